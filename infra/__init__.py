@@ -1,0 +1,1 @@
+"""What talks to a cloud: plan, apply, invoke, roll back, delete."""

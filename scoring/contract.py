@@ -1,0 +1,153 @@
+"""What travels through scoring: Request in, Response out, and ModelSpec, the manifest beside model.onnx.
+
+`model_spec.json` (format 1) says everything that a host must know of a model and cannot read from the graph:
+how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a request may cost (`limits`),
+and one `golden` request with its answer, by which a deployment proves itself. The remaining keys are the record of how
+the model was made; scoring carries them and does not read them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from scoring.errors import ModelError
+
+FORMAT = 1
+MODEL_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+SPEC_FILE = "model_spec.json"
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as a platform handed it over: the body's bytes and the two media types."""
+
+    body: bytes
+    content_type: str = JSON
+    accept: str = JSON
+
+
+@dataclass(frozen=True)
+class Response:
+    """The answer to a Request. `status` is an HTTP status; every error has a JSON body."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of the graph; a dimension is a size or a name (dynamic)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost. Checked before the work is done."""
+
+    body_bytes: int = 5_000_000  # under SageMaker's 6 MB, the smallest of the platforms' limits
+    items: int = 1024
+    pixels: int = 50_000_000
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A request that every deployment answers before it takes traffic, and the answer as JSON data."""
+
+    request: Request
+    answer: Any
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    name: str
+    task: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    golden: Golden | None = None
+    precision: str = "fp32"
+    cpu: str | None = None
+    opset: int | None = None
+    ir_version: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    difference: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def read(model_dir: Path) -> ModelSpec:
+        """The spec of a model directory.
+
+        Raises ModelError that names the file or the key when it is absent, not JSON, or of another format.
+        """
+        path = model_dir / SPEC_FILE
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as e:
+            raise ModelError(
+                f"{path}: no {SPEC_FILE}; a model directory holds {MODEL_FILE}, {SPEC_FILE} and, for text, "
+                f"{TOKENIZER_FILE}. Make one with: python -m scripts.prepare MODEL --out {model_dir}"
+            ) from e
+        except (OSError, ValueError) as e:
+            raise ModelError(f"{path}: not readable as JSON ({e})") from e
+        return _parse(data, str(path))
+
+    def to_json(self) -> str:
+        """The text of model_spec.json: sorted, indented, with a newline at its end."""
+        data = {"format": FORMAT, **asdict(self)}
+        data["golden"] = _golden_to_json(self.golden) if self.golden else None
+        return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _parse(data: Any, where: str) -> ModelSpec:
+    if not isinstance(data, dict):
+        raise ModelError(f"{where}: expected a JSON object, got {type(data).__name__}")
+    if data.get("format") != FORMAT:
+        raise ModelError(f"{where}: 'format' is {data.get('format')!r}; this version reads format {FORMAT}")
+    known = {f.name for f in fields(ModelSpec)}
+    if unknown := set(data) - known - {"format"}:
+        raise ModelError(f"{where}: unknown key(s) {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+    for key in ("name", "task"):
+        if not isinstance(data.get(key), str) or not data[key]:
+            raise ModelError(f"{where}: '{key}' must be a non-empty string, got {data.get(key)!r}")
+    values = {key: value for key, value in data.items() if key in known}
+    try:
+        values["labels"] = tuple(values.get("labels") or ())
+        for key in ("inputs", "outputs"):
+            values[key] = tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ())
+        values["limits"] = Limits(**(values.get("limits") or {}))
+        values["golden"] = _golden_from_json(values["golden"]) if values.get("golden") else None
+    except (TypeError, KeyError, ValueError) as e:
+        raise ModelError(f"{where}: malformed labels, inputs, outputs, limits or golden ({e!r})") from e
+    return ModelSpec(**values)
+
+
+def _golden_to_json(golden: Golden) -> dict[str, Any]:
+    request = golden.request
+    try:
+        body = {"body": request.body.decode("utf-8")}
+    except UnicodeDecodeError:
+        body = {"body_base64": base64.b64encode(request.body).decode("ascii")}
+    return {"content_type": request.content_type, **body, "answer": golden.answer}
+
+
+def _golden_from_json(data: Mapping[str, Any]) -> Golden:
+    try:
+        body = base64.b64decode(data["body_base64"]) if "body_base64" in data else data["body"].encode("utf-8")
+    except binascii.Error as e:
+        raise ValueError(f"golden.body_base64: {e}") from e
+    return Golden(Request(body, data.get("content_type", JSON)), data["answer"])

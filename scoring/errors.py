@@ -1,0 +1,65 @@
+"""Everything that scoring can refuse, each with the code and the HTTP status that a client sees.
+
+ScoringError                 code                    status  when
+├── InvalidBody              invalid_body            400     the bytes are not what the content type says (JSON, UTF-8)
+├── MissingField             missing_field           400     a required field is absent
+├── InvalidType              invalid_type            400     a field holds another type than expected
+├── InvalidValue             invalid_value           400     right type, but a value that cannot be scored (empty context)
+├── InvalidImage             invalid_image           400     truncated, damaged or not an image
+├── UnsupportedMediaType     unsupported_media_type  415     the task takes no such content type
+├── NotAcceptable            not_acceptable          406     the answer has no such form
+├── TooLarge                 too_large               413     a limit of the model is passed (bytes, items, pixels)
+├── ModelError               invalid_model           500     the model directory is unusable; raised by load() alone
+└── InternalError            internal                500     a defect: logged with its traceback, told without it
+
+A message names the field, what was expected and what came (its type or size, never its content).
+"""
+
+from __future__ import annotations
+
+
+class ScoringError(Exception):
+    """A refusal with a stable `code`, an HTTP `status` and a message that is safe to show to a client."""
+
+    code = "internal"
+    status = 500
+
+
+class InvalidBody(ScoringError):
+    code, status = "invalid_body", 400
+
+
+class MissingField(ScoringError):
+    code, status = "missing_field", 400
+
+
+class InvalidType(ScoringError):
+    code, status = "invalid_type", 400
+
+
+class InvalidValue(ScoringError):
+    code, status = "invalid_value", 400
+
+
+class InvalidImage(ScoringError):
+    code, status = "invalid_image", 400
+
+
+class UnsupportedMediaType(ScoringError):
+    code, status = "unsupported_media_type", 415
+
+
+class NotAcceptable(ScoringError):
+    code, status = "not_acceptable", 406
+
+
+class TooLarge(ScoringError):
+    code, status = "too_large", 413
+
+
+class ModelError(ScoringError):
+    code, status = "invalid_model", 500
+
+
+class InternalError(ScoringError):
+    code, status = "internal", 500

@@ -1,0 +1,25 @@
+"""How scripts talk: results on standard output, progress on standard error, one line a stage with its duration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def stage(title: str) -> Iterator[None]:
+    """Run one stage of a longer work: '  title ...' while it runs where the terminal can, 'ok title 1.2 s' at its end."""
+    began = time.monotonic()
+    with err.status(f"{title} ..."):
+        try:
+            yield
+        except BaseException:
+            err.print(f"[red]failed[/red] {title} {time.monotonic() - began:.1f} s")
+            raise
+    err.print(f"[green]ok[/green] {title} {time.monotonic() - began:.1f} s")

@@ -1,0 +1,32 @@
+"""What can go wrong on the user's machine, as one tree.
+
+FerryError                what, where, what next; the command line prints the message and exits with `exit_code`
+├── UsageError            exit 2: a flag, a path or a setting is wrong
+├── PrepareError          a model cannot be exported, or its answers differ from the source model's
+├── PackageError          a package cannot be built, or is over its platform's limit
+└── RehearsalError        the hosting runtime did not start, did not answer, or answered otherwise than the golden answer
+"""
+
+from __future__ import annotations
+
+
+class FerryError(Exception):
+    """A failure that the user can act on. The message says what happened, where, and what to do next."""
+
+    exit_code = 1
+
+
+class UsageError(FerryError):
+    exit_code = 2
+
+
+class PrepareError(FerryError):
+    pass
+
+
+class PackageError(FerryError):
+    pass
+
+
+class RehearsalError(FerryError):
+    pass
