@@ -1,7 +1,7 @@
 """The scoring core: the same code inside every host. Give it a model directory, then requests.
 
-    scorer = scoring.load("model_dir")
-    response = scorer.handle(scoring.Request(b'{"inputs": "..."}'))
+scorer = scoring.load("model_dir")
+response = scorer.handle(scoring.Request(b'{"inputs": "..."}'))
 """
 
 from scoring.contract import JSON, ModelSpec, Request, Response

@@ -4,7 +4,7 @@ ScoringError                 code                    status  when
 ├── InvalidBody              invalid_body            400     the bytes are not what the content type says (JSON, UTF-8)
 ├── MissingField             missing_field           400     a required field is absent
 ├── InvalidType              invalid_type            400     a field holds another type than expected
-├── InvalidValue             invalid_value           400     right type, but a value that cannot be scored (empty context)
+├── InvalidValue             invalid_value           400     a value that cannot be scored (an empty context)
 ├── InvalidImage             invalid_image           400     truncated, damaged or not an image
 ├── UnsupportedMediaType     unsupported_media_type  415     the task takes no such content type
 ├── NotAcceptable            not_acceptable          406     the answer has no such form

@@ -4,7 +4,7 @@ FerryError                what, where, what next; the command line prints the me
 ├── UsageError            exit 2: a flag, a path or a setting is wrong
 ├── PrepareError          a model cannot be exported, or its answers differ from the source model's
 ├── PackageError          a package cannot be built, or is over its platform's limit
-└── RehearsalError        the hosting runtime did not start, did not answer, or answered otherwise than the golden answer
+└── RehearsalError        the hosting runtime did not start, or did not answer with the golden answer
 """
 
 from __future__ import annotations

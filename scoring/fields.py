@@ -1,0 +1,114 @@
+"""Reading a decoded request: each function gives back a value of the wanted type, or refuses and names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from scoring.errors import InvalidType, InvalidValue, MissingField, TooLarge
+
+T = TypeVar("T")
+
+_NAMES = {
+    dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "an integer", float: "a number",
+    type(None): "null", bytes: "bytes",
+}  # fmt: skip
+
+
+def kind(value: object) -> str:
+    """What came, for a message: the JSON type, never the content."""
+    return _NAMES.get(type(value), type(value).__name__)
+
+
+def mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidType(f"{where} must be an object, got {kind(value)}")
+    return value
+
+
+def member(data: Mapping[str, Any], key: str, where: str = "") -> Any:
+    """data[key], or MissingField that names it."""
+    if key not in data:
+        raise MissingField(f"'{where}{key}' is missing; got field(s) {_listed(data) or 'none'}")
+    return data[key]
+
+
+def text(value: object, where: str) -> str:
+    """A string that holds something besides white space."""
+    if not isinstance(value, str):
+        raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
+    if not value.strip():
+        raise InvalidValue(f"'{where}' is empty; expected text")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise InvalidValue(f"'{where}' holds half of a surrogate pair, which is not valid Unicode text")
+    return value
+
+
+def one_or_list(
+    value: object, read: Callable[[Any, str], T], limit: int, where: str = "inputs"
+) -> tuple[list[T], bool]:
+    """The items of `value`, `limit` at most, each read by `read`, and whether `value` was a list."""
+    if not isinstance(value, list):
+        return [read(value, where)], False
+    if not value:
+        raise InvalidValue(f"'{where}' is an empty list; expected at least one item")
+    if len(value) > limit:
+        raise TooLarge(f"'{where}' has {len(value)} items; this model takes at most {limit} (limits.items)")
+    return [read(item, f"{where}[{i}]") for i, item in enumerate(value)], True
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One entry of `parameters`: `read(value, where)` checks and converts it."""
+
+    read: Callable[[object, str], Any]
+    default: Any = None
+
+
+def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The request's `parameters`, checked, with the defaults of those that are absent. Unknown ones are refused."""
+    given = mapping(data.get("parameters") or {}, "'parameters'")
+    if unknown := sorted(set(given) - set(known)):
+        raise InvalidValue(
+            f"unknown parameter(s) {', '.join(map(repr, unknown[:5]))}; known: {', '.join(sorted(known)) or 'none'}"
+        )
+    return {
+        name: entry.read(given[name], f"parameters.{name}") if name in given else entry.default
+        for name, entry in known.items()
+    }
+
+
+def flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidType(f"'{where}' must be a boolean, got {kind(value)}")
+    return value
+
+
+def positive(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidType(f"'{where}' must be an integer, got {kind(value)}")
+    if value < 1:
+        raise InvalidValue(f"'{where}' must be at least 1, got {value}")
+    return value
+
+
+def positive_or_null(value: object, where: str) -> int | None:
+    return None if value is None else positive(value, where)
+
+
+def one_of(*choices: str) -> Callable[[object, str], str]:
+    """A reader that takes one of `choices`."""
+
+    def read(value: object, where: str) -> str:
+        if not isinstance(value, str):
+            raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
+        if value not in choices:
+            raise InvalidValue(f"'{where}' must be one of {', '.join(choices)}")
+        return value
+
+    return read
+
+
+def _listed(data: Mapping[str, Any]) -> str:
+    return ", ".join(repr(str(key)[:40]) for key in list(data)[:10])

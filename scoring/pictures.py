@@ -1,0 +1,103 @@
+"""Encoded pictures to model input: decoding with limits, and the steps that a model was trained with, by name.
+
+The only place that imports Pillow, and only when a picture comes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scoring.engine import Array
+from scoring.errors import InvalidImage, TooLarge
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}  # Pillow's numbers
+
+
+def decode(data: bytes, max_pixels: int) -> Any:
+    """The RGB PIL.Image of `data`, upright (EXIF orientation applied); transparency and palettes are dropped to RGB.
+
+    Raises InvalidImage when the bytes are no picture or damaged, TooLarge before decompressing more than `max_pixels`.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise TooLarge(
+                f"the picture has {width}x{height} pixels; this model takes at most {max_pixels} in all (limits.pixels)"
+            )
+        return ImageOps.exif_transpose(picture).convert("RGB")
+    except UnidentifiedImageError as e:
+        raise InvalidImage(f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}") from e
+    except Image.DecompressionBombError as e:
+        raise TooLarge(f"the picture has more pixels than can be decoded; this model takes at most {max_pixels}") from e
+    except (OSError, SyntaxError, ValueError, EOFError) as e:  # what Pillow's readers raise on damaged data
+        raise InvalidImage(f"the picture is truncated or damaged ({len(data)} bytes came)") from e
+
+
+def _resize(picture: Any, step: Mapping[str, Any]) -> Any:
+    height, width = step["size"]
+    return picture.resize((width, height), _RESAMPLE[step.get("resample", "bilinear")])
+
+
+def _resize_shortest(picture: Any, step: Mapping[str, Any]) -> Any:
+    width, height = picture.size
+    size = step["size"]
+    longest = int(size * max(width, height) / min(width, height))
+    wanted = (size, longest) if width <= height else (longest, size)
+    return picture.resize(wanted, _RESAMPLE[step.get("resample", "bilinear")])
+
+
+def _center_crop(picture: Any, step: Mapping[str, Any]) -> Any:
+    height, width = step["size"]
+    left, top = (picture.size[0] - width) // 2, (picture.size[1] - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+def _center_crop_fraction(picture: Any, step: Mapping[str, Any]) -> Any:
+    side = max(1, int(step["fraction"] * min(picture.size)))
+    return _center_crop(picture, {"size": (side, side)})
+
+
+STEPS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
+    "resize": _resize,
+    "resize_shortest": _resize_shortest,
+    "center_crop": _center_crop,
+    "center_crop_fraction": _center_crop_fraction,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """`steps` on the picture, then (x * rescale_factor - mean) / std, then channels first."""
+
+    steps: Sequence[Mapping[str, Any]]
+    rescale_factor: float
+    mean: Array
+    std: Array
+
+    @staticmethod
+    def read(settings: Mapping[str, Any]) -> Preprocessing:
+        """From a spec's settings; raises ValueError that names an unknown step."""
+        steps = settings["preprocess"]
+        for step in steps:
+            if step.get("op") not in STEPS:
+                raise ValueError(f"preprocess step {step.get('op')!r} is not one of {', '.join(STEPS)}")
+            if step.get("resample", "bilinear") not in _RESAMPLE:
+                raise ValueError(f"resample {step['resample']!r} is not one of {', '.join(_RESAMPLE)}")
+        mean, std = (np.array(settings[key], np.float32) for key in ("image_mean", "image_std"))
+        return Preprocessing(tuple(steps), float(settings["rescale_factor"]), mean, std)
+
+    def apply(self, picture: Any) -> Array:
+        """float32 [3, height, width] of an RGB PIL.Image."""
+        for step in self.steps:
+            picture = STEPS[step["op"]](picture, step)
+        pixels = np.asarray(picture, np.float32) * np.float32(self.rescale_factor)
+        return np.ascontiguousarray(((pixels - self.mean) / self.std).transpose(2, 0, 1))
