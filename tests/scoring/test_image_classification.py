@@ -1,0 +1,119 @@
+"""Image classification: decoding with limits, and the preprocessing steps by name."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import scoring
+from scoring.contract import Limits
+from scoring.pictures import Preprocessing
+from tests import tiny
+
+
+def picture(colour: tuple[int, ...], kind: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(out, kind)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
+    return scoring.load(tiny.image_classification(tmp_path_factory.mktemp("image"), limits=Limits(pixels=10_000)))
+
+
+def top(response: scoring.Response) -> str:
+    assert response.status == 200, response.body
+    label: str = json.loads(response.body)[0]["label"]
+    return label
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_every_format_is_read(scorer: scoring.Scorer, kind: str) -> None:
+    body = picture((10, 200, 10), kind)
+    assert top(scorer.handle(scoring.Request(body, f"image/{kind.lower()}"))) == "green"
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour"), [("RGBA", (0, 0, 250, 0)), ("CMYK", (255, 255, 0, 0)), ("P", (0,)), ("L", (9,))]
+)
+def test_pictures_that_are_not_rgb_are_converted(scorer: scoring.Scorer, mode: str, colour: tuple[int, ...]) -> None:
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    response = scorer.handle(scoring.Request(picture(colour, kind, mode), "application/octet-stream"))
+    assert top(response) == ("blue" if len(colour) > 1 else "red")  # grey: all equal, the first label
+
+
+def test_base64_in_json_answers_as_the_bytes_do(scorer: scoring.Scorer) -> None:
+    body = picture((200, 10, 10))
+    text = base64.b64encode(body).decode()
+    direct = json.loads(scorer.handle(scoring.Request(body, "image/png")).body)
+    for value in (text, f"data:image/png;base64,{text}"):
+        assert json.loads(scorer.handle(scoring.Request(json.dumps({"inputs": value}).encode())).body) == direct
+    both = {"inputs": [text, text], "parameters": {"top_k": 1}}
+    assert json.loads(scorer.handle(scoring.Request(json.dumps(both).encode())).body) == [direct[:1], direct[:1]]
+
+
+def test_exif_orientation_is_applied() -> None:
+    """A picture whose left half is red, marked as lying on its side, is preprocessed as it is seen."""
+    from scoring.pictures import decode
+
+    shown = Image.new("RGB", (20, 20), (0, 0, 255))
+    shown.paste((255, 0, 0), (0, 0, 10, 20))
+    out, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    shown.save(out, "PNG", exif=exif)
+    assert decode(out.getvalue(), 1000).getpixel((10, 2)) == (255, 0, 0)
+
+
+def test_the_steps_are_crop_then_resize_then_scaling() -> None:
+    settings = {
+        "preprocess": [{"op": "resize_shortest", "size": 8}, {"op": "center_crop", "size": [4, 4]}],
+        "rescale_factor": 1 / 255, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.5, 1.0],
+    }  # fmt: skip
+    pixels = Preprocessing.read(settings).apply(Image.new("RGB", (32, 16), (255, 0, 255)))
+    assert pixels.shape == (3, 4, 4)
+    assert pixels.dtype == np.float32
+    np.testing.assert_allclose(pixels[:, 0, 0], [2, -1, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "names"),
+    [
+        (picture((1, 2, 3), "JPEG")[:-200], 400, "invalid_image", "truncated or damaged"),
+        (picture((1, 2, 3), "PNG")[:60], 400, "invalid_image", "truncated or damaged"),
+        (b"not a picture", 400, "invalid_image", "13 bytes are not a picture"),
+        (b"", 400, "invalid_image", "0 bytes"),
+        (picture((1, 2, 3), size=(101, 100)), 413, "too_large", "101x100 pixels; this model takes at most 10000"),
+        (picture((1, 2, 3), size=(30_000, 30_000)), 413, "too_large", "pixels"),
+    ],
+)
+def test_bad_pictures_are_refused(scorer: scoring.Scorer, body: bytes, status: int, code: str, names: str) -> None:
+    response = scorer.handle(scoring.Request(body, "image/jpeg"))
+    error = json.loads(response.body)["error"]
+    assert (response.status, error["code"]) == (status, code)
+    assert names in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [("https://example.com/cat.jpg", "is a URL, which is not fetched"), ("%%%", "'inputs' is not base64")],
+)
+def test_strings_that_are_no_picture_are_refused(scorer: scoring.Scorer, value: str, names: str) -> None:
+    response = scorer.handle(scoring.Request(json.dumps({"inputs": value}).encode()))
+    assert response.status == 400
+    assert names in json.loads(response.body)["error"]["message"]
+
+
+def test_an_unknown_step_stops_the_load(tmp_path: Path) -> None:
+    folder = tiny.image_classification(tmp_path)
+    spec = json.loads((folder / "model_spec.json").read_text())
+    spec["settings"]["preprocess"][0]["op"] = "squeeze"
+    (folder / "model_spec.json").write_text(json.dumps(spec))
+    with pytest.raises(scoring.ScoringError, match="'squeeze' is not one of resize, resize_shortest"):
+        scoring.load(folder)

@@ -1,0 +1,92 @@
+"""Text classification, single and multi-label, in the shapes of transformers' pipeline."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import scoring
+from scoring.contract import Limits
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
+    return scoring.load(tiny.text_classification(tmp_path_factory.mktemp("single")))
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
+    folder = tmp_path_factory.mktemp("multi")
+    return scoring.load(tiny.text_classification(folder, "multi_label_classification"))
+
+
+def ask(scorer: scoring.Scorer, inputs: Any, **parameters: Any) -> Any:
+    body = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
+    return json.loads(scorer.handle(scoring.Request(body)).body)
+
+
+def test_single_label_gives_the_best_label_of_each_text(single: scoring.Scorer) -> None:
+    answer = ask(single, "good")
+    total = math.exp(0) + math.exp(2) + math.exp(0.1)
+    assert answer == [{"label": "good", "score": pytest.approx(math.exp(2) / total)}]
+    assert [a["label"] for a in ask(single, ["awful day", "very very very", "great"])] == ["bad", "long", "good"]
+
+
+def test_top_k_gives_a_list_a_text(single: scoring.Scorer) -> None:
+    assert [a["label"] for a in ask(single, "good", top_k=2)] == ["good", "long"]
+    assert [[a["label"] for a in row] for row in ask(single, ["good", "bad"], top_k=1)] == [["good"], ["bad"]]
+    assert len(ask(single, "good", top_k=None)) == 3
+
+
+def test_multi_label_gives_every_label_with_its_own_probability(multi: scoring.Scorer) -> None:
+    answer = ask(multi, "good bad")
+    assert [a["label"] for a in answer] == ["bad", "good", "long"]
+    assert [a["score"] for a in answer] == pytest.approx([1 / (1 + math.exp(-x)) for x in (2, 2, 0.2)])
+
+
+def test_function_to_apply_is_the_callers_choice(multi: scoring.Scorer) -> None:
+    assert [a["score"] for a in ask(multi, "great", function_to_apply="none")] == pytest.approx([3, 0.1, 0])
+
+
+def test_a_text_is_scored_alike_alone_and_among_longer_ones(single: scoring.Scorer) -> None:
+    texts = ["good", "very " * 30, "bad day", "not a very good day", "awful"]
+    assert ask(single, texts) == [ask(single, text)[0] for text in texts]
+
+
+def test_the_deepsparse_key_is_read_as_inputs(single: scoring.Scorer) -> None:
+    response = single.handle(scoring.Request(b'{"sequences": ["good"]}'))
+    assert json.loads(response.body) == ask(single, ["good"])
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "names"),
+    [
+        ({"inputs": ""}, "invalid_value", "'inputs' is empty"),
+        ({"inputs": ["good", 3]}, "invalid_type", "'inputs[1]' must be a string, got an integer"),
+        ({"inputs": {"text": "x"}}, "invalid_type", "'inputs' must be a string, got an object"),
+        ({"sequences": []}, "invalid_value", "'sequences'"),
+        ({"text": "x"}, "missing_field", "'inputs' is missing; got field(s) 'text'"),
+        (
+            {"inputs": "x", "parameters": {"function_to_apply": "max"}},
+            "invalid_value",
+            "one of sigmoid, softmax, none",
+        ),
+    ],
+)
+def test_bad_input_is_refused_by_the_fields_name(single: scoring.Scorer, payload: Any, code: str, names: str) -> None:
+    response = single.handle(scoring.Request(json.dumps(payload).encode()))
+    error = json.loads(response.body)["error"]
+    assert (response.status, error["code"]) == (400, code)
+    assert names in error["message"]
+
+
+def test_more_items_than_the_limit_are_refused_before_the_work(tmp_path: Path) -> None:
+    scorer = scoring.load(tiny.text_classification(tmp_path, limits=Limits(items=2)))
+    response = scorer.handle(scoring.Request(b'{"inputs": ["good", "good", "good"]}'))
+    assert response.status == 413
+    assert "'inputs' has 3 items; this model takes at most 2 (limits.items)" in response.body.decode()

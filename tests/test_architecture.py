@@ -1,0 +1,75 @@
+"""The map, held by the imports: which room may import which, and one door for each library."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = {"scoring", "targets", "scripts", "infra", "deploy", "examples", "tests"}
+OURS = {  # room -> the rooms that it may import
+    "scoring": {"scoring"},
+    "targets": {"scoring"},
+    "scripts": {"scripts", "scoring"},
+    "infra": {"infra", "scripts", "scoring"},
+    "deploy.py": {"infra", "scripts"},
+    "examples": {"examples", "scripts", "scoring"},
+}
+THEIRS = {  # room -> the libraries that it may import; other rooms: any
+    "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL"},
+    "targets/azureml": {"azureml_inference_server_http"},
+    "targets/sagemaker": set(),
+    "targets/functions": {"azure"},
+}
+DOORS = {  # library -> the one file of its room that imports it
+    "onnxruntime": "scoring/engine.py",
+    "tokenizers": "scoring/tokenization.py",
+    "PIL": "scoring/pictures.py",
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The top-level names that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides which room it reaches"
+            yield (node.module or "").partition(".")[0]
+
+
+def files(room: str) -> list[Path]:
+    path = ROOT / room
+    return [path] if path.suffix else sorted(path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", OURS)
+def test_arrows_point_one_way(room: str) -> None:
+    assert files(room)
+    for path in files(room):
+        assert set(imports(path)) & ROOMS <= OURS[room], path
+
+
+@pytest.mark.parametrize("room", THEIRS)
+def test_a_host_loads_only_what_scoring_needs(room: str) -> None:
+    for path in files(room):
+        foreign = set(imports(path)) - ROOMS - sys.stdlib_module_names
+        assert foreign <= THEIRS[room], path
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_one_door_for_each_library(library: str) -> None:
+    users = [p.relative_to(ROOT).as_posix() for p in files("scoring") if library in imports(p)]
+    assert users == [DOORS[library]]
+
+
+def test_a_served_model_loads_no_training_library() -> None:
+    import subprocess
+
+    code = "import scoring, sys; print(sorted({'torch', 'transformers', 'optimum', 'PIL', 'onnx'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,158 @@
+"""Tiny real models, built in a moment: a graph, a tokenizer and a spec that together are a model directory.
+
+The graphs compute something that a test can predict: each looks every token id up in a table of the test's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from scoring.contract import Golden, Limits, ModelSpec, Request
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+WORDS = ["what", "is", "the", "middle", "name", "of", "dolly", "rebecca", "parton", "who", "sings", "where", "when", "good", "bad", "great", "awful", "day", "not", "very", "a", "an", "in", "1946", "was", "born", "and", "she", "he", "it", "😀", "naïve", "café", "!", "?", ".", ","]
+VOCABULARY = {word: i for i, word in enumerate(SPECIALS + WORDS)}
+
+
+def tokenizer() -> Tokenizer:
+    """A word-level tokenizer in BERT's layout: [CLS] first [SEP] second [SEP]."""
+    made = Tokenizer(models.WordLevel(VOCABULARY, unk_token="[UNK]"))  # noqa: S106
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", VOCABULARY["[CLS]"]), ("[SEP]", VOCABULARY["[SEP]"])],
+    )
+    return made
+
+
+def _table(rows: Mapping[str, Sequence[float]], width: int) -> np.ndarray[Any, Any]:
+    table = np.zeros((len(VOCABULARY), width), np.float32)
+    for word, values in rows.items():
+        table[VOCABULARY[word]] = values
+    return table
+
+
+def _ids(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"])
+
+
+def _save(path: Path, graph: onnx.GraphProto) -> None:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def span_graph(path: Path, rows: Mapping[str, Sequence[float]]) -> None:
+    """start_logits and end_logits [batch, sequence]: the two numbers that `rows` gives each word (others 0)."""
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["pairs"]),
+        helper.make_node("Gather", ["pairs", "zero"], ["start_logits"], axis=2),
+        helper.make_node("Gather", ["pairs", "one"], ["end_logits"], axis=2),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", "sequence"])
+        for name in ("start_logits", "end_logits")
+    ]
+    constants = [
+        numpy_helper.from_array(_table(rows, 2), "table"),
+        numpy_helper.from_array(np.array(0), "zero"),
+        numpy_helper.from_array(np.array(1), "one"),
+    ]
+    _save(path, helper.make_graph(nodes, "spans", [_ids("input_ids")], outputs, constants))
+
+
+def pooled_graph(path: Path, rows: Mapping[str, Sequence[float]], width: int, pooled: bool = True) -> None:
+    """logits [batch, width]: the sum of the rows of all tokens that are not padding; or, not pooled,
+    last_hidden_state [batch, sequence, width]: the row of each token."""
+    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"])]
+    if not pooled:
+        out = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", width])
+        inputs, constants = [_ids("input_ids")], [numpy_helper.from_array(_table(rows, width), "table")]
+        return _save(path, helper.make_graph(nodes, "tokens", inputs, [out], constants))
+    nodes += [
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
+        helper.make_node("Mul", ["last_hidden_state", "column"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "second"], ["logits"], keepdims=0),
+    ]
+    constants = [
+        numpy_helper.from_array(_table(rows, width), "table"),
+        numpy_helper.from_array(np.array([2]), "last"),
+        numpy_helper.from_array(np.array([1]), "second"),
+    ]
+    out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", width])
+    inputs = [_ids("input_ids"), _ids("attention_mask")]
+    return _save(path, helper.make_graph(nodes, "pooled", inputs, [out], constants))
+
+
+def colour_graph(path: Path, side: int) -> None:
+    """logits [batch, 3] of pixel_values [batch, 3, side, side]: the mean of each channel."""
+    nodes = [helper.make_node("ReduceMean", ["pixel_values"], ["logits"], axes=[2, 3], keepdims=0)]
+    pixels = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 3, side, side])
+    out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
+    _save(path, helper.make_graph(nodes, "colours", [pixels], [out]))
+
+
+def write_spec(folder: Path, spec: ModelSpec) -> Path:
+    (folder / "model_spec.json").write_text(spec.to_json(), encoding="utf-8")
+    return folder
+
+
+def golden(payload: Any, answer: Any) -> Golden:
+    return Golden(Request(json.dumps(payload).encode()), answer)
+
+
+QUESTION = {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca Parton was born in 1946"}
+
+
+def question_answering(folder: Path, max_length: int = 32, limits: Limits | None = None) -> Path:
+    """Points at 'rebecca' (start and end 4) in any context that has it, less surely at 1946 (2)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    span_graph(folder / "model.onnx", {"rebecca": (4, 4), "1946": (2, 2), "parton": (0, 3)})
+    tokenizer().save(str(folder / "tokenizer.json"))
+    settings = {"max_length": max_length, "doc_stride": 4, "max_answer_length": 5, "max_question_length": 12}
+    spec = ModelSpec("tiny-qa", "question-answering", settings, limits=limits or Limits())
+    return write_spec(folder, spec)
+
+
+def text_classification(folder: Path, problem: str = "single_label_classification", **changes: Any) -> Path:
+    """Labels bad, good, long: words vote for good and bad, and every known word a little for long."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = {"good": (0, 2, 0.1), "great": (0, 3, 0.1), "bad": (2, 0, 0.1), "awful": (3, 0, 0.1), "very": (0, 0, 0.1)}
+    pooled_graph(folder / "model.onnx", rows, 3)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    settings = {"max_length": 16, "problem_type": problem}
+    spec = ModelSpec("tiny-text", "text-classification", settings, ("bad", "good", "long"), **changes)
+    return write_spec(folder, spec)
+
+
+def feature_extraction(folder: Path, **settings: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    pooled_graph(folder / "model.onnx", {"good": (3, 0), "day": (0, 4), "[CLS]": (1, 1)}, 2, pooled=False)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    return write_spec(folder, ModelSpec("tiny-embed", "feature-extraction", {"max_length": 16, **settings}))
+
+
+def image_classification(folder: Path, side: int = 4, **changes: Any) -> Path:
+    """The label of the picture's strongest colour: red, green or blue."""
+    folder.mkdir(parents=True, exist_ok=True)
+    colour_graph(folder / "model.onnx", side)
+    settings = {
+        "preprocess": [
+            {"op": "center_crop_fraction", "fraction": 0.5},
+            {"op": "resize", "size": [side, side], "resample": "bicubic"},
+        ],
+        "rescale_factor": 1, "image_mean": [127, 127, 127], "image_std": [128, 128, 128], "top_k": 2,
+    }  # fmt: skip
+    spec = ModelSpec("tiny-image", "image-classification", settings, ("red", "green", "blue"), **changes)
+    return write_spec(folder, spec)
