@@ -1,0 +1,63 @@
+"""ONNX graphs as files: the one place that imports onnx."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from scripts.errors import PrepareError
+
+MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may have, loads
+
+
+@dataclass(frozen=True)
+class Facts:
+    opset: int
+    ir_version: int
+
+
+def copy(source: Path, target: Path) -> None:
+    """`source` as one self-contained file: the same bytes, unless its weights lie in files beside it."""
+    model = _read(source, weights=False)
+    if not any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+        target.write_bytes(source.read_bytes())
+        return
+    try:
+        onnx.save(_read(source), target)
+    except ValueError as e:  # protobuf's limit of 2 GB
+        raise PrepareError(f"{source}: cannot be saved as one file: {e}") from e
+
+
+def facts(path: Path) -> Facts:
+    """Opset and IR version; raises PrepareError when ONNX Runtime on the hosts would not load them."""
+    model = _read(path, weights=False)
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if opset > MAX_OPSET or model.ir_version > MAX_IR:
+        raise PrepareError(
+            f"{path.name}: opset {opset}, IR version {model.ir_version}; the hosts load up to opset {MAX_OPSET} and IR "
+            f"version {MAX_IR}. Export it again with a lower opset, such as 18"
+        )
+    return Facts(opset, model.ir_version)
+
+
+def matmul_share(path: Path) -> float:
+    """The share of the weights, embeddings left out, that MatMul and Gemm multiply with: what dynamic int8 covers."""
+    graph = _read(path, weights=False).graph
+    sizes = {t.name: math.prod(t.dims) for t in graph.initializer}
+    by_kind: Counter[str] = Counter()
+    for node in graph.node:
+        for name in node.input:
+            by_kind[node.op_type] += sizes.get(name, 0)
+    del by_kind["Gather"]
+    return (by_kind["MatMul"] + by_kind["Gemm"]) / max(sum(by_kind.values()), 1)
+
+
+def _read(path: Path, weights: bool = True) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=weights)
+    except Exception as e:  # protobuf's DecodeError, onnx's ValidationError, FileNotFoundError of the weights' file
+        raise PrepareError(f"{path}: not readable as an ONNX model: {e}") from e

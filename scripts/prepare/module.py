@@ -1,0 +1,102 @@
+"""A PyTorch module given as `module:factory`, as a Source.
+
+The factory takes no arguments and returns a torch.nn.Module. Its forward takes, by the task, pixels [b, 3, h, w] or some
+of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these names, and returns logits [b, labels], start and
+end logits [b, s] each, or token vectors [b, s, hidden].
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scoring.engine import Array
+from scripts.console import stage
+from scripts.errors import PrepareError, UsageError
+from scripts.prepare import labels, pytorch
+from scripts.prepare.image_settings import image_settings, input_size
+from scripts.prepare.options import Options
+from scripts.prepare.settings import read_given, text_settings
+from scripts.prepare.source import Source
+
+OUTPUTS = {
+    "question-answering": ("start_logits", "end_logits"),
+    "text-classification": ("logits",),
+    "feature-extraction": ("last_hidden_state",),
+    "image-classification": ("logits",),
+}
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def load(options: Options) -> Source:
+    """Import the factory, call it, and derive the rest from the user's files."""
+    task = str(options.task)
+    names = labels.read(options.labels, task)
+    if task in labels.CLASSIFIERS and not names:
+        raise UsageError(f"--labels FILE is needed: {options.source} does not tell the names of its labels")
+    given = read_given(options.settings, task)
+    source = Source(task, lambda path: None, None, given, names)
+    source = _with_tokenizer(source, options) if task != "image-classification" else _with_picture(source)
+    with stage(f"load {options.source}"):
+        module = build(options.source)
+    example = _example(source, module)
+    opset = options.opset or pytorch.OPSET
+    return replace(
+        source,
+        export=lambda path: pytorch.export(module, path, example, OUTPUTS[task], opset),
+        run=pytorch.runner(module),
+        record={
+            "kind": "module", "name": options.source, "architecture": type(module).__name__,
+            "sha256": pytorch.fingerprint(module),
+        },
+    )  # fmt: skip
+
+
+def _with_picture(source: Source) -> Source:
+    return replace(source, settings=image_settings({}, source.settings))
+
+
+def _with_tokenizer(source: Source, options: Options) -> Source:
+    from scripts.prepare import huggingface
+
+    if not options.tokenizer:
+        raise UsageError(f"--tokenizer DIR is needed for {source.task} of {options.source}")
+    tokenizer = huggingface.read_tokenizer(options.tokenizer)
+    return replace(source, tokenizer=tokenizer, settings=text_settings(source.task, tokenizer, {}, source.settings))
+
+
+def build(name: str) -> Any:
+    """The torch.nn.Module of `module:factory`, in float32 and evaluation mode; the working directory is importable."""
+    where, _, factory = name.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        make = getattr(importlib.import_module(where), factory)
+    except (ImportError, AttributeError) as e:
+        raise UsageError(f"SOURCE {name}: {e}. Modules are looked for in {here} and in the environment") from e
+    try:
+        module = make()
+    except Exception as e:  # the user's own code
+        raise PrepareError(f"SOURCE {name}: {factory}() raised {type(e).__name__}: {e}") from e
+    if not pytorch.is_module(module):
+        raise UsageError(f"SOURCE {name}: {factory}() returned {type(module).__name__}, expected a torch.nn.Module")
+    return module.float().eval()
+
+
+def _example(source: Source, module: Any) -> Mapping[str, Array]:
+    """Feeds of the right shape for tracing: two rows, so that no axis is mistaken for a constant 1."""
+    if source.task == "image-classification":
+        return {"pixel_values": np.zeros((2, 3, *input_size(source.settings)), np.float32)}
+    wanted = [name for name in pytorch.parameters(module) if name in TEXT_INPUTS]
+    if "input_ids" not in wanted:
+        raise PrepareError(
+            f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))}; {source.task} needs "
+            f"input_ids, and attention_mask and token_type_ids if the model uses them"
+        )
+    return {name: np.ones((2, 8), np.int64) for name in wanted}

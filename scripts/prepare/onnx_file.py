@@ -1,0 +1,56 @@
+"""An existing .onnx file, as a Source: it is its own source model, so only quantising it can change its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.errors import UsageError
+from scripts.prepare import graph, labels
+from scripts.prepare.files import sha256
+from scripts.prepare.image_settings import image_settings
+from scripts.prepare.options import Options
+from scripts.prepare.settings import read_given, text_settings
+from scripts.prepare.source import Source, TextTokenizer
+
+
+def load(options: Options) -> Source:
+    """Describe the file from the user's flags, and from the config.json beside its tokenizer where there is one."""
+    path, task = Path(options.source), str(options.task)
+    config = _config(options.tokenizer)
+    tokenizer = _tokenizer(options, task)
+    given = read_given(options.settings, task)
+    settings = text_settings(task, tokenizer, config, given) if tokenizer else image_settings({}, given)
+    record = {"kind": "onnx", "name": path.name, "sha256": sha256(path)}
+    return Source(
+        task, lambda target: graph.copy(path, target), None, settings, _labels(options, task, config), tokenizer, record
+    )
+
+
+def _config(folder: Path | None) -> Mapping[str, Any]:
+    path = folder / "config.json" if folder else None
+    if path is None or not path.is_file():
+        return {}
+    config: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config
+
+
+def _tokenizer(options: Options, task: str) -> TextTokenizer | None:
+    if task == "image-classification":
+        return None
+    if not options.tokenizer:
+        raise UsageError(f"--tokenizer DIR is needed for {task} of {options.source}")
+    from scripts.prepare import huggingface
+
+    return huggingface.read_tokenizer(options.tokenizer)
+
+
+def _labels(options: Options, task: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    names = labels.read(options.labels, task)
+    if names or task not in labels.CLASSIFIERS:
+        return names
+    if not config.get("id2label"):
+        raise UsageError(f"--labels FILE is needed: {options.source} does not tell the names of its labels")
+    return labels.from_config({int(key): name for key, name in config["id2label"].items()})

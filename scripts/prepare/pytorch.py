@@ -1,0 +1,88 @@
+"""PyTorch modules: running, exporting and naming them by content. With huggingface.py the only importer of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scoring.engine import Array
+from scripts.errors import PrepareError
+from scripts.prepare.source import Run
+
+OPSET = 17
+
+
+def runner(module: torch.nn.Module) -> Run:
+    """`module` as a function of arrays. Outputs are found by name where it names them, else by position."""
+    wanted = parameters(module)
+
+    def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in feeds.items()}
+        with torch.inference_mode():
+            by_name = tensors.keys() <= set(wanted)
+            result = module(**tensors) if by_name else module(*tensors.values())
+        return [tensor.detach().cpu().numpy() for tensor in _ordered(result, outputs)]
+
+    return run
+
+
+def _ordered(result: Any, outputs: Sequence[str]) -> list[torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        return [result]
+    if isinstance(result, Mapping):
+        return [result[name] for name in outputs]
+    return list(result)[: len(outputs)]
+
+
+def parameters(module: torch.nn.Module) -> list[str]:
+    """The names of forward's parameters, in order."""
+    return list(inspect.signature(module.forward).parameters)
+
+
+def export(
+    module: torch.nn.Module, path: Path, example: Mapping[str, Array], outputs: Sequence[str], opset: int
+) -> None:
+    """Write `module` as ONNX: the example's axes named in `axes()` are dynamic.
+
+    By the TorchScript exporter: on the models of this project its graphs are as exact as those of the newer one, at a
+    lower opset and IR version, which every ONNX Runtime since 1.17 loads.
+    """
+    names = list(example)
+    try:
+        torch.onnx.export(
+            module, tuple(torch.from_numpy(v) for v in example.values()), str(path), input_names=names,
+            output_names=list(outputs), dynamic_axes=axes(names, outputs), opset_version=opset, dynamo=False,
+        )  # fmt: skip
+    except Exception as e:  # whatever tracing the user's code raises
+        raise PrepareError(f"torch.onnx.export of {type(module).__name__} failed: {type(e).__name__}: {e}") from e
+
+
+def axes(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Batch everywhere; sequence for token inputs and for outputs with a value a token."""
+    token = {0: "batch_size", 1: "sequence_length"}
+    per_token = {"start_logits", "end_logits", "last_hidden_state"}
+    dynamic: dict[str, dict[int, str]] = {}
+    for name in (*inputs, *outputs):
+        sequence = name in per_token or (name in inputs and name != "pixel_values")
+        dynamic[name] = token if sequence else {0: "batch_size"}
+    return dynamic
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """sha256 over the names, dtypes, shapes and bytes of the state."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def is_module(value: object) -> bool:
+    return isinstance(value, torch.nn.Module)

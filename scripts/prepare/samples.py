@@ -1,0 +1,74 @@
+"""The real inputs on which the ONNX model is compared with its source: a built-in set a task, and the user's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoring import Request
+from scripts.errors import UsageError
+
+BUILT_IN = Path(__file__).parent / "inputs"
+MEDIA_TYPES = {
+    ".json": "application/json", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png",
+    ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One request, and where it comes from, for messages."""
+
+    request: Request
+    where: str
+
+
+def samples(task: str, own: Path | None) -> list[Sample]:
+    """The built-in samples of `task`, then the user's: JSON Lines of request bodies, or a folder of pictures."""
+    built_in = BUILT_IN / f"{task}.jsonl"
+    found = list(_lines(built_in)) if built_in.is_file() else []
+    if own is None:
+        return found
+    theirs = list(_pictures(own) if own.is_dir() else _lines(own))
+    if not theirs:
+        raise UsageError(
+            f"--inputs {own}: holds no input; expected JSON Lines of request bodies, or pictures in a folder"
+        )
+    return found + theirs
+
+
+def _lines(path: Path) -> Iterator[Sample]:
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if line.strip():
+            yield from _items(line, f"{path.name} line {number}")
+
+
+def _items(line: bytes, where: str) -> Iterator[Sample]:
+    """One sample for each item of a request's `inputs`, so that answers are compared one by one."""
+    try:
+        data = json.loads(line)
+    except ValueError as e:
+        raise UsageError(f"--inputs: {where} is not JSON ({e})") from e
+    if not isinstance(data, dict):
+        raise UsageError(f'--inputs: {where} must be a request body such as {{"inputs": ...}}, got {line[:40]!r}')
+    if not isinstance(data.get("inputs"), list):
+        yield Sample(Request(line), where)
+        return
+    for i, item in enumerate(data["inputs"]):
+        yield Sample(Request(json.dumps({**data, "inputs": item}).encode()), f"{where} inputs[{i}]")
+
+
+def _pictures(folder: Path) -> Iterator[Sample]:
+    for path in sorted(folder.iterdir()):
+        if MEDIA_TYPES.get(path.suffix.lower(), "").startswith("image/"):
+            yield Sample(read_request(path), path.name)
+
+
+def read_request(path: Path) -> Request:
+    """A file as a request body; its suffix tells the media type. Raises UsageError that names an unknown suffix."""
+    media_type = MEDIA_TYPES.get(path.suffix.lower())
+    if media_type is None:
+        raise UsageError(f"{path}: suffix '{path.suffix}' is unknown; known: {', '.join(MEDIA_TYPES)}")
+    return Request(path.read_bytes(), media_type)

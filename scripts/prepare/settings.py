@@ -1,0 +1,118 @@
+"""The settings of model_spec.json: what scoring must know to make tensors of a request, by task.
+
+Derived from the source model's own configuration, so that answers equal those of transformers' pipeline; a user's
+settings file overrides key by key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.errors import UsageError
+from scripts.prepare.source import TextTokenizer
+
+LONGEST = 512  # tokens, where the model allows more: cost grows with the square. --settings raises it.
+_TEXT = ("max_length", "pad_token_id", "pad_token_type_id", "padding_side")
+_IMAGE = ("preprocess", "rescale_factor", "image_mean", "image_std", "top_k")
+KEYS: dict[str, tuple[str, ...]] = {
+    "question-answering": (*_TEXT, "doc_stride", "max_answer_length", "max_question_length"),
+    "text-classification": (*_TEXT, "problem_type"),
+    "feature-extraction": (*_TEXT, "pooling", "normalize"),
+    "image-classification": _IMAGE,
+}
+DEFAULTS: dict[str, Mapping[str, Any]] = {
+    "question-answering": {"doc_stride": 128, "max_answer_length": 15, "max_question_length": 64},
+    "text-classification": {"problem_type": "single_label_classification"},
+    "feature-extraction": {"pooling": "none", "normalize": False},
+    "image-classification": {"top_k": 5},
+}
+_OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "longformer", "mpnet",
+    "data2vec-text", "ibert", "xmod", "esm",
+}  # fmt: skip
+
+
+def read_given(path: Path | None, task: str) -> dict[str, Any]:
+    """The user's settings file; raises UsageError that names a key that the task does not have."""
+    if path is None:
+        return {}
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise UsageError(f"--settings {path}: not readable as JSON ({e})") from e
+    if not isinstance(given, dict):
+        raise UsageError(f"--settings {path}: expected a JSON object, got {type(given).__name__}")
+    if unknown := sorted(set(given) - set(KEYS[task])):
+        raise UsageError(
+            f"--settings {path}: unknown key(s) {', '.join(unknown)} for {task}; known: {', '.join(KEYS[task])}"
+        )
+    return given
+
+
+def text_settings(
+    task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings of a text task: the defaults, what tokenizer and configuration say, then what the user says."""
+    derived = {
+        "max_length": _max_length(task, tokenizer, config),
+        "pad_token_id": tokenizer.pad_token_id,
+        "pad_token_type_id": tokenizer.pad_token_type_id,
+        "padding_side": tokenizer.padding_side,
+    }
+    if task == "text-classification":
+        derived["problem_type"] = _problem_type(config)
+    settings = {**DEFAULTS[task], **derived, **given}
+    if settings["pad_token_id"] is None:
+        raise UsageError("the tokenizer has no padding token; name one with --settings {'pad_token_id': N}")
+    return settings
+
+
+def _max_length(task: str, tokenizer: TextTokenizer, config: Mapping[str, Any]) -> int:
+    """In tokens, special ones included; 384 at most for question answering, as in transformers' pipeline."""
+    positions = config.get("max_position_embeddings")
+    if isinstance(positions, int) and config.get("model_type") in _OFFSET_POSITIONS:
+        positions -= (config.get("pad_token_id") or 0) + 1
+    limits = [n for n in (tokenizer.max_length, positions) if isinstance(n, int) and n > 0]
+    return min([*limits, 384 if task == "question-answering" else LONGEST])
+
+
+def _problem_type(config: Mapping[str, Any]) -> str:
+    """As transformers' pipeline decides it: one label without a problem type gets a sigmoid."""
+    if config.get("problem_type"):
+        return str(config["problem_type"])
+    one = len(config.get("id2label") or ()) == 1
+    return "multi_label_classification" if one else "single_label_classification"
+
+
+def pooling_settings(folder: Path) -> dict[str, Any]:
+    """Pooling, normalisation and length of a sentence-transformers folder (modules.json); {} for any other.
+
+    Raises UsageError for a kind of pooling that scoring does not have.
+    """
+    modules = _json(folder / "modules.json")
+    if not modules:
+        return {}
+    kinds = {str(m["type"]).rpartition(".")[2]: m["path"] for m in modules}
+    if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
+        raise UsageError(f"{folder / 'modules.json'}: module(s) {', '.join(unknown)} are not supported")
+    found: dict[str, Any] = {"normalize": "Normalize" in kinds}
+    if "Pooling" in kinds:
+        found["pooling"] = _pooling(folder / kinds["Pooling"] / "config.json")
+    if length := (_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
+        found["max_length"] = length
+    return found
+
+
+def _pooling(path: Path) -> str:
+    modes = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max"}
+    on = [key for key, value in (_json(path) or {}).items() if key.startswith("pooling_mode_") and value]
+    if len(on) != 1 or on[0] not in modes:
+        raise UsageError(f"{path}: pooling {' + '.join(on) or 'none'} is not supported; known: {', '.join(modes)}")
+    return modes[on[0]]
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
