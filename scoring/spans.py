@@ -62,14 +62,14 @@ def best_spans(logits: tuple[Array, Array], window: Window, top_k: int, max_toke
     start, end = (_softmax(values[: len(allowed)], allowed) for values in logits)
     none = float(start[0] * end[0])
     inside = slice(window.first, window.stop)
-    joint = np.tril(np.triu(np.outer(start[inside], end[inside])), max_tokens - 1)
-    width = joint.shape[1]
-    flat = joint.ravel()
-    count = min(top_k, flat.size)
+    width = window.stop - window.first
+    possible = np.tril(np.triu(np.ones((width, width), bool)), max_tokens - 1)
+    flat = np.where(possible, np.outer(start[inside], end[inside]), -1).ravel()
+    count = min(top_k, int(possible.sum()))
     best = np.argpartition(-flat, count - 1)[:count]
     found = [(float(flat[k]), *divmod(int(k), width)) for k in best[np.argsort(-flat[best], kind="stable")]]
     offset = window.first + window.shift
-    return [Span(score, s + offset, e + offset) for score, s, e in found if s <= e < s + max_tokens], none
+    return [Span(score, s + offset, e + offset) for score, s, e in found], none
 
 
 def _softmax(logits: Array, allowed: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How scripts talk: results on standard output, progress on standard error, one line a stage.
+"""How scripts talk: results on standard output, progress on standard error, one line a stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextmanager
 def stage(title: str) -> Iterator[None]:
-    """Run one stage of a longer work: a spinner while it runs, 'ok title 1.2 s' at its end."""
+    """Run one stage of a longer work: a spinner while it runs, 'ok TITLE 1.2 s' at its end."""
     began = time.monotonic()
     with err.status(f"{title} ..."):
         try:

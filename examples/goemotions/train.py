@@ -7,8 +7,8 @@ Kept so that anyone can see where the demo's adapter comes from, and make it aga
 GOEMOTIONS_DIR holds the data set's train.tsv, dev.tsv, test.tsv (text, label indices, id) and labels.txt.
 
 The base model's pooler was never trained (sentence-transformers pools by the mean), so it is trained here in full beside
-the LoRA matrices, and the classifier's bias starts at the labels' log odds: from zero, the first hundred steps push all
-28 labels down and a high learning rate never brings the rare ones back.
+the LoRA matrices. The classifier's bias starts at the labels' log odds: from zero, the first hundred steps push all 28
+labels down, and a high learning rate never brings the rare ones back.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def main() -> None:
     p.add_argument("--max-length", type=int, default=64, help="tokens")
     args = p.parse_args()
     torch.manual_seed(0)
-    rng = random.Random(0)
+    rng = random.Random(0)  # noqa: S311
 
     labels = (args.data / "labels.txt").read_text().split()
     tokenizer = AutoTokenizer.from_pretrained(args.base)
@@ -115,7 +115,7 @@ def main() -> None:
     optimiser = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.01)
     loss_of = torch.nn.BCEWithLogitsLoss(reduction="none")
     total = args.epochs * math.ceil(len(ids) / args.batch)
-    began, step, best = time.monotonic(), 0, 0.0
+    began, step = time.monotonic(), 0
     model.train()
     for epoch in range(args.epochs):
         for rows in batches(ids, args.batch, rng):
