@@ -1,0 +1,13 @@
+"""Model directory + target -> the package that the platform loads.
+
+    built = package(Path("models/squad"), "sagemaker")     # build/sagemaker/squad/model.tar.gz and package.json
+    read(built.path) == built
+
+A new target costs one file that returns its entries and one row in TARGETS (build.py).
+"""
+
+from scripts.package.build import DEFAULT_PYTHON, TARGETS, package
+from scripts.package.manifest import read
+from scripts.package.types import Member, Package
+
+__all__ = ["DEFAULT_PYTHON", "TARGETS", "Member", "Package", "package", "read"]

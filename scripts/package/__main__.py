@@ -1,0 +1,70 @@
+"""The command line: python -m scripts.package MODEL_DIR --target sagemaker."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from scripts.console import err, out
+from scripts.errors import FerryError
+from scripts.package import TARGETS, Package, manifest, package
+
+_SITE_PACKAGES = re.compile(r"^\.python_packages/lib/site-packages/([A-Za-z_]+)")
+_DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}
+
+
+@click.command()
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@click.option("--target", required=True, type=click.Choice(sorted(TARGETS)))
+@click.option("--out", "folder", default=Path("build"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--python", help="Python version of the host, like 3.12 (default: the platform's).")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def main(model_dir: Path, target: str, folder: Path, python: str | None, output: str) -> None:
+    """Build the package of MODEL_DIR that TARGET loads, and list its content."""
+    try:
+        built = package(model_dir, target, out=folder, python=python)
+    except FerryError as e:
+        err.print(f"error: {e}", style="red", markup=False)
+        sys.exit(e.exit_code)
+    if output == "json":
+        click.echo(manifest.to_json(built, str(built.path)), nl=False)
+    else:
+        out.print(content(built))
+
+
+def content(built: Package) -> Table:
+    """What is in a package, by part: the model, the code and each dependency, in bytes as unpacked."""
+    table = Table(title=f"{built.path}  {_mb(built.size)}  sha256 {built.sha256[:12]}  Python {built.python}")
+    table.add_column("part")
+    for heading in ("files", "unpacked"):
+        table.add_column(heading, justify="right")
+    sizes: Counter[str] = Counter()
+    files: Counter[str] = Counter()
+    for member in built.members:
+        sizes[_part(member.path, built)] += member.size
+        files[_part(member.path, built)] += 1
+    for part, size in sizes.most_common():
+        table.add_row(part, str(files[part]), _mb(size))
+    table.add_section()
+    table.add_row("total", str(len(built.members)), _mb(sum(sizes.values())))
+    return table
+
+
+def _part(path: str, built: Package) -> str:
+    if found := _SITE_PACKAGES.match(path):
+        return _DISTRIBUTIONS.get(found[1], found[1])
+    is_model = path.startswith("model/") or (built.target == "sagemaker" and "/" not in path)
+    return "model" if is_model else "code"
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.2f} MB"
+
+
+if __name__ == "__main__":
+    main()

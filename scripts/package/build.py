@@ -1,0 +1,80 @@
+"""package(): a model directory becomes what one platform loads. TARGETS is the table of the platforms' layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.console import stage
+from scripts.errors import PackageError, UsageError
+from scripts.package import archive, azureml, functions, manifest, model, sagemaker
+from scripts.package.layout import Entry, Layout, Limit, Order, Report
+from scripts.package.types import Member, Package
+
+TARGETS: dict[str, Layout] = {
+    "azureml": azureml.LAYOUT,
+    "functions": functions.LAYOUT,
+    "sagemaker": sagemaker.LAYOUT,
+}
+DEFAULT_PYTHON = {target: layout.pythons[0] for target, layout in TARGETS.items()}
+
+
+def package(
+    model_dir: Path, target: str, *, out: Path = Path("build"), python: str | None = None, report: Report = stage
+) -> Package:
+    """Build `target`'s package of the model directory `model_dir` as <out>/<target>/<name>/, and its package.json.
+
+    `python` is the Python version of the host ("3.12"; default: the platform's). Equal input gives equal bytes. An
+    existing package is replaced when the new one is whole. Raises UsageError for an unknown target or Python, and
+    PackageError for an unusable model directory, a dependency that cannot be had, or a package over the limit.
+    """
+    layout = _layout(target)
+    python = _python(target, layout, python)
+    with report(f"check {model_dir}"):
+        checked = model.check(Path(model_dir), python)
+    entries = sorted(layout.entries(Order(checked, python, report)), key=lambda entry: entry.path)
+    path = out / target / checked.spec.name / layout.file
+    with report(f"write {path}"):
+        return _write(entries, layout, Package(target, checked.spec.name, path, "", 0, python, ()))
+
+
+def _layout(target: str) -> Layout:
+    if target not in TARGETS:
+        raise UsageError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
+    return TARGETS[target]
+
+
+def _python(target: str, layout: Layout, python: str | None) -> str:
+    if python and python not in layout.pythons:
+        allowed = ", ".join(sorted(layout.pythons))
+        raise UsageError(f"Python {python} is not what {target} runs; allowed: {allowed} (default {layout.pythons[0]})")
+    return python or layout.pythons[0]
+
+
+def _write(entries: Sequence[Entry], layout: Layout, draft: Package) -> Package:
+    members = archive.members(entries)
+    check_limit(draft.target, "unpacked", sum(m.size for m in members), layout.limit, members)
+    with archive.replacing(draft.path) as fresh:
+        layout.write(entries, fresh)
+        size = fresh.stat().st_size if fresh.is_file() else sum(m.size for m in members)
+        check_limit(draft.target, "packed", size, layout.limit, members)
+        sha256 = archive.fingerprint(fresh)
+    built = Package(draft.target, draft.model, draft.path, sha256, size, draft.python, members)
+    manifest.write(built)
+    return built
+
+
+def check_limit(target: str, what: str, size: int, limit: Limit, members: Sequence[Member]) -> None:
+    """Raise PackageError when `size`, which is the "packed" or the "unpacked" one, is over the platform's limit."""
+    allowed = limit.packed if what == "packed" else limit.unpacked
+    if allowed is not None and size > allowed:
+        largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
+        raise PackageError(
+            f"the package is {_mb(size)} {what}; {target} takes {_mb(allowed)}. Its largest members, unpacked: "
+            + ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
+            + ". Quantise the model, or choose a smaller one or another target"
+        )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

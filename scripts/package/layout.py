@@ -1,0 +1,88 @@
+"""The vocabulary of a package's layout: an Entry is one file to pack, a Layout is one row of the targets' table.
+
+A target's file (sagemaker.py, azureml.py, functions.py) says where things go by returning entries; archive.py writes
+them. The repository's own files are found beside the imported `scoring`, so that an installed onnxferry packs as a
+checkout does.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import scoring.contract
+from scripts.package.model import Model
+
+_ROOMS = Path(scoring.contract.__file__).parents[1]
+Report = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a package: `path` in it (with /), and the file or the bytes that it gets."""
+
+    path: str
+    source: Path | bytes
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
+
+    @property
+    def size(self) -> int:
+        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be packed: a checked model, for a Python version ("3.12")."""
+
+    model: Model
+    python: str
+    report: Report
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a platform takes, in bytes: `packed` is the archive, `unpacked` the sum of its files; None if unlimited."""
+
+    packed: int | None = None
+    unpacked: int | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One target: the package's file name, who writes it, what is in it, and the platform's Pythons (default first)."""
+
+    file: str
+    write: Callable[[Sequence[Entry], Path], None]
+    entries: Callable[[Order], list[Entry]]
+    pythons: tuple[str, ...]
+    limit: Limit = Limit()
+
+
+def scoring_entries(under: str) -> list[Entry]:
+    """The scoring core, verbatim, as a package below `under`."""
+    return [*tree(_ROOMS / "scoring", f"{under}scoring/")]
+
+
+def target_entries(target: str, under: str) -> list[Entry]:
+    """The files of targets/<target>/ below `under`."""
+    return [*tree(_ROOMS / "targets" / target, under)]
+
+
+def model_entries(model: Model, under: str) -> list[Entry]:
+    """The files of the model directory below `under`."""
+    return [Entry(under + name, model.folder / name) for name in model.files]
+
+
+def tree(folder: Path, under: str) -> Iterator[Entry]:
+    """Each file below `folder`, without what Python or an editor leaves there."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
+        if path.is_file() and not hidden and path.suffix != ".pyc":
+            yield Entry(under + inside.as_posix(), path)

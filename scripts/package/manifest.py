@@ -1,0 +1,68 @@
+"""package.json beside each package: what it is for, what is in it, and the sha256 by which it is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scripts.errors import PackageError
+from scripts.package import archive
+from scripts.package.types import Member, Package
+
+MANIFEST = "package.json"
+
+
+def write(package: Package) -> None:
+    with archive.replacing(package.path.parent / MANIFEST) as fresh:
+        fresh.write_text(to_json(package, package.path.name), encoding="utf-8")
+
+
+def to_json(package: Package, path: str) -> str:
+    """`package` as JSON text in which its path is `path`."""
+    return json.dumps({**asdict(package), "path": path}, indent=2) + "\n"
+
+
+def read(path: Path) -> Package:
+    """The package at `path`: the package itself, the folder that holds it, or its package.json.
+
+    Raises PackageError when it is absent, or is not what package.json says.
+    """
+    manifest = _manifest(Path(path))
+    package = _parse(_load(manifest), manifest)
+    again = f"build it with: python -m scripts.package MODEL_DIR --target {package.target}"
+    if not package.path.exists():
+        raise PackageError(f"{package.path}: no such package, though {manifest.name} is there; {again}")
+    if (actual := archive.fingerprint(package.path)) != package.sha256:
+        raise PackageError(
+            f"{package.path}: changed since it was built (sha256 {actual}; {manifest.name} says {package.sha256}); "
+            f"{again}"
+        )
+    return package
+
+
+def _manifest(path: Path) -> Path:
+    if path.name == MANIFEST:
+        return path
+    return path / MANIFEST if (path / MANIFEST).is_file() else path.parent / MANIFEST
+
+
+def _load(manifest: Path) -> Any:
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))
+    except FileNotFoundError as e:
+        raise PackageError(
+            f"{manifest}: no such file, so there is no package; build it with: "
+            "python -m scripts.package MODEL_DIR --target TARGET"
+        ) from e
+    except (OSError, ValueError) as e:
+        raise PackageError(f"{manifest}: not readable as JSON ({e}); build the package again") from e
+
+
+def _parse(data: Any, manifest: Path) -> Package:
+    try:
+        members = tuple(Member(**member) for member in data["members"])
+        return Package(**{**data, "path": manifest.parent / data["path"], "members": members})
+    except (KeyError, TypeError) as e:
+        raise PackageError(f"{manifest}: not a package.json of onnxferry ({e!r}); build the package again") from e

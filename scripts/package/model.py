@@ -1,0 +1,117 @@
+"""A model directory, checked before it is packed: what a host would refuse at start-up is refused here, on the desk."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
+from scoring.errors import ModelError
+from scripts.errors import PackageError
+from scripts.package import pins
+
+# The distributions that a task imports besides numpy and onnxruntime. A task without a row is a text task.
+LIBRARIES = {"image-classification": ("pillow",), "tensors": ()}
+_TEXT = ("tokenizers",)
+
+# What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default domain. Measured by
+# loading a one-node graph of every version; a new pin needs a row.
+ENGINES = {"1.31.1": (13, 26), "1.23.2": (11, 23)}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model directory: its manifest, the files to pack (relative, with /) and the libraries of its task."""
+
+    folder: Path
+    spec: ModelSpec
+    files: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+
+def check(folder: Path, python: str) -> Model:
+    """Read and check the model directory `folder` for a host with Python `python`.
+
+    Raises PackageError that names the file or the setting: a missing spec, graph or tokenizer, a file whose hash is not
+    the spec's, an unknown task, or a graph newer than the pinned onnxruntime.
+    """
+    spec = _spec(folder)
+    libraries = LIBRARIES.get(spec.task, _TEXT)
+    _check_hashes(folder, spec)
+    _check_present(folder, spec, libraries)
+    _check_engine(folder, spec, python)
+    return Model(folder, spec, _files(folder, spec), libraries)
+
+
+def _spec(folder: Path) -> ModelSpec:
+    from scoring.tasks import TASKS  # takes onnxruntime along, which reading a package needs not
+
+    try:
+        spec = ModelSpec.read(folder)
+    except ModelError as e:
+        raise PackageError(str(e)) from e
+    if not _NAME.fullmatch(spec.name):
+        raise PackageError(
+            f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use letters, digits, '.', '_' and '-' "
+            "(at most 63, the first a letter or digit)"
+        )
+    if spec.task not in TASKS:
+        raise PackageError(f"{folder / SPEC_FILE}: unknown task {spec.task!r}; known: {', '.join(sorted(TASKS))}")
+    return spec
+
+
+def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:
+    if not (folder / MODEL_FILE).is_file():
+        raise PackageError(f"{folder}: no {MODEL_FILE}; make the model directory with python -m scripts.prepare")
+    if "tokenizers" in libraries and not (folder / TOKENIZER_FILE).is_file():
+        raise PackageError(
+            f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from transformers with "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+        )
+
+
+def _check_hashes(folder: Path, spec: ModelSpec) -> None:
+    for name, expected in spec.files.items():
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts:
+            raise PackageError(f"{folder / SPEC_FILE}: files: {name!r} is outside of the model directory")
+        if not (folder / name).is_file():
+            raise PackageError(f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again")
+        if (actual := sha256(folder / name)) != expected.removeprefix("sha256:"):
+            raise PackageError(
+                f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file was changed after the "
+                "model was prepared: prepare it again, so that its golden answer and its figures are those of this file"
+            )
+
+
+def _check_engine(folder: Path, spec: ModelSpec, python: str) -> None:
+    version = pins.version("onnxruntime", python)
+    if version not in ENGINES:
+        raise PackageError(f"onnxruntime {version} (pins.txt) has no row in scripts/package/model.py ENGINES; add one")
+    for what, value, newest in zip(
+        ("IR version", "opset"), (spec.ir_version, spec.opset), ENGINES[version], strict=True
+    ):
+        if value is not None and value > newest:
+            raise PackageError(
+                f"{folder / MODEL_FILE}: ONNX {what} {value}; onnxruntime {version}, pinned for Python {python}, loads "
+                f"at most {newest}. Export the model with an older {what}, or pin a newer onnxruntime"
+            )
+
+
+def _files(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
+    beside = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}  # the weights of a large graph, too
+    beside |= {name for name in (SPEC_FILE, TOKENIZER_FILE) if (folder / name).is_file()}
+    return tuple(sorted(beside | {PurePosixPath(name).as_posix() for name in spec.files}))
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+"""Linux wheels for a Python that need not be this one: fetched by pip, slimmed, and kept in a cache by their content.
+
+What is dropped is never imported where a model is served: tests, type stubs, C headers and static libraries,
+onnxruntime's tools and the second copy of its library, Pillow's AVIF, fonts, colour management and Tk. Licences stay,
+and the metadata by which importlib.metadata knows a version. tests/scripts/test_package_functions.py imports and runs
+what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import platformdirs
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from scripts.errors import PackageError
+from scripts.package.archive import replacing
+from scripts.package.layout import Entry, tree
+
+# glibc 2.28 is older than that of every image that Functions runs Python 3.10 or newer on.
+_PLATFORMS = (*(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)), "manylinux2014_x86_64")
+
+_DROPPED = re.compile(
+    r"""
+    (^|/)(tests?|_pyinstaller|__pycache__)/ | \.(pyi|pyc|pxd|a|h|c|pyx|typed|in)$
+    | ^onnxruntime/(tools|transformers|quantization|datasets|backend)/ | ^onnxruntime/capi/libonnxruntime\.so
+    | ^numpy/(f2py|typing/tests|conftest\.py|_core/include)
+    | ^PIL/_(avif|imagingft|imagingcms|imagingtk)\. | ^pillow\.libs/lib(avif|freetype|harfbuzz|lcms2|brotli|png16)
+    | \.dist-info/(RECORD|WHEEL|INSTALLER|top_level\.txt|entry_points\.txt|zip-safe|sboms/)
+    """,
+    re.VERBOSE,
+)
+
+
+def fetch(requirements: Sequence[str], python: str) -> list[Path]:
+    """A folder for each of `requirements` ("numpy==2.2.6") with its slimmed files for Linux and Python `python`.
+
+    Raises PackageError with pip's words when a wheel cannot be had.
+    """
+    folders = {requirement: _folder(requirement, python) for requirement in requirements}
+    if missing := [r for r, folder in folders.items() if not folder.is_dir()]:
+        with tempfile.TemporaryDirectory() as scratch:
+            _download(missing, python, Path(scratch))
+            found = {parse_wheel_filename(p.name)[0]: p for p in Path(scratch).glob("*.whl")}
+            for requirement in missing:
+                _unpack(found[canonicalize_name(Requirement(requirement).name)], folders[requirement])
+    return list(folders.values())
+
+
+def entries(folder: Path, under: str) -> Iterator[Entry]:
+    """The files of a fetched wheel, below `under`."""
+    return tree(folder, under)
+
+
+def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where wheels are kept: below ONNXFERRY_CACHE, or the user's cache folder."""
+    return Path(environ.get("ONNXFERRY_CACHE") or platformdirs.user_cache_dir("onnxferry")) / "wheels"
+
+
+def _folder(requirement: str, python: str) -> Path:
+    """The cache's place for a requirement; another rule of what to drop makes another place."""
+    key = hashlib.sha256("\n".join((requirement, python, *_PLATFORMS, _DROPPED.pattern)).encode()).hexdigest()
+    return cache_dir() / f"{requirement.replace('==', '-')}-py{python}-{key[:12]}"
+
+
+def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
+    platforms = [word for name in _PLATFORMS for word in ("--platform", name)]
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
+        *("--only-binary=:all:", "--implementation", "cp", "--python-version", python, *platforms),
+        *("--dest", str(folder), *requirements),
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("WARNING"))[-2000:]
+        raise PackageError(
+            f"pip could not download Linux wheels for Python {python} of {', '.join(requirements)}:\n{said.strip()}\n"
+            "Check the network and pip's index settings, and that pins.txt names versions with such wheels"
+        )
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    with replacing(folder) as fresh, zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/") and not _DROPPED.search(name)]
+        if odd := [name for name in names if ".data/" in name]:
+            raise PackageError(f"{wheel.name}: {odd[0]} would be installed elsewhere than site-packages; not supported")
+        archive.extractall(fresh, names)
