@@ -22,8 +22,8 @@ MODELS = Path("build") / "models"
 
 _OPTIONS = (
     click.option("--target", required=True, type=click.Choice(TARGETS), help="The platform."),
-    click.option("--model", type=click.Path(path_type=Path), help=f"Model directory (default: the only one in {MODELS})."),
-    click.option("--out", default=Path("build"), show_default=True, type=click.Path(path_type=Path), help="For packages."),
+    click.option("--model", type=click.Path(path_type=Path), help=f"Model directory; default: the one in {MODELS}."),
+    click.option("--out", default=Path("build"), show_default=True, type=click.Path(path_type=Path)),
     click.option("--python", help="Python version of the host, like 3.12 (default: the platform's)."),
     click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
 )
@@ -38,7 +38,7 @@ def _packaging(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="onnxferry")
 def cli() -> None:
-    """Carry one trained model to many clouds: prepare it with `python -m scripts.prepare`, then package and rehearse it."""
+    """Carry one trained model to many clouds. Make a model directory first: python -m scripts.prepare --help."""
 
 
 @cli.command("package")
@@ -55,16 +55,16 @@ def package_(target: str, model: Path | None, out: Path, python: str | None, out
 @_packaging
 @click.option("--input", "inputs", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A file to send as a request; its suffix says its content type. May be repeated.")  # fmt: skip
-@click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to measure latency by.")
-def rehearse_(
-    target: str, model: Path | None, out: Path, python: str | None, output: str, inputs: tuple[Path, ...], repeats: int
-) -> None:  # fmt: skip
+@click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time.")
+def rehearse_(inputs: tuple[Path, ...], repeats: int, output: str, **order: Any) -> None:
     """Package the model and serve it by TARGET's real hosting runtime, here: answer, start-up, latency and memory."""
+    from scripts.rehearse import rehearse
     from scripts.rehearse.__main__ import request_of, show
-    from scripts.rehearse.model import rehearse_model
+    from scripts.rehearse.model import rehearsable
 
     requests = [request_of(path) for path in inputs]
-    done = rehearse_model(model or only_model(), target, out, python=python, extra=requests, repeats=repeats)
+    order["model"] = order["model"] or only_model()
+    done = rehearse(rehearsable(**order), extra=requests, repeats=repeats)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
 
 
@@ -74,7 +74,7 @@ def only_model() -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError(f"no model directory in {MODELS}; make one with python -m scripts.prepare, or give --model DIR")
+        raise UsageError(f"no model directory in {MODELS}; make one: python -m scripts.prepare, or give --model DIR")
     raise UsageError(f"several model directories; choose one with --model: {', '.join(map(str, found))}")
 
 

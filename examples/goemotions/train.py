@@ -2,13 +2,13 @@
 
 Kept so that anyone can see where the demo's adapter comes from, and make it again:
 
-    python examples/goemotions/train.py --base MINILM_DIR --data GOEMOTIONS_DIR --out examples/goemotions/adapter
+    python -m examples.goemotions.train --base MINILM_DIR --data DATA_DIR --out examples/goemotions/adapter
 
-GOEMOTIONS_DIR holds the data set's train.tsv, dev.tsv, test.tsv (text, label indices, id) and labels.txt.
+DATA_DIR holds the data set's train.tsv, dev.tsv, test.tsv (text, label indices, id) and labels.txt.
 
-The base model's pooler was never trained (sentence-transformers pools by the mean), so it is trained here in full beside
-the LoRA matrices. The classifier's bias starts at the labels' log odds: from zero, the first hundred steps push all 28
-labels down, and a high learning rate never brings the rare ones back.
+The base model's pooler was never trained (sentence-transformers pools by the mean), so it is trained here in
+full, beside the LoRA matrices. The classifier's bias starts at the labels' log odds: from zero, the first hundred steps push
+all 28 labels down, and a high learning rate never brings the rare ones back.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from examples.training import batches, pad
+
 THRESHOLD = 0.3  # the one of the data set's own paper (arXiv:2005.00547)
 
 
@@ -37,24 +39,6 @@ def read(path: Path, labels: int) -> tuple[list[str], np.ndarray]:
     return [row[0] for row in rows], targets
 
 
-def batches(ids: list[list[int]], size: int, rng: random.Random) -> list[list[int]]:
-    """Batches of like length in random order: little padding, and still a new mix each epoch."""
-    order = list(range(len(ids)))
-    rng.shuffle(order)
-    out = []
-    for i in range(0, len(order), size * 25):
-        chunk = sorted(order[i : i + size * 25], key=lambda k: len(ids[k]))
-        out += [chunk[j : j + size] for j in range(0, len(chunk), size)]
-    rng.shuffle(out)
-    return out
-
-
-def pad(ids: list[list[int]], rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    width = max(len(ids[r]) for r in rows)
-    x = torch.tensor([ids[r] + [0] * (width - len(ids[r])) for r in rows])
-    return x, (x != 0).long()
-
-
 @torch.no_grad()
 def macro_f1(model: torch.nn.Module, ids: list[list[int]], targets: np.ndarray) -> float:
     """The mean over the labels of F1 = 2TP / (2TP + FP + FN) at THRESHOLD."""
@@ -63,8 +47,8 @@ def macro_f1(model: torch.nn.Module, ids: list[list[int]], targets: np.ndarray) 
     order = sorted(range(len(ids)), key=lambda k: len(ids[k]))
     for i in range(0, len(order), 128):
         rows = order[i : i + 128]
-        x, mask = pad(ids, rows)
-        probs[rows] = torch.sigmoid(model(input_ids=x, attention_mask=mask).logits.float()).numpy()
+        x = pad([ids[r] for r in rows])
+        probs[rows] = torch.sigmoid(model(input_ids=x, attention_mask=(x != 0).long()).logits.float()).numpy()
     model.train()
     said = probs > THRESHOLD
     tp, fp, fn = (said & (targets == 1)).sum(0), (said & (targets == 0)).sum(0), (~said & (targets == 1)).sum(0)
@@ -118,14 +102,14 @@ def main() -> None:
     began, step = time.monotonic(), 0
     model.train()
     for epoch in range(args.epochs):
-        for rows in batches(ids, args.batch, rng):
+        for rows in batches([len(i) for i in ids], args.batch, rng):
             done = max(step / total, (time.monotonic() - began) / args.seconds)
             if done >= 1:
                 break
             for group in optimiser.param_groups:
                 group["lr"] = args.rate * min(1, (step + 1) / 200) * (1 - done)
-            x, mask = pad(ids, rows)
-            logits = model(input_ids=x, attention_mask=mask).logits
+            x = pad([ids[r] for r in rows])
+            logits = model(input_ids=x, attention_mask=(x != 0).long()).logits
             loss = loss_of(logits, torch.tensor(targets[rows])).sum(1).mean()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)

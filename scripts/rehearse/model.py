@@ -1,29 +1,26 @@
-"""From a model directory to a rehearsal: build the package for the platform's Python, and where this machine has no such
-Python, say so and rehearse one built for a version that it has."""
+"""From a model directory to a package that can be rehearsed here: the one for the platform's Python, or where this
+machine has no such Python, and after saying so, one for a version that it has."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from scoring.contract import Request
 from scripts.console import err
 from scripts.errors import RehearsalError
 from scripts.package import TARGETS, Package, package
 from scripts.rehearse.pythons import find_python
-from scripts.rehearse.rehearsal import Rehearsal, rehearse
 
 REHEARSAL = "rehearsal"  # the folder below `out` for packages that are built only to be rehearsed
 
 
-def rehearsable(model_dir: Path, target: str, out: Path, python: str | None = None) -> Package:
-    """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to rehearse here: that one, or
-    one for a Python that this machine has, below <out>/rehearsal/.
+def rehearsable(model: Path, target: str, out: Path, python: str | None = None) -> Package:
+    """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to rehearse here: that one,
+    or one for a Python that this machine has, below <out>/rehearsal/.
 
     Raises RehearsalError when the machine has none of the Pythons that the target runs.
     """
-    built = package(model_dir, target, out=out, python=python)
+    built = package(model, target, out=out, python=python)
     if find_python(built.python):
         return built
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -31,17 +28,11 @@ def rehearsable(model_dir: Path, target: str, out: Path, python: str | None = No
     version = next((p for p in pythons if find_python(p)), None)
     if version is None:
         raise RehearsalError(
-            f"{target} runs Python {', '.join(sorted(pythons))}, and this machine has none of them; install python{built.python}"
+            f"{target} runs Python {', '.join(sorted(pythons))}, and this machine has none of them; "
+            f"install python{built.python}"
         )
     err.print(
         f"[yellow]note[/yellow] {built.path} is for Python {built.python}, which this machine has not: "
         f"rehearsing a package built for Python {version}"
     )
-    return package(model_dir, target, out=out / REHEARSAL, python=version)
-
-
-def rehearse_model(
-    model_dir: Path, target: str, out: Path, *, python: str | None = None, extra: Sequence[Request] = (), repeats: int = 30
-) -> Rehearsal:
-    """Package `model_dir` for `target` and rehearse the package; see rehearsable() and rehearse()."""
-    return rehearse(rehearsable(model_dir, target, out, python), extra=extra, repeats=repeats)
+    return package(model, target, out=out / REHEARSAL, python=version)
