@@ -1,8 +1,8 @@
 """A PyTorch module given as `module:factory`, as a Source.
 
-The factory takes no arguments and returns a torch.nn.Module. Its forward takes, by the task, pixels [b, 3, h, w] or some
-of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these names, and returns logits [b, labels], start and
-end logits [b, s] each, or token vectors [b, s, hidden].
+The factory takes no arguments and returns a torch.nn.Module. By the task, its forward takes pixels [b, 3, h, w], or
+some of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these names; it returns logits [b, labels],
+start and end logits [b, s] each, or token vectors [b, s, hidden].
 """
 
 from __future__ import annotations

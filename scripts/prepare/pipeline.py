@@ -60,17 +60,18 @@ def _load(options: Options) -> Source:
 
 def _export(options: Options, source: Source, work: Path, folder: Path) -> Path:
     """Write model.onnx and tokenizer.json into `folder`; the path of the unquantised graph."""
-    fp32 = work / "fp32.onnx" if options.precision == "int8" else folder / MODEL_FILE
+    exported, model = work / "exported.onnx", folder / MODEL_FILE
     with stage("export"):
-        source.export(fp32)
+        source.export(exported)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
-    if options.precision == "int8":
-        from scripts.prepare.quantise import quantise
+    if options.precision == "fp32":
+        return exported.rename(model)
+    from scripts.prepare.quantise import quantise
 
-        with stage("quantise int8"):
-            quantise(fp32, folder / MODEL_FILE)
-    return fp32
+    with stage("quantise int8"):
+        quantise(exported, model)
+    return exported
 
 
 def _fp32_run(options: Options, fp32: Path) -> Run | None:

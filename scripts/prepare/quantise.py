@@ -29,11 +29,11 @@ def quantise(source: Path, target: Path) -> None:
         )
     inferred = target.with_name("inferred.onnx")
     try:
-        quant_pre_process(source, inferred)
+        quant_pre_process(source, inferred, skip_symbolic_shape=True)  # no weight's shape depends on it
         quantize_dynamic(
             inferred, target, list(OPERATORS), per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
         )
-    except Exception as e:  # onnxruntime raises its own kinds, sympy and bare Exception
+    except Exception as e:  # onnxruntime raises its own kinds and bare Exception
         raise PrepareError(f"onnxruntime could not quantise the model: {type(e).__name__}: {e}") from e
     finally:
         inferred.unlink(missing_ok=True)
