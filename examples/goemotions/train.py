@@ -6,8 +6,8 @@ Kept so that anyone can see where the demo's adapter comes from, and make it aga
 
 DATA_DIR holds the data set's train.tsv, dev.tsv, test.tsv (text, label indices, id) and labels.txt.
 
-The base model's pooler was never trained (sentence-transformers pools by the mean), so it is trained here in
-full, beside the LoRA matrices. The classifier's bias starts at the labels' log odds: from zero, the first hundred steps push
+The base model's pooler was never trained (sentence-transformers pools by the mean), so it is trained here in full,
+beside the LoRA matrices. The classifier's bias starts at the labels' log odds: from zero, the first hundred steps push
 all 28 labels down, and a high learning rate never brings the rare ones back.
 """
 
