@@ -1,4 +1,4 @@
-"""A model directory, checked before it is packed: what a host would refuse at start-up is refused here, on the desk."""
+"""A model directory, checked before it is packed: what shows without loading it is refused here, not by a host."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from scoring.errors import ModelError
 from scripts.errors import PackageError
 from scripts.package import pins
 
-# The distributions that a task imports besides numpy and onnxruntime. A task without a row is a text task.
-LIBRARIES = {"image-classification": ("pillow",), "tensors": ()}
-_TEXT = ("tokenizers",)
+# What scoring imports besides numpy and onnxruntime: tokenizers whatever the task, since its table of tasks imports all
+# of them, and what a task adds. A task that is not text needs no tokenizer.json.
+_LIBRARIES = ("tokenizers",)
+_MORE_LIBRARIES = {"image-classification": ("pillow",)}
+_NOT_TEXT = ("image-classification", "tensors")
 
 # What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default domain. Measured by
 # loading a one-node graph of every version; a new pin needs a row.
@@ -25,7 +27,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Model:
-    """A checked model directory: its manifest, the files to pack (relative, with /) and the libraries of its task."""
+    """A checked model directory: its manifest, the files to pack (relative, with /) and the distributions
+    that scoring imports for its task besides numpy and onnxruntime."""
 
     folder: Path
     spec: ModelSpec
@@ -40,10 +43,10 @@ def check(folder: Path, python: str) -> Model:
     the spec's, an unknown task, or a graph newer than the pinned onnxruntime.
     """
     spec = _spec(folder)
-    libraries = LIBRARIES.get(spec.task, _TEXT)
+    _check_present(folder, spec)
     _check_hashes(folder, spec)
-    _check_present(folder, spec, libraries)
     _check_engine(folder, spec, python)
+    libraries = (*_LIBRARIES, *_MORE_LIBRARIES.get(spec.task, ()))
     return Model(folder, spec, _files(folder, spec), libraries)
 
 
@@ -64,10 +67,10 @@ def _spec(folder: Path) -> ModelSpec:
     return spec
 
 
-def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:
+def _check_present(folder: Path, spec: ModelSpec) -> None:
     if not (folder / MODEL_FILE).is_file():
         raise PackageError(f"{folder}: no {MODEL_FILE}; make the model directory with python -m scripts.prepare")
-    if "tokenizers" in libraries and not (folder / TOKENIZER_FILE).is_file():
+    if spec.task not in _NOT_TEXT and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
             f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from transformers with "
             "AutoTokenizer.from_pretrained(...).save_pretrained(...)"
