@@ -1,0 +1,12 @@
+"""A rehearsal: a built package in its platform's real hosting runtime, on loopback, answers the golden request.
+
+rehearsal = rehearse(package)          # start, prove, measure, stop
+with start(package) as host:           # or keep it up for as long as the block runs
+    answer = host.send(request)
+"""
+
+from scripts.rehearse.host import Answer, Host, start
+from scripts.rehearse.pythons import find_python
+from scripts.rehearse.rehearsal import Rehearsal, rehearse
+
+__all__ = ["Answer", "Host", "Rehearsal", "find_python", "rehearse", "start"]

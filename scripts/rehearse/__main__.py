@@ -1,0 +1,82 @@
+"""python -m scripts.rehearse PACKAGE: rehearse one built package and print what it answered and cost."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from scoring.contract import JSON, Request
+from scripts.console import err, out
+from scripts.errors import FerryError, UsageError
+from scripts.package import read
+from scripts.rehearse import Answer, Rehearsal, rehearse
+
+
+@click.command()
+@click.argument("package", type=click.Path(exists=True, path_type=Path))
+@click.option("--input", "inputs", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A file to send as a request; its suffix says its content type. May be repeated.")  # fmt: skip
+@click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def main(package: Path, inputs: tuple[Path, ...], repeats: int, output: str) -> None:
+    """Serve PACKAGE (model.tar.gz, function.zip or an AzureML folder) by its platform's real runtime, here."""
+    try:
+        done = rehearse(read(package), extra=[request_of(path) for path in inputs], repeats=repeats)
+    except FerryError as e:
+        err.print(f"error: {e}", style="red", markup=False)
+        sys.exit(e.exit_code)
+    show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
+
+
+def show(done: Rehearsal, answers: dict[str, Answer], output: str) -> None:
+    """Print a rehearsal and the `answers` to further inputs on standard output, as "text" or as "json"."""
+    if output == "json":
+        click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))
+    else:
+        _show(done, answers)
+
+
+def request_of(path: Path) -> Request:
+    """A file as a request; its suffix says the content type. Raises UsageError for an unknown suffix."""
+    content_type = JSON if path.suffix == ".json" else mimetypes.guess_type(path.name)[0]
+    if content_type is None:
+        raise UsageError(f"{path}: no content type is known for '{path.suffix}'; name it .json, .jpg, .png or the like")
+    return Request(path.read_bytes(), content_type)
+
+
+def _data(done: Rehearsal, answers: dict[str, Answer]) -> dict[str, Any]:
+    figures = {key: value for key, value in vars(done).items() if key not in ("answer", "extra")}
+    inputs = [{"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()]
+    return {**figures, "answer": _text(done.answer), "inputs": inputs}
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", errors="replace")
+
+
+def _show(done: Rehearsal, answers: dict[str, Answer]) -> None:
+    table = Table(show_header=False)
+    rows = {
+        "target": f"{done.target}, Python {done.python}",
+        "package": f"{done.size / 1e6:.1f} MB",
+        "start to first answer": f"{done.start_seconds:.1f} s",
+        "latency p50 / p95": f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms",
+        "memory, peak": f"{done.memory_mib:.0f} MiB",
+        "golden answer": "as expected",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    out.print(table)
+    out.print(_text(done.answer), markup=False)
+    for path, answer in answers.items():
+        out.print(f"{path}: {answer.status} {answer.seconds * 1000:.1f} ms\n{_text(answer.body)}", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""AzureML's managed online endpoint: azureml-inference-server-http on gunicorn.
+
+As on the platform: AML_APP_ROOT is the folder of the entry script, the model is registered as a folder, so that it lies
+one level below AZUREML_MODEL_DIR, and deployment.yml's environment variables are set (the number of workers is among
+them). The packages are those of env.yml's pip list; conda only brings Python.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from scripts.errors import RehearsalError
+from scripts.package.types import Package
+from scripts.rehearse.runtime import Install, Layout, Runtime
+
+
+def _unpack(package: Package, root: Path) -> Layout:
+    app, version = root / "azureml-app", root / "azureml-models" / package.model / "1"
+    try:
+        shutil.copytree(package.path / "code", app / "code")
+        shutil.copytree(package.path / "model", version / "model")
+        for name in ("env.yml", "deployment.yml"):
+            shutil.copy(package.path / name, app / name)
+    except OSError as e:
+        raise RehearsalError(f"{package.path}: not an AzureML package ({e}); build it again") from e
+    return Layout(root, app, version / "model")
+
+
+def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
+    listed = _read(layout.app / "env.yml").get("dependencies", [])
+    pip = next((entry["pip"] for entry in listed if isinstance(entry, dict) and "pip" in entry), None)
+    if not pip:
+        raise RehearsalError("env.yml: no list of pip requirements among its dependencies; build the package again")
+    return (Install(tuple(pip)),)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, TypeError, ValueError) as e:
+        raise RehearsalError(f"{path.name}: not readable as YAML ({e}); build the package again") from e
+
+
+def _arguments(layout: Layout, port: int) -> tuple[str, ...]:
+    script = str(layout.app / "code" / "score.py")
+    return ("--entry_script", script, "--model_dir", str(layout.model.parent), "--port", str(port))
+
+
+def _environment(layout: Layout, port: int) -> dict[str, str]:
+    declared = _read(layout.app / "deployment.yml").get("environment_variables") or {}
+    own = {"AML_APP_ROOT": str(layout.app / "code"), "AML_APP_INSIGHTS_ENABLED": "false"}
+    return {**{name: str(value) for name, value in declared.items()}, **own}
+
+
+RUNTIME = Runtime(
+    title="AzureML's inference server",
+    health="/",
+    score="/score",
+    launcher="azureml_server.py",
+    unpack=_unpack,
+    installs=_installs,
+    arguments=_arguments,
+    environment=_environment,
+)

@@ -1,0 +1,112 @@
+"""The virtual environments that the runtimes need, made once and kept in the user's cache, named by what is in them.
+
+A folder is ready when it holds the file `ready`, which is written last; whoever finds one without it, since its maker
+was interrupted, makes it anew. A lock beside it, which the system releases when its holder ends, keeps two processes
+from making the same. (Making it elsewhere and renaming would not do: an environment's scripts hold its path.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from scripts.errors import RehearsalError
+from scripts.rehearse.processes import run
+from scripts.rehearse.runtime import Install
+
+CACHE_VARIABLE = "ONNXFERRY_CACHE"
+_QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
+_MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_CONSTRAINT")
+Report = Callable[[str], AbstractContextManager[None]]
+
+
+def cache_folder() -> Path:
+    """Where environments are kept: $ONNXFERRY_CACHE, else the user's cache folder of this system."""
+    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("onnxferry"))
+
+
+def environment(name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report) -> Path:
+    """The folder of a virtual environment made by `python` with `installs`; its interpreter is bin/python.
+
+    Raises RehearsalError with the end of pip's output when it cannot be made; nothing of it is left then.
+    """
+    folder = cache / "envs" / f"{name}-{_key(python, installs)}"
+    if not _ready(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_name(folder.name + ".lock"), report):
+            if not _ready(folder):
+                with report(f"make the environment of {name} (once; kept in {folder})"):
+                    _make(folder, python, installs)
+    return folder
+
+
+def _ready(folder: Path) -> bool:
+    return (folder / "ready").is_file() and (folder / "bin" / "python").exists()
+
+
+def _key(python: Path, installs: Sequence[Install]) -> str:
+    """A hash of what decides the content: the interpreter and the requirements."""
+    return hashlib.sha256(repr((str(python.resolve()), tuple(installs))).encode()).hexdigest()[:16]
+
+
+def _make(folder: Path, python: Path, installs: Sequence[Install]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        _run(folder, python, ("-m", "venv", str(folder)))
+        for install in installs:
+            pip = ("-m", "pip", "install", *_QUIET, *install.options, *install.requirements)
+            _run(folder, folder / "bin" / "python", pip)
+        (folder / "ready").touch()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _run(folder: Path, python: Path, arguments: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True) as temp:
+        log = Path(temp) / "pip.log"
+        try:
+            code = run((python, *arguments), env=_environ(temp), cwd=Path(temp), log=log)
+        except subprocess.TimeoutExpired as e:
+            raise RehearsalError(
+                f"{folder}: pip did not end within {e.timeout:.0f} s; try again when it is faster"
+            ) from e
+        if code != 0:
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
+            raise RehearsalError(
+                f"{folder}: this command failed (exit {code}): {python} {' '.join(arguments)}\n{tail}\n"
+                "Check the network and pip's index; where a version does not exist for this Python, package for another"
+            )
+
+
+def _environ(temp: str) -> Mapping[str, str]:
+    """The user's environment, since pip's index and proxy are there, without what would lead it elsewhere."""
+    return {name: value for name, value in os.environ.items() if name not in _MISLEADING} | {"TMPDIR": temp}
+
+
+@contextmanager
+def _locked(path: Path, report: Report) -> Iterator[None]:
+    with path.open("w") as file:
+        if not _try_lock(file.fileno()):
+            with report("wait for another process that makes the same environment"):
+                while not _try_lock(file.fileno()):
+                    time.sleep(0.2)
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,40 @@
+"""Azure Functions: the Python worker, driven as the Functions host drives it (hosts/functions_server.py).
+
+As on the platform, all that the app needs is in the zip, below .python_packages; the environment holds only the worker.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.package import pins
+from scripts.package.types import Package
+from scripts.rehearse.archives import unpack_zip
+from scripts.rehearse.runtime import Install, Layout, Runtime
+
+_WORKER = ("azure-functions-runtime", "azurefunctions-extensions-base")
+
+
+def _unpack(package: Package, root: Path) -> Layout:
+    app = root / "wwwroot"
+    app.mkdir()
+    unpack_zip(package.path, app)
+    return Layout(root, app, app / "model")
+
+
+def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
+    """--no-deps, since azure-functions comes from the package. The worker's metadata asks for Python 3.13, since Azure
+    runs it as a library from there on; its code runs on 3.10 as well."""
+    return (Install(tuple(pins.select(_WORKER, python)), ("--no-deps", "--ignore-requires-python")),)
+
+
+RUNTIME = Runtime(
+    title="the Azure Functions worker",
+    health="/",
+    score="/api/score",
+    launcher="functions_server.py",
+    unpack=_unpack,
+    installs=_installs,
+    arguments=lambda layout, port: (str(layout.app), str(port)),
+    environment=lambda layout, port: {"AzureWebJobsScriptRoot": str(layout.app), "FUNCTIONS_WORKER_RUNTIME": "python"},
+)

@@ -1,0 +1,207 @@
+"""Runs inside the host's environment: the library worker of Azure Functions behind HTTP on 127.0.0.1.
+
+usage: functions_server.py APP_FOLDER PORT
+
+The worker is Microsoft's (azure-functions-runtime): it indexes function_app.py and turns each request into a call. In
+Azure it hangs on the Functions host, by gRPC; here this program is the host. It hands over plain objects in place of
+protobuf messages, routes by the triggers' bindings and host.json's prefix, and answers as the host does: 404, 405, and
+an empty 500 when a function raises. Keys, limits and time-outs are the real host's and are not rehearsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+import threading
+import traceback
+import urllib.parse
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+LIMIT = 230  # seconds; Azure's load balancer waits no longer for an answer
+PACKAGES = ".python_packages/lib/site-packages"
+
+
+class Message(SimpleNamespace):
+    """A protobuf message's place-holder: fields by keyword, and which of a group's alternatives is set."""
+
+    def WhichOneof(self, group: str) -> str | None:  # noqa: N802
+        if group == "rpc_data":
+            return "data"
+        return next((name for name, value in vars(self).items() if value is not None), None)
+
+
+def message(name: str, **constants: Any) -> Any:
+    return type(name, (Message,), constants)
+
+
+class Protos:
+    """The message classes that the worker makes, as many as HTTP triggers need."""
+
+    StatusResult = message("StatusResult", Failure=0, Success=1, Cancelled=2)
+    BindingInfo = message(
+        "BindingInfo", **{"in": 0, "out": 1, "inout": 2, "undefined": 0, "string": 1, "binary": 2, "stream": 3}
+    )
+    TypedData = message("TypedData")
+    RpcHttp = message("RpcHttp")
+    RpcHttpCookie = message("RpcHttpCookie", SameSite=message("SameSite", **{"None": 0, "Lax": 1, "Strict": 2}))
+    RpcException = message("RpcException")
+    RpcFunctionMetadata = message("RpcFunctionMetadata")
+    ParameterBinding = message("ParameterBinding")
+    WorkerMetadata = message("WorkerMetadata")
+    WorkerInitResponse = message("WorkerInitResponse")
+    FunctionMetadataResponse = message("FunctionMetadataResponse")
+    FunctionLoadResponse = message("FunctionLoadResponse")
+    InvocationResponse = message("InvocationResponse")
+    NullableString = NullableBool = NullableDouble = NullableTimestamp = message("Nullable")
+
+
+class Worker:
+    """The library worker: start it on an app's folder, then invoke the app's functions."""
+
+    def __init__(self, app: Path) -> None:
+        import azure_functions_runtime as runtime
+
+        self._runtime = runtime
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        runtime.start_threadpool_executor()
+        folder = str(app)
+        self._call("worker_init_request", capabilities={}, function_app_directory=folder)
+        found = self._call("functions_metadata_request", function_app_directory=folder)
+        self.functions = found.function_metadata_results or []
+        for function in self.functions:
+            self._call("function_load_request", function_id=function.function_id, metadata=function)
+
+    def invoke(self, function: Any, binding: dict[str, Any], http: Message) -> Any:
+        """The value that `function` returned for one HTTP request. Raises RuntimeError when it raised."""
+        trace = Message(trace_parent=f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00", trace_state="", attributes={})
+        answer = self._call(
+            "invocation_request",
+            invocation_id=str(uuid.uuid4()),
+            function_id=function.function_id,
+            input_data=[Message(name=binding["name"], data=Protos.TypedData(http=http))],
+            trigger_metadata={},
+            trace_context=trace,
+            retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
+        )
+        return answer.return_value
+
+    def _call(self, name: str, **fields: Any) -> Any:
+        body = Message(**{name: Message(**fields)})
+        request = Message(request=body, properties={"host": "127.0.0.1", "protos": Protos})
+        coroutine = getattr(self._runtime, name)(request)
+        response = asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(LIMIT)
+        if response.result.status != Protos.StatusResult.Success:
+            error = response.result.exception
+            raise RuntimeError(f"{error.message}\n{error.stack_trace}")
+        return response
+
+
+class Route:
+    """One HTTP trigger: the paths and methods that lead to its function."""
+
+    def __init__(self, function: Any, binding: dict[str, Any], prefix: str) -> None:
+        path = "/".join(part for part in ("", prefix, (binding.get("route") or function.name).strip("/")) if part)
+        pattern = re.sub(r"\{\*([^}:]+)[^}]*\}", r"(?P<\1>.*)", f"/{path}")
+        pattern = re.sub(r"\{([^}:?]+)[^}]*\}", r"(?P<\1>[^/]+)", pattern)
+        self.path = re.compile(f"^{pattern}$", re.IGNORECASE)
+        self.methods = {method.upper() for method in binding.get("methods") or ["GET", "POST"]}
+        self.function = function
+        self.binding = binding
+
+
+def routes(worker: Worker, app: Path) -> list[Route]:
+    """The HTTP triggers of the app, below host.json's prefix."""
+    settings = json.loads((app / "host.json").read_text(encoding="utf-8"))
+    prefix = settings.get("extensions", {}).get("http", {}).get("routePrefix", "api")
+    bindings = [(function, json.loads(raw)) for function in worker.functions for raw in function.raw_bindings]
+    return [Route(f, binding, prefix) for f, binding in bindings if binding.get("type", "").lower() == "httptrigger"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HTTP to invocation and back."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: in two, the client's delayed acknowledgement costs 40 ms
+    disable_nagle_algorithm = True
+    worker: Worker
+    routes: list[Route]
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        url = urllib.parse.urlsplit(self.path)
+        if url.path == "/" and self.command == "GET":
+            return self._reply(200, {"content-type": "text/plain"}, b"Your Functions app is up and running")
+        here = [(route, match) for route in self.routes if (match := route.path.match(url.path))]
+        allowed = [(route, match) for route, match in here if self.command in route.methods]
+        if not allowed:
+            return self._reply(405 if here else 404, {}, b"")
+        try:
+            answer = self._invoke(*allowed[0], body)
+        except Exception:
+            traceback.print_exc()
+            answer = (500, {}, b"")
+        return self._reply(*answer)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer  # noqa: N815
+
+    def _invoke(self, route: Route, match: re.Match[str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        http = Message(
+            method=self.command,
+            url=f"http://{self.headers.get('host', '127.0.0.1')}{self.path}",
+            headers={name.lower(): value for name, value in self.headers.items()},
+            query=dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query, keep_blank_values=True)),
+            params={name: value for name, value in match.groupdict().items() if value is not None},
+            body=Protos.TypedData(bytes=body) if body else Protos.TypedData(),
+        )
+        value = self.worker.invoke(route.function, route.binding, http)
+        kind = value.WhichOneof("data") if value is not None else None
+        if kind == "http":
+            return int(value.http.status_code), dict(value.http.headers), _data(value.http.body)
+        return (200 if kind else 204), {"content-type": "text/plain; charset=utf-8"}, _data(value)
+
+    def _reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() != "content-length":
+                self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, form: str, *values: Any) -> None:
+        print(f"{self.command} {self.path} {form % values}", flush=True)
+
+
+def _data(typed: Any) -> bytes:
+    kind = typed.WhichOneof("data") if typed is not None else None
+    if kind is None:
+        return b""
+    value = getattr(typed, kind)
+    return bytes(value) if kind == "bytes" else str(value).encode("utf-8")
+
+
+def serve(app: Path, port: int) -> None:
+    """Index the app, then listen: whoever gets an answer knows that the functions are loaded."""
+    sys.path.insert(0, str(app / PACKAGES))  # the order of the platform: the app's packages, the worker, the app
+    sys.path.append(str(app))
+    os.chdir(app)
+    Handler.worker = Worker(app)
+    Handler.routes = routes(Handler.worker, app)
+    if not Handler.routes:
+        sys.exit(f"{app / 'function_app.py'}: no function with an HTTP trigger was found")
+    print("routes:", ", ".join(f"{sorted(r.methods)} {r.path.pattern}" for r in Handler.routes), flush=True)
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # this file's folder, which is no part of the platform
+    serve(Path(sys.argv[1]).resolve(), int(sys.argv[2]))

@@ -1,0 +1,33 @@
+"""Runs inside the host's environment: what the Hugging Face container runs as `serve`, fit for a shared machine.
+
+Three things differ from the container. The server's configuration file is in TMPDIR, not in /etc. The package's
+requirements are not installed at every start, since the environment was made with them. The server's process is the one
+named by its own pid file, where the container takes the only one of the machine, so that several can run side by side.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+from sagemaker_huggingface_inference_toolkit import mms_model_server
+from sagemaker_inference import model_server
+
+_TEMP = Path(tempfile.gettempdir())
+
+
+def find_server(limit: float) -> psutil.Process:
+    """The Java process that `multi-model-server --start` left behind. Raises RuntimeError if it has ended already."""
+    pid_file, until = _TEMP / ".model_server.pid", time.monotonic() + limit
+    while time.monotonic() < until:
+        if pid_file.is_file() and (text := pid_file.read_text().strip()):
+            return psutil.Process(int(text))
+        time.sleep(0.1)
+    raise RuntimeError("multi-model-server did not start; its messages are above")
+
+
+if __name__ == "__main__":
+    model_server.MMS_CONFIG_FILE = mms_model_server.MMS_CONFIG_FILE = str(_TEMP / "mms.properties")
+    mms_model_server.REQUIREMENTS_PATH = ""
+    mms_model_server._retry_retrieve_mms_server_process = lambda timeout: find_server(30.0)
+    mms_model_server.start_model_server(handler_service="sagemaker_handler")

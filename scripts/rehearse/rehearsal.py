@@ -1,0 +1,115 @@
+"""rehearse(package): start it, prove it by the golden request, measure it, stop it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scoring.contract import Golden, ModelSpec, Request
+from scripts.console import stage
+from scripts.errors import RehearsalError
+from scripts.package.types import Package
+from scripts.rehearse.answers import difference
+from scripts.rehearse.environments import Report
+from scripts.rehearse.host import Answer, Host, start
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal found.
+
+    `size` is the package's, in bytes. `start_seconds` runs from the start of the runtime's process to the first golden
+    answer. Latencies are of the golden request, one at a time, for a client on the same machine. `memory_mib` is the
+    peak of all processes that serve.
+    """
+
+    target: str
+    size: int
+    python: str
+    start_seconds: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    memory_mib: float
+    answer: bytes
+    extra: tuple[Answer, ...]
+    matches_golden: bool
+
+
+def rehearse(
+    package: Package,
+    golden: Golden | None = None,
+    extra: Sequence[Request] = (),
+    repeats: int = 30,
+    report: Report = stage,
+) -> Rehearsal:
+    """Serve `package` by its platform's runtime; send the golden request, each of `extra`, and the golden one `repeats`
+    times (at least twice).
+
+    `golden` is the package's own unless given. Raises RehearsalError when the runtime does not start or the golden
+    answer differs; a request of `extra` may have any status.
+    """
+    with start(package, report=report) as host:
+        golden = golden or _golden_of(host, package)
+        with report("send the golden request"):
+            first = _prove(host, golden)
+            start_seconds = time.monotonic() - host.began
+        answers = tuple(_ask(host, request, report) for request in extra)
+        with report(f"send the golden request {repeats} times"):
+            p50, p95 = _latencies(host, golden.request, repeats)
+        memory = host.memory_mib()
+    return Rehearsal(
+        target=package.target,
+        size=package.size,
+        python=package.python,
+        start_seconds=start_seconds,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        memory_mib=memory,
+        answer=first.body,
+        extra=answers,
+        matches_golden=True,
+    )
+
+
+def _golden_of(host: Host, package: Package) -> Golden:
+    golden = ModelSpec.read(host.model_dir).golden
+    if golden is None:
+        raise RehearsalError(
+            f"{package.path}: model_spec.json has no golden request, so nothing says what the right answer is; "
+            "prepare the model again with an example"
+        )
+    return golden
+
+
+def _prove(host: Host, golden: Golden) -> Answer:
+    answer = host.send(golden.request)
+    shown = answer.body[:2000].decode("utf-8", errors="replace")
+    if answer.status != 200:
+        raise host.failure(f"the golden request was refused with status {answer.status}: {shown}")
+    try:
+        data = json.loads(answer.body)
+    except ValueError as e:
+        raise host.failure(f"the answer to the golden request is not JSON: {shown}") from e
+    if found := difference(golden.answer, data):
+        expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
+        raise RehearsalError(
+            f"{host.title}: the golden answer differs. {found}\nexpected: {expected}\nanswered: {shown}\n"
+            "The package scores otherwise than the model directory did when it was prepared: do not deploy it. Compare the "
+            "versions in pins.txt with 'tools' in model_spec.json, or prepare the model again"
+        )
+    return answer
+
+
+def _ask(host: Host, request: Request, report: Report) -> Answer:
+    with report(f"send {len(request.body)} bytes of {request.content_type}"):
+        return host.send(request)
+
+
+def _latencies(host: Host, request: Request, repeats: int) -> tuple[float, float]:
+    """The median and the 95th percentile in milliseconds."""
+    seconds = [host.send(request).seconds for _ in range(max(repeats, 2))]
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    return cuts[49] * 1000, cuts[94] * 1000

@@ -1,0 +1,47 @@
+"""What a platform's hosting runtime is to a rehearsal, as frozen data; one file a target fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.package.types import Package
+
+HOSTS = Path(__file__).parent / "hosts"
+
+
+@dataclass(frozen=True)
+class Install:
+    """One run of `pip install`: what, and with which further options."""
+
+    requirements: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a package lies unpacked: `app` is what the runtime is pointed at, `model` holds model_spec.json."""
+
+    root: Path
+    app: Path
+    model: Path
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """`health` and `score` are paths on the runtime's port; `launcher` is a file in hosts/, run with `arguments`.
+
+    `arguments` and `environment` are given the port, `installs` the Python version; `check` raises RehearsalError when
+    the machine lacks something that no environment can hold.
+    """
+
+    title: str
+    health: str
+    score: str
+    launcher: str
+    unpack: Callable[[Package, Path], Layout]
+    installs: Callable[[Layout, str], tuple[Install, ...]]
+    arguments: Callable[[Layout, int], tuple[str, ...]]
+    environment: Callable[[Layout, int], Mapping[str, str]]
+    check: Callable[[], None] = lambda: None

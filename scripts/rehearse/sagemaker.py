@@ -1,0 +1,82 @@
+"""SageMaker's Hugging Face container: multi-model-server (Java) with the Hugging Face inference toolkit as its handler.
+
+As in the container: the archive at <base>/model, the stack's own versions installed first, then the package's
+code/requirements.txt over them. Not as in the container: the requirements are installed once, not at every start.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from scripts.errors import RehearsalError
+from scripts.package import pins
+from scripts.package.types import Package
+from scripts.rehearse.archives import unpack_tar
+from scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime
+
+# All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer, which serving a
+# package's own inference.py needs not.
+_STACK = (
+    *pins.with_closure(["tokenizers"]),
+    "sagemaker-huggingface-inference-toolkit", "sagemaker-inference", "multi-model-server",
+    "boto3", "botocore", "future", "jmespath", "numpy", "pillow", "psutil", "python-dateutil", "regex", "retrying",
+    "s3transfer", "safetensors", "scipy", "setuptools", "six", "transformers",
+)  # fmt: skip
+
+
+def _check_java() -> None:
+    """macOS has a `java` that only says where to get one, so it is run."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else "java"
+    try:
+        subprocess.run([java, "-version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as e:
+        where = f"JAVA_HOME is {home}, and {java} does not run" if home else "no 'java' that runs is on PATH"
+        raise RehearsalError(
+            f"SageMaker's model server needs Java (11 or newer), and this machine has none: {where}. "
+            "Install a Java runtime (Debian, Ubuntu: apt install default-jre-headless), or rehearse another target"
+        ) from e
+
+
+def _unpack(package: Package, root: Path) -> Layout:
+    model = root / "ml" / "model"
+    model.mkdir(parents=True)
+    unpack_tar(package.path, model)
+    return Layout(root, root / "ml", model)
+
+
+def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
+    stack = Install(tuple(pins.select(_STACK, python)), ("--no-deps",))
+    requirements = layout.model / "code" / "requirements.txt"
+    if not requirements.is_file():
+        return (stack,)
+    lines = [line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
+    return stack, Install(tuple(line for line in lines if line))
+
+
+def _environment(layout: Layout, port: int) -> dict[str, str]:
+    address = f"http://127.0.0.1:{port}"
+    return {
+        "SAGEMAKER_BASE_DIR": str(layout.app),
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
+        "MMS_INFERENCE_ADDRESS": address,
+        "MMS_MANAGEMENT_ADDRESS": address,
+        "PYTHONPATH": str(HOSTS),  # where the server's workers find the handler
+    }
+
+
+RUNTIME = Runtime(
+    title="SageMaker's model server",
+    health="/ping",
+    score="/invocations",
+    launcher="sagemaker_server.py",
+    unpack=_unpack,
+    installs=_installs,
+    arguments=lambda layout, port: (),
+    environment=_environment,
+    check=_check_java,
+)
