@@ -9,7 +9,7 @@ from scoring import codecs
 from scoring.contract import JSON, MODEL_FILE, ModelSpec, Request, Response
 from scoring.engine import Session
 from scoring.errors import InternalError, ModelError, ScoringError, TooLarge
-from scoring.tasks import TASKS, Task
+from scoring.tasks import TASKS, Task, build
 
 _log = logging.getLogger("scoring")
 
@@ -53,7 +53,7 @@ def load(model_dir: str | Path) -> Scorer:
         raise ModelError(f"{folder}: unknown task '{spec.task}' in model_spec.json; known: {', '.join(sorted(TASKS))}")
     session = Session(folder / MODEL_FILE)
     try:
-        return Scorer(spec, TASKS[spec.task](spec, session, folder))
+        return Scorer(spec, build(spec, session, folder))
     except (KeyError, TypeError, ValueError) as e:
         raise ModelError(f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})") from e
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import tiny
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {"scoring", "targets", "scripts", "infra", "deploy", "examples", "tests"}
@@ -67,9 +70,17 @@ def test_one_door_for_each_library(library: str) -> None:
     assert users == [DOORS[library]]
 
 
-def test_a_served_model_loads_no_training_library() -> None:
-    import subprocess
-
-    code = "import scoring, sys; print(sorted({'torch', 'transformers', 'optimum', 'PIL', 'onnx'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+@pytest.mark.parametrize(
+    ("make", "loads"), [(tiny.image_classification, "PIL"), (tiny.question_answering, "tokenizers")]
+)
+def test_a_host_loads_its_own_tasks_library_and_no_other(
+    tmp_path: Path, make: Callable[[Path], Path], loads: str
+) -> None:
+    """Packages leave out what their task does not need, so nothing else may be imported."""
+    code = (
+        "import sys, scoring; scorer = scoring.load(sys.argv[1]); scorer.handle(scoring.Request(b'', 'image/png'));"
+        "print(*({'torch', 'transformers', 'optimum', 'onnx', 'PIL', 'tokenizers'} & set(sys.modules)))"
+    )
+    run = [sys.executable, "-c", code, str(make(tmp_path))]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [loads]

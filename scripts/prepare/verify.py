@@ -18,7 +18,7 @@ from scoring import Scorer
 from scoring.contract import MODEL_FILE, ModelSpec
 from scoring.engine import Array, Session
 from scoring.errors import ModelError
-from scoring.tasks import TASKS
+from scoring.tasks import build
 from scripts.errors import PrepareError
 from scripts.prepare.agreement import AGREE
 from scripts.prepare.samples import Sample
@@ -72,7 +72,7 @@ class Side:
     def __init__(self, spec: ModelSpec, folder: Path, graph: Session, run: Run) -> None:
         self._recorder = _Recorder(graph, run)
         try:
-            self._scorer = Scorer(spec, TASKS[spec.task](spec, self._recorder, folder))
+            self._scorer = Scorer(spec, build(spec, self._recorder, folder))
         except (ModelError, KeyError, TypeError, ValueError) as e:
             raise PrepareError(f"the model does not fit task '{spec.task}': {e}") from e
 

@@ -1,0 +1,99 @@
+"""make demo: three trained models, packaged for three platforms, answering inside the platforms' real hosting runtimes.
+
+Each line of the closing table is one package, served by its own runtime on this machine. The last column says whether
+the answer's bytes are those that the other two targets gave.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from examples.models import Example, examples, ready
+from scripts.console import err, out
+from scripts.errors import FerryError
+from scripts.package import TARGETS
+from scripts.rehearse import Rehearsal, rehearse
+from scripts.rehearse.__main__ import request_of
+from scripts.rehearse.model import rehearsable
+
+OUT = Path("build")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rehearsal. `packed` is the size in bytes of what the platform would be given."""
+
+    example: Example
+    packed: int
+    done: Rehearsal
+
+    @property
+    def answers(self) -> tuple[bytes, ...]:
+        """The bytes of the golden answer and of the answer to the example's own request."""
+        return (self.done.answer, *(answer.body for answer in self.done.extra))
+
+
+def rehearsed(example: Example, target: str) -> Row:
+    """One row: package the example for `target` and rehearse it."""
+    err.print(f"[bold]{example.name} on {target}[/bold]")
+    package = rehearsable(ready(example), target, OUT)
+    return Row(example, package.size, rehearse(package, extra=[request_of(example.request)]))
+
+
+def shown(answer: bytes) -> str:
+    """An answer in a few words: its text, or its best label, with the score."""
+    data = json.loads(answer)
+    best = data[0] if isinstance(data, list) else data
+    return f"{best.get('answer') or best['label']} ({best['score']:.3f})"
+
+
+def table(rows: list[Row]) -> Table:
+    made = Table(title="The same answers from three clouds' runtimes")
+    for heading in ("model", "target", "Python"):
+        made.add_column(heading)
+    for heading in ("package", "start-up", "p50", "p95", "memory"):
+        made.add_column(heading, justify="right")
+    for heading in ("answer", "same bytes"):
+        made.add_column(heading)
+    for row in rows:
+        done = row.done
+        made.add_row(
+            row.example.name, done.target, done.python, f"{row.packed / 1e6:.1f} MB", f"{done.start_seconds:.1f} s",
+            f"{done.latency_p50_ms:.1f} ms", f"{done.latency_p95_ms:.1f} ms", f"{done.memory_mib:.0f} MiB",
+            shown(done.answer), "yes" if same(row, rows) else "[red]NO[/red]",
+        )  # fmt: skip
+    return made
+
+
+def same(row: Row, rows: list[Row]) -> bool:
+    """Whether every target answered this row's model in the same bytes."""
+    return {other.answers for other in rows if other.example is row.example} == {row.answers}
+
+
+@click.command()
+@click.option("--model", "names", multiple=True, help="Only this one of the demo's models; may be repeated.")
+@click.option("--target", "targets", multiple=True, type=click.Choice(sorted(TARGETS)), help="Only this target.")
+def main(names: tuple[str, ...], targets: tuple[str, ...]) -> None:
+    """Prepare the demo's models, package each for every target, and rehearse each package on the platform's runtime."""
+    began = time.monotonic()
+    chosen = [example for example in examples() if not names or example.name in names]
+    try:
+        rows = [rehearsed(example, target) for example in chosen for target in targets or sorted(TARGETS)]
+    except FerryError as e:
+        err.print(f"error: {e}", style="red", markup=False)
+        sys.exit(e.exit_code)
+    out.print(table(rows))
+    out.print(f"{time.monotonic() - began:.0f} s in all; packages and models are in {OUT}/")
+    if not all(same(row, rows) for row in rows):
+        sys.exit("the targets' answers differ")
+
+
+if __name__ == "__main__":
+    main()
