@@ -109,8 +109,10 @@ def export(model: Any, path: Path, task: str, opset: int) -> None:
 
 def read_tokenizer(folder: Path) -> TextTokenizer:
     """The fast tokenizer of a folder, with padding and truncation switched off: whoever serves it sets its own."""
+    bare = (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file()
+    kind = "PreTrainedTokenizerFast" if bare and not (folder / "config.json").is_file() else "AutoTokenizer"
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True, **LOCAL)
+        tokenizer = getattr(transformers, kind).from_pretrained(folder, **LOCAL)
     except Exception as e:  # transformers raises many kinds, tokenizers bare Exception
         raise PrepareError(f"{folder}: transformers finds no tokenizer in it: {e}") from e
     if not tokenizer.is_fast:

@@ -92,6 +92,8 @@ def _check_combination(options: Options, kind: str) -> None:
         raise UsageError(f"--adapter needs a Hugging Face model folder as SOURCE, got {options.source}")
     if kind != HUGGINGFACE and not options.task:
         raise UsageError(f"--task is needed for {options.source}: one of {', '.join(sorted(TASKS))}")
+    if kind == ONNX and options.precision == "fp32" and options.inputs:
+        raise UsageError("--inputs has nothing to compare: an .onnx file in fp32 is served as it is")
     if kind == ONNX and options.opset:
         raise UsageError("--opset is for exports; an .onnx file keeps the opset that it has")
 

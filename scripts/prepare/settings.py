@@ -24,7 +24,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "image-classification": _IMAGE,
 }
 DEFAULTS: dict[str, Mapping[str, Any]] = {
-    "question-answering": {"doc_stride": 128, "max_answer_length": 15, "max_question_length": 64},
+    "question-answering": {"max_answer_length": 15},
     "text-classification": {"problem_type": "single_label_classification"},
     "feature-extraction": {"pooling": "none", "normalize": False},
     "image-classification": {"top_k": 5},
@@ -56,27 +56,49 @@ def text_settings(
     task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Settings of a text task: the defaults, what tokenizer and configuration say, then what the user says."""
-    derived = {
-        "max_length": _max_length(task, tokenizer, config),
+    limit = _limit(tokenizer, config)
+    derived: dict[str, Any] = {
+        "max_length": min(limit, 384) if task == "question-answering" else limit,
         "pad_token_id": tokenizer.pad_token_id,
         "pad_token_type_id": tokenizer.pad_token_type_id,
         "padding_side": tokenizer.padding_side,
     }
     if task == "text-classification":
         derived["problem_type"] = _problem_type(config)
+    if task == "question-answering":
+        derived |= _windows(given.get("max_length", derived["max_length"]))
     settings = {**DEFAULTS[task], **derived, **given}
+    _check_length(settings["max_length"], config)
     if settings["pad_token_id"] is None:
-        raise UsageError("the tokenizer has no padding token; name one with --settings {'pad_token_id': N}")
+        raise UsageError("the tokenizer has no padding token; name one in --settings, as pad_token_id")
     return settings
 
 
-def _max_length(task: str, tokenizer: TextTokenizer, config: Mapping[str, Any]) -> int:
-    """In tokens, special ones included; 384 at most for question answering, as in transformers' pipeline."""
+def _limit(tokenizer: TextTokenizer, config: Mapping[str, Any]) -> int:
+    """The longest sequence in tokens, special ones included, that tokenizer, model and LONGEST allow."""
+    limits = [n for n in (tokenizer.max_length, _positions(config)) if n]
+    return min([*limits, LONGEST])
+
+
+def _positions(config: Mapping[str, Any]) -> int | None:
+    """How many positions the model has embeddings for; None where it has no table of them, or it is not known."""
     positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and config.get("model_type") in _OFFSET_POSITIONS:
-        positions -= (config.get("pad_token_id") or 0) + 1
-    limits = [n for n in (tokenizer.max_length, positions) if isinstance(n, int) and n > 0]
-    return min([*limits, 384 if task == "question-answering" else LONGEST])
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    return positions - (config.get("pad_token_id") or 0) - 1 if config["model_type"] in _OFFSET_POSITIONS else positions
+
+
+def _check_length(length: Any, config: Mapping[str, Any]) -> None:
+    positions = _positions(config)
+    if isinstance(length, bool) or not isinstance(length, int) or length < 8:
+        raise UsageError(f"--settings: max_length must be an integer of at least 8 tokens, got {length!r}")
+    if positions and length > positions:
+        raise UsageError(f"--settings: max_length is {length}, but the model has embeddings for {positions} positions")
+
+
+def _windows(length: int) -> dict[str, int]:
+    """How long contexts are read, as transformers' pipeline does it for a model of `length` tokens."""
+    return {"doc_stride": min(length // 2, 128), "max_question_length": min(length // 4, 64)}
 
 
 def _problem_type(config: Mapping[str, Any]) -> str:

@@ -1,0 +1,62 @@
+"""Tiny Hugging Face folders with random weights, as transformers and peft themselves save them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
+
+from tests import tiny
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+LABELS = ("calm", "glad", "angry")
+HEADS = {
+    "question-answering": "BertForQuestionAnswering",
+    "text-classification": "BertForSequenceClassification",
+    "feature-extraction": "BertModel",
+}
+
+
+def tokenizer(folder: Path) -> Path:
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tiny.tokenizer(), model_max_length=128, **names)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def bert(folder: Path, task: str, **config: Any) -> Path:
+    """A BERT of two layers with the head of `task`. The weights are large, so that answers differ clearly."""
+    torch.manual_seed(0)
+    names: dict[str, Any] = {"id2label": dict(enumerate(LABELS))} if task == "text-classification" else {}
+    made = transformers.BertConfig(
+        vocab_size=len(tiny.VOCABULARY), max_position_embeddings=128, initializer_range=0.3, **SIZES, **names, **config
+    )
+    getattr(transformers, HEADS[task])(made).save_pretrained(folder)
+    return tokenizer(folder)
+
+
+def vit(folder: Path) -> Path:
+    """A vision transformer of two layers for pictures of 32 x 32."""
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        image_size=32, patch_size=8, initializer_range=0.3, id2label=dict(enumerate(LABELS)), **SIZES
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(folder)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def adapter(base: Path, folder: Path, head: str = "BertForQuestionAnswering", whole: str = "qa_outputs") -> Path:
+    """A LoRA adapter on `base` that brings the module `whole`, with weights as if it had been trained."""
+    torch.manual_seed(1)
+    model = getattr(transformers, head).from_pretrained(base)
+    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["query", "value"], modules_to_save=[whole]))
+    for layer in tuned.modules():
+        if isinstance(layer, LoraLayer):
+            torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.3)
+    tuned.save_pretrained(folder)
+    return folder

@@ -1,0 +1,198 @@
+"""Hugging Face folders: what is served gives the answers of transformers' own pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+from peft import PeftModel
+
+import scoring
+from scripts.errors import PrepareError, UsageError
+from scripts.prepare import Options, prepare
+from tests import tiny
+from tests.scripts import checkpoints
+
+
+def ask(folder: Path, payload: Any) -> Any:
+    response = scoring.load(folder).handle(scoring.Request(json.dumps(payload).encode()))
+    assert response.status == 200, response.body
+    return json.loads(response.body)
+
+
+def test_a_question_answering_folder_answers_as_the_pipeline_does(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "question-answering")
+
+    spec = prepare(Options(str(source), tmp_path / "out"))
+
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model.onnx", "model_spec.json", "tokenizer.json"]
+    assert (spec.task, spec.settings["max_length"], spec.settings["doc_stride"]) == ("question-answering", 128, 64)
+    pipeline = transformers.pipeline("question-answering", model=str(source))
+    expected, got = pipeline(**tiny.QUESTION), ask(tmp_path / "out", {"inputs": tiny.QUESTION})
+    assert got["answer"] == expected["answer"]
+    assert got["score"] == pytest.approx(expected["score"], abs=1e-5)
+
+
+def test_the_spec_on_disk_is_the_whole_record(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "text-classification")
+
+    spec = prepare(Options(str(source), tmp_path / "out", name="moods"))
+
+    assert scoring.ModelSpec.read(tmp_path / "out") == spec
+    assert spec.name == "moods"
+    assert spec.labels == checkpoints.LABELS
+    assert [t.name for t in spec.inputs] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert spec.outputs[0].shape[-1] == 3
+    assert spec.opset == 17
+    assert spec.difference["inputs"] == 13
+    assert spec.difference["agreement"] == 1
+    assert 0 < spec.difference["max_abs"] < 1e-4
+    assert spec.source["architecture"] == "BertForSequenceClassification"
+    assert set(spec.tools) >= {"torch", "transformers", "optimum", "onnx", "onnxruntime"}
+    assert set(spec.files) == {"model.onnx", "tokenizer.json"}
+    assert str(tmp_path) not in (tmp_path / "out" / "model_spec.json").read_text()
+
+
+def test_the_golden_answer_is_what_the_model_directory_answers(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "text-classification")
+    golden = tmp_path / "golden.json"
+    golden.write_text('{"inputs": "what a great day"}')
+
+    spec = prepare(Options(str(source), tmp_path / "out", golden=golden))
+
+    assert spec.golden
+    assert spec.golden.request.body == golden.read_bytes()
+    assert json.loads(scoring.load(tmp_path / "out").handle(spec.golden.request).body) == spec.golden.answer
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({}, "single_label_classification"),
+        ({"problem_type": "multi_label_classification"}, "multi_label_classification"),
+    ],
+)
+def test_a_classifier_scores_as_the_pipeline_does(tmp_path: Path, config: dict[str, Any], problem: str) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "text-classification", **config)
+
+    spec = prepare(Options(str(source), tmp_path / "out"))
+
+    assert spec.settings["problem_type"] == problem
+    expected = transformers.pipeline("text-classification", model=str(source))("a very good day", top_k=None)
+    got = ask(tmp_path / "out", {"inputs": "a very good day", "parameters": {"top_k": None}})
+    assert [e["label"] for e in got] == [e["label"] for e in expected]
+    assert [e["score"] for e in got] == pytest.approx([e["score"] for e in expected], abs=1e-5)
+
+
+def test_an_embedding_folder_pools_as_sentence_transformers_would(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "feature-extraction")
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+    (source / "modules.json").write_text(json.dumps(modules))
+    (source / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling" / "config.json").write_text(
+        '{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false}'
+    )
+
+    spec = prepare(Options(str(source), tmp_path / "out"))
+
+    assert {k: spec.settings[k] for k in ("pooling", "normalize", "max_length")} == {
+        "pooling": "mean", "normalize": True, "max_length": 64,
+    }  # fmt: skip
+    vector = ask(tmp_path / "out", {"inputs": "good day"})
+    assert sum(v * v for v in vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_token_vectors_without_pooling_are_the_pipeline_s(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "feature-extraction")
+
+    prepare(Options(str(source), tmp_path / "out"))
+
+    expected = transformers.pipeline("feature-extraction", model=str(source))("good day")
+    got = ask(tmp_path / "out", {"inputs": "good day"})
+    assert len(got[0]) == len(expected[0]) == 4
+    assert got[0][1] == pytest.approx(expected[0][1], abs=1e-4)
+
+
+def test_a_vision_folder_brings_its_own_preprocessing(tmp_path: Path) -> None:
+    source = checkpoints.vit(tmp_path / "vit")
+
+    spec = prepare(Options(str(source), tmp_path / "out"))
+
+    assert spec.task == "image-classification"
+    assert spec.settings["preprocess"] == [{"op": "resize", "size": [32, 32], "resample": "bilinear"}]
+    assert spec.settings["image_mean"] == [0.5, 0.5, 0.5]
+    assert spec.golden
+    assert {entry["label"] for entry in spec.golden.answer} == set(checkpoints.LABELS)
+
+
+def test_an_adapter_is_merged(tmp_path: Path) -> None:
+    base = checkpoints.bert(tmp_path / "base", "feature-extraction")
+    adapter = checkpoints.adapter(base, tmp_path / "adapter")
+
+    spec = prepare(Options(str(base), tmp_path / "out", adapter=adapter))
+
+    tuned = PeftModel.from_pretrained(transformers.BertForQuestionAnswering.from_pretrained(base), str(adapter))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+    pipeline = transformers.pipeline("question-answering", model=tuned.merge_and_unload(), tokenizer=tokenizer)
+    expected, got = pipeline(**tiny.QUESTION), ask(tmp_path / "out", {"inputs": tiny.QUESTION})
+    assert (got["start"], got["end"]) == (expected["start"], expected["end"])
+    assert got["score"] == pytest.approx(expected["score"], abs=1e-5)
+    assert spec.source["architecture"] == "BertForQuestionAnswering"
+    assert spec.source["adapter"]["name"] == "adapter"
+
+
+def test_an_adapter_s_head_takes_its_labels_from_the_file(tmp_path: Path) -> None:
+    base = checkpoints.bert(tmp_path / "base", "feature-extraction")
+    adapter = checkpoints.adapter(base, tmp_path / "adapter", "BertForSequenceClassification", "classifier")
+    labels, settings = tmp_path / "labels.txt", tmp_path / "settings.json"
+    labels.write_text("no\nyes\n")
+    settings.write_text('{"problem_type": "multi_label_classification"}')
+
+    spec = prepare(Options(str(base), tmp_path / "out", adapter=adapter, labels=labels, settings=settings))
+
+    assert spec.task == "text-classification"
+    assert spec.labels == ("no", "yes")
+    assert len(ask(tmp_path / "out", {"inputs": "good day"})) == 2
+
+
+def test_an_adapter_of_another_base_model_is_refused(tmp_path: Path) -> None:
+    deeper = checkpoints.bert(tmp_path / "deeper", "feature-extraction")
+    adapter = checkpoints.adapter(deeper, tmp_path / "adapter")
+    config = json.loads((deeper / "config.json").read_text())
+    (deeper / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+
+    with pytest.raises(PrepareError, match=r"--adapter .*does not fit BertForQuestionAnswering.*another base model"):
+        prepare(Options(str(deeper), tmp_path / "out", adapter=adapter))
+
+
+def test_a_head_that_was_never_trained_is_refused(tmp_path: Path) -> None:
+    base = checkpoints.bert(tmp_path / "base", "feature-extraction")
+
+    with pytest.raises(PrepareError, match=r"no trained weights for qa_outputs\.bias, qa_outputs\.weight"):
+        prepare(Options(str(base), tmp_path / "out", task="question-answering"))
+
+    assert [p.name for p in tmp_path.iterdir()] == ["base"]
+
+
+def test_labels_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "text-classification")
+    labels = tmp_path / "labels.json"
+    labels.write_text('["one", "two"]')
+
+    with pytest.raises(UsageError, match=r"--labels .*labels.json: 2 labels, but the model has 3"):
+        prepare(Options(str(source), tmp_path / "out", labels=labels))
+
+
+def test_the_same_source_gives_the_same_files(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "bert", "question-answering")
+
+    for name in ("one", "two"):
+        prepare(Options(str(source), tmp_path / name, name="same", precision="int8", min_agreement=0))
+
+    files = [{p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "two")]
+    assert files[0] == files[1]

@@ -1,0 +1,79 @@
+"""What is asked wrongly is refused before anything is loaded, by the flag's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scripts.errors import UsageError
+from scripts.prepare import Options, prepare
+from scripts.prepare.__main__ import command
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("model.onnx").write_bytes(b"not a graph")
+    Path("notes").mkdir()
+    Path("notes/diary.txt").write_text("precious")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options("org/model", Path("out")), "SOURCE org/model: no such folder or .onnx file.*are not downloaded"),
+        (Options("absent.onnx", Path("out")), "SOURCE absent.onnx: no such folder"),
+        (Options("folder", Path("out"), task="translation"), "--task translation: choose one of feature-extraction, "),
+        (Options("folder", Path("out"), precision="fp16"), "--precision fp16: choose one of fp32, int8"),
+        (Options("folder", Path("out"), opset=9), "--opset 9: choose one of 17, 18"),
+        (Options("folder", Path("out"), adapter=Path("nope")), "--adapter nope: no such folder"),
+        (Options("folder", Path("out"), tokenizer=Path("model.onnx")), "--tokenizer model.onnx: no such folder"),
+        (Options("folder", Path("out"), labels=Path("nope")), "--labels nope: no such file"),
+        (Options("folder", Path("out"), settings=Path("nope")), "--settings nope: no such file"),
+        (Options("folder", Path("out"), inputs=Path("nope")), "--inputs nope: no such file or folder"),
+        (Options("folder", Path("out"), golden=Path("nope")), "--golden nope: no such file"),
+        (Options("folder", Path("out"), tolerance=0), "--tolerance 0: must be above 0"),
+        (Options("folder", Path("out"), min_agreement=90), "--min-agreement 90: must be between 0 and 1"),
+        (Options("folder", Path("out"), name="a/b"), "--name 'a/b': use letters"),
+        (Options("model.onnx", Path("out")), "--task is needed for model.onnx"),
+        (Options("model.onnx", Path("out"), task="text-classification", opset=17), "--opset is for exports"),
+        (
+            Options("model.onnx", Path("out"), "text-classification", inputs=Path("notes")),
+            "--inputs has nothing to compare",
+        ),
+        (Options("model.onnx", Path("out"), "text-classification", Path("folder")), "--adapter needs a Hugging Face"),
+        (Options("model.onnx", Path("out"), task="text-classification"), "--tokenizer DIR is needed"),
+        (Options("model.onnx", Path("out"), task="image-classification"), "--settings FILE is needed with preprocess"),
+        (Options("folder", Path("model.onnx")), "--out model.onnx: is not a folder"),
+        (Options("folder", Path("notes")), "--out notes: exists, is not empty and holds no model_spec.json"),
+    ],
+)
+def test_each_wrong_flag_is_named(options: Options, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        prepare(options)
+
+
+def test_the_command_line_prints_the_message_and_exits_with_2() -> None:
+    result = CliRunner().invoke(command, ["folder", "--out", "notes"])
+
+    assert result.exit_code == 2
+    assert "error: --out notes: exists" in result.stderr
+    assert "Traceback" not in result.output
+    assert Path("notes/diary.txt").read_text() == "precious"
+
+
+def test_a_file_that_is_no_graph_is_a_failure_with_its_name() -> None:
+    flags = ["--out", "out", "--task", "image-classification", "--labels", "labels.txt", "--settings", "settings.json"]
+    Path("labels.txt").write_text("one\n")
+    Path("settings.json").write_text(
+        '{"preprocess": [], "rescale_factor": 1, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}'
+    )
+
+    result = CliRunner().invoke(command, ["model.onnx", *flags])
+
+    assert result.exit_code == 1
+    assert "model.onnx: not readable as an ONNX model" in result.stderr
+    assert not Path("out").exists()

@@ -1,0 +1,194 @@
+"""Settings: derived as transformers' pipelines behave, overridden by the user, refused where they cannot be kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.errors import UsageError
+from scripts.prepare import labels
+from scripts.prepare.image_settings import image_settings, input_size
+from scripts.prepare.samples import samples
+from scripts.prepare.settings import KEYS, pooling_settings, read_given, text_settings
+from scripts.prepare.source import TextTokenizer
+
+TOKENIZER = TextTokenizer("{}", 512, 0, 0, "right")
+BERT = {"model_type": "bert", "max_position_embeddings": 512}
+PROCESSOR = {"size": {"height": 224, "width": 224}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
+
+
+def settings(task: str, config: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+    return text_settings(task, TOKENIZER, BERT if config is None else config, given)
+
+
+def test_question_answering_reads_contexts_as_the_pipeline_does() -> None:
+    assert settings("question-answering") == {
+        "max_length": 384, "doc_stride": 128, "max_answer_length": 15, "max_question_length": 64,
+        "pad_token_id": 0, "pad_token_type_id": 0, "padding_side": "right",
+    }  # fmt: skip
+
+
+def test_a_shorter_model_gets_shorter_windows() -> None:
+    found = settings("question-answering", max_length=64)
+    assert (found["doc_stride"], found["max_question_length"]) == (32, 16)
+
+
+@pytest.mark.parametrize(
+    ("config", "length"),
+    [
+        (BERT, 512),
+        ({}, 512),
+        ({"model_type": "bert", "max_position_embeddings": 128}, 128),
+        ({"model_type": "roberta", "max_position_embeddings": 258, "pad_token_id": 1}, 256),
+        ({"model_type": "modernbert", "max_position_embeddings": 8192}, 512),
+    ],
+)
+def test_the_length_is_what_model_and_tokenizer_allow(config: dict[str, Any], length: int) -> None:
+    assert settings("text-classification", config)["max_length"] == length
+
+
+def test_a_length_beyond_the_model_s_positions_is_refused() -> None:
+    with pytest.raises(UsageError, match="max_length is 1024, but the model has embeddings for 512 positions"):
+        settings("text-classification", max_length=1024)
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"id2label": {0: "a", 1: "b"}}, "single_label_classification"),
+        ({"id2label": {0: "a"}}, "multi_label_classification"),
+        ({"id2label": {0: "a"}, "problem_type": "regression"}, "regression"),
+    ],
+)
+def test_the_problem_type_is_the_pipeline_s(config: dict[str, Any], problem: str) -> None:
+    assert settings("text-classification", BERT | config)["problem_type"] == problem
+
+
+def test_a_tokenizer_without_padding_needs_the_user_s_word() -> None:
+    tokenizer = TextTokenizer("{}", None, None, 0, "right")
+    with pytest.raises(UsageError, match=r"no padding token.*--settings"):
+        text_settings("feature-extraction", tokenizer, {}, {})
+    assert text_settings("feature-extraction", tokenizer, {}, {"pad_token_id": 7})["pad_token_id"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"max_lenght": 12}', "unknown key.s. max_lenght for text-classification; known: max_length, "),
+        ("[1]", "expected a JSON object, got list"),
+        ("{", "not readable as JSON"),
+    ],
+)
+def test_a_settings_file_with_a_mistake_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=f"--settings .*{message}"):
+        read_given(path, "text-classification")
+
+
+def test_a_pooling_that_scoring_does_not_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text(
+        json.dumps([{"path": "", "type": "a.Transformer"}, {"path": "1", "type": "a.LSTM"}])
+    )
+    with pytest.raises(UsageError, match="LSTM are not supported"):
+        pooling_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("processor", "steps"),
+    [
+        ({}, [{"op": "resize", "size": [224, 224], "resample": "bilinear"}]),
+        (
+            {
+                "size": {"shortest_edge": 256},
+                "resample": 3,
+                "do_center_crop": True,
+                "crop_size": {"height": 224, "width": 224},
+            },
+            [
+                {"op": "resize_shortest", "size": 256, "resample": "bicubic"},
+                {"op": "center_crop", "size": [224, 224]},
+            ],
+        ),
+        (
+            {"size": {"shortest_edge": 224}, "crop_pct": 0.875},
+            [
+                {"op": "resize_shortest", "size": 256, "resample": "bilinear"},
+                {"op": "center_crop", "size": [224, 224]},
+            ],
+        ),
+        (
+            {"size": {"shortest_edge": 384}, "crop_pct": 0.875},
+            [{"op": "resize", "size": [384, 384], "resample": "bilinear"}],
+        ),
+        ({"do_resize": False}, []),
+    ],
+)
+def test_image_processors_become_steps(processor: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+    found = image_settings(PROCESSOR | processor, {})
+    assert found["preprocess"] == steps
+    assert (found["rescale_factor"], found["image_mean"], found["top_k"]) == (1 / 255, [0.5] * 3, 5)
+
+
+def test_an_image_processor_without_normalising_leaves_the_pixels() -> None:
+    found = image_settings(PROCESSOR | {"do_normalize": False, "do_rescale": False}, {})
+    assert (found["rescale_factor"], found["image_mean"], found["image_std"]) == (1, [0.0] * 3, [1.0] * 3)
+
+
+def test_an_image_processor_that_does_more_is_refused() -> None:
+    with pytest.raises(UsageError, match="EfficientNetImageProcessor uses include_top"):
+        image_settings(PROCESSOR | {"include_top": True, "image_processor_type": "EfficientNetImageProcessor"}, {})
+
+
+def test_the_input_size_is_where_the_steps_end() -> None:
+    steps = [{"op": "center_crop", "size": [20, 30]}, {"op": "resize_shortest", "size": 10}]
+    assert input_size({"preprocess": steps[:1]}) == (20, 30)
+    with pytest.raises(UsageError, match="must end at a fixed size"):
+        input_size({"preprocess": steps[1:]})
+
+
+@pytest.mark.parametrize(("text", "names"), [("a\nb c\n", ("a", "b c")), ('["a", "b"]', ("a", "b"))])
+def test_labels_are_lines_or_a_json_list(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+    path = tmp_path / "labels"
+    path.write_text(text)
+    assert labels.read(path, "image-classification") == names
+
+
+@pytest.mark.parametrize("text", ["", "a\n\nb", '["a", 1]', '{"0": "a"}', "[a"])
+def test_labels_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "labels"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="--labels"):
+        labels.read(path, "image-classification")
+
+
+@pytest.mark.parametrize("task", sorted(set(KEYS) - {"image-classification"}))
+def test_every_text_task_has_built_in_inputs(task: str) -> None:
+    found = samples(task, None)
+    lengths = [len(s.request.body) for s in found]
+    assert len(found) >= 12
+    assert max(lengths) > 10 * min(lengths)
+    assert any(not s.request.body.isascii() for s in found)
+
+
+def test_each_item_of_a_list_is_an_input_of_its_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"inputs": "one"}\n\n{"inputs": ["two", "three\u2028"], "parameters": {"top_k": 1}}\n')
+
+    found = samples("text-classification", own)[-3:]
+
+    assert [s.where for s in found] == ["own.jsonl line 1", "own.jsonl line 3 inputs[0]", "own.jsonl line 3 inputs[1]"]
+    assert json.loads(found[2].request.body) == {"inputs": "three\u2028", "parameters": {"top_k": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "holds no input"), ("{", "line 1 is not JSON"), ("3", "must be a request")]
+)
+def test_inputs_of_another_form_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    own = tmp_path / "own.jsonl"
+    own.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        samples("text-classification", own)
