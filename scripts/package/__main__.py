@@ -27,10 +27,14 @@ _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions"
 def main(model_dir: Path, target: str, folder: Path, python: str | None, output: str) -> None:
     """Build the package of MODEL_DIR that TARGET loads, and list its content."""
     try:
-        built = package(model_dir, target, out=folder, python=python)
+        show(package(model_dir, target, out=folder, python=python), output)
     except FerryError as e:
         err.print(f"error: {e}", style="red", markup=False)
         sys.exit(e.exit_code)
+
+
+def show(built: Package, output: str) -> None:
+    """Print a package's content to standard output, as a table ("text") or as its package.json ("json")."""
     if output == "json":
         click.echo(manifest.to_json(built, str(built.path)), nl=False)
     else:

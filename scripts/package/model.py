@@ -12,11 +12,9 @@ from scoring.errors import ModelError
 from scripts.errors import PackageError
 from scripts.package import pins
 
-# What scoring imports besides numpy and onnxruntime: tokenizers whatever the task, since its table of tasks imports all
-# of them, and what a task adds. A task that is not text needs no tokenizer.json.
-_LIBRARIES = ("tokenizers",)
-_MORE_LIBRARIES = {"image-classification": ("pillow",)}
-_NOT_TEXT = ("image-classification", "tensors")
+# The distributions that scoring imports for a task besides numpy and onnxruntime; a task without a row is a text task.
+_LIBRARIES = {"image-classification": ("pillow",), "tensors": ()}
+_TEXT = ("tokenizers",)
 
 # What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default domain. Measured by
 # loading a one-node graph of every version; a new pin needs a row.
@@ -43,10 +41,10 @@ def check(folder: Path, python: str) -> Model:
     the spec's, an unknown task, or a graph newer than the pinned onnxruntime.
     """
     spec = _spec(folder)
-    _check_present(folder, spec)
+    libraries = _LIBRARIES.get(spec.task, _TEXT)
+    _check_present(folder, spec, libraries)
     _check_hashes(folder, spec)
     _check_engine(folder, spec, python)
-    libraries = (*_LIBRARIES, *_MORE_LIBRARIES.get(spec.task, ()))
     return Model(folder, spec, _files(folder, spec), libraries)
 
 
@@ -67,10 +65,10 @@ def _spec(folder: Path) -> ModelSpec:
     return spec
 
 
-def _check_present(folder: Path, spec: ModelSpec) -> None:
+def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:
     if not (folder / MODEL_FILE).is_file():
         raise PackageError(f"{folder}: no {MODEL_FILE}; make the model directory with python -m scripts.prepare")
-    if spec.task not in _NOT_TEXT and not (folder / TOKENIZER_FILE).is_file():
+    if libraries == _TEXT and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
             f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from transformers with "
             "AutoTokenizer.from_pretrained(...).save_pretrained(...)"

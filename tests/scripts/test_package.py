@@ -1,0 +1,257 @@
+"""What is in each target's package, and that equal input gives equal bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from click.testing import CliRunner
+
+import scoring
+from scripts.errors import PackageError, UsageError
+from scripts.package import DEFAULT_PYTHON, TARGETS, Package, package, read
+from scripts.package.__main__ import main
+from scripts.package.build import check_limit
+from scripts.package.layout import Limit
+from scripts.package.types import Member
+from tests import tiny
+
+
+def build(model: Path, target: str, out: Path, python: str | None = None) -> Package:
+    return package(model, target, out=out, python=python, report=lambda title: nullcontext())
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tiny.question_answering(tmp_path / "model")
+
+
+def test_sagemaker_gets_the_model_at_the_root_and_the_code_beside_it(model: Path, tmp_path: Path) -> None:
+    built = build(model, "sagemaker", tmp_path)
+
+    assert built.path == tmp_path / "sagemaker" / "tiny-qa" / "model.tar.gz"
+    with tarfile.open(built.path) as tar:
+        names = tar.getnames()
+        assert all(member.isfile() for member in tar)
+        tar.extractall(tmp_path / "opt", filter="data")
+    assert {"model.onnx", "model_spec.json", "tokenizer.json", "code/inference.py", "code/requirements.txt"} <= set(
+        names
+    )
+    assert not [name for name in names if "__pycache__" in name or name.startswith(("/", "."))]
+    original = Path(scoring.__file__).parent
+    for file in original.rglob("*.py"):
+        assert (tmp_path / "opt/code/scoring" / file.relative_to(original)).read_bytes() == file.read_bytes()
+
+
+def test_sagemaker_pins_what_it_adds_to_the_container_and_nothing_that_the_container_has(
+    model: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(build(model, "sagemaker", tmp_path).path) as tar:
+        text = tar.extractfile("code/requirements.txt").read().decode()  # type: ignore[union-attr]
+
+    pins = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all("==" in pin for pin in pins)
+    assert [pin for pin in pins if pin.startswith("onnxruntime") and pin.endswith('; python_version >= "3.11"')]
+    assert not [pin for pin in pins if pin.startswith(("huggingface", "transformers", "pillow"))]
+
+
+def test_azureml_gets_a_folder_whose_paths_are_its_own(model: Path, tmp_path: Path) -> None:
+    folder = build(model, "azureml", tmp_path, "3.11").path
+
+    deployment = yaml.safe_load((folder / "deployment.yml").read_text())
+    endpoint = yaml.safe_load((folder / "endpoint.yml").read_text())
+    environment = yaml.safe_load((folder / deployment["environment"]["conda_file"]).read_text())
+    code = folder / deployment["code_configuration"]["code"]
+    assert (code / deployment["code_configuration"]["scoring_script"]).is_file()
+    assert (code / "scoring" / "scorer.py").is_file()
+    assert (folder / deployment["model"]["path"] / "model.onnx").read_bytes() == (model / "model.onnx").read_bytes()
+    assert deployment["endpoint_name"] == endpoint["name"] == "tiny-qa"
+    workers = deployment["environment_variables"]["WORKER_COUNT"]
+    assert deployment["request_settings"]["max_concurrent_requests_per_instance"] == int(workers)
+    assert environment["dependencies"][0] == "python=3.11"
+    assert not [path for path in folder.rglob("*.yml") if str(tmp_path) in path.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("name", "endpoint"), [("a.b_c", "a-b-c"), ("7b", "onnx-7b"), ("x", "onnx-x"), ("m" * 31 + "-2", "m" * 31)]
+)
+def test_azureml_endpoint_names_are_what_the_platform_takes(
+    model: Path, tmp_path: Path, name: str, endpoint: str
+) -> None:
+    rename(model, name)
+
+    folder = build(model, "azureml", tmp_path).path
+
+    assert yaml.safe_load((folder / "endpoint.yml").read_text())["name"] == endpoint
+
+
+def test_azureml_takes_both_files(model: Path, tmp_path: Path) -> None:
+    ml = pytest.importorskip("azure.ai.ml")
+    folder = build(model, "azureml", tmp_path).path
+
+    assert ml.load_online_endpoint(folder / "endpoint.yml").name == "tiny-qa"
+    deployment = ml.load_online_deployment(folder / "deployment.yml")
+
+    assert deployment.request_settings.request_timeout_ms == 90_000
+
+
+@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+def test_equal_input_gives_equal_bytes_whatever_the_files_times_and_modes(
+    model: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build(model, target, tmp_path / "one")
+
+    elsewhere = shutil.copytree(model, tmp_path / "elsewhere")
+    for file in elsewhere.iterdir():
+        os.utime(file, (1, 1))
+        file.chmod(0o600)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    before = os.umask(0o077)
+    try:
+        second = build(Path(), target, Path("out"))
+    finally:
+        os.umask(before)
+
+    assert (second.sha256, second.members) == (first.sha256, first.members)
+    if second.path.is_file():
+        assert hashlib.sha256(second.path.read_bytes()).hexdigest() == first.sha256
+
+
+def test_another_model_gives_another_sha256(model: Path, tmp_path: Path) -> None:
+    first = build(model, "sagemaker", tmp_path).sha256
+    rename(model, "tiny-qb")
+
+    assert build(model, "sagemaker", tmp_path).sha256 != first
+
+
+@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+@pytest.mark.parametrize("where", [lambda p: p, lambda p: p.parent, lambda p: p.parent / "package.json"])
+def test_a_package_is_read_from_its_path_its_folder_or_its_manifest(
+    model: Path, tmp_path: Path, target: str, where: Callable[[Path], Path]
+) -> None:
+    built = build(model, target, tmp_path)
+
+    assert read(where(built.path)) == built
+
+
+def test_a_changed_package_is_refused(model: Path, tmp_path: Path) -> None:
+    archive, folder = build(model, "sagemaker", tmp_path).path, build(model, "azureml", tmp_path).path
+    archive.write_bytes(archive.read_bytes() + b"x")
+    (folder / "code" / "score.py").write_text("def init(): ...")
+
+    for path in (archive, folder):
+        with pytest.raises(PackageError, match="changed since it was built"):
+            read(path)
+
+
+def test_running_the_code_of_a_folder_does_not_change_it(model: Path, tmp_path: Path) -> None:
+    built = build(model, "azureml", tmp_path)
+    cache = built.path / "code" / "__pycache__"
+    cache.mkdir()
+    (cache / "score.cpython-312.pyc").write_bytes(b"cache")
+
+    assert read(built.path) == built
+
+
+def test_an_absent_package_says_how_to_build_it(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match=r"package\.json: no such file.*python -m scripts\.package"):
+        read(tmp_path / "build" / "sagemaker" / "none")
+    built = build(model, "sagemaker", tmp_path)
+    built.path.unlink()
+    with pytest.raises(PackageError, match=r"model\.tar\.gz: no such package.*--target sagemaker"):
+        read(built.path)
+
+
+@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+def test_a_package_is_replaced_whole_and_leaves_nothing_beside_it(model: Path, tmp_path: Path, target: str) -> None:
+    build(model, target, tmp_path)
+    (model / "model.onnx.data").write_bytes(b"weights")
+
+    second = build(model, target, tmp_path)
+
+    assert read(second.path) == second
+    assert [m.path for m in second.members if m.path.endswith("model.onnx.data")]
+    assert {p.name for p in second.path.parent.iterdir()} == {"package.json", second.path.name}
+
+
+@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+def test_a_failure_while_writing_keeps_the_package_that_was_there(
+    model: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = build(model, target, tmp_path)
+
+    def full(entries: object, path: Path) -> None:
+        path.mkdir() if target == "azureml" else path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(TARGETS, target, dataclasses.replace(TARGETS[target], write=full))
+    with pytest.raises(KeyboardInterrupt):
+        build(model, target, tmp_path)
+
+    assert read(built.path) == built
+    assert not list(built.path.parent.glob(".*"))
+
+
+def test_a_package_over_the_limit_names_both_sizes_and_the_largest_members(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "model.onnx.data").write_bytes(os.urandom(2_000_000))
+    for limit, what in ((Limit(packed=1_000_000), "packed"), (Limit(unpacked=1_500_000), "unpacked")):
+        monkeypatch.setitem(TARGETS, "sagemaker", dataclasses.replace(TARGETS["sagemaker"], limit=limit))
+
+        with pytest.raises(
+            PackageError, match=rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB"
+        ):
+            build(model, "sagemaker", tmp_path)
+
+    assert not (tmp_path / "sagemaker" / "tiny-qa" / "model.tar.gz").exists()
+
+
+def test_exactly_the_limit_is_allowed() -> None:
+    check_limit("functions", "packed", 1_000, Limit(packed=1_000), [Member("model.onnx", 1_000, "")])
+
+
+def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown target 'lambda'; known: azureml, functions, sagemaker"):
+        build(model, "lambda", tmp_path)
+    with pytest.raises(UsageError, match=r"Python 3\.13 is not what sagemaker runs; allowed: 3\.10, 3\.11, 3\.12"):
+        build(model, "sagemaker", tmp_path, "3.13")
+
+
+def test_each_target_is_for_the_python_of_its_platform_unless_told(model: Path, tmp_path: Path) -> None:
+    assert DEFAULT_PYTHON == {"azureml": "3.12", "functions": "3.12", "sagemaker": "3.12"}
+    assert build(model, "sagemaker", tmp_path).python == "3.12"
+    assert build(model, "sagemaker", tmp_path, "3.10").python == "3.10"
+
+
+def test_the_command_line_lists_the_content_and_prints_json(model: Path, tmp_path: Path) -> None:
+    command = [str(model), "--target", "sagemaker", "--out", str(tmp_path)]
+
+    table = CliRunner().invoke(main, command)
+    data = CliRunner().invoke(main, [*command, "--output", "json"])
+
+    assert table.exit_code == data.exit_code == 0
+    manifest = json.loads(data.stdout)
+    assert read(Path(manifest["path"])).sha256 == manifest["sha256"]
+
+
+def test_the_command_line_reports_a_known_failure_with_its_exit_code(model: Path, tmp_path: Path) -> None:
+    wrong_setting = CliRunner().invoke(main, [str(model), "--target", "sagemaker", "--python", "2.7"])
+    wrong_model = CliRunner().invoke(main, [str(tmp_path / "none"), "--target", "sagemaker"])
+
+    assert (wrong_setting.exit_code, wrong_model.exit_code) == (2, 1)
+
+
+def rename(model: Path, name: str) -> None:
+    spec = json.loads((model / "model_spec.json").read_text())
+    (model / "model_spec.json").write_text(json.dumps({**spec, "name": name}))

@@ -1,0 +1,63 @@
+"""pins.txt: exact versions, chosen for the host's Python, and all that an installation would bring in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from scripts.errors import PackageError
+from scripts.package import TARGETS, azureml, pins
+
+
+def test_markers_are_evaluated_for_the_hosts_python_and_not_for_this_one() -> None:
+    assert pins.version("onnxruntime", "3.10") != pins.version("onnxruntime", "3.12")
+    assert pins.select(["sympy"], "3.12") == []
+    assert pins.select(["sympy"], "3.10") == [f"sympy=={pins.version('sympy', '3.10')}"]
+
+
+@pytest.mark.parametrize("python", sorted({python for layout in TARGETS.values() for python in layout.pythons}))
+def test_each_distribution_has_one_version_for_each_python(python: str) -> None:
+    for name in ("numpy", "onnxruntime", "tokenizers", "pillow", "azure-functions", "azureml-inference-server-http"):
+        assert pins.version(name, python)
+    for name in pins.with_closure(pins.CLOSURES):
+        assert len(pins.select([name], python)) <= 1, name
+
+
+def test_every_line_of_a_closure_has_a_pin() -> None:
+    names = pins.with_closure(pins.CLOSURES)
+
+    assert {canonicalize_name(Requirement(line).name) for line in pins.lines(names)} == set(names)
+
+
+@pytest.mark.parametrize("line", ["numpy>=2", "numpy==2.*", "numpy", "numpy==1,==2"])
+def test_a_line_that_is_not_an_exact_pin_is_named_with_its_number(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "pins.txt"
+    file.write_text(f"# comment\n\nonnx==1\n{line}  # why\n")
+
+    with pytest.raises(PackageError, match=r"pins\.txt, line 4: .*write numpy==VERSION"):
+        pins.read(file)
+
+
+def test_a_distribution_without_a_pin_is_named() -> None:
+    with pytest.raises(PackageError, match="no pin of leftpad"):
+        pins.select(["leftpad"], "3.12")
+
+
+@pytest.mark.host  # asks the index for metadata
+def test_pip_would_install_nothing_but_what_env_yml_pins(tmp_path: Path) -> None:
+    python = f"3.{sys.version_info.minor}"
+    pinned = azureml.environment(("tokenizers", "pillow"), python)["dependencies"][-1]["pip"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+
+    done = subprocess.run([*command, "--report", str(tmp_path / "report.json"), *pinned], check=False, text=True)
+
+    assert done.returncode == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    found = {(canonicalize_name(i["metadata"]["name"]), i["metadata"]["version"]) for i in report["install"]}
+    assert found == {(canonicalize_name(r.name), str(r.specifier)[2:]) for r in map(Requirement, pinned)}
