@@ -12,7 +12,7 @@ from scripts.console import stage
 from scripts.errors import UsageError
 from scripts.prepare import huggingface, labels, pytorch
 from scripts.prepare.files import combined_sha256
-from scripts.prepare.image_settings import image_settings, is_complete
+from scripts.prepare.image_settings import compare, image_settings, is_complete
 from scripts.prepare.options import Options
 from scripts.prepare.settings import pooling_settings, read_given, text_settings
 from scripts.prepare.source import Source
@@ -72,7 +72,10 @@ def _with_settings(source: Source, folder: Path, config: Mapping[str, Any], opti
     given = read_given(options.settings, source.task)
     if source.task == "image-classification":
         processor = {} if is_complete(given) else huggingface.read_processor(folder)
-        return replace(source, settings=image_settings(processor, given))
+        settings = image_settings(processor, given)
+        if processor and not given:
+            compare(settings, lambda picture: huggingface.pixels(folder, picture))
+        return replace(source, settings=settings)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
     if source.task == "feature-extraction":
         given = {**pooling_settings(folder), **given}

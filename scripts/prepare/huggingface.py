@@ -85,7 +85,7 @@ def merge(model: Any, adapter: Path) -> Any:
         tuned = get_peft_model(model, config)
         result = set_peft_model_state_dict(tuned, load_peft_weights(str(adapter), device="cpu"))
     except (OSError, ValueError, RuntimeError, KeyError) as e:
-        raise PrepareError(f"--adapter {adapter}: does not fit {type(model).__name__}: {e}") from e
+        raise PrepareError(f"--adapter {adapter}: does not fit {type(model).__name__}: {e}{_hint(str(e))}") from e
     absent = [k for k in result.missing_keys if "lora_" in k or ".modules_to_save." in k]
     if odd := absent + list(result.unexpected_keys):
         raise PrepareError(
@@ -93,6 +93,11 @@ def merge(model: Any, adapter: Path) -> Any:
             f"such as {', '.join(odd[:3])}. Was it trained on another base model?"
         )
     return tuned.merge_and_unload().float().eval()
+
+
+def _hint(message: str) -> str:
+    head = "size mismatch" in message and ("classifier" in message or "score" in message)
+    return "\nDoes --labels name as many labels as the adapter was trained with?" if head else ""
 
 
 def export(model: Any, path: Path, task: str, opset: int) -> None:
@@ -125,6 +130,12 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
         backend.to_str(), int(limit) if limit < 1_000_000 else None, tokenizer.pad_token_id,
         tokenizer.pad_token_type_id, tokenizer.padding_side,
     )  # fmt: skip
+
+
+def pixels(folder: Path, picture: Any) -> Any:
+    """What the folder's own image processor makes of an RGB PIL.Image: float [3, height, width]."""
+    processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
+    return processor(picture, return_tensors="np")["pixel_values"][0]
 
 
 def read_processor(folder: Path) -> Mapping[str, Any]:

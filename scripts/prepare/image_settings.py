@@ -5,10 +5,15 @@ A processor that does something which these steps cannot say is refused: wrong p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from scripts.errors import UsageError
+import numpy as np
+
+from scoring.engine import Array
+from scoring.pictures import Preprocessing, decode
+from scripts.errors import PrepareError, UsageError
+from scripts.prepare.gradient import gradient
 from scripts.prepare.settings import DEFAULTS
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
@@ -73,6 +78,20 @@ def _crop(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
         return []
     size = processor["crop_size"]
     return [{"op": "center_crop", "size": [size["height"], size["width"]]}]
+
+
+def compare(settings: Mapping[str, Any], reference: Callable[[Any], Array]) -> None:
+    """Raise PrepareError unless the settings make the same pixels of test pictures as the source's own processor."""
+    preprocessing = Preprocessing.read(settings)
+    for width, height in ((300, 200), (200, 300)):
+        picture = decode(gradient(width, height), width * height)
+        ours, theirs = preprocessing.apply(picture), reference(picture)
+        worst = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
+        if not worst <= 1e-3:
+            raise PrepareError(
+                f"the settings derived from the image processor do not make its pixels: shape {ours.shape} against "
+                f"{theirs.shape}, maximum difference {worst:.3g}. Write the preprocessing into --settings FILE"
+            )
 
 
 def input_size(settings: Mapping[str, Any]) -> tuple[int, int]:

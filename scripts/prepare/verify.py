@@ -24,7 +24,10 @@ from scripts.prepare.agreement import AGREE
 from scripts.prepare.samples import Sample
 from scripts.prepare.source import Run
 
+TURN = 16  # samples that one side scores before the other: both keep their threads spinning, which slows a rival down
 TOLERANCE = 1e-3  # of fp32: exporters reorder additions, and deep models add that up
+
+Scored = tuple[Any, list[Array]]  # the final answer, and the raw outputs
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Side:
         except (ModelError, KeyError, TypeError, ValueError) as e:
             raise PrepareError(f"the model does not fit task '{spec.task}': {e}") from e
 
-    def score(self, sample: Sample) -> tuple[Any, list[Array]]:
+    def score(self, sample: Sample) -> Scored:
         """The final answer and the raw outputs."""
         self._recorder.taken = []
         response = self._scorer.handle(sample.request)
@@ -93,15 +96,20 @@ def verify(spec: ModelSpec, folder: Path, source: Run, samples: Sequence[Sample]
     graph = Session(folder / MODEL_FILE)
     ours = Side(spec, folder, graph, lambda feeds, _: graph.run(feeds))
     theirs = Side(spec, folder, graph, source)
-    outcomes = [_compare(spec, sample, theirs, ours) for sample in samples]
+    outcomes = [o for i in range(0, len(samples), TURN) for o in _turn(spec, samples[i : i + TURN], theirs, ours)]
     figures = _figures(outcomes, gate)
     _judge(figures, outcomes, gate)
     return figures
 
 
-def _compare(spec: ModelSpec, sample: Sample, theirs: Side, ours: Side) -> Outcome:
-    expected, wanted = theirs.score(sample)
-    got, outputs = ours.score(sample)
+def _turn(spec: ModelSpec, samples: Sequence[Sample], theirs: Side, ours: Side) -> list[Outcome]:
+    expected = [theirs.score(sample) for sample in samples]
+    got = [ours.score(sample) for sample in samples]
+    return [_compare(spec, *triple) for triple in zip(samples, expected, got, strict=True)]
+
+
+def _compare(spec: ModelSpec, sample: Sample, theirs: Scored, ours: Scored) -> Outcome:
+    (expected, wanted), (got, outputs) = theirs, ours
     shapes = [[a.shape for a in side] for side in (wanted, outputs)]
     if shapes[0] != shapes[1]:
         raise PrepareError(f"{sample.where}: the source model gives shapes {shapes[0]}, the ONNX model {shapes[1]}")

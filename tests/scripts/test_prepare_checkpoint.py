@@ -130,6 +130,14 @@ def test_a_vision_folder_brings_its_own_preprocessing(tmp_path: Path) -> None:
     assert {entry["label"] for entry in spec.golden.answer} == set(checkpoints.LABELS)
 
 
+def test_preprocessing_that_cannot_be_said_in_steps_is_refused(tmp_path: Path) -> None:
+    source = checkpoints.vit(tmp_path / "vit")
+    transformers.LevitImageProcessor().save_pretrained(source)
+
+    with pytest.raises(PrepareError, match=r"do not make its pixels: .* Write the preprocessing into --settings FILE"):
+        prepare(Options(str(source), tmp_path / "out"))
+
+
 def test_an_adapter_is_merged(tmp_path: Path) -> None:
     base = checkpoints.bert(tmp_path / "base", "feature-extraction")
     adapter = checkpoints.adapter(base, tmp_path / "adapter")
@@ -158,6 +166,16 @@ def test_an_adapter_s_head_takes_its_labels_from_the_file(tmp_path: Path) -> Non
     assert spec.task == "text-classification"
     assert spec.labels == ("no", "yes")
     assert len(ask(tmp_path / "out", {"inputs": "good day"})) == 2
+
+
+def test_an_adapter_s_head_without_its_labels_is_refused(tmp_path: Path) -> None:
+    base = checkpoints.bert(tmp_path / "base", "feature-extraction")
+    adapter = checkpoints.adapter(base, tmp_path / "adapter", "BertForSequenceClassification", "classifier")
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\n")
+
+    with pytest.raises(PrepareError, match="Does --labels name as many labels"):
+        prepare(Options(str(base), tmp_path / "out", adapter=adapter, labels=labels))
 
 
 def test_an_adapter_of_another_base_model_is_refused(tmp_path: Path) -> None:
