@@ -97,8 +97,8 @@ def _prove(host: Host, golden: Golden) -> Answer:
         expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
         raise RehearsalError(
             f"{host.title}: the golden answer differs. {found}\nexpected: {expected}\nanswered: {shown}\n"
-            "The package scores otherwise than the model directory did when it was prepared: do not deploy it. Compare the "
-            "versions in pins.txt with 'tools' in model_spec.json, or prepare the model again"
+            "Do not deploy this package: it scores otherwise than the model did when it was prepared. Compare pins.txt "
+            "with 'tools' in model_spec.json, or prepare the model again"
         )
     return answer
 

@@ -1,0 +1,35 @@
+"""One tiny model, packaged for a target and served by its real runtime for as long as a test module needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from scripts.package import TARGETS, Package, package
+from scripts.rehearse import Host, start
+from scripts.rehearse.model import rehearsable
+from tests import tiny
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+GOLDEN = tiny.golden({"inputs": "good day"}, [{"label": "good", "score": 0.7782682776451111}])
+ANSWER = b'[{"label": "good", "score": 0.7782682776451111}]'
+
+
+def quiet(title: str) -> nullcontext[None]:
+    return nullcontext()
+
+
+def built(target: str, folder: Path) -> Package:
+    """The package of a tiny text classifier, for this Python if the target runs it."""
+    model = tiny.text_classification(folder / "model", golden=GOLDEN)
+    if HERE in TARGETS[target].pythons:
+        return package(model, target, out=folder / "build", python=HERE, report=quiet)
+    return rehearsable(model, target, folder / "build")
+
+
+@contextmanager
+def serving(target: str, folder: Path) -> Iterator[Host]:
+    with start(built(target, folder), report=quiet) as host:
+        yield host
