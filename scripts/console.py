@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
-out = Console(highlight=False, soft_wrap=True)
+WIDTH = None if sys.stdout.isatty() else 140  # a table in a file or a pipe is not cut to a terminal's 80 columns
+out = Console(highlight=False, soft_wrap=True, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -18,7 +18,45 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from scoring.contract import Golden, Limits, ModelSpec, Request
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-WORDS = ["what", "is", "the", "middle", "name", "of", "dolly", "rebecca", "parton", "who", "sings", "where", "when", "good", "bad", "great", "awful", "day", "not", "very", "a", "an", "in", "1946", "was", "born", "and", "she", "he", "it", "😀", "naïve", "café", "!", "?", ".", ","]
+WORDS = [
+    "what",
+    "is",
+    "the",
+    "middle",
+    "name",
+    "of",
+    "dolly",
+    "rebecca",
+    "parton",
+    "who",
+    "sings",
+    "where",
+    "when",
+    "good",
+    "bad",
+    "great",
+    "awful",
+    "day",
+    "not",
+    "very",
+    "a",
+    "an",
+    "in",
+    "1946",
+    "was",
+    "born",
+    "and",
+    "she",
+    "he",
+    "it",
+    "😀",
+    "naïve",
+    "café",
+    "!",
+    "?",
+    ".",
+    ",",
+]
 VOCABULARY = {word: i for i, word in enumerate(SPECIALS + WORDS)}
 
 
