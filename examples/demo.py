@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from examples.models import Example, examples, ready
@@ -55,18 +56,18 @@ def shown(answer: bytes) -> str:
 
 
 def table(rows: list[Row]) -> Table:
-    made = Table(title="The same answers from three clouds' runtimes")
-    for heading in ("model", "target", "Python"):
-        made.add_column(heading)
-    for heading in ("package", "start-up", "p50", "p95", "memory"):
+    made = Table(title="One model, three clouds' runtimes, the same bytes", box=SIMPLE_HEAD)
+    for heading in ("model", "target"):
+        made.add_column(heading, no_wrap=True)
+    for heading in ("package MB", "start-up s", "p50 ms", "p95 ms", "memory MiB"):
         made.add_column(heading, justify="right")
-    for heading in ("answer", "same bytes"):
-        made.add_column(heading)
+    made.add_column("answer")
+    made.add_column("same bytes")
     for row in rows:
         done = row.done
+        numbers = (row.packed / 1e6, done.start_seconds, done.latency_p50_ms, done.latency_p95_ms)
         made.add_row(
-            row.example.name, done.target, done.python, f"{row.packed / 1e6:.1f} MB", f"{done.start_seconds:.1f} s",
-            f"{done.latency_p50_ms:.1f} ms", f"{done.latency_p95_ms:.1f} ms", f"{done.memory_mib:.0f} MiB",
+            row.example.name, done.target, *(f"{number:.1f}" for number in numbers), f"{done.memory_mib:.0f}",
             shown(done.answer), "yes" if same(row, rows) else "[red]NO[/red]",
         )  # fmt: skip
     return made
