@@ -1,0 +1,195 @@
+"""Rehearsals as a user sees them: on the real runtimes, with good packages and bad ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from scoring import Request
+from scoring.contract import Golden
+from scripts.errors import RehearsalError, UsageError
+from scripts.package import Package
+from scripts.rehearse import find_python, rehearse, start
+from scripts.rehearse.__main__ import request_of
+from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
+
+TARGETS = ("azureml", "functions", "sagemaker")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
+    return {target: built(target, tmp_path_factory.mktemp(target)) for target in TARGETS}
+
+
+@pytest.fixture
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder of its own, to see what a rehearsal leaves there."""
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def rebuilt(package: Package, folder: Path, file: str, text: str) -> Package:
+    """The SageMaker package with one file replaced."""
+    with tarfile.open(package.path) as tar:
+        tar.extractall(folder / "files")  # noqa: S202
+    (folder / "files" / file).write_text(text)
+    path = folder / "model.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for entry in sorted((folder / "files").iterdir()):
+            tar.add(entry, entry.name)
+    return replace(package, path=path)
+
+
+def leftovers(temp: Path) -> list[str]:
+    return [path.name for path in temp.iterdir() if path.name.startswith("onnxferry")]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_good_package_proves_itself(target: str, packages: dict[str, Package], temp: Path) -> None:
+    done = rehearse(packages[target], extra=[Request(b"{}")], repeats=5, report=quiet)
+    assert done.matches_golden
+    assert done.answer == ANSWER
+    assert [answer.status for answer in done.extra] == [400]
+    assert 0 < done.latency_p50_ms <= done.latency_p95_ms
+    assert done.start_seconds > 0
+    assert done.memory_mib > 10
+    assert leftovers(temp) == []
+
+
+@pytest.mark.host
+def test_another_answer_than_the_golden_one_is_an_error(packages: dict[str, Package]) -> None:
+    wrong = Golden(GOLDEN.request, [{"label": "bad", "score": 0.7782682776451111}])
+    with pytest.raises(RehearsalError, match=r"answer\[0\].label: expected \"bad\", got \"good\"") as raised:
+        rehearse(packages["functions"], wrong, report=quiet)
+    assert ANSWER.decode() in str(raised.value)
+
+
+@pytest.mark.host
+def test_a_model_that_does_not_load_is_shown_with_the_log(packages: dict[str, Package], tmp_path: Path) -> None:
+    """SageMaker's /ping is 200 all the same: only the golden request finds it."""
+    package = rebuilt(packages["sagemaker"], tmp_path, "model.onnx", "not a graph")
+    with pytest.raises(RehearsalError, match="refused with status 400") as raised:
+        rehearse(package, report=quiet)
+    assert "model.onnx: onnxruntime" in str(raised.value)
+
+
+@pytest.mark.host
+def test_code_that_does_not_import_is_shown_with_the_log(packages: dict[str, Package], tmp_path: Path) -> None:
+    folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
+    (folder / "code" / "score.py").write_text("import no_such_module")
+    with pytest.raises(RehearsalError, match="ended with exit code 3 before it was ready") as raised:
+        rehearse(replace(packages["azureml"], path=folder), report=quiet)
+    assert "No module named 'no_such_module'" in str(raised.value)
+
+
+@pytest.mark.host
+def test_it_does_not_wait_for_ever(packages: dict[str, Package], tmp_path: Path, temp: Path) -> None:
+    folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
+    (folder / "code" / "score.py").write_text("import time\ntime.sleep(600)")
+    package = replace(packages["azureml"], path=folder)
+    with pytest.raises(RehearsalError, match="not ready within 3 s"), start(package, timeout=3, report=quiet):
+        pass
+    assert leftovers(temp) == []
+
+
+@pytest.mark.host
+def test_two_sagemaker_servers_side_by_side(packages: dict[str, Package]) -> None:
+    with start(packages["sagemaker"], report=quiet) as one, start(packages["sagemaker"], report=quiet) as two:
+        assert one.url != two.url
+        assert one.send(GOLDEN.request).body == two.send(GOLDEN.request).body == ANSWER
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("phase", ["wait for", "send the golden request"])
+def test_interrupted_it_leaves_nothing(
+    packages: dict[str, Package], temp: Path, tmp_path: Path, phase: str, number: signal.Signals
+) -> None:
+    code = (
+        "import pickle, sys; from contextlib import contextmanager; from pathlib import Path\n"
+        "from scripts.package import read; from scripts.rehearse import rehearse\n"
+        "@contextmanager\n"
+        "def report(title): print(title, flush=True); yield\n"
+        f"rehearse(read(Path({str(packages['sagemaker'].path)!r})), repeats=10**6, report=report)"
+    )
+    log = tmp_path / "log"
+    with log.open("w") as sink:
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=sink, stderr=sink)
+    while phase not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(number)
+    process.wait(timeout=60)
+    assert leftovers(temp) == []
+    assert not [p for p in psutil.process_iter() if str(temp) in _told(p)]
+
+
+def _told(process: psutil.Process) -> str:
+    """A process's command and temporary folder, by which those of a rehearsal are known."""
+    try:
+        return " ".join(process.cmdline()) + str(process.environ().get("TMPDIR"))
+    except psutil.Error:
+        return ""
+
+
+def test_missing_java_is_said_before_anything_is_made(
+    temp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Package("sagemaker", "tiny", tmp_path / "model.tar.gz", "0" * 64, 0, HERE, ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(RehearsalError, match="needs Java"), start(package, cache=tmp_path / "cache", report=quiet):
+        pass
+    assert not (tmp_path / "cache").exists()
+    assert leftovers(temp) == []
+
+
+def test_a_python_that_is_not_here_is_named(tmp_path: Path) -> None:
+    package = Package("functions", "tiny", tmp_path / "function.zip", "0" * 64, 0, "3.98", ())
+    assert find_python("3.98") is None
+    with pytest.raises(RehearsalError, match=r"for Python 3\.98.*--target functions --python"), start(package):
+        pass
+
+
+@pytest.mark.host
+def test_the_command_line_prints_json(packages: dict[str, Package], tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"inputs": "awful"}')
+    command = [sys.executable, "-m", "scripts.rehearse", str(packages["functions"].path), "--repeats", "2"]
+    command += ["--input", str(tmp_path / "bad.json"), "--output", "json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ))
+    printed = json.loads(done.stdout)
+    assert printed["answer"] == ANSWER.decode()
+    assert json.loads(printed["inputs"][0]["answer"])[0]["label"] == "bad"
+    assert "send the golden request" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("q.json", "application/json"), ("a.jpg", "image/jpeg"), ("a.jpeg", "image/jpeg"), ("a.PNG", "image/png")],
+)
+def test_the_suffix_says_the_content_type(tmp_path: Path, name: str, content_type: str) -> None:
+    (tmp_path / name).write_bytes(b"{}")
+    assert request_of(tmp_path / name) == Request(b"{}", content_type)
+
+
+def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "question").write_bytes(b"{}")
+    with pytest.raises(UsageError, match=r"no content type .* \.json"):
+        request_of(tmp_path / "question")

@@ -1,0 +1,69 @@
+"""Environments are made once, whole, and by one process at a time."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from scripts.errors import RehearsalError
+from scripts.rehearse.environments import cache_folder, environment
+from scripts.rehearse.runtime import Install
+
+PYTHON = Path(sys.executable)
+
+
+class Reports(list[str]):
+    """Remembers the stages that were reported."""
+
+    def __call__(self, title: str) -> nullcontext[None]:
+        self.append(title)
+        return nullcontext()
+
+
+def test_it_is_made_once(tmp_path: Path) -> None:
+    reports = Reports()
+    first = environment("demo", PYTHON, (), tmp_path, reports)
+    assert (first / "bin" / "python").exists()
+    assert environment("demo", PYTHON, (), tmp_path, reports) == first
+    assert len(reports) == 1
+
+
+def test_a_half_made_one_is_made_anew(tmp_path: Path) -> None:
+    folder = environment("demo", PYTHON, (), tmp_path, Reports())
+    (folder / "ready").unlink()
+    (folder / "left-over").touch()
+    assert environment("demo", PYTHON, (), tmp_path, Reports()) == folder
+    assert (folder / "ready").exists()
+    assert not (folder / "left-over").exists()
+
+
+def test_two_at_once_make_it_once(tmp_path: Path) -> None:
+    reports = Reports()
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: environment("demo", PYTHON, (), tmp_path, reports), range(2)))
+    assert made[0] == made[1]
+    assert len([title for title in reports if title.startswith("make")]) == 1
+
+
+def test_other_requirements_make_another(tmp_path: Path) -> None:
+    """An install of nothing but pip itself, which needs no network."""
+    plain = environment("demo", PYTHON, (), tmp_path, Reports())
+    assert environment("demo", PYTHON, (Install(("pip",), ("--no-index",)),), tmp_path, Reports()) != plain
+
+
+def test_a_failed_one_leaves_nothing_and_shows_what_pip_said(tmp_path: Path) -> None:
+    absent = Install(("no-such-distribution-as-this==1",), ("--no-index",))
+    with pytest.raises(RehearsalError, match="No matching distribution found for no-such-distribution-as-this"):
+        environment("demo", PYTHON, (absent,), tmp_path, Reports())
+    assert [path.suffix for path in (tmp_path / "envs").iterdir()] == [".lock"]
+
+
+def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONNXFERRY_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("ONNXFERRY_CACHE")
+    assert cache_folder().name == "onnxferry"

@@ -1,0 +1,97 @@
+"""Whatever a started program starts ends with it, and with us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from scripts.rehearse.processes import interruptible, members, running
+
+ROOT = Path(__file__).parents[2]
+# A program that starts another, writes its pid and waits for ever; SIGTERM ends neither.
+FAMILY = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+open('child.pid.part', 'w').write(str(child.pid))
+import os; os.rename('child.pid.part', 'child.pid')
+time.sleep(600)
+"""
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    return condition()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def child_pid(folder: Path) -> int:
+    assert eventually((folder / "child.pid").exists)
+    return int((folder / "child.pid").read_text())
+
+
+def test_the_whole_family_ends_with_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.rehearse.processes._GRACE", 0.2)
+    with running((sys.executable, "-c", FAMILY), env=os.environ, cwd=tmp_path, log=tmp_path / "log") as process:
+        child = child_pid(tmp_path)
+        assert child in [member.pid for member in members(process)]
+    assert not alive(child)
+    assert not members(process)
+
+
+def test_it_ends_when_the_block_fails(tmp_path: Path) -> None:
+    sleeper = (sys.executable, "-c", "import time; time.sleep(600)")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        running(sleeper, env=os.environ, cwd=tmp_path, log=tmp_path / "log") as process,
+    ):
+        raise KeyboardInterrupt
+    assert process.poll() is not None
+
+
+def test_it_ends_when_the_starter_is_killed(tmp_path: Path) -> None:
+    """kill -9 leaves no time to clean up: the leash does."""
+    (tmp_path / "family.py").write_text(FAMILY)
+    code = (
+        "import os, sys, time; from pathlib import Path; from scripts.rehearse.processes import running\n"
+        "program, here = (sys.executable, 'family.py'), Path(sys.argv[1])\n"
+        "with running(program, env=os.environ, cwd=here, log=here / 'log'):\n"
+        "    time.sleep(600)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
+    child = child_pid(tmp_path)
+    starter.kill()
+    starter.wait()
+    assert eventually(lambda: not alive(child))
+
+
+def test_the_exit_code_and_the_output_are_the_programs(tmp_path: Path) -> None:
+    program = (sys.executable, "-c", "print('so it ends'); raise SystemExit(3)")
+    with running(program, env=os.environ, cwd=tmp_path, log=tmp_path / "log") as process:
+        assert process.wait(timeout=20) == 3
+    assert (tmp_path / "log").read_text() == "so it ends\n"
+
+
+def test_sigterm_unwinds_as_ctrl_c_does() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as raised, interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert raised.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
