@@ -127,9 +127,16 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     backend.no_truncation()
     limit = tokenizer.model_max_length
     return TextTokenizer(
-        backend.to_str(), int(limit) if limit < 1_000_000 else None, tokenizer.pad_token_id,
+        backend.to_str(), int(limit) if limit < 1_000_000 else None, _pad(tokenizer),
         tokenizer.pad_token_type_id, tokenizer.padding_side,
     )  # fmt: skip
+
+
+def _pad(tokenizer: Any) -> int | None:
+    """The padding token's id; a tokenizer.json alone does not name it, but its vocabulary has the usual spellings."""
+    named: int | None = tokenizer.pad_token_id
+    usual = map(tokenizer.backend_tokenizer.token_to_id, ("[PAD]", "<pad>"))
+    return named if named is not None else next((i for i in usual if i is not None), None)
 
 
 def pixels(folder: Path, picture: Any) -> Any:

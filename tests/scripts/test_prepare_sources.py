@@ -199,6 +199,15 @@ def test_an_onnx_file_is_taken_as_it_is(onnx_options: Options) -> None:
     assert (spec.opset, spec.ir_version, spec.cpu) == (17, 8, None)
 
 
+def test_a_tokenizer_json_alone_is_enough(onnx_options: Options) -> None:
+    prepare(onnx_options)
+
+    spec = prepare(replace(onnx_options, tokenizer=onnx_options.out, out=onnx_options.out.with_name("again")))
+
+    assert spec.settings["pad_token_id"] == tiny.VOCABULARY["[PAD]"]
+    assert spec.files == scoring.ModelSpec.read(onnx_options.out).files
+
+
 def test_an_onnx_file_with_int8_is_measured_against_itself(onnx_options: Options) -> None:
     spec = prepare(replace(onnx_options, precision="int8"))
 
