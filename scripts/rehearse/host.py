@@ -71,7 +71,10 @@ class Host:
         try:
             response = self._client.post(self.url, content=request.body, headers=headers)
         except httpx.TimeoutException as e:
-            raise self.failure(f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s") from e
+            raise self.failure(
+                f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s; the model loads or scores too slowly, or its "
+                "worker ends again and again"
+            ) from e
         except httpx.HTTPError as e:
             raise self.failure(f"{self.url}: the connection broke ({e})") from e
         content_type = response.headers.get("content-type", "")

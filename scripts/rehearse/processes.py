@@ -89,7 +89,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         _wait_until_gone(process)
     finally:  # also when a second Ctrl-C comes while waiting
         _signal(process, signal.SIGKILL)
-        process.wait()
+        _wait_until_gone(process)  # death takes a moment, and the folder that they write to is removed next
         if process.stdin:
             process.stdin.close()
 
