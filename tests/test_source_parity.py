@@ -103,7 +103,7 @@ def largest_difference(example: Example, reference: Any, texts: Sequence[str]) -
     ours = serve(example, {"inputs": list(texts)})
     theirs = reference(list(texts), top_k=None)
     scores = [[{row["label"]: row["score"] for row in rows} for rows in answers] for answers in (ours, theirs)]
-    return max(abs(a[label] - b[label]) for a, b in zip(*scores, strict=True) for label in b)
+    return max(float(abs(a[label] - b[label])) for a, b in zip(*scores, strict=True) for label in b)
 
 
 def test_scores_are_those_of_the_text_classification_pipeline(demo: dict[str, Example], emotions: Any) -> None:

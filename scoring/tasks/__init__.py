@@ -6,17 +6,27 @@ Pillow.
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from scoring.contract import ModelSpec
 from scoring.engine import Session
 
-TASKS = {  # name -> the class in scoring.tasks that does it
-    "feature-extraction": "feature_extraction.FeatureExtraction",
-    "image-classification": "image_classification.ImageClassification",
-    "question-answering": "question_answering.QuestionAnswering",
-    "text-classification": "text_classification.TextClassification",
+
+@dataclass(frozen=True)
+class Row:
+    """`where`: the class in scoring.tasks. `needs`: the distributions that it imports besides numpy and onnxruntime."""
+
+    where: str
+    needs: tuple[str, ...]
+
+
+TASKS = {
+    "feature-extraction": Row("feature_extraction.FeatureExtraction", ("tokenizers",)),
+    "image-classification": Row("image_classification.ImageClassification", ("pillow",)),
+    "question-answering": Row("question_answering.QuestionAnswering", ("tokenizers",)),
+    "text-classification": Row("text_classification.TextClassification", ("tokenizers",)),
 }
 
 
@@ -34,6 +44,6 @@ def build(spec: ModelSpec, session: Session, folder: Path) -> Task:
 
     Raises KeyError for an unknown task, KeyError, TypeError or ValueError for settings that do not fit it.
     """
-    module, _, name = TASKS[spec.task].partition(".")
+    module, _, name = TASKS[spec.task].where.partition(".")
     made = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec, session, folder)
     return cast(Task, made)

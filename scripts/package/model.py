@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,11 +9,8 @@ from pathlib import Path, PurePosixPath
 from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from scoring.errors import ModelError
 from scripts.errors import PackageError
+from scripts.hashes import sha256
 from scripts.package import pins
-
-# The distributions that scoring imports for a task besides numpy and onnxruntime; a task without a row is a text task.
-_LIBRARIES = {"image-classification": ("pillow",), "tensors": ()}
-_TEXT = ("tokenizers",)
 
 # What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default domain. Measured by
 # loading a one-node graph of every version; a new pin needs a row.
@@ -41,16 +37,14 @@ def check(folder: Path, python: str) -> Model:
     the spec's, an unknown task, or a graph newer than the pinned onnxruntime.
     """
     spec = _spec(folder)
-    libraries = _LIBRARIES.get(spec.task, _TEXT)
-    _check_present(folder, spec, libraries)
+    needs = _needs(folder, spec)
+    _check_present(folder, spec, needs)
     _check_hashes(folder, spec)
     _check_engine(folder, spec, python)
-    return Model(folder, spec, _files(folder, spec), libraries)
+    return Model(folder, spec, _files(folder, spec), needs)
 
 
 def _spec(folder: Path) -> ModelSpec:
-    from scoring.tasks import TASKS  # takes onnxruntime along, which reading a package needs not
-
     try:
         spec = ModelSpec.read(folder)
     except ModelError as e:
@@ -60,15 +54,21 @@ def _spec(folder: Path) -> ModelSpec:
             f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use letters, digits, '.', '_' and '-' "
             "(at most 63, the first a letter or digit)"
         )
-    if spec.task not in TASKS:
-        raise PackageError(f"{folder / SPEC_FILE}: unknown task {spec.task!r}; known: {', '.join(sorted(TASKS))}")
     return spec
 
 
-def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:
+def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
+    from scoring.tasks import TASKS  # takes onnxruntime along, which reading a package needs not
+
+    if spec.task not in TASKS:
+        raise PackageError(f"{folder / SPEC_FILE}: unknown task {spec.task!r}; known: {', '.join(sorted(TASKS))}")
+    return TASKS[spec.task].needs
+
+
+def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> None:
     if not (folder / MODEL_FILE).is_file():
         raise PackageError(f"{folder}: no {MODEL_FILE}; make the model directory with python -m scripts.prepare")
-    if libraries == _TEXT and not (folder / TOKENIZER_FILE).is_file():
+    if "tokenizers" in needs and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
             f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from transformers with "
             "AutoTokenizer.from_pretrained(...).save_pretrained(...)"
@@ -107,12 +107,3 @@ def _files(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
     beside = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}  # the weights of a large graph, too
     beside |= {name for name in (SPEC_FILE, TOKENIZER_FILE) if (folder / name).is_file()}
     return tuple(sorted(beside | {PurePosixPath(name).as_posix() for name in spec.files}))
-
-
-def sha256(path: Path) -> str:
-    """The hexadecimal sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

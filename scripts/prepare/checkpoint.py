@@ -10,8 +10,8 @@ from typing import Any
 
 from scripts.console import stage
 from scripts.errors import UsageError
+from scripts.hashes import combined_sha256
 from scripts.prepare import huggingface, labels, pytorch
-from scripts.prepare.files import combined_sha256
 from scripts.prepare.image_settings import compare, image_settings, is_complete
 from scripts.prepare.options import Options
 from scripts.prepare.settings import pooling_settings, read_given, text_settings

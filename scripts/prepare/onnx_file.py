@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import UsageError
+from scripts.hashes import sha256
 from scripts.prepare import graph, labels
-from scripts.prepare.files import sha256
 from scripts.prepare.image_settings import image_settings
 from scripts.prepare.options import Options
 from scripts.prepare.settings import read_given, text_settings

@@ -9,8 +9,8 @@ from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from scoring.engine import Session
 from scoring.errors import ModelError
 from scripts.errors import PrepareError
+from scripts.hashes import sha256
 from scripts.prepare import graph
-from scripts.prepare.files import sha256
 from scripts.prepare.options import Options
 from scripts.prepare.source import Source
 
