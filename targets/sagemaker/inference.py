@@ -1,8 +1,8 @@
 """The entry file of SageMaker's Hugging Face container: model_fn() once a worker, transform_fn() once a request.
 
 What the container forces: a JSON or CSV body is decoded before it comes here, so bytes that are not UTF-8 are refused
-by the container itself (400, its own body); the answer's content type is always the request's Accept, and JSON without
-an Accept or with */*.
+by the container itself (400, its own body); the answer's content type is always the request's Accept, even over an
+error, whose body is JSON; without an Accept, or with */*, it is JSON.
 """
 
 from __future__ import annotations
