@@ -21,7 +21,7 @@ demo: setup
 
 # DATA=DIR adds the comparison on 200 items of each evaluation set: squad-dev-v1.1.json, goemotions/test.tsv.
 test: setup
-	$(BIN)/python -m pytest $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m pytest $(if $(DATA),--data=$(DATA))
 
 lint: setup
 	$(BIN)/ruff check .
