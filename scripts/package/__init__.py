@@ -7,7 +7,7 @@ A new target costs one file that returns its entries and one row in TARGETS (bui
 """
 
 from scripts.package.build import DEFAULT_PYTHON, TARGETS, package
+from scripts.package.contract import Member, Package
 from scripts.package.manifest import read
-from scripts.package.types import Member, Package
 
 __all__ = ["DEFAULT_PYTHON", "TARGETS", "Member", "Package", "package", "read"]

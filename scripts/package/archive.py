@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.hashes import sha256
+from scripts.package.contract import Member
 from scripts.package.layout import Entry
-from scripts.package.types import Member
 
 _TIME = 315_532_800  # 1980-01-01, the first that a zip archive can say
 _MODE = 0o644

@@ -8,8 +8,8 @@ from pathlib import Path
 from scripts.console import stage
 from scripts.errors import PackageError, UsageError
 from scripts.package import archive, azureml, functions, manifest, model, sagemaker
+from scripts.package.contract import Member, Package
 from scripts.package.layout import Entry, Layout, Limit, Order, Report
-from scripts.package.types import Member, Package
 
 TARGETS: dict[str, Layout] = {
     "azureml": azureml.LAYOUT,

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.errors import PackageError
 from scripts.package import archive
-from scripts.package.types import Member, Package
+from scripts.package.contract import Member, Package
 
 MANIFEST = "package.json"
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from scripts.errors import RehearsalError
-from scripts.package.types import Package
+from scripts.package.contract import Package
 from scripts.rehearse.runtime import Install, Layout, Runtime
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.package import pins
-from scripts.package.types import Package
+from scripts.package.contract import Package
 from scripts.rehearse.archives import unpack_zip
 from scripts.rehearse.runtime import Install, Layout, Runtime
 

@@ -21,7 +21,7 @@ import httpx
 from scoring.contract import Request
 from scripts.console import stage
 from scripts.errors import RehearsalError
-from scripts.package.types import Package
+from scripts.package.contract import Package
 from scripts.rehearse import azureml, environments, functions, sagemaker
 from scripts.rehearse.environments import Report
 from scripts.rehearse.memory import Memory

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from scoring.contract import Golden, ModelSpec, Request
 from scripts.console import stage
 from scripts.errors import RehearsalError
-from scripts.package.types import Package
+from scripts.package.contract import Package
 from scripts.rehearse.answers import difference
 from scripts.rehearse.environments import Report
 from scripts.rehearse.host import Answer, Host, start
@@ -35,7 +35,6 @@ class Rehearsal:
     memory_mib: float
     answer: bytes
     extra: tuple[Answer, ...]
-    matches_golden: bool
 
 
 def rehearse(
@@ -70,7 +69,6 @@ def rehearse(
         memory_mib=memory,
         answer=first.body,
         extra=answers,
-        matches_golden=True,
     )
 
 

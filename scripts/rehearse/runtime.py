@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.package.types import Package
+from scripts.package.contract import Package
 
 HOSTS = Path(__file__).parent / "hosts"
 

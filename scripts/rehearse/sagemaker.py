@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scripts.errors import RehearsalError
 from scripts.package import pins
-from scripts.package.types import Package
+from scripts.package.contract import Package
 from scripts.rehearse.archives import unpack_tar
 from scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime
 

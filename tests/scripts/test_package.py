@@ -21,8 +21,8 @@ from scripts.errors import PackageError, UsageError
 from scripts.package import DEFAULT_PYTHON, TARGETS, Package, package, read
 from scripts.package.__main__ import main
 from scripts.package.build import check_limit
+from scripts.package.contract import Member
 from scripts.package.layout import Limit
-from scripts.package.types import Member
 from tests import tiny
 
 

@@ -63,7 +63,6 @@ def leftovers(temp: Path) -> list[str]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_good_package_proves_itself(target: str, packages: dict[str, Package], temp: Path) -> None:
     done = rehearse(packages[target], extra=[Request(b"{}")], repeats=5, report=quiet)
-    assert done.matches_golden
     assert done.answer == ANSWER
     assert [answer.status for answer in done.extra] == [400]
     assert 0 < done.latency_p50_ms <= done.latency_p95_ms
