@@ -8,14 +8,14 @@ into its message and exit code; an unknown one keeps its traceback.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from scripts.errors import FerryError, UsageError
+from scripts.ending import ending
+from scripts.errors import UsageError
 
 TARGETS = ("azureml", "functions", "sagemaker")
 MODELS = Path("build") / "models"
@@ -80,11 +80,8 @@ def only_model() -> Path:
 
 def main() -> None:
     """Run the command line; a known failure ends with its message and its exit code."""
-    try:
+    with ending():
         cli()
-    except FerryError as e:
-        click.secho(f"error: {e}", fg="red", err=True)
-        sys.exit(e.exit_code)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 WIDTH = None if sys.stdout.isatty() else 140  # a table in a file or a pipe is not cut to a terminal's 80 columns
 out = Console(highlight=False, soft_wrap=True, width=WIDTH)
@@ -17,7 +18,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 @contextmanager
 def stage(title: str) -> Iterator[None]:
     """Run one stage of a longer work: a spinner while it runs, 'ok TITLE 1.2 s' at its end."""
-    began = time.monotonic()
+    title, began = escape(title), time.monotonic()
     with err.status(f"{title} ..."):
         try:
             yield

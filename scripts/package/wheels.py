@@ -79,7 +79,8 @@ def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
         *("--only-binary=:all:", "--implementation", "cp", "--python-version", python, *platforms),
         *("--dest", str(folder), *requirements),
     ]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    scratch = {**os.environ, "TMPDIR": str(folder)}  # which goes away with pip, even if it is killed
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=scratch)
     if done.returncode:
         said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("WARNING"))[-2000:]
         raise PackageError(

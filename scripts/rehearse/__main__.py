@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mimetypes
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import click
 from rich.table import Table
 
 from scoring.contract import JSON, Request
-from scripts.console import err, out
-from scripts.errors import FerryError, UsageError
+from scripts.console import out
+from scripts.ending import ending
+from scripts.errors import UsageError
 from scripts.package import read
 from scripts.rehearse import Answer, Rehearsal, rehearse
 
@@ -24,13 +24,10 @@ from scripts.rehearse import Answer, Rehearsal, rehearse
               help="A file to send as a request; its suffix says its content type. May be repeated.")  # fmt: skip
 @click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@ending()
 def main(package: Path, inputs: tuple[Path, ...], repeats: int, output: str) -> None:
     """Serve PACKAGE (model.tar.gz, function.zip or an AzureML folder) by its platform's real runtime, here."""
-    try:
-        done = rehearse(read(package), extra=[request_of(path) for path in inputs], repeats=repeats)
-    except FerryError as e:
-        err.print(f"error: {e}", style="red", markup=False)
-        sys.exit(e.exit_code)
+    done = rehearse(read(package), extra=[request_of(path) for path in inputs], repeats=repeats)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
 
 

@@ -20,12 +20,13 @@ import httpx
 
 from scoring.contract import Request
 from scripts.console import stage
+from scripts.ending import interruptible
 from scripts.errors import RehearsalError
 from scripts.package.contract import Package
 from scripts.rehearse import azureml, environments, functions, sagemaker
 from scripts.rehearse.environments import Report
 from scripts.rehearse.memory import Memory
-from scripts.rehearse.processes import interruptible, running
+from scripts.rehearse.processes import running
 from scripts.rehearse.pythons import find_python
 from scripts.rehearse.runtime import HOSTS, Layout, Runtime
 
