@@ -121,6 +121,15 @@ def test_strings_that_are_no_picture_are_refused(scorer: scoring.Scorer, value: 
     assert names in json.loads(response.body)["error"]["message"]
 
 
+def test_a_step_that_is_no_object_stops_the_load(tmp_path: Path) -> None:
+    folder = tiny.image_classification(tmp_path)
+    spec = json.loads((folder / "model_spec.json").read_text())
+    spec["settings"]["preprocess"] = ["resize"]
+    (folder / "model_spec.json").write_text(json.dumps(spec))
+    with pytest.raises(scoring.ScoringError, match="do not fit task 'image-classification'"):
+        scoring.load(folder)
+
+
 def test_an_unknown_step_stops_the_load(tmp_path: Path) -> None:
     folder = tiny.image_classification(tmp_path)
     spec = json.loads((folder / "model_spec.json").read_text())

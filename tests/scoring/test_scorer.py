@@ -108,6 +108,15 @@ def _spec(**changes: Any) -> Any:
         (_spec(settings={}), "settings in model_spec.json do not fit task 'text-classification' .*max_length"),
         (_spec(extra=1), "unknown key.s. extra"),
         (_spec(limits={"itemz": 1}), "malformed labels, inputs, outputs, limits or golden"),
+        (_spec(limits={"items": "many"}), "limits.items must be an integer of at least 1"),
+        (_spec(golden={"body": 1, "answer": 1}), "malformed labels, inputs, outputs, limits or golden"),
+        (_spec(settings=[]), "'settings' must be an object, got list"),
+        (_spec(files=["model.onnx"]), "'files' must be an object, got list"),
+        (_spec(files={"model.onnx": 1}), "'files' must hold strings, got int"),
+        (_spec(labels="abc"), "'labels' must be a list of strings, got str"),
+        (_spec(labels=["bad", "good", None]), "'labels' must hold strings, got NoneType"),
+        (_spec(opset="17"), "'opset' must be an integer, got str"),
+        (_spec(settings={"max_length": "long"}), "settings in model_spec.json do not fit task 'text-classification'"),
     ],
 )
 def test_a_model_directory_that_cannot_be_served_is_refused(tmp_path: Path, damage: Any, names: str) -> None:
