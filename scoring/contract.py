@@ -37,7 +37,8 @@ ID_HEADERS = (
 class Request:
     """One request as a platform handed it over: the body's bytes, and what its headers say of them.
 
-    `id` is the platform's or the client's id of the request, "" where there is none.
+    `id` is the platform's or the client's id of the request, "" where there is none. `announced` is the body's size in
+    bytes as its sender said it, for a host that refuses a body over the limit without having read it.
     """
 
     body: bytes
@@ -46,9 +47,10 @@ class Request:
     content_encoding: str = ""
     accept_encoding: str = ""
     id: str = ""
+    announced: int = 0
 
     @staticmethod
-    def of(body: bytes, headers: Mapping[str, str]) -> Request:
+    def of(body: bytes, headers: Mapping[str, str], announced: int = 0) -> Request:
         """A request from HTTP headers, whose names are taken in any case."""
         given = {name.lower(): value for name, value in headers.items()}
         return Request(
@@ -58,6 +60,7 @@ class Request:
             given.get("content-encoding", ""),
             given.get("accept-encoding", ""),
             next((given[name] for name in ID_HEADERS if given.get(name)), ""),
+            announced,
         )
 
 

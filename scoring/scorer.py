@@ -34,8 +34,8 @@ class Scorer:
 
     def _answer(self, request: Request) -> Response:
         limit = self.spec.limits.body_bytes
-        if len(request.body) > limit:
-            size = len(request.body)
+        size = max(len(request.body), request.announced)
+        if size > limit:
             raise TooLarge(f"the body has {size} bytes; this model takes at most {limit} (limits.body_bytes)")
         media_type = codecs.negotiate(request.accept)
         payload = codecs.decode(request.body, request.content_type, self._task.accepts)

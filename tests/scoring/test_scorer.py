@@ -29,6 +29,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
         (Request(b"[" * 1999), 400, "invalid_body", "not JSON"),
         (Request(b"null"), 400, "invalid_type", "the body must be an object, got null"),
         (Request(b" " * 2001), 413, "too_large", "2001 bytes; this model takes at most 2000 (limits.body_bytes)"),
+        (Request(b"", announced=10**9), 413, "too_large", "1000000000 bytes; this model takes at most 2000"),
         (
             Request(b"x", "image/png"),
             415,
