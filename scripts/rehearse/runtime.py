@@ -19,6 +19,12 @@ class Install:
     options: tuple[str, ...] = ()
 
 
+def listed(requirements: Path) -> tuple[str, ...]:
+    """The lines of a requirements.txt without its comments."""
+    lines = (line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where a package lies unpacked: `app` is what the runtime is pointed at, `model` holds model_spec.json."""

@@ -14,7 +14,7 @@ from scripts.errors import RehearsalError
 from scripts.package import pins
 from scripts.package.contract import Package
 from scripts.rehearse.archives import unpack_tar
-from scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime
+from scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime, listed
 
 # All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer, which serving a
 # package's own inference.py needs not.
@@ -52,8 +52,7 @@ def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
     requirements = layout.model / "code" / "requirements.txt"
     if not requirements.is_file():
         return (stack,)
-    lines = [line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
-    return stack, Install(tuple(line for line in lines if line))
+    return stack, Install(listed(requirements))
 
 
 def _environment(layout: Layout, port: int) -> dict[str, str]:
