@@ -27,6 +27,11 @@ CLOSURES = {
         "certifi", "charset-normalizer", "filelock", "fsspec", "hf-xet", "huggingface-hub", "idna", "packaging",
         "pyyaml", "requests", "tqdm", "typing-extensions", "urllib3",
     ),
+    "fastapi": (
+        "annotated-doc", "annotated-types", "anyio", "exceptiongroup", "idna", "pydantic", "pydantic-core", "starlette",
+        "typing-extensions", "typing-inspection",
+    ),
+    "uvicorn": ("click", "h11", "typing-extensions"),
     "azureml-inference-server-http": (
         "annotated-types", "azure-core", "azure-identity", "azure-monitor-opentelemetry-exporter", "blinker", "certifi",
         "cffi", "charset-normalizer", "click", "cryptography", "deprecated", "fixedint", "flask", "flask-cors",
