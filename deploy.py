@@ -17,7 +17,7 @@ import click
 from scripts.ending import ending
 from scripts.errors import UsageError
 
-TARGETS = ("azureml", "functions", "sagemaker")
+TARGETS = ("azureml", "functions", "local", "sagemaker")
 MODELS = Path("build") / "models"
 
 _OPTIONS = (
@@ -44,7 +44,7 @@ def cli() -> None:
 @cli.command("package")
 @_packaging
 def package_(target: str, model: Path | None, out: Path, python: str | None, output: str) -> None:
-    """Build what TARGET loads: model.tar.gz, an AzureML folder or a function zip."""
+    """Build what TARGET loads: model.tar.gz, a function zip, or a folder for AzureML or here."""
     from scripts.package import package
     from scripts.package.__main__ import show
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from scripts.console import stage
 from scripts.errors import PackageError, UsageError
-from scripts.package import archive, azureml, functions, manifest, model, sagemaker
+from scripts.package import archive, azureml, functions, local, manifest, model, sagemaker
 from scripts.package.contract import Member, Package
 from scripts.package.layout import Entry, Layout, Limit, Order, Report
 
 TARGETS: dict[str, Layout] = {
     "azureml": azureml.LAYOUT,
     "functions": functions.LAYOUT,
+    "local": local.LAYOUT,
     "sagemaker": sagemaker.LAYOUT,
 }
 DEFAULT_PYTHON = {target: layout.pythons[0] for target, layout in TARGETS.items()}

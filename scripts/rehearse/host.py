@@ -23,7 +23,7 @@ from scripts.console import stage
 from scripts.ending import interruptible
 from scripts.errors import RehearsalError
 from scripts.package.contract import Package
-from scripts.rehearse import azureml, environments, functions, sagemaker
+from scripts.rehearse import azureml, environments, functions, local, sagemaker
 from scripts.rehearse.environments import Report
 from scripts.rehearse.memory import Memory
 from scripts.rehearse.processes import running
@@ -34,6 +34,7 @@ RUNTIMES: Mapping[str, Runtime] = {
     "azureml": azureml.RUNTIME,
     "sagemaker": sagemaker.RUNTIME,
     "functions": functions.RUNTIME,
+    "local": local.RUNTIME,
 }
 START_LIMIT = 120.0  # seconds to the first healthy answer
 ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time endpoint

@@ -1,0 +1,39 @@
+"""The local server: a folder that any machine with Python serves, by `python server.py`.
+
+requirements.txt pins all that an installation brings in, with markers, so that the folder is for each Python alike.
+"""
+
+from __future__ import annotations
+
+from scripts.package import pins
+from scripts.package.archive import write_folder
+from scripts.package.layout import Entry, Layout, Order, model_entries, scoring_entries, target_entries
+
+_REQUIREMENTS = """\
+# Made by onnxferry. In this folder, in an environment of its own: pip install -r requirements.txt && python server.py
+"""
+_SERVER = ("fastapi", "uvicorn")
+
+
+def entries(order: Order) -> list[Entry]:
+    return [
+        *model_entries(order.model, "model/"),
+        *target_entries("local", ""),
+        *scoring_entries(""),
+        Entry("requirements.txt", requirements(order.model.libraries).encode()),
+    ]
+
+
+def requirements(libraries: tuple[str, ...]) -> str:
+    """The text of requirements.txt: exact pins with their markers."""
+    names = pins.with_closure(["numpy", "onnxruntime", *libraries, *_SERVER])
+    return _REQUIREMENTS + "".join(f"{line}\n" for line in pins.lines(names))
+
+
+LAYOUT = Layout(
+    file="package",
+    write=write_folder,
+    entries=entries,
+    pythons=("3.12", "3.10", "3.11", "3.13"),
+    # No limit but the machine's own.
+)
