@@ -80,6 +80,8 @@ def build(name: str) -> Any:
         make = getattr(importlib.import_module(where), factory)
     except (ImportError, AttributeError) as e:
         raise UsageError(f"SOURCE {name}: {e}. Modules are looked for in {here} and in the environment") from e
+    except Exception as e:  # the user's own code
+        raise PrepareError(f"SOURCE {name}: importing {where} raised {type(e).__name__}: {e}") from e
     try:
         module = make()
     except Exception as e:  # the user's own code

@@ -85,7 +85,11 @@ def _positions(config: Mapping[str, Any]) -> int | None:
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions < 1:
         return None
-    return positions - (config.get("pad_token_id") or 0) - 1 if config["model_type"] in _OFFSET_POSITIONS else positions
+    return (
+        positions - (config.get("pad_token_id") or 0) - 1
+        if config.get("model_type") in _OFFSET_POSITIONS
+        else positions
+    )
 
 
 def _check_length(length: Any, config: Mapping[str, Any]) -> None:
@@ -137,4 +141,12 @@ def _pooling(path: Path) -> str:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
+
+
+def read_json(path: Path) -> Any:
+    """The data of one of the source model's own files. Raises UsageError that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise UsageError(f"{path}: not readable as JSON ({e})") from e

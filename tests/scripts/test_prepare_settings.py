@@ -165,6 +165,12 @@ def test_labels_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
         labels.read(path, "image-classification")
 
 
+def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_bytes(b"caf\xe9\n")
+    with pytest.raises(UsageError, match="labels: not UTF-8 text"):
+        labels.read(tmp_path / "labels", "image-classification")
+
+
 @pytest.mark.parametrize("task", sorted(set(KEYS) - {"image-classification"}))
 def test_every_text_task_has_built_in_inputs(task: str) -> None:
     found = samples(task, None)
