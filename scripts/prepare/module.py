@@ -20,9 +20,10 @@ from scoring.engine import Array
 from scripts.console import stage
 from scripts.errors import PrepareError, UsageError
 from scripts.prepare import labels, pytorch
+from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import image_settings, input_size
 from scripts.prepare.options import Options
-from scripts.prepare.settings import read_given, text_settings
+from scripts.prepare.settings import text_settings
 from scripts.prepare.source import Source
 
 OUTPUTS = {

@@ -9,9 +9,10 @@ from typing import Any
 from scripts.errors import UsageError
 from scripts.hashes import sha256
 from scripts.prepare import graph, labels
+from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import image_settings
 from scripts.prepare.options import Options
-from scripts.prepare.settings import read_given, read_json, text_settings
+from scripts.prepare.settings import read_json, text_settings
 from scripts.prepare.source import Source, TextTokenizer
 
 
