@@ -59,10 +59,11 @@ def package_(target: str, model: Path | None, out: Path, python: str | None, out
 def rehearse_(inputs: tuple[Path, ...], repeats: int, output: str, **order: Any) -> None:
     """Package the model and serve it by TARGET's real hosting runtime, here: answer, start-up, latency and memory."""
     from scripts.rehearse import rehearse
-    from scripts.rehearse.__main__ import request_of, show
+    from scripts.rehearse.__main__ import show
     from scripts.rehearse.model import rehearsable
+    from scripts.request_file import read_request
 
-    requests = [request_of(path) for path in inputs]
+    requests = [read_request(path) for path in inputs]
     order["model"] = order["model"] or only_model()
     done = rehearse(rehearsable(**order), extra=requests, repeats=repeats)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)

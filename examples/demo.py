@@ -20,8 +20,8 @@ from examples.models import Example, examples, ready
 from scripts.console import err, out
 from scripts.ending import ending
 from scripts.rehearse import Rehearsal, rehearse
-from scripts.rehearse.__main__ import request_of
 from scripts.rehearse.model import rehearsable
+from scripts.request_file import read_request
 
 OUT = Path("build")
 CLOUDS = ("azureml", "functions", "sagemaker")
@@ -45,7 +45,7 @@ def rehearsed(example: Example, target: str) -> Row:
     """One row: package the example for `target` and rehearse it."""
     err.print(f"[bold]{example.name} on {target}[/bold]")
     package = rehearsable(ready(example), target, OUT)
-    return Row(example, package.size, rehearse(package, extra=[request_of(example.request)]))
+    return Row(example, package.size, rehearse(package, extra=[read_request(example.request)]))
 
 
 def shown(answer: bytes) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 
 from scoring.contract import Request
+from scripts.cache import cache_folder
 from scripts.console import stage
 from scripts.ending import interruptible
 from scripts.errors import RehearsalError
@@ -136,7 +137,7 @@ def start(
             layout = runtime.unpack(package, root)
         name = f"{package.target}-{package.python}"
         venv = environments.environment(
-            name, python, runtime.installs(layout, package.python), cache or environments.cache_folder(), report
+            name, python, runtime.installs(layout, package.python), cache or cache_folder(), report
         )
         with _serving(runtime, layout, venv) as host, host.up(timeout, report):
             yield host
