@@ -24,7 +24,7 @@ from scripts.rehearse import find_python, rehearse, start
 from scripts.rehearse.__main__ import request_of
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
-TARGETS = ("azureml", "functions", "sagemaker")
+TARGETS = ("azureml", "functions", "local", "sagemaker")
 ROOT = Path(__file__).parents[2]
 
 
