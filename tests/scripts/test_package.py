@@ -104,7 +104,7 @@ def test_azureml_takes_both_files(model: Path, tmp_path: Path) -> None:
     assert deployment.request_settings.request_timeout_ms == 90_000
 
 
-@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+@pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
 def test_equal_input_gives_equal_bytes_whatever_the_files_times_and_modes(
     model: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +134,7 @@ def test_another_model_gives_another_sha256(model: Path, tmp_path: Path) -> None
     assert build(model, "sagemaker", tmp_path).sha256 != first
 
 
-@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+@pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
 @pytest.mark.parametrize("where", [lambda p: p, lambda p: p.parent, lambda p: p.parent / "package.json"])
 def test_a_package_is_read_from_its_path_its_folder_or_its_manifest(
     model: Path, tmp_path: Path, target: str, where: Callable[[Path], Path]
@@ -172,7 +172,7 @@ def test_an_absent_package_says_how_to_build_it(model: Path, tmp_path: Path) -> 
         read(built.path)
 
 
-@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+@pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
 def test_a_package_is_replaced_whole_and_leaves_nothing_beside_it(model: Path, tmp_path: Path, target: str) -> None:
     build(model, target, tmp_path)
     (model / "model.onnx.data").write_bytes(b"weights")
@@ -184,14 +184,14 @@ def test_a_package_is_replaced_whole_and_leaves_nothing_beside_it(model: Path, t
     assert {p.name for p in second.path.parent.iterdir()} == {"package.json", second.path.name}
 
 
-@pytest.mark.parametrize("target", ["sagemaker", "azureml"])
+@pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
 def test_a_failure_while_writing_keeps_the_package_that_was_there(
     model: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = build(model, target, tmp_path)
 
     def full(entries: object, path: Path) -> None:
-        path.mkdir() if target == "azureml" else path.write_bytes(b"half")
+        path.write_bytes(b"half") if target == "sagemaker" else path.mkdir()
         raise KeyboardInterrupt
 
     monkeypatch.setitem(TARGETS, target, dataclasses.replace(TARGETS[target], write=full))
@@ -222,14 +222,14 @@ def test_exactly_the_limit_is_allowed() -> None:
 
 
 def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown target 'lambda'; known: azureml, functions, sagemaker"):
+    with pytest.raises(UsageError, match="unknown target 'lambda'; known: azureml, functions, local, sagemaker"):
         build(model, "lambda", tmp_path)
     with pytest.raises(UsageError, match=r"Python 3\.13 is not what sagemaker runs; allowed: 3\.10, 3\.11, 3\.12"):
         build(model, "sagemaker", tmp_path, "3.13")
 
 
 def test_each_target_is_for_the_python_of_its_platform_unless_told(model: Path, tmp_path: Path) -> None:
-    assert DEFAULT_PYTHON == {"azureml": "3.12", "functions": "3.12", "sagemaker": "3.12"}
+    assert DEFAULT_PYTHON == {"azureml": "3.12", "functions": "3.12", "local": "3.12", "sagemaker": "3.12"}
     assert build(model, "sagemaker", tmp_path).python == "3.12"
     assert build(model, "sagemaker", tmp_path, "3.10").python == "3.10"
 

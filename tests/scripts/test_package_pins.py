@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.errors import PackageError
-from scripts.package import TARGETS, azureml, pins
+from scripts.package import TARGETS, azureml, local, pins
 
 
 def test_markers_are_evaluated_for_the_hosts_python_and_not_for_this_one() -> None:
@@ -23,7 +24,15 @@ def test_markers_are_evaluated_for_the_hosts_python_and_not_for_this_one() -> No
 
 @pytest.mark.parametrize("python", sorted({python for layout in TARGETS.values() for python in layout.pythons}))
 def test_each_distribution_has_one_version_for_each_python(python: str) -> None:
-    for name in ("numpy", "onnxruntime", "tokenizers", "pillow", "azure-functions", "azureml-inference-server-http"):
+    for name in (
+        "numpy",
+        "onnxruntime",
+        "tokenizers",
+        "pillow",
+        "azure-functions",
+        "azureml-inference-server-http",
+        "fastapi",
+    ):
         assert pins.version(name, python)
     for name in pins.with_closure(pins.CLOSURES):
         assert len(pins.select([name], python)) <= 1, name
@@ -49,10 +58,23 @@ def test_a_distribution_without_a_pin_is_named() -> None:
         pins.select(["leftpad"], "3.12")
 
 
+HERE = f"3.{sys.version_info.minor}"
+
+
+def env_yml() -> list[str]:
+    pinned: list[str] = azureml.environment(("tokenizers", "pillow"), HERE)["dependencies"][-1]["pip"]
+    return pinned
+
+
+def local_requirements() -> list[str]:
+    listed = [Requirement(line) for line in local.requirements(("tokenizers", "pillow")).splitlines()[1:]]
+    return [f"{r.name}{r.specifier}" for r in listed if not r.marker or r.marker.evaluate()]
+
+
 @pytest.mark.host  # asks the index for metadata
-def test_pip_would_install_nothing_but_what_env_yml_pins(tmp_path: Path) -> None:
-    python = f"3.{sys.version_info.minor}"
-    pinned = azureml.environment(("tokenizers", "pillow"), python)["dependencies"][-1]["pip"]
+@pytest.mark.parametrize("pins_of", [env_yml, local_requirements])
+def test_pip_would_install_nothing_but_what_is_pinned(pins_of: Callable[[], list[str]], tmp_path: Path) -> None:
+    pinned = pins_of()
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
 
     done = subprocess.run([*command, "--report", str(tmp_path / "report.json"), *pinned], check=False, text=True)

@@ -23,7 +23,7 @@ from scripts.package import Package
 from scripts.rehearse import find_python, rehearse, start
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
-TARGETS = ("azureml", "functions", "sagemaker")
+TARGETS = ("azureml", "functions", "local", "sagemaker")
 ROOT = Path(__file__).parents[2]
 
 
