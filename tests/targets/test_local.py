@@ -160,7 +160,7 @@ def test_requests_in_a_row_without_waiting_are_answered_in_order(served: Host) -
         pytest.param(post(b"", "no colon"), id="a header without a colon"),
         pytest.param(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", id="a negative length"),
         pytest.param(post(BODY, "Content-Length: 3"), id="two lengths"),
-        pytest.param(post(BODY, f"X: {'x' * 30_000}"), id="a header too long"),
+        pytest.param(b"POST /score HTTP/1.1\r\nX: " + b"x" * 17_000, id="a header without an end"),
         pytest.param(b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", id="a bad chunk"),
     ],
 )
