@@ -193,6 +193,7 @@ def test_clients_that_go_away_break_nothing(served: Host, client: httpx.Client, 
 def test_a_body_that_announces_too_much_is_refused_unread(served: Host) -> None:
     head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000\r\n"
     with connected(served, head + b"Expect: 100-continue\r\n\r\n") as connection:
+        assert connection.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 413"  # and no 100 before it
         response = http.client.HTTPResponse(connection)
         response.begin()
         body = response.read()
