@@ -63,10 +63,20 @@ def one_or_list(
 
 @dataclass(frozen=True)
 class Parameter:
-    """One entry of `parameters`: `read(value, where)` checks and converts it."""
+    """One entry of `parameters`: `read(value, where)` checks and converts it.
+
+    null means the default, as in transformers' pipelines, unless `null` says that it is a value of its own.
+    """
 
     read: Callable[[object, str], Any]
     default: Any = None
+    null: bool = False
+
+    def take(self, given: Mapping[str, Any], name: str, where: str = "") -> Any:
+        """given[name] as read, or the default where it is absent."""
+        if name not in given or (given[name] is None and not self.null):
+            return self.default
+        return self.read(given[name], where + name)
 
 
 def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -77,10 +87,7 @@ def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[
         raise InvalidValue(
             f"unknown parameter(s) {', '.join(map(repr, unknown[:5]))}; known: {', '.join(sorted(known)) or 'none'}"
         )
-    return {
-        name: entry.read(given[name], f"parameters.{name}") if name in given else entry.default
-        for name, entry in known.items()
-    }
+    return {name: entry.take(given, name, "parameters.") for name, entry in known.items()}
 
 
 def flag(value: object, where: str) -> bool:
@@ -101,15 +108,31 @@ def positive_or_null(value: object, where: str) -> int | None:
     return None if value is None else positive(value, where)
 
 
+def number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidType(f"'{where}' must be a number, got {kind(value)}")
+    if not abs(value) <= LARGEST:
+        raise InvalidValue(f"'{where}' must be between -{LARGEST} and {LARGEST}")
+    return float(value)
+
+
+def strings(value: object, where: str) -> list[str]:
+    """A list of strings, or one string as a list of one; white space and empty ones included."""
+    items = value if isinstance(value, list) else [value]
+    if odd := [item for item in items if not isinstance(item, str)]:
+        raise InvalidType(f"'{where}' must be a string or a list of strings, got {kind(odd[0])}")
+    return items
+
+
 def one_of(*choices: str) -> Callable[[object, str], str]:
-    """A reader that takes one of `choices`."""
+    """A reader that takes one of `choices`, which are lower-case, in any case."""
 
     def read(value: object, where: str) -> str:
         if not isinstance(value, str):
             raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
-        if value not in choices:
+        if value.lower() not in choices:
             raise InvalidValue(f"'{where}' must be one of {', '.join(choices)}")
-        return value
+        return value.lower()
 
     return read
 
