@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from scoring.errors import ModelError
+from scoring.errors import ModelError, variable
 
 FORMAT = 1
 MODEL_FILE = "model.onnx"
@@ -29,7 +30,7 @@ JSON = "application/json"
 # The headers in which platforms and clients carry a request's id, the most specific first.
 ID_HEADERS = (
     "x-request-id", "x-ms-client-request-id", "x-ms-request-id", "x-amzn-sagemaker-inference-id", "x-amzn-requestid",
-    "request-id", "traceparent",
+    "request-id", "x-amzn-sagemaker-custom-attributes", "traceparent",
 )  # fmt: skip
 
 
@@ -86,11 +87,27 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may cost. Checked before the work is done."""
+    """What one request may cost. Checked before the work is done. `body_bytes` holds for the body as it comes and for
+    what it is when decompressed."""
 
     body_bytes: int = 5_000_000  # under SageMaker's 6 MB, the smallest of the platforms' limits
     items: int = 1024
-    pixels: int = 50_000_000
+    tokens: int = 100_000  # of one item, before it is cut or read through windows
+    pixels: int = 50_000_000  # of one picture
+
+    def overridden(self, environment: Mapping[str, str]) -> Limits:
+        """These limits, but for those that ONNXFERRY_LIMIT_* variables of `environment` set.
+
+        Raises ModelError that names the variable whose value is no integer of at least 1, or whose limit is unknown.
+        """
+        names = {variable(f.name): f.name for f in fields(Limits)}
+        given = {name: value for name, value in environment.items() if name.startswith(variable(""))}
+        for name, value in given.items():
+            if name not in names:
+                raise ModelError(f"{name} sets no limit; known: {', '.join(names)}")
+            if not re.fullmatch("[0-9]{1,18}", value.strip()) or not int(value):
+                raise ModelError(f"{name} must be an integer of at least 1, got '{value[:40]}'")
+        return replace(self, **{names[name]: int(value) for name, value in given.items()})
 
 
 @dataclass(frozen=True)

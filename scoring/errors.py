@@ -7,8 +7,9 @@ ScoringError                 code                    status  when
 ├── InvalidValue             invalid_value           400     a value that cannot be scored (an empty context)
 ├── InvalidImage             invalid_image           400     truncated, damaged or not an image
 ├── UnsupportedMediaType     unsupported_media_type  415     the task takes no such content type
+├── UnsupportedEncoding      unsupported_encoding    415     a charset or a content encoding that is not known
 ├── NotAcceptable            not_acceptable          406     the answer has no such form
-├── TooLarge                 too_large               413     a limit of the model is passed (bytes, items, pixels)
+├── TooLarge                 too_large               413     a limit is passed (bytes, items, tokens, pixels)
 ├── ModelError               invalid_model           500     the model directory is unusable; raised by load() alone
 └── InternalError            internal                500     a defect: logged with its traceback, told without it
 
@@ -49,12 +50,26 @@ class UnsupportedMediaType(ScoringError):
     code, status = "unsupported_media_type", 415
 
 
+class UnsupportedEncoding(ScoringError):
+    code, status = "unsupported_encoding", 415
+
+
 class NotAcceptable(ScoringError):
     code, status = "not_acceptable", 406
 
 
 class TooLarge(ScoringError):
     code, status = "too_large", 413
+
+    @staticmethod
+    def over(what: str, limit: int, name: str) -> TooLarge:
+        """`what` came, `limit` is the most, and `name` is the limit's key in model_spec.json."""
+        return TooLarge(f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by {variable(name)}")
+
+
+def variable(name: str) -> str:
+    """The environment variable by which a deployment sets the limit `name`."""
+    return f"ONNXFERRY_LIMIT_{name.upper()}"
 
 
 class ModelError(ScoringError):

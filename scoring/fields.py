@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from scoring import trace
 from scoring.errors import InvalidType, InvalidValue, MissingField, TooLarge
 
 T = TypeVar("T")
@@ -51,13 +52,15 @@ def text(value: object, where: str) -> str:
 def one_or_list(
     value: object, read: Callable[[Any, str], T], limit: int, where: str = "inputs"
 ) -> tuple[list[T], bool]:
-    """The items of `value`, `limit` at most, each read by `read`, and whether `value` was a list."""
+    """The request's items, `limit` at most, each read by `read`, and whether `value` was a list."""
     if not isinstance(value, list):
+        trace.count(items=1)
         return [read(value, where)], False
     if not value:
         raise InvalidValue(f"'{where}' is an empty list; expected at least one item")
     if len(value) > limit:
-        raise TooLarge(f"'{where}' has {len(value)} items; this model takes at most {limit} (limits.items)")
+        raise TooLarge.over(f"'{where}' has {len(value)} items", limit, "items")
+    trace.count(items=len(value))
     return [read(item, f"{where}[{i}]") for i, item in enumerate(value)], True
 
 

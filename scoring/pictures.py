@@ -31,14 +31,12 @@ def decode(data: bytes, max_pixels: int) -> Any:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = picture.size
         if width * height > max_pixels:
-            raise TooLarge(
-                f"the picture has {width}x{height} pixels; this model takes at most {max_pixels} in all (limits.pixels)"
-            )
+            raise TooLarge.over(f"the picture has {width}x{height} pixels", max_pixels, "pixels")
         return ImageOps.exif_transpose(picture).convert("RGB")
     except UnidentifiedImageError as e:
         raise InvalidImage(f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}") from e
     except Image.DecompressionBombError as e:
-        raise TooLarge(f"the picture has more pixels than can be decoded; this model takes at most {max_pixels}") from e
+        raise TooLarge.over("the picture has more pixels than can be decoded", max_pixels, "pixels") from e
     except (OSError, SyntaxError, ValueError, EOFError) as e:  # what Pillow's readers raise on damaged data
         raise InvalidImage(f"the picture is truncated or damaged ({len(data)} bytes came)") from e
 

@@ -1,17 +1,30 @@
-"""load(model_dir) -> Scorer; Scorer.handle(Request) -> Response, which never raises."""
+"""load(model_dir) -> Scorer; Scorer.handle(Request) -> Response, which never raises.
+
+Each request leaves one line on the logger "scoring", at INFO: a JSON object with its id, task, status, error code (or
+null), items, tokens, and milliseconds by stage and in all. Nothing of the payload is in it. What the line says goes
+to the client too, as X-Request-Id and Server-Timing.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from scoring import codecs
+from scoring import codecs, trace
 from scoring.contract import JSON, MODEL_FILE, ModelSpec, Request, Response
 from scoring.engine import Session
 from scoring.errors import InternalError, ModelError, ScoringError, TooLarge
 from scoring.tasks import TASKS, Task, build
 
 _log = logging.getLogger("scoring")
+ID_LENGTH = 128
 
 
 class Scorer:
@@ -23,32 +36,63 @@ class Scorer:
 
     def handle(self, request: Request) -> Response:
         """Answer `request`. Whatever it holds, the result is a Response: status 200 with the task's answer, or the
-        status of a ScoringError with {"error": {"code", "message"}}."""
+        status of a ScoringError with {"error": {"code", "message"}}.
+
+        Its headers carry the request's id (given or made here), the time of each stage, and the content's encoding.
+        """
+        identity = request_id(request.id)
+        with trace.tracing() as figures:
+            response, error = self._attempt(request, identity)
+            response = _compressed(response, request.accept_encoding)
+            milliseconds = figures.milliseconds()
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("%s", self._line(identity, response.status, error, figures, milliseconds))
+        timing = ", ".join(f"{name};dur={value}" for name, value in milliseconds.items())
+        return replace(response, headers={**response.headers, "X-Request-Id": identity, "Server-Timing": timing})
+
+    def _attempt(self, request: Request, identity: str) -> tuple[Response, ScoringError | None]:
         try:
-            return self._answer(request)
+            return self._answer(request), None
         except ScoringError as e:
-            return _refusal(e)
+            error = e
         except Exception:
-            _log.exception("unexpected failure while scoring")
-            return _refusal(InternalError("the model could not score this request; the host's log has the cause"))
+            _log.exception("request %s: unexpected failure while scoring", identity)
+            error = InternalError(
+                f"the model could not score this request; the host's log has the cause under {identity}"
+            )
+        return _refusal(error), error
 
     def _answer(self, request: Request) -> Response:
-        limit = self.spec.limits.body_bytes
-        size = max(len(request.body), request.announced)
+        media_types = codecs.negotiate(request.accept)
+        payload = codecs.decode(self._body(request), request.content_type, self._task.accepts)
+        trace.switch("preprocess")
+        answer = self._task.answer(payload)
+        trace.switch("encode")
+        return Response(200, *codecs.encode(answer, media_types))
+
+    def _body(self, request: Request) -> bytes:
+        limit, size = self.spec.limits.body_bytes, max(len(request.body), request.announced)
         if size > limit:
-            raise TooLarge(f"the body has {size} bytes; this model takes at most {limit} (limits.body_bytes)")
-        media_type = codecs.negotiate(request.accept)
-        payload = codecs.decode(request.body, request.content_type, self._task.accepts)
-        return Response(200, codecs.ENCODERS[media_type](self._task.answer(payload)), media_type)
+            raise TooLarge.over(f"the body has {size} bytes", limit, "body_bytes")
+        return codecs.decompress(request.body, request.content_encoding, limit)
+
+    def _line(
+        self, identity: str, status: int, error: ScoringError | None, figures: trace.Trace, stages: Mapping[str, float]
+    ) -> str:
+        line: dict[str, Any] = {"id": identity, "model": self.spec.name, "task": self.spec.task, "status": status}
+        line |= {"code": error.code if error else None, "items": figures.items, "tokens": figures.tokens}
+        return json.dumps({**line, "ms": {**stages, "total": round(sum(stages.values()), 3)}})
 
 
-def load(model_dir: str | Path) -> Scorer:
-    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json).
+def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> Scorer:
+    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json), with the limits that
+    ONNXFERRY_LIMIT_* variables of `environment` set in place of the spec's.
 
-    Raises ModelError that names the file and what is wrong with it.
+    Raises ModelError that names the file, or the variable, and what is wrong with it.
     """
     folder = Path(model_dir)
     spec = ModelSpec.read(folder)
+    spec = replace(spec, limits=spec.limits.overridden(environment))
     if spec.task not in TASKS:
         raise ModelError(f"{folder}: unknown task '{spec.task}' in model_spec.json; known: {', '.join(sorted(TASKS))}")
     session = Session(folder / MODEL_FILE)
@@ -58,6 +102,17 @@ def load(model_dir: str | Path) -> Scorer:
         raise ModelError(f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})") from e
 
 
+def request_id(given: str) -> str:
+    """`given` without what is not printable ASCII, cut to 128 characters; a new id if nothing is left."""
+    return re.sub("[^!-~]+", "", given)[:ID_LENGTH] or uuid.uuid4().hex
+
+
 def _refusal(error: ScoringError) -> Response:
     body = {"error": {"code": error.code, "message": str(error)}}
     return Response(error.status, codecs.encode_json(body), JSON)
+
+
+def _compressed(response: Response, accept_encoding: str) -> Response:
+    body, encoding = codecs.compress(response.body, accept_encoding)
+    headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": encoding} if encoding else {})
+    return replace(response, body=body, headers=headers)

@@ -44,7 +44,8 @@ class FeatureExtraction:
         settings = spec.settings
         self._limit = spec.limits.items
         self._tokenizer = Tokenizer(folder / TOKENIZER_FILE, settings["max_length"])
-        self._model = TextModel(session, settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0))
+        padding = settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0)
+        self._model = TextModel(session, *padding, settings["max_length"])
         pooling = settings.get("pooling", "none")
         if pooling not in POOLINGS:
             raise ValueError(f"pooling '{pooling}' is not one of {', '.join(POOLINGS)}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring import fields
+from scoring import fields, trace
 from scoring.codecs import IMAGES, Image
 from scoring.contract import JSON, ModelSpec
 from scoring.engine import Array, Session
@@ -27,8 +27,10 @@ from scoring.pictures import Preprocessing, decode
 BATCH = 8  # pictures a run; bounds its memory
 
 
-def read_base64(value: object, where: str) -> bytes:
-    """The bytes of a base64 string or of a data: URL."""
+def read_picture(value: object, where: str) -> bytes:
+    """The bytes of a picture that came as such, as a base64 string or as a data: URL."""
+    if isinstance(value, Image):
+        return value.data
     text = fields.text(value, where)
     if text.startswith(("http://", "https://")):
         raise InvalidValue(f"'{where}' is a URL, which is not fetched; send the picture's bytes or their base64")
@@ -52,11 +54,7 @@ class ImageClassification:
 
     def answer(self, payload: Any) -> Any:
         data = {"inputs": payload} if isinstance(payload, Image) else fields.mapping(payload, "the body")
-        value = fields.member(data, "inputs")
-        if isinstance(value, Image):
-            pictures, many = [value.data], False
-        else:
-            pictures, many = fields.one_or_list(value, read_base64, self._limits.items)
+        pictures, many = fields.one_or_list(fields.member(data, "inputs"), read_picture, self._limits.items)
         options = fields.parameters(data, self._parameters)
         answers = [self._labels.rank(row, options["top_k"]) for row in self._scores(pictures)]
         return answers if many else answers[0]
@@ -64,8 +62,10 @@ class ImageClassification:
     def _scores(self, pictures: Sequence[bytes]) -> list[Array]:
         """Probabilities [labels] of each picture."""
         name, rows = self._session.inputs[0].name, []
-        for i in range(0, len(pictures), BATCH):
-            decoded = (decode(data, self._limits.pixels) for data in pictures[i : i + BATCH])
-            pixels = np.stack([self._preprocessing.apply(picture) for picture in decoded])
+        size = 1 if self._session.mixes_rows else BATCH
+        for i in range(0, len(pictures), size):
+            with trace.stage("preprocess"):
+                decoded = (decode(data, self._limits.pixels) for data in pictures[i : i + size])
+                pixels = np.stack([self._preprocessing.apply(picture) for picture in decoded])
             rows += list(softmax(self._session.run({name: pixels})[0]))
         return rows

@@ -52,7 +52,8 @@ class QuestionAnswering:
         self._max_length = int(settings["max_length"])
         self._max_question_length = int(settings.get("max_question_length", self._max_length // 4))
         self._tokenizer = Tokenizer(folder / TOKENIZER_FILE)
-        self._model = TextModel(session, settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0))
+        padding = settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0)
+        self._model = TextModel(session, *padding, self._max_length)
         self._outputs = _logits(session)
         self._parameters = {
             "top_k": fields.Parameter(fields.positive, 1),

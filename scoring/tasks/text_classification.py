@@ -36,7 +36,8 @@ class TextClassification:
         settings = spec.settings
         self._labels, self._limit = Labels(spec.labels, session), spec.limits.items
         self._tokenizer = Tokenizer(folder / TOKENIZER_FILE, settings["max_length"])
-        self._model = TextModel(session, settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0))
+        padding = settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0)
+        self._model = TextModel(session, *padding, settings["max_length"])
         problem = settings.get("problem_type") or "single_label_classification"
         self._multi = problem == "multi_label_classification"
         self._parameters = {

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.batching import buckets, pad
+from scoring.batching import buckets, pad, width
 from scoring.tokenization import Tokens
 
 
@@ -17,14 +17,15 @@ def test_buckets_hold_every_item_once_within_the_budget(lengths: list[int], budg
     groups = buckets(lengths, budget)
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     for group in groups:
-        assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
+        assert len({width(lengths[i]) for i in group}) == 1
+        assert len(group) == 1 or len(group) * width(lengths[group[0]]) <= budget
     for shorter, longer in itertools.pairwise(groups):
         assert max(lengths[i] for i in shorter) <= min(lengths[i] for i in longer)
 
 
 def test_padding_is_masked_and_on_the_right() -> None:
     short, long = (Tokens(np.arange(1, n), np.ones(n - 1, np.int64)) for n in (3, 5))
-    batch = pad([short, long], pad_id=9, pad_type_id=0)
-    assert batch["input_ids"].tolist() == [[1, 2, 9, 9], [1, 2, 3, 4]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
-    assert batch["token_type_ids"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    batch = pad([short, long], pad_id=9, pad_type_id=0, wide=5)
+    assert batch["input_ids"].tolist() == [[1, 2, 9, 9, 9], [1, 2, 3, 4, 9]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0]]
+    assert batch["token_type_ids"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0]]

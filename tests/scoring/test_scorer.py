@@ -36,7 +36,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
             "unsupported_media_type",
             "'image/png' is not accepted; send application/json",
         ),
-        (Request(b"{}", "application/json", "text/csv"), 406, "not_acceptable", "'text/csv'"),
+        (Request(b"{}", "application/json", "text/html"), 406, "not_acceptable", "'text/html'"),
     ],
 )
 def test_every_refusal_names_what_is_wrong(
