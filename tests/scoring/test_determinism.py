@@ -1,0 +1,116 @@
+"""A text's answer is the same bytes alone and in any company, on a real transformer with random weights.
+
+ONNX Runtime does not promise it: this holds it to what batching.py relies on, on the machine that runs the test.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import scoring
+from scoring.batching import TextModel
+from scoring.contract import ModelSpec
+from scoring.engine import Session
+from tests import tiny
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+LABELS = ("a", "b", "c")
+
+
+def bert(folder: Path) -> Path:
+    """A BERT of two layers that classifies; in a model directory."""
+    config = transformers.BertConfig(
+        vocab_size=len(tiny.VOCABULARY), hidden_size=96, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=256, max_position_embeddings=100, num_labels=3, attn_implementation="eager",
+        initializer_range=0.3,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.BertForSequenceClassification(config).eval()
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    example = tuple(torch.ones(2, 9, dtype=torch.int64) for _ in names)
+    axes = {name: {0: "batch", 1: "sequence"} for name in names} | {"logits": {0: "batch"}}
+    folder.mkdir()
+    torch.onnx.export(
+        model, example, str(folder / "model.onnx"), input_names=names, output_names=["logits"], dynamic_axes=axes,
+        opset_version=17, dynamo=False,
+    )  # fmt: skip
+    tiny.tokenizer().save(str(folder / "tokenizer.json"))
+    return tiny.write_spec(folder, ModelSpec("bert", "text-classification", {"max_length": 100}, LABELS))
+
+
+def quantised(folder: Path, source: Path) -> Path:
+    """The same in int8, its activations quantised as it runs."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    folder.mkdir()
+    quantize_dynamic(source / "model.onnx", folder / "model.onnx", weight_type=QuantType.QInt8, per_channel=True)
+    for name in ("tokenizer.json", "model_spec.json"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("bert")
+    source = bert(root / "fp32")
+    return source if request.param == "fp32" else quantised(root / "int8", source)
+
+
+def ask(scorer: scoring.Scorer, inputs: Any) -> list[bytes]:
+    """The answer of each text, as bytes."""
+    response = scorer.handle(scoring.Request(json.dumps({"inputs": inputs, "parameters": {"top_k": 3}}).encode()))
+    assert response.status == 200, response.body
+    answers = json.loads(response.body)
+    return [json.dumps(answer).encode() for answer in (answers if isinstance(inputs, list) else [answers])]
+
+
+def texts(count: int, seed: int) -> list[str]:
+    draw = random.Random(seed)  # noqa: S311
+    return [
+        " ".join(draw.choices(tiny.WORDS, k=draw.choice([1, 2, 5, 6, 7, 8, 20, 60, 97, 120]))) for _ in range(count)
+    ]
+
+
+def test_an_answer_does_not_depend_on_what_else_is_asked(model: Path) -> None:
+    scorer = scoring.load(model)
+    asked = texts(40, seed=1)
+    alone = {text: ask(scorer, text)[0] for text in asked}
+    assert len(set(alone.values())) == len(set(asked))
+    for seed in range(4):
+        mixed = asked + texts(60, seed=2 + seed)
+        random.Random(seed).shuffle(mixed)  # noqa: S311
+        for text, answer in zip(mixed, ask(scorer, mixed), strict=True):
+            assert answer == alone.get(text, answer)
+
+
+def test_runs_in_flight_answer_as_one_at_a_time(model: Path) -> None:
+    asked = texts(50, seed=3)
+    many, one = scoring.load(model), scoring.load(model)
+    one._task._model._session._lane = None  # type: ignore[attr-defined]
+    assert ask(many, asked) == ask(one, asked)
+
+
+def test_a_graph_that_takes_its_scale_from_the_batch_is_known(model: Path) -> None:
+    assert Session(model / "model.onnx").mixes_rows == (model.name == "int8")
+
+
+def test_no_sequence_is_padded_beyond_what_the_model_can_hold(model: Path) -> None:
+    """100 positions are no multiple of the step."""
+    assert len(ask(scoring.load(model), ["day " * 200, "day " * 97])) == 2
+
+
+def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
+    import numpy as np
+
+    from scoring.tokenization import Tokens
+
+    beyond = [Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)]
+    with pytest.raises(Exception, match="indices element out of data bounds"):
+        TextModel(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)
