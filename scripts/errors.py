@@ -4,7 +4,8 @@ FerryError                what, where, what next; the command line prints the me
 ├── UsageError            exit 2: a flag, a path or a setting is wrong
 ├── PrepareError          a model cannot be exported, or its answers differ from the source model's
 ├── PackageError          a package cannot be built, or is over its platform's limit
-└── RehearsalError        the hosting runtime did not start, or did not answer with the golden answer
+├── RehearsalError        the hosting runtime did not start, or did not answer with the golden answer
+└── EvaluationError       an item cannot be answered, or a figure is too far from the source model's
 """
 
 from __future__ import annotations
@@ -29,4 +30,8 @@ class PackageError(FerryError):
 
 
 class RehearsalError(FerryError):
+    pass
+
+
+class EvaluationError(FerryError):
     pass

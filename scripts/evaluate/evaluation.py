@@ -1,0 +1,133 @@
+"""An evaluation: every item asked of the core, and of transformers' pipeline where the source model is at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import scoring
+from scoring.contract import ModelSpec
+from scripts.console import stage
+from scripts.errors import UsageError
+from scripts.evaluate import datasets, served, source
+from scripts.evaluate.judges import JUDGES, Judge
+
+SHOWN = 20  # of the answers that differ
+SPLITS = ("train", "dev", "validation", "test")  # file names that say which part of a set, but not of which set
+
+
+@dataclass(frozen=True)
+class Options:
+    """`threshold` is the least score of a label that is given, for models with several labels a text. `limit` takes
+    that many items, evenly over the set."""
+
+    model: Path
+    data: Path
+    source: Path | None = None
+    adapter: Path | None = None
+    threshold: float = 0.5
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric in points; `reference` is the pipeline's."""
+
+    core: float
+    reference: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.reference is None else self.core - self.reference
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many items got the same answer from both, the largest difference of a score over those, and some of the
+    others as {"item", "core", "transformers"}."""
+
+    same: int
+    largest: float
+    differing: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    model: str
+    task: str
+    precision: str
+    data: str
+    sha256: str
+    items: int
+    figures: Mapping[str, Figure]
+    threshold: float | None = None  # where the task has one
+    agreement: Agreement | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def evaluate(options: Options) -> Evaluation:
+    """Raises UsageError for what was asked, EvaluationError when either side cannot answer."""
+    if options.adapter and not options.source:
+        raise UsageError("--adapter needs --source, the folder of the model that it is merged into")
+    scorer = scoring.load(options.model)
+    spec = scorer.spec
+    items = _some(datasets.read(options.data, spec.task, spec.labels), options.limit)
+    judge = JUDGES[spec.task](spec, items, options.threshold)
+    inputs = [item.inputs for item in items]
+    with stage(f"{len(items)} items through the served core"):
+        ours = served.answers(scorer, inputs, judge.parameters)
+    theirs = _reference(options, spec, inputs, judge.parameters)
+    return Evaluation(
+        spec.name, spec.task, spec.precision, _name(options.data),
+        hashlib.sha256(options.data.read_bytes()).hexdigest(), len(items),
+        _figures(judge, items, ours, theirs),
+        options.threshold if spec.settings.get("problem_type") == "multi_label_classification" else None,
+        None if theirs is None else _agreement(judge, ours, theirs),
+        {"onnxruntime": importlib.metadata.version("onnxruntime")} | ({} if theirs is None else source.versions()),
+    )  # fmt: skip
+
+
+def _name(data: Path) -> str:
+    return f"{data.resolve().parent.name}/{data.name}" if data.stem in SPLITS else data.name
+
+
+def _some(items: list[datasets.Item], limit: int | None) -> list[datasets.Item]:
+    if not limit or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def _reference(
+    options: Options, spec: ModelSpec, inputs: Sequence[Any], parameters: Mapping[str, Any]
+) -> list[Any] | None:
+    if not options.source:
+        return None
+    with stage("load the source model"):
+        pipeline = source.Pipeline(options.source, options.adapter, spec)
+    with stage(f"{len(inputs)} items through transformers' pipeline"):
+        return pipeline.answers(inputs, parameters)
+
+
+def _figures(
+    judge: Judge, items: Sequence[datasets.Item], ours: Sequence[Any], theirs: Sequence[Any] | None
+) -> dict[str, Figure]:
+    core = judge.figures([judge.decision(answer) for answer in ours], items)
+    if theirs is None:
+        return {name: Figure(value) for name, value in core.items()}
+    reference = judge.figures([judge.decision(answer) for answer in theirs], items)
+    return {name: Figure(value, reference[name]) for name, value in core.items()}
+
+
+def _agreement(judge: Judge, ours: Sequence[Any], theirs: Sequence[Any]) -> Agreement:
+    largest, differing = 0.0, []
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if judge.decision(a) != judge.decision(b):
+            differing.append({"item": i, "core": a, "transformers": b})
+            continue
+        mine, other = judge.scores(a), judge.scores(b)
+        largest = max([largest, *(abs(mine[name] - other[name]) for name in mine)])
+    return Agreement(len(ours) - len(differing), float(largest), tuple(differing[:SHOWN]))

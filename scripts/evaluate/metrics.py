@@ -1,0 +1,108 @@
+"""Figures of quality in points (0 to 100), each by its published definition and computed here from plain lists."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence, Set
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalise(text: str) -> str:
+    """Lower case, without ASCII punctuation, articles and surplus white space.
+
+    Source: the official evaluation script of SQuAD v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250), unchanged in v2.0.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact(answer: str, right: str) -> float:
+    """1.0 if both texts are equal once normalised."""
+    return float(normalise(answer) == normalise(right))
+
+
+def overlap(answer: str, right: str, empty: bool = False) -> float:
+    """F1 over the words of both normalised texts, 0 to 1, by the official SQuAD scripts.
+
+    Two texts that hold no word at all score 0 by v1.1's script, and 1 by v2.0's (`empty`).
+    """
+    ours, theirs = normalise(answer).split(), normalise(right).split()
+    if empty and not (ours and theirs):
+        return float(ours == theirs)
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    return 2 * common / (len(ours) + len(theirs)) if common else 0.0
+
+
+def squad(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Exact match and F1 by SQuAD v1.1: the best of each question's right answers, averaged over the questions."""
+    return _best_of(answers, right, overlap)
+
+
+def squad2(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Exact match and F1 by SQuAD v2.0 (Rajpurkar et al. 2018, arXiv:1806.03822), where "" is no answer: over all
+    questions, and over those that have an answer and those that have none."""
+    known = [[text for text in texts if normalise(text)] or [""] for texts in right]
+    figures = _best_of(answers, known, lambda a, b: overlap(a, b, empty=True))
+    for name, wanted in (("answerable", True), ("unanswerable", False)):
+        part = [i for i, texts in enumerate(known) if (texts != [""]) == wanted]
+        if part:
+            found = _best_of([answers[i] for i in part], [known[i] for i in part], lambda a, b: overlap(a, b, True))
+            figures |= {f"{figure} ({name})": value for figure, value in found.items()}
+    return figures
+
+
+def _best_of(
+    answers: Sequence[str], right: Sequence[Sequence[str]], f1: Callable[[str, str], float]
+) -> dict[str, float]:
+    pairs = list(zip(answers, right, strict=True))
+    return {
+        "exact match": _mean([max(exact(answer, text) for text in texts) for answer, texts in pairs]),
+        "F1": _mean([max(f1(answer, text) for text in texts) for answer, texts in pairs]),
+    }
+
+
+def labels(given: Sequence[Set[str]], right: Sequence[Set[str]], names: Sequence[str]) -> dict[str, float]:
+    """Macro-F1 (the mean over `names`, a label that is never right or given counts 0) and micro-F1 (over all pairs of
+    text and label), as scikit-learn's f1_score defines them; subset accuracy is the share of wholly right sets."""
+    pairs = list(zip(given, right, strict=True))
+    counts = [_counts([name in g for g, _ in pairs], [name in r for _, r in pairs]) for name in names]
+    totals = [sum(column) for column in zip(*counts, strict=True)]
+    return {
+        "macro-F1": _mean([_f1(*count) for count in counts]),
+        "micro-F1": 100 * _f1(*totals),
+        "subset accuracy": _mean([float(g == r) for g, r in pairs]),
+    }
+
+
+def classes(given: Sequence[str], right: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    """Accuracy, and macro-F1 over the `names` that occur."""
+    found = labels([{g} for g in given], [{r} for r in right], [n for n in names if n in {*given, *right}])
+    return {"accuracy": found["subset accuracy"], "macro-F1": found["macro-F1"]}
+
+
+def entities(given: Sequence[Set[Hashable]], right: Sequence[Set[Hashable]]) -> dict[str, float]:
+    """Precision, recall and F1 over all entities, where an entity is right if its type and its span are (CoNLL-2003;
+    Tjong Kim Sang and De Meulder 2003, arXiv:cs/0306050)."""
+    hits = sum(len(g & r) for g, r in zip(given, right, strict=True))
+    ours, theirs = sum(map(len, given)), sum(map(len, right))
+    return {
+        "precision": 100 * hits / ours if ours else 0.0,
+        "recall": 100 * hits / theirs if theirs else 0.0,
+        "F1": 100 * _f1(hits, ours, theirs),
+    }
+
+
+def _counts(given: Sequence[bool], right: Sequence[bool]) -> tuple[int, int, int]:
+    """How many are both, given, right."""
+    return sum(g and r for g, r in zip(given, right, strict=True)), sum(given), sum(right)
+
+
+def _f1(hits: int, given: int, right: int) -> float:
+    return 2 * hits / (given + right) if hits else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return 100 * sum(values) / len(values)
