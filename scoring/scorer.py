@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -100,6 +101,15 @@ def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> 
         return Scorer(spec, build(spec, session, folder))
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         raise ModelError(f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})") from e
+
+
+def log_requests() -> None:
+    """Let each request's line reach the host's log: by the handlers that the host has set up or, where there are none,
+    on standard output. For an adapter to call when it starts; a level that the host has set stays."""
+    if _log.level == logging.NOTSET:
+        _log.setLevel(logging.INFO)
+    if not _log.hasHandlers():
+        _log.addHandler(logging.StreamHandler(sys.stdout))
 
 
 def request_id(given: str) -> str:

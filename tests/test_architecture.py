@@ -24,7 +24,7 @@ OURS = {  # room -> the rooms that it may import
 }
 THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL"},
-    "targets/azureml": {"azureml_inference_server_http"},
+    "targets/azureml": {"azureml_inference_server_http", "flask"},  # the server is a Flask application
     "targets/local": {"fastapi", "starlette", "uvicorn"},
     "targets/sagemaker": set(),
     "targets/functions": {"azure"},

@@ -1,20 +1,30 @@
 """The entry file of SageMaker's Hugging Face container: model_fn() once a worker, transform_fn() once a request.
 
-What the container forces: a JSON or CSV body is decoded before it comes here, so bytes that are not UTF-8 are refused
-by the container itself (400, its own body); the answer's content type is always the request's Accept, even over an
-error, whose body is JSON; without an Accept, or with */*, it is JSON.
+What the container forces: a body of exactly `application/json` or `text/csv` is decoded as UTF-8 before it comes here,
+so that one in another charset, or compressed, is refused by the container itself (400, its own body) unless its content
+type goes on, as in `application/json; charset=utf-8`; the answer's content type is always the request's Accept, even
+over an error, whose body is JSON; without an Accept, or with */*, it is JSON.
+
+What the platform forces: of a client's headers it passes on the content type, Accept, InferenceId and CustomAttributes,
+and of the answer's only the content type and CustomAttributes. So the request's id is the InferenceId, the
+CustomAttributes or the model server's own, which is also the X-Request-Id that it sets; and it goes back in the
+CustomAttributes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from scoring import JSON, Request, Scorer, load
+from scoring import JSON, Request, Scorer, load, log_requests
+
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
 def model_fn(model_dir: str, context: Any = None) -> Scorer:
     """Load the model from the root of the unpacked model.tar.gz."""
+    log_requests()
     return load(model_dir)
 
 
@@ -23,7 +33,16 @@ def transform_fn(
 ) -> bytes:
     """Score one request. An error's status goes through the context, since raising would turn each into a 400."""
     raw = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
-    response = scorer.handle(Request(raw, content_type or JSON, accept or JSON))
-    if response.status != 200 and context is not None:
+    headers = context.get_all_request_header(0) if context is not None else {}
+    texts = {
+        name: value for name, value in headers.items() if isinstance(value, str)
+    }  # parts have headers of their own
+    request = Request.of(raw, {**texts, "content-type": content_type or JSON, "accept": accept or JSON})
+    if context is not None:
+        request = replace(request, id=request.id or context.get_request_id(0))
+    response = scorer.handle(request)
+    if context is not None:
+        for name, value in {**response.headers, ATTRIBUTES: response.headers["X-Request-Id"]}.items():
+            context.set_response_header(0, name, value)
         context.set_response_status(response.status, HTTPStatus(response.status).phrase, 0)
     return response.body

@@ -47,7 +47,7 @@ def test_without_content_type_and_accept_it_is_json(host: Host) -> None:
 
 
 def test_an_accept_that_cannot_be_met_is_406(host: Host) -> None:
-    answer = host.send(Request(GOLDEN.request.body, accept="text/csv"))
+    answer = host.send(Request(GOLDEN.request.body, accept="text/html"))
     assert (answer.status, answer.content_type) == (406, "application/json")
 
 

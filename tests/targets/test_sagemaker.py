@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,17 @@ class Context:
     """What the model server hands over, as far as the adapter uses it."""
 
     statuses: list[tuple[int, str]] = field(default_factory=list)
+    given: dict[str, object] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def get_all_request_header(self, idx: int) -> dict[str, object]:
+        return {"body": {"content-type": "application/json"}, **self.given}
+
+    def get_request_id(self, idx: int) -> str:
+        return "the-servers-own"
+
+    def set_response_header(self, idx: int, key: str, value: str) -> None:
+        self.headers[key] = value
 
     def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
         self.statuses.append((code, phrase))
@@ -40,10 +52,30 @@ def test_without_content_type_and_accept_it_is_json(scorer: Scorer) -> None:
     assert transform_fn(scorer, GOLDEN.request.body, None, "") == ANSWER
 
 
-def test_a_good_answer_leaves_the_status_alone(scorer: Scorer) -> None:
+def test_a_good_answer_is_a_200(scorer: Scorer) -> None:
     context = Context()
     transform_fn(scorer, GOLDEN.request.body, "application/json", "application/json", context)
-    assert context.statuses == []
+    assert context.statuses == [(200, "OK")]
+
+
+@pytest.mark.parametrize("name", ["X-Amzn-SageMaker-Inference-Id", "x-amzn-sagemaker-custom-attributes"])
+def test_the_id_that_the_platform_passes_on_goes_back_where_it_lets_it_through(scorer: Scorer, name: str) -> None:
+    context = Context(given={name: "order-7"})
+    transform_fn(scorer, GOLDEN.request.body, "application/json", "application/json", context)
+    assert context.headers["X-Amzn-SageMaker-Custom-Attributes"] == "order-7"
+    assert context.headers["X-Request-Id"] == "order-7"
+
+
+def test_without_an_id_the_request_has_the_model_servers(scorer: Scorer) -> None:
+    context = Context()
+    transform_fn(scorer, GOLDEN.request.body, "application/json", "application/json", context)
+    assert context.headers["X-Request-Id"] == "the-servers-own"
+
+
+def test_the_headers_of_a_request_count(scorer: Scorer) -> None:
+    context = Context(given={"Content-Encoding": "gzip", "Accept-Encoding": "gzip", "Content-Type": "text/html"})
+    body = gzip.compress(GOLDEN.request.body)
+    assert transform_fn(scorer, body, "application/json", "application/json", context) == ANSWER
 
 
 def test_no_body_at_all_is_a_refusal(scorer: Scorer) -> None:
@@ -71,9 +103,9 @@ def test_served_answer_and_content_type(host: Host) -> None:
     [
         (Request(b"not JSON"), 400, "invalid_body"),
         (Request(b"\xff", "application/json; charset=utf-8"), 400, "invalid_body"),
-        (Request(b"hello", "text/plain"), 415, "unsupported_media_type"),
-        (Request(b"a,b", "text/csv"), 415, "unsupported_media_type"),
-        (Request(GOLDEN.request.body, accept="text/csv"), 406, "not_acceptable"),
+        (Request(b"hello", "text/html"), 415, "unsupported_media_type"),
+        (Request(b"a,a", "text/csv"), 400, "invalid_body"),
+        (Request(GOLDEN.request.body, accept="text/html"), 406, "not_acceptable"),
         (Request(b" " * 5_000_001), 413, "too_large"),
     ],
 )

@@ -1,0 +1,33 @@
+"""Every host's log has a line a request, with the id that the client gets back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scripts.package import TARGETS
+from tests.targets.served import GOLDEN, serving
+
+BACK = {"sagemaker": "X-Amzn-SageMaker-Custom-Attributes"}  # its model server has an X-Request-Id of its own
+pytestmark = pytest.mark.host
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_a_request_can_be_found_in_the_log_by_its_id(target: str, tmp_path: Path) -> None:
+    with serving(target, tmp_path) as host, httpx.Client(trust_env=False) as client:
+        headers = {"Content-Type": "application/json", "X-Request-Id": "order-7", "Accept-Encoding": "identity"}
+        given = client.post(host.url, content=GOLDEN.request.body, headers=headers)
+        del headers["X-Request-Id"]
+        made = client.post(host.url, content=b"{}", headers=headers)
+        log = host.log_tail(60)
+    lines = [json.loads(line[line.index('{"id"') :]) for line in log.splitlines() if '{"id": ' in line]
+    found = {line["id"]: line for line in lines}
+    assert len(lines) == 2, log
+    assert given.headers[BACK.get(target, "X-Request-Id")] == "order-7"
+    assert (found["order-7"]["status"], found["order-7"]["items"], found["order-7"]["code"]) == (200, 1, None)
+    refused = found[made.headers["X-Request-Id"]]
+    assert (refused["status"], refused["code"]) == (400, "missing_field")
+    assert "engine;dur=" in given.headers["Server-Timing"]
