@@ -64,25 +64,27 @@ class TextModel:
         session.open_lanes()
         self._session, self._pad, self._longest = session, (pad_id, pad_type_id), longest
 
-    def run(self, sequences: Sequence[Tokens], read: Callable[[list[Array], Tokens], T]) -> list[T]:
+    def run(
+        self, sequences: Sequence[Tokens], read: Callable[[list[Array], Tokens], T], budget: int = TOKEN_BUDGET
+    ) -> list[T]:
         """What `read` makes of each sequence and its row of every output of the graph, in the order of `sequences`.
 
-        Rows of token outputs still carry their padding. What `read` does not keep is freed with its batch; `read` is
-        called in the caller's thread, so it need not be safe in several.
+        `budget` bounds the rows x width of one run. Rows of token outputs still carry their padding. What `read` does
+        not keep is freed with its batch; it is called in the caller's thread, so it need not be safe in several.
         """
         trace.count(tokens=sum(map(len, sequences)))
-        groups = self._groups([len(tokens) for tokens in sequences])
+        groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}
         batches = self._session.run_each(self._feeds(sequences, groups))
         for group, outputs in zip(groups, batches, strict=True):
             results |= {i: read([output[row] for output in outputs], sequences[i]) for row, i in enumerate(group)}
         return [results[i] for i in range(len(sequences))]
 
-    def _groups(self, lengths: Sequence[int]) -> list[list[int]]:
+    def _groups(self, lengths: Sequence[int], budget: int) -> list[list[int]]:
         """Longest first, so that the last runs in flight are short."""
         if self._session.mixes_rows:
             return [[i] for i in sorted(range(len(lengths)), key=lambda k: -lengths[k])]
-        return buckets(lengths)[::-1]
+        return buckets(lengths, budget)[::-1]
 
     def _feeds(self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]) -> Iterator[dict[str, Array]]:
         for group in groups:

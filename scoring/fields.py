@@ -107,6 +107,11 @@ def positive(value: object, where: str) -> int:
     return value
 
 
+def natural(value: object, where: str) -> int:
+    """An integer from 0."""
+    return 0 if type(value) is int and value == 0 else positive(value, where)
+
+
 def positive_or_null(value: object, where: str) -> int | None:
     return None if value is None else positive(value, where)
 
@@ -121,7 +126,7 @@ def number(value: object, where: str) -> float:
 
 def strings(value: object, where: str) -> list[str]:
     """A list of strings, or one string as a list of one; white space and empty ones included."""
-    items = value if isinstance(value, list) else [value]
+    items: list[Any] = value if isinstance(value, list) else [value]
     if odd := [item for item in items if not isinstance(item, str)]:
         raise InvalidType(f"'{where}' must be a string or a list of strings, got {kind(odd[0])}")
     return items
