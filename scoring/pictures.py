@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from scoring.engine import Array
-from scoring.errors import InvalidImage, TooLarge
+from scoring.errors import InvalidImage, InvalidValue, TooLarge
+from scoring.fields import Parameter, number
+from scoring.settings import REQUIRED
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 RESIZED = 50_000_000  # pixels that a step may make of a picture
@@ -75,6 +77,53 @@ STEPS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
 }
 
 
+_SIZES = {  # step -> its key, and what that must hold
+    "resize": ("size", "a list of two integers, height and width"),
+    "resize_shortest": ("size", "an integer"),
+    "center_crop": ("size", "a list of two integers, height and width"),
+    "center_crop_fraction": ("fraction", "a number above 0, at most 1"),
+}
+
+
+def _fits(op: str, value: object) -> bool:
+    if op == "center_crop_fraction":
+        return type(value) in (int, float) and 0 < value <= 1  # type: ignore[operator]
+    sizes = [value] if op == "resize_shortest" else value
+    count = 1 if op == "resize_shortest" else 2
+    return isinstance(sizes, list) and len(sizes) == count and all(type(s) is int and 0 < s <= 10_000 for s in sizes)
+
+
+def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
+    """The steps, each with what it needs. Raises InvalidValue that names the step."""
+    if not isinstance(value, list):
+        raise InvalidValue(f"'{where}' must be a list of steps")
+    for i, step in enumerate(value):
+        if not isinstance(step, dict) or step.get("op") not in STEPS:
+            op = step.get("op") if isinstance(step, dict) else step
+            raise InvalidValue(f"'{where}[{i}]': preprocess step {op!r} is not one of {', '.join(STEPS)}")
+        key, expected = _SIZES[step["op"]]
+        if not _fits(step["op"], step.get(key)):
+            raise InvalidValue(f"'{where}[{i}].{key}' must be {expected}")
+        if step.get("resample", "bilinear") not in _RESAMPLE:
+            raise InvalidValue(f"'{where}[{i}]': resample {step['resample']!r} is not one of {', '.join(_RESAMPLE)}")
+    return value
+
+
+def _read_colour(value: object, where: str) -> list[float]:
+    if not isinstance(value, list) or len(value) != 3:
+        raise InvalidValue(f"'{where}' must be a list of three numbers, for red, green and blue")
+    return [number(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
+
+
+SETTINGS: Mapping[str, Parameter] = {
+    "preprocess": Parameter(_read_steps, REQUIRED),
+    "rescale_factor": Parameter(number, REQUIRED),
+    "image_mean": Parameter(_read_colour, REQUIRED),
+    "image_std": Parameter(_read_colour, REQUIRED),
+}
+"""`preprocess`: a list of STEPS, each {"op", ...}; then x * `rescale_factor`, less `image_mean`, over `image_std`."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """`steps` on the picture, then (x * rescale_factor - mean) / std, then channels first."""
@@ -86,15 +135,9 @@ class Preprocessing:
 
     @staticmethod
     def read(settings: Mapping[str, Any]) -> Preprocessing:
-        """From a spec's settings; raises ValueError that names an unknown step."""
-        steps = settings["preprocess"]
-        for step in steps:
-            if step.get("op") not in STEPS:
-                raise ValueError(f"preprocess step {step.get('op')!r} is not one of {', '.join(STEPS)}")
-            if step.get("resample", "bilinear") not in _RESAMPLE:
-                raise ValueError(f"resample {step['resample']!r} is not one of {', '.join(_RESAMPLE)}")
+        """From settings that hold those of SETTINGS, as they were read."""
         mean, std = (np.array(settings[key], np.float32) for key in ("image_mean", "image_std"))
-        return Preprocessing(tuple(steps), float(settings["rescale_factor"]), mean, std)
+        return Preprocessing(tuple(settings["preprocess"]), settings["rescale_factor"], mean, std)
 
     def apply(self, picture: Any) -> Array:
         """float32 [3, height, width] of an RGB PIL.Image."""

@@ -1,17 +1,25 @@
-"""Text to token ids: the one place that imports tokenizers. Padding is not done here but where batches are made."""
+"""Text to token ids and back: the one place that imports tokenizers. Padding is done where batches are made.
+
+Cutting is done here too and not by the library, whose truncation is a state of the tokenizer, while each request may
+ask for another length. The result is the same: special tokens stay, text goes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tokenizers
 
 from scoring.engine import Array
-from scoring.errors import InvalidValue, ModelError
+from scoring.errors import ModelError
+
+Text: TypeAlias = "str | tuple[str, str]"
+Range: TypeAlias = tuple[int, int]
+_UNKNOWN = ("[UNK]", "<unk>")  # where the tokenizer's model does not name its own
 
 
 @dataclass(frozen=True)
@@ -26,40 +34,82 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two texts encoded as one whole sequence: `first` is the number of the first text's tokens (special ones not
-    counted), `second` the [start, stop) range of the second text's.
+class Encoded:
+    """One text, or two as one sequence, whole: nothing is cut. `ranges`: the tokens [start, stop) of each text, special
+    ones not counted; start equals stop where a text has no token.
 
-    The character offsets count Unicode code points in the second text as the caller sent it.
+    The character offsets count Unicode code points in the text as the caller sent it.
     """
 
     tokens: Tokens
-    first: int
-    second: tuple[int, int]
-    encoding: Any  # tokenizers.Encoding, which is untyped
+    ranges: tuple[Range, ...]
+    encoding: Any = None  # tokenizers.Encoding, which is untyped; None without offsets
 
-    def characters(self, first: int, last: int, words: bool = True) -> tuple[int, int]:
-        """The [start, end) characters of the tokens first..last, widened to whole words if `words`."""
-        edges = (first, last)
-        spans = [self._word(token) if words else None for token in edges]
-        start, end = (span or self.encoding.offsets[token] for span, token in zip(spans, edges, strict=True))
-        return start[0], end[1]
+    def __len__(self) -> int:
+        return len(self.tokens)
 
-    def _word(self, token: int) -> tuple[int, int] | None:
-        """The characters of the word that `token` is part of; some tokenizers know no words."""
-        word = self.encoding.token_to_word(token)
-        span: tuple[int, int] | None = None if word is None else self.encoding.word_to_chars(word, 1)
-        return span
+    def size(self, side: int) -> int:
+        """How many tokens text `side` has."""
+        start, stop = self.ranges[side]
+        return stop - start
+
+    def keep(self, side: int, start: int, stop: int) -> Tokens:
+        """The sequence with only the tokens start..stop-1 of text `side`."""
+        return self._without([(self.ranges[side][0], start), (stop, self.ranges[side][1])])
+
+    def cut(self, max_length: int) -> Tokens:
+        """The sequence at `max_length` tokens at most: of two texts the longer one gives way first, and where both are
+        longer than half of the room they get a half each, as the library's strategy longest_first has it."""
+        excess = len(self) - max_length
+        if excess <= 0:
+            return self.tokens
+        sizes = [self.size(side) for side in range(len(self.ranges))]
+        room = max(0, sum(sizes) - excess)
+        kept = _shares(sizes[0], sizes[1], room) if len(sizes) == 2 else (min(sizes[0], room),)
+        return self._without([(start + n, stop) for (start, stop), n in zip(self.ranges, kept, strict=True)])
+
+    def offsets(self) -> list[Range]:
+        """The characters [start, end) of every token in its text; (0, 0) for special tokens."""
+        found: list[Range] = self.encoding.offsets
+        return found
+
+    def word(self, token: int, within: Range) -> Range | None:
+        """The characters [start, end) of that part of the word around `token` that is in the tokens `within`; None
+        where the tokenizer knows no words."""
+        number = self.encoding.token_to_word(token)
+        tokens = (
+            None if number is None else self.encoding.word_to_tokens(number, self.encoding.token_to_sequence(token))
+        )
+        if tokens is None:
+            return None
+        first, last = max(tokens[0], within[0]), min(tokens[1], within[1]) - 1
+        return self.characters(first)[0], self.characters(last)[1]
+
+    def characters(self, token: int) -> Range:
+        """The characters [start, end) of a token that is not special."""
+        found: Range = self.encoding.token_to_chars(token)
+        return found
+
+    def _without(self, ranges: Sequence[Range]) -> Tokens:
+        mask = np.ones(len(self), bool)
+        for start, stop in ranges:
+            mask[start:stop] = False
+        return Tokens(self.tokens.ids[mask], self.tokens.type_ids[mask])
+
+
+def _shares(first: int, second: int, room: int) -> tuple[int, int]:
+    short = min(first, second)
+    long = max(short, room - short)
+    if short + long > room:
+        short, long = room // 2, room - room // 2
+    return (short, long) if first <= second else (long, short)
 
 
 class Tokenizer:
     """A tokenizer.json, read once; safe to use from several threads, since nothing is changed after that."""
 
-    def __init__(self, path: Path, max_length: int | None = None) -> None:
-        """Read `path`. Sequences of `encode` are cut to `max_length` tokens, special tokens included.
-
-        Raises ModelError when the file is absent or not a tokenizer.
-        """
+    def __init__(self, path: Path) -> None:
+        """Read `path`. Raises ModelError when the file is absent or not a tokenizer."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as e:  # tokenizers raises bare Exception
@@ -69,23 +119,55 @@ class Tokenizer:
             ) from e
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        if max_length:
-            self._tokenizer.enable_truncation(max_length)
 
-    def encode(self, texts: Sequence[str | tuple[str, str]]) -> list[Tokens]:
-        """Token ids of each text, special tokens included. Raises InvalidValue for a text that gives none at all."""
-        sequences = [_tokens(e) for e in self._tokenizer.encode_batch_fast(list(texts))]
-        if (empty := next((i for i, tokens in enumerate(sequences) if not len(tokens)), None)) is not None:
-            raise InvalidValue(f"text {empty} of the request holds no character that the model's tokenizer knows")
-        return sequences
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """Each text, or pair of texts, as one sequence with its special tokens, without offsets."""
+        return [_encoded(e) for e in self._tokenizer.encode_batch_fast(list(texts))]
 
-    def encode_pair(self, first: str, second: str) -> Pair:
-        """Token ids of `first` and `second` as one sequence, with the second's offsets."""
-        encoding = self._tokenizer.encode(first, second)
-        sides = encoding.sequence_ids
-        own = [i for i, side in enumerate(sides) if side == 1] or [len(sides), len(sides) - 1]
-        return Pair(_tokens(encoding), sides.count(0), (own[0], own[-1] + 1), encoding)
+    def encode_with_offsets(self, texts: Sequence[Text]) -> list[Encoded]:
+        """As `encode`, with character offsets, which take longer."""
+        return [replace(_encoded(e), encoding=e) for e in self._tokenizer.encode_batch(list(texts))]
+
+    def decode(self, ids: Sequence[int], special: bool = True) -> str:
+        """The text of `ids`; without `special`, special tokens are left out."""
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=not special)
+        return text
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """The text that `tokens`, as the vocabulary spells them, stand for."""
+        decoder = self._tokenizer.decoder
+        return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
+
+    def id(self, token: str) -> int | None:
+        """The id of a token as the vocabulary spells it, None if there is none."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    def token(self, id: int) -> str:
+        """The token of an id of the vocabulary, "" for an id beyond it."""
+        return self._tokenizer.id_to_token(id) or ""
+
+    @property
+    def unknown(self) -> str | None:
+        """The token that stands for what is not in the vocabulary."""
+        named: str | None = getattr(self._tokenizer.model, "unk_token", None)
+        return named or next((token for token in _UNKNOWN if self.id(token) is not None), None)
+
+    @property
+    def marks_subwords(self) -> bool:
+        """Whether a token's spelling says that it continues a word, as WordPiece's ## does."""
+        return bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
 
 
-def _tokens(encoding: Any) -> Tokens:
-    return Tokens(np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64))
+def _encoded(encoding: Any) -> Encoded:
+    tokens = Tokens(np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64))
+    return Encoded(tokens, _ranges(encoding))
+
+
+def _ranges(encoding: Any) -> tuple[Range, ...]:
+    sides: list[int | None] = encoding.sequence_ids
+    found = []
+    for side in range(encoding.n_sequences):
+        start = sides.index(side) if side in sides else len(sides)
+        found.append((start, start + sides.count(side)))
+    return tuple(found)

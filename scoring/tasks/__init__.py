@@ -24,9 +24,13 @@ class Row:
 
 TASKS = {
     "feature-extraction": Row("feature_extraction.FeatureExtraction", ("tokenizers",)),
+    "fill-mask": Row("fill_mask.FillMask", ("tokenizers",)),
     "image-classification": Row("image_classification.ImageClassification", ("pillow",)),
     "question-answering": Row("question_answering.QuestionAnswering", ("tokenizers",)),
+    "tensors": Row("tensors.Tensors", ()),
     "text-classification": Row("text_classification.TextClassification", ("tokenizers",)),
+    "token-classification": Row("token_classification.TokenClassification", ("tokenizers",)),
+    "zero-shot-classification": Row("zero_shot_classification.ZeroShotClassification", ("tokenizers",)),
 }
 
 

@@ -1,25 +1,33 @@
 """Embeddings of texts.
 
-Request: {"inputs": text | [text, ...], "parameters": {"pooling", "normalize"}}.
+Request: {"inputs": text | [text, ...], "parameters": {"pooling", "normalize", "truncation", "max_length", "padding"}};
+the last three may also stand in "tokenize_kwargs". "sequences" is read as inputs.
 Answer: without pooling, as transformers' feature-extraction pipeline gives it: for each text [1][tokens][hidden].
-With pooling (mean, cls or max over the tokens that are not padding; the model's own by default) one vector [hidden] a
-text, and with normalize of length 1, as sentence-transformers gives it. A list is answered by a list.
+With pooling (mean, cls or max over the tokens that are not padding) one vector [hidden] a text, and with normalize of
+length 1, as sentence-transformers gives it. A list is answered by a list.
+
+Token vectors are the output last_hidden_state or token_embeddings, else the first of rank 3. A graph that pools by
+itself has the output sentence_embedding or pooler_output, which are values of `pooling` then; sentence_embedding is
+what its requests get by default. Settings besides those of every text task: `pooling` (sentence_embedding where the
+graph has it, else none) and `normalize` (false).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scoring import fields
-from scoring.batching import TextModel
-from scoring.contract import JSON, TOKENIZER_FILE, ModelSpec
+from scoring import fields, settings
+from scoring.codecs import TEXT
+from scoring.contract import JSON, ModelSpec
 from scoring.engine import Array, Session
 from scoring.errors import TooLarge
-from scoring.tokenization import Tokenizer, Tokens
+from scoring.fields import Parameter
+from scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
+from scoring.tokenization import Tokens
 
 NUMBERS = 4_000_000  # in one answer: as JSON some 80 MB, where platforms carry a few; token vectors soon pass it
 
@@ -29,6 +37,14 @@ POOLINGS: dict[str, Callable[[Array], Array]] = {  # [tokens, hidden] -> [1, tok
     "cls": lambda vectors: vectors[0],
     "max": lambda vectors: vectors.max(axis=0),
 }
+TOKENS = ("last_hidden_state", "token_embeddings")  # outputs [batch, tokens, hidden]
+POOLED = ("sentence_embedding", "pooler_output")  # outputs [batch, hidden]
+SETTINGS = {
+    **settings.TEXT,
+    "pooling": Parameter(fields.one_of(*POOLINGS, *POOLED)),
+    "normalize": Parameter(fields.flag, False),
+}
+Read = Callable[[Sequence[Array], int], Array]  # one text's row of every output, its number of tokens -> vectors
 
 
 def unit(vectors: Array) -> Array:
@@ -37,38 +53,56 @@ def unit(vectors: Array) -> Array:
     return result
 
 
+def readers(session: Session) -> dict[str, Read]:
+    """What can be read from a graph, by the name of the pooling: its own pooled outputs, and poolings of its tokens."""
+    names = [t.name for t in session.outputs]
+    found = {name: _output(names.index(name)) for name in POOLED if name in names}
+    ranks = [len(t.shape) for t in session.outputs]
+    tokens = [names.index(name) for name in TOKENS if name in names] + [i for i, rank in enumerate(ranks) if rank == 3]
+    if tokens or not found:  # a graph that does not say its shapes has them in its first output
+        found |= {name: _pooled(tokens[0] if tokens else 0, pool) for name, pool in POOLINGS.items()}
+    return found
+
+
+def _output(index: int) -> Read:
+    return lambda row, _: row[index]
+
+
+def _pooled(index: int, pool: Callable[[Array], Array]) -> Read:
+    return lambda row, tokens: pool(row[index][:tokens])
+
+
 class FeatureExtraction:
-    accepts = (JSON,)
+    accepts = (JSON, TEXT)
 
     def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
-        settings = spec.settings
-        self._limit = spec.limits.items
-        self._tokenizer = Tokenizer(folder / TOKENIZER_FILE, settings["max_length"])
-        padding = settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0)
-        self._model = TextModel(session, *padding, settings["max_length"])
-        pooling = settings.get("pooling", "none")
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling '{pooling}' is not one of {', '.join(POOLINGS)}")
+        own = settings.read(spec.settings, SETTINGS)
+        self._encoder = Encoder.load(spec, session, folder, own)
+        self._readers = readers(session)
+        pooling = own["pooling"] or next(name for name in (*POOLED[:1], "none", *POOLED) if name in self._readers)
+        if pooling not in self._readers:
+            raise ValueError(f"pooling '{pooling}' is not what the graph gives: {', '.join(self._readers)}")
         self._parameters = {
-            "pooling": fields.Parameter(fields.one_of(*POOLINGS), pooling),
-            "normalize": fields.Parameter(fields.flag, bool(settings.get("normalize", False))),
+            **CUTTING,
+            "tokenize_kwargs": Parameter(read_cutting, {}),
+            "pooling": Parameter(fields.one_of(*self._readers), pooling),
+            "normalize": Parameter(fields.flag, own["normalize"]),
         }
 
     def answer(self, payload: Any) -> Any:
         data = fields.mapping(payload, "the body")
-        texts, many = fields.one_or_list(fields.member(data, "inputs"), fields.text, self._limit)
+        texts = read_texts(data, self._encoder.limits.items)
         options = fields.parameters(data, self._parameters)
-        answers = self._vectors(texts, POOLINGS[options["pooling"]], options["normalize"])
-        return answers if many else answers[0]
+        return texts.shape(self._vectors(texts, {**options, **options["tokenize_kwargs"]}))
 
-    def _vectors(self, texts: Sequence[str], pool: Callable[[Array], Array], normalize: bool) -> list[Any]:
-        room = NUMBERS
+    def _vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:
+        reader, room = self._readers[options["pooling"]], NUMBERS
 
-        def read(row: Sequence[Array], tokens: Tokens) -> Any:
+        def read(row: Sequence[Array], tokens: Tokens) -> Array:
             nonlocal room
-            vectors = pool(row[0][: len(tokens)])
+            vectors = reader(row, len(tokens)).astype(np.float32)  # a copy, or the whole batch would be kept
             if (room := room - vectors.size) < 0:
                 raise TooLarge(f"the answer holds more than {NUMBERS} numbers; send fewer texts, or ask for pooling")
-            return (unit(vectors) if normalize else vectors).tolist()
+            return unit(vectors) if options["normalize"] else vectors
 
-        return self._model.run(self._tokenizer.encode(texts), read)
+        return self._encoder.run(texts, options, read)

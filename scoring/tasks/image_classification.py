@@ -1,36 +1,48 @@
 """Image classification.
 
 Request: the bytes of one picture (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or
-{"inputs": base64 | [base64, ...], "parameters": {"top_k"}}. A URL is not fetched.
+{"inputs": base64 | [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is not fetched.
 Answer, as transformers' image-classification pipeline gives it: the top_k (default 5) labels, best first,
 [{"label", "score"}, ...]; a list is answered by a list.
+
+Settings: those of scoring/pictures.py, `top_k` (null: all), and `problem_type`: multi_label_classification makes
+sigmoid the default of function_to_apply, as one label does; else it is softmax.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scoring import fields, trace
+from scoring import fields, settings, trace
 from scoring.codecs import IMAGES, Image
 from scoring.contract import JSON, ModelSpec
 from scoring.engine import Array, Session
-from scoring.errors import InvalidValue
-from scoring.labels import Labels, softmax
+from scoring.errors import InvalidType, InvalidValue
+from scoring.fields import Parameter
+from scoring.labels import FUNCTIONS, Labels
+from scoring.pictures import SETTINGS as PICTURES
 from scoring.pictures import Preprocessing, decode
 
 BATCH = 8  # pictures a run; bounds its memory
+SETTINGS = {
+    **PICTURES,
+    "top_k": Parameter(fields.positive_or_null, 5, null=True),
+    "problem_type": Parameter(fields.one_of("single_label_classification", "multi_label_classification", "regression")),
+}
 
 
 def read_picture(value: object, where: str) -> bytes:
-    """The bytes of a picture that came as such, as a base64 string or as a data: URL."""
+    """The bytes of a picture: as they came, or of a base64 string or a data: URL."""
     if isinstance(value, Image):
         return value.data
+    if not isinstance(value, str):
+        raise InvalidType(f"'{where}' must be a picture in base64, got {fields.kind(value)}")
     text = fields.text(value, where)
     if text.startswith(("http://", "https://")):
         raise InvalidValue(f"'{where}' is a URL, which is not fetched; send the picture's bytes or their base64")
@@ -46,26 +58,37 @@ class ImageClassification:
     accepts = (JSON, *IMAGES)
 
     def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+        own = settings.read(spec.settings, SETTINGS)
         if len(session.inputs) != 1:
             raise ValueError(f"image-classification needs a graph with one input, this one has {len(session.inputs)}")
         self._session, self._labels, self._limits = session, Labels(spec.labels, session), spec.limits
-        self._preprocessing = Preprocessing.read(spec.settings)
-        self._parameters = {"top_k": fields.Parameter(fields.positive_or_null, spec.settings.get("top_k", 5))}
+        self._preprocessing = Preprocessing.read(own)
+        sigmoid = len(self._labels) == 1 or own["problem_type"] == "multi_label_classification"
+        self._parameters = {
+            "top_k": Parameter(fields.positive, own["top_k"]),
+            "function_to_apply": Parameter(fields.one_of(*FUNCTIONS), "sigmoid" if sigmoid else "softmax"),
+        }
 
     def answer(self, payload: Any) -> Any:
-        data = {"inputs": payload} if isinstance(payload, Image) else fields.mapping(payload, "the body")
+        data: Mapping[str, Any] = (
+            {"inputs": payload} if isinstance(payload, Image) else fields.mapping(payload, "the body")
+        )
         pictures, many = fields.one_or_list(fields.member(data, "inputs"), read_picture, self._limits.items)
         options = fields.parameters(data, self._parameters)
-        answers = [self._labels.rank(row, options["top_k"]) for row in self._scores(pictures)]
+        rows = self._scores(pictures, FUNCTIONS[options["function_to_apply"]])
+        answers = [self._labels.rank(row, options["top_k"]) for row in rows]
         return answers if many else answers[0]
 
-    def _scores(self, pictures: Sequence[bytes]) -> list[Array]:
-        """Probabilities [labels] of each picture."""
+    def _scores(self, pictures: Sequence[bytes], function: Callable[[Array], Array]) -> list[Array]:
+        """The scores [labels] of each picture."""
         name, rows = self._session.inputs[0].name, []
         size = 1 if self._session.mixes_rows else BATCH
         for i in range(0, len(pictures), size):
             with trace.stage("preprocess"):
-                decoded = (decode(data, self._limits.pixels) for data in pictures[i : i + size])
-                pixels = np.stack([self._preprocessing.apply(picture) for picture in decoded])
-            rows += list(softmax(self._session.run({name: pixels})[0]))
+                pixels = np.stack([self._pixels(data) for data in pictures[i : i + size]])
+            outputs = self._session.run({name: pixels})
+            rows += [function(self._labels.logits([output[k] for output in outputs])) for k in range(len(pixels))]
         return rows
+
+    def _pixels(self, data: bytes) -> Array:
+        return self._preprocessing.apply(decode(data, self._limits.pixels))

@@ -1,60 +1,80 @@
 """Text classification, with one label a text or several.
 
-Request: {"inputs": text | [text, ...], "parameters": {"top_k", "function_to_apply"}}; "sequences" is read as inputs.
+Request: {"inputs": item | [item, ...], "parameters": {"top_k", "function_to_apply", "return_all_scores", "truncation",
+"max_length", "padding"}}; an item is a text or a pair: {"text", "text_pair"}. "sequences" is read as inputs.
 Answer, as transformers' text-classification pipeline shapes it:
-- single label: [{"label", "score"}] for one text or [{"label", "score"}, ...] for a list, the best label of each;
-- with top_k (null: all), and always for a multi-label model (default: all): the labels of each text, best first:
-  [{...}, ...] for one text, [[{...}, ...], ...] for a list.
+- the best label of each item: {"label", "score"}; for one text, but not for one pair, in a list;
+- with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list [[{...}, ...], ...];
+- with return_all_scores, the older form, all labels in their own order; for one text again in a list.
+
+Settings besides those of every text task: `problem_type` (the default of function_to_apply: softmax for
+single_label_classification, sigmoid for multi_label_classification or one label, none for regression) and `top_k`
+(null or a number: what a request without it gets).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scoring import fields
-from scoring.batching import TextModel
-from scoring.contract import JSON, TOKENIZER_FILE, ModelSpec
-from scoring.engine import Session
+from scoring import fields, settings
+from scoring.codecs import TEXT
+from scoring.contract import JSON, ModelSpec
+from scoring.engine import Array, Session
+from scoring.fields import Parameter
 from scoring.labels import FUNCTIONS, Labels
-from scoring.tokenization import Tokenizer
+from scoring.texts import CUTTING, Encoder, Texts, read_text_or_pair, read_texts
 
 _UNSET = object()  # top_k was not given, which for a pipeline is not the same as null
-
 
 DEFAULT_FUNCTION = {
     "multi_label_classification": "sigmoid",
     "single_label_classification": "softmax",
     "regression": "none",
 }
+SETTINGS = {
+    **settings.TEXT,
+    "problem_type": Parameter(fields.one_of(*DEFAULT_FUNCTION)),
+    "top_k": Parameter(fields.positive_or_null, _UNSET, null=True),
+}
+
+
+def default_function(problem: str | None, labels: int) -> str:
+    """The pipeline's choice of the function that makes scores of logits."""
+    if labels == 1 and problem != "regression":
+        return "sigmoid"
+    return DEFAULT_FUNCTION[problem or "single_label_classification"]
 
 
 class TextClassification:
-    accepts = (JSON,)
+    accepts = (JSON, TEXT)
 
     def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
-        settings = spec.settings
-        self._labels, self._limit = Labels(spec.labels, session), spec.limits.items
-        self._tokenizer = Tokenizer(folder / TOKENIZER_FILE, settings["max_length"])
-        padding = settings.get("pad_token_id", 0), settings.get("pad_token_type_id", 0)
-        self._model = TextModel(session, *padding, settings["max_length"])
-        problem = settings.get("problem_type") or "single_label_classification"
-        self._multi = problem == "multi_label_classification"
+        own = settings.read(spec.settings, SETTINGS)
+        self._labels = Labels(spec.labels, session)
+        self._encoder = Encoder.load(spec, session, folder, own)
         self._parameters = {
-            "top_k": fields.Parameter(fields.positive_or_null, None if self._multi else _UNSET),
-            "function_to_apply": fields.Parameter(
-                fields.one_of(*FUNCTIONS), "sigmoid" if len(self._labels) == 1 else DEFAULT_FUNCTION[problem]
+            **CUTTING,
+            "top_k": Parameter(fields.positive_or_null, own["top_k"], null=True),
+            "return_all_scores": Parameter(fields.flag),
+            "function_to_apply": Parameter(
+                fields.one_of(*FUNCTIONS), default_function(own["problem_type"], len(self._labels))
             ),
         }
 
     def answer(self, payload: Any) -> Any:
         data = fields.mapping(payload, "the body")
-        key = "sequences" if "sequences" in data and "inputs" not in data else "inputs"
-        texts, many = fields.one_or_list(fields.member(data, key), fields.text, self._limit, key)
+        texts = read_texts(data, self._encoder.limits.items, read_text_or_pair)
         options = fields.parameters(data, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
-        rows = self._model.run(self._tokenizer.encode(texts), lambda row, _: function(row[0]))
-        if options["top_k"] is _UNSET:
-            return [self._labels.rank(row, 1)[0] for row in rows]
-        answers = [self._labels.rank(row, options["top_k"]) for row in rows]
-        return answers if many else answers[0]
+        rows = self._encoder.run(texts, options, lambda row, _: function(self._labels.logits(row)))
+        return self._shape(texts, rows, options)
+
+    def _shape(self, texts: Texts, rows: list[Array], options: Mapping[str, Any]) -> Any:
+        if options["top_k"] is not _UNSET:
+            return texts.shape([self._labels.rank(row, options["top_k"]) for row in rows])
+        name = self._labels.name if options["return_all_scores"] else self._labels.best
+        answers = [name(row) for row in rows]
+        one_text = not texts.many and isinstance(texts.items[0], str)
+        return answers if one_text else texts.shape(answers)

@@ -15,7 +15,7 @@ _TEXT = ("max_length", "pad_token_id", "pad_token_type_id", "padding_side")
 _IMAGE = ("preprocess", "rescale_factor", "image_mean", "image_std", "top_k")
 KEYS: dict[str, tuple[str, ...]] = {
     "question-answering": (*_TEXT, "doc_stride", "max_answer_length", "max_question_length"),
-    "text-classification": (*_TEXT, "problem_type"),
+    "text-classification": (*_TEXT, "problem_type", "top_k"),
     "feature-extraction": (*_TEXT, "pooling", "normalize"),
     "image-classification": _IMAGE,
 }

@@ -91,7 +91,7 @@ def test_no_answer_can_win(scorer: scoring.Scorer) -> None:
         ({"inputs": [tiny.QUESTION, {"question": "Who", "context": None}]}, "invalid_type", "'inputs[1].context'"),
         ({"inputs": {"question": "who " * 13, "context": "x"}}, "invalid_value", "'inputs.question' has 13 tokens"),
         ({"inputs": {"question": "Who", "context": "\ud800"}}, "invalid_value", "'inputs.context'"),
-        ({"inputs": tiny.QUESTION, "parameters": {"topk": 1}}, "invalid_value", "'topk'; known: align_to_words"),
+        ({"inputs": tiny.QUESTION, "parameters": {"k": 1}}, "invalid_value", "'k'; known: align_to_words"),
         ({"inputs": tiny.QUESTION, "parameters": {"top_k": 0}}, "invalid_value", "'parameters.top_k'"),
         ({"inputs": tiny.QUESTION, "parameters": {"top_k": True}}, "invalid_type", "'parameters.top_k'"),
         ({"inputs": tiny.QUESTION, "parameters": {"doc_stride": 999}}, "invalid_value", "'parameters.doc_stride'"),
@@ -125,13 +125,13 @@ def test_what_would_fill_the_memory_is_refused(scorer: scoring.Scorer, payload: 
 
 def test_windows_cover_every_context_token_and_overlap_by_the_stride(tmp_path: Path) -> None:
     tiny.tokenizer().save(str(tmp_path / "tokenizer.json"))
-    pair = Tokenizer(tmp_path / "tokenizer.json").encode_pair("who is she", "good day " * 25)
-    cut = list(windows(pair, max_length=20, stride=4))
+    pair = Tokenizer(tmp_path / "tokenizer.json").encode_with_offsets([("who is she", "good day " * 25)])[0]
+    cut = list(windows(pair, 1, max_length=20, stride=4))
     covered = [range(w.first + w.shift, w.stop + w.shift) for w in cut]
-    assert set(itertools.chain(*covered)) == set(range(*pair.second))
+    assert set(itertools.chain(*covered)) == set(range(*pair.ranges[1]))
     assert all(len(w.tokens) <= 20 for w in cut)
-    assert count_windows(pair, max_length=20, stride=4) == len(cut)
-    assert count_windows(pair, max_length=200, stride=4) == len(list(windows(pair, max_length=200, stride=4))) == 1
+    assert count_windows(pair, 1, max_length=20, stride=4) == len(cut)
+    assert count_windows(pair, 1, max_length=200, stride=4) == len(list(windows(pair, 1, 200, 4))) == 1
     assert [a.stop - b.start for a, b in itertools.pairwise(covered)] == [4] * (len(cut) - 1)
     for window in cut:
         own = window.tokens.ids[window.first : window.stop]
@@ -150,8 +150,10 @@ def test_best_spans_are_those_of_a_search_through_all(seed: int) -> None:
     spans, none = best_spans((start, end), window, 5, most)
     for span, (score, s, e) in zip(spans, sorted(every, reverse=True)[:5], strict=True):
         assert (span.first, span.last) == (s, e)
-        assert span.score == pytest.approx(score, rel=1e-4)
-    assert none == pytest.approx(p[0] * q[0], rel=1e-4)
+        assert span.probability == pytest.approx(score, rel=1e-4)
+        assert span.logits == pytest.approx(start[s - 100] + end[e - 100], rel=1e-4)
+    assert none.probability == pytest.approx(p[0] * q[0], rel=1e-4)
+    assert none.logits == pytest.approx(start[0] + end[0])
 
 
 def test_a_model_sure_of_no_answer_still_gives_its_best_span() -> None:
@@ -163,4 +165,4 @@ def test_a_model_sure_of_no_answer_still_gives_its_best_span() -> None:
     spans, none = best_spans((logits, logits), window, 3, 5)
     assert len(spans) == 3
     assert all(first <= s.first <= s.last < min(stop, s.first + 5) for s in spans)
-    assert none == pytest.approx(1)
+    assert none.probability == pytest.approx(1)

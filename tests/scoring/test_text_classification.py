@@ -44,13 +44,16 @@ def test_top_k_gives_a_list_a_text(single: scoring.Scorer) -> None:
 
 
 def test_multi_label_gives_every_label_with_its_own_probability(multi: scoring.Scorer) -> None:
-    answer = ask(multi, "good bad")
+    answer = ask(multi, "good bad", top_k=None)
     assert [a["label"] for a in answer] == ["bad", "good", "long"]
     assert [a["score"] for a in answer] == pytest.approx([1 / (1 + math.exp(-x)) for x in (2, 2, 0.2)])
 
 
 def test_function_to_apply_is_the_callers_choice(multi: scoring.Scorer) -> None:
-    assert [a["score"] for a in ask(multi, "great", function_to_apply="none")] == pytest.approx([3, 0.1, 0])
+    scores = [a["score"] for a in ask(multi, "great", function_to_apply="none", top_k=3)]
+    assert scores == pytest.approx([3, 0.1, 0])
+    assert ask(multi, "great", function_to_apply="NONE") == [{"label": "good", "score": 3}]
+    assert ask(multi, "great", function_to_apply=None) == ask(multi, "great")
 
 
 def test_a_text_is_scored_alike_alone_and_among_longer_ones(single: scoring.Scorer) -> None:
@@ -68,7 +71,9 @@ def test_the_deepsparse_key_is_read_as_inputs(single: scoring.Scorer) -> None:
     [
         ({"inputs": ""}, "invalid_value", "'inputs' is empty"),
         ({"inputs": ["good", 3]}, "invalid_type", "'inputs[1]' must be a string, got an integer"),
-        ({"inputs": {"text": "x"}}, "invalid_type", "'inputs' must be a string, got an object"),
+        ({"inputs": {"text_pair": "x"}}, "missing_field", "'inputs.text' is missing; got field(s) 'text_pair'"),
+        ({"inputs": {"text": "x", "k": 1}}, "invalid_value", "'inputs' has field(s) k; expected text and text_pair"),
+        ({"inputs": [["a", "b", "c"]]}, "invalid_type", "'inputs[0]' must be a text or a pair of texts, got a list"),
         ({"sequences": []}, "invalid_value", "'sequences'"),
         ({"text": "x"}, "missing_field", "'inputs' is missing; got field(s) 'text'"),
         (

@@ -1,0 +1,116 @@
+"""The method of token classification: from the scores of tokens to labelled tokens, words and entities.
+
+As in transformers' token-classification pipeline (4.51), whose strategies these are: `none` labels each token; `simple`
+joins neighbouring tokens of one entity; `first`, `average` and `max` label whole words before they are joined, by the
+word's first token, by the mean of its tokens' scores, or by its surest token. A label of B- begins an entity, one of I-
+or without a prefix continues one of its own name (Ramshaw and Marcus, arXiv:cmp-lg/9505040).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from scoring.engine import Array
+from scoring.tokenization import Encoded, Tokenizer
+
+WORDS: dict[str, Callable[[Array], Array]] = {  # scores [tokens, labels] of a word -> [labels]
+    "first": lambda scores: scores[0],
+    "average": lambda scores: scores.mean(axis=0),
+    "max": lambda scores: scores[scores.max(axis=1).argmax()],
+}
+STRATEGIES = ("none", "simple", *WORDS)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A token, or a word: `scores` [labels], its spelling, its characters [start, end) in the text."""
+
+    scores: Array
+    word: str
+    start: int
+    end: int
+
+    @property
+    def score(self) -> float:
+        return float(self.scores.max())
+
+
+def units(encoded: Encoded, within: range, scores: Array, text: str, tokenizer: Tokenizer) -> list[tuple[Unit, bool]]:
+    """The tokens `within` of a text with their scores [tokens, labels], and whether each continues the word before it.
+
+    What a tokenizer without marks for parts of words thinks a word is follows from the spaces in the text.
+    """
+    offsets, unknown, marked = encoded.offsets(), tokenizer.unknown, tokenizer.marks_subwords
+    found = []
+    for token, row in zip(within, scores, strict=True):
+        word, (start, end) = tokenizer.token(int(encoded.tokens.ids[token])), offsets[token]
+        if word == unknown:
+            word, continues = text[start:end], False
+        elif marked:
+            continues = len(word) != end - start
+        else:
+            continues = start > 0 and " " not in text[start - 1 : start + 1]
+        found.append((Unit(row, word, start, end), continues))
+    return found
+
+
+def words(tokens: Iterable[tuple[Unit, bool]], strategy: str, join: Callable[[Sequence[str]], str]) -> list[Unit]:
+    """The words that tokens make up, each with the scores that `strategy` gives it."""
+    groups: list[list[Unit]] = []
+    for unit, continues in tokens:
+        if groups and continues:
+            groups[-1].append(unit)
+        else:
+            groups.append([unit])
+    choose = WORDS[strategy]
+    return [
+        Unit(choose(np.stack([u.scores for u in group])), join([u.word for u in group]), group[0].start, group[-1].end)
+        for group in groups
+    ]
+
+
+def entities(labelled: Sequence[Unit], labels: Sequence[str], join: Callable[[Sequence[str]], str]) -> list[Any]:
+    """Neighbouring units of one entity as {"entity_group", "score", "word", "start", "end"}, the score their mean."""
+    names = [labels[int(unit.scores.argmax())] for unit in labelled]
+    tags = [_tag(name) for name in names]
+    first = [i for i, tag in enumerate(tags) if i == 0 or tag[0] or tag[1] != tags[i - 1][1]]
+    found = []
+    for start, stop in pairwise([*first, len(labelled)]):
+        group = labelled[start:stop]
+        found.append(
+            {
+                "entity_group": names[start].split("-", 1)[-1],
+                "score": sum(unit.score for unit in group) / len(group),
+                "word": join([unit.word for unit in group]),
+                "start": group[0].start,
+                "end": group[-1].end,
+            }
+        )
+    return found
+
+
+def _tag(name: str) -> tuple[bool, str]:
+    """Whether a label begins an entity, and the entity's name."""
+    return name.startswith("B-"), name[2:] if name[:2] in ("B-", "I-") else name
+
+
+def without_overlaps(found: Sequence[Any]) -> list[Any]:
+    """What several windows found, in the text's order: of two that overlap the longer, of equal ones the surer."""
+    ordered = sorted(found, key=lambda entity: int(entity["start"]))
+    kept = ordered[:1]
+    for entity in ordered:
+        before = kept[-1]
+        if not before["start"] <= entity["start"] < before["end"]:
+            kept.append(entity)
+        elif _rank(entity) > _rank(before):
+            kept[-1] = entity
+    return kept
+
+
+def _rank(entity: Any) -> tuple[int, float]:
+    return entity["end"] - entity["start"], entity["score"]
