@@ -1,0 +1,78 @@
+"""What one request may cost: checked before the work, named in the message, set by the spec or by the deployment."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import scoring
+from scoring.contract import Limits
+from tests import tiny
+
+
+def refusal(scorer: scoring.Scorer, body: bytes, content_type: str = "application/json") -> str:
+    response = scorer.handle(scoring.Request(body, content_type))
+    error = json.loads(response.body)["error"]
+    assert (response.status, error["code"]) == (413, "too_large")
+    return str(error["message"])
+
+
+def png(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "body", "what"),
+    [
+        ("body_bytes", 20, b'{"inputs": "good day"}', "the body has 22 bytes"),
+        ("items", 2, b'{"inputs": ["a", "a", "a"]}', "'inputs' has 3 items"),
+        ("items", 2, b"text\ngood\nbad\na\n", "'inputs' has 3 items"),
+        ("tokens", 4, b'{"inputs": ["a", "a very good"]}', "'inputs[1]' has 5 tokens"),
+    ],
+)
+def test_each_limit_is_named_with_the_way_to_raise_it(
+    tmp_path: Path, name: str, limit: int, body: bytes, what: str
+) -> None:
+    folder = tiny.text_classification(tmp_path)
+    variable = f"ONNXFERRY_LIMIT_{name.upper()}"
+    content_type = "text/csv" if body.startswith(b"text") else "application/json"
+    message = refusal(scoring.load(folder, {variable: str(limit)}), body, content_type)
+    assert message == f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by {variable}"
+    assert scoring.load(folder, {}).handle(scoring.Request(body, content_type)).status == 200
+
+
+def test_pixels_are_counted_before_the_picture_is_decoded(tmp_path: Path) -> None:
+    scorer = scoring.load(tiny.image_classification(tmp_path), {"ONNXFERRY_LIMIT_PIXELS": "99"})
+    assert "the picture has 10x10 pixels; this model takes at most 99 (limits.pixels)" in refusal(
+        scorer, png(10, 10), "image/png"
+    )
+
+
+def test_a_deployment_raises_or_lowers_what_the_spec_says(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path, limits=Limits(items=2, tokens=50))
+    limits = scoring.load(folder, {"ONNXFERRY_LIMIT_ITEMS": " 7 ", "OTHER": "x"}).spec.limits
+    assert limits == Limits(items=7, tokens=50)
+
+
+def test_the_hosts_environment_counts_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONNXFERRY_LIMIT_ITEMS", "1")
+    assert scoring.load(tiny.text_classification(tmp_path)).spec.limits.items == 1
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "many", "1.5", "1e3", "9" * 30, "٣"])
+def test_a_limit_that_is_no_number_stops_the_load_by_its_name(tmp_path: Path, value: str) -> None:
+    with pytest.raises(scoring.ScoringError, match="ONNXFERRY_LIMIT_ITEMS must be an integer of at least 1") as caught:
+        scoring.load(tiny.text_classification(tmp_path), {"ONNXFERRY_LIMIT_ITEMS": value})
+    assert caught.value.code == "invalid_model"
+
+
+def test_an_unknown_limit_stops_the_load_and_lists_the_known(tmp_path: Path) -> None:
+    known = "known: ONNXFERRY_LIMIT_BODY_BYTES, ONNXFERRY_LIMIT_ITEMS, ONNXFERRY_LIMIT_TOKENS, ONNXFERRY_LIMIT_PIXELS"
+    with pytest.raises(scoring.ScoringError, match=f"ONNXFERRY_LIMIT_BODY sets no limit; {known}"):
+        scoring.load(tiny.text_classification(tmp_path), {"ONNXFERRY_LIMIT_BODY": "1"})

@@ -1,0 +1,154 @@
+"""One line a request on the logger "scoring", the same to the client as headers; nothing of the payload in either."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scoring
+from scoring import trace
+from scoring.contract import ID_HEADERS, ModelSpec, Request
+from scoring.scorer import log_requests, request_id
+from tests import tiny
+
+PAYLOAD = "rebecca"
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
+    return scoring.load(tiny.question_answering(tmp_path_factory.mktemp("model")))
+
+
+def line(scorer: scoring.Scorer, request: Request, caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="scoring"):
+        scorer.handle(request)
+    (record,) = (r for r in caplog.records if r.levelno == logging.INFO)
+    data: dict[str, Any] = json.loads(record.getMessage())
+    return data
+
+
+def test_a_request_leaves_one_line(scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture) -> None:
+    body = json.dumps({"inputs": [tiny.QUESTION, {"question": "who", "context": PAYLOAD}]}).encode()
+    got = line(scorer, Request(body, id="order-7"), caplog)
+    stages = got.pop("ms")
+    assert got == {
+        "id": "order-7", "model": "tiny-qa", "task": "question-answering", "status": 200, "code": None, "items": 2,
+        "tokens": 22,
+    }  # fmt: skip
+    assert list(stages) == [*trace.STAGES, "total"]
+    assert stages.pop("total") == pytest.approx(sum(stages.values()), abs=0.01)
+    assert PAYLOAD not in caplog.text
+
+
+def test_a_refusal_leaves_its_code(scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture) -> None:
+    got = line(scorer, Request(json.dumps({PAYLOAD: PAYLOAD}).encode()), caplog)
+    assert (got["status"], got["code"], got["items"], got["ms"]["engine"]) == (400, "missing_field", 0, 0.0)
+    assert PAYLOAD not in caplog.text
+
+
+def test_a_defect_is_logged_with_its_traceback_under_the_requests_id(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        accepts = ("application/json",)
+
+        def answer(self, payload: Any) -> Any:
+            raise RuntimeError("a defect")
+
+    got = line(scoring.Scorer(ModelSpec("x", "y"), Broken()), Request(b"1", id="order-8"), caplog)
+    assert (got["status"], got["code"]) == (500, "internal")
+    assert "request order-8: unexpected failure" in caplog.text
+    assert "RuntimeError: a defect" in caplog.text
+
+
+def test_the_client_gets_id_and_times(scorer: scoring.Scorer) -> None:
+    response = scorer.handle(Request(b"{}", id="order-7"))
+    assert response.headers["X-Request-Id"] == "order-7"
+    assert [entry.partition(";dur=")[0] for entry in response.headers["Server-Timing"].split(", ")] == [*trace.STAGES]
+
+
+def test_a_request_without_an_id_gets_one_of_its_own(scorer: scoring.Scorer) -> None:
+    ids = {scorer.handle(Request(b"{}")).headers["X-Request-Id"] for _ in range(5)}
+    assert len(ids) == 5
+    assert {len(i) for i in ids} == {32}
+
+
+@pytest.mark.parametrize("name", ID_HEADERS)
+def test_an_id_is_taken_from_each_platforms_header(name: str) -> None:
+    assert Request.of(b"", {name.title(): "order-7"}).id == "order-7"
+
+
+@given(st.text())
+def test_an_id_is_safe_in_a_header_and_a_log(given_id: str) -> None:
+    made = request_id(given_id)
+    assert 1 <= len(made) <= 128
+    assert all("!" <= character <= "~" for character in made)
+
+
+def test_an_id_cannot_forge_a_line_or_a_header() -> None:
+    assert request_id('a\r\nSet-Cookie: x\n{"id": 1}') == 'aSet-Cookie:x{"id":1}'
+    assert request_id("é" * 200 + "a" * 200) == "a" * 128
+
+
+def test_a_host_that_logs_warnings_alone_stays_silent(scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="scoring"):
+        scorer.handle(Request(b"{}"))
+    assert caplog.records == []
+
+
+def test_log_requests_keeps_a_level_that_was_set() -> None:
+    logger = logging.getLogger("scoring")
+    before = logger.level
+    try:
+        logger.setLevel(logging.ERROR)
+        log_requests()
+        assert logger.level == logging.ERROR
+        logger.setLevel(logging.NOTSET)
+        log_requests()
+        assert logger.level == logging.INFO
+    finally:
+        logger.setLevel(before)
+
+
+def test_requests_in_several_threads_count_for_themselves(
+    scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    bodies = [json.dumps({"inputs": [tiny.QUESTION] * n}).encode() for n in range(1, 9)]
+    with caplog.at_level(logging.INFO, logger="scoring"), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: scorer.handle(Request(bodies[n], id=str(n))), range(8)))
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    assert {int(each["id"]): each["items"] for each in lines} == {n: n + 1 for n in range(8)}
+
+
+def test_stages_follow_one_another_and_nothing_counts_twice() -> None:
+    with trace.tracing() as figures:
+        trace.switch("preprocess")
+        with trace.stage("engine"), trace.stage("postprocess"):
+            pass
+        assert figures.switch("encode") == "preprocess"
+        trace.count(items=2, tokens=3)
+        before = sum(figures.seconds.values())
+    assert (figures.items, figures.tokens) == (2, 3)
+    assert before <= sum(figures.milliseconds().values())
+
+
+def test_outside_of_a_request_nothing_is_counted() -> None:
+    seen = []
+
+    def work() -> None:
+        trace.count(items=1)
+        trace.switch("engine")
+        with trace.stage("engine"):
+            seen.append("done")
+
+    with trace.tracing() as figures:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert (seen, figures.items, figures.seconds["engine"]) == (["done"], 0, 0.0)
