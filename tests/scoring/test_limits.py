@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,10 @@ def test_an_unknown_limit_stops_the_load_and_lists_the_known(tmp_path: Path) -> 
     known = "known: ONNXFERRY_LIMIT_BODY_BYTES, ONNXFERRY_LIMIT_ITEMS, ONNXFERRY_LIMIT_TOKENS, ONNXFERRY_LIMIT_PIXELS"
     with pytest.raises(scoring.ScoringError, match=f"ONNXFERRY_LIMIT_BODY sets no limit; {known}"):
         scoring.load(tiny.text_classification(tmp_path), {"ONNXFERRY_LIMIT_BODY": "1"})
+
+
+def test_the_readme_has_the_defaults() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for name, limit in asdict(Limits()).items():
+        (row,) = (row for row in readme.splitlines() if f"`ONNXFERRY_LIMIT_{name.upper()}` |" in row)
+        assert int(row.split("|")[3].replace(",", "")) == limit

@@ -1,0 +1,56 @@
+"""The errors that a client may see: each code with one status, in the README as in errors.py, and each of them provoked
+by the README's own example."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import scoring
+from scoring import errors
+from scoring.contract import Request
+from tests import tiny
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+CLASSES = scoring.ScoringError.__subclasses__()
+ROWS = {
+    code: (int(status), example)
+    for code, status, example in re.findall(r"^\| `(\w+)` \| (\d{3}) \| [^|]+ \| ([^|]+) \|$", README, re.MULTILINE)
+}
+EXAMPLES = {
+    "invalid_body": Request(b"hello"),
+    "missing_field": Request(b'{"text": "a"}'),
+    "invalid_type": Request(b'{"inputs": 1}'),
+    "invalid_value": Request(b'{"inputs": ""}'),
+    "invalid_image": Request(b"hello", "image/png"),
+    "not_acceptable": Request(b"{}", accept="text/html"),
+    "too_large": Request(json.dumps({"inputs": ["a"] * 2000}).encode()),
+    "unsupported_media_type": Request(b"{}", "application/pdf"),
+    "unsupported_encoding": Request(b"{}", content_encoding="br"),
+}
+
+
+def test_the_readmes_table_lists_every_code_with_its_status() -> None:
+    assert {code: status for code, (status, _) in ROWS.items()} == {c.code: c.status for c in CLASSES}
+
+
+def test_the_tree_in_the_docstring_lists_every_class() -> None:
+    drawn = re.findall(r"[├└]── (\w+) +(\w+) +(\d{3}) ", errors.__doc__ or "")
+    assert drawn == [(c.__name__, c.code, str(c.status)) for c in CLASSES]
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_the_readmes_example_is_what_a_client_gets(tmp_path: Path, code: str) -> None:
+    make = tiny.image_classification if code == "invalid_image" else tiny.text_classification
+    response = scoring.load(make(tmp_path)).handle(EXAMPLES[code])
+    error = json.loads(response.body)["error"]
+    status, example = ROWS[code]
+    assert (response.status, error["code"], response.content_type) == (status, code, "application/json")
+    assert error["message"].startswith(example.removesuffix("...").strip())
+
+
+def test_no_example_is_missing() -> None:
+    assert set(EXAMPLES) | {"internal", "invalid_model"} == set(ROWS)
