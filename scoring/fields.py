@@ -87,9 +87,8 @@ def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[
     given = data.get("parameters")
     given = {} if given is None else mapping(given, "'parameters'")
     if unknown := sorted(set(given) - set(known)):
-        raise InvalidValue(
-            f"unknown parameter(s) {', '.join(map(repr, unknown[:5]))}; known: {', '.join(sorted(known)) or 'none'}"
-        )
+        named = ", ".join(repr(name[:40]) for name in unknown[:5])
+        raise InvalidValue(f"unknown parameter(s) {named}; known: {', '.join(sorted(known)) or 'none'}")
     return {name: entry.take(given, name, "parameters.") for name, entry in known.items()}
 
 
