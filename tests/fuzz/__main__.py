@@ -1,0 +1,64 @@
+"""python -m tests.fuzz: a long run, or one request of it again."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from scoring.tasks import TASKS
+from tests.fuzz.run import Case, Outcome, fuzz, scorers
+
+GROWTH = 100  # MiB
+
+
+@click.command()
+@click.option(
+    "--requests", default=100_000, show_default=True, type=click.IntRange(1), help="How many, over all tasks."
+)
+@click.option("--seed", type=int, help="By default another one each time; it is printed.")
+@click.option("--task", "tasks", multiple=True, type=click.Choice(sorted(TASKS)), help="By default all.")
+@click.option("--only", type=int, help="Send request number ONLY of --seed and --task alone, and print its answer.")
+def main(requests: int, seed: int | None, tasks: tuple[str, ...], only: int | None) -> None:
+    """Send mutated requests to a tiny model of each task, and check every answer."""
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    with tempfile.TemporaryDirectory() as folder:
+        models = scorers(Path(folder), tasks or tuple(TASKS))
+        if only is not None:
+            for task, model in models.items():
+                request = Case(seed, task, only).request()
+                click.echo(f"{task}: {request!r}\n{model.handle(request)!r}")
+            return
+        click.echo(f"seed {seed}, tasks: {', '.join(models)}")
+        began = time.monotonic()
+        outcome = fuzz(models, requests, seed)
+    click.echo(describe(outcome))
+    click.echo(f"{time.monotonic() - began:.0f} s")
+    sys.exit(bool(outcome.failures) or outcome.growth > GROWTH)
+
+
+def describe(outcome: Outcome) -> str:
+    """What came out, and how each failure is made again."""
+    lines = [f"{outcome.requests:,} requests, {len(outcome.failures)} failure(s)"]
+    for task in sorted({task for task, _ in outcome.statuses}):
+        counts = {status: n for (name, status), n in sorted(outcome.statuses.items()) if name == task}
+        lines.append(f"  {task:26} " + "  ".join(f"{status}: {n:,}" for status, n in counts.items()))
+    lines.append("  codes " + ", ".join(f"{code} {n:,}" for code, n in outcome.codes.most_common()))
+    lines.append(f"  resident memory after the warm-up {outcome.growth:+.1f} MiB (at most {GROWTH})")
+    lines.append(f"  slowest: {outcome.slowest[0]:.2f} s, {_again(outcome.slowest[1])}")
+    for failure in outcome.failures:
+        lines.append(f"FAILED {failure.case.task}: {failure.problem}")
+        lines += [f"  again: {_again(failure.case)}", f"  smallest: {failure.request!r}"[:3000]]
+    return "\n".join(lines)
+
+
+def _again(case: Case) -> str:
+    return f"python -m tests.fuzz --seed {case.seed} --task {case.task} --only {case.number}"
+
+
+if __name__ == "__main__":
+    main()
