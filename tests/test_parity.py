@@ -4,18 +4,21 @@ scoring core in this process. What a runtime forces to be otherwise stands in FO
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import scoring
-from scoring.contract import Limits, Request
+from scoring.contract import Limits, ModelSpec, Request
 from scripts.package import TARGETS, package
 from scripts.rehearse import Answer, Host, start
 from tests import tiny
@@ -33,6 +36,25 @@ def picture(kind: str, size: tuple[int, int] = (40, 30)) -> bytes:
 
 def body(payload: object) -> bytes:
     return json.dumps(payload, ensure_ascii=False).encode()
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    """A form of parts, each the rest of its Content-Disposition, and its content."""
+    head = b"--xyz\r\nContent-Disposition: form-data; "
+    return b"".join(head + rest.encode() + b"\r\n\r\n" + content + b"\r\n" for rest, content in parts) + b"--xyz--\r\n"
+
+
+def npy(array: object) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.asarray(array))
+    return out.getvalue()
+
+
+FORM = "multipart/form-data; boundary=xyz"
+LINES = body({"question": "When", "context": "it was in 1946"}) + b"\n" + body({"inputs": tiny.QUESTION})
+ROWS = 'question,context\r\nWhen,"it was, in 1946"\r\nWho,the naïve Rebecca\r\n'
+ONE, GOOD = body({"inputs": tiny.QUESTION}), body({"inputs": [tiny.QUESTION] * 4})
+JSON_UTF8 = "application/json; charset=utf-8"
 
 
 TEXT = {
@@ -55,7 +77,29 @@ TEXT = {
     "too many items": Request(body({"inputs": [tiny.QUESTION] * 5})),
     "too many bytes": Request(body({"inputs": {"question": "Who", "context": "x " * 6000}})),
     "a picture for a text model": Request(picture("PNG"), "image/png"),
-    "an answer in CSV": Request(body({"inputs": tiny.QUESTION}), accept="text/csv"),
+    "an answer in CSV": Request(GOOD, accept="text/csv"),
+    "an answer in JSON Lines": Request(GOOD, accept="application/jsonlines"),
+    "an answer in npy": Request(ONE, accept="application/x-npy"),
+    "an answer in HTML": Request(ONE, accept="text/html"),
+    "an answer by weight": Request(ONE, accept="text/csv;q=0.5, application/json"),
+    "a long answer in gzip": Request(
+        body({"inputs": [tiny.QUESTION] * 4, "parameters": {"top_k": 9}}), accept_encoding="gzip"
+    ),
+    "JSON Lines": Request(LINES, "application/jsonlines"),
+    "a line that is not JSON": Request(LINES + b"\n{", "application/x-ndjson"),
+    "CSV": Request(ROWS.encode(), "text/csv"),
+    "CSV in Latin-1": Request(ROWS.encode("latin-1"), "text/csv; charset=ISO-8859-1"),
+    "CSV of another width": Request(ROWS.encode() + b"Where\r\n", "text/csv"),
+    "JSON in UTF-16": Request(ONE.decode().encode("utf-16"), "application/json; charset=utf-16"),
+    "an unknown charset": Request(ONE, "application/json; charset=klingon"),
+    "a form": Request(form(('name="question"', b"When"), ('name="context"', b"it was in 1946")), FORM),
+    "gzip": Request(gzip.compress(ONE), content_encoding="gzip"),
+    "gzip with a charset": Request(gzip.compress(ONE, mtime=0), JSON_UTF8, content_encoding="gzip"),
+    "deflate": Request(zlib.compress(ONE), JSON_UTF8, content_encoding="deflate"),
+    "damaged gzip": Request(gzip.compress(ONE)[:-9], JSON_UTF8, content_encoding="gzip"),
+    "a small body that grows": Request(gzip.compress(b" " * 10_001), JSON_UTF8, content_encoding="gzip"),
+    "an unknown encoding": Request(ONE, JSON_UTF8, content_encoding="br"),
+    "plain text for two": Request(b"When", "text/plain"),
 }
 IMAGE = {
     "a JPEG": Request(picture("JPEG"), "image/jpeg"),
@@ -65,6 +109,25 @@ IMAGE = {
     "no picture": Request(b"hello", "image/jpeg"),
     "too many pixels": Request(picture("PNG", (101, 100)), "image/png"),
     "a URL": Request(body({"inputs": "https://example.com/cat.jpg"})),
+    "an upload": Request(form(('name="file"; filename="a.png"', picture("PNG"))), FORM),
+    "two uploads and a parameter": Request(
+        form(
+            ('name="a"; filename="a.jpg"', picture("JPEG")),
+            ('name="b"; filename="b.png"', picture("PNG")),
+            ('name="parameters"', b'{"top_k": 1}'),
+        ),
+        FORM,
+    ),
+    "an upload that is cut off": Request(form(('name="file"; filename="a.png"', picture("PNG")))[:-20], FORM),
+}
+PIXELS = np.arange(96, dtype=np.float32).reshape(2, 3, 4, 4)
+TENSORS = {
+    "an array": Request(npy(PIXELS), "application/x-npy"),
+    "an array for an array": Request(npy(PIXELS), "application/x-npy", "application/x-npy"),
+    "lists": Request(body({"inputs": {"pixel_values": PIXELS.tolist()}}), accept="application/x-npy, */*;q=0.1"),
+    "an array of another shape": Request(npy(PIXELS[0]), "application/x-npy"),
+    "an array that is cut off": Request(npy(PIXELS)[:-1], "application/x-npy"),
+    "a pickled array": Request(npy([None]), "application/x-npy"),
 }
 
 
@@ -78,9 +141,20 @@ class Forced:
     own_body: bool = False  # the runtime's body, not the core's
 
 
+DECODES = "the container decodes JSON and CSV before transform_fn sees them"
+ACCEPT = "the container's content type is always Accept"
+PARTS = "the model server takes forms apart itself, and the container hands on only a part that is named body"
 FORCED = {
-    ("sagemaker", "not UTF-8"): Forced("the container decodes JSON before transform_fn sees it", 400, own_body=True),
-    ("sagemaker", "an answer in CSV"): Forced("the container's content type is always Accept", 406, "text/csv"),
+    ("sagemaker", "not UTF-8"): Forced(DECODES, 400, own_body=True),
+    ("sagemaker", "gzip"): Forced(DECODES, 400, own_body=True),
+    ("sagemaker", "an answer in npy"): Forced(ACCEPT, 406, "application/x-npy"),
+    ("sagemaker", "an answer in HTML"): Forced(ACCEPT, 406, "text/html"),
+    ("sagemaker", "an answer by weight"): Forced(ACCEPT, 200, "text/csv"),
+    ("sagemaker", "lists"): Forced(ACCEPT, 200, "application/x-npy, */*"),
+    ("sagemaker", "a form"): Forced(PARTS, 400, own_body=True),
+    ("sagemaker", "an upload"): Forced(PARTS, 400, own_body=True),
+    ("sagemaker", "two uploads and a parameter"): Forced(PARTS, 400, own_body=True),
+    ("sagemaker", "an upload that is cut off"): Forced(PARTS, 400, own_body=True),
 }
 
 
@@ -106,6 +180,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("arrays")
+    tiny.colour_graph(folder / "model.onnx", 4)
+    return tiny.write_spec(folder, ModelSpec("tiny-arrays", "tensors", limits=LIMITS))
+
+
+@pytest.fixture(scope="module")
 def text_host(questions: Path, target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     yield from serve(questions, target, tmp_path_factory.mktemp("packages"))
 
@@ -113,6 +194,16 @@ def text_host(questions: Path, target: str, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def image_host(pictures: Path, target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     yield from serve(pictures, target, tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module")
+def array_host(arrays: Path, target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    yield from serve(arrays, target, tmp_path_factory.mktemp("packages"))
+
+
+def core(model: Path, request: Request) -> scoring.Response:
+    """The core's answer, not compressed, as a client reads it."""
+    return scoring.load(model).handle(replace(request, accept_encoding=""))
 
 
 def compare(answer: Answer, expected: scoring.Response, forced: Forced | None) -> None:
@@ -126,11 +217,17 @@ def compare(answer: Answer, expected: scoring.Response, forced: Forced | None) -
 
 @pytest.mark.parametrize("case", TEXT)
 def test_a_text_request_is_answered_alike(text_host: Host, questions: Path, target: str, case: str) -> None:
-    expected = scoring.load(questions).handle(TEXT[case])
+    expected = core(questions, TEXT[case])
     compare(text_host.send(TEXT[case]), expected, FORCED.get((target, case)))
 
 
 @pytest.mark.parametrize("case", IMAGE)
 def test_a_picture_is_answered_alike(image_host: Host, pictures: Path, target: str, case: str) -> None:
-    expected = scoring.load(pictures).handle(IMAGE[case])
+    expected = core(pictures, IMAGE[case])
     compare(image_host.send(IMAGE[case]), expected, FORCED.get((target, case)))
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_arrays_are_answered_alike(array_host: Host, arrays: Path, target: str, case: str) -> None:
+    expected = core(arrays, TENSORS[case])
+    compare(array_host.send(TENSORS[case]), expected, FORCED.get((target, case)))

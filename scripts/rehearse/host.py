@@ -44,7 +44,8 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one request; `seconds` is the time that the client waited."""
+    """What came back for one request: `body` without its content encoding; `seconds` is the time that the client
+    waited."""
 
     status: int
     body: bytes
@@ -69,7 +70,13 @@ class Host:
 
     def send(self, request: Request) -> Answer:
         """POST one request. Any status is an Answer; RehearsalError only where no answer comes within the limit."""
-        headers = {"Content-Type": request.content_type, "Accept": request.accept}
+        named = {"Content-Encoding": request.content_encoding, "X-Request-Id": request.id}
+        headers = {
+            "Content-Type": request.content_type,
+            "Accept": request.accept,
+            "Accept-Encoding": request.accept_encoding or "identity",
+            **{name: value for name, value in named.items() if value},
+        }
         began = time.perf_counter()
         try:
             response = self._client.post(self.url, content=request.body, headers=headers)

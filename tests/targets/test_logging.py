@@ -31,3 +31,16 @@ def test_a_request_can_be_found_in_the_log_by_its_id(target: str, tmp_path: Path
     refused = found[made.headers["X-Request-Id"]]
     assert (refused["status"], refused["code"]) == (400, "missing_field")
     assert "engine;dur=" in given.headers["Server-Timing"]
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_a_long_answer_comes_in_gzip_where_the_client_takes_it(target: str, tmp_path: Path) -> None:
+    with serving(target, tmp_path) as host, httpx.Client(trust_env=False) as client:
+        body = json.dumps({"inputs": ["good day"] * 50}).encode()
+        plain, packed = (
+            client.post(host.url, content=body, headers={"Content-Type": "application/json", "Accept-Encoding": coding})
+            for coding in ("identity", "gzip")
+        )
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.content == plain.content
