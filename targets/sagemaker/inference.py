@@ -3,7 +3,8 @@
 What the container forces: a body of exactly `application/json` or `text/csv` is decoded as UTF-8 before it comes here,
 so that one in another charset, or compressed, is refused by the container itself (400, its own body) unless its content
 type goes on, as in `application/json; charset=utf-8`; the answer's content type is always the request's Accept, even
-over an error, whose body is JSON; without an Accept, or with */*, it is JSON.
+over an error, whose body is JSON; without an Accept, or with */*, it is JSON. A form (multipart/form-data) is taken
+apart by the model server and comes without a body: send a picture's bytes, or base64 in JSON.
 
 What the platform forces: of a client's headers it passes on the content type, Accept, InferenceId and CustomAttributes,
 and of the answer's only the content type and CustomAttributes. So the request's id is the InferenceId, the
