@@ -7,7 +7,7 @@ and never two ways of preprocessing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,15 @@ class _Recorder(Session):
     """Any runner in the place of a graph; keeps the raw outputs of the request that it is serving."""
 
     def __init__(self, graph: Session, run: Run) -> None:
-        self.inputs, self.outputs = graph.inputs, graph.outputs
+        self.inputs, self.outputs, self.mixes_rows = graph.inputs, graph.outputs, graph.mixes_rows
         self._run = run
         self.taken: list[Array] = []
+
+    def open_lanes(self) -> None:
+        """There is one lane: the outputs are kept in the order of the runs."""
+
+    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+        return map(self.run, batches)
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         known = {t.name: np.dtype(t.dtype) for t in self.inputs}

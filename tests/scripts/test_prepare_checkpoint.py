@@ -165,7 +165,7 @@ def test_an_adapter_s_head_takes_its_labels_from_the_file(tmp_path: Path) -> Non
 
     assert spec.task == "text-classification"
     assert spec.labels == ("no", "yes")
-    assert len(ask(tmp_path / "out", {"inputs": "good day"})) == 2
+    assert len(ask(tmp_path / "out", {"inputs": "good day", "parameters": {"top_k": None}})) == 2
 
 
 def test_an_adapter_s_head_without_its_labels_is_refused(tmp_path: Path) -> None:
