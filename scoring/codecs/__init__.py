@@ -17,6 +17,7 @@ Answers are JSON; JSON Lines, CSV and npy where the answer has that form.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,20 +55,22 @@ ENCODERS: dict[str, Callable[[Any], bytes]] = {
 }
 
 
-def expand(accepted: Sequence[str]) -> tuple[str, ...]:
+@functools.lru_cache(64)
+def expand(accepted: tuple[str, ...]) -> tuple[str, ...]:
     """`accepted`, where JSON stands for every form of the same fields."""
-    return (*STRUCTURED, *(a for a in accepted if a not in STRUCTURED)) if JSON in accepted else tuple(accepted)
+    return (*STRUCTURED, *(a for a in accepted if a not in STRUCTURED)) if JSON in accepted else accepted
 
 
 def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
     """The payload of `body`, if its media type is among `accepted`. Whatever the bytes, raises nothing but
     ScoringError."""
-    media_type, known = MediaType.parse(content_type), expand(accepted)
+    media_type, known = MediaType.parse(content_type), expand(tuple(accepted))
     if media_type.name not in known:
         raise UnsupportedMediaType(f"content type '{media_type.name[:80]}' is not accepted; send {' or '.join(known)}")
     return DECODERS[media_type.name](body, media_type)
 
 
+@functools.lru_cache(256)  # clients send the same few
 def negotiate(accept: str) -> tuple[str, ...]:
     """The media types to answer in that `accept` allows, the most wanted first. Raises NotAcceptable if none is."""
     if found := preferred(accept, tuple(ENCODERS)):

@@ -56,8 +56,10 @@ def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
 
     The same bytes each time: the header holds no time.
     """
+    if len(body) < SMALLEST:
+        return body, ""
     wanted = dict(weights(accept_encoding))
-    if len(body) < SMALLEST or not wanted.get("gzip", wanted.get("x-gzip", wanted.get("*", 0.0))):
+    if not wanted.get("gzip", wanted.get("x-gzip", wanted.get("*", 0.0))):
         return body, ""
     stream = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
     return stream.compress(body) + stream.flush(), "gzip"

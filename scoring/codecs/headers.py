@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class MediaType:
     parameters: Mapping[str, str]
 
     @staticmethod
+    @functools.lru_cache(256)  # clients send the same few
     def parse(value: str) -> MediaType:
         name, _, rest = value.partition(";")
         return MediaType(name.strip().lower(), parameters(f";{rest}"))
