@@ -60,22 +60,24 @@ def room(encoded: Encoded, side: int, max_length: int) -> int:
 
 
 def expect_stride(encoded: Encoded, side: int, max_length: int, stride: tuple[str, int]) -> None:
-    """Raise InvalidValue that names the parameter when windows cannot share `stride` = (its name, tokens)."""
+    """Raise InvalidValue that names the parameter when windows are needed and cannot share `stride` = (its name,
+    tokens)."""
     (name, tokens), space = stride, room(encoded, side, max_length)
-    if tokens >= space:
+    if encoded.size(side) > space and tokens >= space:
         raise InvalidValue(f"'parameters.{name}' is {tokens}; for this text it must be below {max(space, 0)} tokens")
 
 
 def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> int:
     """How many `windows` will give."""
     size, space = encoded.size(side), room(encoded, side, max_length)
-    return 1 + max(0, -((space - size) // (space - stride)))
+    return 1 if size <= space else 1 - (space - size) // (space - stride)
 
 
 def windows(encoded: Encoded, side: int, max_length: int, stride: int) -> Iterator[Window]:
     """The sequence as sequences of at most `max_length` tokens, each with a part of text `side` and all of the rest.
 
-    A part begins with the last `stride` tokens of the one before; `stride` must be below the `room` for a part.
+    A part begins with the last `stride` tokens of the one before; `stride` must be below the `room` for a part, if one
+    part is not enough.
     """
     first, stop = encoded.ranges[side]
     space = room(encoded, side, max_length)

@@ -130,6 +130,8 @@ class QuestionAnswering:
         length = given["max_seq_len"] and self._encoder.length(given["max_seq_len"], "max_seq_len")
         length = length or self._length
         stride = given["doc_stride"]
+        if stride is not None and stride >= length:
+            raise InvalidValue(f"'parameters.doc_stride' is {stride}; it must be below the {length} tokens of a window")
         stride = min(self._stride, length // 2) if stride is None else stride
         return {**given, "top_k": given["top_k"] or given["topk"], "max_seq_len": length, "doc_stride": stride}
 
