@@ -1,0 +1,130 @@
+"""The share of a request's time that is not the engine's: what decoding, tokenising, batching and encoding cost.
+
+    python -m scripts.overhead --model build/models/my-model
+
+The stages are those of the Server-Timing header, by which any client can measure the same. Time is the engine's while
+the request waits for a run of ONNX Runtime; what is prepared while another run is in flight is not waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+from rich.table import Table
+
+import scoring
+from scripts import console, sections
+from scripts.ending import ending
+from scripts.errors import EvaluationError, UsageError
+
+SENTENCES = Path(__file__).parent / "prepare" / "inputs"
+SIZES = (1, 128)  # texts a request
+WARM_UP = 3  # requests before those that count
+ENGINE = "engine"
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Medians over the rounds of requests of `texts` texts: milliseconds of each stage and in all, and the share of the
+    time that is not the engine's, 0 to 1."""
+
+    texts: int
+    rounds: int
+    stages: Mapping[str, float]
+    total: float
+    outside: float
+
+
+def measure(scorer: scoring.Scorer, inputs: Sequence[Any], rounds: int) -> Overhead:
+    """Time `rounds` requests that hold all of `inputs`, after a few that do not count.
+
+    Raises EvaluationError with the core's message when it refuses them.
+    """
+    request = scoring.Request(json.dumps({"inputs": list(inputs)}).encode())
+    seen = [_stages(scorer.handle(request)) for _ in range(WARM_UP + rounds)][WARM_UP:]
+    totals = [sum(stages.values()) for stages in seen]
+    return Overhead(
+        len(inputs), rounds,
+        {name: statistics.median(stages[name] for stages in seen) for name in seen[0]},
+        statistics.median(totals),
+        statistics.median(1 - stages[ENGINE] / total for stages, total in zip(seen, totals, strict=True)),
+    )  # fmt: skip
+
+
+def _stages(response: scoring.Response) -> dict[str, float]:
+    """Milliseconds by stage, from Server-Timing."""
+    if response.status != 200:
+        message = json.loads(response.body)["error"]["message"]
+        raise EvaluationError(f"the core refuses the texts with {response.status}: {message}")
+    entries = (entry.split(";dur=") for entry in response.headers["Server-Timing"].split(", "))
+    return {name: float(milliseconds) for name, milliseconds in entries}
+
+
+def inputs_of(task: str, size: int) -> list[Any]:
+    """`size` inputs of the task's kind, from those that prepare verifies on, in a fixed order that mixes lengths."""
+    path = SENTENCES / f"{task}.jsonl"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in SENTENCES.glob("*.jsonl")))
+        raise UsageError(f"--model: there are no texts for task '{task}'; there are for {known}")
+    rows = [json.loads(line)["inputs"] for line in path.read_text(encoding="utf-8").splitlines() if line]
+    return [Random(i).choice(rows) for i in range(size)]  # noqa: S311
+
+
+def table(found: Sequence[Overhead], name: str) -> Table:
+    shown = Table(title=f"{name}: milliseconds a request, medians", title_justify="left")
+    for i, column in enumerate(_columns(found)):
+        shown.add_column(column, justify="right" if i else "left")
+    for row in _rows(found):
+        shown.add_row(*row)
+    return shown
+
+
+def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
+    columns, rows = _columns(found), _rows(found)
+    lines = ["| " + " | ".join(row) + " |" for row in (columns, ["---:"] * len(columns), *rows)]
+    what = f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that is not the engine's."
+    return "\n\n".join([f"## Time outside the engine: {name}", f"```\n{command}\n```", what, "\n".join(lines)])
+
+
+def _columns(found: Sequence[Overhead]) -> list[str]:
+    return ["texts", *found[0].stages, "total", "outside"]
+
+
+def _rows(found: Sequence[Overhead]) -> list[list[str]]:
+    return [
+        [str(f.texts), *(f"{ms:.2f}" for ms in f.stages.values()), f"{f.total:.2f}", f"{f.outside:.1%}"] for f in found
+    ]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
+              help="The model directory that is served.")  # fmt: skip
+@click.option("--texts", "sizes", multiple=True, default=SIZES, type=click.IntRange(1), help="Texts a request.")
+@click.option("--rounds", default=20, type=click.IntRange(1), help="Requests that count.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A Markdown file: write or renew the "
+              "section of this model.")  # fmt: skip
+@click.option("--output", type=click.Choice(["text", "json"]), default="text")
+@ending()
+def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str) -> None:
+    """Measure the share of a request's time that is not the engine's."""
+    scorer = scoring.load(model)
+    name, task = scorer.spec.name, scorer.spec.task
+    found = [measure(scorer, inputs_of(task, size), rounds) for size in sizes]
+    if output == "json":
+        click.echo(json.dumps([vars(f) for f in found], indent=2))
+    else:
+        console.out.print(table(found, name))
+    if out:
+        command = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
+        sections.replace(out, f"overhead of {name}", markdown(found, name, command))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Quality by the published metrics, of what is served and of transformers' pipeline over the source model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.contract import Limits
+from scripts import sections
+from scripts.errors import EvaluationError, UsageError
+from scripts.evaluate import Evaluation, Options, evaluate, metrics
+from scripts.evaluate.__main__ import main
+from scripts.evaluate.datasets import Item, read
+from scripts.prepare import Options as Prepare
+from scripts.prepare import prepare
+from tests import tiny
+from tests.scripts import checkpoints
+
+WORDS = st.text(st.sampled_from("ab The. an!'é "), max_size=12)
+
+
+@given(WORDS, WORDS)
+def test_squad_figures_are_those_of_transformers_own_metrics(answer: str, right: str) -> None:
+    from transformers.data.metrics import squad_metrics
+
+    assert metrics.normalise(answer) == squad_metrics.normalize_answer(answer)
+    assert metrics.exact(answer, right) == squad_metrics.compute_exact(right, answer)
+    assert metrics.overlap(answer, right, empty=True) == pytest.approx(squad_metrics.compute_f1(right, answer))
+
+
+def test_squad_takes_the_best_of_the_right_answers() -> None:
+    found = metrics.squad(["The middle name", "1946"], [["a name", "middle name"], ["born in 1946"]])
+    assert found == {"exact match": 50, "F1": pytest.approx(75)}
+    assert metrics.squad(["."], [["the"]]) == {"exact match": 100, "F1": 0}  # as the official script of v1.1 has it
+
+
+def test_squad_2_also_counts_the_questions_without_an_answer() -> None:
+    found = metrics.squad2(["", "x", "Rebecca"], [["", "the"], [""], ["Rebecca"]])
+    assert found["exact match"] == pytest.approx(200 / 3)
+    assert (found["F1 (answerable)"], found["F1 (unanswerable)"]) == (100, 50)
+
+
+def test_labels_figures_by_hand() -> None:
+    found = metrics.labels([{"joy"}, {"joy", "anger"}, set()], [{"joy"}, {"anger"}, {"fear"}], ("joy", "anger", "fear"))
+    assert found["macro-F1"] == pytest.approx(100 * (2 / 3 + 1 + 0) / 3)
+    assert found["micro-F1"] == pytest.approx(100 * 2 * 2 / (3 + 3))
+    assert found["subset accuracy"] == pytest.approx(100 / 3)
+    assert metrics.classes(["a", "b"], ["a", "a"], ("a", "b", "c")) == {
+        "accuracy": 50,
+        "macro-F1": pytest.approx(100 / 3),
+    }
+
+
+def test_an_entity_is_right_by_its_type_and_span() -> None:
+    found = metrics.entities(
+        [{("PER", 0, 5), ("LOC", 9, 12)}, set()], [{("PER", 0, 5), ("PER", 9, 12)}, {("LOC", 0, 2)}]
+    )
+    assert found == {"precision": 50, "recall": pytest.approx(100 / 3), "F1": pytest.approx(40)}
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def squad(path: Path, version: str = "1.1", **more: Any) -> Path:
+    right = [{"text": "Rebecca", "answer_start": 6}, {"text": "Rebecca Parton", "answer_start": 6}]
+    qas = [{"id": "1", "question": tiny.QUESTION["question"], "answers": right}]
+    if more:
+        qas.append({"id": "2", "question": "Who sings", "answers": [], **more})
+    paragraphs = [{"context": tiny.QUESTION["context"], "qas": qas}]
+    return write(path, {"version": version, "data": [{"title": "Dolly", "paragraphs": paragraphs}]})
+
+
+NAMES = ("bad", "good")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "right"),
+    [
+        ("goemotions.tsv", "great day\t1\tid7\nmixed\t0,1\tid8\n", [("good",), ("bad", "good")]),
+        ("sst2.tsv", "sentence\tlabel\ngreat day \t1\n", [("good",)]),
+        ("own.tsv", "label\ttext\nbad\tawful\n", [("bad",)]),
+        (
+            "own.jsonl",
+            '{"inputs": "great", "answer": "good"}\n\n{"inputs": "x", "answer": ["bad"]}',
+            [("good",), ("bad",)],
+        ),
+    ],
+)
+def test_classified_texts_are_read_as_they_are_published(
+    tmp_path: Path, name: str, content: str, right: list[tuple[str, ...]]
+) -> None:
+    assert [item.right for item in read(write(tmp_path / name, content), "text-classification", NAMES)] == right
+
+
+def test_columns_of_tokens_become_texts_and_entities(tmp_path: Path) -> None:
+    content = (
+        "-DOCSTART- -X- O\n\nDolly NNP B-PER\nParton NNP I-PER\nin IN O\nParis NNP I-LOC\nLyon NNP B-LOC\n\nBye UH O"
+    )
+    items = read(write(tmp_path / "eng.conll", content), "token-classification", ())
+    assert items == [
+        Item("Dolly Parton in Paris Lyon", (("PER", 0, 12), ("LOC", 16, 21), ("LOC", 22, 26))),
+        Item("Bye", ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "content", "names"),
+    [
+        ("text-classification", "a.tsv", "text\t7\n", "label '7' is neither"),
+        ("text-classification", "a.tsv", "no label\n", "not a text-classification set"),
+        ("text-classification", "a.csv", "", "give a file that ends in .tsv or .jsonl"),
+        ("question-answering", "a.json", "[]", "not a question-answering set"),
+        ("question-answering", "a.jsonl", "", "holds no items"),
+        ("tensors", "a.json", "{}", "no metric for task 'tensors'; there is one for question-answering"),
+    ],
+)
+def test_a_set_that_cannot_be_read_is_refused_by_name(
+    tmp_path: Path, task: str, name: str, content: str, names: str
+) -> None:
+    with pytest.raises(UsageError, match=names):
+        read(write(tmp_path / name, content), task, NAMES)
+
+
+def test_what_is_served_is_measured_without_a_source_model_too(tmp_path: Path) -> None:
+    model = tiny.question_answering(tmp_path / "model")
+    found = evaluate(Options(model, squad(tmp_path / "squad.json")))
+    assert {name: figure.core for name, figure in found.figures.items()} == {"exact match": 100, "F1": 100}
+    assert (found.items, found.agreement) == (1, None)
+
+
+def test_questions_without_an_answer_are_asked_as_such(tmp_path: Path) -> None:
+    found = evaluate(Options(tiny.question_answering(tmp_path / "m"), squad(tmp_path / "s.json", is_impossible=True)))
+    assert set(found.figures) > {"F1 (answerable)", "F1 (unanswerable)"}
+
+
+def test_a_list_that_is_too_large_for_one_request_is_sent_as_several(tmp_path: Path) -> None:
+    limits = Limits(body_bytes=300, items=64)
+    model = tiny.text_classification(tmp_path / "m", limits=limits)
+    data = write(tmp_path / "d.tsv", "great good day\t1\n" * 50)
+    assert evaluate(Options(model, data)).figures["accuracy"].core == 100
+
+
+def test_an_item_that_is_refused_is_an_error_with_the_cores_message(tmp_path: Path) -> None:
+    data = write(tmp_path / "d.jsonl", '{"inputs": "", "answer": "good"}')
+    with pytest.raises(EvaluationError, match=r"refuses an item with 400: 'inputs\[0\]' is empty"):
+        evaluate(Options(tiny.text_classification(tmp_path / "m"), data))
+
+
+TEXTS = ("What a great day!", "she was not born in 1946", "awful, very bad.", "the middle name of Dolly", "good")
+
+
+@pytest.fixture(scope="module")
+def classified(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluation]:
+    """A tiny random BERT with an adapter-free source: evaluated through the core and through the pipeline."""
+    folder = tmp_path_factory.mktemp("classified")
+    source = checkpoints.bert(folder / "source", "text-classification")
+    prepare(Prepare(str(source), folder / "model"))
+    data = write(folder / "test.tsv", "".join(f"{text}\t{i % 3}\n" for i, text in enumerate(TEXTS)))
+    return lambda **more: evaluate(Options(folder / "model", data, source, **more))
+
+
+def test_the_core_and_the_pipeline_give_the_same_figures(classified: Callable[..., Evaluation]) -> None:
+    found = classified()
+    assert all(figure.difference == 0 for figure in found.figures.values())
+    assert found.agreement is not None
+    assert (found.agreement.same, found.agreement.differing) == (len(TEXTS), ())
+    assert found.agreement.largest < 1e-5
+    assert set(found.versions) == {"onnxruntime", "transformers", "torch"}
+    assert classified(limit=2).items == 2
+
+
+def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -> None:
+    source = checkpoints.bert(tmp_path / "source", "question-answering")
+    prepare(Prepare(str(source), tmp_path / "model"))
+    versions: tuple[dict[str, Any], ...] = ({}, {"is_impossible": True})
+    for more in versions:
+        found = evaluate(Options(tmp_path / "model", squad(tmp_path / "s.json", **more), source))
+        assert found.agreement is not None
+        assert found.agreement.differing == ()
+
+
+def test_the_command_writes_its_section_and_renews_it(tmp_path: Path) -> None:
+    model = tiny.question_answering(tmp_path / "model")
+    out = write(tmp_path / "quality.md", "# Quality\n\nBy hand.\n")
+    for version in ("1.1", "1.2"):
+        data = squad(tmp_path / "squad.json", version)
+        done = CliRunner().invoke(main, ["--model", str(model), "--data", str(data), "--out", str(out)])
+        assert done.exit_code == 0, done.output
+    text = out.read_text()
+    assert text.startswith("# Quality\n\nBy hand.\n\n<!-- tiny-qa on squad.json -->\n## tiny-qa on squad.json\n")
+    assert text.count("| exact match | 100.000 |") == 1
+    assert "python -m scripts.evaluate --model model" in text
+    assert str(tmp_path) not in text
+
+
+def test_a_figure_that_is_too_far_from_the_pipelines_fails(tmp_path: Path) -> None:
+    model, data = tiny.question_answering(tmp_path / "model"), squad(tmp_path / "squad.json")
+    done = CliRunner().invoke(main, ["--model", str(model), "--data", str(data), "--within", "0.1"])
+    assert done.exit_code == 1
+    assert "give its folder with --source" in done.output
+
+
+def test_a_section_keeps_its_place_among_others(tmp_path: Path) -> None:
+    path = tmp_path / "doc.md"
+    for name, text in (("a", "one"), ("b", "two"), ("a", r"three \1")):
+        sections.replace(path, name, text)
+    assert path.read_text() == "<!-- a -->\nthree \\1\n<!-- end of a -->\n\n<!-- b -->\ntwo\n<!-- end of b -->\n"
