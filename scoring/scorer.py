@@ -22,7 +22,7 @@ from scoring import codecs, trace
 from scoring.contract import JSON, MODEL_FILE, ModelSpec, Request, Response
 from scoring.engine import Session
 from scoring.errors import InternalError, ModelError, ScoringError, TooLarge
-from scoring.tasks import TASKS, Task, build
+from scoring.tasks import Task, build, needs
 
 _log = logging.getLogger("scoring")
 ID_LENGTH = 128
@@ -94,8 +94,10 @@ def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> 
     folder = Path(model_dir)
     spec = ModelSpec.read(folder)
     spec = replace(spec, limits=spec.limits.overridden(environment))
-    if spec.task not in TASKS:
-        raise ModelError(f"{folder}: unknown task '{spec.task}' in model_spec.json; known: {', '.join(sorted(TASKS))}")
+    try:
+        needs(spec)
+    except ModelError as e:
+        raise ModelError(f"{folder}: {e}") from e
     session = Session(folder / MODEL_FILE)
     try:
         return Scorer(spec, build(spec, session, folder))

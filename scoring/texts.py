@@ -101,17 +101,17 @@ class Encoder:
         return Encoder(Tokenizer(folder / TOKENIZER_FILE), model, own["max_length"], spec.limits)
 
     def run(self, texts: Texts, options: Mapping[str, Any], read: Callable[[list[Array], Tokens], T]) -> list[T]:
-        """What `read` makes of each text's row of every output, in order; `options` holds the parameters of CUTTING."""
+        """What `read` makes of each text's row of every output, in order; `options` may hold CUTTING's."""
         return self.model.run(self.encode(texts, options), read)
 
     def encode(self, texts: Texts, options: Mapping[str, Any]) -> list[Tokens]:
         """Each text as a sequence of the length that `options` allow. Raises InvalidValue for a text that is too long
         when it must not be cut, or that has no token at all."""
-        most = self.length(options["max_length"], "max_length")
+        most = self.length(options.get("max_length"), "max_length")
         encoded = self.tokenizer.encode(texts.items)
         for i, text in enumerate(encoded):
             self.check(text, texts.where(i))
-            if len(text) > most and not options["truncation"]:
+            if len(text) > most and not options.get("truncation", True):
                 raise InvalidValue(f"'{texts.where(i)}' has {len(text)} tokens; without truncation at most {most} fit")
         return [text.cut(most) for text in encoded]
 

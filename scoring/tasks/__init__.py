@@ -1,6 +1,6 @@
 """The tasks: one file each, one row here. A task turns a decoded payload into the answer that transformers' pipeline of
 the same name gives. Only the file of the task in use is imported: a host of pictures has no tokenizers, one of texts no
-Pillow.
+Pillow. A model directory may bring a task of its own: see custom.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any, Protocol, cast
 
 from scoring.contract import ModelSpec
 from scoring.engine import Session
+from scoring.errors import ModelError
+from scoring.tasks import custom
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ TASKS = {
 
 
 class Task(Protocol):
-    """`accepts`: the media types of its requests. `answer`: payload (see codecs) -> JSON data; raises ScoringError."""
+    """`accepts`: the media types of its requests. `answer`: payload (see codecs) -> JSON data, in which numpy arrays
+    may stand for lists; raises ScoringError."""
 
     @property
     def accepts(self) -> tuple[str, ...]: ...
@@ -43,11 +46,27 @@ class Task(Protocol):
     def answer(self, payload: Any) -> Any: ...
 
 
+def needs(spec: ModelSpec) -> tuple[str, ...]:
+    """The distributions that the task of `spec` imports besides numpy and onnxruntime.
+
+    Raises ModelError for an unknown task, or for one of the user's own that the spec does not describe in full.
+    """
+    if spec.task in TASKS:
+        return TASKS[spec.task].needs
+    if spec.task.startswith(custom.PREFIX):
+        return custom.needs(spec)
+    known = ", ".join(sorted(TASKS))
+    raise ModelError(f"unknown task '{spec.task}' in model_spec.json; known: {known}, and file:NAME.py:CLASS")
+
+
 def build(spec: ModelSpec, session: Session, folder: Path) -> Task:
     """The task that `spec` names, over the graph in `session` and the files in `folder`.
 
-    Raises KeyError for an unknown task; AttributeError, KeyError, TypeError or ValueError for settings that do not fit.
+    Raises ModelError for what `needs` refuses; ValueError, or ModelError with the file, for settings that do not fit.
     """
+    needs(spec)
+    if spec.task not in TASKS:
+        return cast(Task, custom.build(spec, session, folder))
     module, _, name = TASKS[spec.task].where.partition(".")
     made = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec, session, folder)
     return cast(Task, made)

@@ -125,7 +125,7 @@ class Tensors:
         data = fields.mapping(payload, "the body")
         feeds = self._feeds(fields.member(data, "inputs"))
         wanted = fields.parameters(data, self._parameters)["outputs"]
-        results = dict(zip(self._outputs, self._session.run(feeds), strict=True))
+        results = dict(zip(self._outputs, self._run(feeds), strict=True))
         answer = {name: results[name] for name in wanted}
         if (numbers := sum(map(_count, answer.values()))) > NUMBERS:
             raise TooLarge(
@@ -133,6 +133,17 @@ class Tensors:
                 "send fewer, or choose some 'parameters.outputs'"
             )
         return answer
+
+    def _run(self, feeds: Mapping[str, Array]) -> list[Any]:
+        try:
+            return self._session.run(feeds)
+        except Exception as e:  # onnxruntime's errors have no common base
+            if not type(e).__module__.startswith("onnxruntime"):
+                raise
+            raise InvalidValue(
+                "the graph cannot compute these inputs; check values that it uses as indices, and sizes that must fit "
+                "each other"
+            ) from e
 
     def _feeds(self, value: object) -> dict[str, Array]:
         if isinstance(value, dict):

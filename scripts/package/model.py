@@ -60,11 +60,12 @@ def _spec(folder: Path) -> ModelSpec:
 
 
 def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    from scoring.tasks import TASKS  # takes onnxruntime along, which reading a package needs not
+    from scoring.tasks import needs  # takes onnxruntime along, which reading a package needs not
 
-    if spec.task not in TASKS:
-        raise PackageError(f"{folder / SPEC_FILE}: unknown task {spec.task!r}; known: {', '.join(sorted(TASKS))}")
-    return TASKS[spec.task].needs
+    try:
+        return needs(spec)
+    except ModelError as e:
+        raise PackageError(f"{folder / SPEC_FILE}: {e}") from e
 
 
 def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> None:

@@ -42,7 +42,7 @@ def test_parameters_override_the_model(tmp_path: Path) -> None:
 
 
 def test_an_unknown_pooling_in_the_spec_stops_the_load(tmp_path: Path) -> None:
-    with pytest.raises(scoring.ScoringError, match="settings.pooling.* must be one of none, mean, cls, max"):
+    with pytest.raises(scoring.ScoringError, match=r"settings.pooling.* must be one of none, mean, cls, max"):
         scoring.load(tiny.feature_extraction(tmp_path, pooling="median"))
 
 

@@ -1,0 +1,42 @@
+"""A task of one's own: documents in the order in which they answer a query, by a cross-encoder.
+
+Request: {"inputs": {"query": text, "documents": [text, ...]}, "parameters": {"top_k"}}.
+Answer: [{"index", "score"}, ...], best first: the document's place in the request, and a score from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scoring import fields, settings
+from scoring.contract import JSON, ModelSpec
+from scoring.engine import Session
+from scoring.fields import Parameter
+from scoring.labels import logits_output, sigmoid
+from scoring.tasks import custom
+from scoring.texts import Encoder, Texts
+
+SETTINGS = {**settings.TEXT, **custom.SETTINGS}
+
+
+class Rerank:
+    accepts = (JSON,)
+
+    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+        self._encoder = Encoder.load(spec, session, folder, settings.read(spec.settings, SETTINGS))
+        self._logits = logits_output(session)
+        self._parameters = {"top_k": Parameter(fields.positive)}
+
+    def answer(self, payload: Any) -> Any:
+        data = fields.mapping(payload, "the body")
+        inputs = fields.mapping(fields.member(data, "inputs"), "'inputs'")
+        query = fields.text(fields.member(inputs, "query", "inputs."), "inputs.query")
+        documents, _ = fields.one_or_list(
+            fields.member(inputs, "documents", "inputs."), fields.text, self._encoder.limits.items, "inputs.documents"
+        )
+        options = fields.parameters(data, self._parameters)
+        pairs = Texts([(query, document) for document in documents], True, "inputs.documents")
+        scores = self._encoder.run(pairs, {}, lambda row, _: float(sigmoid(row[self._logits])[0]))
+        ranked = sorted(enumerate(scores), key=lambda entry: -entry[1])
+        return [{"index": index, "score": score} for index, score in ranked[: options["top_k"]]]
