@@ -41,7 +41,7 @@ def main(out: Path | None, output: str, within: float | None, **flags: Any) -> N
     if output == "json":
         click.echo(json.dumps(report.data(found), indent=2, ensure_ascii=False))
     else:
-        console.out.print(report.table(found), *report._agreement(found), sep="\n")
+        console.out.print(report.table(found), *report.agreement(found), sep="\n")
     if out:
         sections.replace(out, report.title(found), report.markdown(found, _command(options)))
     if within is not None:

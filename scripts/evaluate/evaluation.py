@@ -47,11 +47,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many items got the same answer from both, the largest difference of a score over those, and some of the
-    others as {"item", "core", "transformers"}."""
+    """How many items got the same answer from both, the largest difference of a score in those (`largest`) and in the
+    others (`apart`), and some of the others as {"item", "core", "transformers"}."""
 
     same: int
     largest: float
+    apart: float = 0.0
     differing: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -86,7 +87,7 @@ def evaluate(options: Options) -> Evaluation:
         hashlib.sha256(options.data.read_bytes()).hexdigest(), len(items),
         _figures(judge, items, ours, theirs),
         options.threshold if spec.settings.get("problem_type") == "multi_label_classification" else None,
-        None if theirs is None else _agreement(judge, ours, theirs),
+        None if theirs is None else agreement(judge, ours, theirs),
         {"onnxruntime": importlib.metadata.version("onnxruntime")} | ({} if theirs is None else source.versions()),
     )  # fmt: skip
 
@@ -122,12 +123,18 @@ def _figures(
     return {name: Figure(value, reference[name]) for name, value in core.items()}
 
 
-def _agreement(judge: Judge, ours: Sequence[Any], theirs: Sequence[Any]) -> Agreement:
-    largest, differing = 0.0, []
-    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        if judge.decision(a) != judge.decision(b):
-            differing.append({"item": i, "core": a, "transformers": b})
-            continue
-        mine, other = judge.scores(a), judge.scores(b)
-        largest = max([largest, *(abs(mine[name] - other[name]) for name in mine)])
-    return Agreement(len(ours) - len(differing), float(largest), tuple(differing[:SHOWN]))
+def agreement(judge: Judge, ours: Sequence[Any], theirs: Sequence[Any]) -> Agreement:
+    pairs = list(zip(ours, theirs, strict=True))
+    same = [judge.decision(a) == judge.decision(b) for a, b in pairs]
+    differing = [{"item": i, "core": a, "transformers": b} for i, (a, b) in enumerate(pairs) if not same[i]]
+    largest, apart = (
+        max((_distance(judge, a, b) for i, (a, b) in enumerate(pairs) if same[i] == wanted), default=0.0)
+        for wanted in (True, False)
+    )
+    return Agreement(sum(same), largest, apart, tuple(differing[:SHOWN]))
+
+
+def _distance(judge: Judge, ours: Any, theirs: Any) -> float:
+    """The largest difference of a score that both answers have."""
+    mine, other = judge.scores(ours), judge.scores(theirs)
+    return max((abs(mine[name] - other[name]) for name in mine if name in other), default=0.0)

@@ -40,7 +40,7 @@ def markdown(evaluation: Evaluation, command: str) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "| --- | ---: | ---: | ---: |"]
     lines += ["| " + " | ".join(row) + " |" for row in _rows(evaluation)]
     parts = [f"## {title(evaluation)}", f"```\n{command}\n```", _what(evaluation), "\n".join(lines)]
-    return "\n\n".join([*parts, *_agreement(evaluation)])
+    return "\n\n".join([*parts, *agreement(evaluation)])
 
 
 def _what(evaluation: Evaluation) -> str:
@@ -52,12 +52,13 @@ def _what(evaluation: Evaluation) -> str:
     )
 
 
-def _agreement(evaluation: Evaluation) -> Iterator[str]:
+def agreement(evaluation: Evaluation) -> Iterator[str]:
     if found := evaluation.agreement:
         share = (
             f"{found.same:,} of {evaluation.items:,} answers are the pipeline's ({found.same / evaluation.items:.2%})"
         )
-        yield f"{share}; where they are, no score differs by more than {found.largest:.1e}."
+        others = f", in the others by at most {found.apart:.1e}" if found.same < evaluation.items else ""
+        yield f"{share}; a score differs by at most {found.largest:.1e}{others}."
 
 
 def _rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:

@@ -12,12 +12,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.contract import Limits
+from scoring.contract import Limits, ModelSpec
 from scripts import sections
 from scripts.errors import EvaluationError, UsageError
 from scripts.evaluate import Evaluation, Options, evaluate, metrics
 from scripts.evaluate.__main__ import main
 from scripts.evaluate.datasets import Item, read
+from scripts.evaluate.evaluation import Agreement, agreement
+from scripts.evaluate.judges import JUDGES
 from scripts.prepare import Options as Prepare
 from scripts.prepare import prepare
 from tests import tiny
@@ -176,6 +178,15 @@ def test_the_core_and_the_pipeline_give_the_same_figures(classified: Callable[..
     assert found.agreement.largest < 1e-5
     assert set(found.versions) == {"onnxruntime", "transformers", "torch"}
     assert classified(limit=2).items == 2
+
+
+def test_answers_that_differ_are_told_with_both_sides() -> None:
+    theirs = [{"answer": "a", "start": 0, "end": 1, "score": 0.5}, {"answer": "b", "start": 4, "end": 5, "score": 0.25}]
+    ours = [theirs[0] | {"score": 0.75}, theirs[1] | {"start": 2, "end": 3}]
+    judge = JUDGES["question-answering"](ModelSpec("x", "question-answering"), [], 0.5)
+    assert agreement(judge, ours, theirs) == Agreement(
+        1, 0.25, 0.0, ({"item": 1, "core": ours[1], "transformers": theirs[1]},)
+    )
 
 
 def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -> None:
