@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from scoring.tasks import TASKS
+from scripts import sections
 from tests.fuzz.run import Case, Outcome, fuzz, scorers
 
 GROWTH = 100  # MiB
@@ -23,7 +24,10 @@ GROWTH = 100  # MiB
 @click.option("--seed", type=int, help="By default another one each time; it is printed.")
 @click.option("--task", "tasks", multiple=True, type=click.Choice(sorted(TASKS)), help="By default all.")
 @click.option("--only", type=int, help="Send request number ONLY of --seed and --task alone, and print its answer.")
-def main(requests: int, seed: int | None, tasks: tuple[str, ...], only: int | None) -> None:
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A Markdown file: write or renew its section."
+)
+def main(requests: int, seed: int | None, tasks: tuple[str, ...], only: int | None, out: Path | None) -> None:
     """Send mutated requests to a tiny model of each task, and check every answer."""
     seed = secrets.randbelow(2**31) if seed is None else seed
     with tempfile.TemporaryDirectory() as folder:
@@ -38,6 +42,8 @@ def main(requests: int, seed: int | None, tasks: tuple[str, ...], only: int | No
         outcome = fuzz(models, requests, seed)
     click.echo(describe(outcome))
     click.echo(f"{time.monotonic() - began:.0f} s")
+    if out and not outcome.failures:
+        sections.replace(out, "fuzz", markdown(outcome, seed))
     sys.exit(bool(outcome.failures) or outcome.growth > GROWTH)
 
 
@@ -54,6 +60,23 @@ def describe(outcome: Outcome) -> str:
         lines.append(f"FAILED {failure.case.task}: {failure.problem}")
         lines += [f"  again: {_again(failure.case)}", f"  smallest: {failure.request!r}"[:3000]]
     return "\n".join(lines)
+
+
+def markdown(outcome: Outcome, seed: int) -> str:
+    """The section of a document: what was sent and what came back, by task and status."""
+    statuses = sorted({status for _, status in outcome.statuses})
+    rows = [["task", *map(str, statuses)], ["---", *["---:"] * len(statuses)]]
+    rows += [
+        [task, *(f"{outcome.statuses[task, status]:,}" for status in statuses)]
+        for task in sorted({task for task, _ in outcome.statuses})
+    ]
+    command = f"python -m tests.fuzz --requests {outcome.requests} --seed {seed}"
+    what = (
+        f"{outcome.requests:,} mutated requests, {len(outcome.failures)} failures; after the warm-up the process grew "
+        f"by {max(0.0, outcome.growth):.0f} MiB (at most {GROWTH} pass)."
+    )
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return "\n\n".join(["## Fuzzing", f"```\n{command}\n```", what, table])
 
 
 def _again(case: Case) -> str:
