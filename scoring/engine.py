@@ -100,7 +100,8 @@ class Session:
                 future.cancel()
 
     def _fed(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        known = {t.name: np.dtype(t.dtype) for t in self.inputs}
+        # Strings stay the objects that they are: numpy's own are all as long as the longest.
+        known = {t.name: np.dtype(object if t.dtype == "str" else t.dtype) for t in self.inputs}
         return {name: value.astype(known[name], copy=False) for name, value in feeds.items() if name in known}
 
     def expect_inputs(self, allowed: set[str]) -> None:
