@@ -194,3 +194,82 @@ def image_classification(folder: Path, side: int = 4, **changes: Any) -> Path:
     }  # fmt: skip
     spec = ModelSpec("tiny-image", "image-classification", settings, ("red", "green", "blue"), **changes)
     return write_spec(folder, spec)
+
+
+def token_classification(folder: Path, **settings: Any) -> Path:
+    """dolly, rebecca and parton are a person's name, 1946 is a date; parton is unsure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = {"dolly": (0, 4, 0, 0), "rebecca": (0, 0, 4, 0), "parton": (0, 0, 1, 0), "1946": (0, 0, 0, 4)}
+    others = {word: (3, 0, 0, 0) for word in VOCABULARY if word not in rows}
+    pooled_graph(folder / "model.onnx", {**others, **rows}, 4, pooled=False)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    labels = ("O", "B-PER", "I-PER", "DATE")
+    return write_spec(
+        folder, ModelSpec("tiny-entities", "token-classification", {"max_length": 12, **settings}, labels)
+    )
+
+
+def zero_shot_classification(folder: Path, **settings: Any) -> Path:
+    """What is said of anything good is entailed, what is said of anything bad contradicted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pooled_graph(folder / "model.onnx", {"good": (0, 0, 2), "great": (0, 0, 4), "bad": (2, 0, 0), "day": (0, 1, 0)}, 3)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    labels = ("contradiction", "neutral", "entailment")
+    return write_spec(folder, ModelSpec("tiny-nli", "zero-shot-classification", {"max_length": 24, **settings}, labels))
+
+
+MASK = "[MASK]"
+
+
+def masked_tokenizer() -> Tokenizer:
+    """`tokenizer` with a mask token in the place of the vocabulary's last word, the comma."""
+    data = json.loads(tokenizer().to_str())
+    last = len(VOCABULARY) - 1
+    data["model"]["vocab"] = {word: i for word, i in VOCABULARY.items() if i != last} | {MASK: last}
+    made = Tokenizer.from_str(json.dumps(data))
+    made.add_special_tokens([*SPECIALS, MASK])
+    return made
+
+
+def fill_mask(folder: Path, **settings: Any) -> Path:
+    """logits [batch, sequence, vocabulary]: in the place of a mask day is likely, good less so, very the least."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = [0.0] * len(VOCABULARY)
+    for word, score in (("day", 5.0), ("good", 4.0), ("very", 3.0)):
+        scores[VOCABULARY[word]] = score
+    pooled_graph(folder / "model.onnx", {",": scores}, len(VOCABULARY), pooled=False)
+    masked_tokenizer().save(str(folder / "tokenizer.json"))
+    return write_spec(folder, ModelSpec("tiny-mask", "fill-mask", {"max_length": 12, "mask_token": MASK, **settings}))
+
+
+def tensors(folder: Path) -> Path:
+    """square [n, m] = (x + k)^2 of floats x [n, m] and integers k [n, 1]; positive [n, m]: where x > 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    nodes = [
+        helper.make_node("Cast", ["k"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "number"], ["sum"]),
+        helper.make_node("Mul", ["sum", "sum"], ["square"]),
+        helper.make_node("Greater", ["x", "zero"], ["positive"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "m"]),
+        helper.make_tensor_value_info("k", TensorProto.INT64, ["n", 1]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("square", TensorProto.FLOAT, ["n", "m"]),
+        helper.make_tensor_value_info("positive", TensorProto.BOOL, ["n", "m"]),
+    ]
+    zero = numpy_helper.from_array(np.array(0, np.float32), "zero")
+    _save(folder / "model.onnx", helper.make_graph(nodes, "arithmetic", inputs, outputs, [zero]))
+    return write_spec(folder, ModelSpec("tiny-tensors", "tensors"))
+
+
+def typed(folder: Path, kind: int, shape: Sequence[int | str], name: str = "x") -> Path:
+    """A graph with one input, which is its output too, of an ONNX type and a shape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    value = [helper.make_tensor_value_info(name, kind, shape) for name in (name, "same")]
+    _save(
+        folder / "model.onnx",
+        helper.make_graph([helper.make_node("Identity", [name], ["same"])], "g", *[[v] for v in value]),
+    )
+    return write_spec(folder, ModelSpec("tiny-typed", "tensors"))

@@ -66,7 +66,7 @@ def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
         came = fields.kind(next(entry for entry in level if type(entry) in odd))
         raise InvalidType(f"'{where}' must hold {name} ({tensor.dtype}) at depth {len(shape)}, got {came}")
     try:
-        return np.array(level, object if str in taken else float if float in taken else None).reshape(shape)
+        return np.array(level, float if float in taken else bool if bool in taken else object).reshape(shape)
     except OverflowError as e:
         raise InvalidValue(f"'{where}' holds a number that is too large") from e
 
