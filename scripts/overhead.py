@@ -23,6 +23,7 @@ import scoring
 from scripts import console, sections
 from scripts.ending import ending
 from scripts.errors import EvaluationError, UsageError
+from scripts.evaluate import served
 
 SENTENCES = Path(__file__).parent / "prepare" / "inputs"
 SIZES = (1, 128)  # texts a request
@@ -114,7 +115,7 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
 @ending()
 def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str) -> None:
     """Measure the share of a request's time that is not the engine's."""
-    scorer = scoring.load(model)
+    scorer = served.load(model)
     name, task = scorer.spec.name, scorer.spec.task
     found = [measure(scorer, inputs_of(task, size), rounds) for size in sizes]
     if output == "json":

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import scoring
 from scoring.contract import ModelSpec
 from scripts.console import stage
 from scripts.errors import UsageError
@@ -74,7 +73,7 @@ def evaluate(options: Options) -> Evaluation:
     """Raises UsageError for what was asked, EvaluationError when either side cannot answer."""
     if options.adapter and not options.source:
         raise UsageError("--adapter needs --source, the folder of the model that it is merged into")
-    scorer = scoring.load(options.model)
+    scorer = served.load(options.model)
     spec = scorer.spec
     items = _some(datasets.read(options.data, spec.task, spec.labels), options.limit)
     judge = JUDGES[spec.task](spec, items, options.threshold)

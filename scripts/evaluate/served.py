@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import scoring
-from scripts.errors import EvaluationError
+from scripts.errors import EvaluationError, UsageError
 
 TOGETHER = 64  # items a request
+
+
+def load(model: Path) -> scoring.Scorer:
+    """The scorer of a model directory. Raises UsageError with the core's own message when it cannot be served."""
+    try:
+        return scoring.load(model)
+    except scoring.ScoringError as e:
+        raise UsageError(f"--model: {e}") from e
 
 
 def answers(scorer: scoring.Scorer, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> list[Any]:

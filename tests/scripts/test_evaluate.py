@@ -220,6 +220,12 @@ def test_a_figure_that_is_too_far_from_the_pipelines_fails(tmp_path: Path) -> No
     assert "give its folder with --source" in done.output
 
 
+def test_a_folder_that_is_no_model_is_refused_by_the_command(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["--model", str(tmp_path), "--data", str(squad(tmp_path / "squad.json"))])
+    assert done.exit_code == 2
+    assert "no model_spec.json" in done.output
+
+
 def test_a_section_keeps_its_place_among_others(tmp_path: Path) -> None:
     path = tmp_path / "doc.md"
     for name, text in (("a", "one"), ("b", "two"), ("a", r"three \1")):
