@@ -24,7 +24,7 @@ from scoring.contract import JSON, ModelSpec
 from scoring.engine import Array, Session
 from scoring.fields import Parameter
 from scoring.labels import FUNCTIONS, Labels
-from scoring.texts import CUTTING, Encoder, Texts, read_text_or_pair, read_texts
+from scoring.texts import CUTTING, Encoder, read_text_or_pair, read_texts
 
 _UNSET = object()  # top_k was not given, which for a pipeline is not the same as null
 
@@ -69,12 +69,12 @@ class TextClassification:
         options = fields.parameters(data, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
         rows = self._encoder.run(texts, options, lambda row, _: function(self._labels.logits(row)))
-        return self._shape(texts, rows, options)
-
-    def _shape(self, texts: Texts, rows: list[Array], options: Mapping[str, Any]) -> Any:
-        if options["top_k"] is not _UNSET:
-            return texts.shape([self._labels.rank(row, options["top_k"]) for row in rows])
-        name = self._labels.name if options["return_all_scores"] else self._labels.best
-        answers = [name(row) for row in rows]
-        one_text = not texts.many and isinstance(texts.items[0], str)
+        answers = self._answers(rows, options)
+        one_text = isinstance(data[texts.key], str) and options["top_k"] is _UNSET
         return answers if one_text else texts.shape(answers)
+
+    def _answers(self, rows: list[Array], options: Mapping[str, Any]) -> list[Any]:
+        if options["top_k"] is not _UNSET:
+            return [self._labels.rank(row, options["top_k"]) for row in rows]
+        name = self._labels.name if options["return_all_scores"] else self._labels.best
+        return [name(row) for row in rows]

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from tokenizers import normalizers, processors
 
@@ -67,3 +69,40 @@ def test_a_text_without_any_token_is_refused(tmp_path: Path) -> None:
     response = scoring.load(folder).handle(scoring.Request(b'{"inputs": ["good", "x"]}'))
     assert response.status == 400
     assert "'inputs[1]' holds no character" in json.loads(response.body)["error"]["message"]
+
+
+def two_outputs(folder: Path, **settings: Any) -> Path:
+    """A graph that also pools by itself: its last output is the first token's vector, doubled."""
+    tiny.feature_extraction(folder, **settings)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node.append(
+        onnx.helper.make_node("ReduceSum", ["last_hidden_state", "one"], ["sentence_embedding"], keepdims=0)
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "one"))
+    model.graph.output.insert(
+        0, onnx.helper.make_tensor_value_info("sentence_embedding", onnx.TensorProto.FLOAT, ["batch", 2])
+    )
+    onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+def test_a_graphs_own_sentence_embedding_is_what_it_answers(tmp_path: Path) -> None:
+    folder = two_outputs(tmp_path)
+    assert ask(folder, "good day good") == [7, 5]  # a sum over the tokens; without padding, as one text fills its batch
+    assert ask(folder, "good day", pooling="cls") == [1, 1]
+    assert ask(folder, "good day", pooling="none") == [[[1, 1], [3, 0], [0, 4], [0, 0]]]
+    assert ask(folder, "good day good", normalize=True) == pytest.approx(list(np.array([7, 5]) / np.hypot(7, 5)))
+
+
+def test_a_pooling_that_the_graph_does_not_give_is_refused(tmp_path: Path) -> None:
+    error = ask(tiny.feature_extraction(tmp_path), "good", pooling="pooler_output")["error"]
+    assert error["message"] == "'parameters.pooling' must be one of none, mean, cls, max"
+    with pytest.raises(scoring.ScoringError, match="pooling 'pooler_output' is not what the graph gives: none, mean"):
+        scoring.load(tiny.feature_extraction(tmp_path, pooling="pooler_output"))
+
+
+def test_the_tokenizers_parameters_are_taken(tmp_path: Path) -> None:
+    folder = tiny.feature_extraction(tmp_path)
+    cut = ask(folder, "good day good", max_length=4)
+    assert len(cut[0]) == 4
+    assert ask(folder, "good day good", tokenize_kwargs={"truncation": True, "max_length": 4}) == cut

@@ -137,3 +137,42 @@ def test_an_unknown_step_stops_the_load(tmp_path: Path) -> None:
     (folder / "model_spec.json").write_text(json.dumps(spec))
     with pytest.raises(scoring.ScoringError, match="'squeeze' is not one of resize, resize_shortest"):
         scoring.load(folder)
+
+
+def test_function_to_apply_is_the_callers_choice(scorer: scoring.Scorer) -> None:
+    text = base64.b64encode(picture((255, 127, 127))).decode()
+
+    def scores(**parameters: str) -> list[float]:
+        body = json.dumps({"inputs": text, "parameters": parameters}).encode()
+        return [entry["score"] for entry in json.loads(scorer.handle(scoring.Request(body)).body)]
+
+    assert scores(function_to_apply="none") == [1, 0]
+    assert scores(function_to_apply="sigmoid") == pytest.approx([1 / (1 + np.exp(-1)), 0.5])
+    assert scores(function_to_apply="softmax") == scores() == pytest.approx([np.e / (np.e + 2), 1 / (np.e + 2)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"preprocess": None}, "'settings.preprocess' is missing"),
+        ({"preprocess": {}}, "'settings.preprocess' must be a list of steps"),
+        ({"preprocess": [{"op": "blur"}]}, "'settings.preprocess[0]': preprocess step 'blur' is not one of resize"),
+        ({"preprocess": ["resize"]}, "preprocess step 'resize' is not one of"),
+        ({"preprocess": [{"op": "resize"}]}, "'settings.preprocess[0].size' must be a list of two integers"),
+        ({"preprocess": [{"op": "resize", "size": 4}]}, "size' must be a list of two integers, height and width"),
+        ({"preprocess": [{"op": "resize_shortest", "size": 0}]}, "size' must be an integer"),
+        ({"preprocess": [{"op": "center_crop_fraction", "fraction": 2}]}, "fraction' must be a number above 0"),
+        ({"preprocess": [{"op": "resize", "size": [4, 4], "resample": "x"}]}, "resample 'x' is not one of nearest"),
+        ({"image_mean": [1]}, "'settings.image_mean' must be a list of three numbers"),
+        ({"image_std": ["1", 1, 1]}, "'settings.image_std[0]' must be a number, got a string"),
+        ({"rescale_factor": "1/255"}, "'settings.rescale_factor' must be a number"),
+        ({"resolution": 4}, "unknown setting(s) resolution; known: image_mean"),
+    ],
+)
+def test_settings_that_no_picture_fits_stop_the_load(tmp_path: Path, settings: dict[str, object], names: str) -> None:
+    path = tiny.image_classification(tmp_path) / "model_spec.json"
+    spec = json.loads(path.read_text())
+    path.write_text(json.dumps({**spec, "settings": {**spec["settings"], **settings}}))
+    with pytest.raises(scoring.ScoringError) as caught:
+        scoring.load(tmp_path)
+    assert names in str(caught.value)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import scoring
 from scoring.spans import Window, best_spans, count_windows, windows
@@ -77,6 +81,84 @@ def test_no_answer_can_win(scorer: scoring.Scorer) -> None:
     assert {"score": pytest.approx(1 / 81), "start": 0, "end": 0, "answer": ""} in answer
 
 
+def test_no_answer_needs_to_beat_the_best_by_the_threshold(scorer: scoring.Scorer) -> None:
+    """The tiny model's logits: 0 + 0 for no answer, 4 + 4 for Rebecca."""
+
+    def answer(threshold: float) -> Any:
+        parameters = {"handle_impossible_answer": True, "null_score_diff_threshold": threshold, "top_k": 2}
+        return [a["answer"] for a in ask(scorer, {"inputs": tiny.QUESTION, "parameters": parameters})]
+
+    assert answer(-8.5) == ["", "Rebecca"]
+    assert answer(-8) == ["Rebecca", "Rebecca Parton"]
+    assert answer(0) == ["Rebecca", "Rebecca Parton"]
+
+
+def test_the_score_may_be_the_sum_of_the_logits(scorer: scoring.Scorer) -> None:
+    """As DeepSparse gives it."""
+    parameters = {"score": "logit_sum", "top_k": 2}
+    answers = ask(scorer, {"inputs": tiny.QUESTION, "parameters": parameters})
+    assert [(a["answer"], a["score"]) for a in answers] == [("Rebecca", 8), ("Rebecca Parton", 7)]
+    none = ask(
+        scorer, {"inputs": tiny.QUESTION, "parameters": {**parameters, "handle_impossible_answer": True, "top_k": 99}}
+    )
+    assert {"score": 0, "start": 0, "end": 0, "answer": ""} in none
+
+
+def test_the_score_of_windows_is_compared_as_it_is_asked_for(scorer: scoring.Scorer) -> None:
+    """Alone in its window a weak answer is nearly certain, though its logits are lower."""
+    context = "bad day " * 2 + "rebecca rebecca rebecca rebecca " + "bad day " * 9 + "1946"
+    item = {"question": "Who", "context": context}
+    parameters = {"max_seq_len": 12, "doc_stride": 0}
+    assert ask(scorer, {"inputs": item, "parameters": parameters})["answer"] == "1946"
+    assert ask(scorer, {"inputs": item, "parameters": {**parameters, "score": "logit_sum"}})["answer"].startswith("reb")
+
+
+def test_several_questions_may_share_a_context(scorer: scoring.Scorer) -> None:
+    context = tiny.QUESTION["context"]
+    columns = {"question": ["Who", "When"], "context": context}
+    one_by_one = [{"question": question, "context": context} for question in ("Who", "When")]
+    expected = ask(scorer, {"inputs": one_by_one})
+    assert ask(scorer, columns) == ask(scorer, {"inputs": columns}) == expected
+    assert ask(scorer, {"question": ["Who", "When"], "context": [context, context]}) == expected
+
+
+def test_topk_is_the_older_name_of_top_k(scorer: scoring.Scorer) -> None:
+    both = [ask(scorer, {"inputs": tiny.QUESTION, "parameters": {name: 2}}) for name in ("top_k", "topk")]
+    assert both[0] == both[1]
+    assert len(both[0]) == 2
+
+
+def test_a_short_context_needs_no_stride(scorer: scoring.Scorer) -> None:
+    long = "what is the middle name of dolly parton who"  # leaves 20 tokens of a window, of which 4 would be shared
+    parameters = {"doc_stride": 20}
+    assert ask(scorer, {"inputs": {"question": long, "context": "rebecca"}, "parameters": parameters})["answer"]
+    error = ask(scorer, {"inputs": {"question": long, "context": "rebecca " * 30}, "parameters": parameters})["error"]
+    assert error["message"] == "'parameters.doc_stride' is 20; for this text it must be below 20 tokens"
+
+
+@given(
+    st.lists(st.sampled_from([*tiny.WORDS, "1946", "\u200b", "𝔘𝔫", "e\u0301", "  ", "\n", "東京"]), min_size=1),
+    st.integers(1, 8), st.integers(8, 32), st.integers(0, 6),
+)  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_every_answer_is_cut_from_the_callers_context(parts: list[str], top_k: int, length: int, stride: int) -> None:
+    context = " ".join(parts) + " day"
+    parameters = {"top_k": top_k, "max_seq_len": length, "doc_stride": min(stride, length - 5), "score": "logit_sum"}
+    answers = ask(_loaded(), {"inputs": {"question": "who", "context": context}, "parameters": parameters})
+    answers = answers if isinstance(answers, list) else [answers]
+    assert all(context[a["start"] : a["end"]] == a["answer"] for a in answers)
+    assert all(a["answer"].strip() for a in answers)
+    assert [a["score"] for a in answers] == sorted((a["score"] for a in answers), reverse=True)
+    if "rebecca" in parts and parts.index("rebecca") == len(parts) - 1 - parts[::-1].index("rebecca"):
+        assert answers[0]["answer"] == "rebecca"
+
+
+@functools.cache
+def _loaded() -> scoring.Scorer:
+    with tempfile.TemporaryDirectory() as folder:
+        return scoring.load(tiny.question_answering(Path(folder)))
+
+
 @pytest.mark.parametrize(
     ("payload", "code", "names"),
     [
@@ -92,6 +174,12 @@ def test_no_answer_can_win(scorer: scoring.Scorer) -> None:
         ({"inputs": {"question": "who " * 13, "context": "x"}}, "invalid_value", "'inputs.question' has 13 tokens"),
         ({"inputs": {"question": "Who", "context": "\ud800"}}, "invalid_value", "'inputs.context'"),
         ({"inputs": tiny.QUESTION, "parameters": {"k": 1}}, "invalid_value", "'k'; known: align_to_words"),
+        ({"question": ["x", "y"], "context": ["z"]}, "invalid_value", "'question' has 2 items and 'context' 1"),
+        ({"question": ["x", 1], "context": "z"}, "invalid_type", "'question[1]' must be a string"),
+        ({"inputs": tiny.QUESTION, "parameters": {"max_seq_len": 33}}, "invalid_value", "at most 32"),
+        ({"inputs": tiny.QUESTION, "parameters": {"max_question_len": 5}}, "invalid_value", "'inputs.question' has 7"),
+        ({"inputs": tiny.QUESTION, "parameters": {"score": "logits"}}, "invalid_value", "probability, logit_sum"),
+        ({"inputs": tiny.QUESTION, "parameters": {"doc_stride": 32}}, "invalid_value", "below the 32 tokens"),
         ({"inputs": tiny.QUESTION, "parameters": {"top_k": 0}}, "invalid_value", "'parameters.top_k'"),
         ({"inputs": tiny.QUESTION, "parameters": {"top_k": True}}, "invalid_type", "'parameters.top_k'"),
         ({"inputs": tiny.QUESTION, "parameters": {"doc_stride": 999}}, "invalid_value", "'parameters.doc_stride'"),

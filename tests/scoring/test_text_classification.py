@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import scoring
-from scoring.contract import Limits
+from scoring.contract import Limits, ModelSpec
 from tests import tiny
 
 
@@ -64,6 +64,81 @@ def test_a_text_is_scored_alike_alone_and_among_longer_ones(single: scoring.Scor
 def test_the_deepsparse_key_is_read_as_inputs(single: scoring.Scorer) -> None:
     response = single.handle(scoring.Request(b'{"sequences": ["good"]}'))
     assert json.loads(response.body) == ask(single, ["good"])
+
+
+def test_a_pair_is_scored_as_one_sequence(single: scoring.Scorer) -> None:
+    """One pair is answered as the pipeline does it: without a list, unlike one text."""
+    pair = {"text": "good", "text_pair": "bad bad"}
+    assert ask(single, pair) == ask(single, [pair])[0]
+    assert ask(single, pair)["label"] == "bad"
+    assert ask(single, pair, top_k=2)[1]["label"] == "good"
+    assert ask(single, {"text": "good"}) == ask(single, "good")[0]
+    assert ask(single, {"text": "good", "text_pair": None}) == ask(single, "good")[0]
+
+
+def test_the_older_forms_of_a_pair_are_read(single: scoring.Scorer) -> None:
+    expected = ask(single, [{"text": "good", "text_pair": "bad bad"}])
+    assert ask(single, [["good", "bad bad"]]) == ask(single, [[["good", "bad bad"]]]) == expected
+    response = single.handle(scoring.Request(b'{"sequences": [["good", "bad bad"]]}'))
+    assert json.loads(response.body) == expected
+
+
+def test_csv_may_hold_pairs(single: scoring.Scorer) -> None:
+    response = single.handle(scoring.Request(b"text,text_pair\ngood,bad bad\n", "text/csv"))
+    assert json.loads(response.body) == ask(single, [{"text": "good", "text_pair": "bad bad"}])
+
+
+def test_return_all_scores_keeps_the_labels_order(single: scoring.Scorer) -> None:
+    answer = ask(single, "good", return_all_scores=True)
+    assert [a["label"] for a in answer[0]] == ["bad", "good", "long"]
+    assert ask(single, ["good", "bad"], return_all_scores=True)[0] == answer[0]
+    assert ask(single, "good", return_all_scores=False) == ask(single, "good")
+    assert ask(single, "good", return_all_scores=True, top_k=1) == ask(single, "good", top_k=1)
+
+
+def test_a_text_is_cut_unless_the_caller_forbids_it(single: scoring.Scorer) -> None:
+    text = "good " * 14 + "awful " * 99
+    assert ask(single, text)[0]["label"] == "good"
+    assert ask(single, text, truncation=True, padding=True) == ask(single, text)
+    assert ask(single, "good awful awful", max_length=3)[0]["label"] == "good"
+    assert (
+        "'inputs' has 115 tokens; without truncation at most 16"
+        in ask(single, text, truncation=False)["error"]["message"]
+    )
+    assert (
+        "'parameters.max_length' is 17 tokens; this model takes at most 16"
+        in ask(single, "x", max_length=17)["error"]["message"]
+    )
+
+
+def test_of_a_pair_the_longer_text_gives_way(single: scoring.Scorer) -> None:
+    """13 tokens of text fit beside the special ones: 2 of the short one and 11 of the long one."""
+    pair = {"text": "awful awful", "text_pair": "very " * 11 + "great " * 50}
+    assert ask(single, pair)["label"] == "bad"
+    both = {
+        "text": "good " * 7 + "awful " * 50,
+        "text_pair": "good " * 7 + "awful " * 50,
+    }  # 6 of the one, 7 of the other
+    assert ask(single, both)["label"] == "good"
+
+
+def test_a_spec_may_set_what_a_request_without_top_k_gets(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path)
+    path = folder / "model_spec.json"
+    spec = json.loads(path.read_text())
+    path.write_text(json.dumps({**spec, "settings": {**spec["settings"], "top_k": None}}))
+    assert [len(row) for row in ask(scoring.load(folder), ["good", "bad"])] == [3, 3]
+
+
+def test_one_label_is_a_regression_only_if_the_model_says_so(tmp_path: Path) -> None:
+    for problem, function in (("regression", lambda x: x), (None, lambda x: 1 / (1 + math.exp(-x)))):
+        folder = tmp_path / str(problem)
+        folder.mkdir()
+        tiny.pooled_graph(folder / "model.onnx", {"good": [2.0]}, 1)
+        tiny.tokenizer().save(str(folder / "tokenizer.json"))
+        settings = {"max_length": 16} | ({"problem_type": problem} if problem else {})
+        tiny.write_spec(folder, ModelSpec("one", "text-classification", settings, ("score",)))
+        assert ask(scoring.load(folder), "good")[0]["score"] == pytest.approx(function(2))
 
 
 @pytest.mark.parametrize(
