@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from scoring.contract import MODEL_FILE, ModelSpec
+from scoring.tasks import TASKS
 from scripts import console
 from scripts.ending import ending
 from scripts.prepare.options import Options
@@ -19,8 +20,7 @@ PATH = click.Path(path_type=Path)
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("source")
 @click.option("--out", type=PATH, required=True, help="The model directory to make or to replace.")
-@click.option("--task", help="question-answering, text-classification, feature-extraction or image-classification; by "
-              "default what the model's configuration says.")  # fmt: skip
+@click.option("--task", help=f"{', '.join(sorted(TASKS))}; by default what the model's configuration says.")
 @click.option("--adapter", type=PATH, help="PEFT adapter folder, merged into the model.")
 @click.option("--tokenizer", type=PATH, help="Tokenizer folder, where SOURCE holds none.")
 @click.option("--labels", type=PATH, help="Names of the outputs: one a line, or a JSON list.")
@@ -51,6 +51,11 @@ def _report(spec: ModelSpec, out: Path) -> None:
         console.out.print(
             f"against its source on {found['inputs']} inputs: maximum difference {found['max_abs']:.2e}, "
             f"{found['agreement']:.1%} of the answers the same"
+        )
+    if asked := found.get("pipeline", {}).get("inputs"):
+        console.out.print(
+            f"against transformers' pipeline on {asked} inputs: maximum difference of a score "
+            f"{found['pipeline']['max_abs']:.2e}, {found['pipeline']['agreement']:.1%} of the answers the same"
         )
     if spec.golden:
         text = str(spec.golden.answer)

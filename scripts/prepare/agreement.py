@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 LEAST_COSINE = 0.99
+TIE = 1e-6  # of probabilities: nearer ones are ranked by the last bit of their logits
 
 
 def _best(answer: Any) -> dict[str, Any]:
@@ -38,10 +39,54 @@ def same_direction(expected: Any, got: Any, labels: int) -> bool:
     return bool(a @ b >= LEAST_COSINE * np.linalg.norm(a) * np.linalg.norm(b))
 
 
+def same_entities(expected: Any, got: Any, labels: int) -> bool:
+    """The same entities, or labelled tokens, with the same words at the same places."""
+    a, b = ([{key: e[key] for key in sorted(e) if key != "score"} for e in found] for found in (expected, got))
+    return a == b
+
+
+def same_choice(expected: Any, got: Any, labels: int) -> bool:
+    """The same best one of the candidate labels; of labels that the model cannot tell apart, any."""
+    scores = dict(zip(got["labels"], got["scores"], strict=True))
+    return bool(scores[expected["labels"][0]] >= got["scores"][0] - TIE)
+
+
+def same_tokens(expected: Any, got: Any, labels: int) -> bool:
+    """The same best token for each mask, spelt the same, in the same text."""
+    a, b = ([[best[key] for key in ("token", "token_str", "sequence")] for best in _first(x)] for x in (expected, got))
+    return a == b
+
+
+def _first(answer: Any) -> list[Mapping[str, Any]]:
+    """The best entry for each mask of a text."""
+    return [mask[0] for mask in masks(answer)]
+
+
+def masks(answer: Any) -> list[Any]:
+    """The ranking of each mask of a text, whose answer has one list the less where it has one mask."""
+    return [answer] if isinstance(answer[0], Mapping) else list(answer)
+
+
+def same_arrays(expected: Any, got: Any, labels: int) -> bool:
+    """Every output has the same direction, or, where it holds no numbers, is the same."""
+    return all(_same_array(expected[name], got[name]) for name in expected)
+
+
+def _same_array(expected: Any, got: Any) -> bool:
+    try:
+        return same_direction(expected, got, 0)
+    except (TypeError, ValueError):  # strings, maps, or another shape
+        return bool(expected == got)
+
+
 AGREE: dict[str, Callable[[Any, Any, int], bool]] = {
     "question-answering": same_span,
     "text-classification": same_label,
     "feature-extraction": same_direction,
     "image-classification": same_label,
+    "token-classification": same_entities,
+    "zero-shot-classification": same_choice,
+    "fill-mask": same_tokens,
+    "tensors": same_arrays,
 }
 """(expected, got, number of labels) -> whether they count as the same answer."""

@@ -15,6 +15,7 @@ from scripts.prepare import huggingface, labels, pytorch
 from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import compare, image_settings, is_complete
 from scripts.prepare.options import Options
+from scripts.prepare.reference import COMPARISONS
 from scripts.prepare.settings import pooling_settings, text_settings
 from scripts.prepare.source import Source
 
@@ -22,16 +23,18 @@ _BY_SUFFIX = {
     "ForQuestionAnswering": "question-answering",
     "ForSequenceClassification": "text-classification",
     "ForImageClassification": "image-classification",
+    "ForTokenClassification": "token-classification",
+    "ForMaskedLM": "fill-mask",
     "Model": "feature-extraction",
 }
-_BY_PEFT = {"QUESTION_ANS": "question-answering", "SEQ_CLS": "text-classification"}
+_BY_PEFT = {"QUESTION_ANS": "question-answering", "SEQ_CLS": "text-classification", "TOKEN_CLS": "token-classification"}
 
 
 def load(options: Options) -> Source:
     """Load the model (and merge the adapter), and derive all that its own files say about serving it."""
     folder = Path(options.source)
     config = huggingface.read_config(folder)
-    task = options.task or _infer(config, options.adapter)
+    task = options.task or _infer(config, folder, options.adapter)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
         model = huggingface.load(folder, config, task, options.adapter)
@@ -42,14 +45,21 @@ def load(options: Options) -> Source:
         task, lambda path: huggingface.export(model, path, task, options.opset or pytorch.OPSET), pytorch.runner(model),
         settings={}, labels=names, record=_record(folder, type(model).__name__, options.adapter),
     )  # fmt: skip
-    return _with_settings(source, folder, config.to_dict(), options)
+    source = _with_settings(source, folder, config.to_dict(), options)
+    if task not in COMPARISONS:
+        return source
+    ask = huggingface.pipeline(model, options.tokenizer or folder, task, source.settings["max_length"])
+    return replace(source, ask=ask)
 
 
-def _infer(config: Any, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for."""
+def _infer(config: Any, folder: Path, adapter: Path | None) -> str:
+    """The task that the adapter, else the model, was trained for. A sentence-transformers folder makes embeddings,
+    whatever head its configuration still names."""
     tuned = huggingface.adapter_config(adapter) if adapter else None
     if tuned and tuned.task_type in _BY_PEFT:
         return _BY_PEFT[tuned.task_type]
+    if not tuned and (folder / "modules.json").is_file():
+        return "feature-extraction"
     names = [(tuned.auto_mapping or {}).get("base_model_class", "")] if tuned else []
     for name in (*names, *(config.architectures or ())):
         for suffix, task in _BY_SUFFIX.items():
@@ -65,6 +75,7 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
     names = labels.read(options.labels, task) or labels.from_config(config.id2label)
     if len(names) != config.num_labels and not options.adapter:
         raise UsageError(f"--labels {options.labels}: {len(names)} labels, but the model has {config.num_labels}")
+    labels.check_entailment(names, task)
     config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
     return names
 

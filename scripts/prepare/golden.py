@@ -8,9 +8,12 @@ from typing import Any
 
 import scoring
 from scoring import Request, ScoringError
-from scoring.contract import Golden
+from scoring.contract import Golden, ModelSpec
 from scripts.errors import PrepareError
+from scripts.prepare import generated
 from scripts.prepare.gradient import gradient
+from scripts.prepare.labels import entailment
+from scripts.prepare.samples import MASK
 from scripts.request_file import read_request
 
 _BUILT_IN: dict[str, Any] = {
@@ -20,16 +23,30 @@ _BUILT_IN: dict[str, Any] = {
     },
     "text-classification": "Thank you so much, this made my day!",
     "feature-extraction": "Good morning",
+    "token-classification": "My name is Alex, I work for Maersk and I live in Copenhagen.",
+    "zero-shot-classification": "The new phone has a great camera, but its battery is empty by noon.",
+    "fill-mask": f"Paris is the {MASK} of France.",
 }
+_PARAMETERS: dict[str, Any] = {"zero-shot-classification": {"candidate_labels": ["technology", "cooking", "politics"]}}
+_ENTAILMENT = {"text": "A man is playing a guitar on the stage.", "text_pair": "Somebody is making music."}
+_ANSWER = 1_000_000  # bytes that every package carries, and every deployment compares
 
 
-def request(task: str, own: Path | None) -> Request:
-    """The user's golden request, else the built-in one of `task`."""
+def request(spec: ModelSpec, own: Path | None) -> Request:
+    """The user's golden request, else the built-in one of the spec's task; of a task that takes any arrays, generated
+    ones."""
     if own:
         return read_request(own)
-    if task == "image-classification":
+    if spec.task == "image-classification":
         return Request(gradient(), "image/png")
-    return Request(json.dumps({"inputs": _BUILT_IN[task]}).encode())
+    if spec.task == "tensors":
+        return generated.request(spec.inputs)
+    pairs = spec.task == "text-classification" and entailment(spec.labels)
+    inputs: Any = _ENTAILMENT if pairs else _BUILT_IN[spec.task]
+    if "mask_token" in spec.settings:
+        inputs = inputs.replace(MASK, spec.settings["mask_token"])
+    parameters = {"parameters": _PARAMETERS[spec.task]} if spec.task in _PARAMETERS else {}
+    return Request(json.dumps({"inputs": inputs, **parameters}).encode())
 
 
 def answer(model_dir: Path, golden: Request) -> Golden:
@@ -39,5 +56,13 @@ def answer(model_dir: Path, golden: Request) -> Golden:
     except ScoringError as e:
         raise PrepareError(f"the model directory cannot be served: {e}") from e
     if response.status != 200:
-        raise PrepareError(f"the golden request got status {response.status}: {response.body.decode()}")
+        raise PrepareError(
+            f"the golden request got status {response.status}: {response.body.decode()}. Give one that the model "
+            "answers with --golden FILE"
+        )
+    if len(response.body) > _ANSWER:
+        raise PrepareError(
+            f"the golden answer has {len(response.body):,} bytes, and a model directory carries at most {_ANSWER:,}; "
+            "give a smaller request with --golden FILE"
+        )
     return Golden(golden, json.loads(response.body))

@@ -16,7 +16,7 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
 from scripts.errors import PrepareError
-from scripts.prepare.source import TextTokenizer
+from scripts.prepare.source import Ask, TextTokenizer
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 HEADS = {
@@ -24,7 +24,11 @@ HEADS = {
     "text-classification": "AutoModelForSequenceClassification",
     "feature-extraction": "AutoModel",
     "image-classification": "AutoModelForImageClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "zero-shot-classification": "AutoModelForSequenceClassification",
+    "fill-mask": "AutoModelForMaskedLM",
 }
+_EXPORTED_AS = {"zero-shot-classification": "text-classification"}  # where optimum has another name for the graph
 _UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's outputs do not depend on
 
 
@@ -105,7 +109,9 @@ def export(model: Any, path: Path, task: str, opset: int) -> None:
     """Write `model` as ONNX through optimum, which knows the inputs and outputs of each architecture."""
     folder = path.parent / "optimum"
     try:
-        exporters.onnx_export_from_model(model, folder, task=task, opset=opset, do_validation=False)
+        exporters.onnx_export_from_model(
+            model, folder, task=_EXPORTED_AS.get(task, task), opset=opset, do_validation=False
+        )
     except Exception as e:  # whatever tracing the model's code raises
         raise PrepareError(f"export of {type(model).__name__} failed: {type(e).__name__}: {e}") from e
     if list(folder.glob("*.onnx_data")):
@@ -130,14 +136,30 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     return TextTokenizer(
         backend.to_str(), int(limit) if limit < 1_000_000 else None, _pad(tokenizer),
         tokenizer.pad_token_type_id, tokenizer.padding_side,
+        tokenizer.mask_token or _usual(backend, "[MASK]", "<mask>"), bool(tokenizer.clean_up_tokenization_spaces),
     )  # fmt: skip
 
 
 def _pad(tokenizer: Any) -> int | None:
-    """The padding token's id; a tokenizer.json alone does not name it, but its vocabulary has the usual spellings."""
-    named: int | None = tokenizer.pad_token_id
-    usual = map(tokenizer.backend_tokenizer.token_to_id, ("[PAD]", "<pad>"))
-    return named if named is not None else next((i for i in usual if i is not None), None)
+    """The padding token's id."""
+    backend, named = tokenizer.backend_tokenizer, tokenizer.pad_token_id
+    usual = _usual(backend, "[PAD]", "<pad>") if named is None else None
+    found: int | None = backend.token_to_id(usual) if usual else named
+    return found
+
+
+def _usual(backend: Any, *spellings: str) -> str | None:
+    """The first of the usual spellings that is in the vocabulary, since a tokenizer.json alone names no such token."""
+    return next((token for token in spellings if backend.token_to_id(token) is not None), None)
+
+
+def pipeline(model: Any, folder: Path, task: str, max_length: int) -> Ask:
+    """transformers' own pipeline of `task` over a loaded model, with the tokenizer of `folder` cutting at `max_length`
+    tokens."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
+    tokenizer.model_max_length = max_length
+    made = transformers.pipeline(task, model=model, tokenizer=tokenizer, framework="pt", device="cpu")
+    return lambda inputs, parameters: made(inputs, **parameters)
 
 
 def pixels(folder: Path, picture: Any) -> Any:

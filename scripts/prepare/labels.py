@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.errors import UsageError
 
-CLASSIFIERS = ("text-classification", "image-classification")
+CLASSIFIERS = ("text-classification", "image-classification", "token-classification", "zero-shot-classification")
 
 
 def read(path: Path | None, task: str) -> tuple[str, ...]:
@@ -36,6 +36,20 @@ def _from_json(path: Path, text: str) -> list[Any]:
     if not isinstance(names, list):
         raise UsageError(f"--labels {path}: expected a JSON list of strings, got {type(names).__name__}")
     return names
+
+
+def entailment(names: Sequence[str]) -> bool:
+    """Whether these are the labels of a model of natural language inference."""
+    return any(name.lower().startswith("entail") for name in names)
+
+
+def check_entailment(names: Sequence[str], task: str) -> None:
+    """Raise UsageError when zero-shot classification is asked of labels that do not say which one is entailment."""
+    if task == "zero-shot-classification" and not entailment(names):
+        raise UsageError(
+            f"--task {task}: none of the model's {len(names)} labels begins with 'entail' ({', '.join(names[:3])}), so "
+            "it is not known to judge entailment. If it does, name its labels in the order of its output with --labels"
+        )
 
 
 def from_config(id2label: Mapping[int, str]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 The factory takes no arguments and returns a torch.nn.Module. By the task, its forward takes pixels [b, 3, h, w], or
 some of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these names; it returns logits [b, labels],
-start and end logits [b, s] each, or token vectors [b, s, hidden].
+start and end logits [b, s] each, token vectors [b, s, hidden], or for each token logits [b, s, labels or vocabulary].
+For `tensors` it takes and returns any arrays: see arrays.py.
 """
 
 from __future__ import annotations
@@ -19,18 +20,23 @@ import numpy as np
 from scoring.engine import Array
 from scripts.console import stage
 from scripts.errors import PrepareError, UsageError
-from scripts.prepare import labels, pytorch
+from scripts.prepare import arrays, labels, pytorch
 from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import image_settings, input_size
 from scripts.prepare.options import Options
 from scripts.prepare.settings import text_settings
 from scripts.prepare.source import Source
 
-OUTPUTS = {
-    "question-answering": ("start_logits", "end_logits"),
-    "text-classification": ("logits",),
-    "feature-extraction": ("last_hidden_state",),
-    "image-classification": ("logits",),
+_ROW = {0: "batch_size"}
+_TOKEN = {0: "batch_size", 1: "sequence_length"}
+OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {
+    "question-answering": {"start_logits": _TOKEN, "end_logits": _TOKEN},
+    "text-classification": {"logits": _ROW},
+    "zero-shot-classification": {"logits": _ROW},
+    "feature-extraction": {"last_hidden_state": _TOKEN},
+    "image-classification": {"logits": _ROW},
+    "token-classification": {"logits": _TOKEN},
+    "fill-mask": {"logits": _TOKEN},
 }
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -41,16 +47,19 @@ def load(options: Options) -> Source:
     names = labels.read(options.labels, task)
     if task in labels.CLASSIFIERS and not names:
         raise UsageError(f"--labels FILE is needed: {options.source} does not tell the names of its labels")
+    labels.check_entailment(names, task)
     given = read_given(options.settings, task)
-    source = Source(task, lambda path: None, None, given, names)
-    source = _with_tokenizer(source, options) if task != "image-classification" else _with_picture(source)
+    source = _described(Source(task, lambda path: None, None, given, names), options)
     with stage(f"load {options.source}"):
         module = build(options.source)
-    example = _example(source, module)
+    if task == "tensors" and options.golden:
+        example, axes = arrays.traced(options.golden, options.inputs, module)
+    else:
+        example, axes = _traced(source, module)
     opset = options.opset or pytorch.OPSET
     return replace(
         source,
-        export=lambda path: pytorch.export(module, path, example, OUTPUTS[task], opset),
+        export=lambda path: pytorch.export(module, path, example, axes, opset),
         run=pytorch.runner(module),
         record={
             "kind": "module", "name": options.source, "architecture": type(module).__name__,
@@ -59,11 +68,12 @@ def load(options: Options) -> Source:
     )  # fmt: skip
 
 
-def _with_picture(source: Source) -> Source:
-    return replace(source, settings=image_settings({}, source.settings))
-
-
-def _with_tokenizer(source: Source, options: Options) -> Source:
+def _described(source: Source, options: Options) -> Source:
+    """`source` with all settings, and with its tokenizer where its task needs one."""
+    if source.task == "tensors":
+        return source
+    if source.task == "image-classification":
+        return replace(source, settings=image_settings({}, source.settings))
     from scripts.prepare import huggingface
 
     if not options.tokenizer:
@@ -92,14 +102,17 @@ def build(name: str) -> Any:
     return module.float().eval()
 
 
-def _example(source: Source, module: Any) -> Mapping[str, Array]:
-    """Feeds of the right shape for tracing: two rows, so that no axis is mistaken for a constant 1."""
+def _traced(source: Source, module: Any) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
+    """Feeds of the right shape for tracing, and the dynamic axes of all inputs and outputs. Two rows, so that no axis
+    is mistaken for a constant 1."""
     if source.task == "image-classification":
-        return {"pixel_values": np.zeros((2, 3, *input_size(source.settings)), np.float32)}
+        pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)
+        return {"pixel_values": pixels}, {"pixel_values": _ROW, **OUTPUTS[source.task]}
     wanted = [name for name in pytorch.parameters(module) if name in TEXT_INPUTS]
     if "input_ids" not in wanted:
         raise PrepareError(
             f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))}; {source.task} needs "
             f"input_ids, and attention_mask and token_type_ids if the model uses them"
         )
-    return {name: np.ones((2, 8), np.int64) for name in wanted}
+    axes = {**dict.fromkeys(wanted, _TOKEN), **OUTPUTS[source.task]}
+    return {name: np.ones((2, 8), np.int64) for name in wanted}, axes

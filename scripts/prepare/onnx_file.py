@@ -13,7 +13,7 @@ from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import image_settings
 from scripts.prepare.options import Options
 from scripts.prepare.settings import read_json, text_settings
-from scripts.prepare.source import Source, TextTokenizer
+from scripts.prepare.source import TEXTLESS, Source, TextTokenizer
 
 
 def load(options: Options) -> Source:
@@ -22,7 +22,11 @@ def load(options: Options) -> Source:
     config = _config(options.tokenizer)
     tokenizer = _tokenizer(options, task)
     given = read_given(options.settings, task)
-    settings = text_settings(task, tokenizer, config, given) if tokenizer else image_settings({}, given)
+    settings = given
+    if tokenizer:
+        settings = text_settings(task, tokenizer, config, given)
+    elif task == "image-classification":
+        settings = image_settings({}, given)
     record = {"kind": "onnx", "name": path.name, "sha256": sha256(path)}
     return Source(
         task, lambda target: graph.copy(path, target), None, settings, _labels(options, task, config), tokenizer, record
@@ -40,7 +44,7 @@ def _config(folder: Path | None) -> Mapping[str, Any]:
 
 
 def _tokenizer(options: Options, task: str) -> TextTokenizer | None:
-    if task == "image-classification":
+    if task in TEXTLESS:
         return None
     if not options.tokenizer:
         raise UsageError(f"--tokenizer DIR is needed for {task} of {options.source}")
@@ -50,9 +54,15 @@ def _tokenizer(options: Options, task: str) -> TextTokenizer | None:
 
 
 def _labels(options: Options, task: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    names = labels.read(options.labels, task)
-    if names or task not in labels.CLASSIFIERS:
-        return names
+    names = labels.read(options.labels, task) or _configured(options, task, config)
+    labels.check_entailment(names, task)
+    return names
+
+
+def _configured(options: Options, task: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of the config.json beside the tokenizer."""
+    if task not in labels.CLASSIFIERS:
+        return ()
     if not config.get("id2label"):
         raise UsageError(f"--labels FILE is needed: {options.source} does not tell the names of its labels")
     try:

@@ -92,6 +92,15 @@ def _check_combination(options: Options, kind: str) -> None:
         raise UsageError(f"--adapter needs a Hugging Face model folder as SOURCE, got {options.source}")
     if kind != HUGGINGFACE and not options.task:
         raise UsageError(f"--task is needed for {options.source}: one of {', '.join(sorted(TASKS))}")
+    if kind == HUGGINGFACE and options.task == "tensors":
+        raise UsageError("--task tensors takes an .onnx file or module:factory as SOURCE; a model folder has a task")
+    if options.task == "tensors" and kind == MODULE and not options.golden:
+        raise UsageError(
+            '--golden FILE is needed: a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose arrays tell what the '
+            "module takes"
+        )
+    if options.task == "tensors" and options.tokenizer:
+        raise UsageError("--tokenizer: tensors has no texts; leave it out")
     if kind == ONNX and options.precision == "fp32" and options.inputs:
         raise UsageError("--inputs has nothing to compare: an .onnx file in fp32 is served as it is")
     if kind == ONNX and options.opset:

@@ -14,8 +14,9 @@ from scripts.errors import UsageError
 from scripts.prepare import golden, record
 from scripts.prepare.options import HUGGINGFACE, MODULE, ONNX, Options, check
 from scripts.prepare.quiet import quiet
-from scripts.prepare.samples import Sample, samples
-from scripts.prepare.source import Run, Source
+from scripts.prepare.reference import compare
+from scripts.prepare.samples import MASK, Sample, samples
+from scripts.prepare.source import Ask, Run, Source
 from scripts.prepare.staging import publish, staging
 from scripts.prepare.verify import TOLERANCE, Gate, verify
 
@@ -39,7 +40,7 @@ def prepare(options: Options) -> ModelSpec:
         folder.mkdir()
         fp32 = _export(options, source, work, folder)
         spec = record.describe(options, source, folder)
-        spec = _prove(options, spec, folder, source.run or _fp32_run(options, fp32))
+        spec = _prove(options, spec, folder, source.run or _fp32_run(options, fp32), source.ask)
         with stage(f"write {out.name}"):
             record.write(spec, folder)
             publish(folder, out)
@@ -82,14 +83,18 @@ def _fp32_run(options: Options, fp32: Path) -> Run | None:
     return lambda feeds, _: session.run(feeds)
 
 
-def _prove(options: Options, spec: ModelSpec, folder: Path, run: Run | None) -> ModelSpec:
+def _prove(options: Options, spec: ModelSpec, folder: Path, run: Run | None, ask: Ask | None) -> ModelSpec:
     """`spec` with the measured difference and the golden answer."""
-    request = golden.request(spec.task, options.golden)
-    inputs = [*samples(spec.task, options.inputs), Sample(request, "the golden request")]
+    request = golden.request(spec, options.golden)
+    mask = spec.settings.get("mask_token", MASK)
+    inputs = [*samples(spec.task, options.inputs, mask), Sample(request, "the golden request")]
     difference: dict[str, Any] = {"not measured": "no source model"}
     if run:
         with stage(f"verify on {len(inputs)} inputs"):
             difference = verify(spec, folder, run, inputs, _gate(options))
+    if ask:
+        with stage("compare with transformers' pipeline"):
+            difference["pipeline"] = compare(spec, folder, ask, inputs, _gate(options))
     record.write(spec, folder)
     with stage("golden answer"):
         return replace(spec, difference=difference, golden=golden.answer(folder, request))

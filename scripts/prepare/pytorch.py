@@ -16,6 +16,7 @@ from scripts.errors import PrepareError
 from scripts.prepare.source import Run
 
 OPSET = 17
+Axes = Mapping[int, str]  # the dynamic axes of an input or an output, and their names
 
 
 def runner(module: torch.nn.Module) -> Run:
@@ -23,7 +24,7 @@ def runner(module: torch.nn.Module) -> Run:
     wanted = parameters(module)
 
     def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in feeds.items()}
+        tensors = {name: torch.from_numpy(np.asarray(value, order="C")) for name, value in feeds.items()}
         with torch.inference_mode():
             by_name = tensors.keys() <= set(wanted)
             result = module(**tensors) if by_name else module(*tensors.values())
@@ -46,9 +47,9 @@ def parameters(module: torch.nn.Module) -> list[str]:
 
 
 def export(
-    module: torch.nn.Module, path: Path, example: Mapping[str, Array], outputs: Sequence[str], opset: int
+    module: torch.nn.Module, path: Path, example: Mapping[str, Array], axes: Mapping[str, Axes], opset: int
 ) -> None:
-    """Write `module` as ONNX: the example's axes named in `axes()` are dynamic.
+    """Write `module` as ONNX. `axes` names all inputs and, after them, all outputs, each with its dynamic axes.
 
     By the TorchScript exporter: on the models of this project its graphs are as exact as those of the newer one, at a
     lower opset and IR version, which every ONNX Runtime since 1.17 loads.
@@ -57,21 +58,31 @@ def export(
     try:
         torch.onnx.export(
             module, tuple(torch.from_numpy(v) for v in example.values()), str(path), input_names=names,
-            output_names=list(outputs), dynamic_axes=axes(names, outputs), opset_version=opset, dynamo=False,
+            output_names=[name for name in axes if name not in example], dynamic_axes=axes, opset_version=opset,
+            dynamo=False,
         )  # fmt: skip
     except Exception as e:  # whatever tracing the user's code raises
         raise PrepareError(f"torch.onnx.export of {type(module).__name__} failed: {type(e).__name__}: {e}") from e
 
 
-def axes(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, dict[int, str]]:
-    """Batch everywhere; sequence for token inputs and for outputs with a value a token."""
-    token = {0: "batch_size", 1: "sequence_length"}
-    per_token = {"start_logits", "end_logits", "last_hidden_state"}
-    dynamic: dict[str, dict[int, str]] = {}
-    for name in (*inputs, *outputs):
-        sequence = name in per_token or (name in inputs and name != "pixel_values")
-        dynamic[name] = token if sequence else {0: "batch_size"}
-    return dynamic
+def named_outputs(module: torch.nn.Module, feeds: Mapping[str, Array]) -> tuple[str, ...]:
+    """The names of what `module` returns for `feeds`: its own where it returns a mapping, else output, or output_0 and
+    so on. Raises PrepareError when it fails, or returns something else than tensors."""
+    tensors = {name: torch.from_numpy(value) for name, value in feeds.items()}
+    kind, shapes = type(module).__name__, ", ".join(f"{n} {list(t.shape)} {t.dtype}" for n, t in tensors.items())
+    try:
+        with torch.inference_mode():
+            result = module(**tensors)
+    except Exception as e:  # the user's own code
+        raise PrepareError(f"{kind}.forward raised {type(e).__name__} for {shapes}: {e}") from e
+    if isinstance(result, torch.Tensor):
+        return ("output",)
+    found = dict(result) if isinstance(result, Mapping) else {}
+    if isinstance(result, tuple | list):
+        found = {f"output_{i}": value for i, value in enumerate(result)}
+    if not found or any(not isinstance(value, torch.Tensor) for value in found.values()):
+        raise PrepareError(f"{kind}.forward returned {type(result).__name__}; expected tensors, or a mapping of them")
+    return tuple(found)
 
 
 def fingerprint(module: torch.nn.Module) -> str:

@@ -12,6 +12,8 @@ from scripts.errors import UsageError
 from scripts.request_file import MEDIA_TYPES, read_request
 
 BUILT_IN = Path(__file__).parent / "inputs"
+MASK = "[MASK]"  # as the built-in samples write it
+_WHOLE = ("tensors",)  # tasks where a list of inputs is one item
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,14 @@ class Sample:
     where: str
 
 
-def samples(task: str, own: Path | None) -> list[Sample]:
-    """The built-in samples of `task`, then the user's: JSON Lines of request bodies, or a folder of pictures."""
+def samples(task: str, own: Path | None, mask_token: str = MASK) -> list[Sample]:
+    """The built-in samples of `task`, then the user's: JSON Lines of request bodies, or a folder of pictures. The
+    built-in ones hold the model's `mask_token`."""
     built_in = BUILT_IN / f"{task}.jsonl"
-    found = list(_lines(built_in)) if built_in.is_file() else []
+    found = [_masked(s, mask_token) for s in _lines(built_in, task)] if built_in.is_file() else []
     if own is None:
         return found
-    theirs = list(_pictures(own) if own.is_dir() else _lines(own))
+    theirs = list(_pictures(own) if own.is_dir() else _lines(own, task))
     if not theirs:
         raise UsageError(
             f"--inputs {own}: holds no input; expected JSON Lines of request bodies, or pictures in a folder"
@@ -36,13 +39,18 @@ def samples(task: str, own: Path | None) -> list[Sample]:
     return found + theirs
 
 
-def _lines(path: Path) -> Iterator[Sample]:
+def _masked(sample: Sample, mask_token: str) -> Sample:
+    spelt = json.dumps(mask_token)[1:-1].encode()
+    return Sample(Request(sample.request.body.replace(MASK.encode(), spelt)), sample.where)
+
+
+def _lines(path: Path, task: str) -> Iterator[Sample]:
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         if line.strip():
-            yield from _items(line, f"{path.name} line {number}")
+            yield from _items(line, f"{path.name} line {number}", task)
 
 
-def _items(line: bytes, where: str) -> Iterator[Sample]:
+def _items(line: bytes, where: str, task: str) -> Iterator[Sample]:
     """One sample for each item of a request's `inputs`, so that answers are compared one by one."""
     try:
         data = json.loads(line)
@@ -50,7 +58,7 @@ def _items(line: bytes, where: str) -> Iterator[Sample]:
         raise UsageError(f"--inputs: {where} is not JSON ({e})") from e
     if not isinstance(data, dict):
         raise UsageError(f'--inputs: {where} must be a request body such as {{"inputs": ...}}, got {line[:40]!r}')
-    if not isinstance(data.get("inputs"), list):
+    if not isinstance(data.get("inputs"), list) or task in _WHOLE:
         yield Sample(Request(line), where)
         return
     for i, item in enumerate(data["inputs"]):

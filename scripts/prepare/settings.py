@@ -19,6 +19,8 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     "question-answering": {"max_answer_length": 15},
     "text-classification": {"problem_type": "single_label_classification"},
     "feature-extraction": {"pooling": "none", "normalize": False},
+    "token-classification": {"aggregation_strategy": "none"},
+    "fill-mask": {"top_k": 5},
     "image-classification": {"top_k": 5},
 }
 _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
@@ -40,12 +42,15 @@ def text_settings(
     }
     if task == "text-classification":
         derived["problem_type"] = _problem_type(config)
+    if task == "fill-mask":
+        derived |= {"mask_token": tokenizer.mask_token, "clean_up_tokenization_spaces": tokenizer.cleans_up}
     if task == "question-answering":
         derived |= _windows(given.get("max_length", derived["max_length"]))
-    settings = {**DEFAULTS[task], **derived, **given}
+    settings = {**DEFAULTS.get(task, {}), **derived, **given}
     _check_length(settings["max_length"], config)
-    if settings["pad_token_id"] is None:
-        raise UsageError("the tokenizer has no padding token; name one in --settings, as pad_token_id")
+    for key, what in (("pad_token_id", "padding"), ("mask_token", "mask")):
+        if settings.get(key, "") is None:
+            raise UsageError(f"the tokenizer has no {what} token; name one in --settings, as {key}")
     return settings
 
 

@@ -9,15 +9,18 @@ from typing import Any
 
 from scoring.engine import Array
 
+TEXTLESS = ("image-classification", "tensors")  # tasks without a tokenizer
 Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
 """(feeds by input name, names of the wanted outputs) -> the source model's raw outputs in that order."""
+Ask = Callable[[Any, Mapping[str, Any]], Any]
+"""(inputs, parameters) -> the answer of transformers' own pipeline over the source model."""
 
 
 @dataclass(frozen=True)
 class TextTokenizer:
     """A fast tokenizer: the text of tokenizer.json (no padding, no truncation inside) and what its configuration says.
 
-    `max_length` is in tokens, None where the tokenizer sets no limit.
+    `max_length` is in tokens, None where the tokenizer sets no limit; `cleans_up` is its clean_up_tokenization_spaces.
     """
 
     json: str
@@ -25,6 +28,8 @@ class TextTokenizer:
     pad_token_id: int | None
     pad_token_type_id: int
     padding_side: str
+    mask_token: str | None = None
+    cleans_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Source:
     """A loaded source model.
 
     `export(path)` writes its ONNX file; `run` answers with its own runtime and is None for an .onnx file, which is its
-    own source. `settings` and `labels` are complete for `task`. `record` goes into model_spec.json as it is.
+    own source. `settings` and `labels` are complete for `task`. `record` goes into model_spec.json as it is. `ask` is
+    None where transformers has no pipeline of the source, or it is not compared.
     """
 
     task: str
@@ -42,3 +48,4 @@ class Source:
     labels: tuple[str, ...] = ()
     tokenizer: TextTokenizer | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    ask: Ask | None = None

@@ -9,34 +9,75 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from tokenizers import ByteLevelBPETokenizer
 
+from scripts.prepare.samples import BUILT_IN as INPUTS
 from tests import tiny
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 LABELS = ("calm", "glad", "angry")
+NLI = ("contradiction", "neutral", "entailment")
+ENTITIES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+NAMES = {"text-classification": LABELS, "zero-shot-classification": NLI, "token-classification": ENTITIES}
 HEADS = {
     "question-answering": "BertForQuestionAnswering",
     "text-classification": "BertForSequenceClassification",
     "feature-extraction": "BertModel",
+    "token-classification": "BertForTokenClassification",
+    "zero-shot-classification": "BertForSequenceClassification",
+    "fill-mask": "BertForMaskedLM",
 }
+MASK = {"mask_token": "[MASK]"}
 
 
-def tokenizer(folder: Path) -> Path:
-    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+def tokenizer(folder: Path, **special: str) -> Path:
+    names = {**special, "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tiny.tokenizer(), model_max_length=128, **names)
     fast.save_pretrained(folder)
     return folder
 
 
+def named(*labels: str) -> dict[str, Any]:
+    """A configuration's names of its outputs; the default ones where there are no `labels`."""
+    both = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    return both if labels else {}
+
+
 def bert(folder: Path, task: str, **config: Any) -> Path:
     """A BERT of two layers with the head of `task`. The weights are large, so that answers differ clearly."""
     torch.manual_seed(0)
-    names: dict[str, Any] = {"id2label": dict(enumerate(LABELS))} if task == "text-classification" else {}
+    names = named(*NAMES.get(task, ()))
+    names |= config
+    special = MASK if task == "fill-mask" else {}
     made = transformers.BertConfig(
-        vocab_size=len(tiny.VOCABULARY), max_position_embeddings=128, initializer_range=0.3, **SIZES, **names, **config
+        vocab_size=len(tiny.VOCABULARY) + len(special),
+        max_position_embeddings=128,
+        initializer_range=0.3,
+        **SIZES,
+        **names,
     )
     getattr(transformers, HEADS[task])(made).save_pretrained(folder)
-    return tokenizer(folder)
+    return tokenizer(folder, **special)
+
+
+def roberta(folder: Path, task: str) -> Path:
+    """A RoBERTa of two layers with its own kind of tokenizer: byte-level BPE, spaces inside of the tokens."""
+    torch.manual_seed(0)
+    trained = ByteLevelBPETokenizer()
+    texts = (INPUTS / "feature-extraction.jsonl").read_text(encoding="utf-8").splitlines()
+    trained.train_from_iterator(texts, 400, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    folder.mkdir(parents=True)
+    trained.save_model(str(folder))
+    fast = transformers.RobertaTokenizerFast(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=128
+    )
+    fast.save_pretrained(folder)
+    names = named(*NAMES.get(task, ()))
+    made = transformers.RobertaConfig(
+        vocab_size=len(fast), max_position_embeddings=130, type_vocab_size=1, initializer_range=0.3, **SIZES, **names
+    )
+    getattr(transformers, HEADS[task].replace("Bert", "Roberta"))(made).save_pretrained(folder)
+    return folder
 
 
 def vit(folder: Path) -> Path:
