@@ -6,7 +6,7 @@ ask for another length. The result is the same: special tokens stay, text goes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from scoring.errors import ModelError
 
 Text: TypeAlias = "str | tuple[str, str]"
 Range: TypeAlias = tuple[int, int]
+CHUNK = 200_000  # characters
 _UNKNOWN = ("[UNK]", "<unk>")  # where the tokenizer's model does not name its own
 
 
@@ -122,11 +123,12 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """Each text, or pair of texts, as one sequence with its special tokens, without offsets."""
-        return [_encoded(e) for e in self._tokenizer.encode_batch_fast(list(texts))]
+        return [_encoded(e) for chunk in _chunks(texts) for e in self._tokenizer.encode_batch_fast(chunk)]
 
-    def encode_with_offsets(self, texts: Sequence[Text]) -> list[Encoded]:
-        """As `encode`, with character offsets, which take longer."""
-        return [replace(_encoded(e), encoding=e) for e in self._tokenizer.encode_batch(list(texts))]
+    def encode_with_offsets(self, texts: Sequence[Text]) -> Iterator[Encoded]:
+        """As `encode`, with character offsets, which take longer; bit by bit, so that the caller can stop."""
+        for chunk in _chunks(texts):
+            yield from (replace(_encoded(e), encoding=e) for e in self._tokenizer.encode_batch(chunk))
 
     def decode(self, ids: Sequence[int], special: bool = True) -> str:
         """The text of `ids`; without `special`, special tokens are left out."""
@@ -157,6 +159,21 @@ class Tokenizer:
     def marks_subwords(self) -> bool:
         """Whether a token's spelling says that it continues a word, as WordPiece's ## does."""
         return bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
+
+
+def _chunks(texts: Sequence[Text]) -> Iterator[list[Text]]:
+    """The texts in lists of CHUNK characters each, or of one text: what the library makes of a text while it works on
+    it takes some hundred bytes a token."""
+    chunk: list[Text] = []
+    size = 0
+    for text in texts:
+        characters = len(text) if isinstance(text, str) else sum(map(len, text))
+        if chunk and size + characters > CHUNK:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(text)
+        size += characters
+    yield chunk
 
 
 def _encoded(encoding: Any) -> Encoded:

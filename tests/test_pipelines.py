@@ -28,6 +28,7 @@ from scripts.prepare.image_settings import image_settings
 from tests import architectures, tiny
 from tests.architectures import FAMILIES, Twins, sentence, twins
 
+pytestmark = pytest.mark.filterwarnings("ignore")
 PER_FAMILY = 1000 // len(FAMILIES)
 Call = Callable[[Any, Any, dict[str, Any]], Any]  # pipeline, inputs, parameters -> its answer
 

@@ -141,8 +141,9 @@ class QuestionAnswering:
                 f"{len(questions)} question(s) with 'parameters.top_k' {options['top_k']} ask for more than {ANSWERS} "
                 "answers, the most that one request gets"
             )
-        pairs = self._encoder.tokenizer.encode_with_offsets([(q.question, q.context) for q in questions])
-        cuts = self._cuts(questions, pairs, options)
+        length, stride = options["max_seq_len"], options["doc_stride"]
+        pairs = self._pairs(questions, options)
+        cuts = [list(windows(pair, CONTEXT, length, stride)) for pair in pairs]
         rows = iter(self._encoder.model.run([window.tokens for cut in cuts for window in cut], lambda row, _: row))
         found = [(self._spans(next(rows), window, options) for window in cut) for cut in cuts]
         return [_answer(q, p, f, options) for q, p, f in zip(questions, pairs, found, strict=True)]
@@ -151,22 +152,25 @@ class QuestionAnswering:
         start, end = self._outputs
         return best_spans((row[start], row[end]), window, options["top_k"], options["max_answer_len"])
 
-    def _cuts(
-        self, questions: Sequence[Question], pairs: Sequence[Encoded], options: Mapping[str, Any]
-    ) -> list[list[Window]]:
-        """The windows of each question; none is made when they are too many."""
+    def _pairs(self, questions: Sequence[Question], options: Mapping[str, Any]) -> list[Encoded]:
+        """Question and context as one sequence, each checked before the next is made: questions that share a context
+        can be many times what came."""
         length, stride = options["max_seq_len"], options["doc_stride"]
-        for question, pair in zip(questions, pairs, strict=True):
+        pairs: list[Encoded] = []
+        wanted = 0
+        texts = [(q.question, q.context) for q in questions]
+        for question, pair in zip(questions, self._encoder.tokenizer.encode_with_offsets(texts), strict=True):
             _check_question(question, pair, options["max_question_len"])
             self._encoder.check(pair, question.fields[1], CONTEXT)
             expect_stride(pair, CONTEXT, length, ("doc_stride", stride))
-        wanted = sum(count_windows(pair, CONTEXT, length, stride) for pair in pairs)
-        expect_sequences(
-            wanted,
-            f"the contexts make {wanted} windows of {length} tokens",
-            "send less text, or a smaller 'parameters.doc_stride'",
-        )
-        return [list(windows(pair, CONTEXT, length, stride)) for pair in pairs]
+            wanted += count_windows(pair, CONTEXT, length, stride)
+            expect_sequences(
+                wanted,
+                f"the contexts make at least {wanted} windows of {length} tokens",
+                "send less text, or a smaller 'parameters.doc_stride'",
+            )
+            pairs.append(pair)
+        return pairs
 
 
 def _check_question(question: Question, pair: Encoded, most: int | None) -> None:

@@ -3,7 +3,7 @@
 Request: {"inputs": item | [item, ...], "parameters": {"top_k", "function_to_apply", "return_all_scores", "truncation",
 "max_length", "padding"}}; an item is a text or a pair: {"text", "text_pair"}. "sequences" is read as inputs.
 Answer, as transformers' text-classification pipeline shapes it:
-- the best label of each item: {"label", "score"}; for one text, but not for one pair, in a list;
+- the best label of each item: {"label", "score"}; for one text, but not for one object, in a list;
 - with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list [[{...}, ...], ...];
 - with return_all_scores, the older form, all labels in their own order; for one text again in a list.
 

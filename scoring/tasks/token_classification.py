@@ -66,7 +66,7 @@ class TokenClassification:
         data = fields.mapping(payload, "the body")
         texts = read_texts(data, self._encoder.limits.items)
         options = self._options(fields.parameters(data, self._parameters))
-        encoded = self._encoder.tokenizer.encode_with_offsets(texts.items)
+        encoded = list(self._encoder.tokenizer.encode_with_offsets(texts.items))
         cuts = self._cuts(texts, encoded, options.stride)
         rows = iter(
             self._encoder.model.run([w.tokens for cut in cuts for w in cut], lambda row, _: self._labels.logits(row))

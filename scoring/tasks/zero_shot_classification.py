@@ -33,6 +33,7 @@ from scoring.texts import Encoder, Texts, expect_sequences, read_texts
 from scoring.tokenization import Encoded, Tokens
 
 TEMPLATE = 1000  # characters of a template: each label is written into a copy
+PARTNER = 200  # characters of the text that only keeps a place
 TEXT, HYPOTHESIS = 0, 1
 
 
@@ -113,19 +114,21 @@ class ZeroShotClassification:
         return {"parameters": {**beside, **given} if isinstance(given, dict) else beside if given is None else given}
 
     def _pairs(self, texts: Texts, labels: Sequence[str], options: Mapping[str, Any]) -> list[Tokens]:
-        """Text and hypothesis as one sequence, for each label of each text. Each is encoded once, with a partner whose
-        place the others then take."""
+        """Text and hypothesis as one sequence, for each label of each text. Each is encoded once, with a short partner
+        whose place the others then take."""
         count = len(texts.items) * len(labels)
         expect_sequences(count, f"{len(texts.items)} text(s) with {len(labels)} labels", "send fewer of either")
         before, after = options["hypothesis_template"]
         hypotheses = [f"{before}{label}{after}" for label in labels]
         encode = self._encoder.tokenizer.encode
-        left = encode([(str(text), hypotheses[0]) for text in texts.items])
-        right = encode([(hypotheses[0], hypothesis) for hypothesis in hypotheses])
+        partner = hypotheses[0][:PARTNER]
+        right = encode([(partner, hypothesis) for hypothesis in hypotheses])
+        for i, pair in enumerate(right):
+            for side in (HYPOTHESIS, TEXT):
+                self._encoder.check(pair, f"parameters.candidate_labels[{i}]", side)
+        left = encode([(str(text), partner) for text in texts.items])
         for i, pair in enumerate(left):
             self._encoder.check(pair, texts.where(i), TEXT)
-        for i, pair in enumerate(right):
-            self._encoder.check(pair, f"parameters.candidate_labels[{i}]", HYPOTHESIS)
         return [self._joined(a, b) for a in left for b in right]
 
     def _joined(self, left: Encoded, right: Encoded) -> Tokens:

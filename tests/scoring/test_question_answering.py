@@ -211,9 +211,18 @@ def test_what_would_fill_the_memory_is_refused(scorer: scoring.Scorer, payload: 
     assert names in error["message"]
 
 
+def test_a_long_context_that_many_questions_share_is_refused_at_once(scorer: scoring.Scorer) -> None:
+    """Encoded with each of them it would be 3 GB of text."""
+    columns = {"question": ["who"] * 1024, "context": "day " * 800_000}
+    error = ask(scorer, columns)["error"]
+    assert error["message"].startswith("'context' has 800004 tokens; this model takes at most 100000 (limits.tokens)")
+    several = ask(scorer, {**columns, "context": "day " * 90_000})["error"]
+    assert "windows of 32 tokens, and one request gets at most 8192" in several["message"]
+
+
 def test_windows_cover_every_context_token_and_overlap_by_the_stride(tmp_path: Path) -> None:
     tiny.tokenizer().save(str(tmp_path / "tokenizer.json"))
-    pair = Tokenizer(tmp_path / "tokenizer.json").encode_with_offsets([("who is she", "good day " * 25)])[0]
+    (pair,) = Tokenizer(tmp_path / "tokenizer.json").encode_with_offsets([("who is she", "good day " * 25)])
     cut = list(windows(pair, 1, max_length=20, stride=4))
     covered = [range(w.first + w.shift, w.stop + w.shift) for w in cut]
     assert set(itertools.chain(*covered)) == set(range(*pair.ranges[1]))
