@@ -9,7 +9,8 @@ from scripts.errors import UsageError
 
 MEDIA_TYPES = {
     ".json": "application/json", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png",
-    ".npy": "application/x-npy", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
+    ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
+    ".npy": "application/x-npy",
 }  # fmt: skip
 
 
