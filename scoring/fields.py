@@ -42,6 +42,11 @@ def text(value: object, where: str) -> str:
         raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
     if not value.strip():
         raise InvalidValue(f"'{where}' is empty; expected text")
+    return unicode(value, where)
+
+
+def unicode(value: str, where: str) -> str:
+    """A string that has a UTF-8 form: JSON's escapes can spell what is none, and no tokenizer or graph takes it."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as e:
@@ -128,7 +133,7 @@ def strings(value: object, where: str) -> list[str]:
     items: list[Any] = value if isinstance(value, list) else [value]
     if odd := [item for item in items if not isinstance(item, str)]:
         raise InvalidType(f"'{where}' must be a string or a list of strings, got {kind(odd[0])}")
-    return items
+    return [unicode(item, where) for item in items]
 
 
 def one_of(*choices: str) -> Callable[[object, str], str]:

@@ -65,6 +65,8 @@ def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
     if odd := {type(entry) for entry in level} - taken:
         came = fields.kind(next(entry for entry in level if type(entry) in odd))
         raise InvalidType(f"'{where}' must hold {name} ({tensor.dtype}) at depth {len(shape)}, got {came}")
+    if str in taken:
+        level = [fields.unicode(entry, where) for entry in level]
     try:
         return np.array(level, float if float in taken else bool if bool in taken else object).reshape(shape)
     except OverflowError as e:
