@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from scoring.tasks import TASKS
 from scripts import sections
+from tests.fuzz.models import NAMES
 from tests.fuzz.run import Case, Outcome, fuzz, scorers
 
 GROWTH = 100  # MiB
@@ -22,22 +22,22 @@ GROWTH = 100  # MiB
     "--requests", default=100_000, show_default=True, type=click.IntRange(1), help="How many, over all tasks."
 )
 @click.option("--seed", type=int, help="By default another one each time; it is printed.")
-@click.option("--task", "tasks", multiple=True, type=click.Choice(sorted(TASKS)), help="By default all.")
-@click.option("--only", type=int, help="Send request number ONLY of --seed and --task alone, and print its answer.")
+@click.option("--model", "names", multiple=True, type=click.Choice(NAMES), help="By default all.")
+@click.option("--only", type=int, help="Send request number ONLY of --seed and --model alone, and print its answer.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A Markdown file: write or renew its section."
 )
-def main(requests: int, seed: int | None, tasks: tuple[str, ...], only: int | None, out: Path | None) -> None:
-    """Send mutated requests to a tiny model of each task, and check every answer."""
+def main(requests: int, seed: int | None, names: tuple[str, ...], only: int | None, out: Path | None) -> None:
+    """Send mutated requests to tiny models of every task, and check every answer."""
     seed = secrets.randbelow(2**31) if seed is None else seed
     with tempfile.TemporaryDirectory() as folder:
-        models = scorers(Path(folder), tasks or tuple(TASKS))
+        models = scorers(Path(folder), names or NAMES)
         if only is not None:
-            for task, model in models.items():
-                request = Case(seed, task, only).request()
-                click.echo(f"{task}: {request!r}\n{model.handle(request)!r}")
+            for name, model in models.items():
+                request = Case(seed, name, only).request(model)
+                click.echo(f"{name}: {request!r}\n{model.handle(request)!r}")
             return
-        click.echo(f"seed {seed}, tasks: {', '.join(models)}")
+        click.echo(f"seed {seed}, models: {', '.join(models)}")
         began = time.monotonic()
         outcome = fuzz(models, requests, seed)
     click.echo(describe(outcome))
@@ -52,12 +52,12 @@ def describe(outcome: Outcome) -> str:
     lines = [f"{outcome.requests:,} requests, {len(outcome.failures)} failure(s)"]
     for task in sorted({task for task, _ in outcome.statuses}):
         counts = {status: n for (name, status), n in sorted(outcome.statuses.items()) if name == task}
-        lines.append(f"  {task:26} " + "  ".join(f"{status}: {n:,}" for status, n in counts.items()))
+        lines.append(f"  {task:32} " + "  ".join(f"{status}: {n:,}" for status, n in counts.items()))
     lines.append("  codes " + ", ".join(f"{code} {n:,}" for code, n in outcome.codes.most_common()))
     lines.append(f"  resident memory after the warm-up {outcome.growth:+.1f} MiB (at most {GROWTH})")
     lines.append(f"  slowest: {outcome.slowest[0]:.2f} s, {_again(outcome.slowest[1])}")
     for failure in outcome.failures:
-        lines.append(f"FAILED {failure.case.task}: {failure.problem}")
+        lines.append(f"FAILED {failure.case.model}: {failure.problem}")
         lines += [f"  again: {_again(failure.case)}", f"  smallest: {failure.request!r}"[:3000]]
     return "\n".join(lines)
 
@@ -65,7 +65,7 @@ def describe(outcome: Outcome) -> str:
 def markdown(outcome: Outcome, seed: int) -> str:
     """The section of a document: what was sent and what came back, by task and status."""
     statuses = sorted({status for _, status in outcome.statuses})
-    rows = [["task", *map(str, statuses)], ["---", *["---:"] * len(statuses)]]
+    rows = [["model", *map(str, statuses)], ["---", *["---:"] * len(statuses)]]
     rows += [
         [task, *(f"{outcome.statuses[task, status]:,}" for status in statuses)]
         for task in sorted({task for task, _ in outcome.statuses})
@@ -80,7 +80,7 @@ def markdown(outcome: Outcome, seed: int) -> str:
 
 
 def _again(case: Case) -> str:
-    return f"python -m tests.fuzz --seed {case.seed} --task {case.task} --only {case.number}"
+    return f'python -m tests.fuzz --seed {case.seed} --model "{case.model}" --only {case.number}'
 
 
 if __name__ == "__main__":

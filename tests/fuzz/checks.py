@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -71,14 +72,19 @@ def _message(request: Request, message: str) -> str | None:
         return f"a message of {len(message)} characters"
     if found := re.search(r'Traceback|File "|\.py\b|0x[0-9a-f]{6}|<class|Error\(', message):
         return f"a message with '{found.group()}'"
-    sent = "\n".join(
-        (request.body.decode("utf-8", "replace"), request.content_type, request.accept, request.content_encoding)
-    )
-    for shown in (message, json.dumps(message)[1:-1]):
-        for at in range(0, max(0, len(shown) - ECHO), 5):
-            if shown[at : at + ECHO] in sent:
-                return f"a message that repeats {ECHO} characters of the request: {shown[:60]}..."
+    sent = _sent(request)
+    for at in range(0, max(0, len(message) - ECHO), 5):
+        if message[at : at + ECHO] in sent:
+            return f"a message that repeats {ECHO} characters of the request: {message[:60]}..."
     return None
+
+
+def _sent(request: Request) -> str:
+    """The request's text, both as it was sent and, where it is JSON, with its escapes resolved."""
+    body = request.body.decode("utf-8", "replace")
+    with suppress(ValueError, RecursionError):
+        body += json.dumps(json.loads(request.body), ensure_ascii=False)
+    return "\n".join((body, request.content_type, request.accept, request.content_encoding))
 
 
 def _no_constant(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -59,13 +59,14 @@ IDS = (
 )
 
 
-def request(task: str, random: Random) -> Request:
-    """The next request of `random`: mostly one or two things wrong, one in twenty as it should be."""
-    name, data = valid.media_type(random), valid.payload(task, random)
+def request(model: str, parameters: Sequence[str], random: Random) -> Request:
+    """The next request of `random`: mostly one or two things wrong, one in twenty as it should be. `parameters` names
+    those that the model takes."""
+    name, data = valid.media_type(random), valid.payload(model, random)
     kind = random.random()
     if 0.05 < kind < 0.55:
         for _ in range(random.choice((1, 1, 1, 2, 3))):
-            data = structure(data, random)
+            data = asked(data, parameters, random) if random.random() < 0.4 else structure(data, random)
     made = Request(valid.body(name, data, random), valid.content_type(name))
     if 0.5 < kind < 0.85:
         made = replace(made, body=octets(made.body, random))
@@ -74,6 +75,15 @@ def request(task: str, random: Random) -> Request:
     if kind > 0.97:
         made = replace(made, body=random.randbytes(random.choice((0, 1, 7, 300, 5000))))
     return made
+
+
+def asked(data: Any, parameters: Sequence[str], random: Random) -> Any:
+    """`data` with one or two of the parameters that the model takes, each of any value or a list of some."""
+    values = {
+        name: random.choice(VALUES) if random.random() < 0.7 else random.choices(VALUES, k=random.randint(1, 3))
+        for name in random.choices(parameters, k=random.randint(1, 2))
+    }
+    return {**data, "parameters": values} if isinstance(data, dict) else data
 
 
 def structure(data: Any, random: Random) -> Any:

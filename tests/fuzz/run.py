@@ -1,7 +1,8 @@
-"""The run: tasks in turn, each request from its own seed, what is wrong with its answer, how much memory is taken."""
+"""The run: models in turn, each request from its own seed, what is wrong with its answer, how much memory is taken."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import logging
@@ -17,8 +18,7 @@ import psutil  # type: ignore[import-untyped]
 
 import scoring
 from scoring.contract import Request
-from scoring.tasks import TASKS
-from tests.fuzz import checks, models, mutations
+from tests.fuzz import checks, models, mutations, valid
 
 WARM_UP = 0.2  # of the requests, before memory counts
 SAMPLES = 50  # of memory in a run
@@ -27,14 +27,15 @@ STEPS = 400  # of shrinking a request that fails
 
 @dataclass(frozen=True)
 class Case:
-    """Request `number` of a task in the run of `seed`: enough to make it again."""
+    """Request `number` to a model in the run of `seed`: enough to make it again."""
 
     seed: int
-    task: str
+    model: str
     number: int
 
-    def request(self) -> Request:
-        return mutations.request(self.task, Random(f"{self.seed} {self.task} {self.number}"))  # noqa: S311
+    def request(self, scorer: scoring.Scorer) -> Request:
+        names = parameters_of(self.model, scorer)
+        return mutations.request(self.model, names, Random(f"{self.seed} {self.model} {self.number}"))  # noqa: S311
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,17 @@ class Lines(logging.Handler):
         return None if json.loads(records[0])["status"] == status else "a log line with another status"
 
 
-def scorers(folder: Path, tasks: Sequence[str] = tuple(TASKS)) -> dict[str, scoring.Scorer]:
-    """The tiny model of each task, loaded."""
-    return {task: scoring.load(models.builder(task)(folder / task)) for task in tasks}
+def scorers(folder: Path, names: Sequence[str] = models.NAMES) -> dict[str, scoring.Scorer]:
+    """The models of `names` by name, made below `folder` and loaded."""
+    return {name: scoring.load(models.make(name, folder / name)) for name in names}
+
+
+@functools.lru_cache(64)
+def parameters_of(name: str, scorer: scoring.Scorer) -> tuple[str, ...]:
+    """The parameters that a model takes, as it tells whoever sends another one."""
+    payload = {**valid.payload(name, Random(0)), "parameters": {"?": 1}}  # noqa: S311
+    message = json.loads(scorer.handle(Request(valid.write(payload).encode())).body)["error"]["message"]
+    return tuple(message.partition("known: ")[2].split(", "))
 
 
 def fuzz(loaded: Mapping[str, scoring.Scorer], requests: int, seed: int, enough: int = 10) -> Outcome:
@@ -91,7 +100,7 @@ def fuzz(loaded: Mapping[str, scoring.Scorer], requests: int, seed: int, enough:
     with _listening() as lines:
         for i in range(requests):
             case = Case(seed, names[i % len(names)], i // len(names))
-            _send(loaded[case.task], case, outcome, lines)
+            _send(loaded[case.model], case, outcome, lines)
             if i % every == 0 or i == requests - 1:
                 now, warm = _resident(), i >= requests * WARM_UP
                 before, outcome.growth = (before, now - before) if warm else (max(before, now), 0.0)
@@ -101,15 +110,15 @@ def fuzz(loaded: Mapping[str, scoring.Scorer], requests: int, seed: int, enough:
 
 
 def _send(model: scoring.Scorer, case: Case, outcome: Outcome, lines: Lines) -> None:
-    request = case.request()
+    request = case.request(model)
     began = time.perf_counter()
     status, code, found = _ask(model, request, lines)
     seconds = time.perf_counter() - began
     outcome.slowest = max(outcome.slowest, (seconds, case), key=lambda s: s[0])
     outcome.requests += 1
-    outcome.statuses[case.task, status] += 1
+    outcome.statuses[case.model, status] += 1
     outcome.codes[code] += 1
-    if found and not any(_kind(f.problem) == _kind(found) and f.case.task == case.task for f in outcome.failures):
+    if found and not any(_kind(f.problem) == _kind(found) and f.case.model == case.model for f in outcome.failures):
         small = shrink(request, lambda smaller: _kind(_ask(model, smaller, lines)[2]) == _kind(found))
         outcome.failures.append(Failure(case, found, small))
 

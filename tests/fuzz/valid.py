@@ -92,14 +92,22 @@ def _arrays(random: Random) -> Any:
     return {"inputs": {"x": x, "k": [[random.randint(-3, 3)] for _ in range(rows)]}}
 
 
+def _strings(random: Random) -> Any:
+    return {"inputs": {"x": random.sample(TEXTS, random.randint(1, 3))}}
+
+
+def _documents(random: Random) -> Any:
+    return {"inputs": {"query": random.choice(TEXTS), "documents": random.sample(TEXTS, random.randint(1, 4))}}
+
+
 PAYLOADS: dict[str, Callable[[Random], Any]] = {
     "question-answering": _questions, "image-classification": _pictures, "zero-shot-classification": _entailments,
-    "fill-mask": _masks, "tensors": _arrays,
+    "fill-mask": _masks, "tensors": _arrays, "tensors, strings": _strings, "a task of the user's own": _documents,
 }  # fmt: skip
 
 
-def payload(task: str, random: Random) -> Any:
-    return PAYLOADS.get(task, _texts)(random)
+def payload(model: str, random: Random) -> Any:
+    return PAYLOADS.get(model, _texts)(random)
 
 
 def _items(data: Any) -> list[Any]:

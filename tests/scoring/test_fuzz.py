@@ -15,11 +15,12 @@ import scoring
 from scoring.codecs import DECODERS
 from scoring.contract import JSON, ModelSpec, Request, Response
 from scoring.errors import InvalidValue
-from scoring.tasks import TASKS
 from tests.fuzz import checks, fuzz, mutations, scorers, valid
 from tests.fuzz.__main__ import GROWTH, describe
+from tests.fuzz.models import NAMES
+from tests.fuzz.run import parameters_of
 
-EACH = 1000  # requests a task
+EACH = 1000  # requests a model
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +34,11 @@ def test_whatever_is_sent_is_answered_as_documented(loaded: dict[str, scoring.Sc
     assert outcome.growth < GROWTH, describe(outcome)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_each_task_is_fuzzed_from_requests_that_it_answers(loaded: dict[str, scoring.Scorer], task: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_each_model_is_fuzzed_from_requests_that_it_answers(loaded: dict[str, scoring.Scorer], name: str) -> None:
     for number in range(20):
-        body = valid.body(JSON, valid.payload(task, Random(number)), Random(number))  # noqa: S311
-        response = loaded[task].handle(Request(body))
+        body = valid.body(JSON, valid.payload(name, Random(number)), Random(number))  # noqa: S311
+        response = loaded[name].handle(Request(body))
         assert response.status == 200, response.body
 
 
@@ -46,8 +47,13 @@ def test_each_media_type_has_a_form_from_which_it_is_fuzzed() -> None:
 
 
 def test_a_request_is_the_same_each_time_its_seed_is_given() -> None:
-    first, again = (mutations.request("text-classification", Random("7")) for _ in range(2))  # noqa: S311
+    first, again = (mutations.request("text-classification", ("top_k",), Random("7")) for _ in range(2))  # noqa: S311
     assert first == again
+
+
+def test_a_models_own_parameters_are_fuzzed(loaded: dict[str, scoring.Scorer]) -> None:
+    assert "targets" in parameters_of("fill-mask", loaded["fill-mask"])
+    assert all(parameters_of(name, scorer) for name, scorer in loaded.items())
 
 
 class Broken:
@@ -67,7 +73,7 @@ def test_a_fault_is_found_and_its_request_made_small() -> None:
     outcome = fuzz({"text-classification": broken}, 300, seed=3, enough=1)
     assert "repeats 100 characters of the request" in outcome.failures[0].problem
     assert len(outcome.failures[0].request.body) < 300
-    assert "--seed 3 --task text-classification --only" in describe(outcome)
+    assert '--seed 3 --model "text-classification" --only' in describe(outcome)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +107,18 @@ def test_a_long_unknown_parameter_is_named_by_its_beginning(loaded: dict[str, sc
     body = json.dumps({"inputs": "good", "parameters": {"k" * 5000: 1}}).encode()
     message = json.loads(loaded["text-classification"].handle(Request(body)).body)["error"]["message"]
     assert f"unknown parameter(s) '{'k' * 40}'; known" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "field"),
+    [
+        ("tensors, strings", {"inputs": {"x": ["a", "\ud800"]}}, "inputs.x"),
+        ("fill-mask", {"inputs": "the [MASK]", "parameters": {"targets": ["\ud800"]}}, "parameters.targets"),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_wherever_strings_go(
+    loaded: dict[str, scoring.Scorer], name: str, payload: Any, field: str
+) -> None:
+    response = loaded[name].handle(Request(json.dumps(payload).encode()))
+    assert response.status == 400
+    assert f"'{field}' holds half of a surrogate pair" in json.loads(response.body)["error"]["message"]
