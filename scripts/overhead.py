@@ -2,8 +2,9 @@
 
     python -m scripts.overhead --model build/models/my-model
 
-The stages are those of the Server-Timing header, by which any client can measure the same. Time is the engine's while
-the request waits for a run of ONNX Runtime; what is prepared while another run is in flight is not waited for.
+The stages are those of the Server-Timing header, by which any client can measure the same. Time is the engine's only
+while the request waits for ONNX Runtime: what is prepared and read while other runs are in flight counts as outside too,
+so that the share is rather too high than too low.
 """
 
 from __future__ import annotations
