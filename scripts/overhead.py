@@ -3,7 +3,7 @@
     python -m scripts.overhead --model build/models/my-model
 
 The stages are those of the Server-Timing header, by which any client can measure the same. Time is the engine's only
-while the request waits for ONNX Runtime: what is prepared and read while other runs are in flight counts as outside too,
+while the request waits for ONNX Runtime: what is prepared and read while other runs are in flight counts as outside,
 so that the share is rather too high than too low.
 """
 
