@@ -3,8 +3,8 @@
 question-answering     .json   SQuAD v1.1 or v2.0
 text-classification    .tsv    sentence, label: SST-2 with its header, GoEmotions without; a label is a name or an
                                index, several are separated by commas
+both                   .jsonl  {"inputs": what a request's inputs hold, "answer": a text, a label, or a list of them}
 token-classification   .conll, .txt, .bio   a token and its tag a line, tag last, a blank line between sentences
-any of these           .jsonl  {"inputs": what a request's inputs hold, "answer": text, label, or list of either}
 """
 
 from __future__ import annotations
