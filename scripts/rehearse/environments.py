@@ -27,7 +27,7 @@ from scripts.rehearse.runtime import Install
 CACHE_VARIABLE = "ONNXFERRY_CACHE"
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_CONSTRAINT")
-Report = Callable[[str], AbstractContextManager[None]]
+Report = Callable[[str], AbstractContextManager[object]]
 
 
 def cache_folder() -> Path:
