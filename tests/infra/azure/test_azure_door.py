@@ -1,0 +1,92 @@
+"""Where Azure is, who signs in, and what its refusals become: the real SDKs against the fake on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from azure.mgmt.resource.resources import ResourceManagementClient
+
+from infra.clients import azure as door
+from infra.errors import CloudError, NoCredentials, NotAllowed, NotFound, Unavailable
+from tests.fakes.azure import AzureFake
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.faults import Fault
+from tests.fakes.azure.login import SECRET, TOKEN
+from tests.fakes.azure.providers import resources
+
+
+@pytest.fixture
+def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureFake]:
+    with AzureFake() as fake, fake.reachable(monkeypatch):
+        fake.arm.add(*resources.TYPES)
+        yield fake
+
+
+def groups(retries: int = 3) -> ResourceManagementClient:
+    where = door.cloud()
+    return ResourceManagementClient(
+        door.credential(where), SUBSCRIPTION, base_url=where.resource_manager, credential_scopes=[where.scope],
+        retry_total=retries, retry_backoff_factor=0.01,
+    )  # fmt: skip
+
+
+def create() -> None:
+    with door.translated("resource group rg"):
+        groups().resource_groups.create_or_update("rg", {"location": "westeurope"})
+
+
+def failure(kind: type[CloudError]) -> str:
+    with pytest.raises(kind) as caught:
+        create()
+    text = str(caught.value)
+    assert "resource group rg" in text
+    assert SECRET not in text
+    assert TOKEN not in text
+    return text
+
+
+def test_signs_in_and_creates(azure: AzureFake) -> None:
+    create()
+    found = azure.store.get(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg")
+    assert found is not None
+    assert found["location"] == "westeurope"
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_one_fault_is_retried(azure: AzureFake, fault: Fault, number: int) -> None:
+    azure.faults.at[len(azure.calls) + 1 + number] = fault  # 0 is the cloud's metadata, which is read once
+    create()
+    assert azure.store.get(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg")
+
+
+def test_nobody_is_signed_in(azure: AzureFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+    text = failure(NoCredentials)
+    assert "AADSTS7000215" in text
+    assert "az login" in text
+
+
+def test_a_missing_permission_is_named(azure: AzureFake) -> None:
+    azure.arm.denied.add("PUT Microsoft.Resources/resourceGroups")
+    assert "the permission Microsoft.Resources/resourceGroups/write is missing" in failure(NotAllowed)
+
+
+def test_not_found(azure: AzureFake) -> None:
+    with pytest.raises(NotFound, match="resource group other"), door.translated("resource group other"):
+        groups().resource_groups.get("other")
+
+
+def test_unavailable_after_retries(azure: AzureFake) -> None:
+    azure.faults.at = dict.fromkeys(range(3, 30), Fault.BROKEN)
+    assert "run the same command again" in failure(Unavailable)
+
+
+def test_no_cloud_at_the_address(azure: AzureFake) -> None:
+    with pytest.raises(Unavailable, match="correct or unset"):
+        door.cloud({door.METADATA: f"{azure.url}/nothing", "REQUESTS_CA_BUNDLE": str(azure.certificates)})
+
+
+def test_the_public_cloud_is_the_default() -> None:
+    assert door.cloud({}).resource_manager == "https://management.azure.com"
