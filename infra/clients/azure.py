@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,9 +59,7 @@ def cloud(environment: Mapping[str, str] = os.environ) -> AzureCloud:
     if not url:
         return AzureCloud()
     try:
-        found = (
-            httpx.get(url, timeout=30, verify=environment.get("REQUESTS_CA_BUNDLE") or True).raise_for_status().json()
-        )
+        found = httpx.get(url, timeout=30, verify=_trust(environment)).raise_for_status().json()
         first = found[0] if isinstance(found, list) else found
         return AzureCloud(
             first["name"],
@@ -70,6 +69,11 @@ def cloud(environment: Mapping[str, str] = os.environ) -> AzureCloud:
         )
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as e:
         raise Unavailable(f"{METADATA}={url}: no cloud's metadata there ({e!r}); correct or unset the variable") from e
+
+
+def _trust(environment: Mapping[str, str]) -> ssl.SSLContext:
+    """Whom to trust: REQUESTS_CA_BUNDLE where it is set, as the SDKs do."""
+    return ssl.create_default_context(cafile=environment.get("REQUESTS_CA_BUNDLE") or None)
 
 
 def credential(where: AzureCloud, tenant: str | None = None) -> Any:
