@@ -7,6 +7,7 @@ as `password` is an error.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -202,3 +203,7 @@ def _complaints(e: ValidationError, file: Path, origins: Mapping[str, str]) -> I
 def _fields(location: tuple[int | str, ...]) -> Mapping[str, FieldInfo]:
     """The known keys where the key at `location` stands."""
     return (TABLES[str(location[0])] if len(location) > 1 else DeployConfig).model_fields
+
+
+if __name__ == "__main__":  # python -m infra.config > infra/deploy.schema.json
+    print(json.dumps(schema(), indent=2))
