@@ -40,7 +40,7 @@ _PACKAGING = (
 )
 _CLOUD = (
     *_PACKAGING[:-1],
-    click.option("--name", help="The endpoint's name (default: made of the model's)."),
+    click.option("--name", "--endpoint-name", "-n", help="The endpoint's name (default: made of the model's)."),
     click.option("--config", "file", default=Path("deploy.toml"), show_default=True, type=click.Path(path_type=Path)),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
                  help="A setting of deploy.toml, like region=eu-west-1. May be repeated."),
@@ -144,19 +144,18 @@ def plan_(output: str, **flags: Any) -> None:
 
 @cli.command("invoke")
 @_options(_CLOUD)
-@click.option("--input", "source", type=click.Path(allow_dash=True, path_type=Path), help="A file, or - for stdin.")
+@click.option("--input", "--request-file", "-r", "source", type=click.Path(allow_dash=True, path_type=Path),
+              help="A file, or - for standard input.")  # fmt: skip
 @click.option("--text", help='Short for {"inputs": TEXT}.')
-@click.option("--content-type", help="Default: by the file's suffix; JSON for stdin.")
+@click.option("--content-type", help="Default: by the file's suffix; JSON for standard input.")
+@click.option("--accept", default="application/json", show_default=True)
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0.1, 230), help="Seconds.")
-def invoke_(
-    source: Path | None, text: str | None, content_type: str | None, timeout: float, output: str, **flags: Any
-) -> None:
+def invoke_(source: Path | None, text: str | None, timeout: float, output: str, **flags: Any) -> None:
     """Send one request to the live endpoint: the answer on standard output, latency and what served it beside."""
     from infra.requests import request_of, show
 
-    order = Order(**flags)
-    request = request_of(source, text, content_type)
-    reply = _open(order).invoke(request, timeout)
+    request = request_of(source, text, flags.pop("content_type"), flags.pop("accept"))
+    reply = _open(Order(**flags)).invoke(request, timeout)
     show(reply, output)
     sys.exit(0 if reply.status == 200 else 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,18 +16,19 @@ from scripts.errors import UsageError
 from scripts.rehearse.__main__ import request_of as request_of_file
 
 
-def request_of(source: Path | None, text: str | None, content_type: str | None) -> Request:
+def request_of(source: Path | None, text: str | None, content_type: str | None = None, accept: str = JSON) -> Request:
     """The request of exactly one of `source` (a file, or "-") and `text`. Raises UsageError otherwise."""
     if text is not None and source is None:
-        return Request(json.dumps({"inputs": text}).encode(), JSON)
+        return Request(json.dumps({"inputs": text}).encode(), JSON, accept)
     if source is None or text is not None:
         raise UsageError("give the request: --input FILE (or - for standard input), or --text TEXT; one of them")
     if str(source) == "-":
-        return Request(sys.stdin.buffer.read(), content_type or JSON)
+        return Request(sys.stdin.buffer.read(), content_type or JSON, accept)
     try:
-        return Request(source.read_bytes(), content_type) if content_type else request_of_file(source)
+        found = Request(source.read_bytes(), content_type) if content_type else request_of_file(source)
     except OSError as e:
         raise UsageError(f"--input {source}: cannot be read ({e.strerror})") from e
+    return replace(found, accept=accept)
 
 
 def show(reply: Reply, output: str) -> None:
