@@ -59,7 +59,7 @@ def cloud(environment: Mapping[str, str] = os.environ) -> AzureCloud:
     if not url:
         return AzureCloud()
     try:
-        found = httpx.get(url, timeout=30, verify=_trust(environment)).raise_for_status().json()
+        found = httpx.get(url, timeout=30, verify=trust(environment)).raise_for_status().json()
         first = found[0] if isinstance(found, list) else found
         return AzureCloud(
             first["name"],
@@ -71,7 +71,7 @@ def cloud(environment: Mapping[str, str] = os.environ) -> AzureCloud:
         raise Unavailable(f"{METADATA}={url}: no cloud's metadata there ({e!r}); correct or unset the variable") from e
 
 
-def _trust(environment: Mapping[str, str]) -> ssl.SSLContext:
+def trust(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     """Whom to trust: REQUESTS_CA_BUNDLE where it is set, as the SDKs do."""
     return ssl.create_default_context(cafile=environment.get("REQUESTS_CA_BUNDLE") or None)
 
@@ -87,6 +87,24 @@ def credential(where: AzureCloud, tenant: str | None = None) -> Any:
 
 
 RETRIES: Mapping[str, Any] = {"retry_total": 5, "retry_backoff_factor": 0.8, "retry_backoff_max": 30}  # the SDKs' own
+
+
+@dataclass(frozen=True)
+class Session:
+    """Who is signed in, where, and to which subscription: what the doors of the services are opened with."""
+
+    where: AzureCloud
+    credential: Any
+    subscription: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of a service's management client."""
+        return {
+            "credential": self.credential, "subscription_id": self.subscription, "base_url": self.where.resource_manager,
+            "credential_scopes": [self.where.scope], **RETRIES,
+        }  # fmt: skip
+
 
 _NEXT = {
     NotAllowed: "ask the subscription's owner for a role that allows it, then wait some minutes and run again",
