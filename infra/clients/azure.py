@@ -87,6 +87,7 @@ def credential(where: AzureCloud, tenant: str | None = None) -> Any:
 
 
 RETRIES: Mapping[str, Any] = {"retry_total": 5, "retry_backoff_factor": 0.8, "retry_backoff_max": 30}  # the SDKs' own
+POLLING = 5  # seconds between two polls of an operation, where the service does not say
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,9 @@ class Session:
     def options(self) -> dict[str, Any]:
         """The keyword arguments of a service's management client."""
         return {
-            "credential": self.credential, "subscription_id": self.subscription, "base_url": self.where.resource_manager,
-            "credential_scopes": [self.where.scope], **RETRIES,
+            "credential": self.credential, "subscription_id": self.subscription,
+            "base_url": self.where.resource_manager, "credential_scopes": [self.where.scope],
+            "polling_interval": POLLING, **RETRIES,
         }  # fmt: skip
 
 
