@@ -20,6 +20,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.fakes.azure.arm import Arm
+from tests.fakes.azure.blob import Blobs
 from tests.fakes.azure.faults import Dropped, Faults
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import CLIENT, SECRET, TENANT, Login
@@ -52,7 +53,8 @@ class AzureFake:
         self.storage_suffix = f"core.localhost:{self.port}"
         self.login = Login(self.url, self.storage_suffix)
         self.arm = Arm(self.url, self.store, self.operations)
-        self._routes: list[Route] = []
+        self.blobs = Blobs()
+        self._routes: list[Route] = [*self.blobs.routes]
 
     def add(self, *routes: Route) -> None:
         """Routes of a service, asked before those of the resource manager."""
