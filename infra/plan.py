@@ -36,7 +36,8 @@ class Action(str, Enum):
 class Step:
     """One step. `operation` is the name under which the cloud's operations hold what executes it ("" for reuse);
     `parameters` is JSON data without secrets. `restore` puts back what served before this step; it runs when this step
-    or a later one of the plan fails."""
+    or a later one of the plan fails, up to a step that `settles`: once that is done, what serves is proved and stays,
+    and a failure while tidying takes nothing back."""
 
     action: Action
     resource: str
@@ -44,6 +45,7 @@ class Step:
     operation: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     restore: Step | None = None
+    settles: bool = False
 
     def __str__(self) -> str:
         return f"{self.action.value} {self.resource} {self.name}"
@@ -91,22 +93,24 @@ class Interrupted(CloudError):
 def apply(plan: Plan, operations: Mapping[str, Operation], report: Report = stage) -> None:
     """Execute the steps of `plan`, one visible line and its duration each.
 
-    When a step fails, the restores of all steps that were begun run, last first, and the error says so. Raises
-    CloudError as the step did, or Interrupted after Ctrl-C; then nothing is restored, since the step may well complete
-    in the cloud: a new run takes up where this one was.
+    When a step fails, the restores of all steps that were begun and not settled run, last first, and the error says so.
+    Raises CloudError as the step did, or Interrupted after Ctrl-C; then nothing is restored, since the step may well
+    complete in the cloud: a new run takes up where this one was.
     """
     done: list[Step] = []
+    unproved: list[Step] = []
     for step in plan.steps:
         try:
             _execute(step, operations, report)
         except KeyboardInterrupt as e:
             raise Interrupted(_left(plan, step, done)) from e
         except CloudError as e:
-            restored = _restore((*done, step), operations, report)
+            restored = _restore((*unproved, step), operations, report)
             if restored:
                 raise type(e)(f"{e}\n{restored}") from e
             raise
         done.append(step)
+        unproved = [] if step.settles else [*unproved, step]
 
 
 def _execute(step: Step, operations: Mapping[str, Operation], report: Report) -> None:

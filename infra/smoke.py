@@ -29,6 +29,6 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
         expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
         raise WrongAnswer(
             f"{where}: the answer to the golden request differs. {found}\nexpected: {expected}\nanswered: {shown}\n"
-            "It takes no traffic. Rehearse the package, and compare pins.txt with 'tools' in model_spec.json"
+            "Rehearse the package, and compare pins.txt with 'tools' in model_spec.json"
         )
     return reply

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -35,7 +36,7 @@ class World:
         self.trouble = trouble
 
     def operations(self) -> dict[str, Operation]:
-        return dict.fromkeys(("create", "promote", "smoke"), self._run)
+        return dict.fromkeys(("create", "promote", "smoke", "tidy"), self._run)
 
     def _run(self, step: Step, note: Note) -> None:
         self.done.append(str(step))
@@ -71,6 +72,15 @@ def test_a_failure_before_the_promotion_restores_nothing() -> None:
     with pytest.raises(NotHealthy, match=r"^no$"):
         apply(PLAN, world.operations(), report)
     assert world.done == ["create model squad-1"]
+
+
+def test_what_is_proved_stays_when_tidying_fails() -> None:
+    proof = replace(PLAN.steps[3], settles=True)
+    tidy = Step(Action.DELETE, "model", "squad-0", "tidy")
+    world = World(tidy=CloudError("no network"))
+    with pytest.raises(CloudError, match=r"^no network$"):
+        apply(replace(PLAN, steps=(*PLAN.steps[:3], proof, tidy)), world.operations(), report)
+    assert world.serves == "new"
 
 
 def test_a_failing_restore_is_said() -> None:
