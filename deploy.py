@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.errors import FerryError, UsageError
+from scripts.ending import ending
+from scripts.errors import UsageError
 
 if TYPE_CHECKING:
     from infra.cloud import Bundle, Cloud
@@ -104,10 +105,11 @@ def package_(target: str, model: Path | None, out: Path, python: str | None, out
 def rehearse_(inputs: tuple[Path, ...], repeats: int, output: str, **order: Any) -> None:
     """Package the model and serve it by TARGET's real hosting runtime, here: answer, start-up, latency and memory."""
     from scripts.rehearse import rehearse
-    from scripts.rehearse.__main__ import request_of, show
+    from scripts.rehearse.__main__ import show
     from scripts.rehearse.model import rehearsable
+    from scripts.request_file import read_request
 
-    requests = [request_of(path) for path in inputs]
+    requests = [read_request(path) for path in inputs]
     order["model"] = order["model"] or only_model()
     done = rehearse(rehearsable(**order), extra=requests, repeats=repeats)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
@@ -289,11 +291,8 @@ def _show_plan(plan: Plan, output: str) -> None:
 
 def main() -> None:
     """Run the command line; a known failure ends with its message and its exit code."""
-    try:
+    with ending():
         cli()
-    except FerryError as e:
-        click.secho(f"error: {e}", fg="red", err=True)
-        sys.exit(e.exit_code)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from examples.models import Example, examples, ready
 from scripts.console import err, out
-from scripts.errors import FerryError
+from scripts.ending import ending
 from scripts.package import TARGETS
 from scripts.rehearse import Rehearsal, rehearse
-from scripts.rehearse.__main__ import request_of
 from scripts.rehearse.model import rehearsable
+from scripts.request_file import read_request
 
 OUT = Path("build")
 
@@ -45,7 +45,7 @@ def rehearsed(example: Example, target: str) -> Row:
     """One row: package the example for `target` and rehearse it."""
     err.print(f"[bold]{example.name} on {target}[/bold]")
     package = rehearsable(ready(example), target, OUT)
-    return Row(example, package.size, rehearse(package, extra=[request_of(example.request)]))
+    return Row(example, package.size, rehearse(package, extra=[read_request(example.request)]))
 
 
 def shown(answer: bytes) -> str:
@@ -81,15 +81,12 @@ def same(row: Row, rows: list[Row]) -> bool:
 @click.command()
 @click.option("--model", "names", multiple=True, help="Only this one of the demo's models; may be repeated.")
 @click.option("--target", "targets", multiple=True, type=click.Choice(sorted(TARGETS)), help="Only this target.")
+@ending()
 def main(names: tuple[str, ...], targets: tuple[str, ...]) -> None:
     """Prepare the demo's models, package each for every target, and rehearse each package on the platform's runtime."""
     began = time.monotonic()
     chosen = [example for example in examples() if not names or example.name in names]
-    try:
-        rows = [rehearsed(example, target) for example in chosen for target in targets or sorted(TARGETS)]
-    except FerryError as e:
-        err.print(f"error: {e}", style="red", markup=False)
-        sys.exit(e.exit_code)
+    rows = [rehearsed(example, target) for example in chosen for target in targets or sorted(TARGETS)]
     out.print(table(rows))
     out.print(f"{time.monotonic() - began:.0f} s in all; packages and models are in {OUT}/")
     if not all(same(row, rows) for row in rows):

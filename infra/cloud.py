@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from rich.markup import escape
 from rich.table import Table
 
 from infra.plan import Operation, Plan
@@ -70,10 +71,10 @@ class Status:
         table = Table(title=f"{self.name} on {self.target}: {self.state}", title_justify="left", show_header=False)
         facts = {"url": self.url, "version": self.version, "previous": self.previous, **self.details}
         for key, value in facts.items():
-            table.add_row(key, str(value or "-"))
+            table.add_row(key, escape(str(value or "-")))
         table.add_section()
         for kind, name, state in self.resources:
-            table.add_row(kind, f"{name} ({state})")
+            table.add_row(kind, escape(f"{name} ({state})"))
         return table
 
 

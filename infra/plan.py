@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from infra.errors import CloudError
@@ -76,7 +77,7 @@ class Plan:
         for heading in ("action", "resource", "name", "with"):
             table.add_column(heading, overflow="fold")
         for step in self.steps:
-            table.add_row(step.action.value, step.resource, step.name, _short(step.parameters))
+            table.add_row(step.action.value, step.resource, escape(step.name), escape(_short(step.parameters)))
         return table
 
 
@@ -102,7 +103,7 @@ def apply(plan: Plan, operations: Mapping[str, Operation], report: Report = stag
     for step in plan.steps:
         try:
             _execute(step, operations, report)
-        except KeyboardInterrupt as e:
+        except (KeyboardInterrupt, SystemExit) as e:  # Ctrl-C; a signal (scripts/ending.py)
             raise Interrupted(_left(plan, step, done)) from e
         except CloudError as e:
             restored = _restore((*unproved, step), operations, report)
@@ -115,7 +116,7 @@ def apply(plan: Plan, operations: Mapping[str, Operation], report: Report = stag
 
 def _execute(step: Step, operations: Mapping[str, Operation], report: Report) -> None:
     if step.action is Action.REUSE:
-        err.print(f"[dim]--[/dim] {step}", highlight=False)
+        err.print(f"[dim]--[/dim] {escape(str(step))}")
         return
     with report(str(step)) as note:
         operations[step.operation](step, note)

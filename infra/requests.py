@@ -13,7 +13,7 @@ from infra.cloud import Reply
 from scoring.contract import JSON, Request
 from scripts.console import err
 from scripts.errors import UsageError
-from scripts.rehearse.__main__ import request_of as request_of_file
+from scripts.request_file import read_request
 
 
 def request_of(source: Path | None, text: str | None, content_type: str | None = None, accept: str = JSON) -> Request:
@@ -25,7 +25,7 @@ def request_of(source: Path | None, text: str | None, content_type: str | None =
     if str(source) == "-":
         return Request(sys.stdin.buffer.read(), content_type or JSON, accept)
     try:
-        found = Request(source.read_bytes(), content_type) if content_type else request_of_file(source)
+        found = Request(source.read_bytes(), content_type) if content_type else read_request(source)
     except OSError as e:
         raise UsageError(f"--input {source}: cannot be read ({e.strerror})") from e
     return replace(found, accept=accept)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from scoring.engine import Array, Session
 from scoring.tokenization import Tokens
 
+T = TypeVar("T")
 TOKEN_BUDGET = 4096  # rows x width of one run; bounds the memory of a run whatever the request holds
 
 
@@ -41,11 +43,13 @@ class TextModel:
         session.expect_inputs(set(self.INPUTS))
         self._session, self._pad = session, (pad_id, pad_type_id)
 
-    def run(self, sequences: Sequence[Tokens]) -> list[list[Array]]:
-        """For each sequence its row of every output of the graph; rows of token outputs still carry their padding."""
-        rows: list[list[Array]] = [[] for _ in sequences]
+    def run(self, sequences: Sequence[Tokens], read: Callable[[list[Array], Tokens], T]) -> list[T]:
+        """What `read` makes of each sequence and its row of every output of the graph, in the order of `sequences`.
+
+        Rows of token outputs still carry their padding. What `read` does not keep is freed with its batch.
+        """
+        results: dict[int, T] = {}
         for group in buckets([len(t) for t in sequences]):
             outputs = self._session.run(pad([sequences[i] for i in group], *self._pad))
-            for row, i in enumerate(group):
-                rows[i] = [output[row] for output in outputs]
-        return rows
+            results |= {i: read([output[row] for output in outputs], sequences[i]) for row, i in enumerate(group)}
+        return [results[i] for i in range(len(sequences))]

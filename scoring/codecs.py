@@ -39,9 +39,12 @@ def _no_constant(name: str) -> None:
 
 
 def encode_json(answer: Any) -> bytes:
-    """UTF-8 JSON. Raises InternalError if the model gave a number that JSON cannot hold (NaN, infinity)."""
+    """UTF-8 JSON; half of a surrogate pair, which a header may hold, becomes its JSON escape.
+
+    Raises InternalError if the model gave a number that JSON cannot hold (NaN, infinity).
+    """
     try:
-        return json.dumps(answer, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        return json.dumps(answer, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
     except ValueError as e:
         raise InternalError("the model's answer holds NaN or infinity, which JSON cannot carry") from e
 

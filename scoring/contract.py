@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from scoring.errors import ModelError
@@ -125,15 +126,39 @@ def _parse(data: Any, where: str) -> ModelSpec:
         if not isinstance(data.get(key), str) or not data[key]:
             raise ModelError(f"{where}: '{key}' must be a non-empty string, got {data.get(key)!r}")
     values = {key: value for key, value in data.items() if key in known}
+    _check_types(values, where)
     try:
         values["labels"] = tuple(values.get("labels") or ())
         for key in ("inputs", "outputs"):
             values[key] = tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ())
-        values["limits"] = Limits(**(values.get("limits") or {}))
+        values["limits"] = _limits(values.get("limits") or {})
         values["golden"] = _golden_from_json(values["golden"]) if values.get("golden") else None
-    except (TypeError, KeyError, ValueError) as e:
+    except (AttributeError, TypeError, KeyError, ValueError) as e:
         raise ModelError(f"{where}: malformed labels, inputs, outputs, limits or golden ({e!r})") from e
     return ModelSpec(**values)
+
+
+_TYPES: Mapping[str, tuple[type | UnionType, str]] = {
+    "settings": (dict, "an object"), "files": (dict, "an object"), "source": (dict, "an object"),
+    "tools": (dict, "an object"), "difference": (dict, "an object"), "labels": (list | None, "a list of strings"),
+    "precision": (str, "a string"), "cpu": (str | None, "a string"), "opset": (int | None, "an integer"),
+    "ir_version": (int | None, "an integer"),
+}  # fmt: skip
+
+
+def _check_types(values: Mapping[str, Any], where: str) -> None:
+    for key, (kind, name) in _TYPES.items():
+        if key in values and not isinstance(values[key], kind):
+            raise ModelError(f"{where}: '{key}' must be {name}, got {type(values[key]).__name__}")
+    for key, texts in (("labels", values.get("labels") or ()), ("files", values.get("files", {}).values())):
+        if odd := [text for text in texts if not isinstance(text, str)]:
+            raise ModelError(f"{where}: '{key}' must hold strings, got {type(odd[0]).__name__}")
+
+
+def _limits(data: Mapping[str, Any]) -> Limits:
+    if odd := [key for key, value in data.items() if type(value) is not int or value < 1]:
+        raise ValueError(f"limits.{odd[0]} must be an integer of at least 1")
+    return Limits(**data)
 
 
 def _golden_to_json(golden: Golden) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""The ONNX Runtime session: the one place that imports onnxruntime."""
+"""The ONNX Runtime session: the one place that imports onnxruntime.
+
+From 1.29 on onnxruntime tells its maker about each session (file and graph names, hashes) unless it is told not to
+before it is imported, so that is done here; ORT_DISABLE_TELEMETRY=0 in the host's environment allows it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
 from scoring.contract import Tensor
 from scoring.errors import ModelError

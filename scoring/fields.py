@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from scoring.errors import InvalidType, InvalidValue, MissingField, TooLarge
 
 T = TypeVar("T")
+LARGEST = 2**31 - 1
 
 _NAMES = {
     dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "an integer", float: "a number",
@@ -40,8 +41,10 @@ def text(value: object, where: str) -> str:
         raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
     if not value.strip():
         raise InvalidValue(f"'{where}' is empty; expected text")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise InvalidValue(f"'{where}' holds half of a surrogate pair, which is not valid Unicode text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise InvalidValue(f"'{where}' holds half of a surrogate pair, which is not valid Unicode text") from e
     return value
 
 
@@ -68,7 +71,8 @@ class Parameter:
 
 def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
     """The request's `parameters`, checked, with the defaults of those that are absent. Unknown ones are refused."""
-    given = mapping(data.get("parameters") or {}, "'parameters'")
+    given = data.get("parameters")
+    given = {} if given is None else mapping(given, "'parameters'")
     if unknown := sorted(set(given) - set(known)):
         raise InvalidValue(
             f"unknown parameter(s) {', '.join(map(repr, unknown[:5]))}; known: {', '.join(sorted(known)) or 'none'}"
@@ -88,8 +92,8 @@ def flag(value: object, where: str) -> bool:
 def positive(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidType(f"'{where}' must be an integer, got {kind(value)}")
-    if value < 1:
-        raise InvalidValue(f"'{where}' must be at least 1, got {value}")
+    if not 1 <= value <= LARGEST:
+        raise InvalidValue(f"'{where}' must be between 1 and {LARGEST}, got {str(value)[:20]}")
     return value
 
 

@@ -16,6 +16,7 @@ from scoring.engine import Array
 from scoring.errors import InvalidImage, TooLarge
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+RESIZED = 50_000_000  # pixels that a step may make of a picture
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}  # Pillow's numbers
 
 
@@ -51,6 +52,8 @@ def _resize_shortest(picture: Any, step: Mapping[str, Any]) -> Any:
     width, height = picture.size
     size = step["size"]
     longest = int(size * max(width, height) / min(width, height))
+    if size * longest > RESIZED:  # few pixels by themselves: 1 x 1,000,000 would become 224 x 224,000,000
+        raise InvalidImage(f"the picture has {width}x{height} pixels; it is too narrow to be resized to {size} pixels")
     wanted = (size, longest) if width <= height else (longest, size)
     return picture.resize(wanted, _RESAMPLE[step.get("resample", "bilinear")])
 

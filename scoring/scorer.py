@@ -54,7 +54,7 @@ def load(model_dir: str | Path) -> Scorer:
     session = Session(folder / MODEL_FILE)
     try:
         return Scorer(spec, build(spec, session, folder))
-    except (KeyError, TypeError, ValueError) as e:
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
         raise ModelError(f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})") from e
 
 

@@ -36,6 +36,13 @@ class Span:
     last: int
 
 
+def count_windows(pair: Pair, max_length: int, stride: int) -> int:
+    """How many `windows` will give."""
+    context = pair.second[1] - pair.second[0]
+    room = max_length - (len(pair.tokens) - context)
+    return 1 + max(0, -((room - context) // (room - stride)))
+
+
 def windows(pair: Pair, max_length: int, stride: int) -> Iterator[Window]:
     """The pair as sequences of at most `max_length` tokens, each with all of the question and a part of the context.
 

@@ -11,7 +11,7 @@ import numpy as np
 import tokenizers
 
 from scoring.engine import Array
-from scoring.errors import ModelError
+from scoring.errors import InvalidValue, ModelError
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ class Tokenizer:
             self._tokenizer.enable_truncation(max_length)
 
     def encode(self, texts: Sequence[str | tuple[str, str]]) -> list[Tokens]:
-        """Token ids of each text, special tokens included."""
-        return [_tokens(e) for e in self._tokenizer.encode_batch_fast(list(texts))]
+        """Token ids of each text, special tokens included. Raises InvalidValue for a text that gives none at all."""
+        sequences = [_tokens(e) for e in self._tokenizer.encode_batch_fast(list(texts))]
+        if (empty := next((i for i, tokens in enumerate(sequences) if not len(tokens)), None)) is not None:
+            raise InvalidValue(f"text {empty} of the request holds no character that the model's tokenizer knows")
+        return sequences
 
     def encode_pair(self, first: str, second: str) -> Pair:
         """Token ids of `first` and `second` as one sequence, with the second's offsets."""

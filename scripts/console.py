@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 WIDTH = None if sys.stdout.isatty() else 140  # a table in a file or a pipe is not cut to a terminal's 80 columns
 out = Console(highlight=False, soft_wrap=True, width=WIDTH)
@@ -24,16 +25,16 @@ def stage(title: str) -> Iterator[Note]:
 
     The block gets a function that says what it is at: beside the spinner, or as a line now and then in a log.
     """
-    began = time.monotonic()
+    title, began = escape(title), time.monotonic()
     with err.status(f"{title} ...") as status:
         said = began
 
         def note(text: str) -> None:
             nonlocal said
-            status.update(f"{title}: {text}")
+            status.update(f"{title}: {escape(text)}")
             if not err.is_terminal and time.monotonic() - said > _QUIET:
                 said = time.monotonic()
-                err.print(f"[dim]..[/dim] {title}: {text}")
+                err.print(f"[dim]..[/dim] {title}: {escape(text)}")
 
         try:
             yield note

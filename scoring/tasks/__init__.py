@@ -42,7 +42,7 @@ class Task(Protocol):
 def build(spec: ModelSpec, session: Session, folder: Path) -> Task:
     """The task that `spec` names, over the graph in `session` and the files in `folder`.
 
-    Raises KeyError for an unknown task, KeyError, TypeError or ValueError for settings that do not fit it.
+    Raises KeyError for an unknown task; AttributeError, KeyError, TypeError or ValueError for settings that do not fit.
     """
     module, _, name = TASKS[spec.task].where.partition(".")
     made = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec, session, folder)

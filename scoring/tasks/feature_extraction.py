@@ -8,7 +8,7 @@ text, and with normalize of length 1, as sentence-transformers gives it. A list 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from scoring import fields
 from scoring.batching import TextModel
 from scoring.contract import JSON, TOKENIZER_FILE, ModelSpec
 from scoring.engine import Array, Session
-from scoring.tokenization import Tokenizer
+from scoring.errors import TooLarge
+from scoring.tokenization import Tokenizer, Tokens
+
+NUMBERS = 4_000_000  # in one answer: as JSON some 80 MB, where platforms carry a few; token vectors soon pass it
 
 POOLINGS: dict[str, Callable[[Array], Array]] = {  # [tokens, hidden] -> [1, tokens, hidden] or [hidden]
     "none": lambda vectors: vectors[None],
@@ -54,9 +57,17 @@ class FeatureExtraction:
         data = fields.mapping(payload, "the body")
         texts, many = fields.one_or_list(fields.member(data, "inputs"), fields.text, self._limit)
         options = fields.parameters(data, self._parameters)
-        sequences = self._tokenizer.encode(texts)
-        pool = POOLINGS[options["pooling"]]
-        rows = self._model.run(sequences)
-        vectors = [pool(row[0][: len(tokens)]) for row, tokens in zip(rows, sequences, strict=True)]
-        answers = [(unit(v) if options["normalize"] else v).tolist() for v in vectors]
+        answers = self._vectors(texts, POOLINGS[options["pooling"]], options["normalize"])
         return answers if many else answers[0]
+
+    def _vectors(self, texts: Sequence[str], pool: Callable[[Array], Array], normalize: bool) -> list[Any]:
+        room = NUMBERS
+
+        def read(row: Sequence[Array], tokens: Tokens) -> Any:
+            nonlocal room
+            vectors = pool(row[0][: len(tokens)])
+            if (room := room - vectors.size) < 0:
+                raise TooLarge(f"the answer holds more than {NUMBERS} numbers; send fewer texts, or ask for pooling")
+            return (unit(vectors) if normalize else vectors).tolist()
+
+        return self._model.run(self._tokenizer.encode(texts), read)

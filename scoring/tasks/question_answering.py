@@ -9,7 +9,7 @@ The method is in scoring/spans.py. A context that is longer than the model is re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from scoring import fields
 from scoring.batching import TextModel
 from scoring.contract import JSON, TOKENIZER_FILE, ModelSpec
 from scoring.engine import Array, Session
-from scoring.errors import InvalidValue
-from scoring.spans import Span, Window, best_spans, windows
+from scoring.errors import InvalidValue, TooLarge
+from scoring.spans import Span, Window, best_spans, count_windows, windows
 from scoring.tokenization import Pair, Tokenizer
+
+WINDOWS = 8192  # of one request: its memory and time; at the usual stride two million tokens
+ANSWERS = 10_000  # of one request, questions x top_k
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,34 @@ class QuestionAnswering:
         return answers if many else answers[0]
 
     def _answers(self, questions: Sequence[Question], options: Mapping[str, Any]) -> list[Any]:
+        if len(questions) * options["top_k"] > ANSWERS:
+            raise TooLarge(
+                f"{len(questions)} question(s) with 'parameters.top_k' {options['top_k']} ask for more than {ANSWERS} "
+                "answers, the most that one request gets"
+            )
         pairs = [self._tokenizer.encode_pair(q.question, q.context) for q in questions]
-        cuts = [list(self._windows(q, pair, options["doc_stride"])) for q, pair in zip(questions, pairs, strict=True)]
-        rows = iter(self._model.run([window.tokens for cut in cuts for window in cut]))
-        found = [[self._spans(next(rows), window, options) for window in cut] for cut in cuts]
+        cuts = self._cuts(questions, pairs, options["doc_stride"])
+        rows = iter(self._model.run([window.tokens for cut in cuts for window in cut], lambda row, _: row))
+        found = [(self._spans(next(rows), window, options) for window in cut) for cut in cuts]
         return [_answer(q, p, f, options) for q, p, f in zip(questions, pairs, found, strict=True)]
 
     def _spans(self, row: Sequence[Array], window: Window, options: Mapping[str, Any]) -> tuple[list[Span], float]:
         start, end = self._outputs
         return best_spans((row[start], row[end]), window, options["top_k"], options["max_answer_len"])
 
-    def _windows(self, question: Question, pair: Pair, stride: int) -> Iterator[Window]:
+    def _cuts(self, questions: Sequence[Question], pairs: Sequence[Pair], stride: int) -> list[list[Window]]:
+        """The windows of each question; none is made when they are too many."""
+        for question, pair in zip(questions, pairs, strict=True):
+            self._check(question, pair, stride)
+        wanted = sum(count_windows(pair, self._max_length, stride) for pair in pairs)
+        if wanted > WINDOWS:
+            raise TooLarge(
+                f"the contexts make {wanted} windows of {self._max_length} tokens, and one request gets at most "
+                f"{WINDOWS}; send less text, or a smaller 'parameters.doc_stride'"
+            )
+        return [list(windows(pair, self._max_length, stride)) for pair in pairs]
+
+    def _check(self, question: Question, pair: Pair, stride: int) -> None:
         where, most = question.where, self._max_question_length
         if pair.first > most:
             raise InvalidValue(f"'{where}question' has {pair.first} tokens; this model takes at most {most}")
@@ -91,7 +111,6 @@ class QuestionAnswering:
             raise InvalidValue(
                 f"'parameters.doc_stride' is {stride}; beside this question it must be below {room} tokens"
             )
-        return windows(pair, self._max_length, stride)
 
 
 def _logits(session: Session) -> tuple[int, int]:
@@ -104,13 +123,20 @@ def _logits(session: Session) -> tuple[int, int]:
 
 
 def _answer(
-    question: Question, pair: Pair, found: Sequence[tuple[list[Span], float]], options: Mapping[str, Any]
+    question: Question, pair: Pair, found: Iterable[tuple[list[Span], float]], options: Mapping[str, Any]
 ) -> Any:
     """One question's answer from the spans and the probability of no answer of each of its windows."""
-    words = options["align_to_words"]
-    answers = [(s.score, *pair.characters(s.first, s.last, words)) for spans, _ in found for s in spans]
+    words, top_k = options["align_to_words"], options["top_k"]
+    best: list[tuple[float, int, int]] = []
+    least = 1.0
+    for spans, none in found:  # window by window, so that never more than two windows' spans are held
+        answers = [(s.score, *pair.characters(s.first, s.last, words)) for s in spans]
+        best, least = _best([*best, *answers], top_k), min(least, none)
     if options["handle_impossible_answer"]:
-        answers.append((min(none for _, none in found), 0, 0))
-    best = sorted(answers, key=lambda a: -a[0])[: options["top_k"]]
+        best = _best([*best, (least, 0, 0)], top_k)
     shaped = [{"score": s, "start": a, "end": b, "answer": question.context[a:b]} for s, a, b in best]
-    return shaped[0] if options["top_k"] == 1 else shaped
+    return shaped[0] if top_k == 1 else shaped
+
+
+def _best(answers: list[tuple[float, int, int]], top_k: int) -> list[tuple[float, int, int]]:
+    return sorted(answers, key=lambda a: -a[0])[:top_k]

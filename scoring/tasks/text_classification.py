@@ -52,7 +52,7 @@ class TextClassification:
         texts, many = fields.one_or_list(fields.member(data, key), fields.text, self._limit, key)
         options = fields.parameters(data, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
-        rows = [function(row[0]) for row in self._model.run(self._tokenizer.encode(texts))]
+        rows = self._model.run(self._tokenizer.encode(texts), lambda row, _: function(row[0]))
         if options["top_k"] is _UNSET:
             return [self._labels.rank(row, 1)[0] for row in rows]
         answers = [self._labels.rank(row, options["top_k"]) for row in rows]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
-from scripts.console import err, out
-from scripts.errors import FerryError
+from scripts.console import out
+from scripts.ending import ending
 from scripts.package import TARGETS, Package, manifest, package
 
 _SITE_PACKAGES = re.compile(r"^\.python_packages/lib/site-packages/([A-Za-z_]+)")
@@ -24,13 +24,10 @@ _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions"
 @click.option("--out", "folder", default=Path("build"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--python", help="Python version of the host, like 3.12 (default: the platform's).")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@ending()
 def main(model_dir: Path, target: str, folder: Path, python: str | None, output: str) -> None:
     """Build the package of MODEL_DIR that TARGET loads, and list its content."""
-    try:
-        show(package(model_dir, target, out=folder, python=python), output)
-    except FerryError as e:
-        err.print(f"error: {e}", style="red", markup=False)
-        sys.exit(e.exit_code)
+    show(package(model_dir, target, out=folder, python=python), output)
 
 
 def show(built: Package, output: str) -> None:
@@ -43,7 +40,8 @@ def show(built: Package, output: str) -> None:
 
 def content(built: Package) -> Table:
     """What is in a package, by part: the model, the code and each dependency, in bytes as unpacked."""
-    table = Table(title=f"{built.path}  {_mb(built.size)}  sha256 {built.sha256[:12]}  Python {built.python}")
+    title = f"{built.path}  {_mb(built.size)}  sha256 {built.sha256[:12]}  Python {built.python}"
+    table = Table(title=escape(title))
     table.add_column("part")
     for heading in ("files", "unpacked"):
         table.add_column(heading, justify="right")

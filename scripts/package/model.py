@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from scoring.errors import ModelError
-from scripts.errors import PackageError
+from scripts.errors import PackageError, UsageError
 from scripts.hashes import sha256
 from scripts.package import pins
 
@@ -33,8 +33,8 @@ class Model:
 def check(folder: Path, python: str) -> Model:
     """Read and check the model directory `folder` for a host with Python `python`.
 
-    Raises PackageError that names the file or the setting: a missing spec, graph or tokenizer, a file whose hash is not
-    the spec's, an unknown task, or a graph newer than the pinned onnxruntime.
+    Raises UsageError for no such folder, and PackageError that names the file or the setting: a missing spec, graph or
+    tokenizer, a file whose hash is not the spec's, an unknown task, or a graph newer than the pinned onnxruntime.
     """
     spec = _spec(folder)
     needs = _needs(folder, spec)
@@ -45,6 +45,8 @@ def check(folder: Path, python: str) -> Model:
 
 
 def _spec(folder: Path) -> ModelSpec:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; give a model directory, which python -m scripts.prepare makes")
     try:
         spec = ModelSpec.read(folder)
     except ModelError as e:

@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import platformdirs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from scripts.cache import cache_folder
 from scripts.errors import PackageError
 from scripts.package.archive import replacing
 from scripts.package.layout import Entry, tree
@@ -61,15 +61,10 @@ def entries(folder: Path, under: str) -> Iterator[Entry]:
     return tree(folder, under)
 
 
-def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where wheels are kept: below ONNXFERRY_CACHE, or the user's cache folder."""
-    return Path(environ.get("ONNXFERRY_CACHE") or platformdirs.user_cache_dir("onnxferry")) / "wheels"
-
-
 def _folder(requirement: str, python: str) -> Path:
     """The cache's place for a requirement; another rule of what to drop makes another place."""
     key = hashlib.sha256("\n".join((requirement, python, *_PLATFORMS, _DROPPED.pattern)).encode()).hexdigest()
-    return cache_dir() / f"{requirement.replace('==', '-')}-py{python}-{key[:12]}"
+    return cache_folder() / "wheels" / f"{requirement.replace('==', '-')}-py{python}-{key[:12]}"
 
 
 def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
@@ -79,7 +74,8 @@ def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
         *("--only-binary=:all:", "--implementation", "cp", "--python-version", python, *platforms),
         *("--dest", str(folder), *requirements),
     ]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    scratch = {**os.environ, "TMPDIR": str(folder)}  # which goes away with pip, even if it is killed
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=scratch)
     if done.returncode:
         said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("WARNING"))[-2000:]
         raise PackageError(

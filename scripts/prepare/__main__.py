@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from scoring.contract import MODEL_FILE, ModelSpec
 from scripts import console
-from scripts.errors import FerryError
+from scripts.ending import ending
 from scripts.prepare.options import Options
 from scripts.prepare.pipeline import prepare
 
@@ -36,15 +35,12 @@ PATH = click.Path(path_type=Path)
               "int8.")  # fmt: skip
 @click.option("--min-agreement", type=float, default=0.9, help="Least share of answers equal to the source model's.")
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
+@ending()
 def command(**flags: Any) -> None:
     """Make a checked model directory of SOURCE: a Hugging Face model folder, a PyTorch module given as module:factory,
     or an .onnx file."""
-    try:
-        options = Options(**flags)
-        _report(prepare(options), options.out)
-    except FerryError as e:
-        console.err.print(f"error: {e}", style="red", markup=False)
-        sys.exit(e.exit_code)
+    options = Options(**flags)
+    _report(prepare(options), options.out)
 
 
 def _report(spec: ModelSpec, out: Path) -> None:

@@ -12,9 +12,10 @@ from scripts.console import stage
 from scripts.errors import UsageError
 from scripts.hashes import combined_sha256
 from scripts.prepare import huggingface, labels, pytorch
+from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import compare, image_settings, is_complete
 from scripts.prepare.options import Options
-from scripts.prepare.settings import pooling_settings, read_given, text_settings
+from scripts.prepare.settings import pooling_settings, text_settings
 from scripts.prepare.source import Source
 
 _BY_SUFFIX = {

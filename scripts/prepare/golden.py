@@ -11,7 +11,7 @@ from scoring import Request, ScoringError
 from scoring.contract import Golden
 from scripts.errors import PrepareError
 from scripts.prepare.gradient import gradient
-from scripts.prepare.samples import read_request
+from scripts.request_file import read_request
 
 _BUILT_IN: dict[str, Any] = {
     "question-answering": {

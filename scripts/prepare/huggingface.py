@@ -13,6 +13,7 @@ import optimum.exporters.onnx as exporters
 import transformers
 from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 from peft.utils import load_peft_weights
+from safetensors import SafetensorError
 
 from scripts.errors import PrepareError
 from scripts.prepare.source import TextTokenizer
@@ -57,7 +58,7 @@ def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
         model, info = getattr(transformers, HEADS[task]).from_pretrained(
             folder, config=config, attn_implementation="eager", use_safetensors=True, output_loading_info=True, **LOCAL
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as e:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
         raise PrepareError(f"{folder}: transformers cannot load it for {task}: {e}") from e
     return model, sorted(info["missing_keys"])
 
@@ -84,7 +85,7 @@ def merge(model: Any, adapter: Path) -> Any:
     try:
         tuned = get_peft_model(model, config)
         result = set_peft_model_state_dict(tuned, load_peft_weights(str(adapter), device="cpu"))
-    except (OSError, ValueError, RuntimeError, KeyError) as e:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
         raise PrepareError(f"--adapter {adapter}: does not fit {type(model).__name__}: {e}{_hint(str(e))}") from e
     absent = [k for k in result.missing_keys if "lora_" in k or ".modules_to_save." in k]
     if odd := absent + list(result.unexpected_keys):

@@ -18,7 +18,10 @@ def read(path: Path | None, task: str) -> tuple[str, ...]:
         return ()
     if task not in CLASSIFIERS:
         raise UsageError(f"--labels: {task} has no labels; leave it out")
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise UsageError(f"--labels {path}: not UTF-8 text ({e})") from e
     names = _from_json(path, text) if text.lstrip().startswith(("[", "{")) else text.strip().splitlines()
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UsageError(f"--labels {path}: expected a JSON list of strings or one label a line, without empty ones")

@@ -20,9 +20,10 @@ from scoring.engine import Array
 from scripts.console import stage
 from scripts.errors import PrepareError, UsageError
 from scripts.prepare import labels, pytorch
+from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import image_settings, input_size
 from scripts.prepare.options import Options
-from scripts.prepare.settings import read_given, text_settings
+from scripts.prepare.settings import text_settings
 from scripts.prepare.source import Source
 
 OUTPUTS = {
@@ -80,6 +81,8 @@ def build(name: str) -> Any:
         make = getattr(importlib.import_module(where), factory)
     except (ImportError, AttributeError) as e:
         raise UsageError(f"SOURCE {name}: {e}. Modules are looked for in {here} and in the environment") from e
+    except Exception as e:  # the user's own code
+        raise PrepareError(f"SOURCE {name}: importing {where} raised {type(e).__name__}: {e}") from e
     try:
         module = make()
     except Exception as e:  # the user's own code

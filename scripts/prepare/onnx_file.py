@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from scripts.errors import UsageError
 from scripts.hashes import sha256
 from scripts.prepare import graph, labels
+from scripts.prepare.given import read_given
 from scripts.prepare.image_settings import image_settings
 from scripts.prepare.options import Options
-from scripts.prepare.settings import read_given, text_settings
+from scripts.prepare.settings import read_json, text_settings
 from scripts.prepare.source import Source, TextTokenizer
 
 
@@ -33,7 +33,9 @@ def _config(folder: Path | None) -> Mapping[str, Any]:
     path = folder / "config.json" if folder else None
     if path is None or not path.is_file():
         return {}
-    config: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise UsageError(f"{path}: expected a JSON object, got {type(config).__name__}")
     return config
 
 
@@ -53,4 +55,7 @@ def _labels(options: Options, task: str, config: Mapping[str, Any]) -> tuple[str
         return names
     if not config.get("id2label"):
         raise UsageError(f"--labels FILE is needed: {options.source} does not tell the names of its labels")
-    return labels.from_config({int(key): name for key, name in config["id2label"].items()})
+    try:
+        return labels.from_config({int(key): name for key, name in config["id2label"].items()})
+    except (AttributeError, ValueError) as e:
+        raise UsageError(f"{options.tokenizer}/config.json: id2label must map numbers to names ({e})") from e

@@ -10,7 +10,6 @@ from scoring.engine import Session
 from scoring.errors import ModelError
 from scripts.errors import PrepareError
 from scripts.hashes import sha256
-from scripts.prepare import graph
 from scripts.prepare.options import Options
 from scripts.prepare.source import Source
 
@@ -22,6 +21,8 @@ def describe(options: Options, source: Source, folder: Path) -> ModelSpec:
 
     Raises PrepareError when ONNX Runtime cannot load the model.
     """
+    from scripts.prepare import graph  # onnx may not be installed, which the loaders say
+
     facts = graph.facts(folder / MODEL_FILE)
     try:
         session = Session(folder / MODEL_FILE)

@@ -9,12 +9,9 @@ from pathlib import Path
 
 from scoring import Request
 from scripts.errors import UsageError
+from scripts.request_file import MEDIA_TYPES, read_request
 
 BUILT_IN = Path(__file__).parent / "inputs"
-MEDIA_TYPES = {
-    ".json": "application/json", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png",
-    ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,11 +61,3 @@ def _pictures(folder: Path) -> Iterator[Sample]:
     for path in sorted(folder.iterdir()):
         if MEDIA_TYPES.get(path.suffix.lower(), "").startswith("image/"):
             yield Sample(read_request(path), path.name)
-
-
-def read_request(path: Path) -> Request:
-    """A file as a request body; its suffix tells the media type. Raises UsageError that names an unknown suffix."""
-    media_type = MEDIA_TYPES.get(path.suffix.lower())
-    if media_type is None:
-        raise UsageError(f"{path}: suffix '{path.suffix}' is unknown; known: {', '.join(MEDIA_TYPES)}")
-    return Request(path.read_bytes(), media_type)

@@ -15,14 +15,6 @@ from scripts.errors import UsageError
 from scripts.prepare.source import TextTokenizer
 
 LONGEST = 512  # tokens, where the model allows more: cost grows with the square. --settings raises it.
-_TEXT = ("max_length", "pad_token_id", "pad_token_type_id", "padding_side")
-_IMAGE = ("preprocess", "rescale_factor", "image_mean", "image_std", "top_k")
-KEYS: dict[str, tuple[str, ...]] = {
-    "question-answering": (*_TEXT, "doc_stride", "max_answer_length", "max_question_length"),
-    "text-classification": (*_TEXT, "problem_type"),
-    "feature-extraction": (*_TEXT, "pooling", "normalize"),
-    "image-classification": _IMAGE,
-}
 DEFAULTS: dict[str, Mapping[str, Any]] = {
     "question-answering": {"max_answer_length": 15},
     "text-classification": {"problem_type": "single_label_classification"},
@@ -33,23 +25,6 @@ _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
     "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "longformer", "mpnet",
     "data2vec-text", "ibert", "xmod", "esm",
 }  # fmt: skip
-
-
-def read_given(path: Path | None, task: str) -> dict[str, Any]:
-    """The user's settings file; raises UsageError that names a key that the task does not have."""
-    if path is None:
-        return {}
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"--settings {path}: not readable as JSON ({e})") from e
-    if not isinstance(given, dict):
-        raise UsageError(f"--settings {path}: expected a JSON object, got {type(given).__name__}")
-    if unknown := sorted(set(given) - set(KEYS[task])):
-        raise UsageError(
-            f"--settings {path}: unknown key(s) {', '.join(unknown)} for {task}; known: {', '.join(KEYS[task])}"
-        )
-    return given
 
 
 def text_settings(
@@ -85,7 +60,11 @@ def _positions(config: Mapping[str, Any]) -> int | None:
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions < 1:
         return None
-    return positions - (config.get("pad_token_id") or 0) - 1 if config["model_type"] in _OFFSET_POSITIONS else positions
+    return (
+        positions - (config.get("pad_token_id") or 0) - 1
+        if config.get("model_type") in _OFFSET_POSITIONS
+        else positions
+    )
 
 
 def _check_length(length: Any, config: Mapping[str, Any]) -> None:
@@ -137,4 +116,12 @@ def _pooling(path: Path) -> str:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
+
+
+def read_json(path: Path) -> Any:
+    """The data of one of the source model's own files. Raises UsageError that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise UsageError(f"{path}: not readable as JSON ({e})") from e

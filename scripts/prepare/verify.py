@@ -76,7 +76,7 @@ class Side:
         self._recorder = _Recorder(graph, run)
         try:
             self._scorer = Scorer(spec, build(spec, self._recorder, folder))
-        except (ModelError, KeyError, TypeError, ValueError) as e:
+        except (ModelError, AttributeError, KeyError, TypeError, ValueError) as e:
             raise PrepareError(f"the model does not fit task '{spec.task}': {e}") from e
 
     def score(self, sample: Sample) -> Scored:

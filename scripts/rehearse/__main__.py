@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import mimetypes
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from scoring.contract import JSON, Request
-from scripts.console import err, out
-from scripts.errors import FerryError, UsageError
+from scripts.console import out
+from scripts.ending import ending
 from scripts.package import read
 from scripts.rehearse import Answer, Rehearsal, rehearse
+from scripts.request_file import read_request
 
 
 @click.command()
@@ -24,13 +22,10 @@ from scripts.rehearse import Answer, Rehearsal, rehearse
               help="A file to send as a request; its suffix says its content type. May be repeated.")  # fmt: skip
 @click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@ending()
 def main(package: Path, inputs: tuple[Path, ...], repeats: int, output: str) -> None:
     """Serve PACKAGE (model.tar.gz, function.zip or an AzureML folder) by its platform's real runtime, here."""
-    try:
-        done = rehearse(read(package), extra=[request_of(path) for path in inputs], repeats=repeats)
-    except FerryError as e:
-        err.print(f"error: {e}", style="red", markup=False)
-        sys.exit(e.exit_code)
+    done = rehearse(read(package), extra=[read_request(path) for path in inputs], repeats=repeats)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
 
 
@@ -40,14 +35,6 @@ def show(done: Rehearsal, answers: dict[str, Answer], output: str) -> None:
         click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))
     else:
         _show(done, answers)
-
-
-def request_of(path: Path) -> Request:
-    """A file as a request; its suffix says the content type. Raises UsageError for an unknown suffix."""
-    content_type = JSON if path.suffix == ".json" else mimetypes.guess_type(path.name)[0]
-    if content_type is None:
-        raise UsageError(f"{path}: no content type is known for '{path.suffix}'; name it .json, .jpg, .png or the like")
-    return Request(path.read_bytes(), content_type)
 
 
 def _data(done: Rehearsal, answers: dict[str, Answer]) -> dict[str, Any]:

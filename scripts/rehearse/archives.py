@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from scripts.errors import RehearsalError
@@ -18,7 +19,7 @@ def unpack_tar(archive: Path, folder: Path) -> None:
                     raise RehearsalError(f"{archive}: '{member.name}' is a link or a device, which no package may hold")
                 _check(member.name, archive)
                 tar.extract(member, folder, set_attrs=False)
-    except (tarfile.TarError, OSError, EOFError) as e:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as e:
         raise RehearsalError(f"{archive}: not readable as a .tar.gz archive ({e}); build the package again") from e
 
 
@@ -29,7 +30,7 @@ def unpack_zip(archive: Path, folder: Path) -> None:
             for member in opened.infolist():
                 _check(member.filename, archive)
                 opened.extract(member, folder)
-    except (zipfile.BadZipFile, OSError, EOFError) as e:
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as e:
         raise RehearsalError(f"{archive}: not readable as a .zip archive ({e}); build the package again") from e
 
 

@@ -18,21 +18,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import platformdirs
-
 from scripts.errors import RehearsalError
 from scripts.rehearse.processes import run
 from scripts.rehearse.runtime import Install
 
-CACHE_VARIABLE = "ONNXFERRY_CACHE"
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_CONSTRAINT")
 Report = Callable[[str], AbstractContextManager[object]]
-
-
-def cache_folder() -> Path:
-    """Where environments are kept: $ONNXFERRY_CACHE, else the user's cache folder of this system."""
-    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("onnxferry"))
 
 
 def environment(name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report) -> Path:

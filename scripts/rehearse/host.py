@@ -19,13 +19,15 @@ from pathlib import Path
 import httpx
 
 from scoring.contract import Request
+from scripts.cache import cache_folder
 from scripts.console import stage
+from scripts.ending import interruptible
 from scripts.errors import RehearsalError
 from scripts.package.contract import Package
 from scripts.rehearse import azureml, environments, functions, sagemaker
 from scripts.rehearse.environments import Report
 from scripts.rehearse.memory import Memory
-from scripts.rehearse.processes import interruptible, running
+from scripts.rehearse.processes import running
 from scripts.rehearse.pythons import find_python
 from scripts.rehearse.runtime import HOSTS, Layout, Runtime
 
@@ -134,7 +136,7 @@ def start(
             layout = runtime.unpack(package, root)
         name = f"{package.target}-{package.python}"
         venv = environments.environment(
-            name, python, runtime.installs(layout, package.python), cache or environments.cache_folder(), report
+            name, python, runtime.installs(layout, package.python), cache or cache_folder(), report
         )
         with _serving(runtime, layout, venv) as host, host.up(timeout, report):
             yield host

@@ -6,6 +6,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rich.markup import escape
+
 from scripts.console import err
 from scripts.errors import RehearsalError
 from scripts.package import TARGETS, Package, package
@@ -32,7 +34,7 @@ def rehearsable(model: Path, target: str, out: Path, python: str | None = None) 
             f"install python{built.python}"
         )
     err.print(
-        f"[yellow]note[/yellow] {built.path} is for Python {built.python}, which this machine has not: "
+        f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which this machine has not: "
         f"rehearsing a package built for Python {version}"
     )
     return package(model, target, out=out / REHEARSAL, python=version)

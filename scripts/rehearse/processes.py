@@ -10,12 +10,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import psutil  # type: ignore[import-untyped]
 
@@ -60,27 +58,6 @@ def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
                 if member.status() != psutil.STATUS_ZOMBIE:
                     found.append(member)
     return found
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP unwind as Ctrl-C does, so that what was started is stopped.
-
-    Outside the main thread, where Python allows no handler, it changes nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _unwind(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

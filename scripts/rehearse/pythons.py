@@ -23,7 +23,7 @@ def find_python(version: str) -> Path | None:
 
 
 def _candidates(version: str) -> Iterator[Path]:
-    if sys.version_info[:2] == tuple(map(int, version.split("."))):
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         yield Path(sys.executable)
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         if found := shutil.which(f"python{version}", path=folder):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import normalizers, processors
 
 import scoring
 from tests import tiny
@@ -43,3 +44,26 @@ def test_parameters_override_the_model(tmp_path: Path) -> None:
 def test_an_unknown_pooling_in_the_spec_stops_the_load(tmp_path: Path) -> None:
     with pytest.raises(scoring.ScoringError, match="pooling 'median' is not one of none, mean, cls, max"):
         scoring.load(tiny.feature_extraction(tmp_path, pooling="median"))
+
+
+def test_an_answer_of_too_many_numbers_is_refused_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scoring.tasks.feature_extraction.NUMBERS", 19)
+    scorer = scoring.load(tiny.feature_extraction(tmp_path))
+    response = scorer.handle(scoring.Request(b'{"inputs": ["good day", "good day good day"]}'))
+    assert response.status == 413
+    assert "more than 19 numbers" in json.loads(response.body)["error"]["message"]
+    assert scorer.handle(scoring.Request(b'{"inputs": ["good day"]}')).status == 200
+
+
+def test_a_text_without_any_token_is_refused(tmp_path: Path) -> None:
+    """Not every tokenizer frames a text with special tokens; an empty batch would be the model's failure."""
+    folder = tiny.feature_extraction(tmp_path)
+    bare = tiny.tokenizer()
+    bare.normalizer = normalizers.Replace("x", "")
+    bare.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
+    bare.save(str(folder / "tokenizer.json"))
+    response = scoring.load(folder).handle(scoring.Request(b'{"inputs": ["good", "x"]}'))
+    assert response.status == 400
+    assert "text 1 of the request holds no character" in json.loads(response.body)["error"]["message"]

@@ -82,6 +82,17 @@ def test_the_steps_are_crop_then_resize_then_scaling() -> None:
     np.testing.assert_allclose(pixels[:, 0, 0], [2, -1, 0.5], rtol=1e-6)
 
 
+def test_a_picture_too_narrow_to_be_resized_is_refused() -> None:
+    settings = {
+        "preprocess": [{"op": "resize_shortest", "size": 256}, {"op": "center_crop", "size": [224, 224]}],
+        "rescale_factor": 1, "image_mean": [0, 0, 0], "image_std": [1, 1, 1],
+    }  # fmt: skip
+    preprocessing = Preprocessing.read(settings)
+    assert preprocessing.apply(Image.new("RGB", (2, 1000))).shape == (3, 224, 224)
+    with pytest.raises(scoring.ScoringError, match="1x9000 pixels; it is too narrow"):
+        preprocessing.apply(Image.new("RGB", (1, 9000)))
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "names"),
     [
@@ -108,6 +119,15 @@ def test_strings_that_are_no_picture_are_refused(scorer: scoring.Scorer, value: 
     response = scorer.handle(scoring.Request(json.dumps({"inputs": value}).encode()))
     assert response.status == 400
     assert names in json.loads(response.body)["error"]["message"]
+
+
+def test_a_step_that_is_no_object_stops_the_load(tmp_path: Path) -> None:
+    folder = tiny.image_classification(tmp_path)
+    spec = json.loads((folder / "model_spec.json").read_text())
+    spec["settings"]["preprocess"] = ["resize"]
+    (folder / "model_spec.json").write_text(json.dumps(spec))
+    with pytest.raises(scoring.ScoringError, match="do not fit task 'image-classification'"):
+        scoring.load(folder)
 
 
 def test_an_unknown_step_stops_the_load(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import scoring
-from scoring.spans import Window, best_spans, windows
+from scoring.spans import Window, best_spans, count_windows, windows
 from scoring.tokenization import Tokenizer, Tokens
 from tests import tiny
 
@@ -105,6 +105,24 @@ def test_bad_input_is_refused_by_the_fields_name(scorer: scoring.Scorer, payload
     assert names in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("payload", "names"),
+    [
+        ({"inputs": tiny.QUESTION, "parameters": {"top_k": 10_001}}, "'parameters.top_k' 10001 ask for more than"),
+        ({"inputs": [tiny.QUESTION] * 2, "parameters": {"top_k": 5001}}, "2 question(s)"),
+        (
+            {"inputs": {"question": "who", "context": "day " * 9000}, "parameters": {"doc_stride": 27}},
+            "8973 windows of 32 tokens, and one request gets at most 8192",
+        ),
+    ],
+)
+def test_what_would_fill_the_memory_is_refused(scorer: scoring.Scorer, payload: Any, names: str) -> None:
+    response = scorer.handle(scoring.Request(json.dumps(payload).encode()))
+    error = json.loads(response.body)["error"]
+    assert (response.status, error["code"]) == (413, "too_large")
+    assert names in error["message"]
+
+
 def test_windows_cover_every_context_token_and_overlap_by_the_stride(tmp_path: Path) -> None:
     tiny.tokenizer().save(str(tmp_path / "tokenizer.json"))
     pair = Tokenizer(tmp_path / "tokenizer.json").encode_pair("who is she", "good day " * 25)
@@ -112,6 +130,8 @@ def test_windows_cover_every_context_token_and_overlap_by_the_stride(tmp_path: P
     covered = [range(w.first + w.shift, w.stop + w.shift) for w in cut]
     assert set(itertools.chain(*covered)) == set(range(*pair.second))
     assert all(len(w.tokens) <= 20 for w in cut)
+    assert count_windows(pair, max_length=20, stride=4) == len(cut)
+    assert count_windows(pair, max_length=200, stride=4) == len(list(windows(pair, max_length=200, stride=4))) == 1
     assert [a.stop - b.start for a, b in itertools.pairwise(covered)] == [4] * (len(cut) - 1)
     for window in cut:
         own = window.tokens.ids[window.first : window.stop]

@@ -108,6 +108,15 @@ def _spec(**changes: Any) -> Any:
         (_spec(settings={}), "settings in model_spec.json do not fit task 'text-classification' .*max_length"),
         (_spec(extra=1), "unknown key.s. extra"),
         (_spec(limits={"itemz": 1}), "malformed labels, inputs, outputs, limits or golden"),
+        (_spec(limits={"items": "many"}), "limits.items must be an integer of at least 1"),
+        (_spec(golden={"body": 1, "answer": 1}), "malformed labels, inputs, outputs, limits or golden"),
+        (_spec(settings=[]), "'settings' must be an object, got list"),
+        (_spec(files=["model.onnx"]), "'files' must be an object, got list"),
+        (_spec(files={"model.onnx": 1}), "'files' must hold strings, got int"),
+        (_spec(labels="abc"), "'labels' must be a list of strings, got str"),
+        (_spec(labels=["bad", "good", None]), "'labels' must hold strings, got NoneType"),
+        (_spec(opset="17"), "'opset' must be an integer, got str"),
+        (_spec(settings={"max_length": "long"}), "settings in model_spec.json do not fit task 'text-classification'"),
     ],
 )
 def test_a_model_directory_that_cannot_be_served_is_refused(tmp_path: Path, damage: Any, names: str) -> None:
@@ -125,3 +134,26 @@ def test_a_spec_survives_being_written_and_read(tmp_path: Path, body: bytes) -> 
     read = ModelSpec.read(tmp_path)
     assert read.golden == golden
     assert (read.labels, read.settings, read.files) == (("x",), {"a": [1]}, {"model.onnx": "00"})
+
+
+@pytest.mark.parametrize("request_", [Request(b"{}", "\udcff"), Request(b"{}", accept="\udcff")])
+def test_a_header_that_is_not_unicode_is_refused_and_not_raised(scorer: scoring.Scorer, request_: Request) -> None:
+    response = scorer.handle(request_)
+    assert response.status in (406, 415)
+    assert "'\udcff'" in json.loads(response.body)["error"]["message"]
+
+
+@pytest.mark.parametrize("value", [0, "", [], False])
+def test_parameters_that_are_no_object_are_refused_when_empty_too(scorer: scoring.Scorer, value: Any) -> None:
+    response = scorer.handle(Request(json.dumps({"inputs": "good", "parameters": value}).encode()))
+    assert (response.status, json.loads(response.body)["error"]["code"]) == (400, "invalid_type")
+    assert scorer.handle(Request(b'{"inputs": "good", "parameters": null}')).status == 200
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), 10**600])
+def test_a_huge_number_is_refused_and_not_repeated(scorer: scoring.Scorer, value: int) -> None:
+    response = scorer.handle(Request(json.dumps({"inputs": "good", "parameters": {"top_k": value}}).encode()))
+    message = json.loads(response.body)["error"]["message"]
+    assert response.status == 400
+    assert "'parameters.top_k' must be between 1 and" in message
+    assert len(message) < 100

@@ -247,9 +247,10 @@ def test_the_command_line_lists_the_content_and_prints_json(model: Path, tmp_pat
 
 def test_the_command_line_reports_a_known_failure_with_its_exit_code(model: Path, tmp_path: Path) -> None:
     wrong_setting = CliRunner().invoke(main, [str(model), "--target", "sagemaker", "--python", "2.7"])
-    wrong_model = CliRunner().invoke(main, [str(tmp_path / "none"), "--target", "sagemaker"])
+    no_folder = CliRunner().invoke(main, [str(tmp_path / "none"), "--target", "sagemaker"])
+    no_model = CliRunner().invoke(main, [str(tmp_path), "--target", "sagemaker"])
 
-    assert (wrong_setting.exit_code, wrong_model.exit_code) == (2, 1)
+    assert (wrong_setting.exit_code, no_folder.exit_code, no_model.exit_code) == (2, 2, 1)
 
 
 def rename(model: Path, name: str) -> None:

@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scripts.cache import cache_folder
 from scripts.errors import PackageError
-from scripts.package import Package, package, pins, wheels
+from scripts.package import Package, package, pins
 from tests import tiny
 
 SITE = ".python_packages/lib/site-packages/"
@@ -134,7 +135,7 @@ def test_a_wheel_that_installs_elsewhere_is_refused(index: Path, tmp_path: Path)
     with pytest.raises(PackageError, match="would be installed elsewhere than site-packages"):
         build(tiny.question_answering(tmp_path / "model"), tmp_path)
 
-    assert not list(wheels.cache_dir().glob("werkzeug*"))
+    assert not list((cache_folder() / "wheels").glob("werkzeug*"))
 
 
 ANSWER = """

@@ -214,3 +214,14 @@ def test_the_same_source_gives_the_same_files(tmp_path: Path) -> None:
 
     files = [{p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "two")]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("broken", ["bert/model", "adapter/adapter_model"])
+def test_truncated_weights_are_named(tmp_path: Path, broken: str) -> None:
+    base = checkpoints.bert(tmp_path / "bert", "question-answering")
+    adapter = checkpoints.adapter(base, tmp_path / "adapter")
+    with (tmp_path / f"{broken}.safetensors").open("rb+") as weights:
+        weights.truncate(1000)
+
+    with pytest.raises(PrepareError, match=str(tmp_path / broken.partition("/")[0])):
+        prepare(Options(str(base), tmp_path / "out", adapter=adapter))

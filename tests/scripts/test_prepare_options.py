@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from click.testing import CliRunner
 from scripts.errors import UsageError
 from scripts.prepare import Options, prepare
 from scripts.prepare.__main__ import command
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +82,16 @@ def test_a_file_that_is_no_graph_is_a_failure_with_its_name() -> None:
     assert result.exit_code == 1
     assert "model.onnx: not readable as an ONNX model" in result.stderr
     assert not Path("out").exists()
+
+
+def test_without_the_tool_chain_the_extra_is_named() -> None:
+    """As after a plain `pip install`, which brings no onnx, torch or transformers."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('onnx', 'torch', 'transformers')))\n"
+        "from scripts.prepare.__main__ import command; command(['folder', '--out', 'out'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert "pip install 'onnxferry[export,image]'" in done.stderr
+    assert "Traceback" not in done.stderr

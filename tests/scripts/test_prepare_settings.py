@@ -10,9 +10,10 @@ import pytest
 
 from scripts.errors import UsageError
 from scripts.prepare import labels
+from scripts.prepare.given import CHECKS, KEYS, read_given
 from scripts.prepare.image_settings import image_settings, input_size
 from scripts.prepare.samples import samples
-from scripts.prepare.settings import KEYS, pooling_settings, read_given, text_settings
+from scripts.prepare.settings import pooling_settings, text_settings
 from scripts.prepare.source import TextTokenizer
 
 TOKENIZER = TextTokenizer("{}", 512, 0, 0, "right")
@@ -80,6 +81,9 @@ def test_a_tokenizer_without_padding_needs_the_user_s_word() -> None:
         ('{"max_lenght": 12}', "unknown key.s. max_lenght for text-classification; known: max_length, "),
         ("[1]", "expected a JSON object, got list"),
         ("{", "not readable as JSON"),
+        ('{"max_length": "long"}', 'max_length must be an integer of at least 8 tokens, got "long"'),
+        ('{"pad_token_id": "[PAD]"}', "pad_token_id must be an integer"),
+        ('{"problem_type": "multi"}', "problem_type must be one of multi_label_classification"),
     ],
 )
 def test_a_settings_file_with_a_mistake_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -87,6 +91,25 @@ def test_a_settings_file_with_a_mistake_is_refused(tmp_path: Path, text: str, me
     path.write_text(text)
     with pytest.raises(UsageError, match=f"--settings .*{message}"):
         read_given(path, "text-classification")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preprocess": 3}, "preprocess must be a list of objects, got 3"),
+        ({"image_mean": [0.5, 0.5]}, "image_mean must be a list of three numbers"),
+        ({"rescale_factor": True}, "rescale_factor must be a number"),
+        ({"top_k": 0}, "top_k must be an integer of at least 1, or null"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(UsageError, match=message):
+        read_given(tmp_path / "settings.json", "image-classification")
+
+
+def test_every_setting_has_its_check() -> None:
+    assert set(CHECKS) == {key for keys in KEYS.values() for key in keys}
 
 
 def test_a_pooling_that_scoring_does_not_have_is_refused(tmp_path: Path) -> None:
@@ -163,6 +186,12 @@ def test_labels_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match="--labels"):
         labels.read(path, "image-classification")
+
+
+def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_bytes(b"caf\xe9\n")
+    with pytest.raises(UsageError, match="labels: not UTF-8 text"):
+        labels.read(tmp_path / "labels", "image-classification")
 
 
 @pytest.mark.parametrize("task", sorted(set(KEYS) - {"image-classification"}))

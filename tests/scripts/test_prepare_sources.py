@@ -62,6 +62,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("tiny_modules.py").write_text(MODULES)
+    Path("unsound_module.py").write_text("1 / 0")
     Path("labels.txt").write_text("red\ngreen\nblue\n")
     Path("settings.json").write_text(json.dumps(PICTURE))
     monkeypatch.delitem(__import__("sys").modules, "tiny_modules", raising=False)
@@ -151,6 +152,7 @@ def test_a_larger_tolerance_lets_a_known_difference_pass_and_records_it(options:
         ("no_such_module:make", "No module named 'no_such_module'"),
         ("tiny_modules:nothing", "returned NoneType, expected a torch.nn.Module"),
         ("tiny_modules:broken", r"broken\(\) raised RuntimeError: no weights here"),
+        ("unsound_module:make", "importing unsound_module raised ZeroDivisionError"),
     ],
 )
 def test_a_factory_that_gives_no_module_is_named(options: Options, source: str, message: str) -> None:
@@ -206,6 +208,26 @@ def test_a_tokenizer_json_alone_is_enough(onnx_options: Options) -> None:
 
     assert spec.settings["pad_token_id"] == tiny.VOCABULARY["[PAD]"]
     assert spec.files == scoring.ModelSpec.read(onnx_options.out).files
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [("{", "config.json: not readable as JSON"), ("[]", "expected a JSON object, got list"),
+     ('{"id2label": {"a": "x"}}', "id2label must map numbers to names")],
+)  # fmt: skip
+def test_a_broken_configuration_beside_the_tokenizer_is_named(onnx_options: Options, config: str, message: str) -> None:
+    assert onnx_options.tokenizer
+    (onnx_options.tokenizer / "config.json").write_text(config)
+    with pytest.raises(UsageError, match=message):
+        prepare(replace(onnx_options, labels=None))
+
+
+def test_a_configuration_without_its_model_s_type_is_enough(onnx_options: Options) -> None:
+    assert onnx_options.tokenizer
+    config = {"max_position_embeddings": 40, "id2label": {"0": "bad", "1": "good", "2": "long"}}
+    (onnx_options.tokenizer / "config.json").write_text(json.dumps(config))
+    spec = prepare(replace(onnx_options, labels=None))
+    assert (spec.settings["max_length"], spec.labels) == (40, ("bad", "good", "long"))
 
 
 def test_an_onnx_file_with_int8_is_measured_against_itself(onnx_options: Options) -> None:

@@ -18,10 +18,9 @@ import pytest
 
 from scoring import Request
 from scoring.contract import Golden
-from scripts.errors import RehearsalError, UsageError
+from scripts.errors import RehearsalError
 from scripts.package import Package
 from scripts.rehearse import find_python, rehearse, start
-from scripts.rehearse.__main__ import request_of
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
 TARGETS = ("azureml", "functions", "sagemaker")
@@ -177,18 +176,3 @@ def test_the_command_line_prints_json(packages: dict[str, Package], tmp_path: Pa
     assert printed["answer"] == ANSWER.decode()
     assert json.loads(printed["inputs"][0]["answer"])[0]["label"] == "bad"
     assert "send the golden request" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "content_type"),
-    [("q.json", "application/json"), ("a.jpg", "image/jpeg"), ("a.jpeg", "image/jpeg"), ("a.PNG", "image/png")],
-)
-def test_the_suffix_says_the_content_type(tmp_path: Path, name: str, content_type: str) -> None:
-    (tmp_path / name).write_bytes(b"{}")
-    assert request_of(tmp_path / name) == Request(b"{}", content_type)
-
-
-def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "question").write_bytes(b"{}")
-    with pytest.raises(UsageError, match=r"no content type .* \.json"):
-        request_of(tmp_path / "question")

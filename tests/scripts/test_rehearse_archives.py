@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -63,3 +64,14 @@ def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RehearsalError, match=r"half\.tar\.gz"):
         unpack_tar(tmp_path / "half.tar.gz", tmp_path / "out")
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    """zlib's own error is no OSError."""
+    large = regular("model.onnx")
+    large.size = 100_000
+    whole = gzip.decompress(tar_of(tmp_path / "a.tar.gz", large).read_bytes())
+    damaged = gzip.compress(whole[:50_000]) + gzip.compress(b"")[:10] + b"\xff" * 50
+    (tmp_path / "a.tar.gz").write_bytes(damaged)
+    with pytest.raises(RehearsalError, match="build the package again"):
+        unpack_tar(tmp_path / "a.tar.gz", tmp_path / "out")

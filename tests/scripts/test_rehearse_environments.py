@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import RehearsalError
-from scripts.rehearse.environments import cache_folder, environment
+from scripts.rehearse.environments import environment
 from scripts.rehearse.runtime import Install
 
 PYTHON = Path(sys.executable)
@@ -60,10 +60,3 @@ def test_a_failed_one_leaves_nothing_and_shows_what_pip_said(tmp_path: Path) -> 
     with pytest.raises(RehearsalError, match="No matching distribution found for no-such-distribution-as-this"):
         environment("demo", PYTHON, (absent,), tmp_path, Reports())
     assert [path.suffix for path in (tmp_path / "envs").iterdir()] == [".lock"]
-
-
-def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONNXFERRY_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.delenv("ONNXFERRY_CACHE")
-    assert cache_folder().name == "onnxferry"

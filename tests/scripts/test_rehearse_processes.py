@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from scripts.rehearse.processes import interruptible, members, running
+from scripts.rehearse.processes import members, running
 
 ROOT = Path(__file__).parents[2]
 # A program that starts another, writes its pid and waits for ever; SIGTERM ends neither.
@@ -86,12 +85,3 @@ def test_the_exit_code_and_the_output_are_the_programs(tmp_path: Path) -> None:
     with running(program, env=os.environ, cwd=tmp_path, log=tmp_path / "log") as process:
         assert process.wait(timeout=20) == 3
     assert (tmp_path / "log").read_text() == "so it ends\n"
-
-
-def test_sigterm_unwinds_as_ctrl_c_does() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as raised, interruptible():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-    assert raised.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) == before

@@ -35,6 +35,7 @@ def test_a_version_that_is_not_here_is_none(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     assert find_python("3.98") is None
+    assert find_python("newest") is None
 
 
 def test_pyenv_versions_that_are_not_active_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
