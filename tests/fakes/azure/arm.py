@@ -20,12 +20,15 @@ from tests.fakes.azure.store import Resource, Store, type_of
 @dataclass(frozen=True)
 class ResourceType:
     """How a type behaves: the shape of a PUT's body; `slow` when a PUT or DELETE is an asynchronous operation;
-    `location` when that is polled by Location; `fill` adds what the service itself sets; `check` refuses."""
+    `location` when that is polled by Location; `deletes_slowly` where a DELETE differs from a PUT in that; `created` is
+    the status of a PUT that creates; `fill` adds what the service itself sets; `check` refuses."""
 
     name: str
     shape: Mapping[str, Any]
     slow: bool = False
     location: bool = False
+    deletes_slowly: bool | None = None
+    created: int = 201
     fill: Callable[[Resource], None] = lambda resource: None
     check: Callable[[Call, Resource | None, dict[str, Any]], Answer | None] = lambda call, old, body: None
     on_delete: Callable[[Resource], Answer | None] = lambda resource: None
@@ -116,7 +119,7 @@ class Arm:
         if not type_.slow:
             resource["properties"]["provisioningState"] = "Succeeded"
             type_.ends(resource)
-            return Answer(200 if old else 201, resource)
+            return Answer(200 if old else type_.created, resource)
         return self._slowly(type_, resource, new=old is None)
 
     def _refusal(self, call: Call, type_: ResourceType, old: Resource | None, body: dict[str, Any]) -> Answer | None:
@@ -139,7 +142,7 @@ class Arm:
                 type_.ends(resource)
 
         headers = self.operations.start(self.base, done, failure, location=type_.location)
-        return Answer(201 if new else 200, resource, headers)
+        return Answer(type_.created if new else 200, resource, headers)
 
     def _delete(self, call: Call, type_: ResourceType) -> Answer:
         found = self.store.get(call.path)
@@ -147,7 +150,7 @@ class Arm:
             return Answer(204)
         if refusal := type_.on_delete(found):
             return refusal
-        if not type_.slow:
+        if not (type_.slow if type_.deletes_slowly is None else type_.deletes_slowly):
             self.store.delete(call.path)
             return Answer(200)
         found.setdefault("properties", {})["provisioningState"] = "Deleting"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import time
 
@@ -10,7 +12,9 @@ from tests.fakes.azure.http import Answer, Call, Route
 TENANT = "00000000-0000-0000-0000-00000000000a"
 CLIENT = "00000000-0000-0000-0000-00000000000b"
 SECRET = "a secret that must never be printed"  # noqa: S105
-TOKEN = "token.that.must-never-be-printed"  # noqa: S105
+PRINCIPAL = "00000000-0000-0000-0000-00000000000c"  # the object id of whoever signs in
+_CLAIMS = base64.urlsafe_b64encode(json.dumps({"oid": PRINCIPAL, "idtyp": "app"}).encode()).decode().rstrip("=")
+TOKEN = f"eyJhbGciOiJub25lIn0.{_CLAIMS}.must-never-be-printed"
 
 
 class Login:
