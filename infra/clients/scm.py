@@ -74,7 +74,7 @@ class Scm:
         return "\n".join(f"{entry.get('log_time', '')} {entry.get('message', '')}".strip() for entry in entries)
 
     def _send(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        request = HttpRequest(method, path, headers=dict(headers or {}), content=body)
+        request = HttpRequest(method, self._client.format_url(path), headers=dict(headers or {}), content=body)
         with translated(self._where):
             return self._client.send_request(request, retry_on_methods=AGAIN)
 

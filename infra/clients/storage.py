@@ -45,13 +45,17 @@ class Storage:
         """The account, or None when the group has none of that name."""
         with translated(self._where(name)):
             try:
-                found = self._client.storage_accounts.get_properties(self._group, name)
+                found = self._client.storage_accounts.get_properties(self._group, name).as_dict()
             except ResourceNotFoundError:
                 return None
-        facts = found.properties
-        url = facts.primary_endpoints.blob.rstrip("/") if facts.primary_endpoints else ""
+        facts = found.get("properties") or {}
         return Account(
-            found.id, found.name, found.location, str(facts.provisioning_state or ""), url, dict(found.tags or {})
+            id=found["id"],
+            name=found["name"],
+            location=found["location"],
+            state=facts.get("provisioningState", ""),
+            url=(facts.get("primaryEndpoints") or {}).get("blob", "").rstrip("/"),
+            tags=found.get("tags") or {},
         )
 
     def check_name(self, name: str) -> None:

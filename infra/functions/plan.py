@@ -206,7 +206,8 @@ def _proof(app: str, sha256: str) -> list[Step]:
 
 
 def _record(app: str, sha256: str, previous: str) -> Step:
-    return Step(Action.UPDATE, "tags of app", app, "record", {"version": sha256, "previous": previous})
+    facts = {"version": sha256, "previous": previous}
+    return Step(Action.UPDATE, "tags of app", app, "record", facts, settles=True)
 
 
 def _python(side: Side) -> str:

@@ -40,6 +40,10 @@ class Operations:
         header = "Location" if location else "Azure-AsyncOperation"
         return {header: f"{base}/operations/{name}?style={'location' if location else 'async'}", **SOON}
 
+    def forget(self) -> None:
+        """Drop all operations, so that none ends in a later test."""
+        self._operations.clear()
+
     def advance(self) -> None:
         """Let time pass, as a GET of a resource does: every operation comes one poll nearer to its end."""
         for operation in list(self._operations.values()):

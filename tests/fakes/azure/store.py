@@ -31,6 +31,10 @@ class Store:
         start = _key(id_) + "/"
         return [r for key, r in self._resources.items() if key.startswith(start) and "/" not in key[len(start) :]]
 
+    def everything(self) -> list[Resource]:
+        """All resources of all types."""
+        return list(self._resources.values())
+
     def all(self, type_: str) -> Iterator[Resource]:
         """All resources of a type ("Microsoft.Web/sites")."""
         return (r for r in list(self._resources.values()) if r["type"].lower() == type_.lower())
