@@ -131,6 +131,7 @@ class AzureFake:
 
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"  # clients keep their connections
+    disable_nagle_algorithm = True
 
     def log(self, type: str, message: str, *args: Any) -> None:
         pass
