@@ -31,6 +31,8 @@ class Faults:
 
     def around(self, call: Call, answer: Callable[[Call], Answer]) -> Answer:
         fault = self.at.pop(call.number, None)
+        if fault is Fault.THROTTLED and ".blob." in call.host:  # blob storage has its own word for it
+            return error(503, "ServerBusy", "The server is busy.")
         if fault is Fault.THROTTLED:
             throttled = error(429, "TooManyRequests", "the rate limit is reached")
             return Answer(429, throttled.body, {**throttled.headers, "retry-after-ms": "5"})
