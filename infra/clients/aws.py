@@ -181,12 +181,13 @@ class Aws:
 
 
 def checksum(path: Path) -> str:
-    """What S3 says is the sha256 of `path` as `upload` sends it: of the bytes, or of the parts' own and their number."""
+    """What S3 says is the sha256 of `path` as `upload` sends it: of the bytes, or of its parts' own; without the number
+    of parts, which S3 adds after a hyphen."""
     with path.open("rb") as file:
         parts = [hashlib.sha256(part).digest() for part in iter(lambda: file.read(PART), b"")]
     if path.stat().st_size < PART:
         return base64.b64encode(parts[0] if parts else hashlib.sha256().digest()).decode()
-    return f"{base64.b64encode(hashlib.sha256(b''.join(parts)).digest()).decode()}-{len(parts)}"
+    return base64.b64encode(hashlib.sha256(b"".join(parts)).digest()).decode()
 
 
 def _once(caught_exception: Exception | None = None, **_: Any) -> None:

@@ -1,5 +1,5 @@
-"""The door of the sagemaker SDK (version 2), which is asked for one thing only, and never needed: where a region has the
-Hugging Face container."""
+"""The door of the sagemaker SDK (version 2), which is never needed and asked for one thing only: where a region has
+the Hugging Face container."""
 
 from __future__ import annotations
 

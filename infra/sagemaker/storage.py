@@ -74,7 +74,7 @@ def _stored(scope: Scope, key: str) -> tuple[int, str] | None:
         found = scope.aws.call("s3", "head_object", f"s3://{scope.bucket}/{key}", request)
     except NotFound:
         return None
-    return found["ContentLength"], found.get("ChecksumSHA256", "")
+    return found["ContentLength"], found.get("ChecksumSHA256", "").partition("-")[0]
 
 
 def _facts(text: bytes) -> tuple[int, str]:
