@@ -1,4 +1,4 @@
-"""Azure's resource groups and tags: the door to azure-mgmt-resource."""
+"""Azure's resource groups, tags, and any resource by its id: the door to azure-mgmt-resource."""
 
 from __future__ import annotations
 
@@ -67,3 +67,38 @@ class Groups:
 
     def _where(self, group: str) -> str:
         return f"resource group {group} of subscription {self._session.subscription}"
+
+
+class Resources:
+    """Any resource by its id and its type's `api_version`, for types that their service's SDK does not offer."""
+
+    def __init__(self, session: Session, api_version: str) -> None:
+        self._client = ResourceManagementClient(**session.options).resources
+        self._api_version = api_version
+
+    def get(self, id_: str) -> Mapping[str, Any] | None:
+        """The resource's properties, or None when there is none."""
+        with translated(_where(id_)):
+            try:
+                found = self._client.get_by_id(id_, api_version=self._api_version)
+            except ResourceNotFoundError:
+                return None
+        return dict(found.properties or {})
+
+    def put(self, id_: str, properties: Mapping[str, Any]) -> None:
+        """Create the resource, or change it, and wait until that is done."""
+        with translated(_where(id_)):
+            body = {"properties": dict(properties)}
+            self._client.begin_create_or_update_by_id(id_, body, api_version=self._api_version).result()
+
+    def delete(self, id_: str) -> None:
+        """Delete the resource, and wait until it is gone; none there is none to delete."""
+        with translated(_where(id_)):
+            try:
+                self._client.begin_delete_by_id(id_, api_version=self._api_version).result()
+            except ResourceNotFoundError:
+                return
+
+
+def _where(id_: str) -> str:
+    return "/".join(id_.rpartition("/providers/")[2].split("/")[1:])

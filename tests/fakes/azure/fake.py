@@ -28,7 +28,8 @@ from tests.fakes.azure.operations import Operations
 from tests.fakes.azure.store import Store
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
-HOSTS = ("localhost", "127.0.0.1", "*.blob.core.localhost", "*.scm.localhost", "*.azurewebsites.localhost")
+HOSTS = ("localhost", "127.0.0.1", "*.blob.core.localhost", "*.scm.localhost", "*.azurewebsites.localhost",
+         "*.inference.ml.localhost")  # fmt: skip
 
 
 class AzureFake:
@@ -73,7 +74,7 @@ class AzureFake:
         """The variables by which the SDKs find this cloud and sign in to it."""
         return {
             "ARM_CLOUD_METADATA_URL": f"{self.url}/metadata/endpoints?api-version=2019-05-01",
-            "AZUREML_CURRENT_CLOUD": "FakeCloud",
+            "AZUREML_CURRENT_CLOUD": self.login.cloud,
             "AZURE_AUTHORITY_HOST": self.url,
             "AZURE_TENANT_ID": TENANT,
             "AZURE_CLIENT_ID": CLIENT,

@@ -22,6 +22,7 @@ class Login:
 
     def __init__(self, base: str, storage_suffix: str) -> None:
         self.base = base
+        self.cloud = f"FakeCloud{base.rpartition(':')[2]}"  # azure-ai-ml remembers clouds by name
         self.storage_suffix = storage_suffix
         self.routes = (
             Route("GET", r"/metadata/endpoints", self._metadata),
@@ -32,7 +33,7 @@ class Login:
 
     def _metadata(self, call: Call, match: re.Match[str]) -> Answer:
         cloud = {
-            "name": "FakeCloud",
+            "name": self.cloud,
             "portal": f"{self.base}/",
             "resourceManager": f"{self.base}/",
             "authentication": {"loginEndpoint": f"{self.base}/", "audiences": [f"{self.base}/"]},
