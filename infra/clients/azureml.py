@@ -1,0 +1,306 @@
+"""One Azure Machine Learning workspace: the door to azure-ai-ml, which nothing else imports.
+
+The SDK is kept quiet: no telemetry, no progress bars, no dots on standard output while it polls.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.ai.ml import MLClient
+from azure.ai.ml.entities import (
+    AccountKeyConfiguration,
+    AzureBlobDatastore,
+    CodeConfiguration,
+    Environment,
+    ManagedOnlineDeployment,
+    ManagedOnlineEndpoint,
+    Model,
+    OnlineRequestSettings,
+    ProbeSettings,
+    SasTokenConfiguration,
+)
+from azure.ai.ml.exceptions import MlException
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from infra.clients.azure import AzureCloud, Session, translated
+from infra.clients.blobs import Blobs
+from infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded, Refused
+
+State = Callable[[], str | None]  # what an operation is at; None once it is done; raises when it failed
+Until = Callable[[State], None]  # waits for it
+
+_AGAIN = frozenset({"HEAD", "GET", "PUT", "DELETE", "PATCH", "POST", "OPTIONS"})  # every POST here only reads
+_AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
+    "core.windows.net": "https://ml.azure.com",
+    "core.usgovcloudapi.net": "https://ml.azure.us",
+    "core.chinacloudapi.cn": "https://ml.azure.cn",
+}
+_FAILURES: tuple[tuple[str, type[CloudError]], ...] = (  # a part of what a failed deployment says -> what it means
+    ("imagebuildfailure", BuildFailed),
+    ("environmentbuild", BuildFailed),
+    ("image build", BuildFailed),
+    ("outofquota", QuotaExceeded),
+    ("outofcapacity", QuotaExceeded),
+    ("not enough quota", QuotaExceeded),
+    ("resourcenotready", NotHealthy),
+    ("crashed", NotHealthy),
+    ("usererror", NotHealthy),
+    ("scoring script", NotHealthy),
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An online endpoint. `traffic` and `mirror` are percentages by deployment, without zeros."""
+
+    name: str
+    state: str
+    url: str
+    auth_mode: str
+    traffic: Mapping[str, int]
+    mirror: Mapping[str, int]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment of an endpoint; `model` is the id of its model."""
+
+    name: str
+    state: str
+    model: str
+    instance_type: str
+    instances: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Workspace:
+    """The workspace `name` of resource group `group`. Every wait is left to the caller's Until."""
+
+    def __init__(self, session: Session, group: str, name: str) -> None:
+        quiet = logging.getLogger("azure.ai.ml")  # which logs every "not found" as an error
+        quiet.addHandler(logging.NullHandler())
+        quiet.propagate = False
+        self._session = session
+        self._where = f"workspace {name} of resource group {group} in subscription {session.subscription}"
+        self._name = name
+        with self._translated(""):
+            self._ml = MLClient(
+                resource_group_name=group, workspace_name=name, enable_telemetry=False, show_progress=False,
+                cloud=session.where.name, cloud_metadata=_metadata(session.where), retry_on_methods=_AGAIN,
+                **session.options,
+            )  # fmt: skip
+
+    def location(self) -> str:
+        """The workspace's region. Raises NotFound when there is none of that name."""
+        with self._translated(""):
+            return str(self._ml.workspaces.get(self._name).location)
+
+    def datastore(self) -> tuple[str, Blobs]:
+        """The default datastore's name, and its blobs, opened as the datastore itself is: by SAS, by key, or as who is
+        signed in."""
+        with self._translated("default datastore of "):
+            store = self._ml.datastores.get_default(include_secrets=True)
+        if not isinstance(store, AzureBlobDatastore):
+            raise Refused(
+                f"default datastore {store.name} of {self._where}: it is of type {store.type}, and models are kept in "
+                "blobs; make a blob datastore the default one"
+            )
+        suffix = store.endpoint or self._session.where.storage_suffix
+        url = f"{store.protocol or 'https'}://{store.account_name}.blob.{suffix}"
+        opened_by: Any = self._session.credential
+        if isinstance(store.credentials, SasTokenConfiguration):
+            opened_by = store.credentials.sas_token or opened_by
+        elif isinstance(store.credentials, AccountKeyConfiguration):
+            opened_by = store.credentials.account_key or opened_by
+        return str(store.name), Blobs(url, str(store.container_name), opened_by)
+
+    def models(self, name: str) -> dict[str, Mapping[str, str]]:
+        """The versions of a model, with their tags."""
+        return self._versions(lambda: self._ml.models.list(name=name), f"model {name} of ")
+
+    def environments(self, name: str) -> dict[str, Mapping[str, str]]:
+        """The versions of an environment, with their tags."""
+        return self._versions(lambda: self._ml.environments.list(name=name), f"environment {name} of ")
+
+    def register_model(self, name: str, version: str, path: str, tags: Mapping[str, str]) -> None:
+        """Register the folder at `path` (azureml://...), which is there already, as a model."""
+        with self._translated(f"model {name}:{version} of "):
+            self._ml.models.create_or_update(
+                Model(name=name, version=version, path=path, type="custom_model", tags=dict(tags))
+            )
+
+    def register_environment(
+        self, name: str, version: str, image: str, conda: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> None:
+        """Register an environment; its image is built when a deployment first asks for it."""
+        with self._translated(f"environment {name}:{version} of "):
+            self._ml.environments.create_or_update(
+                Environment(name=name, version=version, image=image, conda_file=dict(conda), tags=dict(tags))
+            )
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        with self._translated(f"endpoint {name} of "):
+            try:
+                found = self._ml.online_endpoints.get(name)
+            except ResourceNotFoundError:
+                return None
+        return Endpoint(
+            found.name, found.provisioning_state or "", found.scoring_uri or "", str(found.auth_mode),
+            _shares(found.traffic), _shares(found.mirror_traffic), dict(found.tags or {}),
+        )  # fmt: skip
+
+    def create_endpoint(self, name: str, auth_mode: str, tags: Mapping[str, str], until: Until) -> None:
+        wanted = ManagedOnlineEndpoint(name=name, auth_mode=auth_mode, tags=dict(tags))
+        settled = self.endpoint_state(name)
+        self._run(f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_create_or_update(wanted), until, settled)
+
+    def move(self, name: str, traffic: Mapping[str, int], tags: Mapping[str, str], until: Until) -> None:
+        """Give the endpoint this traffic and, beside its other tags, these; an empty tag goes. All in one request."""
+        where = f"traffic of endpoint {name} of "
+        with self._translated(where):
+            found = self._ml.online_endpoints.get(name)
+        found.traffic = dict(traffic)
+        found.tags = {key: value for key, value in {**(found.tags or {}), **tags}.items() if value}
+        settled = self.endpoint_state(name)
+        self._run(where, lambda: self._ml.online_endpoints.begin_create_or_update(found), until, settled)
+
+    def delete_endpoint(self, name: str, until: Until) -> None:
+        """Delete the endpoint and all its deployments."""
+        self._run(f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_delete(name), until)
+
+    def deployments(self, endpoint: str) -> list[Deployment]:
+        with self._translated(f"deployments of endpoint {endpoint} of "):
+            return [_deployment(found) for found in self._ml.online_deployments.list(endpoint)]
+
+    def deployment(self, endpoint: str, name: str) -> Deployment | None:
+        with self._translated(f"deployment {name} of endpoint {endpoint} of "):
+            try:
+                return _deployment(self._ml.online_deployments.get(name, endpoint))
+            except ResourceNotFoundError:
+                return None
+
+    def create_deployment(self, endpoint: str, name: str, facts: Mapping[str, Any], until: Until) -> None:
+        """Create a deployment without traffic, or change it. `facts` are ids of model, environment and code, and the
+        settings of the YAML schema. Raises BuildFailed, NotHealthy or QuotaExceeded when it comes to nothing."""
+        probes = {key: ProbeSettings(**facts[key]) for key in ("liveness_probe", "readiness_probe") if facts.get(key)}
+        wanted = ManagedOnlineDeployment(
+            name=name, endpoint_name=endpoint, model=facts["model"], environment=facts["environment"],
+            code_configuration=CodeConfiguration(code=facts["code"], scoring_script=facts["scoring_script"]),
+            environment_variables=dict(facts["environment_variables"]), tags=dict(facts["tags"]),
+            instance_type=facts["instance_type"], instance_count=facts["instance_count"],
+            request_settings=OnlineRequestSettings(**facts["request_settings"]), **probes,
+        )  # fmt: skip
+        where = f"deployment {name} of endpoint {endpoint} of "
+        settled = self.deployment_state(endpoint, name)
+        self._run(where, lambda: self._ml.online_deployments.begin_create_or_update(wanted), until, settled)
+
+    def delete_deployment(self, endpoint: str, name: str, until: Until) -> None:
+        where = f"deployment {name} of endpoint {endpoint} of "
+        self._run(where, lambda: self._ml.online_deployments.begin_delete(name, endpoint), until)
+
+    def deployment_state(self, endpoint: str, name: str) -> State:
+        """Waits for what another run began: None once the deployment has succeeded or is gone."""
+
+        def state() -> str | None:
+            found = self.deployment(endpoint, name)
+            if found and found.state in ("Failed", "Canceled"):
+                raise NotHealthy(f"deployment {name} of endpoint {endpoint} of {self._where}: its state is {found.state}")
+            return found.state if found and found.state != "Succeeded" else None
+
+        return state
+
+    def logs(self, endpoint: str, deployment: str, lines: int, container: str | None = None) -> str:
+        """What the deployment's container ("inference-server", "storage-initializer") printed last."""
+        with self._translated(f"logs of deployment {deployment} of endpoint {endpoint} of "):
+            return str(self._ml.online_deployments.get_logs(deployment, endpoint, lines, container_type=container))
+
+    def bearer(self, endpoint: Endpoint) -> str:
+        """The key or token that opens the endpoint. Never printed."""
+        with self._translated(f"keys of endpoint {endpoint.name} of "):
+            if endpoint.auth_mode.lower() in ("aad_token", "aadtoken"):
+                audience = _AUDIENCES.get(self._session.where.storage_suffix, self._session.where.resource_manager)
+                return str(self._session.credential.get_token(f"{audience}/.default").token)
+            found = self._ml.online_endpoints.get_keys(endpoint.name)
+        return str(getattr(found, "primary_key", None) or getattr(found, "access_token", ""))
+
+    def endpoint_state(self, name: str) -> State:
+        def state() -> str | None:
+            found = self.endpoint(name)
+            return found.state if found and found.state not in ("Succeeded", "Failed", "Canceled") else None
+
+        return state
+
+    def _versions(self, ask: Callable[[], Any], what: str) -> dict[str, Mapping[str, str]]:
+        with self._translated(what):
+            try:
+                return {str(found.version): dict(found.tags or {}) for found in ask()}
+            except ResourceNotFoundError:
+                return {}
+
+    def _run(self, what: str, begin: Callable[[], Any], until: Until, settled: State | None = None) -> None:
+        """Begin an operation and wait for its end. Where the cloud says that one is under way already, as it does to a
+        second try whose first was lost on its way back, wait until it has `settled`."""
+        with redirect_stdout(io.StringIO()), self._translated(what):  # the SDK prints a dot at each poll
+            try:
+                poller = begin()
+            except HttpResponseError as e:
+                if e.status_code != 409 or settled is None:
+                    raise
+                return until(settled)
+
+            def state() -> str | None:
+                if not poller.done():
+                    return str(poller.status())
+                poller.result()
+                return None
+
+            until(state)
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        where = what + self._where
+        with translated(where):
+            try:
+                yield
+            except MlException as e:
+                raise Refused(f"{where}: azure-ai-ml refuses it: {str(e).strip()[:600]}") from e
+            except HttpResponseError as e:
+                if what.startswith("deployment ") and (kind := _meaning(e)):
+                    said = e.error.message if e.error else e.message
+                    raise kind(f"{where}: {e.error.code if e.error else e.status_code}: {said}") from e
+                raise
+
+
+def _deployment(found: Any) -> Deployment:
+    return Deployment(
+        found.name, found.provisioning_state or "", str(found.model or ""), str(getattr(found, "instance_type", "") or ""),
+        int(found.instance_count or 0), dict(found.tags or {}),
+    )  # fmt: skip
+
+
+def _shares(traffic: Mapping[str, Any] | None) -> dict[str, int]:
+    return {name: int(share) for name, share in (traffic or {}).items() if int(share)}
+
+
+def _meaning(e: HttpResponseError) -> type[CloudError] | None:
+    """What a failed deployment says it failed of; None for what all services' errors have in common."""
+    if e.status_code in (401, 403, 404, 429):
+        return None
+    said = f"{e.error.code if e.error else ''} {e}".lower()
+    return next((kind for part, kind in _FAILURES if part in said), None)
+
+
+def _metadata(where: AzureCloud) -> Mapping[str, str] | None:
+    """What azure-ai-ml must know of a cloud that it has no table of."""
+    if where == AzureCloud():
+        return None
+    urls = ("azure_portal", "resource_manager", "aml_resource_id", "registry_discovery_endpoint")
+    own = {"active_directory": f"{where.authority}/", "storage_endpoint": where.storage_suffix}
+    return {**dict.fromkeys(urls, f"{where.resource_manager}/"), **own}
