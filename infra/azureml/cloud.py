@@ -91,9 +91,10 @@ class AzureMLCloud:
     def _read(self) -> Live:
         return read(self.doors, self.names)
 
-    def _registered(self, want: Wanted) -> dict[str, bool]:
-        versions = {"model": want.model, "code": want.code, "environment": want.environment}
-        return {kind: self.doors.resources.get(self.names.id(kind, v)) is not None for kind, v in versions.items()}
+    def _registered(self, want: Wanted) -> plan.Registered:
+        ids = {kind: self.names.id(kind, version) for kind, version in want.versions.items()}
+        there = {kind: self.doors.resources.get(id_) is not None for kind, id_ in ids.items()}
+        return plan.Registered(there, self.doors.workspace.datastore())
 
 
 def _resources(live: Live, made: Assets) -> list[tuple[str, str, str]]:

@@ -25,16 +25,14 @@ def _endpoint(live: Live) -> list[Step]:
     name = live.names.endpoint
     endpoint = live.endpoint
     if endpoint and live.is_ours(endpoint.tags) and not live.others:
-        facts = {"deployments": sorted(live.ours)}
-        return [Step(Action.DELETE, "endpoint", name, "delete_endpoint", facts)]
+        return [Step(Action.DELETE, "endpoint", name, "delete_endpoint", {"deployments": sorted(live.ours)})]
     steps = []
     if live.ours and live.traffic:
         check(live)
-        facts = {"traffic": {}, "previous": ""}
-        steps.append(Step(Action.UPDATE, "traffic of endpoint", name, "move", facts))
+        steps.append(Step(Action.UPDATE, "traffic of endpoint", name, "move", {"traffic": {}, "previous": ""}))
     elif endpoint and PREVIOUS in endpoint.tags:
-        facts = {"traffic": dict(live.traffic), "previous": ""}
-        steps.append(Step(Action.UPDATE, "tags of endpoint", name, "move", facts))
+        kept = {"traffic": dict(live.traffic), "previous": ""}
+        steps.append(Step(Action.UPDATE, "tags of endpoint", name, "move", kept))
     steps += [
         Step(Action.DELETE, "deployment", d.name, "delete_deployment", {"endpoint": name, "state": d.state})
         for d in live.ours.values()

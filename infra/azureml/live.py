@@ -9,8 +9,8 @@ from typing import Any
 from infra.azureml.names import MADE, PREVIOUS, Names
 from infra.clients import azureml
 from infra.clients.azure import Session
-from infra.clients.azureml import Deployment, Endpoint, Workspace
-from infra.clients.blobs import Blobs
+from infra.clients.azureml import Workspace
+from infra.clients.azureml_facts import Deployment, Endpoint
 from infra.clients.groups import Resources
 from infra.errors import NotFound
 
@@ -28,9 +28,6 @@ class Doors:
     def open(cls, session: Session, names: Names) -> Doors:
         workspace = azureml.Workspace(session, names.group, names.workspace)
         return cls(workspace, Resources(session, API_VERSION))
-
-    def blobs(self) -> Blobs:
-        return self.workspace.datastore()[1]
 
 
 @dataclass(frozen=True)
@@ -93,8 +90,10 @@ def read(doors: Doors, names: Names) -> Live:
 
 def assets(doors: Doors, names: Names) -> Assets:
     """What deploying the endpoint left in the workspace. A code has no tags: its files say that it may be there."""
-    files = sorted(doors.blobs().hashes(names.folder))
-    codes = sorted({name.split("/")[2].removeprefix("code-") for name in files if name.split("/")[2].startswith("code-")})
+    files = sorted(doors.workspace.blobs().hashes(names.folder))
+    codes = sorted(
+        {name.split("/")[2].removeprefix("code-") for name in files if name.split("/")[2].startswith("code-")}
+    )
     return Assets(
         _ours(doors.workspace.models(names.endpoint), names),
         _ours(doors.workspace.environments(names.endpoint), names),

@@ -37,7 +37,7 @@ class Names:
         )
 
     def path(self, datastore: str, folder: str) -> str:
-        """A folder of a datastore, as a model's path."""
+        """A folder of a datastore as a model's path."""
         return (
             f"azureml://subscriptions/{self.subscription}/resourcegroups/{self.group}/workspaces/{self.workspace}/"
             f"datastores/{datastore}/paths/{folder}"

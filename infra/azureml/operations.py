@@ -50,8 +50,8 @@ class Operations:
     def upload(self, step: Step, note: Note) -> None:
         """Upload the package's folder of one kind; what an earlier run got there whole stays."""
         kind, package = step.parameters["kind"], self._bundle.package
-        folder = self.names.files(kind, step.parameters["version"])
-        blobs = self.doors.blobs()
+        folder = step.parameters["folder"]
+        blobs = self.doors.workspace.blobs()
         there = blobs.hashes(folder)
         members = [m for m in package.members if m.path.startswith(f"{kind}/")]
         total, done = sum(m.size for m in members), 0
@@ -63,16 +63,13 @@ class Operations:
             _progress(note, 0, total)(done)
 
     def register_model(self, step: Step, note: Note) -> None:
-        version = step.parameters["version"]
-        datastore, _ = self.doors.workspace.datastore()
-        path = self.names.path(datastore, self.names.files("model", version))
-        self.doors.workspace.register_model(self.names.endpoint, version, path, step.parameters["tags"])
+        facts = step.parameters
+        self.doors.workspace.register_model(self.names.endpoint, facts["version"], facts["path"], facts["tags"])
 
     def register_code(self, step: Step, note: Note) -> None:
-        version = step.parameters["version"]
-        blobs = self.doors.blobs()
-        uri = f"{blobs.url}/{blobs.container}/{self.names.files('code', version)}"
-        self.doors.resources.put(self.names.id("code", version), {"codeUri": uri, "isAnonymous": False})
+        facts = step.parameters
+        own = {"codeUri": facts["uri"], "isAnonymous": False, "isArchived": False}
+        self.doors.resources.put(self.names.id("code", facts["version"]), own)
 
     def register_environment(self, step: Step, note: Note) -> None:
         facts = step.parameters
@@ -118,7 +115,7 @@ class Operations:
         self.doors.resources.delete(step.parameters["id"])
 
     def delete_files(self, step: Step, note: Note) -> None:
-        blobs = self.doors.blobs()
+        blobs = self.doors.workspace.blobs()
         for name in sorted(blobs.hashes(step.parameters["folder"])):
             note(name)
             blobs.delete(name)
@@ -139,5 +136,3 @@ class Operations:
 
 def _progress(note: Note, before: int, total: int) -> Any:
     return lambda done: note(f"{(before + done) / 1e6:.1f} of {total / 1e6:.1f} MB")
-
-

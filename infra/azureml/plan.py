@@ -5,13 +5,24 @@ roll-back. Nothing is read or written here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from infra.azureml.live import Live
 from infra.azureml.names import MADE, VERSION
 from infra.azureml.wanted import Wanted
+from infra.clients.azureml_facts import Datastore
 from infra.errors import NotFound, Refused
 from infra.plan import Action, Step
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What is there of "model", "code" and "environment", and the datastore for what is not."""
+
+    there: Mapping[str, bool]
+    datastore: Datastore
+
 
 FAILED = frozenset({"Failed", "Canceled"})
 
@@ -21,23 +32,28 @@ def check(live: Live, auth_mode: str | None = None) -> None:
     strangers = sorted(set(live.traffic) - set(live.ours))
     if strangers:
         raise Refused(
-            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: deployment {', '.join(strangers)} takes "
-            f"{sum(live.traffic[name] for name in strangers)} % of its traffic, and onnxferry did not make it (no tag "
-            f"{MADE}={live.names.endpoint}), so its traffic is not moved. Choose another endpoint: --name, or name in "
+            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: deployment {', '.join(strangers)} "
+            f"takes {sum(live.traffic[name] for name in strangers)} % of its traffic, and onnxferry did not make it (no "
+            f"tag {MADE}={live.names.endpoint}), so its traffic is not moved. Choose another endpoint: --name, or name in "
             "[model] of deploy.toml; or take that deployment's traffic away first"
         )
     if live.endpoint and auth_mode and _plain(live.endpoint.auth_mode) != _plain(auth_mode):
         raise Refused(
             f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: its auth_mode is "
-            f"{live.endpoint.auth_mode}, and {auth_mode} is asked for, which would lock its clients out. Set auth_mode in "
-            "[azureml] of deploy.toml to the endpoint's, or deploy under another name"
+            f"{live.endpoint.auth_mode}, and {auth_mode} is asked for, which would lock its clients out. Set "
+            "auth_mode in [azureml] of deploy.toml to the endpoint's, or deploy under another name"
         )
 
 
-def deploy(live: Live, wanted: Wanted, registered: Mapping[str, bool]) -> tuple[Step, ...]:
-    """The steps that end with `wanted` live. `registered` says of "model", "code" and "environment" what is there."""
+def deploy(live: Live, wanted: Wanted, registered: Registered) -> tuple[Step, ...]:
+    """The steps that end with `wanted` live."""
     name = wanted.deployment
-    steps = [*_assets(live, wanted, registered), *_endpoint(live, wanted), *_clear(live, name), *_candidate(live, wanted)]
+    steps = [
+        *_assets(live, wanted, registered),
+        *_endpoint(live, wanted),
+        *_clear(live, name),
+        *_candidate(live, wanted),
+    ]
     previous = live.serving if live.serving not in ("", name) else live.previous
     previous = previous if previous != name else ""
     if dict(live.traffic) != {name: 100}:
@@ -51,8 +67,8 @@ def rollback(live: Live) -> tuple[Step, ...]:
     target, now = live.previous, live.serving
     if not target or target == now:
         raise NotFound(
-            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: no previous version is kept, so there "
-            "is none to go back to"
+            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: no previous version is kept, so "
+            "there is none to go back to"
         )
     found = live.ours[target]
     if found.state in FAILED or found.state == "Deleting":
@@ -88,22 +104,27 @@ def _proof(live: Live, deployment: str, golden: Mapping[str, str] | None = None)
     return Step(Action.CHECK, "golden request to endpoint", live.names.endpoint, "smoke", facts, settles=True)
 
 
-def _assets(live: Live, wanted: Wanted, registered: Mapping[str, bool]) -> list[Step]:
+def _assets(live: Live, wanted: Wanted, registered: Registered) -> list[Step]:
+    """Model and code with their files, and the environment. What is registered has its files."""
+    tags, store = {**wanted.tags, MADE: live.names.endpoint}, registered.datastore
+    folders = {"model": live.names.files("model", wanted.model), "code": live.names.files("code", wanted.code)}
+    own: dict[str, dict[str, Any]] = {
+        "model": {"path": live.names.path(store.name, folders["model"]), "tags": tags},
+        "code": {"uri": f"{store.url}/{store.container}/{folders['code']}"},
+        "environment": {"image": wanted.image, "conda": dict(wanted.conda), "tags": tags},
+    }
     steps = []
-    tags = {**wanted.tags, MADE: live.names.endpoint}
-    for kind, version in (("model", wanted.model), ("code", wanted.code)):
-        name, facts = f"{live.names.endpoint}:{version}", {"kind": kind, "version": version}
-        if registered[kind]:
-            steps += [Step(Action.REUSE, f"{kind} files", name), Step(Action.REUSE, kind, name)]
-        else:
-            own = {"tags": tags} if kind == "model" else {}
-            steps.append(Step(Action.CREATE, f"{kind} files", name, "upload", facts))
-            steps.append(Step(Action.CREATE, kind, name, f"register_{kind}", {"version": version, **own}))
-    name = f"{live.names.endpoint}:{wanted.environment}"
-    if registered["environment"]:
-        return [*steps, Step(Action.REUSE, "environment", name)]
-    facts = {"version": wanted.environment, "image": wanted.image, "conda": dict(wanted.conda), "tags": tags}
-    return [*steps, Step(Action.CREATE, "environment", name, "register_environment", facts)]
+    for kind, version in wanted.versions.items():
+        name, there = f"{live.names.endpoint}:{version}", registered.there[kind]
+        if kind in folders:
+            facts = {"kind": kind, "folder": folders[kind]}
+            steps.append(_either(there, f"{kind} files", name, "upload", facts))
+        steps.append(_either(there, kind, name, f"register_{kind}", {"version": version, **own[kind]}))
+    return steps
+
+
+def _either(there: bool, kind: str, name: str, operation: str, facts: Mapping[str, Any]) -> Step:
+    return Step(Action.REUSE, kind, name) if there else Step(Action.CREATE, kind, name, operation, facts)
 
 
 def _endpoint(live: Live, wanted: Wanted) -> list[Step]:
@@ -147,10 +168,7 @@ def _candidate(live: Live, wanted: Wanted) -> list[Step]:
 
 
 def _facts(live: Live, wanted: Wanted) -> dict[str, Any]:
-    ids = {
-        kind: live.names.id(kind, version)
-        for kind, version in (("model", wanted.model), ("environment", wanted.environment), ("code", wanted.code))
-    }
+    ids = {kind: live.names.id(kind, version) for kind, version in wanted.versions.items()}
     tags = {**wanted.tags, MADE: live.names.endpoint, VERSION: wanted.version}
     return {**ids, **wanted.settings, "tags": tags}
 
@@ -159,13 +177,13 @@ def _prune(live: Live, candidate: str, previous: str) -> list[Step]:
     """Delete our deployments that neither serve afterwards nor are the previous one, nor get a copy of the traffic."""
     mirrored = live.endpoint.mirror if live.endpoint else ()
     keep = {candidate, previous, *mirrored, *(step.name for step in _clear(live, candidate))}
-    return [
-        _delete(live, d.name, d.state) for d in live.ours.values() if d.name not in keep and d.state != "Deleting"
-    ]
+    return [_delete(live, d.name, d.state) for d in live.ours.values() if d.name not in keep and d.state != "Deleting"]
 
 
 def _delete(live: Live, name: str, state: str) -> Step:
-    return Step(Action.DELETE, "deployment", name, "delete_deployment", {"endpoint": live.names.endpoint, "state": state})
+    return Step(
+        Action.DELETE, "deployment", name, "delete_deployment", {"endpoint": live.names.endpoint, "state": state}
+    )
 
 
 def _settle(kind: str, name: str, state: str) -> Step:

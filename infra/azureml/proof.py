@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.azureml import scoring
 from infra.azureml.live import Doors, serving
 from infra.azureml.names import Names
+from infra.clients.azureml_facts import Endpoint
 from infra.cloud import Reply
 from infra.errors import BuildFailed, CloudError, InvokeFailed, NotFound, NotHealthy, WrongAnswer, with_log
 from infra.smoke import smoke
@@ -39,12 +40,14 @@ class Prover:
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
         reply = smoke(golden, lambda request: self._send(endpoint, bearer, request, deployment), where)
         if expected and reply.served_by not in ("", expected):
-            raise WrongAnswer(f"endpoint {endpoint.name}: {reply.served_by} answered, though {expected} has all traffic")
+            raise WrongAnswer(
+                f"endpoint {endpoint.name}: {reply.served_by} answered, though {expected} has all traffic"
+            )
 
     def golden_of(self, model: str) -> Golden:
         """The golden request of a version that was deployed before, from its files in the workspace."""
         name = f"{self.names.files('model', model)}/{SPEC_FILE}"
-        text = self.doors.blobs().read(name)
+        text = self.doors.workspace.blobs().read(name)
         if text is None:
             raise NotFound(
                 f"{name}: not in the default datastore of workspace {self.names.workspace}, so nothing says what the "
@@ -79,7 +82,7 @@ class Prover:
             parts.append(f"[{container}]\n{text.strip()}")
         return "\n".join(parts)
 
-    def _send(self, endpoint: scoring.Endpoint, bearer: str, request: Request, deployment: str) -> Reply:
+    def _send(self, endpoint: Endpoint, bearer: str, request: Request, deployment: str) -> Reply:
         """Try again where the front end is busy or the connection breaks, as it may just after a change."""
         for _ in range(_TRIES - 1):
             try:

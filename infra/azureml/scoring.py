@@ -9,7 +9,7 @@ import time
 import httpx
 
 from infra.clients.azure import trust
-from infra.clients.azureml import Endpoint
+from infra.clients.azureml_facts import Endpoint
 from infra.cloud import Reply
 from infra.errors import InvokeFailed
 from scoring.contract import Request
@@ -19,8 +19,8 @@ _STATUS = "ms-azureml-model-error-statuscode"  # what the container said, where 
 
 
 def send(endpoint: Endpoint, bearer: str, request: Request, timeout: float = 60.0, deployment: str = "") -> Reply:
-    """POST one request, to `deployment` whatever its traffic if that is given. A refusal is a Reply with its status, the
-    container's where the container refused. Raises InvokeFailed where no answer comes within `timeout` seconds."""
+    """POST one request, to `deployment` whatever its traffic if that is given. A refusal is a Reply with its status,
+    the container's where the container refused. Raises InvokeFailed where no answer comes within `timeout` seconds."""
     headers = {"Content-Type": request.content_type, "Accept": request.accept, "Authorization": f"Bearer {bearer}"}
     if deployment:
         headers[DEPLOYMENT] = deployment

@@ -37,6 +37,11 @@ class Wanted:
     auth_mode: str
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """What is registered, by kind."""
+        return {"model": self.model, "code": self.code, "environment": self.environment}
+
 
 def wanted(bundle: Bundle, mine: AzureML) -> Wanted:
     """Read the package of `bundle`. Raises PackageError when it is not AzureML's."""

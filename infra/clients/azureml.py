@@ -9,7 +9,6 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
 from typing import Any
 
 from azure.ai.ml import MLClient
@@ -29,8 +28,9 @@ from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from infra.clients.azure import AzureCloud, Session, translated
+from infra.clients.azureml_facts import Datastore, Deployment, Endpoint, meaning
 from infra.clients.blobs import Blobs
-from infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded, Refused
+from infra.errors import NotHealthy, Refused
 
 State = Callable[[], str | None]  # what an operation is at; None once it is done; raises when it failed
 Until = Callable[[State], None]  # waits for it
@@ -41,52 +41,13 @@ _AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
     "core.usgovcloudapi.net": "https://ml.azure.us",
     "core.chinacloudapi.cn": "https://ml.azure.cn",
 }
-_FAILURES: tuple[tuple[str, type[CloudError]], ...] = (  # a part of what a failed deployment says -> what it means
-    ("imagebuildfailure", BuildFailed),
-    ("environmentbuild", BuildFailed),
-    ("image build", BuildFailed),
-    ("outofquota", QuotaExceeded),
-    ("outofcapacity", QuotaExceeded),
-    ("not enough quota", QuotaExceeded),
-    ("resourcenotready", NotHealthy),
-    ("crashed", NotHealthy),
-    ("usererror", NotHealthy),
-    ("scoring script", NotHealthy),
-)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An online endpoint. `traffic` and `mirror` are percentages by deployment, without zeros."""
-
-    name: str
-    state: str
-    url: str
-    auth_mode: str
-    traffic: Mapping[str, int]
-    mirror: Mapping[str, int]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A deployment of an endpoint; `model` is the id of its model."""
-
-    name: str
-    state: str
-    model: str
-    instance_type: str
-    instances: int
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Workspace:
     """The workspace `name` of resource group `group`. Every wait is left to the caller's Until."""
 
     def __init__(self, session: Session, group: str, name: str) -> None:
-        quiet = logging.getLogger("azure.ai.ml")  # which logs every "not found" as an error
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False
+        _hush()
         self._session = session
         self._where = f"workspace {name} of resource group {group} in subscription {session.subscription}"
         self._name = name
@@ -102,24 +63,20 @@ class Workspace:
         with self._translated(""):
             return str(self._ml.workspaces.get(self._name).location)
 
-    def datastore(self) -> tuple[str, Blobs]:
-        """The default datastore's name, and its blobs, opened as the datastore itself is: by SAS, by key, or as who is
-        signed in."""
-        with self._translated("default datastore of "):
-            store = self._ml.datastores.get_default(include_secrets=True)
-        if not isinstance(store, AzureBlobDatastore):
-            raise Refused(
-                f"default datastore {store.name} of {self._where}: it is of type {store.type}, and models are kept in "
-                "blobs; make a blob datastore the default one"
-            )
-        suffix = store.endpoint or self._session.where.storage_suffix
-        url = f"{store.protocol or 'https'}://{store.account_name}.blob.{suffix}"
+    def datastore(self) -> Datastore:
+        """Where the default datastore is."""
+        return self._place(self._default(include_secrets=False))
+
+    def blobs(self) -> Blobs:
+        """The default datastore's blobs, opened as the datastore itself is: by SAS, by key, or as who is signed in."""
+        store = self._default(include_secrets=True)
+        place = self._place(store)
         opened_by: Any = self._session.credential
         if isinstance(store.credentials, SasTokenConfiguration):
             opened_by = store.credentials.sas_token or opened_by
         elif isinstance(store.credentials, AccountKeyConfiguration):
             opened_by = store.credentials.account_key or opened_by
-        return str(store.name), Blobs(url, str(store.container_name), opened_by)
+        return Blobs(place.url, place.container, opened_by)
 
     def models(self, name: str) -> dict[str, Mapping[str, str]]:
         """The versions of a model, with their tags."""
@@ -159,7 +116,9 @@ class Workspace:
     def create_endpoint(self, name: str, auth_mode: str, tags: Mapping[str, str], until: Until) -> None:
         wanted = ManagedOnlineEndpoint(name=name, auth_mode=auth_mode, tags=dict(tags))
         settled = self.endpoint_state(name)
-        self._run(f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_create_or_update(wanted), until, settled)
+        self._run(
+            f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_create_or_update(wanted), until, settled
+        )
 
     def move(self, name: str, traffic: Mapping[str, int], tags: Mapping[str, str], until: Until) -> None:
         """Give the endpoint this traffic and, beside its other tags, these; an empty tag goes. All in one request."""
@@ -211,7 +170,9 @@ class Workspace:
         def state() -> str | None:
             found = self.deployment(endpoint, name)
             if found and found.state in ("Failed", "Canceled"):
-                raise NotHealthy(f"deployment {name} of endpoint {endpoint} of {self._where}: its state is {found.state}")
+                raise NotHealthy(
+                    f"deployment {name} of endpoint {endpoint} of {self._where}: its state is {found.state}"
+                )
             return found.state if found and found.state != "Succeeded" else None
 
         return state
@@ -229,6 +190,20 @@ class Workspace:
                 return str(self._session.credential.get_token(f"{audience}/.default").token)
             found = self._ml.online_endpoints.get_keys(endpoint.name)
         return str(getattr(found, "primary_key", None) or getattr(found, "access_token", ""))
+
+    def _default(self, *, include_secrets: bool) -> Any:
+        with self._translated("default datastore of "):
+            store = self._ml.datastores.get_default(include_secrets=include_secrets)
+        if not isinstance(store, AzureBlobDatastore):
+            raise Refused(
+                f"default datastore {store.name} of {self._where}: it is of type {store.type}, and models are kept in "
+                "blobs; make a blob datastore the default one"
+            )
+        return store
+
+    def _place(self, store: Any) -> Datastore:
+        host = f"{store.account_name}.blob.{store.endpoint or self._session.where.storage_suffix}"
+        return Datastore(str(store.name), f"{store.protocol or 'https'}://{host}", str(store.container_name))
 
     def endpoint_state(self, name: str) -> State:
         def state() -> str | None:
@@ -253,15 +228,9 @@ class Workspace:
             except HttpResponseError as e:
                 if e.status_code != 409 or settled is None:
                     raise
-                return until(settled)
-
-            def state() -> str | None:
-                if not poller.done():
-                    return str(poller.status())
-                poller.result()
-                return None
-
-            until(state)
+                until(settled)
+            else:
+                until(_state(poller))
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -272,29 +241,39 @@ class Workspace:
             except MlException as e:
                 raise Refused(f"{where}: azure-ai-ml refuses it: {str(e).strip()[:600]}") from e
             except HttpResponseError as e:
-                if what.startswith("deployment ") and (kind := _meaning(e)):
-                    said = e.error.message if e.error else e.message
-                    raise kind(f"{where}: {e.error.code if e.error else e.status_code}: {said}") from e
+                code, said = (e.error.code, e.error.message) if e.error else ("", e.message)
+                general = e.status_code in (401, 403, 404, 429)
+                if what.startswith("deployment ") and not general and (kind := meaning(str(code), str(said))):
+                    raise kind(f"{where}: {code or e.status_code}: {said}") from e
                 raise
+
+
+def _hush() -> None:
+    """Its loggers print on standard error what it is about to do, and every "not found" as an error."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("azure.ai.ml") and isinstance(logger, logging.Logger):
+            logger.setLevel(logging.CRITICAL + 1)
 
 
 def _deployment(found: Any) -> Deployment:
     return Deployment(
-        found.name, found.provisioning_state or "", str(found.model or ""), str(getattr(found, "instance_type", "") or ""),
-        int(found.instance_count or 0), dict(found.tags or {}),
+        found.name, found.provisioning_state or "", str(found.model or ""),
+        str(getattr(found, "instance_type", None) or ""), int(found.instance_count or 0), dict(found.tags or {}),
     )  # fmt: skip
+
+
+def _state(poller: Any) -> State:
+    def state() -> str | None:
+        if not poller.done():
+            return str(poller.status())
+        poller.result()
+        return None
+
+    return state
 
 
 def _shares(traffic: Mapping[str, Any] | None) -> dict[str, int]:
     return {name: int(share) for name, share in (traffic or {}).items() if int(share)}
-
-
-def _meaning(e: HttpResponseError) -> type[CloudError] | None:
-    """What a failed deployment says it failed of; None for what all services' errors have in common."""
-    if e.status_code in (401, 403, 404, 429):
-        return None
-    said = f"{e.error.code if e.error else ''} {e}".lower()
-    return next((kind for part, kind in _FAILURES if part in said), None)
 
 
 def _metadata(where: AzureCloud) -> Mapping[str, str] | None:

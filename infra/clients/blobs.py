@@ -71,9 +71,9 @@ class Blobs:
             except HttpResponseError as e:
                 if e.status_code == 403:
                     raise NotAllowed(
-                        f"{where}: {getattr(e, 'error_code', None) or 403}: these blobs may not be read or written. Give "
-                        "the signed-in user the role Storage Blob Data Contributor on the storage account (Owner and "
-                        "Contributor do not include it), or let its firewall let this machine in; then wait some "
+                        f"{where}: {getattr(e, 'error_code', None) or 403}: these blobs may not be read or written. "
+                        "Give the signed-in user the role Storage Blob Data Contributor on the storage account (Owner "
+                        "and Contributor do not include it), or let its firewall let this machine in; then wait some "
                         "minutes and run again"
                     ) from e
                 raise

@@ -93,4 +93,3 @@ def deploy(cloud: Cloud, bundle: Bundle) -> Plan:
     plan = cloud.plan_deploy(bundle)
     apply(plan, cloud.operations(bundle))
     return plan
-
