@@ -5,7 +5,6 @@ errors are those of all other calls.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -16,7 +15,6 @@ from azure.core.pipeline import policies
 from azure.core.rest import HttpRequest
 
 from infra.clients.azure import RETRIES, Session, translated
-from infra.clients.groups import AGAIN
 from scripts.console import Note
 
 _PUBLISH = "/api/publish?RemoteBuild=false&Deployer=onnxferry"
@@ -46,9 +44,17 @@ class Scm:
         )
 
     def publish(self, package: Path, note: Note) -> str | None:
-        """Send the zip; the id of its deployment ("" when none was told), or None while another is in progress."""
+        """Send the zip; the id of its deployment ("" when none was told), or None while another is in progress.
+
+        After Unavailable it may have arrived all the same: `latest` tells.
+        """
         with package.open("rb") as zipped:
-            response = self._send("POST", _PUBLISH, _Reported(zipped, note), {"Content-Type": "application/zip"})
+            request = HttpRequest(
+                "POST", self._client.format_url(_PUBLISH), headers={"Content-Type": "application/zip"},
+                content=_Reported(zipped, note),
+            )  # fmt: skip
+            with translated(self._where):
+                response = self._client.send_request(request)  # not again by itself: it may have arrived
         if response.status_code == 409:
             return None
         self._check(response)
@@ -56,7 +62,7 @@ class Scm:
 
     def latest(self) -> Deployment | None:
         """The latest publication, or None when there is none."""
-        response = self._send("GET", "/api/deployments/latest")
+        response = self._get("/api/deployments/latest")
         if response.status_code == 404:
             return None
         self._check(response)
@@ -66,17 +72,16 @@ class Scm:
 
     def log(self) -> str:
         """What the latest publication said, a line an entry; "" when there is none."""
-        response = self._send("GET", "/api/deployments/latest/log")
+        response = self._get("/api/deployments/latest/log")
         if response.status_code == 404:
             return ""
         self._check(response)
         entries = json.loads(_text(response) or "[]")
         return "\n".join(f"{entry.get('log_time', '')} {entry.get('message', '')}".strip() for entry in entries)
 
-    def _send(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        request = HttpRequest(method, self._client.format_url(path), headers=dict(headers or {}), content=body)
+    def _get(self, path: str) -> Any:
         with translated(self._where):
-            return self._client.send_request(request, retry_on_methods=AGAIN)
+            return self._client.send_request(HttpRequest("GET", self._client.format_url(path)))
 
     def _check(self, response: Any) -> None:
         with translated(self._where):

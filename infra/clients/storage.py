@@ -13,6 +13,7 @@ from azure.mgmt.storage import StorageManagementClient
 from azure.storage.blob import BlobServiceClient
 
 from infra.clients.azure import Session, translated
+from infra.clients.groups import AGAIN
 from infra.errors import NameTaken, NotAllowed
 from scripts.console import Note
 
@@ -62,7 +63,7 @@ class Storage:
         """Raise NameTaken when somebody else has an account of that name."""
         asked = {"name": name, "type": "Microsoft.Storage/storageAccounts"}
         with translated(self._where(name)):
-            answer = self._client.storage_accounts.check_name_availability(asked)
+            answer = self._client.storage_accounts.check_name_availability(asked, retry_on_methods=AGAIN)
         if not answer.name_available:
             raise NameTaken(
                 f"{self._where(name)}: {answer.reason}: {answer.message} "

@@ -102,7 +102,8 @@ class Web:
     def check_name(self, name: str) -> None:
         """Raise NameTaken when somebody else has an app of that name: they all share one domain."""
         with translated(self._where("app", name)):
-            answer = self._client.check_name_availability({"name": name, "type": "Microsoft.Web/sites"})
+            asked = {"name": name, "type": "Microsoft.Web/sites"}
+            answer = self._client.check_name_availability(asked, retry_on_methods=AGAIN)
         if not answer.name_available:
             raise self._taken(name, f"{answer.reason}: {answer.message}")
 

@@ -18,6 +18,7 @@ from scoring.contract import Golden, Request
 from scripts.console import Note
 
 _STARTING = frozenset({401, 404, 502, 503, 504})  # what a host answers before it knows its keys, functions and workers
+_TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Prover:
 
     def answers(self, app: App, golden: Golden, note: Note) -> None:
         """Send the golden request. Raises NotHealthy or WrongAnswer."""
-        self._wait(app, lambda: self._unproved(app, golden), note)
+        refusals: list[Reply] = []
+        self._wait(app, lambda: self._unproved(app, golden, refusals), note)
 
     def _wait(self, app: App, state: Callable[[], str | None], note: Note) -> None:
         try:
@@ -55,9 +57,9 @@ class Prover:
             return f"its host: not up ({str(e)[:200]})"
         return None
 
-    def _unproved(self, app: App, golden: Golden) -> str | None:
-        keys = self.doors.web.keys(app.name)
-        replies: list[Reply] = []
+    def _unproved(self, app: App, golden: Golden, refusals: list[Reply]) -> str | None:
+        """Send it once; `refusals` are those so far that a host which starts has no reason for."""
+        keys, replies = self.doors.web.keys(app.name), []
 
         def send(request: Request) -> Reply:
             replies.append(endpoint.send(app.host, keys, request))
@@ -68,9 +70,11 @@ class Prover:
         except InvokeFailed as e:
             return str(e)
         except NotHealthy:
-            if replies[-1].status in _STARTING:
-                return f"it answers with status {replies[-1].status}"
-            raise
+            if replies[-1].status not in _STARTING:
+                refusals.append(replies[-1])
+            if len(refusals) == _TRIES:
+                raise
+            return f"it answers with status {replies[-1].status}"
         return None
 
 

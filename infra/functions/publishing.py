@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.clients.scm import Deployment, Scm
-from infra.errors import PublishFailed, TimedOut, with_log
+from infra.errors import PublishFailed, TimedOut, Unavailable, with_log
 from infra.waiting import Clock, wait
 from scripts.console import Note
 
 _DONE = 4
 _FAILED = {3: "failed", -1: "was cancelled", 5: "was superseded by another", 6: "succeeded only in part"}
+_TRIES = 5  # times that a package is sent whose arrival nobody confirms
 _NO_ROLE_YET = ("not authorized", "forbidden", "(403)", "authorizationpermissionmismatch")
 
 
@@ -25,6 +26,7 @@ class Publication:
     note: Note
     _before: str = ""
     _id: str | None = None
+    _losses: int = 0
 
     def step(self) -> str | None:
         """Send the package, or ask how far it is."""
@@ -42,8 +44,22 @@ class Publication:
     def _send(self) -> str:
         latest = self.scm.latest()
         self._before = latest.id if latest else ""
-        self._id = self.scm.publish(self.package, self.note)
+        try:
+            self._id = self.scm.publish(self.package, self.note)
+        except Unavailable as e:
+            return self._lost(e)
         return "another publication is in progress" if self._id is None else "sent"
+
+    def _lost(self, e: Unavailable) -> str:
+        """No answer came: the package has arrived if there is a publication now that was not there before."""
+        self._losses += 1
+        latest = self.scm.latest()
+        if latest and latest.id != self._before:
+            self._id = latest.id
+            return "sent; the answer was lost"
+        if self._losses == _TRIES:
+            raise e
+        return "the connection broke; it is sent again"
 
     def _failed(self, found: Deployment) -> str:
         """A role that was given a moment ago may not be known everywhere: send again. Any other failure is one."""

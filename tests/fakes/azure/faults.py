@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 
@@ -23,14 +24,20 @@ class Dropped(Exception):
 
 
 class Faults:
-    """`at` maps the number of a call to its fault; each happens once. `pid` is the client's process, for KILLED."""
+    """`at` maps the number of a call to its fault; each happens once. `every` happens to every call, but not to its
+    repetition: at the first, third ... call of one method and path. `pid` is the client's process, for KILLED."""
 
     def __init__(self) -> None:
         self.at: dict[int, Fault] = {}
+        self.every: Fault | None = None
+        self._seen: Counter[str] = Counter()
         self.pid: int | None = None
 
     def around(self, call: Call, answer: Callable[[Call], Answer]) -> Answer:
         fault = self.at.pop(call.number, None)
+        if self.every:
+            self._seen[str(call)] += 1
+            fault = self.every if self._seen[str(call)] % 2 else None
         if fault is Fault.THROTTLED and ".blob." in call.host:  # blob storage has its own word for it
             return error(503, "ServerBusy", "The server is busy.")
         if fault is Fault.THROTTLED:

@@ -37,6 +37,7 @@ from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.providers.web import FunctionApps
 
 GROUP, APP = "ml-rg", "squad"
+BACKOFFS = ("initial_backoff", "increment_base", "random_jitter_range")
 QUESTION = Request(b'{"inputs": {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca Parton"}}')
 
 
@@ -104,7 +105,9 @@ class Scene:
 
     def snapshot(self) -> Any:
         """A copy of all state, for `restore`."""
-        mine = {key: value for key, value in vars(self.apps).items() if key not in ("fake", "authorization")}
+        mine = {
+            key: value for key, value in vars(self.apps).items() if key not in ("fake", "authorization", "_scorers")
+        }
         return copy.deepcopy((
             self.fake.store.__dict__, self.blobs.accounts, self.blobs.denied, self.blobs.keyless, mine,
             {k: v for k, v in vars(self.authorization).items() if not k.startswith("_") and k != "types"},
@@ -123,6 +126,7 @@ class Scene:
         self.fake.arm.failures.clear()
         self.fake.arm.refusals.clear()
         self.fake.faults.at.clear()
+        self.fake.faults.every = None
         self.fake.restart_counting()
 
 
@@ -132,7 +136,7 @@ def scene() -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch, AzureFake() as fake, fake.reachable(patch):
         patch.setattr(door, "RETRIES", {**door.RETRIES, "retry_backoff_factor": 0.001})
         patch.setattr(door, "POLLING", 0)
-        patch.setattr(storage_door, "BLOB_RETRIES", {"retry_total": 5, "initial_backoff": 0, "increment_base": 0})
+        patch.setattr(storage_door, "BLOB_RETRIES", {**storage_door.BLOB_RETRIES, **dict.fromkeys(BACKOFFS, 0)})
         yield Scene(fake)
 
 

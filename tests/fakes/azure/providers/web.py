@@ -76,7 +76,8 @@ class Publication:
 
 @dataclass
 class FunctionApps:
-    """`history` records each change of what an app serves: (app, sha256 of the package, or "" when it went).
+    """`history` records each change of what an app serves: (app, sha256 of the package, or "" when it went); `unproved`
+    the packages that took the place of another before any app had answered with them.
 
     On demand: `publish_failures` fail the next publications with these logs; `busy` answers that many with 409;
     `sick` holds packages with which no host comes up; `answers` maps (app, sha256) to bytes that it answers instead;
@@ -87,6 +88,8 @@ class FunctionApps:
     fake: AzureFake
     authorization: Authorization
     history: list[tuple[str, str]] = field(default_factory=list)
+    unproved: list[str] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)
     serving: dict[str, Publication] = field(default_factory=dict)
     latest: dict[str, Publication] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
@@ -269,6 +272,9 @@ class FunctionApps:
         if found.status == 1 and found.polls < 0:
             found.status = 3 if found.failure else 4
             if not found.failure:
+                before = self.serving.get(app, found).sha256
+                if found.sha256 not in {before, *self.answered} and not app.endswith("-candidate"):
+                    self.unproved.append(found.sha256)
                 self.serving[app], self.starts[app] = found, 1
                 self.history.append((app, found.sha256))
         done = found.status != 1
@@ -297,6 +303,7 @@ class FunctionApps:
             return Answer(401)
         if found is None:
             return Answer(503, b"Function host is not running.")
+        self.answered.add(found.sha256)
         if answer := self.answers.get((app, found.sha256)):
             return Answer(200, answer, {"Content-Type": "application/json"})
         kinds = {name: call.headers.get(name, "application/json") for name in ("content-type", "accept")}
