@@ -144,7 +144,7 @@ class Hosting:
             self._call("update_endpoint", step)
         except Refused:
             found = self._endpoint(step.name)
-            if found is None or found.coming != config or found.state not in BUSY:
+            if found is None or found.coming != config or found.state not in {*BUSY, "InService"}:
                 raise
 
     def _settled(self, name: str, note: Note) -> Endpoint | None:
@@ -180,8 +180,14 @@ class Hosting:
         return state
 
     def _delete(self, name: str, note: Note) -> None:
-        with _gone_already():
+        try:
             self.scope.aws.call("sagemaker", "delete_endpoint", f"endpoint {name}", {"EndpointName": name})
+        except NotFound:
+            return
+        except Refused:
+            found = self._endpoint(name)
+            if found and found.state != "Deleting":
+                raise
 
         def state() -> str | None:
             found = self._endpoint(name)

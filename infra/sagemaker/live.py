@@ -53,6 +53,14 @@ class Live:
             return ""
         return next((c for c in self.main.history if c != self.main.coming and c in self.configs), "")
 
+    @property
+    def unfinished(self) -> str:
+        """The configuration that an interrupted roll-back was going to; "" if there is none: one that has proved itself
+        is on its way or serves, and the record, which is written last, does not name it first."""
+        if self.main is None or self.main.coming not in self.main.history[1:]:
+            return ""
+        return self.main.coming
+
 
 def read(scope: Scope) -> Live:
     """Raises NameTaken when somebody else has an endpoint of one of our names."""

@@ -45,17 +45,17 @@ def plan_rollback(scope: Scope) -> Plan:
     """Steps that point the endpoint back. The version has proved itself here before, so it is not built up a second
     time: SageMaker checks the new instances' health before it moves traffic, and the golden request decides after."""
     there, name = live.read(scope), scope.names.endpoint
-    if there.main is None or not there.previous:
+    back = there.unfinished or there.previous
+    if there.main is None or not back:
         raise NotFound(
             f"AWS {scope.aws.region}, endpoint {name}: there is no previous version to go back to; deploy.py status "
             "shows what is there, deploy.py deploy puts any version live"
         )
-    url = live.model_url(scope, there.previous)
+    url = live.model_url(scope, back)
     storage.golden(scope, url)  # must be there before anything is switched
     steps = (
-        *_settled(there.main),
-        *_pointed(scope, there.previous, url, there.main),
-        *_proved(scope, there.main, there.previous),
+        *_moved(scope, back, url, there),
+        *_proved(scope, there.main, back),
         *(_candidate_gone(scope) if there.candidate else ()),
     )
     return Plan("sagemaker", "roll back", name, steps)
@@ -101,7 +101,7 @@ def _serving(scope: Scope, config: str, url: str, there: Live) -> Steps:
     main, name = there.main, scope.names.endpoint
     if main is None or main.state == "Deleting":
         return (*_settled(main), *_created(scope, name, config), _smoke(name, url), *_proved(scope, main, config))
-    if main.coming == config and main.state not in {*BROKEN, "UpdateRollbackFailed"}:
+    if _on_its_way(main, config):
         return (_arriving(main, config, there.previous), _smoke(name, url), *_proved(scope, main, config))
     if main.state in BROKEN and not main.history:  # it never served
         successor: Steps = ()
@@ -113,6 +113,20 @@ def _serving(scope: Scope, config: str, url: str, there: Live) -> Steps:
         *_pointed(scope, config, url, main),
         *_proved(scope, main, config),
     )
+
+
+def _moved(scope: Scope, config: str, url: str, there: Live) -> Steps:
+    """The endpoint at `config` without a candidate, smoked."""
+    main = there.main
+    if main is None:
+        return ()
+    if _on_its_way(main, config):
+        return _arriving(main, config, there.previous), _smoke(main.name, url)
+    return *_settled(main), *_pointed(scope, config, url, main)
+
+
+def _on_its_way(main: Endpoint, config: str) -> bool:
+    return main.coming == config and main.state not in {*BROKEN, "UpdateRollbackFailed"}
 
 
 def _arriving(main: Endpoint, config: str, previous: str) -> Step:

@@ -133,6 +133,8 @@ def _operations(service: str) -> list[tuple[str, str, re.Pattern[str], list[tupl
     found = []
     for name in model(service).operation_names:
         operation = model(service).operation_model(name)
+        if operation.deprecated:
+            continue
         uri, shape = operation.http["requestUri"], operation.input_shape
         path = re.sub(r"\{\w+\+\}", "(.+)", uri.partition("?")[0])
         path = re.sub(r"\{\w+\}", "([^/]+)", path)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 from moto.backends import get_backend
@@ -40,7 +41,8 @@ class Double:
     """
 
     def __init__(self) -> None:
-        self.url = ""
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.RLock()
@@ -219,7 +221,20 @@ class Double:
             self._up[url] = self.hosts(folder)
         return self._up[url]
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Answer for as long as the block runs. (werkzeug's own serve_forever would close the port at its end.)"""
+        serve = BaseServer.serve_forever
+        thread = threading.Thread(target=serve, args=(self._server, 0.01), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._server.shutdown()
+            thread.join()
+
     def close(self) -> None:
+        self._server.server_close()
         self._temp.cleanup()
 
 
@@ -255,14 +270,8 @@ class _Quiet(MotoRequestHandler):  # type: ignore[misc]
 def double() -> Iterator[Double]:
     """A double that is up, on a free port, for as long as the block runs."""
     made = Double()
-    server = make_server("127.0.0.1", 0, made, threaded=True, request_handler=_Quiet)
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     try:
-        yield made
+        with made.answering():
+            yield made
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
         made.close()

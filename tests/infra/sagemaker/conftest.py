@@ -75,17 +75,22 @@ def server() -> Iterator[Double]:
 def aws(server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Double]:
     """An empty account that this process is signed in to; every request was well-formed."""
     server.reset()
-    none = str(tmp_path / "none")
+    sign_in(server, monkeypatch, tmp_path)
+    yield server
+    assert server.violations == []
+
+
+def sign_in(server: Double, patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """To the double's account, and to nothing that the machine knows."""
+    none = str(folder / "none")
     for name, value in {
         "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_EC2_METADATA_DISABLED": "true",
     }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
+        patch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)  # the SDK's back-off
-    yield server
-    assert server.violations == []
+        patch.delenv(name, raising=False)
+    patch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)  # the SDK's back-off
 
 
 def cloud(**settings: Any) -> SageMakerCloud:
