@@ -30,14 +30,14 @@ class Faults:
     def __init__(self) -> None:
         self.at: dict[int, Fault] = {}
         self.every: Fault | None = None
-        self._seen: Counter[str] = Counter()
+        self._times: Counter[str] = Counter()
         self.pid: int | None = None
 
     def around(self, call: Call, answer: Callable[[Call], Answer]) -> Answer:
         fault = self.at.pop(call.number, None)
         if self.every:
-            self._seen[str(call)] += 1
-            fault = self.every if self._seen[str(call)] % 2 else None
+            self._times[str(call)] += 1
+            fault = self.every if self._times[str(call)] % 2 else None
         if fault is Fault.THROTTLED and ".blob." in call.host:  # blob storage has its own word for it
             return error(503, "ServerBusy", "The server is busy.")
         if fault is Fault.THROTTLED:
