@@ -125,7 +125,7 @@ class Aws:
                 return _of_model(e, time.perf_counter() - began)
             except broken.ReadTimeoutError as e:
                 raise InvokeFailed(
-                    f"AWS {self.region}, endpoint {name}: no answer within {timeout:.0f} s; SageMaker itself ends a "
+                    f"AWS {self.region}, endpoint {name}: no answer within {timeout:g} s; SageMaker itself ends a "
                     "request after 60 s. Send fewer items, look at deploy.py logs, or raise --timeout"
                 ) from e
         seconds = time.perf_counter() - began

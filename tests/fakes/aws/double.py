@@ -37,17 +37,16 @@ class Double:
     """AWS as one account in one region sees it.
 
     `refusals` maps an operation ("CreateModel") to what it always answers; `hosts` makes what answers for the package
-    in a folder; `unknown_role` is how many times CreateModel does not know the role yet.
+    in a folder, and `up` holds it by the package's URL; `unknown_role` is how many times CreateModel does not know the
+    role yet.
     """
 
     def __init__(self) -> None:
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.RLock()
         self._temp = tempfile.TemporaryDirectory(prefix="aws-double-")
-        self._up: dict[str, Host] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -57,6 +56,8 @@ class Double:
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
+        self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
+        self.up: dict[str, Host] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -213,13 +214,13 @@ class Double:
         """What answers for a configuration: the package that its model names, out of S3."""
         variant = self.sagemaker.endpoint_configs[config].production_variants[0]
         url = self.sagemaker._models[variant["ModelName"]].primary_container["ModelDataUrl"]
-        if url not in self._up:
+        if url not in self.up:
             bucket, _, key = url.removeprefix("s3://").partition("/")
-            folder = Path(self._temp.name) / str(len(self._up))
+            folder = Path(tempfile.mkdtemp(dir=self._temp.name))
             with tarfile.open(fileobj=io.BytesIO(self.s3.get_object(bucket, key).value)) as tar:
                 tar.extractall(folder, filter="data")
-            self._up[url] = self.hosts(folder)
-        return self._up[url]
+            self.up[url] = self.hosts(folder)
+        return self.up[url]
 
     @contextmanager
     def answering(self) -> Iterator[None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import botocore.loaders
+import boto3
 import pytest
 
 import scoring
@@ -56,19 +57,26 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Double]:
-    """The services' models, which botocore reads anew for each session (a tenth of a second each), are kept."""
     with double() as made, pytest.MonkeyPatch.context() as patch:
-        read = botocore.loaders.Loader.load_service_model
-        kept: dict[tuple[Any, ...], Any] = {}
-
-        def load(loader: Any, *args: Any, **options: Any) -> Any:
-            key = (*args, *options.items())
-            if key not in kept:
-                kept[key] = read(loader, *args, **options)
-            return kept[key]
-
-        patch.setattr(botocore.loaders.Loader, "load_service_model", load)
+        keep_clients(patch)
         yield made
+
+
+def keep_clients(patch: pytest.MonkeyPatch) -> None:
+    """Have each client made once, since to make one takes longer than a flow."""
+    kept, make = dict[Any, Any](), boto3.Session.client
+
+    def client(session: Any, service: str, *args: Any, **options: Any) -> Any:
+        config = options.get("config")
+        if config is None:
+            return make(session, service, *args, **options)
+        signed = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")]
+        key = (service, session.region_name, config.read_timeout, *signed)
+        if key not in kept:
+            kept[key] = make(session, service, *args, **options)
+        return kept[key]
+
+    patch.setattr(boto3.Session, "client", client)
 
 
 @pytest.fixture

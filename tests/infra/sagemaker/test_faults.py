@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import boto3
 import pytest
 
 from infra.cloud import Bundle
@@ -23,7 +22,7 @@ from infra.plan import apply
 from infra.sagemaker import live
 from infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import Double, Fault
-from tests.infra.sagemaker.conftest import NAME, cloud, deploy, sign_in
+from tests.infra.sagemaker.conftest import NAME, cloud, deploy, keep_clients, sign_in
 
 pytestmark = pytest.mark.faults
 
@@ -157,18 +156,10 @@ def _report(say: int, work: Callable[[], Any]) -> None:
 
 @pytest.fixture(scope="module")
 def world(bundles: tuple[Bundle, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Clients are kept, since to make them takes longer than a flow."""
-    aws, kept, make = Double(), dict[Any, Any](), boto3.Session.client
-
-    def client(session: Any, service: str, config: Any) -> Any:
-        key = (service, config.read_timeout)
-        if key not in kept:
-            kept[key] = make(session, service, config=config)
-        return kept[key]
-
+    aws = Double()
     with pytest.MonkeyPatch.context() as patch:
         sign_in(aws, patch, tmp_path_factory.mktemp("aws"))
-        patch.setattr(boto3.Session, "client", client)
+        keep_clients(patch)
         made = World(aws, bundles)
         made.start()
         yield made
