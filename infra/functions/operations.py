@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.clients.azure import translated
-from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal
+from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Role
 from infra.clients.scm import Scm
 from infra.clients.storage import Account, Packages
 from infra.clients.web import App
@@ -58,8 +58,8 @@ class Operations:
         self._finish(begun, f"storage account {step.name}", note)
 
     def uploader(self, step: Step, note: Note) -> None:
-        who = self.doors.roles.signed_in()
-        self.doors.roles.assign(self.names.account_id, BLOB_CONTRIBUTOR, who, f"{MADE}: {self.names.app} uploads")
+        """Let the signed-in user write to the account that we made: no owner's role includes that."""
+        self._give(BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", note)
 
     def container(self, step: Step, note: Note) -> None:
         self.doors.storage.create_container(step.parameters["account"], step.name)
@@ -100,12 +100,13 @@ class Operations:
     def role(self, step: Step, note: Note) -> None:
         """Let the app's identity use the storage account: the host's own blobs, and the published package."""
         name = step.parameters["app"]
-        who = Principal(self._app(name).principal)
+        self._give(BLOB_OWNER, Principal(self._app(name).principal), name, note)
 
+    def _give(self, role: Role, who: Principal, whose: str, note: Note) -> None:
         def missing() -> str | None:
-            return self.doors.roles.assign(self.names.account_id, BLOB_OWNER, who, described(name))
+            return self.doors.roles.assign(self.names.account_id, role, who, described(whose))
 
-        self._wait(f"role of app {name}", missing, note)
+        self._wait(f"role {role.name} for {whose}", missing, note)
 
     def settle(self, step: Step, note: Note) -> None:
         """Wait for what an earlier run, or another, has begun."""

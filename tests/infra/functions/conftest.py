@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,10 @@ def shared_scene() -> Iterator[tuple[Scene, object]]:
 
 
 @pytest.fixture
-def azure(shared_scene: tuple[Scene, object]) -> Scene:
+def azure(shared_scene: tuple[Scene, object], keep_bodies: Callable[[Any], None]) -> Iterator[Scene]:
     """Azure on loopback, with nothing in the subscription."""
     made, empty = shared_scene
     made.restore(empty)
-    return made
+    yield made
+    keep_bodies(made.fake.arm.puts)
+    made.fake.arm.puts.clear()

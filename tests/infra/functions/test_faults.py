@@ -17,6 +17,7 @@ from infra.functions.cloud import FunctionsCloud
 from tests.fakes.azure.faults import Fault
 from tests.infra.functions.scene import APP, Scene, deploy, run
 
+pytestmark = pytest.mark.faults
 Versions = tuple[Bundle, Bundle, Bundle]
 
 

@@ -102,6 +102,7 @@ class FunctionApps:
     answers: dict[tuple[str, str], bytes] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     locations: set[str] = field(default_factory=lambda: {"westeurope", "northeurope"})
+    principals: dict[str, str] = field(default_factory=dict)  # of the apps' identities
     _scorers: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -191,10 +192,12 @@ class FunctionApps:
                 {"name": f"{name.lower()}.scm.localhost:{port}", "hostType": "Repository", "sslState": "Disabled"},
             ],
         }  # fmt: skip
-        site["identity"].setdefault("principalId", str(uuid.uuid4()))
+        principal = self.principals.setdefault(name.lower(), str(uuid.uuid4()))
+        site["identity"] = {**site["identity"], "principalId": principal}
 
     def _gone(self, site: Resource) -> None:
         name = site["name"].lower()
+        self.principals.pop(name, None)
         if self.serving.pop(name, None):
             self.history.append((name, ""))
         self.latest.pop(name, None)
