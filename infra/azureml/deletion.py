@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.azureml.live import Assets, Live
-from infra.azureml.names import PREVIOUS
+from infra.azureml.names import PREVIOUS, ROLLING
 from infra.azureml.plan import check
 from infra.plan import Action, Step
 
@@ -27,12 +27,12 @@ def _endpoint(live: Live) -> list[Step]:
     if endpoint and live.is_ours(endpoint.tags) and not live.others:
         return [Step(Action.DELETE, "endpoint", name, "delete_endpoint", {"deployments": sorted(live.ours)})]
     steps = []
+    tags = {PREVIOUS: "", ROLLING: ""}
     if live.ours and live.traffic:
         check(live)
-        steps.append(Step(Action.UPDATE, "traffic of endpoint", name, "move", {"traffic": {}, "previous": ""}))
-    elif endpoint and PREVIOUS in endpoint.tags:
-        kept = {"traffic": dict(live.traffic), "previous": ""}
-        steps.append(Step(Action.UPDATE, "tags of endpoint", name, "move", kept))
+        steps.append(Step(Action.UPDATE, "traffic of endpoint", name, "move", {"traffic": {}, "tags": tags}))
+    elif endpoint and set(tags) & set(endpoint.tags):
+        steps.append(Step(Action.UPDATE, "tags of endpoint", name, "move", {"tags": tags}))
     steps += [
         Step(Action.DELETE, "deployment", d.name, "delete_deployment", {"endpoint": name, "state": d.state})
         for d in live.ours.values()

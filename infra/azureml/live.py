@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.azureml.names import MADE, PREVIOUS, Names
+from infra.azureml.names import MADE, PREVIOUS, ROLLING, Names
 from infra.clients import azureml
 from infra.clients.azure import Session
 from infra.clients.azureml import Workspace
@@ -62,6 +62,12 @@ class Live:
         """The deployment that served before, if it is still there."""
         name = self.endpoint.tags.get(PREVIOUS, "") if self.endpoint else ""
         return name if name in self.ours else ""
+
+    @property
+    def rolling(self) -> str:
+        """The deployment that an interrupted roll-back gave the traffic to, if it has it still."""
+        name = self.endpoint.tags.get(ROLLING, "") if self.endpoint else ""
+        return name if name == self.serving and name in self.ours else ""
 
     def is_ours(self, tags: Mapping[str, str]) -> bool:
         return tags.get(MADE) == self.names.endpoint

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 MADE = "onnxferry"  # tag on all that deploying made; its value is the endpoint's name
 VERSION = "onnxferry-version"  # tag on a deployment: 12 digits of its package's sha256
 PREVIOUS = "onnxferry-previous"  # tag on the endpoint: the deployment that served before
-
-KINDS = ("model", "code")  # what has files
+ROLLING = "onnxferry-rolling-back"  # tag on the endpoint: the deployment that a roll-back, not yet at its end, went to
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.azureml.live import Doors
-from infra.azureml.names import PREVIOUS, Names
+from infra.azureml.names import Names
 from infra.azureml.proof import Prover
 from infra.clients.azureml import Until
 from infra.cloud import Bundle
@@ -108,8 +108,7 @@ class Operations:
 
     def move(self, step: Step, note: Note) -> None:
         facts = step.parameters
-        tags = {PREVIOUS: facts["previous"]}
-        self.doors.workspace.move(step.name, facts["traffic"], tags, self._until(step, note))
+        self.doors.workspace.move(step.name, facts.get("traffic"), facts["tags"], self._until(step, note))
 
     def delete_asset(self, step: Step, note: Note) -> None:
         self.doors.resources.delete(step.parameters["id"])

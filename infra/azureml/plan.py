@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.azureml.live import Live
-from infra.azureml.names import MADE, VERSION
+from infra.azureml.names import MADE, PREVIOUS, ROLLING, VERSION
 from infra.azureml.wanted import Wanted
 from infra.clients.azureml_facts import Datastore
 from infra.errors import NotFound, Refused
@@ -31,11 +31,12 @@ def check(live: Live, auth_mode: str | None = None) -> None:
     """Raise Refused where traffic is not ours to move, or where clients would have to sign in in another way."""
     strangers = sorted(set(live.traffic) - set(live.ours))
     if strangers:
+        share = sum(live.traffic[name] for name in strangers)
         raise Refused(
             f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: deployment {', '.join(strangers)} "
-            f"takes {sum(live.traffic[name] for name in strangers)} % of its traffic, and onnxferry did not make it (no "
-            f"tag {MADE}={live.names.endpoint}), so its traffic is not moved. Choose another endpoint: --name, or name in "
-            "[model] of deploy.toml; or take that deployment's traffic away first"
+            f"takes {share} % of its traffic, and onnxferry did not make it (no tag {MADE}={live.names.endpoint}), so "
+            "its traffic is not moved. Choose another endpoint: --name, or name in [model] of deploy.toml; or take "
+            "that deployment's traffic away first"
         )
     if live.endpoint and auth_mode and _plain(live.endpoint.auth_mode) != _plain(auth_mode):
         raise Refused(
@@ -59,27 +60,47 @@ def deploy(live: Live, wanted: Wanted, registered: Registered) -> tuple[Step, ..
     if dict(live.traffic) != {name: 100}:
         steps += [smoke(name), promote(live, name, previous)]
     steps.append(_proof(live, name))
+    if dict(live.traffic) == {name: 100} and live.endpoint and ROLLING in live.endpoint.tags:
+        steps.append(_rolled(live))
     return (*steps, *_prune(live, name, previous))
 
 
 def rollback(live: Live) -> tuple[Step, ...]:
-    """The steps that move the traffic to the deployment that served before."""
+    """The steps that move the traffic to the deployment that served before; after a roll-back that was cut off once the
+    traffic had moved, those that remain of it."""
+    if live.rolling:
+        return (_proof(live, live.rolling, _golden(live, live.rolling)), _rolled(live))
     target, now = live.previous, live.serving
     if not target or target == now:
         raise NotFound(
             f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: no previous version is kept, so "
             "there is none to go back to"
         )
-    found = live.ours[target]
-    if found.state in FAILED or found.state == "Deleting":
+    state = live.ours[target].state
+    if state in FAILED or state == "Deleting":
         raise NotFound(
-            f"deployment {target} of endpoint {live.names.endpoint}: the previous version is {found.state}; deploy it "
-            "again from its model directory"
+            f"deployment {target} of endpoint {live.names.endpoint}: the previous version is {state}; deploy it again "
+            "from its model directory"
         )
-    model = found.model.rpartition("/")[2]
-    waits = [] if found.state == "Succeeded" else [_settle("deployment", target, found.state)]
-    kept = {"model": model}
-    return (*waits, smoke(target, kept), promote(live, target, now), _proof(live, target, kept))
+    waits = [] if state == "Succeeded" else [_settle("deployment", target, state)]
+    golden = _golden(live, target)
+    return (
+        *waits,
+        smoke(target, golden),
+        promote(live, target, now, rolling=target),
+        _proof(live, target, golden),
+        _rolled(live),
+    )
+
+
+def _golden(live: Live, deployment: str) -> dict[str, str]:
+    """Whose golden request proves a deployment: that of the version of its model."""
+    return {"model": live.ours[deployment].model.rpartition("/")[2]}
+
+
+def _rolled(live: Live) -> Step:
+    """The roll-back is at its end: the next one goes back again."""
+    return Step(Action.UPDATE, "tags of endpoint", live.names.endpoint, "move", {"tags": {ROLLING: ""}})
 
 
 def smoke(deployment: str, golden: Mapping[str, str] | None = None) -> Step:
@@ -88,14 +109,14 @@ def smoke(deployment: str, golden: Mapping[str, str] | None = None) -> Step:
     return Step(Action.CHECK, "golden request to deployment", deployment, "smoke", facts)
 
 
-def promote(live: Live, deployment: str, previous: str) -> Step:
+def promote(live: Live, deployment: str, previous: str, rolling: str = "") -> Step:
     """All traffic to `deployment`; the way back is the traffic of now."""
     name = live.names.endpoint
     restore = None
-    if live.endpoint and live.traffic:
-        back = {"traffic": dict(live.traffic), "previous": live.previous}
+    if live.traffic:
+        back = {"traffic": dict(live.traffic), "tags": {PREVIOUS: live.previous, ROLLING: ""}}
         restore = Step(Action.UPDATE, "traffic of endpoint", name, "move", back)
-    facts = {"traffic": {deployment: 100}, "previous": previous}
+    facts = {"traffic": {deployment: 100}, "tags": {PREVIOUS: previous, ROLLING: rolling}}
     return Step(Action.UPDATE, "traffic of endpoint", name, "move", facts, restore)
 
 

@@ -20,7 +20,7 @@ from scoring.contract import SPEC_FILE, Golden, ModelSpec, Request
 from scoring.errors import ModelError
 
 CONTAINERS = ("inference-server", "storage-initializer")
-_BUSY = frozenset({429, 502, 503, 504})  # what the front end answers of its own for a moment
+_BUSY = frozenset({429, 500, 502, 503, 504})  # what the front end answers of its own for a moment
 _TRIES = 6
 
 

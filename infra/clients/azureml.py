@@ -9,6 +9,7 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from typing import Any
 
 from azure.ai.ml import MLClient
@@ -26,21 +27,26 @@ from azure.ai.ml.entities import (
 )
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline.policies import RetryPolicy
 
-from infra.clients.azure import AzureCloud, Session, translated
-from infra.clients.azureml_facts import Datastore, Deployment, Endpoint, meaning
+from infra.clients import azure
+from infra.clients.azure import Session, translated
+from infra.clients.azureml_facts import Datastore, Deployment, Endpoint, audience, meaning, metadata
 from infra.clients.blobs import Blobs
+from infra.clients.groups import AGAIN
 from infra.errors import NotHealthy, Refused
 
 State = Callable[[], str | None]  # what an operation is at; None once it is done; raises when it failed
 Until = Callable[[State], None]  # waits for it
 
-_AGAIN = frozenset({"HEAD", "GET", "PUT", "DELETE", "PATCH", "POST", "OPTIONS"})  # every POST here only reads
-_AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
-    "core.windows.net": "https://ml.azure.com",
-    "core.usgovcloudapi.net": "https://ml.azure.us",
-    "core.chinacloudapi.cn": "https://ml.azure.cn",
-}
+
+class _Again(RetryPolicy):  # type: ignore[misc]
+    """Tries POST again, too: every one that is sent from here only reads."""
+
+    def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
+        options.setdefault("retry_on_methods", AGAIN)
+        settings: dict[str, Any] = super().configure_retries(options)
+        return settings
 
 
 class Workspace:
@@ -54,8 +60,8 @@ class Workspace:
         with self._translated(""):
             self._ml = MLClient(
                 resource_group_name=group, workspace_name=name, enable_telemetry=False, show_progress=False,
-                cloud=session.where.name, cloud_metadata=_metadata(session.where), retry_on_methods=_AGAIN,
-                **session.options,
+                cloud=session.where.name, cloud_metadata=metadata(session.where),
+                retry_policy=_Again(**azure.RETRIES), **session.options,
             )  # fmt: skip
 
     def location(self) -> str:
@@ -109,7 +115,7 @@ class Workspace:
             except ResourceNotFoundError:
                 return None
         return Endpoint(
-            found.name, found.provisioning_state or "", found.scoring_uri or "", str(found.auth_mode),
+            found.name, _plain(found.provisioning_state), found.scoring_uri or "", _plain(found.auth_mode),
             _shares(found.traffic), _shares(found.mirror_traffic), dict(found.tags or {}),
         )  # fmt: skip
 
@@ -120,15 +126,22 @@ class Workspace:
             f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_create_or_update(wanted), until, settled
         )
 
-    def move(self, name: str, traffic: Mapping[str, int], tags: Mapping[str, str], until: Until) -> None:
-        """Give the endpoint this traffic and, beside its other tags, these; an empty tag goes. All in one request."""
+    def move(self, name: str, traffic: Mapping[str, int] | None, tags: Mapping[str, str], until: Until) -> None:
+        """Give the endpoint this traffic, if any is said, and beside its other tags these; an empty tag goes. All in
+        one request, again where another operation was in its way."""
         where = f"traffic of endpoint {name} of "
-        with self._translated(where):
-            found = self._ml.online_endpoints.get(name)
-        found.traffic = dict(traffic)
-        found.tags = {key: value for key, value in {**(found.tags or {}), **tags}.items() if value}
-        settled = self.endpoint_state(name)
-        self._run(where, lambda: self._ml.online_endpoints.begin_create_or_update(found), until, settled)
+        for _ in range(2):
+            with self._translated(where):
+                found = self._ml.online_endpoints.get(name)
+            kept = {key: value for key, value in {**(found.tags or {}), **tags}.items() if value}
+            shares = _shares(found.traffic)
+            wanted = shares if traffic is None else dict(traffic)
+            if _plain(found.provisioning_state) == "Succeeded" and (found.tags or {}, shares) == (kept, wanted):
+                return
+            found.traffic, found.tags = wanted, kept
+            begin = partial(self._ml.online_endpoints.begin_create_or_update, found)
+            if self._run(where, begin, until, self.endpoint_state(name)):
+                return
 
     def delete_endpoint(self, name: str, until: Until) -> None:
         """Delete the endpoint and all its deployments."""
@@ -186,8 +199,7 @@ class Workspace:
         """The key or token that opens the endpoint. Never printed."""
         with self._translated(f"keys of endpoint {endpoint.name} of "):
             if endpoint.auth_mode.lower() in ("aad_token", "aadtoken"):
-                audience = _AUDIENCES.get(self._session.where.storage_suffix, self._session.where.resource_manager)
-                return str(self._session.credential.get_token(f"{audience}/.default").token)
+                return str(self._session.credential.get_token(audience(self._session.where)).token)
             found = self._ml.online_endpoints.get_keys(endpoint.name)
         return str(getattr(found, "primary_key", None) or getattr(found, "access_token", ""))
 
@@ -219,9 +231,9 @@ class Workspace:
             except ResourceNotFoundError:
                 return {}
 
-    def _run(self, what: str, begin: Callable[[], Any], until: Until, settled: State | None = None) -> None:
+    def _run(self, what: str, begin: Callable[[], Any], until: Until, settled: State | None = None) -> bool:
         """Begin an operation and wait for its end. Where the cloud says that one is under way already, as it does to a
-        second try whose first was lost on its way back, wait until it has `settled`."""
+        second try whose first was lost on its way back, wait until that has `settled`, and return False."""
         with redirect_stdout(io.StringIO()), self._translated(what):  # the SDK prints a dot at each poll
             try:
                 poller = begin()
@@ -229,8 +241,9 @@ class Workspace:
                 if e.status_code != 409 or settled is None:
                     raise
                 until(settled)
-            else:
-                until(_state(poller))
+                return False
+            until(_state(poller))
+            return True
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -257,9 +270,14 @@ def _hush() -> None:
 
 def _deployment(found: Any) -> Deployment:
     return Deployment(
-        found.name, found.provisioning_state or "", str(found.model or ""),
+        found.name, _plain(found.provisioning_state), str(found.model or ""),
         str(getattr(found, "instance_type", None) or ""), int(found.instance_count or 0), dict(found.tags or {}),
     )  # fmt: skip
+
+
+def _plain(value: Any) -> str:
+    """Some of the SDK's values are members of enumerations, which print otherwise than what they are equal to."""
+    return str(getattr(value, "value", value) or "")
 
 
 def _state(poller: Any) -> State:
@@ -274,12 +292,3 @@ def _state(poller: Any) -> State:
 
 def _shares(traffic: Mapping[str, Any] | None) -> dict[str, int]:
     return {name: int(share) for name, share in (traffic or {}).items() if int(share)}
-
-
-def _metadata(where: AzureCloud) -> Mapping[str, str] | None:
-    """What azure-ai-ml must know of a cloud that it has no table of."""
-    if where == AzureCloud():
-        return None
-    urls = ("azure_portal", "resource_manager", "aml_resource_id", "registry_discovery_endpoint")
-    own = {"active_directory": f"{where.authority}/", "storage_endpoint": where.storage_suffix}
-    return {**dict.fromkeys(urls, f"{where.resource_manager}/"), **own}
