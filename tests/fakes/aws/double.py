@@ -36,9 +36,9 @@ Host = Callable[[Request], Response]
 class Double:
     """AWS as one account in one region sees it.
 
-    `refusals` maps an operation ("CreateModel") to what it always answers; `hosts` makes what answers for the package
-    in a folder, and `up` holds it by the package's URL; `unknown_role` is how many times CreateModel does not know the
-    role yet.
+    `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what answers for the package
+    that is unpacked in a folder (the archive is beside it); `up` holds it by the package's URL. `unknown_role` is how
+    many times CreateModel does not know the role yet.
     """
 
     def __init__(self) -> None:
@@ -217,9 +217,10 @@ class Double:
         if url not in self.up:
             bucket, _, key = url.removeprefix("s3://").partition("/")
             folder = Path(tempfile.mkdtemp(dir=self._temp.name))
-            with tarfile.open(fileobj=io.BytesIO(self.s3.get_object(bucket, key).value)) as tar:
-                tar.extractall(folder, filter="data")
-            self.up[url] = self.hosts(folder)
+            (folder / "model.tar.gz").write_bytes(self.s3.get_object(bucket, key).value)
+            with tarfile.open(folder / "model.tar.gz") as tar:
+                tar.extractall(folder / "model", filter="data")
+            self.up[url] = self.hosts(folder / "model")
         return self.up[url]
 
     @contextmanager

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -98,7 +99,7 @@ def sign_in(server: Double, patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
         patch.delenv(name, raising=False)
-    patch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)  # the SDK's back-off
+    patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))  # the SDK's back-off
 
 
 def cloud(**settings: Any) -> SageMakerCloud:
