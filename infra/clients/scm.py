@@ -15,6 +15,7 @@ from azure.core.pipeline import policies
 from azure.core.rest import HttpRequest
 
 from infra.clients.azure import RETRIES, Session, translated
+from infra.errors import NotAllowed
 from scripts.console import Note
 
 _PUBLISH = "/api/publish?RemoteBuild=false&Deployer=onnxferry"
@@ -84,6 +85,12 @@ class Scm:
             return self._client.send_request(HttpRequest("GET", self._client.format_url(path)))
 
     def _check(self, response: Any) -> None:
+        if response.status_code in (401, 403):
+            raise NotAllowed(
+                f"{self._where}: status {response.status_code}: the signed-in user may not publish; ask for the role "
+                "Website Contributor on the app's resource group, wait some minutes and run again. Where the app has "
+                "access restrictions, they must let this machine in"
+            )
         with translated(self._where):
             response.raise_for_status()
 

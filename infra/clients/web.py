@@ -130,8 +130,8 @@ class Web:
         """The app's keys; its host must be up to give them."""
         with translated(self._where("keys of app", name)):
             found = self._client.web_apps.list_host_keys(self._group, name, retry_on_methods=AGAIN)
-        functions = dict(found.function_keys or {})
-        return Keys(functions.get("default") or next(iter(functions.values()), ""), found.master_key or "")
+        functions, master = dict(found.function_keys or {}), found.master_key or ""
+        return Keys(functions.get("default") or next(iter(functions.values()), master), master)
 
     def functions(self, name: str) -> frozenset[str]:
         """The names of the functions that the platform found in the app's package."""

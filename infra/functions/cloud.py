@@ -14,7 +14,7 @@ from infra.errors import CloudError, NotFound
 from infra.functions import endpoint, plan
 from infra.functions.deletion import Surroundings, delete
 from infra.functions.live import Doors, Live, read
-from infra.functions.names import MADE, PACKAGES, VERSION, Names
+from infra.functions.names import MADE, PACKAGES, VERSION, Names, container
 from infra.functions.operations import Operations, described
 from infra.functions.proof import publication_log
 from infra.plan import Action, Operation, Plan, Step
@@ -67,6 +67,8 @@ class FunctionsCloud:
             gone = Step(Action.CHECK, "resource group", live.group.name, "settle", facts)
             return Plan(_TARGET, "delete", self.names.app, (gone,))
         plan.check_ours(live)
+        if live.account and live.packages is None and not live.account_is_ours:
+            self.doors.packages(live.account).list(self.names.folder)  # says who may not look, for they would stay
         steps = delete(live, self._surroundings(live)) if live.group else ()
         return Plan(_TARGET, "delete", self.names.app, steps)
 
@@ -163,4 +165,5 @@ def _resources(live: Live) -> list[tuple[str, str, str]]:
         found.append(("storage account", live.account.name, live.account.state))
     for side in (live.main, live.candidate):
         found += [(kind, x.name, x.state) for kind, x in (("app", side.app), ("plan", side.farm)) if x]
+        found += [("container", container(side.name), "made")] if side.container else []
     return [*found, *(("package", sha256[:12], "stored") for sha256 in sorted(live.packages or {}))]

@@ -1,4 +1,7 @@
-"""The steps that delete what deploying made for one app, and nothing that the user gave or that others use."""
+"""The steps that delete what deploying made for one app, and nothing that the user gave or that others use.
+
+In an account that stays, the Functions host's own containers (azure-webjobs-...) stay too: all apps share them.
+"""
 
 from __future__ import annotations
 

@@ -26,35 +26,10 @@ from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
 from tests.fakes.azure.providers.authorization import Authorization
-from tests.fakes.azure.shapes import ANY, MAY, NEEDED
+from tests.fakes.azure.providers.web_shapes import FARM, FORBIDDEN, SITE
 from tests.fakes.azure.store import Resource
 
 SITES, FARMS = "Microsoft.Web/sites", "Microsoft.Web/serverfarms"
-FORBIDDEN = {
-    "ENABLE_ORYX_BUILD", "FUNCTIONS_EXTENSION_VERSION", "FUNCTIONS_WORKER_RUNTIME", "SCM_DO_BUILD_DURING_DEPLOYMENT",
-    "WEBSITE_RUN_FROM_PACKAGE",
-}  # fmt: skip
-_FARM = {
-    "location": NEEDED, "kind": MAY, "sku": {NEEDED: True, "name": NEEDED, "tier": NEEDED}, "tags": ANY,
-    "properties": {NEEDED: True, "reserved": NEEDED},
-}  # fmt: skip
-_STORAGE = {NEEDED: True, "type": NEEDED, "value": NEEDED, "authentication": {NEEDED: True, "type": NEEDED}}
-_SCALE = {
-    "instanceMemoryMB": NEEDED, "maximumInstanceCount": NEEDED, "alwaysReady": MAY,
-    "triggers": {"http": {"perInstanceConcurrency": NEEDED}},
-}  # fmt: skip
-_SITE = {
-    "location": NEEDED, "kind": NEEDED, "identity": {NEEDED: True, "type": NEEDED}, "tags": ANY,
-    "properties": {
-        NEEDED: True, "serverFarmId": NEEDED, "httpsOnly": MAY,
-        "siteConfig": {"minTlsVersion": MAY, "appSettings": [{"name": NEEDED, "value": NEEDED}]},
-        "functionAppConfig": {
-            NEEDED: True, "deployment": {NEEDED: True, "storage": _STORAGE},
-            "runtime": {NEEDED: True, "name": NEEDED, "version": NEEDED},
-            "scaleAndConcurrency": {NEEDED: True, **_SCALE},
-        },
-    },
-}  # fmt: skip
 _SITE_PATH = r"(?P<site>/subscriptions/.+/providers/Microsoft\.Web/sites/(?P<name>[^/]+))"
 _FORBIDDEN_BY_STORAGE = (
     "Failed to upload because Azure Storage responded with Forbidden : Response status code does not indicate success: "
@@ -109,11 +84,11 @@ class FunctionApps:
     def types(self) -> tuple[ResourceType, ...]:
         return (
             ResourceType(
-                FARMS, _FARM, slow=True, deletes_slowly=False, created=200, check=self._check_farm,
+                FARMS, FARM, slow=True, deletes_slowly=False, created=200, check=self._check_farm,
                 on_delete=self._farm_in_use,
             ),
             ResourceType(
-                SITES, _SITE, slow=True, deletes_slowly=False, created=200, check=self._check_site,
+                SITES, SITE, slow=True, deletes_slowly=False, created=200, check=self._check_site,
                 fill=self._fill_site, on_delete=self._gone,
             ),
         )  # fmt: skip
