@@ -15,7 +15,7 @@ from infra.azureml.wanted import Wanted, wanted
 from infra.clients import azure
 from infra.cloud import Bundle, Reply, Status
 from infra.config import AzureML, DeployConfig
-from infra.errors import CloudError, NotFound
+from infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from infra.plan import Operation, Plan
 from infra.waiting import Clock
 from scoring.contract import Request
@@ -64,8 +64,12 @@ class AzureMLCloud:
         return scoring.send(endpoint, self.doors.workspace.bearer(endpoint), request, timeout)
 
     def status(self) -> Status:
-        live, made = self._read(), assets(self.doors, self.names)
+        live = self._read()
         endpoint, ours = live.endpoint, live.ours
+        try:
+            made, unread = assets(self.doors, self.names), ""
+        except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
+            made, unread = Assets(), str(e)
         there = bool(made.rows() or made.files)
         details = {"workspace": self.names.workspace, "region": live.location, "auth mode": "", "traffic": ""}
         if endpoint:
@@ -76,7 +80,10 @@ class AzureMLCloud:
             ours[name].tags.get(VERSION, "") if name in ours else "" for name in (live.serving, live.previous)
         )
         url = endpoint.url if endpoint else ""
-        resources = tuple(_resources(live, made))
+        resources = (
+            *_resources(live, made),
+            *([("files", self.names.folder, f"not readable: {unread}")] if unread else []),
+        )
         return Status(_TARGET, self.names.endpoint, state, url, version, previous, resources, details)
 
     def logs(self, lines: int) -> str:

@@ -76,13 +76,13 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     for name, word in (("a", "rebecca"), ("b", "1946"), ("c", "dolly")):
         folder = tiny.question_answering(tmp_path_factory.mktemp(name))
         tiny.span_graph(folder / "model.onnx", {word: (4, 4)})
-        _prove(folder)
+        prove(folder)
         built = package(folder, "azureml", out=tmp_path_factory.mktemp(f"{name}-out"))
         found[name] = bundle(built, folder)
     return found
 
 
-def _prove(folder: Path) -> None:
+def prove(folder: Path) -> None:
     """Give a model directory its golden request and answer."""
     request = tiny.golden({"inputs": tiny.QUESTION}, None).request
     answer = json.loads(scoring.load(folder).handle(request).body)

@@ -90,6 +90,14 @@ def test_the_files_may_not_be_written(cloud: Cloud, azure: AzureFake, versions: 
     assert "container azureml-blobstore" in text
 
 
+def test_status_tells_what_it_could_not_read(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+    deploy(cloud, versions["a"])
+    azure.blobs.keyless.add("wsstore")
+    status = cloud.status()
+    assert status.version == versions["a"].version
+    assert status.resources[-1][2].startswith("not readable: onnxferry/squad in container azureml-blobstore")
+
+
 def test_an_identity_based_datastore_is_opened_as_who_is_signed_in(
     cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
