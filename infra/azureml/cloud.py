@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from infra.azureml import plan, scoring
+from infra.azureml import plan
 from infra.azureml.deletion import delete
 from infra.azureml.live import Assets, Doors, Live, assets, read, serving
 from infra.azureml.names import VERSION, Names
 from infra.azureml.operations import Operations
 from infra.azureml.proof import CONTAINERS
 from infra.azureml.wanted import Wanted, wanted
-from infra.clients import azure
+from infra.clients import azure, online
 from infra.cloud import Bundle, Reply, Status
 from infra.config import AzureML, DeployConfig
 from infra.errors import CloudError, NotAllowed, NotFound, Unavailable
@@ -61,7 +61,7 @@ class AzureMLCloud:
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         endpoint = serving(self.doors, self.names)
-        return scoring.send(endpoint, self.doors.workspace.bearer(endpoint), request, timeout)
+        return online.send(endpoint, self.doors.workspace.bearer(endpoint), request, timeout)
 
     def status(self) -> Status:
         live = self._read()

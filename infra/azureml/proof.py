@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.azureml import scoring
 from infra.azureml.live import Doors, serving
 from infra.azureml.names import Names
+from infra.clients import online
 from infra.clients.azureml_facts import Endpoint
 from infra.cloud import Reply
 from infra.errors import BuildFailed, CloudError, InvokeFailed, NotFound, NotHealthy, WrongAnswer, with_log
@@ -86,11 +86,11 @@ class Prover:
         """Try again where the front end is busy or the connection breaks, as it may just after a change."""
         for _ in range(_TRIES - 1):
             try:
-                reply = scoring.send(endpoint, bearer, request, deployment=deployment)
+                reply = online.send(endpoint, bearer, request, deployment=deployment)
             except InvokeFailed:
                 self.clock.sleep(self.clock.interval)
                 continue
             if reply.status not in _BUSY:
                 return reply
             self.clock.sleep(self.clock.interval)
-        return scoring.send(endpoint, bearer, request, deployment=deployment)
+        return online.send(endpoint, bearer, request, deployment=deployment)

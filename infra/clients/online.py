@@ -1,5 +1,5 @@
-"""The endpoint's own host over HTTP. No redirect is followed, so that a key goes nowhere else, and no error shows a key
-or a payload. (azure-ai-ml's own invoke sends nothing but JSON from a file.)
+"""An online endpoint's own host over HTTP. No redirect is followed, so that a key goes nowhere else, and no error
+shows a key or a payload. (azure-ai-ml's own invoke sends nothing but JSON from a file.)
 """
 
 from __future__ import annotations
