@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.clients import azure
+from infra.clients import azure, function_host
 from infra.clients.web import App
 from infra.cloud import Bundle, Reply, Status
 from infra.config import DeployConfig, Functions
 from infra.errors import CloudError, NotFound
-from infra.functions import endpoint, plan
+from infra.functions import plan
 from infra.functions.deletion import Surroundings, delete
 from infra.functions.live import Doors, Live, read
 from infra.functions.names import MADE, PACKAGES, VERSION, Names, container
@@ -79,7 +79,7 @@ class FunctionsCloud:
     def invoke(self, request: Request, timeout: float) -> Reply:
         app = self._serving()
         served_by = app.tags.get(VERSION, "")[:12]
-        return endpoint.send(app.host, self.doors.web.keys(app.name), request, timeout, served_by)
+        return function_host.send(app.host, self.doors.web.keys(app.name), request, timeout, served_by)
 
     def status(self) -> Status:
         live = self._read()
@@ -102,7 +102,7 @@ class FunctionsCloud:
         app = self._serving()
         log = publication_log(self.doors, app).splitlines()
         try:
-            state = endpoint.host_state(app.host, self.doors.web.keys(app.name))
+            state = function_host.host_state(app.host, self.doors.web.keys(app.name))
         except CloudError as e:
             state = f"not up ({e})"
         return "\n".join([*log, f"host: {state}"][-lines:])

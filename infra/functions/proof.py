@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from infra.clients import function_host
 from infra.clients.scm import Scm
 from infra.clients.web import App
 from infra.cloud import Reply
 from infra.errors import CloudError, InvokeFailed, NotFound, NotHealthy, Refused, TimedOut, Unavailable, with_log
-from infra.functions import endpoint
 from infra.functions.live import Doors
 from infra.functions.names import FUNCTION
 from infra.smoke import smoke
@@ -47,7 +47,7 @@ class Prover:
     def _unhealthy(self, app: App) -> str | None:
         try:
             keys = self.doors.web.keys(app.name)
-            state = endpoint.host_state(app.host, keys)
+            state = function_host.host_state(app.host, keys)
             if state != "Running":
                 return f"its host: {state}"
             if FUNCTION not in self.doors.web.functions(app.name):
@@ -62,7 +62,7 @@ class Prover:
         keys, replies = self.doors.web.keys(app.name), []
 
         def send(request: Request) -> Reply:
-            replies.append(endpoint.send(app.host, keys, request))
+            replies.append(function_host.send(app.host, keys, request))
             return replies[-1]
 
         try:
