@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from azure.mgmt.resource.resources import ResourceManagementClient
@@ -29,6 +30,27 @@ def groups(retries: int = 3) -> ResourceManagementClient:
         door.credential(where), SUBSCRIPTION, base_url=where.resource_manager, credential_scopes=[where.scope],
         retry_total=retries, retry_backoff_factor=0.01,
     )  # fmt: skip
+
+
+AZ = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/asked"
+echo '{"accessToken": "token", "expiresOn": "2099-01-01 00:00:00.000000", "expires_on": 4070908800}'
+"""
+
+
+def test_the_tenant_of_deploy_toml_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    az = tmp_path / "az"
+    az.write_text(AZ, encoding="utf-8")
+    az.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    tenant = "00000000-0000-0000-0000-0000000000ff"
+    who = door.credential(door.AzureCloud(), tenant)
+    who.get_token("https://management.azure.com/.default")
+    who.get_token_info("https://management.azure.com/.default", options={})
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    assert len(asked) == 2
+    assert all(f"--tenant {tenant}" in line for line in asked)
 
 
 def create() -> None:
