@@ -43,6 +43,9 @@ class AzureMLCloud:
     settings: AzureML
     clock: Clock
 
+    def sign_in(self) -> None:
+        self.doors.session.sign_in()
+
     def plan_deploy(self, bundle: Bundle) -> Plan:
         live, want = self._read(), wanted(bundle, self.settings)
         plan.check(live, want.auth_mode)

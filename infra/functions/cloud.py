@@ -44,6 +44,9 @@ class FunctionsCloud:
     settings: Functions
     clock: Clock
 
+    def sign_in(self) -> None:
+        self.doors.session.sign_in()
+
     def plan_deploy(self, bundle: Bundle) -> Plan:
         live = self._read()
         plan.check(live)
