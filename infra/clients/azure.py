@@ -129,6 +129,12 @@ class Session:
             self.credential.get_token(self.where.scope)
 
 
+def session(subscription: str, tenant: str | None = None) -> Session:
+    """Of whoever is signed in. Sends nothing before the first call, unless ARM_CLOUD_METADATA_URL names a cloud."""
+    where = cloud()
+    return Session(where, credential(where, tenant), subscription)
+
+
 _NEXT = {
     NotAllowed: "ask the subscription's owner for a role that allows it, then wait some minutes and run again",
     NotFound: "check subscription, resource group, workspace, location and name in deploy.toml",
