@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from infra.clients import azure as door
-from infra.errors import CloudError, NoCredentials, NotAllowed, NotFound, Unavailable
+from infra.clients.groups import Resources
+from infra.errors import CloudError, NoCredentials, NotAllowed, NotFound, TimedOut, Unavailable
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
@@ -112,3 +114,24 @@ def test_no_cloud_at_the_address(azure: AzureFake) -> None:
 
 def test_the_public_cloud_is_the_default() -> None:
     assert door.cloud({}).resource_manager == "https://management.azure.com"
+
+
+class Endless:
+    """An operation of the resource manager that does not end."""
+
+    def wait(self, limit: float) -> None:
+        self.limit = limit
+
+    def done(self) -> bool:
+        return False
+
+    def status(self) -> str:
+        return "InProgress"
+
+
+def test_an_operation_that_does_not_end_is_left(azure: AzureFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = door.cloud()
+    opened = Resources(door.Session(where, door.credential(where), SUBSCRIPTION), "2024-10-01")
+    monkeypatch.setattr(opened, "_client", SimpleNamespace(begin_delete_by_id=lambda *args, **options: Endless()))
+    with pytest.raises(TimedOut, match=r"codes/squad: still InProgress after 600 s.*run the same command again"):
+        opened.delete("/subscriptions/s/resourceGroups/rg/providers/Microsoft.X/codes/squad")
