@@ -130,7 +130,7 @@ def init_(target: str, file: Path) -> None:
 def deploy_(output: str, **flags: Any) -> None:
     """Package the model and put it live on TARGET; what serves is not touched until its successor has proved itself."""
     order = Order(**flags)
-    cloud, bundle = _open(order), _bundle(order)
+    cloud, bundle = _open_with_bundle(order)
     plan = cloud.plan_deploy(bundle)
     _apply(plan, cloud, bundle)
     _live(cloud, bundle, order.out, output)
@@ -141,7 +141,8 @@ def deploy_(output: str, **flags: Any) -> None:
 def plan_(output: str, **flags: Any) -> None:
     """Show what `deploy` would do now, step by step; changes nothing."""
     order = Order(**flags)
-    _show_plan(_open(order).plan_deploy(_bundle(order)), output)
+    cloud, bundle = _open_with_bundle(order)
+    _show_plan(cloud.plan_deploy(bundle), output)
 
 
 @cli.command("invoke")
@@ -207,8 +208,7 @@ def delete_(yes: bool, output: str, **flags: Any) -> None:
     cloud = _open(order)
     plan = cloud.plan_delete()
     if plan.changes and not yes:
-        _show_plan(plan, "text")
-        click.confirm(f"Delete these from {plan.target}?", abort=True, err=True)
+        _ask(plan)
     _apply(plan, cloud)
     record.write(order.out, cloud.status())
     if output == "json":
@@ -228,7 +228,9 @@ def only_model() -> Path:
 def _config(order: Order) -> DeployConfig:
     from infra.config import load, settings_of
 
-    return load(order.target, order.file, settings_of(order.settings, order.target), os.environ)
+    flags = settings_of(order.settings, order.target)
+    named = {"model.name": order.name} if order.name is not None else {}
+    return load(order.target, order.file, {**flags, **named}, os.environ)
 
 
 def _model(order: Order, config: DeployConfig) -> Path:
@@ -240,13 +242,21 @@ def _open(order: Order) -> Cloud:
     from infra.names import endpoint_name
 
     config = _config(order)
-    name = order.name or config.model.name or endpoint_name(_model(order, config))
+    name = config.model.name or endpoint_name(_model(order, config))
     try:
         connect: Callable[[DeployConfig, str], Cloud] = importlib.import_module(f"infra.{order.target}").connect
     except ModuleNotFoundError as e:
         install = f"pip install 'onnxferry[{EXTRAS[order.target]}]'"
         raise UsageError(f"target {order.target} needs the library {e.name}, which is not installed: {install}") from e
     return connect(config, name)
+
+
+def _open_with_bundle(order: Order) -> tuple[Cloud, Bundle]:
+    """Nobody waits for a package to hear that nobody is signed in."""
+    cloud = _open(order)
+    _model(order, _config(order))
+    cloud.sign_in()
+    return cloud, _bundle(order)
 
 
 def _bundle(order: Order) -> Bundle:
@@ -278,6 +288,19 @@ def _live(cloud: Cloud, bundle: Bundle | None, folder: Path, output: str) -> Non
         click.echo(json.dumps(entry, indent=2))
     else:
         out.print(status.table())
+
+
+def _ask(plan: Plan) -> None:
+    """Show on standard error what goes, and let the user say yes."""
+    from scripts.console import err
+
+    err.print(plan.table())
+    try:
+        sure = click.confirm(f"Delete these from {plan.target}?", err=True)
+    except click.Abort as e:
+        raise UsageError("no answer, so nothing is deleted; give --yes where nobody can be asked") from e
+    if not sure:
+        raise click.Abort
 
 
 def _show_plan(plan: Plan, output: str) -> None:

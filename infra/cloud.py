@@ -81,6 +81,9 @@ class Status:
 class Cloud(Protocol):
     """One endpoint on one cloud. The methods that plan, and status, only read. All raise CloudError."""
 
+    def sign_in(self) -> None:
+        """Raise NoCredentials now, and not after a package was built, where nobody is signed in."""
+
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """Steps that end with `bundle` live; all `reuse` and `check` when it is live already."""
 

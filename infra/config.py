@@ -53,7 +53,9 @@ class SageMaker(_Target):
     """Amazon SageMaker, a real-time endpoint. Sign in as the AWS CLI does."""
 
     region: str | None = Field(
-        None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Like eu-west-1; default: that of the AWS configuration."
+        None,
+        pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
+        description="Like eu-west-1; default: that of the AWS configuration.",
     )
     profile: str | None = Field(None, description="Profile of the AWS configuration.")
     bucket: str | None = Field(
@@ -74,7 +76,7 @@ class SageMaker(_Target):
 
 class _Azure(_Target):
     subscription: Guid = Field(description="Subscription id.")
-    resource_group: str = Field(pattern=r"^[\w.()-]{1,89}[\w()-]$", description="Resource group.")
+    resource_group: str = Field(pattern=r"^[\w.()-]{0,89}[\w()-]$", description="Resource group.")
     tenant: Guid | None = Field(None, description="Tenant id; default: that of the sign-in.")
 
 
@@ -188,7 +190,7 @@ def _put(data: dict[str, Any], path: str, value: str) -> None:
 def _complaints(e: ValidationError, file: Path, origins: Mapping[str, str]) -> Iterator[str]:
     for error in e.errors(include_url=False):
         path = ".".join(map(str, error["loc"]))
-        where = origins.get(path, str(file))
+        where = origins.get(path) or next((o for p, o in origins.items() if p.startswith(f"{path}.")), str(file))
         if error["type"] == "missing":
             variable = f"{PREFIX}{path.replace('.', '_').upper()}"
             yield f"{path}: needed, and not set; set it in {file}, as {variable} or with --set {path}=..."

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from infra.errors import CloudError
 from scripts.console import Note, err, stage
+from scripts.errors import FerryError
 
 
 class Action(str, Enum):
@@ -105,10 +106,8 @@ def apply(plan: Plan, operations: Mapping[str, Operation], report: Report = stag
             _execute(step, operations, report)
         except (KeyboardInterrupt, SystemExit) as e:  # Ctrl-C; a signal (scripts/ending.py)
             raise Interrupted(_left(plan, step, done)) from e
-        except CloudError as e:
-            restored = _restore((*unproved, step), operations, report)
-            if restored:
-                raise type(e)(f"{e}\n{restored}") from e
+        except Exception as e:  # a defect, too, must not leave what is unproved serving
+            _fail(e, _restore((*unproved, step), operations, report))
             raise
         done.append(step)
         unproved = [] if step.settles else [*unproved, step]
@@ -128,9 +127,22 @@ def _restore(begun: tuple[Step, ...], operations: Mapping[str, Operation], repor
     try:
         for restore in restores:
             _execute(restore, operations, report)
-    except CloudError as e:
+    except (KeyboardInterrupt, SystemExit) as e:
+        raise Interrupted(
+            "interrupted while the earlier version was put back, which may still complete in the cloud. See what "
+            "serves with deploy.py status, and go back with deploy.py rollback"
+        ) from e
+    except Exception as e:
         return f"Putting the earlier version back failed too: {e}\nRun: deploy.py rollback"
     return f"The earlier version serves again ({'; '.join(map(str, restores))})." if restores else ""
+
+
+def _fail(e: Exception, restored: str) -> None:
+    """Say what came of the restores: in the error, or on standard error where it is a defect."""
+    if restored and isinstance(e, FerryError):
+        raise type(e)(f"{e}\n{restored}") from e
+    if restored:
+        err.print(escape(restored))
 
 
 def _left(plan: Plan, step: Step, done: list[Step]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from infra.cloud import Reply
-from infra.errors import NotHealthy, WrongAnswer
-from scoring.contract import Golden, Request
+from infra.errors import NotFound, NotHealthy, WrongAnswer
+from scoring.contract import SPEC_FILE, Golden, ModelSpec, Request
+from scoring.errors import ModelError
 from scripts.rehearse.answers import difference
 
 
@@ -32,3 +35,17 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
             "Rehearse the package, and compare pins.txt with 'tools' in model_spec.json"
         )
     return reply
+
+
+def golden_in(text: bytes, where: str) -> Golden:
+    """The golden request in a model_spec.json that is kept at `where`. Raises NotFound when it holds none."""
+    with tempfile.TemporaryDirectory(prefix="onnxferry-") as folder:
+        (Path(folder) / SPEC_FILE).write_bytes(text)
+        try:
+            found = ModelSpec.read(Path(folder)).golden
+        except ModelError as e:
+            said = str(e).replace(f"{folder}/", "")
+            raise NotFound(f"{where}: no model's manifest ({said}); deploy that version again") from e
+    if found is None:
+        raise NotFound(f"{where}: no golden request in it, so nothing could prove it; deploy that version again")
+    return found

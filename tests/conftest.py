@@ -23,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a folder with squad-dev-v1.1.json and goemotions/test.tsv: compare 200 items of each",
     )
     parser.addoption(
+        "--run-live",
+        action="append",
+        choices=("azureml", "functions", "sagemaker"),
+        help="deploy to this target for real, with the account that is signed in here; may be repeated",
+    )
+    parser.addoption("--live-config", type=Path, default=Path("deploy.toml"), help="the settings for --run-live")
+    parser.addoption(
         "--bodies", type=Path, help="keep the bodies that the fake of Azure was sent there, to check them elsewhere"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ from click.testing import CliRunner, Result
 
 import deploy
 from infra.cloud import Reply
+from infra.errors import NoCredentials
 from infra.requests import request_of, show
 from scripts.errors import UsageError
+from tests import tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,6 +58,33 @@ def test_init_writes_a_starter(tmp_path: Path) -> None:
     file = tmp_path / "deploy.toml"
     assert run("init", "--target", "azureml", "--config", str(file)).exit_code == 0
     assert "[azureml]" in file.read_text()
+
+
+def test_the_name_of_an_endpoint_is_checked(tmp_path: Path) -> None:
+    result = run("status", "--target", "sagemaker", "--name", "not a name", "--config", str(tmp_path / "none.toml"))
+    assert isinstance(result.exception, UsageError)
+    assert "model.name" in str(result.exception)
+    assert "3-32 letters" in str(result.exception)
+
+
+def test_an_unknown_table_says_where_it_came_from(tmp_path: Path) -> None:
+    result = run("status", "--target", "sagemaker", "--set", "clouds.region=x", "--config", str(tmp_path / "none.toml"))
+    assert "clouds (--set clouds.region): no such key" in str(result.exception)
+
+
+def test_nobody_waits_for_a_package_to_hear_that_nobody_is_signed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    folder, out = tiny.question_answering(tmp_path / "model"), tmp_path / "build"
+    options = ("--config", str(tmp_path / "none.toml"), "--set", "region=eu-west-1", "--out", str(out))
+    result = run("deploy", "--target", "sagemaker", "--model", str(folder), *options)
+    assert isinstance(result.exception, NoCredentials)
+    assert not out.exists()
 
 
 def test_a_request_is_a_file_or_standard_input_or_a_text(tmp_path: Path) -> None:

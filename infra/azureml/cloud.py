@@ -28,8 +28,7 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
     settings = config.azureml
     if settings is None:
         raise CloudError("the configuration has no [azureml] table")
-    where = azure.cloud()
-    session = azure.Session(where, azure.credential(where, settings.tenant), settings.subscription)
+    session = azure.session(settings.subscription, settings.tenant)
     names = Names(settings.subscription, settings.resource_group, settings.workspace, name)
     return AzureMLCloud(Doors.open(session, names), names, settings, clock)
 
@@ -42,6 +41,9 @@ class AzureMLCloud:
     names: Names
     settings: AzureML
     clock: Clock
+
+    def sign_in(self) -> None:
+        self.doors.session.sign_in()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         live, want = self._read(), wanted(bundle, self.settings)

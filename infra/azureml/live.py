@@ -21,13 +21,14 @@ API_VERSION = "2024-10-01"  # of codes, and of deleting models and environments,
 class Doors:
     """The doors to the services that an endpoint needs."""
 
+    session: Session
     workspace: Workspace
     resources: Resources
 
     @classmethod
     def open(cls, session: Session, names: Names) -> Doors:
         workspace = azureml.Workspace(session, names.group, names.workspace)
-        return cls(workspace, Resources(session, API_VERSION))
+        return cls(session, workspace, Resources(session, API_VERSION))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra.azureml.live import Doors, serving
 from infra.azureml.names import Names
@@ -14,10 +12,9 @@ from infra.clients import online
 from infra.clients.azureml_facts import Endpoint
 from infra.cloud import Reply
 from infra.errors import BuildFailed, CloudError, InvokeFailed, NotFound, NotHealthy, WrongAnswer, with_log
-from infra.smoke import smoke
+from infra.smoke import golden_in, smoke
 from infra.waiting import Clock
-from scoring.contract import SPEC_FILE, Golden, ModelSpec, Request
-from scoring.errors import ModelError
+from scoring.contract import SPEC_FILE, Golden, Request
 
 CONTAINERS = ("inference-server", "storage-initializer")
 _BUSY = frozenset({429, 500, 502, 503, 504})  # what the front end answers of its own for a moment
@@ -53,15 +50,7 @@ class Prover:
                 f"{name}: not in the default datastore of workspace {self.names.workspace}, so nothing says what the "
                 "previous version should answer; deploy it again from its model directory"
             )
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / SPEC_FILE).write_bytes(text)
-            try:
-                golden = ModelSpec.read(Path(folder)).golden
-            except ModelError as e:
-                raise NotFound(f"{name}: no model's manifest ({e}); deploy that version again") from e
-        if golden is None:
-            raise NotFound(f"{name}: it has no golden request; deploy that version again")
-        return golden
+        return golden_in(text, name)
 
     @contextmanager
     def logged(self, deployment: str) -> Iterator[None]:

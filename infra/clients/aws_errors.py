@@ -75,7 +75,8 @@ NEXT: Mapping[type[CloudError], str] = {
     "sagemaker.profile, and see with `aws sts get-caller-identity`; a region that the account has not enabled "
     "answers like this too",
     NotAllowed: "ask the account's owner for a policy that allows it, then run again",
-    NotFound: "check sagemaker.region, sagemaker.profile (which account) and the name",
+    NotFound: "check sagemaker.region, sagemaker.profile (which account) and the name; deploy.py status shows what is "
+    "there, deploy.py deploy puts a model live",
     QuotaExceeded: "ask for more in the console under Service Quotas, or choose another instance type, count or region",
     NameTaken: "choose another name: --name, or name in [model] of deploy.toml",
     PublishFailed: "run the same command again; the package is uploaded anew",

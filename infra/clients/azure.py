@@ -6,6 +6,7 @@ azure-ai-ml read it. Sign-in is azure-identity's DefaultAzureCredential: environ
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import ssl
@@ -79,11 +80,26 @@ def trust(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
 def credential(where: AzureCloud, tenant: str | None = None) -> Any:
     """Who signs in to `where`. Nothing is asked of the user, and nothing is sent before the first call."""
     public = where == AzureCloud()
-    tenants: dict[str, Any] = {"additionally_allowed_tenants": [tenant]} if tenant else {}
-    return DefaultAzureCredential(
-        authority=where.authority, disable_instance_discovery=not public, exclude_interactive_browser_credential=True,
-        **tenants,
-    )  # fmt: skip
+    logger = logging.getLogger("azure.identity")  # it warns of each way to sign in that is not set up
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.ERROR)
+    options = {"authority": where.authority, "disable_instance_discovery": not public}
+    return _OfTenant(tenant, **options) if tenant else DefaultAzureCredential(**options)
+
+
+class _OfTenant(DefaultAzureCredential):  # type: ignore[misc]
+    """Asks for tokens of one tenant, whichever way the user is signed in; DefaultAzureCredential itself has no setting
+    for that."""
+
+    def __init__(self, tenant: str, **options: Any) -> None:
+        super().__init__(additionally_allowed_tenants=[tenant], **options)
+        self._tenant = tenant
+
+    def get_token(self, *scopes: str, tenant_id: str | None = None, **options: Any) -> Any:
+        return super().get_token(*scopes, tenant_id=tenant_id or self._tenant, **options)
+
+    def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Any:
+        return super().get_token_info(*scopes, options={"tenant_id": self._tenant, **(options or {})})
 
 
 RETRIES: Mapping[str, Any] = {"retry_total": 5, "retry_backoff_factor": 0.8, "retry_backoff_max": 30}  # the SDKs' own
@@ -106,6 +122,17 @@ class Session:
             "base_url": self.where.resource_manager, "credential_scopes": [self.where.scope],
             "polling_interval": POLLING, **RETRIES,
         }  # fmt: skip
+
+    def sign_in(self) -> None:
+        """Ask for a token. Raises NoCredentials when nobody is signed in."""
+        with translated(f"subscription {self.subscription}"):
+            self.credential.get_token(self.where.scope)
+
+
+def session(subscription: str, tenant: str | None = None) -> Session:
+    """Of whoever is signed in. Sends nothing before the first call, unless ARM_CLOUD_METADATA_URL names a cloud."""
+    where = cloud()
+    return Session(where, credential(where, tenant), subscription)
 
 
 _NEXT = {

@@ -10,8 +10,10 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from infra.clients.azure import Session, translated
+from infra.errors import TimedOut
 
 AGAIN = ("HEAD", "GET", "PUT", "DELETE", "PATCH", "POST")  # for calls that may be sent twice, though they are POST
+LIMIT = 600.0  # seconds for an operation that is a matter of seconds
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class Groups:
     def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Add `tags` to a resource, or change their values; its other tags stay."""
         patch = {"operation": "Merge", "properties": {"tags": dict(tags)}}
-        with translated(f"tags of {resource_id.rpartition('/')[2]}"):
-            self._client.tags.begin_update_at_scope(resource_id, patch, retry_on_methods=AGAIN).result()
+        where = f"tags of {resource_id.rpartition('/')[2]}"
+        with translated(where):
+            begun = self._client.tags.begin_update_at_scope(resource_id, patch, retry_on_methods=AGAIN)
+            _end(begun, where)
 
     def _where(self, group: str) -> str:
         return f"resource group {group} of subscription {self._session.subscription}"
@@ -89,15 +93,25 @@ class Resources:
         """Create the resource, or change it, and wait until that is done."""
         with translated(_where(id_)):
             body = {"properties": dict(properties)}
-            self._client.begin_create_or_update_by_id(id_, body, api_version=self._api_version).result()
+            _end(self._client.begin_create_or_update_by_id(id_, body, api_version=self._api_version), _where(id_))
 
     def delete(self, id_: str) -> None:
         """Delete the resource, and wait until it is gone; none there is none to delete."""
         with translated(_where(id_)):
             try:
-                self._client.begin_delete_by_id(id_, api_version=self._api_version).result()
+                _end(self._client.begin_delete_by_id(id_, api_version=self._api_version), _where(id_))
             except ResourceNotFoundError:
                 return
+
+
+def _end(begun: Any, where: str) -> None:
+    """Wait for an operation that is a matter of seconds. Raises TimedOut after LIMIT."""
+    begun.wait(LIMIT)
+    if not begun.done():
+        raise TimedOut(
+            f"{where}: still {begun.status()} after {LIMIT:g} s. Azure may yet complete it: run the same command again"
+        )
+    begun.result()
 
 
 def _where(id_: str) -> str:

@@ -5,7 +5,7 @@ azure-mgmt-storage and azure-storage-blob.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ class Packages:
 
     def list(self, prefix: str) -> dict[str, Mapping[str, str]]:
         """The blobs whose names begin with `prefix`, with their metadata. NotAllowed without a data role."""
-        with self._translated(prefix):
+        with self._opened(prefix):
             try:
                 return {
                     b.name: dict(b.metadata or {}) for b in self._container.list_blobs(prefix, include=["metadata"])
@@ -135,7 +135,7 @@ class Packages:
 
     def has_other(self, prefix: str) -> bool:
         """Whether there are blobs whose names do not begin with `prefix`."""
-        with self._translated(prefix):
+        with self._opened(prefix):
             try:
                 return any(not name.startswith(prefix) for name in self._container.list_blob_names())
             except ResourceNotFoundError:
@@ -143,7 +143,7 @@ class Packages:
 
     def upload(self, name: str, file: Path, metadata: Mapping[str, str], note: Note) -> None:
         """Upload `file`; a blob of that name that is there is left as it is."""
-        with self._translated(name), file.open("rb") as data:
+        with self._opened(name), file.open("rb") as data:
             try:
                 self._container.upload_blob(
                     name,
@@ -157,31 +157,19 @@ class Packages:
                 return
 
     def download(self, name: str, file: Path, note: Note) -> None:
-        with self._translated(name), file.open("wb") as out:
+        with self._opened(name), file.open("wb") as out:
             self._container.download_blob(name, max_concurrency=2, progress_hook=_progress(note)).readinto(out)
 
     def delete(self, name: str) -> None:
-        with self._translated(name):
+        with self._opened(name):
             try:
                 self._container.delete_blob(name)
             except ResourceNotFoundError:
                 return
 
-    @contextmanager
-    def _translated(self, name: str) -> Iterator[None]:
-        where = f"{name} in container {self._container.container_name} of storage account {self._account.name}"
-        with translated(where):
-            try:
-                yield
-            except HttpResponseError as e:
-                if e.status_code == 403:
-                    raise NotAllowed(
-                        f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may not read or write "
-                        f"blobs there. Give it the role Storage Blob Data Contributor on the storage account "
-                        f"{self._account.name} (the roles Owner and Contributor do not include it), wait some minutes "
-                        "and run again; where the account has a firewall, it must let this machine in"
-                    ) from e
-                raise
+    def _opened(self, name: str) -> AbstractContextManager[None]:
+        where = f"container {self._container.container_name} of storage account {self._account.name}"
+        return _opened(f"{name} in {where}")
 
 
 def _progress(note: Note) -> Callable[[int, int | None], None]:
@@ -202,13 +190,13 @@ class Blobs:
 
     def hashes(self, folder: str) -> dict[str, str]:
         """The blobs below `folder`, by name, with the sha256 that their upload noted ("" for others')."""
-        with self._translated(folder):
+        with self._opened(folder):
             found = self._container.list_blobs(f"{folder}/", include=["metadata"])
             return {blob.name: (blob.metadata or {}).get(_SHA256, "") for blob in found}
 
     def upload(self, name: str, file: Path, sha256: str, progress: Callable[[int], None]) -> None:
         """Upload `file`, over what is there; `progress` is told the bytes that have arrived."""
-        with self._translated(name), file.open("rb") as data:
+        with self._opened(name), file.open("rb") as data:
             self._container.upload_blob(
                 name,
                 data,
@@ -220,7 +208,7 @@ class Blobs:
 
     def read(self, name: str) -> bytes | None:
         """A blob's bytes, or None when there is none of that name."""
-        with self._translated(name):
+        with self._opened(name):
             try:
                 data: bytes = self._container.download_blob(name).readall()
             except ResourceNotFoundError:
@@ -228,24 +216,28 @@ class Blobs:
         return data
 
     def delete(self, name: str) -> None:
-        with self._translated(name):
+        with self._opened(name):
             try:
                 self._container.delete_blob(name)
             except ResourceNotFoundError:
                 return
 
-    @contextmanager
-    def _translated(self, name: str) -> Iterator[None]:
-        where = f"{name} in container {self.container} at {self.url}"
-        with translated(where):
-            try:
-                yield
-            except HttpResponseError as e:
-                if e.status_code == 403:
-                    raise NotAllowed(
-                        f"{where}: {getattr(e, 'error_code', None) or 403}: these blobs may not be read or written. "
-                        "Give the signed-in user the role Storage Blob Data Contributor on the storage account (Owner "
-                        "and Contributor do not include it), or let its firewall let this machine in; then wait some "
-                        "minutes and run again"
-                    ) from e
-                raise
+    def _opened(self, name: str) -> AbstractContextManager[None]:
+        return _opened(f"{name} in container {self.container} at {self.url}")
+
+
+@contextmanager
+def _opened(where: str) -> Iterator[None]:
+    """Errors of blobs at `where`; who may manage an account may not, by that alone, open what is in it."""
+    with translated(where):
+        try:
+            yield
+        except HttpResponseError as e:
+            if e.status_code == 403:
+                raise NotAllowed(
+                    f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may not read or write blobs "
+                    "there. Give it the role Storage Blob Data Contributor on the storage account (the roles Owner and "
+                    "Contributor do not include it), wait some minutes and run again; where the account has a "
+                    "firewall, it must let this machine in"
+                ) from e
+            raise

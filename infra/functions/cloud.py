@@ -29,8 +29,7 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> Function
     settings = config.functions
     if settings is None:
         raise CloudError("the configuration has no [functions] table")
-    where = azure.cloud()
-    session = azure.Session(where, azure.credential(where, settings.tenant), settings.subscription)
+    session = azure.session(settings.subscription, settings.tenant)
     names = Names(settings.subscription, settings.resource_group, name, settings.storage_account)
     return FunctionsCloud(Doors.open(session, settings.resource_group), names, settings, clock)
 
@@ -43,6 +42,9 @@ class FunctionsCloud:
     names: Names
     settings: Functions
     clock: Clock
+
+    def sign_in(self) -> None:
+        self.doors.session.sign_in()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         live = self._read()

@@ -201,13 +201,13 @@ def _laid_over(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
 def _proof(app: str, sha256: str) -> list[Step]:
     return [
         Step(Action.CHECK, "health of app", app, "healthy"),
-        Step(Action.CHECK, "golden request to app", app, "smoke", {"sha256": sha256}),
+        Step(Action.CHECK, "golden request to app", app, "smoke", {"sha256": sha256}, settles=True),
     ]
 
 
 def _record(app: str, sha256: str, previous: str) -> Step:
     facts = {"version": sha256, "previous": previous}
-    return Step(Action.UPDATE, "tags of app", app, "record", facts, settles=True)
+    return Step(Action.UPDATE, "tags of app", app, "record", facts)
 
 
 def _python(side: Side) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from infra.cloud import Bundle, Reply, Status
-from infra.errors import NotAllowed, NotFound
+from infra.errors import CloudError, NotFound
 from infra.plan import Operation, Plan
 from infra.sagemaker import deletion, live, plan, storage
 from infra.sagemaker.failures import tail
@@ -22,6 +22,9 @@ class SageMakerCloud:
     """See infra.cloud.Cloud."""
 
     scope: Scope
+
+    def sign_in(self) -> None:
+        _ = self.scope.aws.account
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         return plan.plan_deploy(self.scope, bundle)
@@ -41,10 +44,11 @@ class SageMakerCloud:
         return replace(reply, served_by=" ".join(filter(None, (reply.served_by, self._version()))))
 
     def _version(self) -> str:
-        """The serving version, where the caller may ask for it: to invoke needs less permission."""
+        """The serving version, where the caller may ask for it: to invoke needs less permission, and the answer that
+        is there already counts."""
         try:
             found = live.endpoint(self.scope, self.scope.names.endpoint)
-        except NotAllowed:
+        except CloudError:
             return ""
         return self.scope.names.version_of(found.config) if found else ""
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import tempfile
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra.clients.aws import checksum
 from infra.cloud import Bundle
@@ -15,7 +13,8 @@ from infra.errors import CloudError, NameTaken, NotAllowed, NotFound, PublishFai
 from infra.sagemaker.desired import Desired
 from infra.sagemaker.names import READY_TAG
 from infra.sagemaker.scope import Scope
-from scoring.contract import SPEC_FILE, Golden, ModelSpec
+from infra.smoke import golden_in
+from scoring.contract import Golden, ModelSpec
 from scripts.console import Note
 
 
@@ -117,12 +116,7 @@ def golden(scope: Scope, url: str) -> Golden:
     key = f"{key.rpartition('/')[0]}/golden.json"
     where = f"s3://{bucket}/{key}"
     answer = scope.aws.call("s3", "get_object", where, {"Bucket": bucket, "Key": key})
-    with tempfile.TemporaryDirectory() as temp:
-        (Path(temp) / SPEC_FILE).write_bytes(answer["Body"].read())
-        found = ModelSpec.read(Path(temp)).golden
-    if found is None:
-        raise NotFound(f"{where}: it holds no golden request, so nothing could prove this version; deploy it anew")
-    return found
+    return golden_in(answer["Body"].read(), where)
 
 
 @dataclass(frozen=True)

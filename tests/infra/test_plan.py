@@ -94,6 +94,25 @@ def test_a_failing_restore_is_said() -> None:
         apply(PLAN, Broken(smoke=WrongAnswer("differs")).operations(), report)
 
 
+def test_a_defect_puts_the_earlier_version_back_too(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(smoke=KeyError("an answer without what it must have"))
+    with pytest.raises(KeyError):
+        apply(PLAN, world.operations(), report)
+    assert world.serves == "old"
+
+
+def test_an_interruption_while_putting_back_says_so() -> None:
+    class Impatient(World):
+        def _run(self, step: Step, note: Note) -> None:
+            if step is BACK:
+                raise KeyboardInterrupt
+            super()._run(step, note)
+
+    with pytest.raises(Interrupted, match=r"while the earlier version was put back.*deploy.py rollback") as caught:
+        apply(PLAN, Impatient(smoke=WrongAnswer("differs")).operations(), report)
+    assert isinstance(caught.value.__context__, KeyboardInterrupt)
+
+
 def test_an_interruption_says_what_was_left_and_how_to_go_on() -> None:
     world = World(promote=KeyboardInterrupt())
     with pytest.raises(Interrupted) as caught:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infra.cloud import Reply
-from infra.errors import NotHealthy, TimedOut, WrongAnswer, with_log
-from infra.smoke import smoke
+from infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer, with_log
+from infra.smoke import golden_in, smoke
 from infra.waiting import Clock, wait
 from scoring.contract import Golden, Request
 
@@ -33,6 +33,12 @@ def test_another_answer_shows_both(body: bytes) -> None:
 def test_a_refusal_is_not_health() -> None:
     with pytest.raises(NotHealthy, match="status 503: busy"):
         smoke(GOLDEN, lambda request: reply(b"busy", 503), "here")
+
+
+@pytest.mark.parametrize("kept", [b"", b"{}", b'{"format": 1}', b"\xff"])
+def test_a_damaged_golden_request_is_a_message(kept: bytes) -> None:
+    with pytest.raises(NotFound, match=r"s3://bucket/golden\.json: no .*deploy that version again"):
+        golden_in(kept, "s3://bucket/golden.json")
 
 
 class Hours:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from infra.clients import azure as door
-from infra.errors import CloudError, NoCredentials, NotAllowed, NotFound, Unavailable
+from infra.clients.groups import Resources
+from infra.errors import CloudError, NoCredentials, NotAllowed, NotFound, TimedOut, Unavailable
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
@@ -29,6 +32,27 @@ def groups(retries: int = 3) -> ResourceManagementClient:
         door.credential(where), SUBSCRIPTION, base_url=where.resource_manager, credential_scopes=[where.scope],
         retry_total=retries, retry_backoff_factor=0.01,
     )  # fmt: skip
+
+
+AZ = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/asked"
+echo '{"accessToken": "token", "expiresOn": "2099-01-01 00:00:00.000000", "expires_on": 4070908800}'
+"""
+
+
+def test_the_tenant_of_deploy_toml_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    az = tmp_path / "az"
+    az.write_text(AZ, encoding="utf-8")
+    az.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    tenant = "00000000-0000-0000-0000-0000000000ff"
+    who = door.credential(door.AzureCloud(), tenant)
+    who.get_token("https://management.azure.com/.default")
+    who.get_token_info("https://management.azure.com/.default", options={})
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    assert len(asked) == 2
+    assert all(f"--tenant {tenant}" in line for line in asked)
 
 
 def create() -> None:
@@ -90,3 +114,24 @@ def test_no_cloud_at_the_address(azure: AzureFake) -> None:
 
 def test_the_public_cloud_is_the_default() -> None:
     assert door.cloud({}).resource_manager == "https://management.azure.com"
+
+
+class Endless:
+    """An operation of the resource manager that does not end."""
+
+    def wait(self, limit: float) -> None:
+        self.limit = limit
+
+    def done(self) -> bool:
+        return False
+
+    def status(self) -> str:
+        return "InProgress"
+
+
+def test_an_operation_that_does_not_end_is_left(azure: AzureFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = door.cloud()
+    opened = Resources(door.Session(where, door.credential(where), SUBSCRIPTION), "2024-10-01")
+    monkeypatch.setattr(opened, "_client", SimpleNamespace(begin_delete_by_id=lambda *args, **options: Endless()))
+    with pytest.raises(TimedOut, match=r"codes/squad: still InProgress after 600 s.*run the same command again"):
+        opened.delete("/subscriptions/s/resourceGroups/rg/providers/Microsoft.X/codes/squad")

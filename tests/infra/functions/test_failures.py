@@ -18,13 +18,15 @@ from infra.errors import (
     QuotaExceeded,
     Refused,
     TimedOut,
+    Unavailable,
     WrongAnswer,
 )
 from infra.functions.cloud import FunctionsCloud
-from infra.plan import Action, Step
+from infra.plan import Action, Step, apply
+from scripts.console import Note
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.login import SECRET, TOKEN
-from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, run
+from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, quiet, run
 
 Versions = tuple[Bundle, Bundle, Bundle]
 SITE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Web/sites/{APP}"
@@ -270,3 +272,21 @@ def test_logs_say_what_there_is(azure: Scene, versions: Versions) -> None:
 def clean(azure: Scene) -> Iterator[None]:
     yield
     azure.apps.publish_failures.clear()
+
+
+def test_what_is_proved_stays_though_its_tag_cannot_be_written(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
+    deploy(azure.cloud(), versions[0])
+    cloud = azure.cloud()
+
+    def untagged(step: Step, note: Note) -> None:
+        raise Unavailable("no tags today")
+
+    operations = {**cloud.operations(versions[1]), "record": untagged}
+    assert failure(Unavailable, lambda: apply(cloud.plan_deploy(versions[1]), operations, quiet)) == "no tags today"
+    assert azure.serves() == versions[1].package.sha256
+    deploy(azure.cloud(), versions[1])
+    assert azure.tags()["onnxferry-version"] == versions[1].package.sha256
+    run(azure.cloud().plan_rollback(), azure.cloud())
+    assert azure.serves() == versions[0].package.sha256

@@ -13,6 +13,7 @@ from infra.errors import NotFound
 from infra.plan import Action, apply
 from scoring.contract import Request
 from tests.fakes.aws import ACCOUNT, REGION, Double
+from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 
 ALLOW = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}'
@@ -166,6 +167,12 @@ def test_an_answer_says_which_version_gave_it(aws: Double, bundles: tuple[Bundle
     reply = deploy(bundles[0]).invoke(QUESTION, 60)
     assert (reply.status, json.loads(reply.body)["answer"]) == (200, "Rebecca")
     assert reply.served_by == f"AllTraffic {bundles[0].version}"
+
+
+def test_an_answer_counts_though_nobody_says_which_version_gave_it(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    made = deploy(bundles[0])
+    aws.refusals["DescribeEndpoint"] = Refusal("ThrottlingException", "Rate exceeded")
+    assert made.invoke(QUESTION, 60).served_by == "AllTraffic"
 
 
 def test_a_refusal_of_the_container_is_a_reply(aws: Double, bundles: tuple[Bundle, ...]) -> None:
