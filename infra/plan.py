@@ -53,6 +53,11 @@ class Step:
         return f"{self.action.value} {self.resource} {self.name}"
 
 
+def unless(there: bool, resource: str, name: str, operation: str, parameters: Mapping[str, Any]) -> Step:
+    """Create the resource, unless it is there: then it is used again."""
+    return Step(Action.REUSE, resource, name) if there else Step(Action.CREATE, resource, name, operation, parameters)
+
+
 @dataclass(frozen=True)
 class Plan:
     """The steps of one `purpose` ("deploy", "roll back", "delete") for the endpoint `name`, in order."""

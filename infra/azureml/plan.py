@@ -13,7 +13,7 @@ from infra.azureml.names import MADE, PREVIOUS, ROLLING, VERSION
 from infra.azureml.wanted import Wanted
 from infra.clients.azureml_facts import Datastore
 from infra.errors import NotFound, Refused
-from infra.plan import Action, Step
+from infra.plan import Action, Step, unless
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,9 @@ def _assets(live: Live, wanted: Wanted, registered: Registered) -> list[Step]:
         name, there = f"{live.names.endpoint}:{version}", registered.there[kind]
         if kind in folders:
             facts = {"kind": kind, "folder": folders[kind]}
-            steps.append(_either(there, f"{kind} files", name, "upload", facts))
-        steps.append(_either(there, kind, name, f"register_{kind}", {"version": version, **own[kind]}))
+            steps.append(unless(there, f"{kind} files", name, "upload", facts))
+        steps.append(unless(there, kind, name, f"register_{kind}", {"version": version, **own[kind]}))
     return steps
-
-
-def _either(there: bool, kind: str, name: str, operation: str, facts: Mapping[str, Any]) -> Step:
-    return Step(Action.REUSE, kind, name) if there else Step(Action.CREATE, kind, name, operation, facts)
 
 
 def _endpoint(live: Live, wanted: Wanted) -> list[Step]:

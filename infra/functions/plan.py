@@ -11,7 +11,7 @@ from typing import Any
 from infra.errors import NameTaken, NotFound, Unavailable
 from infra.functions.live import Live, Side
 from infra.functions.names import MADE, PACKAGES, container, farm
-from infra.plan import Action, Step
+from infra.plan import Action, Step, unless
 
 _PENDING = frozenset({"Creating", "Updating", "InProgress", "Accepted", "ResolvingDNS", "Provisioning", "Deleting"})
 FORBIDDEN_SETTINGS = frozenset({  # by Flex Consumption: functionAppConfig says it, or a publication would go wrong
@@ -127,27 +127,27 @@ def _ground(live: Live, wanted: Wanted) -> list[Step]:
     else:
         steps.append(_reuse_or_settle("storage account", account, live.account.state))
     if live.account_is_ours:
-        steps.append(_either(live.uploader, "role assignment", "signed-in user", "uploader", {"account": account}))
+        steps.append(unless(live.uploader, "role assignment", "signed-in user", "uploader", {"account": account}))
     there = PACKAGES in live.containers
-    return [*steps, _either(there, "container", PACKAGES, "container", {"account": account})]
+    return [*steps, unless(there, "container", PACKAGES, "container", {"account": account})]
 
 
 def _package(live: Live, sha256: str, python: str) -> list[Step]:
     there = live.packages is not None and sha256 in live.packages
     facts = {"account": live.names.account, "sha256": sha256, "python": python, "patient": live.account_is_ours}
-    return [_either(there, "package", sha256[:12], "upload", facts)]
+    return [unless(there, "package", sha256[:12], "upload", facts)]
 
 
 def _side(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[Step]:
     """An app with its plan, container and role. Without `python` an app that is there is not changed."""
     account, place = live.names.account, {"location": wanted.location, "tags": dict(wanted.tags)}
     plan, there = farm(side.name), side.farm is not None and side.farm.state != "Failed"
-    steps = [_either(there, "plan", plan, "farm", place)]
+    steps = [unless(there, "plan", plan, "farm", place)]
     if side.farm and side.farm.state in _PENDING:
         steps = [_settle("plan", plan, side.farm.state)]
-    steps.append(_either(side.container, "container", container(side.name), "container", {"account": account}))
+    steps.append(unless(side.container, "container", container(side.name), "container", {"account": account}))
     steps += _app(side, live, wanted, python)
-    return [*steps, _either(side.role, "role assignment", side.name, "role", {"account": account, "app": side.name})]
+    return [*steps, unless(side.role, "role assignment", side.name, "role", {"account": account, "app": side.name})]
 
 
 def _app(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[Step]:
@@ -237,10 +237,6 @@ def remove(side: Side, live: Live, *, certainly: bool = False) -> list[Step]:
         (side.container, "container", container(name), "delete_container", account),
     ]
     return [Step(Action.DELETE, kind, what, op, facts) for there, kind, what, op, facts in rows if there or certainly]
-
-
-def _either(there: bool, kind: str, name: str, operation: str, facts: Mapping[str, Any]) -> Step:
-    return Step(Action.REUSE, kind, name) if there else Step(Action.CREATE, kind, name, operation, facts)
 
 
 def _reuse_or_settle(kind: str, name: str, state: str) -> Step:

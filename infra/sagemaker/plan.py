@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.cloud import Bundle
 from infra.errors import NotFound
-from infra.plan import Action, Plan, Step
+from infra.plan import Action, Plan, Step, unless
 from infra.sagemaker import live, storage
 from infra.sagemaker.desired import Desired, bucket, desired, role, role_policy
 from infra.sagemaker.live import BROKEN, BUSY, Endpoint, Live
@@ -91,9 +91,7 @@ def _role(scope: Scope) -> Steps:
 
 
 def _made(resource: str, operation: str, name: str, request: dict[str, Any], there: tuple[str, ...]) -> Step:
-    if name in there:
-        return Step(Action.REUSE, resource, name)
-    return Step(Action.CREATE, resource, name, operation, request)
+    return unless(name in there, resource, name, operation, request)
 
 
 def _serving(scope: Scope, config: str, url: str, there: Live) -> Steps:
