@@ -1,48 +1,99 @@
 #!/usr/bin/env python3
-"""The command line of onnxferry, and the only place that composes its rooms: `python deploy.py ACTION --target TARGET`;
-installed, `onnxferry ACTION --target TARGET`.
+"""The command line of onnxferry, and the only place that composes its rooms: `python deploy.py [ACTION] --target
+TARGET`, where ACTION is `deploy` unless it is named; installed, `onnxferry`.
 
-Each action imports what it needs when it is called, so that --help answers at once. One `except` turns a known failure
-into its message and exit code; an unknown one keeps its traceback.
+Each action imports what it needs when it is called, so that --help answers at once and no cloud's SDK is loaded but the
+target's. One `except` turns a known failure into its message and exit code; an unknown one keeps its traceback.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scripts.ending import ending
 from scripts.errors import UsageError
 
-TARGETS = ("azureml", "functions", "local", "sagemaker")
-MODELS = Path("build") / "models"
+if TYPE_CHECKING:
+    from infra.cloud import Bundle, Cloud
+    from infra.config import DeployConfig
+    from infra.plan import Plan
 
-_OPTIONS = (
-    click.option("--target", required=True, type=click.Choice(TARGETS), help="The platform."),
+TARGETS = ("azureml", "functions", "local", "sagemaker")
+CLOUDS = ("azureml", "functions", "sagemaker")
+MODELS = Path("build") / "models"
+EXTRAS = {"azureml": "azure", "functions": "azure", "sagemaker": "aws"}
+
+_OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+_MODEL = (
     click.option("--model", type=click.Path(path_type=Path), help=f"Model directory; default: the one in {MODELS}."),
     click.option("--out", default=Path("build"), show_default=True, type=click.Path(path_type=Path)),
     click.option("--python", help="Python version of the host, like 3.12 (default: the platform's)."),
-    click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
 )
+_PACKAGING = (
+    click.option("--target", required=True, type=click.Choice(TARGETS), help="The platform."),
+    *_MODEL,
+    _OUTPUT,
+)
+_CLOUD = (
+    click.option("--target", required=True, type=click.Choice(CLOUDS), help="The platform."),
+    *_MODEL,
+    click.option("--name", "--endpoint-name", "-n", help="The endpoint's name (default: made of the model's)."),
+    click.option("--config", "file", default=Path("deploy.toml"), show_default=True, type=click.Path(path_type=Path)),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+                 help="A setting of deploy.toml, like region=eu-west-1. May be repeated."),
+    _OUTPUT,
+)  # fmt: skip
 
 
-def _packaging(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def _options(options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@dataclass(frozen=True)
+class Order:
+    """What the flags of every action at a cloud say."""
+
+    target: str
+    model: Path | None
+    out: Path
+    python: str | None
+    name: str | None
+    file: Path
+    settings: tuple[str, ...]
+
+
+class _DeployByDefault(click.Group):
+    """`--target sagemaker` alone means `deploy --target sagemaker`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {name for param in self.get_params(ctx) for name in param.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["deploy", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_DeployByDefault, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="onnxferry")
 def cli() -> None:
     """Carry one trained model to many clouds. Make a model directory first: python -m scripts.prepare --help."""
 
 
 @cli.command("package")
-@_packaging
+@_options(_PACKAGING)
 def package_(target: str, model: Path | None, out: Path, python: str | None, output: str) -> None:
     """Build what TARGET loads: model.tar.gz, a function zip, or a folder for AzureML or here."""
     from scripts.package import package
@@ -52,7 +103,7 @@ def package_(target: str, model: Path | None, out: Path, python: str | None, out
 
 
 @cli.command("rehearse")
-@_packaging
+@_options(_PACKAGING)
 @click.option("--input", "inputs", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A file to send as a request; its suffix says its content type. May be repeated.")  # fmt: skip
 @click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time.")
@@ -69,6 +120,106 @@ def rehearse_(inputs: tuple[Path, ...], repeats: int, output: str, **order: Any)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
 
 
+@cli.command("init")
+@click.option("--target", required=True, type=click.Choice(CLOUDS), help="The platform.")
+@click.option("--config", "file", default=Path("deploy.toml"), show_default=True, type=click.Path(path_type=Path))
+def init_(target: str, file: Path) -> None:
+    """Write a commented deploy.toml, or add TARGET's table to it."""
+    from infra.starter import init
+
+    click.echo(f"{init(file, target)}: [{target}] written; set what is not commented out")
+
+
+@cli.command("deploy")
+@_options(_CLOUD)
+def deploy_(output: str, **flags: Any) -> None:
+    """Package the model and put it live on TARGET; what serves is not touched until its successor has proved itself."""
+    order = Order(**flags)
+    cloud, bundle = _open_with_bundle(order)
+    plan = cloud.plan_deploy(bundle)
+    _apply(plan, cloud, bundle)
+    _live(cloud, bundle, order.out, output)
+
+
+@cli.command("plan")
+@_options(_CLOUD)
+def plan_(output: str, **flags: Any) -> None:
+    """Show what `deploy` would do now, step by step; changes nothing."""
+    order = Order(**flags)
+    cloud, bundle = _open_with_bundle(order)
+    _show_plan(cloud.plan_deploy(bundle), output)
+
+
+@cli.command("invoke")
+@_options(_CLOUD)
+@click.option("--input", "--request-file", "-r", "source", type=click.Path(allow_dash=True, path_type=Path),
+              help="A file, or - for standard input.")  # fmt: skip
+@click.option("--text", help='Short for {"inputs": TEXT}.')
+@click.option("--content-type", help="Default: by the file's suffix; JSON for standard input.")
+@click.option("--accept", default="application/json", show_default=True)
+@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0.1, 230), help="Seconds.")
+def invoke_(source: Path | None, text: str | None, timeout: float, output: str, **flags: Any) -> None:
+    """Send one request to the live endpoint: the answer on standard output, latency and what served it beside."""
+    from infra.requests import request_of, show
+
+    request = request_of(source, text, flags.pop("content_type"), flags.pop("accept"))
+    reply = _open(Order(**flags)).invoke(request, timeout)
+    show(reply, output)
+    sys.exit(0 if reply.status == 200 else 1)
+
+
+@cli.command("status")
+@_options(_CLOUD)
+def status_(output: str, **flags: Any) -> None:
+    """What is live on TARGET, which version, and all that belongs to it."""
+    from dataclasses import asdict
+
+    from scripts.console import out
+
+    status = _open(Order(**flags)).status()
+    if output == "json":
+        click.echo(json.dumps(asdict(status), indent=2, default=str))
+    else:
+        out.print(status.table())
+
+
+@cli.command("logs")
+@_options(_CLOUD)
+@click.option("--lines", default=100, show_default=True, type=click.IntRange(1, 10_000))
+def logs_(lines: int, output: str, **flags: Any) -> None:
+    """The last lines that the live version's container printed."""
+    text = _open(Order(**flags)).logs(lines)
+    click.echo(json.dumps({"lines": text.splitlines()}, indent=2) if output == "json" else text)
+
+
+@cli.command("rollback")
+@_options(_CLOUD)
+def rollback_(output: str, **flags: Any) -> None:
+    """Put the previous version back."""
+    order = Order(**flags)
+    cloud = _open(order)
+    _apply(cloud.plan_rollback(), cloud)
+    _live(cloud, None, order.out, output)
+
+
+@cli.command("delete")
+@_options(_CLOUD)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_(yes: bool, output: str, **flags: Any) -> None:
+    """Delete the endpoint and all that deploying it made: lists what goes, and asks."""
+    from infra import record
+
+    order = Order(**flags)
+    cloud = _open(order)
+    plan = cloud.plan_delete()
+    if plan.changes and not yes:
+        _ask(plan)
+    _apply(plan, cloud)
+    record.write(order.out, cloud.status())
+    if output == "json":
+        click.echo(json.dumps({"deleted": [[step.resource, step.name] for step in plan.changes]}, indent=2))
+
+
 def only_model() -> Path:
     """The one model directory below build/models. Raises UsageError when there is none, or more than one."""
     found = sorted(path.parent for path in MODELS.glob("*/model_spec.json"))
@@ -77,6 +228,93 @@ def only_model() -> Path:
     if not found:
         raise UsageError(f"no model directory in {MODELS}; make one: python -m scripts.prepare, or give --model DIR")
     raise UsageError(f"several model directories; choose one with --model: {', '.join(map(str, found))}")
+
+
+def _config(order: Order) -> DeployConfig:
+    from infra.config import load, settings_of
+
+    flags = settings_of(order.settings, order.target)
+    named = {"model.name": order.name} if order.name is not None else {}
+    return load(order.target, order.file, {**flags, **named}, os.environ)
+
+
+def _model(order: Order, config: DeployConfig) -> Path:
+    return order.model or config.model.path or only_model()
+
+
+def _open(order: Order) -> Cloud:
+    """The cloud of the order's target, for the endpoint that the flags, deploy.toml or the model name."""
+    from infra.names import endpoint_name
+
+    config = _config(order)
+    name = config.model.name or endpoint_name(_model(order, config))
+    try:
+        connect: Callable[[DeployConfig, str], Cloud] = importlib.import_module(f"infra.{order.target}").connect
+    except ModuleNotFoundError as e:
+        install = f"pip install 'onnxferry[{EXTRAS[order.target]}]'"
+        raise UsageError(f"target {order.target} needs the library {e.name}, which is not installed: {install}") from e
+    return connect(config, name)
+
+
+def _open_with_bundle(order: Order) -> tuple[Cloud, Bundle]:
+    """Nobody waits for a package to hear that nobody is signed in."""
+    cloud = _open(order)
+    _model(order, _config(order))
+    cloud.sign_in()
+    return cloud, _bundle(order)
+
+
+def _bundle(order: Order) -> Bundle:
+    from infra.cloud import bundle
+    from scripts.package import package
+
+    config = _config(order)
+    folder = _model(order, config)
+    return bundle(package(folder, order.target, out=order.out, python=order.python or config.model.python), folder)
+
+
+def _apply(plan: Plan, cloud: Cloud, bundle: Bundle | None = None) -> None:
+    from infra.plan import apply
+    from scripts.console import err
+
+    apply(plan, cloud.operations(bundle))
+    if not plan.changes:
+        err.print(f"{plan.purpose} {plan.name} on {plan.target}: nothing to do")
+
+
+def _live(cloud: Cloud, bundle: Bundle | None, folder: Path, output: str) -> None:
+    """Record what is live now, and print it."""
+    from infra import record
+    from scripts.console import out
+
+    status = cloud.status()
+    entry = record.write(folder, status, bundle)
+    if output == "json":
+        click.echo(json.dumps(entry, indent=2))
+    else:
+        out.print(status.table())
+
+
+def _ask(plan: Plan) -> None:
+    """Show on standard error what goes, and let the user say yes."""
+    from scripts.console import err
+
+    err.print(plan.table())
+    try:
+        sure = click.confirm(f"Delete these from {plan.target}?", err=True)
+    except click.Abort as e:
+        raise UsageError("no answer, so nothing is deleted; give --yes where nobody can be asked") from e
+    if not sure:
+        raise click.Abort
+
+
+def _show_plan(plan: Plan, output: str) -> None:
+    from scripts.console import out
+
+    if output == "json":
+        click.echo(plan.to_json(), nl=False)
+    else:
+        out.print(plan.table())
 
 
 def main() -> None:

@@ -34,6 +34,25 @@ DOORS = {  # library -> the one file of its room that imports it
     "tokenizers": "scoring/tokenization.py",
     "PIL": "scoring/pictures.py",
 }
+SDKS = {  # the clouds' libraries -> the one file of infra that imports each
+    "boto3": "infra/clients/aws.py",
+    "azure.identity": "infra/clients/azure.py",
+    "azure.ai.ml": "infra/clients/azureml.py",
+    "azure.mgmt.resource": "infra/clients/groups.py",
+    "azure.mgmt.storage": "infra/clients/storage.py",
+    "azure.storage.blob": "infra/clients/storage.py",
+    "azure.mgmt.authorization": "infra/clients/roles.py",
+    "azure.mgmt.web": "infra/clients/web.py",
+}
+
+
+def modules(path: Path) -> Iterator[str]:
+    """The full names that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -69,6 +88,22 @@ def test_a_host_loads_only_what_scoring_needs(room: str) -> None:
 def test_one_door_for_each_library(library: str) -> None:
     users = [p.relative_to(ROOT).as_posix() for p in files("scoring") if library in imports(p)]
     assert users == [DOORS[library]]
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_one_door_for_each_cloud_service(sdk: str) -> None:
+    inside = [
+        p.relative_to(ROOT).as_posix()
+        for p in files("infra")
+        if any(f"{name}.".startswith(f"{sdk}.") for name in modules(p))
+    ]
+    assert inside == [SDKS[sdk]]
+
+
+def test_only_doors_know_the_clouds_libraries() -> None:
+    for path in files("infra"):
+        foreign = {"azure", "boto3", "botocore", "sagemaker"} & set(imports(path))
+        assert not foreign or path.parent == ROOT / "infra" / "clients", path
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import scoring.contract
 from scripts.package.model import Model
 
 _ROOMS = Path(scoring.contract.__file__).parents[1]
-Report = Callable[[str], AbstractContextManager[None]]
+Report = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)

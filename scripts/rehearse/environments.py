@@ -24,7 +24,7 @@ from scripts.rehearse.runtime import Install
 
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_CONSTRAINT")
-Report = Callable[[str], AbstractContextManager[None]]
+Report = Callable[[str], AbstractContextManager[object]]
 
 
 def environment(name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report) -> Path:

@@ -94,8 +94,8 @@ class Host:
         """The peak of the resident memory of all processes that serve, summed, in MiB."""
         return self._memory.peak_mib()
 
-    def log_tail(self, lines: int = 30) -> str:
-        """The last lines that the runtime printed."""
+    def log_tail(self, lines: int = 80) -> str:
+        """The last lines that the runtime printed; enough to show a cause above the server's own tracebacks."""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
     def failure(self, message: str) -> RehearsalError:

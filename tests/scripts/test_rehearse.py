@@ -129,12 +129,15 @@ def test_interrupted_it_leaves_nothing(
     log = tmp_path / "log"
     with log.open("w") as sink:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=sink, stderr=sink)
-    while phase not in log.read_text():
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    time.sleep(0.3)
-    process.send_signal(number)
-    process.wait(timeout=60)
+    try:
+        while phase not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(number)
+        process.wait(timeout=60)
+    finally:
+        process.kill()
     assert leftovers(temp) == []
     assert not [p for p in psutil.process_iter() if str(temp) in _told(p)]
 

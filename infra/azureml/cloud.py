@@ -1,0 +1,116 @@
+"""One online endpoint: plan, execute, ask, tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.azureml import plan
+from infra.azureml.deletion import delete
+from infra.azureml.live import Assets, Doors, Live, assets, read, serving
+from infra.azureml.names import VERSION, Names
+from infra.azureml.operations import Operations
+from infra.azureml.proof import CONTAINERS
+from infra.azureml.wanted import Wanted, wanted
+from infra.clients import azure, online
+from infra.cloud import Bundle, Reply, Status
+from infra.config import AzureML, DeployConfig
+from infra.errors import CloudError, NotAllowed, NotFound, Unavailable
+from infra.plan import Operation, Plan
+from infra.waiting import Clock
+from scoring.contract import Request
+
+_TARGET = "azureml"
+
+
+def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:  # noqa: B008 - frozen
+    """The endpoint `name` in the workspace of `config`. Signs in at the first call."""
+    settings = config.azureml
+    if settings is None:
+        raise CloudError("the configuration has no [azureml] table")
+    session = azure.session(settings.subscription, settings.tenant)
+    names = Names(settings.subscription, settings.resource_group, settings.workspace, name)
+    return AzureMLCloud(Doors.open(session, names), names, settings, clock)
+
+
+@dataclass(frozen=True)
+class AzureMLCloud:
+    """See infra.cloud.Cloud."""
+
+    doors: Doors
+    names: Names
+    settings: AzureML
+    clock: Clock
+
+    def sign_in(self) -> None:
+        self.doors.session.sign_in()
+
+    def plan_deploy(self, bundle: Bundle) -> Plan:
+        live, want = self._read(), wanted(bundle, self.settings)
+        plan.check(live, want.auth_mode)
+        return Plan(_TARGET, "deploy", self.names.endpoint, plan.deploy(live, want, self._registered(want)))
+
+    def plan_rollback(self) -> Plan:
+        live = self._read()
+        plan.check(live)
+        return Plan(_TARGET, "roll back", self.names.endpoint, plan.rollback(live))
+
+    def plan_delete(self) -> Plan:
+        return Plan(_TARGET, "delete", self.names.endpoint, delete(self._read(), assets(self.doors, self.names)))
+
+    def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
+        return Operations(self.doors, self.names, self.settings.wait_minutes * 60, self.clock, bundle).table()
+
+    def invoke(self, request: Request, timeout: float) -> Reply:
+        endpoint = serving(self.doors, self.names)
+        return online.send(endpoint, self.doors.workspace.bearer(endpoint), request, timeout)
+
+    def status(self) -> Status:
+        live = self._read()
+        endpoint, ours = live.endpoint, live.ours
+        try:
+            made, unread = assets(self.doors, self.names), ""
+        except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
+            made, unread = Assets(), str(e)
+        there = bool(made.rows() or made.files)
+        details = {"workspace": self.names.workspace, "region": live.location, "auth mode": "", "traffic": ""}
+        if endpoint:
+            shares = ", ".join(f"{name} {share} %" for name, share in endpoint.traffic.items())
+            details |= {"auth mode": endpoint.auth_mode, "traffic": shares}
+        state = endpoint.state if endpoint else "half-made" if there else "absent"
+        version, previous = (
+            ours[name].tags.get(VERSION, "") if name in ours else "" for name in (live.serving, live.previous)
+        )
+        url = endpoint.url if endpoint else ""
+        resources = (
+            *_resources(live, made),
+            *([("files", self.names.folder, f"not readable: {unread}")] if unread else []),
+        )
+        return Status(_TARGET, self.names.endpoint, state, url, version, previous, resources, details)
+
+    def logs(self, lines: int) -> str:
+        live = self._read()
+        if not live.serving:
+            raise NotFound(
+                f"endpoint {self.names.endpoint} of workspace {self.names.workspace}: no deployment takes traffic, so "
+                "none has logs to show; see deploy.py status"
+            )
+        return self.doors.workspace.logs(self.names.endpoint, live.serving, lines, CONTAINERS[0])
+
+    def _read(self) -> Live:
+        return read(self.doors, self.names)
+
+    def _registered(self, want: Wanted) -> plan.Registered:
+        ids = {kind: self.names.id(kind, version) for kind, version in want.versions.items()}
+        there = {kind: self.doors.resources.get(id_) is not None for kind, id_ in ids.items()}
+        return plan.Registered(there, self.doors.workspace.datastore())
+
+
+def _resources(live: Live, made: Assets) -> list[tuple[str, str, str]]:
+    found = [("endpoint", live.endpoint.name, live.endpoint.state)] if live.endpoint else []
+    for d in live.deployments:
+        role = "serves" if d.name == live.serving else "previous" if d.name == live.previous else "idle"
+        whose = role if d.name in live.ours else "not onnxferry's"
+        found.append(("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {whose}"))
+    found += [(kind, f"{live.names.endpoint}:{version}", "registered") for kind, version in made.rows()]
+    return [*found, *([("files", live.names.folder, f"{len(made.files)} files")] if made.files else [])]

@@ -1,0 +1,82 @@
+"""What the door to a workspace gives: datastores, endpoints and deployments; what a deployment failed of; and what
+azure-ai-ml must be told of a cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from infra.clients.azure import AzureCloud
+from infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded
+
+_AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
+    "core.windows.net": "https://ml.azure.com",
+    "core.usgovcloudapi.net": "https://ml.azure.us",
+    "core.chinacloudapi.cn": "https://ml.azure.cn",
+}
+_FAILURES: tuple[tuple[str, type[CloudError]], ...] = (  # a part of what a failed deployment says -> what it means
+    ("imagebuildfailure", BuildFailed),
+    ("environmentbuild", BuildFailed),
+    ("image build", BuildFailed),
+    ("outofquota", QuotaExceeded),
+    ("outofcapacity", QuotaExceeded),
+    ("not enough quota", QuotaExceeded),
+    ("resourcenotready", NotHealthy),
+    ("crashed", NotHealthy),
+    ("usererror", NotHealthy),
+    ("scoring script", NotHealthy),
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An online endpoint. `traffic` and `mirror` are percentages by deployment, without zeros."""
+
+    name: str
+    state: str
+    url: str
+    auth_mode: str
+    traffic: Mapping[str, int]
+    mirror: Mapping[str, int]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment of an endpoint; `model` is the id of its model."""
+
+    name: str
+    state: str
+    model: str
+    instance_type: str
+    instances: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Datastore:
+    """A blob datastore: `url` is its storage account's."""
+
+    name: str
+    url: str
+    container: str
+
+
+def meaning(code: str, said: str) -> type[CloudError] | None:
+    """What a failed deployment says that it failed of; None for what all services' errors have in common."""
+    text = f"{code} {said}".lower()
+    return next((kind for part, kind in _FAILURES if part in text), None)
+
+
+def audience(where: AzureCloud) -> str:
+    """What a token for endpoints is asked for."""
+    return f"{_AUDIENCES.get(where.storage_suffix, where.resource_manager)}/.default"
+
+
+def metadata(where: AzureCloud) -> Mapping[str, str] | None:
+    """What azure-ai-ml must know of a cloud that it has no table of."""
+    if where == AzureCloud():
+        return None
+    urls = ("azure_portal", "resource_manager", "aml_resource_id", "registry_discovery_endpoint")
+    own = {"active_directory": f"{where.authority}/", "storage_endpoint": where.storage_suffix}
+    return {**dict.fromkeys(urls, f"{where.resource_manager}/"), **own}

@@ -1,0 +1,170 @@
+"""Function apps on Flex Consumption and their plans: the door to azure-mgmt-web."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.mgmt.web import WebSiteManagementClient
+
+from infra.clients.azure import Session, translated
+from infra.clients.groups import AGAIN
+from infra.errors import NameTaken, QuotaExceeded
+
+API_VERSION = "2024-11-01"
+
+
+@dataclass(frozen=True)
+class Farm:
+    """An App Service plan. `state` is its provisioning state."""
+
+    id: str
+    name: str
+    state: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class App:
+    """A function app. `host` and `scm` are the hosts of its functions and of its publishing; `principal` is the object
+    id of its identity; `config` is its functionAppConfig, as the resource manager has it."""
+
+    id: str
+    name: str
+    location: str
+    state: str
+    host: str
+    scm: str
+    principal: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What opens an app: `function` its functions, `master` its administration. Never printed."""
+
+    function: str = field(repr=False)
+    master: str = field(repr=False)
+
+
+class Web:
+    """The function apps of one resource group."""
+
+    def __init__(self, session: Session, group: str) -> None:
+        self._group = group
+        self._client = WebSiteManagementClient(api_version=API_VERSION, **session.options)
+
+    def farm(self, name: str) -> Farm | None:
+        """The plan, or None when the group has none of that name."""
+        with translated(self._where("plan", name)):
+            try:
+                found = self._client.app_service_plans.get(self._group, name).as_dict()
+            except ResourceNotFoundError:
+                return None
+        return Farm(
+            found["id"], found["name"], found["properties"].get("provisioningState", ""), found.get("tags") or {}
+        )
+
+    def create_farm(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
+        """Begin to create a Flex Consumption plan; the poller of the operation."""
+        wanted = {
+            "location": location, "kind": "functionapp", "sku": {"name": "FC1", "tier": "FlexConsumption"},
+            "properties": {"reserved": True}, "tags": dict(tags),
+        }  # fmt: skip
+        where = self._where("plan", name)
+        with translated(where):
+            try:
+                return self._client.app_service_plans.begin_create_or_update(self._group, name, wanted)
+            except HttpResponseError as e:
+                if "quota" in str(e).lower():  # said with status 401, too, as if nobody were signed in
+                    said = e.error.message if e.error else e.message
+                    raise QuotaExceeded(
+                        f"{where} in {location}: {said} What next: choose another location in deploy.toml, or ask for "
+                        "more quota for Azure Functions (App Service) in the portal"
+                    ) from e
+                raise
+
+    def delete_farm(self, name: str) -> None:
+        with translated(self._where("plan", name)):
+            self._client.app_service_plans.delete(self._group, name)
+
+    def app(self, name: str) -> App | None:
+        """The function app, or None when the group has none of that name."""
+        with translated(self._where("app", name)):
+            try:
+                return _app(self._client.web_apps.get(self._group, name).as_dict())
+            except ResourceNotFoundError:
+                return None
+
+    def check_name(self, name: str) -> None:
+        """Raise NameTaken when somebody else has an app of that name: they all share one domain."""
+        with translated(self._where("app", name)):
+            asked = {"name": name, "type": "Microsoft.Web/sites"}
+            answer = self._client.check_name_availability(asked, retry_on_methods=AGAIN)
+        if not answer.name_available:
+            raise self._taken(name, f"{answer.reason}: {answer.message}")
+
+    def put_app(self, name: str, location: str, tags: Mapping[str, str], properties: Mapping[str, Any]) -> Any:
+        """Begin to create or change an app with an identity of its own; the poller of the operation."""
+        wanted = {
+            "location": location, "kind": "functionapp,linux", "tags": dict(tags), "properties": dict(properties),
+            "identity": {"type": "SystemAssigned"},
+        }  # fmt: skip
+        with translated(self._where("app", name)):
+            try:
+                return self._client.web_apps.begin_create_or_update(self._group, name, wanted)
+            except HttpResponseError as e:
+                if e.status_code == 409 and "already exists" in str(e):
+                    raise self._taken(name, "AlreadyExists") from e
+                raise
+
+    def delete_app(self, name: str) -> None:
+        """Delete the app; its plan stays."""
+        with translated(self._where("app", name)):
+            self._client.web_apps.delete(self._group, name, delete_empty_server_farm=False)
+
+    def keys(self, name: str) -> Keys:
+        """The app's keys; its host must be up to give them."""
+        with translated(self._where("keys of app", name)):
+            found = self._client.web_apps.list_host_keys(self._group, name, retry_on_methods=AGAIN)
+        functions, master = dict(found.function_keys or {}), found.master_key or ""
+        return Keys(functions.get("default") or next(iter(functions.values()), master), master)
+
+    def functions(self, name: str) -> frozenset[str]:
+        """The names of the functions that the platform found in the app's package."""
+        with translated(self._where("functions of app", name)):
+            found = list(self._client.web_apps.list_functions(self._group, name))
+        return frozenset(one.name.rpartition("/")[2] for one in found)
+
+    def sync(self, name: str) -> None:
+        """Let the platform look again which functions the app's package has."""
+        with translated(self._where("functions of app", name)):
+            self._client.web_apps.sync_function_triggers(self._group, name, retry_on_methods=AGAIN)
+
+    def _taken(self, name: str, said: str) -> NameTaken:
+        return NameTaken(
+            f"{self._where('app', name)}: {said} App names are shared by all of Azure: choose another with --name, or "
+            "name in [model] of deploy.toml"
+        )
+
+    def _where(self, kind: str, name: str) -> str:
+        return f"Azure Functions {kind} {name} of resource group {self._group}"
+
+
+def _app(found: Mapping[str, Any]) -> App:
+    facts = found.get("properties") or {}
+    scm = [host["name"] for host in facts.get("hostNameSslStates") or () if host.get("hostType") == "Repository"]
+    return App(
+        id=found["id"],
+        name=found["name"],
+        location=found.get("location", ""),
+        state=facts.get("provisioningState") or facts.get("state") or "",
+        host=facts.get("defaultHostName") or "",
+        scm=scm[0] if scm else "",
+        principal=(found.get("identity") or {}).get("principalId", ""),
+        tags=found.get("tags") or {},
+        config=facts.get("functionAppConfig") or {},
+    )

@@ -1,0 +1,121 @@
+"""What the cloud has of one app now, read once, as frozen data: what a plan is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.clients.azure import Session
+from infra.clients.groups import Groups, Item
+from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
+from infra.clients.storage import Account, Packages, Storage
+from infra.clients.web import App, Farm, Web
+from infra.errors import NotAllowed
+from infra.functions.names import MADE, PACKAGES, PREVIOUS, PUBLISHING, VERSION, Names, container, farm
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The doors that a Functions app needs, opened."""
+
+    session: Session
+    groups: Groups
+    storage: Storage
+    roles: Roles
+    web: Web
+
+    @classmethod
+    def open(cls, session: Session, group: str) -> Doors:
+        return cls(session, Groups(session), Storage(session, group), Roles(session), Web(session, group))
+
+    def packages(self, account: Account) -> Packages:
+        """The packages in `account`."""
+        return Packages(self.session, account, PACKAGES)
+
+
+@dataclass(frozen=True)
+class Side:
+    """An app with what it stands on: `role` is whether its identity may use the storage account."""
+
+    name: str
+    app: App | None = None
+    farm: Farm | None = None
+    container: bool = False
+    role: bool = False
+
+    def tag(self, name: str) -> str:
+        return self.app.tags.get(name, "") if self.app else ""
+
+    @property
+    def version(self) -> str:
+        """The sha256 of the package that has proved itself here and serves."""
+        return self.tag(VERSION)
+
+    @property
+    def previous(self) -> str:
+        return self.tag(PREVIOUS)
+
+    @property
+    def publishing(self) -> str:
+        return self.tag(PUBLISHING)
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.app or self.farm or self.container)
+
+
+@dataclass(frozen=True)
+class Live:
+    """`packages` maps the sha256 of each package in storage to its blob's metadata; None when the signed-in user may
+    not look. `uploader` is whether we gave that user a role for the blobs."""
+
+    names: Names
+    main: Side
+    candidate: Side
+    group: Item | None = None
+    account: Account | None = None
+    containers: frozenset[str] = frozenset()
+    uploader: bool = False
+    packages: Mapping[str, Mapping[str, str]] | None = None
+
+    @property
+    def account_is_ours(self) -> bool:
+        """Whether we made the account, or will."""
+        return not self.names.given_account and (self.account is None or MADE in self.account.tags)
+
+
+def read(doors: Doors, names: Names) -> Live:
+    """Ask the cloud for all of it. Only reads."""
+    group = doors.groups.get(names.group)
+    nothing = Live(names, Side(names.app), Side(names.candidate), group)
+    if group is None or group.state == "Deleting":
+        return nothing
+    account = doors.storage.get(names.account)
+    settled = account if account and account.state in ("", "Succeeded") else None
+    containers = doors.storage.containers(names.account) if settled else frozenset()
+    ours = not names.given_account and account is not None and MADE in account.tags
+    return Live(
+        names,
+        _side(doors, names, names.app, containers),
+        _side(doors, names, names.candidate, containers),
+        group,
+        account,
+        containers,
+        uploader=ours and doors.roles.has(names.account_id, BLOB_CONTRIBUTOR, doors.roles.signed_in()),
+        packages=_packages(doors, names, settled) if settled and PACKAGES in containers else {},
+    )
+
+
+def _side(doors: Doors, names: Names, name: str, containers: frozenset[str]) -> Side:
+    app = doors.web.app(name)
+    who = Principal(app.principal) if app and app.principal else None
+    role = who is not None and doors.roles.has(names.account_id, BLOB_OWNER, who)
+    return Side(name, app, doors.web.farm(farm(name)), container(name) in containers, role)
+
+
+def _packages(doors: Doors, names: Names, account: Account) -> Mapping[str, Mapping[str, str]] | None:
+    try:
+        blobs = doors.packages(account).list(names.folder)
+    except NotAllowed:
+        return None
+    return {name.rpartition("/")[2].removesuffix(".zip"): facts for name, facts in blobs.items()}

@@ -1,0 +1,74 @@
+"""What is called how: the resources of one app, and the tags that say whose they are and what serves."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+MADE = "onnxferry"  # tag on all that deploying made; its value is the app's name
+VERSION = "onnxferry-version"  # tags on the app: the sha256 of the package that has proved itself and serves,
+PREVIOUS = "onnxferry-previous"  # of the one before it,
+PUBLISHING = "onnxferry-publishing"  # and of the one that is being published: until it is empty again, either may serve
+
+PACKAGES = "onnxferry-packages"  # the container of the packages: NAME/SHA256.zip
+FUNCTION = "score"
+_LONGEST = 32  # the Functions host takes the first 32 characters of an app's name for its id in the storage account
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names for the app `app` in a resource group."""
+
+    subscription: str
+    group: str
+    app: str
+    given_account: str | None = None
+
+    @property
+    def candidate(self) -> str:
+        """Differs from the app's name within the host's 32 characters, since both share a storage account."""
+        plain = f"{self.app}-candidate"
+        return plain if len(plain) <= _LONGEST else f"{self.app[:17]}-{_hash(self.app.lower(), 4)}-candidate"
+
+    @property
+    def account(self) -> str:
+        """The storage account: the given one, or one whose name is the app's in this group alone."""
+        owner = f"{self.subscription}/{self.group}/{self.app}".lower()
+        return self.given_account or re.sub(r"[^a-z0-9]", "", self.app.lower())[:14] + _hash(owner, 10)
+
+    @property
+    def account_id(self) -> str:
+        return f"{self.group_id}/providers/Microsoft.Storage/storageAccounts/{self.account}"
+
+    @property
+    def group_id(self) -> str:
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+
+    def farm_id(self, app: str) -> str:
+        return f"{self.group_id}/providers/Microsoft.Web/serverfarms/{farm(app)}"
+
+    def package(self, sha256: str) -> str:
+        """The blob of a package."""
+        return f"{self.folder}{sha256}.zip"
+
+    @property
+    def folder(self) -> str:
+        """What the names of this app's packages begin with."""
+        return f"{self.app.lower()}/"
+
+
+def farm(app: str) -> str:
+    """The plan of an app."""
+    return f"{app}-plan"
+
+
+def container(app: str) -> str:
+    """Where the platform keeps what is published to `app`; hyphens may not follow each other there."""
+    plain = app.lower()
+    single = re.sub("-{2,}", "-", plain)
+    return f"onnxferry-app-{single}" + ("" if single == plain else f"-{_hash(plain, 6)}")
+
+
+def _hash(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -1,0 +1,244 @@
+"""How a plan's steps are executed: each method is one Step.operation, does what the step's parameters say, and does no
+harm when it is done twice.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.clients.azure import translated
+from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Role
+from infra.clients.scm import Scm
+from infra.clients.storage import Account, Packages
+from infra.clients.web import App
+from infra.cloud import Bundle
+from infra.errors import CloudError, NotAllowed, NotFound
+from infra.functions.archive import golden_of
+from infra.functions.live import Doors
+from infra.functions.names import MADE, PREVIOUS, PUBLISHING, VERSION, Names
+from infra.functions.proof import Prover
+from infra.functions.publishing import Publication, publish
+from infra.plan import Operation, Step
+from infra.waiting import Clock, wait
+from scoring.contract import Golden
+from scripts.console import Note
+from scripts.hashes import sha256 as sha256_of
+
+
+@dataclass
+class Operations:
+    """The operations of one app; `limit` is that of each wait, in seconds."""
+
+    doors: Doors
+    names: Names
+    limit: float
+    clock: Clock
+    bundle: Bundle | None = None
+    _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
+
+    def table(self) -> Mapping[str, Operation]:
+        """By the names that steps give."""
+        names = (
+            "group", "account", "uploader", "container", "upload", "farm", "app", "role", "settle", "fetch",
+            "publish", "promote", "restore", "healthy", "smoke", "record",
+            "delete_roles", "delete_app", "delete_farm", "delete_container", "delete_package", "delete_account",
+            "delete_group",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def group(self, step: Step, note: Note) -> None:
+        self.doors.groups.create(step.name, step.parameters["location"], step.parameters["tags"])
+
+    def account(self, step: Step, note: Note) -> None:
+        begun = self.doors.storage.create(step.name, step.parameters["location"], step.parameters["tags"])
+        self._finish(begun, f"storage account {step.name}", note)
+
+    def uploader(self, step: Step, note: Note) -> None:
+        """Let the signed-in user write to the account that we made: no owner's role includes that."""
+        self._give(BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", note)
+
+    def container(self, step: Step, note: Note) -> None:
+        self.doors.storage.create_container(step.parameters["account"], step.name)
+
+    def upload(self, step: Step, note: Note) -> None:
+        """Upload the package; where we gave the right a moment ago, wait until it is known everywhere."""
+        package = self._package(step.parameters["sha256"], note)
+
+        def missing() -> str | None:
+            try:
+                name, python = self.names.package(step.parameters["sha256"]), step.parameters["python"]
+                self._packages().upload(name, package, {"python": python}, note)
+            except NotAllowed:
+                if not step.parameters["patient"]:
+                    raise
+                return "waiting for the signed-in user's role on the storage account to take effect"
+            return None
+
+        self._wait(f"uploading package {step.name}", missing, note)
+
+    def farm(self, step: Step, note: Note) -> None:
+        begun = self.doors.web.create_farm(step.name, step.parameters["location"], step.parameters["tags"])
+        self._finish(begun, f"plan {step.name}", note)
+
+    def app(self, step: Step, note: Note) -> None:
+        """Create the app, or create one again that failed; tags that are there stay."""
+        facts, found = step.parameters, self.doors.web.app(step.name)
+        settings = [{"name": name, "value": value} for name, value in facts["settings"].items()]
+        properties: dict[str, Any] = {
+            "serverFarmId": self.names.farm_id(step.name), "httpsOnly": True, "functionAppConfig": facts["config"],
+        }  # fmt: skip
+        if found is None or found.state == "Failed":
+            properties["siteConfig"] = {"minTlsVersion": "1.2", "appSettings": settings}
+        tags = {**facts["tags"], **(found.tags if found else {})}
+        begun = self.doors.web.put_app(step.name, facts["location"], tags, properties)
+        self._finish(begun, f"app {step.name}", note)
+
+    def role(self, step: Step, note: Note) -> None:
+        """Let the app's identity use the storage account: the host's own blobs, and the published package."""
+        name = step.parameters["app"]
+        self._give(BLOB_OWNER, Principal(self._app(name).principal), name, note)
+
+    def _give(self, role: Role, who: Principal, whose: str, note: Note) -> None:
+        def missing() -> str | None:
+            return self.doors.roles.assign(self.names.account_id, role, who, described(whose))
+
+        self._wait(f"role {role.name} for {whose}", missing, note)
+
+    def settle(self, step: Step, note: Note) -> None:
+        """Wait for what an earlier run, or another, has begun."""
+        ask: Mapping[str, Callable[[str], Any]] = {
+            "resource group": self.doors.groups.get, "storage account": self.doors.storage.get,
+            "plan": self.doors.web.farm, "app": self.doors.web.app,
+        }  # fmt: skip
+        begun = step.parameters["state"]
+
+        def unsettled() -> str | None:
+            found = ask[step.parameters["kind"]](step.name)
+            return found.state if found is not None and found.state == begun else None
+
+        self._wait(str(step), unsettled, note)
+
+    def fetch(self, step: Step, note: Note) -> None:
+        """Have the package here, whole, before anything is changed."""
+        self._package(step.parameters["sha256"], note)
+
+    def publish(self, step: Step, note: Note) -> None:
+        self._publish(self._app(step.name), step.parameters["sha256"], note)
+
+    def promote(self, step: Step, note: Note) -> None:
+        """Publish to the app that serves. Its tags say so before: while they do, a run cut off is done again."""
+        app, package = self._app(step.name), self._package(step.parameters["sha256"], note)
+        self.doors.groups.tag(app.id, {PUBLISHING: step.parameters["sha256"]})
+        if config := step.parameters.get("config"):
+            properties = {"serverFarmId": self.names.farm_id(app.name), "httpsOnly": True, "functionAppConfig": config}
+            tags = {**app.tags, PUBLISHING: step.parameters["sha256"]}
+            self._finish(self.doors.web.put_app(app.name, app.location, tags, properties), f"app {app.name}", note)
+        self._send(app, package, note)
+
+    def restore(self, step: Step, note: Note) -> None:
+        """Publish what served before, let it prove itself, and let the tags say so."""
+        self.promote(step, note)
+        self.healthy(step, note)
+        self.smoke(step, note)
+        self._tag(step.name, step.parameters["sha256"], step.parameters["previous"])
+
+    def healthy(self, step: Step, note: Note) -> None:
+        self._prover().healthy(self._app(step.name), note)
+
+    def smoke(self, step: Step, note: Note) -> None:
+        golden = self._golden(step.parameters["sha256"], note)
+        self._prover().answers(self._app(step.name), golden, note)
+
+    def record(self, step: Step, note: Note) -> None:
+        self._tag(step.name, step.parameters["version"], step.parameters["previous"])
+
+    def delete_roles(self, step: Step, note: Note) -> None:
+        for assignment in self.doors.roles.described(self.names.account_id, described(step.name)):
+            self.doors.roles.delete(assignment)
+
+    def delete_app(self, step: Step, note: Note) -> None:
+        self.doors.web.delete_app(step.name)
+
+    def delete_farm(self, step: Step, note: Note) -> None:
+        self.doors.web.delete_farm(step.name)
+
+    def delete_container(self, step: Step, note: Note) -> None:
+        self.doors.storage.delete_container(step.parameters["account"], step.name)
+
+    def delete_package(self, step: Step, note: Note) -> None:
+        self._packages().delete(self.names.package(step.parameters["sha256"]))
+
+    def delete_account(self, step: Step, note: Note) -> None:
+        self.doors.storage.delete(step.name)
+
+    def delete_group(self, step: Step, note: Note) -> None:
+        self._finish(self.doors.groups.delete(step.name), f"resource group {step.name}", note)
+
+    def _tag(self, app: str, version: str, previous: str) -> None:
+        tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: ""}  # in one call: both, or neither
+        self.doors.groups.tag(self._app(app).id, tags)
+
+    def _publish(self, app: App, sha256: str, note: Note) -> None:
+        self._send(app, self._package(sha256, note), note)
+
+    def _send(self, app: App, package: Path, note: Note) -> None:
+        publication = Publication(Scm(self.doors.session, app.name, app.scm), app.name, package, note)
+        publish(publication, self.limit, self.clock)
+
+    def _prover(self) -> Prover:
+        return Prover(self.doors, self.limit, self.clock)
+
+    def _app(self, name: str) -> App:
+        found = self.doors.web.app(name)
+        if found is None:
+            raise NotFound(f"Azure Functions app {name} of resource group {self.names.group}: it is gone; run again")
+        return found
+
+    def _account(self) -> Account:
+        found = self.doors.storage.get(self.names.account)
+        if found is None:
+            raise NotFound(f"storage account {self.names.account}: it is gone; run again")
+        return found
+
+    def _packages(self) -> Packages:
+        return self.doors.packages(self._account())
+
+    def _package(self, sha256: str, note: Note) -> Path:
+        """The package's file: the bundle's, or a copy of the one in storage."""
+        if self.bundle and self.bundle.package.sha256 == sha256:
+            return self.bundle.package.path
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="onnxferry-")
+        file = Path(self._folder.name) / f"{sha256}.zip"
+        if not file.exists():
+            fresh = file.with_suffix(".part")
+            self._packages().download(self.names.package(sha256), fresh, note)
+            if sha256_of(fresh) != sha256:
+                raise CloudError(
+                    f"package {sha256[:12]} in storage account {self.names.account}: its bytes are not those that were "
+                    "uploaded. Delete the blob, and deploy that version again from its model directory"
+                )
+            fresh.rename(file)
+        return file
+
+    def _golden(self, sha256: str, note: Note) -> Golden:
+        if self.bundle and self.bundle.package.sha256 == sha256:
+            return self.bundle.golden
+        return golden_of(self._package(sha256, note))
+
+    def _wait(self, what: str, state: Callable[[], str | None], note: Note) -> None:
+        wait(what, state, self.limit, note, self.clock)
+
+    def _finish(self, poller: Any, what: str, note: Note) -> None:
+        """Wait for an operation of the resource manager."""
+        with translated(what):
+            self._wait(what, lambda: None if poller.done() else str(poller.status()), note)
+            poller.result()
+
+
+def described(app: str) -> str:
+    """What the role assignments of an app's identity say of themselves, so that they are found when it is gone."""
+    return f"{MADE}: {app}"

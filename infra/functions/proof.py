@@ -1,0 +1,86 @@
+"""Does an app work? Its host runs, the platform found the function in its package, and it gives the golden answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from infra.clients import function_host
+from infra.clients.scm import Scm
+from infra.clients.web import App
+from infra.cloud import Reply
+from infra.errors import CloudError, InvokeFailed, NotFound, NotHealthy, Refused, TimedOut, Unavailable, with_log
+from infra.functions.live import Doors
+from infra.functions.names import FUNCTION
+from infra.smoke import smoke
+from infra.waiting import Clock, wait
+from scoring.contract import Golden, Request
+from scripts.console import Note
+
+_STARTING = frozenset({401, 404, 502, 503, 504})  # what a host answers before it knows its keys, functions and workers
+_TRIES = 3  # times that any other refusal must come, so that one hiccup is none
+
+
+@dataclass(frozen=True)
+class Prover:
+    """`limit` is that of each wait, in seconds."""
+
+    doors: Doors
+    limit: float
+    clock: Clock
+
+    def healthy(self, app: App, note: Note) -> None:
+        """Wait until the app's host runs and knows the function. Raises NotHealthy with the publication's log."""
+        self._wait(app, lambda: self._unhealthy(app), note)
+
+    def answers(self, app: App, golden: Golden, note: Note) -> None:
+        """Send the golden request. Raises NotHealthy or WrongAnswer."""
+        refusals: list[Reply] = []
+        self._wait(app, lambda: self._unproved(app, golden, refusals), note)
+
+    def _wait(self, app: App, state: Callable[[], str | None], note: Note) -> None:
+        try:
+            wait(f"Azure Functions app {app.name}", state, self.limit, note, self.clock)
+        except TimedOut as e:
+            raise NotHealthy(with_log(str(e), publication_log(self.doors, app))) from e
+
+    def _unhealthy(self, app: App) -> str | None:
+        try:
+            keys = self.doors.web.keys(app.name)
+            state = function_host.host_state(app.host, keys)
+            if state != "Running":
+                return f"its host: {state}"
+            if FUNCTION not in self.doors.web.functions(app.name):
+                self.doors.web.sync(app.name)
+                return f"its function {FUNCTION}: not found yet"
+        except (Refused, NotFound, Unavailable) as e:  # the resource manager asks the host, which is not up yet
+            return f"its host: not up ({str(e)[:200]})"
+        return None
+
+    def _unproved(self, app: App, golden: Golden, refusals: list[Reply]) -> str | None:
+        """Send it once; `refusals` are those so far that a host which starts has no reason for."""
+        keys, replies = self.doors.web.keys(app.name), []
+
+        def send(request: Request) -> Reply:
+            replies.append(function_host.send(app.host, keys, request))
+            return replies[-1]
+
+        try:
+            smoke(golden, send, f"Azure Functions app {app.name}")
+        except InvokeFailed as e:
+            return str(e)
+        except NotHealthy:
+            if replies[-1].status not in _STARTING:
+                refusals.append(replies[-1])
+            if len(refusals) == _TRIES:
+                raise
+            return f"it answers with status {replies[-1].status}"
+        return None
+
+
+def publication_log(doors: Doors, app: App) -> str:
+    """The log of the app's latest publication; why there is none where that is so."""
+    try:
+        return Scm(doors.session, app.name, app.scm).log()
+    except CloudError as e:
+        return f"(no log: {e})"

@@ -1,0 +1,18 @@
+"""The name under which a model is live, where neither a flag nor deploy.toml gives one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scoring.contract import ModelSpec
+from scoring.errors import ModelError
+from scripts.errors import UsageError
+from scripts.package import azureml
+
+
+def endpoint_name(model_dir: Path) -> str:
+    """Made of the model's name: 3 to 32 letters, digits and hyphens, which all platforms take."""
+    try:
+        return azureml.endpoint_name(ModelSpec.read(model_dir).name)
+    except ModelError as e:
+        raise UsageError(f"{e}; or name the endpoint: --name, or name in [model] of deploy.toml") from e

@@ -1,0 +1,49 @@
+"""`deploy.py invoke`: a request from a file, standard input or a text, and its reply for people or scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from infra.cloud import Reply
+from scoring.contract import JSON, Request
+from scripts.console import err
+from scripts.errors import UsageError
+from scripts.request_file import read_request
+
+
+def request_of(source: Path | None, text: str | None, content_type: str | None = None, accept: str = JSON) -> Request:
+    """The request of exactly one of `source` (a file, or "-") and `text`. Raises UsageError otherwise."""
+    if text is not None and source is None:
+        return Request(json.dumps({"inputs": text}).encode(), JSON, accept)
+    if source is None or text is not None:
+        raise UsageError("give the request: --input FILE (or - for standard input), or --text TEXT; one of them")
+    if str(source) == "-":
+        return Request(sys.stdin.buffer.read(), content_type or JSON, accept)
+    try:
+        found = Request(source.read_bytes(), content_type) if content_type else read_request(source)
+    except OSError as e:
+        raise UsageError(f"--input {source}: cannot be read ({e.strerror})") from e
+    return replace(found, accept=accept)
+
+
+def show(reply: Reply, output: str) -> None:
+    """Print the answer on standard output, and status, latency and what served it on standard error; or all as JSON."""
+    text = reply.body.decode("utf-8", errors="replace")
+    if output == "json":
+        facts = {"status": reply.status, "seconds": reply.seconds, "served_by": reply.served_by}
+        click.echo(json.dumps({**facts, "content_type": reply.content_type, "answer": _data(text)}, indent=2))
+        return
+    click.echo(text)
+    err.print(f"status {reply.status}, {reply.seconds * 1000:.0f} ms, served by {reply.served_by or 'unknown'}")
+
+
+def _data(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

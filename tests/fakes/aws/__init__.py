@@ -1,0 +1,13 @@
+"""AWS on loopback: moto's real server, and on top of it what moto lacks of SageMaker.
+
+    with double() as aws:                    # AWS_ENDPOINT_URL=aws.url leads any AWS SDK or CLI there
+        connect(config, "squad", CLOCK)
+        aws.endpoints["squad"].config        # assert on what is there
+
+Every request is checked against botocore's service model; what is wrong ends in aws.violations.
+"""
+
+from tests.fakes.aws.double import ACCOUNT, REGION, Double, double
+from tests.fakes.aws.faults import Fault
+
+__all__ = ["ACCOUNT", "REGION", "Double", "Fault", "double"]

@@ -1,0 +1,52 @@
+"""Answers and refusals in the words of each service's protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fakes.aws.calls import Call
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal(Exception):
+    """What an operation refuses with."""
+
+    code: str
+    message: str
+    status: int = 400
+
+
+def answer(data: Any) -> Answer:
+    """A JSON service's answer."""
+    return Answer(200, json.dumps(data).encode(), {"Content-Type": "application/x-amz-json-1.1"})
+
+
+def refuse(call: Call, refusal: Refusal) -> Answer:
+    code, message, status = refusal.code, refusal.message, refusal.status
+    if call.method == "HEAD":
+        return Answer(status)
+    if call.service == "s3":
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>1</RequestId></Error>"
+        return Answer(status, text.encode(), {"Content-Type": "application/xml"})
+    if call.service in ("iam", "sts"):
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            "<RequestId>1</RequestId></ErrorResponse>"
+        )
+        return Answer(status, text.encode(), {"Content-Type": "text/xml"})
+    body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
+    return Answer(status, body, {"Content-Type": "application/json", "x-amzn-ErrorType": code})
+
+
+def validation(message: str) -> Refusal:
+    return Refusal("ValidationException", message)

@@ -1,0 +1,279 @@
+"""The server: moto's WSGI application with a layer in front, which checks, records, troubles, answers or passes on."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from socketserver import BaseServer
+from typing import Any
+
+from moto.backends import get_backend
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+import scoring
+from scoring.contract import Request, Response
+from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
+from tests.fakes.aws.calls import Call, recognise, wrong
+from tests.fakes.aws.endpoints import Endpoints
+from tests.fakes.aws.faults import Dropped, Faults
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+
+Host = Callable[[Request], Response]
+
+
+class Double:
+    """AWS as one account in one region sees it.
+
+    `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what answers for the package
+    that is unpacked in a folder (the archive is beside it); `up` holds it by the package's URL. `unknown_role` is how
+    many times CreateModel does not know the role yet.
+    """
+
+    def __init__(self) -> None:
+        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.RLock()
+        self._temp = tempfile.TemporaryDirectory(prefix="aws-double-")
+        self.reset()
+
+    def reset(self) -> None:
+        """An account with nothing in it."""
+        moto_api_backend.reset()
+        self.endpoints = Endpoints(_ARN, self._has_config, self.say)
+        self.refusals: dict[str, Refusal] = {}
+        self.violations: list[str] = []
+        self.unknown_role = 0
+        self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
+        self.up: dict[str, Host] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Count calls anew, without faults."""
+        self.calls: list[Call] = []
+        self.faults = Faults()
+
+    @property
+    def sagemaker(self) -> Any:
+        return get_backend("sagemaker")[ACCOUNT][REGION]
+
+    @property
+    def s3(self) -> Any:
+        return get_backend("s3")[ACCOUNT]["aws"]
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        return {role.name: role for role in get_backend("iam")[ACCOUNT]["aws"].roles.values()}
+
+    @property
+    def keys(self) -> dict[str, list[str]]:
+        """Bucket -> keys of the objects in it."""
+        return {name: sorted(bucket.keys) for name, bucket in self.s3.buckets.items()}
+
+    @property
+    def logs(self) -> list[str]:
+        """The log groups."""
+        return sorted(get_backend("logs")[ACCOUNT][REGION].groups)
+
+    def say(self, endpoint: str, text: str) -> None:
+        """The containers of `endpoint` print `text`."""
+        backend, group = get_backend("logs")[ACCOUNT][REGION], f"/aws/sagemaker/Endpoints/{endpoint}"
+        if group not in backend.groups:
+            backend.create_log_group(group, {})
+        streams = backend.groups[group].streams
+        stream = "AllTraffic/i-0123456789abcdef0"
+        if stream not in streams:
+            backend.create_log_stream(group, stream)
+        now = 1_790_000_000_000 + len(self.calls)
+        events = [{"timestamp": now, "message": line} for line in text.splitlines()]
+        if events:
+            streams[stream].put_log_events(events)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """WSGI."""
+        length = environ.get("CONTENT_LENGTH")
+        body = environ["wsgi.input"].read(int(length)) if length else b""
+        environ["wsgi.input"] = io.BytesIO(body)
+        headers = _headers(environ)
+        try:
+            with self._lock:
+                call = recognise(len(self.calls), environ, headers, body)
+                self.calls.append(call)
+                found = self.faults.around(call, lambda c: self._answer(c, environ))
+        except Dropped as e:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError from e
+        fixed = {"Content-Length": str(len(found.body))} if found.body or call.method != "HEAD" else {}
+        start_response(f"{found.status} X", [*{**found.headers, **fixed}.items()])
+        return [found.body]
+
+    def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
+        if problem := wrong(call):
+            self.violations.append(problem)
+            return refuse(call, validation(problem))
+        try:
+            if call.operation in self.refusals:
+                raise self.refusals[call.operation]
+            if call.service == "sagemaker-runtime":
+                return self._invoke(call)
+            if call.service == "sagemaker" and (own := self._own(call)) is not None:
+                return answer(own)
+        except Refusal as e:
+            return refuse(call, e)
+        return self._pass_on(environ)
+
+    def _pass_on(self, environ: dict[str, Any]) -> Answer:
+        said: list[Any] = []
+        chunks = self._moto(environ, lambda status, headers, exc_info=None: said.append((status, headers)))
+        body = b"".join(chunks)
+        status, headers = said[0]
+        kept = {key: value for key, value in headers if key.lower() not in ("connection", "date", "server")}
+        return Answer(int(status.split()[0]), body, kept)
+
+    def _own(self, call: Call) -> Any:
+        """What this layer answers of SageMaker, or refuses before moto sees it; None leaves it to moto."""
+        asked = call.parameters
+        if handler := self.endpoints.operations().get(call.operation):
+            return handler(asked)
+        if call.operation in ("AddTags", "ListTags"):
+            return self.endpoints.tagged(call.operation, asked)
+        checks: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+            "CreateModel": self._check_model,
+            "CreateEndpointConfig": self._check_config,
+            "DeleteEndpointConfig": self._check_unused,
+            "DeleteModel": self._check_there,
+        }
+        if check := checks.get(call.operation):
+            check(asked)
+        return None
+
+    def _check_model(self, asked: Mapping[str, Any]) -> None:
+        name, role = asked["ModelName"], asked["ExecutionRoleArn"]
+        if name in self.sagemaker._models:
+            raise validation(f'Cannot create already existing model "{_ARN}:model/{name}".')
+        known = role.rpartition("/")[2] in self.roles and self.roles[role.rpartition("/")[2]].policies
+        if self.unknown_role or not known:
+            self.unknown_role = max(0, self.unknown_role - 1)
+            raise validation(
+                f"Could not assume role {role}. Please ensure that the role exists and allows principal "
+                "'sagemaker.amazonaws.com' to assume the role."
+            )
+        url = asked["PrimaryContainer"]["ModelDataUrl"]
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        if key not in self.keys.get(bucket, []):
+            raise validation(f"Could not find model data at {url}.")
+
+    def _check_config(self, asked: Mapping[str, Any]) -> None:
+        name = asked["EndpointConfigName"]
+        if self._has_config(name):
+            raise validation(f'Cannot create already existing endpoint configuration "{_ARN}:endpoint-config/{name}".')
+        for variant in asked["ProductionVariants"]:
+            if variant["ModelName"] not in self.sagemaker._models:
+                raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
+
+    def _check_unused(self, asked: Mapping[str, Any]) -> None:
+        name = asked["EndpointConfigName"]
+        if not self._has_config(name):
+            raise validation(f'Could not find endpoint configuration "{_ARN}:endpoint-config/{name}".')
+        if found := self.endpoints.using(name):
+            raise validation(f'Cannot delete endpoint configuration "{name}": endpoint "{found.arn}" uses it.')
+
+    def _check_there(self, asked: Mapping[str, Any]) -> None:
+        if asked["ModelName"] not in self.sagemaker._models:
+            raise validation(f'Could not find model "{_ARN}:model/{asked["ModelName"]}".')
+
+    def _has_config(self, name: str) -> bool:
+        return name in self.sagemaker.endpoint_configs
+
+    def _invoke(self, call: Call) -> Answer:
+        name = call.path.split("/")[2]
+        found = self.endpoints.get(name)
+        if found is None or not found.serving:
+            raise Refusal("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
+        request = Request(call.body, call.headers.get("content-type", ""), call.headers.get("accept", "*/*"))
+        response = self._host(found.config)(request)
+        if response.status != 200:
+            return _model_error(response)
+        self.endpoints.answered.add(found.config)
+        headers = {"Content-Type": response.content_type, "x-Amzn-Invoked-Production-Variant": "AllTraffic"}
+        return Answer(200, response.body, headers)
+
+    def _host(self, config: str) -> Host:
+        """What answers for a configuration: the package that its model names, out of S3."""
+        variant = self.sagemaker.endpoint_configs[config].production_variants[0]
+        url = self.sagemaker._models[variant["ModelName"]].primary_container["ModelDataUrl"]
+        if url not in self.up:
+            bucket, _, key = url.removeprefix("s3://").partition("/")
+            folder = Path(tempfile.mkdtemp(dir=self._temp.name))
+            (folder / "model.tar.gz").write_bytes(self.s3.get_object(bucket, key).value)
+            with tarfile.open(folder / "model.tar.gz") as tar:
+                tar.extractall(folder / "model", filter="data")
+            self.up[url] = self.hosts(folder / "model")
+        return self.up[url]
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Answer for as long as the block runs. (werkzeug's own serve_forever would close the port at its end.)"""
+        serve = BaseServer.serve_forever
+        thread = threading.Thread(target=serve, args=(self._server, 0.01), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._server.shutdown()
+            thread.join()
+
+    def close(self) -> None:
+        self._server.server_close()
+        self._temp.cleanup()
+
+
+def _model_error(response: Response) -> Answer:
+    text = response.body.decode("utf-8", errors="replace")
+    side = "client" if response.status < 500 else "server"
+    data = {
+        "ErrorCode": f"{side.upper()}_ERROR_FROM_MODEL",
+        "LogStreamArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:x",
+        "Message": f'Received {side} error ({response.status}) from primary with message "{text}".',
+        "OriginalMessage": text,
+        "OriginalStatusCode": response.status,
+    }
+    return Answer(
+        424, json.dumps(data).encode(), {"Content-Type": "application/json", "x-amzn-ErrorType": "ModelError"}
+    )
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    found = {k[5:].replace("_", "-").lower(): v for k, v in environ.items() if k.startswith("HTTP_")}
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            found[name.replace("_", "-").lower()] = environ[name]
+    return found
+
+
+class _Quiet(MotoRequestHandler):  # type: ignore[misc]
+    def log(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def double() -> Iterator[Double]:
+    """A double that is up, on a free port, for as long as the block runs."""
+    made = Double()
+    try:
+        with made.answering():
+            yield made
+    finally:
+        made.close()

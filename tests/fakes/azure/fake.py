@@ -1,0 +1,150 @@
+"""The server: TLS on loopback, one port for all hosts of the cloud, every call recorded."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+import trustme
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+from tests.fakes.azure.arm import Arm
+from tests.fakes.azure.blob import Blobs
+from tests.fakes.azure.faults import Dropped, Faults
+from tests.fakes.azure.http import Answer, Call, Route, error
+from tests.fakes.azure.login import CLIENT, SECRET, TENANT, Login
+from tests.fakes.azure.operations import Operations
+from tests.fakes.azure.store import Store
+
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+HOSTS = ("localhost", "127.0.0.1", "*.blob.core.localhost", "*.scm.localhost", "*.azurewebsites.localhost",
+         "*.inference.ml.localhost")  # fmt: skip
+
+
+class AzureFake:
+    """Azure on loopback, from `with` to its end."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.operations = Operations()
+        self.faults = Faults()
+        self.calls: list[Call] = []
+        self._numbers = itertools.count()
+        self._lock = threading.RLock()
+        self._folder = tempfile.TemporaryDirectory()
+        self._authority = trustme.CA()
+        self.certificates = Path(self._folder.name) / "ca.pem"
+        self._authority.cert_pem.write_to_path(str(self.certificates))
+        self._server = make_server(
+            "127.0.0.1", 0, self._application, threaded=True, request_handler=_Quiet, ssl_context=self._tls()
+        )
+        self.port = self._server.server_port
+        self.url = f"https://localhost:{self.port}"
+        self.storage_suffix = f"core.localhost:{self.port}"
+        self.login = Login(self.url, self.storage_suffix)
+        self.arm = Arm(self.url, self.store, self.operations)
+        self.blobs = Blobs()
+        self._routes: list[Route] = [*self.blobs.routes]
+
+    def add(self, *routes: Route) -> None:
+        """Routes of a service, asked before those of the resource manager."""
+        self._routes += routes
+
+    def __enter__(self) -> AzureFake:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._folder.cleanup()
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which the SDKs find this cloud and sign in to it."""
+        return {
+            "ARM_CLOUD_METADATA_URL": f"{self.url}/metadata/endpoints?api-version=2019-05-01",
+            "AZUREML_CURRENT_CLOUD": self.login.cloud,
+            "AZURE_AUTHORITY_HOST": self.url,
+            "AZURE_TENANT_ID": TENANT,
+            "AZURE_CLIENT_ID": CLIENT,
+            "AZURE_CLIENT_SECRET": SECRET,
+            "REQUESTS_CA_BUNDLE": str(self.certificates),
+            "SSL_CERT_FILE": str(self.certificates),
+        }
+
+    @contextmanager
+    def reachable(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
+        """The SDKs of this process and its children find the fake; names below localhost, which few systems resolve,
+        lead to it."""
+        real = socket.getaddrinfo
+
+        def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
+            return real("127.0.0.1" if str(host).endswith(".localhost") else host, *args, **kwargs)
+
+        with patch.context() as inside:
+            inside.setattr(socket, "getaddrinfo", resolve)
+            for name, value in self.environment().items():
+                inside.setenv(name, value)
+            yield
+
+    def restart_counting(self) -> None:
+        """Forget the calls so far, so that the next has number 0."""
+        with self._lock:
+            self.calls.clear()
+            self._numbers = itertools.count()
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert(*HOSTS).configure_cert(context)
+        return context
+
+    def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
+        request = Request(environ)
+        with self._lock:  # one call at a time: the state is simple, and the order of calls is the clients'
+            call = _call(next(self._numbers), request)
+            self.calls.append(call)
+            try:
+                answer = self.faults.around(call, self._answer)
+            except Dropped:
+                with suppress(OSError):
+                    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+                raise ConnectionResetError from None
+        return _response(answer)(environ, start_response)
+
+    def _answer(self, call: Call) -> Answer:
+        own = (*self._routes, *self.operations.routes, *self.login.routes, *self.arm.routes)
+        for route in own:
+            if match := route.match(call):
+                return route.handler(call, match)
+        return error(404, "NotFound", f"{call}: the fake has no such route")
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"  # clients keep their connections
+    disable_nagle_algorithm = True
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
+
+
+def _call(number: int, request: Request) -> Call:
+    headers: Mapping[str, str] = {key.lower(): value for key, value in request.headers.items()}
+    return Call(number, request.method, request.host, request.path, dict(request.args), headers, request.get_data())
+
+
+def _response(answer: Answer) -> Response:
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, answer.status, dict(answer.headers))
+    text = b"" if answer.body is None else json.dumps(answer.body).encode()
+    return Response(text, answer.status, dict(answer.headers), mimetype="application/json")

@@ -1,0 +1,71 @@
+"""Entra ID and the cloud's metadata: who may sign in, and where everything is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+
+from tests.fakes.azure.http import Answer, Call, Route
+
+TENANT = "00000000-0000-0000-0000-00000000000a"
+CLIENT = "00000000-0000-0000-0000-00000000000b"
+SECRET = "a secret that must never be printed"  # noqa: S105
+PRINCIPAL = "00000000-0000-0000-0000-00000000000c"  # the object id of whoever signs in
+_CLAIMS = base64.urlsafe_b64encode(json.dumps({"oid": PRINCIPAL, "idtyp": "app"}).encode()).decode().rstrip("=")
+TOKEN = f"eyJhbGciOiJub25lIn0.{_CLAIMS}.must-never-be-printed"
+
+
+class Login:
+    """Gives a token to whoever knows SECRET."""
+
+    def __init__(self, base: str, storage_suffix: str) -> None:
+        self.base = base
+        self.cloud = f"FakeCloud{base.rpartition(':')[2]}"  # azure-ai-ml remembers clouds by name
+        self.storage_suffix = storage_suffix
+        self.routes = (
+            Route("GET", r"/metadata/endpoints", self._metadata),
+            Route("GET", r"/(?P<tenant>[^/]+)/v2\.0/\.well-known/openid-configuration", self._openid),
+            Route("GET", r"/common/discovery/instance", self._instance),
+            Route("POST", r"/(?P<tenant>[^/]+)/oauth2/v2\.0/token", self._token),
+        )
+
+    def _metadata(self, call: Call, match: re.Match[str]) -> Answer:
+        cloud = {
+            "name": self.cloud,
+            "portal": f"{self.base}/",
+            "resourceManager": f"{self.base}/",
+            "authentication": {"loginEndpoint": f"{self.base}/", "audiences": [f"{self.base}/"]},
+            "suffixes": {"storage": self.storage_suffix},
+        }
+        return Answer(200, [cloud])
+
+    def _openid(self, call: Call, match: re.Match[str]) -> Answer:
+        tenant = f"{self.base}/{match['tenant']}"
+        return Answer(
+            200,
+            {
+                "issuer": f"{tenant}/v2.0",
+                "authorization_endpoint": f"{tenant}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{tenant}/oauth2/v2.0/token",
+                "jwks_uri": f"{tenant}/discovery/v2.0/keys",
+            },
+        )
+
+    def _instance(self, call: Call, match: re.Match[str]) -> Answer:
+        return Answer(200, {"tenant_discovery_endpoint": f"{self.base}/{TENANT}/v2.0/.well-known/openid-configuration"})
+
+    def _token(self, call: Call, match: re.Match[str]) -> Answer:
+        if b"client_secret=" + SECRET.replace(" ", "+").encode() not in call.body:
+            problem = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
+            return Answer(401, problem)
+        return Answer(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": TOKEN})
+
+
+def signed_in(call: Call) -> bool:
+    return call.headers.get("authorization") == f"Bearer {TOKEN}"
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

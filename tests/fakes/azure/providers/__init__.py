@@ -1,0 +1,1 @@
+"""One file for each service of Azure: its resource types, and what its own hosts answer."""

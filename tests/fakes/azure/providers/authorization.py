@@ -1,0 +1,67 @@
+"""Role assignments, and what they allow: blobs to the signed-in user, a storage account to an app's identity."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.fakes.azure.arm import ResourceType
+from tests.fakes.azure.blob import Blobs
+from tests.fakes.azure.fake import AzureFake
+from tests.fakes.azure.http import Answer, Call, error
+from tests.fakes.azure.login import PRINCIPAL
+from tests.fakes.azure.shapes import MAY, NEEDED
+from tests.fakes.azure.store import Resource
+
+BLOB_ROLES = ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "ba92f5b4-2d11-453d-a403-e96b0029c9fe")  # data owner, contributor
+
+
+class Authorization:
+    """`unknown` is how many assignments are refused because Entra ID does not know a new identity everywhere yet;
+    `spreading` is how many polls it takes until a role that the signed-in user got works for blobs."""
+
+    def __init__(self, fake: AzureFake, blobs: Blobs) -> None:
+        self.unknown = 0
+        self.spreading = 2
+        self._fake, self._blobs = fake, blobs
+        shape = {
+            "properties": {
+                NEEDED: True, "roleDefinitionId": NEEDED, "principalId": NEEDED, "principalType": MAY,
+                "description": MAY,
+            }
+        }  # fmt: skip
+        self.types = (
+            ResourceType("Microsoft.Authorization/roleAssignments", shape, check=self._check, ends=self._assigned),
+        )
+
+    def allowed(self, principal: str, account: str) -> bool:
+        """Whether `principal` may read and write the blobs of `account`."""
+        return any(
+            r["properties"]["principalId"] == principal
+            and f"/storageaccounts/{account}/providers/" in r["id"].lower()
+            and r["properties"]["roleDefinitionId"].endswith(BLOB_ROLES)
+            for r in self._fake.store.all("Microsoft.Authorization/roleAssignments")
+        )
+
+    def _check(self, call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+        wanted, scope = body["properties"], call.path.rpartition("/providers/")[0]
+        if self._fake.store.get(scope) is None:
+            return error(404, "ResourceNotFound", f"{scope} was not found.")
+        if self.unknown > 0:
+            self.unknown -= 1
+            return error(
+                400, "PrincipalNotFound", f"Principal {wanted['principalId']} does not exist in the directory."
+            )
+        for other in self._fake.store.children(call.path.rpartition("/")[0]):
+            same = all(other["properties"].get(k) == wanted[k] for k in ("roleDefinitionId", "principalId"))
+            if same and other["id"].lower() != call.path.lower():
+                return error(409, "RoleAssignmentExists", "The role assignment already exists.")
+        return None
+
+    def _assigned(self, resource: Resource) -> None:
+        account = re.search(r"/storageAccounts/([^/]+)/", resource["id"], re.IGNORECASE)
+        if account and resource["properties"]["principalId"] == PRINCIPAL:
+            spread = self._fake.operations
+            polls, spread.polls = spread.polls, self.spreading
+            spread.start(self._fake.url, lambda: self._blobs.denied.discard(account[1].lower()))
+            spread.polls = polls

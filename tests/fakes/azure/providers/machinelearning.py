@@ -1,0 +1,290 @@
+"""Azure Machine Learning: workspaces, their datastores, what is registered in them, and managed online endpoints that
+answer at https://NAME.inference.ml.localhost:PORT.
+
+A deployment answers by the model that it was given: the files are fetched from the datastore's blobs, and scored by
+`scoring` in this process, or by the hosting runtime whose URL a test has put in `runtimes`. Every change of what serves
+is recorded, and whether it had proved itself.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import scoring
+from scoring.contract import Request
+from tests.fakes.azure.arm import ResourceType
+from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
+from tests.fakes.azure.http import Answer, Call, Route, error
+from tests.fakes.azure.login import TOKEN, now
+from tests.fakes.azure.shapes import ANY, MAY, NEEDED
+from tests.fakes.azure.store import Resource
+
+WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
+ENDPOINTS = f"{WORKSPACES}/onlineEndpoints"
+DEPLOYMENTS = f"{ENDPOINTS}/deployments"
+KEY = "a-key-that-must-never-be-printed"
+SAS = "sv=2025-01-05&sig=a-signature-that-must-never-be-printed"
+HEADER = "azureml-model-deployment"
+
+_ASSET = {"tags": ANY, "properties": ANY, "description": MAY, "isAnonymous": MAY, "isArchived": MAY}
+_PROBE = {"initialDelay": MAY, "period": MAY, "timeout": MAY, "successThreshold": MAY, "failureThreshold": MAY}
+_IDENTITY = {"type": NEEDED, "userAssignedIdentities": ANY}
+_ENDPOINT = {
+    "location": NEEDED, "tags": ANY, "kind": MAY, "identity": _IDENTITY,
+    "properties": {
+        NEEDED: True, "authMode": NEEDED, "description": MAY, "properties": ANY, "traffic": ANY, "mirrorTraffic": ANY,
+        "publicNetworkAccess": MAY,
+    },
+}  # fmt: skip
+_DEPLOYMENT = {
+    "location": NEEDED, "tags": ANY, "kind": MAY, "identity": _IDENTITY,
+    "sku": {NEEDED: True, "name": NEEDED, "capacity": NEEDED},
+    "properties": {
+        NEEDED: True, "endpointComputeType": NEEDED, "model": NEEDED, "environmentId": NEEDED, "instanceType": NEEDED,
+        "codeConfiguration": {NEEDED: True, "codeId": NEEDED, "scoringScript": NEEDED}, "environmentVariables": ANY,
+        "requestSettings": {"requestTimeout": MAY, "maxConcurrentRequestsPerInstance": MAY, "maxQueueWait": MAY},
+        "livenessProbe": _PROBE, "readinessProbe": _PROBE, "scaleSettings": ANY, "appInsightsEnabled": MAY,
+        "properties": ANY, "description": MAY, "modelMountPath": MAY, "egressPublicNetworkAccess": MAY,
+    },
+}  # fmt: skip
+
+
+@dataclass
+class Served:
+    """One change of an endpoint's traffic, and which of the deployments in it had answered a request with 200."""
+
+    endpoint: str
+    traffic: Mapping[str, int]
+    proved: frozenset[str]
+
+
+@dataclass
+class MachineLearning:
+    """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it, `answers` to a body
+    that it answers instead; `container_logs` is what a deployment's containers print; `history` what served, in
+    order."""
+
+    azure: AzureFake
+    runtimes: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, bytes] = field(default_factory=dict)
+    container_logs: dict[str, str] = field(default_factory=dict)
+    history: list[Served] = field(default_factory=list)
+    proved: set[str] = field(default_factory=set)
+    routed: dict[str, dict[str, int]] = field(default_factory=dict)
+    _scorers: dict[str, scoring.Scorer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.azure.arm.add(
+            ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
+            ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
+            self._asset("models", {"modelUri": NEEDED, "modelType": MAY, "stage": MAY, "flavors": ANY}),
+            self._asset("environments", {"image": NEEDED, "condaFile": MAY, "osType": MAY}),
+            self._asset("codes", {"codeUri": NEEDED}),
+            ResourceType(
+                ENDPOINTS, _ENDPOINT, slow=True, fill=self._fill_endpoint, check=self._check_endpoint,
+                ends=self._route, on_delete=self._unroute,
+            ),
+            ResourceType(
+                DEPLOYMENTS, _DEPLOYMENT, slow=True, fill=_fill_deployment, check=self._check_deployment,
+                on_delete=self._check_unused,
+            ),
+        )  # fmt: skip
+        workspace = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.MachineLearningServices/workspaces/"
+        own = rf"(?P<endpoint>{workspace}[^/]+/onlineEndpoints/[^/]+)"
+        self.azure.add(
+            Route("POST", rf"{workspace}[^/]+/datastores/[^/]+/listSecrets", self._secrets),
+            Route("POST", rf"{own}/(?P<what>listKeys|token)", self._keys),
+            Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
+            Route("GET", rf"{workspace}[^/]+/(models|environments|codes)/[^/]+/versions", self._versions),
+            Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
+        )
+
+    def workspace(self, group: str = "rg", name: str = "work", account: str = "wsstore") -> str:
+        """Put a resource group and in it a workspace with its datastore there; its id."""
+        store, id_ = self.azure.store, f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
+        store.put(id_, {"location": "westeurope"})
+        id_ = f"{id_}/providers/{WORKSPACES}/{name}"
+        store.put(id_, {"location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
+        self.azure.blobs.create(account, "azureml-blobstore")
+        facts = {
+            "datastoreType": "AzureBlob", "accountName": account, "containerName": "azureml-blobstore",
+            "endpoint": self.azure.storage_suffix, "protocol": "https", "isDefault": True,
+            "credentials": {"credentialsType": "AccountKey"},
+        }  # fmt: skip
+        store.put(f"{id_}/datastores/workspaceblobstore", {"properties": facts, **_stamped()})
+        return id_
+
+    def _asset(self, kind: str, own: Mapping[str, Any]) -> ResourceType:
+        shape = {"properties": {NEEDED: True, **_ASSET, **own}}
+        return ResourceType(f"{WORKSPACES}/{kind}/versions", shape, fill=_fill_asset, check=_check_asset)
+
+    def _versions(self, call: Call, match: re.Match[str]) -> Answer:
+        if refusal := self.azure.arm.refuse(call):
+            return refusal
+        found = self.azure.store.children(call.path)
+        if not found:
+            return error(404, "UserError", f"Could not find asset {call.path.split('/')[-2]}")
+        return Answer(200, {"value": found})
+
+    def _secrets(self, call: Call, match: re.Match[str]) -> Answer:
+        return self.azure.arm.refuse(call) or Answer(200, {"secretsType": "Sas", "sasToken": SAS})
+
+    def _keys(self, call: Call, match: re.Match[str]) -> Answer:
+        if refusal := self.azure.arm.refuse(call):
+            return refusal
+        if self.azure.store.get(match["endpoint"]) is None:
+            return error(404, "NotFound", "no such endpoint")
+        if match["what"].lower() == "token":
+            return Answer(
+                200, {"accessToken": KEY, "expiryTimeUtc": 0, "refreshAfterTimeUtc": 0, "tokenType": "Bearer"}
+            )
+        return Answer(200, {"primaryKey": KEY, "secondaryKey": f"{KEY}-2"})
+
+    def _logs(self, call: Call, match: re.Match[str]) -> Answer:
+        if refusal := self.azure.arm.refuse(call):
+            return refusal
+        if self.azure.store.get(call.path.rpartition("/")[0]) is None:
+            return error(404, "NotFound", "no such deployment")
+        text = self.container_logs.get(call.json.get("containerType") or "InferenceServer", "ready\n")
+        return Answer(200, {"content": "\n".join(text.splitlines()[-int(call.json["tail"]) :])})
+
+    def _fill_endpoint(self, resource: Resource) -> None:
+        properties = resource["properties"]
+        host = f"{resource['name']}.inference.ml.localhost:{self.azure.port}"
+        properties |= {"scoringUri": f"https://{host}/score", "swaggerUri": f"https://{host}/swagger.json"}
+        properties["traffic"] = properties.get("traffic") or {}
+        properties["mirrorTraffic"] = properties.get("mirrorTraffic") or {}
+        properties["properties"] = properties.get("properties") or {}
+        resource |= _stamped()
+
+    def _check_endpoint(self, call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+        if self.azure.store.get(call.path.rpartition("/onlineEndpoints/")[0]) is None:
+            return error(404, "ResourceNotFound", "The workspace was not found.")
+        traffic = body["properties"].get("traffic") or {}
+        if traffic and sum(traffic.values()) != 100:
+            return error(400, "BadRequest", f"traffic must sum to 100, not {traffic}")
+        for name in traffic:
+            deployment = self.azure.store.get(f"{call.path}/deployments/{name}")
+            if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
+                return error(400, "BadRequest", f"deployment {name} of the traffic is not there, or not ready")
+        return _busy(old)
+
+    def _route(self, resource: Resource) -> None:
+        traffic = {name: share for name, share in resource["properties"]["traffic"].items() if share}
+        if traffic != self.routed.get(resource["name"], {}):
+            self.history.append(Served(resource["name"], traffic, frozenset(self.proved)))
+        self.routed[resource["name"]] = traffic
+
+    def _unroute(self, resource: Resource) -> Answer | None:
+        if self.routed.pop(resource["name"], {}):
+            self.history.append(Served(resource["name"], {}, frozenset(self.proved)))
+        return None
+
+    def _check_deployment(self, call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+        if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
+            return error(404, "ResourceNotFound", "The endpoint was not found.")
+        facts = body["properties"]
+        for id_ in (facts["model"], facts["environmentId"], facts["codeConfiguration"]["codeId"]):
+            if self.azure.store.get(id_) is None:
+                return error(400, "BadRequest", f"not registered: {id_}")
+        code = self._files(self.azure.store.get(facts["codeConfiguration"]["codeId"]) or {}, "codeUri")
+        if facts["codeConfiguration"]["scoringScript"] not in code:
+            return error(400, "BadRequest", "the scoring script is not in the code")
+        return _busy(old)
+
+    def _check_unused(self, resource: Resource) -> Answer | None:
+        endpoint, _, name = resource["id"].partition("/deployments/")
+        found = self.azure.store.get(endpoint)
+        if found and found["properties"]["traffic"].get(name):
+            return error(400, "BadRequest", f"deployment {name} has traffic; it cannot be deleted")
+        self.proved.discard(name)
+        return None
+
+    def _score(self, call: Call, match: re.Match[str]) -> Answer:
+        name = call.host.partition(".")[0]
+        endpoint = next((e for e in self.azure.store.all(ENDPOINTS) if e["name"].lower() == name), None)
+        if endpoint is None:
+            return Answer(404, {"error": {"message": "no such endpoint"}})
+        if call.headers.get("authorization") not in (f"Bearer {KEY}", f"Bearer {TOKEN}"):
+            return Answer(401, {"error": {"message": "key_auth_access_denied"}})
+        routed = self.routed.get(endpoint["name"], {})
+        name = call.headers.get(HEADER) or max(routed, key=lambda key: routed[key], default="")
+        deployment = self.azure.store.get(f"{endpoint['id']}/deployments/{name}")
+        if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
+            return Answer(404, {"error": {"message": f"no deployment {name} is ready"}})
+        return self._answered(call, deployment)
+
+    def _answered(self, call: Call, deployment: Resource) -> Answer:
+        status, body, kind = self._container(call, deployment["properties"]["model"])
+        headers = {HEADER: deployment["name"], "Content-Type": kind}
+        if status == 200:
+            self.proved.add(deployment["name"])
+            return Answer(200, body, headers)
+        told = {"ms-azureml-model-error-statuscode": str(status), "ms-azureml-model-error-reason": "model_error"}
+        return Answer(424, body, {**headers, **told})
+
+    def _container(self, call: Call, model: str) -> tuple[int, bytes, str]:
+        version = model.rpartition("/")[2]
+        kind, accept = call.headers.get("content-type", ""), call.headers.get("accept", "*/*")
+        if version in self.answers:
+            return 200, self.answers[version], "application/json"
+        if version in self.runtimes:
+            own = {"Content-Type": kind, "Accept": accept}
+            answer = httpx.post(self.runtimes[version], content=call.body, headers=own, timeout=60, trust_env=False)
+            return answer.status_code, answer.content, answer.headers.get("content-type", "")
+        response = self._scorer(model).handle(Request(call.body, kind, accept))
+        return response.status, response.body, response.content_type
+
+    def _scorer(self, model: str) -> scoring.Scorer:
+        """What the model's files in the datastore score."""
+        if model not in self._scorers:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, data in self._files(self.azure.store.get(model) or {}, "modelUri").items():
+                    (Path(folder) / name).write_bytes(data)
+                self._scorers[model] = scoring.load(Path(folder))
+        return self._scorers[model]
+
+    def _files(self, asset: Resource, key: str) -> dict[str, bytes]:
+        """The files below the folder that a model's or a code's URI names."""
+        uri = asset.get("properties", {}).get(key, "")
+        folder = re.split(r"/paths/|/azureml-blobstore/", uri)[-1] + "/"
+        found = self.azure.blobs.accounts["wsstore"]["azureml-blobstore"]
+        return {name[len(folder) :]: blob.data or b"" for name, blob in found.items() if name.startswith(folder)}
+
+
+def _check_asset(call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+    uris = ("modelUri", "codeUri", "condaFile", "image")
+    if old and any(old["properties"].get(key) != body["properties"].get(key) for key in uris):
+        return error(400, "UserError", "A version that is registered cannot be given other content.")
+    return None
+
+
+def _fill_asset(resource: Resource) -> None:
+    properties = resource["properties"]
+    for key in ("flavors", "tags", "properties"):
+        properties[key] = properties.get(key) or {}
+    resource |= _stamped()
+
+
+def _fill_deployment(resource: Resource) -> None:
+    resource["properties"].setdefault("scaleSettings", {"scaleType": "Default"})
+    resource["properties"]["properties"] = resource["properties"].get("properties") or {}
+    resource |= _stamped()
+
+
+def _busy(old: Resource | None) -> Answer | None:
+    if old and old["properties"].get("provisioningState") in ("Creating", "Updating", "Deleting"):
+        return error(409, "Conflict", "Another operation on it is still running.")
+    return None
+
+
+def _stamped() -> dict[str, Any]:
+    who = {"createdBy": "someone", "createdByType": "User", "createdAt": now(), "lastModifiedAt": now()}
+    return {"systemData": who}

@@ -1,0 +1,1 @@
+"""AzureML, against the fake of Azure on loopback."""

@@ -1,0 +1,95 @@
+"""A workspace on loopback, packages of tiny models, and the cloud of the endpoint "squad"."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import scoring
+from infra import azureml
+from infra.cloud import Bundle, Cloud, bundle
+from infra.config import AzureML, DeployConfig
+from infra.plan import Plan, apply
+from infra.waiting import Clock
+from scoring.contract import Golden, ModelSpec
+from scripts.package import package
+from tests import tiny
+from tests.fakes.azure import AzureFake
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.providers import resources
+from tests.fakes.azure.providers.machinelearning import MachineLearning
+
+NAME = "squad"
+QUICK = Clock(sleep=lambda seconds: time.sleep(0.002))
+
+
+def quick(patch: pytest.MonkeyPatch) -> None:
+    """The SDKs' own retries and polls, without their pauses."""
+    patch.setattr("infra.clients.azure.RETRIES", {"retry_total": 5, "retry_backoff_factor": 0.001})
+    patch.setattr("infra.clients.azure.POLLING", 0.005)
+    waits = {"retry_total": 5, "initial_backoff": 0, "increment_base": 0, "random_jitter_range": 0}
+    patch.setattr("infra.clients.storage.BLOB_RETRIES", waits)
+
+
+@pytest.fixture
+def azure(
+    monkeypatch: pytest.MonkeyPatch, keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]
+) -> Iterator[AzureFake]:
+    quick(monkeypatch)
+    with AzureFake() as fake, fake.reachable(monkeypatch):
+        fake.arm.add(*resources.TYPES)
+        yield fake
+        keep_bodies(fake.arm.puts)
+
+
+@pytest.fixture
+def ml(azure: AzureFake) -> MachineLearning:
+    provider = MachineLearning(azure)
+    provider.workspace()
+    return provider
+
+
+@pytest.fixture
+def cloud(ml: MachineLearning) -> Cloud:
+    return connected()
+
+
+def connected(**changes: Any) -> Cloud:
+    return azureml.connect(config(**changes), NAME, QUICK)
+
+
+def config(**changes: Any) -> DeployConfig:
+    facts: Mapping[str, Any] = {"subscription": SUBSCRIPTION, "resource_group": "rg", "workspace": "work", **changes}
+    return DeployConfig(azureml=AzureML(**facts))
+
+
+@pytest.fixture(scope="session")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """Three packages whose golden answers differ: "a", "b" and "c"."""
+    found = {}
+    for name, word in (("a", "rebecca"), ("b", "1946"), ("c", "dolly")):
+        folder = tiny.question_answering(tmp_path_factory.mktemp(name))
+        tiny.span_graph(folder / "model.onnx", {word: (4, 4)})
+        prove(folder)
+        built = package(folder, "azureml", out=tmp_path_factory.mktemp(f"{name}-out"))
+        found[name] = bundle(built, folder)
+    return found
+
+
+def prove(folder: Path) -> None:
+    """Give a model directory its golden request and answer."""
+    request = tiny.golden({"inputs": tiny.QUESTION}, None).request
+    answer = json.loads(scoring.load(folder).handle(request).body)
+    tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
+
+
+def deploy(cloud: Cloud, bundle: Bundle) -> Plan:
+    plan = cloud.plan_deploy(bundle)
+    apply(plan, cloud.operations(bundle))
+    return plan

@@ -1,0 +1,99 @@
+"""One true path: deploy.py, azure-ai-ml, and packages that answer in AzureML's inference server itself."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import deploy
+import infra.azureml
+from examples.models import examples, ready
+from infra.azureml.wanted import wanted
+from infra.cloud import bundle
+from scripts.package import TARGETS, package
+from scripts.rehearse import start
+from tests import tiny
+from tests.fakes.azure import AzureFake
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.login import SECRET, TOKEN
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, SAS, MachineLearning
+from tests.infra.azureml.conftest import NAME, QUICK, config, prove
+
+pytestmark = [pytest.mark.host, pytest.mark.models]
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON = HERE if HERE in TARGETS["azureml"].pythons else "3.11"
+Command = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The demo's question answering model, and a tiny one as its successor."""
+    folder = tiny.question_answering(tmp_path_factory.mktemp("models") / "tiny")
+    prove(folder)
+    return ready(next(example for example in examples() if example.name == "minilm-squad")), folder
+
+
+@pytest.fixture
+def command(
+    ml: MachineLearning, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in the real server."""
+    file = tmp_path / "deploy.toml"
+    settings = {"subscription": SUBSCRIPTION, "resource_group": "rg", "workspace": "work"}
+    lines = [f'{key} = "{value}"' for key, value in settings.items()]
+    file.write_text("\n".join(["[azureml]", *lines]), encoding="utf-8")
+    monkeypatch.setattr(infra.azureml, "connect", functools.partial(infra.azureml.connect, clock=QUICK))
+
+    def run(action: str, model: Path, *more: str) -> str:
+        options = ["--target", "azureml", "--name", NAME, "--config", str(file), "--out", str(tmp_path / "build")]
+        done = CliRunner().invoke(
+            deploy.cli, [action, *options, "--model", str(model), "--python", PYTHON, "--output", "json", *more]
+        )
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert not [secret for secret in (SECRET, TOKEN, KEY, SAS) if secret in done.output]
+        return done.stdout
+
+    mine = config().azureml
+    assert mine
+    with ExitStack() as hosts:
+        for model in models:
+            built = package(model, "azureml", out=tmp_path / "build", python=PYTHON)
+            version = wanted(bundle(built, model), mine).model
+            ml.runtimes[version] = hosts.enter_context(start(built)).url
+        yield run
+
+
+def test_deploy_update_invoke_rollback_delete(
+    azure: AzureFake, ml: MachineLearning, models: tuple[Path, Path], command: Command, tmp_path: Path
+) -> None:
+    demo, successor = models
+    planned = json.loads(command("plan", demo))
+    assert {step["action"] for step in planned["steps"]} >= {"create", "check"}
+    first = json.loads(command("deploy", demo))
+    assert first["url"].endswith("/score")
+    question = tmp_path / "question.json"
+    question.write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
+    reply = json.loads(command("invoke", demo, "--input", str(question)))
+    assert reply["status"] == 200
+    assert reply["answer"]["answer"].startswith("Rebecca")
+    assert reply["served_by"].startswith(f"v{first['version']}")
+    second = json.loads(command("deploy", successor))
+    assert second["previous"] == first["version"]
+    assert json.loads(command("deploy", successor))["version"] == second["version"]
+    third = json.loads(command("rollback", demo))
+    assert (third["version"], third["previous"]) == (first["version"], second["version"])
+    assert json.loads(command("invoke", demo, "--text", "no question"))["status"] == 400
+    assert json.loads(command("status", demo))["state"] == "Succeeded"
+    assert json.loads(command("logs", demo))["lines"] == ["ready"]
+    gone = json.loads(command("delete", demo, "--yes"))["deleted"]
+    assert ["endpoint", NAME] in gone
+    assert [len(list(azure.store.all(kind))) for kind in (ENDPOINTS, DEPLOYMENTS)] == [0, 0]
+    assert all(served.traffic and set(served.traffic) <= served.proved for served in ml.history[:-1])

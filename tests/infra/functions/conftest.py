@@ -1,0 +1,34 @@
+"""One scene for all tests of the folder, empty at the start of each, and three versions to deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from infra.cloud import Bundle
+from tests.infra.functions.scene import Scene, bundle, scene
+
+
+@pytest.fixture(scope="session")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle, Bundle]:
+    """Three packages with differing answers to the golden request."""
+    folder = tmp_path_factory.mktemp("versions")
+    return bundle(folder, "rebecca"), bundle(folder, "dolly"), bundle(folder, "parton")
+
+
+@pytest.fixture(scope="session")
+def shared_scene() -> Iterator[tuple[Scene, object]]:
+    with scene() as made:
+        yield made, made.snapshot()
+
+
+@pytest.fixture
+def azure(shared_scene: tuple[Scene, object], keep_bodies: Callable[[Any], None]) -> Iterator[Scene]:
+    """Azure on loopback, with nothing in the subscription."""
+    made, empty = shared_scene
+    made.restore(empty)
+    yield made
+    keep_bodies(made.fake.arm.puts)
+    made.fake.arm.puts.clear()

@@ -1,0 +1,88 @@
+"""One true path: deploy.py, the real SDKs, and packages that answer in the Azure Functions worker itself."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import deploy
+import infra.functions
+import scoring
+from examples.models import examples, ready
+from infra.waiting import Clock
+from scoring.contract import Golden, ModelSpec, Request
+from scripts.package import TARGETS, package
+from scripts.rehearse import start
+from tests import tiny
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.infra.functions.scene import APP, GROUP, Scene, quiet
+
+pytestmark = [pytest.mark.host, pytest.mark.models]
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON = HERE if HERE in TARGETS["functions"].pythons else "3.11"
+Command = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The demo's question answering model, and a tiny one as its successor."""
+    folder = tiny.question_answering(tmp_path_factory.mktemp("models") / "tiny")
+    spec, request = ModelSpec.read(folder), Request(json.dumps({"inputs": tiny.QUESTION}).encode())
+    golden = Golden(request, json.loads(scoring.load(folder).handle(request).body))
+    tiny.write_spec(folder, ModelSpec(spec.name, spec.task, spec.settings, golden=golden))
+    return ready(next(example for example in examples() if example.name == "minilm-squad")), folder
+
+
+@pytest.fixture
+def command(
+    azure: Scene, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in the real worker."""
+    file = tmp_path / "deploy.toml"
+    file.write_text(f'[functions]\nsubscription = "{SUBSCRIPTION}"\nresource_group = "{GROUP}"\n', encoding="utf-8")
+    quick = Clock(sleep=lambda seconds: time.sleep(0.001))
+    monkeypatch.setattr(infra.functions, "connect", functools.partial(infra.functions.connect, clock=quick))
+
+    def run(action: str, model: Path, *more: str) -> str:
+        options = ["--target", "functions", "--name", APP, "--config", str(file), "--out", str(tmp_path / "build")]
+        done = CliRunner().invoke(
+            deploy.cli, [action, *options, "--model", str(model), "--python", PYTHON, "--output", "json", *more]
+        )
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.stdout
+
+    with ExitStack() as hosts:
+        for model in models:
+            built = package(model, "functions", out=tmp_path / "build", python=PYTHON, report=quiet)
+            azure.apps.runtimes[built.sha256] = hosts.enter_context(start(built, report=quiet)).url
+        yield run
+
+
+def test_deploy_update_invoke_rollback_delete(
+    azure: Scene, models: tuple[Path, Path], command: Command, tmp_path: Path
+) -> None:
+    demo, successor = models
+    first = json.loads(command("deploy", demo))
+    assert first["url"].endswith("/api/score")
+    question = tmp_path / "question.json"
+    question.write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
+    reply = json.loads(command("invoke", demo, "--input", str(question)))
+    assert (reply["status"], reply["served_by"]) == (200, first["version"])
+    assert "Rebecca" in reply["answer"]["answer"]
+    second = json.loads(command("deploy", successor))
+    assert (second["previous"], second["version"] != first["version"]) == (first["version"], True)
+    back = json.loads(command("rollback", demo))
+    assert (back["version"], back["previous"]) == (first["version"], second["version"])
+    assert "Running" in command("logs", demo)
+    assert json.loads(command("status", demo))["version"] == first["version"]
+    assert json.loads(command("delete", demo, "--yes"))["deleted"]
+    assert azure.kinds() == []

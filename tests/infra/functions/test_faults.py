@@ -1,0 +1,157 @@
+"""Trouble at every call of every flow: the run, or the next, arrives, and what served goes on serving."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.cloud import Bundle
+from infra.errors import CloudError
+from infra.functions.cloud import FunctionsCloud
+from tests.fakes.azure.faults import Fault
+from tests.infra.functions.scene import APP, Scene, deploy, run
+
+pytestmark = pytest.mark.faults
+Versions = tuple[Bundle, Bundle, Bundle]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`act` on what `before` versions were deployed, one after the other, and what serves `then` (None: nothing)."""
+
+    before: int
+    act: Callable[[FunctionsCloud, Versions], Any]
+    then: int | None
+
+
+def roll_back(cloud: FunctionsCloud, versions: Versions) -> None:
+    """Go back to the first version, unless a run that was cut off did."""
+    if cloud.status().version != versions[0].version:
+        run(cloud.plan_rollback(), cloud)
+
+
+FLOWS = {
+    "first deployment": Flow(0, lambda cloud, versions: deploy(cloud, versions[0]), 0),
+    "update": Flow(2, lambda cloud, versions: deploy(cloud, versions[2]), 2),
+    "rollback": Flow(2, roll_back, 0),
+    "delete": Flow(2, lambda cloud, versions: run(cloud.plan_delete(), cloud), None),
+}
+
+
+@pytest.fixture(scope="module")
+def states(shared_scene: tuple[Scene, Any], versions: Versions) -> list[Any]:
+    """The state with none, one and two versions deployed; operations end at their first poll."""
+    scene, empty = shared_scene
+    scene.restore(empty)
+    polls, scene.fake.operations.polls = scene.fake.operations.polls, 0
+    found = [empty]
+    for version in versions[:2]:
+        deploy(scene.cloud(), version)
+        found.append(scene.snapshot())
+    scene.fake.operations.polls = polls
+    return found
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is killed cannot remove its temporary folder: pytest does."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+@pytest.fixture
+def begin(azure: Scene, states: list[Any]) -> Iterator[Callable[[Flow], FunctionsCloud]]:
+    """begin(flow): its cloud, in the state that it starts from, with no call counted."""
+    polls, azure.fake.operations.polls = azure.fake.operations.polls, 0
+
+    def at(flow: Flow) -> FunctionsCloud:
+        azure.restore(states[flow.before])
+        azure.apps.history.clear()
+        cloud = azure.cloud()
+        azure.fake.restart_counting()
+        return cloud
+
+    yield at
+    azure.fake.operations.polls = polls
+
+
+def arrived(azure: Scene, flow: Flow, versions: Versions) -> None:
+    """All is as after a run without trouble, and at no time did an unproved version serve, or none."""
+    wanted = versions[flow.then].package.sha256 if flow.then is not None else ""
+    assert azure.serves() == wanted
+    assert azure.apps.unproved == []
+    if not wanted:
+        assert azure.kinds() == []
+        return
+    assert (azure.tags()["onnxferry-version"], azure.tags()["onnxferry-publishing"]) == (wanted, "")
+    assert (APP, "") not in azure.apps.history
+    assert not [kind for kind in azure.kinds() if "candidate" in kind]
+    assert azure.cloud().plan_deploy(versions[flow.then or 0]).changes == ()
+
+
+@contextmanager
+def every_call(azure: Scene, fault: Fault) -> Iterator[None]:
+    """Each call meets the fault, and its repetition does not."""
+    azure.fake.faults.every = fault
+    yield
+    azure.fake.faults.every = None
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER])
+@pytest.mark.parametrize("name", FLOWS)
+def test_every_call_fails_once(
+    name: str, fault: Fault, azure: Scene, versions: Versions, begin: Callable[[Flow], FunctionsCloud]
+) -> None:
+    flow = FLOWS[name]
+    cloud = begin(flow)
+    with every_call(azure, fault):
+        for attempt in range(3):  # most calls are repeated by the SDKs; a run may still give up, and the next goes on
+            try:
+                flow.act(cloud, versions)
+                break
+            except CloudError as e:
+                assert attempt < 2, e
+    arrived(azure, flow, versions)
+
+
+def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
+    """Run `act` in a child that is killed when the call of that number has been handled; whether it came so far."""
+    azure.fake.faults.at = {number: Fault.KILLED}
+    hold, release = os.pipe()
+    if (child := os.fork()) == 0:
+        os.read(hold, 1)
+        try:
+            act()
+        finally:
+            os._exit(0)
+    azure.fake.faults.pid = child
+    os.write(release, b"!")
+    _, status = os.waitpid(child, 0)
+    os.close(hold)
+    os.close(release)
+    azure.fake.faults.at = {}
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_killed_after_every_change(
+    name: str, azure: Scene, versions: Versions, begin: Callable[[Flow], FunctionsCloud]
+) -> None:
+    """After a call that only reads, the cloud is as after the change before it, so changes are what counts."""
+    flow = FLOWS[name]
+    flow.act(begin(flow), versions)
+    calls = [str(call) for call in azure.fake.calls]
+    changes = [number for number, call in enumerate(calls) if not call.startswith(("GET", "HEAD"))]
+    arrived(azure, flow, versions)
+    for number in changes:
+        cloud = begin(flow)
+        assert killed_at(azure, number, lambda: flow.act(cloud, versions)), calls[number]  # noqa: B023
+        assert flow.then is None or flow.before == 0 or azure.serves(), calls[number]
+        flow.act(azure.cloud(), versions)
+        arrived(azure, flow, versions)

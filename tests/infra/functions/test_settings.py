@@ -1,0 +1,84 @@
+"""Settings of deploy.toml on the way to the app, and what a user has set there besides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra.cloud import Bundle
+from infra.errors import NoCredentials, WrongAnswer
+from infra.functions.plan import FORBIDDEN_SETTINGS
+from tests.fakes.azure.login import TOKEN
+from tests.infra.functions.scene import APP, Scene, deploy, run
+
+Versions = tuple[Bundle, Bundle, Bundle]
+
+
+def config(azure: Scene) -> dict[str, Any]:
+    found: dict[str, Any] = (azure.apps.site(APP) or {})["properties"]["functionAppConfig"]
+    return found
+
+
+def test_all_settings_reach_the_app(azure: Scene, versions: Versions) -> None:
+    cloud = azure.cloud(instance_memory_mb=4096, maximum_instance_count=50, http_concurrency=4, tags={"team": "ml"})
+    deploy(cloud, versions[0])
+    assert config(azure)["runtime"] == {"name": "python", "version": "3.12"}
+    assert config(azure)["scaleAndConcurrency"] == {
+        "instanceMemoryMB": 4096, "maximumInstanceCount": 50, "triggers": {"http": {"perInstanceConcurrency": 4}},
+    }  # fmt: skip
+    assert config(azure)["deployment"]["storage"]["authentication"] == {"type": "SystemAssignedIdentity"}
+    assert {r["tags"]["team"] for r in azure.fake.store.everything() if "tags" in r} == {"ml"}
+    account = azure.fake.store.get(azure.names.account_id) or {}
+    assert account["properties"]["allowSharedKeyAccess"] is False
+    settings = (azure.apps.site(APP) or {})["properties"]["siteConfig"]["appSettings"]
+    assert {s["name"] for s in settings} == {"AzureWebJobsStorage__accountName", "AzureWebJobsStorage__credential"}
+    assert not {s["name"] for s in settings} & FORBIDDEN_SETTINGS
+
+
+def test_other_settings_are_proved_before_they_serve(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(), versions[0])
+    config(azure)["scaleAndConcurrency"]["alwaysReady"] = [{"name": "http", "instanceCount": 1}]
+    (azure.apps.site(APP) or {})["tags"]["owner"] = "me"
+    plan = deploy(azure.cloud(instance_memory_mb=4096), versions[0])
+    assert f"{APP}-candidate" in {step.name for step in plan.changes}
+    assert config(azure)["scaleAndConcurrency"]["instanceMemoryMB"] == 4096
+    assert config(azure)["scaleAndConcurrency"]["alwaysReady"]  # what the user set there stays
+    assert azure.tags()["owner"] == "me"
+    assert deploy(azure.cloud(instance_memory_mb=4096), versions[0]).changes == ()
+
+
+def test_settings_go_back_with_their_version(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(), versions[0])
+    azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
+    successor = replace(versions[1], package=replace(versions[1].package, python="3.11"))
+    with pytest.raises(WrongAnswer):
+        deploy(azure.cloud(instance_memory_mb=4096), successor)
+    assert config(azure)["scaleAndConcurrency"]["instanceMemoryMB"] == 2048
+    assert config(azure)["runtime"]["version"] == "3.12"
+
+
+def test_a_roll_back_brings_the_python_of_its_package(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(), versions[0])
+    deploy(azure.cloud(), replace(versions[1], package=replace(versions[1].package, python="3.11")))
+    assert config(azure)["runtime"]["version"] == "3.11"
+    run(azure.cloud().plan_rollback(), azure.cloud())
+    assert config(azure)["runtime"]["version"] == "3.12"
+
+
+def test_a_plan_only_reads_and_holds_no_secret(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(), versions[0])
+    cloud = azure.cloud()
+    before = azure.kinds(), azure.tags()
+    azure.fake.restart_counting()
+    texts = [cloud.plan_deploy(versions[1]).to_json(), cloud.plan_delete().to_json(), str(cloud.status())]
+    assert (azure.kinds(), azure.tags()) == before
+    assert {call.method for call in azure.fake.calls if "/providers/" in call.path} <= {"GET", "POST"}
+    assert not [text for text in texts if "never-to-be-printed" in text or TOKEN in text]
+
+
+def test_nobody_signed_in(azure: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+    with pytest.raises(NoCredentials, match="az login"):
+        azure.cloud().status()

@@ -1,0 +1,1 @@
+"""SageMaker against the double of AWS."""

@@ -1,0 +1,254 @@
+"""Whatever call fails, and however: what served goes on serving, and a new run ends where an undisturbed one does.
+
+CALLS lists what each flow changes, in order. The process is killed after each of them, and each is refused for good.
+That every call, reading ones too, is refused or dropped once is met by the SDK's retries, all in one run.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from infra.cloud import Bundle
+from infra.errors import CloudError, Unavailable
+from infra.plan import apply
+from infra.sagemaker import live
+from infra.sagemaker.cloud import SageMakerCloud
+from tests.fakes.aws import Double, Fault
+from tests.infra.sagemaker.conftest import NAME, cloud, deploy, keep_clients, sign_in
+
+pytestmark = pytest.mark.faults
+
+PACKAGE = ("PutObject", "PutObject")
+CALLS = {
+    "deploy": (
+        "CreateBucket", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration",
+        "PutBucketTagging", *PACKAGE, "CreateRole", "PutRolePolicy", "CreateModel", "CreateEndpointConfig",
+        "CreateEndpoint", "AddTags",
+    ),
+    "update": (
+        *PACKAGE, "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint", "AddTags",
+        "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel", "DeleteObjects",
+    ),
+    "roll back": ("UpdateEndpoint", "AddTags"),
+    "delete": (
+        "DeleteEndpoint", "DeleteObjects", "DeleteObjects", "DeleteEndpointConfig", "DeleteEndpointConfig",
+        "DeleteModel", "DeleteModel", "DeleteLogGroup", "DeleteLogGroup", "DeleteRolePolicy", "DeleteRole",
+        "DeleteBucket",
+    ),
+}  # fmt: skip
+CASES = [(flow, i) for flow, calls in CALLS.items() for i in range(len(calls))]
+NAMES = [f"{flow}-{i}-{CALLS[flow][i]}" for flow, i in CASES]
+ONCE = (Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER)
+
+
+def run(flow: str, bundles: tuple[Bundle, ...]) -> None:
+    """The flow. To roll back twice would be to go forward again, so what is done is not done again."""
+    if flow in ("deploy", "update"):
+        deploy(bundles[0 if flow == "deploy" else 2])
+        return
+    made = cloud()
+    if flow == "delete":
+        apply(made.plan_delete(), made.operations())
+    elif not done(made, bundles[0]):
+        apply(made.plan_rollback(), made.operations())
+
+
+def done(made: SageMakerCloud, bundle: Bundle) -> bool:
+    """Whether the record names `bundle` as the last that proved itself."""
+    main = live.read(made.scope).main
+    return main is not None and made.scope.names.version_of(main.history[0]) == bundle.version
+
+
+def found(aws: Double) -> Any:
+    """All that is in the account, once what is under way is done."""
+    aws.endpoints.finish()
+    endpoints = {e.name: (e.config, e.state, e.tags) for e in aws.endpoints.values()}
+    roles = {name: dict(role.policies) for name, role in aws.roles.items()}
+    return endpoints, sorted(aws.sagemaker._models), sorted(aws.sagemaker.endpoint_configs), aws.keys, roles
+
+
+def served_throughout(aws: Double, flow: str) -> bool:
+    """Every change of what serves was to something that had answered the golden request before."""
+    changes = [change for change in aws.endpoints.changes if change.endpoint == NAME]
+    later = changes[1:-1] if flow == "delete" else changes[1:]
+    return all(change.config and change.proved for change in later)
+
+
+class World:
+    """The double with what a flow starts from. What is done in a copy of it leaves it as it is."""
+
+    def __init__(self, aws: Double, bundles: tuple[Bundle, ...]) -> None:
+        self.aws, self.bundles = aws, bundles
+        self.calls: dict[str, list[Any]] = {}
+        self.ends: dict[str, Any] = {}
+        self._versions = -1
+
+    def prepare(self, flow: str) -> None:
+        """Two versions are there, or none; and how the flow goes undisturbed is known."""
+        versions = 0 if flow == "deploy" else 2
+        if self._versions != versions:
+            self.aws.reset()
+            for each in self.bundles[:versions]:
+                deploy(each)
+            self._versions = versions
+        self.aws.begin()
+        if flow not in self.ends:
+            self.calls[flow], self.ends[flow] = self.copy(lambda: self._undisturbed(flow))
+
+    def _undisturbed(self, flow: str) -> tuple[list[Any], Any]:
+        run(flow, self.bundles)
+        assert served_throughout(self.aws, flow)
+        return [(call.number, call.operation, call.reads) for call in self.aws.calls], found(self.aws)
+
+    def changes(self, flow: str) -> list[tuple[int, str]]:
+        """Number and operation of the calls that change something."""
+        return [(number, operation) for number, operation, reads in self.calls[flow] if not reads]
+
+    def ends_well(self, flow: str) -> None:
+        """All is as after an undisturbed run, and what served went on serving."""
+        assert found(self.aws) == self.ends[flow]
+        assert served_throughout(self.aws, flow)
+        assert self.aws.violations == []
+
+    def copy(self, work: Callable[[], Any]) -> Any:
+        """What `work` returns, done in a copy of this process with a copy of the account."""
+        self._stop.close()
+        answer, say = os.pipe()
+        if (pid := os.fork()) == 0:
+            with self.aws.answering():
+                _report(say, work)
+        os.close(say)
+        with os.fdopen(answer, "rb") as file:
+            data = file.read()
+        os.waitpid(pid, 0)
+        self.start()
+        outcome = pickle.loads(data)  # noqa: S301
+        if isinstance(outcome, str):
+            pytest.fail(outcome, pytrace=False)
+        return outcome[0]
+
+    def start(self) -> None:
+        self._stop = ExitStack()
+        self._stop.enter_context(self.aws.answering())
+
+    def stop(self) -> None:
+        self._stop.close()
+
+
+def _report(say: int, work: Callable[[], Any]) -> None:
+    """Do `work`, send what came of it, and end this process."""
+    try:
+        outcome: Any = (work(),)
+    except BaseException:
+        outcome = traceback.format_exc()
+    with os.fdopen(say, "wb") as file:
+        file.write(pickle.dumps(outcome))
+    os._exit(0)
+
+
+@pytest.fixture(scope="module")
+def world(bundles: tuple[Bundle, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    aws = Double()
+    with pytest.MonkeyPatch.context() as patch:
+        sign_in(aws, patch, tmp_path_factory.mktemp("aws"))
+        keep_clients(patch)
+        made = World(aws, bundles)
+        made.start()
+        yield made
+        made.stop()
+        aws.close()
+
+
+@pytest.mark.parametrize("flow", CALLS)
+def test_the_changes_are_those_listed(world: World, flow: str) -> None:
+    world.prepare(flow)
+    assert tuple(operation for _, operation in world.changes(flow)) == CALLS[flow]
+
+
+@pytest.mark.parametrize("fault", ONCE)
+@pytest.mark.parametrize("flow", CALLS)
+def test_trouble_that_passes_is_not_noticed(world: World, flow: str, fault: Fault) -> None:
+    world.prepare(flow)
+
+    def work() -> None:
+        world.aws.faults.every = fault
+        run(flow, world.bundles)
+        assert world.aws.faults.met >= len(world.calls[flow]) - 3
+        world.ends_well(flow)
+
+    world.copy(work)
+
+
+@pytest.mark.parametrize(("flow", "change"), CASES, ids=NAMES)
+def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(world: World, flow: str, change: int) -> None:
+    world.prepare(flow)
+
+    def work() -> None:
+        world.aws.faults.at[world.changes(flow)[change][0]] = Fault.OUTAGE
+        with pytest.raises(Unavailable, match="run the same command again"):
+            run(flow, world.bundles)
+        assert world.aws.faults.met == 5
+        run(flow, world.bundles)
+        world.ends_well(flow)
+
+    world.copy(work)
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+@pytest.mark.parametrize("flow", ["update", "roll back"])
+def test_trouble_while_the_endpoint_is_pointed_elsewhere_takes_it_back(world: World, flow: str, after: int) -> None:
+    world.prepare(flow)
+
+    def work() -> None:
+        before = world.aws.endpoints[NAME].config
+        number = next(number for number, operation in world.changes(flow) if operation == "UpdateEndpoint")
+        world.aws.faults.at[number + after] = Fault.OUTAGE
+        with pytest.raises(CloudError) as caught:
+            run(flow, world.bundles)
+        world.aws.endpoints.finish()
+        taken_back = "The earlier version serves again" in str(caught.value)
+        assert (world.aws.endpoints[NAME].config == before) is taken_back
+        run(flow, world.bundles)
+        world.ends_well(flow)
+
+    world.copy(work)
+
+
+@pytest.mark.parametrize(("flow", "change"), CASES, ids=NAMES)
+def test_a_killed_run_is_gone_on_with(world: World, flow: str, change: int) -> None:
+    world.prepare(flow)
+
+    def work() -> None:
+        world.aws.faults.at[world.changes(flow)[change][0]] = Fault.KILLED
+        kill(world.aws, lambda: run(flow, world.bundles))
+        run(flow, world.bundles)
+        world.ends_well(flow)
+
+    world.copy(work)
+
+
+def kill(aws: Double, work: Callable[[], None]) -> None:
+    """Do `work` in a process of its own, which the double kills in the middle of it."""
+    ready, go = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(ready, 1)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    aws.faults.pid = pid
+    os.write(go, b"x")
+    _, status = os.waitpid(pid, 0)
+    os.close(ready)
+    os.close(go)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL

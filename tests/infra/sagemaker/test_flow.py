@@ -1,0 +1,215 @@
+"""Deploy, deploy again, update, roll back, delete: what is in the account after each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import boto3
+import pytest
+
+from infra.cloud import Bundle
+from infra.errors import NotFound
+from infra.plan import Action, apply
+from scoring.contract import Request
+from tests.fakes.aws import ACCOUNT, REGION, Double
+from tests.fakes.aws.answers import Refusal
+from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
+
+ALLOW = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}'
+BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
+
+
+def roll_back() -> None:
+    made = cloud()
+    apply(made.plan_rollback(), made.operations())
+
+
+def test_the_first_deployment_makes_all_that_an_endpoint_needs(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    deploy(bundles[0])
+    live = aws.endpoints[NAME]
+    assert (live.state, live.serving) == ("InService", True)
+    assert live.config.startswith(f"{NAME}-{bundles[0].version}-")
+    folder = f"onnxferry/{NAME}/{bundles[0].package.sha256}"
+    assert aws.keys == {BUCKET: [f"{folder}/golden.json", f"{folder}/model.tar.gz"]}
+    model = aws.sagemaker._models[next(iter(aws.sagemaker._models))]
+    assert model.primary_container["Image"].startswith("763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-")
+    assert model.execution_role_arn == f"arn:aws:iam::{ACCOUNT}:role/onnxferry-{NAME}-{REGION}"
+
+
+def test_the_role_may_do_no_more_than_serve(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    deploy(bundles[0])
+    role = aws.roles[f"onnxferry-{NAME}-{REGION}"]
+    trust = json.loads(role.assume_role_policy_document)["Statement"][0]
+    assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
+    assert trust["Condition"] == {"ArnLike": {"aws:SourceArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:*"}}
+    (document,) = role.policies.values()
+    statements = json.loads(document)["Statement"]
+    assert statements[0]["Resource"] == f"arn:aws:s3:::{BUCKET}/onnxferry/{NAME}/*"
+    assert all("*" not in action for statement in statements for action in statement["Action"])
+
+
+def test_the_bucket_is_private_and_encrypted(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    deploy(bundles[0])
+    bucket = aws.s3.buckets[BUCKET]
+    assert bucket.public_access_block.block_public_policy
+    assert "AES256" in str(bucket.encryption)
+    assert bucket.rules[0].aimu_days == "7"
+    sent = [call for call in aws.calls if call.service == "s3" and call.operation != "CreateBucket"]
+    guarded = [call for call in sent if call.headers.get("x-amz-expected-bucket-owner") == ACCOUNT]
+    assert len(guarded) > len(sent) / 2
+
+
+def test_the_second_deployment_has_nothing_to_do(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    made = deploy(bundles[0])
+    plan = made.plan_deploy(bundles[0])
+    assert plan.changes == ()
+    aws.begin()
+    apply(plan, made.operations(bundles[0]))
+    assert all(call.reads for call in aws.calls)
+
+
+def test_planning_only_reads(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    made = cloud()
+    plan = made.plan_deploy(bundles[0])
+    assert all(call.reads for call in aws.calls)
+    assert aws.keys == {}
+    assert json.loads(plan.to_json())["steps"][-1]["operation"] == "mark"
+
+
+def test_an_update_proves_a_candidate_first_and_keeps_what_served(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    first = deploy(bundles[0])
+    deploy(bundles[1])
+    changes = aws.endpoints.changes
+    assert [(c.endpoint, c.proved) for c in changes] == [
+        (NAME, False), (f"{NAME}-candidate", False), (NAME, True), (f"{NAME}-candidate", False),
+    ]  # fmt: skip
+    assert set(aws.endpoints) == {NAME}
+    status = first.status()
+    assert (status.state, status.version, status.previous) == ("InService", bundles[1].version, bundles[0].version)
+    assert status.url.endswith(f"/endpoints/{NAME}/invocations")
+    assert ("endpoint configuration", aws.endpoints[NAME].config, "serves") in status.resources
+
+
+def test_the_third_version_prunes_the_first(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    for each in bundles:
+        deploy(each)
+    kept = {bundles[1].version, bundles[2].version}
+    assert {name[len(NAME) + 1 :][:12] for name in aws.sagemaker.endpoint_configs} == kept
+    assert {name[len(NAME) + 1 :][:12] for name in aws.sagemaker._models} == kept
+    assert {key.split("/")[2][:12] for key in aws.keys[BUCKET]} == kept
+
+
+def test_a_roll_back_puts_the_previous_version_back_and_another_forward_again(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
+    deploy(bundles[0])
+    deploy(bundles[1])
+    for live, other in ((0, 1), (1, 0)):
+        roll_back()
+        status = cloud().status()
+        assert (status.version, status.previous) == (bundles[live].version, bundles[other].version)
+
+
+def test_without_a_previous_version_there_is_no_roll_back(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    with pytest.raises(NotFound, match="no previous version"):
+        cloud().plan_rollback()
+    deploy(bundles[0])
+    with pytest.raises(NotFound, match="no previous version"):
+        cloud().plan_rollback()
+
+
+def test_another_instance_type_is_an_update_of_the_same_version(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    deploy(bundles[0])
+    before = aws.endpoints[NAME].config
+    deploy(bundles[0], instance_type="ml.m5.4xlarge")
+    assert aws.endpoints[NAME].config != before
+    assert len(aws.sagemaker._models) == 1
+
+
+def test_deletion_leaves_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    deploy(bundles[0])
+    made = deploy(bundles[1])
+    plan = made.plan_delete()
+    assert {step.resource for step in plan.steps} == {
+        "endpoint", "endpoint configuration", "model", "package", "role", "bucket", "log group",
+    }  # fmt: skip
+    apply(plan, made.operations())
+    assert (dict(aws.endpoints), aws.keys, aws.logs) == ({}, {}, [])
+    assert (dict(aws.sagemaker._models), dict(aws.sagemaker.endpoint_configs), aws.roles) == ({}, {}, {})
+    assert made.plan_delete().steps == ()
+    assert made.status().state == "absent"
+
+
+def test_deletion_leaves_what_was_given(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    boto3.client("s3", region_name=REGION).create_bucket(
+        Bucket="given", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    boto3.client("s3", region_name=REGION).put_object(Bucket="given", Key="onnxferry/other/x", Body=b"x")
+    iam = boto3.client("iam", region_name=REGION)
+    role = iam.create_role(RoleName="given", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    iam.put_role_policy(RoleName="given", PolicyName="p", PolicyDocument=ALLOW)
+    made = deploy(bundles[0], bucket="given", role=role)
+    assert len(aws.keys["given"]) == 3
+    apply(made.plan_delete(), made.operations())
+    assert aws.keys == {"given": ["onnxferry/other/x"]}
+    assert list(aws.roles) == ["given"]
+
+
+def test_the_default_bucket_stays_while_another_endpoint_uses_it(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    made = deploy(bundles[0])
+    aws.s3.put_object(BUCKET, "onnxferry/other/x", b"x")
+    apply(made.plan_delete(), made.operations())
+    assert aws.keys == {BUCKET: ["onnxferry/other/x"]}
+
+
+def test_an_answer_says_which_version_gave_it(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    reply = deploy(bundles[0]).invoke(QUESTION, 60)
+    assert (reply.status, json.loads(reply.body)["answer"]) == (200, "Rebecca")
+    assert reply.served_by == f"AllTraffic {bundles[0].version}"
+
+
+def test_an_answer_counts_though_nobody_says_which_version_gave_it(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    made = deploy(bundles[0])
+    aws.refusals["DescribeEndpoint"] = Refusal("ThrottlingException", "Rate exceeded")
+    assert made.invoke(QUESTION, 60).served_by == "AllTraffic"
+
+
+def test_a_refusal_of_the_container_is_a_reply(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    reply = deploy(bundles[0]).invoke(Request(b'{"inputs": 3}'), 60)
+    assert reply.status == 400
+    assert "inputs" in json.loads(reply.body)["error"]["message"]
+
+
+def test_logs_are_the_last_lines(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    made = deploy(bundles[0])
+    aws.say(NAME, "one\ntwo\nthree")
+    assert made.logs(2) == "two\nthree"
+
+
+def test_what_is_stored_otherwise_is_uploaded_again(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    made = deploy(bundles[0])
+    key = f"onnxferry/{NAME}/{bundles[0].package.sha256}/model.tar.gz"
+    aws.s3.put_object(BUCKET, key, b"x" * bundles[0].package.size)
+    (step,) = made.plan_deploy(bundles[0]).changes
+    assert (step.action, step.resource) == (Action.UPDATE, "package")
+    deploy(bundles[0])
+    assert aws.s3.get_object(BUCKET, key).value == bundles[0].package.path.read_bytes()
+
+
+def test_a_large_package_goes_in_parts_and_is_known_again(
+    aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.clients.aws.PART", 5 << 20)
+    path = bundles[0].package.path.parent / "large.tar.gz"
+    path.write_bytes(bundles[0].package.path.read_bytes() + b"\0" * (11 << 20))
+    large = Bundle(replace(bundles[0].package, path=path, size=path.stat().st_size), bundles[0].golden)
+    notes: list[str] = []
+    made = cloud()
+    step = made.plan_deploy(large).steps
+    operations = made.operations(large)
+    for each in step[:2]:
+        operations[each.operation](each, notes.append)
+    assert notes[-1] == f"{large.package.size / 1e6:.1f} of {large.package.size / 1e6:.1f} MB"
+    assert sum(call.operation == "UploadPart" for call in aws.calls) == 3
+    assert [s.action for s in made.plan_deploy(large).steps[:2]] == [Action.REUSE, Action.REUSE]

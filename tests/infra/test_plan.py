@@ -1,0 +1,140 @@
+"""A plan is data; apply executes just that, restores what served when a step fails, and survives an interruption."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from infra.errors import CloudError, NotHealthy, WrongAnswer
+from infra.plan import Action, Interrupted, Operation, Plan, Step, apply
+from scripts.console import Note, out
+
+BACK = Step(Action.UPDATE, "endpoint", "squad", "promote", {"to": "old"})
+PLAN = Plan(
+    "sagemaker",
+    "deploy",
+    "squad",
+    (
+        Step(Action.REUSE, "bucket", "b"),
+        Step(Action.CREATE, "model", "squad-1", "create", {"image": "i"}),
+        Step(Action.UPDATE, "endpoint", "squad", "promote", {"to": "new"}, restore=BACK),
+        Step(Action.CHECK, "answer", "squad", "smoke"),
+    ),
+)
+
+
+class World:
+    """What operations change: `serves`, and all that was done. A step whose operation is in `trouble` raises."""
+
+    def __init__(self, **trouble: BaseException) -> None:
+        self.serves = "old"
+        self.done: list[str] = []
+        self.trouble = trouble
+
+    def operations(self) -> dict[str, Operation]:
+        return dict.fromkeys(("create", "promote", "smoke", "tidy"), self._run)
+
+    def _run(self, step: Step, note: Note) -> None:
+        self.done.append(str(step))
+        note("half way")
+        if "to" in step.parameters:
+            self.serves = step.parameters["to"]
+        if error := self.trouble.pop(step.operation, None):
+            raise error
+
+
+@contextmanager
+def report(title: str) -> Iterator[Note]:
+    yield lambda text: None
+
+
+def test_executes_just_the_plan() -> None:
+    world = World()
+    apply(PLAN, world.operations(), report)
+    assert world.done == ["create model squad-1", "update endpoint squad", "check answer squad"]
+    assert world.serves == "new"
+
+
+@pytest.mark.parametrize("step", ["promote", "smoke"])
+def test_a_failure_puts_the_earlier_version_back(step: str) -> None:
+    world = World(**{step: WrongAnswer("it says Bob")})
+    with pytest.raises(WrongAnswer, match=r"it says Bob\nThe earlier version serves again \(update endpoint squad\)"):
+        apply(PLAN, world.operations(), report)
+    assert world.serves == "old"
+
+
+def test_a_failure_before_the_promotion_restores_nothing() -> None:
+    world = World(create=NotHealthy("no"))
+    with pytest.raises(NotHealthy, match=r"^no$"):
+        apply(PLAN, world.operations(), report)
+    assert world.done == ["create model squad-1"]
+
+
+def test_what_is_proved_stays_when_tidying_fails() -> None:
+    proof = replace(PLAN.steps[3], settles=True)
+    tidy = Step(Action.DELETE, "model", "squad-0", "tidy")
+    world = World(tidy=CloudError("no network"))
+    with pytest.raises(CloudError, match=r"^no network$"):
+        apply(replace(PLAN, steps=(*PLAN.steps[:3], proof, tidy)), world.operations(), report)
+    assert world.serves == "new"
+
+
+def test_a_failing_restore_is_said() -> None:
+    class Broken(World):
+        def _run(self, step: Step, note: Note) -> None:
+            if step is BACK:
+                raise CloudError("no network")
+            super()._run(step, note)
+
+    with pytest.raises(WrongAnswer, match=r"(?s)differs.*failed too: no network.*deploy.py rollback"):
+        apply(PLAN, Broken(smoke=WrongAnswer("differs")).operations(), report)
+
+
+def test_a_defect_puts_the_earlier_version_back_too(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(smoke=KeyError("an answer without what it must have"))
+    with pytest.raises(KeyError):
+        apply(PLAN, world.operations(), report)
+    assert world.serves == "old"
+
+
+def test_an_interruption_while_putting_back_says_so() -> None:
+    class Impatient(World):
+        def _run(self, step: Step, note: Note) -> None:
+            if step is BACK:
+                raise KeyboardInterrupt
+            super()._run(step, note)
+
+    with pytest.raises(Interrupted, match=r"while the earlier version was put back.*deploy.py rollback") as caught:
+        apply(PLAN, Impatient(smoke=WrongAnswer("differs")).operations(), report)
+    assert isinstance(caught.value.__context__, KeyboardInterrupt)
+
+
+def test_an_interruption_says_what_was_left_and_how_to_go_on() -> None:
+    world = World(promote=KeyboardInterrupt())
+    with pytest.raises(Interrupted) as caught:
+        apply(PLAN, world.operations(), report)
+    text = str(caught.value)
+    assert "interrupted at: update endpoint squad" in text
+    assert "Done before it: create model squad-1" in text
+    assert "run the same command again" in text
+    assert "delete --target sagemaker --name squad" in text
+    assert caught.value.exit_code == 130
+
+
+def test_reads_as_json_and_as_a_table() -> None:
+    data = json.loads(PLAN.to_json())
+    assert [step["action"] for step in data["steps"]] == ["reuse", "create", "update", "check"]
+    assert data["steps"][2]["restore"]["parameters"] == {"to": "old"}
+    with out.capture() as capture:
+        out.print(PLAN.table())
+    shown = capture.get()
+    assert "deploy squad on sagemaker: 2 changes" in shown
+    assert 'image="i"' in shown
+
+
+def test_changes_are_what_changes_something() -> None:
+    assert [step.action for step in PLAN.changes] == [Action.CREATE, Action.UPDATE]

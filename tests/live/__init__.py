@@ -1,0 +1,1 @@
+"""The whole way of a model on a target, through deploy.py: on the doubles always, on a real account where asked."""

@@ -1,0 +1,85 @@
+"""Where the way leads: to each target's double, or to an account."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.waiting import Clock
+from tests.fakes.aws import REGION, double
+from tests.fakes.azure import AzureFake
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.providers import resources
+from tests.fakes.azure.providers.machinelearning import MachineLearning
+from tests.infra.azureml.conftest import quick
+from tests.infra.functions.scene import scene
+from tests.infra.sagemaker.conftest import sign_in
+from tests.live.walk import Command, Said, in_a_process, in_this_process
+
+QUICK = Clock(sleep=lambda seconds: time.sleep(0.002))
+SUBSCRIBED = f'subscription = "{SUBSCRIPTION}"\nresource_group = "rg"\n'
+
+
+@pytest.fixture
+def sagemaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with double() as server:
+        sign_in(server, monkeypatch, tmp_path)
+        yield f'[sagemaker]\nregion = "{REGION}"\n'
+        assert (dict(server.endpoints), server.keys, server.roles, server.logs) == ({}, {}, {}, [])
+
+
+@pytest.fixture
+def azureml(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    quick(monkeypatch)
+    with AzureFake() as fake, fake.reachable(monkeypatch):
+        fake.arm.add(*resources.TYPES)
+        MachineLearning(fake).workspace()
+        yield f'[azureml]\n{SUBSCRIBED}workspace = "work"\n'
+
+
+@pytest.fixture
+def functions() -> Iterator[str]:
+    with scene() as made:
+        yield f"[functions]\n{SUBSCRIBED}"
+        assert made.kinds() == []
+
+
+@pytest.fixture
+def on_double(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Command]:
+    """on_double(target): deploy.py against the target's double, which is empty, and must be so at the end."""
+
+    def at(target: str) -> Command:
+        file = tmp_path / "deploy.toml"
+        file.write_text(request.getfixturevalue(target), encoding="utf-8")
+        room = importlib.import_module(f"infra.{target}")
+        monkeypatch.setattr(room, "connect", functools.partial(room.connect, clock=QUICK))
+        return _command(in_this_process, target, file, tmp_path)
+
+    return at
+
+
+@pytest.fixture
+def on_account(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Command]:
+    """on_account(target): deploy.py with the settings of --live-config and whoever is signed in here; the test is
+    skipped unless --run-live names the target."""
+
+    def at(target: str) -> Command:
+        if target not in (request.config.getoption("--run-live") or ()):
+            pytest.skip(f"needs --run-live {target}, and an account, which it costs")
+        return _command(in_a_process, target, request.config.getoption("--live-config").resolve(), tmp_path)
+
+    return at
+
+
+def _command(run: Callable[..., Said], target: str, file: Path, folder: Path) -> Command:
+    name = f"live-{uuid.uuid4().hex[:8]}"  # function apps share their names with all of Azure
+    common = ("--target", target, "--name", name, "--config", str(file), "--out", str(folder / "build"))
+    return lambda action, *more: run(action, *common, *more)

@@ -1,0 +1,135 @@
+"""Deploy, deploy again, ask, deploy another version, go back, look, delete: what any account must stand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import deploy
+import scoring
+from scoring.contract import Golden, ModelSpec, Request
+from tests import tiny
+
+ROOT = Path(__file__).parents[2]
+QUESTION = {"inputs": tiny.QUESTION}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """Standard output, which must be nothing but JSON, of a command that succeeded."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+Command = Callable[..., Said]
+
+
+def in_a_process(*words: str) -> Said:
+    """Run deploy.py as a user does."""
+    done = subprocess.run(
+        [sys.executable, "deploy.py", *words], cwd=ROOT, capture_output=True, text=True, check=False, input=""
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def in_this_process(*words: str) -> Said:
+    """The same in this process, where a test has changed how long is waited."""
+    out, err, code = StringIO(), StringIO(), 0
+    here = mock.patch.multiple(sys, argv=["deploy.py", *words], stdin=StringIO())
+    with redirect_stdout(out), redirect_stderr(err), here:
+        try:
+            deploy.main()
+        except SystemExit as e:
+            code = int(e.code or 0)
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def versions(folder: Path) -> tuple[Path, Path]:
+    """Two tiny model directories of one model, whose answers to QUESTION differ."""
+    return _version(folder / "first", "rebecca"), _version(folder / "second", "dolly")
+
+
+def _version(folder: Path, word: str) -> Path:
+    tiny.question_answering(folder)
+    tiny.span_graph(folder / "model.onnx", {word: (4, 4)})
+    request = Request(json.dumps(QUESTION).encode())
+    golden = Golden(request, json.loads(scoring.load(folder).handle(request).body))
+    return tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=golden))
+
+
+def walk(command: Command, folder: Path) -> None:
+    """The whole way with `command("deploy", ...)`, which knows target, name and settings; deletes at its end."""
+    models = versions(folder)
+    question = folder / "question.json"
+    question.write_text(json.dumps(QUESTION), encoding="utf-8")
+    try:
+        _before(command)
+        _serve(command, models, question)
+    finally:
+        gone = command("delete", "--yes", "--output", "json")
+    assert gone.data["deleted"]
+    assert command("status", "--output", "json").data["state"] == "absent"
+    again = command("delete", "--output", "json")
+    assert (again.data, "nothing to do" in again.err) == ({"deleted": []}, True)
+
+
+def _before(command: Command) -> None:
+    """Nothing is there: each action says so."""
+    assert command("status", "--output", "json").data["state"] == "absent"
+    for words in (("invoke", "--text", "hello"), ("logs",), ("rollback",)):
+        said = command(*words)
+        assert (said.code, said.out) == (1, ""), said
+        assert said.err.startswith("error: "), said.err
+
+
+def _serve(command: Command, models: tuple[Path, Path], question: Path) -> None:
+    first, second = (("--model", str(model), "--output", "json") for model in models)
+    one = command("deploy", *first).data
+    assert (bool(one["version"]), one["previous"]) == (True, "")
+    _asked(command, models[0], question)
+    again = command("deploy", *first)
+    assert again.data["version"] == one["version"]
+    assert "nothing to do" in again.err
+
+    two = command("deploy", *second).data
+    assert two["previous"] == one["version"]
+    _asked(command, models[1], question)
+
+    back = command("rollback", "--output", "json").data
+    assert (back["version"], back["previous"]) == (one["version"], two["version"])
+    _asked(command, models[0], question)
+    status = command("status", "--output", "json").data
+    assert (status["version"], status["previous"]) == (one["version"], two["version"])
+    assert command("logs", "--output", "json").data["lines"]
+    forth = command("rollback", "--output", "json").data
+    assert (forth["version"], forth["previous"]) == (two["version"], one["version"])
+    _asked(command, models[1], question)
+
+    refused = command("delete")
+    assert refused.code == 2
+    assert "give --yes" in refused.err
+    _asked(command, models[1], question)
+
+
+def _asked(command: Command, model: Path, question: Path) -> None:
+    """The endpoint answers as `model` does."""
+    golden = ModelSpec.read(model).golden
+    reply = command("invoke", "--input", str(question), "--output", "json").data
+    assert golden
+    assert (reply["status"], reply["answer"]["answer"]) == (200, golden.answer["answer"])

@@ -1,0 +1,110 @@
+"""The command line: what it says before any cloud is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import deploy
+from infra.cloud import Reply
+from infra.errors import NoCredentials
+from infra.requests import request_of, show
+from scripts.errors import UsageError
+from tests import tiny
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(deploy.cli, args)
+
+
+def test_help_names_every_action_and_imports_no_sdk() -> None:
+    code = (
+        "import sys, deploy; from click.testing import CliRunner;"
+        "print(CliRunner().invoke(deploy.cli, ['--help']).output);"
+        "print({'boto3', 'botocore', 'azure', 'pydantic', 'onnxruntime', 'torch', 'numpy', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    for action in ("deploy", "plan", "package", "rehearse", "invoke", "status", "logs", "rollback", "delete", "init"):
+        assert f"\n  {action} " in done.stdout
+    assert done.stdout.rstrip().endswith("set()")
+
+
+def test_deploy_is_the_default_action(tmp_path: Path) -> None:
+    shown = run("--target", "sagemaker", "--help").output
+    assert "Package the model and put it live" in shown
+    result = run("--target", "sagemaker", "--set", "region=nowhere", "--config", str(tmp_path / "deploy.toml"))
+    assert isinstance(result.exception, UsageError)
+    assert "sagemaker.region" in str(result.exception)
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    for name in [name for name in sys.modules if name.startswith(("infra.sagemaker", "infra.clients.aws"))]:
+        monkeypatch.delitem(sys.modules, name)
+    result = run("status", "--target", "sagemaker", "--name", "squad", "--config", str(tmp_path / "none.toml"))
+    assert isinstance(result.exception, UsageError)
+    assert "pip install 'onnxferry[aws]'" in str(result.exception)
+
+
+def test_init_writes_a_starter(tmp_path: Path) -> None:
+    file = tmp_path / "deploy.toml"
+    assert run("init", "--target", "azureml", "--config", str(file)).exit_code == 0
+    assert "[azureml]" in file.read_text()
+
+
+def test_the_name_of_an_endpoint_is_checked(tmp_path: Path) -> None:
+    result = run("status", "--target", "sagemaker", "--name", "not a name", "--config", str(tmp_path / "none.toml"))
+    assert isinstance(result.exception, UsageError)
+    assert "model.name" in str(result.exception)
+    assert "3-32 letters" in str(result.exception)
+
+
+def test_an_unknown_table_says_where_it_came_from(tmp_path: Path) -> None:
+    result = run("status", "--target", "sagemaker", "--set", "clouds.region=x", "--config", str(tmp_path / "none.toml"))
+    assert "clouds (--set clouds.region): no such key" in str(result.exception)
+
+
+def test_nobody_waits_for_a_package_to_hear_that_nobody_is_signed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    folder, out = tiny.question_answering(tmp_path / "model"), tmp_path / "build"
+    options = ("--config", str(tmp_path / "none.toml"), "--set", "region=eu-west-1", "--out", str(out))
+    result = run("deploy", "--target", "sagemaker", "--model", str(folder), *options)
+    assert isinstance(result.exception, NoCredentials)
+    assert not out.exists()
+
+
+def test_a_request_is_a_file_or_standard_input_or_a_text(tmp_path: Path) -> None:
+    assert json.loads(request_of(None, "hello", None).body) == {"inputs": "hello"}
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"\xff\xd8")
+    assert request_of(photo, None, None).content_type == "image/jpeg"
+    assert request_of(photo, None, "image/x-own").content_type == "image/x-own"
+    for source, text in ((None, None), (photo, "hello")):
+        with pytest.raises(UsageError, match="one of them"):
+            request_of(source, text, None)
+    with pytest.raises(UsageError, match="cannot be read"):
+        request_of(tmp_path / "none.json", None, None)
+
+
+def test_a_reply_goes_to_standard_output_and_its_facts_beside(capsys: pytest.CaptureFixture[str]) -> None:
+    reply = Reply(200, b'{"answer": "Rebecca"}', "application/json", 0.0123, "blue")
+    show(reply, "text")
+    text = capsys.readouterr()
+    assert text.out == '{"answer": "Rebecca"}\n'
+    assert "12 ms, served by blue" in text.err
+    show(reply, "json")
+    assert json.loads(capsys.readouterr().out)["answer"] == {"answer": "Rebecca"}
