@@ -7,8 +7,10 @@ each that is not a GET of a resource, for a call that only reads leaves the clou
 
 from __future__ import annotations
 
+import gc
 import copy
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -171,6 +173,7 @@ def killed(world: World, name: str, number: int) -> bool:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        gc.disable()  # what other threads held cannot be collected after a fork
         try:
             os.read(reading, 1)
             FLOWS[name].run(connected(), world.bundles)
@@ -183,7 +186,7 @@ def killed(world: World, name: str, number: int) -> bool:
     world.azure.faults.at = {}
     os.close(reading)
     os.close(writing)
-    return os.WIFSIGNALED(status)
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def telling(calls: list[Call]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -125,6 +126,7 @@ def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
     azure.fake.faults.at = {number: Fault.KILLED}
     hold, release = os.pipe()
     if (child := os.fork()) == 0:
+        gc.disable()  # what other threads held cannot be collected after a fork
         os.read(hold, 1)
         try:
             act()

@@ -6,6 +6,7 @@ That every call, reading ones too, is refused or dropped once is met by the SDK'
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -123,6 +124,7 @@ class World:
         self._stop.close()
         answer, say = os.pipe()
         if (pid := os.fork()) == 0:
+            gc.disable()  # what other threads held cannot be collected after a fork
             with self.aws.answering():
                 _report(say, work)
         os.close(say)
@@ -240,6 +242,7 @@ def kill(aws: Double, work: Callable[[], None]) -> None:
     ready, go = os.pipe()
     pid = os.fork()
     if pid == 0:
+        gc.disable()  # what other threads held cannot be collected after a fork
         os.read(ready, 1)
         try:
             work()
