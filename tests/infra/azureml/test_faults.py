@@ -7,8 +7,8 @@ each that is not a GET of a resource, for a call that only reads leaves the clou
 
 from __future__ import annotations
 
-import gc
 import copy
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
