@@ -35,7 +35,7 @@ def text_settings(
     """Settings of a text task: the defaults, what tokenizer and configuration say, then what the user says."""
     limit = _limit(tokenizer, config)
     derived: dict[str, Any] = {
-        "max_length": min(limit, 384) if task == "question-answering" else limit,
+        "max_length": limit,
         "pad_token_id": tokenizer.pad_token_id,
         "pad_token_type_id": tokenizer.pad_token_type_id,
         "padding_side": tokenizer.padding_side,
@@ -81,8 +81,9 @@ def _check_length(length: Any, config: Mapping[str, Any]) -> None:
 
 
 def _windows(length: int) -> dict[str, int]:
-    """How long contexts are read, as transformers' pipeline does it for a model of `length` tokens."""
-    return {"doc_stride": min(length // 2, 128), "max_question_length": min(length // 4, 64)}
+    """How long contexts are read, as transformers' pipeline does it: through windows of at most 384 of the model's
+    `length` tokens, each beginning with the last 128 of the one before."""
+    return {"doc_stride": min(min(length, 384) // 2, 128)}
 
 
 def _problem_type(config: Mapping[str, Any]) -> str:
