@@ -42,7 +42,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def command(
-    ml: MachineLearning, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    azureml_ready: None, ml: MachineLearning, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Command]:
     """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in the real server."""
     file = tmp_path / "deploy.toml"

@@ -43,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def command(
-    azure: Scene, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    functions_ready: None, azure: Scene, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Command]:
     """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in the real worker."""
     file = tmp_path / "deploy.toml"

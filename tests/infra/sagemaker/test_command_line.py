@@ -44,7 +44,7 @@ def command(aws: Double, tmp_path: Path) -> Command:
 
 
 @pytest.fixture
-def served(aws: Double) -> Iterator[None]:
+def served(sagemaker_ready: None, aws: Double) -> Iterator[None]:
     """What the account's packages answer comes from the real model server."""
     with ExitStack() as up:
 

@@ -1,0 +1,81 @@
+"""Every task, on every runtime: the bytes of the scoring core in this process (tests/test_parity.py has the rest:
+codecs, errors, limits, and what a runtime forces)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import scoring
+from examples.custom_task.pack import pack
+from scoring.contract import Request
+from scoring.tasks import TASKS
+from scripts.package import TARGETS, package
+from scripts.rehearse import start
+from tests import tiny
+from tests.test_parity import body
+
+pytestmark = pytest.mark.host
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+IN_PARITY = {"question-answering", "image-classification", "tensors"}  # tests/test_parity.py
+
+MODELS: dict[str, Callable[[Path], Path]] = {
+    "text-classification": tiny.text_classification,
+    "token-classification": tiny.token_classification,
+    "zero-shot-classification": tiny.zero_shot_classification,
+    "feature-extraction": tiny.feature_extraction,
+    "fill-mask": tiny.fill_mask,
+    "a task of the user's own": lambda folder: pack(tiny.text_classification(folder / "source"), folder / "reranker"),
+}
+PAYLOADS: dict[str, list[object]] = {
+    "text-classification": [
+        {"inputs": "a very good day"},
+        {"inputs": ["good", "bad"], "parameters": {"top_k": None, "function_to_apply": "sigmoid"}},
+        {"inputs": {"text": "good", "text_pair": "not bad"}},
+        {"inputs": "good", "parameters": {"top_k": 0}},
+    ],
+    "token-classification": [
+        {"inputs": "naïve Dolly Rebecca was born in 1946"},
+        {"inputs": ["Dolly Parton", "it was 😀 1946"], "parameters": {"aggregation_strategy": "first"}},
+        {"inputs": "Dolly", "parameters": {"aggregation_strategy": "last"}},
+    ],
+    "zero-shot-classification": [
+        {"inputs": "a great day", "parameters": {"candidate_labels": ["good", "bad", "day"]}},
+        {"inputs": ["a day"], "parameters": {"candidate_labels": "good, bad", "multi_label": True}},
+        {"inputs": "a great day"},
+    ],
+    "feature-extraction": [
+        {"inputs": "good day"},
+        {"inputs": ["good", "a day"], "parameters": {"pooling": "mean", "normalize": True}},
+        {"inputs": "good", "parameters": {"pooling": "sum"}},
+    ],
+    "fill-mask": [
+        {"inputs": f"a very {tiny.MASK} !", "parameters": {"top_k": 3}},
+        {"inputs": [f"{tiny.MASK} day", f"good {tiny.MASK}"], "parameters": {"targets": ["day", "bad"]}},
+        {"inputs": "no mask"},
+    ],
+    "a task of the user's own": [
+        {"inputs": {"query": "what is good", "documents": ["a good day", "bad"]}},
+        {"inputs": {"query": "what is good"}},
+    ],
+}
+
+
+def test_every_task_is_asked() -> None:
+    assert set(TASKS) <= IN_PARITY | set(MODELS)
+    assert set(MODELS) == set(PAYLOADS)
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+@pytest.mark.parametrize("task", MODELS)
+def test_a_task_is_answered_alike(tmp_path: Path, task: str, target: str) -> None:
+    model = MODELS[task](tmp_path / "model")
+    scorer = scoring.load(model)
+    with start(package(model, target, out=tmp_path / "out", python=PYTHON)) as host:
+        for payload in PAYLOADS[task]:
+            request = Request(body(payload))
+            expected, answer = scorer.handle(request), host.send(request)
+            assert (answer.status, answer.body) == (expected.status, expected.body), payload
