@@ -1,4 +1,4 @@
-"""One scene for all tests of the folder, empty at the start of each, and three versions to deploy."""
+"""One scene for all tests of a file, empty at the start of each, and three versions to deploy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle, 
     return bundle(folder, "rebecca"), bundle(folder, "dolly"), bundle(folder, "parton")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: it changes whom this process trusts, and pip would, too
 def shared_scene() -> Iterator[tuple[Scene, object]]:
     with scene() as made:
         yield made, made.snapshot()
