@@ -75,6 +75,8 @@ def markdown(outcome: Outcome, seed: int) -> str:
         f"{outcome.requests:,} mutated requests, {len(outcome.failures)} failures; after the warm-up the process grew "
         f"by {max(0.0, outcome.growth):.0f} MiB (at most {GROWTH} pass)."
     )
+    if 500 in statuses:
+        what += " A 500 is right only where the model's own arithmetic overflows, and says so; any other is a failure."
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return "\n\n".join(["## Fuzzing", f"```\n{command}\n```", what, table])
 
