@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy import TARGETS
+from deploy import CLOUDS
 from tests.live.walk import Command, walk
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", CLOUDS)
 @pytest.mark.parametrize("place", ["double", "account"])
 @pytest.mark.timeout(4 * 3600)
 def test_the_whole_way(target: str, place: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
