@@ -36,6 +36,8 @@ quality: setup
 	$(EVALUATE) --model build/models/minilm-goemotions --data $(DATA)/goemotions/test.tsv --adapter examples/goemotions/adapter --threshold 0.3
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-squad --out docs/quality.md
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-goemotions --out docs/quality.md
+	$(BIN)/python -m scripts.prepare build/all-MiniLM-L6-v2 --adapter examples/goemotions/adapter --task text-classification --labels examples/goemotions/labels.txt --settings examples/goemotions/settings.json --precision int8 --out build/models/minilm-goemotions-int8
+	$(BIN)/python -m scripts.overhead --model build/models/minilm-goemotions-int8 --out docs/quality.md
 	$(BIN)/python -m tests.fuzz --out docs/quality.md
 
 lint: setup
