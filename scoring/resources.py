@@ -44,9 +44,8 @@ class Resources:
         kinds: dict[str, type] = {f.name: type(f.default) for f in fields(Resources)}
         if unknown := sorted(set(data) - set(kinds)):
             raise ValueError(f"engine has unknown key(s) {', '.join(unknown)}; known: {', '.join(kinds)}")
-        value: Any
         for name, value in data.items():
-            if type(value) is not kinds[name] or value < 0:
+            if type(value) is not kinds[name] or data[name] < 0:
                 wanted = "true or false" if kinds[name] is bool else "an integer of at least 0"
                 raise ValueError(f"engine.{name} must be {wanted}, got {value!r}")
         return Resources(**data)
