@@ -94,5 +94,4 @@ def split(path: Path, least: int = 1_000_000) -> None:
 
 
 def _size(tensor: onnx.TensorProto) -> int:
-    width: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return math.prod(tensor.dims) * width
+    return int(math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
