@@ -8,9 +8,11 @@ What a session may use of the host (threads, runs in flight, memory) is scoring/
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import mmap
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -52,19 +54,35 @@ class Session:
         """
         if not path.is_file():
             raise ModelError(f"{path}: no such file; a model directory holds its graph under this name")
-        self._resources = resources.resolved()
-        self._session = _load(path, self._resources)
-        self._pool = ThreadPoolExecutor(self._resources.runs, "scoring-run")  # it starts threads when it needs them
+        self._path, self._resources = path, resources.resolved()
+        self._opening = threading.Lock()
+        self._open()
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
         self.mixes_rows = _holds(path, b"DynamicQuantize")
+
+    def _open(self) -> None:
+        self._session = _load(self._path, self._resources)
+        self._pool = ThreadPoolExecutor(self._resources.runs, "scoring-run")  # it starts threads when it needs them
+        self._process = os.getpid()
+
+    def _own(self) -> ort.InferenceSession:
+        """The session of this process. A fork takes none of its parent's threads along, and a run that waits for them
+        would wait for ever: so a process that was forked after the load (gunicorn's --preload) opens its own. The
+        parent's is never freed, which would wait for its threads, too."""
+        if self._process != os.getpid():
+            with self._opening:
+                if self._process != os.getpid():
+                    ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+                    self._open()
+        return self._session
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The graph's outputs for `feeds`, in the order of `outputs`; feeds that the graph does not take are left out,
         the others are cast to the dtype that it declares."""
         fed = self._fed(feeds)
         trace.switch("engine")
-        result: list[Array] = self._session.run(None, fed)
+        result: list[Array] = self._own().run(None, fed)
         trace.switch("postprocess")
         return result
 
@@ -79,9 +97,10 @@ class Session:
 
     def _in_flight(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
         flying: deque[Future[list[Array]]] = deque()
+        session = self._own()
         try:
             for feeds in batches:
-                flying.append(self._pool.submit(self._session.run, None, self._fed(feeds)))
+                flying.append(self._pool.submit(session.run, None, self._fed(feeds)))
                 if len(flying) >= 2 * self._resources.runs:
                     yield _landed(flying)
             while flying:

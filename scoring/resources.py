@@ -45,7 +45,8 @@ class Resources:
         if unknown := sorted(set(data) - set(kinds)):
             raise ValueError(f"engine has unknown key(s) {', '.join(unknown)}; known: {', '.join(kinds)}")
         for name, value in data.items():
-            if type(value) is not kinds[name] or data[name] < 0:
+            right = type(value) is kinds[name]
+            if not right or value < 0:
                 wanted = "true or false" if kinds[name] is bool else "an integer of at least 0"
                 raise ValueError(f"engine.{name} must be {wanted}, got {value!r}")
         return Resources(**data)

@@ -6,29 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from scoring.engine import Session
 from scripts.prepare import graph
-
-
-def product(path: Path) -> Path:
-    """y [batch, 7] = x [batch, 300] * weights, which are 8400 bytes: no multiple of the alignment."""
-    weights = np.random.default_rng(0).normal(size=(300, 7)).astype(np.float32)
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("MatMul", ["z", "v"], ["u"])]
-    nodes += [helper.make_node("Add", ["u", "bias"], ["y"])]
-    shapes = {"x": ["batch", 300], "y": ["batch", 5]}
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
-    tensors = {"w": weights, "v": np.ones((7, 5), np.float32), "bias": np.full(5, 0.5, np.float32)}
-    constants = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
-    constants.append(numpy_helper.from_array(np.arange(1000), "unused"))
-    made = helper.make_graph(nodes, "product", [x], [y], constants)
-    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path
+from tests import tiny
 
 
 def test_weights_beside_the_graph_give_the_same_answers(tmp_path: Path) -> None:
-    path = product(tmp_path / "model.onnx")
+    path = tiny.product_graph(tmp_path / "model.onnx")
     feeds = {"x": np.random.default_rng(1).normal(size=(2, 300)).astype(np.float32)}
     before, size = Session(path).run(feeds), path.stat().st_size
     graph.split(path, least=1000)
@@ -47,14 +32,14 @@ def test_the_same_graph_makes_the_same_bytes(tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        path = product(tmp_path / name / "model.onnx")
+        path = tiny.product_graph(tmp_path / name / "model.onnx")
         graph.split(path, least=1000)
         made.append((path.read_bytes(), path.with_name(graph.WEIGHTS_FILE).read_bytes()))
     assert made[0] == made[1]
 
 
 def test_a_small_graph_stays_one_file(tmp_path: Path) -> None:
-    path = product(tmp_path / "model.onnx")
+    path = tiny.product_graph(tmp_path / "model.onnx")
     before = path.read_bytes()
     graph.split(path)
     assert path.read_bytes() == before
