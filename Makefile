@@ -21,8 +21,11 @@ demo: setup
 
 # DATA=DIR adds the comparison on 200 items of each evaluation set: squad-dev-v1.1.json, goemotions/test.tsv.
 # BODIES=DIR keeps the bodies that the fake of Azure was sent, for a check against published schemas.
+# JOBS=N tests in N processes, a file's tests all in one; 0: in this one, for a debugger.
+JOBS ?= 2
+
 test: setup
-	$(BIN)/python -m pytest $(if $(DATA),--data=$(DATA)) $(if $(BODIES),--bodies=$(BODIES))
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(DATA),--data=$(DATA)) $(if $(BODIES),--bodies=$(BODIES))
 
 # DATA=DIR as above. Measures all of docs/quality.md again: the better part of an hour on two cores.
 # One thread for PyTorch, which is asked for one text at a time; ONNX Runtime keeps its own.

@@ -40,7 +40,7 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "azure.ai.ml": "infra/clients/azureml.py",
     "azure.mgmt.resource": "infra/clients/groups.py",
     "azure.mgmt.storage": "infra/clients/storage.py",
-    "azure.storage.blob": "infra/clients/storage.py",
+    "azure.storage.blob": "infra/clients/blobs.py",
     "azure.mgmt.authorization": "infra/clients/roles.py",
     "azure.mgmt.web": "infra/clients/web.py",
 }

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.clients.azure import Session
+from infra.clients.blobs import Packages
 from infra.clients.groups import Groups, Item
 from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
-from infra.clients.storage import Account, Packages, Storage
+from infra.clients.storage import Account, Storage
 from infra.clients.web import App, Farm, Web
 from infra.errors import NotAllowed
 from infra.functions.names import MADE, PACKAGES, PREVIOUS, PUBLISHING, VERSION, Names, container, farm

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from infra.clients.azure import translated
+from infra.clients.blobs import Packages
 from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Role
 from infra.clients.scm import Scm
-from infra.clients.storage import Account, Packages
+from infra.clients.storage import Account
 from infra.clients.web import App
 from infra.cloud import Bundle
 from infra.errors import CloudError, NotAllowed, NotFound

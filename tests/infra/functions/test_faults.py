@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from infra.cloud import Bundle
 from infra.errors import CloudError
 from infra.functions.cloud import FunctionsCloud
 from tests.fakes.azure.faults import Fault
+from tests.infra.forking import killed
 from tests.infra.functions.scene import APP, Scene, deploy, run
 
 pytestmark = pytest.mark.faults
@@ -124,21 +122,9 @@ def test_every_call_fails_once(
 def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
     """Run `act` in a child that is killed when the call of that number has been handled; whether it came so far."""
     azure.fake.faults.at = {number: Fault.KILLED}
-    hold, release = os.pipe()
-    if (child := os.fork()) == 0:
-        gc.disable()  # what other threads held cannot be collected after a fork
-        os.read(hold, 1)
-        try:
-            act()
-        finally:
-            os._exit(0)
-    azure.fake.faults.pid = child
-    os.write(release, b"!")
-    _, status = os.waitpid(child, 0)
-    os.close(hold)
-    os.close(release)
+    was = killed(act, azure.fake.faults)
     azure.fake.faults.at = {}
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return was
 
 
 @pytest.mark.parametrize("name", FLOWS)
