@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from scripts.ending import ending
 from scripts.errors import UsageError
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-SHOWN = {"--out", "--export", "--plot", "--python", "--output", "--title"}  # not in a document's command
+HIDDEN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--title"}  # in a document's command
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -70,7 +71,8 @@ def main(**flags: Any) -> None:
         found = measure(chosen, requests, plan, note, _warn)
     peers = figures.peers(found, flags["against"], plan.scenario)
     title = flags["title"] or f"{task}, {plan.scenario}"
-    _write(Benchmark(title, str(source), flags["batch"], len(labels), plan, tuple(found), tuple(peers)), flags)
+    absent = tuple(spec.name for spec in chosen if spec not in [engine.spec for engine in found])
+    _write(Benchmark(title, str(source), flags["batch"], len(labels), plan, tuple(found), tuple(peers), absent), flags)
 
 
 def _plan(flags: dict[str, Any], task: str, chosen: Sequence[specs.Spec]) -> Plan:
@@ -119,20 +121,21 @@ def _write(done: Benchmark, flags: dict[str, Any]) -> None:
     if flags["picture"]:
         plot.save(done, flags["picture"])
     if out := flags["out"]:
-        sections.replace(out, done.title, report.markdown(done, _command(sys.argv[1:]), None))
+        picture = flags["picture"] and os.path.relpath(flags["picture"], out.parent)
+        sections.replace(out, done.title, report.markdown(done, _command(sys.argv[1:]), picture))
 
 
 def _command(given: Sequence[str]) -> str:
-    """The command that measures this again, without what only says where results go."""
-    parts, words = [], iter(given)
-    for word in words:
-        flag, sign, _ = word.partition("=")
-        if flag in SHOWN:
-            if not sign:
-                next(words, None)
-            continue
-        parts.append(word)
-    return "python -m scripts.benchmark " + shlex.join(_shown(word) for word in parts).replace(" --", " \\\n    --")
+    """The command that measures this again, an option a line, without what only says where results go. A path outside
+    of the working folder is shown by its last part."""
+    lines: list[list[str]] = [["python", "-m", "scripts.benchmark"]]
+    for word in given:
+        if word.startswith("-"):
+            lines.append([word])
+        else:
+            lines[-1].append(_shown(word))
+    kept = [line for line in lines if line[0].partition("=")[0] not in HIDDEN]
+    return " \\\n    ".join(shlex.join(line) for line in kept)
 
 
 def _shown(word: str) -> str:

@@ -31,16 +31,22 @@ class Missing(BenchmarkError):
 
 
 class Worker:
-    """The process of one engine, for as long as the block. In a session of its own, so that Ctrl-C reaches only us."""
+    """The process of one engine, for as long as the block, with a temporary folder of its own.
+
+    It is in a session of its own, so that Ctrl-C reaches only us.
+    """
 
     def __init__(self, spec: Spec, python: str = sys.executable, cores: int | None = None) -> None:
         self.spec, self._python, self._cores = spec, python, cores
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # until close()
-        environment = {**os.environ, **QUIET, **({"OMP_NUM_THREADS": str(cores)} if cores else {}), **spec.environment}
+        self._own = tempfile.TemporaryDirectory(prefix="onnxferry-benchmark-")
+        self._said = Path(self._own.name, "stderr").open("w+b")  # noqa: SIM115  # until close()
+        threads = {"OMP_NUM_THREADS": str(cores)} if cores else {}
+        environment = {**os.environ, **QUIET, "TMPDIR": self._own.name, **threads, **spec.environment}
         try:
             self._process = self._start(environment)
         except OSError as e:
             self._said.close()
+            self._own.cleanup()
             raise UsageError(f"--python {spec.kind}={python}: cannot be started ({e.strerror})") from e
 
     def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -60,6 +66,11 @@ class Worker:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def temporary(self) -> str:
+        """The folder that goes with it."""
+        return self._own.name
 
     def load(self, task: str) -> float:
         """Seconds that the engine took to be imported and loaded. Raises Missing, and BenchmarkError."""
@@ -114,6 +125,7 @@ class Worker:
             with suppress(BrokenPipeError):
                 if stream:
                     stream.close()
+        self._own.cleanup()
 
 
 def _named(code: int) -> str:

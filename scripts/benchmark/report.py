@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from scripts.benchmark import figures
+from scripts.benchmark.engines import ENGINES
 from scripts.benchmark.machine import cpus, machine
 from scripts.benchmark.rounds import Measured, Plan
 
@@ -25,7 +25,8 @@ WAYS = {
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured. `peers` are those that each engine is compared with; `asked` says what was asked."""
+    """What was measured. `peers` are those that each engine is compared with, `skipped` those that are not installed;
+    `asked` says what was asked."""
 
     title: str
     asked: str
@@ -34,6 +35,7 @@ class Benchmark:
     plan: Plan
     engines: tuple[Measured, ...]
     peers: tuple[Measured, ...]
+    skipped: tuple[str, ...] = ()
 
 
 def heading(done: Benchmark) -> str:
@@ -102,6 +104,7 @@ def data(done: Benchmark) -> dict[str, Any]:
     extra = {
         "title": done.title, "task": done.plan.task, "asked": done.asked, "machine": machine(),
         "plan": asdict(done.plan), "against": [peer.spec.name for peer in done.peers], "engines": records,
+        "skipped": list(done.skipped),
     }  # fmt: skip
     return {**records[0], **extra}
 
@@ -112,7 +115,7 @@ def record(done: Benchmark, engine: Measured) -> dict[str, Any]:
     scenario = STREAMS.get(plan.scenario, plan.scenario)
     return {
         "engine": spec.kind,
-        "version": next(iter(engine.versions.values()), None),
+        "version": engine.versions.get(ENGINES[spec.kind].packages[0]),
         "orig_model_path": str(spec.path),
         "model_path": str(spec.path.resolve()),
         "batch_size": done.batch,
@@ -146,12 +149,14 @@ def _against(done: Benchmark, engine: Measured, peer: Measured) -> dict[str, Any
     }
 
 
-def markdown(done: Benchmark, command: str, plot: Path | None) -> str:
-    """The section of a document: the command, what was asked of what and where, and the figures."""
+def markdown(done: Benchmark, command: str, picture: str | None) -> str:
+    """The section of a document: the command, what was asked of what and where, and the figures. `picture` is the
+    plot's path from the document's folder."""
     lines = ["| " + " | ".join(row) + " |" for row in (columns(done), _rule(done), *rows(done))]
     parts = [f"## {done.title}", f"```\n{command}\n```", f"{heading(done)}. {machine()}; {versions(done.engines)}."]
-    picture = [f"![{done.title}]({plot.name})"] if plot else []
-    return "\n\n".join([*parts, "\n".join(lines), *picture])
+    absent = [f"Not installed where this was measured: {', '.join(done.skipped)}."] if done.skipped else []
+    shown = [f"![{done.title}]({picture})"] if picture else []
+    return "\n\n".join([*parts, "\n".join(lines), *absent, *shown])
 
 
 def _rule(done: Benchmark) -> list[str]:
