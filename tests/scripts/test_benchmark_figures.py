@@ -28,10 +28,15 @@ def test_requests_arrive_as_a_poisson_process_that_the_seed_fixes() -> None:
     assert statistics.stdev(gaps) == pytest.approx(1 / 50, rel=0.05)  # as an exponential distribution has it
 
 
+def slow(items: list[object]) -> list[object]:
+    time.sleep(0.02)
+    return items
+
+
 def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
     """Three requests that arrive at once at an engine that takes 20 ms: the last has waited for the two others."""
     work = Work()
-    work._answer = lambda items: [time.sleep(0.02)]
+    work._answer = slow
     work.requests([["a"], ["b"]])
     spans = work.play(arrivals=[0.0, 0.0, 0.0], streams=1, seconds=0)
     assert [begin for begin, _ in spans] == [0, 0, 0]
