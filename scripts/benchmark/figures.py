@@ -50,14 +50,11 @@ def memory_ratio(measured: Measured, peer: Measured) -> float | None:
 
 
 def peers(found: Sequence[Measured], names: Sequence[str], scenario: str) -> list[Measured]:
-    """The engines that --against names: by name or, of several of a kind, the one whose median is the best. Without a
-    name the first engine.
-
-    Raises UsageError for a name that no engine has; one that was left out is left out here, too.
-    """
+    """The engines that --against names: of a kind the one whose median is the best, also where another of them is called
+    like the kind; else the one of that name. Without any the first engine. What is not installed is left out."""
     chosen: list[Measured] = []
     for name in names:
-        fitting = [m for m in found if m.spec.name == name] or [m for m in found if m.spec.kind == name]
+        fitting = [m for m in found if m.spec.kind == name] or [m for m in found if m.spec.name == name]
         chosen += sorted(fitting, key=lambda m: statistics.median(cost(m, scenario)))[:1]
     return chosen or list(found[:1])
 
