@@ -50,8 +50,8 @@ def memory_ratio(measured: Measured, peer: Measured) -> float | None:
 
 
 def peers(found: Sequence[Measured], names: Sequence[str], scenario: str) -> list[Measured]:
-    """The engines that --against names: of a kind the one whose median is the best, also where another of them is called
-    like the kind; else the one of that name. Without any the first engine. What is not installed is left out."""
+    """The engines that --against names: of a kind the one whose median is the best, also where another of them is
+    called like the kind; else the one of that name. Without any the first engine. What is not installed is left out."""
     chosen: list[Measured] = []
     for name in names:
         fitting = [m for m in found if m.spec.kind == name] or [m for m in found if m.spec.name == name]

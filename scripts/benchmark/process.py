@@ -51,8 +51,8 @@ class Worker:
 
     def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [self._python, str(_FILE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
-            env=dict(environment), start_new_session=True,
+            [self._python, str(_FILE), self._own.name], env=dict(environment), start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
         )  # fmt: skip
 
     def __enter__(self) -> Worker:

@@ -1,7 +1,8 @@
 """The process of one engine: it takes commands as JSON lines on standard input and answers each with a JSON line.
 
 It is started by its path, with the interpreter that has the engine's library, and needs nothing but that and the
-standard library. What the libraries print goes to standard error. It ends when its input closes, whatever it does then.
+standard library. What the libraries print goes to standard error. When its input closes, it removes its temporary
+folder (the argument) and ends, whatever it does then.
 """
 
 from __future__ import annotations
@@ -156,6 +157,9 @@ def _lines(commands: TextIO) -> Iterator[dict[str, Any]]:
     def read() -> None:
         for line in commands:
             waiting.put(line)
+        import shutil  # only here: imports count in a cold start
+
+        shutil.rmtree(sys.argv[1], ignore_errors=True)
         os._exit(0)  # even while an engine runs: nobody waits for its answer
 
     threading.Thread(target=read, daemon=True).start()

@@ -107,7 +107,12 @@ def test_however_it_ends_no_worker_is_left(spec: Spec, number: signal.Signals) -
         us = psutil.Process(process.pid)
         until(lambda: bool(us.children()))
         workers = us.children(recursive=True)
+        until(
+            lambda: "onnxferry-benchmark-" in workers[0].environ().get("TMPDIR", "")
+        )  # it has become what it was started for
+        own = Path(workers[0].environ()["TMPDIR"])
         process.send_signal(number)
         assert process.wait(60) != 0
     for worker in workers:
         until(lambda worker=worker: gone(worker.pid))  # type: ignore[misc]
+    assert not own.exists()
