@@ -2,9 +2,9 @@
 
 One run on all cores answers one text soonest; many small runs are done soonest one a core. Threads that wait in a loop
 for moments only (`spinning`) and sleep after that allow both with one session. Measured on two cores, a DistilBERT in
-int8, milliseconds of a run alone and of each of two in flight: 10 tokens 2.9 and 2.8, 176 tokens 26.8 and 28.1; with threads
-that never wait in a loop 3.4 and 2.7, 28.0 and 28.2; with threads that always do 3.0 and 3.2, 26.9 and 28.6 on a quiet
-machine, and half as fast on a busy one.
+int8, milliseconds of a run alone and of each of two in flight: 10 tokens 2.9 and 2.8, 176 tokens 26.8 and 28.1; with
+threads that never wait in a loop 3.4 and 2.7, 28.0 and 28.2; with threads that always do 3.0 and 3.2, 26.9 and 28.6 on
+a quiet machine, and half as fast on a busy one.
 """
 
 from __future__ import annotations
