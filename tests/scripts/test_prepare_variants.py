@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,9 @@ def test_halved_weights_are_those_that_fit_and_are_not_kept(tmp_path: Path) -> N
 
 def test_an_old_opset_of_convolutions_is_said(tmp_path: Path) -> None:
     material = Material(convolutional(tmp_path / "exported.onnx", 11), None, [])
+    assert "opset 11; int8 convolutions need 13 or more" in str(
+        reason("int8-static-cnn", replace(material, calibration=[{}]))
+    )
     with pytest.raises(PrepareError, match="opset 11: int8 convolutions need 13 or more"):
         BY_NAME["int8-static-cnn"].make(material, tmp_path / "made.onnx", frozenset())
 

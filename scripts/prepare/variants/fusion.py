@@ -66,7 +66,9 @@ def fuse(exported: Path, target: Path, architecture: Architecture | None = None)
     left = unfused(graph)
     fused = _optimised(graph)
     found = _found(fused)
-    changed = folded > 0 or any(found[kind] > count for kind, count in _found(before).items())
+    changed = (
+        folded > 0 or graph.opset > before.opset or any(found[kind] > count for kind, count in _found(before).items())
+    )
     if changed:
         fused.save(target)
     found |= {"folded into others": folded} if folded else {}
