@@ -91,8 +91,6 @@ def unfit(method: str, material: Material) -> str | None:
         return None if held.halved else "the weights are too small for their size to matter"
     if method in ("static", "convolution") and not material.calibration:
         return "there are no inputs to measure the activations on"
-    if method == "convolution" and held.opset < OPSET:
-        return f"the graph has opset {held.opset}; int8 convolutions need {OPSET} or more: export it again"
     return _uncovered(held, method)
 
 
@@ -103,6 +101,8 @@ def _uncovered(held: Inventory, method: str) -> str | None:
         part, least, name = held.linear, LEAST_SHARE, "linear layers"
     if not part:
         return f"the graph has no {name} with constant weights"
+    if method == "convolution" and held.opset < OPSET:
+        return f"the graph has opset {held.opset}; int8 convolutions need {OPSET} or more: export it again"
     return None if held.share(part) >= least else f"{name} hold only {held.share(part):.0%} of the weights"
 
 
