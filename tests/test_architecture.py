@@ -100,6 +100,11 @@ def test_one_door_for_each_cloud_service(sdk: str) -> None:
     assert inside == [SDKS[sdk]]
 
 
+def test_only_what_reads_and_rewrites_graphs_imports_onnx() -> None:
+    users = {path.relative_to(ROOT / "scripts").parts[:2] for path in files("scripts") if "onnx" in imports(path)}
+    assert users == {("prepare", "graph.py"), ("prepare", "variants")}
+
+
 def test_only_doors_know_the_clouds_libraries() -> None:
     for path in files("infra"):
         foreign = {"azure", "boto3", "botocore", "sagemaker"} & set(imports(path))

@@ -1,4 +1,4 @@
-"""ONNX graphs as files: the one place that imports onnx."""
+"""ONNX graphs as files. With scripts/prepare/variants, which rewrites them, the one place that imports onnx."""
 
 from __future__ import annotations
 
