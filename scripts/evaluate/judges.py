@@ -82,7 +82,7 @@ def image_classification(spec: ModelSpec, items: Sequence[Item], threshold: floa
         lambda answer: answer[0]["label"],
         _by_label,
         lambda decisions, of: {
-            "top-1": metrics.shares([d in item.right for d, item in zip(decisions, of, strict=True)])
+            "top-1": metrics.share([d in item.right for d, item in zip(decisions, of, strict=True)])
         },
         ("top-1",),
     )

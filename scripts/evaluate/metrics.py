@@ -98,7 +98,7 @@ def entities(given: Sequence[Set[Hashable]], right: Sequence[Set[Hashable]]) -> 
     }
 
 
-def shares(hits: Sequence[bool]) -> float:
+def share(hits: Sequence[bool]) -> float:
     """The share of `hits`."""
     return _mean([float(hit) for hit in hits])
 
