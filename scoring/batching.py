@@ -61,7 +61,6 @@ class TextModel:
 
     def __init__(self, session: Session, pad_id: int, pad_type_id: int, longest: int | None = None) -> None:
         session.expect_inputs(set(self.INPUTS))
-        session.open_lanes()
         self._session, self._pad, self._longest = session, (pad_id, pad_type_id), longest
 
     def run(

@@ -2,8 +2,8 @@
 
 `model_spec.json` (format 1) says everything that a host must know of a model and cannot read from the graph:
 how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a request may cost (`limits`),
-and one `golden` request with its answer, by which a deployment proves itself. The remaining keys are the record of how
-the model was made; scoring carries them and does not read them.
+what of a host it may use (`engine`), and one `golden` request with its answer, by which a deployment proves itself. The
+remaining keys are the record of how the model was made; scoring carries them and does not read them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from types import UnionType
 from typing import Any
 
 from scoring.errors import ModelError, variable
+from scoring.resources import Resources
 
 FORMAT = 1
 MODEL_FILE = "model.onnx"
@@ -127,6 +128,7 @@ class ModelSpec:
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    engine: Resources = field(default_factory=Resources)
     golden: Golden | None = None
     precision: str = "fp32"
     cpu: str | None = None
@@ -185,9 +187,10 @@ def _parse(data: Any, where: str) -> ModelSpec:
         for key in ("inputs", "outputs"):
             values[key] = tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ())
         values["limits"] = _limits(values.get("limits") or {})
+        values["engine"] = Resources.read(values.get("engine") or {})
         values["golden"] = _golden_from_json(values["golden"]) if values.get("golden") else None
     except (AttributeError, TypeError, KeyError, ValueError) as e:
-        raise ModelError(f"{where}: malformed labels, inputs, outputs, limits or golden ({e!r})") from e
+        raise ModelError(f"{where}: malformed labels, inputs, outputs, limits, engine or golden ({e!r})") from e
     return ModelSpec(**values)
 
 

@@ -3,16 +3,16 @@
 From 1.29 on onnxruntime tells its maker about each session (file and graph names, hashes) unless it is told not to
 before it is imported, so that is done here; ORT_DISABLE_TELEMETRY=0 in the host's environment allows it.
 
-One run on all cores answers one text soonest; many small runs are done soonest one a core. Measured on two cores, 128
-texts of mixed length on MiniLM: 118 ms against 193 ms in int8, 286 ms against 312 ms in fp32. ONNX Runtime fixes the
-threads of a run when it loads the graph, so a graph that may have many runs is loaded twice: see `open_lanes`.
+What a session may use of the host (threads, runs in flight, memory) is scoring/resources.py's to say.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import mmap
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,9 +28,9 @@ import onnxruntime as ort
 from scoring import trace
 from scoring.contract import Tensor
 from scoring.errors import ModelError
+from scoring.resources import Resources
 
 Array: TypeAlias = NDArray[Any]  # shape and dtype are said where it matters
-LANES = 128 * 2**20  # bytes of the largest model.onnx that is loaded a second time
 
 _DTYPES = {
     "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16",
@@ -47,51 +47,61 @@ class Session:
     depends on the other rows of its run, since the graph takes a scale for its activations from all of them.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Load `path` with `threads` threads an operator (default: the CPUs that this process may use).
+    def __init__(self, path: Path, resources: Resources = Resources()) -> None:  # noqa: B008 (frozen)
+        """Load `path`, with what `resources` leaves open chosen for this host.
 
         Raises ModelError when the file is absent or ONNX Runtime refuses it.
         """
         if not path.is_file():
             raise ModelError(f"{path}: no such file; a model directory holds its graph under this name")
-        self._path, self._threads = path, threads or _cpus()
-        self._session = _load(path, self._threads)
-        self._lane: ort.InferenceSession | None = None
-        self._pool = ThreadPoolExecutor(self._threads, "scoring-run")  # it starts threads when it needs them
+        self._path, self._resources = path, resources.resolved()
+        self._opening = threading.Lock()
+        self._open()
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
         self.mixes_rows = _holds(path, b"DynamicQuantize")
 
-    def open_lanes(self) -> None:
-        """Let `run_each` have several runs in flight, one a thread. The weights are then in memory twice, so that a
-        graph of more than LANES bytes is left as it is."""
-        if self._threads > 1 and self._path.stat().st_size <= LANES:
-            self._lane = _load(self._path, 1)
+    def _open(self) -> None:
+        self._session = _load(self._path, self._resources)
+        self._pool = ThreadPoolExecutor(self._resources.runs, "scoring-run")  # it starts threads when it needs them
+        self._process = os.getpid()
+
+    def _own(self) -> ort.InferenceSession:
+        """The session of this process. A fork takes none of its parent's threads along, and a run that waits for them
+        would wait for ever: so a process that was forked after the load (gunicorn's --preload) opens its own. The
+        parent's is never freed, which would wait for its threads, too."""
+        if self._process != os.getpid():
+            with self._opening:
+                if self._process != os.getpid():
+                    ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+                    self._open()
+        return self._session
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The graph's outputs for `feeds`, in the order of `outputs`; feeds that the graph does not take are left out,
         the others are cast to the dtype that it declares."""
         fed = self._fed(feeds)
         trace.switch("engine")
-        result: list[Array] = self._session.run(None, fed)
+        result: list[Array] = self._own().run(None, fed)
         trace.switch("postprocess")
         return result
 
     def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-        """The outputs for each of `batches`, in their order, with a few runs in flight where lanes are open."""
+        """The outputs for each of `batches`, in their order, with a few runs in flight."""
         rest = iter(batches)
         ahead = list(itertools.islice(rest, 2))
-        if self._lane is None or len(ahead) < 2:
+        if len(ahead) < 2 or self._resources.runs == 1:
             yield from map(self.run, itertools.chain(ahead, rest))
         else:
-            yield from self._in_flight(self._lane, itertools.chain(ahead, rest))
+            yield from self._in_flight(itertools.chain(ahead, rest))
 
-    def _in_flight(self, lane: ort.InferenceSession, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+    def _in_flight(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
         flying: deque[Future[list[Array]]] = deque()
+        session = self._own()
         try:
             for feeds in batches:
-                flying.append(self._pool.submit(lane.run, None, self._fed(feeds)))
-                if len(flying) >= 2 * self._threads:
+                flying.append(self._pool.submit(session.run, None, self._fed(feeds)))
+                if len(flying) >= 2 * self._resources.runs:
                     yield _landed(flying)
             while flying:
                 yield _landed(flying)
@@ -113,9 +123,12 @@ class Session:
             )
 
 
-def _load(path: Path, threads: int) -> ort.InferenceSession:
+def _load(path: Path, resources: Resources) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = resources.threads
+    options.enable_cpu_mem_arena = resources.arena
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(resources.spinning)))
+    options.add_session_config_entry("session.disable_prepacking", str(int(not resources.prepack)))
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -134,10 +147,6 @@ def _holds(path: Path, operator: bytes) -> bool:
     """Whether the graph names an operator that begins with `operator`; names stand in the file as they are."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(operator) >= 0
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tensor(node: ort.NodeArg) -> Tensor:

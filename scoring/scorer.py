@@ -86,19 +86,20 @@ class Scorer:
 
 
 def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> Scorer:
-    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json), with the limits that
-    ONNXFERRY_LIMIT_* variables of `environment` set in place of the spec's.
+    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json), with the limits
+    and engine settings that ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of `environment` set in place of its
+    own.
 
     Raises ModelError that names the file, or the variable, and what is wrong with it.
     """
     folder = Path(model_dir)
     spec = ModelSpec.read(folder)
-    spec = replace(spec, limits=spec.limits.overridden(environment))
+    spec = replace(spec, limits=spec.limits.overridden(environment), engine=spec.engine.overridden(environment))
     try:
         needs(spec)
     except ModelError as e:
         raise ModelError(f"{folder}: {e}") from e
-    session = Session(folder / MODEL_FILE)
+    session = Session(folder / MODEL_FILE, spec.engine)
     try:
         return Scorer(spec, build(spec, session, folder))
     except (AttributeError, KeyError, TypeError, ValueError) as e:

@@ -141,6 +141,19 @@ def colour_graph(path: Path, side: int) -> None:
     _save(path, helper.make_graph(nodes, "colours", [pixels], [out]))
 
 
+def product_graph(path: Path) -> Path:
+    """y [batch, 5] = x [batch, 300] through weights of 8400 and 140 bytes; `unused` takes 8000."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("MatMul", ["z", "v"], ["u"])]
+    nodes += [helper.make_node("Add", ["u", "bias"], ["y"])]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", size]) for n, size in (("x", 300), ("y", 5)))
+    weights = np.random.default_rng(0).normal(size=(300, 7)).astype(np.float32)
+    tensors = {"w": weights, "v": np.ones((7, 5), np.float32), "bias": np.full(5, 0.5, np.float32)}
+    constants = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
+    constants.append(numpy_helper.from_array(np.arange(1000), "unused"))
+    _save(path, helper.make_graph(nodes, "product", [x], [y], constants))
+    return path
+
+
 def write_spec(folder: Path, spec: ModelSpec) -> Path:
     (folder / "model_spec.json").write_text(spec.to_json(), encoding="utf-8")
     return folder

@@ -18,7 +18,7 @@ from scripts.package.layout import Entry, Layout, Order, model_entries, scoring_
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/"
 _SERVER = "azureml-inference-server-http"
 _IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"  # has conda, which builds env.yml into it
-_WORKERS = 2  # one for each core of the instance type
+_THREADS = 2  # requests at a time: one for each core of the instance type
 
 # More patient than the platform's defaults, under which a large model is killed while it still loads.
 _PROBE = {"initial_delay": 30, "period": 10, "timeout": 10, "success_threshold": 1, "failure_threshold": 30}
@@ -58,10 +58,11 @@ def deployment(endpoint: str) -> dict[str, Any]:
         "model": {"path": "./model"},
         "code_configuration": {"code": "./code", "scoring_script": "score.py"},
         "environment": {"conda_file": "./env.yml", "image": _IMAGE},
-        "environment_variables": {"WORKER_COUNT": str(_WORKERS)},
+        # One process with threads, so that the model is in memory once; gunicorn reads its threads there.
+        "environment_variables": {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": f"--threads={_THREADS}"},
         "instance_type": "Standard_F2s_v2",
         "instance_count": 1,
-        "request_settings": {"request_timeout_ms": 90_000, "max_concurrent_requests_per_instance": _WORKERS},
+        "request_settings": {"request_timeout_ms": 90_000, "max_concurrent_requests_per_instance": _THREADS},
         "liveness_probe": dict(_PROBE),
         "readiness_probe": dict(_PROBE),
     }

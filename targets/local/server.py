@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import scoring
+from scoring import cores
 from scoring.codecs import encode_json
 
 SCORE = ("/score", "/invocations", "/api/score", "/predict")
@@ -35,7 +36,7 @@ PATIENCE = 30  # seconds that requests in flight are given when the server is to
 def application(scorer: scoring.Scorer) -> FastAPI:
     """The application that answers by `scorer`, as many requests at once as there are cores."""
     app = FastAPI(title=scorer.spec.name, exception_handlers={HTTPException: _refuse, ClientDisconnect: _gone})
-    threads = ThreadPoolExecutor(os.cpu_count(), "score")
+    threads = ThreadPoolExecutor(cores.available(), "score")
 
     async def score(request: Request) -> Response:
         given = await _read(request, scorer.spec.limits.body_bytes)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -21,3 +23,28 @@ def test_onnxruntime_sends_no_telemetry(tmp_path: Path) -> None:
     code = "import sys, scoring; scoring.load(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, str(model)], cwd=ROOT, env=own, check=True)
     assert list(temp.iterdir()) == []
+
+
+FORKING = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from scoring.engine import Session
+from scoring.resources import Resources
+session = Session(Path(sys.argv[1]), Resources(threads=3))
+feeds = {"x": np.ones((600, 300), np.float32)}
+before = [outputs[0] for outputs in session.run_each([feeds] * 4)]
+child = os.fork()
+if not child:
+    same = all(np.array_equal(a, b[0]) for a, b in zip(before, session.run_each([feeds] * 4)))
+    sys.exit(0 if same and np.array_equal(session.run(feeds)[0], before[0]) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_process_that_was_forked_after_the_load_answers_and_ends(tmp_path: Path) -> None:
+    """As gunicorn's workers with --preload; the threads of the loaded session stay behind in the parent."""
+    model = tiny.product_graph(tmp_path / "model.onnx")
+    run = [sys.executable, "-W", "ignore", "-c", FORKING, str(model)]
+    assert subprocess.run(run, cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -75,8 +75,9 @@ def test_azureml_gets_a_folder_whose_paths_are_its_own(model: Path, tmp_path: Pa
     assert (code / "scoring" / "scorer.py").is_file()
     assert (folder / deployment["model"]["path"] / "model.onnx").read_bytes() == (model / "model.onnx").read_bytes()
     assert deployment["endpoint_name"] == endpoint["name"] == "tiny-qa"
-    workers = deployment["environment_variables"]["WORKER_COUNT"]
-    assert deployment["request_settings"]["max_concurrent_requests_per_instance"] == int(workers)
+    variables, settings = deployment["environment_variables"], deployment["request_settings"]
+    assert variables["WORKER_COUNT"] == "1"  # the model is in memory once
+    assert variables["GUNICORN_CMD_ARGS"] == f"--threads={settings['max_concurrent_requests_per_instance']}"
     assert environment["dependencies"][0] == "python=3.11"
     assert not [path for path in folder.rglob("*.yml") if str(tmp_path) in path.read_text()]
 

@@ -70,7 +70,7 @@ def test_it_is_as_the_package_and_the_configuration_say(
     assert (facts["instanceType"], made["sku"]["capacity"]) == ("Standard_DS3_v2", 3)
     assert facts["requestSettings"] == {"requestTimeout": "PT1M30S", "maxConcurrentRequestsPerInstance": 2}
     assert facts["livenessProbe"]["initialDelay"] == "PT30S"
-    assert facts["environmentVariables"] == {"WORKER_COUNT": "2"}
+    assert facts["environmentVariables"] == {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": "--threads=2"}
     assert made["tags"]["team"] == "search"
     assert made["tags"]["onnxferry-version"] == versions["a"].version
     (environment,) = azure.store.all(f"{WORKSPACES}/environments/versions")

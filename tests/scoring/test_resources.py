@@ -1,0 +1,94 @@
+"""What the engine may use of a host: read from the spec, overridden by the deployment, taken by the session."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+import scoring
+from scoring import cores
+from scoring.contract import MODEL_FILE, ModelSpec
+from scoring.engine import Session
+from scoring.resources import PREFIX, Resources
+from tests import tiny
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_what_is_left_open_is_the_hosts_cores() -> None:
+    assert Resources().resolved() == Resources(threads=cores.available(), runs=cores.available())
+    assert Resources(threads=3).resolved() == Resources(threads=3, runs=3)
+    assert Resources(threads=3, runs=1).resolved() == Resources(threads=3, runs=1)
+
+
+def test_a_spec_may_say_what_the_engine_gets(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path, engine=Resources(threads=1, spinning=True))
+    assert ModelSpec.read(folder).engine == Resources(threads=1, spinning=True)
+
+
+def test_a_deployment_overrides_the_spec(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path, engine=Resources(threads=1, runs=4))
+    given = {
+        "ONNXFERRY_ENGINE_THREADS": " 2 ",
+        "ONNXFERRY_ENGINE_SPINNING": "1",
+        "ONNXFERRY_ENGINE_ARENA": "False",
+        "ONNXFERRY_ENGINE_PREPACK": "0",
+        "OTHER": "x",
+    }
+    scorer = scoring.load(folder, given)
+    assert scorer.spec.engine == Resources(threads=2, runs=4, spinning=True, arena=False, prepack=False)
+    assert scorer.handle(scoring.Request(b'{"inputs": ["good", "bad day"]}')).status == 200
+
+
+def test_the_session_has_what_was_asked_for(tmp_path: Path) -> None:
+    session = Session(tiny.text_classification(tmp_path) / MODEL_FILE, Resources(threads=3))
+    options = session._session.get_session_options()
+    assert options.intra_op_num_threads == 3
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "THREADS",
+            "two",
+            "ONNXFERRY_ENGINE_THREADS must be an integer from 0 (chosen for the host) to 9999, got 'two'",
+        ),
+        ("RUNS", "-1", "ONNXFERRY_ENGINE_RUNS must be an integer from 0 (chosen for the host) to 9999, got '-1'"),
+        ("SPINNING", "2", "ONNXFERRY_ENGINE_SPINNING must be 0 or 1, got '2'"),
+        ("ARENA", "", "ONNXFERRY_ENGINE_ARENA must be 0 or 1, got ''"),
+        ("CORES", "2", "ONNXFERRY_ENGINE_CORES sets nothing of the engine; known: ONNXFERRY_ENGINE_THREADS, "),
+    ],
+)
+def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
+    tmp_path: Path, name: str, value: str, message: str
+) -> None:
+    with pytest.raises(scoring.ScoringError, match=re.escape(message)) as caught:
+        scoring.load(tiny.text_classification(tmp_path), {PREFIX + name: value})
+    assert caught.value.code == "invalid_model"
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ('{"threads": -1}', "engine.threads must be an integer of at least 0, got -1"),
+        ('{"threads": true}', "engine.threads must be an integer of at least 0, got True"),
+        ('{"arena": 1}', "engine.arena must be true or false, got 1"),
+        ('{"cores": 1}', "engine has unknown key(s) cores; known: threads, runs, spinning, arena, prepack"),
+    ],
+)
+def test_a_spec_that_cannot_be_meant_stops_the_load(tmp_path: Path, engine: str, message: str) -> None:
+    (tmp_path / "model_spec.json").write_text(f'{{"format": 1, "name": "a", "task": "tensors", "engine": {engine}}}')
+    with pytest.raises(scoring.ScoringError, match=re.escape(message)):
+        scoring.load(tmp_path)
+
+
+def test_the_readme_has_each_of_them_with_its_default() -> None:
+    rows = [row.split("|") for row in README.read_text(encoding="utf-8").splitlines()]
+    shown = {row[2].strip(" `"): row[3].strip() for row in rows if len(row) > 3 and f"`{PREFIX}" in row[2]}
+    wanted = {"0": "the host's", "True": "on", "False": "off"}
+    assert shown == {PREFIX + name.upper(): wanted[str(value)] for name, value in asdict(Resources()).items()}
