@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from scoring.contract import ModelSpec
 from scripts.evaluate import metrics
 from scripts.evaluate.datasets import Item
@@ -92,7 +94,7 @@ def feature_extraction(spec: ModelSpec, items: Sequence[Item], threshold: float)
     """An item's right answer is the source model's embedding, given once that is known."""
     return Judge(
         {},
-        lambda answer: answer,
+        lambda answer: np.asarray(answer, np.float32),
         lambda answer: {},
         lambda decisions, of: {"cosine": metrics.cosine(decisions, [item.right[0] for item in of])},
         ("cosine",),

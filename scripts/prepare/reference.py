@@ -17,9 +17,9 @@ from scoring.tasks import build
 from scoring.tasks.text_classification import default_function
 from scripts.errors import PrepareError
 from scripts.prepare.agreement import AGREE, masks
+from scripts.prepare.gate import Gate
 from scripts.prepare.samples import Sample
 from scripts.prepare.source import Ask
-from scripts.prepare.verify import Gate
 
 Scores = Mapping[Any, float]
 
