@@ -5,52 +5,91 @@ VARIANTS is the table; `skipped` says why one is not tried for a CPU kind or for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-from scoring.engine import Array
+import scoring.engine  # noqa: F401  before any part imports onnxruntime: it says that nothing is to be told to its maker
+from scripts.prepare.variants import linear, suitability
+from scripts.prepare.variants.calibration import ranges
+from scripts.prepare.variants.convolution import quantise_convolutions
+from scripts.prepare.variants.embedding import quantise_embeddings
+from scripts.prepare.variants.fusion import Architecture, Fusion, fuse
+from scripts.prepare.variants.grouping import groups
+from scripts.prepare.variants.half import halve
+from scripts.prepare.variants.linear import Form
+from scripts.prepare.variants.material import CPUS, Group, Material, Variant
+from scripts.prepare.variants.view import Graph
 
-CPUS = ("avx2", "avx512", "avx512-vnni", "arm64")
+__all__ = ["CPUS", "VARIANTS", "Architecture", "Fusion", "Group", "Material", "Variant", "fuse", "groups", "skipped"]
 
-
-@dataclass(frozen=True)
-class Material:
-    """What variants are made of: the float32 graph `exported`; the same with fused operators (`optimised`, None where
-    nothing could be fused); and real inputs as the graph's feeds, to calibrate with."""
-
-    exported: Path
-    optimised: Path | None
-    calibration: Sequence[Mapping[str, Array]] = ()
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way. `make(material, target, keep)` writes the graph `target`; the operators whose names are in `keep` stay in
-    float32. `how` is its line in the report."""
-
-    name: str
-    precision: str
-    how: str
-    make: Callable[[Material, Path, frozenset[str]], None]
+Make = Callable[[Material, Path, frozenset[str]], None]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Operators of a graph that belong together ("layer 3, feed-forward output"): what mixed precision keeps or not."""
-
-    name: str
-    operators: frozenset[str]
+def _exported(material: Material, target: Path, keep: frozenset[str]) -> None:
+    target.write_bytes(material.exported.read_bytes())
 
 
-VARIANTS: tuple[Variant, ...] = ()
+def _optimised(material: Material, target: Path, keep: frozenset[str]) -> None:
+    target.write_bytes(material.best.read_bytes())
+
+
+def _linear(form: Form, static: bool = False) -> Make:
+    def make(material: Material, target: Path, keep: frozenset[str]) -> None:
+        graph = Graph.read(material.best)
+        linear.quantise(graph, keep, form, ranges(material) if static else None)
+        quantise_embeddings(graph, keep)
+        graph.save(target)
+
+    return make
+
+
+def _convolutions(reduced: bool) -> Make:
+    return lambda material, target, keep: quantise_convolutions(material, target, keep, reduced)
+
+
+def _half(material: Material, target: Path, keep: frozenset[str]) -> None:
+    graph = Graph.read(material.best)
+    halve(graph, keep)
+    graph.save(target)
+
+
+VARIANTS: tuple[Variant, ...] = (
+    Variant("fp32", "fp32", "as exported", _exported),
+    Variant("fp32-optimised", "fp32", "attention, Gelu and LayerNormalization as one operator each", _optimised),
+    Variant("int8-dynamic-u8s8", "int8", "int8 weights, activations' scale from each run", _linear(linear.FULL)),
+    Variant(
+        "int8-dynamic-u8s8-reduced", "int8", "7-bit weights, activations' scale from each run", _linear(linear.REDUCED)
+    ),
+    Variant("int8-dynamic-u8u8", "int8", "uint8 weights, activations' scale from each run", _linear(linear.UNSIGNED)),
+    Variant("int8-static", "int8", "int8 weights, activations' scale measured beforehand", _linear(linear.FULL, True)),
+    Variant(
+        "int8-static-reduced", "int8", "7-bit weights, activations' scale measured beforehand",
+        _linear(linear.REDUCED, True),
+    ),
+    Variant("int8-static-cnn", "int8", "convolutions in int8, scales measured beforehand", _convolutions(False)),
+    Variant(
+        "int8-static-cnn-reduced", "int8", "convolutions with 7-bit weights, scales measured beforehand",
+        _convolutions(True),
+    ),
+    Variant("fp16-weights", "fp16", "weights stored as float16, computed with as float32", _half),
+)  # fmt: skip
+_METHODS = {  # beginning of a variant's name -> what it asks of a graph; the longest beginning counts
+    "fp32": None,
+    "fp32-optimised": "fused",
+    "int8-dynamic": "linear",
+    "int8-static": "static",
+    "int8-static-cnn": "convolution",
+    "fp16-weights": "half",
+}
 
 
 def skipped(variant: Variant, cpu: str, material: Material) -> str | None:
     """Why `variant` is not tried for CPUs of kind `cpu` or for this graph; None when it is."""
-    raise NotImplementedError
-
-
-def groups(material: Material) -> Sequence[Group]:
-    """What int8 variants quantise, in the order of the graph."""
-    raise NotImplementedError
+    if cpu not in CPUS:
+        raise ValueError(f"cpu: expected one of {', '.join(CPUS)}, got {cpu!r}")
+    method = _METHODS[max((name for name in _METHODS if variant.name.startswith(name)), key=len)]
+    if method and (reason := suitability.unfit(method, material)):
+        return reason
+    if variant.precision != "int8":
+        return None
+    return suitability.unfit_cpu(variant.name, cpu)
