@@ -66,13 +66,13 @@ class Exam:
         reason = gate.difference(outcomes, self.gate, precision)
         if self.questions is None or self.source is None:
             reason = reason or gate.changes(found["agreement"], len(outcomes), self.gate)
-            return Score(found, 1 - found["agreement"], reason, changes=tuple(changes[:EXAMPLES]))
+            return Score(found, 1 - found["agreement"], reason, changes=_some(changes))
         answers = self.questions.ask(folder, note, self.source, self.gate)
         lost = self.questions.source(self.source, len(answers.decisions))
         reason = reason or gate.loss(answers.figures, lost, self.gate)
         changes = self.questions.changed(answers, self.source) + changes
         _, loss = gate.worst_loss(answers.figures, lost)
-        return Score(found, loss, reason, answers.figures, len(answers.decisions), tuple(changes[:EXAMPLES]))
+        return Score(found, loss, reason, answers.figures, len(answers.decisions), _some(changes))
 
     def _figures(self, outcomes: Sequence[Outcome], precision: str) -> dict[str, Any]:
         bounds = {"tolerance": self.gate.of(precision), "min_agreement": self.gate.min_agreement}
@@ -87,3 +87,8 @@ class Exam:
             f"with {count} inputs one changed answer is {gate.percent(1 / count)}, more than "
             f"{gate.percent(self.gate.max_loss)} (--max-loss): give --data or --inputs to tell smaller losses"
         )
+
+
+def _some(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The first few, each input once."""
+    return tuple({change.input or change.where: change for change in reversed(changes)}.values())[::-1][:EXAMPLES]

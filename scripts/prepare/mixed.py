@@ -2,7 +2,7 @@
 
 Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs. Then the worst k
 groups are kept in float32, k doubling until the gate lets it pass, and halving back to the fewest that do. Groups that
-are neighbours count as one where there are more than PARTS, so that a candidate takes at most about 30 builds.
+are neighbours count as one where there are more than PARTS, so that a candidate takes at most about 50 builds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scripts.prepare.trials import Bench, Trial, discard
 if TYPE_CHECKING:
     from scripts.prepare.variants import Group
 
-PARTS = 24  # that are ranked
+PARTS = 40  # that are ranked
 INPUTS = 24  # on which
 MOST = 0.5  # of the parts: with more in float32 there is no speed left to gain
 Parts = Mapping[str, frozenset[str]]
