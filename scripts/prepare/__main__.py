@@ -15,7 +15,7 @@ from scripts.prepare import machine, report, trials
 from scripts.prepare.gate import share
 from scripts.prepare.options import AUTO, Options
 from scripts.prepare.pipeline import prepare
-from scripts.prepare.questions import LIMIT
+from scripts.prepare.questions import LIMIT, LIMITS
 
 PATH = click.Path(path_type=Path)
 
@@ -37,8 +37,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--data", type=PATH, help="Evaluation set: the gate is a loss of the task's metric. SQuAD .json, a .tsv "
               "of text and label, CoNLL columns, .jsonl of {inputs, answer}, a folder of pictures by label, or texts "
               "to embed.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), help=f"Items of --data that are asked, evenly over it; by default "
-              f"{LIMIT}.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), help="Items of --data that are asked, evenly over it; by default "
+              f"{LIMIT}, or {max(LIMITS.values())} where an item is one text.")  # fmt: skip
 @click.option("--threshold", default=0.5, help="With --data: least score of a label that counts as given, for models "
               "with several labels a text.")  # fmt: skip
 @click.option("--max-loss", default="1%", help="Largest loss of a metric on --data, as a share of the source model's; "

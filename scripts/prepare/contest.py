@@ -70,7 +70,7 @@ def _first_look(found: Sequence[Trial], work: Workload) -> list[Trial]:
     """A first measure of all that may be chosen, now or mended."""
     looked = {t.name: t.folder for t in found if t.folder and (t.within or _mendable(t))}
     with stage("first look at speed") as note:
-        speeds = speed.measure(looked, work, 1, note)
+        speeds = speed.measure(looked, work, speed.FIRST, note)
     return [replace(t, speed=speeds.get(t.name)) for t in found]
 
 
@@ -99,7 +99,7 @@ def _mended(found: Sequence[Trial], ways: Ways, bench: Bench, exam: Exam, work: 
 
 def _looked(trial: Trial, work: Workload) -> Trial:
     with stage(f"first look at speed: {trial.name}") as note:
-        return replace(trial, speed=speed.measure({trial.name: trial.place}, work, 1, note)[trial.name])
+        return replace(trial, speed=speed.measure({trial.name: trial.place}, work, speed.FIRST, note)[trial.name])
 
 
 def _measured(offered: Sequence[Trial], work: Workload) -> list[Trial]:

@@ -23,10 +23,11 @@ from scripts.prepare.samples import Sample
 from scripts.prepare.shown import Change, answer, inputs
 
 LIMIT = 500  # items, where --limit says nothing
+LIMITS = {"text-classification": 1000, "token-classification": 1000}  # one text an item, which is soon answered
 PARTS = 4  # the set is asked in so many parts; what is hopeless after one is not asked the next
 LEAST = 50  # items of a part: fewer tell too little to give up
-HOPELESS = 5.0  # times --max-loss, and at least as much as LOST
-LOST = 0.05
+HOPELESS = 10.0  # times --max-loss, and at least as much as LOST: the figures of a part of the items scatter
+LOST = 0.25
 SPARE = 128  # items beside the asked ones, to calibrate with
 DRAWN = 32  # items to measure speed with
 
@@ -103,7 +104,7 @@ def read(options: Options, spec: ModelSpec) -> Questions | None:
     if options.data is None:
         return None
     found = datasets.read(options.data, spec.task, spec.labels)
-    chosen = datasets.evenly(found, options.limit or LIMIT)
+    chosen = datasets.evenly(found, options.limit or LIMITS.get(spec.task, LIMIT))
     items = tuple(chosen[i] for start in range(PARTS) for i in range(start, len(chosen), PARTS))
     asked = {id(item) for item in chosen}
     spare = datasets.evenly([item for item in found if id(item) not in asked], SPARE)

@@ -34,7 +34,9 @@ class Facts:
 def write(facts: Facts, folder: Path) -> None:
     """report.md and report.svg into `folder`."""
     measured = [t for t in facts.held.trials if t.speed and t.score]
-    plot.draw(measured, facts.held.exam.source is not None, f"{facts.spec.name} on {_cpu(facts)}", folder / PLOT_FILE)
+    kept = "of the source model's metric" if facts.held.exam.source else "of the answers are the source model's"
+    heads = (f"{facts.spec.name} on {_cpu(facts)}", f"% {kept}")
+    plot.draw(measured, facts.held.exam.gate.max_loss, heads, folder / PLOT_FILE)
     (folder / REPORT_FILE).write_text("\n\n".join(_parts(facts)) + "\n", encoding="utf-8")
 
 
@@ -44,7 +46,7 @@ def _parts(facts: Facts) -> Iterator[str]:
     yield f"**{held.chosen.name}** ({held.chosen.variant.how}) was chosen: {held.why}."
     yield from _notes(facts)
     yield f"![Accuracy against latency]({PLOT_FILE})"
-    yield _markdown(columns(held), [cells(t, held) for t in held.trials])
+    yield _markdown(columns(held), [cells(t, held) for t in held.trials if t.score])
     yield _measures(facts)
     yield "## Fused operators"
     yield _fusion(facts.fusion)
@@ -87,7 +89,8 @@ def _measures(facts: Facts) -> str:
         "Speed: ms of a request with one input (the median of each of a few requests, then their mean), and ms an "
         f"input of a request with {speed.MANY} inputs, in rounds by turns. The fastest has the least geometric mean of "
         f"both; within {TIE:.0%} the smaller file is taken, then the more exact one. Variants slower than "
-        f"{speed.SLOW:g} times the fastest, and rejected ones, were measured in one round only."
+        f"{speed.SLOW:g} times the fastest, and rejected ones, were measured in "
+        f"{speed.FIRST} rounds only, others in {speed.ROUNDS}."
     )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -143,8 +146,8 @@ def table(held: Contest) -> Table:
     shown = Table(box=None, pad_edge=False)
     heads = columns(held)
     for i, name in enumerate(heads):
-        shown.add_column(name, justify="right" if i > 1 else "left")
-    for trial in held.trials:
+        shown.add_column(name, justify="right" if i > 1 else "left", no_wrap=i < 2)
+    for trial in (t for t in held.trials if t.score):
         shown.add_row(*cells(trial, held), style="bold" if trial.name == held.chosen.name else None)
     return shown
 

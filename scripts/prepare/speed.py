@@ -25,11 +25,11 @@ from scripts.console import Note
 from scripts.errors import PrepareError
 from scripts.prepare.samples import Sample
 
-ROUNDS = 4  # of those that may be chosen, after a first one of all
+FIRST, ROUNDS = 2, 4  # rounds of all variants, and after them of those that may be chosen
 FEW, MANY = 8, 32  # inputs that are sent alone, and inputs of one request
 REPEATS = 5  # at most, in a round
 SECONDS = 1.5  # in which a round stops repeating
-SLOW = 1.5  # times the fastest in the first round: not measured again
+SLOW = 1.5  # times the fastest at first look: not measured again
 _LISTLESS = ("tensors",)  # tasks whose list of inputs is one item
 
 
