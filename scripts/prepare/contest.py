@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from scripts.console import stage
 from scripts.errors import PrepareError
@@ -11,13 +12,17 @@ from scripts.prepare import choice, speed, trials
 from scripts.prepare.exam import Exam
 from scripts.prepare.machine import Target
 from scripts.prepare.mixed import Search
-from scripts.prepare.options import INT8, Options
+from scripts.prepare.options import AUTO, FP32, INT8, Options
 from scripts.prepare.questions import DRAWN, as_samples
 from scripts.prepare.speed import Speed, Workload
 from scripts.prepare.trials import CHOSEN, REJECTED, WITHIN, Bench, Trial
 from scripts.prepare.ways import Ways
 
+if TYPE_CHECKING:
+    from scripts.prepare.variants import Variant
+
 MENDED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
+LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked
 BROKEN = 0.5  # loss above which it is not tried: something else is wrong
 
 
@@ -39,7 +44,9 @@ def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target)
     rows = [v for v in ways.variants[1:] if v in asked]
     found = [
         trials.baseline(ways.variants[0], bench, exam),
-        *trials.run(rows, bench, exam, lambda variant: ways.skipped(variant, target.kind, bench.material)),
+        *trials.run(
+            rows, bench, exam, lambda v: ways.skipped(v, target.kind, bench.material) or _unjudged(options, exam, v)
+        ),
     ]
     found = [replace(t, offered=t.variant in asked) for t in found]
     work = _workload(exam)
@@ -56,6 +63,17 @@ def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target)
     renewed = {t.name: t for t in measured} | {chosen.name: chosen}
     why = "it was asked for (--variant)" if options.variant else why
     return Contest([renewed.get(t.name, t) for t in found], chosen, why, exam, work, target)
+
+
+def _unjudged(options: Options, exam: Exam, variant: Variant) -> str | None:
+    """That there is too little to judge a variant by, where it was not asked for by its precision or its name."""
+    asked = options.variant or options.precision != AUTO
+    if asked or variant.precision == FP32 or exam.questions or len(exam.samples) >= LEAST:
+        return None
+    return (
+        f"it may lose accuracy, and {len(exam.samples)} input(s) cannot tell: give --data or --inputs (at least {LEAST}), "
+        f"or ask for it with --precision {variant.precision}"
+    )
 
 
 def _workload(exam: Exam) -> Workload:
@@ -105,7 +123,9 @@ def _looked(trial: Trial, work: Workload) -> Trial:
 def _measured(offered: Sequence[Trial], work: Workload) -> list[Trial]:
     """Those that are not much slower than the fastest, measured in several rounds; the others as at first look."""
     fastest = min(_mean(t.speed) for t in offered)
-    folders = {t.name: t.folder for t in offered if t.folder and _mean(t.speed) <= speed.SLOW * fastest}
+    folders = {t.name: t.place for t in offered if _mean(t.speed) <= speed.SLOW * fastest}
+    if len(folders) == 1:
+        return list(offered)
     with stage(f"measure speed of {len(folders)} variant(s)") as note:
         speeds: Mapping[str, Speed] = speed.measure(folders, work, speed.ROUNDS, note)
     return [replace(t, speed=speeds.get(t.name, t.speed)) for t in offered]

@@ -84,7 +84,7 @@ class Exam:
         if self.questions or count * self.gate.max_loss >= 1 or not self.gate.max_loss:
             return None
         return (
-            f"with {count} inputs one changed answer is {gate.percent(1 / count)}, more than "
+            f"with {count} input(s) one changed answer is {gate.percent(1 / count)}, more than "
             f"{gate.percent(self.gate.max_loss)} (--max-loss): give --data or --inputs to tell smaller losses"
         )
 

@@ -117,12 +117,20 @@ def run(variants: Sequence[Variant], bench: Bench, exam: Exam, skipped: Callable
     """A trial of each of `variants`, told on the console as it ends."""
     found: list[Trial] = []
     for variant in variants:
-        if reason := skipped(variant):
-            found.append(Trial(variant, SKIPPED, reason))
-            tell(found[-1])
+        if unfit := _unfit(variant, skipped):
+            found.append(unfit)
+            tell(unfit)
         else:
             found.append(told(variant.name, lambda note, v=variant: bench.attempt(v, exam, note)))  # type: ignore[misc]
     return found
+
+
+def _unfit(variant: Variant, skipped: Callable[[Variant], str | None]) -> Trial | None:
+    try:
+        reason = skipped(variant)
+    except Exception as e:  # of a graph that the table cannot read
+        return Trial(variant, FAILED, short(f"{type(e).__name__}: {e}", FAILURE))
+    return Trial(variant, SKIPPED, reason) if reason else None
 
 
 def told(name: str, work: Callable[[Note], Trial]) -> Trial:
