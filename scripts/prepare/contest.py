@@ -71,8 +71,8 @@ def _unjudged(options: Options, exam: Exam, variant: Variant) -> str | None:
     if asked or variant.precision == FP32 or exam.questions or len(exam.samples) >= LEAST:
         return None
     return (
-        f"it may lose accuracy, and {len(exam.samples)} input(s) cannot tell: give --data or --inputs (at least {LEAST}), "
-        f"or ask for it with --precision {variant.precision}"
+        f"it may lose accuracy, and {len(exam.samples)} input(s) cannot tell: give --data or --inputs (at least "
+        f"{LEAST}), or ask for it with --variant {variant.name}"
     )
 
 
@@ -87,8 +87,8 @@ def _workload(exam: Exam) -> Workload:
 def _first_look(found: Sequence[Trial], work: Workload) -> list[Trial]:
     """A first measure of all that may be chosen, now or mended."""
     looked = {t.name: t.folder for t in found if t.folder and (t.within or _mendable(t))}
-    with stage("first look at speed") as note:
-        speeds = speed.measure(looked, work, speed.FIRST, note)
+    with stage(f"first look at speed of {len(looked)} variant(s)") as note:
+        speeds = speed.measure(looked, work, speed.FIRST if len(looked) > 1 else 1, note)
     return [replace(t, speed=speeds.get(t.name)) for t in found]
 
 

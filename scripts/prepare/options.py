@@ -26,8 +26,8 @@ class Options:
 
     `precision` "auto" tries all variants, others those of their kind; `variant` only one, by its name. `data` is an
     evaluation set, of which `limit` items (None: 500 or 1000, by task) are asked, evenly over it; `threshold` is the
-    least score of a label that is given, for models with several labels a text. `max_loss` bounds the loss of a metric on it, as a share
-    of the source model's; without `data`, the share of answers that change.
+    least score of a label that is given, for models with several labels a text. `max_loss` bounds the loss of a metric
+    on it, as a share of the source model's; without `data`, the share of answers that change.
     `tolerance` bounds the absolute difference of any raw output (None: 1e-3 for fp32, unbounded for int8);
     `min_agreement` the share of inputs whose final answer stays the same. `cpu` is the kind that it is made for.
     """

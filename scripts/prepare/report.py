@@ -32,20 +32,22 @@ class Facts:
 
 
 def write(facts: Facts, folder: Path) -> None:
-    """report.md and report.svg into `folder`."""
+    """report.md into `folder` and, where there is something to compare, report.svg."""
     measured = [t for t in facts.held.trials if t.speed and t.score]
     kept = "of the source model's metric" if facts.held.exam.source else "of the answers are the source model's"
     heads = (f"{facts.spec.name} on {_cpu(facts)}", f"% {kept}")
-    plot.draw(measured, facts.held.exam.gate.max_loss, heads, folder / PLOT_FILE)
-    (folder / REPORT_FILE).write_text("\n\n".join(_parts(facts)) + "\n", encoding="utf-8")
+    if len(measured) > 1:
+        plot.draw(measured, facts.held.exam.gate.max_loss, heads, folder / PLOT_FILE)
+    (folder / REPORT_FILE).write_text("\n\n".join(_parts(facts, folder)) + "\n", encoding="utf-8")
 
 
-def _parts(facts: Facts) -> Iterator[str]:
+def _parts(facts: Facts, folder: Path) -> Iterator[str]:
     held = facts.held
     yield f"# How {facts.spec.name} was prepared"
     yield f"**{held.chosen.name}** ({held.chosen.variant.how}) was chosen: {held.why}."
     yield from _notes(facts)
-    yield f"![Accuracy against latency]({PLOT_FILE})"
+    if (folder / PLOT_FILE).is_file():
+        yield f"![Accuracy against latency]({PLOT_FILE})"
     yield _markdown(columns(held), [cells(t, held) for t in held.trials if t.score])
     yield _measures(facts)
     yield "## Fused operators"
