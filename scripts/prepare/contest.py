@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MENDED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
 LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked
-BROKEN = 0.5  # loss above which it is not tried: something else is wrong
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,7 @@ def _first_look(found: Sequence[Trial], work: Workload) -> list[Trial]:
 
 
 def _mendable(trial: Trial) -> bool:
-    return (
-        trial.status == REJECTED and trial.variant.precision == INT8 and bool(trial.score and trial.score.loss < BROKEN)
-    )
+    return trial.status == REJECTED and trial.variant.precision == INT8
 
 
 def _mended(found: Sequence[Trial], ways: Ways, bench: Bench, exam: Exam, work: Workload) -> list[Trial]:

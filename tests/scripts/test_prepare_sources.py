@@ -162,9 +162,7 @@ def test_a_factory_that_gives_no_module_is_named(options: Options, source: str, 
 
 
 def test_int8_that_does_not_go_with_a_graph_is_skipped_with_the_reason(options: Options) -> None:
-    with pytest.raises(
-        PrepareError, match=r"no variant int8-d.* within the gate:\n .*: skipped: .*linear layers"
-    ):
+    with pytest.raises(PrepareError, match=r"no variant int8-d.* within the gate:\n .*: skipped: .*linear layers"):
         prepare(replace(options, variant=INT8))
 
     assert not Path("out").exists()
