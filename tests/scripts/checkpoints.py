@@ -82,6 +82,27 @@ def roberta(folder: Path, task: str) -> Path:
     return folder
 
 
+def distilbert(folder: Path, **config: Any) -> Path:
+    """A DistilBERT of two layers that classifies texts."""
+    torch.manual_seed(0)
+    made = transformers.DistilBertConfig(
+        vocab_size=len(tiny.VOCABULARY), max_position_embeddings=128, initializer_range=0.3, dim=32, n_layers=2,
+        n_heads=4, hidden_dim=48, **named(*LABELS), **config,
+    )  # fmt: skip
+    transformers.DistilBertForSequenceClassification(made).save_pretrained(folder)
+    return tokenizer(folder)
+
+
+def mpnet(folder: Path) -> Path:
+    """An MPNet of two layers, whose attention has relative positions, that classifies texts."""
+    torch.manual_seed(0)
+    made = transformers.MPNetConfig(
+        vocab_size=len(tiny.VOCABULARY), max_position_embeddings=130, initializer_range=0.3, **SIZES, **named(*LABELS)
+    )
+    transformers.MPNetForSequenceClassification(made).save_pretrained(folder)
+    return tokenizer(folder)
+
+
 def vit(folder: Path) -> Path:
     """A vision transformer of two layers for pictures of 32 x 32."""
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import scoring.engine  # noqa: F401  before any part imports onnxruntime: it says that nothing is to be told to its maker
 from scripts.prepare.variants import linear, suitability
-from scripts.prepare.variants.calibration import ranges
+from scripts.prepare.variants.calibration import observed
 from scripts.prepare.variants.convolution import quantise_convolutions
 from scripts.prepare.variants.embedding import quantise_embeddings
 from scripts.prepare.variants.fusion import Architecture, Fusion, fuse
@@ -36,15 +36,16 @@ def _optimised(material: Material, target: Path, keep: frozenset[str]) -> None:
 def _linear(form: Form, static: bool = False) -> Make:
     def make(material: Material, target: Path, keep: frozenset[str]) -> None:
         graph = Graph.read(material.best)
-        linear.quantise(graph, keep, form, ranges(material) if static else None)
+        seen = observed(material, linear.inputs(graph)) if static else None
+        linear.quantise(graph, keep, form, seen)
         quantise_embeddings(graph, keep)
         graph.save(target)
 
     return make
 
 
-def _convolutions(reduced: bool) -> Make:
-    return lambda material, target, keep: quantise_convolutions(material, target, keep, reduced)
+def _convolutions(form: Form) -> Make:
+    return lambda material, target, keep: quantise_convolutions(material, target, keep, form)
 
 
 def _half(material: Material, target: Path, keep: frozenset[str]) -> None:
@@ -66,10 +67,10 @@ VARIANTS: tuple[Variant, ...] = (
         "int8-static-reduced", "int8", "7-bit weights, activations' scale measured beforehand",
         _linear(linear.REDUCED, True),
     ),
-    Variant("int8-static-cnn", "int8", "convolutions in int8, scales measured beforehand", _convolutions(False)),
+    Variant("int8-static-cnn", "int8", "convolutions in int8, scales measured beforehand", _convolutions(linear.FULL)),
     Variant(
         "int8-static-cnn-reduced", "int8", "convolutions with 7-bit weights, scales measured beforehand",
-        _convolutions(True),
+        _convolutions(linear.REDUCED),
     ),
     Variant("fp16-weights", "fp16", "weights stored as float16, computed with as float32", _half),
 )  # fmt: skip

@@ -1,38 +1,50 @@
-"""The range of a graph's activations on real inputs."""
+"""A graph's activations on real inputs."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import TensorProto, helper
 
 from scoring.engine import Array
-from scripts.prepare.variants import linear
-from scripts.prepare.variants.linear import Ranges
 from scripts.prepare.variants.material import Material
 from scripts.prepare.variants.run import fed, session
 from scripts.prepare.variants.view import Graph
 
-_ENDS = ("ReduceMin", "ReduceMax")
+
+@dataclass(frozen=True)
+class Seen:
+    """The smallest and the largest number of a tensor over all inputs, and the mean of each of its channels. Nothing is
+    cut off: the rare large activations of transformers matter, percentiles cost whole points of accuracy."""
+
+    low: float
+    high: float
+    mean: Array
+
+    def scale(self) -> tuple[float, int]:
+        """(scale, zero point) with which uint8 reaches from the smallest to the largest number; zero is exact."""
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        scale = (high - low) / 255 or 1.0
+        return scale, int(np.clip(round(-low / scale), 0, 255))
 
 
-def ranges(material: Material) -> Ranges:
-    """The smallest and the largest number in each input of a linear layer over all of the calibration; nothing is cut
-    off, since the rare large activations of transformers matter: percentiles cost whole points of accuracy.
+def observed(material: Material, channels: Mapping[str, int]) -> Mapping[str, Seen]:
+    """What is seen in the tensors of `channels`, whose values say which of their axes is that of the channels.
 
     Measured once for a material, however many graphs are made of it.
     """
-    return _ranges(_Once(material, material.best.stat().st_mtime_ns))
+    return _observed(_Once(material, material.best.stat().st_mtime_ns, tuple(sorted(channels.items()))))
 
 
 class _Once:
-    """A material by its identity: its arrays have no hash."""
+    """What is measured, compared by the calibration's identity: its arrays have no hash."""
 
-    def __init__(self, material: Material, changed: int) -> None:
-        self.material = material
-        self._key = material.best, changed, id(material.calibration)
+    def __init__(self, material: Material, changed: int, channels: tuple[tuple[str, int], ...]) -> None:
+        self.material, self.channels = material, channels
+        self._key = material.best, changed, channels, id(material.calibration)
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -42,21 +54,27 @@ class _Once:
 
 
 @functools.lru_cache(maxsize=1)
-def _ranges(once: _Once) -> Ranges:
-    graph = Graph.read(once.material.best)
-    return measure(graph, linear.inputs(graph), once.material.calibration)
+def _observed(once: _Once) -> Mapping[str, Seen]:
+    return measure(Graph.read(once.material.best), dict(once.channels), once.material.calibration)
 
 
-def measure(graph: Graph, tensors: Sequence[str], feeds: Sequence[Mapping[str, Array]]) -> Ranges:
-    """The smallest and the largest number in each of `tensors` over all `feeds`."""
-    names = [f"{name}_{op}" for name in tensors for op in _ENDS]
-    nodes = [
-        helper.make_node(op, [name], [f"{name}_{op}"], f"{name}_{op}", keepdims=0) for name in tensors for op in _ENDS
-    ]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in names]
-    whole = graph.whole()
-    part = helper.make_graph([*whole.graph.node, *nodes], "ranges", whole.graph.input, ends, whole.graph.initializer)
+def measure(graph: Graph, channels: Mapping[str, int], feeds: Sequence[Mapping[str, Array]]) -> Mapping[str, Seen]:
+    whole, names = graph.whole(), list(channels)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
+    part = helper.make_graph(whole.graph.node, "seen", whole.graph.input, ends, whole.graph.initializer)
     runner = session(helper.make_model(part, opset_imports=whole.opset_import, ir_version=whole.ir_version))
-    seen = np.array([runner.run(names, fed(runner, feed)) for feed in feeds]).reshape(len(feeds), -1, 2)
-    lows, highs = seen[:, :, 0].min(0), seen[:, :, 1].max(0)
-    return {name: (float(low), float(high)) for name, low, high in zip(tensors, lows, highs, strict=True)}
+    found: dict[str, list[Seen]] = {name: [] for name in names}
+    for feed in feeds:
+        for name, array in zip(names, runner.run(names, fed(runner, feed)), strict=True):
+            found[name].append(_seen(array, channels[name]))
+    return {name: _together(parts) for name, parts in found.items()}
+
+
+def _seen(array: Array, channel: int) -> Seen:
+    mean = np.moveaxis(array, channel, -1).reshape(-1, array.shape[channel]).mean(0)
+    return Seen(float(array.min()), float(array.max()), mean)
+
+
+def _together(parts: Sequence[Seen]) -> Seen:
+    mean = np.mean([part.mean for part in parts], axis=0)
+    return Seen(min(part.low for part in parts), max(part.high for part in parts), mean)

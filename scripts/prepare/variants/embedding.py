@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from scripts.prepare.variants.view import Graph, attributes
 
-LEAST = 2**16  # numbers of the smallest table that is worth two more operators
+LEAST = 2**20  # numbers of the smallest table whose size is worth it: words, not positions
 
 
 def embeddings(graph: Graph) -> list[Any]:

@@ -1,13 +1,14 @@
-"""Fused operators: the exported graph with attention, Gelu and LayerNormalization as one operator each.
+"""Fused operators: the exported graph with attention, Gelu and LayerNormalization as one operator each, or with what
+can be part of a convolution folded into it.
 
-No fusion depends on the machine that it is made on: attention is ours (attention.py), the rest is onnxruntime's Python
+None of it depends on the machine that it is made on: attention is ours (attention.py), the rest is onnxruntime's Python
 optimiser at level 0, which does not run its C++ one. SkipLayerNormalization and EmbedLayerNormalization are left out:
 the CPU kernel of the first took 8.1 ms where Add and LayerNormalization took 1.9 ms (12 of 1 x 176 x 768).
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 
 from scripts.prepare.quiet import quiet
 from scripts.prepare.variants.attention import fuse_attention, unfused
+from scripts.prepare.variants.folding import fold
+from scripts.prepare.variants.suitability import inventory
 from scripts.prepare.variants.view import MICROSOFT, Graph
 
 KINDS = {  # what is counted -> the operators that are of this kind
@@ -49,18 +52,41 @@ class Fusion:
 
 
 def fuse(exported: Path, target: Path, architecture: Architecture | None = None) -> Fusion:
-    """Write `exported` with fused operators as `target`; nothing where there is nothing to fuse."""
-    graph = Graph.read(exported)
-    before = Counter(node.op_type for node in graph.nodes)
+    """Write `exported` with fused operators as `target`; nothing where there is nothing to fuse.
+
+    Raises PrepareError for a file that is not readable as ONNX.
+    """
+    held = inventory(exported)
+    if held.foreign or held.quantised:
+        return Fusion(None, {})
+    before = Graph.read(exported)
+    graph = _folded(exported, target) if held.convolutional else Graph.read(exported)
+    folded = _operators(before) - _operators(graph)
     fuse_attention(graph)
     left = unfused(graph)
     fused = _optimised(graph)
-    found = {kind: sum(1 for n in fused.nodes if n.op_type in ops) for kind, ops in KINDS.items()}
-    changed = any(found[kind] > sum(before[op] for op in ops) for kind, ops in KINDS.items())
+    found = _found(fused)
+    changed = folded > 0 or any(found[kind] > count for kind, count in _found(before).items())
     if changed:
         fused.save(target)
+    found |= {"folded into others": folded} if folded else {}
     expected = _expected(architecture)
     return Fusion(target if changed else None, found, expected, tuple(_missing(found, expected, left)))
+
+
+def _folded(exported: Path, target: Path) -> Graph:
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        path = Path(folder) / "folded.onnx"
+        fold(exported, path)
+        return Graph.read(path)
+
+
+def _found(graph: Graph) -> dict[str, int]:
+    return {kind: sum(1 for node in graph.nodes if node.op_type in ops) for kind, ops in KINDS.items()}
+
+
+def _operators(graph: Graph) -> int:
+    return sum(1 for node in graph.nodes if node.op_type != "Constant")
 
 
 def _optimised(graph: Graph) -> Graph:

@@ -9,6 +9,7 @@ from typing import Any
 from scripts.prepare.variants.embedding import embeddings
 from scripts.prepare.variants.linear import linears
 from scripts.prepare.variants.material import Group, Material
+from scripts.prepare.variants.points import convolutions
 from scripts.prepare.variants.view import Graph
 
 MOST = 40  # groups: mixed precision measures a graph for each
@@ -28,12 +29,8 @@ def groups(material: Material) -> Sequence[Group]:
 
 def _operators(graph: Graph) -> list[str]:
     """The operators that a variant quantises, in the order of the graph."""
-    known = {node.name for node in (*linears(graph), *embeddings(graph))}
-    return [node.name for node in graph.nodes if node.name in known or _convolves(graph, node)]
-
-
-def _convolves(graph: Graph, node: Any) -> bool:
-    return node.op_type == "Conv" and graph.is_constant(node.input[1])
+    known = {node.name for node in (*linears(graph), *embeddings(graph), *convolutions(graph))}
+    return [node.name for node in graph.nodes if node.name in known]
 
 
 def _by(key: Any, names: Iterable[str]) -> list[Group]:

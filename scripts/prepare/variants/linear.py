@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from scripts.prepare.variants.calibration import Seen
 from scripts.prepare.variants.view import MICROSOFT, Graph, attributes
 
-Ranges = Mapping[str, tuple[float, float]]
-"""Tensor -> the smallest and the largest number that was seen in it."""
+Observed = Mapping[str, Seen]
+"""Tensor -> what was seen in it."""
 
 
 @dataclass(frozen=True)
@@ -44,32 +45,32 @@ class Quantised:
 
 def linears(graph: Graph) -> list[Any]:
     """The operators that can be quantised, in the order of the graph."""
-    return [node for node in graph.nodes if node.op_type in _EMITTERS and _fits(graph, node)]
+    return [node for node in graph.nodes if is_linear(graph, node)]
 
 
-def inputs(graph: Graph) -> list[str]:
-    """The tensors whose range static quantisation needs."""
-    return sorted({node.input[0] for node in linears(graph)})
+def inputs(graph: Graph) -> dict[str, int]:
+    """The tensors whose range static quantisation needs, and the axis of their channels."""
+    return {node.input[0]: -1 for node in linears(graph)}
 
 
-def quantise(graph: Graph, keep: frozenset[str], form: Form, ranges: Ranges | None = None) -> None:
-    """Put int8 in the place of the linear layers that are not in `keep`; static where `ranges` are given."""
+def quantise(graph: Graph, keep: frozenset[str], form: Form, seen: Observed | None = None) -> None:
+    """Put int8 in the place of the linear layers that are not in `keep`; static where `seen` is given."""
     replacements: dict[str, Sequence[Any]] = {}
     done: dict[str, Quantised] = {}
     for node in linears(graph):
         if node.name in keep:
             continue
         x = node.input[0]
-        added = [] if x in done else [_activations(graph, x, ranges)]
+        added = [] if x in done else [_activations(graph, x, seen)]
         done.setdefault(x, Quantised(f"{x}_quantised", f"{x}_scale", f"{x}_zero"))
         replacements[node.name] = [*added, _EMITTERS[node.op_type](graph, node, done[x], form)]
     graph.uses(MICROSOFT)
     graph.replace(replacements)
 
 
-def _fits(graph: Graph, node: Any) -> bool:
+def is_linear(graph: Graph, node: Any) -> bool:
     """Whether the weights are one matrix of float32 constants, and the rest is as the int8 operator has it."""
-    if graph.is_constant(node.input[0]) or not graph.is_constant(node.input[1]):
+    if node.op_type not in _EMITTERS or graph.is_constant(node.input[0]) or not graph.is_constant(node.input[1]):
         return False
     if node.op_type == "Gemm" and not _plain(graph, node):
         return False
@@ -84,15 +85,14 @@ def _plain(graph: Graph, node: Any) -> bool:
     return given["alpha"] == given["beta"] == 1.0 and not given["transA"] and bias is not None and bias.ndim == 1
 
 
-def _activations(graph: Graph, x: str, ranges: Ranges | None) -> Any:
+def _activations(graph: Graph, x: str, seen: Observed | None) -> Any:
     """The node that makes uint8 of the tensor `x`."""
     names = [f"{x}_quantised", f"{x}_scale", f"{x}_zero"]
-    if ranges is None:
+    if seen is None:
         return helper.make_node("DynamicQuantizeLinear", [x], names, f"{x}_quantise")
-    low, high = min(ranges[x][0], 0.0), max(ranges[x][1], 0.0)
-    scale = (high - low) / 255 or 1.0
+    scale, zero = seen[x].scale()
     graph.add(names[1], np.float32(scale))
-    graph.add(names[2], np.uint8(np.clip(round(-low / scale), 0, 255)))
+    graph.add(names[2], np.uint8(zero))
     return helper.make_node("QuantizeLinear", [x, *names[1:]], names[:1], f"{x}_quantise")
 
 

@@ -7,6 +7,7 @@ attention gives.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,19 +48,14 @@ class Proved:
 
 def prove(graph: Graph, candidate: Candidate) -> Proved | None:
     """The form in which the operator gives the same numbers; None if there is none."""
-    found = (_proof(graph, candidate, shape) for shape in SHAPES)
-    return next((proved for proved in found if proved), None)
-
-
-def _proof(graph: Graph, candidate: Candidate, shape: tuple[int, int]) -> Proved | None:
     weights, bias = merged(graph, candidate)
-    feeds = _feeds(graph, candidate, shape, len(weights))
-    try:
-        want, query = run(graph, [candidate.output.output[0], candidate.query], feeds)
-    except Exception:  # whatever the runtime says to a part that does not take such inputs
+    tried = (_run(graph, candidate, _feeds(graph, candidate, shape, len(weights))) for shape in SHAPES)
+    done = next((run for run in tried if run), None)
+    if done is None:
         return None
+    feeds, want, query = done
     heads, size = query.shape[1], query.shape[-1]
-    if query.ndim != 4 or weights.shape[1] != 3 * heads * size or want.shape != (*shape, heads * size):
+    if query.ndim != 4 or weights.shape[1] != 3 * heads * size or want.shape[2:] != (heads * size,):
         return None
     projected = feeds[candidate.x].astype(np.float64) @ weights + bias
     masks = [None, *(name for name in feeds if name != candidate.x)]
@@ -68,6 +64,17 @@ def _proof(graph: Graph, candidate: Candidate, shape: tuple[int, int]) -> Proved
         if np.abs(got - want).max() <= TOLERANCE * np.abs(want).max():
             return Proved(candidate, heads, mask, factor)
     return None
+
+
+def _run(
+    graph: Graph, candidate: Candidate, feeds: Mapping[str, Array]
+) -> tuple[Mapping[str, Array], Array, Array] | None:
+    """The feeds, the candidate's result and its queries; None where the part does not take such feeds."""
+    try:
+        want, query = run(graph, [candidate.output.output[0], candidate.query], feeds)
+    except Exception:  # whatever the runtime says to it
+        return None
+    return feeds, want, query
 
 
 def _feeds(graph: Graph, candidate: Candidate, shape: tuple[int, int], width: int) -> dict[str, Array]:

@@ -15,7 +15,8 @@ from scripts.prepare.variants.linear import linears
 from scripts.prepare.variants.material import Material
 from scripts.prepare.variants.view import Graph
 
-LEAST_SHARE = 0.1  # of the weights that are multiplied with: an int8 variant that covers less is not tried
+CONVOLUTIONAL = 0.1  # the share of the weights in convolutions from which on a graph counts as one of those
+LEAST_SHARE = 0.5  # of the weights: linear layers that hold less are quantised with the convolutions only
 _QUANTISED = ("Quantize", "QLinear", "Integer", "QAttention", "QGemm", "NBits", "BlockQuant")
 
 OVERFLOW = "{cpu} adds two products of uint8 and int8 in 16 bits, which weights of 8 bits overflow; tried with 7 bits"
@@ -39,6 +40,10 @@ class Inventory:
     halved: int
     quantised: bool
     foreign: bool
+
+    @property
+    def convolutional(self) -> bool:
+        return self.share(self.convolution) >= CONVOLUTIONAL
 
     def share(self, part: int) -> float:
         return part / max(self.linear + self.convolution, 1)
@@ -87,11 +92,13 @@ def unfit(method: str, material: Material) -> str | None:
 
 
 def _uncovered(held: Inventory, method: str) -> str | None:
-    part, name = (held.convolution, "convolutions") if method == "convolution" else (held.linear, "linear layers")
+    if method == "convolution":
+        part, least, name = held.convolution, CONVOLUTIONAL, "convolutions"
+    else:
+        part, least, name = held.linear, LEAST_SHARE, "linear layers"
     if not part:
         return f"the graph has no {name} with constant weights"
-    share = held.share(part)
-    return None if share >= LEAST_SHARE else f"{name} hold only {share:.0%} of the weights"
+    return None if held.share(part) >= least else f"{name} hold only {held.share(part):.0%} of the weights"
 
 
 def unfit_cpu(name: str, cpu: str) -> str | None:

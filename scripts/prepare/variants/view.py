@@ -41,6 +41,10 @@ class Graph:
         """The declared inputs that are no weights."""
         return [i for i in self.model.graph.input if i.name not in self._tensors]
 
+    @property
+    def opset(self) -> int:
+        return max((e.version for e in self.model.opset_import if e.domain in ("", "ai.onnx")), default=0)
+
     def producer(self, name: str) -> Any | None:
         return self._producers.get(name)
 

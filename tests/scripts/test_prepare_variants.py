@@ -1,0 +1,281 @@
+"""Every variant of every kind of graph: made, loaded by scoring, and its answers close to float32's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from scoring.engine import Array, Session
+from scripts.errors import PrepareError
+from scripts.prepare import graph
+from scripts.prepare.variants import CPUS, VARIANTS, Material, Variant, embedding, fuse, groups, skipped
+from scripts.prepare.variants.view import Graph
+from tests.scripts.graphs import convolutional, exported, feeds, save, value
+from tests.test_architecture import ROOT
+
+BY_NAME = {variant.name: variant for variant in VARIANTS}
+KINDS = ("bert", "distilbert", "vit", "convolutional", "plain")
+PAIRS = [(kind, name) for kind in KINDS for name in BY_NAME]
+CLOSE = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.3}  # of the numbers' size, with weights far larger than trained ones
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Material]:
+    """A material of each kind; plain is a BERT whose operators are not fused."""
+    made = {}
+    for kind in KINDS:
+        folder = tmp_path_factory.mktemp(kind)
+        if kind == "convolutional":
+            source = convolutional(folder / "exported.onnx")
+        else:
+            source = exported(folder, "bert" if kind == "plain" else kind)
+        fused = None if kind == "plain" else fuse(source, folder / "fused.onnx").graph
+        made[kind] = Material(source, fused, [feeds(source, rows=3, seed=seed) for seed in range(20)])
+    return made
+
+
+def everything(material: Material) -> frozenset[str]:
+    return frozenset(name for group in groups(material) for name in group.operators)
+
+
+def distance(material: Material, made: Path, given: Mapping[str, Array] | None = None) -> float:
+    """The mean difference of the answers from the exported graph's, as a share of the mean size of those."""
+    given = feeds(material.exported, seed=99) if given is None else given
+    want, got = (Session(path, 1).run(given)[0] for path in (material.exported, made))
+    return float(np.abs(got - want).mean() / np.abs(want).mean())
+
+
+@pytest.mark.parametrize(("kind", "name"), PAIRS)
+def test_a_variant_answers_much_as_float32(
+    kind: str, name: str, materials: Mapping[str, Material], tmp_path: Path
+) -> None:
+    material, variant = materials[kind], BY_NAME[name]
+    reasons = [skipped(variant, cpu, material) for cpu in CPUS]
+    if all(reasons):
+        assert len(set(reasons)) == 1  # for what the graph holds, whatever the CPU
+        return
+    variant.make(material, tmp_path / "model.onnx", frozenset())
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    made, source = Session(tmp_path / "model.onnx", 1), Session(material.exported, 1)
+    assert (made.inputs, made.outputs) == (source.inputs, source.outputs)
+    assert made.mixes_rows == ("dynamic" in name)
+    assert graph.facts(tmp_path / "model.onnx").opset == graph.facts(material.exported).opset
+    assert distance(material, tmp_path / "model.onnx") < CLOSE[variant.precision]
+
+
+@pytest.mark.parametrize(("kind", "name"), [pair for pair in PAIRS if BY_NAME[pair[1]].precision == "int8"])
+def test_what_is_kept_is_float32(kind: str, name: str, materials: Mapping[str, Material], tmp_path: Path) -> None:
+    material, variant = materials[kind], BY_NAME[name]
+    if all(skipped(variant, cpu, material) for cpu in CPUS):
+        return
+    kept, made = tmp_path / "kept.onnx", tmp_path / "made.onnx"
+    variant.make(material, kept, everything(material))
+    variant.make(material, made, frozenset())
+    assert distance(material, kept) < 1e-4
+    assert distance(material, made) > distance(material, kept)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_a_static_graph_are_the_same_bytes_in_any_company(
+    kind: str, materials: Mapping[str, Material], tmp_path: Path
+) -> None:
+    variant = BY_NAME["int8-static-cnn" if kind == "convolutional" else "int8-static"]
+    variant.make(materials[kind], tmp_path / "model.onnx", frozenset())
+    made, given = Session(tmp_path / "model.onnx", 1), feeds(materials[kind].exported, rows=9)
+    whole = made.run(given)[0]
+    for rows in ([4], [8, 4], [0, 1, 4, 6, 7, 8]):
+        part = made.run({name: array[rows] for name, array in given.items()})[0]
+        assert part[rows.index(4)].tobytes() == whole[4].tobytes()
+
+
+def test_one_kept_convolution_has_its_float32_weights_when_it_is_loaded(
+    materials: Mapping[str, Material], tmp_path: Path
+) -> None:
+    """onnxruntime quantises what lies between uint8 tensors when it loads a graph, whatever its maker wanted."""
+    import onnxruntime
+
+    material, path = materials["convolutional"], tmp_path / "model.onnx"
+    (kept,) = (
+        n for n in Graph.read(material.best).nodes if n.op_type == "Conv" and any(a.i == 16 for a in n.attribute)
+    )
+    BY_NAME["int8-static-cnn"].make(material, path, frozenset({kept.name}))
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "loaded.onnx"), 4
+    onnxruntime.InferenceSession(str(path), options)
+    assert [n.op_type for n in onnx.load(tmp_path / "loaded.onnx").graph.node].count("Conv") == 1
+
+
+def test_groups_are_named_by_layer_and_role(materials: Mapping[str, Material]) -> None:
+    assert [group.name for group in groups(materials["bert"])] == [
+        "layer 0, attention self", "layer 0, attention output dense", "layer 0, intermediate dense",
+        "layer 0, output dense", "layer 1, attention self", "layer 1, attention output dense",
+        "layer 1, intermediate dense", "layer 1, output dense", "bert pooler dense", "classifier",
+    ]  # fmt: skip
+    for material in materials.values():
+        names = [name for group in groups(material) for name in group.operators]
+        assert len(names) == len(set(names)) and set(names) <= {n.name for n in Graph.read(material.best).nodes}
+
+
+def layered(path: Path, layers: int, name: str = "/layers.{}/{}/MatMul") -> Material:
+    """Products one after the other, four to a layer."""
+    nodes, weights = [], {f"w{i}": np.eye(4, dtype=np.float32) for i in range(layers * 4)}
+    for i in range(layers * 4):
+        label = name.format(i // 4, "abcd"[i % 4])
+        nodes.append(helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"], label))
+    return Material(save(path, nodes, [value("x0", "n", 4)], [value(f"x{layers * 4}", "n", 4)], weights), None)
+
+
+@pytest.mark.parametrize(
+    ("layers", "name", "first", "count"),
+    [
+        (10, "/layers.{}/{}/MatMul", "layers 0, a", 40),
+        (11, "/layers.{}/{}/MatMul", "layers 0", 11),
+        (11, "", "MatMul_0 to MatMul_1", 22),
+        (1, "", "MatMul_0", 4),
+    ],
+)
+def test_groups_become_coarser_where_they_are_many(
+    layers: int, name: str, first: str, count: int, tmp_path: Path
+) -> None:
+    found = groups(layered(tmp_path / "model.onnx", layers, name))
+    assert (found[0].name, len(found)) == (first, count)
+
+
+@pytest.mark.parametrize(
+    ("name", "tried"),
+    [
+        ("fp32", CPUS),
+        ("fp32-optimised", CPUS),
+        ("fp16-weights", CPUS),
+        ("int8-dynamic-u8s8", ("avx512-vnni", "arm64")),
+        ("int8-static", ("avx512-vnni", "arm64")),
+        ("int8-dynamic-u8s8-reduced", ("avx2", "avx512")),
+        ("int8-static-reduced", ("avx2", "avx512")),
+        ("int8-dynamic-u8u8", ("avx2", "avx512")),
+        ("int8-static-cnn", ()),
+    ],
+)
+def test_each_kind_of_cpu_has_its_own(name: str, tried: tuple[str, ...], materials: Mapping[str, Material]) -> None:
+    assert tuple(cpu for cpu in CPUS if skipped(BY_NAME[name], cpu, materials["bert"]) is None) == tried
+
+
+def test_an_unknown_cpu_is_named(materials: Mapping[str, Material]) -> None:
+    with pytest.raises(ValueError, match="expected one of avx2, avx512, avx512-vnni, arm64, got 'riscv'"):
+        skipped(BY_NAME["fp32"], "riscv", materials["bert"])
+
+
+def reason(name: str, material: Material) -> str | None:
+    return skipped(BY_NAME[name], "arm64", material)
+
+
+def test_a_variant_is_skipped_for_what_the_graph_holds(materials: Mapping[str, Material], tmp_path: Path) -> None:
+    bert, pictures = materials["bert"], materials["convolutional"]
+    assert reason("fp32-optimised", materials["plain"]) == "no operators of the graph could be fused"
+    assert reason("int8-static-cnn", bert) == "the graph has no convolutions with constant weights"
+    assert reason("int8-dynamic-u8s8", pictures) == "linear layers hold only 4% of the weights"
+    assert reason("int8-static", Material(bert.exported, None)) == "there are no inputs to measure the activations on"
+    assert reason("fp16-weights", pictures) == "the weights are too small for their size to matter"
+    BY_NAME["int8-dynamic-u8s8"].make(bert, tmp_path / "model.onnx", frozenset())
+    quantised = Material(tmp_path / "model.onnx", None, bert.calibration)
+    others = [variant for variant in VARIANTS if variant.name != "fp32"]
+    found = {skipped(variant, cpu, quantised) for variant in others for cpu in CPUS}
+    assert found == {"the graph is quantised already: it is left as it is"}
+    assert skipped(BY_NAME["fp32"], "avx2", quantised) is None
+
+
+def test_a_graph_without_weights_or_of_strings_is_left_alone(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    ends = [value(name, "n", kind=TensorProto.STRING) for name in "xy"]
+    save(tmp_path / "strings.onnx", nodes, ends[:1], ends[1:], {})
+    assert "strings" in str(reason("fp16-weights", Material(tmp_path / "strings.onnx", None)))
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_a_gemm_and_a_shared_weight_are_quantised_once(transposed: int, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    weight = draw.standard_normal((8, 8)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"], "first", transB=transposed),
+        helper.make_node("Gemm", ["h", "w"], ["y"], "second", transB=transposed),
+        helper.make_node("Gemm", ["y", "w", "b"], ["z"], "scaled", alpha=0.5),
+    ]
+    weights = {"w": weight, "b": np.ones(8, np.float32)}
+    save(tmp_path / "exported.onnx", nodes, [value("x", "n", 8)], [value("z", "n", 8)], weights)
+    given = [{"x": draw.standard_normal((4, 8)).astype(np.float32)} for _ in range(4)]
+    material = Material(tmp_path / "exported.onnx", None, given)
+    for name in ("int8-dynamic-u8s8", "int8-dynamic-u8u8", "int8-static"):
+        BY_NAME[name].make(material, tmp_path / "made.onnx", frozenset())
+        made = onnx.load(tmp_path / "made.onnx").graph
+        assert [node.op_type for node in made.node].count("Gemm") == 1  # alpha
+        assert sum(tensor.dims == [8, 8] and tensor.data_type != TensorProto.FLOAT for tensor in made.initializer) == 1
+        assert distance(material, tmp_path / "made.onnx", given[0]) < 0.03
+
+
+def test_a_large_embedding_is_stored_with_a_scale_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "LEAST", 2000)
+    draw = np.random.default_rng(0)
+    table = draw.standard_normal((500, 4)).astype(np.float32) * draw.uniform(0.001, 10, (500, 1)).astype(np.float32)
+    table[7] = 0
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"], "words"),
+        helper.make_node("MatMul", ["rows", "w"], ["y"], "product"),
+    ]
+    ids, weights = value("ids", "n", "m", kind=TensorProto.INT64), {"table": table, "w": np.eye(4, dtype=np.float32)}
+    source = save(tmp_path / "exported.onnx", nodes, [ids], [value("y", "n", "m", 4)], weights)
+    material = Material(source, None)
+    assert [group.name for group in groups(material)] == ["words", "product"]
+    BY_NAME["int8-dynamic-u8s8"].make(material, tmp_path / "made.onnx", frozenset({"product"}))
+    got = Session(tmp_path / "made.onnx", 1).run({"ids": np.arange(500)[None]})[0][0]
+    np.testing.assert_allclose(got, table, atol=1e-6 + np.abs(table).max() / 254)
+    assert (np.abs(got - table).max(1) <= np.abs(table).max(1) / 253).all()
+    assert (tmp_path / "made.onnx").stat().st_size < (tmp_path / "exported.onnx").stat().st_size * 0.6
+
+
+def test_halved_weights_are_those_that_fit_and_are_not_kept(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    weights = {name: draw.standard_normal((64, 64)).astype(np.float32) for name in ("a", "b", "large")}
+    weights["large"][0, 0] = 70000  # float16 ends at 65504
+    weights["small"] = np.ones((64, 4), np.float32)
+    nodes = [helper.make_node("MatMul", [f"y{i}" if i else "x", n], [f"y{i + 1}"], n) for i, n in enumerate(weights)]
+    save(tmp_path / "exported.onnx", nodes, [value("x", "n", 64)], [value("y4", "n", 4)], weights)
+    BY_NAME["fp16-weights"].make(Material(tmp_path / "exported.onnx", None), tmp_path / "m.onnx", frozenset({"b"}))
+    made = onnx.load(tmp_path / "m.onnx").graph
+    assert [t.name for t in made.initializer if t.data_type == TensorProto.FLOAT16] == ["a_half"]
+    given = {"x": draw.standard_normal((4, 64)).astype(np.float32)}
+    assert distance(Material(tmp_path / "exported.onnx", None), tmp_path / "m.onnx", given) < 0.001
+
+
+def test_an_old_opset_of_convolutions_is_said(tmp_path: Path) -> None:
+    material = Material(convolutional(tmp_path / "exported.onnx", 11), None, [])
+    with pytest.raises(PrepareError, match="opset 11: int8 convolutions need 13 or more"):
+        BY_NAME["int8-static-cnn"].make(material, tmp_path / "made.onnx", frozenset())
+
+
+def test_what_is_no_onnx_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(PrepareError, match="not readable as an ONNX model"):
+        groups(Material(tmp_path / "model.onnx", None))
+
+
+def test_nothing_is_told_to_onnxruntimes_maker() -> None:
+    """It reads its environment when it is first imported."""
+    code = (
+        "import builtins, os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); real = builtins.__import__\n"
+        "def seen(name, *args, **kwargs):\n"
+        "    if name.partition('.')[0] == 'onnxruntime': assert os.environ['ORT_DISABLE_TELEMETRY'] == '1', name\n"
+        "    return real(name, *args, **kwargs)\n"
+        "builtins.__import__ = seen; import scripts.prepare.variants.fusion"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_every_variant_has_a_line_for_the_report() -> None:
+    assert len(BY_NAME) == len(VARIANTS) and all(isinstance(v, Variant) and v.how for v in VARIANTS)
+    assert {variant.precision for variant in VARIANTS} == {"fp32", "int8", "fp16"}

@@ -1,0 +1,137 @@
+"""Fused operators: found in what exporters write, proved by their numbers, and the same answers as before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from scoring.engine import Session
+from scripts.prepare import graph
+from scripts.prepare.variants import Architecture, fuse
+from scripts.prepare.variants.view import Graph
+from tests.scripts.graphs import FAMILIES, attention, convolutional, exported, feeds, save, value
+
+TWO = Architecture(2, 4, 32)
+
+
+def largest_difference(a: Path, b: Path) -> float:
+    """Of the outputs for a padded batch; the positions of padding are left out."""
+    given = feeds(a)
+    return max(
+        float(np.abs(x - y).max()) for x, y in zip(Session(a, 1).run(given), Session(b, 1).run(given), strict=True)
+    )
+
+
+@pytest.fixture(scope="module", params=[*((family, "eager") for family in FAMILIES), ("bert", "sdpa"), ("vit", "sdpa")])
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    family, form = request.param
+    return exported(tmp_path_factory.mktemp(family), family, form)
+
+
+def test_a_transformer_is_fused_and_answers_the_same(source: Path, tmp_path: Path) -> None:
+    made = fuse(source, tmp_path / "fused.onnx", TWO)
+    assert made.graph == tmp_path / "fused.onnx"
+    assert made.found["Attention"] == made.expected["Attention"] == 2
+    assert made.found["Gelu"] == made.expected["Gelu"] == 2
+    assert made.found["LayerNormalization"] >= made.expected["LayerNormalization"] == 4
+    assert made.missing == ()
+    before, after = Session(source, 1), Session(made.graph, 1)
+    assert (before.inputs, before.outputs) == (after.inputs, after.outputs)
+    assert largest_difference(source, made.graph) < 1e-4
+    assert graph.facts(made.graph) == graph.facts(source)
+    assert [p.name for p in tmp_path.iterdir()] == ["fused.onnx"]
+
+
+def test_a_fused_row_is_the_same_bytes_in_any_company(source: Path, tmp_path: Path) -> None:
+    fused = Session(fuse(source, tmp_path / "fused.onnx", TWO).graph or source)
+    given = feeds(source, rows=12)
+    whole = fused.run(given)[0]
+    for rows in ([3], [5, 3], [0, 3, 7, 8, 9, 10, 11]):
+        part = fused.run({name: array[rows] for name, array in given.items()})[0]
+        assert part[rows.index(3)].tobytes() == whole[3].tobytes()
+
+
+def test_relative_positions_stay_single_operators(tmp_path: Path) -> None:
+    source = exported(tmp_path, "mpnet")
+    made = fuse(source, tmp_path / "fused.onnx", TWO)
+    assert made.graph and made.found["Attention"] == 0 and made.found["Gelu"] == 2
+    assert len(made.missing) == 1 and made.missing[0].startswith("2 of 2 attentions are not fused: ")
+    assert largest_difference(source, made.graph) < 1e-4
+    assert fuse(source, tmp_path / "again.onnx").missing == made.missing
+
+
+def test_what_the_architecture_should_have_is_missed(tmp_path: Path) -> None:
+    source = exported(tmp_path, "bert")
+    made = fuse(source, tmp_path / "fused.onnx", Architecture(3, 4, 32))
+    assert [sentence.partition(":")[0] for sentence in made.missing] == [
+        "1 of 3 attentions are not fused",
+        "1 of 3 Gelu operators are not fused",
+        "1 of 6 LayerNormalization operators are not fused",
+    ]
+    assert "Gelu" not in fuse(source, tmp_path / "fused.onnx", Architecture(2, 4, 32, "relu")).expected
+
+
+@pytest.mark.parametrize("form", ["plain", "padding", "where", "unscaled"])
+def test_plain_attention_is_proved(form: str, tmp_path: Path) -> None:
+    source = attention(tmp_path / "exported.onnx", form)
+    made = fuse(source, tmp_path / "fused.onnx")
+    assert made.graph and made.found["Attention"] == 1
+    (node,) = (n for n in Graph.read(made.graph).nodes if n.op_type == "Attention")
+    assert node.name == "/layer.0/Attention" and len(node.input) == (4 if form in ("padding", "where") else 3)
+    draw = np.random.default_rng(1)
+    given = {"x": draw.standard_normal((3, 6, 8)), "attention_mask": np.array([[1] * 6, [1] * 4 + [0] * 2, [0, 1] * 3])}
+    before, after = (Session(path, 1).run(given)[0] for path in (source, made.graph))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["causal", "window", "relative"])
+def test_other_attention_is_not(form: str, tmp_path: Path) -> None:
+    made = fuse(attention(tmp_path / "exported.onnx", form), tmp_path / "fused.onnx")
+    assert made.graph is None and made.found["Attention"] == 0
+    assert "1 of 1 attentions are not fused" in made.missing[0]
+    assert not (tmp_path / "fused.onnx").exists()
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+def test_normalisation_and_padding_are_folded_into_convolutions(opset: int, tmp_path: Path) -> None:
+    source = convolutional(tmp_path / "exported.onnx", opset)
+    made = fuse(source, tmp_path / "fused.onnx")
+    assert made.graph and made.found["folded into others"] > 0 and made.missing == ()
+    kinds = {node.op_type for node in Graph.read(made.graph).nodes}
+    assert not kinds & {"Pad", "BatchNormalization"}
+    assert Graph.read(made.graph).opset == max(opset, 13)
+    assert largest_difference(source, made.graph) < 1e-4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["exported.onnx", "fused.onnx"]
+
+
+def test_what_is_quantised_or_no_network_is_left_alone(tmp_path: Path) -> None:
+    for op, domain in (("DynamicQuantizeLinear", ""), ("Normalizer", "ai.onnx.ml"), ("Abs", "")):
+        nodes = [helper.make_node(op, ["x"], ["y"], domain=domain)]
+        save(tmp_path / "exported.onnx", nodes, [value("x", "n", "m")], [value("y", "n", "m")], {})
+        made = fuse(tmp_path / "exported.onnx", tmp_path / "fused.onnx")
+        assert made.graph is None and made.missing == ()
+
+
+def test_layers_that_share_weights_share_the_merged_ones(tmp_path: Path) -> None:
+    source = attention(tmp_path / "exported.onnx", "plain")
+    model = onnx.load(source)
+    again = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
+    for node in again:
+        node.name = node.name.replace("layer.0", "layer.1")
+        node.input[:] = [{"x": "y"}.get(i, i if i in _weights(model) else f"{i}_2") for i in node.input]
+        node.output[:] = [f"{o}_2" for o in node.output]
+    model.graph.node.extend(again)
+    model.graph.output[0].name = "y_2"
+    onnx.save(model, source)
+    made = Graph.read(fuse(source, tmp_path / "fused.onnx").graph or source)
+    first, second = (node for node in made.nodes if node.op_type == "Attention")
+    assert first.input[1:3] == second.input[1:3]
+    assert first.input[0] != second.input[0]
+
+
+def _weights(model: onnx.ModelProto) -> set[str]:
+    return {tensor.name for tensor in model.graph.initializer}
