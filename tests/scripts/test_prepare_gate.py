@@ -17,7 +17,7 @@ from scoring import ModelSpec, cpu
 from scoring.errors import ModelError
 from scripts.errors import PrepareError, UsageError
 from scripts.package import model as package
-from scripts.prepare import Options, gate, machine, pipeline
+from scripts.prepare import Options, gate, machine, variants, ways
 from scripts.prepare.__main__ import command
 from scripts.prepare.choice import choose
 from scripts.prepare.exam import Score
@@ -41,13 +41,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Path, str]:
     """A model directory chosen among sound and unsound variants, and its report."""
     out = tmp_path_factory.mktemp("made") / "moods"
-    ways = table.table(
+    tried = table.table(
         table.COPY, table.INT8, Variant("int8-damaged", "int8", "wrong scales", table.damaged),
         Variant("int8-broken", "int8", "cannot be made", table.broken),
         Variant("int8-no-graph", "int8", "cannot be loaded", table.no_graph),
         Variant("int4", "int8", "4 bits", table.int8),
     )  # fmt: skip
-    spec = prepare(Options(str(source), out, max_loss=0.09), ways)
+    spec = prepare(Options(str(source), out, max_loss=0.09), tried)
     return spec, out, (out / "report.md").read_text(encoding="utf-8")
 
 
@@ -121,9 +121,19 @@ def test_too_few_inputs_for_the_gate_are_said(source: Path, tmp_path: Path) -> N
     assert note in (tmp_path / "out" / "report.md").read_text()
 
 
+def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
+    spec = prepare(Options(str(source), tmp_path / "out", max_loss=0.2))
+
+    assert {v.name for v in variants.VARIANTS} <= set(statuses(spec))
+    assert set(statuses(spec).values()) <= {"within", "rejected", "skipped"}
+    assert statuses(spec)["fp32-optimised"] == "within"
+    assert spec.fusion["Attention"] == 2
+    assert scoring.load(tmp_path / "out").spec == spec
+
+
 def test_a_precision_keeps_the_others_out(source: Path, tmp_path: Path) -> None:
-    ways = table.table(table.COPY, table.INT8)
-    spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.1), ways)
+    tried = table.table(table.COPY, table.INT8)
+    spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.1), tried)
     assert (spec.precision, spec.cpu) == ("int8", cpu.kind() or machine.SAFEST)
     assert statuses(spec) == {"fp32": "within", "int8": "within"}
 
@@ -133,9 +143,9 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
     prepare(Options(str(source), tmp_path / "first", variant="fp32"), table.table())
     (tmp_path / "first" / "model.onnx").rename(exported)
     sensitive = table.products(exported)[-2]
-    ways = table.table(Variant("int8-outliers", "int8", "dynamic int8", table.spoiling(sensitive)))
+    tried = table.table(Variant("int8-outliers", "int8", "dynamic int8", table.spoiling(sensitive)))
 
-    spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.09), ways)
+    spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.09), tried)
 
     rows = {v["name"]: v for v in spec.variants}
     assert rows["int8-outliers"]["status"] == "rejected"
@@ -146,14 +156,14 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
 
 
 def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path: Path) -> None:
-    ways = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
+    tried = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
     options = Options(str(source), tmp_path / "out", variant="int8-damaged", min_agreement=0)
 
     with pytest.raises(PrepareError, match=r"no variant int8-damaged is within the gate:\n .*: rejected: .*\d"):
-        prepare(options, ways)
+        prepare(options, tried)
 
     assert [p.name for p in tmp_path.iterdir()] == []
-    spec = prepare(replace(options, max_loss=1), ways)
+    spec = prepare(replace(options, max_loss=1), tried)
     assert [v["status"] for v in spec.variants] == ["within", "chosen"]
     assert "it was asked for (--variant)" in (tmp_path / "out" / "report.md").read_text()
 
@@ -269,7 +279,7 @@ def test_the_command_line_shows_the_table_and_fails_when_nothing_is_left(
         lambda: table.table(table.COPY),
         lambda: table.table(Variant("int8", "int8", "", table.broken)),
     ]
-    monkeypatch.setattr(pipeline.ways, "shipped", lambda: tables.pop(0)())  # noqa: PLW0108 (the next one)
+    monkeypatch.setattr(ways, "shipped", lambda: tables.pop(0)())  # noqa: PLW0108 (the next one)
     flags = [str(source), "--out", str(tmp_path / "out"), "--max-loss", "2%"]
 
     done = CliRunner().invoke(command, flags)
