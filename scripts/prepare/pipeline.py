@@ -22,7 +22,7 @@ from scripts.prepare.gate import Gate
 from scripts.prepare.machine import Target
 from scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
 from scripts.prepare.quiet import quiet
-from scripts.prepare.reference import compare
+from scripts.prepare.reference import compare, remembered
 from scripts.prepare.samples import MASK, Sample, samples
 from scripts.prepare.source import Source
 from scripts.prepare.staging import publish, staging
@@ -91,7 +91,7 @@ def _load(options: Options) -> Source:
             f"{e}. Preparing a model needs the extra 'export': pip install 'onnxferry[export,image]'"
         ) from e
     source: Source = loader.load(options)
-    return source
+    return replace(source, ask=remembered(source.ask)) if source.ask else source
 
 
 def _export(source: Source, work: Path) -> Path:

@@ -91,6 +91,19 @@ def compare(spec: ModelSpec, folder: Path, ask: Ask, samples: Sequence[Sample], 
     return figures
 
 
+def remembered(ask: Ask) -> Ask:
+    """`ask`, but each question once: the variants are all held against the same answers."""
+    known: dict[str, Any] = {}
+
+    def asked(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+        key = json.dumps([inputs, dict(parameters)], sort_keys=True)
+        if key not in known:
+            known[key] = ask(inputs, parameters)
+        return known[key]
+
+    return asked
+
+
 def _data(sample: Sample) -> Mapping[str, Any] | None:
     """The body of a request that a pipeline can be asked, too; None for the forms that only clients of servers know."""
     data = json.loads(sample.request.body) if sample.request.content_type == JSON else {}

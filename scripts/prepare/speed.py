@@ -29,7 +29,7 @@ FIRST, ROUNDS = 2, 4  # rounds of all variants, and after them of those that may
 FEW, MANY = 8, 32  # inputs that are sent alone, and inputs of one request
 REPEATS = 5  # at most, in a round
 SECONDS = 0.8  # in which a round stops repeating
-SLOW = 1.5  # times the fastest at first look: not measured again
+SLOW = 3  # times the fastest at first look: not measured again
 _LISTLESS = ("tensors",)  # tasks whose list of inputs is one item
 
 
