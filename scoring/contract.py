@@ -138,6 +138,10 @@ class ModelSpec:
     source: Mapping[str, Any] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     difference: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[Mapping[str, Any], ...] = ()
+    fusion: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    measured_on: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def read(model_dir: Path) -> ModelSpec:
@@ -179,6 +183,7 @@ def _parse(data: Any, where: str) -> ModelSpec:
     _check_types(values, where)
     try:
         values["labels"] = tuple(values.get("labels") or ())
+        values["variants"] = tuple(values.get("variants") or ())
         for key in ("inputs", "outputs"):
             values[key] = tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ())
         values["limits"] = _limits(values.get("limits") or {})
@@ -193,7 +198,8 @@ _TYPES: Mapping[str, tuple[type | UnionType, str]] = {
     "settings": (dict, "an object"), "files": (dict, "an object"), "source": (dict, "an object"),
     "tools": (dict, "an object"), "difference": (dict, "an object"), "labels": (list | None, "a list of strings"),
     "precision": (str, "a string"), "cpu": (str | None, "a string"), "opset": (int | None, "an integer"),
-    "ir_version": (int | None, "an integer"),
+    "ir_version": (int | None, "an integer"), "variants": (list | None, "a list of objects"),
+    "fusion": (dict, "an object"), "data": (dict, "an object"), "measured_on": (dict, "an object"),
 }  # fmt: skip
 
 

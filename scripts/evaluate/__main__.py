@@ -15,13 +15,13 @@ from scripts.evaluate import report
 from scripts.evaluate.evaluation import Evaluation, Options, evaluate
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DATA = click.Path(exists=True, path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--model", type=FOLDER, required=True, help="The model directory that is served.")
-@click.option("--data", type=FILE, required=True, help="SQuAD .json, a .tsv of text and label, CoNLL columns, or "
-              ".jsonl of {inputs, answer}.")  # fmt: skip
+@click.option("--data", type=DATA, required=True, help="SQuAD .json, a .tsv of text and label, CoNLL columns, "
+              ".jsonl of {inputs, answer}, or a folder of pictures by label.")  # fmt: skip
 @click.option("--source", type=FOLDER, help="The source model's folder: compare with transformers' pipeline over it.")
 @click.option("--adapter", type=FOLDER, help="PEFT adapter folder, merged into the source model.")
 @click.option("--threshold", default=0.5, type=click.FloatRange(0, 1), help="Least score of a label that counts as "

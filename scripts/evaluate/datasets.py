@@ -5,10 +5,13 @@ text-classification    .tsv    sentence, label: SST-2 with its header, GoEmotion
                                index, several are separated by commas
 both                   .jsonl  {"inputs": what a request's inputs hold, "answer": a text, a label, or a list of them}
 token-classification   .conll, .txt, .bio   a token and its tag a line, tag last, a blank line between sentences
+image-classification   a folder with one subfolder of pictures a label; a label is a name or an index
+feature-extraction     .txt    a text a line; .jsonl  {"inputs": text}: the right answers are the source model's
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import UsageError
+from scripts.hashes import combined_sha256, sha256
+from scripts.request_file import MEDIA_TYPES
+
+FOLDER = "folder"  # in the place of a suffix
+SPLITS = ("train", "dev", "validation", "test")  # file names that say which part of a set, but not of which set
 
 
 @dataclass(frozen=True)
 class Item:
     """`inputs` as one request carries them. `right`: the texts that are right answers, the labels, or the entities as
-    (type, start, end) in characters."""
+    (type, start, end) in characters; empty where only a source model knows. `where` names a picture's file."""
 
     inputs: Any
     right: tuple[Any, ...]
+    where: str = ""
 
 
 def read(path: Path, task: str, names: Sequence[str]) -> list[Item]:
@@ -35,10 +44,14 @@ def read(path: Path, task: str, names: Sequence[str]) -> list[Item]:
     known = READERS.get(task)
     if known is None:
         raise UsageError(f"no metric for task '{task}'; there is one for {', '.join(READERS)}")
-    if path.suffix not in known:
-        raise UsageError(f"--data {path}: for {task} give a file that ends in {' or '.join(known)}")
+    kind = FOLDER if path.is_dir() else path.suffix
+    if kind not in known:
+        wanted = (
+            "a folder with one subfolder a label" if FOLDER in known else f"a file that ends in {' or '.join(known)}"
+        )
+        raise UsageError(f"--data {path}: for {task} give {wanted}")
     try:
-        items = list(known[path.suffix](path, names))
+        items = list(known[kind](path, names))
     except (ValueError, KeyError, TypeError, IndexError) as e:
         raise UsageError(
             f"--data {path}: not a {task} set ({type(e).__name__}: {e}); {__doc__.partition(':')[2]}"
@@ -46,6 +59,23 @@ def read(path: Path, task: str, names: Sequence[str]) -> list[Item]:
     if not items:
         raise UsageError(f"--data {path}: holds no items")
     return items
+
+
+def evenly(items: list[Item], limit: int | None) -> list[Item]:
+    """`limit` of `items`, evenly over the set; all, where that is None or more."""
+    if not limit or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a set: of its file, or of the names and the bytes of a folder's pictures."""
+    return sha256(path) if path.is_file() else combined_sha256(sorted(p for p in path.rglob("*") if p.is_file()))
+
+
+def title(path: Path) -> str:
+    """How a set is named: by its file and, where that only says which part of a set it is, its folder."""
+    return f"{path.resolve().parent.name}/{path.name}" if path.stem in SPLITS else path.resolve().name
 
 
 def _squad(path: Path, names: Sequence[str]) -> Iterator[Item]:
@@ -107,9 +137,25 @@ def _entities(sentence: Sequence[tuple[str, str]]) -> list[tuple[str, int, int]]
     return found
 
 
+def _pictures(path: Path, names: Sequence[str]) -> Iterator[Item]:
+    for folder in sorted(p for p in path.iterdir() if p.is_dir()):
+        right = (_label(folder.name, names),)
+        for file in sorted(folder.iterdir()):
+            if MEDIA_TYPES.get(file.suffix.lower(), "").startswith("image/"):
+                yield Item(base64.b64encode(file.read_bytes()).decode(), right, f"{folder.name}/{file.name}")
+
+
+def _texts(path: Path, names: Sequence[str]) -> Iterator[Item]:
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line.strip():
+            yield Item(json.loads(line)["inputs"] if path.suffix == ".jsonl" else line.strip(), ())
+
+
 Reader = Callable[[Path, Sequence[str]], Iterator[Item]]
 READERS: dict[str, dict[str, Reader]] = {
     "question-answering": {".json": _squad, ".jsonl": _jsonl},
     "text-classification": {".tsv": _tsv, ".jsonl": _jsonl},
     "token-classification": {".conll": _conll, ".txt": _conll, ".bio": _conll},
+    "image-classification": {FOLDER: _pictures},
+    "feature-extraction": {".txt": _texts, ".jsonl": _texts},
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from scripts.evaluate import datasets, served, source
 from scripts.evaluate.judges import JUDGES, Judge
 
 SHOWN = 20  # of the answers that differ
-SPLITS = ("train", "dev", "validation", "test")  # file names that say which part of a set, but not of which set
 
 
 @dataclass(frozen=True)
@@ -75,15 +73,17 @@ def evaluate(options: Options) -> Evaluation:
         raise UsageError("--adapter needs --source, the folder of the model that it is merged into")
     scorer = served.load(options.model)
     spec = scorer.spec
-    items = _some(datasets.read(options.data, spec.task, spec.labels), options.limit)
+    items = datasets.evenly(datasets.read(options.data, spec.task, spec.labels), options.limit)
+    if not items[0].right:
+        raise UsageError(f"{spec.task}: only a source model has the right answers; python -m scripts.prepare compares")
     judge = JUDGES[spec.task](spec, items, options.threshold)
     inputs = [item.inputs for item in items]
     with stage(f"{len(items)} items through the served core"):
         ours = served.answers(scorer, inputs, judge.parameters)
     theirs = _reference(options, spec, inputs, judge.parameters)
     return Evaluation(
-        spec.name, spec.task, spec.precision, _name(options.data),
-        hashlib.sha256(options.data.read_bytes()).hexdigest(), len(items),
+        spec.name, spec.task, spec.precision, datasets.title(options.data),
+        datasets.digest(options.data), len(items),
         _figures(judge, items, ours, theirs),
         options.threshold if spec.settings.get("problem_type") == "multi_label_classification" else None,
         None if theirs is None else agreement(judge, ours, theirs),
@@ -91,21 +91,13 @@ def evaluate(options: Options) -> Evaluation:
     )  # fmt: skip
 
 
-def _name(data: Path) -> str:
-    return f"{data.resolve().parent.name}/{data.name}" if data.stem in SPLITS else data.name
-
-
-def _some(items: list[datasets.Item], limit: int | None) -> list[datasets.Item]:
-    if not limit or limit >= len(items):
-        return items
-    return [items[i * len(items) // limit] for i in range(limit)]
-
-
 def _reference(
     options: Options, spec: ModelSpec, inputs: Sequence[Any], parameters: Mapping[str, Any]
 ) -> list[Any] | None:
     if not options.source:
         return None
+    if spec.task not in source.CLASSES:
+        raise UsageError(f"--source: {spec.task} is not compared with transformers' pipeline; leave it out")
     with stage("load the source model"):
         pipeline = source.Pipeline(options.source, options.adapter, spec)
     with stage(f"{len(inputs)} items through transformers' pipeline"):

@@ -6,6 +6,9 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence, Set
+from typing import Any
+
+import numpy as np
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -93,6 +96,22 @@ def entities(given: Sequence[Set[Hashable]], right: Sequence[Set[Hashable]]) -> 
         "recall": 100 * hits / theirs if theirs else 0.0,
         "F1": 100 * _f1(hits, ours, theirs),
     }
+
+
+def share(hits: Sequence[bool]) -> float:
+    """The share of `hits`."""
+    return _mean([float(hit) for hit in hits])
+
+
+def cosine(given: Sequence[Any], right: Sequence[Any]) -> float:
+    """The mean cosine similarity, times 100, of two lists of vectors; of token vectors [tokens, hidden], of all of them
+    in a row. Vectors of different lengths have none: 0."""
+    return _mean([_cosine(np.ravel(g), np.ravel(r)) for g, r in zip(given, right, strict=True)])
+
+
+def _cosine(a: Any, b: Any) -> float:
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / norms) if a.shape == b.shape and norms else 0.0
 
 
 def _counts(given: Sequence[bool], right: Sequence[bool]) -> tuple[int, int, int]:

@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
-from scoring.contract import MODEL_FILE, ModelSpec
+from scoring.contract import ModelSpec
 from scoring.tasks import TASKS
 from scripts import console
 from scripts.ending import ending
-from scripts.prepare.options import Options
+from scripts.prepare import machine, report, trials
+from scripts.prepare.gate import share
+from scripts.prepare.options import AUTO, Options
 from scripts.prepare.pipeline import prepare
+from scripts.prepare.questions import LIMIT, LIMITS
 
 PATH = click.Path(path_type=Path)
 
@@ -26,26 +29,42 @@ PATH = click.Path(path_type=Path)
 @click.option("--labels", type=PATH, help="Names of the outputs: one a line, or a JSON list.")
 @click.option("--settings", type=PATH, help="JSON object of settings that override the derived ones.")
 @click.option("--name", help="The model's name; by default the last part of --out.")
-@click.option("--precision", default="fp32", help="fp32, or int8 for dynamic quantisation.")
+@click.option("--precision", default=AUTO, help="auto: the fastest of all variants; fp32 or int8: of its kind only.")
+@click.option("--variant", help="Only this variant, by its name in the report; it must still pass the gate.")
+@click.option(
+    "--cpu", default=machine.AUTO, help=f"What int8 is made for: {', '.join(machine.CPUS)} (this machine's kind)."
+)
+@click.option("--data", type=PATH, help="Evaluation set: the gate is a loss of the task's metric. SQuAD .json, a .tsv "
+              "of text and label, CoNLL columns, .jsonl of {inputs, answer}, a folder of pictures by label, or texts "
+              "to embed.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), help="Items of --data that are asked, evenly over it; by default "
+              f"{LIMIT}, or {max(LIMITS.values())} where an item is one text.")  # fmt: skip
+@click.option("--threshold", default=0.5, help="With --data: least score of a label that counts as given, for models "
+              "with several labels a text.")  # fmt: skip
+@click.option("--max-loss", default="1%", help="Largest loss of a metric on --data, as a share of the source model's; "
+              "without --data, largest share of changed answers.")  # fmt: skip
 @click.option(
     "--inputs", type=PATH, help="More inputs to verify on: JSON Lines of request bodies, or a picture folder."
 )
 @click.option("--golden", type=PATH, help="The golden request: a .json body or a picture.")
 @click.option("--tolerance", type=float, help="Largest difference of a raw output; by default 1e-3 for fp32, none for "
               "int8.")  # fmt: skip
-@click.option("--min-agreement", type=float, default=0.9, help="Least share of answers equal to the source model's.")
+@click.option("--min-agreement", type=float, default=0.9, help="Least share of answers equal to the source model's, "
+              "with and without --data.")  # fmt: skip
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
 @ending()
-def command(**flags: Any) -> None:
+def command(max_loss: str, **flags: Any) -> None:
     """Make a checked model directory of SOURCE: a Hugging Face model folder, a PyTorch module given as module:factory,
-    or an .onnx file."""
-    options = Options(**flags)
+    or an .onnx file. Several variants are made and held against the source model; the fastest within the gate is
+    taken, and report.md beside it tells of all."""
+    options = Options(**flags, max_loss=share(max_loss))
     _report(prepare(options), options.out)
 
 
 def _report(spec: ModelSpec, out: Path) -> None:
-    size = (out / MODEL_FILE).stat().st_size / 1e6
+    size = trials.weight(out) / 1e6
     console.out.print(f"{out}: {spec.name}, {spec.task}, {spec.precision}, {size:.1f} MB", markup=False)
+    console.out.print(f"report: {out / report.REPORT_FILE}", markup=False)
     found = spec.difference
     if "max_abs" in found:
         console.out.print(

@@ -44,6 +44,7 @@ def load(options: Options) -> Source:
     source = Source(
         task, lambda path: huggingface.export(model, path, task, options.opset or pytorch.OPSET), pytorch.runner(model),
         settings={}, labels=names, record=_record(folder, type(model).__name__, options.adapter),
+        config=config.to_dict(),
     )  # fmt: skip
     source = _with_settings(source, folder, config.to_dict(), options)
     if task not in COMPARISONS:

@@ -9,9 +9,12 @@ from pathlib import Path
 from scoring.contract import SPEC_FILE
 from scoring.tasks import TASKS
 from scripts.errors import UsageError
+from scripts.evaluate.datasets import READERS
+from scripts.prepare import machine
 
 HUGGINGFACE, MODULE, ONNX = "huggingface", "module", "onnx"
-PRECISIONS = ("fp32", "int8")
+AUTO, FP32, INT8 = "auto", "fp32", "int8"
+PRECISIONS = (AUTO, FP32, INT8)
 OPSETS = (17, 18)
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -21,8 +24,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 class Options:
     """The flags of `python -m scripts.prepare`; `source` is a folder, `module:factory` or an .onnx file.
 
+    `precision` "auto" tries all variants, others those of their kind; `variant` only one, by its name. `data` is an
+    evaluation set, of which `limit` items (None: 500 or 1000, by task) are asked, evenly over it; `threshold` is the
+    least score of a label that is given, for models with several labels a text. `max_loss` bounds the loss of a metric
+    on it, as a share of the source model's; without `data`, the share of answers that change.
     `tolerance` bounds the absolute difference of any raw output (None: 1e-3 for fp32, unbounded for int8);
-    `min_agreement` the share of inputs whose final answer stays the same.
+    `min_agreement` the share of inputs whose final answer stays the same. `cpu` is the kind that it is made for.
     """
 
     source: str
@@ -33,7 +40,13 @@ class Options:
     labels: Path | None = None
     settings: Path | None = None
     name: str | None = None
-    precision: str = "fp32"
+    precision: str = AUTO
+    variant: str | None = None
+    cpu: str = machine.AUTO
+    data: Path | None = None
+    limit: int | None = None
+    threshold: float = 0.5
+    max_loss: float = 0.01
     inputs: Path | None = None
     golden: Path | None = None
     tolerance: float | None = None
@@ -77,14 +90,18 @@ def _check_choices(options: Options) -> None:
     for flag, value, choices in (
         ("--task", options.task, sorted(TASKS)),
         ("--precision", options.precision, PRECISIONS),
+        ("--cpu", options.cpu, machine.CPUS),
         ("--opset", options.opset, OPSETS),
     ):
         if value is not None and value not in choices:
             raise UsageError(f"{flag} {value}: choose one of {', '.join(map(str, choices))}")
     if options.tolerance is not None and not options.tolerance > 0:
         raise UsageError(f"--tolerance {options.tolerance}: must be above 0")
-    if not 0 <= options.min_agreement <= 1:
-        raise UsageError(f"--min-agreement {options.min_agreement}: must be between 0 and 1")
+    for flag, share in (
+        ("--min-agreement", options.min_agreement), ("--max-loss", options.max_loss), ("--threshold", options.threshold)
+    ):  # fmt: skip
+        if not 0 <= share <= 1:
+            raise UsageError(f"{flag} {share}: must be between 0 and 1")
 
 
 def _check_combination(options: Options, kind: str) -> None:
@@ -101,8 +118,10 @@ def _check_combination(options: Options, kind: str) -> None:
         )
     if options.task == "tensors" and options.tokenizer:
         raise UsageError("--tokenizer: tensors has no texts; leave it out")
-    if kind == ONNX and options.precision == "fp32" and options.inputs:
-        raise UsageError("--inputs has nothing to compare: an .onnx file in fp32 is served as it is")
+    if options.data and options.task and options.task not in READERS:
+        raise UsageError(
+            f"--data: there is no metric for {options.task}; leave it out, and give inputs of your own with --inputs"
+        )
     if kind == ONNX and options.opset:
         raise UsageError("--opset is for exports; an .onnx file keeps the opset that it has")
 
@@ -114,8 +133,9 @@ def _check_paths(options: Options) -> None:
     for flag, file in (("--labels", options.labels), ("--settings", options.settings), ("--golden", options.golden)):
         if file and not file.is_file():
             raise UsageError(f"{flag} {file}: no such file")
-    if options.inputs and not options.inputs.exists():
-        raise UsageError(f"--inputs {options.inputs}: no such file or folder")
+    for flag, path in (("--inputs", options.inputs), ("--data", options.data)):
+        if path and not path.exists():
+            raise UsageError(f"{flag} {path}: no such file or folder")
     _check_out(options.out)
 
 

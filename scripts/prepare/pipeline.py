@@ -1,34 +1,62 @@
-"""The stages of prepare, in order. Nothing is visible at --out before the last."""
+"""The stages of prepare, in order. Nothing is visible at --out before the last.
+
+load -> export -> fuse -> prove the exported graph -> make and examine each variant -> measure speed -> choose -> write
+"""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scoring.contract import MODEL_FILE, TOKENIZER_FILE, ModelSpec
-from scoring.engine import Session
+from scripts import console
 from scripts.console import stage
 from scripts.errors import UsageError
-from scripts.prepare import golden, record
-from scripts.prepare.options import HUGGINGFACE, MODULE, ONNX, Options, check
+from scripts.prepare import contest, golden, questions, record, report, ways
+from scripts.prepare.contest import Contest
+from scripts.prepare.exam import Exam
+from scripts.prepare.gate import Gate
+from scripts.prepare.machine import Target
+from scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
 from scripts.prepare.quiet import quiet
-from scripts.prepare.reference import compare
+from scripts.prepare.reference import compare, remembered
 from scripts.prepare.samples import MASK, Sample, samples
-from scripts.prepare.source import Ask, Run, Source
+from scripts.prepare.source import Source
 from scripts.prepare.staging import publish, staging
-from scripts.prepare.verify import TOLERANCE, Gate, verify
+from scripts.prepare.trials import Bench, Trial
+from scripts.prepare.verify import Truth
+from scripts.prepare.ways import Ways
+
+if TYPE_CHECKING:
+    from scripts.prepare.variants.fusion import Fusion
 
 LOADERS = {
     HUGGINGFACE: "scripts.prepare.checkpoint",
     MODULE: "scripts.prepare.module",
     ONNX: "scripts.prepare.onnx_file",
 }  # imported on demand: they bring torch and transformers, which cost seconds and may not be installed
+CALIBRATION = 200  # requests at most
+Piped: TypeAlias = Mapping[str, Any] | None  # the figures against transformers' pipeline
 
 
-def prepare(options: Options) -> ModelSpec:
-    """Make the model directory `options.out` and return its spec.
+@dataclass(frozen=True)
+class Work:
+    """What the stages hand on: the user's `options`, the loaded `source`, the table of variants, and the folder of the
+    exported graph as a model directory with its `spec`."""
+
+    options: Options
+    source: Source
+    ways: Ways
+    folder: Path
+    spec: ModelSpec
+    target: Target
+
+
+def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
+    """Make the model directory `options.out` and return its spec; `table` replaces the variants that are tried.
 
     Raises UsageError for what was asked, PrepareError for what the model cannot do; then `options.out` is as it was.
     """
@@ -36,14 +64,21 @@ def prepare(options: Options) -> ModelSpec:
     out = options.out.resolve()
     with quiet(), staging(out) as work:
         source = _load(options)
-        folder = work / "model"
-        folder.mkdir()
-        fp32 = _export(options, source, work, folder)
-        spec = record.describe(options, source, folder)
-        spec = _prove(options, spec, folder, source.run or _fp32_run(options, fp32), source.ask)
+        table = table or ways.shipped()
+        table.asked(options)  # wrong names are told before the work
+        folder = _export(source, work)
+        made = Work(options, source, table, folder, record.describe(options, source, folder), Target.of(options.cpu))
+        fusion = _fuse(made, work)
+        exam, spare = _exam(made)
+        exam, piped = _prove(made, exam)
+        held = contest.hold(options, table, _bench(made, work, fusion, [*exam.samples, *spare]), exam, made.target)
+        spec = _finish(made, held, fusion, piped)
         with stage(f"write {out.name}"):
-            record.write(spec, folder)
-            publish(folder, out)
+            record.write(spec, held.chosen.place)
+            report.write(report.Facts(spec, held, fusion), held.chosen.place)
+            publish(held.chosen.place, out)
+    console.err.print(report.table(held))
+    console.err.print(f"{held.chosen.name} is chosen: {held.why}", markup=False)
     return spec
 
 
@@ -56,50 +91,99 @@ def _load(options: Options) -> Source:
             f"{e}. Preparing a model needs the extra 'export': pip install 'onnxferry[export,image]'"
         ) from e
     source: Source = loader.load(options)
-    return source
+    return replace(source, ask=remembered(source.ask)) if source.ask else source
 
 
-def _export(options: Options, source: Source, work: Path, folder: Path) -> Path:
-    """Write model.onnx and tokenizer.json into `folder`; the path of the unquantised graph."""
-    exported, model = work / "exported.onnx", folder / MODEL_FILE
+def _export(source: Source, work: Path) -> Path:
+    """The exported graph and the tokenizer as a folder."""
+    folder = work / "exported"
+    folder.mkdir()
     with stage("export"):
-        source.export(exported)
+        source.export(work / "exported.onnx")
+        (work / "exported.onnx").rename(folder / MODEL_FILE)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
-    if options.precision == "fp32":
-        return exported.rename(model)
-    from scripts.prepare.quantise import quantise
-
-    with stage("quantise int8"):
-        quantise(exported, model)
-    return exported
+    return folder
 
 
-def _fp32_run(options: Options, fp32: Path) -> Run | None:
-    """The unquantised graph as the source model, where there is no other; None when nothing was changed."""
-    if options.precision == "fp32":
+def _fuse(made: Work, work: Path) -> Fusion:
+    from scripts.prepare.variants.fusion import Fusion
+
+    try:
+        with stage("fuse operators"):
+            fusion = made.ways.fuse(
+                made.folder / MODEL_FILE, work / "fused.onnx", ways.architecture(made.source.config)
+            )
+    except Exception as e:  # of a graph that the optimiser does not know
+        fusion = Fusion(None, {}, {}, (f"the graph cannot be optimised: {type(e).__name__}: {e}",))
+    for sentence in fusion.missing:
+        console.err.print(f"    {sentence}", style="yellow", markup=False)
+    return fusion
+
+
+def _prove(made: Work, exam: Exam) -> tuple[Exam, Piped]:
+    """That the exported graph gives the answers of its source, whose part it plays from here on."""
+    record.write(made.spec, made.folder)
+    golden.answer(made.folder, exam.samples[-1].request)  # what cannot be answered is told before the long work
+    if made.target.mismatch:
+        console.err.print(made.target.mismatch, style="yellow", markup=False)
+    with stage(f"verify the exported graph on {len(exam.samples)} inputs") as note:
+        exam = exam.opened(made.folder, note)
+    if sentence := exam.note():
+        console.err.print(f"    {sentence}", style="yellow", markup=False)
+    return exam, _compare(made, made.folder, exam, FP32)
+
+
+def _bench(made: Work, work: Path, fusion: Fusion, real: Sequence[Sample]) -> Bench:
+    """Where variants are made; `real` requests are what int8 is calibrated with."""
+    from scripts.prepare.variants import Material
+
+    truth = Truth(made.spec, made.folder, None)
+    fed = [] if made.options.precision == FP32 else truth.feeds(real[-CALIBRATION:])
+    material = Material(made.folder / MODEL_FILE, fusion.graph, fed)
+    return Bench(work / "variants", made.folder, made.spec, material)
+
+
+def _exam(made: Work) -> tuple[Exam, list[Sample]]:
+    """What the variants are asked, and other items of the same evaluation set."""
+    options, spec = made.options, made.spec
+    asked = questions.read(options, spec)
+    request = Sample(golden.request(spec, options.golden), "the golden request")
+    inputs = [*samples(spec.task, options.inputs, spec.settings.get("mask_token", MASK)), request]
+    gate = Gate(options.tolerance, options.min_agreement, options.max_loss)
+    spare = questions.as_samples(asked.spare, asked.judge) if asked else []
+    return Exam(Truth(spec, made.folder, made.source.run), inputs, gate, asked), spare
+
+
+def _compare(made: Work, folder: Path, exam: Exam, precision: str) -> Piped:
+    """The figures against transformers' own pipeline; None where it has none of the source."""
+    if made.source.ask is None:
         return None
-    session = Session(fp32)
-    return lambda feeds, _: session.run(feeds)
+    with stage("compare with transformers' pipeline"):
+        gate = replace(exam.gate, tolerance=exam.gate.of(precision))
+        return compare(made.spec, folder, made.source.ask, exam.samples, gate)
 
 
-def _prove(options: Options, spec: ModelSpec, folder: Path, run: Run | None, ask: Ask | None) -> ModelSpec:
-    """`spec` with the measured difference and the golden answer."""
-    request = golden.request(spec, options.golden)
-    mask = spec.settings.get("mask_token", MASK)
-    inputs = [*samples(spec.task, options.inputs, mask), Sample(request, "the golden request")]
-    difference: dict[str, Any] = {"not measured": "no source model"}
-    if run:
-        with stage(f"verify on {len(inputs)} inputs"):
-            difference = verify(spec, folder, run, inputs, _gate(options))
-    if ask:
-        with stage("compare with transformers' pipeline"):
-            difference["pipeline"] = compare(spec, folder, ask, inputs, _gate(options))
-    record.write(spec, folder)
+def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpec:
+    """The whole record of the chosen variant, with its golden answer."""
+    trial, exam = held.chosen, held.exam
+    spec = record.chosen(made.spec, trial.place, trial.variant.precision, made.target.kind)
+    difference = _difference(made, trial)
+    if trial.place != made.folder:
+        piped = _compare(made, trial.place, exam, trial.variant.precision)
+    if piped:
+        difference = {**difference, "pipeline": piped}
+    record.write(spec, trial.place)
     with stage("golden answer"):
-        return replace(spec, difference=difference, golden=golden.answer(folder, request))
+        answer = golden.answer(trial.place, golden.request(spec, made.options.golden))
+    return replace(
+        spec, difference=difference, golden=answer, variants=tuple(map(record.trial, held.trials)),
+        fusion=dict(fusion.found), data=dict(exam.questions.record) if exam.questions else {},
+        measured_on=made.target.record(),
+    )  # fmt: skip
 
 
-def _gate(options: Options) -> Gate:
-    default = TOLERANCE if options.precision == "fp32" else None
-    return Gate(options.tolerance if options.tolerance is not None else default, options.min_agreement)
+def _difference(made: Work, trial: Trial) -> Mapping[str, Any]:
+    if made.source.run is None and trial.variant is made.ways.variants[0]:
+        return {"not measured": "no source model"}
+    return trial.score.difference if trial.score else {}

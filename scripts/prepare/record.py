@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from scoring.engine import Session
 from scoring.errors import ModelError
 from scripts.errors import PrepareError
 from scripts.hashes import sha256
-from scripts.prepare.options import Options
+from scripts.prepare.options import FP32, INT8, Options
 from scripts.prepare.source import Source
+
+if TYPE_CHECKING:
+    from scripts.prepare.trials import Trial  # which writes specs itself
 
 TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "peft", "onnx", "onnxruntime", "tokenizers")
 
 
 def describe(options: Options, source: Source, folder: Path) -> ModelSpec:
-    """The spec of the model in `folder`, still without golden request and difference.
+    """The spec of the exported model in `folder`, still without golden request, difference and variants.
 
     Raises PrepareError when ONNX Runtime cannot load the model.
     """
@@ -35,14 +41,51 @@ def describe(options: Options, source: Source, folder: Path) -> ModelSpec:
         labels=source.labels,
         inputs=session.inputs,
         outputs=session.outputs,
-        precision=options.precision,
-        cpu="avx2" if options.precision == "int8" else None,
+        precision=FP32,
         opset=facts.opset,
         ir_version=facts.ir_version,
-        files={n: sha256(folder / n) for n in (MODEL_FILE, TOKENIZER_FILE) if (folder / n).is_file()},
+        files=hashes(folder),
         source=source.record,
         tools=tools(),
     )
+
+
+def chosen(spec: ModelSpec, folder: Path, precision: str, cpu: str) -> ModelSpec:
+    """`spec` of the variant in `folder`: what is not float32 is made for a kind of CPU."""
+    from scripts.prepare import graph
+
+    facts = graph.facts(folder / MODEL_FILE)
+    session = Session(folder / MODEL_FILE)
+    return replace(
+        spec, inputs=session.inputs, outputs=session.outputs, precision=precision,
+        cpu=cpu if precision == INT8 else None, opset=facts.opset, ir_version=facts.ir_version, files=hashes(folder),
+    )  # fmt: skip
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of the files that a host needs."""
+    files = {p.name for p in folder.glob(f"{MODEL_FILE}*")} | {TOKENIZER_FILE}
+    return {name: sha256(folder / name) for name in sorted(files) if (folder / name).is_file()}
+
+
+def trial(found: Trial) -> dict[str, Any]:
+    """One line of the spec's table of variants. Nothing of what was asked is in it."""
+    score, speed, variant = found.score, found.speed, found.variant
+    return {
+        "name": variant.name, "how": variant.how, "precision": variant.precision, "status": found.status,
+        "reason": found.reason, "size_bytes": found.size, "kept": list(found.kept),
+        "agreement": score.difference["agreement"] if score else None,
+        "max_abs": finite(score.difference["max_abs"]) if score else None,
+        "metrics": {name: round(value, 4) for name, value in score.metrics.items()} if score else {},
+        "loss": round(score.loss, 6) if score else None,
+        "ms_one": round(speed.one, 3) if speed else None,
+        "ms_item": round(speed.item, 3) if speed and speed.item is not None else None,
+    }  # fmt: skip
+
+
+def finite(value: float) -> float | None:
+    """None in the place of an infinity, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def tools() -> dict[str, str]:

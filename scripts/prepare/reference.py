@@ -17,9 +17,9 @@ from scoring.tasks import build
 from scoring.tasks.text_classification import default_function
 from scripts.errors import PrepareError
 from scripts.prepare.agreement import AGREE, masks
+from scripts.prepare.gate import Gate
 from scripts.prepare.samples import Sample
 from scripts.prepare.source import Ask
-from scripts.prepare.verify import Gate
 
 Scores = Mapping[Any, float]
 
@@ -89,6 +89,19 @@ def compare(spec: ModelSpec, folder: Path, ask: Ask, samples: Sequence[Sample], 
     }
     _judge(figures, pairs, spec, gate)
     return figures
+
+
+def remembered(ask: Ask) -> Ask:
+    """`ask`, but each question once: the variants are all held against the same answers."""
+    known: dict[str, Any] = {}
+
+    def asked(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+        key = json.dumps([inputs, dict(parameters)], sort_keys=True)
+        if key not in known:
+            known[key] = ask(inputs, parameters)
+        return known[key]
+
+    return asked
 
 
 def _data(sample: Sample) -> Mapping[str, Any] | None:

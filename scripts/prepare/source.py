@@ -38,7 +38,8 @@ class Source:
 
     `export(path)` writes its ONNX file; `run` answers with its own runtime and is None for an .onnx file, which is its
     own source. `settings` and `labels` are complete for `task`. `record` goes into model_spec.json as it is. `ask` is
-    None where transformers has no pipeline of the source, or it is not compared.
+    None where transformers has no pipeline of the source, or it is not compared. `config` is what the model's own
+    configuration says of its architecture; empty where there is none.
     """
 
     task: str
@@ -49,3 +50,4 @@ class Source:
     tokenizer: TextTokenizer | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
     ask: Ask | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)

@@ -26,17 +26,9 @@ from scripts.prepare.source import Run
 
 _TURNS = {"fill-mask": 1}  # its raw outputs hold the vocabulary's scores for every token
 TURN = 16  # samples that one side scores before the other: both keep their threads spinning, which slows a rival down
-TOLERANCE = 1e-3  # of fp32: exporters reorder additions, and deep models add that up
+KEPT = 512 * 2**20  # bytes of raw outputs of the source model that are kept for the next variant
 
 Scored = tuple[Any, list[Array]]  # the final answer, and the raw outputs
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What is let through. `tolerance` None: the difference is recorded and not judged."""
-
-    tolerance: float | None
-    min_agreement: float
 
 
 @dataclass(frozen=True)
@@ -54,15 +46,13 @@ class Outcome:
 
 
 class _Recorder(Session):
-    """Any runner in the place of a graph; keeps the raw outputs of the request that it is serving."""
+    """Any runner in the place of a graph; keeps the raw outputs of the request that it is serving. `mixes_rows` as of
+    the graph that it is compared with, so that both sides pad alike."""
 
-    def __init__(self, graph: Session, run: Run) -> None:
-        self.inputs, self.outputs, self.mixes_rows = graph.inputs, graph.outputs, graph.mixes_rows
+    def __init__(self, graph: Session, run: Run, mixes_rows: bool) -> None:
+        self.inputs, self.outputs, self.mixes_rows = graph.inputs, graph.outputs, mixes_rows
         self._run = run
         self.taken: list[Array] = []
-
-    def open_lanes(self) -> None:
-        """There is one lane: the outputs are kept in the order of the runs."""
 
     def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
         return map(self.run, batches)
@@ -78,8 +68,8 @@ class _Recorder(Session):
 class Side:
     """One of the two models behind its scorer."""
 
-    def __init__(self, spec: ModelSpec, folder: Path, graph: Session, run: Run) -> None:
-        self._recorder = _Recorder(graph, run)
+    def __init__(self, spec: ModelSpec, folder: Path, recorder: _Recorder) -> None:
+        self._recorder = recorder
         try:
             self._scorer = Scorer(spec, build(spec, self._recorder, folder))
         except (ModelError, AttributeError, KeyError, TypeError, ValueError) as e:
@@ -94,25 +84,56 @@ class Side:
         return json.loads(response.body), self._recorder.taken
 
 
-def verify(spec: ModelSpec, folder: Path, source: Run, samples: Sequence[Sample], gate: Gate) -> dict[str, Any]:
-    """The measured difference of `folder`'s model from `source`, as it goes into the spec.
+class Truth:
+    """The source model over the tokenizer and settings of the model directory `folder`, asked once a sample: every
+    variant is held against the same answers. `run` None: the directory's own graph is the source."""
 
-    Raises PrepareError with the figures when they do not pass `gate`.
-    """
-    graph = Session(folder / MODEL_FILE)
-    ours = Side(spec, folder, graph, lambda feeds, _: graph.run(feeds))
-    theirs = Side(spec, folder, graph, source)
+    def __init__(self, spec: ModelSpec, folder: Path, run: Run | None) -> None:
+        self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
+        self._run: Run = run or (lambda feeds, _: self._graph.run(feeds))
+        self._sides: dict[bool, Side] = {}
+        self._known: dict[tuple[Sample, bool], Scored] = {}
+        self._room = KEPT
+
+    def score(self, sample: Sample, mixes_rows: bool) -> Scored:
+        key = (sample, mixes_rows)
+        if key in self._known:
+            return self._known[key]
+        if mixes_rows not in self._sides:
+            recorder = _Recorder(self._graph, self._run, mixes_rows)
+            self._sides[mixes_rows] = Side(self.spec, self._folder, recorder)
+        scored = self._sides[mixes_rows].score(sample)
+        self._room -= sum(array.nbytes for array in scored[1])
+        if self._room > 0:
+            self._known[key] = scored
+        return scored
+
+    def feeds(self, samples: Sequence[Sample]) -> list[Mapping[str, Array]]:
+        """What the graph is fed for `samples`: real inputs to calibrate with."""
+        taken: list[Mapping[str, Array]] = []
+
+        def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+            taken.append(feeds)
+            return self._graph.run(feeds)
+
+        side = Side(self.spec, self._folder, _Recorder(self._graph, run, False))
+        for sample in samples:
+            side.score(sample)
+        return taken
+
+
+def measure(truth: Truth, folder: Path, samples: Sequence[Sample]) -> list[Outcome]:
+    """Each of `samples` on both sides. Raises PrepareError where a side cannot answer, or gives other shapes."""
+    spec, graph = truth.spec, Session(folder / MODEL_FILE)
+    ours = Side(spec, folder, _Recorder(graph, lambda feeds, _: graph.run(feeds), graph.mixes_rows))
     turn = _TURNS.get(spec.task, TURN)
-    outcomes = [o for i in range(0, len(samples), turn) for o in _turn(spec, samples[i : i + turn], theirs, ours)]
-    figures = _figures(outcomes, gate)
-    _judge(figures, outcomes, gate)
-    return figures
-
-
-def _turn(spec: ModelSpec, samples: Sequence[Sample], theirs: Side, ours: Side) -> list[Outcome]:
-    expected = [theirs.score(sample) for sample in samples]
-    got = [ours.score(sample) for sample in samples]
-    return [_compare(spec, *triple) for triple in zip(samples, expected, got, strict=True)]
+    found: list[Outcome] = []
+    for i in range(0, len(samples), turn):
+        part = samples[i : i + turn]
+        expected = [truth.score(sample, graph.mixes_rows) for sample in part]
+        got = [ours.score(sample) for sample in part]
+        found += [_compare(spec, *triple) for triple in zip(part, expected, got, strict=True)]
+    return found
 
 
 def _compare(spec: ModelSpec, sample: Sample, theirs: Scored, ours: Scored) -> Outcome:
@@ -137,41 +158,20 @@ def _difference(a: Array, b: Array) -> Array:
     return result
 
 
-def _figures(outcomes: Sequence[Outcome], gate: Gate) -> dict[str, Any]:
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The measured difference, as it goes into the spec."""
     return {
         "inputs": len(outcomes),
         "max_abs": max(o.worst for o in outcomes),
         "mean_abs": sum(o.total for o in outcomes) / max(sum(o.numbers for o in outcomes), 1),
         "agreement": sum(o.agrees for o in outcomes) / len(outcomes),
-        "tolerance": gate.tolerance,
-        "min_agreement": gate.min_agreement,
     }
 
 
-def _judge(figures: Mapping[str, Any], outcomes: Sequence[Outcome], gate: Gate) -> None:
-    """Raise PrepareError that names the figure, the worst input, and the flag that would let it pass."""
-    worst = max(outcomes, key=lambda o: o.worst)
-    summary = (
-        f"on {figures['inputs']} inputs: maximum difference {figures['max_abs']:.3g}, mean {figures['mean_abs']:.3g}, "
-        f"{figures['agreement']:.1%} of the answers the same; worst input {outcomes.index(worst)}: {worst.sample.where}"
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """The figures in words, and the input where they are worst."""
+    found, worst = figures(outcomes), max(outcomes, key=lambda o: o.worst)
+    return (
+        f"on {found['inputs']} inputs: maximum difference {found['max_abs']:.3g}, mean {found['mean_abs']:.3g}, "
+        f"{found['agreement']:.1%} of the answers the same; worst input {outcomes.index(worst)}: {worst.sample.where}"
     )
-    if gate.tolerance is not None and not figures["max_abs"] <= gate.tolerance:
-        raise PrepareError(
-            f"the ONNX model differs from its source by more than {gate.tolerance:g} (--tolerance), {summary}"
-        )
-    if not figures["agreement"] >= gate.min_agreement:
-        raise PrepareError(
-            f"fewer than {gate.min_agreement:.0%} of the answers are the source model's (--min-agreement), {summary}. "
-            f"Changed: {_changed(outcomes)}"
-        )
-
-
-def _changed(outcomes: Sequence[Outcome]) -> str:
-    """The first few answers that changed."""
-    changed = [o for o in outcomes if not o.agrees][:3]
-    return "; ".join(f"{o.sample.where}: {_short(o.expected)} became {_short(o.got)}" for o in changed)
-
-
-def _short(answer: Any) -> str:
-    text = json.dumps(answer, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from tokenizers import ByteLevelBPETokenizer
 
+from scripts.prepare import Options
 from scripts.prepare.samples import BUILT_IN as INPUTS
 from tests import tiny
 
@@ -27,6 +28,7 @@ HEADS = {
     "zero-shot-classification": "BertForSequenceClassification",
     "fill-mask": "BertForMaskedLM",
 }
+INT8 = "int8-dynamic-u8s8"
 MASK = {"mask_token": "[MASK]"}
 
 
@@ -122,3 +124,8 @@ def adapter(base: Path, folder: Path, head: str = "BertForQuestionAnswering", wh
             torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.3)
     tuned.save_pretrained(folder)
     return folder
+
+
+def as_exported(source: str, out: Path, *more: Any, **options: Any) -> Options:
+    """Options for one variant, which is soon made: by default the graph as exported."""
+    return Options(source, out, *more, **{"variant": "fp32", **options})

@@ -20,7 +20,6 @@ from scripts.evaluate.__main__ import main
 from scripts.evaluate.datasets import Item, read
 from scripts.evaluate.evaluation import Agreement, agreement
 from scripts.evaluate.judges import JUDGES
-from scripts.prepare import Options as Prepare
 from scripts.prepare import prepare
 from tests import tiny
 from tests.scripts import checkpoints
@@ -165,7 +164,7 @@ def classified(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evalua
     """A tiny random BERT with an adapter-free source: evaluated through the core and through the pipeline."""
     folder = tmp_path_factory.mktemp("classified")
     source = checkpoints.bert(folder / "source", "text-classification")
-    prepare(Prepare(str(source), folder / "model"))
+    prepare(checkpoints.as_exported(str(source), folder / "model"))
     data = write(folder / "test.tsv", "".join(f"{text}\t{i % 3}\n" for i, text in enumerate(TEXTS)))
     return lambda **more: evaluate(Options(folder / "model", data, source, **more))
 
@@ -191,7 +190,7 @@ def test_answers_that_differ_are_told_with_both_sides() -> None:
 
 def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "source", "question-answering")
-    prepare(Prepare(str(source), tmp_path / "model"))
+    prepare(checkpoints.as_exported(str(source), tmp_path / "model"))
     versions: tuple[dict[str, Any], ...] = ({}, {"is_impossible": True})
     for more in versions:
         found = evaluate(Options(tmp_path / "model", squad(tmp_path / "s.json", **more), source))

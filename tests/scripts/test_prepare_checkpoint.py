@@ -12,9 +12,10 @@ from peft import PeftModel
 
 import scoring
 from scripts.errors import PrepareError, UsageError
-from scripts.prepare import Options, prepare
+from scripts.prepare import prepare
 from tests import tiny
 from tests.scripts import checkpoints
+from tests.scripts.checkpoints import INT8, as_exported
 
 
 def ask(folder: Path, payload: Any) -> Any:
@@ -26,9 +27,11 @@ def ask(folder: Path, payload: Any) -> Any:
 def test_a_question_answering_folder_answers_as_the_pipeline_does(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "question-answering")
 
-    spec = prepare(Options(str(source), tmp_path / "out"))
+    spec = prepare(as_exported(str(source), tmp_path / "out"))
 
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model.onnx", "model_spec.json", "tokenizer.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "model.onnx", "model_spec.json", "report.md", "tokenizer.json",
+    ]  # fmt: skip
     assert (spec.task, spec.settings["max_length"], spec.settings["doc_stride"]) == ("question-answering", 128, 64)
     pipeline = transformers.pipeline("question-answering", model=str(source))
     expected, got = pipeline(**tiny.QUESTION), ask(tmp_path / "out", {"inputs": tiny.QUESTION})
@@ -39,7 +42,7 @@ def test_a_question_answering_folder_answers_as_the_pipeline_does(tmp_path: Path
 def test_the_spec_on_disk_is_the_whole_record(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "text-classification")
 
-    spec = prepare(Options(str(source), tmp_path / "out", name="moods"))
+    spec = prepare(as_exported(str(source), tmp_path / "out", name="moods"))
 
     assert scoring.ModelSpec.read(tmp_path / "out") == spec
     assert spec.name == "moods"
@@ -47,7 +50,7 @@ def test_the_spec_on_disk_is_the_whole_record(tmp_path: Path) -> None:
     assert [t.name for t in spec.inputs] == ["input_ids", "attention_mask", "token_type_ids"]
     assert spec.outputs[0].shape[-1] == 3
     assert spec.opset == 17
-    assert spec.difference["inputs"] == 16
+    assert spec.difference["inputs"] == 61
     assert spec.difference["agreement"] == 1
     assert 0 < spec.difference["max_abs"] < 1e-4
     assert spec.source["architecture"] == "BertForSequenceClassification"
@@ -61,7 +64,7 @@ def test_the_golden_answer_is_what_the_model_directory_answers(tmp_path: Path) -
     golden = tmp_path / "golden.json"
     golden.write_text('{"inputs": "what a great day"}')
 
-    spec = prepare(Options(str(source), tmp_path / "out", golden=golden))
+    spec = prepare(as_exported(str(source), tmp_path / "out", golden=golden))
 
     assert spec.golden
     assert spec.golden.request.body == golden.read_bytes()
@@ -78,7 +81,7 @@ def test_the_golden_answer_is_what_the_model_directory_answers(tmp_path: Path) -
 def test_a_classifier_scores_as_the_pipeline_does(tmp_path: Path, config: dict[str, Any], problem: str) -> None:
     source = checkpoints.bert(tmp_path / "bert", "text-classification", **config)
 
-    spec = prepare(Options(str(source), tmp_path / "out"))
+    spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert spec.settings["problem_type"] == problem
     expected = transformers.pipeline("text-classification", model=str(source))("a very good day", top_k=None)
@@ -98,7 +101,7 @@ def test_an_embedding_folder_pools_as_sentence_transformers_would(tmp_path: Path
         '{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false}'
     )
 
-    spec = prepare(Options(str(source), tmp_path / "out"))
+    spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert {k: spec.settings[k] for k in ("pooling", "normalize", "max_length")} == {
         "pooling": "mean", "normalize": True, "max_length": 64,
@@ -110,7 +113,7 @@ def test_an_embedding_folder_pools_as_sentence_transformers_would(tmp_path: Path
 def test_token_vectors_without_pooling_are_the_pipeline_s(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "feature-extraction")
 
-    prepare(Options(str(source), tmp_path / "out"))
+    prepare(as_exported(str(source), tmp_path / "out"))
 
     expected = transformers.pipeline("feature-extraction", model=str(source))("good day")
     got = ask(tmp_path / "out", {"inputs": "good day"})
@@ -121,7 +124,7 @@ def test_token_vectors_without_pooling_are_the_pipeline_s(tmp_path: Path) -> Non
 def test_a_vision_folder_brings_its_own_preprocessing(tmp_path: Path) -> None:
     source = checkpoints.vit(tmp_path / "vit")
 
-    spec = prepare(Options(str(source), tmp_path / "out"))
+    spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert spec.task == "image-classification"
     assert spec.settings["preprocess"] == [{"op": "resize", "size": [32, 32], "resample": "bilinear"}]
@@ -135,14 +138,14 @@ def test_preprocessing_that_cannot_be_said_in_steps_is_refused(tmp_path: Path) -
     transformers.LevitImageProcessor().save_pretrained(source)
 
     with pytest.raises(PrepareError, match=r"do not make its pixels: .* Write the preprocessing into --settings FILE"):
-        prepare(Options(str(source), tmp_path / "out"))
+        prepare(as_exported(str(source), tmp_path / "out"))
 
 
 def test_an_adapter_is_merged(tmp_path: Path) -> None:
     base = checkpoints.bert(tmp_path / "base", "feature-extraction")
     adapter = checkpoints.adapter(base, tmp_path / "adapter")
 
-    spec = prepare(Options(str(base), tmp_path / "out", adapter=adapter))
+    spec = prepare(as_exported(str(base), tmp_path / "out", adapter=adapter))
 
     tuned = PeftModel.from_pretrained(transformers.BertForQuestionAnswering.from_pretrained(base), str(adapter))
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
@@ -161,7 +164,7 @@ def test_an_adapter_s_head_takes_its_labels_from_the_file(tmp_path: Path) -> Non
     labels.write_text("no\nyes\n")
     settings.write_text('{"problem_type": "multi_label_classification"}')
 
-    spec = prepare(Options(str(base), tmp_path / "out", adapter=adapter, labels=labels, settings=settings))
+    spec = prepare(as_exported(str(base), tmp_path / "out", adapter=adapter, labels=labels, settings=settings))
 
     assert spec.task == "text-classification"
     assert spec.labels == ("no", "yes")
@@ -175,7 +178,7 @@ def test_an_adapter_s_head_without_its_labels_is_refused(tmp_path: Path) -> None
     labels.write_text("a\nb\nc\n")
 
     with pytest.raises(PrepareError, match="Does --labels name as many labels"):
-        prepare(Options(str(base), tmp_path / "out", adapter=adapter, labels=labels))
+        prepare(as_exported(str(base), tmp_path / "out", adapter=adapter, labels=labels))
 
 
 def test_an_adapter_of_another_base_model_is_refused(tmp_path: Path) -> None:
@@ -185,14 +188,14 @@ def test_an_adapter_of_another_base_model_is_refused(tmp_path: Path) -> None:
     (deeper / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
 
     with pytest.raises(PrepareError, match=r"--adapter .*does not fit BertForQuestionAnswering.*another base model"):
-        prepare(Options(str(deeper), tmp_path / "out", adapter=adapter))
+        prepare(as_exported(str(deeper), tmp_path / "out", adapter=adapter))
 
 
 def test_a_head_that_was_never_trained_is_refused(tmp_path: Path) -> None:
     base = checkpoints.bert(tmp_path / "base", "feature-extraction")
 
     with pytest.raises(PrepareError, match=r"no trained weights for qa_outputs\.bias, qa_outputs\.weight"):
-        prepare(Options(str(base), tmp_path / "out", task="question-answering"))
+        prepare(as_exported(str(base), tmp_path / "out", task="question-answering"))
 
     assert [p.name for p in tmp_path.iterdir()] == ["base"]
 
@@ -203,17 +206,20 @@ def test_labels_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
     labels.write_text('["one", "two"]')
 
     with pytest.raises(UsageError, match=r"--labels .*labels.json: 2 labels, but the model has 3"):
-        prepare(Options(str(source), tmp_path / "out", labels=labels))
+        prepare(as_exported(str(source), tmp_path / "out", labels=labels))
 
 
 def test_the_same_source_gives_the_same_files(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "question-answering")
 
     for name in ("one", "two"):
-        prepare(Options(str(source), tmp_path / name, name="same", precision="int8", min_agreement=0))
+        prepare(as_exported(str(source), tmp_path / name, name="same", variant=INT8, min_agreement=0, max_loss=1))
 
-    files = [{p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "two")]
+    files = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("[mt]o*")} for name in ("one", "two")]
+    timed = [json.loads(found.pop("model_spec.json")) for found in files]
+    assert set(files[0]) == {"model.onnx", "tokenizer.json"}
     assert files[0] == files[1]
+    assert [{**spec, "variants": len(spec["variants"])} for spec in timed] == 2 * [{**timed[0], "variants": 2}]
 
 
 @pytest.mark.parametrize("broken", ["bert/model", "adapter/adapter_model"])
@@ -224,4 +230,4 @@ def test_truncated_weights_are_named(tmp_path: Path, broken: str) -> None:
         weights.truncate(1000)
 
     with pytest.raises(PrepareError, match=str(tmp_path / broken.partition("/")[0])):
-        prepare(Options(str(base), tmp_path / "out", adapter=adapter))
+        prepare(as_exported(str(base), tmp_path / "out", adapter=adapter))

@@ -16,6 +16,7 @@ from scripts.errors import PrepareError, UsageError
 from scripts.prepare import Options, prepare
 from tests import tiny
 from tests.scripts import checkpoints
+from tests.scripts.checkpoints import INT8, as_exported
 
 MODULES = '''
 import torch
@@ -66,7 +67,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     Path("labels.txt").write_text("red\ngreen\nblue\n")
     Path("settings.json").write_text(json.dumps(PICTURE))
     monkeypatch.delitem(__import__("sys").modules, "tiny_modules", raising=False)
-    return Options(
+    return as_exported(
         "tiny_modules:Colours", Path("out"), "image-classification", labels=Path("labels.txt"),
         settings=Path("settings.json"),
     )  # fmt: skip
@@ -119,7 +120,7 @@ def test_a_text_module_is_traced_with_the_inputs_that_it_names(options: Options)
 
 def test_a_graph_that_answers_otherwise_is_stopped_with_the_figures(options: Options) -> None:
     wanted = (
-        r"by more than 0.001 \(--tolerance\), on 16 inputs: maximum difference 1, mean 1, .*worst input \d+: .* line"
+        r"by more than 0.001 \(--tolerance\), on 61 inputs: maximum difference 1, mean 1, .*worst input \d+: .* line"
     )
     with pytest.raises(PrepareError, match=wanted):
         prepare(two_labels(options, "moody"))
@@ -160,9 +161,11 @@ def test_a_factory_that_gives_no_module_is_named(options: Options, source: str, 
         prepare(replace(options, source=source))
 
 
-def test_dynamic_int8_is_refused_for_convolutions(options: Options) -> None:
-    with pytest.raises(PrepareError, match=r"only 0% of this model's weights; use --precision fp32"):
-        prepare(replace(options, precision="int8"))
+def test_int8_that_does_not_go_with_a_graph_is_skipped_with_the_reason(options: Options) -> None:
+    with pytest.raises(PrepareError, match=r"no variant int8-d.* within the gate:\n .*: skipped: .*linear layers"):
+        prepare(replace(options, variant=INT8))
+
+    assert not Path("out").exists()
 
 
 def matmul_graph(path: Path, width: int = 64) -> Path:
@@ -186,7 +189,7 @@ def matmul_graph(path: Path, width: int = 64) -> Path:
 def onnx_options(tmp_path: Path) -> Options:
     labels = tmp_path / "labels.json"
     labels.write_text('["bad", "good", "long"]')
-    return Options(
+    return as_exported(
         str(matmul_graph(tmp_path / "votes.onnx")), tmp_path / "out", "text-classification", labels=labels,
         tokenizer=checkpoints.tokenizer(tmp_path / "tokenizer"),
     )  # fmt: skip
@@ -231,12 +234,12 @@ def test_a_configuration_without_its_model_s_type_is_enough(onnx_options: Option
 
 
 def test_an_onnx_file_with_int8_is_measured_against_itself(onnx_options: Options) -> None:
-    spec = prepare(replace(onnx_options, precision="int8"))
+    spec = prepare(replace(onnx_options, variant=INT8, cpu="avx512-vnni"))
 
-    assert (spec.precision, spec.cpu) == ("int8", "avx2")
+    assert (spec.precision, spec.cpu) == ("int8", "avx512-vnni")
     assert 0 < spec.difference["max_abs"] < 0.5
     kinds = {node.op_type for node in onnx.load(str(onnx_options.out / "model.onnx")).graph.node}
-    assert "MatMulInteger" in kinds
+    assert any("Integer" in kind for kind in kinds)
     assert "MatMul" not in kinds
 
 
@@ -246,7 +249,9 @@ def test_weights_beside_an_onnx_file_are_taken_into_it(onnx_options: Options) ->
 
     prepare(onnx_options)
 
-    assert sorted(p.name for p in onnx_options.out.iterdir()) == ["model.onnx", "model_spec.json", "tokenizer.json"]
+    assert sorted(p.name for p in onnx_options.out.iterdir()) == [
+        "model.onnx", "model_spec.json", "report.md", "tokenizer.json",
+    ]  # fmt: skip
     assert scoring.load(onnx_options.out).handle(scoring.Request(b'{"inputs": "good"}')).status == 200
 
 

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 import scoring
 from scripts.errors import PrepareError, UsageError
 from scripts.prepare import Options, prepare
+from tests.scripts.checkpoints import INT8, as_exported
 
 MODULES = '''
 import torch
@@ -53,7 +54,7 @@ def golden(payload: Any, name: str = "golden.json") -> Path:
 
 
 def module(name: str, payload: Any) -> Options:
-    return Options(f"array_modules:{name}", Path("out"), "tensors", golden=golden(payload))
+    return as_exported(f"array_modules:{name}", Path("out"), "tensors", golden=golden(payload))
 
 
 def ask(payload: Any) -> Any:
@@ -81,13 +82,13 @@ def product(path: str, width: int = 32, wide: int | str = "batch") -> Options:
     constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array(0), "zero")]
     graph = helper.make_graph(nodes, "product", inputs, outputs, constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return Options(path, Path("out"), "tensors")
+    return as_exported(path, Path("out"), "tensors")
 
 
 def test_an_onnx_file_needs_nothing_else_and_proves_itself_on_generated_arrays() -> None:
     spec = prepare(product("product.onnx"))
 
-    assert sorted(p.name for p in Path("out").iterdir()) == ["model.onnx", "model_spec.json"]
+    assert sorted(p.name for p in Path("out").iterdir()) == ["model.onnx", "model_spec.json", "report.md"]
     assert (spec.task, spec.settings, spec.labels) == ("tensors", {}, ())
     assert spec.difference == {"not measured": "no source model"}
     assert spec.golden
@@ -107,7 +108,7 @@ def test_a_user_s_golden_arrays_may_be_npy() -> None:
     np.save(body, np.array([[1.5, 2.0]], np.float32))
     Path("golden.npy").write_bytes(body.getvalue())
 
-    spec = prepare(Options("one.onnx", Path("out"), "tensors", golden=Path("golden.npy")))
+    spec = prepare(as_exported("one.onnx", Path("out"), "tensors", golden=Path("golden.npy")))
 
     assert spec.golden
     assert (spec.golden.request.content_type, spec.golden.answer) == ("application/x-npy", {"y": [[1.5, 2.0]]})
@@ -135,7 +136,7 @@ def test_int8_is_measured_on_the_user_s_inputs_too() -> None:
     ]
     Path("own.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
-    spec = prepare(replace(product("product.onnx"), precision="int8", inputs=Path("own.jsonl")))
+    spec = prepare(replace(product("product.onnx"), variant=INT8, cpu="avx512-vnni", inputs=Path("own.jsonl")))
 
     assert (spec.precision, spec.difference["inputs"], spec.difference["agreement"]) == ("int8", 4, 1)
     assert 0 < spec.difference["max_abs"] < 0.5
@@ -194,15 +195,16 @@ def test_what_does_not_fit_the_module_is_named(name: str, payload: Any, message:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(".", Path("out"), "tensors"), "--task tensors takes an .onnx file or module:factory"),
-        (Options("array_modules:Line", Path("out"), "tensors"), "--golden FILE is needed: a request such as"),
-        (Options("array_modules:Line", Path("out"), "tensors", golden=Path("array_modules.py"), tokenizer=Path()),
+        (as_exported(".", Path("out"), "tensors"), "--task tensors takes an .onnx file or module:factory"),
+        (as_exported("array_modules:Line", Path("out"), "tensors"), "--golden FILE is needed: a request such as"),
+        (as_exported("array_modules:Line", Path("out"), "tensors", golden=Path("array_modules.py"), tokenizer=Path()),
          "--tokenizer: tensors has no texts"),
-        (Options("array_modules:Line", Path("out"), "tensors", golden=Path("array_modules.py"), labels=Path("labels")),
+        (as_exported("array_modules:Line", Path("out"), "tensors", golden=Path("here"), labels=Path("labels")),
          "--labels: tensors has no labels"),
     ],
 )  # fmt: skip
 def test_each_wrong_flag_is_named(options: Options, message: str) -> None:
     Path("labels").write_text("a\n")
+    Path("here").touch()
     with pytest.raises(UsageError, match=message):
         prepare(options)

@@ -1,0 +1,140 @@
+"""The variants against each other: examined, measured, mended where int8 loses too much, and one chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scripts.console import stage
+from scripts.errors import PrepareError
+from scripts.prepare import choice, speed, trials
+from scripts.prepare.exam import Exam
+from scripts.prepare.machine import Target
+from scripts.prepare.mixed import Search
+from scripts.prepare.options import AUTO, FP32, INT8, Options
+from scripts.prepare.questions import DRAWN, as_samples
+from scripts.prepare.speed import Speed, Workload
+from scripts.prepare.trials import CHOSEN, REJECTED, WITHIN, Bench, Trial
+from scripts.prepare.ways import Ways
+
+if TYPE_CHECKING:
+    from scripts.prepare.variants import Variant
+
+MENDED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
+LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked
+
+
+@dataclass(frozen=True)
+class Contest:
+    """All trials in the order of the table, the chosen one, and why; `workload` is what speed was measured with."""
+
+    trials: Sequence[Trial]
+    chosen: Trial
+    why: str
+    exam: Exam
+    workload: Workload
+    target: Target
+
+
+def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target) -> Contest:
+    """Raises PrepareError with the reasons when no variant that may be chosen is within the gate."""
+    asked = ways.asked(options)
+    rows = [v for v in ways.variants[1:] if v in asked]
+    found = [
+        trials.baseline(ways.variants[0], bench, exam),
+        *trials.run(
+            rows, bench, exam, lambda v: ways.skipped(v, target.kind, bench.material) or _unjudged(options, exam, v)
+        ),
+    ]
+    found = [replace(t, offered=t.variant in asked) for t in found]
+    work = _workload(exam)
+    found = _first_look(found, work)
+    if options.variant is None:
+        found = _mended(found, ways, bench, exam, work)
+    found = [t if t.within else trials.discard(t) for t in found]
+    offered = [t for t in found if t.within and t.offered]
+    if not offered:
+        raise PrepareError(_none_left(options, found))
+    measured = _measured(offered, work)
+    chosen, why = choice.choose(measured)
+    chosen = replace(chosen, status=CHOSEN)
+    renewed = {t.name: t for t in measured} | {chosen.name: chosen}
+    why = "it was asked for (--variant)" if options.variant else why
+    return Contest([renewed.get(t.name, t) for t in found], chosen, why, exam, work, target)
+
+
+def _unjudged(options: Options, exam: Exam, variant: Variant) -> str | None:
+    """That there is too little to judge a variant by, where it was not asked for by its precision or its name."""
+    asked = options.variant or options.precision != AUTO
+    if asked or variant.precision == FP32 or exam.questions or len(exam.samples) >= LEAST:
+        return None
+    return (
+        f"it may lose accuracy, and {len(exam.samples)} input(s) cannot tell: give --data or --inputs (at least "
+        f"{LEAST}), or ask for it with --variant {variant.name}"
+    )
+
+
+def _workload(exam: Exam) -> Workload:
+    """Of the user's own data where it is given."""
+    task, questions = exam.truth.spec.task, exam.questions
+    if questions is None:
+        return speed.workload(task, exam.samples)
+    return speed.workload(task, as_samples(questions.items[:DRAWN], questions.judge))
+
+
+def _first_look(found: Sequence[Trial], work: Workload) -> list[Trial]:
+    """A first measure of all that may be chosen, now or mended."""
+    looked = {t.name: t.folder for t in found if t.folder and (t.within or _mendable(t))}
+    with stage(f"first look at speed of {len(looked)} variant(s)") as note:
+        speeds = speed.measure(looked, work, speed.FIRST if len(looked) > 1 else 1, note)
+    return [replace(t, speed=speeds.get(t.name)) for t in found]
+
+
+def _mendable(trial: Trial) -> bool:
+    return trial.status == REJECTED and trial.variant.precision == INT8
+
+
+def _mended(found: Sequence[Trial], ways: Ways, bench: Bench, exam: Exam, work: Workload) -> list[Trial]:
+    """`found`, and mixed forms of the rejected int8 variants that are faster than all within the gate."""
+    best = min((_mean(t.speed) for t in found if t.within and t.offered), default=float("inf"))
+    faster = [t for t in found if _mendable(t) and _mean(t.speed) < best * (1 - choice.TIE)]
+    result = list(found)
+    for trial in sorted(faster, key=lambda t: _mean(t.speed))[:MENDED]:
+        search = Search(trial, bench, exam)
+        name = f"{trial.name}-mixed"
+        mixed = trials.told(name, lambda note, s=search: s.run(ways.groups(bench.material), note))  # type: ignore[misc]
+        if mixed.status != WITHIN:
+            result[result.index(trial)] = mixed
+            continue
+        result.insert(result.index(trial) + 1, _looked(mixed, work))
+        break
+    return result
+
+
+def _looked(trial: Trial, work: Workload) -> Trial:
+    with stage(f"first look at speed: {trial.name}") as note:
+        return replace(trial, speed=speed.measure({trial.name: trial.place}, work, speed.FIRST, note)[trial.name])
+
+
+def _measured(offered: Sequence[Trial], work: Workload) -> list[Trial]:
+    """Those that are not much slower than the fastest, measured in several rounds; the others as at first look."""
+    fastest = min(_mean(t.speed) for t in offered)
+    folders = {t.name: t.place for t in offered if _mean(t.speed) <= speed.SLOW * fastest}
+    if len(folders) == 1:
+        return list(offered)
+    with stage(f"measure speed of {len(folders)} variant(s)") as note:
+        speeds: Mapping[str, Speed] = speed.measure(folders, work, speed.ROUNDS, note)
+    return [replace(t, speed=speeds.get(t.name, t.speed)) for t in offered]
+
+
+def _mean(found: Speed | None) -> float:
+    return found.mean if found else float("inf")
+
+
+def _none_left(options: Options, found: Sequence[Trial]) -> str:
+    asked = f"variant {options.variant}" if options.variant else f"{options.precision} variant"
+    rows = [f"  {t.name}: {t.status}: {t.reason}" for t in found if t.offered]
+    lines = [f"no {asked} is within the gate:", *(rows or ["  there is none of this kind"])]
+    flags = "--max-loss, --min-agreement or --tolerance let more pass; --precision fp32 keeps the source's accuracy"
+    return "\n".join([*lines, flags])
