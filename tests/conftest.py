@@ -18,6 +18,7 @@ def pytest_configure() -> None:
     thread, before it is there: several wait for each other by spinning, which costs other test processes their core."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
