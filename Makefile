@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := scripts/package/pins.txt
 
-.PHONY: setup demo test quality lint types clean
+.PHONY: setup demo test quality benchmark lint types clean
 
 setup: $(VENV)/.ready
 
@@ -21,12 +21,17 @@ demo: setup
 
 # DATA=DIR adds the comparison on 200 items of each evaluation set: squad-dev-v1.1.json, goemotions/test.tsv.
 # BODIES=DIR keeps the bodies that the fake of Azure was sent, for a check against published schemas.
-test: setup
-	$(BIN)/python -m pytest $(if $(DATA),--data=$(DATA)) $(if $(BODIES),--bodies=$(BODIES))
+# JOBS=N tests in N processes, a file's tests all in one; 0: in this one, for a debugger.
+JOBS ?= 2
 
-# DATA=DIR as above. Measures all of docs/quality.md again: the better part of an hour on two cores.
+test: setup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(DATA),--data=$(DATA)) $(if $(BODIES),--bodies=$(BODIES))
+
+# DATA=DIR as above, with goemotions/dev.tsv. Measures all of docs/quality.md again: the better part of an hour on two cores.
 # One thread for PyTorch, which is asked for one text at a time; ONNX Runtime keeps its own.
 EVALUATE = OMP_NUM_THREADS=1 $(BIN)/python -m scripts.evaluate --source build/all-MiniLM-L6-v2 --within 0.1 --out docs/quality.md
+
+PREPARE = $(BIN)/python -m scripts.prepare build/all-MiniLM-L6-v2
 
 quality: setup
 	@test -n "$(DATA)" || { echo "give the folder of the evaluation sets: make quality DATA=DIR"; exit 2; }
@@ -36,9 +41,32 @@ quality: setup
 	$(EVALUATE) --model build/models/minilm-goemotions --data $(DATA)/goemotions/test.tsv --adapter examples/goemotions/adapter --threshold 0.3
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-squad --out docs/quality.md
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-goemotions --out docs/quality.md
-	$(BIN)/python -m scripts.prepare build/all-MiniLM-L6-v2 --adapter examples/goemotions/adapter --task text-classification --labels examples/goemotions/labels.txt --settings examples/goemotions/settings.json --precision int8 --out build/models/minilm-goemotions-int8
+	$(PREPARE) --adapter examples/squad/adapter --task question-answering --data $(DATA)/squad-dev-v1.1.json --precision int8 --out build/models/minilm-squad-int8
+	$(PREPARE) --adapter examples/goemotions/adapter --task text-classification --labels examples/goemotions/labels.txt --settings examples/goemotions/settings.json --data $(DATA)/goemotions/dev.tsv --threshold 0.3 --precision int8 --out build/models/minilm-goemotions-int8
+	$(BIN)/python -m scripts.evaluate --out docs/quality.md --model build/models/minilm-squad-int8 --data $(DATA)/squad-dev-v1.1.json
+	$(BIN)/python -m scripts.evaluate --out docs/quality.md --model build/models/minilm-goemotions-int8 --data $(DATA)/goemotions/test.tsv --threshold 0.3
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-goemotions-int8 --out docs/quality.md
 	$(BIN)/python -m tests.fuzz --out docs/quality.md
+
+# DATA=DIR with squad-dev-v1.1.json. Measures all of docs/performance.md again: half an hour on two cores that nothing else
+# uses. DEEPSPARSE and OPENVINO: interpreters that have these libraries (docs/performance.md says how to make them); what
+# is not installed is left out, and the document says so.
+B := build/benchmark
+BENCHMARK = $(BIN)/python -m scripts.benchmark --out docs/performance.md $(if $(DEEPSPARSE),--python deepsparse=$(DEEPSPARSE)) $(if $(OPENVINO),--python openvino=$(OPENVINO))
+TUTORIAL = -e onnxferry@$(B)/served/distilbert-int8 -e pipeline@$(B)/distilbert -e optimum:name=tutorial@$(B)/distilbert-int8
+TEXT = --text "I like you. I love you"
+MIXED = --lengths lognormal:12:0.8 --items 128
+QUESTIONS = -e onnxferry@$(B)/served/bert-base-int8 -e pipeline@$(B)/bert-base -e pipeline:batch_size=8@$(B)/bert-base -e pipeline:batch_size=32@$(B)/bert-base -e deepsparse:name=deepsparse-dense,sequence_length=128+256+384@$(B)/bert-base -e deepsparse:name=deepsparse-pruned,sequence_length=128+256+384@$(B)/bert-base-pruned -e openvino@$(B)/bert-base
+
+benchmark: setup
+	@test -n "$(DATA)" || { echo "give the folder of squad-dev-v1.1.json: make benchmark DATA=DIR"; exit 2; }
+	$(BIN)/python -m examples.benchmark
+	$(BENCHMARK) --title "The tutorial's 128 texts" $(TUTORIAL) $(TEXT) --copies 128 --batch 128 --against pipeline --against tutorial --plot docs/performance/tutorial.svg
+	$(BENCHMARK) --title "Texts of mixed length" $(TUTORIAL) -e pipeline:batch_size=8@$(B)/distilbert -e pipeline:batch_size=32@$(B)/distilbert -e pipeline:batch_size=128@$(B)/distilbert $(MIXED) --batch 128 --against pipeline --against tutorial --plot docs/performance/mixed.svg
+	$(BENCHMARK) --title "Questions from SQuAD" $(QUESTIONS) --data $(DATA)/squad-dev-v1.1.json --limit 48 --batch 48 --against pipeline --against deepsparse-dense --against deepsparse-pruned --plot docs/performance/questions.svg
+	$(BENCHMARK) --title "Cold start" $(TUTORIAL) -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx $(TEXT) --scenario cold --against tutorial --plot docs/performance/cold.svg
+	$(BENCHMARK) --title "One text" $(TUTORIAL) -e torch@$(B)/distilbert -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx -e openvino@$(B)/distilbert -e deepsparse:sequence_length=16@$(B)/distilbert $(TEXT) --time 2 --against pipeline --against tutorial --plot docs/performance/one.svg
+	$(BENCHMARK) --title "Texts that arrive" $(TUTORIAL) $(MIXED) --scenario rate --rate 20 --time 10 --rounds 3 --against tutorial --plot docs/performance/rate.svg
 
 lint: setup
 	$(BIN)/ruff check .

@@ -10,26 +10,24 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from infra.order import MODELS, Order, only_model
 from scripts.ending import ending
 from scripts.errors import UsageError
 
 if TYPE_CHECKING:
-    from infra.cloud import Bundle, Cloud
+    from infra.cloud import Bundle, Cloud, Status
     from infra.config import DeployConfig
     from infra.plan import Plan
 
 TARGETS = ("azureml", "functions", "local", "sagemaker")
 CLOUDS = ("azureml", "functions", "sagemaker")
-MODELS = Path("build") / "models"
 EXTRAS = {"azureml": "azure", "functions": "azure", "sagemaker": "aws"}
 
 _OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -61,19 +59,6 @@ def _options(options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
         return command
 
     return decorate
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the flags of every action at a cloud say."""
-
-    target: str
-    model: Path | None
-    out: Path
-    python: str | None
-    name: str | None
-    file: Path
-    settings: tuple[str, ...]
 
 
 class _DeployByDefault(click.Group):
@@ -136,8 +121,7 @@ def deploy_(output: str, **flags: Any) -> None:
     """Package the model and put it live on TARGET; what serves is not touched until its successor has proved itself."""
     order = Order(**flags)
     cloud, bundle = _open_with_bundle(order)
-    plan = cloud.plan_deploy(bundle)
-    _apply(plan, cloud, bundle)
+    _apply(cloud.plan_deploy(bundle), cloud, bundle)
     _live(cloud, bundle, order.out, output)
 
 
@@ -145,9 +129,9 @@ def deploy_(output: str, **flags: Any) -> None:
 @_options(_CLOUD)
 def plan_(output: str, **flags: Any) -> None:
     """Show what `deploy` would do now, step by step; changes nothing."""
-    order = Order(**flags)
-    cloud, bundle = _open_with_bundle(order)
-    _show_plan(cloud.plan_deploy(bundle), output)
+    cloud, bundle = _open_with_bundle(Order(**flags))
+    plan = cloud.plan_deploy(bundle)
+    _show(plan, plan.to_json(), output)
 
 
 @cli.command("invoke")
@@ -172,15 +156,8 @@ def invoke_(source: Path | None, text: str | None, timeout: float, output: str, 
 @_options(_CLOUD)
 def status_(output: str, **flags: Any) -> None:
     """What is live on TARGET, which version, and all that belongs to it."""
-    from dataclasses import asdict
-
-    from scripts.console import out
-
     status = _open(Order(**flags)).status()
-    if output == "json":
-        click.echo(json.dumps(asdict(status), indent=2, default=str))
-    else:
-        out.print(status.table())
+    _show(status, status.to_json(), output)
 
 
 @cli.command("logs")
@@ -220,57 +197,28 @@ def delete_(yes: bool, output: str, **flags: Any) -> None:
         click.echo(json.dumps({"deleted": [[step.resource, step.name] for step in plan.changes]}, indent=2))
 
 
-def only_model() -> Path:
-    """The one model directory below build/models. Raises UsageError when there is none, or more than one."""
-    found = sorted(path.parent for path in MODELS.glob("*/model_spec.json"))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UsageError(f"no model directory in {MODELS}; make one: python -m scripts.prepare, or give --model DIR")
-    raise UsageError(f"several model directories; choose one with --model: {', '.join(map(str, found))}")
-
-
-def _config(order: Order) -> DeployConfig:
-    from infra.config import load, settings_of
-
-    flags = settings_of(order.settings, order.target)
-    named = {"model.name": order.name} if order.name is not None else {}
-    return load(order.target, order.file, {**flags, **named}, os.environ)
-
-
-def _model(order: Order, config: DeployConfig) -> Path:
-    return order.model or config.model.path or only_model()
-
-
 def _open(order: Order) -> Cloud:
     """The cloud of the order's target, for the endpoint that the flags, deploy.toml or the model name."""
     from infra.names import endpoint_name
 
-    config = _config(order)
-    name = config.model.name or endpoint_name(_model(order, config))
+    name = order.config.model.name or endpoint_name(order.folder)
     try:
         connect: Callable[[DeployConfig, str], Cloud] = importlib.import_module(f"infra.{order.target}").connect
     except ModuleNotFoundError as e:
         install = f"pip install 'onnxferry[{EXTRAS[order.target]}]'"
         raise UsageError(f"target {order.target} needs the library {e.name}, which is not installed: {install}") from e
-    return connect(config, name)
+    return connect(order.config, name)
 
 
 def _open_with_bundle(order: Order) -> tuple[Cloud, Bundle]:
     """Nobody waits for a package to hear that nobody is signed in."""
-    cloud = _open(order)
-    _model(order, _config(order))
-    cloud.sign_in()
-    return cloud, _bundle(order)
-
-
-def _bundle(order: Order) -> Bundle:
     from infra.cloud import bundle
     from scripts.package import package
 
-    config = _config(order)
-    folder = _model(order, config)
-    return bundle(package(folder, order.target, out=order.out, python=order.python or config.model.python), folder)
+    cloud, folder = _open(order), order.folder
+    cloud.sign_in()
+    python = order.python or order.config.model.python
+    return cloud, bundle(package(folder, order.target, out=order.out, python=python), folder)
 
 
 def _apply(plan: Plan, cloud: Cloud, bundle: Bundle | None = None) -> None:
@@ -285,14 +233,9 @@ def _apply(plan: Plan, cloud: Cloud, bundle: Bundle | None = None) -> None:
 def _live(cloud: Cloud, bundle: Bundle | None, folder: Path, output: str) -> None:
     """Record what is live now, and print it."""
     from infra import record
-    from scripts.console import out
 
     status = cloud.status()
-    entry = record.write(folder, status, bundle)
-    if output == "json":
-        click.echo(json.dumps(entry, indent=2))
-    else:
-        out.print(status.table())
+    _show(status, json.dumps(record.write(folder, status, bundle), indent=2) + "\n", output)
 
 
 def _ask(plan: Plan) -> None:
@@ -308,13 +251,14 @@ def _ask(plan: Plan) -> None:
         raise click.Abort
 
 
-def _show_plan(plan: Plan, output: str) -> None:
+def _show(found: Plan | Status, text: str, output: str) -> None:
+    """Print what was found: as `text`, which is JSON, for scripts, or as its table."""
     from scripts.console import out
 
     if output == "json":
-        click.echo(plan.to_json(), nl=False)
+        click.echo(text, nl=False)
     else:
-        out.print(plan.table())
+        out.print(found.table())
 
 
 def main() -> None:

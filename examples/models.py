@@ -9,6 +9,7 @@ model that was prepared before from the same files is left as it is.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -72,8 +73,16 @@ def examples() -> list[Example]:
 
 
 def ready(example: Example) -> Path:
-    """The example's model directory, prepared now unless the one there was made from the same files."""
+    """The example's model directory, prepared now unless the one there was made from the same files. Of several
+    processes that ask at a time, one prepares it and the others wait."""
     out = example.options.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.with_name(f"{out.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        return _ready(example, out)
+
+
+def _ready(example: Example, out: Path) -> Path:
     stamp, wanted = out.with_name(f"{out.name}.made-from"), _fingerprint(example)
     if stamp.is_file() and stamp.read_text() == wanted and (out / "model_spec.json").is_file():
         err.print(f"[green]ok[/green] {out} is up to date")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +66,10 @@ class Status:
     previous: str = ""
     resources: tuple[tuple[str, str, str], ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """All of it as JSON text."""
+        return json.dumps(asdict(self), indent=2, default=str) + "\n"
 
     def table(self) -> Table:
         """For a reader: a line a fact, then a line a resource."""

@@ -11,11 +11,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
+from infra import variables
 from scripts.errors import UsageError
 
 if sys.version_info >= (3, 11):
@@ -45,13 +46,25 @@ class ModelTable(_Table):
 
 
 class _Target(_Table):
+    rules: ClassVar[variables.Rules]
     wait_minutes: float = Field(30, gt=0, le=240, description="Limit of each wait for the cloud, in minutes.")
     tags: dict[str, str] = Field(default_factory=dict, description="Tags put on every resource that is created.")
+    environment: dict[str, str] = Field(
+        default_factory=dict,
+        description='Environment variables of the deployment, such as {ONNXFERRY_ENGINE_THREADS = "2"}.',
+        json_schema_extra={"propertyNames": {"pattern": variables.NAME}},
+    )
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _allowed(cls, given: Any) -> Any:
+        return variables.checked(given, cls.rules)
 
 
 class SageMaker(_Target):
     """Amazon SageMaker, a real-time endpoint. Sign in as the AWS CLI does."""
 
+    rules = variables.SAGEMAKER
     region: str | None = Field(
         None,
         pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$",
@@ -83,6 +96,7 @@ class _Azure(_Target):
 class AzureML(_Azure):
     """Azure Machine Learning, a managed online endpoint in a workspace that exists. Sign in with `az login`."""
 
+    rules = variables.AZUREML
     workspace: str = Field(pattern=r"^[A-Za-z0-9][\w-]{2,32}$", description="Workspace.")
     instance_type: str = Field("Standard_F2s_v2", pattern=r"^Standard_", description="VM size.")
     instance_count: int = Field(1, ge=1, le=50, description="Number of instances.")
@@ -92,6 +106,7 @@ class AzureML(_Azure):
 class Functions(_Azure):
     """Azure Functions on Flex Consumption. Sign in with `az login`."""
 
+    rules = variables.FUNCTIONS
     location: str = Field("westeurope", pattern=r"^[a-z0-9]+$", description="Region; the group is created there.")
     storage_account: str | None = Field(
         None, pattern=r"^[a-z0-9]{3,24}$", description="Storage account; default: named after the app, created."
@@ -196,6 +211,8 @@ def _complaints(e: ValidationError, file: Path, origins: Mapping[str, str]) -> I
             yield f"{path}: needed, and not set; set it in {file}, as {variable} or with --set {path}=..."
         elif error["type"] == "extra_forbidden":
             yield f"{path} ({where}): no such key; known: {', '.join(sorted(_fields(error['loc'])))}"
+        elif error["type"] == variables.PROBLEM:
+            yield f"{path} ({where}): {error['msg']}"
         else:
             field = _fields(error["loc"]).get(str(error["loc"][1] if len(error["loc"]) > 1 else ""))
             meaning = f" [{field.description}]" if field else ""

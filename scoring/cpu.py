@@ -26,6 +26,12 @@ def kind(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:
     return next((name for name, needs in _X86.items() if needs <= flags), None)
 
 
+def saturates(kind: str) -> bool:
+    """Whether the int8 products of CPUs of this kind are added in pairs in 16 bits, where weights of the full range
+    overflow: so graphs made for it use 7 of the 8 bits."""
+    return kind in ("avx2", "avx512")
+
+
 def _flags(cpuinfo: Path) -> frozenset[str]:
     """What the first processor of the list can do."""
     try:

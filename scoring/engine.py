@@ -127,13 +127,21 @@ def _load(path: Path, resources: Resources) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = resources.threads
     options.enable_cpu_mem_arena = resources.arena
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(resources.spinning)))
+    for key, value in _waiting(resources.spinning).items():
+        options.add_session_config_entry(f"session.intra_op.{key}", value)
     options.add_session_config_entry("session.disable_prepacking", str(int(not resources.prepack)))
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # onnxruntime raises one class an error code, with no common base but Exception
         raise ModelError(f"{path}: onnxruntime {ort.__version__} cannot load it: {e}") from e
+
+
+def _waiting(spinning: int) -> dict[str, str]:
+    version = tuple(int(part) for part in ort.__version__.split(".")[:2])
+    if spinning and version >= (1, 26):
+        return {"spin_duration_us": str(spinning)}
+    return {"allow_spinning": "1" if spinning >= 1000 else "0"}
 
 
 def _landed(flying: deque[Future[list[Array]]]) -> list[Array]:

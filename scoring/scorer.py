@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scoring import codecs, trace
+from scoring import codecs, cpu, trace
 from scoring.contract import JSON, MODEL_FILE, ModelSpec, Request, Response
 from scoring.engine import Session
 from scoring.errors import InternalError, ModelError, ScoringError, TooLarge
@@ -99,11 +99,24 @@ def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> 
         needs(spec)
     except ModelError as e:
         raise ModelError(f"{folder}: {e}") from e
+    _compare_cpus(spec)
     session = Session(folder / MODEL_FILE, spec.engine)
     try:
         return Scorer(spec, build(spec, session, folder))
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         raise ModelError(f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})") from e
+
+
+def _compare_cpus(spec: ModelSpec) -> None:
+    """Warn, in one line, of a graph that was made for CPUs of another kind than this host's."""
+    host = cpu.kind()
+    if spec.cpu is None or host is None or host == spec.cpu:
+        return
+    harm = "answers may be less accurate" if cpu.saturates(host) and not cpu.saturates(spec.cpu) else "it may be slower"
+    _log.warning(
+        "model %s was prepared in %s for %s CPUs, and this host's is %s: %s than measured; prepare it with --cpu %s",
+        spec.name, spec.precision, spec.cpu, host, harm, host,
+    )  # fmt: skip
 
 
 def log_requests() -> None:

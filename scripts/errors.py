@@ -5,7 +5,8 @@ FerryError                what, where, what next; the command line prints the me
 ├── PrepareError          a model cannot be exported, or its answers differ from the source model's
 ├── PackageError          a package cannot be built, or is over its platform's limit
 ├── RehearsalError        the hosting runtime did not start, or did not answer with the golden answer
-└── EvaluationError       an item cannot be answered, or a figure is too far from the source model's
+├── EvaluationError       an item cannot be answered, or a figure is too far from the source model's
+└── BenchmarkError        an engine cannot be loaded or asked, or its process died
 """
 
 from __future__ import annotations
@@ -34,4 +35,8 @@ class RehearsalError(FerryError):
 
 
 class EvaluationError(FerryError):
+    pass
+
+
+class BenchmarkError(FerryError):
     pass

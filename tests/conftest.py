@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,8 +14,10 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """In the background (`make test &`) Ctrl-C is ignored, and what a test starts would inherit that."""
+    """In the background (`make test &`) Ctrl-C is ignored, and what a test starts would inherit that. PyTorch gets one
+    thread, before it is there: several wait for each other by spinning, which costs other test processes their core."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,16 +54,15 @@ def data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def keep_bodies(request: pytest.FixtureRequest) -> Callable[[Iterable[tuple[str, str, Any]]], None]:
     """keep_bodies(azure.arm.puts) at a test's end writes each PUT's body below --bodies DIR, if that is given, as
-    API-VERSION__TYPE__N.json; TYPE has dots for slashes, and equal bodies are written once."""
+    API-VERSION__TYPE__HASH.json; TYPE has dots for slashes, and equal bodies are one file, whichever process writes."""
     folder: Path | None = request.config.getoption("--bodies")
-    kept: dict[str, list[str]] = {}
 
     def keep(puts: Iterable[tuple[str, str, Any]]) -> None:
         for version, type_, body in puts if folder else ():
-            name, text = f"{version}__{type_.replace('/', '.')}", json.dumps(body, indent=2, sort_keys=True)
-            if folder and text not in kept.setdefault(name, []):
+            text = json.dumps(body, indent=2, sort_keys=True).encode()
+            name = f"{version}__{type_.replace('/', '.')}__{hashlib.sha256(text).hexdigest()[:16]}.json"
+            if folder and not (folder / name).exists():
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / f"{name}__{len(kept[name])}.json").write_text(text, encoding="utf-8")
-                kept[name].append(text)
+                (folder / name).write_bytes(text)
 
     return keep

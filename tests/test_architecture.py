@@ -40,7 +40,7 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "azure.ai.ml": "infra/clients/azureml.py",
     "azure.mgmt.resource": "infra/clients/groups.py",
     "azure.mgmt.storage": "infra/clients/storage.py",
-    "azure.storage.blob": "infra/clients/storage.py",
+    "azure.storage.blob": "infra/clients/blobs.py",
     "azure.mgmt.authorization": "infra/clients/roles.py",
     "azure.mgmt.web": "infra/clients/web.py",
 }
@@ -98,6 +98,11 @@ def test_one_door_for_each_cloud_service(sdk: str) -> None:
         if any(f"{name}.".startswith(f"{sdk}.") for name in modules(p))
     ]
     assert inside == [SDKS[sdk]]
+
+
+def test_only_what_reads_and_rewrites_graphs_imports_onnx() -> None:
+    users = {path.relative_to(ROOT / "scripts").parts[:2] for path in files("scripts") if "onnx" in imports(path)}
+    assert users == {("prepare", "graph.py"), ("prepare", "variants")}
 
 
 def test_only_doors_know_the_clouds_libraries() -> None:

@@ -187,7 +187,7 @@ def _candidate(live: Live, wanted: Wanted) -> list[Step]:
 def _facts(live: Live, wanted: Wanted) -> dict[str, Any]:
     ids = {kind: live.names.id(kind, version) for kind, version in wanted.versions.items()}
     tags = {**wanted.tags, MADE: live.names.endpoint, VERSION: wanted.version}
-    return {**ids, **wanted.settings, "tags": tags}
+    return {**wanted.settings, **ids, "tags": tags}
 
 
 def _prune(live: Live, candidate: str, previous: str) -> list[Step]:

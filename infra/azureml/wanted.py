@@ -51,7 +51,7 @@ def wanted(bundle: Bundle, mine: AzureML) -> Wanted:
         image = declared["environment"]["image"]
         settings = {
             "scoring_script": declared["code_configuration"]["scoring_script"],
-            "environment_variables": declared.get("environment_variables") or {},
+            "environment_variables": {**(declared.get("environment_variables") or {}), **mine.environment},
             "request_settings": declared.get("request_settings") or {},
             "liveness_probe": declared.get("liveness_probe"),
             "readiness_probe": declared.get("readiness_probe"),

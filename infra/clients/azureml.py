@@ -32,8 +32,8 @@ from azure.core.pipeline.policies import RetryPolicy
 from infra.clients import azure
 from infra.clients.azure import Session, translated
 from infra.clients.azureml_facts import Datastore, Deployment, Endpoint, audience, meaning, metadata
+from infra.clients.blobs import Blobs
 from infra.clients.groups import AGAIN
-from infra.clients.storage import Blobs
 from infra.errors import NotHealthy, Refused
 
 State = Callable[[], str | None]  # what an operation is at; None once it is done; raises when it failed

@@ -133,6 +133,17 @@ class Web:
         functions, master = dict(found.function_keys or {}), found.master_key or ""
         return Keys(functions.get("default") or next(iter(functions.values()), master), master)
 
+    def settings(self, name: str) -> dict[str, str]:
+        """The app's settings, its functions' environment variables; others' secrets may be among them."""
+        with translated(self._where("settings of app", name)):
+            found = self._client.web_apps.list_application_settings(self._group, name, retry_on_methods=AGAIN)
+        return dict(found.properties or {})
+
+    def put_settings(self, name: str, settings: Mapping[str, str]) -> None:
+        """Have these settings and no others; the app starts again with them."""
+        with translated(self._where("settings of app", name)):
+            self._client.web_apps.update_application_settings(self._group, name, {"properties": dict(settings)})
+
     def functions(self, name: str) -> frozenset[str]:
         """The names of the functions that the platform found in the app's package."""
         with translated(self._where("functions of app", name)):

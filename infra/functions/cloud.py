@@ -47,7 +47,7 @@ class FunctionsCloud:
         self.doors.session.sign_in()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        live = self._read()
+        live = read(self.doors, self.names, settings=True)
         plan.check(live)
         if live.account is None:
             self.doors.storage.check_name(self.names.account)
@@ -131,7 +131,8 @@ class FunctionsCloud:
             scale["triggers"] = {"http": {"perInstanceConcurrency": mine.http_concurrency}}
         url = f"https://{self.names.account}.blob.{self.doors.session.where.storage_suffix}"
         found = live.account.url if live.account else ""
-        return plan.Wanted(mine.location, {**mine.tags, MADE: self.names.app}, scale, found or url)
+        tags = {**mine.tags, MADE: self.names.app}
+        return plan.Wanted(mine.location, tags, scale, found or url, mine.environment)
 
     def _surroundings(self, live: Live) -> Surroundings:
         resources = self.doors.groups.resources(self.names.group)

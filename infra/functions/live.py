@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from infra.clients.azure import Session
+from infra.clients.blobs import Packages
 from infra.clients.groups import Groups, Item
 from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
-from infra.clients.storage import Account, Packages, Storage
+from infra.clients.storage import Account, Storage
 from infra.clients.web import App, Farm, Web
-from infra.errors import NotAllowed
+from infra.errors import NotAllowed, NotFound
 from infra.functions.names import MADE, PACKAGES, PREVIOUS, PUBLISHING, VERSION, Names, container, farm
 
 
@@ -35,13 +36,15 @@ class Doors:
 
 @dataclass(frozen=True)
 class Side:
-    """An app with what it stands on: `role` is whether its identity may use the storage account."""
+    """An app with what it stands on: `role` is whether its identity may use the storage account. `settings` are all of
+    the app's, read where a plan needs them and never shown: some are others' secrets."""
 
     name: str
     app: App | None = None
     farm: Farm | None = None
     container: bool = False
     role: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def tag(self, name: str) -> str:
         return self.app.tags.get(name, "") if self.app else ""
@@ -84,8 +87,8 @@ class Live:
         return not self.names.given_account and (self.account is None or MADE in self.account.tags)
 
 
-def read(doors: Doors, names: Names) -> Live:
-    """Ask the cloud for all of it. Only reads."""
+def read(doors: Doors, names: Names, *, settings: bool = False) -> Live:
+    """Ask the cloud for all of it, and for the apps' `settings` where they are needed. Only reads."""
     group = doors.groups.get(names.group)
     nothing = Live(names, Side(names.app), Side(names.candidate), group)
     if group is None or group.state == "Deleting":
@@ -96,8 +99,8 @@ def read(doors: Doors, names: Names) -> Live:
     ours = not names.given_account and account is not None and MADE in account.tags
     return Live(
         names,
-        _side(doors, names, names.app, containers),
-        _side(doors, names, names.candidate, containers),
+        _side(doors, names, names.app, containers, settings),
+        _side(doors, names, names.candidate, containers, settings),
         group,
         account,
         containers,
@@ -106,11 +109,19 @@ def read(doors: Doors, names: Names) -> Live:
     )
 
 
-def _side(doors: Doors, names: Names, name: str, containers: frozenset[str]) -> Side:
+def _side(doors: Doors, names: Names, name: str, containers: frozenset[str], settings: bool) -> Side:
     app = doors.web.app(name)
     who = Principal(app.principal) if app and app.principal else None
     role = who is not None and doors.roles.has(names.account_id, BLOB_OWNER, who)
-    return Side(name, app, doors.web.farm(farm(name)), container(name) in containers, role)
+    found = _settings(doors, name) if settings and app else {}
+    return Side(name, app, doors.web.farm(farm(name)), container(name) in containers, role, found)
+
+
+def _settings(doors: Doors, app: str) -> Mapping[str, str]:
+    try:
+        return doors.web.settings(app)
+    except NotFound:  # an app that is only being made, or is going
+        return {}
 
 
 def _packages(doors: Doors, names: Names, account: Account) -> Mapping[str, Mapping[str, str]] | None:

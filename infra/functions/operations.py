@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from infra.clients.azure import translated
+from infra.clients.blobs import Packages
 from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Role
 from infra.clients.scm import Scm
-from infra.clients.storage import Account, Packages
+from infra.clients.storage import Account
 from infra.clients.web import App
 from infra.cloud import Bundle
 from infra.errors import CloudError, NotAllowed, NotFound
 from infra.functions.archive import golden_of
+from infra.functions.environment import changed
 from infra.functions.live import Doors
 from infra.functions.names import MADE, PREVIOUS, PUBLISHING, VERSION, Names
 from infra.functions.proof import Prover
@@ -39,12 +41,13 @@ class Operations:
     clock: Clock
     bundle: Bundle | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
+    _settings: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)  # before, by app
 
     def table(self) -> Mapping[str, Operation]:
         """By the names that steps give."""
         names = (
-            "group", "account", "uploader", "container", "upload", "farm", "app", "role", "settle", "fetch",
-            "publish", "promote", "restore", "healthy", "smoke", "record",
+            "group", "account", "uploader", "container", "upload", "farm", "app", "environment", "role", "settle",
+            "fetch", "publish", "promote", "restore", "healthy", "smoke", "record",
             "delete_roles", "delete_app", "delete_farm", "delete_container", "delete_package", "delete_account",
             "delete_group",
         )  # fmt: skip
@@ -97,6 +100,12 @@ class Operations:
         begun = self.doors.web.put_app(step.name, facts["location"], tags, properties)
         self._finish(begun, f"app {step.name}", note)
 
+    def environment(self, step: Step, note: Note) -> None:
+        """Set and remove variables; all other settings of the app stay."""
+        found = self.doors.web.settings(step.name)
+        self._settings.setdefault(step.name, found)
+        self.doors.web.put_settings(step.name, changed(found, step.parameters))
+
     def role(self, step: Step, note: Note) -> None:
         """Let the app's identity use the storage account: the host's own blobs, and the published package."""
         name = step.parameters["app"]
@@ -137,10 +146,15 @@ class Operations:
             properties = {"serverFarmId": self.names.farm_id(app.name), "httpsOnly": True, "functionAppConfig": config}
             tags = {**app.tags, PUBLISHING: step.parameters["sha256"]}
             self._finish(self.doors.web.put_app(app.name, app.location, tags, properties), f"app {app.name}", note)
+        if changes := step.parameters.get("environment"):
+            self.environment(replace(step, parameters=changes), note)
         self._send(app, package, note)
 
     def restore(self, step: Step, note: Note) -> None:
-        """Publish what served before, let it prove itself, and let the tags say so."""
+        """Publish what served before, let it prove itself, and let the tags say so. The settings that were there are
+        known to this run alone, since they are no plan's to hold."""
+        if "settings" in step.parameters and step.name in self._settings:
+            self.doors.web.put_settings(step.name, self._settings[step.name])
         self.promote(step, note)
         self.healthy(step, note)
         self.smoke(step, note)

@@ -5,10 +5,11 @@ deletion. Nothing is read or written here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra.errors import NameTaken, NotFound, Unavailable
+from infra.functions import environment
 from infra.functions.live import Live, Side
 from infra.functions.names import MADE, PACKAGES, container, farm
 from infra.plan import Action, Step, unless
@@ -22,12 +23,14 @@ FORBIDDEN_SETTINGS = frozenset({  # by Flex Consumption: functionAppConfig says 
 
 @dataclass(frozen=True)
 class Wanted:
-    """How things shall be: `scale` is scaleAndConcurrency of functionAppConfig, `blobs` the URL of the blobs."""
+    """How things shall be: `scale` is scaleAndConcurrency of functionAppConfig, `blobs` the URL of the blobs, and
+    `environment` the variables that deploy.toml gives the app."""
 
     location: str
     tags: Mapping[str, str]
     scale: Mapping[str, Any]
     blobs: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def config(self, app: str, python: str) -> dict[str, Any]:
         """The functionAppConfig of `app` for a package that is made for `python`."""
@@ -74,7 +77,7 @@ def deploy(live: Live, wanted: Wanted, sha256: str, python: str) -> tuple[Step, 
     if not main.version:
         steps = [*_side(main, live, wanted, python), *_publish(main.name, sha256), *_proof(main.name, sha256)]
         steps.append(_record(main.name, sha256, ""))
-    elif main.version == sha256 and not main.publishing and not drift(main, config):
+    elif main.version == sha256 and not main.publishing and not _strays(main, config, wanted):
         steps = [*_side(main, live, wanted, python), *_proof(main.name, sha256)]
     else:
         steps = [*_side(main, live, wanted, None), *_update(live, wanted, sha256, python)]
@@ -98,7 +101,7 @@ def rollback(live: Live) -> tuple[Step, ...]:
     runtime = {"name": "python", "version": packages.get(target, {}).get("python") or _python(main)}
     return (
         Step(Action.CHECK, "package", target[:12], "fetch", {"sha256": target}),
-        _promote(main, target, {"runtime": runtime}),
+        _promote(main, target, {"runtime": runtime}, None),
         *_proof(main.name, target),
         _record(main.name, target, before),
     )
@@ -107,6 +110,11 @@ def rollback(live: Live) -> tuple[Step, ...]:
 def drift(side: Side, config: Mapping[str, Any]) -> bool:
     """Whether the app's functionAppConfig differs in a value that `config` sets."""
     return side.app is not None and _differs(config, side.app.config)
+
+
+def _strays(side: Side, config: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether the app differs from what deploy.toml says, in its configuration or its environment."""
+    return drift(side, config) or bool(environment.change(side.settings, wanted.environment))
 
 
 def _differs(wanted: Any, found: Any) -> bool:
@@ -155,6 +163,7 @@ def _app(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[Ste
     settings = {
         "AzureWebJobsStorage__accountName": live.names.account,
         "AzureWebJobsStorage__credential": "managedidentity",
+        **environment.settings(wanted.environment),
     }
     if side.app is None:
         facts |= {"settings": settings, "config": wanted.config(side.name, python or "")}
@@ -163,8 +172,15 @@ def _app(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[Ste
     config = wanted.config(side.name, python or _python(side))
     if side.app.state == "Failed" or (python and drift(side, config)):
         facts |= {"settings": settings, "config": _laid_over(side.app.config, config)}
-        return [*steps, Step(Action.UPDATE, "app", side.name, "app", facts)]
+        steps.append(Step(Action.UPDATE, "app", side.name, "app", facts))
+    if python and side.app.state != "Failed":
+        steps += _environment(side, wanted)
     return steps or [Step(Action.REUSE, "app", side.name)]
+
+
+def _environment(side: Side, wanted: Wanted) -> list[Step]:
+    changes = environment.change(side.settings, wanted.environment)
+    return [Step(Action.UPDATE, "environment of app", side.name, "environment", changes)] if changes else []
 
 
 def _update(live: Live, wanted: Wanted, sha256: str, python: str) -> list[Step]:
@@ -172,22 +188,30 @@ def _update(live: Live, wanted: Wanted, sha256: str, python: str) -> list[Step]:
     main, candidate = live.main, live.candidate
     config = wanted.config(main.name, python)
     steps = []
-    if main.version != sha256 or drift(main, config):
+    if main.version != sha256 or _strays(main, config, wanted):
         steps = [*_side(candidate, live, wanted, python), *_publish(candidate.name, sha256)]
         steps += _proof(candidate.name, sha256)
     before = main.previous if main.version == sha256 else main.version
-    return [*steps, _promote(main, sha256, config), *_proof(main.name, sha256), _record(main.name, sha256, before)]
+    return [
+        *steps,
+        _promote(main, sha256, config, wanted.environment),
+        *_proof(main.name, sha256),
+        _record(main.name, sha256, before),
+    ]
 
 
 def _publish(app: str, sha256: str) -> list[Step]:
     return [Step(Action.UPDATE, "package of app", app, "publish", {"sha256": sha256})]
 
 
-def _promote(main: Side, sha256: str, config: Mapping[str, Any]) -> Step:
-    """Publish to the app that serves; the way back is to publish what served, with its configuration."""
+def _promote(main: Side, sha256: str, config: Mapping[str, Any], variables: Mapping[str, str] | None) -> Step:
+    """Publish to the app that serves, with its environment unless `variables` is None; the way back is to publish what
+    served, with its configuration and the settings that were there."""
     now = dict(main.app.config) if main.app else {}
-    changes = {"config": _laid_over(now, config)} if drift(main, config) else {}
+    changes: dict[str, Any] = {"config": _laid_over(now, config)} if drift(main, config) else {}
     back = {"sha256": main.version, "previous": main.previous, **({"config": now} if changes else {})}
+    if variables is not None and (differ := environment.change(main.settings, variables)):
+        changes, back = {"environment": differ, **changes}, {**back, "settings": "as they were"}
     restore = Step(Action.UPDATE, "package of app", main.name, "restore", back)
     return Step(Action.UPDATE, "package of app", main.name, "promote", {"sha256": sha256, **changes}, restore)
 

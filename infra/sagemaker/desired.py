@@ -41,12 +41,11 @@ def desired(scope: Scope, bundle: Bundle) -> Desired:
 
 
 def _model(scope: Scope, version: str, uri: str, url: str) -> dict[str, Any]:
+    variables = {**scope.config.environment, "SAGEMAKER_PROGRAM": "inference.py"}
     content = {
+        "PrimaryContainer": {"Environment": variables, "Image": uri, "ModelDataUrl": url},
         "ExecutionRoleArn": role_arn(scope),
-        "PrimaryContainer": {
-            "Image": uri, "ModelDataUrl": url, "Environment": {"SAGEMAKER_PROGRAM": "inference.py"},
-        },
-    }  # fmt: skip
+    }
     return {"ModelName": scope.names.of(version, content), **content, "Tags": scope.tags(version)}
 
 

@@ -52,7 +52,8 @@ def fetch(requirements: Sequence[str], python: str) -> list[Path]:
             _download(missing, python, Path(scratch))
             found = {parse_wheel_filename(p.name)[0]: p for p in Path(scratch).glob("*.whl")}
             for requirement in missing:
-                _unpack(found[canonicalize_name(Requirement(requirement).name)], folders[requirement])
+                if not folders[requirement].is_dir():  # another process may have been sooner, and reads it now
+                    _unpack(found[canonicalize_name(Requirement(requirement).name)], folders[requirement])
     return list(folders.values())
 
 

@@ -1,9 +1,8 @@
-"""ONNX graphs as files: the one place that imports onnx."""
+"""ONNX graphs as files. With scripts/prepare/variants, which rewrites them, the one place that imports onnx."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,18 +48,6 @@ def facts(path: Path) -> Facts:
             f"version {MAX_IR}. Export it again with a lower opset, such as 18"
         )
     return Facts(opset, model.ir_version)
-
-
-def matmul_share(path: Path) -> float:
-    """The share of the weights, embeddings left out, that MatMul and Gemm multiply with: what dynamic int8 covers."""
-    graph = _read(path, weights=False).graph
-    sizes = {t.name: math.prod(t.dims) for t in graph.initializer}
-    by_kind: Counter[str] = Counter()
-    for node in graph.node:
-        for name in node.input:
-            by_kind[node.op_type] += sizes.get(name, 0)
-    del by_kind["Gather"]
-    return (by_kind["MatMul"] + by_kind["Gemm"]) / max(sum(by_kind.values()), 1)
 
 
 def _read(path: Path, weights: bool = True) -> onnx.ModelProto:

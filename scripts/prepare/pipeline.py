@@ -164,7 +164,10 @@ def _compare(made: Work, folder: Path, exam: Exam, precision: str) -> Piped:
 
 def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpec:
     """The whole record of the chosen variant, with its golden answer."""
+    from scripts.prepare import graph  # onnx may not be installed, which the loaders say
+
     trial, exam = held.chosen, held.exam
+    graph.split(trial.place / MODEL_FILE)
     spec = record.chosen(made.spec, trial.place, trial.variant.precision, made.target.kind)
     difference = _difference(made, trial)
     if trial.place != made.folder:

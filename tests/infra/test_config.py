@@ -84,7 +84,8 @@ def test_a_setting_without_table_is_the_targets() -> None:
 
 
 def test_other_variables_of_ours_are_no_settings() -> None:
-    load("sagemaker", Path("none.toml"), {}, {"ONNXFERRY_CACHE": "somewhere", "PATH": "x"})
+    found = load("sagemaker", Path("none.toml"), {}, {"ONNXFERRY_CACHE": "somewhere", "PATH": "x"})
+    assert found == config.DeployConfig(sagemaker=config.SageMaker())
 
 
 @pytest.mark.parametrize("target", ["azureml", "functions", "sagemaker"])

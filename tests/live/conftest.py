@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from infra.waiting import Clock
+from scripts.package import package
+from tests import tiny
 from tests.fakes.aws import REGION, double
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -44,7 +46,9 @@ def azureml(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def functions() -> Iterator[str]:
+def functions(tmp_path: Path) -> Iterator[str]:
+    """The wheels of a package are fetched before the double is there, since pip would trust nobody else then."""
+    package(tiny.question_answering(tmp_path / "fetch"), "functions", out=tmp_path / "fetched")
     with scene() as made:
         yield f"[functions]\n{SUBSCRIBED}"
         assert made.kinds() == []

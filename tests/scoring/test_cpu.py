@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import scoring
 from scoring import cpu
+from tests import tiny
 
 ZEN3 = "flags\t\t: fpu sse2 ssse3 fma sse4_1 avx f16c bmi1 avx2 bmi2 erms vaes"
 ALDER_LAKE = ZEN3 + " avx_vnni"
@@ -43,3 +45,32 @@ def test_no_list_is_no_kind(tmp_path: Path) -> None:
 
 def test_this_machine_is_of_a_known_kind_or_none() -> None:
     assert cpu.kind() in (*cpu.KINDS, None)
+
+
+@pytest.mark.parametrize(
+    ("made_for", "host", "said"),
+    [
+        ("avx512-vnni", "avx2", "this host's is avx2: answers may be less accurate than measured"),
+        ("arm64", "avx512", "this host's is avx512: answers may be less accurate than measured"),
+        ("avx2", "avx512-vnni", "this host's is avx512-vnni: it may be slower than measured"),
+        ("avx2", "avx512", "it may be slower"),
+        ("avx2", "avx2", None),
+        (None, "avx2", None),
+        ("avx2", None, None),
+    ],
+)
+def test_a_graph_for_other_cpus_is_one_warning_at_load(
+    made_for: str | None, host: str | None, said: str | None, *,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(cpu, "kind", lambda: host)
+    scorer = scoring.load(tiny.text_classification(tmp_path, precision="int8", cpu=made_for))
+    assert scorer.handle(scoring.Request(b'{"inputs": "good"}')).status == 200
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    if said is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        assert warning.startswith(f"model tiny-text was prepared in int8 for {made_for} CPUs")
+        assert said in warning
+        assert warning.endswith(f"prepare it with --cpu {host}")

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import scoring
 from scoring.batching import TextModel
 from scoring.contract import ModelSpec
 from scoring.engine import Session
+from scripts.prepare.variants import VARIANTS, Material, fuse
 from tests import tiny
 
 torch = pytest.importorskip("torch")
@@ -56,11 +59,27 @@ def quantised(folder: Path, source: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["fp32", "int8"])
+def prepared(folder: Path, source: Path, variant: str) -> Path:
+    """The same as `scripts.prepare` makes it: operators fused, and the scales of the static one measured beforehand."""
+    shutil.copytree(source, folder)
+    fused = fuse(source / "model.onnx", folder / "fused.onnx").graph
+    draw = np.random.default_rng(0)
+    ids = [draw.integers(4, len(tiny.VOCABULARY), (1, 30)) for _ in range(10)]
+    feeds = [{"input_ids": i, "attention_mask": np.ones_like(i), "token_type_ids": np.zeros_like(i)} for i in ids]
+    (made,) = (v for v in VARIANTS if v.name == variant)
+    made.make(Material(source / "model.onnx", fused, feeds), folder / "model.onnx", frozenset())
+    return folder
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8", "fp32-optimised", "int8-static", "int8-static-reduced"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bert")
     source = bert(root / "fp32")
-    return source if request.param == "fp32" else quantised(root / "int8", source)
+    if request.param == "fp32":
+        return source
+    if request.param == "int8":
+        return quantised(root / "int8", source)
+    return prepared(root / request.param, source, request.param)
 
 
 def ask(scorer: scoring.Scorer, inputs: Any) -> list[bytes]:
@@ -106,8 +125,6 @@ def test_no_sequence_is_padded_beyond_what_the_model_can_hold(model: Path) -> No
 
 
 def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
-    import numpy as np
-
     from scoring.tokenization import Tokens
 
     beyond = [Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)]

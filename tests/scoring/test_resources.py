@@ -6,10 +6,11 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 import scoring
-from scoring import cores
+from scoring import cores, engine
 from scoring.contract import MODEL_FILE, ModelSpec
 from scoring.engine import Session
 from scoring.resources import PREFIX, Resources
@@ -25,21 +26,21 @@ def test_what_is_left_open_is_the_hosts_cores() -> None:
 
 
 def test_a_spec_may_say_what_the_engine_gets(tmp_path: Path) -> None:
-    folder = tiny.text_classification(tmp_path, engine=Resources(threads=1, spinning=True))
-    assert ModelSpec.read(folder).engine == Resources(threads=1, spinning=True)
+    folder = tiny.text_classification(tmp_path, engine=Resources(threads=1, spinning=0))
+    assert ModelSpec.read(folder).engine == Resources(threads=1, spinning=0)
 
 
 def test_a_deployment_overrides_the_spec(tmp_path: Path) -> None:
     folder = tiny.text_classification(tmp_path, engine=Resources(threads=1, runs=4))
     given = {
         "ONNXFERRY_ENGINE_THREADS": " 2 ",
-        "ONNXFERRY_ENGINE_SPINNING": "1",
+        "ONNXFERRY_ENGINE_SPINNING": "500",
         "ONNXFERRY_ENGINE_ARENA": "False",
         "ONNXFERRY_ENGINE_PREPACK": "0",
         "OTHER": "x",
     }
     scorer = scoring.load(folder, given)
-    assert scorer.spec.engine == Resources(threads=2, runs=4, spinning=True, arena=False, prepack=False)
+    assert scorer.spec.engine == Resources(threads=2, runs=4, spinning=500, arena=False, prepack=False)
     assert scorer.handle(scoring.Request(b'{"inputs": ["good", "bad day"]}')).status == 200
 
 
@@ -47,7 +48,24 @@ def test_the_session_has_what_was_asked_for(tmp_path: Path) -> None:
     session = Session(tiny.text_classification(tmp_path) / MODEL_FILE, Resources(threads=3))
     options = session._session.get_session_options()
     assert options.intra_op_num_threads == 3
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    if onnxruntime.__version__ >= "1.26":
+        assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "10"
+
+
+@pytest.mark.parametrize(
+    ("version", "spinning", "entries"),
+    [
+        ("1.31.1", 10, {"spin_duration_us": "10"}),
+        ("1.31.1", 0, {"allow_spinning": "0"}),
+        ("1.23.2", 10, {"allow_spinning": "0"}),
+        ("1.23.2", 1000, {"allow_spinning": "1"}),
+    ],
+)
+def test_threads_wait_as_this_onnxruntime_can(
+    version: str, spinning: int, entries: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    assert engine._waiting(spinning) == entries
 
 
 @pytest.mark.parametrize(
@@ -56,10 +74,10 @@ def test_the_session_has_what_was_asked_for(tmp_path: Path) -> None:
         (
             "THREADS",
             "two",
-            "ONNXFERRY_ENGINE_THREADS must be an integer from 0 (chosen for the host) to 9999, got 'two'",
+            "ONNXFERRY_ENGINE_THREADS must be an integer from 0 to 999999, got 'two'",
         ),
-        ("RUNS", "-1", "ONNXFERRY_ENGINE_RUNS must be an integer from 0 (chosen for the host) to 9999, got '-1'"),
-        ("SPINNING", "2", "ONNXFERRY_ENGINE_SPINNING must be 0 or 1, got '2'"),
+        ("RUNS", "-1", "ONNXFERRY_ENGINE_RUNS must be an integer from 0 to 999999, got '-1'"),
+        ("PREPACK", "2", "ONNXFERRY_ENGINE_PREPACK must be 0 or 1, got '2'"),
         ("ARENA", "", "ONNXFERRY_ENGINE_ARENA must be 0 or 1, got ''"),
         ("CORES", "2", "ONNXFERRY_ENGINE_CORES sets nothing of the engine; known: ONNXFERRY_ENGINE_THREADS, "),
     ],
@@ -73,7 +91,7 @@ def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
 
 
 @pytest.mark.parametrize(
-    ("engine", "message"),
+    ("given", "message"),
     [
         ('{"threads": -1}', "engine.threads must be an integer of at least 0, got -1"),
         ('{"threads": true}', "engine.threads must be an integer of at least 0, got True"),
@@ -81,8 +99,8 @@ def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
         ('{"cores": 1}', "engine has unknown key(s) cores; known: threads, runs, spinning, arena, prepack"),
     ],
 )
-def test_a_spec_that_cannot_be_meant_stops_the_load(tmp_path: Path, engine: str, message: str) -> None:
-    (tmp_path / "model_spec.json").write_text(f'{{"format": 1, "name": "a", "task": "tensors", "engine": {engine}}}')
+def test_a_spec_that_cannot_be_meant_stops_the_load(tmp_path: Path, given: str, message: str) -> None:
+    (tmp_path / "model_spec.json").write_text(f'{{"format": 1, "name": "a", "task": "tensors", "engine": {given}}}')
     with pytest.raises(scoring.ScoringError, match=re.escape(message)):
         scoring.load(tmp_path)
 
@@ -90,5 +108,5 @@ def test_a_spec_that_cannot_be_meant_stops_the_load(tmp_path: Path, engine: str,
 def test_the_readme_has_each_of_them_with_its_default() -> None:
     rows = [row.split("|") for row in README.read_text(encoding="utf-8").splitlines()]
     shown = {row[2].strip(" `"): row[3].strip() for row in rows if len(row) > 3 and f"`{PREFIX}" in row[2]}
-    wanted = {"0": "the host's", "True": "on", "False": "off"}
+    wanted = {"0": "the host's", "10": "10", "True": "on", "False": "off"}
     assert shown == {PREFIX + name.upper(): wanted[str(value)] for name, value in asdict(Resources()).items()}

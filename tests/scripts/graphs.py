@@ -13,6 +13,7 @@ import transformers
 from onnx import TensorProto, helper, numpy_helper
 
 from scoring.engine import Array, Session
+from scoring.resources import Resources
 from scripts.prepare import huggingface
 from scripts.prepare.quiet import quiet
 from tests import tiny
@@ -40,7 +41,7 @@ def feeds(graph: Path, rows: int = 4, tokens: int = 9, seed: int = 0) -> dict[st
     """Random inputs: pictures of 32 x 32, or token ids with padding behind all rows but the first."""
     draw = np.random.default_rng(seed)
     found: dict[str, Array] = {}
-    for value in Session(graph, 1).inputs:
+    for value in Session(graph, Resources(threads=1)).inputs:
         if value.dtype == "float32":
             found[value.name] = draw.standard_normal((rows, 3, 32, 32)).astype(np.float32)
         else:

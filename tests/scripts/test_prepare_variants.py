@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from scoring.engine import Array, Session
+from scoring.resources import Resources
 from scripts.errors import PrepareError
 from scripts.prepare import graph
 from scripts.prepare.variants import CPUS, VARIANTS, Material, Variant, embedding, fuse, groups, skipped
@@ -48,7 +50,7 @@ def everything(material: Material) -> frozenset[str]:
 def distance(material: Material, made: Path, given: Mapping[str, Array] | None = None) -> float:
     """The mean difference of the answers from the exported graph's, as a share of the mean size of those."""
     given = feeds(material.exported, seed=99) if given is None else given
-    want, got = (Session(path, 1).run(given)[0] for path in (material.exported, made))
+    want, got = (Session(path, Resources(threads=1)).run(given)[0] for path in (material.exported, made))
     return float(np.abs(got - want).mean() / np.abs(want).mean())
 
 
@@ -63,7 +65,10 @@ def test_a_variant_answers_much_as_float32(
         return
     variant.make(material, tmp_path / "model.onnx", frozenset())
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-    made, source = Session(tmp_path / "model.onnx", 1), Session(material.exported, 1)
+    made, source = (
+        Session(tmp_path / "model.onnx", Resources(threads=1)),
+        Session(material.exported, Resources(threads=1)),
+    )
     assert (made.inputs, made.outputs) == (source.inputs, source.outputs)
     assert made.mixes_rows == ("dynamic" in name)
     assert graph.facts(tmp_path / "model.onnx").opset == graph.facts(material.exported).opset
@@ -88,7 +93,7 @@ def test_rows_of_a_static_graph_are_the_same_bytes_in_any_company(
 ) -> None:
     variant = BY_NAME["int8-static-cnn" if kind == "convolutional" else "int8-static"]
     variant.make(materials[kind], tmp_path / "model.onnx", frozenset())
-    made, given = Session(tmp_path / "model.onnx", 1), feeds(materials[kind].exported, rows=9)
+    made, given = Session(tmp_path / "model.onnx", Resources(threads=1)), feeds(materials[kind].exported, rows=9)
     whole = made.run(given)[0]
     for rows in ([4], [8, 4], [0, 1, 4, 6, 7, 8]):
         part = made.run({name: array[rows] for name, array in given.items()})[0]
@@ -232,7 +237,7 @@ def test_a_large_embedding_is_stored_with_a_scale_a_row(tmp_path: Path, monkeypa
     material = Material(source, None)
     assert [group.name for group in groups(material)] == ["words", "product"]
     BY_NAME["int8-dynamic-u8s8"].make(material, tmp_path / "made.onnx", frozenset({"product"}))
-    got = Session(tmp_path / "made.onnx", 1).run({"ids": np.arange(500)[None]})[0][0]
+    got = Session(tmp_path / "made.onnx", Resources(threads=1)).run({"ids": np.arange(500)[None]})[0][0]
     np.testing.assert_allclose(got, table, atol=1e-6 + np.abs(table).max() / 254)
     assert (np.abs(got - table).max(1) <= np.abs(table).max(1) / 253).all()
     assert (tmp_path / "made.onnx").stat().st_size < (tmp_path / "exported.onnx").stat().st_size * 0.6
@@ -254,6 +259,9 @@ def test_halved_weights_are_those_that_fit_and_are_not_kept(tmp_path: Path) -> N
 
 def test_an_old_opset_of_convolutions_is_said(tmp_path: Path) -> None:
     material = Material(convolutional(tmp_path / "exported.onnx", 11), None, [])
+    assert "opset 11; int8 convolutions need 13 or more" in str(
+        reason("int8-static-cnn", replace(material, calibration=[{}]))
+    )
     with pytest.raises(PrepareError, match="opset 11: int8 convolutions need 13 or more"):
         BY_NAME["int8-static-cnn"].make(material, tmp_path / "made.onnx", frozenset())
 

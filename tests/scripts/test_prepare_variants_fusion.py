@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 
 from scoring.engine import Session
+from scoring.resources import Resources
 from scripts.prepare import graph
 from scripts.prepare.variants import Architecture, fuse
 from scripts.prepare.variants.view import Graph
@@ -22,7 +23,10 @@ def largest_difference(a: Path, b: Path) -> float:
     """Of the outputs for a padded batch; the positions of padding are left out."""
     given = feeds(a)
     return max(
-        float(np.abs(x - y).max()) for x, y in zip(Session(a, 1).run(given), Session(b, 1).run(given), strict=True)
+        float(np.abs(x - y).max())
+        for x, y in zip(
+            Session(a, Resources(threads=1)).run(given), Session(b, Resources(threads=1)).run(given), strict=True
+        )
     )
 
 
@@ -39,7 +43,7 @@ def test_a_transformer_is_fused_and_answers_the_same(source: Path, tmp_path: Pat
     assert made.found["Gelu"] == made.expected["Gelu"] == 2
     assert made.found["LayerNormalization"] >= made.expected["LayerNormalization"] == 4
     assert made.missing == ()
-    before, after = Session(source, 1), Session(made.graph, 1)
+    before, after = Session(source, Resources(threads=1)), Session(made.graph, Resources(threads=1))
     assert (before.inputs, before.outputs) == (after.inputs, after.outputs)
     assert largest_difference(source, made.graph) < 1e-4
     assert graph.facts(made.graph) == graph.facts(source)
@@ -84,7 +88,7 @@ def test_plain_attention_is_proved(form: str, tmp_path: Path) -> None:
     assert node.name == "/layer.0/Attention" and len(node.input) == (4 if form in ("padding", "where") else 3)
     draw = np.random.default_rng(1)
     given = {"x": draw.standard_normal((3, 6, 8)), "attention_mask": np.array([[1] * 6, [1] * 4 + [0] * 2, [0, 1] * 3])}
-    before, after = (Session(path, 1).run(given)[0] for path in (source, made.graph))
+    before, after = (Session(path, Resources(threads=1)).run(given)[0] for path in (source, made.graph))
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 

@@ -18,6 +18,7 @@ from scripts.prepare.variants.grouping import groups
 from scripts.prepare.variants.half import halve
 from scripts.prepare.variants.linear import Form
 from scripts.prepare.variants.material import CPUS, Group, Material, Variant
+from scripts.prepare.variants.smoothing import smooth
 from scripts.prepare.variants.view import Graph
 
 __all__ = ["CPUS", "VARIANTS", "Architecture", "Fusion", "Group", "Material", "Variant", "fuse", "groups", "skipped"]
@@ -37,7 +38,7 @@ def _linear(form: Form, static: bool = False) -> Make:
     def make(material: Material, target: Path, keep: frozenset[str]) -> None:
         graph = Graph.read(material.best)
         seen = observed(material, linear.inputs(graph)) if static else None
-        linear.quantise(graph, keep, form, seen)
+        linear.quantise(graph, keep, form, smooth(graph, keep, seen) if seen else None)
         quantise_embeddings(graph, keep)
         graph.save(target)
 
@@ -62,9 +63,9 @@ VARIANTS: tuple[Variant, ...] = (
         "int8-dynamic-u8s8-reduced", "int8", "7-bit weights, activations' scale from each run", _linear(linear.REDUCED)
     ),
     Variant("int8-dynamic-u8u8", "int8", "uint8 weights, activations' scale from each run", _linear(linear.UNSIGNED)),
-    Variant("int8-static", "int8", "int8 weights, activations' scale measured beforehand", _linear(linear.FULL, True)),
+    Variant("int8-static", "int8", "int8 weights, activations smoothed, of measured scale", _linear(linear.FULL, True)),
     Variant(
-        "int8-static-reduced", "int8", "7-bit weights, activations' scale measured beforehand",
+        "int8-static-reduced", "int8", "7-bit weights, activations smoothed, of measured scale",
         _linear(linear.REDUCED, True),
     ),
     Variant("int8-static-cnn", "int8", "convolutions in int8, scales measured beforehand", _convolutions(linear.FULL)),

@@ -17,16 +17,21 @@ from scripts.prepare.variants.view import Graph
 
 @dataclass(frozen=True)
 class Seen:
-    """The smallest and the largest number of a tensor over all inputs, and the mean of each of its channels. Nothing is
-    cut off: the rare large activations of transformers matter, percentiles cost whole points of accuracy."""
+    """The smallest and the largest number and the mean of each of a tensor's channels over all inputs: float32
+    [channels] each. Nothing is cut off: the rare large activations of transformers matter, percentiles cost whole
+    points of accuracy."""
 
-    low: float
-    high: float
+    low: Array
+    high: Array
     mean: Array
+
+    def divided(self, factors: Array) -> Seen:
+        """The same when each channel is divided by its factor."""
+        return Seen(self.low / factors, self.high / factors, self.mean / factors)
 
     def scale(self) -> tuple[float, int]:
         """(scale, zero point) with which uint8 reaches from the smallest to the largest number; zero is exact."""
-        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        low, high = min(float(self.low.min()), 0.0), max(float(self.high.max()), 0.0)
         scale = (high - low) / 255 or 1.0
         return scale, int(np.clip(round(-low / scale), 0, 255))
 
@@ -71,10 +76,10 @@ def measure(graph: Graph, channels: Mapping[str, int], feeds: Sequence[Mapping[s
 
 
 def _seen(array: Array, channel: int) -> Seen:
-    mean = np.moveaxis(array, channel, -1).reshape(-1, array.shape[channel]).mean(0)
-    return Seen(float(array.min()), float(array.max()), mean)
+    rows = np.moveaxis(array, channel, -1).reshape(-1, array.shape[channel])
+    return Seen(rows.min(0), rows.max(0), rows.mean(0))
 
 
 def _together(parts: Sequence[Seen]) -> Seen:
-    mean = np.mean([part.mean for part in parts], axis=0)
-    return Seen(min(part.low for part in parts), max(part.high for part in parts), mean)
+    low, high = np.min([part.low for part in parts], axis=0), np.max([part.high for part in parts], axis=0)
+    return Seen(low, high, np.mean([part.mean for part in parts], axis=0))

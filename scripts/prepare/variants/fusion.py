@@ -66,7 +66,8 @@ def fuse(exported: Path, target: Path, architecture: Architecture | None = None)
     left = unfused(graph)
     fused = _optimised(graph)
     found = _found(fused)
-    changed = folded > 0 or any(found[kind] > count for kind, count in _found(before).items())
+    more = any(found[kind] > count for kind, count in _found(before).items())
+    changed = more or folded > 0 or graph.opset > before.opset
     if changed:
         fused.save(target)
     found |= {"folded into others": folded} if folded else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from onnx import TensorProto
 
+from scripts.prepare.variants.folding import OPSET
 from scripts.prepare.variants.half import LEAST as LEAST_HALF
 from scripts.prepare.variants.linear import linears
 from scripts.prepare.variants.material import Material
@@ -40,6 +41,7 @@ class Inventory:
     halved: int
     quantised: bool
     foreign: bool
+    opset: int
 
     @property
     def convolutional(self) -> bool:
@@ -67,6 +69,7 @@ def _inventory(path: Path, _: int) -> Inventory:
         sum(size for size in sizes.values() if size >= LEAST_HALF),
         any(word in op for op in ops for word in _QUANTISED),
         strings or any(node.domain == "ai.onnx.ml" for node in graph.nodes),
+        graph.opset,
     )
 
 
@@ -98,6 +101,8 @@ def _uncovered(held: Inventory, method: str) -> str | None:
         part, least, name = held.linear, LEAST_SHARE, "linear layers"
     if not part:
         return f"the graph has no {name} with constant weights"
+    if method == "convolution" and held.opset < OPSET:
+        return f"the graph has opset {held.opset}; int8 convolutions need {OPSET} or more: export it again"
     return None if held.share(part) >= least else f"{name} hold only {held.share(part):.0%} of the weights"
 
 

@@ -34,7 +34,7 @@ def quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("infra.clients.azure.RETRIES", {"retry_total": 5, "retry_backoff_factor": 0.001})
     patch.setattr("infra.clients.azure.POLLING", 0.005)
     waits = {"retry_total": 5, "initial_backoff": 0, "increment_base": 0, "random_jitter_range": 0}
-    patch.setattr("infra.clients.storage.BLOB_RETRIES", waits)
+    patch.setattr("infra.clients.blobs.BLOB_RETRIES", waits)
 
 
 @pytest.fixture

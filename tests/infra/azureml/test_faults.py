@@ -8,9 +8,6 @@ each that is not a GET of a resource, for a call that only reads leaves the clou
 from __future__ import annotations
 
 import copy
-import gc
-import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +23,7 @@ from tests.fakes.azure.faults import Fault, Faults
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import ENDPOINTS, MachineLearning
 from tests.infra.azureml.conftest import connected, deploy, quick
+from tests.infra.forking import killed
 
 pytestmark = pytest.mark.faults
 
@@ -168,25 +166,12 @@ def test_each_call_fails_and_then_does_not(world: World, name: str, fault: Fault
     world.check(FLOWS[name])
 
 
-def killed(world: World, name: str, number: int) -> bool:
+def killed_at(world: World, name: str, number: int) -> bool:
     """Run the flow in a child that is killed when the call of that number has been handled; whether it was."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        gc.disable()  # what other threads held cannot be collected after a fork
-        try:
-            os.read(reading, 1)
-            FLOWS[name].run(connected(), world.bundles)
-        finally:
-            os._exit(0)
-    world.azure.faults.pid = child
     world.azure.faults.at = {number: Fault.KILLED}
-    os.write(writing, b"x")
-    _, status = os.waitpid(child, 0)
+    was = killed(lambda: FLOWS[name].run(connected(), world.bundles), world.azure.faults)
     world.azure.faults.at = {}
-    os.close(reading)
-    os.close(writing)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return was
 
 
 def telling(calls: list[Call]) -> list[int]:
@@ -200,7 +185,7 @@ def test_killed_after_a_call(world: World, name: str, turn: int) -> None:
     if turn >= len(numbers):
         pytest.skip("this time an operation ended sooner")
     world.put_back(FLOWS[name].before)
-    assert killed(world, name, numbers[turn]), world.calls[name][numbers[turn]]
+    assert killed_at(world, name, numbers[turn]), world.calls[name][numbers[turn]]
     if name == "roll back" and world.is_rolled_back():
         return  # and one more would go back again
     world.converge(name)

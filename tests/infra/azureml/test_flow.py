@@ -122,6 +122,35 @@ def test_another_instance_type_is_another_deployment(
     assert answer(cloud) == versions["a"].golden.answer["answer"]
 
 
+def environment(azure: AzureFake) -> dict[str, str]:
+    """Of the deployment that takes the traffic."""
+    (serving,) = endpoint(azure)["properties"]["traffic"]
+    (found,) = (one for one in azure.store.all(DEPLOYMENTS) if one["name"] == serving)
+    variables: dict[str, str] = found["properties"]["environmentVariables"]
+    return variables
+
+
+def test_the_environment_is_set_changed_and_taken_away(
+    ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
+    packed = {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": "--threads=2"}
+    for wanted in ({"ONNXFERRY_ENGINE_THREADS": "2"}, {"WORKER_COUNT": "2", "TEAM": "ml"}, {}):
+        cloud = connected(environment=wanted)
+        plan = deploy(cloud, versions["a"])
+        assert all(f'"{name}": "{value}"' in plan.to_json() for name, value in wanted.items())
+        assert environment(azure) == {**packed, **wanted}
+        assert not cloud.plan_deploy(versions["a"]).changes
+
+
+def test_a_roll_back_brings_the_environment_of_before(
+    ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
+    for threads in ("2", "4"):
+        deploy(connected(environment={"ONNXFERRY_ENGINE_THREADS": threads}), versions["a"])
+    rollback(connected())
+    assert environment(azure)["ONNXFERRY_ENGINE_THREADS"] == "2"
+
+
 def test_what_others_set_on_the_endpoint_stays(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
     deploy(cloud, versions["a"])
     found = endpoint(azure)

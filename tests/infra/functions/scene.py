@@ -16,7 +16,7 @@ import pytest
 
 import scoring
 from infra.clients import azure as door
-from infra.clients import storage as storage_door
+from infra.clients import blobs as blob_door
 from infra.cloud import Bundle
 from infra.config import DeployConfig, Functions
 from infra.functions import connect
@@ -136,7 +136,7 @@ def scene() -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch, AzureFake() as fake, fake.reachable(patch):
         patch.setattr(door, "RETRIES", {**door.RETRIES, "retry_backoff_factor": 0.001})
         patch.setattr(door, "POLLING", 0)
-        patch.setattr(storage_door, "BLOB_RETRIES", {**storage_door.BLOB_RETRIES, **dict.fromkeys(BACKOFFS, 0)})
+        patch.setattr(blob_door, "BLOB_RETRIES", {**blob_door.BLOB_RETRIES, **dict.fromkeys(BACKOFFS, 0)})
         yield Scene(fake)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from infra.cloud import Bundle
 from infra.errors import CloudError
 from infra.functions.cloud import FunctionsCloud
 from tests.fakes.azure.faults import Fault
+from tests.infra.forking import killed
 from tests.infra.functions.scene import APP, Scene, deploy, run
 
 pytestmark = pytest.mark.faults
@@ -25,11 +23,13 @@ Versions = tuple[Bundle, Bundle, Bundle]
 
 @dataclass(frozen=True)
 class Flow:
-    """`act` on what `before` versions were deployed, one after the other, and what serves `then` (None: nothing)."""
+    """`act` on what `before` versions were deployed, one after the other, and what serves `then` (None: nothing);
+    `settings` are those of deploy.toml meanwhile."""
 
     before: int
     act: Callable[[FunctionsCloud, Versions], Any]
     then: int | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def roll_back(cloud: FunctionsCloud, versions: Versions) -> None:
@@ -41,6 +41,9 @@ def roll_back(cloud: FunctionsCloud, versions: Versions) -> None:
 FLOWS = {
     "first deployment": Flow(0, lambda cloud, versions: deploy(cloud, versions[0]), 0),
     "update": Flow(2, lambda cloud, versions: deploy(cloud, versions[2]), 2),
+    "environment": Flow(
+        2, lambda cloud, versions: deploy(cloud, versions[1]), 1, {"environment": {"ONNXFERRY_ENGINE_THREADS": "1"}}
+    ),
     "rollback": Flow(2, roll_back, 0),
     "delete": Flow(2, lambda cloud, versions: run(cloud.plan_delete(), cloud), None),
 }
@@ -74,7 +77,7 @@ def begin(azure: Scene, states: list[Any]) -> Iterator[Callable[[Flow], Function
     def at(flow: Flow) -> FunctionsCloud:
         azure.restore(states[flow.before])
         azure.apps.history.clear()
-        cloud = azure.cloud()
+        cloud = azure.cloud(**flow.settings)
         azure.fake.restart_counting()
         return cloud
 
@@ -93,7 +96,7 @@ def arrived(azure: Scene, flow: Flow, versions: Versions) -> None:
     assert (azure.tags()["onnxferry-version"], azure.tags()["onnxferry-publishing"]) == (wanted, "")
     assert (APP, "") not in azure.apps.history
     assert not [kind for kind in azure.kinds() if "candidate" in kind]
-    assert azure.cloud().plan_deploy(versions[flow.then or 0]).changes == ()
+    assert azure.cloud(**flow.settings).plan_deploy(versions[flow.then or 0]).changes == ()
 
 
 @contextmanager
@@ -124,21 +127,9 @@ def test_every_call_fails_once(
 def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
     """Run `act` in a child that is killed when the call of that number has been handled; whether it came so far."""
     azure.fake.faults.at = {number: Fault.KILLED}
-    hold, release = os.pipe()
-    if (child := os.fork()) == 0:
-        gc.disable()  # what other threads held cannot be collected after a fork
-        os.read(hold, 1)
-        try:
-            act()
-        finally:
-            os._exit(0)
-    azure.fake.faults.pid = child
-    os.write(release, b"!")
-    _, status = os.waitpid(child, 0)
-    os.close(hold)
-    os.close(release)
+    was = killed(act, azure.fake.faults)
     azure.fake.faults.at = {}
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return was
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -155,5 +146,5 @@ def test_killed_after_every_change(
         cloud = begin(flow)
         assert killed_at(azure, number, lambda: flow.act(cloud, versions)), calls[number]  # noqa: B023
         assert flow.then is None or flow.before == 0 or azure.serves(), calls[number]
-        flow.act(azure.cloud(), versions)
+        flow.act(azure.cloud(**flow.settings), versions)
         arrived(azure, flow, versions)

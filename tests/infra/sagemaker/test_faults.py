@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from infra.plan import apply
 from infra.sagemaker import live
 from infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import Double, Fault
+from tests.infra.forking import killed
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy, keep_clients, sign_in
 
 pytestmark = pytest.mark.faults
@@ -230,28 +230,8 @@ def test_a_killed_run_is_gone_on_with(world: World, flow: str, change: int) -> N
 
     def work() -> None:
         world.aws.faults.at[world.changes(flow)[change][0]] = Fault.KILLED
-        kill(world.aws, lambda: run(flow, world.bundles))
+        assert killed(lambda: run(flow, world.bundles), world.aws.faults)
         run(flow, world.bundles)
         world.ends_well(flow)
 
     world.copy(work)
-
-
-def kill(aws: Double, work: Callable[[], None]) -> None:
-    """Do `work` in a process of its own, which the double kills in the middle of it."""
-    ready, go = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        gc.disable()  # what other threads held cannot be collected after a fork
-        os.read(ready, 1)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    aws.faults.pid = pid
-    os.write(go, b"x")
-    _, status = os.waitpid(pid, 0)
-    os.close(ready)
-    os.close(go)
-    assert os.WIFSIGNALED(status)
-    assert os.WTERMSIG(status) == signal.SIGKILL

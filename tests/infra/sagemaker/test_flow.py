@@ -127,6 +127,32 @@ def test_another_instance_type_is_an_update_of_the_same_version(aws: Double, bun
     assert len(aws.sagemaker._models) == 1
 
 
+def environment(aws: Double) -> dict[str, str]:
+    """Of the model that serves."""
+    (variant,) = aws.sagemaker.endpoint_configs[aws.endpoints[NAME].config].production_variants
+    found: dict[str, str] = aws.sagemaker._models[variant["ModelName"]].primary_container["Environment"]
+    return found
+
+
+def test_the_environment_is_set_changed_and_taken_away(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    ours = {"SAGEMAKER_PROGRAM": "inference.py"}
+    for wanted in ({"ONNXFERRY_ENGINE_THREADS": "2"}, {"ONNXFERRY_ENGINE_THREADS": "4", "TEAM": "ml"}, {}):
+        made = cloud(environment=wanted)
+        plan = made.plan_deploy(bundles[0])
+        assert all(f'"{name}": "{value}"' in plan.to_json() for name, value in wanted.items())
+        apply(plan, made.operations(bundles[0]))
+        assert environment(aws) == {**ours, **wanted}
+        assert made.plan_deploy(bundles[0]).changes == ()
+        assert made.status().version == bundles[0].version
+
+
+def test_a_roll_back_brings_the_environment_of_before(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    for threads in ("2", "4"):
+        deploy(bundles[0], environment={"ONNXFERRY_ENGINE_THREADS": threads})
+    roll_back()
+    assert environment(aws)["ONNXFERRY_ENGINE_THREADS"] == "2"
+
+
 def test_deletion_leaves_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> None:
     deploy(bundles[0])
     made = deploy(bundles[1])

@@ -25,6 +25,7 @@ from tests.fakes.azure.arm import ResourceType, missing
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
+from tests.fakes.azure.providers import web_settings
 from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.web_shapes import FARM, FORBIDDEN, SITE
 from tests.fakes.azure.store import Resource
@@ -78,7 +79,7 @@ class FunctionApps:
     taken: set[str] = field(default_factory=set)
     locations: set[str] = field(default_factory=lambda: {"westeurope", "northeurope"})
     principals: dict[str, str] = field(default_factory=dict)  # of the apps' identities
-    _scorers: dict[str, Any] = field(default_factory=dict)
+    _scorers: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def types(self) -> tuple[ResourceType, ...]:
@@ -100,6 +101,7 @@ class FunctionApps:
             Route("POST", r"/subscriptions/[^/]+/providers/Microsoft\.Web/checknameavailability", self._available),
             Route("POST", _SITE_PATH + "/host/default/listkeys", self._managed(self._keys)),
             Route("POST", _SITE_PATH + "/syncfunctiontriggers", self._managed(lambda call, name: Answer(204))),
+            *web_settings.routes(self.fake, _SITE_PATH, lambda app: self.starts.update({app: 1})),
             Route("GET", _SITE_PATH + "/functions", self._managed(self._functions)),
             Route("POST", "/api/publish", self._scm(self._publish), scm),
             Route("GET", "/api/deployments/latest", self._scm(self._deployment), scm),
@@ -152,8 +154,7 @@ class FunctionApps:
         others = [s for s in self.fake.store.all(SITES) if s["id"].lower() != call.path.lower()]
         if any(s["properties"]["serverFarmId"].lower() == farm["id"].lower() for s in others):
             return error(409, "Conflict", "A Flex Consumption plan holds one app.")
-        settings = {s["name"] for s in (facts.get("siteConfig") or {}).get("appSettings") or ()}
-        if wrong := settings & FORBIDDEN:
+        if wrong := set(web_settings.settings(body)) & FORBIDDEN:
             return error(400, "BadRequest", f"not allowed on Flex Consumption: {sorted(wrong)}")
         return None
 
@@ -288,15 +289,18 @@ class FunctionApps:
         if url := self.runtimes.get(found.sha256):
             real = httpx.post(url, content=call.body, headers=kinds, timeout=60)
             return Answer(real.status_code, real.content, {"Content-Type": real.headers["content-type"]})
-        done = self._scorer(found).handle(scoring.Request(call.body, kinds["content-type"], kinds["accept"]))
+        done = self._scorer(found, app).handle(scoring.Request(call.body, kinds["content-type"], kinds["accept"]))
         return Answer(done.status, done.body, {"Content-Type": done.content_type})
 
-    def _scorer(self, found: Publication) -> Any:
-        if found.sha256 not in self._scorers:
+    def _scorer(self, found: Publication, app: str) -> Any:
+        """The package's model, loaded with the app's settings as its environment."""
+        environment = web_settings.settings(self.site(app))
+        key = (found.sha256, *sorted(environment.items()))
+        if key not in self._scorers:
             with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(found.package)) as zipped:
                 zipped.extractall(folder, [n for n in zipped.namelist() if n.startswith("model/")])
-                self._scorers[found.sha256] = scoring.load(Path(folder) / "model")
-        return self._scorers[found.sha256]
+                self._scorers[key] = scoring.load(Path(folder) / "model", environment)
+        return self._scorers[key]
 
 
 def _publication(package: bytes, polls: int, failure: str) -> Publication:

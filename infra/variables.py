@@ -1,0 +1,95 @@
+"""The environment variables that deploy.toml gives a deployment: which it may set, and to what.
+
+What scoring reads, scoring judges. It is imported only where such a variable is given, since it loads numpy and
+onnxruntime, which the command line's --help has no use for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+PROBLEM = "variable"  # the type of the errors that say all themselves
+_OURS = "ONNXFERRY_"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What one platform leaves to the user: no name that a pattern of `reserved` matches, in any case, and values of at
+    most `longest` characters, where it says so."""
+
+    reserved: tuple[str, ...]
+    longest: int | None = None
+
+
+SAGEMAKER = Rules(
+    (
+        "SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "SAGEMAKER_BASE_DIR", "SAGEMAKER_BIND_TO_PORT",
+        "SAGEMAKER_MULTI_MODEL", "HF_MODEL_ID", "HF_MODEL_DIR",
+    ),
+    longest=1024,
+)  # fmt: skip
+AZUREML = Rules(("AZUREML_MODEL_DIR", "AZUREML_ENTRY_SCRIPT", "AML_APP_ROOT"))
+FUNCTIONS = Rules((
+    "AzureWebJobsStorage*", "AzureWebJobsScriptRoot", "FUNCTIONS_*", "DEPLOYMENT_STORAGE_*", "WEBSITE_*", "SCM_*",
+    "ENABLE_ORYX_BUILD",
+))  # fmt: skip
+
+
+def checked(given: Any, rules: Rules) -> Any:
+    """`given` as it is, when it is a table of variables that a platform of these `rules` can be given.
+
+    Raises ValidationError with a line for each that it cannot, or PydanticCustomError when it is no table.
+    """
+    if not isinstance(given, Mapping):
+        raise _problem(f"a table of names and texts is expected, in deploy.toml; got {given!r:.80}")
+    wrong = [
+        InitErrorDetails(type=_problem(text), loc=(name,), input=name)
+        for name, value in given.items()
+        for text in _problems(name, value, rules)
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data("environment", wrong)
+    return given
+
+
+def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
+    """What is wrong with one variable. A text is not shown unless scoring reads it: it may be a secret by mistake."""
+    if not re.fullmatch(NAME, name):
+        yield "a variable's name has letters, digits and underscores, and no digit first"
+    elif any(fnmatchcase(name.upper(), pattern.upper()) for pattern in rules.reserved):
+        yield "what is deployed, or the platform, depends on this variable; leave it out"
+    if not isinstance(value, str):
+        yield f'a variable\'s value is a text, in quotes like "2"; got {value!r:.80}'
+    elif rules.longest and len(value) > rules.longest:
+        yield f"the platform takes values of at most {rules.longest} characters; got {len(value)}"
+    elif name.upper().startswith(_OURS) and (text := _unread(name, value)):
+        yield text
+
+
+def _unread(name: str, value: str) -> str:
+    """Why scoring would refuse or overlook a variable of ours; "" when it reads it."""
+    from scoring import resources
+    from scoring.contract import Limits
+    from scoring.errors import ModelError, variable
+
+    families = variable(""), resources.PREFIX
+    if not name.startswith(families):
+        return f"no variable of ours; known: {', '.join(f'{family}*' for family in families)}"
+    try:
+        Limits().overridden({name: value})
+        resources.Resources().overridden({name: value})
+    except ModelError as e:
+        return str(e)
+    return ""
+
+
+def _problem(text: str) -> PydanticCustomError:
+    return PydanticCustomError(PROBLEM, "{problem}", {"problem": text})

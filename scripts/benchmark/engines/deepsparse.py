@@ -1,0 +1,60 @@
+"""DeepSparse's own pipeline. Its question answering takes one question a call; with `streams` above 1 that many calls
+are under way at a time, and its engine runs with the scheduler that it has for that.
+
+It writes the lengths that it compiles for into the .onnx file that it is given, so it is given a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import deepsparse
+import deepsparse.transformers  # it fails with what to install, where create() fails without a word
+
+NAMES = {"question-answering": "question_answering", "text-classification": "text_classification"}
+
+
+def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    if task not in NAMES:
+        raise ValueError(f"deepsparse is asked for {' and '.join(NAMES)} here, not for {task}")
+    path = _copy(Path(folder), options.pop("file_name", "model.onnx"))
+    streams, threads = options.pop("streams", 1), options.pop("threads", None)
+    if streams > 1:
+        options |= {"scheduler": deepsparse.Scheduler.multi_stream, "num_streams": streams}
+    if task == "text-classification":
+        options["top_k"] = len(json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))["id2label"])
+    asked = deepsparse.Pipeline.create(NAMES[task], model_path=str(path), num_cores=threads, **options)
+    if task == "text-classification":
+        return lambda items: _labels(asked(sequences=items))
+    each: Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
+    each = ThreadPoolExecutor(streams).map if streams > 1 else map
+    return lambda items: list(each(lambda item: _span(asked, item), items))
+
+
+def _copy(folder: Path, name: str) -> Path:
+    """A folder with the graph and the small files beside it, in the process's temporary folder."""
+    made = Path(tempfile.mkdtemp())
+    for path in [p for p in folder.iterdir() if p.suffix in (".json", ".txt")]:
+        shutil.copy(path, made)
+    shutil.copy(folder / name, made / "model.onnx")
+    return made
+
+
+def _span(asked: Callable[..., Any], item: dict[str, str]) -> dict[str, Any]:
+    try:
+        return dict(asked(**item))
+    except IndexError:  # what it raises where none of its 20 best starts and ends fit, as often with random weights
+        return {"score": 0.0, "start": 0, "end": 0, "answer": ""}
+
+
+def _labels(found: Any) -> list[Any]:
+    return [
+        [{"label": name, "score": score} for name, score in zip(names, scores, strict=True)]
+        for names, scores in zip(found.labels, found.scores, strict=True)
+    ]

@@ -1,0 +1,24 @@
+"""onnxferry: the core as every host runs it, JSON bytes in and JSON bytes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import scoring
+
+PARAMETERS = {"text-classification": {"top_k": None}}
+
+
+def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    scorer, parameters = scoring.load(folder), PARAMETERS.get(task, {})
+
+    def answer(items: list[Any]) -> list[Any]:
+        response = scorer.handle(scoring.Request(json.dumps({"inputs": items, "parameters": parameters}).encode()))
+        data = json.loads(response.body)
+        if response.status != 200:
+            raise RuntimeError(f"status {response.status}: {data['error']['message']}")
+        return data if isinstance(data, list) else [data]
+
+    return answer

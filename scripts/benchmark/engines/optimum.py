@@ -1,0 +1,28 @@
+"""optimum's ONNX Runtime model in a transformers pipeline: what the ONNX tutorials end with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnxruntime
+import transformers
+from optimum import onnxruntime as ort
+
+from scripts.benchmark.engines.pipeline import over
+
+CLASSES = {
+    "question-answering": "ORTModelForQuestionAnswering",
+    "text-classification": "ORTModelForSequenceClassification",
+    "token-classification": "ORTModelForTokenClassification",
+    "feature-extraction": "ORTModelForFeatureExtraction",
+}
+
+
+def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.get("threads", 0)
+    named = {"file_name": options["file_name"]} if "file_name" in options else {}
+    model = getattr(ort, CLASSES[task]).from_pretrained(folder, session_options=settings, **named)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return over(transformers.pipeline(task, model=model, tokenizer=tokenizer), task, options)

@@ -1,0 +1,99 @@
+"""What the engines are asked: one text many times, real English of a length distribution, or the items of a file."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from scripts import sections
+from scripts.errors import UsageError
+from scripts.evaluate import datasets
+from scripts.prepare.samples import BUILT_IN
+
+SHORTEST, LONGEST = 1, 400  # words of a text
+DRAWS: dict[str, Callable[[Random, float, float], float]] = {
+    "lognormal": lambda random, median, sigma: random.lognormvariate(math.log(median), sigma),
+    "uniform": lambda random, least, most: random.uniform(least, most),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of `text`, `lengths` and `data`. `items` is how often the text is asked, how many texts are made, or how many
+    items are taken, evenly over the file (None: all)."""
+
+    text: str | None = None
+    lengths: str | None = None
+    data: Path | None = None
+    items: int | None = None
+    seed: int = 0
+
+    def __str__(self) -> str:
+        if self.data:
+            return f"{self.items or 'all'} items of {sections.shown(self.data)}"
+        what = f'"{self.text}"' if self.text else f"English texts of {self.lengths} words (seed {self.seed})"
+        return f"{self.items or 1} x {what}"
+
+
+def read(source: Source, task: str, labels: Sequence[str]) -> list[Any]:
+    """The items, each as a request's `inputs` carry it. Raises UsageError that names the flag."""
+    if len([given for given in (source.text, source.lengths, source.data) if given]) != 1:
+        raise UsageError("say what to ask: one of --text, --lengths and --data")
+    if source.data:
+        return _some(_file(source.data, task, labels), source.items)
+    if task == "question-answering":
+        raise UsageError("question-answering needs questions with contexts: give a file with --data")
+    if source.lengths:
+        return texts(source.lengths, source.items or 1, source.seed)
+    return [source.text] * (source.items or 1)
+
+
+def texts(lengths: str, count: int, seed: int) -> list[str]:
+    """`count` pieces of English that begin where a sentence does; `lengths` is the distribution of their words:
+    "lognormal:MEDIAN:SIGMA" or "uniform:LEAST:MOST", cut to 1 to 400. Equal arguments give equal texts."""
+    kind, *numbers = lengths.split(":")
+    try:
+        draw, (first, second) = DRAWS[kind], map(float, numbers)
+        if not first > 0 or second < 0:
+            raise ValueError
+    except (KeyError, ValueError) as e:
+        raise UsageError(
+            f"--lengths {lengths}: expected lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST, in words, such as "
+            "lognormal:12:0.8"
+        ) from e
+    random, words = Random(seed), _english()  # noqa: S311
+    begins = [i for i in range(len(words) - LONGEST) if i == 0 or words[i - 1].endswith((".", "?", "!"))]
+    found = []
+    for _ in range(count):
+        size, begin = round(draw(random, first, second)), random.choice(begins)
+        found.append(" ".join(words[begin : begin + min(max(size, SHORTEST), LONGEST)]))
+    return found
+
+
+def _english() -> list[str]:
+    """The words of the texts that prepare verifies on, each text once, and again so that the last can be continued."""
+    rows = (BUILT_IN / "question-answering.jsonl").read_text(encoding="utf-8").splitlines()
+    contexts = dict.fromkeys(json.loads(row)["inputs"]["context"] for row in rows if row)
+    words = re.sub(r"\s+", " ", " ".join(contexts)).split()
+    return words + words[:LONGEST]
+
+
+def _file(path: Path, task: str, labels: Sequence[str]) -> list[Any]:
+    return [item.inputs for item in datasets.read(path, task, labels)]
+
+
+def _some(items: list[Any], limit: int | None) -> list[Any]:
+    if not limit or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def requests(items: Sequence[Any], size: int) -> list[list[Any]]:
+    """Requests of `size` items; the last may have fewer."""
+    return [list(items[i : i + size]) for i in range(0, len(items), size)]

@@ -1,0 +1,132 @@
+"""A worker from the outside: start it, ask it, and be certain that it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from scripts.benchmark.engines import ENGINES
+from scripts.benchmark.specs import Spec
+from scripts.errors import BenchmarkError, UsageError
+
+_FILE = Path(__file__).parent / "worker.py"
+_TAIL = 1500  # characters of a dead worker's last words
+QUIET = {  # nothing is fetched, and nobody is told
+    "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
+    "ORT_DISABLE_TELEMETRY": "1", "NM_DISABLE_ANALYTICS": "True",
+}  # fmt: skip
+
+
+class Missing(BenchmarkError):
+    """The worker's interpreter lacks the engine's library."""
+
+
+class Worker:
+    """The process of one engine, for as long as the block, with a temporary folder of its own.
+
+    It is in a session of its own, so that Ctrl-C reaches only us.
+    """
+
+    def __init__(self, spec: Spec, python: str = sys.executable, cores: int | None = None) -> None:
+        self.spec, self._python, self._cores = spec, python, cores
+        self._own = tempfile.TemporaryDirectory(prefix="onnxferry-benchmark-")
+        self._said = Path(self._own.name, "stderr").open("w+b")  # noqa: SIM115  # until close()
+        threads = {"OMP_NUM_THREADS": str(cores)} if cores else {}
+        environment = {**os.environ, **QUIET, "TMPDIR": self._own.name, **threads, **spec.environment}
+        try:
+            self._process = self._start(environment)
+        except OSError as e:
+            self._said.close()
+            self._own.cleanup()
+            raise UsageError(f"--python {spec.kind}={python}: cannot be started ({e.strerror})") from e
+
+    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [self._python, str(_FILE), self._own.name], env=dict(environment), start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
+        )  # fmt: skip
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def temporary(self) -> str:
+        """The folder that goes with it."""
+        return self._own.name
+
+    def load(self, task: str) -> float:
+        """Seconds that the engine took to be imported and loaded. Raises Missing, and BenchmarkError."""
+        spec = self.spec
+        options = {"kind": spec.kind, "folder": str(spec.folder), "options": dict(spec.options), "cores": self._cores}
+        return float(self.ask("load", task=task, **options))
+
+    def versions(self) -> dict[str, str]:
+        """The versions of the engine's packages, its own first."""
+        found: dict[str, str] = self.ask("versions", packages=ENGINES[self.spec.kind].packages)
+        return found
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """What the worker's method `do` returns. Raises BenchmarkError when it fails or the process dies."""
+        reply = self._ask({"do": do, **arguments})
+        if "missing" in reply:
+            raise Missing(
+                f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or give an interpreter that "
+                f"has it: --python {self.spec.kind}=PATH"
+            )
+        if "error" in reply:
+            raise BenchmarkError(f"{self.spec.name} failed to {do}: {reply['error']}\n{self._last_words()}")
+        return reply["result"]
+
+    def _ask(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin and self._process.stdout  # noqa: S101
+        try:
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            code = self._process.wait()
+            raise BenchmarkError(
+                f"{self.spec.name}: its process died with {_named(code)}. The last that it said:\n{self._last_words()}"
+            )
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def _last_words(self) -> str:
+        size = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, size - _TAIL))
+        return self._said.read().decode("utf-8", "replace").strip() or "(nothing)"
+
+    def close(self) -> None:
+        """End the process and all that it started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._said):
+            with suppress(BrokenPipeError):
+                if stream:
+                    stream.close()
+        self._own.cleanup()
+
+
+def _named(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,144 @@
+"""Which engine on which model: KIND[:OPTION=VALUE,...]@FOLDER, as --engine gives it.
+
+    onnxferry@build/models/my-model
+    pipeline:batch_size=32@path/to/hf-model
+    deepsparse:name=pruned,sequence_length=128+256+384@path/to/folder     several numbers are joined by +
+    onnxruntime:threads=1@path/to/folder/model_int8.onnx                  a file is read with what lies beside it
+    onnxferry:OMP_NUM_THREADS=1@build/models/my-model                     capitals: the process's environment
+
+One word on the command line, without characters that a shell reads, since most runs hold several engines; the part
+before the @ is how a table names the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from scripts.benchmark.engines import ENGINES
+from scripts.errors import UsageError
+
+TASKS = {
+    "ForQuestionAnswering": "question-answering",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForMaskedLM": "fill-mask",
+    "Model": "feature-extraction",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """`options` are the engine's own, `environment` is set for its process."""
+
+    kind: str
+    folder: Path
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """What was given: the folder or the file in it."""
+        return self.folder / str(self.options.get("file_name", ""))
+
+
+def parse(texts: Sequence[str]) -> list[Spec]:
+    """The specs of several --engine. Names that would be equal get the folder's, then a number.
+
+    Raises UsageError that names what is wrong.
+    """
+    specs = [_parse(text) for text in texts]
+    specs = _apart(specs, [f"{spec.name}@{spec.folder.name}" for spec in specs])
+    return _apart(specs, [f"{spec.name}#{i}" for i, spec in enumerate(specs, 1)])
+
+
+def _apart(specs: Sequence[Spec], longer: Sequence[str]) -> list[Spec]:
+    """The specs, with the longer name where several have one name."""
+    times = Counter(spec.name for spec in specs)
+    return [replace(s, name=name) if times[s.name] > 1 else s for s, name in zip(specs, longer, strict=True)]
+
+
+def _parse(text: str) -> Spec:
+    before, at, path = text.partition("@")
+    kind, _, given = before.partition(":")
+    if kind not in ENGINES or not at or not path:
+        raise UsageError(
+            f"--engine {text}: expected KIND@FOLDER or KIND:OPTION=VALUE,...@FOLDER, where KIND is one of "
+            f"{', '.join(ENGINES)}"
+        )
+    options = dict(_option(text, part) for part in given.split(",") if part)
+    name = str(options.pop("name", before))
+    folder = _folder(text, Path(path), options)
+    environment = {key: str(options.pop(key)) for key in list(options) if key.isupper()}
+    _check(text, kind, options)
+    return Spec(kind, folder, name, options, environment)
+
+
+def _option(text: str, part: str) -> tuple[str, Any]:
+    key, sign, value = part.partition("=")
+    if not sign or not key or not value:
+        raise UsageError(f"--engine {text}: expected OPTION=VALUE, got '{part}'")
+    if key.isupper():
+        return key, value
+    numbers = [int(n) if n.isdecimal() else n for n in value.split("+")]
+    return key, numbers if len(numbers) > 1 and all(isinstance(n, int) for n in numbers) else _one(value)
+
+
+def _one(value: str) -> Any:
+    return int(value) if value.isdecimal() else value
+
+
+def _folder(text: str, path: Path, options: dict[str, Any]) -> Path:
+    if path.is_file():
+        options["file_name"] = path.name
+        return path.parent
+    if not path.is_dir():
+        raise UsageError(f"--engine {text}: no folder or file {path}; models are not downloaded")
+    return path
+
+
+def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
+    known = ENGINES[kind].options
+    if unknown := sorted(set(options) - set(known)):
+        raise UsageError(
+            f"--engine {text}: {kind} has no option {', '.join(unknown)}; it has "
+            f"{', '.join(('name', *known))}, and NAMES in capitals are set in its environment"
+        )
+    for key in {"batch_size", "threads", "streams"} & set(options):
+        if not isinstance(options[key], int) or options[key] < 1:
+            raise UsageError(f"--engine {text}: {key} must be an integer of at least 1, got {options[key]}")
+
+
+def task_of(specs: Sequence[Spec]) -> str:
+    """The task that the first folder with a model_spec.json or a config.json tells."""
+    for spec in specs:
+        if (told := _read(spec.folder / "model_spec.json").get("task")) in TASKS.values():
+            return str(told)
+        for architecture in _read(spec.folder / "config.json").get("architectures") or ():
+            for ending, task in TASKS.items():
+                if architecture.endswith(ending):
+                    return task
+    raise UsageError("no folder tells the task (model_spec.json, config.json); give it with --task")
+
+
+def labels_of(specs: Sequence[Spec]) -> tuple[str, ...]:
+    """The labels that the first folder with some has."""
+    for spec in specs:
+        names = _read(spec.folder / "model_spec.json").get("labels") or ()
+        given = _read(spec.folder / "config.json").get("id2label") or {}
+        if found := tuple(names) or tuple(given[key] for key in sorted(given, key=int)):
+            return found
+    return ()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

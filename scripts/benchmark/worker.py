@@ -1,0 +1,190 @@
+"""The process of one engine: it takes commands as JSON lines on standard input and answers each with a JSON line.
+
+It is started by its path, with the interpreter that has the engine's library, and needs nothing but that and the
+standard library. What the libraries print goes to standard error. When its input closes, it removes its temporary
+folder (the argument) and ends, whatever it does then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import itertools
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+HERE = Path(__file__).resolve().parent
+OWN = {"scripts": HERE.parent, "scripts.benchmark": HERE, "scoring": HERE.parent.parent / "scoring"}
+
+
+class Work:
+    """One engine and the requests that it is asked."""
+
+    def __init__(self) -> None:
+        self._answer: Callable[[list[Any]], list[Any]] = list
+        self._requests: list[list[Any]] = []
+
+    def load(self, kind: str, folder: str, task: str, options: dict[str, Any], cores: int | None) -> Any:
+        """Seconds that the engine took to be imported and loaded."""
+        if cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+        began = time.perf_counter()
+        _own("scripts", "scripts.benchmark", *(["scoring"] if kind == "onnxferry" else []))
+        module = importlib.import_module(f"scripts.benchmark.engines.{kind}")
+        self._answer = module.load(folder, task, options)
+        return time.perf_counter() - began
+
+    def requests(self, requests: list[list[Any]]) -> Any:
+        """Keep the requests, each a list of items."""
+        self._requests = requests
+
+    def answers(self, first: int | None = None) -> Any:
+        """The answers to the items of all requests, or of the first ones."""
+        return [answer for request in self._requests[:first] for answer in self._answer(request)]
+
+    def play(self, arrivals: list[float] | None, streams: int, seconds: float) -> Any:
+        """One round: (asked, answered) of each request, in seconds since the round began.
+
+        Each of `streams` threads takes the next request when it is free, and begins again with the first while less
+        than `seconds` have passed. With `arrivals` a request is asked at its time, not before, and no later than a
+        thread is free: it counts as asked at its time all the same, as one that waits in a queue does.
+        """
+        spans: list[tuple[float, float]] = []
+        numbers, lock, began = itertools.count(), threading.Lock(), time.perf_counter()
+
+        def over(number: int) -> bool:
+            if arrivals is not None:
+                return number >= len(arrivals)
+            return number >= len(self._requests) and time.perf_counter() - began >= seconds
+
+        def stream() -> None:
+            while True:
+                with lock:
+                    number = next(numbers)
+                if over(number):
+                    return
+                asked = time.perf_counter() - began if arrivals is None else _wait(began, arrivals[number])
+                self._answer(self._requests[number % len(self._requests)])
+                spans.append((asked, time.perf_counter() - began))
+
+        _together(stream, streams)
+        return spans
+
+    def memory(self) -> Any:
+        """The most memory that this process had so far, in bytes; None where the system does not tell.
+
+        Not getrusage, which counts what the starting process had before this one replaced it.
+        """
+        with suppress(OSError):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return None
+
+    def versions(self, packages: list[str]) -> Any:
+        found = {}
+        for name in packages:
+            with suppress(importlib.metadata.PackageNotFoundError):
+                found[name] = importlib.metadata.version(name)
+        return found
+
+
+def _wait(began: float, until: float) -> float:
+    left = began + until - time.perf_counter()
+    if left > 0:
+        time.sleep(left)
+    return until
+
+
+def _together(work: Callable[[], None], times: int) -> None:
+    """Run `work` in that many threads at once; raise what the first of them raised."""
+    if times == 1:
+        work()
+        return
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=guarded) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _own(*names: str) -> None:
+    """Make this project's packages known from where they lie, without a folder on the path: beside an installed one lie
+    the other libraries of its environment, which are not for this interpreter."""
+    for name in names:
+        folder = OWN[name]
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec and spec.loader, folder  # noqa: S101
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+def _pipes() -> tuple[TextIO, TextIO]:
+    """Standard input and output for commands and replies alone: whoever else reads gets nothing, and prints to standard
+    error."""
+    commands, replies = os.fdopen(os.dup(0), encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return commands, replies
+
+
+def _lines(commands: TextIO) -> Iterator[dict[str, Any]]:
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in commands:
+            waiting.put(line)
+        import shutil  # only here: imports count in a cold start
+
+        shutil.rmtree(sys.argv[1], ignore_errors=True)
+        os._exit(0)  # even while an engine runs: nobody waits for its answer
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(waiting.get())
+
+
+def _reply(work: Work, command: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"result": getattr(work, command.pop("do"))(**command)}
+    except ImportError as e:
+        traceback.print_exc()
+        return {"missing": str(e)}
+    except Exception as e:  # whatever an engine raises
+        traceback.print_exc()
+        return {"error": f"{type(e).__name__}: {e}"}
+
+
+def main() -> None:
+    commands, replies = _pipes()
+    work = Work()
+    for command in _lines(commands):
+        replies.write(json.dumps(_reply(work, command), default=float) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()

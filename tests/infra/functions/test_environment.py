@@ -1,0 +1,131 @@
+"""The environment that deploy.toml gives an app, beside the settings that others have there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from infra.cloud import Bundle
+from infra.errors import NotHealthy, PublishFailed, WrongAnswer
+from infra.functions.environment import RECORD
+from tests.fakes.azure.providers import web_settings
+from tests.infra.functions.scene import APP, Scene, deploy, run
+
+Versions = tuple[Bundle, Bundle, Bundle]
+THEIRS = "never-to-be-printed"
+TWO, FOUR = ({"ONNXFERRY_ENGINE_THREADS": number} for number in ("2", "4"))
+
+
+def settings(azure: Scene, app: str = APP) -> dict[str, str]:
+    """All settings but those of the storage account, which every app has."""
+    found = web_settings.settings(azure.apps.site(app))
+    storage = {name: found.pop(name) for name in list(found) if name.startswith("AzureWebJobsStorage")}
+    assert len(storage) == 2
+    return found
+
+
+def add(azure: Scene, **values: str) -> None:
+    """The user sets these in the portal."""
+    site = azure.apps.site(APP)
+    assert site
+    web_settings.put(site, {**web_settings.settings(site), **values})
+
+
+def test_it_is_there_from_the_beginning_and_then_there_is_nothing_to_do(azure: Scene, versions: Versions) -> None:
+    cloud = azure.cloud(environment={**TWO, "TEAM": "ml"})
+    plan = cloud.plan_deploy(versions[0])
+    assert '"TEAM": "ml"' in plan.to_json()
+    run(plan, cloud, versions[0])
+    assert settings(azure) == {**TWO, "TEAM": "ml", RECORD: "ONNXFERRY_ENGINE_THREADS TEAM"}
+    assert cloud.plan_deploy(versions[0]).changes == ()
+
+
+def test_a_change_is_proved_on_the_candidate(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(environment=TWO), versions[0])
+    plan = deploy(azure.cloud(environment=FOUR), versions[0])
+    (created,) = (step for step in plan.changes if str(step) == f"create app {APP}-candidate")
+    assert created.parameters["settings"].items() >= FOUR.items()
+    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert azure.serves() == versions[0].package.sha256
+    assert deploy(azure.cloud(environment=FOUR), versions[0]).changes == ()
+
+
+def test_what_is_taken_out_goes_and_what_others_set_stays(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(environment={**TWO, "TEAM": "ml"}), versions[0])
+    add(azure, KEY=THEIRS)
+    deploy(azure.cloud(environment={"TEAM": "ml"}), versions[0])
+    assert settings(azure) == {"TEAM": "ml", "KEY": THEIRS, RECORD: "TEAM"}
+    deploy(azure.cloud(), versions[0])
+    assert settings(azure) == {"KEY": THEIRS}
+    assert deploy(azure.cloud(), versions[0]).changes == ()
+
+
+def test_it_goes_with_a_new_version_too(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(), versions[0])
+    deploy(azure.cloud(environment=TWO), versions[1])
+    assert settings(azure) == {**TWO, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert azure.serves() == versions[1].package.sha256
+
+
+def test_a_roll_back_leaves_it(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(environment=TWO), versions[0])
+    deploy(azure.cloud(environment=FOUR), versions[1])
+    run(azure.cloud().plan_rollback(), azure.cloud())
+    assert azure.serves() == versions[0].package.sha256
+    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+
+
+def test_all_settings_are_as_they_were_when_the_switch_fails_and_no_plan_holds_them(
+    azure: Scene, versions: Versions
+) -> None:
+    deploy(azure.cloud(environment=TWO), versions[0])
+    add(azure, TOKEN=THEIRS)
+    azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
+    cloud = azure.cloud(environment={**FOUR, "TOKEN": "ours"})
+    plan = cloud.plan_deploy(versions[1])
+    with pytest.raises(WrongAnswer, match="The earlier version serves again"):
+        run(plan, cloud, versions[1])
+    assert THEIRS not in plan.to_json() + str(cloud.status()) + repr(cloud.operations(versions[1]))
+    assert settings(azure) == {**TWO, "TOKEN": THEIRS, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert azure.serves() == versions[0].package.sha256
+
+
+def test_one_that_the_model_cannot_serve_with_does_not_reach_the_app(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(), versions[0])
+    with pytest.raises(NotHealthy, match=f"{APP}-candidate: the golden request was refused with status 413"):
+        deploy(azure.cloud(environment={"ONNXFERRY_LIMIT_BODY_BYTES": "9"}), versions[0])
+    assert settings(azure) == {}
+
+
+def test_a_half_made_app_gets_it(azure: Scene, versions: Versions) -> None:
+    """A first deployment that broke off before anything was published, and another environment the next time."""
+    azure.apps.publish_failures = ["no"]
+    with pytest.raises(PublishFailed):
+        deploy(azure.cloud(environment=TWO), versions[0])
+    plan = deploy(azure.cloud(environment={"TEAM": "ml"}), versions[0])
+    assert f"update environment of app {APP}" in map(str, plan.changes)
+    assert settings(azure) == {"TEAM": "ml", RECORD: "TEAM"}
+
+
+def test_a_run_that_was_cut_off_in_the_switch_is_taken_up(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(environment=TWO), versions[0])
+    cloud = azure.cloud(environment=FOUR)
+    plan = cloud.plan_deploy(versions[0])
+    switch = next(i for i, step in enumerate(plan.steps) if step.operation == "promote")
+    run(replace(plan, steps=plan.steps[: switch + 1]), cloud, versions[0])
+    assert azure.tags()["onnxferry-publishing"]
+    deploy(azure.cloud(environment=FOUR), versions[0])
+    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert not azure.tags()["onnxferry-publishing"]
+    assert azure.cloud(environment=FOUR).plan_deploy(versions[0]).changes == ()
+
+
+def test_status_and_deletion_do_not_read_the_settings(azure: Scene, versions: Versions) -> None:
+    deploy(azure.cloud(environment=TWO), versions[0])
+    azure.fake.restart_counting()
+    cloud = azure.cloud()
+    cloud.status()
+    run(cloud.plan_delete(), cloud)
+    assert not [call for call in azure.fake.calls if "appsettings" in call.path]
+    assert azure.kinds() == []

@@ -1,0 +1,118 @@
+"""Workers that lack a library, print, die, or are left alone: each is told in clear words, and none stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+from click.testing import CliRunner
+
+from scripts.benchmark.__main__ import main
+from scripts.benchmark.process import Missing, Worker
+from scripts.benchmark.specs import Spec, parse
+from scripts.errors import BenchmarkError
+from tests import tiny
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Spec:
+    return parse([f"onnxferry@{tiny.text_classification(tmp_path / 'model')}"])[0]
+
+
+@pytest.fixture
+def poor(tmp_path: Path) -> Path:
+    """An interpreter without any installed library."""
+    path = tmp_path / "python"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_library_that_is_absent_is_said_and_its_engine_left_out(spec: Spec, poor: Path) -> None:
+    asked = ["-e", f"onnxferry@{spec.folder}", "-e", f"onnxferry:name=lacking@{spec.folder}", "--text", "good"]
+    result = CliRunner().invoke(main, [*asked, "--rounds", "1", "--python", f"lacking={poor}"])
+    assert result.exit_code == 0
+    assert "skipped lacking: No module named 'numpy'" in result.stderr
+    assert f"--python {spec.kind}=PATH" in result.stderr
+    assert "onnxferry" in result.stdout and "lacking" not in result.stdout
+
+
+@pytest.mark.parametrize("scenario", ["sync", "cold"])
+def test_an_only_engine_that_is_absent_is_an_error(spec: Spec, poor: Path, scenario: str) -> None:
+    asked = ["-e", f"onnxferry@{spec.folder}", "--text", "good", "-s", scenario, "--python", f"onnxferry={poor}"]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 2
+    assert "No module named" in result.stderr and "none of the engines is installed" in result.stderr
+
+
+def test_what_a_library_prints_is_no_reply(spec: Spec, tmp_path: Path) -> None:
+    noisy = tmp_path / "noisy"
+    noisy.mkdir()
+    (noisy / "numpy.py").write_text('import os\nprint("{}")\nos.write(1, b"{}\\n")\nraise ImportError("no numpy here")')
+    loud = Spec("onnxferry", spec.folder, "loud", environment={"PYTHONPATH": str(noisy)})
+    with Worker(loud) as worker, pytest.raises(Missing, match="loud: no numpy here"):
+        worker.load("text-classification")
+
+
+def test_what_an_engine_raises_is_told_with_the_end_of_what_it_said(spec: Spec) -> None:
+    with Worker(spec) as worker:
+        worker.load("text-classification")
+        worker.ask("requests", requests=[[{"not": "a text"}]])
+        with pytest.raises(BenchmarkError, match=r"(?s)onnxferry failed to answers: RuntimeError: status 4.*Traceback"):
+            worker.ask("answers")
+
+
+def test_a_worker_that_dies_is_told_and_leaves_nothing(spec: Spec, tmp_path: Path) -> None:
+    dying = tmp_path / "dying"
+    dying.write_text("#!/bin/sh\nread line\necho the disk is on fire >&2\nexit 3\n")
+    dying.chmod(0o755)
+    with Worker(spec, str(dying)) as worker:
+        own = Path(worker.temporary)
+        assert own.is_dir()
+        with pytest.raises(BenchmarkError, match=r"(?s)onnxferry: .*exit code 3.*the disk is on fire"):
+            worker.load("text-classification")
+    assert gone(worker.pid) and not own.exists()
+    with Worker(spec) as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(BenchmarkError, match="signal SIGKILL"):
+            worker.load("text-classification")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_it_ends_no_worker_is_left(spec: Spec, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "scripts.benchmark", "-e", f"onnxferry@{spec.folder}"]
+    with subprocess.Popen(
+        [*command, "--text", "good", "--time", "120"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        us = psutil.Process(process.pid)
+        until(lambda: bool(us.children()))
+        workers = us.children(recursive=True)
+        until(
+            lambda: "onnxferry-benchmark-" in workers[0].environ().get("TMPDIR", "")
+        )  # it has become what it was started for
+        own = Path(workers[0].environ()["TMPDIR"])
+        process.send_signal(number)
+        assert process.wait(60) != 0
+    for worker in workers:
+        until(lambda worker=worker: gone(worker.pid))  # type: ignore[misc]
+    assert not own.exists()
