@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from scripts import console
 from scripts.console import stage
 from scripts.errors import PrepareError
 from scripts.prepare import choice, speed, trials
@@ -27,7 +28,8 @@ LEAST = 10  # inputs without which no variant that may lose accuracy is taken un
 
 @dataclass(frozen=True)
 class Contest:
-    """All trials in the order of the table, the chosen one, and why; `workload` is what speed was measured with."""
+    """All trials in the order of the table, the chosen one, and why; `workload` is what speed was measured with. `note`
+    tells that the inputs are too few for the gate, where variants may lose accuracy."""
 
     trials: Sequence[Trial]
     chosen: Trial
@@ -35,12 +37,16 @@ class Contest:
     exam: Exam
     workload: Workload
     target: Target
+    note: str | None = None
 
 
 def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target) -> Contest:
     """Raises PrepareError with the reasons when no variant that may be chosen is within the gate."""
     asked = ways.asked(options)
     rows = [v for v in ways.variants[1:] if v in asked]
+    note = exam.note() if any(v.precision != FP32 for v in rows) else None
+    if note:
+        console.err.print(f"    {note}", style="yellow", markup=False)
     found = [
         trials.baseline(ways.variants[0], bench, exam),
         *trials.run(
@@ -49,7 +55,7 @@ def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target)
     ]
     found = [replace(t, offered=t.variant in asked) for t in found]
     work = _workload(exam)
-    found = _first_look(found, work)
+    found = _first_look(found, work, 1 if options.variant else speed.FIRST)
     if options.variant is None:
         found = _mended(found, ways, bench, exam, work)
     found = [t if t.within else trials.discard(t) for t in found]
@@ -61,7 +67,7 @@ def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target)
     chosen = replace(chosen, status=CHOSEN)
     renewed = {t.name: t for t in measured} | {chosen.name: chosen}
     why = "it was asked for (--variant)" if options.variant else why
-    return Contest([renewed.get(t.name, t) for t in found], chosen, why, exam, work, target)
+    return Contest([renewed.get(t.name, t) for t in found], chosen, why, exam, work, target, note)
 
 
 def _unjudged(options: Options, exam: Exam, variant: Variant) -> str | None:
@@ -83,11 +89,11 @@ def _workload(exam: Exam) -> Workload:
     return speed.workload(task, as_samples(questions.items[:DRAWN], questions.judge))
 
 
-def _first_look(found: Sequence[Trial], work: Workload) -> list[Trial]:
+def _first_look(found: Sequence[Trial], work: Workload, rounds: int) -> list[Trial]:
     """A first measure of all that may be chosen, now or mended."""
     looked = {t.name: t.folder for t in found if t.folder and (t.within or _mendable(t))}
     with stage(f"first look at speed of {len(looked)} variant(s)") as note:
-        speeds = speed.measure(looked, work, speed.FIRST if len(looked) > 1 else 1, note)
+        speeds = speed.measure(looked, work, rounds if len(looked) > 1 else 1, note)
     return [replace(t, speed=speeds.get(t.name)) for t in found]
 
 

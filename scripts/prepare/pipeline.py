@@ -129,8 +129,6 @@ def _prove(made: Work, exam: Exam) -> tuple[Exam, Piped]:
         console.err.print(made.target.mismatch, style="yellow", markup=False)
     with stage(f"verify the exported graph on {len(exam.samples)} inputs") as note:
         exam = exam.opened(made.folder, note)
-    if sentence := exam.note():
-        console.err.print(f"    {sentence}", style="yellow", markup=False)
     return exam, _compare(made, made.folder, exam, FP32)
 
 

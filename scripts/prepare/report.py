@@ -61,7 +61,7 @@ def _parts(facts: Facts, folder: Path) -> Iterator[str]:
 
 
 def _notes(facts: Facts) -> Iterator[str]:
-    notes = (facts.held.target.mismatch, facts.held.exam.note())
+    notes = (facts.held.target.mismatch, facts.held.note)
     yield from (f"> **Note:** {note}." for note in notes if note)
 
 

@@ -116,7 +116,7 @@ def test_reports_are_not_packed(made: tuple[ModelSpec, Path, str]) -> None:
 
 
 def test_too_few_inputs_for_the_gate_are_said(source: Path, tmp_path: Path) -> None:
-    prepare(Options(str(source), tmp_path / "out", variant="fp32"), table.table())
+    prepare(Options(str(source), tmp_path / "out", variant="int8"), table.table(table.INT8))
     note = "with 61 input(s) one changed answer is 1.64%, more than 1% (--max-loss): give --data or --inputs"
     assert note in (tmp_path / "out" / "report.md").read_text()
 
