@@ -104,8 +104,8 @@ def ready(name: str) -> Path:
 
 
 def served(name: str) -> Path:
-    """The model directory of a model in int8, the fastest that scripts.prepare makes: the one place that calls it. Every
-    answer may differ from the source's, for these weights decide nothing clearly."""
+    """The model directory of a model in int8, the fastest that scripts.prepare makes: the one place that calls it.
+    Every answer may differ from the source's, for these weights decide nothing clearly."""
     source, out = ready(name), OUT / "served" / f"{name}-int8"
     options = Options(str(source), out, precision="int8", max_loss=1, min_agreement=0)
     return models.ready(models.Example(out.name, options, source / "config.json"))
