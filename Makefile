@@ -63,7 +63,7 @@ benchmark: setup
 	$(BIN)/python -m examples.benchmark
 	$(BENCHMARK) --title "The tutorial's 128 texts" $(TUTORIAL) $(TEXT) --copies 128 --batch 128 --against pipeline --against tutorial --plot docs/performance/tutorial.svg
 	$(BENCHMARK) --title "Texts of mixed length" $(TUTORIAL) -e pipeline:batch_size=8@$(B)/distilbert -e pipeline:batch_size=32@$(B)/distilbert -e pipeline:batch_size=128@$(B)/distilbert $(MIXED) --batch 128 --against pipeline --against tutorial --plot docs/performance/mixed.svg
-	$(BENCHMARK) --title "Questions from SQuAD" $(QUESTIONS) --data $(DATA)/squad-dev-v1.1.json --limit 48 --batch 48 --against pipeline --against deepsparse-dense --against deepsparse-pruned --plot docs/performance/questions.svg
+	$(BENCHMARK) --title "Questions from SQuAD" $(QUESTIONS) --data $(DATA)/squad-dev-v1.1.json --limit 32 --batch 32 --rounds 3 --against pipeline --against deepsparse-dense --against deepsparse-pruned --plot docs/performance/questions.svg
 	$(BENCHMARK) --title "Cold start" $(TUTORIAL) -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx $(TEXT) --scenario cold --against tutorial --plot docs/performance/cold.svg
 	$(BENCHMARK) --title "One text" $(TUTORIAL) -e torch@$(B)/distilbert -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx -e openvino@$(B)/distilbert -e deepsparse:sequence_length=16@$(B)/distilbert $(TEXT) --time 2 --against pipeline --against tutorial --plot docs/performance/one.svg
 	$(BENCHMARK) --title "Texts that arrive" $(TUTORIAL) $(MIXED) --scenario rate --rate 20 --time 10 --rounds 3 --against tutorial --plot docs/performance/rate.svg
