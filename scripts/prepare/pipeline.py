@@ -178,7 +178,7 @@ def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpe
     with stage("golden answer"):
         answer = golden.answer(trial.place, golden.request(spec, made.options.golden))
     return replace(
-        spec, difference=difference, golden=answer, variants=tuple(map(record.trial, held.trials)),
+        spec, difference=difference, golden=answer, variants=tuple(trial.record() for trial in held.trials),
         fusion=dict(fusion.found), data=dict(exam.questions.record) if exam.questions else {},
         measured_on=made.target.record(),
     )  # fmt: skip

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from scoring.engine import Session
@@ -15,9 +13,6 @@ from scripts.errors import PrepareError
 from scripts.hashes import sha256
 from scripts.prepare.options import FP32, INT8, Options
 from scripts.prepare.source import Source
-
-if TYPE_CHECKING:
-    from scripts.prepare.trials import Trial  # which writes specs itself
 
 TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "peft", "onnx", "onnxruntime", "tokenizers")
 
@@ -66,26 +61,6 @@ def hashes(folder: Path) -> dict[str, str]:
     """The sha256 of the files that a host needs."""
     files = {p.name for p in folder.glob(f"{MODEL_FILE}*")} | {TOKENIZER_FILE}
     return {name: sha256(folder / name) for name in sorted(files) if (folder / name).is_file()}
-
-
-def trial(found: Trial) -> dict[str, Any]:
-    """One line of the spec's table of variants. Nothing of what was asked is in it."""
-    score, speed, variant = found.score, found.speed, found.variant
-    return {
-        "name": variant.name, "how": variant.how, "precision": variant.precision, "status": found.status,
-        "reason": found.reason, "size_bytes": found.size, "kept": list(found.kept),
-        "agreement": score.difference["agreement"] if score else None,
-        "max_abs": finite(score.difference["max_abs"]) if score else None,
-        "metrics": {name: round(value, 4) for name, value in score.metrics.items()} if score else {},
-        "loss": round(score.loss, 6) if score else None,
-        "ms_one": round(speed.one, 3) if speed else None,
-        "ms_item": round(speed.item, 3) if speed and speed.item is not None else None,
-    }  # fmt: skip
-
-
-def finite(value: float) -> float | None:
-    """None in the place of an infinity, which JSON does not have."""
-    return value if math.isfinite(value) else None
 
 
 def tools() -> dict[str, str]:

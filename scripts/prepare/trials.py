@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -57,6 +58,20 @@ class Trial:
     @property
     def within(self) -> bool:
         return self.status in (WITHIN, CHOSEN)
+
+    def record(self) -> dict[str, Any]:
+        """Its line in the spec's table of variants. Nothing of what was asked is in it."""
+        score, speed, variant = self.score, self.speed, self.variant
+        return {
+            "name": variant.name, "how": variant.how, "precision": variant.precision, "status": self.status,
+            "reason": self.reason, "size_bytes": self.size, "kept": list(self.kept),
+            "agreement": score.difference["agreement"] if score else None,
+            "max_abs": _finite(score.difference["max_abs"]) if score else None,
+            "metrics": {name: round(value, 4) for name, value in score.metrics.items()} if score else {},
+            "loss": round(score.loss, 6) if score else None,
+            "ms_one": round(speed.one, 3) if speed else None,
+            "ms_item": round(speed.item, 3) if speed and speed.item is not None else None,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,3 +180,8 @@ def discard(trial: Trial) -> Trial:
     if trial.folder:
         shutil.rmtree(trial.folder)
     return replace(trial, folder=None)
+
+
+def _finite(value: float) -> float | None:
+    """None in the place of an infinity, which JSON does not have."""
+    return value if math.isfinite(value) else None
