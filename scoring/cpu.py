@@ -11,7 +11,7 @@ _X86 = {  # kind -> what the kernel must list, the most able first
     "avx512": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
     "avx2": frozenset({"avx2", "fma"}),
 }
-KINDS = (*_X86, "arm64")
+KINDS = (*reversed(_X86), "arm64")
 
 
 def kind(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
+from scoring import cores
 from scripts import console, sections
 from scripts.benchmark import figures, inputs, plot, report, specs
 from scripts.benchmark.engines import ENGINES
-from scripts.benchmark.machine import cpus
 from scripts.benchmark.report import Benchmark
 from scripts.benchmark.rounds import SCENARIOS, Plan, measure
 from scripts.ending import ending
@@ -81,7 +81,7 @@ def _plan(flags: dict[str, Any], task: str, chosen: Sequence[specs.Spec]) -> Pla
         raise UsageError("--scenario rate and --rate REQUESTS_A_SECOND go together")
     if streams and scenario not in ("async", "rate"):
         raise UsageError("--streams is for --scenario async and rate")
-    some = streams or (1 if scenario in ("sync", "cold") else flags["cores"] or cpus())
+    some = streams or (1 if scenario in ("sync", "cold") else flags["cores"] or cores.available())
     pythons = dict(_python(text, chosen) for text in flags["pythons"])
     return Plan(
         task, scenario, flags["rounds"], flags["warm_up"], some, rate, flags["seconds"], flags["seed"], flags["cores"],

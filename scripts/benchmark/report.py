@@ -9,9 +9,10 @@ from typing import Any
 
 from rich.table import Table
 
+from scoring import cores
 from scripts.benchmark import figures
 from scripts.benchmark.engines import ENGINES
-from scripts.benchmark.machine import cpus, machine
+from scripts.benchmark.machine import machine
 from scripts.benchmark.rounds import Measured, Plan
 
 STREAMS = {"sync": "singlestream", "async": "multistream"}  # as deepsparse.benchmark names its scenarios
@@ -120,7 +121,7 @@ def record(done: Benchmark, engine: Measured) -> dict[str, Any]:
         "model_path": str(spec.path.resolve()),
         "batch_size": done.batch,
         "input_shapes": None,
-        "num_cores": plan.cores or cpus(),
+        "num_cores": plan.cores or cores.available(),
         "scenario": scenario,
         "scheduler": None,
         "seconds_to_run": plan.seconds * plan.rounds,

@@ -35,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (Options("folder", Path("out"), precision="fp16"), "--precision fp16: choose one of auto, fp32, int8"),
         (
             Options("folder", Path("out"), cpu="sse2"),
-            "--cpu sse2: choose one of auto, avx512-vnni, ",
+            "--cpu sse2: choose one of auto, avx2, avx512, ",
         ),
         (Options("folder", Path("out"), data=Path("nope")), "--data nope: no such file or folder"),
         (Options("folder", Path("out"), max_loss=2), "--max-loss 2: must be between 0 and 1"),

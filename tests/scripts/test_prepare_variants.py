@@ -13,15 +13,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from scoring import cpu
 from scoring.engine import Array, Session
 from scoring.resources import Resources
 from scripts.errors import PrepareError
 from scripts.prepare import graph
-from scripts.prepare.variants import CPUS, VARIANTS, Material, Variant, embedding, fuse, groups, skipped
+from scripts.prepare.variants import VARIANTS, Material, Variant, embedding, fuse, groups, skipped
 from scripts.prepare.variants.view import Graph
 from tests.scripts.graphs import convolutional, exported, feeds, save, value
 from tests.test_architecture import ROOT
 
+CPUS = cpu.KINDS
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 KINDS = ("bert", "distilbert", "vit", "convolutional", "plain")
 PAIRS = [(kind, name) for kind in KINDS for name in BY_NAME]

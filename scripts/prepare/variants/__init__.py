@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import scoring.engine  # noqa: F401  before any part imports onnxruntime: it says that nothing is to be told to its maker
+from scoring import cpu
 from scripts.prepare.variants import linear, suitability
 from scripts.prepare.variants.calibration import observed
 from scripts.prepare.variants.convolution import quantise_convolutions
@@ -17,11 +18,11 @@ from scripts.prepare.variants.fusion import Architecture, Fusion, fuse
 from scripts.prepare.variants.grouping import groups
 from scripts.prepare.variants.half import halve
 from scripts.prepare.variants.linear import Form
-from scripts.prepare.variants.material import CPUS, Group, Material, Variant
+from scripts.prepare.variants.material import Group, Material, Variant
 from scripts.prepare.variants.smoothing import smooth
 from scripts.prepare.variants.view import Graph
 
-__all__ = ["CPUS", "VARIANTS", "Architecture", "Fusion", "Group", "Material", "Variant", "fuse", "groups", "skipped"]
+__all__ = ["VARIANTS", "Architecture", "Fusion", "Group", "Material", "Variant", "fuse", "groups", "skipped"]
 
 Make = Callable[[Material, Path, frozenset[str]], None]
 
@@ -85,13 +86,13 @@ _METHODS = {  # beginning of a variant's name -> what it asks of a graph; the lo
 }
 
 
-def skipped(variant: Variant, cpu: str, material: Material) -> str | None:
-    """Why `variant` is not tried for CPUs of kind `cpu` or for this graph; None when it is."""
-    if cpu not in CPUS:
-        raise ValueError(f"cpu: expected one of {', '.join(CPUS)}, got {cpu!r}")
+def skipped(variant: Variant, kind: str, material: Material) -> str | None:
+    """Why `variant` is not tried for CPUs of kind `kind` or for this graph; None when it is."""
+    if kind not in cpu.KINDS:
+        raise ValueError(f"cpu: expected one of {', '.join(cpu.KINDS)}, got {kind!r}")
     method = _METHODS[max((name for name in _METHODS if variant.name.startswith(name)), key=len)]
     if method and (reason := suitability.unfit(method, material)):
         return reason
     if variant.precision != "int8":
         return None
-    return suitability.unfit_cpu(variant.name, cpu)
+    return suitability.unfit_cpu(variant.name, kind)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from scoring.engine import Array
 
-CPUS = ("avx2", "avx512", "avx512-vnni", "arm64")
-
 
 @dataclass(frozen=True)
 class Material:
