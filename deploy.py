@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The command line of onnxferry, and the only place that composes its rooms: `python deploy.py [ACTION] --target
-TARGET`, where ACTION is `deploy` unless it is named; installed, `onnxferry`.
+"""The command line of onnxferry, and the only place that composes its rooms: `python deploy.py
+[ACTION] --target TARGET`, where ACTION is `deploy` unless it is named; installed, `onnxferry`.
 
-Each action imports what it needs when it is called, so that --help answers at once and no cloud's SDK is loaded but the
-target's. One `except` turns a known failure into its message and exit code; an unknown one keeps its traceback.
+Each action imports what it needs when it is called, so that --help answers at once and no cloud's
+SDK is loaded but the target's. One `except` turns a known failure into its message and exit code;
+an unknown one keeps its traceback.
 """
 
 from __future__ import annotations
@@ -30,11 +31,21 @@ TARGETS = ("azureml", "functions", "local", "sagemaker")
 CLOUDS = ("azureml", "functions", "sagemaker")
 EXTRAS = {"azureml": "azure", "functions": "azure", "sagemaker": "aws"}
 
-_OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+_OUTPUT = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 _MODEL = (
-    click.option("--model", type=click.Path(path_type=Path), help=f"Model directory; default: the one in {MODELS}."),
-    click.option("--out", default=Path("build"), show_default=True, type=click.Path(path_type=Path)),
-    click.option("--python", help="Python version of the host, like 3.12 (default: the platform's)."),
+    click.option(
+        "--model",
+        type=click.Path(path_type=Path),
+        help=f"Model directory; default: the one in {MODELS}.",
+    ),
+    click.option(
+        "--out", default=Path("build"), show_default=True, type=click.Path(path_type=Path)
+    ),
+    click.option(
+        "--python", help="Python version of the host, like 3.12 (default: the platform's)."
+    ),
 )
 _PACKAGING = (
     click.option("--target", required=True, type=click.Choice(TARGETS), help="The platform."),
@@ -44,12 +55,28 @@ _PACKAGING = (
 _CLOUD = (
     click.option("--target", required=True, type=click.Choice(CLOUDS), help="The platform."),
     *_MODEL,
-    click.option("--name", "--endpoint-name", "-n", help="The endpoint's name (default: made of the model's)."),
-    click.option("--config", "file", default=Path("deploy.toml"), show_default=True, type=click.Path(path_type=Path)),
-    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-                 help="A setting of deploy.toml, like region=eu-west-1. May be repeated."),
+    click.option(
+        "--name",
+        "--endpoint-name",
+        "-n",
+        help="The endpoint's name (default: made of the model's).",
+    ),
+    click.option(
+        "--config",
+        "file",
+        default=Path("deploy.toml"),
+        show_default=True,
+        type=click.Path(path_type=Path),
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A setting of deploy.toml, like region=eu-west-1. May be repeated.",
+    ),
     _OUTPUT,
-)  # fmt: skip
+)
 
 
 def _options(options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
@@ -74,7 +101,8 @@ class _DeployByDefault(click.Group):
 @click.group(cls=_DeployByDefault, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="onnxferry")
 def cli() -> None:
-    """Carry one trained model to many clouds. Make a model directory first: python -m scripts.prepare --help."""
+    """Carry one trained model to many clouds. Make a model directory first: python -m
+    scripts.prepare --help."""
 
 
 @cli.command("package")
@@ -89,11 +117,19 @@ def package_(target: str, model: Path | None, out: Path, python: str | None, out
 
 @cli.command("rehearse")
 @_options(_PACKAGING)
-@click.option("--input", "inputs", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A file to send as a request; its suffix says its content type. May be repeated.")  # fmt: skip
-@click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file to send as a request; its suffix says its content type. May be repeated.",
+)
+@click.option(
+    "--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time."
+)
 def rehearse_(inputs: tuple[Path, ...], repeats: int, output: str, **order: Any) -> None:
-    """Package the model and serve it by TARGET's real hosting runtime, here: answer, start-up, latency and memory."""
+    """Package the model and serve it by TARGET's real hosting runtime, here: answer, start-up,
+    latency and memory."""
     from scripts.rehearse import rehearse
     from scripts.rehearse.__main__ import show
     from scripts.rehearse.model import rehearsable
@@ -107,7 +143,13 @@ def rehearse_(inputs: tuple[Path, ...], repeats: int, output: str, **order: Any)
 
 @cli.command("init")
 @click.option("--target", required=True, type=click.Choice(CLOUDS), help="The platform.")
-@click.option("--config", "file", default=Path("deploy.toml"), show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--config",
+    "file",
+    default=Path("deploy.toml"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+)
 def init_(target: str, file: Path) -> None:
     """Write a commented deploy.toml, or add TARGET's table to it."""
     from infra.starter import init
@@ -118,7 +160,8 @@ def init_(target: str, file: Path) -> None:
 @cli.command("deploy")
 @_options(_CLOUD)
 def deploy_(output: str, **flags: Any) -> None:
-    """Package the model and put it live on TARGET; what serves is not touched until its successor has proved itself."""
+    """Package the model and put it live on TARGET; what serves is not touched until its successor
+    has proved itself."""
     order = Order(**flags)
     cloud, bundle = _open_with_bundle(order)
     _apply(cloud.plan_deploy(bundle), cloud, bundle)
@@ -136,14 +179,25 @@ def plan_(output: str, **flags: Any) -> None:
 
 @cli.command("invoke")
 @_options(_CLOUD)
-@click.option("--input", "--request-file", "-r", "source", type=click.Path(allow_dash=True, path_type=Path),
-              help="A file, or - for standard input.")  # fmt: skip
+@click.option(
+    "--input",
+    "--request-file",
+    "-r",
+    "source",
+    type=click.Path(allow_dash=True, path_type=Path),
+    help="A file, or - for standard input.",
+)
 @click.option("--text", help='Short for {"inputs": TEXT}.')
 @click.option("--content-type", help="Default: by the file's suffix; JSON for standard input.")
 @click.option("--accept", default="application/json", show_default=True)
-@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0.1, 230), help="Seconds.")
-def invoke_(source: Path | None, text: str | None, timeout: float, output: str, **flags: Any) -> None:
-    """Send one request to the live endpoint: the answer on standard output, latency and what served it beside."""
+@click.option(
+    "--timeout", default=60.0, show_default=True, type=click.FloatRange(0.1, 230), help="Seconds."
+)
+def invoke_(
+    source: Path | None, text: str | None, timeout: float, output: str, **flags: Any
+) -> None:
+    """Send one request to the live endpoint: the answer on standard output, latency and what served
+    it beside."""
     from infra.requests import request_of, show
 
     request = request_of(source, text, flags.pop("content_type"), flags.pop("accept"))
@@ -194,19 +248,26 @@ def delete_(yes: bool, output: str, **flags: Any) -> None:
     _apply(plan, cloud)
     record.write(order.out, cloud.status())
     if output == "json":
-        click.echo(json.dumps({"deleted": [[step.resource, step.name] for step in plan.changes]}, indent=2))
+        click.echo(
+            json.dumps({"deleted": [[step.resource, step.name] for step in plan.changes]}, indent=2)
+        )
 
 
 def _open(order: Order) -> Cloud:
-    """The cloud of the order's target, for the endpoint that the flags, deploy.toml or the model name."""
+    """The cloud of the order's target, for the endpoint that the flags, deploy.toml or the model
+    name."""
     from infra.names import endpoint_name
 
     name = order.config.model.name or endpoint_name(order.folder)
     try:
-        connect: Callable[[DeployConfig, str], Cloud] = importlib.import_module(f"infra.{order.target}").connect
+        connect: Callable[[DeployConfig, str], Cloud] = importlib.import_module(
+            f"infra.{order.target}"
+        ).connect
     except ModuleNotFoundError as e:
         install = f"pip install 'onnxferry[{EXTRAS[order.target]}]'"
-        raise UsageError(f"target {order.target} needs the library {e.name}, which is not installed: {install}") from e
+        raise UsageError(
+            f"target {order.target} needs the library {e.name}, which is not installed: {install}"
+        ) from e
     return connect(order.config, name)
 
 
@@ -246,7 +307,9 @@ def _ask(plan: Plan) -> None:
     try:
         sure = click.confirm(f"Delete these from {plan.target}?", err=True)
     except click.Abort as e:
-        raise UsageError("no answer, so nothing is deleted; give --yes where nobody can be asked") from e
+        raise UsageError(
+            "no answer, so nothing is deleted; give --yes where nobody can be asked"
+        ) from e
     if not sure:
         raise click.Abort
 

@@ -2,14 +2,15 @@
 
     python -m examples.benchmark
 
-DistilBERT with 28 labels and BERT-base for question answering, with the sizes of the published ones and random, seeded
-weights: no speed depends on their values (but for how many are zero), and no hub is needed. Their answers mean nothing,
-and int8 changes more of them than it does of a trained model's. A folder that is there is left as it is; those of
-scripts.prepare are made again when it has changed.
+DistilBERT with 28 labels and BERT-base for question answering, with the sizes of the published ones
+and random, seeded weights: no speed depends on their values (but for how many are zero), and no hub
+is needed. Their answers mean nothing, and int8 changes more of them than it does of a trained
+model's. A folder that is there is left as it is; those of scripts.prepare are made again when it
+has changed.
 
 distilbert        a Hugging Face folder with its ONNX export     bert-base          the same
-distilbert-int8   what the SageMaker tutorial makes of it        bert-base-pruned   90 % of each linear weight is zero
-served/NAME-int8  the model directories of scripts.prepare
+distilbert-int8   what the SageMaker tutorial makes of it        bert-base-pruned   90 % of each
+linear weight is zero served/NAME-int8  the model directories of scripts.prepare
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from typing import Any
 
 import torch
 import transformers
-from optimum.onnxruntime import ORTModelForQuestionAnswering, ORTModelForSequenceClassification, ORTQuantizer
+from optimum.onnxruntime import (
+    ORTModelForQuestionAnswering,
+    ORTModelForSequenceClassification,
+    ORTQuantizer,
+)
 from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
 from examples import models
@@ -36,11 +41,16 @@ def distilbert(folder: Path) -> None:
     """As the SageMaker tutorial has it: the GoEmotions labels, several of which may hold."""
     names = (models.HERE / "goemotions" / "labels.txt").read_text(encoding="utf-8").split()
     config = transformers.DistilBertConfig(
-        id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)},
+        id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
         problem_type="multi_label_classification",
-    )  # fmt: skip
+    )
     transformers.set_seed(0)
-    _save(transformers.DistilBertForSequenceClassification(config), folder, transformers.DistilBertTokenizerFast)
+    _save(
+        transformers.DistilBertForSequenceClassification(config),
+        folder,
+        transformers.DistilBertTokenizerFast,
+    )
     ORTModelForSequenceClassification.from_pretrained(folder, export=True).save_pretrained(folder)
 
 
@@ -69,7 +79,9 @@ def prune(model: Any) -> None:
     for module in model.bert.encoder.modules():
         if isinstance(module, torch.nn.Linear):
             sizes = module.weight.detach().abs()
-            module.weight.data[sizes <= sizes.flatten().kthvalue(int(PRUNED * sizes.numel())).values] = 0
+            module.weight.data[
+                sizes <= sizes.flatten().kthvalue(int(PRUNED * sizes.numel())).values
+            ] = 0
 
 
 def _save(model: Any, folder: Path, tokenizer: Any) -> None:
@@ -104,8 +116,9 @@ def ready(name: str) -> Path:
 
 
 def served(name: str) -> Path:
-    """The model directory of a model in int8, the fastest that scripts.prepare makes: the one place that calls it.
-    Every answer may differ from the source's, for these weights decide nothing clearly."""
+    """The model directory of a model in int8, the fastest that scripts.prepare makes: the one place
+    that calls it. Every answer may differ from the source's, for these weights decide nothing
+    clearly."""
     source, out = ready(name), OUT / "served" / f"{name}-int8"
     options = Options(str(source), out, precision="int8", max_loss=1, min_agreement=0)
     return models.ready(models.Example(out.name, options, source / "config.json"))

@@ -1,7 +1,8 @@
-"""make demo: three trained models, packaged for three platforms, answering inside the platforms' real hosting runtimes.
+"""make demo: three trained models, packaged for three platforms, answering inside the platforms'
+real hosting runtimes.
 
-Each line of the closing table is one package, served by its own runtime on this machine. The last column says whether
-the answer's bytes are those that the other two targets gave.
+Each line of the closing table is one package, served by its own runtime on this machine. The last
+column says whether the answer's bytes are those that the other two targets gave.
 """
 
 from __future__ import annotations
@@ -67,9 +68,13 @@ def table(rows: list[Row]) -> Table:
         done = row.done
         numbers = (row.packed / 1e6, done.start_seconds, done.latency_p50_ms, done.latency_p95_ms)
         made.add_row(
-            row.example.name, done.target, *(f"{number:.1f}" for number in numbers), f"{done.memory_mib:.0f}",
-            shown(done.answer), "yes" if same(row, rows) else "[red]NO[/red]",
-        )  # fmt: skip
+            row.example.name,
+            done.target,
+            *(f"{number:.1f}" for number in numbers),
+            f"{done.memory_mib:.0f}",
+            shown(done.answer),
+            "yes" if same(row, rows) else "[red]NO[/red]",
+        )
     return made
 
 
@@ -79,11 +84,16 @@ def same(row: Row, rows: list[Row]) -> bool:
 
 
 @click.command()
-@click.option("--model", "names", multiple=True, help="Only this one of the demo's models; may be repeated.")
-@click.option("--target", "targets", multiple=True, type=click.Choice(CLOUDS), help="Only this target.")
+@click.option(
+    "--model", "names", multiple=True, help="Only this one of the demo's models; may be repeated."
+)
+@click.option(
+    "--target", "targets", multiple=True, type=click.Choice(CLOUDS), help="Only this target."
+)
 @ending()
 def main(names: tuple[str, ...], targets: tuple[str, ...]) -> None:
-    """Prepare the demo's models, package each for every target, and rehearse each package on the platform's runtime."""
+    """Prepare the demo's models, package each for every target, and rehearse each package on the
+    platform's runtime."""
     began = time.monotonic()
     chosen = [example for example in examples() if not names or example.name in names]
     rows = [rehearsed(example, target) for example in chosen for target in targets or CLOUDS]

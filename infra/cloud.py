@@ -1,4 +1,5 @@
-"""What every cloud offers to deploy.py: plan by reading, execute, ask, tell. One file a cloud implements it."""
+"""What every cloud offers to deploy.py: plan by reading, execute, ask, tell. One file a cloud
+implements it."""
 
 from __future__ import annotations
 
@@ -31,20 +32,21 @@ class Bundle:
 
 
 def bundle(package: Package, model_dir: Path) -> Bundle:
-    """`package` of `model_dir` with its golden request. Raises PackageError when the model has none."""
+    """`package` of `model_dir` with its golden request. Raises PackageError when the model has
+    none."""
     golden = ModelSpec.read(model_dir).golden
     if golden is None:
         raise PackageError(
-            f"{model_dir}: model_spec.json has no golden request, so nothing could prove a deployment before it takes "
-            "traffic; prepare the model again with an example"
+            f"{model_dir}: model_spec.json has no golden request, so nothing could prove a"
+            " deployment before it takes traffic; prepare the model again with an example"
         )
     return Bundle(package, golden)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An endpoint's answer. `seconds` is the time that the client waited; `served_by` is the version, deployment or
-    variant that answered, as far as the platform tells."""
+    """An endpoint's answer. `seconds` is the time that the client waited; `served_by` is the
+    version, deployment or variant that answered, as far as the platform tells."""
 
     status: int
     body: bytes
@@ -55,8 +57,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class Status:
-    """What is live. `state` is "absent" or the platform's own word; `version` and `previous` name packages (12 digits,
-    "" if none); `resources` are (kind, name, state) of all that belongs to the endpoint, half-made and failed too."""
+    """What is live. `state` is "absent" or the platform's own word; `version` and `previous` name
+    packages (12 digits, "" if none); `resources` are (kind, name, state) of all that belongs to the
+    endpoint, half-made and failed too."""
 
     target: str
     name: str
@@ -73,8 +76,17 @@ class Status:
 
     def table(self) -> Table:
         """For a reader: a line a fact, then a line a resource."""
-        table = Table(title=f"{self.name} on {self.target}: {self.state}", title_justify="left", show_header=False)
-        facts = {"url": self.url, "version": self.version, "previous": self.previous, **self.details}
+        table = Table(
+            title=f"{self.name} on {self.target}: {self.state}",
+            title_justify="left",
+            show_header=False,
+        )
+        facts = {
+            "url": self.url,
+            "version": self.version,
+            "previous": self.previous,
+            **self.details,
+        }
         for key, value in facts.items():
             table.add_row(key, escape(str(value or "-")))
         table.add_section()
@@ -84,7 +96,8 @@ class Status:
 
 
 class Cloud(Protocol):
-    """One endpoint on one cloud. The methods that plan, and status, only read. All raise CloudError."""
+    """One endpoint on one cloud. The methods that plan, and status, only read. All raise
+    CloudError."""
 
     def sign_in(self) -> None:
         """Raise NoCredentials now, and not after a package was built, where nobody is signed in."""
@@ -96,13 +109,16 @@ class Cloud(Protocol):
         """Steps that put the previous version back. Raises NotFound when none is kept."""
 
     def plan_delete(self) -> Plan:
-        """Steps that delete all that deploying made, half-made things too; no step when nothing is there."""
+        """Steps that delete all that deploying made, half-made things too; no step when nothing is
+        there."""
 
     def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
-        """What executes a plan's steps, by Step.operation. `bundle` is needed for a deployment's."""
+        """What executes a plan's steps, by Step.operation. `bundle` is needed for a
+        deployment's."""
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        """Send one request to what serves. A refusal is a Reply with its status; `timeout` is in seconds."""
+        """Send one request to what serves. A refusal is a Reply with its status; `timeout` is in
+        seconds."""
 
     def status(self) -> Status: ...
 

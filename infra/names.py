@@ -15,4 +15,6 @@ def endpoint_name(model_dir: Path) -> str:
     try:
         return azureml.endpoint_name(ModelSpec.read(model_dir).name)
     except ModelError as e:
-        raise UsageError(f"{e}; or name the endpoint: --name, or name in [model] of deploy.toml") from e
+        raise UsageError(
+            f"{e}; or name the endpoint: --name, or name in [model] of deploy.toml"
+        ) from e

@@ -1,5 +1,6 @@
-"""What the flags of an action at a cloud say, and what follows from them: configuration and model directory, each found
-once. What reads these is imported when it is asked for, since --help loads this file.
+"""What the flags of an action at a cloud say, and what follows from them: configuration and model
+directory, each found once. What reads these is imported when it is asked for, since --help loads
+this file.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Order:
 
     @cached_property
     def config(self) -> DeployConfig:
-        """What flags, environment and deploy.toml say together. Raises UsageError with all that is wrong."""
+        """What flags, environment and deploy.toml say together. Raises UsageError with all that is
+        wrong."""
         from infra.config import load, settings_of
 
         flags = settings_of(self.settings, self.target)
@@ -46,10 +48,16 @@ class Order:
 
 
 def only_model() -> Path:
-    """The one model directory below build/models. Raises UsageError when there is none, or more than one."""
+    """The one model directory below build/models. Raises UsageError when there is none, or more
+    than one."""
     found = sorted(path.parent for path in MODELS.glob("*/model_spec.json"))
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError(f"no model directory in {MODELS}; make one: python -m scripts.prepare, or give --model DIR")
-    raise UsageError(f"several model directories; choose one with --model: {', '.join(map(str, found))}")
+        raise UsageError(
+            f"no model directory in {MODELS}; make one: python -m scripts.prepare, or give"
+            " --model DIR"
+        )
+    raise UsageError(
+        f"several model directories; choose one with --model: {', '.join(map(str, found))}"
+    )

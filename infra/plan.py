@@ -1,7 +1,9 @@
-"""A plan: what a deployment, a roll-back or a deletion will do, as frozen data. `apply` executes just that.
+"""A plan: what a deployment, a roll-back or a deletion will do, as frozen data. `apply` executes
+just that.
 
     plan = cloud.plan_deploy(bundle)                     # only reads
-    print(plan.to_json())                                # what `plan` shows is the very object that `apply` executes
+    print(plan.to_json())                                # what `plan` shows is the very object that
+    `apply` executes
     apply(plan, cloud.operations(bundle))
 
 A step that is done survives an interruption: a new plan reads the cloud, finds it and says "reuse".
@@ -25,7 +27,8 @@ from scripts.errors import FerryError
 
 
 class Action(str, Enum):
-    """What a step does to its resource. `reuse` does nothing; `check` waits or asks, and changes nothing."""
+    """What a step does to its resource. `reuse` does nothing; `check` waits or asks, and changes
+    nothing."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -36,10 +39,11 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `operation` is the name under which the cloud's operations hold what executes it ("" for reuse);
-    `parameters` is JSON data without secrets. `restore` puts back what served before this step; it runs when this step
-    or a later one of the plan fails, up to a step that `settles`: once that is done, what serves is proved and stays,
-    and a failure while tidying takes nothing back."""
+    """One step. `operation` is the name under which the cloud's operations hold what executes it
+    ("" for reuse); `parameters` is JSON data without secrets. `restore` puts back what served
+    before this step; it runs when this step or a later one of the plan fails, up to a step that
+    `settles`: once that is done, what serves is proved and stays, and a failure while tidying takes
+    nothing back."""
 
     action: Action
     resource: str
@@ -53,14 +57,21 @@ class Step:
         return f"{self.action.value} {self.resource} {self.name}"
 
 
-def unless(there: bool, resource: str, name: str, operation: str, parameters: Mapping[str, Any]) -> Step:
+def unless(
+    there: bool, resource: str, name: str, operation: str, parameters: Mapping[str, Any]
+) -> Step:
     """Create the resource, unless it is there: then it is used again."""
-    return Step(Action.REUSE, resource, name) if there else Step(Action.CREATE, resource, name, operation, parameters)
+    return (
+        Step(Action.REUSE, resource, name)
+        if there
+        else Step(Action.CREATE, resource, name, operation, parameters)
+    )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one `purpose` ("deploy", "roll back", "delete") for the endpoint `name`, in order."""
+    """The steps of one `purpose` ("deploy", "roll back", "delete") for the endpoint `name`, in
+    order."""
 
     target: str
     purpose: str
@@ -78,12 +89,16 @@ class Plan:
 
     def table(self) -> Table:
         """The plan for a reader: a line a step."""
-        title = f"{self.purpose} {self.name} on {self.target}: {_count(len(self.changes), 'change')}"
+        title = (
+            f"{self.purpose} {self.name} on {self.target}: {_count(len(self.changes), 'change')}"
+        )
         table = Table(title=title, title_justify="left")
         for heading in ("action", "resource", "name", "with"):
             table.add_column(heading, overflow="fold")
         for step in self.steps:
-            table.add_row(step.action.value, step.resource, escape(step.name), escape(_short(step.parameters)))
+            table.add_row(
+                step.action.value, step.resource, escape(step.name), escape(_short(step.parameters))
+            )
         return table
 
 
@@ -100,9 +115,10 @@ class Interrupted(CloudError):
 def apply(plan: Plan, operations: Mapping[str, Operation], report: Report = stage) -> None:
     """Execute the steps of `plan`, one visible line and its duration each.
 
-    When a step fails, the restores of all steps that were begun and not settled run, last first, and the error says so.
-    Raises CloudError as the step did, or Interrupted after Ctrl-C; then nothing is restored, since the step may well
-    complete in the cloud: a new run takes up where this one was.
+    When a step fails, the restores of all steps that were begun and not settled run, last first,
+    and the error says so. Raises CloudError as the step did, or Interrupted after Ctrl-C; then
+    nothing is restored, since the step may well complete in the cloud: a new run takes up where
+    this one was.
     """
     done: list[Step] = []
     unproved: list[Step] = []
@@ -127,19 +143,22 @@ def _execute(step: Step, operations: Mapping[str, Operation], report: Report) ->
 
 
 def _restore(begun: tuple[Step, ...], operations: Mapping[str, Operation], report: Report) -> str:
-    """Run the restores of `begun`, last first; what came of it, in words ("" if there is nothing to restore)."""
+    """Run the restores of `begun`, last first; what came of it, in words ("" if there is nothing to
+    restore)."""
     restores = [step.restore for step in reversed(begun) if step.restore]
     try:
         for restore in restores:
             _execute(restore, operations, report)
     except (KeyboardInterrupt, SystemExit) as e:
         raise Interrupted(
-            "interrupted while the earlier version was put back, which may still complete in the cloud. See what "
-            "serves with deploy.py status, and go back with deploy.py rollback"
+            "interrupted while the earlier version was put back, which may still complete in the"
+            " cloud. See what serves with deploy.py status, and go back with deploy.py rollback"
         ) from e
     except Exception as e:
         return f"Putting the earlier version back failed too: {e}\nRun: deploy.py rollback"
-    return f"The earlier version serves again ({'; '.join(map(str, restores))})." if restores else ""
+    return (
+        f"The earlier version serves again ({'; '.join(map(str, restores))})." if restores else ""
+    )
 
 
 def _fail(e: Exception, restored: str) -> None:
@@ -153,10 +172,9 @@ def _fail(e: Exception, restored: str) -> None:
 def _left(plan: Plan, step: Step, done: list[Step]) -> str:
     made = [str(s) for s in done if s in plan.changes]
     return (
-        f"interrupted at: {step}. It may still complete in the cloud.\n"
-        f"Done before it: {'; '.join(made) or 'no change'}.\n"
-        f"To go on, run the same command again: it reuses what is there. To remove it all: deploy.py delete --target "
-        f"{plan.target} --name {plan.name}"
+        f"interrupted at: {step}. It may still complete in the cloud.\nDone before it:"
+        f" {'; '.join(made) or 'no change'}.\nTo go on, run the same command again: it reuses what"
+        f" is there. To remove it all: deploy.py delete --target {plan.target} --name {plan.name}"
     )
 
 
@@ -165,5 +183,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _short(parameters: Mapping[str, Any], limit: int = 200) -> str:
-    text = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in parameters.items())
+    text = ", ".join(
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in parameters.items()
+    )
     return text if len(text) <= limit else f"{text[: limit - 4]} ..."

@@ -1,5 +1,6 @@
-"""build/TARGET/deployed.json: what this machine put live, with hashes and times. The cloud itself is what counts: the
-record is for people and pipelines, and is never read back to decide anything."""
+"""build/TARGET/deployed.json: what this machine put live, with hashes and times. The cloud itself
+is what counts: the record is for people and pipelines, and is never read back to decide
+anything."""
 
 from __future__ import annotations
 
@@ -23,22 +24,32 @@ def _now() -> datetime:
 def write(
     out: Path, status: Status, bundle: Bundle | None = None, now: Callable[[], datetime] = _now
 ) -> dict[str, Any]:
-    """Record that `status` is live, and return the entry. An endpoint that is absent loses its entry.
+    """Record that `status` is live, and return the entry. An endpoint that is absent loses its
+    entry.
 
-    `bundle` is what was deployed; without one (after a roll-back) the facts of that version are taken over from the
-    record, where they are known.
+    `bundle` is what was deployed; without one (after a roll-back) the facts of that version are
+    taken over from the record, where they are known.
     """
     file = out / status.target / FILE
     endpoints = _read(file)
-    known = {version["version"]: version for version in endpoints.get(status.name, {}).get("versions", [])}
+    known = {
+        version["version"]: version
+        for version in endpoints.get(status.name, {}).get("versions", [])
+    }
     if bundle:
         known[bundle.version] = _facts(bundle)
     entry = {
-        "name": status.name, "target": status.target, "url": status.url, "state": status.state,
-        "version": status.version, "previous": status.previous,
+        "name": status.name,
+        "target": status.target,
+        "url": status.url,
+        "state": status.state,
+        "version": status.version,
+        "previous": status.previous,
         "time": now().isoformat(timespec="seconds"),
-        "versions": [known[version] for version in (status.version, status.previous) if version in known],
-    }  # fmt: skip
+        "versions": [
+            known[version] for version in (status.version, status.previous) if version in known
+        ],
+    }
     endpoints[status.name] = entry
     if status.state == "absent":
         del endpoints[status.name]
@@ -51,9 +62,12 @@ def write(
 def _facts(bundle: Bundle) -> dict[str, Any]:
     package = bundle.package
     return {
-        "version": bundle.version, "sha256": package.sha256, "size": package.size, "model": package.model,
+        "version": bundle.version,
+        "sha256": package.sha256,
+        "size": package.size,
+        "model": package.model,
         "python": package.python,
-    }  # fmt: skip
+    }
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -63,6 +77,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UsageError(
-            f"{file}: not a record of deployments ({e!r}); move it away, the cloud's state is in the cloud"
+            f"{file}: not a record of deployments ({e!r}); move it away, the cloud's state is in"
+            " the cloud"
         ) from e
     return dict(found)

@@ -1,4 +1,5 @@
-"""`deploy.py invoke`: a request from a file, standard input or a text, and its reply for people or scripts."""
+"""`deploy.py invoke`: a request from a file, standard input or a text, and its reply for people or
+scripts."""
 
 from __future__ import annotations
 
@@ -16,12 +17,17 @@ from scripts.errors import UsageError
 from scripts.request_file import read_request
 
 
-def request_of(source: Path | None, text: str | None, content_type: str | None = None, accept: str = JSON) -> Request:
-    """The request of exactly one of `source` (a file, or "-") and `text`. Raises UsageError otherwise."""
+def request_of(
+    source: Path | None, text: str | None, content_type: str | None = None, accept: str = JSON
+) -> Request:
+    """The request of exactly one of `source` (a file, or "-") and `text`. Raises UsageError
+    otherwise."""
     if text is not None and source is None:
         return Request(json.dumps({"inputs": text}).encode(), JSON, accept)
     if source is None or text is not None:
-        raise UsageError("give the request: --input FILE (or - for standard input), or --text TEXT; one of them")
+        raise UsageError(
+            "give the request: --input FILE (or - for standard input), or --text TEXT; one of them"
+        )
     if str(source) == "-":
         return Request(sys.stdin.buffer.read(), content_type or JSON, accept)
     try:
@@ -32,14 +38,22 @@ def request_of(source: Path | None, text: str | None, content_type: str | None =
 
 
 def show(reply: Reply, output: str) -> None:
-    """Print the answer on standard output, and status, latency and what served it on standard error; or all as JSON."""
+    """Print the answer on standard output, and status, latency and what served it on standard
+    error; or all as JSON."""
     text = reply.body.decode("utf-8", errors="replace")
     if output == "json":
         facts = {"status": reply.status, "seconds": reply.seconds, "served_by": reply.served_by}
-        click.echo(json.dumps({**facts, "content_type": reply.content_type, "answer": _data(text)}, indent=2))
+        click.echo(
+            json.dumps(
+                {**facts, "content_type": reply.content_type, "answer": _data(text)}, indent=2
+            )
+        )
         return
     click.echo(text)
-    err.print(f"status {reply.status}, {reply.seconds * 1000:.0f} ms, served by {reply.served_by or 'unknown'}")
+    err.print(
+        f"status {reply.status}, {reply.seconds * 1000:.0f} ms, served by"
+        f" {reply.served_by or 'unknown'}"
+    )
 
 
 def _data(text: str) -> object:

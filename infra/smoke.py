@@ -17,13 +17,15 @@ from scripts.rehearse.answers import difference
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:
     """Send the golden request by `send`; return the reply if it is the golden answer.
 
-    Numbers may differ by 1e-4. Raises NotHealthy when the request is refused and WrongAnswer, with both answers, when
-    it is answered otherwise.
+    Numbers may differ by 1e-4. Raises NotHealthy when the request is refused and WrongAnswer, with
+    both answers, when it is answered otherwise.
     """
     reply = send(golden.request)
     shown = reply.body[:2000].decode("utf-8", errors="replace")
     if reply.status != 200:
-        raise NotHealthy(f"{where}: the golden request was refused with status {reply.status}: {shown}")
+        raise NotHealthy(
+            f"{where}: the golden request was refused with status {reply.status}: {shown}"
+        )
     try:
         answer = json.loads(reply.body)
     except ValueError:
@@ -31,21 +33,28 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
     if found := difference(golden.answer, answer):
         expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
         raise WrongAnswer(
-            f"{where}: the answer to the golden request differs. {found}\nexpected: {expected}\nanswered: {shown}\n"
-            "Rehearse the package, and compare pins.txt with 'tools' in model_spec.json"
+            f"{where}: the answer to the golden request differs. {found}\nexpected:"
+            f" {expected}\nanswered: {shown}\nRehearse the package, and compare pins.txt with"
+            " 'tools' in model_spec.json"
         )
     return reply
 
 
 def golden_in(text: bytes, where: str) -> Golden:
-    """The golden request in a model_spec.json that is kept at `where`. Raises NotFound when it holds none."""
+    """The golden request in a model_spec.json that is kept at `where`. Raises NotFound when it
+    holds none."""
     with tempfile.TemporaryDirectory(prefix="onnxferry-") as folder:
         (Path(folder) / SPEC_FILE).write_bytes(text)
         try:
             found = ModelSpec.read(Path(folder)).golden
         except ModelError as e:
             said = str(e).replace(f"{folder}/", "")
-            raise NotFound(f"{where}: no model's manifest ({said}); deploy that version again") from e
+            raise NotFound(
+                f"{where}: no model's manifest ({said}); deploy that version again"
+            ) from e
     if found is None:
-        raise NotFound(f"{where}: no golden request in it, so nothing could prove it; deploy that version again")
+        raise NotFound(
+            f"{where}: no golden request in it, so nothing could prove it; deploy that version"
+            " again"
+        )
     return found

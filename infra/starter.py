@@ -1,4 +1,5 @@
-"""The commented deploy.toml that `deploy.py init` writes: every key with its meaning and default, made of the model."""
+"""The commented deploy.toml that `deploy.py init` writes: every key with its meaning and default,
+made of the model."""
 
 from __future__ import annotations
 
@@ -13,15 +14,19 @@ from infra.config import PREFIX, TABLES, ModelTable
 from scripts.errors import UsageError
 
 _HEAD = f"""\
-# onnxferry's deployment settings. A flag (--set KEY=VALUE) wins over the environment ({PREFIX}TABLE_KEY), and that over
-# this file. What is commented out shows the default. Sign-ins, keys and tokens do not belong here.
+# onnxferry's deployment settings. A flag (--set KEY=VALUE) wins over the environment
+# ({PREFIX}TABLE_KEY), and that over this file. What is commented out shows the default.
+# Sign-ins, keys and tokens do not belong here.
 
 """
 
 
 def init(file: Path, target: str) -> Path:
-    """Write `file`, or add `target`'s table to it. Raises UsageError when it has the table already."""
-    text = file.read_text(encoding="utf-8") if file.exists() else _HEAD + _table("model", ModelTable)
+    """Write `file`, or add `target`'s table to it. Raises UsageError when it has the table
+    already."""
+    text = (
+        file.read_text(encoding="utf-8") if file.exists() else _HEAD + _table("model", ModelTable)
+    )
     if any(line.strip() == f"[{target}]" for line in text.splitlines()):
         raise UsageError(f"{file}: has a [{target}] table already; edit it, or give --config OTHER")
     file.write_text(f"{text.rstrip()}\n\n{_table(target, TABLES[target])}", encoding="utf-8")
@@ -42,4 +47,5 @@ def _line(key: str, field: FieldInfo) -> str:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps("" if value is None else value)  # the same text in TOML, for what defaults there are
+    # the same text in TOML, for what defaults there are
+    return json.dumps("" if value is None else value)

@@ -1,7 +1,7 @@
 """The environment variables that deploy.toml gives a deployment: which it may set, and to what.
 
-What scoring reads, scoring judges. It is imported only where such a variable is given, since it loads numpy and
-onnxruntime, which the command line's --help has no use for.
+What scoring reads, scoring judges. It is imported only where such a variable is given, since it
+loads numpy and onnxruntime, which the command line's --help has no use for.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _OURS = "ONNXFERRY_"
 
 @dataclass(frozen=True)
 class Rules:
-    """What one platform leaves to the user: no name that a pattern of `reserved` matches, in any case, and values of at
-    most `longest` characters, where it says so."""
+    """What one platform leaves to the user: no name that a pattern of `reserved` matches, in any
+    case, and values of at most `longest` characters, where it says so."""
 
     reserved: tuple[str, ...]
     longest: int | None = None
@@ -31,22 +31,36 @@ class Rules:
 
 SAGEMAKER = Rules(
     (
-        "SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "SAGEMAKER_BASE_DIR", "SAGEMAKER_BIND_TO_PORT",
-        "SAGEMAKER_MULTI_MODEL", "HF_MODEL_ID", "HF_MODEL_DIR",
+        "SAGEMAKER_PROGRAM",
+        "SAGEMAKER_SUBMIT_DIRECTORY",
+        "SAGEMAKER_BASE_DIR",
+        "SAGEMAKER_BIND_TO_PORT",
+        "SAGEMAKER_MULTI_MODEL",
+        "HF_MODEL_ID",
+        "HF_MODEL_DIR",
     ),
     longest=1024,
-)  # fmt: skip
+)
 AZUREML = Rules(("AZUREML_MODEL_DIR", "AZUREML_ENTRY_SCRIPT", "AML_APP_ROOT"))
-FUNCTIONS = Rules((
-    "AzureWebJobsStorage*", "AzureWebJobsScriptRoot", "FUNCTIONS_*", "DEPLOYMENT_STORAGE_*", "WEBSITE_*", "SCM_*",
-    "ENABLE_ORYX_BUILD",
-))  # fmt: skip
+FUNCTIONS = Rules(
+    (
+        "AzureWebJobsStorage*",
+        "AzureWebJobsScriptRoot",
+        "FUNCTIONS_*",
+        "DEPLOYMENT_STORAGE_*",
+        "WEBSITE_*",
+        "SCM_*",
+        "ENABLE_ORYX_BUILD",
+    )
+)
 
 
 def checked(given: Any, rules: Rules) -> Any:
-    """`given` as it is, when it is a table of variables that a platform of these `rules` can be given.
+    """`given` as it is, when it is a table of variables that a platform of these `rules` can be
+    given.
 
-    Raises ValidationError with a line for each that it cannot, or PydanticCustomError when it is no table.
+    Raises ValidationError with a line for each that it cannot, or PydanticCustomError when it is no
+    table.
     """
     if not isinstance(given, Mapping):
         raise _problem(f"a table of names and texts is expected, in deploy.toml; got {given!r:.80}")
@@ -61,7 +75,8 @@ def checked(given: Any, rules: Rules) -> Any:
 
 
 def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
-    """What is wrong with one variable. A text is not shown unless scoring reads it: it may be a secret by mistake."""
+    """What is wrong with one variable. A text is not shown unless scoring reads it: it may be a
+    secret by mistake."""
     if not re.fullmatch(NAME, name):
         yield "a variable's name has letters, digits and underscores, and no digit first"
     elif any(fnmatchcase(name.upper(), pattern.upper()) for pattern in rules.reserved):

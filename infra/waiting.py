@@ -1,4 +1,5 @@
-"""Wait for a cloud: every wait has a limit, says what it waits for, and can be tested without waiting."""
+"""Wait for a cloud: every wait has a limit, says what it waits for, and can be tested without
+waiting."""
 
 from __future__ import annotations
 
@@ -12,14 +13,17 @@ from scripts.console import Note
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds, how they pass, and how many lie between two questions. Tests give one that does not wait."""
+    """Seconds, how they pass, and how many lie between two questions. Tests give one that does not
+    wait."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     interval: float = 5.0
 
 
-def wait(what: str, state: Callable[[], str | None], limit: float, note: Note, clock: Clock) -> None:
+def wait(
+    what: str, state: Callable[[], str | None], limit: float, note: Note, clock: Clock
+) -> None:
     """Ask `state` again and again until it gives None; its text says what is still waited for.
 
     `state` raises for a failure. Raises TimedOut after `limit` seconds, with the last text.
@@ -29,8 +33,9 @@ def wait(what: str, state: Callable[[], str | None], limit: float, note: Note, c
         waited = clock.now() - began
         if waited > limit:
             raise TimedOut(
-                f"{what}: still {last} after {waited:.0f} s, the limit of this wait. The cloud may yet complete it: "
-                "look with deploy.py status, raise wait_minutes in deploy.toml, and run the same command again"
+                f"{what}: still {last} after {waited:.0f} s, the limit of this wait. The cloud may"
+                " yet complete it: look with deploy.py status, raise wait_minutes in deploy.toml,"
+                " and run the same command again"
             )
         note(f"{last}, {waited:.0f} s of at most {limit:.0f} s")
         clock.sleep(clock.interval)

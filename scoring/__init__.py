@@ -8,4 +8,13 @@ from scoring.contract import JSON, ModelSpec, Request, Response
 from scoring.errors import ScoringError
 from scoring.scorer import Scorer, load, log_requests
 
-__all__ = ["JSON", "ModelSpec", "Request", "Response", "Scorer", "ScoringError", "load", "log_requests"]
+__all__ = [
+    "JSON",
+    "ModelSpec",
+    "Request",
+    "Response",
+    "Scorer",
+    "ScoringError",
+    "load",
+    "log_requests",
+]

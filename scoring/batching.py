@@ -1,12 +1,13 @@
-"""Batches of like length: padding costs as much as text, so sequences are sorted and packed under a token budget, and
-the batches run several at a time.
+"""Batches of like length: padding costs as much as text, so sequences are sorted and packed under a
+token budget, and the batches run several at a time.
 
-An answer does not depend on what else is in a request. How wide a sequence is padded follows from its own length alone
-(a multiple of STEP), so that batch mates change nothing but the number of rows, and ONNX Runtime's float kernels add up
-a row's products in the same order however many rows there are: tests/scoring/test_determinism.py holds that to the
-byte. A graph that quantises its activations as it runs is another matter: the scale comes from all of the batch, and
-a row's scores follow its neighbours (by 0.2 in a logit, measured on MiniLM with int8 weights). There each sequence runs
-alone and unpadded. A graph whose int8 scales are constants (static) has no such trouble.
+An answer does not depend on what else is in a request. How wide a sequence is padded follows from
+its own length alone (a multiple of STEP), so that batch mates change nothing but the number of
+rows, and ONNX Runtime's float kernels add up a row's products in the same order however many rows
+there are: tests/scoring/test_determinism.py holds that to the byte. A graph that quantises its
+activations as it runs is another matter: the scale comes from all of the batch, and a row's scores
+follow its neighbours (by 0.2 in a logit, measured on MiniLM with int8 weights). There each sequence
+runs alone and unpadded. A graph whose int8 scales are constants (static) has no such trouble.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from scoring.engine import Array, Session
 from scoring.tokenization import Tokens
 
 T = TypeVar("T")
-# By the measured costs of runs and tokens (DistilBERT, fp32 and int8): from 256 tokens on a run is as efficient as it
-# gets, and several runs keep several cores busy; less padding is worth more runs, for 8 to 1024 texts of any length.
+# By the measured costs of runs and tokens (DistilBERT, fp32 and int8): from 256 tokens on a run is
+# as efficient as it gets, and several runs keep several cores busy; less padding is worth more
+# runs, for 8 to 1024 texts of any length.
 TOKEN_BUDGET = 512  # rows x width of one run; bounds its memory
 STEP = 2  # the widths of batches are multiples of it
 
@@ -33,11 +35,16 @@ def width(length: int) -> int:
 
 
 def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int]]:
-    """The indices of `lengths` in groups of one `width`: size x width <= `budget`, or one item. Shortest first."""
+    """The indices of `lengths` in groups of one `width`: size x width <= `budget`, or one item.
+    Shortest first."""
     groups: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda k: lengths[k]):
         wide = width(lengths[i])
-        if groups and width(lengths[groups[-1][0]]) == wide and (len(groups[-1]) + 1) * wide <= budget:
+        if (
+            groups
+            and width(lengths[groups[-1][0]]) == wide
+            and (len(groups[-1]) + 1) * wide <= budget
+        ):
             groups[-1].append(i)
         else:
             groups.append([i])
@@ -45,11 +52,20 @@ def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int
 
 
 def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> dict[str, Array]:
-    """input_ids, attention_mask and token_type_ids of a batch, each int64 [rows, wide], padded on the right."""
+    """input_ids, attention_mask and token_type_ids of a batch, each int64 [rows, wide], padded on
+    the right."""
     shape = (len(batch), wide)
-    ids, mask, types = np.full(shape, pad_id), np.zeros(shape, np.int64), np.full(shape, pad_type_id)
+    ids, mask, types = (
+        np.full(shape, pad_id),
+        np.zeros(shape, np.int64),
+        np.full(shape, pad_type_id),
+    )
     for row, tokens in enumerate(batch):
-        ids[row, : len(tokens)], types[row, : len(tokens)], mask[row, : len(tokens)] = tokens.ids, tokens.type_ids, 1
+        ids[row, : len(tokens)], types[row, : len(tokens)], mask[row, : len(tokens)] = (
+            tokens.ids,
+            tokens.type_ids,
+            1,
+        )
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
@@ -61,24 +77,34 @@ class TextModel:
 
     INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
-    def __init__(self, session: Session, pad_id: int, pad_type_id: int, longest: int | None = None) -> None:
+    def __init__(
+        self, session: Session, pad_id: int, pad_type_id: int, longest: int | None = None
+    ) -> None:
         session.expect_inputs(set(self.INPUTS))
         self._session, self._pad, self._longest = session, (pad_id, pad_type_id), longest
 
     def run(
-        self, sequences: Sequence[Tokens], read: Callable[[list[Array], Tokens], T], budget: int = TOKEN_BUDGET
+        self,
+        sequences: Sequence[Tokens],
+        read: Callable[[list[Array], Tokens], T],
+        budget: int = TOKEN_BUDGET,
     ) -> list[T]:
-        """What `read` makes of each sequence and its row of every output of the graph, in the order of `sequences`.
+        """What `read` makes of each sequence and its row of every output of the graph, in the order
+        of `sequences`.
 
-        `budget` bounds the rows x width of one run. Rows of token outputs still carry their padding. What `read` does
-        not keep is freed with its batch; it is called in the caller's thread, so it need not be safe in several.
+        `budget` bounds the rows x width of one run. Rows of token outputs still carry their
+        padding. What `read` does not keep is freed with its batch; it is called in the caller's
+        thread, so it need not be safe in several.
         """
         trace.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}
         batches = self._session.run_each(self._feeds(sequences, groups))
         for group, outputs in zip(groups, batches, strict=True):
-            results |= {i: read([output[row] for output in outputs], sequences[i]) for row, i in enumerate(group)}
+            results |= {
+                i: read([output[row] for output in outputs], sequences[i])
+                for row, i in enumerate(group)
+            }
         return [results[i] for i in range(len(sequences))]
 
     def _groups(self, lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -87,7 +113,9 @@ class TextModel:
             return [[i] for i in sorted(range(len(lengths)), key=lambda k: -lengths[k])]
         return buckets(lengths, budget)[::-1]
 
-    def _feeds(self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]) -> Iterator[dict[str, Array]]:
+    def _feeds(
+        self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]
+    ) -> Iterator[dict[str, Array]]:
         for group in groups:
             with trace.stage("preprocess"):
                 longest = max(len(sequences[i]) for i in group)

@@ -1,9 +1,11 @@
-"""What travels through scoring: Request in, Response out, and ModelSpec, the manifest beside model.onnx.
+"""What travels through scoring: Request in, Response out, and ModelSpec, the manifest beside
+model.onnx.
 
-`model_spec.json` (format 1) says everything that a host must know of a model and cannot read from the graph:
-how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a request may cost (`limits`),
-what of a host it may use (`engine`), and one `golden` request with its answer, by which a deployment proves itself. The
-remaining keys are the record of how the model was made; scoring carries them and does not read them.
+`model_spec.json` (format 1) says everything that a host must know of a model and cannot read from
+the graph: how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a
+request may cost (`limits`), what of a host it may use (`engine`), and one `golden` request with its
+answer, by which a deployment proves itself. The remaining keys are the record of how the model was
+made; scoring carries them and does not read them.
 """
 
 from __future__ import annotations
@@ -30,17 +32,24 @@ JSON = "application/json"
 
 # The headers in which platforms and clients carry a request's id, the most specific first.
 ID_HEADERS = (
-    "x-request-id", "x-ms-client-request-id", "x-ms-request-id", "x-amzn-sagemaker-inference-id", "x-amzn-requestid",
-    "request-id", "x-amzn-sagemaker-custom-attributes", "traceparent",
-)  # fmt: skip
+    "x-request-id",
+    "x-ms-client-request-id",
+    "x-ms-request-id",
+    "x-amzn-sagemaker-inference-id",
+    "x-amzn-requestid",
+    "request-id",
+    "x-amzn-sagemaker-custom-attributes",
+    "traceparent",
+)
 
 
 @dataclass(frozen=True)
 class Request:
     """One request as a platform handed it over: the body's bytes, and what its headers say of them.
 
-    `id` is the platform's or the client's id of the request, "" where there is none. `announced` is the body's size in
-    bytes as its sender said it, for a host that refuses a body over the limit without having read it.
+    `id` is the platform's or the client's id of the request, "" where there is none. `announced` is
+    the body's size in bytes as its sender said it, for a host that refuses a body over the limit
+    without having read it.
     """
 
     body: bytes
@@ -68,8 +77,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """The answer to a Request. `status` is an HTTP status; every error has a JSON body. `headers` go to the client as
-    far as a platform lets them through: X-Request-Id, Content-Encoding, Server-Timing."""
+    """The answer to a Request. `status` is an HTTP status; every error has a JSON body. `headers`
+    go to the client as far as a platform lets them through: X-Request-Id, Content-Encoding,
+    Server-Timing."""
 
     status: int
     body: bytes
@@ -88,8 +98,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may cost. Checked before the work is done. `body_bytes` holds for the body as it comes and for
-    what it is when decompressed."""
+    """What one request may cost. Checked before the work is done. `body_bytes` holds for the body
+    as it comes and for what it is when decompressed."""
 
     body_bytes: int = 5_000_000  # under SageMaker's 6 MB, the smallest of the platforms' limits
     items: int = 1024
@@ -99,10 +109,13 @@ class Limits:
     def overridden(self, environment: Mapping[str, str]) -> Limits:
         """These limits, but for those that ONNXFERRY_LIMIT_* variables of `environment` set.
 
-        Raises ModelError that names the variable whose value is no integer of at least 1, or whose limit is unknown.
+        Raises ModelError that names the variable whose value is no integer of at least 1, or whose
+        limit is unknown.
         """
         names = {variable(f.name): f.name for f in fields(Limits)}
-        given = {name: value for name, value in environment.items() if name.startswith(variable(""))}
+        given = {
+            name: value for name, value in environment.items() if name.startswith(variable(""))
+        }
         for name, value in given.items():
             if name not in names:
                 raise ModelError(f"{name} sets no limit; known: {', '.join(names)}")
@@ -113,7 +126,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Golden:
-    """A request that every deployment answers before it takes traffic, and the answer as JSON data."""
+    """A request that every deployment answers before it takes traffic, and the answer as JSON
+    data."""
 
     request: Request
     answer: Any
@@ -147,15 +161,17 @@ class ModelSpec:
     def read(model_dir: Path) -> ModelSpec:
         """The spec of a model directory.
 
-        Raises ModelError that names the file or the key when it is absent, not JSON, or of another format.
+        Raises ModelError that names the file or the key when it is absent, not JSON, or of another
+        format.
         """
         path = model_dir / SPEC_FILE
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as e:
             raise ModelError(
-                f"{path}: no {SPEC_FILE}; a model directory holds {MODEL_FILE}, {SPEC_FILE} and, for text, "
-                f"{TOKENIZER_FILE}. Make one with: python -m scripts.prepare MODEL --out {model_dir}"
+                f"{path}: no {SPEC_FILE}; a model directory holds {MODEL_FILE}, {SPEC_FILE} and,"
+                f" for text, {TOKENIZER_FILE}. Make one with: python -m scripts.prepare MODEL --out"
+                f" {model_dir}"
             ) from e
         except (OSError, ValueError) as e:
             raise ModelError(f"{path}: not readable as JSON ({e})") from e
@@ -172,10 +188,15 @@ def _parse(data: Any, where: str) -> ModelSpec:
     if not isinstance(data, dict):
         raise ModelError(f"{where}: expected a JSON object, got {type(data).__name__}")
     if data.get("format") != FORMAT:
-        raise ModelError(f"{where}: 'format' is {data.get('format')!r}; this version reads format {FORMAT}")
+        raise ModelError(
+            f"{where}: 'format' is {data.get('format')!r}; this version reads format {FORMAT}"
+        )
     known = {f.name for f in fields(ModelSpec)}
     if unknown := set(data) - known - {"format"}:
-        raise ModelError(f"{where}: unknown key(s) {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+        raise ModelError(
+            f"{where}: unknown key(s) {', '.join(sorted(unknown))}; known:"
+            f" {', '.join(sorted(known))}"
+        )
     for key in ("name", "task"):
         if not isinstance(data.get(key), str) or not data[key]:
             raise ModelError(f"{where}: '{key}' must be a non-empty string, got {data.get(key)!r}")
@@ -185,29 +206,45 @@ def _parse(data: Any, where: str) -> ModelSpec:
         values["labels"] = tuple(values.get("labels") or ())
         values["variants"] = tuple(values.get("variants") or ())
         for key in ("inputs", "outputs"):
-            values[key] = tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ())
+            values[key] = tuple(
+                Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ()
+            )
         values["limits"] = _limits(values.get("limits") or {})
         values["engine"] = Resources.read(values.get("engine") or {})
         values["golden"] = _golden_from_json(values["golden"]) if values.get("golden") else None
     except (AttributeError, TypeError, KeyError, ValueError) as e:
-        raise ModelError(f"{where}: malformed labels, inputs, outputs, limits, engine or golden ({e!r})") from e
+        raise ModelError(
+            f"{where}: malformed labels, inputs, outputs, limits, engine or golden ({e!r})"
+        ) from e
     return ModelSpec(**values)
 
 
 _TYPES: Mapping[str, tuple[type | UnionType, str]] = {
-    "settings": (dict, "an object"), "files": (dict, "an object"), "source": (dict, "an object"),
-    "tools": (dict, "an object"), "difference": (dict, "an object"), "labels": (list | None, "a list of strings"),
-    "precision": (str, "a string"), "cpu": (str | None, "a string"), "opset": (int | None, "an integer"),
-    "ir_version": (int | None, "an integer"), "variants": (list | None, "a list of objects"),
-    "fusion": (dict, "an object"), "data": (dict, "an object"), "measured_on": (dict, "an object"),
-}  # fmt: skip
+    "settings": (dict, "an object"),
+    "files": (dict, "an object"),
+    "source": (dict, "an object"),
+    "tools": (dict, "an object"),
+    "difference": (dict, "an object"),
+    "labels": (list | None, "a list of strings"),
+    "precision": (str, "a string"),
+    "cpu": (str | None, "a string"),
+    "opset": (int | None, "an integer"),
+    "ir_version": (int | None, "an integer"),
+    "variants": (list | None, "a list of objects"),
+    "fusion": (dict, "an object"),
+    "data": (dict, "an object"),
+    "measured_on": (dict, "an object"),
+}
 
 
 def _check_types(values: Mapping[str, Any], where: str) -> None:
     for key, (kind, name) in _TYPES.items():
         if key in values and not isinstance(values[key], kind):
             raise ModelError(f"{where}: '{key}' must be {name}, got {type(values[key]).__name__}")
-    for key, texts in (("labels", values.get("labels") or ()), ("files", values.get("files", {}).values())):
+    for key, texts in (
+        ("labels", values.get("labels") or ()),
+        ("files", values.get("files", {}).values()),
+    ):
         if odd := [text for text in texts if not isinstance(text, str)]:
             raise ModelError(f"{where}: '{key}' must hold strings, got {type(odd[0]).__name__}")
 
@@ -229,7 +266,11 @@ def _golden_to_json(golden: Golden) -> dict[str, Any]:
 
 def _golden_from_json(data: Mapping[str, Any]) -> Golden:
     try:
-        body = base64.b64decode(data["body_base64"]) if "body_base64" in data else data["body"].encode("utf-8")
+        body = (
+            base64.b64decode(data["body_base64"])
+            if "body_base64" in data
+            else data["body"].encode("utf-8")
+        )
     except binascii.Error as e:
         raise ValueError(f"golden.body_base64: {e}") from e
     return Golden(Request(body, data.get("content_type", JSON)), data["answer"])

@@ -1,7 +1,7 @@
 """How many CPUs this process may use: what a container's limit leaves, not what the machine has.
 
-A container with a quota of two CPUs on a machine of 64 sees all 64; a thread for each would be stopped by the kernel in
-the middle of its work, for most of the time.
+A container with a quota of two CPUs on a machine of 64 sees all 64; a thread for each would be
+stopped by the kernel in the middle of its work, for most of the time.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """The CPUs that the process may run on, at most its cgroup's quota (version 1 or 2) rounded up; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The CPUs that the process may run on, at most its cgroup's quota (version 1 or 2) rounded up;
+    at least 1."""
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas(proc, cgroups))]))
 
 
 def _quotas(proc: Path, cgroups: Path) -> list[float]:
-    """The quota, in CPUs, of each cgroup that the process is in, up to the root; a group without one has none."""
+    """The quota, in CPUs, of each cgroup that the process is in, up to the root; a group without
+    one has none."""
     try:
         lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:  # no Linux
@@ -37,8 +41,8 @@ def _quotas(proc: Path, cgroups: Path) -> list[float]:
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
-    """The folders of a group and of those that it is in. In a container the path may be the host's, of which only the
-    root shows."""
+    """The folders of a group and of those that it is in. In a container the path may be the host's,
+    of which only the root shows."""
     inside = PurePosixPath(path.lstrip("/"))
     parts = [inside, *inside.parents] if ".." not in inside.parts else [PurePosixPath(".")]
     return [root / part for part in parts]

@@ -1,9 +1,11 @@
 """The ONNX Runtime session: the one place that imports onnxruntime.
 
-From 1.29 on onnxruntime tells its maker about each session (file and graph names, hashes) unless it is told not to
-before it is imported, so that is done here; ORT_DISABLE_TELEMETRY=0 in the host's environment allows it.
+From 1.29 on onnxruntime tells its maker about each session (file and graph names, hashes) unless it
+is told not to before it is imported, so that is done here; ORT_DISABLE_TELEMETRY=0 in the host's
+environment allows it.
 
-What a session may use of the host (threads, runs in flight, memory) is scoring/resources.py's to say.
+What a session may use of the host (threads, runs in flight, memory) is scoring/resources.py's to
+say.
 """
 
 from __future__ import annotations
@@ -33,18 +35,28 @@ from scoring.resources import Resources
 Array: TypeAlias = NDArray[Any]  # shape and dtype are said where it matters
 
 _DTYPES = {
-    "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16",
-    "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(int16)": "int16", "tensor(int8)": "int8",
-    "tensor(uint64)": "uint64", "tensor(uint32)": "uint32", "tensor(uint16)": "uint16", "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool", "tensor(string)": "str",
-}  # fmt: skip
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(int8)": "int8",
+    "tensor(uint64)": "uint64",
+    "tensor(uint32)": "uint32",
+    "tensor(uint16)": "uint16",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+    "tensor(string)": "str",
+}
 
 
 class Session:
     """One loaded graph. `run` and `run_each` may be called from several threads at once.
 
-    `inputs` and `outputs` describe the graph: name, numpy dtype and shape. `mixes_rows` tells that a row's result
-    depends on the other rows of its run, since the graph takes a scale for its activations from all of them.
+    `inputs` and `outputs` describe the graph: name, numpy dtype and shape. `mixes_rows` tells that
+    a row's result depends on the other rows of its run, since the graph takes a scale for its
+    activations from all of them.
     """
 
     def __init__(self, path: Path, resources: Resources = Resources()) -> None:  # noqa: B008 (frozen)
@@ -53,7 +65,9 @@ class Session:
         Raises ModelError when the file is absent or ONNX Runtime refuses it.
         """
         if not path.is_file():
-            raise ModelError(f"{path}: no such file; a model directory holds its graph under this name")
+            raise ModelError(
+                f"{path}: no such file; a model directory holds its graph under this name"
+            )
         self._path, self._resources = path, resources.resolved()
         self._opening = threading.Lock()
         self._open()
@@ -63,13 +77,15 @@ class Session:
 
     def _open(self) -> None:
         self._session = _load(self._path, self._resources)
-        self._pool = ThreadPoolExecutor(self._resources.runs, "scoring-run")  # it starts threads when it needs them
+        # it starts threads when it needs them
+        self._pool = ThreadPoolExecutor(self._resources.runs, "scoring-run")
         self._process = os.getpid()
 
     def _own(self) -> ort.InferenceSession:
-        """The session of this process. A fork takes none of its parent's threads along, and a run that waits for them
-        would wait for ever: so a process that was forked after the load (gunicorn's --preload) opens its own. The
-        parent's is never freed, which would wait for its threads, too."""
+        """The session of this process. A fork takes none of its parent's threads along, and a run
+        that waits for them would wait for ever: so a process that was forked after the load
+        (gunicorn's --preload) opens its own. The parent's is never freed, which would wait for its
+        threads, too."""
         if self._process != os.getpid():
             with self._opening:
                 if self._process != os.getpid():
@@ -78,8 +94,8 @@ class Session:
         return self._session
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
-        """The graph's outputs for `feeds`, in the order of `outputs`; feeds that the graph does not take are left out,
-        the others are cast to the dtype that it declares."""
+        """The graph's outputs for `feeds`, in the order of `outputs`; feeds that the graph does not
+        take are left out, the others are cast to the dtype that it declares."""
         fed = self._fed(feeds)
         trace.switch("engine")
         result: list[Array] = self._own().run(None, fed)
@@ -112,7 +128,11 @@ class Session:
     def _fed(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         # Strings stay the objects that they are: numpy's own are all as long as the longest.
         known = {t.name: np.dtype(object if t.dtype == "str" else t.dtype) for t in self.inputs}
-        return {name: value.astype(known[name], copy=False) for name, value in feeds.items() if name in known}
+        return {
+            name: value.astype(known[name], copy=False)
+            for name, value in feeds.items()
+            if name in known
+        }
 
     def expect_inputs(self, allowed: set[str]) -> None:
         """Raise ModelError if the graph needs an input that its task does not make."""
@@ -133,7 +153,9 @@ def _load(path: Path, resources: Resources) -> ort.InferenceSession:
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # onnxruntime raises one class an error code, with no common base but Exception
+    except (
+        Exception
+    ) as e:  # onnxruntime raises one class an error code, with no common base but Exception
         raise ModelError(f"{path}: onnxruntime {ort.__version__} cannot load it: {e}") from e
 
 
@@ -152,7 +174,8 @@ def _landed(flying: deque[Future[list[Array]]]) -> list[Array]:
 
 
 def _holds(path: Path, operator: bytes) -> bool:
-    """Whether the graph names an operator that begins with `operator`; names stand in the file as they are."""
+    """Whether the graph names an operator that begins with `operator`; names stand in the file as
+    they are."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(operator) >= 0
 

@@ -1,9 +1,11 @@
-"""The method of token classification: from the scores of tokens to labelled tokens, words and entities.
+"""The method of token classification: from the scores of tokens to labelled tokens, words and
+entities.
 
-As in transformers' token-classification pipeline (4.51), whose strategies these are: `none` labels each token; `simple`
-joins neighbouring tokens of one entity; `first`, `average` and `max` label whole words before they are joined, by the
-word's first token, by the mean of its tokens' scores, or by its surest token. A label of B- begins an entity, one of I-
-or without a prefix continues one of its own name (Ramshaw and Marcus, arXiv:cmp-lg/9505040).
+As in transformers' token-classification pipeline (4.51), whose strategies these are: `none` labels
+each token; `simple` joins neighbouring tokens of one entity; `first`, `average` and `max` label
+whole words before they are joined, by the word's first token, by the mean of its tokens' scores, or
+by its surest token. A label of B- begins an entity, one of I- or without a prefix continues one of
+its own name (Ramshaw and Marcus, arXiv:cmp-lg/9505040).
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ STRATEGIES = ("none", "simple", *WORDS)
 
 @dataclass(frozen=True)
 class Unit:
-    """A token, or a word: `scores` [labels], its spelling, its characters [start, end) in the text."""
+    """A token, or a word: `scores` [labels], its spelling, its characters [start, end) in the
+    text."""
 
     scores: Array
     word: str
@@ -40,10 +43,14 @@ class Unit:
         return float(self.scores.max())
 
 
-def units(encoded: Encoded, within: range, scores: Array, text: str, tokenizer: Tokenizer) -> list[tuple[Unit, bool]]:
-    """The tokens `within` of a text with their scores [tokens, labels], and whether each continues the word before it.
+def units(
+    encoded: Encoded, within: range, scores: Array, text: str, tokenizer: Tokenizer
+) -> list[tuple[Unit, bool]]:
+    """The tokens `within` of a text with their scores [tokens, labels], and whether each continues
+    the word before it.
 
-    What a tokenizer without marks for parts of words thinks a word is follows from the spaces in the text.
+    What a tokenizer without marks for parts of words thinks a word is follows from the spaces in
+    the text.
     """
     offsets, unknown, marked = encoded.offsets(), tokenizer.unknown, tokenizer.marks_subwords
     found = []
@@ -59,7 +66,9 @@ def units(encoded: Encoded, within: range, scores: Array, text: str, tokenizer: 
     return found
 
 
-def words(tokens: Iterable[tuple[Unit, bool]], strategy: str, join: Callable[[Sequence[str]], str]) -> list[Unit]:
+def words(
+    tokens: Iterable[tuple[Unit, bool]], strategy: str, join: Callable[[Sequence[str]], str]
+) -> list[Unit]:
     """The words that tokens make up, each with the scores that `strategy` gives it."""
     groups: list[list[Unit]] = []
     for unit, continues in tokens:
@@ -69,13 +78,21 @@ def words(tokens: Iterable[tuple[Unit, bool]], strategy: str, join: Callable[[Se
             groups.append([unit])
     choose = WORDS[strategy]
     return [
-        Unit(choose(np.stack([u.scores for u in group])), join([u.word for u in group]), group[0].start, group[-1].end)
+        Unit(
+            choose(np.stack([u.scores for u in group])),
+            join([u.word for u in group]),
+            group[0].start,
+            group[-1].end,
+        )
         for group in groups
     ]
 
 
-def entities(labelled: Sequence[Unit], labels: Sequence[str], join: Callable[[Sequence[str]], str]) -> list[Any]:
-    """Neighbouring units of one entity as {"entity_group", "score", "word", "start", "end"}, the score their mean."""
+def entities(
+    labelled: Sequence[Unit], labels: Sequence[str], join: Callable[[Sequence[str]], str]
+) -> list[Any]:
+    """Neighbouring units of one entity as {"entity_group", "score", "word", "start", "end"}, the
+    score their mean."""
     names = [labels[int(unit.scores.argmax())] for unit in labelled]
     tags = [_tag(name) for name in names]
     first = [i for i, tag in enumerate(tags) if i == 0 or tag[0] or tag[1] != tags[i - 1][1]]
@@ -100,7 +117,8 @@ def _tag(name: str) -> tuple[bool, str]:
 
 
 def without_overlaps(found: Sequence[Any]) -> list[Any]:
-    """What several windows found, in the text's order: of two that overlap the longer, of equal ones the surer."""
+    """What several windows found, in the text's order: of two that overlap the longer, of equal
+    ones the surer."""
     ordered = sorted(found, key=lambda entity: int(entity["start"]))
     kept = ordered[:1]
     for entity in ordered:

@@ -1,4 +1,5 @@
-"""Reading a decoded request: each function gives back a value of the wanted type, or refuses and names the field."""
+"""Reading a decoded request: each function gives back a value of the wanted type, or refuses and
+names the field."""
 
 from __future__ import annotations
 
@@ -13,9 +14,15 @@ T = TypeVar("T")
 LARGEST = 2**31 - 1
 
 _NAMES = {
-    dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "an integer", float: "a number",
-    type(None): "null", bytes: "bytes",
-}  # fmt: skip
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    type(None): "null",
+    bytes: "bytes",
+}
 
 
 def kind(value: object) -> str:
@@ -46,11 +53,14 @@ def text(value: object, where: str) -> str:
 
 
 def unicode(value: str, where: str) -> str:
-    """A string that has a UTF-8 form: JSON's escapes can spell what is none, and no tokenizer or graph takes it."""
+    """A string that has a UTF-8 form: JSON's escapes can spell what is none, and no tokenizer or
+    graph takes it."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as e:
-        raise InvalidValue(f"'{where}' holds half of a surrogate pair, which is not valid Unicode text") from e
+        raise InvalidValue(
+            f"'{where}' holds half of a surrogate pair, which is not valid Unicode text"
+        ) from e
     return value
 
 
@@ -73,7 +83,8 @@ def one_or_list(
 class Parameter:
     """One entry of `parameters`: `read(value, where)` checks and converts it.
 
-    null means the default, as in transformers' pipelines, unless `null` says that it is a value of its own.
+    null means the default, as in transformers' pipelines, unless `null` says that it is a value of
+    its own.
     """
 
     read: Callable[[object, str], Any]
@@ -88,12 +99,15 @@ class Parameter:
 
 
 def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The request's `parameters`, checked, with the defaults of those that are absent. Unknown ones are refused."""
+    """The request's `parameters`, checked, with the defaults of those that are absent. Unknown ones
+    are refused."""
     given = data.get("parameters")
     given = {} if given is None else mapping(given, "'parameters'")
     if unknown := sorted(set(given) - set(known)):
         named = ", ".join(repr(name[:40]) for name in unknown[:5])
-        raise InvalidValue(f"unknown parameter(s) {named}; known: {', '.join(sorted(known)) or 'none'}")
+        raise InvalidValue(
+            f"unknown parameter(s) {named}; known: {', '.join(sorted(known)) or 'none'}"
+        )
     return {name: entry.take(given, name, "parameters.") for name, entry in known.items()}
 
 

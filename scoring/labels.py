@@ -12,7 +12,8 @@ from scoring.errors import InternalError
 
 
 def sigmoid(logits: Array) -> Array:
-    with np.errstate(over="ignore"):  # exp(1000) is infinite, and 1 / (1 + inf) is the 0 that is meant
+    # exp(1000) is infinite, and 1 / (1 + inf) is the 0 that is meant
+    with np.errstate(over="ignore"):
         result: Array = 1.0 / (1.0 + np.exp(-logits))
     return result
 
@@ -28,7 +29,11 @@ def identity(logits: Array) -> Array:
     return logits
 
 
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {"sigmoid": sigmoid, "softmax": softmax, "none": identity}
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "sigmoid": sigmoid,
+    "softmax": softmax,
+    "none": identity,
+}
 
 
 def logits_output(session: Session) -> int:
@@ -41,14 +46,19 @@ class Labels:
     """The names of a graph's scores, in the order of its output."""
 
     def __init__(self, names: Sequence[str], session: Session) -> None:
-        """Raises ValueError when there are none, or the graph is known to give another number of scores."""
+        """Raises ValueError when there are none, or the graph is known to give another number of
+        scores."""
         self.names = tuple(names)
         self._output = logits_output(session)
         if not names:
-            raise ValueError("'labels' is empty; list the names of the model's scores in the order of its output")
+            raise ValueError(
+                "'labels' is empty; list the names of the model's scores in the order of its output"
+            )
         shape = session.outputs[self._output].shape
         if shape and isinstance(shape[-1], int) and shape[-1] != len(names):
-            raise ValueError(f"'labels' holds {len(names)} names, the graph gives {shape[-1]} scores")
+            raise ValueError(
+                f"'labels' holds {len(names)} names, the graph gives {shape[-1]} scores"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,7 +67,9 @@ class Labels:
         """float32 [..., labels] of one item's row of every output."""
         logits = row[self._output]
         if logits.ndim < 1 or logits.shape[-1] != len(self.names):
-            raise InternalError(f"the model gave scores of shape {list(logits.shape)} for {len(self.names)} labels")
+            raise InternalError(
+                f"the model gave scores of shape {list(logits.shape)} for {len(self.names)} labels"
+            )
         return logits.astype(np.float32, copy=False)
 
     def best(self, scores: Array) -> dict[str, Any]:
@@ -69,7 +81,8 @@ class Labels:
         return [self._entry(scores, i) for i in range(len(self.names))]
 
     def rank(self, scores: Array, top_k: int | None) -> list[dict[str, Any]]:
-        """The `top_k` best (None: all) of scores [labels], best first; equal scores keep the labels' order."""
+        """The `top_k` best (None: all) of scores [labels], best first; equal scores keep the
+        labels' order."""
         return [self._entry(scores, int(i)) for i in np.argsort(-scores, kind="stable")[:top_k]]
 
     def _entry(self, scores: Array, index: int) -> dict[str, Any]:

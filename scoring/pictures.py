@@ -1,4 +1,5 @@
-"""Encoded pictures to model input: decoding with limits, and the steps that a model was trained with, by name.
+"""Encoded pictures to model input: decoding with limits, and the steps that a model was trained
+with, by name.
 
 The only place that imports Pillow, and only when a picture comes.
 """
@@ -19,13 +20,16 @@ from scoring.settings import REQUIRED
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 RESIZED = 50_000_000  # pixels that a step may make of a picture
-_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}  # Pillow's numbers
+# Pillow's numbers
+_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
 
 def decode(data: bytes, max_pixels: int) -> Any:
-    """The RGB PIL.Image of `data`, upright (EXIF orientation applied); transparency and palettes are dropped to RGB.
+    """The RGB PIL.Image of `data`, upright (EXIF orientation applied); transparency and palettes
+    are dropped to RGB.
 
-    Raises InvalidImage when the bytes are no picture or damaged, TooLarge before decompressing more than `max_pixels`.
+    Raises InvalidImage when the bytes are no picture or damaged, TooLarge before decompressing more
+    than `max_pixels`.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -36,10 +40,19 @@ def decode(data: bytes, max_pixels: int) -> Any:
             raise TooLarge.over(f"the picture has {width}x{height} pixels", max_pixels, "pixels")
         return ImageOps.exif_transpose(picture).convert("RGB")
     except UnidentifiedImageError as e:
-        raise InvalidImage(f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}") from e
+        raise InvalidImage(
+            f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}"
+        ) from e
     except Image.DecompressionBombError as e:
-        raise TooLarge.over("the picture has more pixels than can be decoded", max_pixels, "pixels") from e
-    except (OSError, SyntaxError, ValueError, EOFError) as e:  # what Pillow's readers raise on damaged data
+        raise TooLarge.over(
+            "the picture has more pixels than can be decoded", max_pixels, "pixels"
+        ) from e
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+    ) as e:  # what Pillow's readers raise on damaged data
         raise InvalidImage(f"the picture is truncated or damaged ({len(data)} bytes came)") from e
 
 
@@ -52,8 +65,12 @@ def _resize_shortest(picture: Any, step: Mapping[str, Any]) -> Any:
     width, height = picture.size
     size = step["size"]
     longest = int(size * max(width, height) / min(width, height))
-    if size * longest > RESIZED:  # few pixels by themselves: 1 x 1,000,000 would become 224 x 224,000,000
-        raise InvalidImage(f"the picture has {width}x{height} pixels; it is too narrow to be resized to {size} pixels")
+    # few pixels by themselves: 1 x 1,000,000 would become 224 x 224,000,000
+    if size * longest > RESIZED:
+        raise InvalidImage(
+            f"the picture has {width}x{height} pixels; it is too narrow to be resized to {size}"
+            " pixels"
+        )
     wanted = (size, longest) if width <= height else (longest, size)
     return picture.resize(wanted, _RESAMPLE[step.get("resample", "bilinear")])
 
@@ -90,7 +107,11 @@ def _fits(op: str, value: object) -> bool:
         return type(value) in (int, float) and 0 < value <= 1  # type: ignore[operator]
     sizes = [value] if op == "resize_shortest" else value
     count = 1 if op == "resize_shortest" else 2
-    return isinstance(sizes, list) and len(sizes) == count and all(type(s) is int and 0 < s <= 10_000 for s in sizes)
+    return (
+        isinstance(sizes, list)
+        and len(sizes) == count
+        and all(type(s) is int and 0 < s <= 10_000 for s in sizes)
+    )
 
 
 def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
@@ -100,12 +121,17 @@ def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
     for i, step in enumerate(value):
         if not isinstance(step, dict) or step.get("op") not in STEPS:
             op = step.get("op") if isinstance(step, dict) else step
-            raise InvalidValue(f"'{where}[{i}]': preprocess step {op!r} is not one of {', '.join(STEPS)}")
+            raise InvalidValue(
+                f"'{where}[{i}]': preprocess step {op!r} is not one of {', '.join(STEPS)}"
+            )
         key, expected = _SIZES[step["op"]]
         if not _fits(step["op"], step.get(key)):
             raise InvalidValue(f"'{where}[{i}].{key}' must be {expected}")
         if step.get("resample", "bilinear") not in _RESAMPLE:
-            raise InvalidValue(f"'{where}[{i}]': resample {step['resample']!r} is not one of {', '.join(_RESAMPLE)}")
+            raise InvalidValue(
+                f"'{where}[{i}]': resample {step['resample']!r} is not one of"
+                f" {', '.join(_RESAMPLE)}"
+            )
     return value
 
 
@@ -121,7 +147,8 @@ SETTINGS: Mapping[str, Parameter] = {
     "image_mean": Parameter(_read_colour, REQUIRED),
     "image_std": Parameter(_read_colour, REQUIRED),
 }
-"""`preprocess`: a list of STEPS, each {"op", ...}; then x * `rescale_factor`, less `image_mean`, over `image_std`."""
+"""`preprocess`: a list of STEPS, each {"op", ...}; then x * `rescale_factor`, less `image_mean`,
+over `image_std`."""
 
 
 @dataclass(frozen=True)

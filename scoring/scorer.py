@@ -1,8 +1,8 @@
 """load(model_dir) -> Scorer; Scorer.handle(Request) -> Response, which never raises.
 
-Each request leaves one line on the logger "scoring", at INFO: a JSON object with its id, task, status, error code (or
-null), items, tokens, and milliseconds by stage and in all. Nothing of the payload is in it. What the line says goes
-to the client too, as X-Request-Id and Server-Timing.
+Each request leaves one line on the logger "scoring", at INFO: a JSON object with its id, task,
+status, error code (or null), items, tokens, and milliseconds by stage and in all. Nothing of the
+payload is in it. What the line says goes to the client too, as X-Request-Id and Server-Timing.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ class Scorer:
         self._task = task
 
     def handle(self, request: Request) -> Response:
-        """Answer `request`. Whatever it holds, the result is a Response: status 200 with the task's answer, or the
-        status of a ScoringError with {"error": {"code", "message"}}.
+        """Answer `request`. Whatever it holds, the result is a Response: status 200 with the task's
+        answer, or the status of a ScoringError with {"error": {"code", "message"}}.
 
-        Its headers carry the request's id (given or made here), the time of each stage, and the content's encoding.
+        Its headers carry the request's id (given or made here), the time of each stage, and the
+        content's encoding.
         """
         identity = request_id(request.id)
         with trace.tracing() as figures:
@@ -49,7 +50,10 @@ class Scorer:
         if _log.isEnabledFor(logging.INFO):
             _log.info("%s", self._line(identity, response.status, error, figures, milliseconds))
         timing = ", ".join(f"{name};dur={value}" for name, value in milliseconds.items())
-        return replace(response, headers={**response.headers, "X-Request-Id": identity, "Server-Timing": timing})
+        return replace(
+            response,
+            headers={**response.headers, "X-Request-Id": identity, "Server-Timing": timing},
+        )
 
     def _attempt(self, request: Request, identity: str) -> tuple[Response, ScoringError | None]:
         try:
@@ -59,7 +63,8 @@ class Scorer:
         except Exception:
             _log.exception("request %s: unexpected failure while scoring", identity)
             error = InternalError(
-                f"the model could not score this request; the host's log has the cause under {identity}"
+                "the model could not score this request; the host's log has the cause under"
+                f" {identity}"
             )
         return _refusal(error), error
 
@@ -78,23 +83,39 @@ class Scorer:
         return codecs.decompress(request.body, request.content_encoding, limit)
 
     def _line(
-        self, identity: str, status: int, error: ScoringError | None, figures: trace.Trace, stages: Mapping[str, float]
+        self,
+        identity: str,
+        status: int,
+        error: ScoringError | None,
+        figures: trace.Trace,
+        stages: Mapping[str, float],
     ) -> str:
-        line: dict[str, Any] = {"id": identity, "model": self.spec.name, "task": self.spec.task, "status": status}
-        line |= {"code": error.code if error else None, "items": figures.items, "tokens": figures.tokens}
+        line: dict[str, Any] = {
+            "id": identity,
+            "model": self.spec.name,
+            "task": self.spec.task,
+            "status": status,
+        }
+        line |= {
+            "code": error.code if error else None,
+            "items": figures.items,
+            "tokens": figures.tokens,
+        }
         return json.dumps({**line, "ms": {**stages, "total": round(sum(stages.values()), 3)}})
 
 
 def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> Scorer:
-    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json), with the limits
-    and engine settings that ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of `environment` set in place of its
-    own.
+    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json),
+    with the limits and engine settings that ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of
+    `environment` set in place of its own.
 
     Raises ModelError that names the file, or the variable, and what is wrong with it.
     """
     folder = Path(model_dir)
     spec = ModelSpec.read(folder)
-    spec = replace(spec, limits=spec.limits.overridden(environment), engine=spec.engine.overridden(environment))
+    spec = replace(
+        spec, limits=spec.limits.overridden(environment), engine=spec.engine.overridden(environment)
+    )
     try:
         needs(spec)
     except ModelError as e:
@@ -104,7 +125,9 @@ def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> 
     try:
         return Scorer(spec, build(spec, session, folder))
     except (AttributeError, KeyError, TypeError, ValueError) as e:
-        raise ModelError(f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})") from e
+        raise ModelError(
+            f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})"
+        ) from e
 
 
 def _compare_cpus(spec: ModelSpec) -> None:
@@ -112,16 +135,27 @@ def _compare_cpus(spec: ModelSpec) -> None:
     host = cpu.kind()
     if spec.cpu is None or host is None or host == spec.cpu:
         return
-    harm = "answers may be less accurate" if cpu.saturates(host) and not cpu.saturates(spec.cpu) else "it may be slower"
+    harm = (
+        "answers may be less accurate"
+        if cpu.saturates(host) and not cpu.saturates(spec.cpu)
+        else "it may be slower"
+    )
     _log.warning(
-        "model %s was prepared in %s for %s CPUs, and this host's is %s: %s than measured; prepare it with --cpu %s",
-        spec.name, spec.precision, spec.cpu, host, harm, host,
-    )  # fmt: skip
+        "model %s was prepared in %s for %s CPUs, and this host's is %s: %s than measured; prepare"
+        " it with --cpu %s",
+        spec.name,
+        spec.precision,
+        spec.cpu,
+        host,
+        harm,
+        host,
+    )
 
 
 def log_requests() -> None:
-    """Let each request's line reach the host's log: by the handlers that the host has set up or, where there are none,
-    on standard output. For an adapter to call when it starts; a level that the host has set stays."""
+    """Let each request's line reach the host's log: by the handlers that the host has set up or,
+    where there are none, on standard output. For an adapter to call when it starts; a level that
+    the host has set stays."""
     if _log.level == logging.NOTSET:
         _log.setLevel(logging.INFO)
     if not _log.hasHandlers():
@@ -129,7 +163,8 @@ def log_requests() -> None:
 
 
 def request_id(given: str) -> str:
-    """`given` without what is not printable ASCII, cut to 128 characters; a new id if nothing is left."""
+    """`given` without what is not printable ASCII, cut to 128 characters; a new id if nothing is
+    left."""
     return re.sub("[^!-~]+", "", given)[:ID_LENGTH] or uuid.uuid4().hex
 
 

@@ -1,4 +1,5 @@
-"""The `settings` of model_spec.json, read with the same readers as a request's parameters, when the model is loaded."""
+"""The `settings` of model_spec.json, read with the same readers as a request's parameters, when the
+model is loaded."""
 
 from __future__ import annotations
 
@@ -27,17 +28,21 @@ TEXT: Mapping[str, Parameter] = {
     "pad_token_type_id": Parameter(fields.natural, 0),
     "padding_side": Parameter(fields.one_of("left", "right"), "right"),
 }
-"""What every text task has: the most tokens of a sequence, special ones included, and what fills a batch. Whichever
-side the model was trained to be padded on, batches are padded on the right: the attention mask makes it the same."""
+"""What every text task has: the most tokens of a sequence, special ones included, and what fills a
+batch. Whichever side the model was trained to be padded on, batches are padded on the right: the
+attention mask makes it the same."""
 
 
 def read(given: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
     """The settings of `known`, each checked, with the defaults of those that are absent.
 
-    Raises ValueError that names the key: an unknown one, one that is missing, or one that holds something else.
+    Raises ValueError that names the key: an unknown one, one that is missing, or one that holds
+    something else.
     """
     if unknown := sorted(set(given) - set(known)):
-        raise ValueError(f"unknown setting(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        raise ValueError(
+            f"unknown setting(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+        )
     try:
         taken = {name: entry.take(given, name, "settings.") for name, entry in known.items()}
     except ScoringError as e:

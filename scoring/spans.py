@@ -1,9 +1,10 @@
-"""Windows over a long text, and the method of extractive question answering: the best spans within a window.
+"""Windows over a long text, and the method of extractive question answering: the best spans within
+a window.
 
-As in transformers' question-answering pipeline (and BERT's SQuAD recipe, arXiv:1810.04805, section 4.2): start and end
-probabilities are softmaxes over the context and the leading [CLS], which stands for "no answer"; a span's score is
-their product; the best span is sought jointly over all spans of at most max_answer_len tokens, so that none ends before
-it starts or leaves the context.
+As in transformers' question-answering pipeline (and BERT's SQuAD recipe, arXiv:1810.04805, section
+4.2): start and end probabilities are softmaxes over the context and the leading [CLS], which stands
+for "no answer"; a span's score is their product; the best span is sought jointly over all spans of
+at most max_answer_len tokens, so that none ends before it starts or leaves the context.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from scoring.tokenization import Encoded, Range, Tokens
 
 @dataclass(frozen=True)
 class Window:
-    """One sequence for the model. Its tokens first..stop-1 are of the text that is cut; token i is token i + shift of
-    the whole sequence."""
+    """One sequence for the model. Its tokens first..stop-1 are of the text that is cut; token i is
+    token i + shift of the whole sequence."""
 
     tokens: Tokens
     first: int
@@ -36,8 +37,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Span:
-    """Tokens first..last of the whole sequence, the probability that they are the answer, the sum of their logits, and
-    the window's tokens [start, stop) that they were found among."""
+    """Tokens first..last of the whole sequence, the probability that they are the answer, the sum
+    of their logits, and the window's tokens [start, stop) that they were found among."""
 
     probability: float
     logits: float
@@ -60,11 +61,14 @@ def room(encoded: Encoded, side: int, max_length: int) -> int:
 
 
 def expect_stride(encoded: Encoded, side: int, max_length: int, stride: tuple[str, int]) -> None:
-    """Raise InvalidValue that names the parameter when windows are needed and cannot share `stride` = (its name,
-    tokens)."""
+    """Raise InvalidValue that names the parameter when windows are needed and cannot share `stride`
+    = (its name, tokens)."""
     (name, tokens), space = stride, room(encoded, side, max_length)
     if encoded.size(side) > space and tokens >= space:
-        raise InvalidValue(f"'parameters.{name}' is {tokens}; for this text it must be below {max(space, 0)} tokens")
+        raise InvalidValue(
+            f"'parameters.{name}' is {tokens}; for this text it must be below {max(space, 0)}"
+            " tokens"
+        )
 
 
 def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> int:
@@ -74,10 +78,11 @@ def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> 
 
 
 def windows(encoded: Encoded, side: int, max_length: int, stride: int) -> Iterator[Window]:
-    """The sequence as sequences of at most `max_length` tokens, each with a part of text `side` and all of the rest.
+    """The sequence as sequences of at most `max_length` tokens, each with a part of text `side` and
+    all of the rest.
 
-    A part begins with the last `stride` tokens of the one before; `stride` must be below the `room` for a part, if one
-    part is not enough.
+    A part begins with the last `stride` tokens of the one before; `stride` must be below the `room`
+    for a part, if one part is not enough.
     """
     first, stop = encoded.ranges[side]
     space = room(encoded, side, max_length)
@@ -88,7 +93,9 @@ def windows(encoded: Encoded, side: int, max_length: int, stride: int) -> Iterat
             return
 
 
-def best_spans(logits: tuple[Array, Array], window: Window, top_k: int, max_tokens: int) -> tuple[list[Span], Null]:
+def best_spans(
+    logits: tuple[Array, Array], window: Window, top_k: int, max_tokens: int
+) -> tuple[list[Span], Null]:
     """The `top_k` best spans of a window, best first, and no answer.
 
     `logits` are those of start and end, each float [length of the window].
@@ -109,7 +116,8 @@ def best_spans(logits: tuple[Array, Array], window: Window, top_k: int, max_toke
     within = (first, window.stop + window.shift)
     sums = [float(raw[0][window.first + s] + raw[1][window.first + e]) for _, s, e in found]
     return [
-        Span(float(flat[k]), total, s + first, e + first, within) for (k, s, e), total in zip(found, sums, strict=True)
+        Span(float(flat[k]), total, s + first, e + first, within)
+        for (k, s, e), total in zip(found, sums, strict=True)
     ], none
 
 

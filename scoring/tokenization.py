@@ -1,7 +1,8 @@
-"""Text to token ids and back: the one place that imports tokenizers. Padding is done where batches are made.
+"""Text to token ids and back: the one place that imports tokenizers. Padding is done where batches
+are made.
 
-Cutting is done here too and not by the library, whose truncation is a state of the tokenizer, while each request may
-ask for another length. The result is the same: special tokens stay, text goes.
+Cutting is done here too and not by the library, whose truncation is a state of the tokenizer, while
+each request may ask for another length. The result is the same: special tokens stay, text goes.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One text, or two as one sequence, whole: nothing is cut. `ranges`: the tokens [start, stop) of each text, special
-    ones not counted; start equals stop where a text has no token.
+    """One text, or two as one sequence, whole: nothing is cut. `ranges`: the tokens [start, stop)
+    of each text, special ones not counted; start equals stop where a text has no token.
 
     The character offsets count Unicode code points in the text as the caller sent it.
     """
@@ -59,15 +60,18 @@ class Encoded:
         return self._without([(self.ranges[side][0], start), (stop, self.ranges[side][1])])
 
     def cut(self, max_length: int) -> Tokens:
-        """The sequence at `max_length` tokens at most: of two texts the longer one gives way first, and where both are
-        longer than half of the room they get a half each, as the library's strategy longest_first has it."""
+        """The sequence at `max_length` tokens at most: of two texts the longer one gives way first,
+        and where both are longer than half of the room they get a half each, as the library's
+        strategy longest_first has it."""
         excess = len(self) - max_length
         if excess <= 0:
             return self.tokens
         sizes = [self.size(side) for side in range(len(self.ranges))]
         room = max(0, sum(sizes) - excess)
         kept = _shares(sizes[0], sizes[1], room) if len(sizes) == 2 else (min(sizes[0], room),)
-        return self._without([(start + n, stop) for (start, stop), n in zip(self.ranges, kept, strict=True)])
+        return self._without(
+            [(start + n, stop) for (start, stop), n in zip(self.ranges, kept, strict=True)]
+        )
 
     def offsets(self) -> list[Range]:
         """The characters [start, end) of every token in its text; (0, 0) for special tokens."""
@@ -75,11 +79,13 @@ class Encoded:
         return found
 
     def word(self, token: int, within: Range) -> Range | None:
-        """The characters [start, end) of that part of the word around `token` that is in the tokens `within`; None
-        where the tokenizer knows no words."""
+        """The characters [start, end) of that part of the word around `token` that is in the tokens
+        `within`; None where the tokenizer knows no words."""
         number = self.encoding.token_to_word(token)
         tokens = (
-            None if number is None else self.encoding.word_to_tokens(number, self.encoding.token_to_sequence(token))
+            None
+            if number is None
+            else self.encoding.word_to_tokens(number, self.encoding.token_to_sequence(token))
         )
         if tokens is None:
             return None
@@ -107,7 +113,8 @@ def _shares(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 class Tokenizer:
-    """A tokenizer.json, read once; safe to use from several threads, since nothing is changed after that."""
+    """A tokenizer.json, read once; safe to use from several threads, since nothing is changed after
+    that."""
 
     def __init__(self, path: Path) -> None:
         """Read `path`. Raises ModelError when the file is absent or not a tokenizer."""
@@ -115,20 +122,27 @@ class Tokenizer:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as e:  # tokenizers raises bare Exception
             raise ModelError(
-                f"{path}: not readable as a tokenizer ({e}); text tasks need the tokenizer.json that "
-                "transformers' fast tokenizers save"
+                f"{path}: not readable as a tokenizer ({e}); text tasks need the tokenizer.json"
+                " that transformers' fast tokenizers save"
             ) from e
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """Each text, or pair of texts, as one sequence with its special tokens, without offsets."""
-        return [_encoded(e) for chunk in _chunks(texts) for e in self._tokenizer.encode_batch_fast(chunk)]
+        return [
+            _encoded(e)
+            for chunk in _chunks(texts)
+            for e in self._tokenizer.encode_batch_fast(chunk)
+        ]
 
     def encode_with_offsets(self, texts: Sequence[Text]) -> Iterator[Encoded]:
-        """As `encode`, with character offsets, which take longer; bit by bit, so that the caller can stop."""
+        """As `encode`, with character offsets, which take longer; bit by bit, so that the caller
+        can stop."""
         for chunk in _chunks(texts):
-            yield from (replace(_encoded(e), encoding=e) for e in self._tokenizer.encode_batch(chunk))
+            yield from (
+                replace(_encoded(e), encoding=e) for e in self._tokenizer.encode_batch(chunk)
+            )
 
     def decode(self, ids: Sequence[int], special: bool = True) -> str:
         """The text of `ids`; without `special`, special tokens are left out."""
@@ -162,8 +176,8 @@ class Tokenizer:
 
 
 def _chunks(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """The texts in lists of CHUNK characters each, or of one text: what the library makes of a text while it works on
-    it takes some hundred bytes a token."""
+    """The texts in lists of CHUNK characters each, or of one text: what the library makes of a text
+    while it works on it takes some hundred bytes a token."""
     chunk: list[Text] = []
     size = 0
     for text in texts:

@@ -1,9 +1,10 @@
-"""What one request cost, for its log line: how many items and tokens, and the milliseconds of each stage.
+"""What one request cost, for its log line: how many items and tokens, and the milliseconds of each
+stage.
 
-The scorer opens a Trace for each request; whatever runs on its behalf adds to it without having it handed down. A trace
-is a clock with one hand: at each moment it counts for one stage, so that no time counts twice and the stages' sum is
-the request's time. It is the request's own thread's: what other threads do for the request shows as the time that the
-request waits for them.
+The scorer opens a Trace for each request; whatever runs on its behalf adds to it without having it
+handed down. A trace is a clock with one hand: at each moment it counts for one stage, so that no
+time counts twice and the stages' sum is the request's time. It is the request's own thread's: what
+other threads do for the request shows as the time that the request waits for them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ STAGES = ("decode", "preprocess", "engine", "postprocess", "encode")
 
 
 class Trace:
-    """The figures of one request: how many items, how many tokens went through the model, and `seconds` by stage."""
+    """The figures of one request: how many items, how many tokens went through the model, and
+    `seconds` by stage."""
 
     def __init__(self) -> None:
         self.items = 0
@@ -67,7 +69,8 @@ def switch(name: str) -> None:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """The block's time counts for the stage `name` of the current request, and afterwards for the one before again."""
+    """The block's time counts for the stage `name` of the current request, and afterwards for the
+    one before again."""
     trace = _current.get()
     before = trace.switch(name) if trace else ""
     try:

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 
-WIDTH = None if sys.stdout.isatty() else 140  # a table in a file or a pipe is not cut to a terminal's 80 columns
+# a table in a file or a pipe is not cut to a terminal's 80 columns
+WIDTH = None if sys.stdout.isatty() else 140
 out = Console(highlight=False, soft_wrap=True, width=WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else 140)
+err = Console(
+    stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else 140
+)
 
 
 Note = Callable[[str], None]  # what a stage is at: "upload 12 of 91 MB"
@@ -23,7 +26,8 @@ _QUIET = 30.0  # seconds between two notes where no terminal shows the spinner
 def stage(title: str) -> Iterator[Note]:
     """Run one stage of a longer work: a spinner while it runs, 'ok TITLE 1.2 s' at its end.
 
-    The block gets a function that says what it is at: beside the spinner, or as a line now and then in a log.
+    The block gets a function that says what it is at: beside the spinner, or as a line now and then
+    in a log.
     """
     title, began = escape(title), time.monotonic()
     with err.status(f"{title} ...") as status:

@@ -1,4 +1,5 @@
-"""How a command line ends: a known failure by its message and exit code, a signal by cleaning up as Ctrl-C does."""
+"""How a command line ends: a known failure by its message and exit code, a signal by cleaning up as
+Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def ending() -> Iterator[None]:
         if e.filename is None and e.errno not in _FULL:
             raise
         where = f"{e.filename}: " if e.filename else ""
-        _exit(f"{where}{e.strerror}; give a path that can be read and written, on a disk with room", 1)
+        _exit(
+            f"{where}{e.strerror}; give a path that can be read and written, on a disk with room", 1
+        )
 
 
 def _exit(message: str, code: int) -> None:
@@ -39,7 +42,8 @@ def _exit(message: str, code: int) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP unwind as Ctrl-C does, so that what was started is stopped.
+    """Within the block SIGTERM and SIGHUP unwind as Ctrl-C does, so that what was started is
+    stopped.
 
     Outside the main thread, where Python allows no handler, it changes nothing.
     """

@@ -1,10 +1,11 @@
-"""The share of a request's time that is not the engine's: what decoding, tokenising, batching and encoding cost.
+"""The share of a request's time that is not the engine's: what decoding, tokenising, batching and
+encoding cost.
 
     python -m scripts.overhead --model build/models/my-model
 
-The stages are those of the Server-Timing header, by which any client can measure the same. Time is the engine's only
-while the request waits for ONNX Runtime: what is prepared and read while other runs are in flight counts as outside,
-so that the share is rather too high than too low.
+The stages are those of the Server-Timing header, by which any client can measure the same. Time is
+the engine's only while the request waits for ONNX Runtime: what is prepared and read while other
+runs are in flight counts as outside, so that the share is rather too high than too low.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ ENGINE = "engine"
 
 @dataclass(frozen=True)
 class Overhead:
-    """Medians over the rounds of requests of `texts` texts: milliseconds of each stage and in all, and the share of the
-    time that is not the engine's, 0 to 1."""
+    """Medians over the rounds of requests of `texts` texts: milliseconds of each stage and in all,
+    and the share of the time that is not the engine's, 0 to 1."""
 
     texts: int
     rounds: int
@@ -53,11 +54,14 @@ def measure(scorer: scoring.Scorer, inputs: Sequence[Any], rounds: int) -> Overh
     seen = [_stages(scorer.handle(request)) for _ in range(WARM_UP + rounds)][WARM_UP:]
     totals = [sum(stages.values()) for stages in seen]
     return Overhead(
-        len(inputs), rounds,
+        len(inputs),
+        rounds,
         {name: statistics.median(stages[name] for stages in seen) for name in seen[0]},
         statistics.median(totals),
-        statistics.median(1 - stages[ENGINE] / total for stages, total in zip(seen, totals, strict=True)),
-    )  # fmt: skip
+        statistics.median(
+            1 - stages[ENGINE] / total for stages, total in zip(seen, totals, strict=True)
+        ),
+    )
 
 
 def _stages(response: scoring.Response) -> dict[str, float]:
@@ -70,12 +74,15 @@ def _stages(response: scoring.Response) -> dict[str, float]:
 
 
 def inputs_of(task: str, size: int) -> list[Any]:
-    """`size` inputs of the task's kind, from those that prepare verifies on, in a fixed order that mixes lengths."""
+    """`size` inputs of the task's kind, from those that prepare verifies on, in a fixed order that
+    mixes lengths."""
     path = SENTENCES / f"{task}.jsonl"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in SENTENCES.glob("*.jsonl")))
         raise UsageError(f"--model: there are no texts for task '{task}'; there are for {known}")
-    rows = [json.loads(line)["inputs"] for line in path.read_text(encoding="utf-8").splitlines() if line]
+    rows = [
+        json.loads(line)["inputs"] for line in path.read_text(encoding="utf-8").splitlines() if line
+    ]
     return [Random(i).choice(rows) for i in range(size)]  # noqa: S311
 
 
@@ -91,8 +98,13 @@ def table(found: Sequence[Overhead], name: str) -> Table:
 def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
     columns, rows = _columns(found), _rows(found)
     lines = ["| " + " | ".join(row) + " |" for row in (columns, ["---:"] * len(columns), *rows)]
-    what = f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that is not the engine's."
-    return "\n\n".join([f"## Time outside the engine: {name}", f"```\n{command}\n```", what, "\n".join(lines)])
+    what = (
+        f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that is"
+        " not the engine's."
+    )
+    return "\n\n".join(
+        [f"## Time outside the engine: {name}", f"```\n{command}\n```", what, "\n".join(lines)]
+    )
 
 
 def _columns(found: Sequence[Overhead]) -> list[str]:
@@ -101,17 +113,37 @@ def _columns(found: Sequence[Overhead]) -> list[str]:
 
 def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     return [
-        [str(f.texts), *(f"{ms:.2f}" for ms in f.stages.values()), f"{f.total:.2f}", f"{f.outside:.1%}"] for f in found
+        [
+            str(f.texts),
+            *(f"{ms:.2f}" for ms in f.stages.values()),
+            f"{f.total:.2f}",
+            f"{f.outside:.1%}",
+        ]
+        for f in found
     ]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True,
-              help="The model directory that is served.")  # fmt: skip
-@click.option("--texts", "sizes", multiple=True, default=SIZES, type=click.IntRange(1), help="Texts a request.")
+@click.option(
+    "--model",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="The model directory that is served.",
+)
+@click.option(
+    "--texts",
+    "sizes",
+    multiple=True,
+    default=SIZES,
+    type=click.IntRange(1),
+    help="Texts a request.",
+)
 @click.option("--rounds", default=20, type=click.IntRange(1), help="Requests that count.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A Markdown file: write or renew the "
-              "section of this model.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A Markdown file: write or renew the section of this model.",
+)
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
 @ending()
 def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str) -> None:

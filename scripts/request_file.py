@@ -8,15 +8,25 @@ from scoring.contract import Request
 from scripts.errors import UsageError
 
 MEDIA_TYPES = {
-    ".json": "application/json", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png",
-    ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
+    ".json": "application/json",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
     ".npy": "application/x-npy",
-}  # fmt: skip
+}
 
 
 def read_request(path: Path) -> Request:
-    """A file as a request body; its suffix tells the media type. Raises UsageError that names an unknown suffix."""
+    """A file as a request body; its suffix tells the media type. Raises UsageError that names an
+    unknown suffix."""
     media_type = MEDIA_TYPES.get(path.suffix.lower())
     if media_type is None:
-        raise UsageError(f"{path}: suffix '{path.suffix}' is unknown; known: {', '.join(MEDIA_TYPES)}")
+        raise UsageError(
+            f"{path}: suffix '{path.suffix}' is unknown; known: {', '.join(MEDIA_TYPES)}"
+        )
     return Request(path.read_bytes(), media_type)

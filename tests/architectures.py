@@ -1,5 +1,6 @@
-"""Transformers of five families, tiny and with random weights: each as transformers' own pipeline and as a model
-directory of the same weights. Their tokenizers are trained here, so that words come in pieces as in real models.
+"""Transformers of five families, tiny and with random weights: each as transformers' own pipeline
+and as a model directory of the same weights. Their tokenizers are trained here, so that words come
+in pieces as in real models.
 """
 
 from __future__ import annotations
@@ -14,19 +15,34 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from scoring.contract import ModelSpec
 from tests import tiny
 
 LENGTH = 48  # tokens of the longest sequence
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
 BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 ROBERTA_TOKENS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 
 _WORDS = """
-dolly rebecca parton sings in nashville since 1967 naïve café zürich unbelievable internationalisation question
-answering restores the middle name of microsoft singer songwriter don't can't rock-and-roll Ελλάδα 東京 москва 😀 👩‍🚀
+dolly rebecca parton sings in nashville since 1967 naïve café zürich unbelievable
+internationalisation question answering restores the middle name of microsoft singer songwriter don't
+can't rock-and-roll Ελλάδα 東京 москва 😀 👩‍🚀
 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 a an is was she he it very good bad awful great days 3.14 100% e-mail
 """
 _RARE = "[SEP] </s> [UNK] <unk> \u200b ﬁne ＡＢＣ e\u0301te\u0301 🧑🏽 '' ... 🄰"
@@ -34,7 +50,8 @@ WORDS, RARE = _WORDS.split(), _RARE.split(" ")
 
 
 def sentence(draw: random.Random, longest: int = 12) -> str:
-    """Words of the corpus, parts of them glued together, punctuation, odd white space, and what no vocabulary has."""
+    """Words of the corpus, parts of them glued together, punctuation, odd white space, and what no
+    vocabulary has."""
     parts = []
     for _ in range(draw.randint(1, longest)):
         word = draw.choice(WORDS) if draw.random() < 0.95 else draw.choice(RARE)
@@ -54,7 +71,9 @@ def _wordpiece(tokens: dict[str, str], pair: str) -> Tokenizer:
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.WordPiece()
-    made.train_from_iterator(_corpus(), trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(tokens.values())))
+    made.train_from_iterator(
+        _corpus(), trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(tokens.values()))
+    )
     return _framed(made, tokens, pair)
 
 
@@ -63,10 +82,14 @@ def _byte_pairs(tokens: dict[str, str]) -> Tokenizer:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    learn = trainers.BpeTrainer(vocab_size=450, special_tokens=list(tokens.values()), initial_alphabet=alphabet)
+    learn = trainers.BpeTrainer(
+        vocab_size=450, special_tokens=list(tokens.values()), initial_alphabet=alphabet
+    )
     made.train_from_iterator(_corpus(), learn)
     cls, sep = ((tokens[name], made.token_to_id(tokens[name])) for name in ("cls", "sep"))
-    made.post_processor = processors.RobertaProcessing(sep, cls, trim_offsets=True, add_prefix_space=False)
+    made.post_processor = processors.RobertaProcessing(
+        sep, cls, trim_offsets=True, add_prefix_space=False
+    )
     return made
 
 
@@ -77,7 +100,8 @@ def _unigram(tokens: dict[str, str], pair: str) -> Tokenizer:
     made.decoder = decoders.Metaspace()
     specials = list(tokens.values())
     made.train_from_iterator(
-        _corpus(), trainers.UnigramTrainer(vocab_size=300, special_tokens=specials, unk_token=tokens["unk"])
+        _corpus(),
+        trainers.UnigramTrainer(vocab_size=300, special_tokens=specials, unk_token=tokens["unk"]),
     )
     return _framed(made, tokens, pair)
 
@@ -85,13 +109,16 @@ def _unigram(tokens: dict[str, str], pair: str) -> Tokenizer:
 def _framed(made: Tokenizer, tokens: dict[str, str], pair: str) -> Tokenizer:
     cls, sep = tokens["cls"], tokens["sep"]
     ids = [(token, made.token_to_id(token)) for token in (cls, sep)]
-    made.post_processor = processors.TemplateProcessing(single=f"{cls} $A {sep}", pair=pair, special_tokens=ids)
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{cls} $A {sep}", pair=pair, special_tokens=ids
+    )
     return made
 
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture: its names in transformers, how its tokenizer is made, and what its graph takes."""
+    """One architecture: its names in transformers, how its tokenizer is made, and what its graph
+    takes."""
 
     prefix: str
     make: Callable[[], Tokenizer]
@@ -102,15 +129,25 @@ class Family:
 
 _TYPED = ("input_ids", "attention_mask", "token_type_ids")
 FAMILIES = {
-    "bert": Family("Bert", lambda: _wordpiece(BERT_TOKENS, "[CLS] $A [SEP] $B:1 [SEP]:1"), BERT_TOKENS, _TYPED),
+    "bert": Family(
+        "Bert", lambda: _wordpiece(BERT_TOKENS, "[CLS] $A [SEP] $B:1 [SEP]:1"), BERT_TOKENS, _TYPED
+    ),
     "distilbert": Family(
         "DistilBert",
         lambda: _wordpiece(BERT_TOKENS, "[CLS] $A [SEP] $B:1 [SEP]:1"),
         BERT_TOKENS,
-        config=(("dim", 32), ("n_layers", 2), ("n_heads", 4), ("hidden_dim", 64), ("seq_classif_dropout", 0.0)),
+        config=(
+            ("dim", 32),
+            ("n_layers", 2),
+            ("n_heads", 4),
+            ("hidden_dim", 64),
+            ("seq_classif_dropout", 0.0),
+        ),
     ),
     "roberta": Family("Roberta", lambda: _byte_pairs(ROBERTA_TOKENS), ROBERTA_TOKENS),
-    "mpnet": Family("MPNet", lambda: _wordpiece(ROBERTA_TOKENS, "<s> $A </s> </s> $B </s>"), ROBERTA_TOKENS),
+    "mpnet": Family(
+        "MPNet", lambda: _wordpiece(ROBERTA_TOKENS, "<s> $A </s> </s> $B </s>"), ROBERTA_TOKENS
+    ),
     "deberta-v2": Family(
         "DebertaV2",
         lambda: _unigram(BERT_TOKENS, "[CLS] $A [SEP] $B:1 [SEP]:1"),
@@ -153,12 +190,21 @@ def network(family: str, task: str, labels: tuple[str, ...], **config: Any) -> A
     """The model with random weights, large ones, so that scores differ clearly."""
     kind, ending = FAMILIES[family], HEADS[task][0]
     torch.manual_seed(len(labels))
-    names = {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}} if labels else {}
+    names = (
+        {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
+        if labels
+        else {}
+    )
     made = getattr(transformers, f"{kind.prefix}Config")(
-        **{**SIZES, **dict(kind.config)}, vocab_size=len(tokenizer(family)), max_position_embeddings=LENGTH + 4,
-        pad_token_id=tokenizer(family).pad_token_id, initializer_range=0.4, attn_implementation="eager",
-        **names, **config,
-    )  # fmt: skip
+        **{**SIZES, **dict(kind.config)},
+        vocab_size=len(tokenizer(family)),
+        max_position_embeddings=LENGTH + 4,
+        pad_token_id=tokenizer(family).pad_token_id,
+        initializer_range=0.4,
+        attn_implementation="eager",
+        **names,
+        **config,
+    )
     return getattr(transformers, f"{kind.prefix}{ending}")(made).eval()
 
 
@@ -170,8 +216,12 @@ class Twins:
     folder: Path
 
 
-def twins(family: str, task: str, folder: Path, labels: tuple[str, ...] = (), **settings: Any) -> Twins:
-    model = network(family, task, labels, **{k: v for k, v in settings.items() if k == "problem_type"})
+def twins(
+    family: str, task: str, folder: Path, labels: tuple[str, ...] = (), **settings: Any
+) -> Twins:
+    model = network(
+        family, task, labels, **{k: v for k, v in settings.items() if k == "problem_type"}
+    )
     words = tokenizer(family)
     folder.mkdir(parents=True)
     example = {name: torch.ones(2, 9, dtype=torch.int64) for name in FAMILIES[family].inputs}
@@ -183,15 +233,26 @@ def twins(family: str, task: str, folder: Path, labels: tuple[str, ...] = (), **
 
 
 def export(model: Any, example: dict[str, Any], outputs: tuple[str, ...], path: Path) -> None:
-    """The model's graph, with free sizes of the batch and, where the input is tokens, of the sequence."""
+    """The model's graph, with free sizes of the batch and, where the input is tokens, of the
+    sequence."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         given = [*example.values(), *(value for value in model(**example).values() if value.dim())]
         axes = {
-            name: {0: "batch", 1: "sequence"} if value.dim() > 1 and value.shape[1] == 9 else {0: "batch"}
+            name: (
+                {0: "batch", 1: "sequence"}
+                if value.dim() > 1 and value.shape[1] == 9
+                else {0: "batch"}
+            )
             for name, value in zip((*example, *outputs), given, strict=False)
         }
         torch.onnx.export(
-            model, (example,), str(path), input_names=list(example), output_names=list(outputs), dynamic_axes=axes,
-            opset_version=17, dynamo=False,
-        )  # fmt: skip
+            model,
+            (example,),
+            str(path),
+            input_names=list(example),
+            output_names=list(outputs),
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )

@@ -14,8 +14,9 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """In the background (`make test &`) Ctrl-C is ignored, and what a test starts would inherit that. PyTorch gets one
-    thread, before it is there: several wait for each other by spinning, which costs other test processes their core."""
+    """In the background (`make test &`) Ctrl-C is ignored, and what a test starts would inherit
+    that. PyTorch gets one thread, before it is there: several wait for each other by spinning,
+    which costs other test processes their core."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -31,17 +32,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--run-live",
         action="append",
         choices=("azureml", "functions", "sagemaker"),
-        help="deploy to this target for real, with the account that is signed in here; may be repeated",
+        help=(
+            "deploy to this target for real, with the account that is signed in here; may be"
+            " repeated"
+        ),
     )
-    parser.addoption("--live-config", type=Path, default=Path("deploy.toml"), help="the settings for --run-live")
     parser.addoption(
-        "--bodies", type=Path, help="keep the bodies that the fake of Azure was sent there, to check them elsewhere"
+        "--live-config", type=Path, default=Path("deploy.toml"), help="the settings for --run-live"
+    )
+    parser.addoption(
+        "--bodies",
+        type=Path,
+        help="keep the bodies that the fake of Azure was sent there, to check them elsewhere",
     )
 
 
 @pytest.fixture(scope="session")
 def data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """data("file") is the path of an evaluation file; without it, or without --data, the test is skipped."""
+    """data("file") is the path of an evaluation file; without it, or without --data, the test is
+    skipped."""
 
     def find(name: str) -> Path:
         folder: Path | None = request.config.getoption("--data")
@@ -54,14 +63,16 @@ def data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def keep_bodies(request: pytest.FixtureRequest) -> Callable[[Iterable[tuple[str, str, Any]]], None]:
-    """keep_bodies(azure.arm.puts) at a test's end writes each PUT's body below --bodies DIR, if that is given, as
-    API-VERSION__TYPE__HASH.json; TYPE has dots for slashes, and equal bodies are one file, whichever process writes."""
+    """keep_bodies(azure.arm.puts) at a test's end writes each PUT's body below --bodies DIR, if
+    that is given, as API-VERSION__TYPE__HASH.json; TYPE has dots for slashes, and equal bodies are
+    one file, whichever process writes."""
     folder: Path | None = request.config.getoption("--bodies")
 
     def keep(puts: Iterable[tuple[str, str, Any]]) -> None:
         for version, type_, body in puts if folder else ():
             text = json.dumps(body, indent=2, sort_keys=True).encode()
-            name = f"{version}__{type_.replace('/', '.')}__{hashlib.sha256(text).hexdigest()[:16]}.json"
+            digest = hashlib.sha256(text).hexdigest()[:16]
+            name = f"{version}__{type_.replace('/', '.')}__{digest}.json"
             if folder and not (folder / name).exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(text)

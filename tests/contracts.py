@@ -1,8 +1,8 @@
-"""Check the bodies that `pytest --bodies DIR` kept against Azure's published schemas: python -m tests.contracts
-CONTRACTS DIR, where CONTRACTS holds armcheck.py and its schemas.
+"""Check the bodies that `pytest --bodies DIR` kept against Azure's published schemas: python -m
+tests.contracts CONTRACTS DIR, where CONTRACTS holds armcheck.py and its schemas.
 
-Two kinds of line are no mistakes: CASE (the services take any case, and the SDKs send it) and samplingRate, which the
-schemas call an integer and is a fraction.
+Two kinds of line are no mistakes: CASE (the services take any case, and the SDKs send it) and
+samplingRate, which the schemas call an integer and is a fraction.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ def complaints(contracts: Path, body: Path) -> Iterator[str]:
     run = [sys.executable, str(contracts / "armcheck.py"), version, _type(type_), str(body)]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     lines = (done.stdout + done.stderr).splitlines()
-    yield from (line for line in lines if line not in ("", "OK") and not any(word in line for word in HARMLESS))
+    yield from (
+        line
+        for line in lines
+        if line not in ("", "OK") and not any(word in line for word in HARMLESS)
+    )
 
 
 def _type(name: str) -> str:
@@ -39,9 +43,14 @@ def main(contracts: Path, folder: Path) -> int:
     for name, lines in found.items():
         for line in lines:
             print(f"{name}: {line}")
-    unpublished = sum(lines[:1] != [] and lines[0].startswith("no schema for") for lines in found.values())
+    unpublished = sum(
+        lines[:1] != [] and lines[0].startswith("no schema for") for lines in found.values()
+    )
     wrong = sum(map(bool, found.values())) - unpublished
-    print(f"{len(bodies)} bodies: {wrong} with complaints, {unpublished} of kinds without a published schema here")
+    print(
+        f"{len(bodies)} bodies: {wrong} with complaints, {unpublished} of kinds without a published"
+        " schema here"
+    )
     return 1 if wrong else 0
 
 

@@ -24,7 +24,8 @@ OURS = {  # room -> the rooms that it may import
 }
 THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL"},
-    "targets/azureml": {"azureml_inference_server_http", "flask"},  # the server is a Flask application
+    # the server is a Flask application
+    "targets/azureml": {"azureml_inference_server_http", "flask"},
     "targets/local": {"fastapi", "starlette", "uvicorn"},
     "targets/sagemaker": set(),
     "targets/functions": {"azure"},
@@ -101,7 +102,11 @@ def test_one_door_for_each_cloud_service(sdk: str) -> None:
 
 
 def test_only_what_reads_and_rewrites_graphs_imports_onnx() -> None:
-    users = {path.relative_to(ROOT / "scripts").parts[:2] for path in files("scripts") if "onnx" in imports(path)}
+    users = {
+        path.relative_to(ROOT / "scripts").parts[:2]
+        for path in files("scripts")
+        if "onnx" in imports(path)
+    }
     assert users == {("prepare", "graph.py"), ("prepare", "variants")}
 
 
@@ -119,8 +124,9 @@ def test_a_host_loads_its_own_tasks_library_and_no_other(
 ) -> None:
     """Packages leave out what their task does not need, so nothing else may be imported."""
     code = (
-        "import sys, scoring; scorer = scoring.load(sys.argv[1]); scorer.handle(scoring.Request(b'', 'image/png'));"
-        "print(*({'torch', 'transformers', 'optimum', 'onnx', 'PIL', 'tokenizers'} & set(sys.modules)))"
+        "import sys, scoring; scorer = scoring.load(sys.argv[1]);"
+        " scorer.handle(scoring.Request(b'', 'image/png'));print(*({'torch', 'transformers',"
+        " 'optimum', 'onnx', 'PIL', 'tokenizers'} & set(sys.modules)))"
     )
     run = [sys.executable, "-c", code, str(make(tmp_path))]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -27,12 +27,26 @@ def run(*args: str) -> Result:
 
 def test_help_names_every_action_and_imports_no_sdk() -> None:
     code = (
-        "import sys, deploy; from click.testing import CliRunner;"
-        "print(CliRunner().invoke(deploy.cli, ['--help']).output);"
-        "print({'boto3', 'botocore', 'azure', 'pydantic', 'onnxruntime', 'torch', 'numpy', 'rich'} & set(sys.modules))"
+        "import sys, deploy; from click.testing import"
+        " CliRunner;print(CliRunner().invoke(deploy.cli, ['--help']).output);print({'boto3',"
+        " 'botocore', 'azure', 'pydantic', 'onnxruntime', 'torch', 'numpy', 'rich'} &"
+        " set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    for action in ("deploy", "plan", "package", "rehearse", "invoke", "status", "logs", "rollback", "delete", "init"):
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for action in (
+        "deploy",
+        "plan",
+        "package",
+        "rehearse",
+        "invoke",
+        "status",
+        "logs",
+        "rollback",
+        "delete",
+        "init",
+    ):
         assert f"\n  {action} " in done.stdout
     assert done.stdout.rstrip().endswith("set()")
 
@@ -40,16 +54,33 @@ def test_help_names_every_action_and_imports_no_sdk() -> None:
 def test_deploy_is_the_default_action(tmp_path: Path) -> None:
     shown = run("--target", "sagemaker", "--help").output
     assert "Package the model and put it live" in shown
-    result = run("--target", "sagemaker", "--set", "region=nowhere", "--config", str(tmp_path / "deploy.toml"))
+    result = run(
+        "--target",
+        "sagemaker",
+        "--set",
+        "region=nowhere",
+        "--config",
+        str(tmp_path / "deploy.toml"),
+    )
     assert isinstance(result.exception, UsageError)
     assert "sagemaker.region" in str(result.exception)
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
-    for name in [name for name in sys.modules if name.startswith(("infra.sagemaker", "infra.clients.aws"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("infra.sagemaker", "infra.clients.aws"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
-    result = run("status", "--target", "sagemaker", "--name", "squad", "--config", str(tmp_path / "none.toml"))
+    result = run(
+        "status",
+        "--target",
+        "sagemaker",
+        "--name",
+        "squad",
+        "--config",
+        str(tmp_path / "none.toml"),
+    )
     assert isinstance(result.exception, UsageError)
     assert "pip install 'onnxferry[aws]'" in str(result.exception)
 
@@ -61,14 +92,30 @@ def test_init_writes_a_starter(tmp_path: Path) -> None:
 
 
 def test_the_name_of_an_endpoint_is_checked(tmp_path: Path) -> None:
-    result = run("status", "--target", "sagemaker", "--name", "not a name", "--config", str(tmp_path / "none.toml"))
+    result = run(
+        "status",
+        "--target",
+        "sagemaker",
+        "--name",
+        "not a name",
+        "--config",
+        str(tmp_path / "none.toml"),
+    )
     assert isinstance(result.exception, UsageError)
     assert "model.name" in str(result.exception)
     assert "3-32 letters" in str(result.exception)
 
 
 def test_an_unknown_table_says_where_it_came_from(tmp_path: Path) -> None:
-    result = run("status", "--target", "sagemaker", "--set", "clouds.region=x", "--config", str(tmp_path / "none.toml"))
+    result = run(
+        "status",
+        "--target",
+        "sagemaker",
+        "--set",
+        "clouds.region=x",
+        "--config",
+        str(tmp_path / "none.toml"),
+    )
     assert "clouds (--set clouds.region): no such key" in str(result.exception)
 
 
@@ -81,7 +128,14 @@ def test_nobody_waits_for_a_package_to_hear_that_nobody_is_signed_in(
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     folder, out = tiny.question_answering(tmp_path / "model"), tmp_path / "build"
-    options = ("--config", str(tmp_path / "none.toml"), "--set", "region=eu-west-1", "--out", str(out))
+    options = (
+        "--config",
+        str(tmp_path / "none.toml"),
+        "--set",
+        "region=eu-west-1",
+        "--out",
+        str(out),
+    )
     result = run("deploy", "--target", "sagemaker", "--model", str(folder), *options)
     assert isinstance(result.exception, NoCredentials)
     assert not out.exists()
@@ -100,7 +154,9 @@ def test_a_request_is_a_file_or_standard_input_or_a_text(tmp_path: Path) -> None
         request_of(tmp_path / "none.json", None, None)
 
 
-def test_a_reply_goes_to_standard_output_and_its_facts_beside(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reply_goes_to_standard_output_and_its_facts_beside(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     reply = Reply(200, b'{"answer": "Rebecca"}', "application/json", 0.0123, "blue")
     show(reply, "text")
     text = capsys.readouterr()

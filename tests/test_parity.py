@@ -1,5 +1,6 @@
-"""One request, three runtimes, the same bytes: each target's package in its platform's real hosting runtime against the
-scoring core in this process. What a runtime forces to be otherwise stands in FORCED, with the reason.
+"""One request, three runtimes, the same bytes: each target's package in its platform's real hosting
+runtime against the scoring core in this process. What a runtime forces to be otherwise stands in
+FORCED, with the reason.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def body(payload: object) -> bytes:
 def form(*parts: tuple[str, bytes]) -> bytes:
     """A form of parts, each the rest of its Content-Disposition, and its content."""
     head = b"--xyz\r\nContent-Disposition: form-data; "
-    return b"".join(head + rest.encode() + b"\r\n\r\n" + content + b"\r\n" for rest, content in parts) + b"--xyz--\r\n"
+    return (
+        b"".join(head + rest.encode() + b"\r\n\r\n" + content + b"\r\n" for rest, content in parts)
+        + b"--xyz--\r\n"
+    )
 
 
 def npy(array: object) -> bytes:
@@ -51,7 +55,11 @@ def npy(array: object) -> bytes:
 
 
 FORM = "multipart/form-data; boundary=xyz"
-LINES = body({"question": "When", "context": "it was in 1946"}) + b"\n" + body({"inputs": tiny.QUESTION})
+LINES = (
+    body({"question": "When", "context": "it was in 1946"})
+    + b"\n"
+    + body({"inputs": tiny.QUESTION})
+)
 ROWS = 'question,context\r\nWhen,"it was, in 1946"\r\nWho,the naïve Rebecca\r\n'
 ONE, GOOD = body({"inputs": tiny.QUESTION}), body({"inputs": [tiny.QUESTION] * 4})
 JSON_UTF8 = "application/json; charset=utf-8"
@@ -60,8 +68,12 @@ JSON_UTF8 = "application/json; charset=utf-8"
 TEXT = {
     "one question": Request(body({"inputs": tiny.QUESTION})),
     "the tutorial's shorthand": Request(body(tiny.QUESTION)),
-    "a list": Request(body({"inputs": [tiny.QUESTION, {"question": "When", "context": "😀 it was in 1946"}]})),
-    "parameters": Request(body({"inputs": tiny.QUESTION, "parameters": {"top_k": 3, "max_answer_len": 2}})),
+    "a list": Request(
+        body({"inputs": [tiny.QUESTION, {"question": "When", "context": "😀 it was in 1946"}]})
+    ),
+    "parameters": Request(
+        body({"inputs": tiny.QUESTION, "parameters": {"top_k": 3, "max_answer_len": 2}})
+    ),
     "a charset": Request(body({"inputs": tiny.QUESTION}), "application/json; charset=utf-8"),
     "any answer": Request(body({"inputs": tiny.QUESTION}), accept="*/*"),
     "not JSON": Request(b"hello"),
@@ -92,12 +104,16 @@ TEXT = {
     "CSV of another width": Request(ROWS.encode() + b"Where\r\n", "text/csv"),
     "JSON in UTF-16": Request(ONE.decode().encode("utf-16"), "application/json; charset=utf-16"),
     "an unknown charset": Request(ONE, "application/json; charset=klingon"),
-    "a form": Request(form(('name="question"', b"When"), ('name="context"', b"it was in 1946")), FORM),
+    "a form": Request(
+        form(('name="question"', b"When"), ('name="context"', b"it was in 1946")), FORM
+    ),
     "gzip": Request(gzip.compress(ONE), content_encoding="gzip"),
     "gzip with a charset": Request(gzip.compress(ONE, mtime=0), JSON_UTF8, content_encoding="gzip"),
     "deflate": Request(zlib.compress(ONE), JSON_UTF8, content_encoding="deflate"),
     "damaged gzip": Request(gzip.compress(ONE)[:-9], JSON_UTF8, content_encoding="gzip"),
-    "a small body that grows": Request(gzip.compress(b" " * 10_001), JSON_UTF8, content_encoding="gzip"),
+    "a small body that grows": Request(
+        gzip.compress(b" " * 10_001), JSON_UTF8, content_encoding="gzip"
+    ),
     "an unknown encoding": Request(ONE, JSON_UTF8, content_encoding="br"),
     "plain text for two": Request(b"When", "text/plain"),
 }
@@ -118,13 +134,17 @@ IMAGE = {
         ),
         FORM,
     ),
-    "an upload that is cut off": Request(form(('name="file"; filename="a.png"', picture("PNG")))[:-20], FORM),
+    "an upload that is cut off": Request(
+        form(('name="file"; filename="a.png"', picture("PNG")))[:-20], FORM
+    ),
 }
 PIXELS = np.arange(96, dtype=np.float32).reshape(2, 3, 4, 4)
 TENSORS = {
     "an array": Request(npy(PIXELS), "application/x-npy"),
     "an array for an array": Request(npy(PIXELS), "application/x-npy", "application/x-npy"),
-    "lists": Request(body({"inputs": {"pixel_values": PIXELS.tolist()}}), accept="application/x-npy, */*;q=0.1"),
+    "lists": Request(
+        body({"inputs": {"pixel_values": PIXELS.tolist()}}), accept="application/x-npy, */*;q=0.1"
+    ),
     "an array of another shape": Request(npy(PIXELS[0]), "application/x-npy"),
     "an array that is cut off": Request(npy(PIXELS)[:-1], "application/x-npy"),
     "a pickled array": Request(npy([None]), "application/x-npy"),
@@ -143,7 +163,10 @@ class Forced:
 
 DECODES = "the container decodes JSON and CSV before transform_fn sees them"
 ACCEPT = "the container's content type is always Accept"
-PARTS = "the model server takes forms apart itself, and the container hands on only a part that is named body"
+PARTS = (
+    "the model server takes forms apart itself, and the container hands on only a part that is"
+    " named body"
+)
 FORCED = {
     ("sagemaker", "not UTF-8"): Forced(DECODES, 400, own_body=True),
     ("sagemaker", "gzip"): Forced(DECODES, 400, own_body=True),
@@ -187,17 +210,23 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def text_host(questions: Path, target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def text_host(
+    questions: Path, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
     yield from serve(questions, target, tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="module")
-def image_host(pictures: Path, target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def image_host(
+    pictures: Path, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
     yield from serve(pictures, target, tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="module")
-def array_host(arrays: Path, target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def array_host(
+    arrays: Path, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
     yield from serve(arrays, target, tmp_path_factory.mktemp("packages"))
 
 
@@ -208,7 +237,9 @@ def core(model: Path, request: Request) -> scoring.Response:
 
 def compare(answer: Answer, expected: scoring.Response, forced: Forced | None) -> None:
     assert answer.status == (forced.status if forced else expected.status)
-    assert answer.content_type.partition(";")[0] == (forced.content_type if forced else expected.content_type)
+    assert answer.content_type.partition(";")[0] == (
+        forced.content_type if forced else expected.content_type
+    )
     if not (forced and forced.own_body):
         assert answer.body == expected.body
     assert b"Traceback" not in answer.body
@@ -216,13 +247,17 @@ def compare(answer: Answer, expected: scoring.Response, forced: Forced | None) -
 
 
 @pytest.mark.parametrize("case", TEXT)
-def test_a_text_request_is_answered_alike(text_host: Host, questions: Path, target: str, case: str) -> None:
+def test_a_text_request_is_answered_alike(
+    text_host: Host, questions: Path, target: str, case: str
+) -> None:
     expected = core(questions, TEXT[case])
     compare(text_host.send(TEXT[case]), expected, FORCED.get((target, case)))
 
 
 @pytest.mark.parametrize("case", IMAGE)
-def test_a_picture_is_answered_alike(image_host: Host, pictures: Path, target: str, case: str) -> None:
+def test_a_picture_is_answered_alike(
+    image_host: Host, pictures: Path, target: str, case: str
+) -> None:
     expected = core(pictures, IMAGE[case])
     compare(image_host.send(IMAGE[case]), expected, FORCED.get((target, case)))
 

@@ -1,5 +1,5 @@
-"""Every task, on every runtime: the bytes of the scoring core in this process (tests/test_parity.py has the rest:
-codecs, errors, limits, and what a runtime forces)."""
+"""Every task, on every runtime: the bytes of the scoring core in this process (tests/test_parity.py
+has the rest: codecs, errors, limits, and what a runtime forces)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "zero-shot-classification": tiny.zero_shot_classification,
     "feature-extraction": tiny.feature_extraction,
     "fill-mask": tiny.fill_mask,
-    "a task of the user's own": lambda folder: pack(tiny.text_classification(folder / "source"), folder / "reranker"),
+    "a task of the user's own": lambda folder: pack(
+        tiny.text_classification(folder / "source"), folder / "reranker"
+    ),
 }
 PAYLOADS: dict[str, list[object]] = {
     "text-classification": [
@@ -39,7 +41,10 @@ PAYLOADS: dict[str, list[object]] = {
     ],
     "token-classification": [
         {"inputs": "naïve Dolly Rebecca was born in 1946"},
-        {"inputs": ["Dolly Parton", "it was 😀 1946"], "parameters": {"aggregation_strategy": "first"}},
+        {
+            "inputs": ["Dolly Parton", "it was 😀 1946"],
+            "parameters": {"aggregation_strategy": "first"},
+        },
         {"inputs": "Dolly", "parameters": {"aggregation_strategy": "last"}},
     ],
     "zero-shot-classification": [
@@ -54,7 +59,10 @@ PAYLOADS: dict[str, list[object]] = {
     ],
     "fill-mask": [
         {"inputs": f"a very {tiny.MASK} !", "parameters": {"top_k": 3}},
-        {"inputs": [f"{tiny.MASK} day", f"good {tiny.MASK}"], "parameters": {"targets": ["day", "bad"]}},
+        {
+            "inputs": [f"{tiny.MASK} day", f"good {tiny.MASK}"],
+            "parameters": {"targets": ["day", "bad"]},
+        },
         {"inputs": "no mask"},
     ],
     "a task of the user's own": [

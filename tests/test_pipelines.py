@@ -1,8 +1,10 @@
-"""The same request, the same answer: every task against transformers' own pipeline, on tiny models with random weights.
+"""The same request, the same answer: every task against transformers' own pipeline, on tiny models
+with random weights.
 
-Five families of text models and two of picture models, 1000 generated inputs a task in all, seeds fixed. Everything in
-an answer must be equal but its scores, which may differ by 1e-4. Texts are made to be awkward: words in pieces, glued
-words, characters outside the BMP, accents, special tokens spelled out, texts that are longer than the model.
+Five families of text models and two of picture models, 1000 generated inputs a task in all, seeds
+fixed. Everything in an answer must be equal but its scores, which may differ by 1e-4. Texts are
+made to be awkward: words in pieces, glued words, characters outside the BMP, accents, special
+tokens spelled out, texts that are longer than the model.
 """
 
 from __future__ import annotations
@@ -56,20 +58,25 @@ def serve(folder: Path, inputs: Any, parameters: dict[str, Any]) -> Any:
     return json.loads(response.body)
 
 
-def compare(pair: Twins, inputs: Sequence[Any], variants: Sequence[dict[str, Any]], call: Call) -> None:
+def compare(
+    pair: Twins, inputs: Sequence[Any], variants: Sequence[dict[str, Any]], call: Call
+) -> None:
     """Each variant of the parameters on its share of the inputs."""
     for k, parameters in enumerate(variants):
         share = list(inputs[k :: len(variants)])
         expected = call(pair.pipeline, share, parameters)
         got = serve(pair.folder, share, parameters)
-        wrong = {i: list(differences(e, g)) for i, (e, g) in enumerate(zip(expected, got, strict=True))}
+        wrong = {
+            i: list(differences(e, g)) for i, (e, g) in enumerate(zip(expected, got, strict=True))
+        }
         found = {repr(share[i])[:300]: where for i, where in wrong.items() if where}
         assert not found, (parameters, len(found), dict(list(found.items())[:5]))
 
 
 def ranked(answer: Any, parameters: dict[str, Any]) -> Any:
-    """The pipeline's answers without two of its oddities where top_k is more than a context has spans: it fills the
-    list up with spans of score 0 that begin at [CLS], and gives a lone answer without the list."""
+    """The pipeline's answers without two of its oddities where top_k is more than a context has
+    spans: it fills the list up with spans of score 0 that begin at [CLS], and gives a lone answer
+    without the list."""
     if parameters.get("top_k", 1) == 1:
         return answer
     return [a for a in (answer if isinstance(answer, list) else [answer]) if a["score"] > 0]
@@ -85,8 +92,8 @@ def size(family: str, text: str) -> int:
 
 
 def sentences(family: str) -> list[str]:
-    """Short ones and long ones. None is without a token: the pipelines answer to such a text at random, and it is
-    refused here."""
+    """Short ones and long ones. None is without a token: the pipelines answer to such a text at
+    random, and it is refused here."""
     draw, found = generator(family), list[str]()
     while len(found) < PER_FAMILY:
         if size(family, text := sentence(draw, draw.choice([3, 12, 40]))):
@@ -119,17 +126,30 @@ def family(request: pytest.FixtureRequest) -> str:
 
 def test_text_classification(family: str, tmp_path: Path) -> None:
     draw, texts = generator(family), sentences(family)
-    pairs: list[Any] = [t if i % 2 else {"text": t, "text_pair": sentence(draw, 30)} for i, t in enumerate(texts)]
+    pairs: list[Any] = [
+        t if i % 2 else {"text": t, "text_pair": sentence(draw, 30)} for i, t in enumerate(texts)
+    ]
     variants: list[dict[str, Any]] = [
-        {}, {"top_k": 2}, {"top_k": None}, {"top_k": 5, "function_to_apply": "none"}, {"function_to_apply": "sigmoid"},
-        {"return_all_scores": True}, {"max_length": 16},
-    ]  # fmt: skip
+        {},
+        {"top_k": 2},
+        {"top_k": None},
+        {"top_k": 5, "function_to_apply": "none"},
+        {"function_to_apply": "sigmoid"},
+        {"return_all_scores": True},
+        {"max_length": 16},
+    ]
     single = twins(family, "text-classification", tmp_path / "single", ("bad", "good", "so-so"))
     compare(single, pairs, [{"truncation": True, **variant} for variant in variants], together)
     multi = twins(
-        family, "text-classification", tmp_path / "multi", ("a", "b"), problem_type="multi_label_classification"
+        family,
+        "text-classification",
+        tmp_path / "multi",
+        ("a", "b"),
+        problem_type="multi_label_classification",
     )
-    compare(multi, texts[:20], [{"truncation": True}, {"truncation": True, "top_k": None}], together)
+    compare(
+        multi, texts[:20], [{"truncation": True}, {"truncation": True, "top_k": None}], together
+    )
 
 
 def test_token_classification(family: str, tmp_path: Path) -> None:
@@ -137,10 +157,26 @@ def test_token_classification(family: str, tmp_path: Path) -> None:
     variants: list[dict[str, Any]] = [
         {"aggregation_strategy": name} for name in ("none", "simple", "first", "average", "max")
     ]
-    variants += [{}, {"ignore_labels": []}, {"aggregation_strategy": "simple", "ignore_labels": ["PER"]}]
-    variants += [{"stride": 5, "aggregation_strategy": name} for name in ("simple", "first", "average", "max")]
-    variants += [{"stride": 0}, {"grouped_entities": True}, {"grouped_entities": True, "ignore_subwords": True}]
-    pair = twins(family, "token-classification", tmp_path / "m", ("O", "B-PER", "I-PER", "B-LOC-X", "I-LOC-X", "MISC"))
+    variants += [
+        {},
+        {"ignore_labels": []},
+        {"aggregation_strategy": "simple", "ignore_labels": ["PER"]},
+    ]
+    variants += [
+        {"stride": 5, "aggregation_strategy": name}
+        for name in ("simple", "first", "average", "max")
+    ]
+    variants += [
+        {"stride": 0},
+        {"grouped_entities": True},
+        {"grouped_entities": True, "ignore_subwords": True},
+    ]
+    pair = twins(
+        family,
+        "token-classification",
+        tmp_path / "m",
+        ("O", "B-PER", "I-PER", "B-LOC-X", "I-LOC-X", "MISC"),
+    )
     compare(pair, texts, variants, every)
 
 
@@ -148,26 +184,41 @@ def test_zero_shot_classification(family: str, tmp_path: Path) -> None:
     texts = sentences(family)
     three, two = ("contradiction", "neutral", "Entailment"), ("entailment", "not_entailment")
     variants: list[dict[str, Any]] = [
-        {"candidate_labels": ["music", "cities"]}, {"candidate_labels": "music, cities,food "},
-        {"candidate_labels": ["music", "cities"], "multi_label": True}, {"candidate_labels": ["singer-songwriter"]},
+        {"candidate_labels": ["music", "cities"]},
+        {"candidate_labels": "music, cities,food "},
+        {"candidate_labels": ["music", "cities"], "multi_label": True},
+        {"candidate_labels": ["singer-songwriter"]},
         {"candidate_labels": ["music", "東京"], "hypothesis_template": "It's about {}!"},
-    ]  # fmt: skip
-    compare(twins(family, "zero-shot-classification", tmp_path / "3", three), texts, variants, together)
-    compare(twins(family, "zero-shot-classification", tmp_path / "2", two), texts[:20], variants[:4], together)
+    ]
+    compare(
+        twins(family, "zero-shot-classification", tmp_path / "3", three), texts, variants, together
+    )
+    compare(
+        twins(family, "zero-shot-classification", tmp_path / "2", two),
+        texts[:20],
+        variants[:4],
+        together,
+    )
 
 
 def test_question_answering(family: str, tmp_path: Path) -> None:
     draw = generator(family)
     items = [{"question": sentence(draw, 3), "context": text} for text in sentences(family)]
     variants: list[dict[str, Any]] = [
-        {}, {"top_k": 3, "doc_stride": 3}, {"max_answer_len": 3}, {"handle_impossible_answer": True},
-        {"handle_impossible_answer": True, "top_k": 4}, {"align_to_words": False}, {"max_seq_len": 40, "doc_stride": 0},
-    ]  # fmt: skip
+        {},
+        {"top_k": 3, "doc_stride": 3},
+        {"max_answer_len": 3},
+        {"handle_impossible_answer": True},
+        {"handle_impossible_answer": True, "top_k": 4},
+        {"align_to_words": False},
+        {"max_seq_len": 40, "doc_stride": 0},
+    ]
 
     def call(pipeline: Any, inputs: Any, parameters: dict[str, Any]) -> Any:
         return [ranked(pipeline(**item, **parameters), parameters) for item in inputs]
 
-    items = [item for item in items if 0 < size(family, item["question"]) < 24]  # room for context and stride
+    # room for context and stride
+    items = [item for item in items if 0 < size(family, item["question"]) < 24]
     compare(twins(family, "question-answering", tmp_path / "m"), items, variants, call)
 
 
@@ -180,14 +231,22 @@ def test_fill_mask(family: str, tmp_path: Path) -> None:
         if i % 4 == 0:
             words.insert(2, mask)
         texts.append(" ".join(words))
-    texts = [text for text in texts if size(family, text.rpartition(mask)[0]) < architectures.LENGTH - 2]
+    texts = [
+        text for text in texts if size(family, text.rpartition(mask)[0]) < architectures.LENGTH - 2
+    ]
     variants: list[dict[str, Any]] = [
-        {}, {"top_k": 1}, {"targets": ["parton", "a", "sings"], "top_k": 2}, {"targets": "unbelievableparton"},
-    ]  # fmt: skip
+        {},
+        {"top_k": 1},
+        {"targets": ["parton", "a", "sings"], "top_k": 2},
+        {"targets": "unbelievableparton"},
+    ]
     made = twins(family, "fill-mask", tmp_path / "m", mask_token=mask)
 
     def call(pipeline: Any, inputs: Any, parameters: dict[str, Any]) -> Any:
-        return [pipeline(text, **{**parameters, "tokenizer_kwargs": {"truncation": True}}) for text in inputs]
+        return [
+            pipeline(text, **{**parameters, "tokenizer_kwargs": {"truncation": True}})
+            for text in inputs
+        ]
 
     compare(made, texts, variants, call)
 
@@ -195,18 +254,27 @@ def test_fill_mask(family: str, tmp_path: Path) -> None:
 def test_feature_extraction(family: str, tmp_path: Path) -> None:
     texts = sentences(family)
     pair = twins(family, "feature-extraction", tmp_path / "m")
-    compare(pair, texts, [{"truncation": True}, {"tokenize_kwargs": {"truncation": True, "max_length": 12}}], together)
+    compare(
+        pair,
+        texts,
+        [{"truncation": True}, {"tokenize_kwargs": {"truncation": True, "max_length": 12}}],
+        together,
+    )
 
 
 PICTURES = {
     "vit": (
         "ViTForImageClassification",
-        transformers.ViTConfig(image_size=32, patch_size=8, initializer_range=0.4, **architectures.SIZES),
+        transformers.ViTConfig(
+            image_size=32, patch_size=8, initializer_range=0.4, **architectures.SIZES
+        ),
         transformers.ViTImageProcessor(size={"height": 32, "width": 32}),
     ),
     "convnext": (
         "ConvNextForImageClassification",
-        transformers.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, initializer_range=0.4),
+        transformers.ConvNextConfig(
+            hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, initializer_range=0.4
+        ),
         transformers.ConvNextImageProcessor(size={"shortest_edge": 32}),
     ),
 }
@@ -232,18 +300,28 @@ def test_image_classification(kind: str, tmp_path: Path) -> None:
     name, config, processor = PICTURES[kind]
     labels = tuple(f"thing {i}" for i in range(7))
     torch.manual_seed(0)
-    config.update({"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}})
+    config.update(
+        {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
+    )
     model = getattr(transformers, name)(config).eval()
-    architectures.export(model, {"pixel_values": torch.zeros(2, 3, 32, 32)}, ("logits",), tmp_path / "model.onnx")
+    architectures.export(
+        model, {"pixel_values": torch.zeros(2, 3, 32, 32)}, ("logits",), tmp_path / "model.onnx"
+    )
     settings = image_settings(processor.to_dict(), {})
     tiny.write_spec(tmp_path, ModelSpec(f"tiny-{kind}", "image-classification", settings, labels))
-    pipeline = transformers.pipeline("image-classification", model=model, image_processor=processor, device="cpu")
+    pipeline = transformers.pipeline(
+        "image-classification", model=model, image_processor=processor, device="cpu"
+    )
     draw = np.random.default_rng(0)
     pictures = [picture(draw) for _ in range(500)]
     variants: list[dict[str, Any]] = [
-        {}, {"top_k": 1}, {"top_k": 100}, {"function_to_apply": "sigmoid"}, {"function_to_apply": "none"},
+        {},
+        {"top_k": 1},
+        {"top_k": 100},
+        {"function_to_apply": "sigmoid"},
+        {"function_to_apply": "none"},
         {"top_k": None},
-    ]  # fmt: skip
+    ]
     for k, parameters in enumerate(variants):
         share = pictures[k :: len(variants)]
         got = serve(tmp_path, [base64.b64encode(png(p)).decode() for p in share], parameters)

@@ -1,6 +1,8 @@
-"""What is served equals what the source model says: the demo's models against transformers' pipelines and PyTorch.
+"""What is served equals what the source model says: the demo's models against transformers'
+pipelines and PyTorch.
 
-The built-in inputs always run; with --data DIR also 200 questions of SQuAD's dev set and 200 GoEmotions comments.
+The built-in inputs always run; with --data DIR also 200 questions of SQuAD's dev set and 200
+GoEmotions comments.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ import skimage
 import torch
 from peft import PeftModel
 from PIL import Image
-from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    pipeline,
+)
 
 import scoring
 import scripts.prepare
@@ -26,9 +33,17 @@ from examples.models import Example, examples, ready
 pytestmark = pytest.mark.models
 INPUTS = Path(scripts.prepare.__file__).parent / "inputs"
 PHOTOGRAPHS = (
-    "astronaut.png", "brick.png", "cell.png", "chelsea.png", "coffee.png", "coins.png", "hubble_deep_field.jpg",
-    "ihc.png", "motorcycle_left.png", "rocket.jpg",
-)  # fmt: skip
+    "astronaut.png",
+    "brick.png",
+    "cell.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +58,18 @@ def serve(example: Example, payload: Any) -> Any:
 
 
 def source(example: Example, base: Any, task: str, **settings: Any) -> Any:
-    """transformers' own pipeline over the unconverted model: base weights, adapter merged, float32."""
+    """transformers' own pipeline over the unconverted model: base weights, adapter merged,
+    float32."""
     model = base.from_pretrained(example.options.source, **settings)
-    merged = PeftModel.from_pretrained(model, str(example.options.adapter)).merge_and_unload().eval()
-    return pipeline(task, model=merged, tokenizer=AutoTokenizer.from_pretrained(example.options.source), device="cpu")
+    merged = (
+        PeftModel.from_pretrained(model, str(example.options.adapter)).merge_and_unload().eval()
+    )
+    return pipeline(
+        task,
+        model=merged,
+        tokenizer=AutoTokenizer.from_pretrained(example.options.source),
+        device="cpu",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -59,13 +82,20 @@ def emotions(demo: dict[str, Example]) -> Any:
     example = demo["minilm-goemotions"]
     assert example.options.labels is not None
     labels = example.options.labels.read_text().split()
-    names = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    names = {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: i for i, name in enumerate(labels)},
+    }
     settings = {"num_labels": len(labels), "problem_type": "multi_label_classification", **names}
     return source(example, AutoModelForSequenceClassification, "text-classification", **settings)
 
 
 def inputs(name: str) -> list[Any]:
-    return [json.loads(line)["inputs"] for line in (INPUTS / name).read_text(encoding="utf-8").splitlines() if line]
+    return [
+        json.loads(line)["inputs"]
+        for line in (INPUTS / name).read_text(encoding="utf-8").splitlines()
+        if line
+    ]
 
 
 def differing(example: Example, reference: Any, items: Sequence[dict[str, str]]) -> list[str]:
@@ -83,7 +113,9 @@ def differing(example: Example, reference: Any, items: Sequence[dict[str, str]])
     return found
 
 
-def test_answers_are_those_of_the_question_answering_pipeline(demo: dict[str, Example], questions: Any) -> None:
+def test_answers_are_those_of_the_question_answering_pipeline(
+    demo: dict[str, Example], questions: Any
+) -> None:
     assert differing(demo["minilm-squad"], questions, inputs("question-answering.jsonl")) == []
 
 
@@ -92,7 +124,9 @@ def test_200_squad_questions_have_the_pipelines_answers(
 ) -> None:
     articles = json.loads(data("squad-dev-v1.1.json").read_text(encoding="utf-8"))["data"]
     paragraphs = [p for article in articles for p in article["paragraphs"]]
-    every = [{"question": qa["question"], "context": p["context"]} for p in paragraphs for qa in p["qas"]]
+    every = [
+        {"question": qa["question"], "context": p["context"]} for p in paragraphs for qa in p["qas"]
+    ]
     found = differing(demo["minilm-squad"], questions, every[:: len(every) // 200][:200])
     print(f"{200 - len(found)} of 200 answers equal the pipeline's", *found, sep="\n")
     assert len(found) <= 1, found
@@ -102,12 +136,20 @@ def largest_difference(example: Example, reference: Any, texts: Sequence[str]) -
     """The largest difference of any label's score on any text."""
     ours = serve(example, {"inputs": list(texts)})
     theirs = reference(list(texts), top_k=None)
-    scores = [[{row["label"]: row["score"] for row in rows} for rows in answers] for answers in (ours, theirs)]
+    scores = [
+        [{row["label"]: row["score"] for row in rows} for rows in answers]
+        for answers in (ours, theirs)
+    ]
     return max(float(abs(a[label] - b[label])) for a, b in zip(*scores, strict=True) for label in b)
 
 
-def test_scores_are_those_of_the_text_classification_pipeline(demo: dict[str, Example], emotions: Any) -> None:
-    assert largest_difference(demo["minilm-goemotions"], emotions, inputs("text-classification.jsonl")) < 1e-4
+def test_scores_are_those_of_the_text_classification_pipeline(
+    demo: dict[str, Example], emotions: Any
+) -> None:
+    assert (
+        largest_difference(demo["minilm-goemotions"], emotions, inputs("text-classification.jsonl"))
+        < 1e-4
+    )
 
 
 def test_200_comments_have_the_pipelines_scores(
@@ -115,17 +157,22 @@ def test_200_comments_have_the_pipelines_scores(
 ) -> None:
     rows = data("goemotions/test.tsv").read_text(encoding="utf-8").splitlines()
     texts = [row.split("\t")[0] for row in rows if row.strip()]
-    difference = largest_difference(demo["minilm-goemotions"], emotions, texts[:: len(texts) // 200][:200])
+    difference = largest_difference(
+        demo["minilm-goemotions"], emotions, texts[:: len(texts) // 200][:200]
+    )
     print(f"200 comments, largest difference of a score {difference:.1e}")
     assert difference < 1e-4
 
 
 def reference_pixels(picture: Image.Image) -> torch.Tensor:
-    """EfficientNet-Lite's recipe, written out again: 0.875 of the short side, bicubic to 224, (x - 127) / 128."""
+    """EfficientNet-Lite's recipe, written out again: 0.875 of the short side, bicubic to 224, (x -
+    127) / 128."""
     width, height = picture.size
     side = int(0.875 * min(width, height))
     left, top = (width - side) // 2, (height - side) // 2
-    square = picture.crop((left, top, left + side, top + side)).resize((224, 224), Image.Resampling.BICUBIC)
+    square = picture.crop((left, top, left + side, top + side)).resize(
+        (224, 224), Image.Resampling.BICUBIC
+    )
     pixels = (np.asarray(square).astype(np.float32) - 127) / 128
     return torch.from_numpy(pixels).permute(2, 0, 1)[None]
 
@@ -142,7 +189,10 @@ def test_ten_photographs_have_the_source_models_top_five(demo: dict[str, Example
         picture = Image.open(folder / name).convert("RGB")
         with torch.no_grad():
             scores = network(reference_pixels(picture)).softmax(1)[0]
-        expected = [(labels[i], pytest.approx(scores[i].item(), abs=1e-4)) for i in scores.argsort(descending=True)[:5]]
+        expected = [
+            (labels[i], pytest.approx(scores[i].item(), abs=1e-4))
+            for i in scores.argsort(descending=True)[:5]
+        ]
         body = io.BytesIO()
         picture.save(body, "PNG")
         response = scorer.handle(scoring.Request(body.getvalue(), "image/png"))

@@ -1,6 +1,8 @@
-"""Tiny real models, built in a moment: a graph, a tokenizer and a spec that together are a model directory.
+"""Tiny real models, built in a moment: a graph, a tokenizer and a spec that together are a model
+directory.
 
-The graphs compute something that a test can predict: each looks every token id up in a table of the test's own.
+The graphs compute something that a test can predict: each looks every token id up in a table of the
+test's own.
 """
 
 from __future__ import annotations
@@ -91,7 +93,8 @@ def _save(path: Path, graph: onnx.GraphProto) -> None:
 
 
 def span_graph(path: Path, rows: Mapping[str, Sequence[float]]) -> None:
-    """start_logits and end_logits [batch, sequence]: the two numbers that `rows` gives each word (others 0)."""
+    """start_logits and end_logits [batch, sequence]: the two numbers that `rows` gives each word
+    (others 0)."""
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["pairs"]),
         helper.make_node("Gather", ["pairs", "zero"], ["start_logits"], axis=2),
@@ -109,13 +112,20 @@ def span_graph(path: Path, rows: Mapping[str, Sequence[float]]) -> None:
     _save(path, helper.make_graph(nodes, "spans", [_ids("input_ids")], outputs, constants))
 
 
-def pooled_graph(path: Path, rows: Mapping[str, Sequence[float]], width: int, pooled: bool = True) -> None:
-    """logits [batch, width]: the sum of the rows of all tokens that are not padding; or, not pooled,
-    last_hidden_state [batch, sequence, width]: the row of each token."""
+def pooled_graph(
+    path: Path, rows: Mapping[str, Sequence[float]], width: int, pooled: bool = True
+) -> None:
+    """logits [batch, width]: the sum of the rows of all tokens that are not padding; or, not
+    pooled, last_hidden_state [batch, sequence, width]: the row of each token."""
     nodes = [helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"])]
     if not pooled:
-        out = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", width])
-        inputs, constants = [_ids("input_ids")], [numpy_helper.from_array(_table(rows, width), "table")]
+        out = helper.make_tensor_value_info(
+            "last_hidden_state", TensorProto.FLOAT, ["batch", "sequence", width]
+        )
+        inputs, constants = (
+            [_ids("input_ids")],
+            [numpy_helper.from_array(_table(rows, width), "table")],
+        )
         return _save(path, helper.make_graph(nodes, "tokens", inputs, [out], constants))
     nodes += [
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
@@ -136,16 +146,24 @@ def pooled_graph(path: Path, rows: Mapping[str, Sequence[float]], width: int, po
 def colour_graph(path: Path, side: int) -> None:
     """logits [batch, 3] of pixel_values [batch, 3, side, side]: the mean of each channel."""
     nodes = [helper.make_node("ReduceMean", ["pixel_values"], ["logits"], axes=[2, 3], keepdims=0)]
-    pixels = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 3, side, side])
+    pixels = helper.make_tensor_value_info(
+        "pixel_values", TensorProto.FLOAT, ["batch", 3, side, side]
+    )
     out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
     _save(path, helper.make_graph(nodes, "colours", [pixels], [out]))
 
 
 def product_graph(path: Path) -> Path:
     """y [batch, 5] = x [batch, 300] through weights of 8400 and 140 bytes; `unused` takes 8000."""
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("MatMul", ["z", "v"], ["u"])]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("MatMul", ["z", "v"], ["u"]),
+    ]
     nodes += [helper.make_node("Add", ["u", "bias"], ["y"])]
-    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", size]) for n, size in (("x", 300), ("y", 5)))
+    x, y = (
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", size])
+        for n, size in (("x", 300), ("y", 5))
+    )
     weights = np.random.default_rng(0).normal(size=(300, 7)).astype(np.float32)
     tensors = {"w": weights, "v": np.ones((7, 5), np.float32), "bias": np.full(5, 0.5, np.float32)}
     constants = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
@@ -163,7 +181,10 @@ def golden(payload: Any, answer: Any) -> Golden:
     return Golden(Request(json.dumps(payload).encode()), answer)
 
 
-QUESTION = {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca Parton was born in 1946"}
+QUESTION = {
+    "question": "What is the middle name of Dolly",
+    "context": "Dolly Rebecca Parton was born in 1946",
+}
 
 
 def question_answering(folder: Path, max_length: int = 32, limits: Limits | None = None) -> Path:
@@ -171,27 +192,47 @@ def question_answering(folder: Path, max_length: int = 32, limits: Limits | None
     folder.mkdir(parents=True, exist_ok=True)
     span_graph(folder / "model.onnx", {"rebecca": (4, 4), "1946": (2, 2), "parton": (0, 3)})
     tokenizer().save(str(folder / "tokenizer.json"))
-    settings = {"max_length": max_length, "doc_stride": 4, "max_answer_length": 5, "max_question_length": 12}
+    settings = {
+        "max_length": max_length,
+        "doc_stride": 4,
+        "max_answer_length": 5,
+        "max_question_length": 12,
+    }
     spec = ModelSpec("tiny-qa", "question-answering", settings, limits=limits or Limits())
     return write_spec(folder, spec)
 
 
-def text_classification(folder: Path, problem: str = "single_label_classification", **changes: Any) -> Path:
-    """Labels bad, good, long: words vote for good and bad, and every known word a little for long."""
+def text_classification(
+    folder: Path, problem: str = "single_label_classification", **changes: Any
+) -> Path:
+    """Labels bad, good, long: words vote for good and bad, and every known word a little for
+    long."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = {"good": (0, 2, 0.1), "great": (0, 3, 0.1), "bad": (2, 0, 0.1), "awful": (3, 0, 0.1), "very": (0, 0, 0.1)}
+    rows = {
+        "good": (0, 2, 0.1),
+        "great": (0, 3, 0.1),
+        "bad": (2, 0, 0.1),
+        "awful": (3, 0, 0.1),
+        "very": (0, 0, 0.1),
+    }
     pooled_graph(folder / "model.onnx", rows, 3)
     tokenizer().save(str(folder / "tokenizer.json"))
     settings = {"max_length": 16, "problem_type": problem}
-    spec = ModelSpec("tiny-text", "text-classification", settings, ("bad", "good", "long"), **changes)
+    spec = ModelSpec(
+        "tiny-text", "text-classification", settings, ("bad", "good", "long"), **changes
+    )
     return write_spec(folder, spec)
 
 
 def feature_extraction(folder: Path, **settings: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    pooled_graph(folder / "model.onnx", {"good": (3, 0), "day": (0, 4), "[CLS]": (1, 1)}, 2, pooled=False)
+    pooled_graph(
+        folder / "model.onnx", {"good": (3, 0), "day": (0, 4), "[CLS]": (1, 1)}, 2, pooled=False
+    )
     tokenizer().save(str(folder / "tokenizer.json"))
-    return write_spec(folder, ModelSpec("tiny-embed", "feature-extraction", {"max_length": 16, **settings}))
+    return write_spec(
+        folder, ModelSpec("tiny-embed", "feature-extraction", {"max_length": 16, **settings})
+    )
 
 
 def image_classification(folder: Path, side: int = 4, **changes: Any) -> Path:
@@ -203,32 +244,50 @@ def image_classification(folder: Path, side: int = 4, **changes: Any) -> Path:
             {"op": "center_crop_fraction", "fraction": 0.5},
             {"op": "resize", "size": [side, side], "resample": "bicubic"},
         ],
-        "rescale_factor": 1, "image_mean": [127, 127, 127], "image_std": [128, 128, 128], "top_k": 2,
-    }  # fmt: skip
-    spec = ModelSpec("tiny-image", "image-classification", settings, ("red", "green", "blue"), **changes)
+        "rescale_factor": 1,
+        "image_mean": [127, 127, 127],
+        "image_std": [128, 128, 128],
+        "top_k": 2,
+    }
+    spec = ModelSpec(
+        "tiny-image", "image-classification", settings, ("red", "green", "blue"), **changes
+    )
     return write_spec(folder, spec)
 
 
 def token_classification(folder: Path, **settings: Any) -> Path:
     """dolly, rebecca and parton are a person's name, 1946 is a date; parton is unsure."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = {"dolly": (0, 4, 0, 0), "rebecca": (0, 0, 4, 0), "parton": (0, 0, 1, 0), "1946": (0, 0, 0, 4)}
+    rows = {
+        "dolly": (0, 4, 0, 0),
+        "rebecca": (0, 0, 4, 0),
+        "parton": (0, 0, 1, 0),
+        "1946": (0, 0, 0, 4),
+    }
     others = {word: (3, 0, 0, 0) for word in VOCABULARY if word not in rows}
     pooled_graph(folder / "model.onnx", {**others, **rows}, 4, pooled=False)
     tokenizer().save(str(folder / "tokenizer.json"))
     labels = ("O", "B-PER", "I-PER", "DATE")
     return write_spec(
-        folder, ModelSpec("tiny-entities", "token-classification", {"max_length": 12, **settings}, labels)
+        folder,
+        ModelSpec("tiny-entities", "token-classification", {"max_length": 12, **settings}, labels),
     )
 
 
 def zero_shot_classification(folder: Path, **settings: Any) -> Path:
     """What is said of anything good is entailed, what is said of anything bad contradicted."""
     folder.mkdir(parents=True, exist_ok=True)
-    pooled_graph(folder / "model.onnx", {"good": (0, 0, 2), "great": (0, 0, 4), "bad": (2, 0, 0), "day": (0, 1, 0)}, 3)
+    pooled_graph(
+        folder / "model.onnx",
+        {"good": (0, 0, 2), "great": (0, 0, 4), "bad": (2, 0, 0), "day": (0, 1, 0)},
+        3,
+    )
     tokenizer().save(str(folder / "tokenizer.json"))
     labels = ("contradiction", "neutral", "entailment")
-    return write_spec(folder, ModelSpec("tiny-nli", "zero-shot-classification", {"max_length": 24, **settings}, labels))
+    return write_spec(
+        folder,
+        ModelSpec("tiny-nli", "zero-shot-classification", {"max_length": 24, **settings}, labels),
+    )
 
 
 MASK = "[MASK]"
@@ -245,18 +304,23 @@ def masked_tokenizer() -> Tokenizer:
 
 
 def fill_mask(folder: Path, **settings: Any) -> Path:
-    """logits [batch, sequence, vocabulary]: in the place of a mask day is likely, good less so, very the least."""
+    """logits [batch, sequence, vocabulary]: in the place of a mask day is likely, good less so,
+    very the least."""
     folder.mkdir(parents=True, exist_ok=True)
     scores = [0.0] * len(VOCABULARY)
     for word, score in (("day", 5.0), ("good", 4.0), ("very", 3.0)):
         scores[VOCABULARY[word]] = score
     pooled_graph(folder / "model.onnx", {",": scores}, len(VOCABULARY), pooled=False)
     masked_tokenizer().save(str(folder / "tokenizer.json"))
-    return write_spec(folder, ModelSpec("tiny-mask", "fill-mask", {"max_length": 12, "mask_token": MASK, **settings}))
+    return write_spec(
+        folder,
+        ModelSpec("tiny-mask", "fill-mask", {"max_length": 12, "mask_token": MASK, **settings}),
+    )
 
 
 def tensors(folder: Path) -> Path:
-    """square [n, m] = (x + k)^2 of floats x [n, m] and integers k [n, 1]; positive [n, m]: where x > 0."""
+    """square [n, m] = (x + k)^2 of floats x [n, m] and integers k [n, 1]; positive [n, m]: where x
+    > 0."""
     folder.mkdir(parents=True, exist_ok=True)
     nodes = [
         helper.make_node("Cast", ["k"], ["number"], to=TensorProto.FLOAT),
@@ -283,6 +347,8 @@ def typed(folder: Path, kind: int, shape: Sequence[int | str], name: str = "x") 
     value = [helper.make_tensor_value_info(name, kind, shape) for name in (name, "same")]
     _save(
         folder / "model.onnx",
-        helper.make_graph([helper.make_node("Identity", [name], ["same"])], "g", *[[v] for v in value]),
+        helper.make_graph(
+            [helper.make_node("Identity", [name], ["same"])], "g", *[[v] for v in value]
+        ),
     )
     return write_spec(folder, ModelSpec("tiny-typed", "tensors"))

@@ -1,4 +1,5 @@
-"""Make a model directory for the task in rerank.py from one that scripts.prepare made for text-classification:
+"""Make a model directory for the task in rerank.py from one that scripts.prepare made for
+text-classification:
 
 python -m examples.custom_task.pack models/cross-encoder models/reranker
 """
@@ -24,7 +25,8 @@ GOLDEN = {
 
 
 def pack(source: Path, out: Path) -> Path:
-    """Copy `source`'s graph and tokenizer to the new folder `out`, beside the task's file and a spec that names it.
+    """Copy `source`'s graph and tokenizer to the new folder `out`, beside the task's file and a
+    spec that names it.
 
     The golden answer is the new model directory's own.
     """

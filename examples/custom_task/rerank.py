@@ -1,7 +1,7 @@
 """A task of one's own: documents in the order in which they answer a query, by a cross-encoder.
 
-Request: {"inputs": {"query": text, "documents": [text, ...]}, "parameters": {"top_k"}}.
-Answer: [{"index", "score"}, ...], best first: the document's place in the request, and a score from 0 to 1.
+Request: {"inputs": {"query": text, "documents": [text, ...]}, "parameters": {"top_k"}}. Answer:
+[{"index", "score"}, ...], best first: the document's place in the request, and a score from 0 to 1.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class Rerank:
         inputs = fields.mapping(fields.member(data, "inputs"), "'inputs'")
         query = fields.text(fields.member(inputs, "query", "inputs."), "inputs.query")
         documents, _ = fields.one_or_list(
-            fields.member(inputs, "documents", "inputs."), fields.text, self._encoder.limits.items, "inputs.documents"
+            fields.member(inputs, "documents", "inputs."),
+            fields.text,
+            self._encoder.limits.items,
+            "inputs.documents",
         )
         options = fields.parameters(data, self._parameters)
         pairs = Texts([(query, document) for document in documents], True, "inputs.documents")

@@ -1,14 +1,17 @@
-"""Train the GoEmotions LoRA adapter that lies beside this file: 28 emotions, multi-label, on all-MiniLM-L6-v2.
+"""Train the GoEmotions LoRA adapter that lies beside this file: 28 emotions, multi-label, on
+all-MiniLM-L6-v2.
 
 Kept so that anyone can see where the demo's adapter comes from, and make it again:
 
-    python -m examples.goemotions.train --base MINILM_DIR --data DATA_DIR --out examples/goemotions/adapter
+    python -m examples.goemotions.train --base MINILM_DIR --data DATA_DIR --out
+    examples/goemotions/adapter
 
 DATA_DIR holds the data set's train.tsv, dev.tsv, test.tsv (text, label indices, id) and labels.txt.
 
-The base model's pooler was never trained (sentence-transformers pools by the mean), so it is trained here in full,
-beside the LoRA matrices. The classifier's bias starts at the labels' log odds: from zero, the first hundred steps push
-all 28 labels down, and a high learning rate never brings the rare ones back.
+The base model's pooler was never trained (sentence-transformers pools by the mean), so it is
+trained here in full, beside the LoRA matrices. The classifier's bias starts at the labels' log
+odds: from zero, the first hundred steps push all 28 labels down, and a high learning rate never
+brings the rare ones back.
 """
 
 from __future__ import annotations
@@ -48,24 +51,39 @@ def macro_f1(model: torch.nn.Module, ids: list[list[int]], targets: np.ndarray) 
     for i in range(0, len(order), 128):
         rows = order[i : i + 128]
         x = pad([ids[r] for r in rows])
-        probs[rows] = torch.sigmoid(model(input_ids=x, attention_mask=(x != 0).long()).logits.float()).numpy()
+        probs[rows] = torch.sigmoid(
+            model(input_ids=x, attention_mask=(x != 0).long()).logits.float()
+        ).numpy()
     model.train()
     said = probs > THRESHOLD
-    tp, fp, fn = (said & (targets == 1)).sum(0), (said & (targets == 0)).sum(0), (~said & (targets == 1)).sum(0)
+    tp, fp, fn = (
+        (said & (targets == 1)).sum(0),
+        (said & (targets == 0)).sum(0),
+        (~said & (targets == 1)).sum(0),
+    )
     return float(np.mean(2 * tp / np.maximum(2 * tp + fp + fn, 1)))
 
 
-def build(base: Path, labels: list[str], odds: np.ndarray, args: argparse.Namespace) -> torch.nn.Module:
+def build(
+    base: Path, labels: list[str], odds: np.ndarray, args: argparse.Namespace
+) -> torch.nn.Module:
     names = dict(enumerate(labels))
     model = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=len(labels), id2label=names, label2id={v: k for k, v in names.items()},
+        base,
+        num_labels=len(labels),
+        id2label=names,
+        label2id={v: k for k, v in names.items()},
         problem_type="multi_label_classification",
-    )  # fmt: skip
+    )
     model.classifier.bias.data = torch.tensor(odds)
     lora = LoraConfig(
-        task_type=TaskType.SEQ_CLS, r=args.rank, lora_alpha=2 * args.rank, lora_dropout=0.05,
-        target_modules=r".*encoder.*\.(query|key|value|dense)", modules_to_save=["pooler", "classifier"],
-    )  # fmt: skip
+        task_type=TaskType.SEQ_CLS,
+        r=args.rank,
+        lora_alpha=2 * args.rank,
+        lora_dropout=0.05,
+        target_modules=r".*encoder.*\.(query|key|value|dense)",
+        modules_to_save=["pooler", "classifier"],
+    )
     return get_peft_model(model, lora)
 
 
@@ -78,7 +96,12 @@ def main() -> None:
     p.add_argument("--rate", type=float, default=5e-4)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--epochs", type=int, default=3)
-    p.add_argument("--seconds", type=float, default=math.inf, help="stop early; the learning rate decays to then")
+    p.add_argument(
+        "--seconds",
+        type=float,
+        default=math.inf,
+        help="stop early; the learning rate decays to then",
+    )
     p.add_argument("--max-length", type=int, default=64, help="tokens")
     args = p.parse_args()
     torch.manual_seed(0)
@@ -89,7 +112,10 @@ def main() -> None:
     data = {}
     for part in ("train", "dev", "test"):
         texts, targets = read(args.data / f"{part}.tsv", len(labels))
-        data[part] = tokenizer(texts, truncation=True, max_length=args.max_length)["input_ids"], targets
+        data[part] = (
+            tokenizer(texts, truncation=True, max_length=args.max_length)["input_ids"],
+            targets,
+        )
     ids, targets = data["train"]
     share = targets.mean(0)
     model = build(args.base, labels, np.log(share / (1 - share)), args)
@@ -118,8 +144,13 @@ def main() -> None:
             step += 1
             if step % 200 == 0:
                 took = time.monotonic() - began
-                f1 = f" dev macro-F1 {macro_f1(model, *data['dev']):.4f}" if step % 1000 == 0 else ""
-                print(f"epoch {epoch} step {step}/{total} {took:.0f} s loss {loss.item():.3f}{f1}", flush=True)
+                f1 = (
+                    f" dev macro-F1 {macro_f1(model, *data['dev']):.4f}" if step % 1000 == 0 else ""
+                )
+                print(
+                    f"epoch {epoch} step {step}/{total} {took:.0f} s loss {loss.item():.3f}{f1}",
+                    flush=True,
+                )
     scores = {part: round(macro_f1(model, *data[part]), 4) for part in ("dev", "test")}
     model.eval()
     model.half().save_pretrained(args.out)

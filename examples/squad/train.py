@@ -2,9 +2,11 @@
 
 Kept so that anyone can see how the demo's adapter was made, and make one again:
 
-    python -m examples.squad.train --base MINILM_DIR --data SQUAD_TRAIN.json --out examples/squad/adapter --seconds 2500
+    python -m examples.squad.train --base MINILM_DIR --data SQUAD_TRAIN.json --out
+    examples/squad/adapter --seconds 2500
 
-SQUAD_TRAIN.json has the format of SQuAD v1.1. Questions whose sequence is over --max-length tokens are left out.
+SQUAD_TRAIN.json has the format of SQuAD v1.1. Questions whose sequence is over --max-length tokens
+are left out.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from examples.training import batches, pad
 
 @dataclass(frozen=True)
 class Feature:
-    """Token ids and types of one question with its context, and the first and last token of the answer."""
+    """Token ids and types of one question with its context, and the first and last token of the
+    answer."""
 
     ids: list[int]
     types: list[int]
@@ -43,11 +46,15 @@ def read(path: Path) -> list[tuple[str, str, int, int]]:
         for qa in paragraph["qas"]:
             answer = qa["answers"][0]
             start = answer["answer_start"]
-            rows.append((qa["question"].strip(), paragraph["context"], start, start + len(answer["text"])))
+            rows.append(
+                (qa["question"].strip(), paragraph["context"], start, start + len(answer["text"]))
+            )
     return rows
 
 
-def features(rows: list[tuple[str, str, int, int]], tokenizer: Any, max_length: int) -> list[Feature]:
+def features(
+    rows: list[tuple[str, str, int, int]], tokenizer: Any, max_length: int
+) -> list[Feature]:
     encoded = tokenizer([r[0] for r in rows], [r[1] for r in rows], return_offsets_mapping=True)
     made = []
     for i, (_, _, first, stop) in enumerate(rows):
@@ -69,7 +76,12 @@ def main() -> None:
     p.add_argument("--rate", type=float, default=1.2e-3)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--epochs", type=int, default=2)
-    p.add_argument("--seconds", type=float, default=math.inf, help="stop early; the learning rate decays to then")
+    p.add_argument(
+        "--seconds",
+        type=float,
+        default=math.inf,
+        help="stop early; the learning rate decays to then",
+    )
     p.add_argument("--max-length", type=int, default=224, help="tokens")
     args = p.parse_args()
     torch.manual_seed(0)
@@ -79,9 +91,12 @@ def main() -> None:
     data = features(read(args.data), tokenizer, args.max_length)
     model = AutoModelForQuestionAnswering.from_pretrained(args.base)
     lora = LoraConfig(
-        r=args.rank, lora_alpha=2 * args.rank, lora_dropout=0.05,
-        target_modules=["query", "key", "value", "dense"], modules_to_save=["qa_outputs"],
-    )  # fmt: skip
+        r=args.rank,
+        lora_alpha=2 * args.rank,
+        lora_dropout=0.05,
+        target_modules=["query", "key", "value", "dense"],
+        modules_to_save=["qa_outputs"],
+    )
     model = get_peft_model(model, lora)
     trained = [q for q in model.parameters() if q.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.01)
@@ -98,20 +113,29 @@ def main() -> None:
             batch = [data[r] for r in rows]
             ids = pad([f.ids for f in batch])
             loss = model(
-                input_ids=ids, attention_mask=(ids != 0).long(), token_type_ids=pad([f.types for f in batch]),
+                input_ids=ids,
+                attention_mask=(ids != 0).long(),
+                token_type_ids=pad([f.types for f in batch]),
                 start_positions=torch.tensor([f.start for f in batch]),
                 end_positions=torch.tensor([f.end for f in batch]),
-            ).loss  # fmt: skip
+            ).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimiser.step()
             optimiser.zero_grad()
             step += 1
             if step % 50 == 0:
-                print(f"step {step}/{total} {time.monotonic() - began:.0f} s loss {loss.item():.3f}", flush=True)
+                print(
+                    f"step {step}/{total} {time.monotonic() - began:.0f} s loss {loss.item():.3f}",
+                    flush=True,
+                )
     model.eval()
     model.half().save_pretrained(args.out)
-    print(json.dumps({"questions": len(data), "steps": step, "seconds": round(time.monotonic() - began)}))
+    print(
+        json.dumps(
+            {"questions": len(data), "steps": step, "seconds": round(time.monotonic() - began)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ class AzureMLCloud:
     def plan_deploy(self, bundle: Bundle) -> Plan:
         live, want = self._read(), wanted(bundle, self.settings)
         plan.check(live, want.auth_mode)
-        return Plan(_TARGET, "deploy", self.names.endpoint, plan.deploy(live, want, self._registered(want)))
+        return Plan(
+            _TARGET, "deploy", self.names.endpoint, plan.deploy(live, want, self._registered(want))
+        )
 
     def plan_rollback(self) -> Plan:
         live = self._read()
@@ -56,10 +58,17 @@ class AzureMLCloud:
         return Plan(_TARGET, "roll back", self.names.endpoint, plan.rollback(live))
 
     def plan_delete(self) -> Plan:
-        return Plan(_TARGET, "delete", self.names.endpoint, delete(self._read(), assets(self.doors, self.names)))
+        return Plan(
+            _TARGET,
+            "delete",
+            self.names.endpoint,
+            delete(self._read(), assets(self.doors, self.names)),
+        )
 
     def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
-        return Operations(self.doors, self.names, self.settings.wait_minutes * 60, self.clock, bundle).table()
+        return Operations(
+            self.doors, self.names, self.settings.wait_minutes * 60, self.clock, bundle
+        ).table()
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         endpoint = serving(self.doors, self.names)
@@ -73,27 +82,35 @@ class AzureMLCloud:
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
             made, unread = Assets(), str(e)
         there = bool(made.rows() or made.files)
-        details = {"workspace": self.names.workspace, "region": live.location, "auth mode": "", "traffic": ""}
+        details = {
+            "workspace": self.names.workspace,
+            "region": live.location,
+            "auth mode": "",
+            "traffic": "",
+        }
         if endpoint:
             shares = ", ".join(f"{name} {share} %" for name, share in endpoint.traffic.items())
             details |= {"auth mode": endpoint.auth_mode, "traffic": shares}
         state = endpoint.state if endpoint else "half-made" if there else "absent"
         version, previous = (
-            ours[name].tags.get(VERSION, "") if name in ours else "" for name in (live.serving, live.previous)
+            ours[name].tags.get(VERSION, "") if name in ours else ""
+            for name in (live.serving, live.previous)
         )
         url = endpoint.url if endpoint else ""
         resources = (
             *_resources(live, made),
             *([("files", self.names.folder, f"not readable: {unread}")] if unread else []),
         )
-        return Status(_TARGET, self.names.endpoint, state, url, version, previous, resources, details)
+        return Status(
+            _TARGET, self.names.endpoint, state, url, version, previous, resources, details
+        )
 
     def logs(self, lines: int) -> str:
         live = self._read()
         if not live.serving:
             raise NotFound(
-                f"endpoint {self.names.endpoint} of workspace {self.names.workspace}: no deployment takes traffic, so "
-                "none has logs to show; see deploy.py status"
+                f"endpoint {self.names.endpoint} of workspace {self.names.workspace}: no deployment"
+                " takes traffic, so none has logs to show; see deploy.py status"
             )
         return self.doors.workspace.logs(self.names.endpoint, live.serving, lines, CONTAINERS[0])
 
@@ -109,8 +126,21 @@ class AzureMLCloud:
 def _resources(live: Live, made: Assets) -> list[tuple[str, str, str]]:
     found = [("endpoint", live.endpoint.name, live.endpoint.state)] if live.endpoint else []
     for d in live.deployments:
-        role = "serves" if d.name == live.serving else "previous" if d.name == live.previous else "idle"
+        role = (
+            "serves"
+            if d.name == live.serving
+            else "previous"
+            if d.name == live.previous
+            else "idle"
+        )
         whose = role if d.name in live.ours else "not onnxferry's"
-        found.append(("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {whose}"))
-    found += [(kind, f"{live.names.endpoint}:{version}", "registered") for kind, version in made.rows()]
-    return [*found, *([("files", live.names.folder, f"{len(made.files)} files")] if made.files else [])]
+        found.append(
+            ("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {whose}")
+        )
+    found += [
+        (kind, f"{live.names.endpoint}:{version}", "registered") for kind, version in made.rows()
+    ]
+    return [
+        *found,
+        *([("files", live.names.folder, f"{len(made.files)} files")] if made.files else []),
+    ]

@@ -1,4 +1,5 @@
-"""What goes when an endpoint goes: all that deploying made for it, and nothing that was there before."""
+"""What goes when an endpoint goes: all that deploying made for it, and nothing that was there
+before."""
 
 from __future__ import annotations
 
@@ -9,12 +10,15 @@ from infra.plan import Action, Step
 
 
 def delete(live: Live, assets: Assets) -> tuple[Step, ...]:
-    """The steps that delete the endpoint, if it is ours alone, and else our deployments in it; then what is registered,
-    which nothing uses any more, and the files last, which tell a later run what may be registered."""
+    """The steps that delete the endpoint, if it is ours alone, and else our deployments in it; then
+    what is registered, which nothing uses any more, and the files last, which tell a later run what
+    may be registered."""
     steps = _endpoint(live) if live.endpoint else []
     for kind, version in assets.rows():
         name = f"{live.names.endpoint}:{version}"
-        steps.append(Step(Action.DELETE, kind, name, "delete_asset", {"id": live.names.id(kind, version)}))
+        steps.append(
+            Step(Action.DELETE, kind, name, "delete_asset", {"id": live.names.id(kind, version)})
+        )
     if assets.files:
         facts = {"folder": live.names.folder, "files": len(assets.files)}
         steps.append(Step(Action.DELETE, "files", live.names.folder, "delete_files", facts))
@@ -25,16 +29,32 @@ def _endpoint(live: Live) -> list[Step]:
     name = live.names.endpoint
     endpoint = live.endpoint
     if endpoint and live.is_ours(endpoint.tags) and not live.others:
-        return [Step(Action.DELETE, "endpoint", name, "delete_endpoint", {"deployments": sorted(live.ours)})]
+        return [
+            Step(
+                Action.DELETE,
+                "endpoint",
+                name,
+                "delete_endpoint",
+                {"deployments": sorted(live.ours)},
+            )
+        ]
     steps = []
     tags = {PREVIOUS: "", ROLLING: ""}
     if live.ours and live.traffic:
         check(live)
-        steps.append(Step(Action.UPDATE, "traffic of endpoint", name, "move", {"traffic": {}, "tags": tags}))
+        steps.append(
+            Step(Action.UPDATE, "traffic of endpoint", name, "move", {"traffic": {}, "tags": tags})
+        )
     elif endpoint and set(tags) & set(endpoint.tags):
         steps.append(Step(Action.UPDATE, "tags of endpoint", name, "move", {"tags": tags}))
     steps += [
-        Step(Action.DELETE, "deployment", d.name, "delete_deployment", {"endpoint": name, "state": d.state})
+        Step(
+            Action.DELETE,
+            "deployment",
+            d.name,
+            "delete_deployment",
+            {"endpoint": name, "state": d.state},
+        )
         for d in live.ours.values()
     ]
     return steps

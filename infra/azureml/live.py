@@ -14,7 +14,8 @@ from infra.clients.azureml_facts import Deployment, Endpoint
 from infra.clients.groups import Resources
 from infra.errors import NotFound
 
-API_VERSION = "2024-10-01"  # of codes, and of deleting models and environments, which the SDK does not offer
+# of codes, and of deleting models and environments, which the SDK does not offer
+API_VERSION = "2024-10-01"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,11 @@ class Assets:
     files: Sequence[str] = field(default_factory=tuple)
 
     def rows(self) -> list[tuple[str, str]]:
-        kinds: dict[str, Any] = {"model": self.model, "environment": self.environment, "code": self.code}
+        kinds: dict[str, Any] = {
+            "model": self.model,
+            "environment": self.environment,
+            "code": self.code,
+        }
         return [(kind, version) for kind, versions in kinds.items() for version in versions]
 
 
@@ -92,19 +97,30 @@ def read(doors: Doors, names: Names) -> Live:
     """The endpoint now. Raises NotFound when there is no such workspace."""
     location = doors.workspace.location()
     endpoint = doors.workspace.endpoint(names.endpoint)
-    return Live(names, location, endpoint, doors.workspace.deployments(names.endpoint) if endpoint else ())
+    return Live(
+        names, location, endpoint, doors.workspace.deployments(names.endpoint) if endpoint else ()
+    )
 
 
 def assets(doors: Doors, names: Names) -> Assets:
-    """What deploying the endpoint left in the workspace. A code has no tags: its files say that it may be there."""
+    """What deploying the endpoint left in the workspace. A code has no tags: its files say that it
+    may be there."""
     files = sorted(doors.workspace.blobs().hashes(names.folder))
     codes = sorted(
-        {name.split("/")[2].removeprefix("code-") for name in files if name.split("/")[2].startswith("code-")}
+        {
+            name.split("/")[2].removeprefix("code-")
+            for name in files
+            if name.split("/")[2].startswith("code-")
+        }
     )
     return Assets(
         _ours(doors.workspace.models(names.endpoint), names),
         _ours(doors.workspace.environments(names.endpoint), names),
-        [version for version in codes if doors.resources.get(names.id("code", version)) is not None],
+        [
+            version
+            for version in codes
+            if doors.resources.get(names.id("code", version)) is not None
+        ],
         files,
     )
 
@@ -114,8 +130,9 @@ def serving(doors: Doors, names: Names) -> Endpoint:
     endpoint = doors.workspace.endpoint(names.endpoint)
     if endpoint is None:
         raise NotFound(
-            f"endpoint {names.endpoint}: workspace {names.workspace} of resource group {names.group} has none of that "
-            "name; check name and workspace in deploy.toml, or deploy it first"
+            f"endpoint {names.endpoint}: workspace {names.workspace} of resource group"
+            f" {names.group} has none of that name; check name and workspace in deploy.toml, or"
+            " deploy it first"
         )
     return endpoint
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 MADE = "onnxferry"  # tag on all that deploying made; its value is the endpoint's name
 VERSION = "onnxferry-version"  # tag on a deployment: 12 digits of its package's sha256
 PREVIOUS = "onnxferry-previous"  # tag on the endpoint: the deployment that served before
-ROLLING = "onnxferry-rolling-back"  # tag on the endpoint: the deployment that a roll-back, not yet at its end, went to
+# tag on the endpoint: the deployment that a roll-back, not yet at its end, went to
+ROLLING = "onnxferry-rolling-back"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Names:
         return f"onnxferry/{self.endpoint}"
 
     def files(self, kind: str, version: str) -> str:
-        """The folder of one model or of one code; its last part is the folder's name in the container, too."""
+        """The folder of one model or of one code; its last part is the folder's name in the
+        container, too."""
         return f"{self.folder}/{kind}-{version}/{kind}"
 
     def id(self, kind: str, version: str) -> str:

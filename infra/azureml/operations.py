@@ -1,5 +1,5 @@
-"""How a plan's steps are executed: each method is one Step.operation, does what the step's parameters say, and does no
-harm when it is done twice.
+"""How a plan's steps are executed: each method is one Step.operation, does what the step's
+parameters say, and does no harm when it is done twice.
 """
 
 from __future__ import annotations
@@ -58,13 +58,17 @@ class Operations:
         for member in members:
             name = f"{folder}/{member.path.partition('/')[2]}"
             if there.get(name) != member.sha256:
-                blobs.upload(name, package.path / member.path, member.sha256, _progress(note, done, total))
+                blobs.upload(
+                    name, package.path / member.path, member.sha256, _progress(note, done, total)
+                )
             done += member.size
             _progress(note, 0, total)(done)
 
     def register_model(self, step: Step, note: Note) -> None:
         facts = step.parameters
-        self.doors.workspace.register_model(self.names.endpoint, facts["version"], facts["path"], facts["tags"])
+        self.doors.workspace.register_model(
+            self.names.endpoint, facts["version"], facts["path"], facts["tags"]
+        )
 
     def register_code(self, step: Step, note: Note) -> None:
         facts = step.parameters
@@ -79,7 +83,9 @@ class Operations:
 
     def create_endpoint(self, step: Step, note: Note) -> None:
         facts = step.parameters
-        self.doors.workspace.create_endpoint(step.name, facts["auth_mode"], facts["tags"], self._until(step, note))
+        self.doors.workspace.create_endpoint(
+            step.name, facts["auth_mode"], facts["tags"], self._until(step, note)
+        )
 
     def settle_endpoint(self, step: Step, note: Note) -> None:
         self._until(step, note)(self.doors.workspace.endpoint_state(step.name))
@@ -90,7 +96,9 @@ class Operations:
     def create_deployment(self, step: Step, note: Note) -> None:
         until = self._until(step, note)
         with self._prover.logged(step.name):
-            self.doors.workspace.create_deployment(self.names.endpoint, step.name, step.parameters, until)
+            self.doors.workspace.create_deployment(
+                self.names.endpoint, step.name, step.parameters, until
+            )
 
     def settle_deployment(self, step: Step, note: Note) -> None:
         """Wait for what an earlier run began."""
@@ -99,7 +107,9 @@ class Operations:
             self._until(step, note)(state)
 
     def delete_deployment(self, step: Step, note: Note) -> None:
-        self.doors.workspace.delete_deployment(self.names.endpoint, step.name, self._until(step, note))
+        self.doors.workspace.delete_deployment(
+            self.names.endpoint, step.name, self._until(step, note)
+        )
 
     def smoke(self, step: Step, note: Note) -> None:
         facts = step.parameters
@@ -108,7 +118,9 @@ class Operations:
 
     def move(self, step: Step, note: Note) -> None:
         facts = step.parameters
-        self.doors.workspace.move(step.name, facts.get("traffic"), facts["tags"], self._until(step, note))
+        self.doors.workspace.move(
+            step.name, facts.get("traffic"), facts["tags"], self._until(step, note)
+        )
 
     def delete_asset(self, step: Step, note: Note) -> None:
         self.doors.resources.delete(step.parameters["id"])
@@ -130,7 +142,9 @@ class Operations:
         return self.bundle
 
     def _until(self, step: Step, note: Note) -> Until:
-        return lambda state: wait(f"{step.resource} {step.name}", state, self.limit, note, self.clock)
+        return lambda state: wait(
+            f"{step.resource} {step.name}", state, self.limit, note, self.clock
+        )
 
 
 def _progress(note: Note, before: int, total: int) -> Any:

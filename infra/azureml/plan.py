@@ -1,5 +1,5 @@
-"""What to change, as data: a snapshot of the workspace and what is wanted become the steps of a deployment or of a
-roll-back. Nothing is read or written here.
+"""What to change, as data: a snapshot of the workspace and what is wanted become the steps of a
+deployment or of a roll-back. Nothing is read or written here.
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ FAILED = frozenset({"Failed", "Canceled"})
 
 
 def check(live: Live, auth_mode: str | None = None) -> None:
-    """Raise Refused where traffic is not ours to move, or where clients would have to sign in in another way."""
+    """Raise Refused where traffic is not ours to move, or where clients would have to sign in in
+    another way."""
     strangers = sorted(set(live.traffic) - set(live.ours))
     if strangers:
         share = sum(live.traffic[name] for name in strangers)
         raise Refused(
-            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: deployment {', '.join(strangers)} "
-            f"takes {share} % of its traffic, and onnxferry did not make it (no tag {MADE}={live.names.endpoint}), so "
-            "its traffic is not moved. Choose another endpoint: --name, or name in [model] of deploy.toml; or take "
-            "that deployment's traffic away first"
+            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: deployment"
+            f" {', '.join(strangers)} takes {share} % of its traffic, and onnxferry did not make it"
+            f" (no tag {MADE}={live.names.endpoint}), so its traffic is not moved. Choose another"
+            " endpoint: --name, or name in [model] of deploy.toml; or take that deployment's"
+            " traffic away first"
         )
     if live.endpoint and auth_mode and _plain(live.endpoint.auth_mode) != _plain(auth_mode):
         raise Refused(
-            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: its auth_mode is "
-            f"{live.endpoint.auth_mode}, and {auth_mode} is asked for, which would lock its clients out. Set "
-            "auth_mode in [azureml] of deploy.toml to the endpoint's, or deploy under another name"
+            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: its auth_mode is"
+            f" {live.endpoint.auth_mode}, and {auth_mode} is asked for, which would lock its"
+            " clients out. Set auth_mode in [azureml] of deploy.toml to the endpoint's, or deploy"
+            " under another name"
         )
 
 
@@ -66,21 +69,21 @@ def deploy(live: Live, wanted: Wanted, registered: Registered) -> tuple[Step, ..
 
 
 def rollback(live: Live) -> tuple[Step, ...]:
-    """The steps that move the traffic to the deployment that served before; after a roll-back that was cut off once the
-    traffic had moved, those that remain of it."""
+    """The steps that move the traffic to the deployment that served before; after a roll-back that
+    was cut off once the traffic had moved, those that remain of it."""
     if live.rolling:
         return (_proof(live, live.rolling, _golden(live, live.rolling)), _rolled(live))
     target, now = live.previous, live.serving
     if not target or target == now:
         raise NotFound(
-            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: no previous version is kept, so "
-            "there is none to go back to"
+            f"endpoint {live.names.endpoint} of workspace {live.names.workspace}: no previous"
+            " version is kept, so there is none to go back to"
         )
     state = live.ours[target].state
     if state in FAILED or state == "Deleting":
         raise NotFound(
-            f"deployment {target} of endpoint {live.names.endpoint}: the previous version is {state}; deploy it again "
-            "from its model directory"
+            f"deployment {target} of endpoint {live.names.endpoint}: the previous version is"
+            f" {state}; deploy it again from its model directory"
         )
     waits = [] if state == "Succeeded" else [_settle("deployment", target, state)]
     golden = _golden(live, target)
@@ -100,11 +103,14 @@ def _golden(live: Live, deployment: str) -> dict[str, str]:
 
 def _rolled(live: Live) -> Step:
     """The roll-back is at its end: the next one goes back again."""
-    return Step(Action.UPDATE, "tags of endpoint", live.names.endpoint, "move", {"tags": {ROLLING: ""}})
+    return Step(
+        Action.UPDATE, "tags of endpoint", live.names.endpoint, "move", {"tags": {ROLLING: ""}}
+    )
 
 
 def smoke(deployment: str, golden: Mapping[str, str] | None = None) -> Step:
-    """Ask one deployment, whatever its traffic; `golden` says whose golden request, unless it is the bundle's."""
+    """Ask one deployment, whatever its traffic; `golden` says whose golden request, unless it is
+    the bundle's."""
     facts = {"deployment": deployment, **(golden or {})}
     return Step(Action.CHECK, "golden request to deployment", deployment, "smoke", facts)
 
@@ -122,13 +128,23 @@ def promote(live: Live, deployment: str, previous: str, rolling: str = "") -> St
 
 def _proof(live: Live, deployment: str, golden: Mapping[str, str] | None = None) -> Step:
     facts = {"expected": deployment, **(golden or {})}
-    return Step(Action.CHECK, "golden request to endpoint", live.names.endpoint, "smoke", facts, settles=True)
+    return Step(
+        Action.CHECK,
+        "golden request to endpoint",
+        live.names.endpoint,
+        "smoke",
+        facts,
+        settles=True,
+    )
 
 
 def _assets(live: Live, wanted: Wanted, registered: Registered) -> list[Step]:
     """Model and code with their files, and the environment. What is registered has its files."""
     tags, store = {**wanted.tags, MADE: live.names.endpoint}, registered.datastore
-    folders = {"model": live.names.files("model", wanted.model), "code": live.names.files("code", wanted.code)}
+    folders = {
+        "model": live.names.files("model", wanted.model),
+        "code": live.names.files("code", wanted.code),
+    }
     own: dict[str, dict[str, Any]] = {
         "model": {"path": live.names.path(store.name, folders["model"]), "tags": tags},
         "code": {"uri": f"{store.url}/{store.container}/{folders['code']}"},
@@ -140,7 +156,9 @@ def _assets(live: Live, wanted: Wanted, registered: Registered) -> list[Step]:
         if kind in folders:
             facts = {"kind": kind, "folder": folders[kind]}
             steps.append(unless(there, f"{kind} files", name, "upload", facts))
-        steps.append(unless(there, kind, name, f"register_{kind}", {"version": version, **own[kind]}))
+        steps.append(
+            unless(there, kind, name, f"register_{kind}", {"version": version, **own[kind]})
+        )
     return steps
 
 
@@ -161,8 +179,17 @@ def _endpoint(live: Live, wanted: Wanted) -> list[Step]:
 
 def _clear(live: Live, candidate: str) -> list[Step]:
     """Delete what failed and serves nobody, so that its instances are free for the candidate."""
-    keep = {candidate, live.previous, *live.traffic, *(live.endpoint.mirror if live.endpoint else ())}
-    return [_delete(live, d.name, d.state) for d in live.ours.values() if d.state in FAILED and d.name not in keep]
+    keep = {
+        candidate,
+        live.previous,
+        *live.traffic,
+        *(live.endpoint.mirror if live.endpoint else ()),
+    }
+    return [
+        _delete(live, d.name, d.state)
+        for d in live.ours.values()
+        if d.state in FAILED and d.name not in keep
+    ]
 
 
 def _candidate(live: Live, wanted: Wanted) -> list[Step]:
@@ -170,7 +197,10 @@ def _candidate(live: Live, wanted: Wanted) -> list[Step]:
     create = Step(Action.CREATE, "deployment", name, "create_deployment", _facts(live, wanted))
     found = live.ours.get(name)
     if found is None and name in live.others:
-        raise Refused(f"deployment {name} of endpoint {live.names.endpoint}: its tag {MADE} is gone; delete it first")
+        raise Refused(
+            f"deployment {name} of endpoint {live.names.endpoint}: its tag {MADE} is gone; delete"
+            " it first"
+        )
     if found is None:
         return [create]
     if found.state == "Succeeded":
@@ -191,15 +221,24 @@ def _facts(live: Live, wanted: Wanted) -> dict[str, Any]:
 
 
 def _prune(live: Live, candidate: str, previous: str) -> list[Step]:
-    """Delete our deployments that neither serve afterwards nor are the previous one, nor get a copy of the traffic."""
+    """Delete our deployments that neither serve afterwards nor are the previous one, nor get a copy
+    of the traffic."""
     mirrored = live.endpoint.mirror if live.endpoint else ()
     keep = {candidate, previous, *mirrored, *(step.name for step in _clear(live, candidate))}
-    return [_delete(live, d.name, d.state) for d in live.ours.values() if d.name not in keep and d.state != "Deleting"]
+    return [
+        _delete(live, d.name, d.state)
+        for d in live.ours.values()
+        if d.name not in keep and d.state != "Deleting"
+    ]
 
 
 def _delete(live: Live, name: str, state: str) -> Step:
     return Step(
-        Action.DELETE, "deployment", name, "delete_deployment", {"endpoint": live.names.endpoint, "state": state}
+        Action.DELETE,
+        "deployment",
+        name,
+        "delete_deployment",
+        {"endpoint": live.names.endpoint, "state": state},
     )
 
 

@@ -1,4 +1,5 @@
-"""Does a deployment work? It gives the golden answer; and where it does not come up, what its containers printed."""
+"""Does a deployment work? It gives the golden answer; and where it does not come up, what its
+containers printed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from infra.azureml.names import Names
 from infra.clients import online
 from infra.clients.azureml_facts import Endpoint
 from infra.cloud import Reply
-from infra.errors import BuildFailed, CloudError, InvokeFailed, NotFound, NotHealthy, WrongAnswer, with_log
+from infra.errors import (
+    BuildFailed,
+    CloudError,
+    InvokeFailed,
+    NotFound,
+    NotHealthy,
+    WrongAnswer,
+    with_log,
+)
 from infra.smoke import golden_in, smoke
 from infra.waiting import Clock
 from scoring.contract import SPEC_FILE, Golden, Request
@@ -30,25 +39,30 @@ class Prover:
     clock: Clock
 
     def prove(self, golden: Golden, deployment: str = "", expected: str = "") -> None:
-        """Send the golden request to `deployment`, or to what takes the traffic, which must be `expected`. Raises
-        NotHealthy or WrongAnswer."""
+        """Send the golden request to `deployment`, or to what takes the traffic, which must be
+        `expected`. Raises NotHealthy or WrongAnswer."""
         endpoint = serving(self.doors, self.names)
         bearer = self.doors.workspace.bearer(endpoint)
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
-        reply = smoke(golden, lambda request: self._send(endpoint, bearer, request, deployment), where)
+        reply = smoke(
+            golden, lambda request: self._send(endpoint, bearer, request, deployment), where
+        )
         if expected and reply.served_by not in ("", expected):
             raise WrongAnswer(
-                f"endpoint {endpoint.name}: {reply.served_by} answered, though {expected} has all traffic"
+                f"endpoint {endpoint.name}: {reply.served_by} answered, though {expected} has all"
+                " traffic"
             )
 
     def golden_of(self, model: str) -> Golden:
-        """The golden request of a version that was deployed before, from its files in the workspace."""
+        """The golden request of a version that was deployed before, from its files in the
+        workspace."""
         name = f"{self.names.files('model', model)}/{SPEC_FILE}"
         text = self.doors.workspace.blobs().read(name)
         if text is None:
             raise NotFound(
-                f"{name}: not in the default datastore of workspace {self.names.workspace}, so nothing says what the "
-                "previous version should answer; deploy it again from its model directory"
+                f"{name}: not in the default datastore of workspace {self.names.workspace}, so"
+                " nothing says what the previous version should answer; deploy it again from its"
+                " model directory"
             )
         return golden_in(text, name)
 
@@ -72,7 +86,8 @@ class Prover:
         return "\n".join(parts)
 
     def _send(self, endpoint: Endpoint, bearer: str, request: Request, deployment: str) -> Reply:
-        """Try again where the front end is busy or the connection breaks, as it may just after a change."""
+        """Try again where the front end is busy or the connection breaks, as it may just after a
+        change."""
         for _ in range(_TRIES - 1):
             try:
                 reply = online.send(endpoint, bearer, request, deployment=deployment)

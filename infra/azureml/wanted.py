@@ -1,4 +1,5 @@
-"""What shall be live: the package folder and deploy.toml, read into names by content and the deployment's settings."""
+"""What shall be live: the package folder and deploy.toml, read into names by content and the
+deployment's settings."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Wanted:
-    """`model`, `code` and `environment` are versions, made of what is in them, as is the `deployment`'s name.
+    """`model`, `code` and `environment` are versions, made of what is in them, as is the
+    `deployment`'s name.
 
     `settings` are the deployment's, as in its YAML file; `conda` and `image` are the environment.
     """
@@ -51,7 +53,10 @@ def wanted(bundle: Bundle, mine: AzureML) -> Wanted:
         image = declared["environment"]["image"]
         settings = {
             "scoring_script": declared["code_configuration"]["scoring_script"],
-            "environment_variables": {**(declared.get("environment_variables") or {}), **mine.environment},
+            "environment_variables": {
+                **(declared.get("environment_variables") or {}),
+                **mine.environment,
+            },
             "request_settings": declared.get("request_settings") or {},
             "liveness_probe": declared.get("liveness_probe"),
             "readiness_probe": declared.get("readiness_probe"),
@@ -59,7 +64,9 @@ def wanted(bundle: Bundle, mine: AzureML) -> Wanted:
             "instance_count": mine.instance_count,
         }
     except (KeyError, TypeError) as e:
-        raise PackageError(f"{package.path / 'deployment.yml'}: {e!r} is missing; build the package again") from e
+        raise PackageError(
+            f"{package.path / 'deployment.yml'}: {e!r} is missing; build the package again"
+        ) from e
     return Wanted(
         version=bundle.version,
         model=_members(package, "model/"),
@@ -76,7 +83,11 @@ def wanted(bundle: Bundle, mine: AzureML) -> Wanted:
 
 def _members(package: Package, folder: str) -> str:
     """A name for the content of one of the package's folders."""
-    found = [[m.path, m.sha256] for m in sorted(package.members, key=lambda m: m.path) if m.path.startswith(folder)]
+    found = [
+        [m.path, m.sha256]
+        for m in sorted(package.members, key=lambda m: m.path)
+        if m.path.startswith(folder)
+    ]
     if not found:
         raise PackageError(f"{package.path}: nothing in {folder}; build the package again")
     return _digest(found)

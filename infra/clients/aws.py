@@ -1,8 +1,10 @@
-"""The door of boto3: sign in, call, upload, ask an endpoint, and say in our own errors what went wrong.
+"""The door of boto3: sign in, call, upload, ask an endpoint, and say in our own errors what went
+wrong.
 
-Sign-in is that of the AWS CLI: variables, profiles, SSO, instance and container roles. AWS_ENDPOINT_URL leads all calls
-elsewhere, as it does for every AWS SDK. Retries are botocore's standard mode: throttling, 5xx and broken connections,
-with jitter, a limit of attempts and a budget for each client.
+Sign-in is that of the AWS CLI: variables, profiles, SSO, instance and container roles.
+AWS_ENDPOINT_URL leads all calls elsewhere, as it does for every AWS SDK. Retries are botocore's
+standard mode: throttling, 5xx and broken connections, with jitter, a limit of attempts and a budget
+for each client.
 """
 
 from __future__ import annotations
@@ -41,35 +43,44 @@ from scripts.errors import UsageError
 ATTEMPTS = 5
 PART = 8 << 20  # bytes of a part of an upload; a file that is smaller goes as it is
 _UNSIGNED = (
-    broken.NoCredentialsError, broken.PartialCredentialsError, broken.CredentialRetrievalError, broken.SSOError,
-    broken.TokenRetrievalError, broken.LoginError, broken.NoAuthTokenError,
-)  # fmt: skip
+    broken.NoCredentialsError,
+    broken.PartialCredentialsError,
+    broken.CredentialRetrievalError,
+    broken.SSOError,
+    broken.TokenRetrievalError,
+    broken.LoginError,
+    broken.NoAuthTokenError,
+)
 _NO_CONNECTION = (broken.HTTPClientError, broken.ConnectionError)
 
 
 class Aws:
-    """One account in one region. Nothing is sent before the first call; clients are made once for each service."""
+    """One account in one region. Nothing is sent before the first call; clients are made once for
+    each service."""
 
     def __init__(self, profile: str | None, region: str | None) -> None:
-        """Raises NoCredentials for an unknown profile, and UsageError when nothing says the region."""
+        """Raises NoCredentials for an unknown profile, and UsageError when nothing says the
+        region."""
         try:
             self.session = boto3.Session(profile_name=profile, region_name=region)
         except broken.ProfileNotFound as e:
             raise NoCredentials(
-                f"AWS: the configuration has no profile {profile!r}; `aws configure list-profiles` shows those that "
-                "there are, sagemaker.profile in deploy.toml chooses one"
+                f"AWS: the configuration has no profile {profile!r}; `aws configure list-profiles`"
+                " shows those that there are, sagemaker.profile in deploy.toml chooses one"
             ) from e
         if not self.session.region_name:
             raise UsageError(
-                "no AWS region is set; set region in [sagemaker] of deploy.toml, --set region=eu-west-1, AWS_REGION or "
-                "that of the profile"
+                "no AWS region is set; set region in [sagemaker] of deploy.toml, --set"
+                " region=eu-west-1, AWS_REGION or that of the profile"
             )
         self.region: str = self.session.region_name
         self._clients: dict[str, Any] = {}
 
     @cached_property
     def _caller(self) -> Mapping[str, str]:
-        found: Mapping[str, str] = self.call("sts", "get_caller_identity", "the account that is signed in", {})
+        found: Mapping[str, str] = self.call(
+            "sts", "get_caller_identity", "the account that is signed in", {}
+        )
         return found
 
     @property
@@ -82,26 +93,39 @@ class Aws:
         """ "aws", or "aws-cn", "aws-us-gov" ..."""
         return self._caller["Arn"].split(":")[1]
 
-    def call(self, service: str, operation: str, resource: str, parameters: Mapping[str, Any]) -> Any:
+    def call(
+        self, service: str, operation: str, resource: str, parameters: Mapping[str, Any]
+    ) -> Any:
         """The operation's answer. Raises CloudError that names `resource`."""
         with self._translated(service, resource):
             return getattr(self._client(service), operation)(**parameters)
 
-    def pages(self, service: str, operation: str, key: str, resource: str, parameters: Mapping[str, Any]) -> list[Any]:
+    def pages(
+        self, service: str, operation: str, key: str, resource: str, parameters: Mapping[str, Any]
+    ) -> list[Any]:
         """All items below `key` of all pages of an operation that lists."""
         with self._translated(service, resource):
             pages = self._client(service).get_paginator(operation).paginate(**parameters)
             return [item for page in pages for item in page.get(key, ())]
 
-    def upload(self, path: Path, url: tuple[str, str], options: Mapping[str, str], sent: Callable[[int], None]) -> None:
-        """`path` to the bucket and key of `url`, in parts where it is large; S3 checks the sha256 of each.
+    def upload(
+        self,
+        path: Path,
+        url: tuple[str, str],
+        options: Mapping[str, str],
+        sent: Callable[[int], None],
+    ) -> None:
+        """`path` to the bucket and key of `url`, in parts where it is large; S3 checks the sha256
+        of each.
 
         `sent` is told the bytes of each piece, by several threads.
         """
         bucket, key = url
         client = self._client("s3")
         extra = {"ChecksumAlgorithm": "SHA256", **options}
-        parts = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=4)
+        parts = TransferConfig(
+            multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=4
+        )
         with self._translated("s3", f"s3://{bucket}/{key}"):
             client.upload_file(str(path), bucket, key, ExtraArgs=extra, Callback=sent, Config=parts)
 
@@ -110,26 +134,36 @@ class Aws:
         return f"{self._client('sagemaker-runtime').meta.endpoint_url}/endpoints/{name}/invocations"
 
     def invoke(self, name: str, request: Request, timeout: float) -> Reply:
-        """The endpoint's answer; the container's own refusal is one with its status. `timeout` is for one attempt, in
-        seconds, and a time-out is not tried again."""
+        """The endpoint's answer; the container's own refusal is one with its status. `timeout` is
+        for one attempt, in seconds, and a time-out is not tried again."""
         client = self._make("sagemaker-runtime", read_timeout=timeout)
         client.meta.events.register_first("needs-retry.sagemaker-runtime.InvokeEndpoint", _once)
         began = time.perf_counter()
         with self._translated("sagemaker", f"endpoint {name}"):
             try:
                 answer = client.invoke_endpoint(
-                    EndpointName=name, Body=request.body, ContentType=request.content_type, Accept=request.accept
+                    EndpointName=name,
+                    Body=request.body,
+                    ContentType=request.content_type,
+                    Accept=request.accept,
                 )
                 body = answer["Body"].read()
             except client.exceptions.ModelError as e:
                 return _of_model(e, time.perf_counter() - began)
             except broken.ReadTimeoutError as e:
                 raise InvokeFailed(
-                    f"AWS {self.region}, endpoint {name}: no answer within {timeout:g} s; SageMaker itself ends a "
-                    "request after 60 s. Send fewer items, look at deploy.py logs, or raise --timeout"
+                    f"AWS {self.region}, endpoint {name}: no answer within {timeout:g} s; SageMaker"
+                    " itself ends a request after 60 s. Send fewer items, look at deploy.py logs,"
+                    " or raise --timeout"
                 ) from e
         seconds = time.perf_counter() - began
-        return Reply(200, body, answer.get("ContentType", ""), seconds, answer.get("InvokedProductionVariant", ""))
+        return Reply(
+            200,
+            body,
+            answer.get("ContentType", ""),
+            seconds,
+            answer.get("InvokedProductionVariant", ""),
+        )
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
@@ -139,9 +173,12 @@ class Aws:
     def _make(self, service: str, read_timeout: float = 60) -> Any:
         retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
         config = Config(
-            retries=retries, connect_timeout=10, read_timeout=read_timeout, user_agent_extra="onnxferry",
+            retries=retries,
+            connect_timeout=10,
+            read_timeout=read_timeout,
+            user_agent_extra="onnxferry",
             parameter_validation=True,
-        )  # fmt: skip
+        )
         with self._translated(service, service):
             return self.session.client(service, config=config)
 
@@ -154,11 +191,15 @@ class Aws:
             cause = e.__context__
             if isinstance(cause, broken.ClientError):
                 raise _of_response(where, service, cause) from e
-            raise PublishFailed(f"{where}: the upload failed: {e}; run the same command again") from e
+            raise PublishFailed(
+                f"{where}: the upload failed: {e}; run the same command again"
+            ) from e
         except broken.ClientError as e:
             raise _of_response(where, service, e) from e
         except _UNSIGNED as e:
-            raise refusal(where, NoCredentials, f"nobody is signed in, or the sign-in has expired ({e})") from e
+            raise refusal(
+                where, NoCredentials, f"nobody is signed in, or the sign-in has expired ({e})"
+            ) from e
         except broken.ParamValidationError as e:
             raise refusal(where, Refused, str(e).replace("\n", " ")) from e
         except _NO_CONNECTION as e:
@@ -170,19 +211,21 @@ class Aws:
         known = self._regions("sagemaker")
         if isinstance(e, broken.EndpointConnectionError) and self.region not in known:
             return NotFound(
-                f"{where}: no region {self.region} is known to have SageMaker; set sagemaker.region to one of "
-                f"{', '.join(known)}"
+                f"{where}: no region {self.region} is known to have SageMaker; set sagemaker.region"
+                f" to one of {', '.join(known)}"
             )
         return refusal(where, Unavailable, f"no connection to {service} ({type(e).__name__}: {e})")
 
     def _regions(self, service: str) -> list[str]:
         partitions = self.session.get_available_partitions()
-        return sorted(region for p in partitions for region in self.session.get_available_regions(service, p))
+        return sorted(
+            region for p in partitions for region in self.session.get_available_regions(service, p)
+        )
 
 
 def checksum(path: Path) -> str:
-    """What S3 says is the sha256 of `path` as `upload` sends it: of the bytes, or of its parts' own; without the number
-    of parts, which S3 adds after a hyphen."""
+    """What S3 says is the sha256 of `path` as `upload` sends it: of the bytes, or of its parts'
+    own; without the number of parts, which S3 adds after a hyphen."""
     with path.open("rb") as file:
         parts = [hashlib.sha256(part).digest() for part in iter(lambda: file.read(PART), b"")]
     if path.stat().st_size < PART:
@@ -191,7 +234,8 @@ def checksum(path: Path) -> str:
 
 
 def _once(caught_exception: Exception | None = None, **_: Any) -> None:
-    """Before botocore decides on another attempt: a time-out is the answer that the caller asked for."""
+    """Before botocore decides on another attempt: a time-out is the answer that the caller asked
+    for."""
     if isinstance(caught_exception, broken.ReadTimeoutError):
         raise caught_exception
 
@@ -213,10 +257,16 @@ def _is_json(body: bytes) -> bool:
 
 def _of_response(where: str, service: str, e: Any) -> CloudError:
     error = e.response.get("Error", {})
-    code, message = str(error.get("Code", "")), " ".join(str(error.get("Message", "")).split()).rstrip(".")[:800]
+    code, message = (
+        str(error.get("Code", "")),
+        " ".join(str(error.get("Message", "")).split()).rstrip(".")[:800],
+    )
     status = int(e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     kind = kind_of(code, message, status)
     said = f"{code}: {message}" if message else code
     if kind is NotAllowed:
-        said = f"the permission {missing_action(message, service, e.operation_name)} is missing. {said}"
+        said = (
+            f"the permission {missing_action(message, service, e.operation_name)} is missing."
+            f" {said}"
+        )
     return refusal(where, kind, said)

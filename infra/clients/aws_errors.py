@@ -1,4 +1,5 @@
-"""What AWS's refusals mean, as tables: an error code, or words of its message, to one of our errors."""
+"""What AWS's refusals mean, as tables: an error code, or words of its message, to one of our
+errors."""
 
 from __future__ import annotations
 
@@ -20,36 +21,74 @@ from infra.errors import (
 CODES: Mapping[str, type[CloudError]] = {
     **dict.fromkeys(
         (
-            "ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "InvalidAccessKeyId",
-            "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure",
-            "MissingAuthenticationToken", "MissingAuthenticationTokenException", "InvalidToken",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "RequestExpired",
+            "InvalidClientTokenId",
+            "InvalidAccessKeyId",
+            "UnrecognizedClientException",
+            "SignatureDoesNotMatch",
+            "InvalidSignatureException",
+            "AuthFailure",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "InvalidToken",
         ),
         NoCredentials,
     ),
-    **dict.fromkeys(("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"), NotAllowed),
     **dict.fromkeys(
-        ("NoSuchBucket", "NoSuchKey", "NoSuchEntity", "NoSuchUpload", "NoSuchTagSet", "ResourceNotFound",
-         "ResourceNotFoundException", "404"),
-        NotFound,
-    ),
-    **dict.fromkeys(
-        ("ResourceLimitExceeded", "LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException",
-         "TooManyBuckets"),
-        QuotaExceeded,
-    ),
-    **dict.fromkeys(
-        ("BucketAlreadyExists", "BucketAlreadyOwnedByYou", "EntityAlreadyExists", "ResourceInUse"), NameTaken
+        ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"), NotAllowed
     ),
     **dict.fromkeys(
         (
-            "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "SlowDown",
-            "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "BandwidthLimitExceeded",
-            "ModelNotReadyException", "OperationAborted", "ConcurrentModification", "RequestTimeout",
+            "NoSuchBucket",
+            "NoSuchKey",
+            "NoSuchEntity",
+            "NoSuchUpload",
+            "NoSuchTagSet",
+            "ResourceNotFound",
+            "ResourceNotFoundException",
+            "404",
+        ),
+        NotFound,
+    ),
+    **dict.fromkeys(
+        (
+            "ResourceLimitExceeded",
+            "LimitExceeded",
+            "LimitExceededException",
+            "ServiceQuotaExceededException",
+            "TooManyBuckets",
+        ),
+        QuotaExceeded,
+    ),
+    **dict.fromkeys(
+        ("BucketAlreadyExists", "BucketAlreadyOwnedByYou", "EntityAlreadyExists", "ResourceInUse"),
+        NameTaken,
+    ),
+    **dict.fromkeys(
+        (
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "TooManyRequestsException",
+            "SlowDown",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "BandwidthLimitExceeded",
+            "ModelNotReadyException",
+            "OperationAborted",
+            "ConcurrentModification",
+            "RequestTimeout",
         ),
         Unavailable,
     ),
-    **dict.fromkeys(("BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentChecksumMismatch"), PublishFailed),
-}  # fmt: skip
+    **dict.fromkeys(
+        ("BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentChecksumMismatch"),
+        PublishFailed,
+    ),
+}
 
 _WORDS: tuple[tuple[re.Pattern[str], type[CloudError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
@@ -60,33 +99,51 @@ _WORDS: tuple[tuple[re.Pattern[str], type[CloudError]], ...] = tuple(
     )
 )
 _ACTION = re.compile(r"perform:? '?([a-z0-9-]+:\w+)")
-# HEAD has no body that could name the action, and some actions are not called as their operation is.
+# HEAD has no body that could name the action, and some actions are not called as their operation
+# is.
 _ACTIONS = {
-    "HeadBucket": "s3:ListBucket", "ListObjectsV2": "s3:ListBucket", "HeadObject": "s3:GetObject",
-    "DeleteObjects": "s3:DeleteObject", "ListMultipartUploads": "s3:ListBucketMultipartUploads",
-    "CreateMultipartUpload": "s3:PutObject", "UploadPart": "s3:PutObject", "CompleteMultipartUpload": "s3:PutObject",
-    "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock", "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "HeadBucket": "s3:ListBucket",
+    "ListObjectsV2": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
     "PutBucketEncryption": "s3:PutEncryptionConfiguration",
     "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
-}  # fmt: skip
+}
 
 NEXT: Mapping[type[CloudError], str] = {
-    NoCredentials: "sign in (aws sso login, aws configure, or the AWS_ variables), name the profile with "
-    "sagemaker.profile, and see with `aws sts get-caller-identity`; a region that the account has not enabled "
-    "answers like this too",
+    NoCredentials: (
+        "sign in (aws sso login, aws configure, or the AWS_ variables), name the profile with"
+        " sagemaker.profile, and see with `aws sts get-caller-identity`; a region that the account"
+        " has not enabled answers like this too"
+    ),
     NotAllowed: "ask the account's owner for a policy that allows it, then run again",
-    NotFound: "check sagemaker.region, sagemaker.profile (which account) and the name; deploy.py status shows what is "
-    "there, deploy.py deploy puts a model live",
-    QuotaExceeded: "ask for more in the console under Service Quotas, or choose another instance type, count or region",
+    NotFound: (
+        "check sagemaker.region, sagemaker.profile (which account) and the name; deploy.py status"
+        " shows what is there, deploy.py deploy puts a model live"
+    ),
+    QuotaExceeded: (
+        "ask for more in the console under Service Quotas, or choose another instance type, count"
+        " or region"
+    ),
     NameTaken: "choose another name: --name, or name in [model] of deploy.toml",
     PublishFailed: "run the same command again; the package is uploaded anew",
     Refused: "the message says which setting; correct it in [sagemaker] of deploy.toml",
-    Unavailable: "it stayed so through the SDK's retries; run the same command again, it goes on where it stopped",
+    Unavailable: (
+        "it stayed so through the SDK's retries; run the same command again, it goes on where it"
+        " stopped"
+    ),
 }
 
 
 def kind_of(code: str, message: str, status: int) -> type[CloudError]:
-    """The error of a refusal: by its code, else by the words of its message, else by its HTTP status."""
+    """The error of a refusal: by its code, else by the words of its message, else by its HTTP
+    status."""
     if code in CODES:
         return CODES[code]
     if status >= 500:
@@ -96,7 +153,8 @@ def kind_of(code: str, message: str, status: int) -> type[CloudError]:
 
 
 def missing_action(message: str, service: str, operation: str) -> str:
-    """The permission that a refusal names or, where it names none, the one that the operation needs."""
+    """The permission that a refusal names or, where it names none, the one that the operation
+    needs."""
     found = _ACTION.search(message)
     return found[1] if found else _ACTIONS.get(operation, f"{service}:{operation}")
 

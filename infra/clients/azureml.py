@@ -36,7 +36,8 @@ from infra.clients.blobs import Blobs
 from infra.clients.groups import AGAIN
 from infra.errors import NotHealthy, Refused
 
-State = Callable[[], str | None]  # what an operation is at; None once it is done; raises when it failed
+# what an operation is at; None once it is done; raises when it failed
+State = Callable[[], str | None]
 Until = Callable[[State], None]  # waits for it
 
 
@@ -55,14 +56,21 @@ class Workspace:
     def __init__(self, session: Session, group: str, name: str) -> None:
         _hush()
         self._session = session
-        self._where = f"workspace {name} of resource group {group} in subscription {session.subscription}"
+        self._where = (
+            f"workspace {name} of resource group {group} in subscription {session.subscription}"
+        )
         self._name = name
         with self._translated(""):
             self._ml = MLClient(
-                resource_group_name=group, workspace_name=name, enable_telemetry=False, show_progress=False,
-                cloud=session.where.name, cloud_metadata=metadata(session.where),
-                retry_policy=_Again(**azure.RETRIES), **session.options,
-            )  # fmt: skip
+                resource_group_name=group,
+                workspace_name=name,
+                enable_telemetry=False,
+                show_progress=False,
+                cloud=session.where.name,
+                cloud_metadata=metadata(session.where),
+                retry_policy=_Again(**azure.RETRIES),
+                **session.options,
+            )
 
     def location(self) -> str:
         """The workspace's region. Raises NotFound when there is none of that name."""
@@ -74,7 +82,8 @@ class Workspace:
         return self._place(self._default(include_secrets=False))
 
     def blobs(self) -> Blobs:
-        """The default datastore's blobs, opened as the datastore itself is: by SAS, by key, or as who is signed in."""
+        """The default datastore's blobs, opened as the datastore itself is: by SAS, by key, or as
+        who is signed in."""
         store = self._default(include_secrets=True)
         place = self._place(store)
         opened_by: Any = self._session.credential
@@ -90,7 +99,9 @@ class Workspace:
 
     def environments(self, name: str) -> dict[str, Mapping[str, str]]:
         """The versions of an environment, with their tags."""
-        return self._versions(lambda: self._ml.environments.list(name=name), f"environment {name} of ")
+        return self._versions(
+            lambda: self._ml.environments.list(name=name), f"environment {name} of "
+        )
 
     def register_model(self, name: str, version: str, path: str, tags: Mapping[str, str]) -> None:
         """Register the folder at `path` (azureml://...), which is there already, as a model."""
@@ -105,7 +116,9 @@ class Workspace:
         """Register an environment; its image is built when a deployment first asks for it."""
         with self._translated(f"environment {name}:{version} of "):
             self._ml.environments.create_or_update(
-                Environment(name=name, version=version, image=image, conda_file=dict(conda), tags=dict(tags))
+                Environment(
+                    name=name, version=version, image=image, conda_file=dict(conda), tags=dict(tags)
+                )
             )
 
     def endpoint(self, name: str) -> Endpoint | None:
@@ -115,20 +128,32 @@ class Workspace:
             except ResourceNotFoundError:
                 return None
         return Endpoint(
-            found.name, _plain(found.provisioning_state), found.scoring_uri or "", _plain(found.auth_mode),
-            _shares(found.traffic), _shares(found.mirror_traffic), dict(found.tags or {}),
-        )  # fmt: skip
+            found.name,
+            _plain(found.provisioning_state),
+            found.scoring_uri or "",
+            _plain(found.auth_mode),
+            _shares(found.traffic),
+            _shares(found.mirror_traffic),
+            dict(found.tags or {}),
+        )
 
-    def create_endpoint(self, name: str, auth_mode: str, tags: Mapping[str, str], until: Until) -> None:
+    def create_endpoint(
+        self, name: str, auth_mode: str, tags: Mapping[str, str], until: Until
+    ) -> None:
         wanted = ManagedOnlineEndpoint(name=name, auth_mode=auth_mode, tags=dict(tags))
         settled = self.endpoint_state(name)
         self._run(
-            f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_create_or_update(wanted), until, settled
+            f"endpoint {name} of ",
+            lambda: self._ml.online_endpoints.begin_create_or_update(wanted),
+            until,
+            settled,
         )
 
-    def move(self, name: str, traffic: Mapping[str, int] | None, tags: Mapping[str, str], until: Until) -> None:
-        """Give the endpoint this traffic, if any is said, and beside its other tags these; an empty tag goes. All in
-        one request, again where another operation was in its way."""
+    def move(
+        self, name: str, traffic: Mapping[str, int] | None, tags: Mapping[str, str], until: Until
+    ) -> None:
+        """Give the endpoint this traffic, if any is said, and beside its other tags these; an empty
+        tag goes. All in one request, again where another operation was in its way."""
         where = f"traffic of endpoint {name} of "
         for _ in range(2):
             with self._translated(where):
@@ -136,7 +161,10 @@ class Workspace:
             kept = {key: value for key, value in {**(found.tags or {}), **tags}.items() if value}
             shares = _shares(found.traffic)
             wanted = shares if traffic is None else dict(traffic)
-            if _plain(found.provisioning_state) == "Succeeded" and (found.tags or {}, shares) == (kept, wanted):
+            if _plain(found.provisioning_state) == "Succeeded" and (found.tags or {}, shares) == (
+                kept,
+                wanted,
+            ):
                 return
             found.traffic, found.tags = wanted, kept
             begin = partial(self._ml.online_endpoints.begin_create_or_update, found)
@@ -145,7 +173,9 @@ class Workspace:
 
     def delete_endpoint(self, name: str, until: Until) -> None:
         """Delete the endpoint and all its deployments."""
-        self._run(f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_delete(name), until)
+        self._run(
+            f"endpoint {name} of ", lambda: self._ml.online_endpoints.begin_delete(name), until
+        )
 
     def deployments(self, endpoint: str) -> list[Deployment]:
         with self._translated(f"deployments of endpoint {endpoint} of "):
@@ -158,20 +188,40 @@ class Workspace:
             except ResourceNotFoundError:
                 return None
 
-    def create_deployment(self, endpoint: str, name: str, facts: Mapping[str, Any], until: Until) -> None:
-        """Create a deployment without traffic, or change it. `facts` are ids of model, environment and code, and the
-        settings of the YAML schema. Raises BuildFailed, NotHealthy or QuotaExceeded when it comes to nothing."""
-        probes = {key: ProbeSettings(**facts[key]) for key in ("liveness_probe", "readiness_probe") if facts.get(key)}
+    def create_deployment(
+        self, endpoint: str, name: str, facts: Mapping[str, Any], until: Until
+    ) -> None:
+        """Create a deployment without traffic, or change it. `facts` are ids of model, environment
+        and code, and the settings of the YAML schema. Raises BuildFailed, NotHealthy or
+        QuotaExceeded when it comes to nothing."""
+        probes = {
+            key: ProbeSettings(**facts[key])
+            for key in ("liveness_probe", "readiness_probe")
+            if facts.get(key)
+        }
         wanted = ManagedOnlineDeployment(
-            name=name, endpoint_name=endpoint, model=facts["model"], environment=facts["environment"],
-            code_configuration=CodeConfiguration(code=facts["code"], scoring_script=facts["scoring_script"]),
-            environment_variables=dict(facts["environment_variables"]), tags=dict(facts["tags"]),
-            instance_type=facts["instance_type"], instance_count=facts["instance_count"],
-            request_settings=OnlineRequestSettings(**facts["request_settings"]), **probes,
-        )  # fmt: skip
+            name=name,
+            endpoint_name=endpoint,
+            model=facts["model"],
+            environment=facts["environment"],
+            code_configuration=CodeConfiguration(
+                code=facts["code"], scoring_script=facts["scoring_script"]
+            ),
+            environment_variables=dict(facts["environment_variables"]),
+            tags=dict(facts["tags"]),
+            instance_type=facts["instance_type"],
+            instance_count=facts["instance_count"],
+            request_settings=OnlineRequestSettings(**facts["request_settings"]),
+            **probes,
+        )
         where = f"deployment {name} of endpoint {endpoint} of "
         settled = self.deployment_state(endpoint, name)
-        self._run(where, lambda: self._ml.online_deployments.begin_create_or_update(wanted), until, settled)
+        self._run(
+            where,
+            lambda: self._ml.online_deployments.begin_create_or_update(wanted),
+            until,
+            settled,
+        )
 
     def delete_deployment(self, endpoint: str, name: str, until: Until) -> None:
         where = f"deployment {name} of endpoint {endpoint} of "
@@ -184,16 +234,22 @@ class Workspace:
             found = self.deployment(endpoint, name)
             if found and found.state in ("Failed", "Canceled"):
                 raise NotHealthy(
-                    f"deployment {name} of endpoint {endpoint} of {self._where}: its state is {found.state}"
+                    f"deployment {name} of endpoint {endpoint} of {self._where}: its state is"
+                    f" {found.state}"
                 )
             return found.state if found and found.state != "Succeeded" else None
 
         return state
 
     def logs(self, endpoint: str, deployment: str, lines: int, container: str | None = None) -> str:
-        """What the deployment's container ("inference-server", "storage-initializer") printed last."""
+        """What the deployment's container ("inference-server", "storage-initializer") printed
+        last."""
         with self._translated(f"logs of deployment {deployment} of endpoint {endpoint} of "):
-            return str(self._ml.online_deployments.get_logs(deployment, endpoint, lines, container_type=container))
+            return str(
+                self._ml.online_deployments.get_logs(
+                    deployment, endpoint, lines, container_type=container
+                )
+            )
 
     def bearer(self, endpoint: Endpoint) -> str:
         """The key or token that opens the endpoint. Never printed."""
@@ -208,19 +264,25 @@ class Workspace:
             store = self._ml.datastores.get_default(include_secrets=include_secrets)
         if not isinstance(store, AzureBlobDatastore):
             raise Refused(
-                f"default datastore {store.name} of {self._where}: it is of type {store.type}, and models are kept in "
-                "blobs; make a blob datastore the default one"
+                f"default datastore {store.name} of {self._where}: it is of type {store.type}, and"
+                " models are kept in blobs; make a blob datastore the default one"
             )
         return store
 
     def _place(self, store: Any) -> Datastore:
         host = f"{store.account_name}.blob.{store.endpoint or self._session.where.storage_suffix}"
-        return Datastore(str(store.name), f"{store.protocol or 'https'}://{host}", str(store.container_name))
+        return Datastore(
+            str(store.name), f"{store.protocol or 'https'}://{host}", str(store.container_name)
+        )
 
     def endpoint_state(self, name: str) -> State:
         def state() -> str | None:
             found = self.endpoint(name)
-            return found.state if found and found.state not in ("Succeeded", "Failed", "Canceled") else None
+            return (
+                found.state
+                if found and found.state not in ("Succeeded", "Failed", "Canceled")
+                else None
+            )
 
         return state
 
@@ -231,10 +293,14 @@ class Workspace:
             except ResourceNotFoundError:
                 return {}
 
-    def _run(self, what: str, begin: Callable[[], Any], until: Until, settled: State | None = None) -> bool:
-        """Begin an operation and wait for its end. Where the cloud says that one is under way already, as it does to a
-        second try whose first was lost on its way back, wait until that has `settled`, and return False."""
-        with redirect_stdout(io.StringIO()), self._translated(what):  # the SDK prints a dot at each poll
+    def _run(
+        self, what: str, begin: Callable[[], Any], until: Until, settled: State | None = None
+    ) -> bool:
+        """Begin an operation and wait for its end. Where the cloud says that one is under way
+        already, as it does to a second try whose first was lost on its way back, wait until that
+        has `settled`, and return False."""
+        # the SDK prints a dot at each poll
+        with redirect_stdout(io.StringIO()), self._translated(what):
             try:
                 poller = begin()
             except HttpResponseError as e:
@@ -256,13 +322,18 @@ class Workspace:
             except HttpResponseError as e:
                 code, said = (e.error.code, e.error.message) if e.error else ("", e.message)
                 general = e.status_code in (401, 403, 404, 429)
-                if what.startswith("deployment ") and not general and (kind := meaning(str(code), str(said))):
+                if (
+                    what.startswith("deployment ")
+                    and not general
+                    and (kind := meaning(str(code), str(said)))
+                ):
                     raise kind(f"{where}: {code or e.status_code}: {said}") from e
                 raise
 
 
 def _hush() -> None:
-    """Its loggers print on standard error what it is about to do, and every "not found" as an error."""
+    """Its loggers print on standard error what it is about to do, and every "not found" as an
+    error."""
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("azure.ai.ml") and isinstance(logger, logging.Logger):
             logger.setLevel(logging.CRITICAL + 1)
@@ -270,13 +341,18 @@ def _hush() -> None:
 
 def _deployment(found: Any) -> Deployment:
     return Deployment(
-        found.name, _plain(found.provisioning_state), str(found.model or ""),
-        str(getattr(found, "instance_type", None) or ""), int(found.instance_count or 0), dict(found.tags or {}),
-    )  # fmt: skip
+        found.name,
+        _plain(found.provisioning_state),
+        str(found.model or ""),
+        str(getattr(found, "instance_type", None) or ""),
+        int(found.instance_count or 0),
+        dict(found.tags or {}),
+    )
 
 
 def _plain(value: Any) -> str:
-    """Some of the SDK's values are members of enumerations, which print otherwise than what they are equal to."""
+    """Some of the SDK's values are members of enumerations, which print otherwise than what they
+    are equal to."""
     return str(getattr(value, "value", value) or "")
 
 

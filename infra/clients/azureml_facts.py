@@ -1,5 +1,5 @@
-"""What the door to a workspace gives: datastores, endpoints and deployments; what a deployment failed of; and what
-azure-ai-ml must be told of a cloud."""
+"""What the door to a workspace gives: datastores, endpoints and deployments; what a deployment
+failed of; and what azure-ai-ml must be told of a cloud."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
     "core.usgovcloudapi.net": "https://ml.azure.us",
     "core.chinacloudapi.cn": "https://ml.azure.cn",
 }
-_FAILURES: tuple[tuple[str, type[CloudError]], ...] = (  # a part of what a failed deployment says -> what it means
+# a part of what a failed deployment says -> what it means
+_FAILURES: tuple[tuple[str, type[CloudError]], ...] = (
     ("imagebuildfailure", BuildFailed),
     ("environmentbuild", BuildFailed),
     ("image build", BuildFailed),
@@ -63,7 +64,8 @@ class Datastore:
 
 
 def meaning(code: str, said: str) -> type[CloudError] | None:
-    """What a failed deployment says that it failed of; None for what all services' errors have in common."""
+    """What a failed deployment says that it failed of; None for what all services' errors have in
+    common."""
     text = f"{code} {said}".lower()
     return next((kind for part, kind in _FAILURES if part in text), None)
 

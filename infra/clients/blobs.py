@@ -1,4 +1,5 @@
-"""The blobs of one container: packages by their hash, and folders of files. The door to azure-storage-blob."""
+"""The blobs of one container: packages by their hash, and folders of files. The door to
+azure-storage-blob."""
 
 from __future__ import annotations
 
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from infra.clients.storage import Account
 
 BLOB_RETRIES: Mapping[str, Any] = {  # the blob SDK's own policy, with jitter in seconds
-    "retry_total": 5, "initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1,
-}  # fmt: skip
-_SHA256 = "sha256"  # metadata of each blob: what is in it, so that an upload that was cut off goes on where it was
+    "retry_total": 5,
+    "initial_backoff": 1,
+    "increment_base": 2,
+    "random_jitter_range": 1,
+}
+# metadata of each blob: what is in it, so that an upload that was cut off goes on where it was
+_SHA256 = "sha256"
 
 
 class _Container:
-    """`container` of the storage account at `url`, opened by `credential`; errors say that it is `where`."""
+    """`container` of the storage account at `url`, opened by `credential`; errors say that it is
+    `where`."""
 
     def __init__(self, url: str, container: str, credential: Any, where: str) -> None:
         self._where = where
@@ -41,7 +47,8 @@ class _Container:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[None]:
-        """Errors of `name`; who may manage an account may not, by that alone, open what is in it."""
+        """Errors of `name`; who may manage an account may not, by that alone, open what is in
+        it."""
         where = f"{name} in container {self._container.container_name} {self._where}"
         with translated(where):
             try:
@@ -49,26 +56,32 @@ class _Container:
             except HttpResponseError as e:
                 if e.status_code == 403:
                     raise NotAllowed(
-                        f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may not read or write "
-                        "blobs there. Give it the role Storage Blob Data Contributor on the storage account (the roles "
-                        "Owner and Contributor do not include it), wait some minutes and run again; where the account "
-                        "has a firewall, it must let this machine in"
+                        f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may"
+                        " not read or write blobs there. Give it the role Storage Blob Data"
+                        " Contributor on the storage account (the roles Owner and Contributor do"
+                        " not include it), wait some minutes and run again; where the account has"
+                        " a firewall, it must let this machine in"
                     ) from e
                 raise
 
 
 class Packages(_Container):
-    """The blobs of one container, each named PREFIX/SHA256.zip; the signed-in user needs a data role for them."""
+    """The blobs of one container, each named PREFIX/SHA256.zip; the signed-in user needs a data
+    role for them."""
 
     def __init__(self, session: Session, account: Account, container: str) -> None:
-        super().__init__(account.url, container, session.credential, f"of storage account {account.name}")
+        super().__init__(
+            account.url, container, session.credential, f"of storage account {account.name}"
+        )
 
     def list(self, prefix: str) -> dict[str, Mapping[str, str]]:
-        """The blobs whose names begin with `prefix`, with their metadata. NotAllowed without a data role."""
+        """The blobs whose names begin with `prefix`, with their metadata. NotAllowed without a data
+        role."""
         with self._opened(prefix):
             try:
                 return {
-                    b.name: dict(b.metadata or {}) for b in self._container.list_blobs(prefix, include=["metadata"])
+                    b.name: dict(b.metadata or {})
+                    for b in self._container.list_blobs(prefix, include=["metadata"])
                 }
             except ResourceNotFoundError:
                 return {}  # no container yet
@@ -77,7 +90,9 @@ class Packages(_Container):
         """Whether there are blobs whose names do not begin with `prefix`."""
         with self._opened(prefix):
             try:
-                return any(not name.startswith(prefix) for name in self._container.list_blob_names())
+                return any(
+                    not name.startswith(prefix) for name in self._container.list_blob_names()
+                )
             except ResourceNotFoundError:
                 return False
 
@@ -98,17 +113,21 @@ class Packages(_Container):
 
     def download(self, name: str, file: Path, note: Note) -> None:
         with self._opened(name), file.open("wb") as out:
-            self._container.download_blob(name, max_concurrency=2, progress_hook=_progress(note)).readinto(out)
+            self._container.download_blob(
+                name, max_concurrency=2, progress_hook=_progress(note)
+            ).readinto(out)
 
 
 class Blobs(_Container):
-    """The blobs of `container` at the storage account's `url`. `credential` is a SAS, a key, or who is signed in."""
+    """The blobs of `container` at the storage account's `url`. `credential` is a SAS, a key, or who
+    is signed in."""
 
     def __init__(self, url: str, container: str, credential: Any) -> None:
         super().__init__(url, container, credential, f"at {url}")
 
     def hashes(self, folder: str) -> dict[str, str]:
-        """The blobs below `folder`, by name, with the sha256 that their upload noted ("" for others')."""
+        """The blobs below `folder`, by name, with the sha256 that their upload noted ("" for
+        others')."""
         with self._opened(folder):
             found = self._container.list_blobs(f"{folder}/", include=["metadata"])
             return {blob.name: (blob.metadata or {}).get(_SHA256, "") for blob in found}

@@ -1,5 +1,5 @@
-"""The app's own host over HTTP: send a request with the function key, and ask how the host is. No redirect is followed,
-so that a key goes nowhere else, and no error shows a key or a payload.
+"""The app's own host over HTTP: send a request with the function key, and ask how the host is. No
+redirect is followed, so that a key goes nowhere else, and no error shows a key or a payload.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from scoring.contract import Request
 _KEY = "x-functions-key"
 
 
-def send(host: str, keys: Keys, request: Request, timeout: float = 60.0, served_by: str = "") -> Reply:
-    """POST one request to the function. Any status is a Reply; InvokeFailed where none comes in `timeout` seconds."""
+def send(
+    host: str, keys: Keys, request: Request, timeout: float = 60.0, served_by: str = ""
+) -> Reply:
+    """POST one request to the function. Any status is a Reply; InvokeFailed where none comes in
+    `timeout` seconds."""
     url = f"https://{host}/api/score"
     headers = {"Content-Type": request.content_type, "Accept": request.accept, _KEY: keys.function}
     began = time.perf_counter()
@@ -34,7 +37,13 @@ def send(host: str, keys: Keys, request: Request, timeout: float = 60.0, served_
             f"{url}: no connection ({type(e).__name__}); look with deploy.py status, then try again"
         ) from e
     seconds = time.perf_counter() - began
-    return Reply(answer.status_code, answer.content, answer.headers.get("content-type", ""), seconds, served_by)
+    return Reply(
+        answer.status_code,
+        answer.content,
+        answer.headers.get("content-type", ""),
+        seconds,
+        served_by,
+    )
 
 
 def host_state(host: str, keys: Keys) -> str:

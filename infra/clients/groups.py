@@ -12,7 +12,8 @@ from azure.mgmt.resource.resources import ResourceManagementClient
 from infra.clients.azure import Session, translated
 from infra.errors import TimedOut
 
-AGAIN = ("HEAD", "GET", "PUT", "DELETE", "PATCH", "POST")  # for calls that may be sent twice, though they are POST
+# for calls that may be sent twice, though they are POST
+AGAIN = ("HEAD", "GET", "PUT", "DELETE", "PATCH", "POST")
 LIMIT = 600.0  # seconds for an operation that is a matter of seconds
 
 
@@ -44,11 +45,15 @@ class Groups:
                     raise
                 return None
         state = found.properties.provisioning_state if found.properties else ""
-        return Item("resource group", found.name, found.location, state or "", dict(found.tags or {}))
+        return Item(
+            "resource group", found.name, found.location, state or "", dict(found.tags or {})
+        )
 
     def create(self, group: str, location: str, tags: Mapping[str, str]) -> None:
         with translated(self._where(group)):
-            self._client.resource_groups.create_or_update(group, {"location": location, "tags": dict(tags)})
+            self._client.resource_groups.create_or_update(
+                group, {"location": location, "tags": dict(tags)}
+            )
 
     def delete(self, group: str) -> Any:
         """Begin to delete the group with all that is in it; the poller of the operation."""
@@ -66,7 +71,9 @@ class Groups:
         patch = {"operation": "Merge", "properties": {"tags": dict(tags)}}
         where = f"tags of {resource_id.rpartition('/')[2]}"
         with translated(where):
-            begun = self._client.tags.begin_update_at_scope(resource_id, patch, retry_on_methods=AGAIN)
+            begun = self._client.tags.begin_update_at_scope(
+                resource_id, patch, retry_on_methods=AGAIN
+            )
             _end(begun, where)
 
     def _where(self, group: str) -> str:
@@ -74,7 +81,8 @@ class Groups:
 
 
 class Resources:
-    """Any resource by its id and its type's `api_version`, for types that their service's SDK does not offer."""
+    """Any resource by its id and its type's `api_version`, for types that their service's SDK does
+    not offer."""
 
     def __init__(self, session: Session, api_version: str) -> None:
         self._client = ResourceManagementClient(**session.options).resources
@@ -93,13 +101,18 @@ class Resources:
         """Create the resource, or change it, and wait until that is done."""
         with translated(_where(id_)):
             body = {"properties": dict(properties)}
-            _end(self._client.begin_create_or_update_by_id(id_, body, api_version=self._api_version), _where(id_))
+            _end(
+                self._client.begin_create_or_update_by_id(id_, body, api_version=self._api_version),
+                _where(id_),
+            )
 
     def delete(self, id_: str) -> None:
         """Delete the resource, and wait until it is gone; none there is none to delete."""
         with translated(_where(id_)):
             try:
-                _end(self._client.begin_delete_by_id(id_, api_version=self._api_version), _where(id_))
+                _end(
+                    self._client.begin_delete_by_id(id_, api_version=self._api_version), _where(id_)
+                )
             except ResourceNotFoundError:
                 return
 
@@ -109,7 +122,8 @@ def _end(begun: Any, where: str) -> None:
     begun.wait(LIMIT)
     if not begun.done():
         raise TimedOut(
-            f"{where}: still {begun.status()} after {LIMIT:g} s. Azure may yet complete it: run the same command again"
+            f"{where}: still {begun.status()} after {LIMIT:g} s. Azure may yet complete it: run the"
+            " same command again"
         )
     begun.result()
 

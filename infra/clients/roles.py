@@ -54,16 +54,24 @@ class Roles:
             token = self._session.credential.get_token(self._session.where.scope).token
         try:
             claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-            kind = "ServicePrincipal" if claims.get("idtyp") == "app" or "appidacr" in claims else "User"
+            kind = (
+                "ServicePrincipal"
+                if claims.get("idtyp") == "app" or "appidacr" in claims
+                else "User"
+            )
             return Principal(claims["oid"], "User" if claims.get("idtyp") == "user" else kind)
         except (IndexError, KeyError, ValueError, AttributeError) as e:
-            raise CloudError("sign-in: the token does not say who is signed in; sign in again with `az login`") from e
+            raise CloudError(
+                "sign-in: the token does not say who is signed in; sign in again with `az login`"
+            ) from e
 
     def has(self, scope: str, role: Role, principal: Principal) -> bool:
         """Whether our assignment is there."""
         with translated(_where(scope, role)):
             try:
-                self._client.role_assignments.get(scope.lstrip("/"), assignment_name(scope, role, principal))
+                self._client.role_assignments.get(
+                    scope.lstrip("/"), assignment_name(scope, role, principal)
+                )
             except ResourceNotFoundError:
                 return False
         return True
@@ -71,18 +79,22 @@ class Roles:
     def assign(self, scope: str, role: Role, principal: Principal, description: str) -> str | None:
         """Give `principal` the role over `scope`; no change when it has it.
 
-        None when that is so. What is still missing, in words, while Entra ID does not know a new identity everywhere.
+        None when that is so. What is still missing, in words, while Entra ID does not know a new
+        identity everywhere.
         """
-        definition = (
-            f"/subscriptions/{self._session.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role.id}"
-        )
+        subscription = f"/subscriptions/{self._session.subscription}"
+        definition = f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role.id}"
         wanted = RoleAssignmentCreateParameters(
-            role_definition_id=definition, principal_id=principal.id, principal_type=principal.kind,
+            role_definition_id=definition,
+            principal_id=principal.id,
+            principal_type=principal.kind,
             description=description,
-        )  # fmt: skip
+        )
         with translated(_where(scope, role)):
             try:
-                self._client.role_assignments.create(scope.lstrip("/"), assignment_name(scope, role, principal), wanted)
+                self._client.role_assignments.create(
+                    scope.lstrip("/"), assignment_name(scope, role, principal), wanted
+                )
             except ResourceExistsError:
                 return None  # somebody gave it before, under another name
             except HttpResponseError as e:
@@ -94,7 +106,9 @@ class Roles:
     def described(self, scope: str, description: str) -> list[str]:
         """The ids of the assignments at `scope` that were made with `description`."""
         with translated(f"role assignments of {scope.rpartition('/')[2]}"):
-            found: list[Any] = list(self._client.role_assignments.list_for_scope(scope.lstrip("/"), filter="atScope()"))
+            found: list[Any] = list(
+                self._client.role_assignments.list_for_scope(scope.lstrip("/"), filter="atScope()")
+            )
         return [one.id for one in found if one.description == description]
 
     def delete(self, assignment: str) -> None:

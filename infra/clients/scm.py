@@ -1,5 +1,5 @@
-"""Where a function app's package is published: One Deploy of its SCM host, over azure-core, whose sign-in, retries and
-errors are those of all other calls.
+"""Where a function app's package is published: One Deploy of its SCM host, over azure-core, whose
+sign-in, retries and errors are those of all other calls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _PUBLISH = "/api/publish?RemoteBuild=false&Deployer=onnxferry"
 
 @dataclass(frozen=True)
 class Deployment:
-    """One publication. `status`: 4 success, 3 failed, -1 was cancelled, 5 superseded, 6 partly; else under way."""
+    """One publication. `status`: 4 success, 3 failed, -1 was cancelled, 5 superseded, 6 partly;
+    else under way."""
 
     id: str
     status: int
@@ -45,17 +46,21 @@ class Scm:
         )
 
     def publish(self, package: Path, note: Note) -> str | None:
-        """Send the zip; the id of its deployment ("" when none was told), or None while another is in progress.
+        """Send the zip; the id of its deployment ("" when none was told), or None while another is
+        in progress.
 
         After Unavailable it may have arrived all the same: `latest` tells.
         """
         with package.open("rb") as zipped:
             request = HttpRequest(
-                "POST", self._client.format_url(_PUBLISH), headers={"Content-Type": "application/zip"},
+                "POST",
+                self._client.format_url(_PUBLISH),
+                headers={"Content-Type": "application/zip"},
                 content=_Reported(zipped, note),
-            )  # fmt: skip
+            )
             with translated(self._where):
-                response = self._client.send_request(request)  # not again by itself: it may have arrived
+                # not again by itself: it may have arrived
+                response = self._client.send_request(request)
         if response.status_code == 409:
             return None
         self._check(response)
@@ -78,7 +83,9 @@ class Scm:
             return ""
         self._check(response)
         entries = json.loads(_text(response) or "[]")
-        return "\n".join(f"{entry.get('log_time', '')} {entry.get('message', '')}".strip() for entry in entries)
+        return "\n".join(
+            f"{entry.get('log_time', '')} {entry.get('message', '')}".strip() for entry in entries
+        )
 
     def _get(self, path: str) -> Any:
         with translated(self._where):
@@ -87,16 +94,18 @@ class Scm:
     def _check(self, response: Any) -> None:
         if response.status_code in (401, 403):
             raise NotAllowed(
-                f"{self._where}: status {response.status_code}: the signed-in user may not publish; ask for the role "
-                "Website Contributor on the app's resource group, wait some minutes and run again. Where the app has "
-                "access restrictions, they must let this machine in"
+                f"{self._where}: status {response.status_code}: the signed-in user may not publish;"
+                " ask for the role Website Contributor on the app's resource group, wait some"
+                " minutes and run again. Where the app has access restrictions, they must let this"
+                " machine in"
             )
         with translated(self._where):
             response.raise_for_status()
 
 
 class _Reported:
-    """A file that says how much of it was read; sized, so that it is sent whole and not in chunks."""
+    """A file that says how much of it was read; sized, so that it is sent whole and not in
+    chunks."""
 
     def __init__(self, file: BufferedReader, note: Note) -> None:
         self._file, self._note = file, note

@@ -1,4 +1,5 @@
-"""Azure's storage accounts and their containers, as who manages them sees them: the door to azure-mgmt-storage."""
+"""Azure's storage accounts and their containers, as who manages them sees them: the door to
+azure-mgmt-storage."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ API_VERSION = "2025-01-01"
 
 @dataclass(frozen=True)
 class Account:
-    """A storage account. `url` is where its blobs are, without a slash at its end; `state` its provisioning state."""
+    """A storage account. `url` is where its blobs are, without a slash at its end; `state` its
+    provisioning state."""
 
     id: str
     name: str
@@ -56,22 +58,30 @@ class Storage:
         """Raise NameTaken when somebody else has an account of that name."""
         asked = {"name": name, "type": "Microsoft.Storage/storageAccounts"}
         with translated(self._where(name)):
-            answer = self._client.storage_accounts.check_name_availability(asked, retry_on_methods=AGAIN)
+            answer = self._client.storage_accounts.check_name_availability(
+                asked, retry_on_methods=AGAIN
+            )
         if not answer.name_available:
             raise NameTaken(
-                f"{self._where(name)}: {answer.reason}: {answer.message} "
-                "Set storage_account in [functions] of deploy.toml to another name, or to an account of this group"
+                f"{self._where(name)}: {answer.reason}: {answer.message} Set storage_account in"
+                " [functions] of deploy.toml to another name, or to an account of this group"
             )
 
     def create(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create an account that only identities can open; the poller of the operation."""
         wanted = {
-            "location": location, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}, "tags": dict(tags),
+            "location": location,
+            "kind": "StorageV2",
+            "sku": {"name": "Standard_LRS"},
+            "tags": dict(tags),
             "properties": {
-                "allowBlobPublicAccess": False, "allowSharedKeyAccess": False, "minimumTlsVersion": "TLS1_2",
-                "supportsHttpsTrafficOnly": True, "defaultToOAuthAuthentication": True,
+                "allowBlobPublicAccess": False,
+                "allowSharedKeyAccess": False,
+                "minimumTlsVersion": "TLS1_2",
+                "supportsHttpsTrafficOnly": True,
+                "defaultToOAuthAuthentication": True,
             },
-        }  # fmt: skip
+        }
         with translated(self._where(name)):
             return self._client.storage_accounts.begin_create(self._group, name, wanted)
 
@@ -82,11 +92,15 @@ class Storage:
     def containers(self, account: str) -> frozenset[str]:
         """The names of the account's blob containers."""
         with translated(self._where(account)):
-            return frozenset(c.name for c in self._client.blob_containers.list(self._group, account))
+            return frozenset(
+                c.name for c in self._client.blob_containers.list(self._group, account)
+            )
 
     def create_container(self, account: str, name: str) -> None:
         with translated(f"container {name} of {self._where(account)}"):
-            self._client.blob_containers.create(self._group, account, name, {"properties": {"publicAccess": "None"}})
+            self._client.blob_containers.create(
+                self._group, account, name, {"properties": {"publicAccess": "None"}}
+            )
 
     def delete_container(self, account: str, name: str) -> None:
         with translated(f"container {name} of {self._where(account)}"):
@@ -96,7 +110,10 @@ class Storage:
         """The account's file shares, queues and tables: what an app's own account has none of."""
         with translated(self._where(account)):
             return [
-                *(f"file share {found.name}" for found in self._client.file_shares.list(self._group, account)),
+                *(
+                    f"file share {found.name}"
+                    for found in self._client.file_shares.list(self._group, account)
+                ),
                 *(f"queue {found.name}" for found in self._client.queue.list(self._group, account)),
                 *(f"table {found.name}" for found in self._client.table.list(self._group, account)),
             ]

@@ -28,8 +28,9 @@ class Farm:
 
 @dataclass(frozen=True)
 class App:
-    """A function app. `host` and `scm` are the hosts of its functions and of its publishing; `principal` is the object
-    id of its identity; `config` is its functionAppConfig, as the resource manager has it."""
+    """A function app. `host` and `scm` are the hosts of its functions and of its publishing;
+    `principal` is the object id of its identity; `config` is its functionAppConfig, as the resource
+    manager has it."""
 
     id: str
     name: str
@@ -65,25 +66,35 @@ class Web:
             except ResourceNotFoundError:
                 return None
         return Farm(
-            found["id"], found["name"], found["properties"].get("provisioningState", ""), found.get("tags") or {}
+            found["id"],
+            found["name"],
+            found["properties"].get("provisioningState", ""),
+            found.get("tags") or {},
         )
 
     def create_farm(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create a Flex Consumption plan; the poller of the operation."""
         wanted = {
-            "location": location, "kind": "functionapp", "sku": {"name": "FC1", "tier": "FlexConsumption"},
-            "properties": {"reserved": True}, "tags": dict(tags),
-        }  # fmt: skip
+            "location": location,
+            "kind": "functionapp",
+            "sku": {"name": "FC1", "tier": "FlexConsumption"},
+            "properties": {"reserved": True},
+            "tags": dict(tags),
+        }
         where = self._where("plan", name)
         with translated(where):
             try:
-                return self._client.app_service_plans.begin_create_or_update(self._group, name, wanted)
+                return self._client.app_service_plans.begin_create_or_update(
+                    self._group, name, wanted
+                )
             except HttpResponseError as e:
-                if "quota" in str(e).lower():  # said with status 401, too, as if nobody were signed in
+                # said with status 401, too, as if nobody were signed in
+                if "quota" in str(e).lower():
                     said = e.error.message if e.error else e.message
                     raise QuotaExceeded(
-                        f"{where} in {location}: {said} What next: choose another location in deploy.toml, or ask for "
-                        "more quota for Azure Functions (App Service) in the portal"
+                        f"{where} in {location}: {said} What next: choose another location in"
+                        " deploy.toml, or ask for more quota for Azure Functions (App Service) in"
+                        " the portal"
                     ) from e
                 raise
 
@@ -107,12 +118,18 @@ class Web:
         if not answer.name_available:
             raise self._taken(name, f"{answer.reason}: {answer.message}")
 
-    def put_app(self, name: str, location: str, tags: Mapping[str, str], properties: Mapping[str, Any]) -> Any:
-        """Begin to create or change an app with an identity of its own; the poller of the operation."""
+    def put_app(
+        self, name: str, location: str, tags: Mapping[str, str], properties: Mapping[str, Any]
+    ) -> Any:
+        """Begin to create or change an app with an identity of its own; the poller of the
+        operation."""
         wanted = {
-            "location": location, "kind": "functionapp,linux", "tags": dict(tags), "properties": dict(properties),
+            "location": location,
+            "kind": "functionapp,linux",
+            "tags": dict(tags),
+            "properties": dict(properties),
             "identity": {"type": "SystemAssigned"},
-        }  # fmt: skip
+        }
         with translated(self._where("app", name)):
             try:
                 return self._client.web_apps.begin_create_or_update(self._group, name, wanted)
@@ -134,15 +151,20 @@ class Web:
         return Keys(functions.get("default") or next(iter(functions.values()), master), master)
 
     def settings(self, name: str) -> dict[str, str]:
-        """The app's settings, its functions' environment variables; others' secrets may be among them."""
+        """The app's settings, its functions' environment variables; others' secrets may be among
+        them."""
         with translated(self._where("settings of app", name)):
-            found = self._client.web_apps.list_application_settings(self._group, name, retry_on_methods=AGAIN)
+            found = self._client.web_apps.list_application_settings(
+                self._group, name, retry_on_methods=AGAIN
+            )
         return dict(found.properties or {})
 
     def put_settings(self, name: str, settings: Mapping[str, str]) -> None:
         """Have these settings and no others; the app starts again with them."""
         with translated(self._where("settings of app", name)):
-            self._client.web_apps.update_application_settings(self._group, name, {"properties": dict(settings)})
+            self._client.web_apps.update_application_settings(
+                self._group, name, {"properties": dict(settings)}
+            )
 
     def functions(self, name: str) -> frozenset[str]:
         """The names of the functions that the platform found in the app's package."""
@@ -157,8 +179,8 @@ class Web:
 
     def _taken(self, name: str, said: str) -> NameTaken:
         return NameTaken(
-            f"{self._where('app', name)}: {said} App names are shared by all of Azure: choose another with --name, or "
-            "name in [model] of deploy.toml"
+            f"{self._where('app', name)}: {said} App names are shared by all of Azure: choose"
+            " another with --name, or name in [model] of deploy.toml"
         )
 
     def _where(self, kind: str, name: str) -> str:
@@ -167,7 +189,11 @@ class Web:
 
 def _app(found: Mapping[str, Any]) -> App:
     facts = found.get("properties") or {}
-    scm = [host["name"] for host in facts.get("hostNameSslStates") or () if host.get("hostType") == "Repository"]
+    scm = [
+        host["name"]
+        for host in facts.get("hostNameSslStates") or ()
+        if host.get("hostType") == "Repository"
+    ]
     return App(
         id=found["id"],
         name=found["name"],

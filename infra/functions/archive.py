@@ -1,5 +1,5 @@
-"""What a published package says of itself: the golden request in its model_spec.json, which no host and no user can
-lose or confuse with another version's."""
+"""What a published package says of itself: the golden request in its model_spec.json, which no host
+and no user can lose or confuse with another version's."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ _TARGET = "functions"
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> FunctionsCloud:  # noqa: B008 - frozen
-    """The app `name` in the subscription and resource group of `config`. Signs in at the first call."""
+    """The app `name` in the subscription and resource group of `config`. Signs in at the first
+    call."""
     settings = config.functions
     if settings is None:
         raise CloudError("the configuration has no [functions] table")
@@ -70,7 +71,8 @@ class FunctionsCloud:
             return Plan(_TARGET, "delete", self.names.app, (gone,))
         plan.check_ours(live)
         if live.account and live.packages is None and not live.account_is_ours:
-            self.doors.packages(live.account).list(self.names.folder)  # says who may not look, for they would stay
+            # says who may not look, for they would stay
+            self.doors.packages(live.account).list(self.names.folder)
         steps = delete(live, self._surroundings(live)) if live.group else ()
         return Plan(_TARGET, "delete", self.names.app, steps)
 
@@ -81,25 +83,43 @@ class FunctionsCloud:
     def invoke(self, request: Request, timeout: float) -> Reply:
         app = self._serving()
         served_by = app.tags.get(VERSION, "")[:12]
-        return function_host.send(app.host, self.doors.web.keys(app.name), request, timeout, served_by)
+        return function_host.send(
+            app.host, self.doors.web.keys(app.name), request, timeout, served_by
+        )
 
     def status(self) -> Status:
         live = self._read()
         main = live.main
         details: dict[str, Any] = {"publishing": main.publishing[:12]} if main.publishing else {}
         if main.app:
-            runtime, scale = (main.app.config.get(key) or {} for key in ("runtime", "scaleAndConcurrency"))
-            details |= {"python": runtime.get("version"), "instance memory MB": scale.get("instanceMemoryMB")}
+            runtime, scale = (
+                main.app.config.get(key) or {} for key in ("runtime", "scaleAndConcurrency")
+            )
+            details |= {
+                "python": runtime.get("version"),
+                "instance memory MB": scale.get("instanceMemoryMB"),
+            }
         resources = tuple(_resources(live))
         url = f"https://{main.app.host}/api/score" if main.app and main.app.host else ""
         state = (main.app.state if main.app else "half-made") if _made(live) else "absent"
-        return Status(_TARGET, self.names.app, state, url, main.version[:12], main.previous[:12], resources, details)
+        return Status(
+            _TARGET,
+            self.names.app,
+            state,
+            url,
+            main.version[:12],
+            main.previous[:12],
+            resources,
+            details,
+        )
 
     def logs(self, lines: int) -> str:
-        """The last `lines` of how the latest package was published, and what the Functions host says of itself.
+        """The last `lines` of how the latest package was published, and what the Functions host
+        says of itself.
 
-        That is all that Flex Consumption shows without Application Insights, which holds what the functions print, and
-        which deploying does not create: connect it to the app in the portal, and query its `traces` there.
+        That is all that Flex Consumption shows without Application Insights, which holds what the
+        functions print, and which deploying does not create: connect it to the app in the portal,
+        and query its `traces` there.
         """
         app = self._serving()
         log = publication_log(self.doors, app).splitlines()
@@ -116,8 +136,9 @@ class FunctionsCloud:
         app = self.doors.web.app(self.names.app)
         if app is None:
             raise NotFound(
-                f"Azure Functions app {self.names.app}: resource group {self.names.group} has none of that name; check "
-                "name, group and subscription in deploy.toml, or deploy it first"
+                f"Azure Functions app {self.names.app}: resource group {self.names.group} has none"
+                " of that name; check name, group and subscription in deploy.toml, or deploy it"
+                " first"
             )
         return app
 
@@ -125,8 +146,9 @@ class FunctionsCloud:
         """How things shall be, as deploy.toml says."""
         mine = self.settings
         scale: dict[str, Any] = {
-            "instanceMemoryMB": mine.instance_memory_mb, "maximumInstanceCount": mine.maximum_instance_count,
-        }  # fmt: skip
+            "instanceMemoryMB": mine.instance_memory_mb,
+            "maximumInstanceCount": mine.maximum_instance_count,
+        }
         if mine.http_concurrency:
             scale["triggers"] = {"http": {"perInstanceConcurrency": mine.http_concurrency}}
         url = f"https://{self.names.account}.blob.{self.doors.session.where.storage_suffix}"
@@ -139,14 +161,16 @@ class FunctionsCloud:
         if live.account is None:
             return Surroundings(resources)
         roles = [
-            name for name in (self.names.app, self.names.candidate)
+            name
+            for name in (self.names.app, self.names.candidate)
             if self.doors.roles.described(self.names.account_id, described(name))
-        ]  # fmt: skip
+        ]
         others = self.doors.storage.others(self.names.account) if live.account_is_ours else []
         return Surroundings(resources, others, self._foreign_packages(live), roles)
 
     def _foreign_packages(self, live: Live) -> bool:
-        """Whether other apps keep packages in this account, too; so we say where we may not look."""
+        """Whether other apps keep packages in this account, too; so we say where we may not
+        look."""
         if PACKAGES not in live.containers or live.account is None:
             return False
         if live.packages is None:
@@ -167,6 +191,8 @@ def _resources(live: Live) -> list[tuple[str, str, str]]:
     if live.account and _made(live):
         found.append(("storage account", live.account.name, live.account.state))
     for side in (live.main, live.candidate):
-        found += [(kind, x.name, x.state) for kind, x in (("app", side.app), ("plan", side.farm)) if x]
+        found += [
+            (kind, x.name, x.state) for kind, x in (("app", side.app), ("plan", side.farm)) if x
+        ]
         found += [("container", container(side.name), "made")] if side.container else []
     return [*found, *(("package", sha256[:12], "stored") for sha256 in sorted(live.packages or {}))]

@@ -1,6 +1,8 @@
-"""The steps that delete what deploying made for one app, and nothing that the user gave or that others use.
+"""The steps that delete what deploying made for one app, and nothing that the user gave or that
+others use.
 
-In an account that stays, the Functions host's own containers (azure-webjobs-...) stay too: all apps share them.
+In an account that stays, the Functions host's own containers (azure-webjobs-...) stay too: all apps
+share them.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from infra.functions.names import MADE, PACKAGES
 from infra.functions.plan import remove
 from infra.plan import Action, Step
 
-_PLATFORMS = ("azure-webjobs-", "AzureFunctionsDiagnosticEvents")  # what the Functions host makes for itself
+# what the Functions host makes for itself
+_PLATFORMS = ("azure-webjobs-", "AzureFunctionsDiagnosticEvents")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What else is there: all resources of the group; the account's shares, queues and tables; the blobs of other apps
-    in the packages' container; and the apps whose roles on the account are ours."""
+    """What else is there: all resources of the group; the account's shares, queues and tables; the
+    blobs of other apps in the packages' container; and the apps whose roles on the account are
+    ours."""
 
     resources: Sequence[Item] = ()
     others: Sequence[str] = ()
@@ -29,7 +33,8 @@ class Surroundings:
 
 
 def delete(live: Live, around: Surroundings) -> tuple[Step, ...]:
-    """Candidate, app, packages; then the account and the group where we made them and nothing else is in them."""
+    """Candidate, app, packages; then the account and the group where we made them and nothing else
+    is in them."""
     names = live.names
     steps = [*_apps(live, around)]
     if live.account is None:

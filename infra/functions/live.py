@@ -12,7 +12,16 @@ from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
 from infra.clients.storage import Account, Storage
 from infra.clients.web import App, Farm, Web
 from infra.errors import NotAllowed, NotFound
-from infra.functions.names import MADE, PACKAGES, PREVIOUS, PUBLISHING, VERSION, Names, container, farm
+from infra.functions.names import (
+    MADE,
+    PACKAGES,
+    PREVIOUS,
+    PUBLISHING,
+    VERSION,
+    Names,
+    container,
+    farm,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,9 @@ class Doors:
 
     @classmethod
     def open(cls, session: Session, group: str) -> Doors:
-        return cls(session, Groups(session), Storage(session, group), Roles(session), Web(session, group))
+        return cls(
+            session, Groups(session), Storage(session, group), Roles(session), Web(session, group)
+        )
 
     def packages(self, account: Account) -> Packages:
         """The packages in `account`."""
@@ -36,8 +47,9 @@ class Doors:
 
 @dataclass(frozen=True)
 class Side:
-    """An app with what it stands on: `role` is whether its identity may use the storage account. `settings` are all of
-    the app's, read where a plan needs them and never shown: some are others' secrets."""
+    """An app with what it stands on: `role` is whether its identity may use the storage account.
+    `settings` are all of the app's, read where a plan needs them and never shown: some are others'
+    secrets."""
 
     name: str
     app: App | None = None
@@ -69,8 +81,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Live:
-    """`packages` maps the sha256 of each package in storage to its blob's metadata; None when the signed-in user may
-    not look. `uploader` is whether we gave that user a role for the blobs."""
+    """`packages` maps the sha256 of each package in storage to its blob's metadata; None when the
+    signed-in user may not look. `uploader` is whether we gave that user a role for the blobs."""
 
     names: Names
     main: Side
@@ -88,7 +100,8 @@ class Live:
 
 
 def read(doors: Doors, names: Names, *, settings: bool = False) -> Live:
-    """Ask the cloud for all of it, and for the apps' `settings` where they are needed. Only reads."""
+    """Ask the cloud for all of it, and for the apps' `settings` where they are needed. Only
+    reads."""
     group = doors.groups.get(names.group)
     nothing = Live(names, Side(names.app), Side(names.candidate), group)
     if group is None or group.state == "Deleting":
@@ -104,12 +117,15 @@ def read(doors: Doors, names: Names, *, settings: bool = False) -> Live:
         group,
         account,
         containers,
-        uploader=ours and doors.roles.has(names.account_id, BLOB_CONTRIBUTOR, doors.roles.signed_in()),
+        uploader=ours
+        and doors.roles.has(names.account_id, BLOB_CONTRIBUTOR, doors.roles.signed_in()),
         packages=_packages(doors, names, settled) if settled and PACKAGES in containers else {},
     )
 
 
-def _side(doors: Doors, names: Names, name: str, containers: frozenset[str], settings: bool) -> Side:
+def _side(
+    doors: Doors, names: Names, name: str, containers: frozenset[str], settings: bool
+) -> Side:
     app = doors.web.app(name)
     who = Principal(app.principal) if app and app.principal else None
     role = who is not None and doors.roles.has(names.account_id, BLOB_OWNER, who)
@@ -124,7 +140,9 @@ def _settings(doors: Doors, app: str) -> Mapping[str, str]:
         return {}
 
 
-def _packages(doors: Doors, names: Names, account: Account) -> Mapping[str, Mapping[str, str]] | None:
+def _packages(
+    doors: Doors, names: Names, account: Account
+) -> Mapping[str, Mapping[str, str]] | None:
     try:
         blobs = doors.packages(account).list(names.folder)
     except NotAllowed:

@@ -1,4 +1,5 @@
-"""What is called how: the resources of one app, and the tags that say whose they are and what serves."""
+"""What is called how: the resources of one app, and the tags that say whose they are and what
+serves."""
 
 from __future__ import annotations
 
@@ -7,13 +8,17 @@ import re
 from dataclasses import dataclass
 
 MADE = "onnxferry"  # tag on all that deploying made; its value is the app's name
-VERSION = "onnxferry-version"  # tags on the app: the sha256 of the package that has proved itself and serves,
+# tags on the app: the sha256 of the package that has proved itself and serves,
+VERSION = "onnxferry-version"
 PREVIOUS = "onnxferry-previous"  # of the one before it,
-PUBLISHING = "onnxferry-publishing"  # and of the one that is being published: until it is empty again, either may serve
+# and of the one that is being published: until it is empty again, either may serve
+PUBLISHING = "onnxferry-publishing"
 
 PACKAGES = "onnxferry-packages"  # the container of the packages: NAME/SHA256.zip
 FUNCTION = "score"
-_LONGEST = 32  # the Functions host takes the first 32 characters of an app's name for its id in the storage account
+# the Functions host takes the first 32 characters of an app's name for its id in the storage
+# account
+_LONGEST = 32
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,23 @@ class Names:
 
     @property
     def candidate(self) -> str:
-        """Differs from the app's name within the host's 32 characters, since both share a storage account."""
+        """Differs from the app's name within the host's 32 characters, since both share a storage
+        account."""
         plain = f"{self.app}-candidate"
-        return plain if len(plain) <= _LONGEST else f"{self.app[:17]}-{_hash(self.app.lower(), 4)}-candidate"
+        return (
+            plain
+            if len(plain) <= _LONGEST
+            else f"{self.app[:17]}-{_hash(self.app.lower(), 4)}-candidate"
+        )
 
     @property
     def account(self) -> str:
-        """The storage account: the given one, or one whose name is the app's in this group alone."""
+        """The storage account: the given one, or one whose name is the app's in this group
+        alone."""
         owner = f"{self.subscription}/{self.group}/{self.app}".lower()
-        return self.given_account or re.sub(r"[^a-z0-9]", "", self.app.lower())[:14] + _hash(owner, 10)
+        return self.given_account or re.sub(r"[^a-z0-9]", "", self.app.lower())[:14] + _hash(
+            owner, 10
+        )
 
     @property
     def account_id(self) -> str:
@@ -64,7 +77,8 @@ def farm(app: str) -> str:
 
 
 def container(app: str) -> str:
-    """Where the platform keeps what is published to `app`; hyphens may not follow each other there."""
+    """Where the platform keeps what is published to `app`; hyphens may not follow each other
+    there."""
     plain = app.lower()
     single = re.sub("-{2,}", "-", plain)
     return f"onnxferry-app-{single}" + ("" if single == plain else f"-{_hash(plain, 6)}")

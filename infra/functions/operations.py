@@ -1,5 +1,5 @@
-"""How a plan's steps are executed: each method is one Step.operation, does what the step's parameters say, and does no
-harm when it is done twice.
+"""How a plan's steps are executed: each method is one Step.operation, does what the step's
+parameters say, and does no harm when it is done twice.
 """
 
 from __future__ import annotations
@@ -41,39 +41,69 @@ class Operations:
     clock: Clock
     bundle: Bundle | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
-    _settings: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)  # before, by app
+    # before, by app
+    _settings: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
 
     def table(self) -> Mapping[str, Operation]:
         """By the names that steps give."""
         names = (
-            "group", "account", "uploader", "container", "upload", "farm", "app", "environment", "role", "settle",
-            "fetch", "publish", "promote", "restore", "healthy", "smoke", "record",
-            "delete_roles", "delete_app", "delete_farm", "delete_container", "delete_package", "delete_account",
+            "group",
+            "account",
+            "uploader",
+            "container",
+            "upload",
+            "farm",
+            "app",
+            "environment",
+            "role",
+            "settle",
+            "fetch",
+            "publish",
+            "promote",
+            "restore",
+            "healthy",
+            "smoke",
+            "record",
+            "delete_roles",
+            "delete_app",
+            "delete_farm",
+            "delete_container",
+            "delete_package",
+            "delete_account",
             "delete_group",
-        )  # fmt: skip
+        )
         return {name: getattr(self, name) for name in names}
 
     def group(self, step: Step, note: Note) -> None:
         self.doors.groups.create(step.name, step.parameters["location"], step.parameters["tags"])
 
     def account(self, step: Step, note: Note) -> None:
-        begun = self.doors.storage.create(step.name, step.parameters["location"], step.parameters["tags"])
+        begun = self.doors.storage.create(
+            step.name, step.parameters["location"], step.parameters["tags"]
+        )
         self._finish(begun, f"storage account {step.name}", note)
 
     def uploader(self, step: Step, note: Note) -> None:
-        """Let the signed-in user write to the account that we made: no owner's role includes that."""
-        self._give(BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", note)
+        """Let the signed-in user write to the account that we made: no owner's role includes
+        that."""
+        self._give(
+            BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", note
+        )
 
     def container(self, step: Step, note: Note) -> None:
         self.doors.storage.create_container(step.parameters["account"], step.name)
 
     def upload(self, step: Step, note: Note) -> None:
-        """Upload the package; where we gave the right a moment ago, wait until it is known everywhere."""
+        """Upload the package; where we gave the right a moment ago, wait until it is known
+        everywhere."""
         package = self._package(step.parameters["sha256"], note)
 
         def missing() -> str | None:
             try:
-                name, python = self.names.package(step.parameters["sha256"]), step.parameters["python"]
+                name, python = (
+                    self.names.package(step.parameters["sha256"]),
+                    step.parameters["python"],
+                )
                 self._packages().upload(name, package, {"python": python}, note)
             except NotAllowed:
                 if not step.parameters["patient"]:
@@ -84,7 +114,9 @@ class Operations:
         self._wait(f"uploading package {step.name}", missing, note)
 
     def farm(self, step: Step, note: Note) -> None:
-        begun = self.doors.web.create_farm(step.name, step.parameters["location"], step.parameters["tags"])
+        begun = self.doors.web.create_farm(
+            step.name, step.parameters["location"], step.parameters["tags"]
+        )
         self._finish(begun, f"plan {step.name}", note)
 
     def app(self, step: Step, note: Note) -> None:
@@ -92,8 +124,10 @@ class Operations:
         facts, found = step.parameters, self.doors.web.app(step.name)
         settings = [{"name": name, "value": value} for name, value in facts["settings"].items()]
         properties: dict[str, Any] = {
-            "serverFarmId": self.names.farm_id(step.name), "httpsOnly": True, "functionAppConfig": facts["config"],
-        }  # fmt: skip
+            "serverFarmId": self.names.farm_id(step.name),
+            "httpsOnly": True,
+            "functionAppConfig": facts["config"],
+        }
         if found is None or found.state == "Failed":
             properties["siteConfig"] = {"minTlsVersion": "1.2", "appSettings": settings}
         tags = {**facts["tags"], **(found.tags if found else {})}
@@ -107,7 +141,8 @@ class Operations:
         self.doors.web.put_settings(step.name, changed(found, step.parameters))
 
     def role(self, step: Step, note: Note) -> None:
-        """Let the app's identity use the storage account: the host's own blobs, and the published package."""
+        """Let the app's identity use the storage account: the host's own blobs, and the published
+        package."""
         name = step.parameters["app"]
         self._give(BLOB_OWNER, Principal(self._app(name).principal), name, note)
 
@@ -120,9 +155,11 @@ class Operations:
     def settle(self, step: Step, note: Note) -> None:
         """Wait for what an earlier run, or another, has begun."""
         ask: Mapping[str, Callable[[str], Any]] = {
-            "resource group": self.doors.groups.get, "storage account": self.doors.storage.get,
-            "plan": self.doors.web.farm, "app": self.doors.web.app,
-        }  # fmt: skip
+            "resource group": self.doors.groups.get,
+            "storage account": self.doors.storage.get,
+            "plan": self.doors.web.farm,
+            "app": self.doors.web.app,
+        }
         begun = step.parameters["state"]
 
         def unsettled() -> str | None:
@@ -139,20 +176,29 @@ class Operations:
         self._publish(self._app(step.name), step.parameters["sha256"], note)
 
     def promote(self, step: Step, note: Note) -> None:
-        """Publish to the app that serves. Its tags say so before: while they do, a run cut off is done again."""
+        """Publish to the app that serves. Its tags say so before: while they do, a run cut off is
+        done again."""
         app, package = self._app(step.name), self._package(step.parameters["sha256"], note)
         self.doors.groups.tag(app.id, {PUBLISHING: step.parameters["sha256"]})
         if config := step.parameters.get("config"):
-            properties = {"serverFarmId": self.names.farm_id(app.name), "httpsOnly": True, "functionAppConfig": config}
+            properties = {
+                "serverFarmId": self.names.farm_id(app.name),
+                "httpsOnly": True,
+                "functionAppConfig": config,
+            }
             tags = {**app.tags, PUBLISHING: step.parameters["sha256"]}
-            self._finish(self.doors.web.put_app(app.name, app.location, tags, properties), f"app {app.name}", note)
+            self._finish(
+                self.doors.web.put_app(app.name, app.location, tags, properties),
+                f"app {app.name}",
+                note,
+            )
         if changes := step.parameters.get("environment"):
             self.environment(replace(step, parameters=changes), note)
         self._send(app, package, note)
 
     def restore(self, step: Step, note: Note) -> None:
-        """Publish what served before, let it prove itself, and let the tags say so. The settings that were there are
-        known to this run alone, since they are no plan's to hold."""
+        """Publish what served before, let it prove itself, and let the tags say so. The settings
+        that were there are known to this run alone, since they are no plan's to hold."""
         if "settings" in step.parameters and step.name in self._settings:
             self.doors.web.put_settings(step.name, self._settings[step.name])
         self.promote(step, note)
@@ -193,14 +239,17 @@ class Operations:
         self._finish(self.doors.groups.delete(step.name), f"resource group {step.name}", note)
 
     def _tag(self, app: str, version: str, previous: str) -> None:
-        tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: ""}  # in one call: both, or neither
+        # in one call: both, or neither
+        tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: ""}
         self.doors.groups.tag(self._app(app).id, tags)
 
     def _publish(self, app: App, sha256: str, note: Note) -> None:
         self._send(app, self._package(sha256, note), note)
 
     def _send(self, app: App, package: Path, note: Note) -> None:
-        publication = Publication(Scm(self.doors.session, app.name, app.scm), app.name, package, note)
+        publication = Publication(
+            Scm(self.doors.session, app.name, app.scm), app.name, package, note
+        )
         publish(publication, self.limit, self.clock)
 
     def _prover(self) -> Prover:
@@ -209,7 +258,10 @@ class Operations:
     def _app(self, name: str) -> App:
         found = self.doors.web.app(name)
         if found is None:
-            raise NotFound(f"Azure Functions app {name} of resource group {self.names.group}: it is gone; run again")
+            raise NotFound(
+                f"Azure Functions app {name} of resource group {self.names.group}: it is gone; run"
+                " again"
+            )
         return found
 
     def _account(self) -> Account:
@@ -232,8 +284,9 @@ class Operations:
             self._packages().download(self.names.package(sha256), fresh, note)
             if sha256_of(fresh) != sha256:
                 raise CloudError(
-                    f"package {sha256[:12]} in storage account {self.names.account}: its bytes are not those that were "
-                    "uploaded. Delete the blob, and deploy that version again from its model directory"
+                    f"package {sha256[:12]} in storage account {self.names.account}: its bytes are"
+                    " not those that were uploaded. Delete the blob, and deploy that version again"
+                    " from its model directory"
                 )
             fresh.rename(file)
         return file
@@ -254,5 +307,6 @@ class Operations:
 
 
 def described(app: str) -> str:
-    """What the role assignments of an app's identity say of themselves, so that they are found when it is gone."""
+    """What the role assignments of an app's identity say of themselves, so that they are found when
+    it is gone."""
     return f"{MADE}: {app}"

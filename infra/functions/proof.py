@@ -1,4 +1,5 @@
-"""Does an app work? Its host runs, the platform found the function in its package, and it gives the golden answer."""
+"""Does an app work? Its host runs, the platform found the function in its package, and it gives the
+golden answer."""
 
 from __future__ import annotations
 
@@ -9,7 +10,16 @@ from infra.clients import function_host
 from infra.clients.scm import Scm
 from infra.clients.web import App
 from infra.cloud import Reply
-from infra.errors import CloudError, InvokeFailed, NotFound, NotHealthy, Refused, TimedOut, Unavailable, with_log
+from infra.errors import (
+    CloudError,
+    InvokeFailed,
+    NotFound,
+    NotHealthy,
+    Refused,
+    TimedOut,
+    Unavailable,
+    with_log,
+)
 from infra.functions.live import Doors
 from infra.functions.names import FUNCTION
 from infra.smoke import smoke
@@ -17,7 +27,8 @@ from infra.waiting import Clock, wait
 from scoring.contract import Golden, Request
 from scripts.console import Note
 
-_STARTING = frozenset({401, 404, 502, 503, 504})  # what a host answers before it knows its keys, functions and workers
+# what a host answers before it knows its keys, functions and workers
+_STARTING = frozenset({401, 404, 502, 503, 504})
 _TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 
@@ -30,7 +41,8 @@ class Prover:
     clock: Clock
 
     def healthy(self, app: App, note: Note) -> None:
-        """Wait until the app's host runs and knows the function. Raises NotHealthy with the publication's log."""
+        """Wait until the app's host runs and knows the function. Raises NotHealthy with the
+        publication's log."""
         self._wait(app, lambda: self._unhealthy(app), note)
 
     def answers(self, app: App, golden: Golden, note: Note) -> None:
@@ -53,7 +65,11 @@ class Prover:
             if FUNCTION not in self.doors.web.functions(app.name):
                 self.doors.web.sync(app.name)
                 return f"its function {FUNCTION}: not found yet"
-        except (Refused, NotFound, Unavailable) as e:  # the resource manager asks the host, which is not up yet
+        except (
+            Refused,
+            NotFound,
+            Unavailable,
+        ) as e:  # the resource manager asks the host, which is not up yet
             return f"its host: not up ({str(e)[:200]})"
         return None
 

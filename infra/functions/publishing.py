@@ -11,14 +11,20 @@ from infra.waiting import Clock, wait
 from scripts.console import Note
 
 _DONE = 4
-_FAILED = {3: "failed", -1: "was cancelled", 5: "was superseded by another", 6: "succeeded only in part"}
+_FAILED = {
+    3: "failed",
+    -1: "was cancelled",
+    5: "was superseded by another",
+    6: "succeeded only in part",
+}
 _TRIES = 5  # times that a package is sent whose arrival nobody confirms
 _NO_ROLE_YET = ("not authorized", "forbidden", "(403)", "authorizationpermissionmismatch")
 
 
 @dataclass
 class Publication:
-    """One package on its way to one app. The states of `step` are words for what it waits for; None is the end."""
+    """One package on its way to one app. The states of `step` are words for what it waits for; None
+    is the end."""
 
     scm: Scm
     app: str
@@ -39,7 +45,11 @@ class Publication:
             return "accepted, not begun"
         if found.status == _DONE:
             return None
-        return self._failed(found) if found.status in _FAILED else f"being published {found.text}".strip()
+        return (
+            self._failed(found)
+            if found.status in _FAILED
+            else f"being published {found.text}".strip()
+        )
 
     def _send(self) -> str:
         latest = self.scm.latest()
@@ -51,7 +61,8 @@ class Publication:
         return "another publication is in progress" if self._id is None else "sent"
 
     def _lost(self, e: Unavailable) -> str:
-        """No answer came: the package has arrived if there is a publication now that was not there before."""
+        """No answer came: the package has arrived if there is a publication now that was not there
+        before."""
         self._losses += 1
         latest = self.scm.latest()
         if latest and latest.id != self._before:
@@ -62,23 +73,28 @@ class Publication:
         return "the connection broke; it is sent again"
 
     def _failed(self, found: Deployment) -> str:
-        """A role that was given a moment ago may not be known everywhere: send again. Any other failure is one."""
+        """A role that was given a moment ago may not be known everywhere: send again. Any other
+        failure is one."""
         log = f"{found.text}\n{self.scm.log()}"
         if found.status == 3 and any(sign in log.lower() for sign in _NO_ROLE_YET):
             self._id = None
             return "waiting for the app's role on the storage account to take effect"
         raise PublishFailed(
             with_log(
-                f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}. What serves is what the "
-                "platform took last; the log says why. Rehearse the package (deploy.py rehearse), then run again",
+                f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}. What"
+                " serves is what the platform took last; the log says why. Rehearse the package"
+                " (deploy.py rehearse), then run again",
                 log,
             )
         )
 
 
 def publish(publication: Publication, limit: float, clock: Clock) -> None:
-    """See `publication` through. Raises PublishFailed with the log, or TimedOut, with the log too."""
+    """See `publication` through. Raises PublishFailed with the log, or TimedOut, with the log
+    too."""
     try:
-        wait(f"publishing to app {publication.app}", publication.step, limit, publication.note, clock)
+        wait(
+            f"publishing to app {publication.app}", publication.step, limit, publication.note, clock
+        )
     except TimedOut as e:
         raise TimedOut(with_log(str(e), publication.scm.log())) from e

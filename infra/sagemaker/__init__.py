@@ -1,7 +1,8 @@
 """SageMaker: a real-time endpoint, its configuration and model, its package in S3 and its role.
 
-An update stands up NAME-candidate with the new configuration, asks it the golden request, points NAME to that
-configuration (SageMaker's own blue/green) and asks again. Names are content hashes, so a second run finds all.
+An update stands up NAME-candidate with the new configuration, asks it the golden request, points
+NAME to that configuration (SageMaker's own blue/green) and asks again. Names are content hashes, so
+a second run finds all.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ __all__ = ["connect"]
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> SageMakerCloud:  # noqa: B008
-    """The endpoint `name` in the account that is signed in. Raises NoCredentials or UsageError; sends nothing yet."""
+    """The endpoint `name` in the account that is signed in. Raises NoCredentials or UsageError;
+    sends nothing yet."""
     settings = config.sagemaker or SageMaker()
     aws = Aws(settings.profile, settings.region)
     return SageMakerCloud(Scope(aws, settings, Names(name, aws.region), clock))

@@ -36,7 +36,10 @@ class SageMakerCloud:
         return deletion.plan_delete(self.scope)
 
     def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
-        return {**Prerequisites(self.scope, bundle).operations(), **Hosting(self.scope).operations()}
+        return {
+            **Prerequisites(self.scope, bundle).operations(),
+            **Hosting(self.scope).operations(),
+        }
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         name = self.scope.names.endpoint
@@ -44,8 +47,8 @@ class SageMakerCloud:
         return replace(reply, served_by=" ".join(filter(None, (reply.served_by, self._version()))))
 
     def _version(self) -> str:
-        """The serving version, where the caller may ask for it: to invoke needs less permission, and the answer that
-        is there already counts."""
+        """The serving version, where the caller may ask for it: to invoke needs less permission,
+        and the answer that is there already counts."""
         try:
             found = live.endpoint(self.scope, self.scope.names.endpoint)
         except CloudError:
@@ -59,12 +62,28 @@ class SageMakerCloud:
         if main is None:
             return Status("sagemaker", name, "absent", resources=resources)
         details = {
-            "region": scope.aws.region, "account": scope.aws.account, "configuration": main.config,
-            **({"on its way": main.pending} if main.pending and main.pending != main.config else {}),
+            "region": scope.aws.region,
+            "account": scope.aws.account,
+            "configuration": main.config,
+            **(
+                {"on its way": main.pending} if main.pending and main.pending != main.config else {}
+            ),
             **({"reason": main.reason} if main.reason else {}),
-        }  # fmt: skip
-        version, previous = scope.names.version_of(main.config), scope.names.version_of(there.previous)
-        return Status("sagemaker", name, main.state, scope.aws.url_of(name), version, previous, resources, details)
+        }
+        version, previous = (
+            scope.names.version_of(main.config),
+            scope.names.version_of(there.previous),
+        )
+        return Status(
+            "sagemaker",
+            name,
+            main.state,
+            scope.aws.url_of(name),
+            version,
+            previous,
+            resources,
+            details,
+        )
 
     def _resources(self, there: Live) -> tuple[tuple[str, str, str], ...]:
         endpoints = [("endpoint", e.name, e.state) for e in (there.main, there.candidate) if e]
@@ -79,7 +98,9 @@ class SageMakerCloud:
         return [("role", self.scope.names.role, "made")] if live.role(self.scope) else []
 
     def _packages(self, there: Live) -> list[tuple[str, str, str]]:
-        found = [storage.packages(self.scope, *place) for place in deletion.places(self.scope, there)]
+        found = [
+            storage.packages(self.scope, *place) for place in deletion.places(self.scope, there)
+        ]
         return [
             ("package", f"s3://{p.bucket}/{p.prefix}{version}", f"{len(keys)} objects")
             for p in found
@@ -95,7 +116,10 @@ class SageMakerCloud:
     def logs(self, lines: int) -> str:
         name = self.scope.names.endpoint
         if live.endpoint(self.scope, name) is None:
-            raise NotFound(f"AWS {self.scope.aws.region}, endpoint {name}: there is none; deploy.py deploy makes it")
+            raise NotFound(
+                f"AWS {self.scope.aws.region}, endpoint {name}: there is none; deploy.py deploy"
+                " makes it"
+            )
         return tail(self.scope, name, lines)
 
 

@@ -1,6 +1,8 @@
-"""What deploying made for an endpoint, from the endpoint back to the bucket, and the plan that deletes it.
+"""What deploying made for an endpoint, from the endpoint back to the bucket, and the plan that
+deletes it.
 
-What the user gave stays: a bucket, a role. The default bucket goes with the last endpoint that has packages in it.
+What the user gave stays: a bucket, a role. The default bucket goes with the last endpoint that has
+packages in it.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from infra.sagemaker.storage import Packages
 
 
 def plan_delete(scope: Scope) -> Plan:
-    """Packages go before the models that say where they are, so that a broken deletion can be gone on with."""
+    """Packages go before the models that say where they are, so that a broken deletion can be gone
+    on with."""
     there = live.read(scope)
-    kept = tuple(found for place in places(scope, there) if (found := storage.packages(scope, *place)))
+    kept = tuple(
+        found for place in places(scope, there) if (found := storage.packages(scope, *place))
+    )
     steps = (
         *_endpoints(there),
         *(step for found in kept for step in _packages(found)),
@@ -31,7 +36,8 @@ def plan_delete(scope: Scope) -> Plan:
 
 
 def places(scope: Scope, there: Live) -> list[tuple[str, str]]:
-    """Where packages are, as bucket and prefix: as configured now, and as the models say, who may be older."""
+    """Where packages are, as bucket and prefix: as configured now, and as the models say, who may
+    be older."""
     found = {(scope.bucket, scope.prefix)}
     for model in there.models:
         bucket, key = storage.split(live.url_of_model(scope, model))
@@ -56,17 +62,25 @@ def _endpoints(there: Live) -> Steps:
 
 
 def _packages(found: Packages) -> Steps:
-    steps = tuple(deleted_package(found.bucket, found.prefix + v, keys) for v, keys in found.versions().items())
+    steps = tuple(
+        deleted_package(found.bucket, found.prefix + v, keys)
+        for v, keys in found.versions().items()
+    )
     if not found.uploads:
         return steps
-    broken = {"bucket": found.bucket, "keys": [], "uploads": [list(upload) for upload in found.uploads]}
+    broken = {
+        "bucket": found.bucket,
+        "keys": [],
+        "uploads": [list(upload) for upload in found.uploads],
+    }
     name = f"s3://{found.bucket}/{found.prefix}"
     return (*steps, Step(Action.DELETE, "unfinished uploads", name, "delete_package", broken))
 
 
 def _logs(scope: Scope) -> Steps:
     return tuple(
-        Step(Action.DELETE, "log group", group, "delete_logs", {"logGroupName": group}) for group in log_groups(scope)
+        Step(Action.DELETE, "log group", group, "delete_logs", {"logGroupName": group})
+        for group in log_groups(scope)
     )
 
 
@@ -83,9 +97,19 @@ def _bucket(scope: Scope) -> Steps:
         return ()
     request = {"Bucket": scope.bucket}
     try:
-        found = scope.aws.pages("s3", "list_objects_v2", "Contents", f"bucket {scope.bucket}", request)
+        found = scope.aws.pages(
+            "s3", "list_objects_v2", "Contents", f"bucket {scope.bucket}", request
+        )
     except NotFound:
         return ()
     if any(not item["Key"].startswith(scope.prefix) for item in found):
         return ()
-    return (Step(Action.DELETE, "bucket", scope.bucket, "delete_bucket", {"Bucket": scope.bucket, **scope.owner}),)
+    return (
+        Step(
+            Action.DELETE,
+            "bucket",
+            scope.bucket,
+            "delete_bucket",
+            {"Bucket": scope.bucket, **scope.owner},
+        ),
+    )

@@ -12,13 +12,15 @@ from infra.sagemaker.names import READY_TAG, digest, tags
 from infra.sagemaker.scope import Scope
 
 VARIANT = "AllTraffic"
-_START_SECONDS = 900  # the container installs code/requirements.txt before it answers its first health check
+# the container installs code/requirements.txt before it answers its first health check
+_START_SECONDS = 900
 _POLICY = "2012-10-17"
 
 
 @dataclass(frozen=True)
 class Desired:
-    """The requests for the model and the configuration of one bundle, and where its package is kept."""
+    """The requests for the model and the configuration of one bundle, and where its package is
+    kept."""
 
     version: str
     key: str
@@ -37,7 +39,9 @@ def desired(scope: Scope, bundle: Bundle) -> Desired:
     folder = f"{scope.prefix}{bundle.package.sha256}/"
     key = f"{folder}model.tar.gz"
     model = _model(scope, bundle.version, uri, f"s3://{scope.bucket}/{key}")
-    return Desired(bundle.version, key, f"{folder}golden.json", model, _config(scope, bundle.version, model))
+    return Desired(
+        bundle.version, key, f"{folder}golden.json", model, _config(scope, bundle.version, model)
+    )
 
 
 def _model(scope: Scope, version: str, uri: str, url: str) -> dict[str, Any]:
@@ -88,14 +92,25 @@ def role(scope: Scope) -> dict[str, Any]:
 
 
 def role_policy(scope: Scope) -> dict[str, Any]:
-    """PutRolePolicy: this endpoint's packages, its logs and metrics, and the images. Named by content, so that a policy
-    for another bucket leaves what an earlier version needs."""
-    s3, group = f"arn:{scope.aws.partition}:s3:::{scope.bucket}", scope.names.logs(scope.names.endpoint)
+    """PutRolePolicy: this endpoint's packages, its logs and metrics, and the images. Named by
+    content, so that a policy for another bucket leaves what an earlier version needs."""
+    s3, group = (
+        f"arn:{scope.aws.partition}:s3:::{scope.bucket}",
+        scope.names.logs(scope.names.endpoint),
+    )
     document = _document(
         _allow(["s3:GetObject"], f"{s3}/{scope.prefix}*"),
-        {**_allow(["s3:ListBucket"], s3), "Condition": {"StringLike": {"s3:prefix": f"{scope.prefix}*"}}},
+        {
+            **_allow(["s3:ListBucket"], s3),
+            "Condition": {"StringLike": {"s3:prefix": f"{scope.prefix}*"}},
+        },
         _allow(
-            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            [
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ],
             scope.arn("logs", f"log-group:{group}*"),
         ),
         {**_allow(["cloudwatch:PutMetricData"], "*"), "Condition": _metrics()},
@@ -106,8 +121,10 @@ def role_policy(scope: Scope) -> dict[str, Any]:
         ),
     )
     return {
-        "RoleName": scope.names.role, "PolicyName": f"onnxferry-{digest(document)}", "PolicyDocument": document,
-    }  # fmt: skip
+        "RoleName": scope.names.role,
+        "PolicyName": f"onnxferry-{digest(document)}",
+        "PolicyDocument": document,
+    }
 
 
 def _metrics() -> dict[str, Any]:
@@ -123,16 +140,25 @@ def _document(*statements: dict[str, Any]) -> str:
 
 
 def bucket(scope: Scope) -> dict[str, Any]:
-    """CreateBucket, and the calls that follow it: private, encrypted, no leftovers of broken uploads; the tag that says
-    that all is done comes last. Not versioned: keys are content hashes, so nothing is ever overwritten by other bytes.
+    """CreateBucket, and the calls that follow it: private, encrypted, no leftovers of broken
+    uploads; the tag that says that all is done comes last. Not versioned: keys are content hashes,
+    so nothing is ever overwritten by other bytes.
     """
     name, region = scope.bucket, scope.aws.region
-    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    public = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+    place = (
+        {}
+        if region == "us-east-1"
+        else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    )
+    public = dict.fromkeys(
+        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+    )
     rule = {
-        "ID": "broken-uploads", "Status": "Enabled", "Filter": {"Prefix": ""},
+        "ID": "broken-uploads",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-    }  # fmt: skip
+    }
     encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
     ready = tags({**scope.config.tags, READY_TAG: "yes"})
     settings = [

@@ -1,7 +1,7 @@
 """How the endpoints are changed: models, configurations, endpoints, their waits and the smoke test.
 
-Each operation may be done twice: that something is there already, or is gone, is success when it is as wanted, for a
-broken connection may have hidden that an earlier attempt succeeded.
+Each operation may be done twice: that something is there already, or is gone, is success when it is
+as wanted, for a broken connection may have hidden that an earlier attempt succeeded.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class Hosting:
         self._settled(step.name, note)
 
     def promote(self, step: Step, note: Note) -> None:
-        """Point the endpoint to a configuration and wait until that serves; nothing when it does already. An endpoint
-        that an update has broken is made anew."""
+        """Point the endpoint to a configuration and wait until that serves; nothing when it does
+        already. An endpoint that an update has broken is made anew."""
         config = step.parameters["EndpointConfigName"]
         found = self._settled(step.name, note)
         if found is None or found.state in BROKEN:
@@ -96,7 +96,8 @@ class Hosting:
         return self._await(step.name, config, note)
 
     def _anew(self, step: Step, note: Note) -> None:
-        """Delete the endpoint, which nothing else helps, and create it with the record of what served."""
+        """Delete the endpoint, which nothing else helps, and create it with the record of what
+        served."""
         found = live.own(self.scope, step.name)
         if found:
             self._delete(step.name, note)
@@ -117,7 +118,10 @@ class Hosting:
     def mark(self, step: Step, note: Note) -> None:
         found = self._endpoint(step.name)
         if found is None:
-            raise NotFound(f"AWS {self.scope.aws.region}, endpoint {step.name}: somebody has deleted it; deploy again")
+            raise NotFound(
+                f"AWS {self.scope.aws.region}, endpoint {step.name}: somebody has deleted it;"
+                " deploy again"
+            )
         request = {"ResourceArn": found.arn, **step.parameters}
         self.scope.aws.call("sagemaker", "add_tags", f"endpoint {step.name}", request)
 
@@ -134,7 +138,9 @@ class Hosting:
             self._call("delete_model", step)
 
     def _call(self, operation: str, step: Step) -> Any:
-        return self.scope.aws.call("sagemaker", operation, f"{step.resource} {step.name}", step.parameters)
+        return self.scope.aws.call(
+            "sagemaker", operation, f"{step.resource} {step.name}", step.parameters
+        )
 
     def _endpoint(self, name: str) -> Endpoint | None:
         return live.endpoint(self.scope, name)
@@ -167,21 +173,30 @@ class Hosting:
         def state() -> str | None:
             found = self._endpoint(name)
             if found is None:
-                raise NotFound(f"AWS {self.scope.aws.region}, endpoint {name}: somebody has deleted it; deploy again")
+                raise NotFound(
+                    f"AWS {self.scope.aws.region}, endpoint {name}: somebody has deleted it; deploy"
+                    " again"
+                )
             if found.state in BUSY:
                 return found.state
             if found.state == "InService" and found.config == config:
                 return None
             if found.state == "InService" and not found.reason and next(stale, None) is not None:
                 return "InService with the earlier configuration"
-            rolled = "SageMaker has put the earlier configuration back" if found.state == "InService" else found.state
+            rolled = (
+                "SageMaker has put the earlier configuration back"
+                if found.state == "InService"
+                else found.state
+            )
             raise failure(self.scope, found, f"it does not serve {config} ({rolled})")
 
         return state
 
     def _delete(self, name: str, note: Note) -> None:
         try:
-            self.scope.aws.call("sagemaker", "delete_endpoint", f"endpoint {name}", {"EndpointName": name})
+            self.scope.aws.call(
+                "sagemaker", "delete_endpoint", f"endpoint {name}", {"EndpointName": name}
+            )
         except NotFound:
             return
         except Refused:

@@ -1,7 +1,8 @@
-"""The Hugging Face inference container for CPUs: its tag, and in which account's registry each region has it.
+"""The Hugging Face inference container for CPUs: its tag, and in which account's registry each
+region has it.
 
-The accounts are those of the sagemaker SDK 2.257.7 (image_uri_config/huggingface.json). Where that SDK is installed it
-is asked about a region that this table has not.
+The accounts are those of the sagemaker SDK 2.257.7 (image_uri_config/huggingface.json). Where that
+SDK is installed it is asked about a region that this table has not.
 """
 
 from __future__ import annotations
@@ -17,9 +18,22 @@ _MOST = "763104351884"
 _ACCOUNTS = {
     **dict.fromkeys(
         (
-            "ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1",
-            "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2",
-            "us-west-1", "us-west-2",
+            "ap-northeast-1",
+            "ap-northeast-2",
+            "ap-south-1",
+            "ap-southeast-1",
+            "ap-southeast-2",
+            "ca-central-1",
+            "eu-central-1",
+            "eu-north-1",
+            "eu-west-1",
+            "eu-west-2",
+            "eu-west-3",
+            "sa-east-1",
+            "us-east-1",
+            "us-east-2",
+            "us-west-1",
+            "us-west-2",
         ),
         _MOST,
     ),
@@ -40,18 +54,19 @@ _ACCOUNTS = {
     "me-south-1": "217643126080",
     "us-gov-east-1": "446045086412",
     "us-gov-west-1": "442386744353",
-}  # fmt: skip
+}
 _SUFFIXES = {"cn": "amazonaws.com.cn"}
 
 
 def image(config: SageMaker, region: str, python: str) -> str:
-    """The image's URI. Raises UsageError where none is known for the region, or the package is for another Python."""
+    """The image's URI. Raises UsageError where none is known for the region, or the package is for
+    another Python."""
     if config.image:
         return config.image
     if python != PYTHON:
         raise UsageError(
-            f"the package is for Python {python}, and the Hugging Face container ({TAG}) has {PYTHON}: leave --python "
-            "out, or set sagemaker.image to an image that has it"
+            f"the package is for Python {python}, and the Hugging Face container ({TAG}) has"
+            f" {PYTHON}: leave --python out, or set sagemaker.image to an image that has it"
         )
     if region in _ACCOUNTS:
         suffix = _SUFFIXES.get(region.partition("-")[0], "amazonaws.com")
@@ -59,6 +74,7 @@ def image(config: SageMaker, region: str, python: str) -> str:
     if found := container(region, "4.51.3", "py312", "pytorch2.6.0"):
         return found
     raise UsageError(
-        f"no Hugging Face container is known for region {region}; set sagemaker.image to one that the region has "
-        "(https://aws.github.io/deep-learning-containers lists them), or install 'sagemaker<3', which may know it"
+        f"no Hugging Face container is known for region {region}; set sagemaker.image to one that"
+        " the region has (https://aws.github.io/deep-learning-containers lists them), or install"
+        " 'sagemaker<3', which may know it"
     )

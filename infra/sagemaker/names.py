@@ -1,5 +1,6 @@
-"""What an endpoint's resources are called. A model and a configuration are named by what they contain:
-ENDPOINT-VERSION-DIGEST, so that equal content is found again and different content never meets."""
+"""What an endpoint's resources are called. A model and a configuration are named by what they
+contain: ENDPOINT-VERSION-DIGEST, so that equal content is found again and different content never
+meets."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What to change, as data. An endpoint is updated behind a candidate: a second endpoint of the same configuration must
-answer the golden request before the first is pointed to it.
+"""What to change, as data. An endpoint is updated behind a candidate: a second endpoint of the same
+configuration must answer the golden request before the first is pointed to it.
 
-The endpoint's tag onnxferry:previous lists the configurations that proved themselves there, newest first. It is written
-when a version has proved itself, so that an interruption anywhere leaves a tag that is true.
+The endpoint's tag onnxferry:previous lists the configurations that proved themselves there, newest
+first. It is written when a version has proved itself, so that an interruption anywhere leaves a tag
+that is true.
 """
 
 from __future__ import annotations
@@ -33,23 +34,30 @@ def plan_deploy(scope: Scope, bundle: Bundle) -> Plan:
         *_storage(scope, bundle, want),
         *_role(scope),
         _made("model", "create_model", want.model["ModelName"], want.model, there.models),
-        _made("endpoint configuration", "create_config", want.config_name, want.config, there.configs),
+        _made(
+            "endpoint configuration", "create_config", want.config_name, want.config, there.configs
+        ),
         *serving,
-        *(_candidate_gone(scope) if there.candidate or _creates(serving, scope.names.candidate) else ()),
+        *(
+            _candidate_gone(scope)
+            if there.candidate or _creates(serving, scope.names.candidate)
+            else ()
+        ),
         *_pruned(scope, want, there),
     )
     return Plan("sagemaker", "deploy", scope.names.endpoint, steps)
 
 
 def plan_rollback(scope: Scope) -> Plan:
-    """Steps that point the endpoint back. The version has proved itself here before, so it is not built up a second
-    time: SageMaker checks the new instances' health before it moves traffic, and the golden request decides after."""
+    """Steps that point the endpoint back. The version has proved itself here before, so it is not
+    built up a second time: SageMaker checks the new instances' health before it moves traffic, and
+    the golden request decides after."""
     there, name = live.read(scope), scope.names.endpoint
     back = there.unfinished or there.previous
     if there.main is None or not back:
         raise NotFound(
-            f"AWS {scope.aws.region}, endpoint {name}: there is no previous version to go back to; deploy.py status "
-            "shows what is there, deploy.py deploy puts any version live"
+            f"AWS {scope.aws.region}, endpoint {name}: there is no previous version to go back to;"
+            " deploy.py status shows what is there, deploy.py deploy puts any version live"
         )
     url = live.model_url(scope, back)
     storage.golden(scope, url)  # must be there before anything is switched
@@ -69,7 +77,11 @@ def _storage(scope: Scope, bundle: Bundle, want: Desired) -> Steps:
     if found == "same":
         return made, Step(Action.REUSE, "package", name)
     action = Action.CREATE if found == "absent" else Action.UPDATE
-    parameters = {"sha256": bundle.package.sha256, "size": bundle.package.size, "golden": want.golden}
+    parameters = {
+        "sha256": bundle.package.sha256,
+        "size": bundle.package.size,
+        "golden": want.golden,
+    }
     return made, Step(action, "package", name, "put_package", parameters)
 
 
@@ -87,10 +99,16 @@ def _role(scope: Scope) -> Steps:
     if there and policy["PolicyName"] in live.role_policies(scope):
         return (Step(Action.REUSE, "role", scope.names.role),)
     action = Action.UPDATE if there else Action.CREATE
-    return (Step(action, "role", scope.names.role, "make_role", {"create": role(scope), "policy": policy}),)
+    return (
+        Step(
+            action, "role", scope.names.role, "make_role", {"create": role(scope), "policy": policy}
+        ),
+    )
 
 
-def _made(resource: str, operation: str, name: str, request: dict[str, Any], there: tuple[str, ...]) -> Step:
+def _made(
+    resource: str, operation: str, name: str, request: dict[str, Any], there: tuple[str, ...]
+) -> Step:
     return unless(name in there, resource, name, operation, request)
 
 
@@ -98,9 +116,18 @@ def _serving(scope: Scope, config: str, url: str, there: Live) -> Steps:
     """From whatever the endpoint is to `config` serving, proved."""
     main, name = there.main, scope.names.endpoint
     if main is None or main.state == "Deleting":
-        return (*_settled(main), *_created(scope, name, config), _smoke(name, url), *_proved(scope, main, config))
+        return (
+            *_settled(main),
+            *_created(scope, name, config),
+            _smoke(name, url),
+            *_proved(scope, main, config),
+        )
     if _on_its_way(main, config):
-        return (_arriving(main, config, there.previous), _smoke(name, url), *_proved(scope, main, config))
+        return (
+            _arriving(main, config, there.previous),
+            _smoke(name, url),
+            *_proved(scope, main, config),
+        )
     if main.state in BROKEN and not main.history:  # it never served
         successor: Steps = ()
     else:
@@ -132,14 +159,18 @@ def _arriving(main: Endpoint, config: str, previous: str) -> Step:
     if main.state == "InService" and main.history[:1] == (config,):
         return Step(Action.REUSE, "endpoint", main.name)
     back = _point(main.name, previous) if previous else None
-    return Step(Action.CHECK, "endpoint", main.name, "await_endpoint", {"EndpointConfigName": config}, back)
+    return Step(
+        Action.CHECK, "endpoint", main.name, "await_endpoint", {"EndpointConfigName": config}, back
+    )
 
 
 def _candidate(scope: Scope, config: str, url: str, there: Live) -> Steps:
     """A second endpoint with `config`, proved."""
     found, name = there.candidate, scope.names.candidate
     if found and found.coming == config and found.state in {"Creating", "InService"}:
-        up: Steps = (Step(Action.CHECK, "endpoint", name, "await_endpoint", {"EndpointConfigName": config}),)
+        up: Steps = (
+            Step(Action.CHECK, "endpoint", name, "await_endpoint", {"EndpointConfigName": config}),
+        )
     else:
         up = (*(_candidate_gone(scope) if found else ()), *_created(scope, name, config))
     return *up, _smoke(name, url)
@@ -221,13 +252,21 @@ def _packages(scope: Scope, versions: set[str]) -> Steps:
 
 def deleted_configs(names: list[str]) -> Steps:
     return tuple(
-        Step(Action.DELETE, "endpoint configuration", name, "delete_config", {"EndpointConfigName": name})
+        Step(
+            Action.DELETE,
+            "endpoint configuration",
+            name,
+            "delete_config",
+            {"EndpointConfigName": name},
+        )
         for name in names
     )
 
 
 def deleted_models(names: list[str]) -> Steps:
-    return tuple(Step(Action.DELETE, "model", name, "delete_model", {"ModelName": name}) for name in names)
+    return tuple(
+        Step(Action.DELETE, "model", name, "delete_model", {"ModelName": name}) for name in names
+    )
 
 
 def deleted_package(bucket: str, name: str, keys: list[str]) -> Step:

@@ -39,14 +39,19 @@ class Prerequisites:
         with suppress(NameTaken):
             self.scope.aws.call("s3", "create_bucket", where, step.parameters["create"])
         try:
-            self.scope.aws.call("s3", "head_bucket", where, {"Bucket": step.name, **self.scope.owner})
+            self.scope.aws.call(
+                "s3", "head_bucket", where, {"Bucket": step.name, **self.scope.owner}
+            )
         except NotAllowed as e:
             raise NameTaken(
-                f"AWS {self.scope.aws.region}, {where}: another account has it; set sagemaker.bucket to one of yours"
+                f"AWS {self.scope.aws.region}, {where}: another account has it; set"
+                " sagemaker.bucket to one of yours"
             ) from e
         for operation, request in step.parameters["settings"]:
             note(operation.replace("_", " "))
-            self.scope.aws.call("s3", operation, where, {"Bucket": step.name, **request, **self.scope.owner})
+            self.scope.aws.call(
+                "s3", operation, where, {"Bucket": step.name, **request, **self.scope.owner}
+            )
 
     def put_package(self, step: Step, note: Note) -> None:
         if self.bundle is None:
@@ -82,14 +87,19 @@ class Prerequisites:
             answer = self.scope.aws.call("s3", "delete_objects", step.name, request)
             if errors := answer.get("Errors"):
                 said = f"{errors[0].get('Code')}: {errors[0].get('Message')}"
-                raise NotAllowed(f"AWS {self.scope.aws.region}, {step.name}: not deleted (s3:DeleteObject): {said}")
+                raise NotAllowed(
+                    f"AWS {self.scope.aws.region}, {step.name}: not deleted (s3:DeleteObject):"
+                    f" {said}"
+                )
 
     def delete_role(self, step: Step, note: Note) -> None:
         where, role = f"role {step.name}", dict(step.parameters)
         with suppress(NotFound):
             for policy in live.role_policies(self.scope):
                 with suppress(NotFound):
-                    self.scope.aws.call("iam", "delete_role_policy", where, {**role, "PolicyName": policy})
+                    self.scope.aws.call(
+                        "iam", "delete_role_policy", where, {**role, "PolicyName": policy}
+                    )
             self.scope.aws.call("iam", "delete_role", where, role)
 
     def delete_bucket(self, step: Step, note: Note) -> None:
@@ -105,4 +115,6 @@ class Prerequisites:
 
     def delete_logs(self, step: Step, note: Note) -> None:
         with suppress(NotFound):
-            self.scope.aws.call("logs", "delete_log_group", f"log group {step.name}", step.parameters)
+            self.scope.aws.call(
+                "logs", "delete_log_group", f"log group {step.name}", step.parameters
+            )

@@ -1,4 +1,5 @@
-"""What every step at SageMaker is done with: the account and region, the settings, the names, the clock."""
+"""What every step at SageMaker is done with: the account and region, the settings, the names, the
+clock."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class Scope:
 
     @property
     def owner(self) -> dict[str, str]:
-        """What makes S3 refuse when the bucket whose name anybody could guess is somebody else's."""
+        """What makes S3 refuse when the bucket whose name anybody could guess is somebody
+        else's."""
         return {} if self.config.bucket else {"ExpectedBucketOwner": self.aws.account}
 
     @property
@@ -35,7 +37,9 @@ class Scope:
         """Below which the endpoint's packages are."""
         return f"{self.config.prefix}/{self.names.endpoint}/"
 
-    def arn(self, service: str, resource: str, region: str | None = None, account: str | None = None) -> str:
+    def arn(
+        self, service: str, resource: str, region: str | None = None, account: str | None = None
+    ) -> str:
         """The ARN of a resource; `region` and `account` are this one's unless given."""
         where = self.aws.region if region is None else region
         who = self.aws.account if account is None else account
@@ -46,6 +50,14 @@ class Scope:
         own = {ENDPOINT_TAG: self.names.endpoint, **({VERSION_TAG: version} if version else {})}
         return tags({**self.config.tags, **own, **more})
 
-    def wait(self, what: str, state: Callable[[], str | None], note: Note, limit: float | None = None) -> None:
+    def wait(
+        self, what: str, state: Callable[[], str | None], note: Note, limit: float | None = None
+    ) -> None:
         """Wait until `state` gives None, at most `limit` seconds (default: wait_minutes)."""
-        wait(f"AWS {self.aws.region}, {what}", state, limit or self.config.wait_minutes * 60, note, self.clock)
+        wait(
+            f"AWS {self.aws.region}, {what}",
+            state,
+            limit or self.config.wait_minutes * 60,
+            note,
+            self.clock,
+        )

@@ -19,21 +19,24 @@ from scripts.console import Note
 
 
 def bucket_state(scope: Scope) -> str:
-    """ "absent", "half-made" or "ready". A given bucket must be there, and any must be in the region."""
+    """ "absent", "half-made" or "ready". A given bucket must be there, and any must be in the
+    region."""
     where = f"bucket {scope.bucket}"
     try:
         found = scope.aws.call("s3", "head_bucket", where, {"Bucket": scope.bucket, **scope.owner})
     except NotFound as e:
         if scope.config.bucket:
-            raise NotFound(f"{e}; sagemaker.bucket names it, and only the default bucket is created") from e
+            raise NotFound(
+                f"{e}; sagemaker.bucket names it, and only the default bucket is created"
+            ) from e
         return "absent"
     except NotAllowed as e:
         raise _guessed(scope, e) from e
     region = found.get("BucketRegion", scope.aws.region)
     if region != scope.aws.region:
         raise Refused(
-            f"AWS {scope.aws.region}, {where}: it is in {region}, and SageMaker reads packages of its own region only; "
-            "set sagemaker.region, or another sagemaker.bucket"
+            f"AWS {scope.aws.region}, {where}: it is in {region}, and SageMaker reads packages of"
+            " its own region only; set sagemaker.region, or another sagemaker.bucket"
         )
     return "ready" if scope.config.bucket or _tagged(scope) else "half-made"
 
@@ -42,7 +45,8 @@ def _guessed(scope: Scope, e: NotAllowed) -> CloudError:
     if scope.config.bucket:
         return e
     return NameTaken(
-        f"{e}\nIt may be that another account has the bucket {scope.bucket}; then set sagemaker.bucket to one of yours"
+        f"{e}\nIt may be that another account has the bucket {scope.bucket}; then set"
+        " sagemaker.bucket to one of yours"
     )
 
 
@@ -56,7 +60,8 @@ def _tagged(scope: Scope) -> bool:
 
 
 def stored(scope: Scope, bundle: Bundle, want: Desired) -> str:
-    """ "absent", "same", or "other" where what is stored under the package's name is not the package."""
+    """ "absent", "same", or "other" where what is stored under the package's name is not the
+    package."""
     expected = {
         want.key: (bundle.package.size, checksum(bundle.package.path)),
         want.golden: _facts(golden_text(bundle)),
@@ -81,15 +86,26 @@ def _facts(text: bytes) -> tuple[int, str]:
 
 
 def put(scope: Scope, bundle: Bundle, want: Desired, note: Note) -> None:
-    """Upload golden.json, then the package, and ask S3 whether it has what was sent. Raises PublishFailed if not."""
-    body = {"Body": golden_text(bundle), "ContentType": "application/json", "ChecksumAlgorithm": "SHA256"}
+    """Upload golden.json, then the package, and ask S3 whether it has what was sent. Raises
+    PublishFailed if not."""
+    body = {
+        "Body": golden_text(bundle),
+        "ContentType": "application/json",
+        "ChecksumAlgorithm": "SHA256",
+    }
     request = {"Bucket": scope.bucket, "Key": want.golden, **body, **scope.owner}
     scope.aws.call("s3", "put_object", f"s3://{scope.bucket}/{want.golden}", request)
-    scope.aws.upload(bundle.package.path, (scope.bucket, want.key), scope.owner, _Progress(bundle.package.size, note))
+    scope.aws.upload(
+        bundle.package.path,
+        (scope.bucket, want.key),
+        scope.owner,
+        _Progress(bundle.package.size, note),
+    )
     if stored(scope, bundle, want) != "same":
         raise PublishFailed(
-            f"AWS {scope.aws.region}, s3://{scope.bucket}/{want.key}: what is stored is not what was sent; does a rule "
-            "of the bucket change or remove objects? Run the same command again, or set another sagemaker.bucket"
+            f"AWS {scope.aws.region}, s3://{scope.bucket}/{want.key}: what is stored is not what"
+            " was sent; does a rule of the bucket change or remove objects? Run the same command"
+            " again, or set another sagemaker.bucket"
         )
 
 
@@ -121,7 +137,8 @@ def golden(scope: Scope, url: str) -> Golden:
 
 @dataclass(frozen=True)
 class Packages:
-    """What one bucket holds for an endpoint: objects, and unfinished uploads as (key, upload id)."""
+    """What one bucket holds for an endpoint: objects, and unfinished uploads as (key, upload
+    id)."""
 
     bucket: str
     prefix: str
@@ -145,7 +162,10 @@ def packages(scope: Scope, bucket: str, prefix: str) -> Packages | None:
     except NotFound:
         return None
     return Packages(
-        bucket, prefix, tuple(item["Key"] for item in keys), tuple((u["Key"], u["UploadId"]) for u in uploads)
+        bucket,
+        prefix,
+        tuple(item["Key"] for item in keys),
+        tuple((u["Key"], u["UploadId"]) for u in uploads),
     )
 
 

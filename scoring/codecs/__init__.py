@@ -1,16 +1,16 @@
 """Media types as tables: how a request's body becomes a payload, and how an answer becomes bytes.
 
-A payload is what the body's JSON would hold: mostly {"inputs": ..., "parameters": {...}}, with an `Image` where a
-picture's bytes came and a numpy array where an array came. Each form gives the same payload for the same request:
+A payload is what the body's JSON would hold: mostly {"inputs": ..., "parameters": {...}}, with an
+`Image` where a picture's bytes came and a numpy array where an array came. Each form gives the same
+payload for the same request:
 
-media type                                     a payload's "inputs"
-application/json                               (the payload is the body's data as it is)
-application/jsonlines, -x-ndjson, -jsonl       a list, one item a line: a text, an object, or {"inputs": item}
-text/csv                                       a list, one item a row: a text, or an object of the row's cells
-text/plain                                     one text: the body
-multipart/form-data                            pictures uploaded as files, or the fields of a form
-application/x-npy                              one array
-image/*, application/octet-stream              one picture
+media type                                     a payload's "inputs" application/json
+(the payload is the body's data as it is) application/jsonlines, -x-ndjson, -jsonl       a list, one
+item a line: a text, an object, or {"inputs": item} text/csv                                       a
+list, one item a row: a text, or an object of the row's cells text/plain
+one text: the body multipart/form-data                            pictures uploaded as files, or the
+fields of a form application/x-npy                              one array image/*,
+application/octet-stream              one picture
 
 Answers are JSON; JSON Lines, CSV and npy where the answer has that form.
 """
@@ -27,16 +27,40 @@ from scoring.codecs.headers import MediaType, preferred, weights
 from scoring.codecs.multipart import decode_multipart
 from scoring.codecs.payload import IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
 from scoring.codecs.tables import CSV, decode_csv, encode_csv
-from scoring.codecs.text import decode_json, decode_jsonlines, decode_text, encode_json, encode_jsonlines
+from scoring.codecs.text import (
+    decode_json,
+    decode_jsonlines,
+    decode_text,
+    encode_json,
+    encode_jsonlines,
+)
 from scoring.contract import JSON
 from scoring.errors import NotAcceptable, UnsupportedMediaType
 
 __all__ = [
-    "CSV", "DECODERS", "ENCODERS", "IMAGES", "JSON", "JSONLINES", "MULTIPART", "NPY", "STRUCTURED", "TEXT", "Image",
-    "compress", "decode", "decompress", "encode", "encode_json", "expand", "negotiate", "weights",
-]  # fmt: skip
+    "CSV",
+    "DECODERS",
+    "ENCODERS",
+    "IMAGES",
+    "JSON",
+    "JSONLINES",
+    "MULTIPART",
+    "NPY",
+    "STRUCTURED",
+    "TEXT",
+    "Image",
+    "compress",
+    "decode",
+    "decompress",
+    "encode",
+    "encode_json",
+    "expand",
+    "negotiate",
+    "weights",
+]
 
-STRUCTURED = (JSON, *JSONLINES, CSV, MULTIPART)  # forms of the same fields: what takes the first takes each
+# forms of the same fields: what takes the first takes each
+STRUCTURED = (JSON, *JSONLINES, CSV, MULTIPART)
 
 DECODERS: dict[str, Callable[[bytes, MediaType], Any]] = {
     JSON: decode_json,
@@ -58,29 +82,38 @@ ENCODERS: dict[str, Callable[[Any], bytes]] = {
 @functools.lru_cache(64)
 def expand(accepted: tuple[str, ...]) -> tuple[str, ...]:
     """`accepted`, where JSON stands for every form of the same fields."""
-    return (*STRUCTURED, *(a for a in accepted if a not in STRUCTURED)) if JSON in accepted else accepted
+    return (
+        (*STRUCTURED, *(a for a in accepted if a not in STRUCTURED))
+        if JSON in accepted
+        else accepted
+    )
 
 
 def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
-    """The payload of `body`, if its media type is among `accepted`. Whatever the bytes, raises nothing but
-    ScoringError."""
+    """The payload of `body`, if its media type is among `accepted`. Whatever the bytes, raises
+    nothing but ScoringError."""
     media_type, known = MediaType.parse(content_type), expand(tuple(accepted))
     if media_type.name not in known:
-        raise UnsupportedMediaType(f"content type '{media_type.name[:80]}' is not accepted; send {' or '.join(known)}")
+        raise UnsupportedMediaType(
+            f"content type '{media_type.name[:80]}' is not accepted; send {' or '.join(known)}"
+        )
     return DECODERS[media_type.name](body, media_type)
 
 
 @functools.lru_cache(256)  # clients send the same few
 def negotiate(accept: str) -> tuple[str, ...]:
-    """The media types to answer in that `accept` allows, the most wanted first. Raises NotAcceptable if none is."""
+    """The media types to answer in that `accept` allows, the most wanted first. Raises
+    NotAcceptable if none is."""
     if found := preferred(accept, tuple(ENCODERS)):
         return found
-    raise NotAcceptable(f"no answer can be given as '{accept[:80]}'; this model answers in {', '.join(ENCODERS)}")
+    raise NotAcceptable(
+        f"no answer can be given as '{accept[:80]}'; this model answers in {', '.join(ENCODERS)}"
+    )
 
 
 def encode(answer: Any, media_types: Sequence[str]) -> tuple[bytes, str]:
-    """`answer` in the first of `media_types` that can hold it, and which that is. Raises NotAcceptable with the reason
-    of the first if none can."""
+    """`answer` in the first of `media_types` that can hold it, and which that is. Raises
+    NotAcceptable with the reason of the first if none can."""
     refusals = []
     for media_type in media_types:
         try:

@@ -22,9 +22,11 @@ DIMENSIONS = 32  # as many as every version of numpy has
 
 
 def decode_npy(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": the array}: numbers or booleans, any shape, in this machine's byte order; it may be read-only.
+    """{"inputs": the array}: numbers or booleans, any shape, in this machine's byte order; it may
+    be read-only.
 
-    Raises InvalidBody for any other content; the size that the header claims must be that of the bytes that came.
+    Raises InvalidBody for any other content; the size that the header claims must be that of the
+    bytes that came.
     """
     return {"inputs": _read(body)}
 
@@ -35,21 +37,39 @@ def _read(body: bytes) -> Array:
         shape, fortran, dtype = _HEADERS[_read_magic(file)](file)
     except KeyError as e:
         raise InvalidBody("the body is npy of a version other than 1.0 and 2.0") from e
-    except (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as e:
-        raise InvalidBody("the body is not npy: its header cannot be read; make it with numpy.save") from e
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        tokenize.TokenError,
+        RecursionError,
+        MemoryError,
+    ) as e:
+        raise InvalidBody(
+            "the body is not npy: its header cannot be read; make it with numpy.save"
+        ) from e
     if dtype.kind not in _KINDS or dtype.hasobject or dtype.subdtype:
-        raise InvalidBody(f"the array's dtype is of kind '{dtype.kind}'; expected {', '.join(_KINDS.values())}")
+        raise InvalidBody(
+            f"the array's dtype is of kind '{dtype.kind}'; expected {', '.join(_KINDS.values())}"
+        )
     if len(shape) > DIMENSIONS or any(size < 0 for size in shape):
-        raise InvalidBody(f"the array's shape has a negative size, or more than {DIMENSIONS} dimensions")
+        raise InvalidBody(
+            f"the array's shape has a negative size, or more than {DIMENSIONS} dimensions"
+        )
     claimed, here = math.prod(shape) * dtype.itemsize, len(body) - file.tell()
     if claimed != here or any(size > len(body) for size in shape):
-        raise InvalidBody(f"the array's header claims {str(claimed)[:20]} bytes of data, and {here} came")
+        raise InvalidBody(
+            f"the array's header claims {str(claimed)[:20]} bytes of data, and {here} came"
+        )
     flat = np.frombuffer(body, dtype, offset=file.tell()) if here else np.empty(0, dtype)
-    return flat.reshape(shape, order="F" if fortran else "C").astype(dtype.newbyteorder("="), copy=False)
+    return flat.reshape(shape, order="F" if fortran else "C").astype(
+        dtype.newbyteorder("="), copy=False
+    )
 
 
 def encode_npy(answer: Any) -> bytes:
-    """The bytes of numpy.save for an answer that is numbers of one shape; a named array that is alone counts as one.
+    """The bytes of numpy.save for an answer that is numbers of one shape; a named array that is
+    alone counts as one.
 
     Raises NotAcceptable for any other.
     """
@@ -60,7 +80,9 @@ def encode_npy(answer: Any) -> bytes:
     except ValueError as e:
         raise NotAcceptable("the answer's items differ in shape, and npy holds one shape") from e
     if array.dtype.kind not in _KINDS:
-        raise NotAcceptable("the answer is not numbers alone, which npy needs; accept application/json")
+        raise NotAcceptable(
+            "the answer is not numbers alone, which npy needs; accept application/json"
+        )
     out = io.BytesIO()
     np.save(out, np.ascontiguousarray(array) if array.ndim else array, allow_pickle=False)
     return out.getvalue()

@@ -1,6 +1,7 @@
 """Content codings: gzip and deflate in, gzip out (RFC 9110, section 8.4).
 
-What comes out of a compressed body is counted while it comes, so that a small body cannot fill the memory.
+What comes out of a compressed body is counted while it comes, so that a small body cannot fill the
+memory.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 def decompress(body: bytes, coding: str, limit: int) -> bytes:
     """`body` without its Content-Encoding.
 
-    Raises UnsupportedEncoding for any but gzip, deflate and identity, or for several; InvalidBody for damaged data;
-    TooLarge as soon as more than `limit` bytes have come out.
+    Raises UnsupportedEncoding for any but gzip, deflate and identity, or for several; InvalidBody
+    for damaged data; TooLarge as soon as more than `limit` bytes have come out.
     """
     name = coding.strip().lower()
     if name in ("", "identity"):
         return body
     if name not in NAMES:
-        raise UnsupportedEncoding(f"content encoding '{name[:80]}' is not known; send gzip, deflate or none")
+        raise UnsupportedEncoding(
+            f"content encoding '{name[:80]}' is not known; send gzip, deflate or none"
+        )
     out, rest = bytearray(), body
     for _ in range(MEMBERS):
         stream = zlib.decompressobj(_window(NAMES[name], rest))
@@ -44,15 +47,19 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def _window(name: str, data: bytes) -> int:
-    """deflate means zlib's format; many a client sends it without zlib's header, which two bytes show."""
+    """deflate means zlib's format; many a client sends it without zlib's header, which two bytes
+    show."""
     if name == "gzip":
         return _GZIP
-    has_header = len(data) > 1 and data[0] & 15 == zlib.DEFLATED and (data[0] << 8 | data[1]) % 31 == 0
+    has_header = (
+        len(data) > 1 and data[0] & 15 == zlib.DEFLATED and (data[0] << 8 | data[1]) % 31 == 0
+    )
     return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
 
 
 def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
-    """`body` in gzip and "gzip", where the client takes it and it is worth the while; else `body` and "".
+    """`body` in gzip and "gzip", where the client takes it and it is worth the while; else `body`
+    and "".
 
     The same bytes each time: the header holds no time.
     """

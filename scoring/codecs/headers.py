@@ -14,13 +14,43 @@ _PARAMETER = re.compile(r';[ \t]*([^\s=;]+)=("(?:[^"\\]|\\.)*"|[^;]*)', re.DOTAL
 _WEIGHT = re.compile(r"0?\.\d{1,3}|0\.?|1(\.0{0,3})?")  # Java's clients leave out the leading zero
 ENTRIES = 100  # of an Accept header that are read
 
-# Python's names. Codecs that are no character sets (idna, unicode_escape) or that hide text (utf-7) are not among them.
-CHARSETS = frozenset({
-    "utf-8", "utf-8-sig", "ascii", "iso8859-1", "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "iso8859-15",
-    "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "koi8-r", "koi8-u",
-    "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
-    "shift_jis", "cp932", "euc_jp", "gb2312", "gbk", "gb18030", "big5", "euc_kr",
-})  # fmt: skip
+# Python's names. Codecs that are no character sets (idna, unicode_escape) or that hide text (utf-7)
+# are not among them.
+CHARSETS = frozenset(
+    {
+        "utf-8",
+        "utf-8-sig",
+        "ascii",
+        "iso8859-1",
+        "iso8859-2",
+        "iso8859-5",
+        "iso8859-7",
+        "iso8859-9",
+        "iso8859-15",
+        "cp1250",
+        "cp1251",
+        "cp1252",
+        "cp1253",
+        "cp1254",
+        "cp1257",
+        "koi8-r",
+        "koi8-u",
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "utf-32",
+        "utf-32-le",
+        "utf-32-be",
+        "shift_jis",
+        "cp932",
+        "euc_jp",
+        "gb2312",
+        "gbk",
+        "gb18030",
+        "big5",
+        "euc_kr",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -39,16 +69,20 @@ class MediaType:
     def text(self, body: bytes, default: str = "utf-8-sig") -> str:
         """`body` as text, in the charset that is named, without a byte order mark.
 
-        Raises UnsupportedEncoding for an unknown charset, InvalidBody that says at which byte the text ends.
+        Raises UnsupportedEncoding for an unknown charset, InvalidBody that says at which byte the
+        text ends.
         """
         charset = self.charset() or default
         try:
             return body.decode(charset).removeprefix("\ufeff")
         except UnicodeDecodeError as e:
-            raise InvalidBody(f"the body is not {charset.removesuffix('-sig').upper()} text at byte {e.start}") from e
+            raise InvalidBody(
+                f"the body is not {charset.removesuffix('-sig').upper()} text at byte {e.start}"
+            ) from e
 
     def charset(self) -> str | None:
-        """Python's name of the charset, None if none is named. Raises UnsupportedEncoding for an unknown one."""
+        """Python's name of the charset, None if none is named. Raises UnsupportedEncoding for an
+        unknown one."""
         if not (given := self.parameters.get("charset")):
             return None
         try:
@@ -61,16 +95,20 @@ class MediaType:
 
 
 def parameters(text: str) -> dict[str, str]:
-    """What follows a header's value, as `; name=value` or `; name="value"`; the first of a name counts."""
+    """What follows a header's value, as `; name=value` or `; name="value"`; the first of a name
+    counts."""
     found: dict[str, str] = {}
     for name, value in _PARAMETER.findall(text):
         quoted = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else None
-        found.setdefault(name.lower(), value.strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+        found.setdefault(
+            name.lower(), value.strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        )
     return found
 
 
 def weights(header: str) -> Iterator[tuple[str, float]]:
-    """The entries of an Accept-like header in lower case, each with its q; one that is no number from 0 to 1 is 1."""
+    """The entries of an Accept-like header in lower case, each with its q; one that is no number
+    from 0 to 1 is 1."""
     for entry in header.split(",", ENTRIES)[:ENTRIES]:
         name, _, rest = entry.partition(";")
         weight = parameters(f";{rest}").get("q", "1")
@@ -79,13 +117,18 @@ def weights(header: str) -> Iterator[tuple[str, float]]:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> tuple[str, ...]:
-    """Those of `offered` that an Accept header allows, by q, then by its order, then by that of `offered`. For each the
-    most specific entry counts: application/json before application/* before */*. An empty header allows all."""
+    """Those of `offered` that an Accept header allows, by q, then by its order, then by that of
+    `offered`. For each the most specific entry counts: application/json before application/* before
+    */*. An empty header allows all."""
     entries = list(weights(accept)) or [("*/*", 1.0)]
     ranked = []
     for media_type in offered:
         for patterns in ((media_type,), (f"{media_type.partition('/')[0]}/*",), ("*/*", "*")):
-            if (match := next(((q, i) for i, (name, q) in enumerate(entries) if name in patterns), None)) is not None:
+            if (
+                match := next(
+                    ((q, i) for i, (name, q) in enumerate(entries) if name in patterns), None
+                )
+            ) is not None:
                 ranked.append((-match[0], match[1], media_type))
                 break
     return tuple(media_type for q, _, media_type in sorted(ranked, key=lambda r: r[:2]) if q)

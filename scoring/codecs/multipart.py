@@ -1,4 +1,5 @@
-"""A form as browsers and `curl -F` send it (RFC 7578): files are pictures, fields are the payload's."""
+"""A form as browsers and `curl -F` send it (RFC 7578): files are pictures, fields are the
+payload's."""
 
 from __future__ import annotations
 
@@ -35,10 +36,11 @@ class _Part:
 
 
 def decode_multipart(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": the picture} of a file, or a list of several, whatever their fields' names; other fields by name, with
-    `parameters` as JSON and a repeated field as a list.
+    """{"inputs": the picture} of a file, or a list of several, whatever their fields' names; other
+    fields by name, with `parameters` as JSON and a repeated field as a list.
 
-    Raises InvalidBody that says what the form lacks, UnsupportedMediaType for a file that is no picture.
+    Raises InvalidBody that says what the form lacks, UnsupportedMediaType for a file that is no
+    picture.
     """
     fields: dict[str, list[Any]] = {}
     for part in _parts(body, media_type.parameters.get("boundary", "")):
@@ -57,10 +59,14 @@ def decode_multipart(body: bytes, media_type: MediaType) -> Any:
 
 def _parts(body: bytes, boundary: str) -> Iterator[_Part]:
     if not (boundary and boundary.isascii() and len(boundary) <= 70):
-        raise InvalidBody("the content type names no boundary; expected multipart/form-data; boundary=...")
+        raise InvalidBody(
+            "the content type names no boundary; expected multipart/form-data; boundary=..."
+        )
     chunks = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"), PARTS + 2)
     if len(chunks) < 2 or not chunks[-1].startswith(b"--"):
-        raise InvalidBody(f"the form is cut off: it has no closing boundary, or more than {PARTS} fields")
+        raise InvalidBody(
+            f"the form is cut off: it has no closing boundary, or more than {PARTS} fields"
+        )
     for chunk in chunks[1:-1]:
         head, blank, data = chunk.partition(b"\r\n\r\n")
         if not blank or len(head) > HEADERS or head[:2] != b"\r\n":
@@ -74,7 +80,11 @@ def _part(head: str, data: bytes) -> _Part:
     disposition = headers.get("content-disposition", "")
     options = parameters(disposition)
     if not disposition.lower().startswith("form-data") or not options.get("name"):
-        raise InvalidBody("a part of the form has no name; expected Content-Disposition: form-data; name=...")
+        raise InvalidBody(
+            "a part of the form has no name; expected Content-Disposition: form-data; name=..."
+        )
     file = "filename" in options or "filename*" in options
-    media_type = MediaType.parse(headers.get("content-type") or (IMAGES[-1] if file else "text/plain"))
+    media_type = MediaType.parse(
+        headers.get("content-type") or (IMAGES[-1] if file else "text/plain")
+    )
     return _Part(options["name"], file or media_type.name in IMAGES, media_type, data)

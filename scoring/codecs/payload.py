@@ -16,4 +16,12 @@ JSONLINES = ("application/jsonlines", "application/x-ndjson", "application/jsonl
 TEXT = "text/plain"
 MULTIPART = "multipart/form-data"
 NPY = "application/x-npy"
-IMAGES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "application/octet-stream")
+IMAGES = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "image/bmp",
+    "image/tiff",
+    "application/octet-stream",
+)

@@ -13,20 +13,24 @@ from scoring.codecs.headers import MediaType
 from scoring.errors import InternalError, InvalidBody, NotAcceptable
 
 CSV = "text/csv"
-COLUMNS = 1000  # each cell of a row is an entry of an object, which takes many times the memory of its comma
+# each cell of a row is an entry of an object, which takes many times the memory of its comma
+COLUMNS = 1000
 ITEMS = ("inputs", "text", "sequences")  # columns that hold a whole item
 
 
 def decode_csv(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a row]}. The item is the cell of a column `inputs`, whatever stands beside it, as the Hugging
-    Face containers read it, or of a lone column `text` or `sequences`; else an object of all the row's cells.
+    """{"inputs": [an item a row]}. The item is the cell of a column `inputs`, whatever stands
+    beside it, as the Hugging Face containers read it, or of a lone column `text` or `sequences`;
+    else an object of all the row's cells.
 
     A cell is a string. Parameters have no place in CSV. Raises InvalidBody that names the line.
     """
     rows = _rows(media_type.text(body))
     header = [name.strip() for _, row in [next(rows, (1, []))] for name in row]
     if not any(header):
-        raise InvalidBody("the body has no header; expected CSV with the names of its columns in the first line")
+        raise InvalidBody(
+            "the body has no header; expected CSV with the names of its columns in the first line"
+        )
     if len(set(header)) < len(header) or "" in header:
         raise InvalidBody("the header of the CSV names a column twice, or not at all")
     if len(header) > COLUMNS:
@@ -35,7 +39,9 @@ def decode_csv(body: bytes, media_type: MediaType) -> Any:
     items = []
     for line, row in rows:
         if len(row) != len(header):
-            raise InvalidBody(f"line {line} of the CSV has {len(row)} cell(s), the header {len(header)}")
+            raise InvalidBody(
+                f"line {line} of the CSV has {len(row)} cell(s), the header {len(header)}"
+            )
         items.append(dict(zip(header, row, strict=True)) if column is None else row[column])
     if not items:
         raise InvalidBody("the CSV has a header and no rows; expected one item a row")
@@ -55,19 +61,25 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             if row:
                 yield reader.line_num, row
     except csv.Error as e:
-        hint = f"; a cell holds at most {csv.field_size_limit()} characters, send longer texts as JSON"
+        hint = (
+            f"; a cell holds at most {csv.field_size_limit()} characters, send longer texts as JSON"
+        )
         what = f"{e}{hint if 'limit' in str(e) else ''}"
         raise InvalidBody(f"the body is not CSV: {what} at line {reader.line_num}") from e
 
 
 def encode_csv(answer: Any) -> bytes:
-    """UTF-8 CSV of an object, or of a list of objects, whose values are texts, numbers, booleans or null (empty).
+    """UTF-8 CSV of an object, or of a list of objects, whose values are texts, numbers, booleans or
+    null (empty).
 
-    Raises NotAcceptable for an answer of another form, InternalError for NaN and infinity, as JSON does.
+    Raises NotAcceptable for an answer of another form, InternalError for NaN and infinity, as JSON
+    does.
     """
     rows = answer if isinstance(answer, list) else [answer]
     if not rows or not all(isinstance(row, Mapping) for row in rows):
-        raise NotAcceptable("this answer is not one object an item, which CSV needs; accept application/json")
+        raise NotAcceptable(
+            "this answer is not one object an item, which CSV needs; accept application/json"
+        )
     columns = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -84,5 +96,7 @@ def _cell(value: Any, name: str) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         raise InternalError("the model's answer holds NaN or infinity")
     if isinstance(value, Mapping | Sequence | np.ndarray) and not isinstance(value, str):
-        raise NotAcceptable(f"'{name}' of this answer is no single value, which CSV needs; accept application/json")
+        raise NotAcceptable(
+            f"'{name}' of this answer is no single value, which CSV needs; accept application/json"
+        )
     return value

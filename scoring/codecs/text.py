@@ -14,13 +14,15 @@ from scoring.errors import InternalError, InvalidBody, InvalidValue
 
 def decode_json(body: bytes, media_type: MediaType) -> Any:
     """JSON data. Raises InvalidBody that says where the text stops being JSON."""
-    text = media_type.text(body) if media_type.charset() else body  # without a charset it is one of the UTFs
+    # without a charset it is one of the UTFs
+    text = media_type.text(body) if media_type.charset() else body
     return _loads(text, "the body")
 
 
 def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a line]}; blank lines are passed over. A line {"inputs": item, "parameters": {...}} holds an
-    item too: the lines' parameters are the request's, and those that are given must be the same."""
+    """{"inputs": [an item a line]}; blank lines are passed over. A line {"inputs": item,
+    "parameters": {...}} holds an item too: the lines' parameters are the request's, and those that
+    are given must be the same."""
     items, given = [], None
     for number, line in _lines(media_type.text(body)):
         item = _loads(line, f"line {number} of the body")
@@ -28,7 +30,8 @@ def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
             parameters = item.get("parameters")
             if parameters is not None and given is not None and parameters != given:
                 raise InvalidValue(
-                    f"line {number} has other 'parameters' than a line before; send it as its own request"
+                    f"line {number} has other 'parameters' than a line before; send it as its own"
+                    " request"
                 )
             item, given = item["inputs"], given if parameters is None else parameters
         items.append(item)
@@ -43,20 +46,27 @@ def decode_text(body: bytes, media_type: MediaType) -> Any:
 
 
 def encode_json(answer: Any) -> bytes:
-    """UTF-8 JSON, numpy arrays as lists; half of a surrogate pair, which a header may hold, becomes its JSON escape.
+    """UTF-8 JSON, numpy arrays as lists; half of a surrogate pair, which a header may hold, becomes
+    its JSON escape.
 
     Raises InternalError if the model gave a number that JSON cannot hold (NaN, infinity).
     """
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain)
     except ValueError as e:
-        raise InternalError("the model's answer holds NaN or infinity, which JSON cannot carry") from e
+        raise InternalError(
+            "the model's answer holds NaN or infinity, which JSON cannot carry"
+        ) from e
     return text.encode("utf-8", "backslashreplace")
 
 
 def encode_jsonlines(answer: Any) -> bytes:
     """One line an item of a list or of an array's first axis; another answer is one line."""
-    items = answer if isinstance(answer, list) or (isinstance(answer, np.ndarray) and answer.ndim) else [answer]
+    items = (
+        answer
+        if isinstance(answer, list) or (isinstance(answer, np.ndarray) and answer.ndim)
+        else [answer]
+    )
     return b"".join(encode_json(item) + b"\n" for item in items)
 
 
@@ -67,7 +77,8 @@ def _plain(value: Any) -> Any:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, each with its number from 1. JSON texts may hold any other separator of lines."""
+    """The lines that are not blank, each with its number from 1. JSON texts may hold any other
+    separator of lines."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip(" \t\r"):
             yield number, line
@@ -77,12 +88,18 @@ def _loads(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as e:
-        got = "an empty body" if not text.strip() else f"{e.msg} at line {e.lineno} column {e.colno}"
+        got = (
+            "an empty body" if not text.strip() else f"{e.msg} at line {e.lineno} column {e.colno}"
+        )
         raise InvalidBody(f"{where} is not JSON: {got}") from e
     except UnicodeDecodeError as e:
-        raise InvalidBody(f"{where} is not JSON: not {e.encoding.upper()} text at byte {e.start}") from e
+        raise InvalidBody(
+            f"{where} is not JSON: not {e.encoding.upper()} text at byte {e.start}"
+        ) from e
     except (RecursionError, ValueError) as e:
-        raise InvalidBody(f"{where} is not JSON that can be read: nested too deeply, or a number out of range") from e
+        raise InvalidBody(
+            f"{where} is not JSON that can be read: nested too deeply, or a number out of range"
+        ) from e
 
 
 def _no_constant(name: str) -> None:

@@ -1,6 +1,7 @@
-"""The tasks: one file each, one row here. A task turns a decoded payload into the answer that transformers' pipeline of
-the same name gives. Only the file of the task in use is imported: a host of pictures has no tokenizers, one of texts no
-Pillow. A model directory may bring a task of its own: see custom.py.
+"""The tasks: one file each, one row here. A task turns a decoded payload into the answer that
+transformers' pipeline of the same name gives. Only the file of the task in use is imported: a host
+of pictures has no tokenizers, one of texts no Pillow. A model directory may bring a task of its
+own: see custom.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from scoring.tasks import custom
 
 @dataclass(frozen=True)
 class Row:
-    """`where`: the class in scoring.tasks. `needs`: the distributions that it imports besides numpy and onnxruntime."""
+    """`where`: the class in scoring.tasks. `needs`: the distributions that it imports besides numpy
+    and onnxruntime."""
 
     where: str
     needs: tuple[str, ...]
@@ -32,13 +34,15 @@ TASKS = {
     "tensors": Row("tensors.Tensors", ()),
     "text-classification": Row("text_classification.TextClassification", ("tokenizers",)),
     "token-classification": Row("token_classification.TokenClassification", ("tokenizers",)),
-    "zero-shot-classification": Row("zero_shot_classification.ZeroShotClassification", ("tokenizers",)),
+    "zero-shot-classification": Row(
+        "zero_shot_classification.ZeroShotClassification", ("tokenizers",)
+    ),
 }
 
 
 class Task(Protocol):
-    """`accepts`: the media types of its requests. `answer`: payload (see codecs) -> JSON data, in which numpy arrays
-    may stand for lists; raises ScoringError."""
+    """`accepts`: the media types of its requests. `answer`: payload (see codecs) -> JSON data, in
+    which numpy arrays may stand for lists; raises ScoringError."""
 
     @property
     def accepts(self) -> tuple[str, ...]: ...
@@ -49,20 +53,24 @@ class Task(Protocol):
 def needs(spec: ModelSpec) -> tuple[str, ...]:
     """The distributions that the task of `spec` imports besides numpy and onnxruntime.
 
-    Raises ModelError for an unknown task, or for one of the user's own that the spec does not describe in full.
+    Raises ModelError for an unknown task, or for one of the user's own that the spec does not
+    describe in full.
     """
     if spec.task in TASKS:
         return TASKS[spec.task].needs
     if spec.task.startswith(custom.PREFIX):
         return custom.needs(spec)
     known = ", ".join(sorted(TASKS))
-    raise ModelError(f"unknown task '{spec.task}' in model_spec.json; known: {known}, and file:NAME.py:CLASS")
+    raise ModelError(
+        f"unknown task '{spec.task}' in model_spec.json; known: {known}, and file:NAME.py:CLASS"
+    )
 
 
 def build(spec: ModelSpec, session: Session, folder: Path) -> Task:
     """The task that `spec` names, over the graph in `session` and the files in `folder`.
 
-    Raises ModelError for what `needs` refuses; ValueError, or ModelError with the file, for settings that do not fit.
+    Raises ModelError for what `needs` refuses; ValueError, or ModelError with the file, for
+    settings that do not fit.
     """
     needs(spec)
     if spec.task not in TASKS:

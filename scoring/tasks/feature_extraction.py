@@ -1,15 +1,17 @@
 """Embeddings of texts.
 
-Request: {"inputs": text | [text, ...], "parameters": {"pooling", "normalize", "truncation", "max_length", "padding"}};
-the last three may also stand in "tokenize_kwargs". "sequences" is read as inputs.
-Answer: without pooling, as transformers' feature-extraction pipeline gives it: for each text [1][tokens][hidden].
-With pooling (mean, cls or max over the tokens that are not padding) one vector [hidden] a text, and with normalize of
-length 1, as sentence-transformers gives it. A list is answered by a list.
+Request: {"inputs": text | [text, ...], "parameters": {"pooling", "normalize", "truncation",
+"max_length", "padding"}}; the last three may also stand in "tokenize_kwargs". "sequences" is read
+as inputs. Answer: without pooling, as transformers' feature-extraction pipeline gives it: for each
+text [1][tokens][hidden]. With pooling (mean, cls or max over the tokens that are not padding) one
+vector [hidden] a text, and with normalize of length 1, as sentence-transformers gives it. A list is
+answered by a list.
 
-Token vectors are the output last_hidden_state or token_embeddings, else the first of rank 3. A graph that pools by
-itself has the output sentence_embedding or pooler_output, which are values of `pooling` then; sentence_embedding is
-what its requests get by default. Settings besides those of every text task: `pooling` (sentence_embedding where the
-graph has it, else none) and `normalize` (false).
+Token vectors are the output last_hidden_state or token_embeddings, else the first of rank 3. A
+graph that pools by itself has the output sentence_embedding or pooler_output, which are values of
+`pooling` then; sentence_embedding is what its requests get by default. Settings besides those of
+every text task: `pooling` (sentence_embedding where the graph has it, else none) and `normalize`
+(false).
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ from scoring.fields import Parameter
 from scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
 from scoring.tokenization import Tokens
 
-NUMBERS = 4_000_000  # in one answer: as JSON some 80 MB, where platforms carry a few; token vectors soon pass it
+# in one answer: as JSON some 80 MB, where platforms carry a few; token vectors soon pass it
+NUMBERS = 4_000_000
 
-POOLINGS: dict[str, Callable[[Array], Array]] = {  # [tokens, hidden] -> [1, tokens, hidden] or [hidden]
+# [tokens, hidden] -> [1, tokens, hidden] or [hidden]
+POOLINGS: dict[str, Callable[[Array], Array]] = {
     "none": lambda vectors: vectors[None],
     "mean": lambda vectors: vectors.mean(axis=0),
     "cls": lambda vectors: vectors[0],
@@ -44,7 +48,8 @@ SETTINGS = {
     "pooling": Parameter(fields.one_of(*POOLINGS, *POOLED)),
     "normalize": Parameter(fields.flag, False),
 }
-Read = Callable[[Sequence[Array], int], Array]  # one text's row of every output, its number of tokens -> vectors
+# one text's row of every output, its number of tokens -> vectors
+Read = Callable[[Sequence[Array], int], Array]
 
 
 def unit(vectors: Array) -> Array:
@@ -54,13 +59,18 @@ def unit(vectors: Array) -> Array:
 
 
 def readers(session: Session) -> dict[str, Read]:
-    """What can be read from a graph, by the name of the pooling: its own pooled outputs, and poolings of its tokens."""
+    """What can be read from a graph, by the name of the pooling: its own pooled outputs, and
+    poolings of its tokens."""
     names = [t.name for t in session.outputs]
     found = {name: _output(names.index(name)) for name in POOLED if name in names}
     ranks = [len(t.shape) for t in session.outputs]
-    tokens = [names.index(name) for name in TOKENS if name in names] + [i for i, rank in enumerate(ranks) if rank == 3]
+    tokens = [names.index(name) for name in TOKENS if name in names] + [
+        i for i, rank in enumerate(ranks) if rank == 3
+    ]
     if tokens or not found:  # a graph that does not say its shapes has them in its first output
-        found |= {name: _pooled(tokens[0] if tokens else 0, pool) for name, pool in POOLINGS.items()}
+        found |= {
+            name: _pooled(tokens[0] if tokens else 0, pool) for name, pool in POOLINGS.items()
+        }
     return found
 
 
@@ -79,9 +89,13 @@ class FeatureExtraction:
         own = settings.read(spec.settings, SETTINGS)
         self._encoder = Encoder.load(spec, session, folder, own)
         self._readers = readers(session)
-        pooling = own["pooling"] or next(name for name in (*POOLED[:1], "none", *POOLED) if name in self._readers)
+        pooling = own["pooling"] or next(
+            name for name in (*POOLED[:1], "none", *POOLED) if name in self._readers
+        )
         if pooling not in self._readers:
-            raise ValueError(f"pooling '{pooling}' is not what the graph gives: {', '.join(self._readers)}")
+            raise ValueError(
+                f"pooling '{pooling}' is not what the graph gives: {', '.join(self._readers)}"
+            )
         self._parameters = {
             **CUTTING,
             "tokenize_kwargs": Parameter(read_cutting, {}),
@@ -100,9 +114,13 @@ class FeatureExtraction:
 
         def read(row: Sequence[Array], tokens: Tokens) -> Array:
             nonlocal room
-            vectors = reader(row, len(tokens)).astype(np.float32)  # a copy, or the whole batch would be kept
+            # a copy, or the whole batch would be kept
+            vectors = reader(row, len(tokens)).astype(np.float32)
             if (room := room - vectors.size) < 0:
-                raise TooLarge(f"the answer holds more than {NUMBERS} numbers; send fewer texts, or ask for pooling")
+                raise TooLarge(
+                    f"the answer holds more than {NUMBERS} numbers; send fewer texts, or ask for"
+                    " pooling"
+                )
             return unit(vectors) if options["normalize"] else vectors
 
         return self._encoder.run(texts, options, read)

@@ -1,14 +1,15 @@
 """Masked language modelling: which tokens fit where the text has its mask token ([MASK], <mask>).
 
-Request: {"inputs": text | [text, ...], "parameters": {"top_k", "targets", "truncation", "max_length", "padding"}}; the
-last three may also stand in "tokenizer_kwargs". "sequences" is read as inputs.
-Answer, as transformers' fill-mask pipeline gives it: the top_k (5) tokens of a text, best first, {"score", "token",
-"token_str", "sequence"}; where a text has several masks a list of them for each mask; a list is answered by a list (of
-one text, too, where the pipeline leaves the outer list out).
-With `targets` (a string or a list) only these compete; one that is no token stands for its first token.
+Request: {"inputs": text | [text, ...], "parameters": {"top_k", "targets", "truncation",
+"max_length", "padding"}}; the last three may also stand in "tokenizer_kwargs". "sequences" is read
+as inputs. Answer, as transformers' fill-mask pipeline gives it: the top_k (5) tokens of a text,
+best first, {"score", "token", "token_str", "sequence"}; where a text has several masks a list of
+them for each mask; a list is answered by a list (of one text, too, where the pipeline leaves the
+outer list out). With `targets` (a string or a list) only these compete; one that is no token stands
+for its first token.
 
-Settings besides those of every text task: `mask_token` (required), `clean_up_tokenization_spaces` (false; as the source
-model's tokenizer_config.json says) and `top_k` (5).
+Settings besides those of every text task: `mask_token` (required), `clean_up_tokenization_spaces`
+(false; as the source model's tokenizer_config.json says) and `top_k` (5).
 """
 
 from __future__ import annotations
@@ -35,9 +36,17 @@ ANSWERS = 10_000  # of one request, masks x top_k; each carries its text
 TARGETS = 1000
 SCORES = 2**24  # of one run, 64 MB
 _CLEAN = (  # as transformers cleans the spaces up that decoding leaves (PreTrainedTokenizerBase)
-    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"),
-    (" 've", "'ve"), (" 're", "'re"),
-)  # fmt: skip
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
 SETTINGS = {
     **settings.TEXT,
     "mask_token": Parameter(fields.text, settings.REQUIRED),
@@ -48,7 +57,8 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Guess:
-    """The best tokens for one mask: `ids` and their probabilities `scores`, both [top_k], best first."""
+    """The best tokens for one mask: `ids` and their probabilities `scores`, both [top_k], best
+    first."""
 
     ids: Array
     scores: Array
@@ -75,7 +85,9 @@ class FillMask:
         self._mask_token, self._pad = own["mask_token"], own["pad_token_id"]
         mask = self._encoder.tokenizer.id(self._mask_token)
         if mask is None:
-            raise ValueError(f"mask_token {self._mask_token!r} is not in the tokenizer's vocabulary")
+            raise ValueError(
+                f"mask_token {self._mask_token!r} is not in the tokenizer's vocabulary"
+            )
         self._mask, self._clean = mask, own["clean_up_tokenization_spaces"]
         self._parameters = {
             **CUTTING,
@@ -90,7 +102,11 @@ class FillMask:
         options = fields.parameters(data, self._parameters)
         sequences = self._encoder.encode(texts, {**options, **options["tokenizer_kwargs"]})
         targets = self._targets(options["targets"])
-        self._check(texts, sequences, min(options["top_k"], len(targets) if targets is not None else options["top_k"]))
+        self._check(
+            texts,
+            sequences,
+            min(options["top_k"], len(targets) if targets is not None else options["top_k"]),
+        )
         guesses = self._encoder.model.run(
             sequences, lambda row, t: self._guesses(row, t, targets, options["top_k"]), self._budget
         )
@@ -103,9 +119,13 @@ class FillMask:
         tokenizer = self._encoder.tokenizer
         whole = {id for target in targets if (id := tokenizer.id(target)) is not None}
         others = tokenizer.encode([target for target in targets if tokenizer.id(target) is None])
-        ids = whole | {int(other.tokens.ids[other.ranges[0][0]]) for other in others if other.size(0)}
+        ids = whole | {
+            int(other.tokens.ids[other.ranges[0][0]]) for other in others if other.size(0)
+        }
         if not ids:
-            raise InvalidValue("'parameters.targets' holds no character that the model's tokenizer knows")
+            raise InvalidValue(
+                "'parameters.targets' holds no character that the model's tokenizer knows"
+            )
         return np.array(sorted(ids))
 
     def _check(self, texts: Texts, sequences: Sequence[Tokens], top_k: int) -> None:
@@ -118,14 +138,19 @@ class FillMask:
                 )
         if sum(masks) * top_k > ANSWERS:
             raise TooLarge(
-                f"{sum(masks)} mask(s) with 'parameters.top_k' {top_k} ask for more than {ANSWERS} answers, the most "
-                "that one request gets"
+                f"{sum(masks)} mask(s) with 'parameters.top_k' {top_k} ask for more than {ANSWERS}"
+                " answers, the most that one request gets"
             )
 
-    def _guesses(self, row: Sequence[Array], tokens: Tokens, targets: Array | None, top_k: int) -> list[Guess]:
+    def _guesses(
+        self, row: Sequence[Array], tokens: Tokens, targets: Array | None, top_k: int
+    ) -> list[Guess]:
         """What fits each mask of one sequence, read while the scores of its batch are held."""
         places = np.flatnonzero(tokens.ids == self._mask)
-        return [self._guess(row[self._output][place].astype(np.float32), targets, top_k) for place in places]
+        return [
+            self._guess(row[self._output][place].astype(np.float32), targets, top_k)
+            for place in places
+        ]
 
     def _guess(self, logits: Array, targets: Array | None, top_k: int) -> Guess:
         scores = softmax(logits)
@@ -139,13 +164,17 @@ class FillMask:
         single = len(guesses) == 1
         places = np.flatnonzero(tokens.ids == self._mask)
         rows = [
-            [self._entry(_filled(tokens.ids, place, id), id, score, single) for id, score in guess.pairs()]
+            [
+                self._entry(_filled(tokens.ids, place, id), id, score, single)
+                for id, score in guess.pairs()
+            ]
             for place, guess in zip(places, guesses, strict=True)
         ]
         return rows[0] if single else rows
 
     def _entry(self, filled: Array, id: int, score: float, single: bool) -> dict[str, Any]:
-        """Where several masks are, special tokens stay in the text, or the other masks would be lost."""
+        """Where several masks are, special tokens stay in the text, or the other masks would be
+        lost."""
         sequence = self._decode(filled[filled != self._pad].tolist(), special=not single)
         return {"score": score, "token": id, "token_str": self._decode([id]), "sequence": sequence}
 

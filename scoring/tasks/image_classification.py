@@ -1,12 +1,13 @@
 """Image classification.
 
-Request: the bytes of one picture (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or
-{"inputs": base64 | [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is not fetched.
-Answer, as transformers' image-classification pipeline gives it: the top_k (default 5) labels, best first,
+Request: the bytes of one picture (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or {"inputs":
+base64 | [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is not fetched. Answer,
+as transformers' image-classification pipeline gives it: the top_k (default 5) labels, best first,
 [{"label", "score"}, ...]; a list is answered by a list.
 
-Settings: those of scoring/pictures.py, `top_k` (null: all), and `problem_type`: multi_label_classification makes
-sigmoid the default of function_to_apply, as one label does; else it is softmax.
+Settings: those of scoring/pictures.py, `top_k` (null: all), and `problem_type`:
+multi_label_classification makes sigmoid the default of function_to_apply, as one label does; else
+it is softmax.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ BATCH = 8  # pictures a run; bounds its memory
 SETTINGS = {
     **PICTURES,
     "top_k": Parameter(fields.positive_or_null, 5, null=True),
-    "problem_type": Parameter(fields.one_of("single_label_classification", "multi_label_classification", "regression")),
+    "problem_type": Parameter(
+        fields.one_of("single_label_classification", "multi_label_classification", "regression")
+    ),
 }
 
 
@@ -45,7 +48,9 @@ def read_picture(value: object, where: str) -> bytes:
         raise InvalidType(f"'{where}' must be a picture in base64, got {fields.kind(value)}")
     text = fields.text(value, where)
     if text.startswith(("http://", "https://")):
-        raise InvalidValue(f"'{where}' is a URL, which is not fetched; send the picture's bytes or their base64")
+        raise InvalidValue(
+            f"'{where}' is a URL, which is not fetched; send the picture's bytes or their base64"
+        )
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -60,20 +65,33 @@ class ImageClassification:
     def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
         if len(session.inputs) != 1:
-            raise ValueError(f"image-classification needs a graph with one input, this one has {len(session.inputs)}")
-        self._session, self._labels, self._limits = session, Labels(spec.labels, session), spec.limits
+            raise ValueError(
+                "image-classification needs a graph with one input, this one has"
+                f" {len(session.inputs)}"
+            )
+        self._session, self._labels, self._limits = (
+            session,
+            Labels(spec.labels, session),
+            spec.limits,
+        )
         self._preprocessing = Preprocessing.read(own)
         sigmoid = len(self._labels) == 1 or own["problem_type"] == "multi_label_classification"
         self._parameters = {
             "top_k": Parameter(fields.positive, own["top_k"]),
-            "function_to_apply": Parameter(fields.one_of(*FUNCTIONS), "sigmoid" if sigmoid else "softmax"),
+            "function_to_apply": Parameter(
+                fields.one_of(*FUNCTIONS), "sigmoid" if sigmoid else "softmax"
+            ),
         }
 
     def answer(self, payload: Any) -> Any:
         data: Mapping[str, Any] = (
-            {"inputs": payload} if isinstance(payload, Image) else fields.mapping(payload, "the body")
+            {"inputs": payload}
+            if isinstance(payload, Image)
+            else fields.mapping(payload, "the body")
         )
-        pictures, many = fields.one_or_list(fields.member(data, "inputs"), read_picture, self._limits.items)
+        pictures, many = fields.one_or_list(
+            fields.member(data, "inputs"), read_picture, self._limits.items
+        )
         options = fields.parameters(data, self._parameters)
         rows = self._scores(pictures, FUNCTIONS[options["function_to_apply"]])
         answers = [self._labels.rank(row, options["top_k"]) for row in rows]
@@ -87,7 +105,10 @@ class ImageClassification:
             with trace.stage("preprocess"):
                 pixels = np.stack([self._pixels(data) for data in pictures[i : i + size]])
             outputs = self._session.run({name: pixels})
-            rows += [function(self._labels.logits([output[k] for output in outputs])) for k in range(len(pixels))]
+            rows += [
+                function(self._labels.logits([output[k] for output in outputs]))
+                for k in range(len(pixels))
+            ]
         return rows
 
     def _pixels(self, data: bytes) -> Array:

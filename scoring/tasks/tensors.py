@@ -1,11 +1,13 @@
 """Any ONNX model: named arrays in, named arrays out.
 
-Request: {"inputs": {name: nested lists, ...}, "parameters": {"outputs": [name, ...]}}; a graph with one input also
-takes the array without its name, and npy as the body. `outputs` chooses what is computed and answered (default: all).
-Answer: {name: nested lists, ...} in the order of `outputs` or of the graph.
+Request: {"inputs": {name: nested lists, ...}, "parameters": {"outputs": [name, ...]}}; a graph with
+one input also takes the array without its name, and npy as the body. `outputs` chooses what is
+computed and answered (default: all). Answer: {name: nested lists, ...} in the order of `outputs` or
+of the graph.
 
-Every array is checked against the graph: its type (integers are taken for floats, but not the reverse, and numbers must
-fit the type), its rank, its fixed sizes, and that sizes of one name are the same. There are no settings.
+Every array is checked against the graph: its type (integers are taken for floats, but not the
+reverse, and numbers must fit the type), its rank, its fixed sizes, and that sizes of one name are
+the same. There are no settings.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from scoring.fields import Parameter
 NUMBERS = 4_000_000  # in one answer: as JSON some 80 MB
 _KINDS: dict[
     str, tuple[set[type], str, str]
-] = {  # numpy's kind of a tensor's dtype -> the types of JSON it takes, the kinds of arrays, its name
+] = {  # kind of a tensor's dtype -> the JSON types and array kinds that it takes, its name
     "f": ({int, float}, "fiu", "numbers"),
     "i": ({int}, "iu", "integers"),
     "u": ({int}, "iu", "integers of at least 0"),
@@ -47,35 +49,43 @@ def read_array(value: object, tensor: Tensor, where: str) -> Array:
 
 
 def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
-    """An array of nested lists that are as deep as the tensor has dimensions, all of one length at each depth."""
+    """An array of nested lists that are as deep as the tensor has dimensions, all of one length at
+    each depth."""
     level: list[Any] = [value]
     shape: list[int] = []
     for depth in range(len(tensor.shape)):
         if not all(type(entry) is list for entry in level):
             raise InvalidValue(
-                f"'{where}' must be lists of depth {len(tensor.shape)}, {_shape(tensor)}; depth {depth} ends"
+                f"'{where}' must be lists of depth {len(tensor.shape)}, {_shape(tensor)}; depth"
+                f" {depth} ends"
             )
         if len(sizes := {len(entry) for entry in level}) > 1:
             raise InvalidValue(
-                f"'{where}' has lists of different lengths at depth {depth + 1}; every one must be as long"
+                f"'{where}' has lists of different lengths at depth {depth + 1}; every one must be"
+                " as long"
             )
         shape.append(sizes.pop() if sizes else 0)
         level = list(chain.from_iterable(level))
     taken, _, name = _KINDS[np.dtype(tensor.dtype).kind]
     if odd := {type(entry) for entry in level} - taken:
         came = fields.kind(next(entry for entry in level if type(entry) in odd))
-        raise InvalidType(f"'{where}' must hold {name} ({tensor.dtype}) at depth {len(shape)}, got {came}")
+        raise InvalidType(
+            f"'{where}' must hold {name} ({tensor.dtype}) at depth {len(shape)}, got {came}"
+        )
     if str in taken:
         level = [fields.unicode(entry, where) for entry in level]
     try:
-        return np.array(level, float if float in taken else bool if bool in taken else object).reshape(shape)
+        return np.array(
+            level, float if float in taken else bool if bool in taken else object
+        ).reshape(shape)
     except OverflowError as e:
         raise InvalidValue(f"'{where}' holds a number that is too large") from e
 
 
 def _check_shape(shape: Sequence[int], tensor: Tensor, where: str) -> None:
     fits = len(shape) == len(tensor.shape) and all(
-        not isinstance(size, int) or size == got for size, got in zip(tensor.shape, shape, strict=True)
+        not isinstance(size, int) or size == got
+        for size, got in zip(tensor.shape, shape, strict=True)
     )
     if not fits:
         raise InvalidValue(f"'{where}' has shape {list(shape)}; the graph takes {_shape(tensor)}")
@@ -89,13 +99,16 @@ def _cast(given: Array, tensor: Tensor, where: str) -> Array:
     if given.dtype == object and dtype.kind == "U":
         return given
     if given.dtype.kind not in kinds and not (given.dtype == object and dtype.kind in "iu"):
-        raise InvalidType(f"'{where}' must hold {name} ({tensor.dtype}), got an array of {given.dtype}")
+        raise InvalidType(
+            f"'{where}' must hold {name} ({tensor.dtype}), got an array of {given.dtype}"
+        )
     if dtype.kind in "iuf":
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
         low, high = given.min(), given.max()
         if not (limits.min <= low and high <= limits.max):
             raise InvalidValue(
-                f"'{where}' holds a number that {tensor.dtype} cannot: beyond {limits.min} to {limits.max}"
+                f"'{where}' holds a number that {tensor.dtype} cannot: beyond {limits.min} to"
+                f" {limits.max}"
             )
     return np.ascontiguousarray(given.astype(dtype))
 
@@ -105,7 +118,8 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _count(result: Any) -> int:
-    """How many values an output has: an array's, or those of a sequence or a map, which some graphs give."""
+    """How many values an output has: an array's, or those of a sequence or a map, which some graphs
+    give."""
     if isinstance(result, list | dict):
         return sum(map(_count, result.values() if isinstance(result, dict) else result))
     return int(np.size(result))
@@ -120,7 +134,9 @@ class Tensors:
         self._inputs = {t.name: t for t in session.inputs}
         self._outputs = [t.name for t in session.outputs]
         if odd := [t for t in session.inputs if t.dtype not in np.sctypeDict]:
-            raise ValueError(f"input '{odd[0].name}' of the graph is {odd[0].dtype}, which a request cannot hold")
+            raise ValueError(
+                f"input '{odd[0].name}' of the graph is {odd[0].dtype}, which a request cannot hold"
+            )
         self._parameters = {"outputs": Parameter(self._read_outputs, self._outputs)}
 
     def answer(self, payload: Any) -> Any:
@@ -143,8 +159,8 @@ class Tensors:
             if not type(e).__module__.startswith("onnxruntime"):
                 raise
             raise InvalidValue(
-                "the graph cannot compute these inputs; check values that it uses as indices, and sizes that must fit "
-                "each other"
+                "the graph cannot compute these inputs; check values that it uses as indices, and"
+                " sizes that must fit each other"
             ) from e
 
     def _feeds(self, value: object) -> dict[str, Array]:
@@ -153,11 +169,16 @@ class Tensors:
         elif len(self._inputs) == 1:
             named = dict.fromkeys(self._inputs, value)
         else:
-            raise InvalidType(f"'inputs' must be an object with {self._listed()}, got {fields.kind(value)}")
+            raise InvalidType(
+                f"'inputs' must be an object with {self._listed()}, got {fields.kind(value)}"
+            )
         if odd := sorted(set(named) ^ set(self._inputs)):
             what = "is missing" if odd[0] in self._inputs else "is not an input of the graph"
             raise InvalidValue(f"'inputs.{odd[0][:80]}' {what}; it takes {self._listed()}")
-        feeds = {name: read_array(named[name], tensor, f"inputs.{name}") for name, tensor in self._inputs.items()}
+        feeds = {
+            name: read_array(named[name], tensor, f"inputs.{name}")
+            for name, tensor in self._inputs.items()
+        }
         self._check_names(feeds)
         return feeds
 
@@ -166,18 +187,27 @@ class Tensors:
         seen: dict[str, tuple[int, str]] = {}
         for name, tensor in self._inputs.items():
             for size, got in zip(tensor.shape, feeds[name].shape, strict=True):
-                if isinstance(size, str) and size != "?" and seen.setdefault(size, (got, name))[0] != got:
+                if (
+                    isinstance(size, str)
+                    and size != "?"
+                    and seen.setdefault(size, (got, name))[0] != got
+                ):
                     before, other = seen[size]
                     raise InvalidValue(
-                        f"'inputs.{name}' has {got} for the size '{size}', and 'inputs.{other}' has {before}"
+                        f"'inputs.{name}' has {got} for the size '{size}', and 'inputs.{other}' has"
+                        f" {before}"
                     )
 
     def _read_outputs(self, value: object, where: str) -> list[str]:
         wanted = list(dict.fromkeys(fields.strings(value, where)))
         if odd := [name for name in wanted if name not in self._outputs]:
-            raise InvalidValue(f"'{where}' names '{odd[0][:80]}'; the graph gives {', '.join(self._outputs)}")
+            raise InvalidValue(
+                f"'{where}' names '{odd[0][:80]}'; the graph gives {', '.join(self._outputs)}"
+            )
         if not wanted:
-            raise InvalidValue(f"'{where}' is an empty list; the graph gives {', '.join(self._outputs)}")
+            raise InvalidValue(
+                f"'{where}' is an empty list; the graph gives {', '.join(self._outputs)}"
+            )
         return wanted
 
     def _listed(self) -> str:

@@ -1,15 +1,19 @@
 """Text classification, with one label a text or several.
 
-Request: {"inputs": item | [item, ...], "parameters": {"top_k", "function_to_apply", "return_all_scores", "truncation",
-"max_length", "padding"}}; an item is a text or a pair: {"text", "text_pair"}. "sequences" is read as inputs.
+Request: {"inputs": item | [item, ...], "parameters": {"top_k", "function_to_apply",
+"return_all_scores", "truncation",
+"max_length", "padding"}}; an item is a text or a pair: {"text", "text_pair"}. "sequences" is read
+as inputs.
 Answer, as transformers' text-classification pipeline shapes it:
 - the best label of each item: {"label", "score"}; for one text, but not for one object, in a list;
-- with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list [[{...}, ...], ...];
-- with return_all_scores, the older form, all labels in their own order; for one text again in a list.
+- with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list [[{...},
+  ...], ...];
+- with return_all_scores, the older form, all labels in their own order; for one text again in a
+  list.
 
-Settings besides those of every text task: `problem_type` (the default of function_to_apply: softmax for
-single_label_classification, sigmoid for multi_label_classification or one label, none for regression) and `top_k`
-(null or a number: what a request without it gets).
+Settings besides those of every text task: `problem_type` (the default of function_to_apply: softmax
+for single_label_classification, sigmoid for multi_label_classification or one label, none for
+regression) and `top_k` (null or a number: what a request without it gets).
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
 """Token classification: named entities, parts of speech.
 
-Request: {"inputs": text | [text, ...], "parameters": {"aggregation_strategy", "ignore_labels", "stride",
+Request: {"inputs": text | [text, ...], "parameters": {"aggregation_strategy", "ignore_labels",
+"stride",
 "grouped_entities", "ignore_subwords"}}. The last two are the older form of aggregation_strategy.
-Answer, as transformers' token-classification pipeline gives it: for each text a list, in the text's order;
+Answer, as transformers' token-classification pipeline gives it: for each text a list, in the text's
+order;
 - aggregation_strategy none: a token each, {"entity", "score", "index", "word", "start", "end"};
 - simple, first, average, max: an entity each, {"entity_group", "score", "word", "start", "end"}.
-start and end index the caller's string in code points; `word` is the tokenizer's spelling. Labels in ignore_labels
+start and end index the caller's string in code points; `word` is the tokenizer's spelling. Labels
+in ignore_labels
 (default ["O"]) are left out. A list is answered by a list of lists.
 
-A text that is longer than the model is cut, unless `stride` (tokens that two windows share) asks for windows.
-The method is in scoring/entities.py. Settings besides those of every text task: `aggregation_strategy`,
-`ignore_labels` (what a request without them gets).
+A text that is longer than the model is cut, unless `stride` (tokens that two windows share) asks
+for windows. The method is in scoring/entities.py. Settings besides those of every text task:
+`aggregation_strategy`, `ignore_labels` (what a request without them gets).
 """
 
 from __future__ import annotations
@@ -69,7 +72,9 @@ class TokenClassification:
         encoded = list(self._encoder.tokenizer.encode_with_offsets(texts.items))
         cuts = self._cuts(texts, encoded, options.stride)
         rows = iter(
-            self._encoder.model.run([w.tokens for cut in cuts for w in cut], lambda row, _: self._labels.logits(row))
+            self._encoder.model.run(
+                [w.tokens for cut in cuts for w in cut], lambda row, _: self._labels.logits(row)
+            )
         )
         answers = [
             self._found(text, e, [(window, next(rows)) for window in cut], options)
@@ -83,11 +88,16 @@ class TokenClassification:
             grouped = "first" if given["ignore_subwords"] else "simple"
             chosen = grouped if given["grouped_entities"] else "none"
         if given["stride"] is not None and chosen == "none":
-            raise InvalidValue("'parameters.stride' needs an 'aggregation_strategy' other than none")
+            raise InvalidValue(
+                "'parameters.stride' needs an 'aggregation_strategy' other than none"
+            )
         return _Options(chosen or self._strategy, given["ignore_labels"], given["stride"])
 
-    def _cuts(self, texts: Texts, encoded: Sequence[Encoded], stride: int | None) -> list[list[Window]]:
-        """The windows of each text: the first alone without `stride`. None is made when they are too many."""
+    def _cuts(
+        self, texts: Texts, encoded: Sequence[Encoded], stride: int | None
+    ) -> list[list[Window]]:
+        """The windows of each text: the first alone without `stride`. None is made when they are
+        too many."""
         length = self._encoder.max_length
         for i, text in enumerate(encoded):
             self._encoder.check(text, texts.where(i), 0)
@@ -96,23 +106,46 @@ class TokenClassification:
         if stride is None:
             return [[next(windows(text, 0, length, 0))] for text in encoded]
         wanted = sum(count_windows(text, 0, length, stride) for text in encoded)
-        expect_sequences(wanted, f"the texts make {wanted} windows of {length} tokens", "send less text")
+        expect_sequences(
+            wanted, f"the texts make {wanted} windows of {length} tokens", "send less text"
+        )
         return [list(windows(text, 0, length, stride)) for text in encoded]
 
-    def _found(self, text: Any, encoded: Encoded, rows: Sequence[tuple[Window, Array]], options: _Options) -> list[Any]:
-        found = [item for window, logits in rows for item in self._window(text, encoded, window, logits, options)]
-        kept = [item for item in found if item.get("entity", item.get("entity_group")) not in options.ignored]
+    def _found(
+        self, text: Any, encoded: Encoded, rows: Sequence[tuple[Window, Array]], options: _Options
+    ) -> list[Any]:
+        found = [
+            item
+            for window, logits in rows
+            for item in self._window(text, encoded, window, logits, options)
+        ]
+        kept = [
+            item
+            for item in found
+            if item.get("entity", item.get("entity_group")) not in options.ignored
+        ]
         return without_overlaps(kept) if len(rows) > 1 else kept
 
-    def _window(self, text: str, encoded: Encoded, window: Window, logits: Array, options: _Options) -> list[Any]:
+    def _window(
+        self, text: str, encoded: Encoded, window: Window, logits: Array, options: _Options
+    ) -> list[Any]:
         scores = softmax(logits[window.first : window.stop])
         tokens = units(encoded, window.tokens_of_text, scores, text, self._encoder.tokenizer)
         names, join = self._labels.names, self._encoder.tokenizer.join
         if options.strategy == "none":
             return [
-                {"entity": names[int(u.scores.argmax())], "score": u.score, "index": i, "word": u.word}
+                {
+                    "entity": names[int(u.scores.argmax())],
+                    "score": u.score,
+                    "index": i,
+                    "word": u.word,
+                }
                 | {"start": u.start, "end": u.end}
                 for i, (u, _) in enumerate(tokens, window.first)
             ]
-        labelled = words(tokens, options.strategy, join) if options.strategy in WORDS else [u for u, _ in tokens]
+        labelled = (
+            words(tokens, options.strategy, join)
+            if options.strategy in WORDS
+            else [u for u, _ in tokens]
+        )
         return entities(labelled, names, join)

@@ -1,16 +1,18 @@
-"""Zero-shot classification: an entailment (NLI) model judges for each label whether the text entails "This is LABEL".
+"""Zero-shot classification: an entailment (NLI) model judges for each label whether the text
+entails "This is LABEL".
 
-Request: {"inputs": text | [text, ...], "parameters": {"candidate_labels": [label, ...] or "label, label",
-"hypothesis_template", "multi_label"}}; `multi_class` is the older name of multi_label. DeepSparse's form is read too:
-{"sequences": ..., "labels": [...]}, with the parameters beside them.
-Answer, as transformers' zero-shot-classification pipeline gives it: {"sequence", "labels", "scores"}, best first; a
-list is answered by a list. Scores are a softmax of the labels' entailment logits; with multi_label, or one label, each
-is its own softmax of entailment against contradiction (Yin et al., arXiv:1909.00161).
+Request: {"inputs": text | [text, ...], "parameters": {"candidate_labels": [label, ...] or "label,
+label", "hypothesis_template", "multi_label"}}; `multi_class` is the older name of multi_label.
+DeepSparse's form is read too: {"sequences": ..., "labels": [...]}, with the parameters beside them.
+Answer, as transformers' zero-shot-classification pipeline gives it: {"sequence", "labels",
+"scores"}, best first; a list is answered by a list. Scores are a softmax of the labels' entailment
+logits; with multi_label, or one label, each is its own softmax of entailment against contradiction
+(Yin et al., arXiv:1909.00161).
 
-The text gives way where text and hypothesis are longer than the model; a hypothesis is never cut. The one of the spec's
-`labels` that begins with "entail" is entailment; contradiction is the first label, or the last where the first is
-entailment. Settings besides those of every text task: `candidate_labels`, `hypothesis_template`, `multi_label` (what a
-request without them gets).
+The text gives way where text and hypothesis are longer than the model; a hypothesis is never cut.
+The one of the spec's `labels` that begins with "entail" is entailment; contradiction is the first
+label, or the last where the first is entailment. Settings besides those of every text task:
+`candidate_labels`, `hypothesis_template`, `multi_label` (what a request without them gets).
 """
 
 from __future__ import annotations
@@ -39,7 +41,11 @@ TEXT, HYPOTHESIS = 0, 1
 
 def read_labels(value: object, where: str) -> list[str]:
     """A list of labels, or one string with commas between them."""
-    labels = [part.strip() for part in value.split(",")] if isinstance(value, str) else fields.strings(value, where)
+    labels = (
+        [part.strip() for part in value.split(",")]
+        if isinstance(value, str)
+        else fields.strings(value, where)
+    )
     if isinstance(value, str):
         labels = [label for label in labels if label]
     if not labels:
@@ -48,16 +54,24 @@ def read_labels(value: object, where: str) -> list[str]:
 
 
 def read_template(value: object, where: str) -> tuple[str, str]:
-    """What stands before and after the label: a template has one {} and is no program, as str.format would read it."""
+    """What stands before and after the label: a template has one {} and is no program, as
+    str.format would read it."""
     text = fields.text(value, where)
     if len(text) > TEMPLATE:
         raise InvalidValue(f"'{where}' has {len(text)} characters; at most {TEMPLATE} are taken")
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as e:
-        raise InvalidValue(f"'{where}' has a brace without its pair; write {{{{ and }}}} for braces") from e
+        raise InvalidValue(
+            f"'{where}' has a brace without its pair; write {{{{ and }}}} for braces"
+        ) from e
     places = [i for i, part in enumerate(parts) if part[1] is not None]
-    if len(places) != 1 or parts[places[0]][1] not in ("", "0") or parts[places[0]][2] or parts[places[0]][3]:
+    if (
+        len(places) != 1
+        or parts[places[0]][1] not in ("", "0")
+        or parts[places[0]][2]
+        or parts[places[0]][3]
+    ):
         raise InvalidValue(f"'{where}' must hold {{}} once, where the label goes")
     literals = [part[0] for part in parts]
     return "".join(literals[: places[0] + 1]), "".join(literals[places[0] + 1 :])
@@ -75,7 +89,10 @@ def _entailment(names: Sequence[str]) -> int:
     for i, name in enumerate(names):
         if name.lower().startswith("entail"):
             return i
-    raise ValueError("none of 'labels' begins with 'entail'; name the NLI model's labels in the order of its output")
+    raise ValueError(
+        "none of 'labels' begins with 'entail'; name the NLI model's labels in the order of its"
+        " output"
+    )
 
 
 class ZeroShotClassification:
@@ -99,11 +116,19 @@ class ZeroShotClassification:
         texts = read_texts(data, self._encoder.limits.items)
         options = fields.parameters(self._gathered(data), self._parameters)
         if (labels := options["candidate_labels"]) is None:
-            raise MissingField("'parameters.candidate_labels' is missing; give the labels to choose from")
-        several = options["multi_class"] if options["multi_label"] is None else options["multi_label"]
-        rows = self._encoder.model.run(self._pairs(texts, labels, options), lambda row, _: self._logits.logits(row))
+            raise MissingField(
+                "'parameters.candidate_labels' is missing; give the labels to choose from"
+            )
+        several = (
+            options["multi_class"] if options["multi_label"] is None else options["multi_label"]
+        )
+        rows = self._encoder.model.run(
+            self._pairs(texts, labels, options), lambda row, _: self._logits.logits(row)
+        )
         scores = self._scores(np.stack(rows).reshape(len(texts.items), len(labels), -1), several)
-        return texts.shape([_ranked(text, labels, row) for text, row in zip(texts.items, scores, strict=True)])
+        return texts.shape(
+            [_ranked(text, labels, row) for text, row in zip(texts.items, scores, strict=True)]
+        )
 
     def _gathered(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """The body with the parameters that stand beside the texts among its `parameters`."""
@@ -111,13 +136,25 @@ class ZeroShotClassification:
         if "labels" in data:
             beside["candidate_labels"] = data["labels"]
         given = data.get("parameters")
-        return {"parameters": {**beside, **given} if isinstance(given, dict) else beside if given is None else given}
+        return {
+            "parameters": (
+                {**beside, **given}
+                if isinstance(given, dict)
+                else beside
+                if given is None
+                else given
+            )
+        }
 
-    def _pairs(self, texts: Texts, labels: Sequence[str], options: Mapping[str, Any]) -> list[Tokens]:
-        """Text and hypothesis as one sequence, for each label of each text. Each is encoded once, with a short partner
-        whose place the others then take."""
+    def _pairs(
+        self, texts: Texts, labels: Sequence[str], options: Mapping[str, Any]
+    ) -> list[Tokens]:
+        """Text and hypothesis as one sequence, for each label of each text. Each is encoded once,
+        with a short partner whose place the others then take."""
         count = len(texts.items) * len(labels)
-        expect_sequences(count, f"{len(texts.items)} text(s) with {len(labels)} labels", "send fewer of either")
+        expect_sequences(
+            count, f"{len(texts.items)} text(s) with {len(labels)} labels", "send fewer of either"
+        )
         before, after = options["hypothesis_template"]
         hypotheses = [f"{before}{label}{after}" for label in labels]
         encode = self._encoder.tokenizer.encode
@@ -137,11 +174,16 @@ class ZeroShotClassification:
         excess = max(0, len(left) - (stop - start) + (last - first) - self._encoder.max_length)
         if excess and left.size(TEXT) <= excess:
             raise InvalidValue(
-                f"a candidate label makes a hypothesis of {last - first} tokens, which leaves no room for the text; "
-                f"this model takes {self._encoder.max_length} in all"
+                f"a candidate label makes a hypothesis of {last - first} tokens, which leaves no"
+                f" room for the text; this model takes {self._encoder.max_length} in all"
             )
         end = left.ranges[TEXT][1]
-        pieces = ((left, 0, end - excess), (left, end, start), (right, first, last), (left, stop, len(left)))
+        pieces = (
+            (left, 0, end - excess),
+            (left, end, start),
+            (right, first, last),
+            (left, stop, len(left)),
+        )
         ids = np.concatenate([side.tokens.ids[a:b] for side, a, b in pieces])
         return Tokens(ids, np.concatenate([side.tokens.type_ids[a:b] for side, a, b in pieces]))
 
@@ -155,4 +197,8 @@ class ZeroShotClassification:
 
 def _ranked(text: Any, labels: Sequence[str], scores: Array) -> dict[str, Any]:
     order = scores.argsort(kind="stable")[::-1]
-    return {"sequence": text, "labels": [labels[i] for i in order], "scores": [float(scores[i]) for i in order]}
+    return {
+        "sequence": text,
+        "labels": [labels[i] for i in order],
+        "scores": [float(scores[i]) for i in order],
+    }

@@ -1,4 +1,5 @@
-"""What the engines are asked: one text many times, real English of a length distribution, or the items of a file."""
+"""What the engines are asked: one text many times, real English of a length distribution, or the
+items of a file."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ DRAWS: dict[str, Callable[[Random, float, float], float]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """One of `text`, `lengths` and `data`. `items` is how often the text is asked, how many texts are made, or how many
-    items are taken, evenly over the file (None: all)."""
+    """One of `text`, `lengths` and `data`. `items` is how often the text is asked, how many texts
+    are made, or how many items are taken, evenly over the file (None: all)."""
 
     text: str | None = None
     lengths: str | None = None
@@ -37,7 +38,11 @@ class Source:
     def __str__(self) -> str:
         if self.data:
             return f"{self.items or 'all'} items of {sections.shown(self.data)}"
-        what = f'"{self.text}"' if self.text else f"English texts of {self.lengths} words (seed {self.seed})"
+        what = (
+            f'"{self.text}"'
+            if self.text
+            else f"English texts of {self.lengths} words (seed {self.seed})"
+        )
         return f"{self.items or 1} x {what}"
 
 
@@ -48,15 +53,18 @@ def read(source: Source, task: str, labels: Sequence[str]) -> list[Any]:
     if source.data:
         return _some(_file(source.data, task, labels), source.items)
     if task == "question-answering":
-        raise UsageError("question-answering needs questions with contexts: give a file with --data")
+        raise UsageError(
+            "question-answering needs questions with contexts: give a file with --data"
+        )
     if source.lengths:
         return texts(source.lengths, source.items or 1, source.seed)
     return [source.text] * (source.items or 1)
 
 
 def texts(lengths: str, count: int, seed: int) -> list[str]:
-    """`count` pieces of English that begin where a sentence does; `lengths` is the distribution of their words:
-    "lognormal:MEDIAN:SIGMA" or "uniform:LEAST:MOST", cut to 1 to 400. Equal arguments give equal texts."""
+    """`count` pieces of English that begin where a sentence does; `lengths` is the distribution of
+    their words: "lognormal:MEDIAN:SIGMA" or "uniform:LEAST:MOST", cut to 1 to 400. Equal arguments
+    give equal texts."""
     kind, *numbers = lengths.split(":")
     try:
         draw, (first, second) = DRAWS[kind], map(float, numbers)
@@ -64,11 +72,13 @@ def texts(lengths: str, count: int, seed: int) -> list[str]:
             raise ValueError
     except (KeyError, ValueError) as e:
         raise UsageError(
-            f"--lengths {lengths}: expected lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST, in words, such as "
-            "lognormal:12:0.8"
+            f"--lengths {lengths}: expected lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST, in words,"
+            " such as lognormal:12:0.8"
         ) from e
     random, words = Random(seed), _english()  # noqa: S311
-    begins = [i for i in range(len(words) - LONGEST) if i == 0 or words[i - 1].endswith((".", "?", "!"))]
+    begins = [
+        i for i in range(len(words) - LONGEST) if i == 0 or words[i - 1].endswith((".", "?", "!"))
+    ]
     found = []
     for _ in range(count):
         size, begin = round(draw(random, first, second)), random.choice(begins)
@@ -77,7 +87,8 @@ def texts(lengths: str, count: int, seed: int) -> list[str]:
 
 
 def _english() -> list[str]:
-    """The words of the texts that prepare verifies on, each text once, and again so that the last can be continued."""
+    """The words of the texts that prepare verifies on, each text once, and again so that the last
+    can be continued."""
     rows = (BUILT_IN / "question-answering.jsonl").read_text(encoding="utf-8").splitlines()
     contexts = dict.fromkeys(json.loads(row)["inputs"]["context"] for row in rows if row)
     words = re.sub(r"\s+", " ", " ".join(contexts)).split()

@@ -8,7 +8,8 @@ from contextlib import suppress
 from scoring import cores, cpu
 from scripts.prepare.machine import processor
 
-FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")  # that decide int8's speed
+# that decide int8's speed
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 def machine() -> str:

@@ -1,4 +1,5 @@
-"""A benchmark as a picture, by matplotlib: speed beside latency or, of cold starts, seconds beside memory."""
+"""A benchmark as a picture, by matplotlib: speed beside latency or, of cold starts, seconds beside
+memory."""
 
 from __future__ import annotations
 
@@ -14,13 +15,15 @@ from scripts.errors import UsageError
 
 
 def save(done: Benchmark, path: Path) -> None:
-    """Draw `done` to `path`, in the format of its ending. Raises UsageError when matplotlib is not there or does not
-    know the format."""
+    """Draw `done` to `path`, in the format of its ending. Raises UsageError when matplotlib is not
+    there or does not know the format."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure  # not pyplot: it would look for a screen
     except ImportError as e:
-        raise UsageError(f"{e}. --plot needs the extra 'export': pip install 'onnxferry[export]'") from e
+        raise UsageError(
+            f"{e}. --plot needs the extra 'export': pip install 'onnxferry[export]'"
+        ) from e
     names = [engine.spec.name for engine in done.engines]
     with mpl.rc_context({"svg.hashsalt": "onnxferry", "svg.fonttype": "none"}):
         figure = Figure(figsize=(11, 1.6 + 0.45 * len(names)), layout="constrained")
@@ -36,7 +39,9 @@ def save(done: Benchmark, path: Path) -> None:
 
 
 def _warm(left: Any, right: Any, engines: Sequence[Measured]) -> None:
-    _bars(left, engines, [[r.items / r.seconds for r in e.rounds] for e in engines], "items a second")
+    _bars(
+        left, engines, [[r.items / r.seconds for r in e.rounds] for e in engines], "items a second"
+    )
     right.set_xlabel("latency of a request in ms: 25 to 75 % (bar), median, 99 % (line)")
     for place, engine in enumerate(engines):
         at = figures.percentiles(engine.rounds)
@@ -49,18 +54,32 @@ def _warm(left: Any, right: Any, engines: Sequence[Measured]) -> None:
 
 
 def _cold(left: Any, right: Any, engines: Sequence[Measured]) -> None:
-    _bars(left, engines, [[r.seconds for r in e.rounds] for e in engines], "seconds to the first answer")
-    _bars(right, engines, [[(r.memory or 0) / 2**20 for r in e.rounds] for e in engines], "peak memory in MiB")
+    _bars(
+        left,
+        engines,
+        [[r.seconds for r in e.rounds] for e in engines],
+        "seconds to the first answer",
+    )
+    _bars(
+        right,
+        engines,
+        [[(r.memory or 0) / 2**20 for r in e.rounds] for e in engines],
+        "peak memory in MiB",
+    )
 
 
-def _bars(axes: Any, engines: Sequence[Measured], values: Sequence[Sequence[float]], label: str) -> None:
+def _bars(
+    axes: Any, engines: Sequence[Measured], values: Sequence[Sequence[float]], label: str
+) -> None:
     """Medians as bars, least and most as their whiskers."""
     medians = [statistics.median(each) for each in values]
     spread = [
         [m - min(v) for m, v in zip(medians, values, strict=True)],
         [max(v) - m for m, v in zip(medians, values, strict=True)],
     ]
-    bars = axes.barh([e.spec.name for e in engines], medians, xerr=spread, color="C0", alpha=0.7, capsize=3)
+    bars = axes.barh(
+        [e.spec.name for e in engines], medians, xerr=spread, color="C0", alpha=0.7, capsize=3
+    )
     axes.bar_label(bars, fmt="{:.3g}", padding=4, fontsize=8)
     axes.margins(x=0.15)
     axes.invert_yaxis()

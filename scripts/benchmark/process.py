@@ -21,9 +21,13 @@ from scripts.errors import BenchmarkError, UsageError
 _FILE = Path(__file__).parent / "worker.py"
 _TAIL = 1500  # characters of a dead worker's last words
 QUIET = {  # nothing is fetched, and nobody is told
-    "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
-    "ORT_DISABLE_TELEMETRY": "1", "NM_DISABLE_ANALYTICS": "True",
-}  # fmt: skip
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "NM_DISABLE_ANALYTICS": "True",
+}
 
 
 class Missing(BenchmarkError):
@@ -41,25 +45,40 @@ class Worker:
         self._own = tempfile.TemporaryDirectory(prefix="onnxferry-benchmark-")
         self._said = Path(self._own.name, "stderr").open("w+b")  # noqa: SIM115  # until close()
         threads = {"OMP_NUM_THREADS": str(cores)} if cores else {}
-        environment = {**os.environ, **QUIET, "TMPDIR": self._own.name, **threads, **spec.environment}
+        environment = {
+            **os.environ,
+            **QUIET,
+            "TMPDIR": self._own.name,
+            **threads,
+            **spec.environment,
+        }
         try:
             self._process = self._start(environment)
         except OSError as e:
             self._said.close()
             self._own.cleanup()
-            raise UsageError(f"--python {spec.kind}={python}: cannot be started ({e.strerror})") from e
+            raise UsageError(
+                f"--python {spec.kind}={python}: cannot be started ({e.strerror})"
+            ) from e
 
     def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [self._python, str(_FILE), self._own.name], env=dict(environment), start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
-        )  # fmt: skip
+            [self._python, str(_FILE), self._own.name],
+            env=dict(environment),
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+        )
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -73,9 +92,15 @@ class Worker:
         return self._own.name
 
     def load(self, task: str) -> float:
-        """Seconds that the engine took to be imported and loaded. Raises Missing, and BenchmarkError."""
+        """Seconds that the engine took to be imported and loaded. Raises Missing, and
+        BenchmarkError."""
         spec = self.spec
-        options = {"kind": spec.kind, "folder": str(spec.folder), "options": dict(spec.options), "cores": self._cores}
+        options = {
+            "kind": spec.kind,
+            "folder": str(spec.folder),
+            "options": dict(spec.options),
+            "cores": self._cores,
+        }
         return float(self.ask("load", task=task, **options))
 
     def versions(self) -> dict[str, str]:
@@ -84,15 +109,18 @@ class Worker:
         return found
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """What the worker's method `do` returns. Raises BenchmarkError when it fails or the process dies."""
+        """What the worker's method `do` returns. Raises BenchmarkError when it fails or the process
+        dies."""
         reply = self._ask({"do": do, **arguments})
         if "missing" in reply:
             raise Missing(
-                f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or give an interpreter that "
-                f"has it: --python {self.spec.kind}=PATH"
+                f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or give"
+                f" an interpreter that has it: --python {self.spec.kind}=PATH"
             )
         if "error" in reply:
-            raise BenchmarkError(f"{self.spec.name} failed to {do}: {reply['error']}\n{self._last_words()}")
+            raise BenchmarkError(
+                f"{self.spec.name} failed to {do}: {reply['error']}\n{self._last_words()}"
+            )
         return reply["result"]
 
     def _ask(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +134,8 @@ class Worker:
         if not line:
             code = self._process.wait()
             raise BenchmarkError(
-                f"{self.spec.name}: its process died with {_named(code)}. The last that it said:\n{self._last_words()}"
+                f"{self.spec.name}: its process died with {_named(code)}. The last that it"
+                f" said:\n{self._last_words()}"
             )
         reply: dict[str, Any] = json.loads(line)
         return reply

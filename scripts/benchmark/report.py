@@ -1,4 +1,5 @@
-"""A benchmark as a table for the eye, as data with deepsparse.benchmark's keys, and as a section of a document."""
+"""A benchmark as a table for the eye, as data with deepsparse.benchmark's keys, and as a section of
+a document."""
 
 from __future__ import annotations
 
@@ -15,19 +16,23 @@ from scripts.benchmark.engines import ENGINES
 from scripts.benchmark.machine import machine
 from scripts.benchmark.rounds import Measured, Plan
 
-STREAMS = {"sync": "singlestream", "async": "multistream"}  # as deepsparse.benchmark names its scenarios
+# as deepsparse.benchmark names its scenarios
+STREAMS = {"sync": "singlestream", "async": "multistream"}
 WAYS = {
     "sync": "one request after the other",
     "async": "{streams} requests at a time",
-    "rate": "{rate:g} requests a second arrive (Poisson), {streams} answered at a time, latency from the arrival on",
+    "rate": (
+        "{rate:g} requests a second arrive (Poisson), {streams} answered at a time, latency from"
+        " the arrival on"
+    ),
     "cold": "a fresh process each time, from its start to the first answer",
 }
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured. `peers` are those that each engine is compared with, `skipped` those that are not installed;
-    `asked` says what was asked."""
+    """What was measured. `peers` are those that each engine is compared with, `skipped` those that
+    are not installed; `asked` says what was asked."""
 
     title: str
     asked: str
@@ -42,7 +47,10 @@ class Benchmark:
 def heading(done: Benchmark) -> str:
     way = WAYS[done.plan.scenario].format(streams=done.plan.streams, rate=done.plan.rate or 0)
     first = " (the first request)" if done.plan.scenario == "cold" else ""
-    return f"{done.plan.task}: {done.asked}, {done.batch} a request{first}, {way}, {done.plan.rounds} rounds"
+    return (
+        f"{done.plan.task}: {done.asked}, {done.batch} a request{first}, {way}, {done.plan.rounds}"
+        " rounds"
+    )
 
 
 def table(done: Benchmark) -> Table:
@@ -55,10 +63,26 @@ def table(done: Benchmark) -> Table:
 
 
 def columns(done: Benchmark) -> list[str]:
-    timing = ["first answer s", "least", "most"] if done.plan.scenario == "cold" else ["items/s", *_PERCENTILES]
+    timing = (
+        ["first answer s", "least", "most"]
+        if done.plan.scenario == "cold"
+        else ["items/s", *_PERCENTILES]
+    )
     ratios = [f"against {peer.spec.name}" for peer in done.peers]
-    less = [f"memory, against {peer.spec.name}" for peer in done.peers] if done.plan.scenario == "cold" else []
-    return ["engine", *timing, "load s", "MiB", f"answers of {done.peers[0].spec.name}", *ratios, *less]
+    less = (
+        [f"memory, against {peer.spec.name}" for peer in done.peers]
+        if done.plan.scenario == "cold"
+        else []
+    )
+    return [
+        "engine",
+        *timing,
+        "load s",
+        "MiB",
+        f"answers of {done.peers[0].spec.name}",
+        *ratios,
+        *less,
+    ]
 
 
 _PERCENTILES = ("p50 ms", "p95 ms", "p99 ms")
@@ -73,7 +97,10 @@ def _row(done: Benchmark, engine: Measured) -> list[str]:
     timing = (_cold if plan.scenario == "cold" else _warm)(engine)
     memory = f"{engine.memory / 2**20:.0f}" if engine.memory else ""
     same = f"{figures.same(engine, done.peers[0], plan.task, done.labels):.1%}"
-    ratios = [_or_self(engine, peer, lambda e, p: str(figures.ratio(e, p, plan.scenario))) for peer in done.peers]
+    ratios = [
+        _or_self(engine, peer, lambda e, p: str(figures.ratio(e, p, plan.scenario)))
+        for peer in done.peers
+    ]
     less = [_or_self(engine, peer, _less) for peer in done.peers] if plan.scenario == "cold" else []
     return [engine.spec.name, *timing, f"{engine.load:.2f}", memory, same, *ratios, *less]
 
@@ -99,19 +126,25 @@ def _cold(engine: Measured) -> list[str]:
 
 
 def data(done: Benchmark) -> dict[str, Any]:
-    """What --export and --output json write: the first engine's record at the top, as deepsparse.benchmark writes the
-    one that it measures, and under `engines` the record of each."""
+    """What --export and --output json write: the first engine's record at the top, as
+    deepsparse.benchmark writes the one that it measures, and under `engines` the record of each."""
     records = [record(done, engine) for engine in done.engines]
     extra = {
-        "title": done.title, "task": done.plan.task, "asked": done.asked, "machine": machine(),
-        "plan": asdict(done.plan), "against": [peer.spec.name for peer in done.peers], "engines": records,
+        "title": done.title,
+        "task": done.plan.task,
+        "asked": done.asked,
+        "machine": machine(),
+        "plan": asdict(done.plan),
+        "against": [peer.spec.name for peer in done.peers],
+        "engines": records,
         "skipped": list(done.skipped),
-    }  # fmt: skip
+    }
     return {**records[0], **extra}
 
 
 def record(done: Benchmark, engine: Measured) -> dict[str, Any]:
-    """The keys of deepsparse.benchmark's export, null where an engine has no such thing, then this one's own."""
+    """The keys of deepsparse.benchmark's export, null where an engine has no such thing, then this
+    one's own."""
     plan, spec = done.plan, engine.spec
     scenario = STREAMS.get(plan.scenario, plan.scenario)
     return {
@@ -151,11 +184,19 @@ def _against(done: Benchmark, engine: Measured, peer: Measured) -> dict[str, Any
 
 
 def markdown(done: Benchmark, command: str, picture: str | None) -> str:
-    """The section of a document: the command, what was asked of what and where, and the figures. `picture` is the
-    plot's path from the document's folder."""
+    """The section of a document: the command, what was asked of what and where, and the figures.
+    `picture` is the plot's path from the document's folder."""
     lines = ["| " + " | ".join(row) + " |" for row in (columns(done), _rule(done), *rows(done))]
-    parts = [f"## {done.title}", f"```\n{command}\n```", f"{heading(done)}. {machine()}; {versions(done.engines)}."]
-    absent = [f"Not installed where this was measured: {', '.join(done.skipped)}."] if done.skipped else []
+    parts = [
+        f"## {done.title}",
+        f"```\n{command}\n```",
+        f"{heading(done)}. {machine()}; {versions(done.engines)}.",
+    ]
+    absent = (
+        [f"Not installed where this was measured: {', '.join(done.skipped)}."]
+        if done.skipped
+        else []
+    )
     shown = [f"![{done.title}]({picture})"] if picture else []
     return "\n\n".join([*parts, "\n".join(lines), *absent, *shown])
 
@@ -166,5 +207,7 @@ def _rule(done: Benchmark) -> list[str]:
 
 def versions(engines: Sequence[Measured]) -> str:
     """Each version once; two interpreters may have different ones."""
-    named = dict.fromkeys(f"{name} {version}" for engine in engines for name, version in engine.versions.items())
+    named = dict.fromkeys(
+        f"{name} {version}" for engine in engines for name, version in engine.versions.items()
+    )
     return ", ".join(named)

@@ -1,4 +1,5 @@
-"""The measurement: every engine loaded in its process, then rounds in which they take turns at the same requests."""
+"""The measurement: every engine loaded in its process, then rounds in which they take turns at the
+same requests."""
 
 from __future__ import annotations
 
@@ -20,11 +21,13 @@ SCENARIOS = ("sync", "async", "rate", "cold")
 
 @dataclass(frozen=True)
 class Plan:
-    """`scenario`: sync, one request after the other; async, `streams` at a time; rate, at times of a Poisson process of
-    `rate` requests a second; cold, a fresh process for each answer to the first request.
+    """`scenario`: sync, one request after the other; async, `streams` at a time; rate, at times of
+    a Poisson process of `rate` requests a second; cold, a fresh process for each answer to the
+    first request.
 
-    A round asks every request once, and goes on for at least `seconds`. `warm_up` rounds do not count. `cores` CPUs are
-    left to each engine (None: all), which runs with `pythons[kind]`, by default this interpreter.
+    A round asks every request once, and goes on for at least `seconds`. `warm_up` rounds do not
+    count. `cores` CPUs are left to each engine (None: all), which runs with `pythons[kind]`, by
+    default this interpreter.
     """
 
     task: str
@@ -44,8 +47,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Round:
-    """`latencies` in seconds, one a request; `seconds` from the first question to the last answer; `memory`, the peak
-    of the process in bytes, where it is known."""
+    """`latencies` in seconds, one a request; `seconds` from the first question to the last answer;
+    `memory`, the peak of the process in bytes, where it is known."""
 
     latencies: tuple[float, ...]
     seconds: float
@@ -65,7 +68,8 @@ class Measured:
 
     @property
     def memory(self) -> int | None:
-        """The peak memory of its process in bytes: the median of the rounds of `cold`, else the last."""
+        """The peak memory of its process in bytes: the median of the rounds of `cold`, else the
+        last."""
         known = sorted(r.memory for r in self.rounds if r.memory is not None)
         return known[len(known) // 2] if known else None
 
@@ -73,7 +77,9 @@ class Measured:
 Warn = Callable[[str], None]
 
 
-def measure(specs: Sequence[Spec], requests: Sequence[list[Any]], plan: Plan, note: Note, warn: Warn) -> list[Measured]:
+def measure(
+    specs: Sequence[Spec], requests: Sequence[list[Any]], plan: Plan, note: Note, warn: Warn
+) -> list[Measured]:
     """Each engine's rounds. One whose library is not installed is left out, which `warn` is told.
 
     Raises UsageError when none is left, BenchmarkError when an engine fails or its process dies.
@@ -119,7 +125,10 @@ class _Warm:
         found: dict[str, list[Round]] = {worker.spec.name: [] for worker in workers}
         for number in range(self._plan.warm_up + self._plan.rounds):
             for worker in schedule.turns(workers, number):
-                note(f"round {number + 1} of {self._plan.warm_up + self._plan.rounds}: {worker.spec.name}")
+                note(
+                    f"round {number + 1} of {self._plan.warm_up + self._plan.rounds}:"
+                    f" {worker.spec.name}"
+                )
                 found[worker.spec.name].append(self._round(worker, number))
         return {name: rounds[self._plan.warm_up :] for name, rounds in found.items()}
 
@@ -131,7 +140,9 @@ class _Warm:
         spans = worker.ask("play", arrivals=times, streams=plan.streams, seconds=plan.seconds)
         items = sum(len(self._requests[i % len(self._requests)]) for i in range(len(spans)))
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
-        return Round(tuple(end - begin for begin, end in spans), seconds, items, worker.ask("memory"))
+        return Round(
+            tuple(end - begin for begin, end in spans), seconds, items, worker.ask("memory")
+        )
 
 
 class _Cold:
@@ -141,7 +152,8 @@ class _Cold:
         self._requests, self._plan, self._warn = requests, plan, warn
 
     def measure(self, specs: Sequence[Spec], note: Note) -> list[Measured]:
-        """The first start of each, which may have to read its files from the disk, does not count."""
+        """The first start of each, which may have to read its files from the disk, does not
+        count."""
         found = {spec.name: self._first(spec, note) for spec in specs}
         present = [spec for spec in specs if found[spec.name]]
         if not present:

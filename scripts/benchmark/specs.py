@@ -2,12 +2,15 @@
 
     onnxferry@build/models/my-model
     pipeline:batch_size=32@path/to/hf-model
-    deepsparse:name=pruned,sequence_length=128+256+384@path/to/folder     several numbers are joined by +
-    onnxruntime:threads=1@path/to/folder/model_int8.onnx                  a file is read with what lies beside it
-    onnxferry:OMP_NUM_THREADS=1@build/models/my-model                     capitals: the process's environment
+    deepsparse:name=pruned,sequence_length=128+256+384@path/to/folder     several numbers are joined
+    by +
+    onnxruntime:threads=1@path/to/folder/model_int8.onnx                  a file is read with what
+    lies beside it
+    onnxferry:OMP_NUM_THREADS=1@build/models/my-model                     capitals: the process's
+    environment
 
-One word on the command line, without characters that a shell reads, since most runs hold several engines; the part
-before the @ is how a table names the engine.
+One word on the command line, without characters that a shell reads, since most runs hold several
+engines; the part before the @ is how a table names the engine.
 """
 
 from __future__ import annotations
@@ -60,7 +63,10 @@ def parse(texts: Sequence[str]) -> list[Spec]:
 def _apart(specs: Sequence[Spec], longer: Sequence[str]) -> list[Spec]:
     """The specs, with the longer name where several have one name."""
     times = Counter(spec.name for spec in specs)
-    return [replace(s, name=name) if times[s.name] > 1 else s for s, name in zip(specs, longer, strict=True)]
+    return [
+        replace(s, name=name) if times[s.name] > 1 else s
+        for s, name in zip(specs, longer, strict=True)
+    ]
 
 
 def _parse(text: str) -> Spec:
@@ -68,8 +74,8 @@ def _parse(text: str) -> Spec:
     kind, _, given = before.partition(":")
     if kind not in ENGINES or not at or not path:
         raise UsageError(
-            f"--engine {text}: expected KIND@FOLDER or KIND:OPTION=VALUE,...@FOLDER, where KIND is one of "
-            f"{', '.join(ENGINES)}"
+            f"--engine {text}: expected KIND@FOLDER or KIND:OPTION=VALUE,...@FOLDER, where KIND is"
+            f" one of {', '.join(ENGINES)}"
         )
     options = dict(_option(text, part) for part in given.split(",") if part)
     name = str(options.pop("name", before))
@@ -86,7 +92,9 @@ def _option(text: str, part: str) -> tuple[str, Any]:
     if key.isupper():
         return key, value
     numbers = [int(n) if n.isdecimal() else n for n in value.split("+")]
-    return key, numbers if len(numbers) > 1 and all(isinstance(n, int) for n in numbers) else _one(value)
+    return key, (
+        numbers if len(numbers) > 1 and all(isinstance(n, int) for n in numbers) else _one(value)
+    )
 
 
 def _one(value: str) -> Any:
@@ -111,7 +119,9 @@ def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
         )
     for key in {"batch_size", "threads", "streams"} & set(options):
         if not isinstance(options[key], int) or options[key] < 1:
-            raise UsageError(f"--engine {text}: {key} must be an integer of at least 1, got {options[key]}")
+            raise UsageError(
+                f"--engine {text}: {key} must be an integer of at least 1, got {options[key]}"
+            )
 
 
 def task_of(specs: Sequence[Spec]) -> str:

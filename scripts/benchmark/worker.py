@@ -1,8 +1,9 @@
-"""The process of one engine: it takes commands as JSON lines on standard input and answers each with a JSON line.
+"""The process of one engine: it takes commands as JSON lines on standard input and answers each
+with a JSON line.
 
-It is started by its path, with the interpreter that has the engine's library, and needs nothing but that and the
-standard library. What the libraries print goes to standard error. When its input closes, it removes its temporary
-folder (the argument) and ends, whatever it does then.
+It is started by its path, with the interpreter that has the engine's library, and needs nothing but
+that and the standard library. What the libraries print goes to standard error. When its input
+closes, it removes its temporary folder (the argument) and ends, whatever it does then.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Work:
         self._answer: Callable[[list[Any]], list[Any]] = list
         self._requests: list[list[Any]] = []
 
-    def load(self, kind: str, folder: str, task: str, options: dict[str, Any], cores: int | None) -> Any:
+    def load(
+        self, kind: str, folder: str, task: str, options: dict[str, Any], cores: int | None
+    ) -> Any:
         """Seconds that the engine took to be imported and loaded."""
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
@@ -55,9 +58,10 @@ class Work:
     def play(self, arrivals: list[float] | None, streams: int, seconds: float) -> Any:
         """One round: (asked, answered) of each request, in seconds since the round began.
 
-        Each of `streams` threads takes the next request when it is free, and begins again with the first while less
-        than `seconds` have passed. With `arrivals` a request is asked at its time, not before, and no later than a
-        thread is free: it counts as asked at its time all the same, as one that waits in a queue does.
+        Each of `streams` threads takes the next request when it is free, and begins again with the
+        first while less than `seconds` have passed. With `arrivals` a request is asked at its time,
+        not before, and no later than a thread is free: it counts as asked at its time all the same,
+        as one that waits in a queue does.
         """
         spans: list[tuple[float, float]] = []
         numbers, lock, began = itertools.count(), threading.Lock(), time.perf_counter()
@@ -73,7 +77,11 @@ class Work:
                     number = next(numbers)
                 if over(number):
                     return
-                asked = time.perf_counter() - began if arrivals is None else _wait(began, arrivals[number])
+                asked = (
+                    time.perf_counter() - began
+                    if arrivals is None
+                    else _wait(began, arrivals[number])
+                )
                 self._answer(self._requests[number % len(self._requests)])
                 spans.append((asked, time.perf_counter() - began))
 
@@ -81,7 +89,8 @@ class Work:
         return spans
 
     def memory(self) -> Any:
-        """The most memory that this process had so far, in bytes; None where the system does not tell.
+        """The most memory that this process had so far, in bytes; None where the system does not
+        tell.
 
         Not getrusage, which counts what the starting process had before this one replaced it.
         """
@@ -129,8 +138,9 @@ def _together(work: Callable[[], None], times: int) -> None:
 
 
 def _own(*names: str) -> None:
-    """Make this project's packages known from where they lie, without a folder on the path: beside an installed one lie
-    the other libraries of its environment, which are not for this interpreter."""
+    """Make this project's packages known from where they lie, without a folder on the path: beside
+    an installed one lie the other libraries of its environment, which are not for this
+    interpreter."""
     for name in names:
         folder = OWN[name]
         spec = importlib.util.spec_from_file_location(
@@ -142,9 +152,12 @@ def _own(*names: str) -> None:
 
 
 def _pipes() -> tuple[TextIO, TextIO]:
-    """Standard input and output for commands and replies alone: whoever else reads gets nothing, and prints to standard
-    error."""
-    commands, replies = os.fdopen(os.dup(0), encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Standard input and output for commands and replies alone: whoever else reads gets nothing,
+    and prints to standard error."""
+    commands, replies = (
+        os.fdopen(os.dup(0), encoding="utf-8"),
+        os.fdopen(os.dup(1), "w", encoding="utf-8"),
+    )
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)

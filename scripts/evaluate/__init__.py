@@ -1,7 +1,9 @@
-"""Quality by a task's own metric: the served core against transformers' pipeline over the source model.
+"""Quality by a task's own metric: the served core against transformers' pipeline over the source
+model.
 
 evaluation = evaluate(Options(model, data, source=folder))   # load, ask both, score
-sections.replace(...report.markdown(evaluation, command))    # docs/quality.md is written by what measured
+sections.replace(...report.markdown(evaluation, command))    # docs/quality.md is written by what
+measured
 """
 
 from scripts.evaluate.evaluation import Evaluation, Figure, Options, evaluate

@@ -1,12 +1,18 @@
-"""Evaluation sets as they are published, and a user's own: each becomes items of (inputs, right answer).
+"""Evaluation sets as they are published, and a user's own: each becomes items of (inputs, right
+answer).
 
 question-answering     .json   SQuAD v1.1 or v2.0
-text-classification    .tsv    sentence, label: SST-2 with its header, GoEmotions without; a label is a name or an
+text-classification    .tsv    sentence, label: SST-2 with its header, GoEmotions without; a label
+is a name or an
                                index, several are separated by commas
-both                   .jsonl  {"inputs": what a request's inputs hold, "answer": a text, a label, or a list of them}
-token-classification   .conll, .txt, .bio   a token and its tag a line, tag last, a blank line between sentences
-image-classification   a folder with one subfolder of pictures a label; a label is a name or an index
-feature-extraction     .txt    a text a line; .jsonl  {"inputs": text}: the right answers are the source model's
+both                   .jsonl  {"inputs": what a request's inputs hold, "answer": a text, a label,
+or a list of them}
+token-classification   .conll, .txt, .bio   a token and its tag a line, tag last, a blank line
+between sentences
+image-classification   a folder with one subfolder of pictures a label; a label is a name or an
+index
+feature-extraction     .txt    a text a line; .jsonl  {"inputs": text}: the right answers are the
+source model's
 """
 
 from __future__ import annotations
@@ -23,13 +29,15 @@ from scripts.hashes import combined_sha256, sha256
 from scripts.request_file import MEDIA_TYPES
 
 FOLDER = "folder"  # in the place of a suffix
-SPLITS = ("train", "dev", "validation", "test")  # file names that say which part of a set, but not of which set
+# file names that say which part of a set, but not of which set
+SPLITS = ("train", "dev", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Item:
-    """`inputs` as one request carries them. `right`: the texts that are right answers, the labels, or the entities as
-    (type, start, end) in characters; empty where only a source model knows. `where` names a picture's file."""
+    """`inputs` as one request carries them. `right`: the texts that are right answers, the labels,
+    or the entities as (type, start, end) in characters; empty where only a source model knows.
+    `where` names a picture's file."""
 
     inputs: Any
     right: tuple[Any, ...]
@@ -47,14 +55,17 @@ def read(path: Path, task: str, names: Sequence[str]) -> list[Item]:
     kind = FOLDER if path.is_dir() else path.suffix
     if kind not in known:
         wanted = (
-            "a folder with one subfolder a label" if FOLDER in known else f"a file that ends in {' or '.join(known)}"
+            "a folder with one subfolder a label"
+            if FOLDER in known
+            else f"a file that ends in {' or '.join(known)}"
         )
         raise UsageError(f"--data {path}: for {task} give {wanted}")
     try:
         items = list(known[kind](path, names))
     except (ValueError, KeyError, TypeError, IndexError) as e:
         raise UsageError(
-            f"--data {path}: not a {task} set ({type(e).__name__}: {e}); {__doc__.partition(':')[2]}"
+            f"--data {path}: not a {task} set ({type(e).__name__}: {e});"
+            f" {__doc__.partition(':')[2]}"
         ) from e
     if not items:
         raise UsageError(f"--data {path}: holds no items")
@@ -70,19 +81,30 @@ def evenly(items: list[Item], limit: int | None) -> list[Item]:
 
 def digest(path: Path) -> str:
     """The sha256 of a set: of its file, or of the names and the bytes of a folder's pictures."""
-    return sha256(path) if path.is_file() else combined_sha256(sorted(p for p in path.rglob("*") if p.is_file()))
+    return (
+        sha256(path)
+        if path.is_file()
+        else combined_sha256(sorted(p for p in path.rglob("*") if p.is_file()))
+    )
 
 
 def title(path: Path) -> str:
-    """How a set is named: by its file and, where that only says which part of a set it is, its folder."""
-    return f"{path.resolve().parent.name}/{path.name}" if path.stem in SPLITS else path.resolve().name
+    """How a set is named: by its file and, where that only says which part of a set it is, its
+    folder."""
+    return (
+        f"{path.resolve().parent.name}/{path.name}" if path.stem in SPLITS else path.resolve().name
+    )
 
 
 def _squad(path: Path, names: Sequence[str]) -> Iterator[Item]:
     for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             for qa in paragraph["qas"]:
-                right = tuple(answer["text"] for answer in qa["answers"]) if not qa.get("is_impossible") else ("",)
+                right = (
+                    tuple(answer["text"] for answer in qa["answers"])
+                    if not qa.get("is_impossible")
+                    else ("",)
+                )
                 yield Item({"question": qa["question"], "context": paragraph["context"]}, right)
 
 
@@ -95,10 +117,15 @@ def _jsonl(path: Path, names: Sequence[str]) -> Iterator[Item]:
 
 
 def _tsv(path: Path, names: Sequence[str]) -> Iterator[Item]:
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    rows = [
+        line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line.strip()
+    ]
     text, label = 0, 1
     if "label" in rows[0]:
-        text, label = next(i for i, name in enumerate(rows[0]) if name in ("sentence", "text")), rows[0].index("label")
+        text, label = (
+            next(i for i, name in enumerate(rows[0]) if name in ("sentence", "text")),
+            rows[0].index("label"),
+        )
         del rows[0]
     for row in rows:
         yield Item(row[text], tuple(_label(name.strip(), names) for name in row[label].split(",")))
@@ -124,7 +151,8 @@ def _conll(path: Path, names: Sequence[str]) -> Iterator[Item]:
 
 
 def _entities(sentence: Sequence[tuple[str, str]]) -> list[tuple[str, int, int]]:
-    """(type, start, end) of each entity in the words joined by a space; an I- that continues nothing begins one."""
+    """(type, start, end) of each entity in the words joined by a space; an I- that continues
+    nothing begins one."""
     found: list[tuple[str, int, int]] = []
     before, start = "O", 0
     for word, tag in sentence:
@@ -142,7 +170,11 @@ def _pictures(path: Path, names: Sequence[str]) -> Iterator[Item]:
         right = (_label(folder.name, names),)
         for file in sorted(folder.iterdir()):
             if MEDIA_TYPES.get(file.suffix.lower(), "").startswith("image/"):
-                yield Item(base64.b64encode(file.read_bytes()).decode(), right, f"{folder.name}/{file.name}")
+                yield Item(
+                    base64.b64encode(file.read_bytes()).decode(),
+                    right,
+                    f"{folder.name}/{file.name}",
+                )
 
 
 def _texts(path: Path, names: Sequence[str]) -> Iterator[Item]:

@@ -1,4 +1,5 @@
-"""An evaluation: every item asked of the core, and of transformers' pipeline where the source model is at hand."""
+"""An evaluation: every item asked of the core, and of transformers' pipeline where the source model
+is at hand."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ SHOWN = 20  # of the answers that differ
 
 @dataclass(frozen=True)
 class Options:
-    """`threshold` is the least score of a label that is given, for models with several labels a text. `limit` takes
-    that many items, evenly over the set."""
+    """`threshold` is the least score of a label that is given, for models with several labels a
+    text. `limit` takes that many items, evenly over the set."""
 
     model: Path
     data: Path
@@ -44,8 +45,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many items got the same answer from both, the largest difference of a score in those (`largest`) and in the
-    others (`apart`), and some of the others as {"item", "core", "transformers"}."""
+    """How many items got the same answer from both, the largest difference of a score in those
+    (`largest`) and in the others (`apart`), and some of the others as {"item", "core",
+    "transformers"}."""
 
     same: int
     largest: float
@@ -75,20 +77,32 @@ def evaluate(options: Options) -> Evaluation:
     spec = scorer.spec
     items = datasets.evenly(datasets.read(options.data, spec.task, spec.labels), options.limit)
     if not items[0].right:
-        raise UsageError(f"{spec.task}: only a source model has the right answers; python -m scripts.prepare compares")
+        raise UsageError(
+            f"{spec.task}: only a source model has the right answers; python -m scripts.prepare"
+            " compares"
+        )
     judge = JUDGES[spec.task](spec, items, options.threshold)
     inputs = [item.inputs for item in items]
     with stage(f"{len(items)} items through the served core"):
         ours = served.answers(scorer, inputs, judge.parameters)
     theirs = _reference(options, spec, inputs, judge.parameters)
     return Evaluation(
-        spec.name, spec.task, spec.precision, datasets.title(options.data),
-        datasets.digest(options.data), len(items),
+        spec.name,
+        spec.task,
+        spec.precision,
+        datasets.title(options.data),
+        datasets.digest(options.data),
+        len(items),
         _figures(judge, items, ours, theirs),
-        options.threshold if spec.settings.get("problem_type") == "multi_label_classification" else None,
+        (
+            options.threshold
+            if spec.settings.get("problem_type") == "multi_label_classification"
+            else None
+        ),
         None if theirs is None else agreement(judge, ours, theirs),
-        {"onnxruntime": importlib.metadata.version("onnxruntime")} | ({} if theirs is None else source.versions()),
-    )  # fmt: skip
+        {"onnxruntime": importlib.metadata.version("onnxruntime")}
+        | ({} if theirs is None else source.versions()),
+    )
 
 
 def _reference(
@@ -97,7 +111,9 @@ def _reference(
     if not options.source:
         return None
     if spec.task not in source.CLASSES:
-        raise UsageError(f"--source: {spec.task} is not compared with transformers' pipeline; leave it out")
+        raise UsageError(
+            f"--source: {spec.task} is not compared with transformers' pipeline; leave it out"
+        )
     with stage("load the source model"):
         pipeline = source.Pipeline(options.source, options.adapter, spec)
     with stage(f"{len(inputs)} items through transformers' pipeline"):
@@ -117,9 +133,14 @@ def _figures(
 def agreement(judge: Judge, ours: Sequence[Any], theirs: Sequence[Any]) -> Agreement:
     pairs = list(zip(ours, theirs, strict=True))
     same = [judge.decision(a) == judge.decision(b) for a, b in pairs]
-    differing = [{"item": i, "core": a, "transformers": b} for i, (a, b) in enumerate(pairs) if not same[i]]
+    differing = [
+        {"item": i, "core": a, "transformers": b} for i, (a, b) in enumerate(pairs) if not same[i]
+    ]
     largest, apart = (
-        max((_distance(judge, a, b) for i, (a, b) in enumerate(pairs) if same[i] == wanted), default=0.0)
+        max(
+            (_distance(judge, a, b) for i, (a, b) in enumerate(pairs) if same[i] == wanted),
+            default=0.0,
+        )
         for wanted in (True, False)
     )
     return Agreement(sum(same), largest, apart, tuple(differing[:SHOWN]))

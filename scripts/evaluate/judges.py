@@ -1,11 +1,10 @@
 """How a task is judged: what is asked, what of an answer counts, and by which metric.
 
 question-answering               exact match and F1; SQuAD v2.0's when a question has no answer
-text-classification, multi-label macro-F1, micro-F1 and subset accuracy of the labels that reach the threshold
-text-classification, one label   accuracy and macro-F1
-token-classification             precision, recall and F1 of entities
-image-classification             accuracy of the best label (top-1)
-feature-extraction               mean cosine to the source model's embedding
+text-classification, multi-label macro-F1, micro-F1 and subset accuracy of the labels that reach the
+threshold text-classification, one label   accuracy and macro-F1 token-classification
+precision, recall and F1 of entities image-classification             accuracy of the best label
+(top-1) feature-extraction               mean cosine to the source model's embedding
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ from scripts.evaluate.datasets import Item
 
 @dataclass(frozen=True)
 class Judge:
-    """`parameters` go with each request. `decision` is what of an answer must be the same for two answers to agree,
-    `scores` its numbers by name, and `figures` the points of all decisions. `leading` are the figures by which one
-    model is held against another; the others break these down."""
+    """`parameters` go with each request. `decision` is what of an answer must be the same for two
+    answers to agree, `scores` its numbers by name, and `figures` the points of all decisions.
+    `leading` are the figures by which one model is held against another; the others break these
+    down."""
 
     parameters: Mapping[str, Any]
     decision: Callable[[Any], Any]
@@ -41,7 +41,9 @@ def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float)
         {"handle_impossible_answer": True} if impossible else {},
         lambda answer: (answer["answer"], answer["start"], answer["end"]),
         lambda answer: {"score": answer["score"]},
-        lambda decisions, of: metric([text for text, _, _ in decisions], [item.right or ("",) for item in of]),
+        lambda decisions, of: metric(
+            [text for text, _, _ in decisions], [item.right or ("",) for item in of]
+        ),
         ("exact match", "F1"),
     )
 
@@ -53,14 +55,18 @@ def text_classification(spec: ModelSpec, items: Sequence[Item], threshold: float
             {"top_k": None},
             lambda answer: frozenset(row["label"] for row in answer if row["score"] >= threshold),
             _by_label,
-            lambda decisions, of: metrics.labels(decisions, [set(item.right) for item in of], spec.labels),
+            lambda decisions, of: metrics.labels(
+                decisions, [set(item.right) for item in of], spec.labels
+            ),
             ("macro-F1", "micro-F1"),
         )
     return Judge(
         {"top_k": None},
         lambda answer: answer[0]["label"],
         _by_label,
-        lambda decisions, of: metrics.classes(decisions, [item.right[0] for item in of], spec.labels),
+        lambda decisions, of: metrics.classes(
+            decisions, [item.right[0] for item in of], spec.labels
+        ),
         ("accuracy", "macro-F1"),
     )
 

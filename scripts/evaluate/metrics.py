@@ -1,4 +1,5 @@
-"""Figures of quality in points (0 to 100), each by its published definition and computed here from plain lists."""
+"""Figures of quality in points (0 to 100), each by its published definition and computed here from
+plain lists."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 def normalise(text: str) -> str:
     """Lower case, without ASCII punctuation, articles and surplus white space.
 
-    Source: the official evaluation script of SQuAD v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250), unchanged in v2.0.
+    Source: the official evaluation script of SQuAD v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250),
+    unchanged in v2.0.
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
@@ -40,19 +42,24 @@ def overlap(answer: str, right: str, empty: bool = False) -> float:
 
 
 def squad(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Exact match and F1 by SQuAD v1.1: the best of each question's right answers, averaged over the questions."""
+    """Exact match and F1 by SQuAD v1.1: the best of each question's right answers, averaged over
+    the questions."""
     return _best_of(answers, right, overlap)
 
 
 def squad2(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Exact match and F1 by SQuAD v2.0 (Rajpurkar et al. 2018, arXiv:1806.03822), where "" is no answer: over all
-    questions, and over those that have an answer and those that have none."""
+    """Exact match and F1 by SQuAD v2.0 (Rajpurkar et al. 2018, arXiv:1806.03822), where "" is no
+    answer: over all questions, and over those that have an answer and those that have none."""
     known = [[text for text in texts if normalise(text)] or [""] for texts in right]
     figures = _best_of(answers, known, lambda a, b: overlap(a, b, empty=True))
     for name, wanted in (("answerable", True), ("unanswerable", False)):
         part = [i for i, texts in enumerate(known) if (texts != [""]) == wanted]
         if part:
-            found = _best_of([answers[i] for i in part], [known[i] for i in part], lambda a, b: overlap(a, b, True))
+            found = _best_of(
+                [answers[i] for i in part],
+                [known[i] for i in part],
+                lambda a, b: overlap(a, b, True),
+            )
             figures |= {f"{figure} ({name})": value for figure, value in found.items()}
     return figures
 
@@ -62,16 +69,23 @@ def _best_of(
 ) -> dict[str, float]:
     pairs = list(zip(answers, right, strict=True))
     return {
-        "exact match": _mean([max(exact(answer, text) for text in texts) for answer, texts in pairs]),
+        "exact match": _mean(
+            [max(exact(answer, text) for text in texts) for answer, texts in pairs]
+        ),
         "F1": _mean([max(f1(answer, text) for text in texts) for answer, texts in pairs]),
     }
 
 
-def labels(given: Sequence[Set[str]], right: Sequence[Set[str]], names: Sequence[str]) -> dict[str, float]:
-    """Macro-F1 (the mean over `names`, a label that is never right or given counts 0) and micro-F1 (over all pairs of
-    text and label), as scikit-learn's f1_score defines them; subset accuracy is the share of wholly right sets."""
+def labels(
+    given: Sequence[Set[str]], right: Sequence[Set[str]], names: Sequence[str]
+) -> dict[str, float]:
+    """Macro-F1 (the mean over `names`, a label that is never right or given counts 0) and micro-F1
+    (over all pairs of text and label), as scikit-learn's f1_score defines them; subset accuracy is
+    the share of wholly right sets."""
     pairs = list(zip(given, right, strict=True))
-    counts = [_counts([name in g for g, _ in pairs], [name in r for _, r in pairs]) for name in names]
+    counts = [
+        _counts([name in g for g, _ in pairs], [name in r for _, r in pairs]) for name in names
+    ]
     totals = [sum(column) for column in zip(*counts, strict=True)]
     return {
         "macro-F1": _mean([_f1(*count) for count in counts]),
@@ -82,13 +96,15 @@ def labels(given: Sequence[Set[str]], right: Sequence[Set[str]], names: Sequence
 
 def classes(given: Sequence[str], right: Sequence[str], names: Sequence[str]) -> dict[str, float]:
     """Accuracy, and macro-F1 over the `names` that occur."""
-    found = labels([{g} for g in given], [{r} for r in right], [n for n in names if n in {*given, *right}])
+    found = labels(
+        [{g} for g in given], [{r} for r in right], [n for n in names if n in {*given, *right}]
+    )
     return {"accuracy": found["subset accuracy"], "macro-F1": found["macro-F1"]}
 
 
 def entities(given: Sequence[Set[Hashable]], right: Sequence[Set[Hashable]]) -> dict[str, float]:
-    """Precision, recall and F1 over all entities, where an entity is right if its type and its span are (CoNLL-2003;
-    Tjong Kim Sang and De Meulder 2003, arXiv:cs/0306050)."""
+    """Precision, recall and F1 over all entities, where an entity is right if its type and its span
+    are (CoNLL-2003; Tjong Kim Sang and De Meulder 2003, arXiv:cs/0306050)."""
     hits = sum(len(g & r) for g, r in zip(given, right, strict=True))
     ours, theirs = sum(map(len, given)), sum(map(len, right))
     return {
@@ -104,8 +120,8 @@ def share(hits: Sequence[bool]) -> float:
 
 
 def cosine(given: Sequence[Any], right: Sequence[Any]) -> float:
-    """The mean cosine similarity, times 100, of two lists of vectors; of token vectors [tokens, hidden], of all of them
-    in a row. Vectors of different lengths have none: 0."""
+    """The mean cosine similarity, times 100, of two lists of vectors; of token vectors [tokens,
+    hidden], of all of them in a row. Vectors of different lengths have none: 0."""
     return _mean([_cosine(np.ravel(g), np.ravel(r)) for g, r in zip(given, right, strict=True)])
 
 

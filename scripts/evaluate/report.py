@@ -1,4 +1,5 @@
-"""An evaluation as a table for the eye, as data for scripts, and as a section of docs/quality.md."""
+"""An evaluation as a table for the eye, as data for scripts, and as a section of
+docs/quality.md."""
 
 from __future__ import annotations
 
@@ -45,19 +46,24 @@ def markdown(evaluation: Evaluation, command: str) -> str:
 
 def _what(evaluation: Evaluation) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in evaluation.versions.items())
-    threshold = "" if evaluation.threshold is None else f", labels from a score of {evaluation.threshold:g}"
+    threshold = (
+        "" if evaluation.threshold is None else f", labels from a score of {evaluation.threshold:g}"
+    )
     return (
-        f"{evaluation.items:,} items (sha256 of the file {evaluation.sha256[:12]}...), {evaluation.task}, "
-        f"{evaluation.precision}{threshold}; {versions}."
+        f"{evaluation.items:,} items (sha256 of the file {evaluation.sha256[:12]}...),"
+        f" {evaluation.task}, {evaluation.precision}{threshold}; {versions}."
     )
 
 
 def agreement(evaluation: Evaluation) -> Iterator[str]:
     if found := evaluation.agreement:
         share = (
-            f"{found.same:,} of {evaluation.items:,} answers are the pipeline's ({found.same / evaluation.items:.2%})"
+            f"{found.same:,} of {evaluation.items:,} answers are the pipeline's"
+            f" ({found.same / evaluation.items:.2%})"
         )
-        others = f", in the others by at most {found.apart:.1e}" if found.same < evaluation.items else ""
+        others = (
+            f", in the others by at most {found.apart:.1e}" if found.same < evaluation.items else ""
+        )
         yield f"{share}; a score differs by at most {found.largest:.1e}{others}."
 
 

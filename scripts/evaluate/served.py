@@ -14,15 +14,19 @@ TOGETHER = 64  # items a request
 
 
 def load(model: Path) -> scoring.Scorer:
-    """The scorer of a model directory. Raises UsageError with the core's own message when it cannot be served."""
+    """The scorer of a model directory. Raises UsageError with the core's own message when it cannot
+    be served."""
     try:
         return scoring.load(model)
     except scoring.ScoringError as e:
         raise UsageError(f"--model: {e}") from e
 
 
-def answers(scorer: scoring.Scorer, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> list[Any]:
-    """One answer for each of `inputs`. Raises EvaluationError with the core's own message when it refuses one."""
+def answers(
+    scorer: scoring.Scorer, inputs: Sequence[Any], parameters: Mapping[str, Any]
+) -> list[Any]:
+    """One answer for each of `inputs`. Raises EvaluationError with the core's own message when it
+    refuses one."""
     size = min(TOGETHER, scorer.spec.limits.items)
     chunks = (inputs[i : i + size] for i in range(0, len(inputs), size))
     return [answer for chunk in chunks for answer in _ask(scorer, chunk, parameters)]
@@ -37,6 +41,8 @@ def _ask(scorer: scoring.Scorer, chunk: Sequence[Any], parameters: Mapping[str, 
         return _ask(scorer, chunk[:half], parameters) + _ask(scorer, chunk[half:], parameters)
     data = json.loads(response.body)
     if response.status != 200:
-        raise EvaluationError(f"the core refuses an item with {response.status}: {data['error']['message']}")
+        raise EvaluationError(
+            f"the core refuses an item with {response.status}: {data['error']['message']}"
+        )
     found: list[Any] = data
     return found

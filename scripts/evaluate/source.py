@@ -1,5 +1,6 @@
-"""The reference: transformers' own pipeline over the source model. It is loaded here as transformers' and peft's own
-documentation says, and not by scripts.prepare, whose work it judges."""
+"""The reference: transformers' own pipeline over the source model. It is loaded here as
+transformers' and peft's own documentation says, and not by scripts.prepare, whose work it
+judges."""
 
 from __future__ import annotations
 
@@ -21,15 +22,19 @@ LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 class Pipeline:
-    """The pipeline of `spec`'s task over the folder's model, in float32, with `adapter` merged into it."""
+    """The pipeline of `spec`'s task over the folder's model, in float32, with `adapter` merged into
+    it."""
 
     def __init__(self, folder: Path, adapter: Path | None, spec: ModelSpec) -> None:
-        """Raises UsageError when transformers is not installed, EvaluationError when it cannot load the model."""
+        """Raises UsageError when transformers is not installed, EvaluationError when it cannot load
+        the model."""
         try:
             with quiet():
                 import transformers
         except ImportError as e:
-            raise UsageError(f"{e}. --source needs the extra 'export': pip install 'onnxferry[export]'") from e
+            raise UsageError(
+                f"{e}. --source needs the extra 'export': pip install 'onnxferry[export]'"
+            ) from e
         try:
             with quiet():
                 model = getattr(transformers, CLASSES[spec.task]).from_pretrained(
@@ -41,7 +46,9 @@ class Pipeline:
                     spec.task, model=model.float().eval(), tokenizer=tokenizer, device="cpu"
                 )
         except (OSError, ValueError, RuntimeError, KeyError) as e:
-            raise EvaluationError(f"--source {folder}: transformers cannot load it for {spec.task}: {e}") from e
+            raise EvaluationError(
+                f"--source {folder}: transformers cannot load it for {spec.task}: {e}"
+            ) from e
 
     def answers(self, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> list[Any]:
         """One answer for each of `inputs`, asked one at a time as the pipeline does by default."""
@@ -59,8 +66,14 @@ def _head(spec: ModelSpec) -> dict[str, Any]:
     if not spec.labels:
         return {}
     names = dict(enumerate(spec.labels))
-    head = {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
-    return head | ({"problem_type": spec.settings["problem_type"]} if spec.settings.get("problem_type") else {})
+    head = {
+        "num_labels": len(names),
+        "id2label": names,
+        "label2id": {name: i for i, name in names.items()},
+    }
+    return head | (
+        {"problem_type": spec.settings["problem_type"]} if spec.settings.get("problem_type") else {}
+    )
 
 
 def _merged(model: Any, adapter: Path) -> Any:

@@ -1,6 +1,7 @@
 """Model directory + target -> the package that the platform loads.
 
-    built = package(Path("models/squad"), "sagemaker")     # build/sagemaker/squad/model.tar.gz and package.json
+    built = package(Path("models/squad"), "sagemaker")     # build/sagemaker/squad/model.tar.gz and
+    package.json
     read(built.path) == built
 
 A new target costs one file that returns its entries and one row in TARGETS (build.py).

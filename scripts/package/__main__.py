@@ -21,7 +21,9 @@ _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions"
 @click.command()
 @click.argument("model_dir", type=click.Path(path_type=Path))
 @click.option("--target", required=True, type=click.Choice(sorted(TARGETS)))
-@click.option("--out", "folder", default=Path("build"), show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", "folder", default=Path("build"), show_default=True, type=click.Path(path_type=Path)
+)
 @click.option("--python", help="Python version of the host, like 3.12 (default: the platform's).")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @ending()
@@ -31,7 +33,8 @@ def main(model_dir: Path, target: str, folder: Path, python: str | None, output:
 
 
 def show(built: Package, output: str) -> None:
-    """Print a package's content to standard output, as a table ("text") or as its package.json ("json")."""
+    """Print a package's content to standard output, as a table ("text") or as its package.json
+    ("json")."""
     if output == "json":
         click.echo(manifest.to_json(built, str(built.path)), nl=False)
     else:
@@ -39,7 +42,8 @@ def show(built: Package, output: str) -> None:
 
 
 def content(built: Package) -> Table:
-    """What is in a package, by part: the model, the code and each dependency, in bytes as unpacked."""
+    """What is in a package, by part: the model, the code and each dependency, in bytes as
+    unpacked."""
     title = f"{built.path}  {_mb(built.size)}  sha256 {built.sha256[:12]}  Python {built.python}"
     table = Table(title=escape(title))
     table.add_column("part")

@@ -1,7 +1,9 @@
-"""Writers whose output depends on the entries alone: sorted, one time, one mode, one owner, one compression level.
+"""Writers whose output depends on the entries alone: sorted, one time, one mode, one owner, one
+compression level.
 
-Equal entries give equal bytes on every machine with the same zlib; the times, modes and the order of the files on disk
-do not matter. Deflate's level 6 it is: level 9 takes three times as long on weights to save a few thousandths.
+Equal entries give equal bytes on every machine with the same zlib; the times, modes and the order
+of the files on disk do not matter. Deflate's level 6 it is: level 9 takes three times as long on
+weights to save a few thousandths.
 """
 
 from __future__ import annotations
@@ -44,7 +46,11 @@ def write_zip(entries: Sequence[Entry], path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for entry in entries:
             info = zipfile.ZipInfo(entry.path, (1980, 1, 1, 0, 0, 0))
-            info.create_system, info.external_attr, info.file_size = 3, (0o100000 | _MODE) << 16, entry.size
+            info.create_system, info.external_attr, info.file_size = (
+                3,
+                (0o100000 | _MODE) << 16,
+                entry.size,
+            )
             info.compress_type = zipfile.ZIP_DEFLATED  # at zlib's default level, which is 6
             with entry.open() as source, archive.open(info, "w") as member:
                 shutil.copyfileobj(source, member, 1 << 20)
@@ -64,11 +70,16 @@ def members(entries: Iterable[Entry]) -> tuple[Member, ...]:
 
 
 def _sha256(entry: Entry) -> str:
-    return hashlib.sha256(entry.source).hexdigest() if isinstance(entry.source, bytes) else sha256(entry.source)
+    return (
+        hashlib.sha256(entry.source).hexdigest()
+        if isinstance(entry.source, bytes)
+        else sha256(entry.source)
+    )
 
 
 def fingerprint(path: Path) -> str:
-    """What names a package: the sha256 of an archive's bytes, or of a folder's listing as sha256sum would print it.
+    """What names a package: the sha256 of an archive's bytes, or of a folder's listing as sha256sum
+    would print it.
 
     Python's caches in a folder do not count: they come when its code is run in place.
     """
@@ -76,14 +87,17 @@ def fingerprint(path: Path) -> str:
         return sha256(path)
     files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     listing = {p.relative_to(path).as_posix(): sha256(p) for p in files}
-    return hashlib.sha256("".join(f"{listing[name]}  {name}\n" for name in sorted(listing)).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{listing[name]}  {name}\n" for name in sorted(listing)).encode()
+    ).hexdigest()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` when the block ends without an error.
 
-    A file is replaced in one step. A folder is moved aside for an instant, and back if its successor cannot come in.
+    A file is replaced in one step. A folder is moved aside for an instant, and back if its
+    successor cannot come in.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as scratch:

@@ -1,7 +1,8 @@
-"""AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with online-deployment and
-deployment.yml.
+"""AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with
+online-deployment and deployment.yml.
 
-All paths in the YAML files are relative to the folder, so it can be moved, checked in or handed to a pipeline.
+All paths in the YAML files are relative to the folder, so it can be moved, checked in or handed to
+a pipeline.
 """
 
 from __future__ import annotations
@@ -13,15 +14,30 @@ import yaml  # type: ignore[import-untyped]
 
 from scripts.package import pins
 from scripts.package.archive import write_folder
-from scripts.package.layout import Entry, Layout, Order, model_entries, scoring_entries, target_entries
+from scripts.package.layout import (
+    Entry,
+    Layout,
+    Order,
+    model_entries,
+    scoring_entries,
+    target_entries,
+)
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/"
 _SERVER = "azureml-inference-server-http"
-_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"  # has conda, which builds env.yml into it
+# has conda, which builds env.yml into it
+_IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
 _THREADS = 2  # requests at a time: one for each core of the instance type
 
-# More patient than the platform's defaults, under which a large model is killed while it still loads.
-_PROBE = {"initial_delay": 30, "period": 10, "timeout": 10, "success_threshold": 1, "failure_threshold": 30}
+# More patient than the platform's defaults, under which a large model is killed while it still
+# loads.
+_PROBE = {
+    "initial_delay": 30,
+    "period": 10,
+    "timeout": 10,
+    "success_threshold": 1,
+    "failure_threshold": 30,
+}
 
 
 def entries(order: Order) -> list[Entry]:
@@ -47,7 +63,11 @@ def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
 
 
 def endpoint(name: str) -> dict[str, Any]:
-    return {"$schema": f"{_SCHEMAS}managedOnlineEndpoint.schema.json", "name": name, "auth_mode": "key"}
+    return {
+        "$schema": f"{_SCHEMAS}managedOnlineEndpoint.schema.json",
+        "name": name,
+        "auth_mode": "key",
+    }
 
 
 def deployment(endpoint: str) -> dict[str, Any]:
@@ -58,18 +78,26 @@ def deployment(endpoint: str) -> dict[str, Any]:
         "model": {"path": "./model"},
         "code_configuration": {"code": "./code", "scoring_script": "score.py"},
         "environment": {"conda_file": "./env.yml", "image": _IMAGE},
-        # One process with threads, so that the model is in memory once; gunicorn reads its threads there.
-        "environment_variables": {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": f"--threads={_THREADS}"},
+        # One process with threads, so that the model is in memory once; gunicorn reads its threads
+        # there.
+        "environment_variables": {
+            "WORKER_COUNT": "1",
+            "GUNICORN_CMD_ARGS": f"--threads={_THREADS}",
+        },
         "instance_type": "Standard_F2s_v2",
         "instance_count": 1,
-        "request_settings": {"request_timeout_ms": 90_000, "max_concurrent_requests_per_instance": _THREADS},
+        "request_settings": {
+            "request_timeout_ms": 90_000,
+            "max_concurrent_requests_per_instance": _THREADS,
+        },
         "liveness_probe": dict(_PROBE),
         "readiness_probe": dict(_PROBE),
     }
 
 
 def endpoint_name(model: str) -> str:
-    """An endpoint's name for a model: 3 to 32 letters, digits and hyphens, a letter first and no hyphen last."""
+    """An endpoint's name for a model: 3 to 32 letters, digits and hyphens, a letter first and no
+    hyphen last."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-")
     if len(name) < 3 or not name[0].isalpha():
         name = f"onnx-{name}"

@@ -1,4 +1,5 @@
-"""package(): a model directory becomes what one platform loads. TARGETS is the table of the platforms' layouts."""
+"""package(): a model directory becomes what one platform loads. TARGETS is the table of the
+platforms' layouts."""
 
 from __future__ import annotations
 
@@ -21,13 +22,20 @@ DEFAULT_PYTHON = {target: layout.pythons[0] for target, layout in TARGETS.items(
 
 
 def package(
-    model_dir: Path, target: str, *, out: Path = Path("build"), python: str | None = None, report: Report = stage
+    model_dir: Path,
+    target: str,
+    *,
+    out: Path = Path("build"),
+    python: str | None = None,
+    report: Report = stage,
 ) -> Package:
-    """Build `target`'s package of the model directory `model_dir` as <out>/<target>/<name>/, and its package.json.
+    """Build `target`'s package of the model directory `model_dir` as <out>/<target>/<name>/, and
+    its package.json.
 
-    `python` is the Python version of the host ("3.12"; default: the platform's). Equal input gives equal bytes. An
-    existing package is replaced when the new one is whole. Raises UsageError for an unknown target or Python, and
-    PackageError for an unusable model directory, a dependency that cannot be had, or a package over the limit.
+    `python` is the Python version of the host ("3.12"; default: the platform's). Equal input gives
+    equal bytes. An existing package is replaced when the new one is whole. Raises UsageError for an
+    unknown target or Python, and PackageError for an unusable model directory, a dependency that
+    cannot be had, or a package over the limit.
     """
     layout = _layout(target)
     python = _python(target, layout, python)
@@ -48,7 +56,10 @@ def _layout(target: str) -> Layout:
 def _python(target: str, layout: Layout, python: str | None) -> str:
     if python and python not in layout.pythons:
         allowed = ", ".join(sorted(layout.pythons))
-        raise UsageError(f"Python {python} is not what {target} runs; allowed: {allowed} (default {layout.pythons[0]})")
+        raise UsageError(
+            f"Python {python} is not what {target} runs; allowed: {allowed} (default"
+            f" {layout.pythons[0]})"
+        )
     return python or layout.pythons[0]
 
 
@@ -66,12 +77,14 @@ def _write(entries: Sequence[Entry], layout: Layout, draft: Package) -> Package:
 
 
 def check_limit(target: str, what: str, size: int, limit: Limit, members: Sequence[Member]) -> None:
-    """Raise PackageError when `size`, which is the "packed" or the "unpacked" one, is over the platform's limit."""
+    """Raise PackageError when `size`, which is the "packed" or the "unpacked" one, is over the
+    platform's limit."""
     allowed = limit.packed if what == "packed" else limit.unpacked
     if allowed is not None and size > allowed:
         largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
         raise PackageError(
-            f"the package is {_mb(size)} {what}; {target} takes {_mb(allowed)}. Its largest members, unpacked: "
+            f"the package is {_mb(size)} {what}; {target} takes {_mb(allowed)}. Its largest"
+            " members, unpacked: "
             + ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
             + ". Quantise the model, or choose a smaller one or another target"
         )

@@ -1,19 +1,28 @@
 """Azure Functions: function.zip as One Deploy publishes it without a remote build.
 
-host.json and function_app.py are at its root, and the dependencies, as Linux wheels for the app's Python, are where the
-Python worker looks for them. Only what scoring imports is in it, without the parts that a host never runs (wheels.py).
+host.json and function_app.py are at its root, and the dependencies, as Linux wheels for the app's
+Python, are where the Python worker looks for them. Only what scoring imports is in it, without the
+parts that a host never runs (wheels.py).
 """
 
 from __future__ import annotations
 
 from scripts.package import pins, wheels
 from scripts.package.archive import write_zip
-from scripts.package.layout import Entry, Layout, Limit, Order, model_entries, scoring_entries, target_entries
+from scripts.package.layout import (
+    Entry,
+    Layout,
+    Limit,
+    Order,
+    model_entries,
+    scoring_entries,
+    target_entries,
+)
 
 _SITE_PACKAGES = ".python_packages/lib/site-packages/"
 
-# azure-functions imports werkzeug, which imports markupsafe. onnxruntime's own requirements (protobuf, flatbuffers,
-# packaging, sympy) serve its tools; a session imports none of them.
+# azure-functions imports werkzeug, which imports markupsafe. onnxruntime's own requirements
+# (protobuf, flatbuffers, packaging, sympy) serve its tools; a session imports none of them.
 _DEPENDENCIES = ("numpy", "onnxruntime", "azure-functions", "werkzeug", "markupsafe")
 
 
@@ -38,7 +47,8 @@ LAYOUT = Layout(
     write=write_zip,
     entries=entries,
     pythons=("3.12", "3.10", "3.11", "3.13"),
-    # "Run your functions from a package file": a package is at most 1 GB and is unpacked to temporary storage, which is
-    # 0.8 GB on Flex Consumption ("Azure Functions scale and hosting", service limits).
+    # "Run your functions from a package file": a package is at most 1 GB and is unpacked to
+    # temporary storage, which is 0.8 GB on Flex Consumption ("Azure Functions scale and hosting",
+    # service limits).
     limit=Limit(packed=1_000_000_000, unpacked=800_000_000),
 )

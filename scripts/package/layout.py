@@ -1,8 +1,9 @@
-"""The vocabulary of a package's layout: an Entry is one file to pack, a Layout is one row of the targets' table.
+"""The vocabulary of a package's layout: an Entry is one file to pack, a Layout is one row of the
+targets' table.
 
-A target's file (sagemaker.py, azureml.py, functions.py) says where things go by returning entries; archive.py writes
-them. The repository's own files are found beside the imported `scoring`, so that an installed onnxferry packs as a
-checkout does.
+A target's file (sagemaker.py, azureml.py, functions.py) says where things go by returning entries;
+archive.py writes them. The repository's own files are found beside the imported `scoring`, so that
+an installed onnxferry packs as a checkout does.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a platform takes, in bytes: `packed` is the archive, `unpacked` the sum of its files; None if unlimited."""
+    """What a platform takes, in bytes: `packed` is the archive, `unpacked` the sum of its files;
+    None if unlimited."""
 
     packed: int | None = None
     unpacked: int | None = None
@@ -55,7 +57,8 @@ class Limit:
 
 @dataclass(frozen=True)
 class Layout:
-    """One target: the package's file name, who writes it, what is in it, and the platform's Pythons (default first)."""
+    """One target: the package's file name, who writes it, what is in it, and the platform's Pythons
+    (default first)."""
 
     file: str
     write: Callable[[Sequence[Entry], Path], None]

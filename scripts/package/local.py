@@ -1,16 +1,25 @@
 """The local server: a folder that any machine with Python serves, by `python server.py`.
 
-requirements.txt pins all that an installation brings in, with markers, so that the folder is for each Python alike.
+requirements.txt pins all that an installation brings in, with markers, so that the folder is for
+each Python alike.
 """
 
 from __future__ import annotations
 
 from scripts.package import pins
 from scripts.package.archive import write_folder
-from scripts.package.layout import Entry, Layout, Order, model_entries, scoring_entries, target_entries
+from scripts.package.layout import (
+    Entry,
+    Layout,
+    Order,
+    model_entries,
+    scoring_entries,
+    target_entries,
+)
 
 _REQUIREMENTS = """\
-# Made by onnxferry. In this folder, in an environment of its own: pip install -r requirements.txt && python server.py
+# Made by onnxferry. In this folder, in an environment of its own:
+# pip install -r requirements.txt && python server.py
 """
 _SERVER = ("fastapi", "uvicorn")
 

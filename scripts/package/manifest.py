@@ -1,4 +1,5 @@
-"""package.json beside each package: what it is for, what is in it, and the sha256 by which it is known."""
+"""package.json beside each package: what it is for, what is in it, and the sha256 by which it is
+known."""
 
 from __future__ import annotations
 
@@ -33,11 +34,13 @@ def read(path: Path) -> Package:
     package = _parse(_load(manifest), manifest)
     again = f"build it with: python -m scripts.package MODEL_DIR --target {package.target}"
     if not package.path.exists():
-        raise PackageError(f"{package.path}: no such package, though {manifest.name} is there; {again}")
+        raise PackageError(
+            f"{package.path}: no such package, though {manifest.name} is there; {again}"
+        )
     if (actual := archive.fingerprint(package.path)) != package.sha256:
         raise PackageError(
-            f"{package.path}: changed since it was built (sha256 {actual}; {manifest.name} says {package.sha256}); "
-            f"{again}"
+            f"{package.path}: changed since it was built (sha256 {actual}; {manifest.name} says"
+            f" {package.sha256}); {again}"
         )
     return package
 
@@ -57,7 +60,9 @@ def _load(manifest: Path) -> Any:
             "python -m scripts.package MODEL_DIR --target TARGET"
         ) from e
     except (OSError, ValueError) as e:
-        raise PackageError(f"{manifest}: not readable as JSON ({e}); build the package again") from e
+        raise PackageError(
+            f"{manifest}: not readable as JSON ({e}); build the package again"
+        ) from e
 
 
 def _parse(data: Any, manifest: Path) -> Package:
@@ -65,4 +70,6 @@ def _parse(data: Any, manifest: Path) -> Package:
         members = tuple(Member(**member) for member in data["members"])
         return Package(**{**data, "path": manifest.parent / data["path"], "members": members})
     except (KeyError, TypeError) as e:
-        raise PackageError(f"{manifest}: not a package.json of onnxferry ({e!r}); build the package again") from e
+        raise PackageError(
+            f"{manifest}: not a package.json of onnxferry ({e!r}); build the package again"
+        ) from e

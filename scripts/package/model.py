@@ -1,4 +1,5 @@
-"""A model directory, checked before it is packed: what shows without loading it is refused here, not by a host."""
+"""A model directory, checked before it is packed: what shows without loading it is refused here,
+not by a host."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from scripts.errors import PackageError, UsageError
 from scripts.hashes import sha256
 from scripts.package import pins
 
-# What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default domain. Measured by
-# loading a one-node graph of every version; a new pin needs a row.
+# What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default
+# domain. Measured by loading a one-node graph of every version; a new pin needs a row.
 ENGINES = {"1.31.1": (13, 26), "1.23.2": (11, 23)}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -21,8 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Model:
-    """A checked model directory: its manifest, the files to pack (relative, with /) and the distributions
-    that scoring imports for its task besides numpy and onnxruntime."""
+    """A checked model directory: its manifest, the files to pack (relative, with /) and the
+    distributions that scoring imports for its task besides numpy and onnxruntime."""
 
     folder: Path
     spec: ModelSpec
@@ -33,8 +34,9 @@ class Model:
 def check(folder: Path, python: str) -> Model:
     """Read and check the model directory `folder` for a host with Python `python`.
 
-    Raises UsageError for no such folder, and PackageError that names the file or the setting: a missing spec, graph or
-    tokenizer, a file whose hash is not the spec's, an unknown task, or a graph newer than the pinned onnxruntime.
+    Raises UsageError for no such folder, and PackageError that names the file or the setting: a
+    missing spec, graph or tokenizer, a file whose hash is not the spec's, an unknown task, or a
+    graph newer than the pinned onnxruntime.
     """
     spec = _spec(folder)
     needs = _needs(folder, spec)
@@ -46,15 +48,18 @@ def check(folder: Path, python: str) -> Model:
 
 def _spec(folder: Path) -> ModelSpec:
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; give a model directory, which python -m scripts.prepare makes")
+        raise UsageError(
+            f"{folder}: no such folder; give a model directory, which python -m scripts.prepare"
+            " makes"
+        )
     try:
         spec = ModelSpec.read(folder)
     except ModelError as e:
         raise PackageError(str(e)) from e
     if not _NAME.fullmatch(spec.name):
         raise PackageError(
-            f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use letters, digits, '.', '_' and '-' "
-            "(at most 63, the first a letter or digit)"
+            f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use letters, digits,"
+            " '.', '_' and '-' (at most 63, the first a letter or digit)"
         )
     return spec
 
@@ -70,11 +75,13 @@ def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
 
 def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> None:
     if not (folder / MODEL_FILE).is_file():
-        raise PackageError(f"{folder}: no {MODEL_FILE}; make the model directory with python -m scripts.prepare")
+        raise PackageError(
+            f"{folder}: no {MODEL_FILE}; make the model directory with python -m scripts.prepare"
+        )
     if "tokenizers" in needs and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
-            f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from transformers with "
-            "AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+            f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from"
+            " transformers with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
         )
 
 
@@ -82,31 +89,41 @@ def _check_hashes(folder: Path, spec: ModelSpec) -> None:
     for name, expected in spec.files.items():
         inside = PurePosixPath(name)
         if inside.is_absolute() or ".." in inside.parts:
-            raise PackageError(f"{folder / SPEC_FILE}: files: {name!r} is outside of the model directory")
+            raise PackageError(
+                f"{folder / SPEC_FILE}: files: {name!r} is outside of the model directory"
+            )
         if not (folder / name).is_file():
-            raise PackageError(f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again")
+            raise PackageError(
+                f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again"
+            )
         if (actual := sha256(folder / name)) != expected.removeprefix("sha256:"):
             raise PackageError(
-                f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file was changed after the "
-                "model was prepared: prepare it again, so that its golden answer and its figures are those of this file"
+                f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file"
+                " was changed after the model was prepared: prepare it again, so that its golden"
+                " answer and its figures are those of this file"
             )
 
 
 def _check_engine(folder: Path, spec: ModelSpec, python: str) -> None:
     version = pins.version("onnxruntime", python)
     if version not in ENGINES:
-        raise PackageError(f"onnxruntime {version} (pins.txt) has no row in scripts/package/model.py ENGINES; add one")
+        raise PackageError(
+            f"onnxruntime {version} (pins.txt) has no row in scripts/package/model.py ENGINES;"
+            " add one"
+        )
     for what, value, newest in zip(
         ("IR version", "opset"), (spec.ir_version, spec.opset), ENGINES[version], strict=True
     ):
         if value is not None and value > newest:
             raise PackageError(
-                f"{folder / MODEL_FILE}: ONNX {what} {value}; onnxruntime {version}, pinned for Python {python}, loads "
-                f"at most {newest}. Export the model with an older {what}, or pin a newer onnxruntime"
+                f"{folder / MODEL_FILE}: ONNX {what} {value}; onnxruntime {version}, pinned for"
+                f" Python {python}, loads at most {newest}. Export the model with an older {what},"
+                " or pin a newer onnxruntime"
             )
 
 
 def _files(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    beside = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}  # the weights of a large graph, too
+    # the weights of a large graph, too
+    beside = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}
     beside |= {name for name in (SPEC_FILE, TOKENIZER_FILE) if (folder / name).is_file()}
     return tuple(sorted(beside | {PurePosixPath(name).as_posix() for name in spec.files}))

@@ -1,7 +1,8 @@
-"""pins.txt, read for a target: the exact versions of what ships, chosen for the target's Python and not for this one.
+"""pins.txt, read for a target: the exact versions of what ships, chosen for the target's Python and
+not for this one.
 
-pip evaluates environment markers for the Python that runs it; a package is for another machine, so they are evaluated
-here for Linux on x86_64 with CPython.
+pip evaluates environment markers for the Python that runs it; a package is for another machine, so
+they are evaluated here for Linux on x86_64 with CPython.
 """
 
 from __future__ import annotations
@@ -17,31 +18,100 @@ from scripts.errors import PackageError
 
 PINS = Path(__file__).with_name("pins.txt")
 
-# What an installation brings in besides the named distribution, so that requirements.txt and env.yml can pin it all.
-# tests/scripts/test_package_pins.py lets pip resolve each and finds it complete.
+# What an installation brings in besides the named distribution, so that requirements.txt and
+# env.yml can pin it all. tests/scripts/test_package_pins.py lets pip resolve each and finds it
+# complete.
 CLOSURES = {
     "numpy": (),
     "pillow": (),
-    "onnxruntime": ("coloredlogs", "flatbuffers", "humanfriendly", "mpmath", "packaging", "protobuf", "sympy"),
+    "onnxruntime": (
+        "coloredlogs",
+        "flatbuffers",
+        "humanfriendly",
+        "mpmath",
+        "packaging",
+        "protobuf",
+        "sympy",
+    ),
     "tokenizers": (
-        "certifi", "charset-normalizer", "filelock", "fsspec", "hf-xet", "huggingface-hub", "idna", "packaging",
-        "pyyaml", "requests", "tqdm", "typing-extensions", "urllib3",
+        "certifi",
+        "charset-normalizer",
+        "filelock",
+        "fsspec",
+        "hf-xet",
+        "huggingface-hub",
+        "idna",
+        "packaging",
+        "pyyaml",
+        "requests",
+        "tqdm",
+        "typing-extensions",
+        "urllib3",
     ),
     "fastapi": (
-        "annotated-doc", "annotated-types", "anyio", "exceptiongroup", "idna", "pydantic", "pydantic-core", "starlette",
-        "typing-extensions", "typing-inspection",
+        "annotated-doc",
+        "annotated-types",
+        "anyio",
+        "exceptiongroup",
+        "idna",
+        "pydantic",
+        "pydantic-core",
+        "starlette",
+        "typing-extensions",
+        "typing-inspection",
     ),
     "uvicorn": ("click", "h11", "typing-extensions"),
     "azureml-inference-server-http": (
-        "annotated-types", "azure-core", "azure-identity", "azure-monitor-opentelemetry-exporter", "blinker", "certifi",
-        "cffi", "charset-normalizer", "click", "cryptography", "deprecated", "fixedint", "flask", "flask-cors",
-        "gunicorn", "idna", "importlib-metadata", "inference-schema", "isodate", "itsdangerous", "jinja2", "markupsafe",
-        "msal", "msal-extensions", "msrest", "oauthlib", "opentelemetry-api", "opentelemetry-sdk",
-        "opentelemetry-semantic-conventions", "packaging", "psutil", "pycparser", "pydantic", "pydantic-core",
-        "pydantic-settings", "pyjwt", "python-dateutil", "python-dotenv", "pytz", "requests", "requests-oauthlib",
-        "six", "typing-extensions", "typing-inspection", "urllib3", "werkzeug", "wrapt", "zipp",
+        "annotated-types",
+        "azure-core",
+        "azure-identity",
+        "azure-monitor-opentelemetry-exporter",
+        "blinker",
+        "certifi",
+        "cffi",
+        "charset-normalizer",
+        "click",
+        "cryptography",
+        "deprecated",
+        "fixedint",
+        "flask",
+        "flask-cors",
+        "gunicorn",
+        "idna",
+        "importlib-metadata",
+        "inference-schema",
+        "isodate",
+        "itsdangerous",
+        "jinja2",
+        "markupsafe",
+        "msal",
+        "msal-extensions",
+        "msrest",
+        "oauthlib",
+        "opentelemetry-api",
+        "opentelemetry-sdk",
+        "opentelemetry-semantic-conventions",
+        "packaging",
+        "psutil",
+        "pycparser",
+        "pydantic",
+        "pydantic-core",
+        "pydantic-settings",
+        "pyjwt",
+        "python-dateutil",
+        "python-dotenv",
+        "pytz",
+        "requests",
+        "requests-oauthlib",
+        "six",
+        "typing-extensions",
+        "typing-inspection",
+        "urllib3",
+        "werkzeug",
+        "wrapt",
+        "zipp",
     ),
-}  # fmt: skip
+}
 
 
 def with_closure(names: Iterable[str]) -> list[str]:
@@ -50,14 +120,21 @@ def with_closure(names: Iterable[str]) -> list[str]:
 
 
 def select(names: Iterable[str], python: str) -> list[str]:
-    """ "name==version" of each of `names` for Python `python`; a pin that is not for that Python is left out."""
+    """ "name==version" of each of `names` for Python `python`; a pin that is not for that Python is
+    left out."""
     environment = _environment(python)
-    chosen = [pin for name in names for pin in _pins_of(name) if not pin.marker or pin.marker.evaluate(environment)]
+    chosen = [
+        pin
+        for name in names
+        for pin in _pins_of(name)
+        if not pin.marker or pin.marker.evaluate(environment)
+    ]
     return [f"{pin.name}{pin.specifier}" for pin in chosen]
 
 
 def lines(names: Iterable[str]) -> list[str]:
-    """The pins of each of `names` with their environment markers, as a requirements.txt takes them."""
+    """The pins of each of `names` with their environment markers, as a requirements.txt takes
+    them."""
     return [str(pin) for name in names for pin in _pins_of(name)]
 
 
@@ -65,20 +142,25 @@ def version(name: str, python: str) -> str:
     """The version of `name` for Python `python`."""
     chosen = select([name], python)
     if len(chosen) != 1:
-        raise PackageError(f"{PINS}: {len(chosen)} pins of {name} apply to Python {python}; exactly one must")
+        raise PackageError(
+            f"{PINS}: {len(chosen)} pins of {name} apply to Python {python}; exactly one must"
+        )
     return chosen[0].partition("==")[2]
 
 
 def _pins_of(name: str) -> tuple[Requirement, ...]:
     pins = read(PINS)
     if name not in pins:
-        raise PackageError(f"{PINS}: no pin of {name}; add the version that the rehearsals passed with")
+        raise PackageError(
+            f"{PINS}: no pin of {name}; add the version that the rehearsals passed with"
+        )
     return pins[name]
 
 
 @functools.cache
 def read(path: Path) -> dict[str, tuple[Requirement, ...]]:
-    """All pins of a constraints file by canonical name. Raises PackageError for a line that is not an exact pin."""
+    """All pins of a constraints file by canonical name. Raises PackageError for a line that is not
+    an exact pin."""
     pins: dict[str, tuple[Requirement, ...]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if text := line.partition("#")[0].strip():

@@ -1,9 +1,10 @@
-"""Linux wheels for a Python that need not be this one: fetched by pip, slimmed, and kept in a cache by their content.
+"""Linux wheels for a Python that need not be this one: fetched by pip, slimmed, and kept in a cache
+by their content.
 
-What is dropped is never imported where a model is served: tests, type stubs, C headers and static libraries,
-onnxruntime's tools and the second copy of its library, Pillow's AVIF, fonts, colour management and Tk. Licences stay,
-and the metadata by which importlib.metadata knows a version. tests/scripts/test_package_functions.py imports and runs
-what is left.
+What is dropped is never imported where a model is served: tests, type stubs, C headers and static
+libraries, onnxruntime's tools and the second copy of its library, Pillow's AVIF, fonts, colour
+management and Tk. Licences stay, and the metadata by which importlib.metadata knows a version.
+tests/scripts/test_package_functions.py imports and runs what is left.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ from scripts.package.archive import replacing
 from scripts.package.layout import Entry, tree
 
 # glibc 2.28 is older than that of every image that Functions runs Python 3.10 or newer on.
-_PLATFORMS = (*(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)), "manylinux2014_x86_64")
+_PLATFORMS = (
+    *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)),
+    "manylinux2014_x86_64",
+)
 
 _DROPPED = re.compile(
     r"""
     (^|/)(tests?|_pyinstaller|__pycache__)/ | \.(pyi|pyc|pxd|a|h|c|pyx|typed|in)$
-    | ^onnxruntime/(tools|transformers|quantization|datasets|backend)/ | ^onnxruntime/capi/libonnxruntime\.so
+    | ^onnxruntime/(tools|transformers|quantization|datasets|backend)/
+    | ^onnxruntime/capi/libonnxruntime\.so
     | ^numpy/(f2py|typing/tests|conftest\.py|_core/include)
-    | ^PIL/_(avif|imagingft|imagingcms|imagingtk)\. | ^pillow\.libs/lib(avif|freetype|harfbuzz|lcms2|brotli|png16)
+    | ^PIL/_(avif|imagingft|imagingcms|imagingtk)\.
+    | ^pillow\.libs/lib(avif|freetype|harfbuzz|lcms2|brotli|png16)
     | \.dist-info/(RECORD|WHEEL|INSTALLER|top_level\.txt|entry_points\.txt|zip-safe|sboms/)
     """,
     re.VERBOSE,
@@ -42,7 +48,8 @@ _DROPPED = re.compile(
 
 
 def fetch(requirements: Sequence[str], python: str) -> list[Path]:
-    """A folder for each of `requirements` ("numpy==2.2.6") with its slimmed files for Linux and Python `python`.
+    """A folder for each of `requirements` ("numpy==2.2.6") with its slimmed files for Linux and
+    Python `python`.
 
     Raises PackageError with pip's words when a wheel cannot be had.
     """
@@ -52,8 +59,12 @@ def fetch(requirements: Sequence[str], python: str) -> list[Path]:
             _download(missing, python, Path(scratch))
             found = {parse_wheel_filename(p.name)[0]: p for p in Path(scratch).glob("*.whl")}
             for requirement in missing:
-                if not folders[requirement].is_dir():  # another process may have been sooner, and reads it now
-                    _unpack(found[canonicalize_name(Requirement(requirement).name)], folders[requirement])
+                # another process may have been sooner, and reads it now
+                if not folders[requirement].is_dir():
+                    _unpack(
+                        found[canonicalize_name(Requirement(requirement).name)],
+                        folders[requirement],
+                    )
     return list(folders.values())
 
 
@@ -64,30 +75,51 @@ def entries(folder: Path, under: str) -> Iterator[Entry]:
 
 def _folder(requirement: str, python: str) -> Path:
     """The cache's place for a requirement; another rule of what to drop makes another place."""
-    key = hashlib.sha256("\n".join((requirement, python, *_PLATFORMS, _DROPPED.pattern)).encode()).hexdigest()
+    key = hashlib.sha256(
+        "\n".join((requirement, python, *_PLATFORMS, _DROPPED.pattern)).encode()
+    ).hexdigest()
     return cache_folder() / "wheels" / f"{requirement.replace('==', '-')}-py{python}-{key[:12]}"
 
 
 def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
     platforms = [word for name in _PLATFORMS for word in ("--platform", name)]
     command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
+        *(
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ),
         *("--only-binary=:all:", "--implementation", "cp", "--python-version", python, *platforms),
         *("--dest", str(folder), *requirements),
     ]
-    scratch = {**os.environ, "TMPDIR": str(folder)}  # which goes away with pip, even if it is killed
+    # which goes away with pip, even if it is killed
+    scratch = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=scratch)
     if done.returncode:
-        said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("WARNING"))[-2000:]
+        said = "\n".join(
+            line for line in done.stderr.splitlines() if not line.startswith("WARNING")
+        )[-2000:]
         raise PackageError(
-            f"pip could not download Linux wheels for Python {python} of {', '.join(requirements)}:\n{said.strip()}\n"
-            "Check the network and pip's index settings, and that pins.txt names versions with such wheels"
+            f"pip could not download Linux wheels for Python {python} of"
+            f" {', '.join(requirements)}:\n{said.strip()}\nCheck the network and pip's index"
+            " settings, and that pins.txt names versions with such wheels"
         )
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
     with replacing(folder) as fresh, zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/") and not _DROPPED.search(name)]
+        names = [
+            name
+            for name in archive.namelist()
+            if not name.endswith("/") and not _DROPPED.search(name)
+        ]
         if odd := [name for name in names if ".data/" in name]:
-            raise PackageError(f"{wheel.name}: {odd[0]} would be installed elsewhere than site-packages; not supported")
+            raise PackageError(
+                f"{wheel.name}: {odd[0]} would be installed elsewhere than site-packages; not"
+                " supported"
+            )
         archive.extractall(fresh, names)

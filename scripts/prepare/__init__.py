@@ -1,8 +1,10 @@
-"""A trained model in, a checked model directory out: export, quantise, verify against the source model, write.
+"""A trained model in, a checked model directory out: export, quantise, verify against the source
+model, write.
 
     python -m scripts.prepare SOURCE --out DIR
 
-torch, transformers, optimum and onnx are imported when a stage needs them, so that the face is cheap.
+torch, transformers, optimum and onnx are imported when a stage needs them, so that the face is
+cheap.
 """
 
 from scripts.prepare.options import Options

@@ -41,19 +41,26 @@ def same_direction(expected: Any, got: Any, labels: int) -> bool:
 
 def same_entities(expected: Any, got: Any, labels: int) -> bool:
     """The same entities, or labelled tokens, with the same words at the same places."""
-    a, b = ([{key: e[key] for key in sorted(e) if key != "score"} for e in found] for found in (expected, got))
+    a, b = (
+        [{key: e[key] for key in sorted(e) if key != "score"} for e in found]
+        for found in (expected, got)
+    )
     return a == b
 
 
 def same_choice(expected: Any, got: Any, labels: int) -> bool:
-    """The same best one of the candidate labels; of labels that the model cannot tell apart, any."""
+    """The same best one of the candidate labels; of labels that the model cannot tell apart,
+    any."""
     scores = dict(zip(got["labels"], got["scores"], strict=True))
     return bool(scores[expected["labels"][0]] >= got["scores"][0] - TIE)
 
 
 def same_tokens(expected: Any, got: Any, labels: int) -> bool:
     """The same best token for each mask, spelt the same, in the same text."""
-    a, b = ([[best[key] for key in ("token", "token_str", "sequence")] for best in _first(x)] for x in (expected, got))
+    a, b = (
+        [[best[key] for key in ("token", "token_str", "sequence")] for best in _first(x)]
+        for x in (expected, got)
+    )
     return a == b
 
 
@@ -63,7 +70,8 @@ def _first(answer: Any) -> list[Mapping[str, Any]]:
 
 
 def masks(answer: Any) -> list[Any]:
-    """The ranking of each mask of a text, whose answer has one list the less where it has one mask."""
+    """The ranking of each mask of a text, whose answer has one list the less where it has one
+    mask."""
     return [answer] if isinstance(answer[0], Mapping) else list(answer)
 
 

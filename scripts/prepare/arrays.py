@@ -1,7 +1,8 @@
-"""A PyTorch module that takes any arrays: what they are is read from the user's requests (--golden, --inputs).
+"""A PyTorch module that takes any arrays: what they are is read from the user's requests (--golden,
+--inputs).
 
-The sizes in which the requests differ are dynamic, and so is the first one, the batch, if the module answers twice as
-many rows. All others are those of the golden request.
+The sizes in which the requests differ are dynamic, and so is the first one, the batch, if the
+module answers twice as many rows. All others are those of the golden request.
 """
 
 from __future__ import annotations
@@ -21,21 +22,28 @@ from scripts.prepare.samples import Sample, samples
 from scripts.request_file import read_request
 
 Feeds = Mapping[str, Array]
-_DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}  # by numpy's kind: as PyTorch models take them
+# by numpy's kind: as PyTorch models take them
+_DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
 
 
 def traced(golden: Path, own: Path | None, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
-    """The arrays to trace `module` with, and the dynamic axes of all its inputs and outputs, as the golden request and
-    the user's `own` have them."""
+    """The arrays to trace `module` with, and the dynamic axes of all its inputs and outputs, as the
+    golden request and the user's `own` have them."""
     names = pytorch.parameters(module)
     first = Sample(read_request(golden), f"--golden {golden}")
     found = [_feeds(sample, names) for sample in (first, *samples("tensors", own))]
     example, axes = found[0], _differing(found)
     outputs = pytorch.named_outputs(module, example)
-    double = {name: np.concatenate([array, array]) if array.ndim else array for name, array in example.items()}
+    double = {
+        name: np.concatenate([array, array]) if array.ndim else array
+        for name, array in example.items()
+    }
     if _runs(module, double):
         example, axes = double, {n: {0: "batch", **axes[n]} if double[n].ndim else {} for n in axes}
-    return example, {**axes, **{name: {0: "batch"} if "batch" in _names(axes) else {} for name in outputs}}
+    return example, {
+        **axes,
+        **{name: {0: "batch"} if "batch" in _names(axes) else {} for name in outputs},
+    }
 
 
 def _names(axes: Mapping[str, pytorch.Axes]) -> set[str]:
@@ -56,9 +64,12 @@ def _feeds(sample: Sample, names: Sequence[str]) -> Feeds:
     given = inputs if isinstance(inputs, dict) else {names[0]: inputs}
     if sorted(given, key=_position(names)) != list(names[: len(given)]):
         raise UsageError(
-            f"{sample.where}: 'inputs' holds {', '.join(given)}; the module's forward takes {', '.join(names)}"
+            f"{sample.where}: 'inputs' holds {', '.join(given)}; the module's forward takes"
+            f" {', '.join(names)}"
         )
-    return {name: _array(given[name], f"{sample.where}: inputs.{name}") for name in names[: len(given)]}
+    return {
+        name: _array(given[name], f"{sample.where}: inputs.{name}") for name in names[: len(given)]
+    }
 
 
 def _position(names: Sequence[str]) -> Any:
@@ -91,6 +102,11 @@ def _differing(found: Sequence[Feeds]) -> dict[str, dict[int, str]]:
     for name, array in found[0].items():
         shapes = [feeds[name].shape for feeds in found if name in feeds]
         if len({len(shape) for shape in shapes}) > 1 or len(shapes) < len(found):
-            raise UsageError(f"'inputs.{name}' is not in every request, or not with the same number of dimensions")
-        axes[name] = {i: f"{name}_{i}" for i in range(array.ndim) if len({shape[i] for shape in shapes}) > 1}
+            raise UsageError(
+                f"'inputs.{name}' is not in every request, or not with the same number of"
+                " dimensions"
+            )
+        axes[name] = {
+            i: f"{name}_{i}" for i in range(array.ndim) if len({shape[i] for shape in shapes}) > 1
+        }
     return axes

@@ -27,11 +27,16 @@ _BY_SUFFIX = {
     "ForMaskedLM": "fill-mask",
     "Model": "feature-extraction",
 }
-_BY_PEFT = {"QUESTION_ANS": "question-answering", "SEQ_CLS": "text-classification", "TOKEN_CLS": "token-classification"}
+_BY_PEFT = {
+    "QUESTION_ANS": "question-answering",
+    "SEQ_CLS": "text-classification",
+    "TOKEN_CLS": "token-classification",
+}
 
 
 def load(options: Options) -> Source:
-    """Load the model (and merge the adapter), and derive all that its own files say about serving it."""
+    """Load the model (and merge the adapter), and derive all that its own files say about serving
+    it."""
     folder = Path(options.source)
     config = huggingface.read_config(folder)
     task = options.task or _infer(config, folder, options.adapter)
@@ -42,20 +47,26 @@ def load(options: Options) -> Source:
         with stage(f"merge adapter {options.adapter.name}"):
             model = huggingface.merge(model, options.adapter)
     source = Source(
-        task, lambda path: huggingface.export(model, path, task, options.opset or pytorch.OPSET), pytorch.runner(model),
-        settings={}, labels=names, record=_record(folder, type(model).__name__, options.adapter),
+        task,
+        lambda path: huggingface.export(model, path, task, options.opset or pytorch.OPSET),
+        pytorch.runner(model),
+        settings={},
+        labels=names,
+        record=_record(folder, type(model).__name__, options.adapter),
         config=config.to_dict(),
-    )  # fmt: skip
+    )
     source = _with_settings(source, folder, config.to_dict(), options)
     if task not in COMPARISONS:
         return source
-    ask = huggingface.pipeline(model, options.tokenizer or folder, task, source.settings["max_length"])
+    ask = huggingface.pipeline(
+        model, options.tokenizer or folder, task, source.settings["max_length"]
+    )
     return replace(source, ask=ask)
 
 
 def _infer(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for. A sentence-transformers folder makes embeddings,
-    whatever head its configuration still names."""
+    """The task that the adapter, else the model, was trained for. A sentence-transformers folder
+    makes embeddings, whatever head its configuration still names."""
     tuned = huggingface.adapter_config(adapter) if adapter else None
     if tuned and tuned.task_type in _BY_PEFT:
         return _BY_PEFT[tuned.task_type]
@@ -66,22 +77,33 @@ def _infer(config: Any, folder: Path, adapter: Path | None) -> str:
         for suffix, task in _BY_SUFFIX.items():
             if name.endswith(suffix):
                 return task
-    raise UsageError(f"--task: cannot be told from the model's files; give one of {', '.join(_BY_SUFFIX.values())}")
+    raise UsageError(
+        "--task: cannot be told from the model's files; give one of"
+        f" {', '.join(_BY_SUFFIX.values())}"
+    )
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
-    """The labels; with an adapter the user's file also sets their number, since the adapter brings the head."""
+    """The labels; with an adapter the user's file also sets their number, since the adapter brings
+    the head."""
     if task not in labels.CLASSIFIERS:
         return labels.read(options.labels, task)
     names = labels.read(options.labels, task) or labels.from_config(config.id2label)
     if len(names) != config.num_labels and not options.adapter:
-        raise UsageError(f"--labels {options.labels}: {len(names)} labels, but the model has {config.num_labels}")
+        raise UsageError(
+            f"--labels {options.labels}: {len(names)} labels, but the model has {config.num_labels}"
+        )
     labels.check_entailment(names, task)
-    config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
+    config.id2label, config.label2id = (
+        dict(enumerate(names)),
+        {name: i for i, name in enumerate(names)},
+    )
     return names
 
 
-def _with_settings(source: Source, folder: Path, config: Mapping[str, Any], options: Options) -> Source:
+def _with_settings(
+    source: Source, folder: Path, config: Mapping[str, Any], options: Options
+) -> Source:
     given = read_given(options.settings, source.task)
     if source.task == "image-classification":
         processor = {} if is_complete(given) else huggingface.read_processor(folder)
@@ -92,11 +114,14 @@ def _with_settings(source: Source, folder: Path, config: Mapping[str, Any], opti
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
     if source.task == "feature-extraction":
         given = {**pooling_settings(folder), **given}
-    return replace(source, tokenizer=tokenizer, settings=text_settings(source.task, tokenizer, config, given))
+    return replace(
+        source, tokenizer=tokenizer, settings=text_settings(source.task, tokenizer, config, given)
+    )
 
 
 def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, Any]:
-    """Where the weights come from: by the names of the folders, not by where they lie on this machine."""
+    """Where the weights come from: by the names of the folders, not by where they lie on this
+    machine."""
     record: dict[str, Any] = {
         "kind": "huggingface",
         "name": folder.resolve().name,
@@ -105,10 +130,15 @@ def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, 
     }
     if adapter:
         files = sorted(adapter.glob("*.safetensors"))
-        record["adapter"] = {"name": adapter.resolve().name, "sha256": combined_sha256(files)} | _base(adapter)
+        record["adapter"] = {
+            "name": adapter.resolve().name,
+            "sha256": combined_sha256(files),
+        } | _base(adapter)
     return record
 
 
 def _base(adapter: Path) -> dict[str, str]:
-    name = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    name = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get(
+        "base_model_name_or_path"
+    )
     return {"base_model": str(name)} if name and not Path(str(name)).is_absolute() else {}

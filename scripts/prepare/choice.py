@@ -1,4 +1,5 @@
-"""Which variant is shipped: the fastest within the gate; of equally fast ones the smallest, then the most exact."""
+"""Which variant is shipped: the fastest within the gate; of equally fast ones the smallest, then
+the most exact."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ SAME_SIZE = 0.01
 
 
 def choose(trials: Sequence[Trial]) -> tuple[Trial, str]:
-    """One of `trials`, which are all within the gate and measured, and the sentence that tells why."""
+    """One of `trials`, which are all within the gate and measured, and the sentence that tells
+    why."""
     fastest = min(trials, key=_time)
     fast = [t for t in trials if _time(t) <= (1 + TIE) * _time(fastest)]
     least = min(_size(t) for t in fast)

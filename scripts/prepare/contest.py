@@ -1,4 +1,5 @@
-"""The variants against each other: examined, measured, mended where int8 loses too much, and one chosen."""
+"""The variants against each other: examined, measured, mended where int8 loses too much, and one
+chosen."""
 
 from __future__ import annotations
 
@@ -28,8 +29,9 @@ LEAST = 10  # inputs without which no variant that may lose accuracy is taken un
 
 @dataclass(frozen=True)
 class Contest:
-    """All trials in the order of the table, the chosen one, and why; `workload` is what speed was measured with. `note`
-    tells that the inputs are too few for the gate, where variants may lose accuracy."""
+    """All trials in the order of the table, the chosen one, and why; `workload` is what speed was
+    measured with. `note` tells that the inputs are too few for the gate, where variants may lose
+    accuracy."""
 
     trials: Sequence[Trial]
     chosen: Trial
@@ -41,7 +43,8 @@ class Contest:
 
 
 def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target) -> Contest:
-    """Raises PrepareError with the reasons when no variant that may be chosen is within the gate."""
+    """Raises PrepareError with the reasons when no variant that may be chosen is within the
+    gate."""
     asked = ways.asked(options)
     rows = [v for v in ways.variants[1:] if v in asked]
     note = exam.note() if any(v.precision != FP32 for v in rows) else None
@@ -50,7 +53,10 @@ def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target)
     found = [
         trials.baseline(ways.variants[0], bench, exam),
         *trials.run(
-            rows, bench, exam, lambda v: ways.skipped(v, target.kind, bench.material) or _unjudged(options, exam, v)
+            rows,
+            bench,
+            exam,
+            lambda v: ways.skipped(v, target.kind, bench.material) or _unjudged(options, exam, v),
         ),
     ]
     found = [replace(t, offered=t.variant in asked) for t in found]
@@ -71,13 +77,14 @@ def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target)
 
 
 def _unjudged(options: Options, exam: Exam, variant: Variant) -> str | None:
-    """That there is too little to judge a variant by, where it was not asked for by its precision or its name."""
+    """That there is too little to judge a variant by, where it was not asked for by its precision
+    or its name."""
     asked = options.variant or options.precision != AUTO
     if asked or variant.precision == FP32 or exam.questions or len(exam.samples) >= LEAST:
         return None
     return (
-        f"it may lose accuracy, and {len(exam.samples)} input(s) cannot tell: give --data or --inputs (at least "
-        f"{LEAST}), or ask for it with --variant {variant.name}"
+        f"it may lose accuracy, and {len(exam.samples)} input(s) cannot tell: give --data or"
+        f" --inputs (at least {LEAST}), or ask for it with --variant {variant.name}"
     )
 
 
@@ -101,8 +108,11 @@ def _mendable(trial: Trial) -> bool:
     return trial.status == REJECTED and trial.variant.precision == INT8
 
 
-def _mended(found: Sequence[Trial], ways: Ways, bench: Bench, exam: Exam, work: Workload) -> list[Trial]:
-    """`found`, and mixed forms of the rejected int8 variants that are faster than all within the gate."""
+def _mended(
+    found: Sequence[Trial], ways: Ways, bench: Bench, exam: Exam, work: Workload
+) -> list[Trial]:
+    """`found`, and mixed forms of the rejected int8 variants that are faster than all within the
+    gate."""
     best = min((_mean(t.speed) for t in found if t.within and t.offered), default=float("inf"))
     faster = [t for t in found if _mendable(t) and _mean(t.speed) < best * (1 - choice.TIE)]
     result = list(found)
@@ -119,16 +129,20 @@ def _mended(found: Sequence[Trial], ways: Ways, bench: Bench, exam: Exam, work: 
 
 
 def _looked(found: Sequence[Trial], mixed: Trial, work: Workload) -> list[Trial]:
-    """`found`, with `mixed` and the fastest that may be chosen measured in turns: what was measured in another minute,
-    when the machine did something else, is no comparison."""
-    rivals = [mixed, *sorted((t for t in found if t.within and t.speed), key=lambda t: _mean(t.speed))[:1]]
+    """`found`, with `mixed` and the fastest that may be chosen measured in turns: what was measured
+    in another minute, when the machine did something else, is no comparison."""
+    rivals = [
+        mixed,
+        *sorted((t for t in found if t.within and t.speed), key=lambda t: _mean(t.speed))[:1],
+    ]
     with stage(f"first look at speed: {mixed.name}") as note:
         speeds = speed.measure({t.name: t.place for t in rivals}, work, speed.FIRST, note)
     return [replace(t, speed=speeds.get(t.name, t.speed)) for t in found]
 
 
 def _measured(offered: Sequence[Trial], work: Workload) -> list[Trial]:
-    """Those that are not much slower than the fastest, measured in several rounds; the others as at first look."""
+    """Those that are not much slower than the fastest, measured in several rounds; the others as at
+    first look."""
     fastest = min(_mean(t.speed) for t in offered)
     folders = {t.name: t.place for t in offered if _mean(t.speed) <= speed.SLOW * fastest}
     if len(folders) == 1:
@@ -146,5 +160,8 @@ def _none_left(options: Options, found: Sequence[Trial]) -> str:
     asked = f"variant {options.variant}" if options.variant else f"{options.precision} variant"
     rows = [f"  {t.name}: {t.status}: {t.reason}" for t in found if t.offered]
     lines = [f"no {asked} is within the gate:", *(rows or ["  there is none of this kind"])]
-    flags = "--max-loss, --min-agreement or --tolerance let more pass; --precision fp32 keeps the source's accuracy"
+    flags = (
+        "--max-loss, --min-agreement or --tolerance let more pass; --precision fp32 keeps the"
+        " source's accuracy"
+    )
     return "\n".join([*lines, flags])

@@ -1,5 +1,5 @@
-"""What every variant is asked, and what it scored: agreement with the source model on real inputs always, the task's
-metric where an evaluation set is given.
+"""What every variant is asked, and what it scored: agreement with the source model on real inputs
+always, the task's metric where an evaluation set is given.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ EXAMPLES = 5  # of changed answers
 
 @dataclass(frozen=True)
 class Score:
-    """`difference`: the figures of verify. `metrics`: points by name, empty without an evaluation set, of which `asked`
-    items were asked. `loss`: the largest relative loss of a metric, else the share of changed answers. `reason`: the
-    bound that is broken, None within the gate."""
+    """`difference`: the figures of verify. `metrics`: points by name, empty without an evaluation
+    set, of which `asked` items were asked. `loss`: the largest relative loss of a metric, else the
+    share of changed answers. `reason`: the bound that is broken, None within the gate."""
 
     difference: Mapping[str, Any]
     loss: float
@@ -37,8 +37,8 @@ class Score:
 
 @dataclass(frozen=True)
 class Exam:
-    """`source` is the source model's own part: the answers of the exported graph, once that is proved to be the source
-    model's."""
+    """`source` is the source model's own part: the answers of the exported graph, once that is
+    proved to be the source model's."""
 
     truth: Truth
     samples: Sequence[Sample]
@@ -47,8 +47,8 @@ class Exam:
     source: Answers | None = None
 
     def opened(self, exported: Path, note: Note) -> Exam:
-        """The exam with the key to its questions. Raises PrepareError when the model directory `exported` does not
-        answer as the source model does."""
+        """The exam with the key to its questions. Raises PrepareError when the model directory
+        `exported` does not answer as the source model does."""
         gate.require(verify.measure(self.truth, exported, self.samples), self.gate)
         return replace(self, source=self.questions.ask(exported, note)) if self.questions else self
 
@@ -56,10 +56,15 @@ class Exam:
         """The score of the exported graph itself, which `opened` has let through."""
         found = self._figures(verify.measure(self.truth, folder, self.samples), FP32)
         answers = self.source
-        return Score(found, 0.0, None, answers.figures, len(answers.decisions)) if answers else Score(found, 0.0, None)
+        return (
+            Score(found, 0.0, None, answers.figures, len(answers.decisions))
+            if answers
+            else Score(found, 0.0, None)
+        )
 
     def score(self, folder: Path, precision: str, note: Note) -> Score:
-        """What the model directory `folder` scores. Raises PrepareError or EvaluationError where it cannot answer."""
+        """What the model directory `folder` scores. Raises PrepareError or EvaluationError where it
+        cannot answer."""
         outcomes = verify.measure(self.truth, folder, self.samples)
         found = self._figures(outcomes, precision)
         changes = shown.changed(outcomes)
@@ -84,11 +89,14 @@ class Exam:
         if self.questions or count * self.gate.max_loss >= 1 or not self.gate.max_loss:
             return None
         return (
-            f"with {count} input(s) one changed answer is {gate.percent(1 / count)}, more than "
-            f"{gate.percent(self.gate.max_loss)} (--max-loss): give --data or --inputs to tell smaller losses"
+            f"with {count} input(s) one changed answer is {gate.percent(1 / count)}, more than"
+            f" {gate.percent(self.gate.max_loss)} (--max-loss): give --data or --inputs to tell"
+            " smaller losses"
         )
 
 
 def _some(changes: Sequence[Change]) -> tuple[Change, ...]:
     """The first few, each input once."""
-    return tuple({change.input or change.where: change for change in reversed(changes)}.values())[::-1][:EXAMPLES]
+    return tuple({change.input or change.where: change for change in reversed(changes)}.values())[
+        ::-1
+    ][:EXAMPLES]

@@ -1,4 +1,5 @@
-"""A request to a graph of which nothing is known but what its inputs are: the same bytes on every machine."""
+"""A request to a graph of which nothing is known but what its inputs are: the same bytes on every
+machine."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from scoring.engine import Array
 
 
 def request(inputs: Sequence[Tensor]) -> Request:
-    """Arrays for all of a graph's inputs: floats grow from 0 towards 1, integers are 1 (a token id, a mask that hides
-    nothing), sizes that the graph leaves open are 1."""
+    """Arrays for all of a graph's inputs: floats grow from 0 towards 1, integers are 1 (a token id,
+    a mask that hides nothing), sizes that the graph leaves open are 1."""
     arrays = {tensor.name: _values(tensor) for tensor in inputs}
     return Request(json.dumps({"inputs": arrays}).encode())
 

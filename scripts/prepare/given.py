@@ -17,14 +17,17 @@ from scripts.errors import UsageError
 def known(task: str) -> Mapping[str, Parameter]:
     """The settings of a task, as its file in scoring/tasks lists them."""
     module, _, _ = TASKS[task].where.partition(".")
-    found: Mapping[str, Parameter] = getattr(importlib.import_module(f"scoring.tasks.{module}"), "SETTINGS", {})
+    found: Mapping[str, Parameter] = getattr(
+        importlib.import_module(f"scoring.tasks.{module}"), "SETTINGS", {}
+    )
     return found
 
 
 def read_given(path: Path | None, task: str) -> dict[str, Any]:
     """The user's settings; null leaves one as it is derived, unless it is a value of its own.
 
-    Raises UsageError that names a key that the task does not have, or that holds what the task cannot read.
+    Raises UsageError that names a key that the task does not have, or that holds what the task
+    cannot read.
     """
     if path is None:
         return {}
@@ -37,7 +40,8 @@ def read_given(path: Path | None, task: str) -> dict[str, Any]:
     table = known(task)
     if unknown := sorted(set(given) - set(table)):
         raise UsageError(
-            f"--settings {path}: unknown key(s) {', '.join(unknown)} for {task}; known: {', '.join(table) or 'none'}"
+            f"--settings {path}: unknown key(s) {', '.join(unknown)} for {task}; known:"
+            f" {', '.join(table) or 'none'}"
         )
     _check(given, table, path)
     return {key: value for key, value in given.items() if value is not None or table[key].null}

@@ -24,17 +24,24 @@ _BUILT_IN: dict[str, Any] = {
     "text-classification": "Thank you so much, this made my day!",
     "feature-extraction": "Good morning",
     "token-classification": "My name is Alex, I work for Maersk and I live in Copenhagen.",
-    "zero-shot-classification": "The new phone has a great camera, but its battery is empty by noon.",
+    "zero-shot-classification": (
+        "The new phone has a great camera, but its battery is empty by noon."
+    ),
     "fill-mask": f"Paris is the {MASK} of France.",
 }
-_PARAMETERS: dict[str, Any] = {"zero-shot-classification": {"candidate_labels": ["technology", "cooking", "politics"]}}
-_ENTAILMENT = {"text": "A man is playing a guitar on the stage.", "text_pair": "Somebody is making music."}
+_PARAMETERS: dict[str, Any] = {
+    "zero-shot-classification": {"candidate_labels": ["technology", "cooking", "politics"]}
+}
+_ENTAILMENT = {
+    "text": "A man is playing a guitar on the stage.",
+    "text_pair": "Somebody is making music.",
+}
 _ANSWER = 1_000_000  # bytes that every package carries, and every deployment compares
 
 
 def request(spec: ModelSpec, own: Path | None) -> Request:
-    """The user's golden request, else the built-in one of the spec's task; of a task that takes any arrays, generated
-    ones."""
+    """The user's golden request, else the built-in one of the spec's task; of a task that takes any
+    arrays, generated ones."""
     if own:
         return read_request(own)
     if spec.task == "image-classification":
@@ -50,19 +57,20 @@ def request(spec: ModelSpec, own: Path | None) -> Request:
 
 
 def answer(model_dir: Path, golden: Request) -> Golden:
-    """`golden` with the answer of the model directory itself; raises PrepareError when that is not an answer."""
+    """`golden` with the answer of the model directory itself; raises PrepareError when that is not
+    an answer."""
     try:
         response = scoring.load(model_dir).handle(golden)
     except ScoringError as e:
         raise PrepareError(f"the model directory cannot be served: {e}") from e
     if response.status != 200:
         raise PrepareError(
-            f"the golden request got status {response.status}: {response.body.decode()}. Give one that the model "
-            "answers with --golden FILE"
+            f"the golden request got status {response.status}: {response.body.decode()}. Give one"
+            " that the model answers with --golden FILE"
         )
     if len(response.body) > _ANSWER:
         raise PrepareError(
-            f"the golden answer has {len(response.body):,} bytes, and a model directory carries at most {_ANSWER:,}; "
-            "give a smaller request with --golden FILE"
+            f"the golden answer has {len(response.body):,} bytes, and a model directory carries at"
+            f" most {_ANSWER:,}; give a smaller request with --golden FILE"
         )
     return Golden(golden, json.loads(response.body))

@@ -11,7 +11,10 @@ def gradient(width: int = 64, height: int = 64) -> bytes:
 
     Its data is stored, not compressed, since zlib's versions compress differently.
     """
-    rows = [b"\0" + bytes(v for x in range(width) for v in _pixel(x / width, y / height)) for y in range(height)]
+    rows = [
+        b"\0" + bytes(v for x in range(width) for v in _pixel(x / width, y / height))
+        for y in range(height)
+    ]
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows), 0)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)

@@ -28,7 +28,8 @@ HEADS = {
     "zero-shot-classification": "AutoModelForSequenceClassification",
     "fill-mask": "AutoModelForMaskedLM",
 }
-_EXPORTED_AS = {"zero-shot-classification": "text-classification"}  # where optimum has another name for the graph
+# where optimum has another name for the graph
+_EXPORTED_AS = {"zero-shot-classification": "text-classification"}
 _UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's outputs do not depend on
 
 
@@ -37,21 +38,30 @@ def read_config(folder: Path) -> Any:
     try:
         return transformers.AutoConfig.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError, KeyError) as e:
-        raise PrepareError(f"{folder / 'config.json'}: not a configuration that transformers knows: {e}") from e
+        raise PrepareError(
+            f"{folder / 'config.json'}: not a configuration that transformers knows: {e}"
+        ) from e
 
 
 def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
-    """The model with the head of `task`, in float32 and evaluation mode; `adapter` is not merged yet.
+    """The model with the head of `task`, in float32 and evaluation mode; `adapter` is not merged
+    yet.
 
-    Raises PrepareError when a weight is neither in the folder nor in the adapter: it would be random.
+    Raises PrepareError when a weight is neither in the folder nor in the adapter: it would be
+    random.
     """
     model, missing = _load(folder, config, task)
     given = _merged_modules(adapter)
-    lost = [k for k in missing if not k.startswith(_UNUSED.get(task, ())) and not given & set(k.split("."))]
+    lost = [
+        k
+        for k in missing
+        if not k.startswith(_UNUSED.get(task, ())) and not given & set(k.split("."))
+    ]
     if lost:
         raise PrepareError(
-            f"{folder}: no trained weights for {', '.join(lost[:6])}, which {task} needs. Give the folder of a model "
-            "that was trained for this task, the adapter that holds its head (--adapter), or another --task"
+            f"{folder}: no trained weights for {', '.join(lost[:6])}, which {task} needs. Give the"
+            " folder of a model that was trained for this task, the adapter that holds its head"
+            " (--adapter), or another --task"
         )
     return model.float().eval()
 
@@ -60,7 +70,12 @@ def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
     """The model of a folder, and the names of the weights that the folder does not hold."""
     try:
         model, info = getattr(transformers, HEADS[task]).from_pretrained(
-            folder, config=config, attn_implementation="eager", use_safetensors=True, output_loading_info=True, **LOCAL
+            folder,
+            config=config,
+            attn_implementation="eager",
+            use_safetensors=True,
+            output_loading_info=True,
+            **LOCAL,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
         raise PrepareError(f"{folder}: transformers cannot load it for {task}: {e}") from e
@@ -76,26 +91,32 @@ def adapter_config(adapter: Path) -> Any:
     try:
         return PeftConfig.from_pretrained(str(adapter))
     except (OSError, ValueError, TypeError, KeyError) as e:
-        raise PrepareError(f"--adapter {adapter}: not a PEFT adapter folder (adapter_config.json): {e}") from e
+        raise PrepareError(
+            f"--adapter {adapter}: not a PEFT adapter folder (adapter_config.json): {e}"
+        ) from e
 
 
 def merge(model: Any, adapter: Path) -> Any:
-    """`model` with a PEFT adapter merged into its weights; refuses an adapter that fits only in part."""
+    """`model` with a PEFT adapter merged into its weights; refuses an adapter that fits only in
+    part."""
     config = adapter_config(adapter)
     if config.is_prompt_learning:
         raise PrepareError(
-            f"--adapter {adapter}: {config.peft_type.value} adds inputs, so it cannot be merged into weights"
+            f"--adapter {adapter}: {config.peft_type.value} adds inputs, so it cannot be merged"
+            " into weights"
         )
     try:
         tuned = get_peft_model(model, config)
         result = set_peft_model_state_dict(tuned, load_peft_weights(str(adapter), device="cpu"))
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
-        raise PrepareError(f"--adapter {adapter}: does not fit {type(model).__name__}: {e}{_hint(str(e))}") from e
+        raise PrepareError(
+            f"--adapter {adapter}: does not fit {type(model).__name__}: {e}{_hint(str(e))}"
+        ) from e
     absent = [k for k in result.missing_keys if "lora_" in k or ".modules_to_save." in k]
     if odd := absent + list(result.unexpected_keys):
         raise PrepareError(
-            f"--adapter {adapter}: does not fit {type(model).__name__}: {len(odd)} weight(s) have no counterpart, "
-            f"such as {', '.join(odd[:3])}. Was it trained on another base model?"
+            f"--adapter {adapter}: does not fit {type(model).__name__}: {len(odd)} weight(s) have"
+            f" no counterpart, such as {', '.join(odd[:3])}. Was it trained on another base model?"
         )
     return tuned.merge_and_unload().float().eval()
 
@@ -106,38 +127,57 @@ def _hint(message: str) -> str:
 
 
 def export(model: Any, path: Path, task: str, opset: int) -> None:
-    """Write `model` as ONNX through optimum, which knows the inputs and outputs of each architecture."""
+    """Write `model` as ONNX through optimum, which knows the inputs and outputs of each
+    architecture."""
     folder = path.parent / "optimum"
     try:
         exporters.onnx_export_from_model(
             model, folder, task=_EXPORTED_AS.get(task, task), opset=opset, do_validation=False
         )
     except Exception as e:  # whatever tracing the model's code raises
-        raise PrepareError(f"export of {type(model).__name__} failed: {type(e).__name__}: {e}") from e
+        raise PrepareError(
+            f"export of {type(model).__name__} failed: {type(e).__name__}: {e}"
+        ) from e
     if list(folder.glob("*.onnx_data")):
-        raise PrepareError(f"{type(model).__name__} is larger than 2 GB as ONNX, which one file cannot hold")
+        raise PrepareError(
+            f"{type(model).__name__} is larger than 2 GB as ONNX, which one file cannot hold"
+        )
     (folder / "model.onnx").replace(path)
 
 
 def read_tokenizer(folder: Path) -> TextTokenizer:
-    """The fast tokenizer of a folder, with padding and truncation switched off: whoever serves it sets its own."""
-    bare = (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file()
-    kind = "PreTrainedTokenizerFast" if bare and not (folder / "config.json").is_file() else "AutoTokenizer"
+    """The fast tokenizer of a folder, with padding and truncation switched off: whoever serves it
+    sets its own."""
+    bare = (folder / "tokenizer.json").is_file() and not (
+        folder / "tokenizer_config.json"
+    ).is_file()
+    kind = (
+        "PreTrainedTokenizerFast"
+        if bare and not (folder / "config.json").is_file()
+        else "AutoTokenizer"
+    )
     try:
         tokenizer = getattr(transformers, kind).from_pretrained(folder, **LOCAL)
     except Exception as e:  # transformers raises many kinds, tokenizers bare Exception
         raise PrepareError(f"{folder}: transformers finds no tokenizer in it: {e}") from e
     if not tokenizer.is_fast:
-        raise PrepareError(f"{folder}: {type(tokenizer).__name__} has no fast form, so no tokenizer.json can be made")
+        raise PrepareError(
+            f"{folder}: {type(tokenizer).__name__} has no fast form, so no tokenizer.json can be"
+            " made"
+        )
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
     limit = tokenizer.model_max_length
     return TextTokenizer(
-        backend.to_str(), int(limit) if limit < 1_000_000 else None, _pad(tokenizer),
-        tokenizer.pad_token_type_id, tokenizer.padding_side,
-        tokenizer.mask_token or _usual(backend, "[MASK]", "<mask>"), bool(tokenizer.clean_up_tokenization_spaces),
-    )  # fmt: skip
+        backend.to_str(),
+        int(limit) if limit < 1_000_000 else None,
+        _pad(tokenizer),
+        tokenizer.pad_token_type_id,
+        tokenizer.padding_side,
+        tokenizer.mask_token or _usual(backend, "[MASK]", "<mask>"),
+        bool(tokenizer.clean_up_tokenization_spaces),
+    )
 
 
 def _pad(tokenizer: Any) -> int | None:
@@ -149,16 +189,19 @@ def _pad(tokenizer: Any) -> int | None:
 
 
 def _usual(backend: Any, *spellings: str) -> str | None:
-    """The first of the usual spellings that is in the vocabulary, since a tokenizer.json alone names no such token."""
+    """The first of the usual spellings that is in the vocabulary, since a tokenizer.json alone
+    names no such token."""
     return next((token for token in spellings if backend.token_to_id(token) is not None), None)
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> Ask:
-    """transformers' own pipeline of `task` over a loaded model, with the tokenizer of `folder` cutting at `max_length`
-    tokens."""
+    """transformers' own pipeline of `task` over a loaded model, with the tokenizer of `folder`
+    cutting at `max_length` tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     tokenizer.model_max_length = max_length
-    made = transformers.pipeline(task, model=model, tokenizer=tokenizer, framework="pt", device="cpu")
+    made = transformers.pipeline(
+        task, model=model, tokenizer=tokenizer, framework="pt", device="cpu"
+    )
     return lambda inputs, parameters: made(inputs, **parameters)
 
 

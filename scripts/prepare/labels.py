@@ -9,7 +9,12 @@ from typing import Any
 
 from scripts.errors import UsageError
 
-CLASSIFIERS = ("text-classification", "image-classification", "token-classification", "zero-shot-classification")
+CLASSIFIERS = (
+    "text-classification",
+    "image-classification",
+    "token-classification",
+    "zero-shot-classification",
+)
 
 
 def read(path: Path | None, task: str) -> tuple[str, ...]:
@@ -22,9 +27,16 @@ def read(path: Path | None, task: str) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e:
         raise UsageError(f"--labels {path}: not UTF-8 text ({e})") from e
-    names = _from_json(path, text) if text.lstrip().startswith(("[", "{")) else text.strip().splitlines()
+    names = (
+        _from_json(path, text)
+        if text.lstrip().startswith(("[", "{"))
+        else text.strip().splitlines()
+    )
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UsageError(f"--labels {path}: expected a JSON list of strings or one label a line, without empty ones")
+        raise UsageError(
+            f"--labels {path}: expected a JSON list of strings or one label a line, without empty"
+            " ones"
+        )
     return tuple(name.strip() for name in names)
 
 
@@ -34,7 +46,9 @@ def _from_json(path: Path, text: str) -> list[Any]:
     except ValueError as e:
         raise UsageError(f"--labels {path}: not readable as JSON ({e})") from e
     if not isinstance(names, list):
-        raise UsageError(f"--labels {path}: expected a JSON list of strings, got {type(names).__name__}")
+        raise UsageError(
+            f"--labels {path}: expected a JSON list of strings, got {type(names).__name__}"
+        )
     return names
 
 
@@ -44,11 +58,13 @@ def entailment(names: Sequence[str]) -> bool:
 
 
 def check_entailment(names: Sequence[str], task: str) -> None:
-    """Raise UsageError when zero-shot classification is asked of labels that do not say which one is entailment."""
+    """Raise UsageError when zero-shot classification is asked of labels that do not say which one
+    is entailment."""
     if task == "zero-shot-classification" and not entailment(names):
         raise UsageError(
-            f"--task {task}: none of the model's {len(names)} labels begins with 'entail' ({', '.join(names[:3])}), so "
-            "it is not known to judge entailment. If it does, name its labels in the order of its output with --labels"
+            f"--task {task}: none of the model's {len(names)} labels begins with 'entail'"
+            f" ({', '.join(names[:3])}), so it is not known to judge entailment. If it does, name"
+            " its labels in the order of its output with --labels"
         )
 
 

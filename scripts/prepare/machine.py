@@ -17,7 +17,8 @@ CPUS = (AUTO, *cpu.KINDS)
 
 @dataclass(frozen=True)
 class Target:
-    """The CPU kind that a model is made for; `host` is this machine's, None where it cannot be told."""
+    """The CPU kind that a model is made for; `host` is this machine's, None where it cannot be
+    told."""
 
     kind: str
     host: str | None
@@ -32,15 +33,23 @@ class Target:
         """The sentence that latencies are another machine's; None where they are this kind's."""
         if self.kind == self.host:
             return None
-        this = f"this machine is {self.host}" if self.host else "this machine's kind of CPU cannot be told"
+        this = (
+            f"this machine is {self.host}"
+            if self.host
+            else "this machine's kind of CPU cannot be told"
+        )
         return (
-            f"made for {self.kind}, but {this}: the latencies were measured here, and accuracy with this machine's "
-            f"instructions; run it on {self.kind} to be sure of the choice"
+            f"made for {self.kind}, but {this}: the latencies were measured here, and accuracy with"
+            f" this machine's instructions; run it on {self.kind} to be sure of the choice"
         )
 
     def record(self) -> dict[str, Any]:
         """Where it was measured, as it goes into the spec."""
-        found: Mapping[str, Any] = {"cpu": self.host, "model": processor(), "cores": cores.available()}
+        found: Mapping[str, Any] = {
+            "cpu": self.host,
+            "model": processor(),
+            "cores": cores.available(),
+        }
         return {**found, "note": self.mismatch} if self.mismatch else dict(found)
 
 

@@ -1,8 +1,10 @@
-"""Mixed precision: which parts of a graph int8 spoils, and the fewest of them that must stay in float32.
+"""Mixed precision: which parts of a graph int8 spoils, and the fewest of them that must stay in
+float32.
 
-Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs. Then the worst k
-groups are kept in float32, k doubling until the gate lets it pass, and halving back to the fewest that do. Groups that
-are neighbours count as one where there are more than PARTS, so that a candidate takes at most about 50 builds.
+Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs.
+Then the worst k groups are kept in float32, k doubling until the gate lets it pass, and halving
+back to the fewest that do. Groups that are neighbours count as one where there are more than PARTS,
+so that a candidate takes at most about 50 builds.
 """
 
 from __future__ import annotations
@@ -36,16 +38,23 @@ class Search:
     exam: Exam
 
     def run(self, groups: Sequence[Group], note: Note) -> Trial:
-        """The trial with the fewest groups in float32 that passes; the rejected one, with what was tried as its reason,
-        when none does."""
+        """The trial with the fewest groups in float32 that passes; the rejected one, with what was
+        tried as its reason, when none does."""
         parts = bundled(groups)
         ranked = self._ranked(parts, note)
-        found, tried = fewest(ranked, math.floor(MOST * len(ranked)), lambda worst: self._attempt(parts, worst, note))
+        found, tried = fewest(
+            ranked, math.floor(MOST * len(ranked)), lambda worst: self._attempt(parts, worst, note)
+        )
         if found:
             return replace(found, reason=f"{len(parts)} parts ranked, {tried} mixtures tried")
         trial = self.rejected
-        return replace(trial, reason=f"{trial.reason}; mixed precision does not help: {len(parts)} parts ranked, "
-                       f"{tried} mixtures tried, with up to half of the parts in float32")  # fmt: skip
+        return replace(
+            trial,
+            reason=(
+                f"{trial.reason}; mixed precision does not help: {len(parts)} parts ranked, "
+                f"{tried} mixtures tried, with up to half of the parts in float32"
+            ),
+        )
 
     def _ranked(self, parts: Parts, note: Note) -> list[str]:
         """The names of `parts`, the one that int8 spoils most first."""
@@ -58,7 +67,11 @@ class Search:
 
     def _difference(self, keep: frozenset[str]) -> float:
         samples = self.exam.samples
-        some = [samples[i * len(samples) // INPUTS] for i in range(INPUTS)] if len(samples) > INPUTS else samples
+        some = (
+            [samples[i * len(samples) // INPUTS] for i in range(INPUTS)]
+            if len(samples) > INPUTS
+            else samples
+        )
         try:
             folder = self.bench.build(self.rejected.variant, "part", keep)
         except Exception:  # what cannot be quantised alone is told to be spoilt
@@ -71,7 +84,9 @@ class Search:
     def _attempt(self, parts: Parts, worst: Sequence[str], note: Note) -> Trial:
         old = self.rejected.variant
         variant = replace(
-            old, name=f"{old.name}-mixed", how=f"{old.how}; {len(worst)} of {len(parts)} parts stay in float32"
+            old,
+            name=f"{old.name}-mixed",
+            how=f"{old.how}; {len(worst)} of {len(parts)} parts stay in float32",
         )
         note(f"{len(worst)} parts in float32")
         return self.bench.attempt(variant, self.exam, note, {name: parts[name] for name in worst})
@@ -88,9 +103,11 @@ def _name(groups: Sequence[Group]) -> str:
     return groups[0].name if len(groups) == 1 else f"{groups[0].name} to {groups[-1].name}"
 
 
-def fewest(ranked: Sequence[str], most: int, attempt: Callable[[Sequence[str]], Trial]) -> tuple[Trial | None, int]:
-    """The trial with the fewest of the first `ranked` names that is within the gate, None when none up to `most` is,
-    and how many were tried. Only the folder of the result is left."""
+def fewest(
+    ranked: Sequence[str], most: int, attempt: Callable[[Sequence[str]], Trial]
+) -> tuple[Trial | None, int]:
+    """The trial with the fewest of the first `ranked` names that is within the gate, None when none
+    up to `most` is, and how many were tried. Only the folder of the result is left."""
     failed, passed, tried = 0, most + 1, 0
     best: Trial | None = None
     while passed - failed > 1:

@@ -1,9 +1,10 @@
 """A PyTorch module given as `module:factory`, as a Source.
 
-The factory takes no arguments and returns a torch.nn.Module. By the task, its forward takes pixels [b, 3, h, w], or
-some of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these names; it returns logits [b, labels],
-start and end logits [b, s] each, token vectors [b, s, hidden], or for each token logits [b, s, labels or vocabulary].
-For `tensors` it takes and returns any arrays: see arrays.py.
+The factory takes no arguments and returns a torch.nn.Module. By the task, its forward takes pixels
+[b, 3, h, w], or some of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these
+names; it returns logits [b, labels], start and end logits [b, s] each, token vectors [b, s,
+hidden], or for each token logits [b, s, labels or vocabulary]. For `tensors` it takes and returns
+any arrays: see arrays.py.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def load(options: Options) -> Source:
     task = str(options.task)
     names = labels.read(options.labels, task)
     if task in labels.CLASSIFIERS and not names:
-        raise UsageError(f"--labels FILE is needed: {options.source} does not tell the names of its labels")
+        raise UsageError(
+            f"--labels FILE is needed: {options.source} does not tell the names of its labels"
+        )
     labels.check_entailment(names, task)
     given = read_given(options.settings, task)
     source = _described(Source(task, lambda path: None, None, given, names), options)
@@ -62,10 +65,12 @@ def load(options: Options) -> Source:
         export=lambda path: pytorch.export(module, path, example, axes, opset),
         run=pytorch.runner(module),
         record={
-            "kind": "module", "name": options.source, "architecture": type(module).__name__,
+            "kind": "module",
+            "name": options.source,
+            "architecture": type(module).__name__,
             "sha256": pytorch.fingerprint(module),
         },
-    )  # fmt: skip
+    )
 
 
 def _described(source: Source, options: Options) -> Source:
@@ -79,40 +84,53 @@ def _described(source: Source, options: Options) -> Source:
     if not options.tokenizer:
         raise UsageError(f"--tokenizer DIR is needed for {source.task} of {options.source}")
     tokenizer = huggingface.read_tokenizer(options.tokenizer)
-    return replace(source, tokenizer=tokenizer, settings=text_settings(source.task, tokenizer, {}, source.settings))
+    return replace(
+        source,
+        tokenizer=tokenizer,
+        settings=text_settings(source.task, tokenizer, {}, source.settings),
+    )
 
 
 def build(name: str) -> Any:
-    """The torch.nn.Module of `module:factory`, in float32 and evaluation mode; the working directory is importable."""
+    """The torch.nn.Module of `module:factory`, in float32 and evaluation mode; the working
+    directory is importable."""
     where, _, factory = name.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
         make = getattr(importlib.import_module(where), factory)
     except (ImportError, AttributeError) as e:
-        raise UsageError(f"SOURCE {name}: {e}. Modules are looked for in {here} and in the environment") from e
+        raise UsageError(
+            f"SOURCE {name}: {e}. Modules are looked for in {here} and in the environment"
+        ) from e
     except Exception as e:  # the user's own code
-        raise PrepareError(f"SOURCE {name}: importing {where} raised {type(e).__name__}: {e}") from e
+        raise PrepareError(
+            f"SOURCE {name}: importing {where} raised {type(e).__name__}: {e}"
+        ) from e
     try:
         module = make()
     except Exception as e:  # the user's own code
         raise PrepareError(f"SOURCE {name}: {factory}() raised {type(e).__name__}: {e}") from e
     if not pytorch.is_module(module):
-        raise UsageError(f"SOURCE {name}: {factory}() returned {type(module).__name__}, expected a torch.nn.Module")
+        raise UsageError(
+            f"SOURCE {name}: {factory}() returned {type(module).__name__}, expected a"
+            " torch.nn.Module"
+        )
     return module.float().eval()
 
 
 def _traced(source: Source, module: Any) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
-    """Feeds of the right shape for tracing, and the dynamic axes of all inputs and outputs. Two rows, so that no axis
-    is mistaken for a constant 1."""
+    """Feeds of the right shape for tracing, and the dynamic axes of all inputs and outputs. Two
+    rows, so that no axis is mistaken for a constant 1."""
     if source.task == "image-classification":
         pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)
         return {"pixel_values": pixels}, {"pixel_values": _ROW, **OUTPUTS[source.task]}
     wanted = [name for name in pytorch.parameters(module) if name in TEXT_INPUTS]
     if "input_ids" not in wanted:
         raise PrepareError(
-            f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))}; {source.task} needs "
-            f"input_ids, and attention_mask and token_type_ids if the model uses them"
+            f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))};"
+            f" {source.task} needs input_ids, and attention_mask and token_type_ids if the model"
+            " uses them"
         )
     axes = {**dict.fromkeys(wanted, _TOKEN), **OUTPUTS[source.task]}
     return {name: np.ones((2, 8), np.int64) for name in wanted}, axes

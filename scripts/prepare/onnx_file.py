@@ -1,4 +1,5 @@
-"""An existing .onnx file, as a Source: it is its own source model, so only quantising it can change its answers."""
+"""An existing .onnx file, as a Source: it is its own source model, so only quantising it can change
+its answers."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from scripts.prepare.source import TEXTLESS, Source, TextTokenizer
 
 
 def load(options: Options) -> Source:
-    """Describe the file from the user's flags, and from the config.json beside its tokenizer where there is one."""
+    """Describe the file from the user's flags, and from the config.json beside its tokenizer where
+    there is one."""
     path, task = Path(options.source), str(options.task)
     config = _config(options.tokenizer)
     tokenizer = _tokenizer(options, task)
@@ -29,7 +31,13 @@ def load(options: Options) -> Source:
         settings = image_settings({}, given)
     record = {"kind": "onnx", "name": path.name, "sha256": sha256(path)}
     return Source(
-        task, lambda target: graph.copy(path, target), None, settings, _labels(options, task, config), tokenizer, record
+        task,
+        lambda target: graph.copy(path, target),
+        None,
+        settings,
+        _labels(options, task, config),
+        tokenizer,
+        record,
     )
 
 
@@ -64,8 +72,12 @@ def _configured(options: Options, task: str, config: Mapping[str, Any]) -> tuple
     if task not in labels.CLASSIFIERS:
         return ()
     if not config.get("id2label"):
-        raise UsageError(f"--labels FILE is needed: {options.source} does not tell the names of its labels")
+        raise UsageError(
+            f"--labels FILE is needed: {options.source} does not tell the names of its labels"
+        )
     try:
         return labels.from_config({int(key): name for key, name in config["id2label"].items()})
     except (AttributeError, ValueError) as e:
-        raise UsageError(f"{options.tokenizer}/config.json: id2label must map numbers to names ({e})") from e
+        raise UsageError(
+            f"{options.tokenizer}/config.json: id2label must map numbers to names ({e})"
+        ) from e

@@ -1,4 +1,5 @@
-"""What the user asked for, checked before anything heavy is imported. Every error names the flag."""
+"""What the user asked for, checked before anything heavy is imported. Every error names the
+flag."""
 
 from __future__ import annotations
 
@@ -22,14 +23,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of `python -m scripts.prepare`; `source` is a folder, `module:factory` or an .onnx file.
+    """The flags of `python -m scripts.prepare`; `source` is a folder, `module:factory` or an .onnx
+    file.
 
-    `precision` "auto" tries all variants, others those of their kind; `variant` only one, by its name. `data` is an
-    evaluation set, of which `limit` items (None: 500 or 1000, by task) are asked, evenly over it; `threshold` is the
-    least score of a label that is given, for models with several labels a text. `max_loss` bounds the loss of a metric
-    on it, as a share of the source model's; without `data`, the share of answers that change.
-    `tolerance` bounds the absolute difference of any raw output (None: 1e-3 for fp32, unbounded for int8);
-    `min_agreement` the share of inputs whose final answer stays the same. `cpu` is the kind that it is made for.
+    `precision` "auto" tries all variants, others those of their kind; `variant` only one, by its
+    name. `data` is an evaluation set, of which `limit` items (None: 500 or 1000, by task) are
+    asked, evenly over it; `threshold` is the least score of a label that is given, for models with
+    several labels a text. `max_loss` bounds the loss of a metric on it, as a share of the source
+    model's; without `data`, the share of answers that change. `tolerance` bounds the absolute
+    difference of any raw output (None: 1e-3 for fp32, unbounded for int8); `min_agreement` the
+    share of inputs whose final answer stays the same. `cpu` is the kind that it is made for.
     """
 
     source: str
@@ -55,7 +58,8 @@ class Options:
 
     @property
     def kind(self) -> str:
-        """HUGGINGFACE, MODULE or ONNX, by the form of `source`; raises UsageError when it is none of them."""
+        """HUGGINGFACE, MODULE or ONNX, by the form of `source`; raises UsageError when it is none
+        of them."""
         path = Path(self.source)
         if path.is_dir():
             return HUGGINGFACE
@@ -64,8 +68,9 @@ class Options:
         if _MODULE.fullmatch(self.source):
             return MODULE
         raise UsageError(
-            f"SOURCE {self.source}: no such folder or .onnx file. Give a Hugging Face model folder, module:factory, or "
-            "an .onnx file; models are not downloaded, so fetch a hub model into a folder first"
+            f"SOURCE {self.source}: no such folder or .onnx file. Give a Hugging Face model folder,"
+            " module:factory, or an .onnx file; models are not downloaded, so fetch a hub model"
+            " into a folder first"
         )
 
     @property
@@ -81,8 +86,8 @@ def check(options: Options) -> None:
     _check_paths(options)
     if not _NAME.fullmatch(options.model_name):
         raise UsageError(
-            f"--name {options.model_name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit "
-            "(the default is the last part of --out)"
+            f"--name {options.model_name!r}: use letters, digits, '.', '_' and '-', starting with a"
+            " letter or digit (the default is the last part of --out)"
         )
 
 
@@ -98,29 +103,39 @@ def _check_choices(options: Options) -> None:
     if options.tolerance is not None and not options.tolerance > 0:
         raise UsageError(f"--tolerance {options.tolerance}: must be above 0")
     for flag, share in (
-        ("--min-agreement", options.min_agreement), ("--max-loss", options.max_loss), ("--threshold", options.threshold)
-    ):  # fmt: skip
+        ("--min-agreement", options.min_agreement),
+        ("--max-loss", options.max_loss),
+        ("--threshold", options.threshold),
+    ):
         if not 0 <= share <= 1:
             raise UsageError(f"{flag} {share}: must be between 0 and 1")
 
 
 def _check_combination(options: Options, kind: str) -> None:
     if kind != HUGGINGFACE and options.adapter:
-        raise UsageError(f"--adapter needs a Hugging Face model folder as SOURCE, got {options.source}")
+        raise UsageError(
+            f"--adapter needs a Hugging Face model folder as SOURCE, got {options.source}"
+        )
     if kind != HUGGINGFACE and not options.task:
-        raise UsageError(f"--task is needed for {options.source}: one of {', '.join(sorted(TASKS))}")
+        raise UsageError(
+            f"--task is needed for {options.source}: one of {', '.join(sorted(TASKS))}"
+        )
     if kind == HUGGINGFACE and options.task == "tensors":
-        raise UsageError("--task tensors takes an .onnx file or module:factory as SOURCE; a model folder has a task")
+        raise UsageError(
+            "--task tensors takes an .onnx file or module:factory as SOURCE; a model folder has a"
+            " task"
+        )
     if options.task == "tensors" and kind == MODULE and not options.golden:
         raise UsageError(
-            '--golden FILE is needed: a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose arrays tell what the '
-            "module takes"
+            '--golden FILE is needed: a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose'
+            " arrays tell what the module takes"
         )
     if options.task == "tensors" and options.tokenizer:
         raise UsageError("--tokenizer: tensors has no texts; leave it out")
     if options.data and options.task and options.task not in READERS:
         raise UsageError(
-            f"--data: there is no metric for {options.task}; leave it out, and give inputs of your own with --inputs"
+            f"--data: there is no metric for {options.task}; leave it out, and give inputs of your"
+            " own with --inputs"
         )
     if kind == ONNX and options.opset:
         raise UsageError("--opset is for exports; an .onnx file keeps the opset that it has")
@@ -130,7 +145,11 @@ def _check_paths(options: Options) -> None:
     for flag, folder in (("--adapter", options.adapter), ("--tokenizer", options.tokenizer)):
         if folder and not folder.is_dir():
             raise UsageError(f"{flag} {folder}: no such folder")
-    for flag, file in (("--labels", options.labels), ("--settings", options.settings), ("--golden", options.golden)):
+    for flag, file in (
+        ("--labels", options.labels),
+        ("--settings", options.settings),
+        ("--golden", options.golden),
+    ):
         if file and not file.is_file():
             raise UsageError(f"{flag} {file}: no such file")
     for flag, path in (("--inputs", options.inputs), ("--data", options.data)):
@@ -141,6 +160,11 @@ def _check_paths(options: Options) -> None:
 
 def _check_out(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UsageError(f"--out {out}: is not a folder; give the path of a new folder or of a model directory")
+        raise UsageError(
+            f"--out {out}: is not a folder; give the path of a new folder or of a model directory"
+        )
     if out.is_dir() and any(out.iterdir()) and not (out / SPEC_FILE).is_file():
-        raise UsageError(f"--out {out}: exists, is not empty and holds no {SPEC_FILE}, so it will not be replaced")
+        raise UsageError(
+            f"--out {out}: exists, is not empty and holds no {SPEC_FILE}, so it will not be"
+            " replaced"
+        )

@@ -1,6 +1,7 @@
 """The stages of prepare, in order. Nothing is visible at --out before the last.
 
-load -> export -> fuse -> prove the exported graph -> make and examine each variant -> measure speed -> choose -> write
+load -> export -> fuse -> prove the exported graph -> make and examine each variant -> measure speed
+-> choose -> write
 """
 
 from __future__ import annotations
@@ -37,15 +38,16 @@ LOADERS = {
     HUGGINGFACE: "scripts.prepare.checkpoint",
     MODULE: "scripts.prepare.module",
     ONNX: "scripts.prepare.onnx_file",
-}  # imported on demand: they bring torch and transformers, which cost seconds and may not be installed
+}
+"""Imported on demand: they bring torch and transformers, which cost seconds to import."""
 CALIBRATION = 200  # requests at most
 Piped: TypeAlias = Mapping[str, Any] | None  # the figures against transformers' pipeline
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the stages hand on: the user's `options`, the loaded `source`, the table of variants, and the folder of the
-    exported graph as a model directory with its `spec`."""
+    """What the stages hand on: the user's `options`, the loaded `source`, the table of variants,
+    and the folder of the exported graph as a model directory with its `spec`."""
 
     options: Options
     source: Source
@@ -56,9 +58,11 @@ class Work:
 
 
 def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
-    """Make the model directory `options.out` and return its spec; `table` replaces the variants that are tried.
+    """Make the model directory `options.out` and return its spec; `table` replaces the variants
+    that are tried.
 
-    Raises UsageError for what was asked, PrepareError for what the model cannot do; then `options.out` is as it was.
+    Raises UsageError for what was asked, PrepareError for what the model cannot do; then
+    `options.out` is as it was.
     """
     check(options)
     out = options.out.resolve()
@@ -67,11 +71,20 @@ def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
         table = table or ways.shipped()
         table.asked(options)  # wrong names are told before the work
         folder = _export(source, work)
-        made = Work(options, source, table, folder, record.describe(options, source, folder), Target.of(options.cpu))
+        made = Work(
+            options,
+            source,
+            table,
+            folder,
+            record.describe(options, source, folder),
+            Target.of(options.cpu),
+        )
         fusion = _fuse(made, work)
         exam, spare = _exam(made)
         exam, piped = _prove(made, exam)
-        held = contest.hold(options, table, _bench(made, work, fusion, [*exam.samples, *spare]), exam, made.target)
+        held = contest.hold(
+            options, table, _bench(made, work, fusion, [*exam.samples, *spare]), exam, made.target
+        )
         spec = _finish(made, held, fusion, piped)
         with stage(f"write {out.name}"):
             record.write(spec, held.chosen.place)
@@ -88,7 +101,8 @@ def _load(options: Options) -> Source:
             loader = importlib.import_module(LOADERS[options.kind])
     except ImportError as e:
         raise UsageError(
-            f"{e}. Preparing a model needs the extra 'export': pip install 'onnxferry[export,image]'"
+            f"{e}. Preparing a model needs the extra 'export': pip install"
+            " 'onnxferry[export,image]'"
         ) from e
     source: Source = loader.load(options)
     return replace(source, ask=remembered(source.ask)) if source.ask else source
@@ -124,7 +138,8 @@ def _fuse(made: Work, work: Path) -> Fusion:
 def _prove(made: Work, exam: Exam) -> tuple[Exam, Piped]:
     """That the exported graph gives the answers of its source, whose part it plays from here on."""
     record.write(made.spec, made.folder)
-    golden.answer(made.folder, exam.samples[-1].request)  # what cannot be answered is told before the long work
+    # what cannot be answered is told before the long work
+    golden.answer(made.folder, exam.samples[-1].request)
     if made.target.mismatch:
         console.err.print(made.target.mismatch, style="yellow", markup=False)
     with stage(f"verify the exported graph on {len(exam.samples)} inputs") as note:
@@ -178,10 +193,14 @@ def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpe
     with stage("golden answer"):
         answer = golden.answer(trial.place, golden.request(spec, made.options.golden))
     return replace(
-        spec, difference=difference, golden=answer, variants=tuple(trial.record() for trial in held.trials),
-        fusion=dict(fusion.found), data=dict(exam.questions.record) if exam.questions else {},
+        spec,
+        difference=difference,
+        golden=answer,
+        variants=tuple(trial.record() for trial in held.trials),
+        fusion=dict(fusion.found),
+        data=dict(exam.questions.record) if exam.questions else {},
         measured_on=made.target.record(),
-    )  # fmt: skip
+    )
 
 
 def _difference(made: Work, trial: Trial) -> Mapping[str, Any]:

@@ -1,4 +1,5 @@
-"""An evaluation set (--data) as the gate asks it: the same items of every variant, through the core that will serve."""
+"""An evaluation set (--data) as the gate asks it: the same items of every variant, through the core
+that will serve."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ from scripts.prepare.samples import Sample
 from scripts.prepare.shown import Change, answer, inputs
 
 LIMIT = 500  # items, where --limit says nothing
-LIMITS = {"text-classification": 1000, "token-classification": 1000}  # one text an item, which is soon answered
+# one text an item, which is soon answered
+LIMITS = {"text-classification": 1000, "token-classification": 1000}
 PARTS = 4  # the set is asked in so many parts; what is hopeless after one is not asked the next
 LEAST = 50  # items of a part: fewer tell too little to give up
-HOPELESS = 10.0  # times --max-loss, and at least as much as LOST: the figures of a part of the items scatter
+# times --max-loss, and at least as much as LOST: the figures of a part of the items scatter
+HOPELESS = 10.0
 LOST = 0.25
 SPARE = 128  # items beside the asked ones, to calibrate with
 DRAWN = 32  # items to measure speed with
@@ -34,7 +37,8 @@ DRAWN = 32  # items to measure speed with
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model decided for the first items, in their order, and its figures in points by metric."""
+    """What a model decided for the first items, in their order, and its figures in points by
+    metric."""
 
     decisions: tuple[Any, ...]
     figures: Mapping[str, float]
@@ -42,16 +46,23 @@ class Answers:
 
 @dataclass(frozen=True)
 class Questions:
-    """`items` in an order in which every prefix is spread over the whole set; `spare` are others of the same set.
-    `record` tells which set it is."""
+    """`items` in an order in which every prefix is spread over the whole set; `spare` are others of
+    the same set. `record` tells which set it is."""
 
     items: tuple[Item, ...]
     spare: tuple[Item, ...]
     judge: Judge
     record: Mapping[str, Any]
 
-    def ask(self, folder: Path, note: Note, source: Answers | None = None, gate: Gate = Gate()) -> Answers:  # noqa: B008
-        """Ask the model directory `folder`; only a part of the items when it is hopeless against `source`."""
+    def ask(
+        self,
+        folder: Path,
+        note: Note,
+        source: Answers | None = None,
+        gate: Gate = Gate(),  # noqa: B008
+    ) -> Answers:
+        """Ask the model directory `folder`; only a part of the items when it is hopeless against
+        `source`."""
         scorer = served.load(folder)
         size = max(LEAST, -(-len(self.items) // PARTS))
         given: list[Any] = []
@@ -59,7 +70,9 @@ class Questions:
             part = [item.inputs for item in self.items[start : start + size]]
             given += map(self.judge.decision, served.answers(scorer, part, self.judge.parameters))
             note(f"{len(given)} of {len(self.items)} items")
-            found = Answers(tuple(given), self._figures(given, source.decisions if source else given))
+            found = Answers(
+                tuple(given), self._figures(given, source.decisions if source else given)
+            )
             if source and self.loss(found, source)[1] > max(HOPELESS * gate.max_loss, LOST):
                 break
         return found
@@ -70,18 +83,29 @@ class Questions:
         return {name: figures[name] for name in self.judge.leading}
 
     def loss(self, found: Answers, source: Answers) -> tuple[str, float]:
-        """The leading figure that lost most, and how much: a share of the source model's on the same items."""
+        """The leading figure that lost most, and how much: a share of the source model's on the
+        same items."""
         return worst_loss(found.figures, self.source(source, len(found.decisions)))
 
     def changed(self, found: Answers, source: Answers) -> list[Change]:
         """The answers that changed, those first that were right and no longer are."""
-        pairs = [(i, a, b) for i, (a, b) in enumerate(zip(source.decisions, found.decisions)) if not _same(a, b)]  # noqa: B905
-        pairs.sort(key=lambda pair: self._gain(pair[0], pair[2], pair[1]) - self._gain(pair[0], pair[1], pair[1]))
+        pairs = [
+            (i, a, b)
+            for i, (a, b) in enumerate(zip(source.decisions, found.decisions, strict=False))
+            if not _same(a, b)
+        ]
+        pairs.sort(
+            key=lambda pair: (
+                self._gain(pair[0], pair[2], pair[1]) - self._gain(pair[0], pair[1], pair[1])
+            )
+        )
         return [self._change(*pair) for pair in pairs]
 
     def _gain(self, i: int, decision: Any, source: Any) -> float:
         item = self.items[i]
-        figures = self.judge.figures([decision], [item if item.right else replace(item, right=(source,))])
+        figures = self.judge.figures(
+            [decision], [item if item.right else replace(item, right=(source,))]
+        )
         return sum(figures[name] for name in self.judge.leading)
 
     def _change(self, i: int, expected: Any, got: Any) -> Change:
@@ -100,7 +124,8 @@ class Questions:
 
 
 def read(options: Options, spec: ModelSpec) -> Questions | None:
-    """The set that --data names; None without. Raises UsageError that names what is wrong with it."""
+    """The set that --data names; None without. Raises UsageError that names what is wrong with
+    it."""
     if options.data is None:
         return None
     found = datasets.read(options.data, spec.task, spec.labels)
@@ -109,9 +134,11 @@ def read(options: Options, spec: ModelSpec) -> Questions | None:
     asked = {id(item) for item in chosen}
     spare = datasets.evenly([item for item in found if id(item) not in asked], SPARE)
     record = {
-        "name": datasets.title(options.data), "sha256": datasets.digest(options.data), "items": len(items),
+        "name": datasets.title(options.data),
+        "sha256": datasets.digest(options.data),
+        "items": len(items),
         "of": len(found),
-    }  # fmt: skip
+    }
     if spec.settings.get("problem_type") == "multi_label_classification":
         record["threshold"] = options.threshold
     return Questions(items, tuple(spare), JUDGES[spec.task](spec, found, options.threshold), record)
@@ -120,7 +147,9 @@ def read(options: Options, spec: ModelSpec) -> Questions | None:
 def as_samples(items: Sequence[Item], judge: Judge) -> list[Sample]:
     """One request an item."""
     bodies = [{"inputs": item.inputs, "parameters": dict(judge.parameters)} for item in items]
-    return [Sample(Request(json.dumps(body).encode()), f"item {i}") for i, body in enumerate(bodies)]
+    return [
+        Sample(Request(json.dumps(body).encode()), f"item {i}") for i, body in enumerate(bodies)
+    ]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -1,4 +1,5 @@
-"""Silence for the libraries' chatter, so that the stage lines are what the user sees; errors still rise."""
+"""Silence for the libraries' chatter, so that the stage lines are what the user sees; errors still
+rise."""
 
 from __future__ import annotations
 
@@ -16,14 +17,16 @@ _OFFLINE = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-# PyTorch's threads wait in sleep, not in a loop: on a busy machine of two cores a text took 108 ms instead of 1644.
+# PyTorch's threads wait in sleep, not in a loop: on a busy machine of two cores a text took 108 ms
+# instead of 1644.
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings, no log lines below error, no prints; and for what is imported inside, no network, and threads that
-    leave the cores to others while they wait, unless the environment says how they wait."""
+    """No warnings, no log lines below error, no prints; and for what is imported inside, no
+    network, and threads that leave the cores to others while they wait, unless the environment says
+    how they wait."""
     with _environment(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         disabled = logging.root.manager.disable
@@ -36,7 +39,11 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    wanted = {**_WAITING, **{key: os.environ[key] for key in _WAITING if key in os.environ}, **_OFFLINE}
+    wanted = {
+        **_WAITING,
+        **{key: os.environ[key] for key in _WAITING if key in os.environ},
+        **_OFFLINE,
+    }
     before = {key: os.environ.get(key) for key in wanted}
     os.environ.update(wanted)
     try:

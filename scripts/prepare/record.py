@@ -14,11 +14,21 @@ from scripts.hashes import sha256
 from scripts.prepare.options import FP32, INT8, Options
 from scripts.prepare.source import Source
 
-TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "peft", "onnx", "onnxruntime", "tokenizers")
+TOOLS = (
+    "torch",
+    "transformers",
+    "optimum",
+    "optimum-onnx",
+    "peft",
+    "onnx",
+    "onnxruntime",
+    "tokenizers",
+)
 
 
 def describe(options: Options, source: Source, folder: Path) -> ModelSpec:
-    """The spec of the exported model in `folder`, still without golden request, difference and variants.
+    """The spec of the exported model in `folder`, still without golden request, difference and
+    variants.
 
     Raises PrepareError when ONNX Runtime cannot load the model.
     """
@@ -52,9 +62,15 @@ def chosen(spec: ModelSpec, folder: Path, precision: str, cpu: str) -> ModelSpec
     facts = graph.facts(folder / MODEL_FILE)
     session = Session(folder / MODEL_FILE)
     return replace(
-        spec, inputs=session.inputs, outputs=session.outputs, precision=precision,
-        cpu=cpu if precision == INT8 else None, opset=facts.opset, ir_version=facts.ir_version, files=hashes(folder),
-    )  # fmt: skip
+        spec,
+        inputs=session.inputs,
+        outputs=session.outputs,
+        precision=precision,
+        cpu=cpu if precision == INT8 else None,
+        opset=facts.opset,
+        ir_version=facts.ir_version,
+        files=hashes(folder),
+    )
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
-"""The answers of transformers' own pipeline, held against those that are served: the proof that not only the graph but
-all that happens around it, from the text to the answer, is right. Tasks without a row in COMPARISONS are not compared.
+"""The answers of transformers' own pipeline, held against those that are served: the proof that not
+only the graph but all that happens around it, from the text to the answer, is right. Tasks without
+a row in COMPARISONS are not compared.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ Scores = Mapping[Any, float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """`scores`: an answer's scores by what they belong to. `settings`: the parameters that a model's settings give, for
-    a pipeline knows no such settings. `both` are asked with these parameters, and the pipeline also with `theirs`."""
+    """`scores`: an answer's scores by what they belong to. `settings`: the parameters that a
+    model's settings give, for a pipeline knows no such settings. `both` are asked with these
+    parameters, and the pipeline also with `theirs`."""
 
     scores: Callable[[Any], Scores]
     settings: Callable[[ModelSpec], Mapping[str, Any]]
@@ -37,7 +39,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Pair:
-    """One sample's two answers: the largest difference of a score that both have, and whether the answers agree."""
+    """One sample's two answers: the largest difference of a score that both have, and whether the
+    answers agree."""
 
     sample: Sample
     worst: float
@@ -49,37 +52,56 @@ def _named(*names: str) -> Callable[[ModelSpec], Mapping[str, Any]]:
 
 
 def _function(spec: ModelSpec) -> Mapping[str, Any]:
-    return {"function_to_apply": default_function(spec.settings.get("problem_type"), len(spec.labels))}
+    return {
+        "function_to_apply": default_function(spec.settings.get("problem_type"), len(spec.labels))
+    }
 
 
 def _entity_scores(answer: Any) -> Scores:
-    return {(e.get("entity", e.get("entity_group")), e["start"], e["end"]): e["score"] for e in answer}
+    return {
+        (e.get("entity", e.get("entity_group")), e["start"], e["end"]): e["score"] for e in answer
+    }
 
 
 COMPARISONS = {
     "text-classification": Comparison(
-        lambda answer: {row["label"]: row["score"] for row in answer}, _function, {"top_k": None}, {"truncation": True}
+        lambda answer: {row["label"]: row["score"] for row in answer},
+        _function,
+        {"top_k": None},
+        {"truncation": True},
     ),
-    "token-classification": Comparison(_entity_scores, _named("aggregation_strategy", "ignore_labels")),
+    "token-classification": Comparison(
+        _entity_scores, _named("aggregation_strategy", "ignore_labels")
+    ),
     "zero-shot-classification": Comparison(
         lambda answer: dict(zip(answer["labels"], answer["scores"], strict=True)),
         _named("candidate_labels", "hypothesis_template", "multi_label"),
     ),
     "fill-mask": Comparison(  # by rank, since tokens of nearly one score may change places
-        lambda answer: {(m, i): row["score"] for m, rows in enumerate(masks(answer)) for i, row in enumerate(rows)},
+        lambda answer: {
+            (m, i): row["score"]
+            for m, rows in enumerate(masks(answer))
+            for i, row in enumerate(rows)
+        },
         _named("top_k"),
         theirs={"tokenizer_kwargs": {"truncation": True}},
     ),
 }
 
 
-def compare(spec: ModelSpec, folder: Path, ask: Ask, samples: Sequence[Sample], gate: Gate) -> dict[str, Any]:
+def compare(
+    spec: ModelSpec, folder: Path, ask: Ask, samples: Sequence[Sample], gate: Gate
+) -> dict[str, Any]:
     """How far the answers that `folder` serves are from the pipeline's, as it goes into the spec.
 
     Raises PrepareError with the figures when they do not pass `gate`.
     """
     scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
-    pairs = [_ask_both(scorer, ask, sample, data) for sample in samples if (data := _data(sample)) is not None]
+    pairs = [
+        _ask_both(scorer, ask, sample, data)
+        for sample in samples
+        if (data := _data(sample)) is not None
+    ]
     if not pairs:
         return {"inputs": 0}
     figures = {
@@ -105,7 +127,8 @@ def remembered(ask: Ask) -> Ask:
 
 
 def _data(sample: Sample) -> Mapping[str, Any] | None:
-    """The body of a request that a pipeline can be asked, too; None for the forms that only clients of servers know."""
+    """The body of a request that a pipeline can be asked, too; None for the forms that only clients
+    of servers know."""
     data = json.loads(sample.request.body) if sample.request.content_type == JSON else {}
     alike = set(data) <= {"inputs", "parameters"} and isinstance(data.get("inputs"), str | dict)
     return data if alike else None
@@ -119,10 +142,14 @@ def _ask_both(scorer: Scorer, ask: Ask, sample: Sample, data: Mapping[str, Any])
         theirs = ask(data["inputs"], {**how.theirs, **given})
     except Exception as e:  # whatever a pipeline raises of what it does not take
         raise PrepareError(
-            f"{sample.where}: transformers' {spec.task} pipeline cannot answer it: {type(e).__name__}: {e}"
+            f"{sample.where}: transformers' {spec.task} pipeline cannot answer it:"
+            f" {type(e).__name__}: {e}"
         ) from e
     scores = how.scores(theirs), how.scores(ours)
-    worst = max((abs(float(scores[0][key]) - scores[1][key]) for key in set(scores[0]) & set(scores[1])), default=0.0)
+    worst = max(
+        (abs(float(scores[0][key]) - scores[1][key]) for key in set(scores[0]) & set(scores[1])),
+        default=0.0,
+    )
     return Pair(sample, worst, AGREE[spec.task](theirs, ours, len(spec.labels)))
 
 
@@ -141,11 +168,11 @@ def _judge(figures: Mapping[str, Any], pairs: Sequence[Pair], spec: ModelSpec, g
     )
     if gate.tolerance is not None and not figures["max_abs"] <= gate.tolerance:
         raise PrepareError(
-            f"what is served differs from transformers' {spec.task} pipeline by more than {gate.tolerance:g} "
-            f"(--tolerance), {summary}"
+            f"what is served differs from transformers' {spec.task} pipeline by more than"
+            f" {gate.tolerance:g} (--tolerance), {summary}"
         )
     if not figures["agreement"] >= gate.min_agreement:
         raise PrepareError(
-            f"fewer than {gate.min_agreement:.0%} of the answers are those of transformers' {spec.task} pipeline "
-            f"(--min-agreement), {summary}"
+            f"fewer than {gate.min_agreement:.0%} of the answers are those of transformers'"
+            f" {spec.task} pipeline (--min-agreement), {summary}"
         )

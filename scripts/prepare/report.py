@@ -1,5 +1,5 @@
-"""report.md beside the model: what was tried, what it scored, what was chosen and why. It may show the user's inputs,
-so it stays here: no package holds it, nor the picture.
+"""report.md beside the model: what was tried, what it scored, what was chosen and why. It may show
+the user's inputs, so it stays here: no package holds it, nor the picture.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ class Facts:
 def write(facts: Facts, folder: Path) -> None:
     """report.md into `folder` and, where there is something to compare, report.svg."""
     measured = [t for t in facts.held.trials if t.speed and t.score]
-    kept = "of the source model's metric" if facts.held.exam.source else "of the answers are the source model's"
+    kept = (
+        "of the source model's metric"
+        if facts.held.exam.source
+        else "of the answers are the source model's"
+    )
     heads = (f"{facts.spec.name} on {_cpu(facts)}", f"% {kept}")
     if len(measured) > 1:
         plot.draw(measured, facts.held.exam.gate.max_loss, heads, folder / PLOT_FILE)
@@ -57,7 +61,9 @@ def _parts(facts: Facts, folder: Path) -> Iterator[str]:
         yield from (_not_taken(t) for t in left)
     if mixed := [t for t in held.trials if t.kept]:
         yield "## Mixed precision"
-        yield from (f"{t.name}: {t.reason or t.status}. In float32: {'; '.join(t.kept)}." for t in mixed)
+        yield from (
+            f"{t.name}: {t.reason or t.status}. In float32: {'; '.join(t.kept)}." for t in mixed
+        )
 
 
 def _notes(facts: Facts) -> Iterator[str]:
@@ -68,15 +74,22 @@ def _notes(facts: Facts) -> Iterator[str]:
 def _measures(facts: Facts) -> str:
     """What the columns mean."""
     held, data = facts.held, facts.spec.data
-    lines = [f"Measured on {_cpu(facts)} with {facts.spec.measured_on['cores']} cores. The model is made for "
-             f"{held.target.kind} where it is int8."]  # fmt: skip
+    lines = [
+        f"Measured on {_cpu(facts)} with {facts.spec.measured_on['cores']} cores. The model is made"
+        f" for {held.target.kind} where it is int8."
+    ]
     if data:
-        threshold = f" A label counts as given from a score of {data['threshold']:g}." if "threshold" in data else ""
+        threshold = (
+            f" A label counts as given from a score of {data['threshold']:g}."
+            if "threshold" in data
+            else ""
+        )
         lines.append(
-            f"Metrics: {data['items']:,} of {data['of']:,} items of {data['name']} (sha256 {data['sha256'][:12]}...), "
-            f"in points.{threshold} Loss: the largest loss of one of {', '.join(_leading(held))}, as a share of the "
-            f"exported graph's, which gives the source model's answers. The gate lets "
-            f"{percent(held.exam.gate.max_loss)} pass (--max-loss)."
+            f"Metrics: {data['items']:,} of {data['of']:,} items of {data['name']} (sha256"
+            f" {data['sha256'][:12]}...), in points.{threshold} Loss: the largest loss of one of"
+            f" {', '.join(_leading(held))}, as a share of the exported graph's, which gives the"
+            f" source model's answers. The gate lets {percent(held.exam.gate.max_loss)} pass"
+            " (--max-loss)."
         )
     else:
         lines.append(
@@ -88,11 +101,11 @@ def _measures(facts: Facts) -> str:
         "(built in and given) whose answer is the source model's."
     )
     lines.append(
-        "Speed: ms of a request with one input (the median of each of a few requests, then their mean), and ms an "
-        f"input of a request with {speed.MANY} inputs, in rounds by turns. The fastest has the least geometric mean of "
-        f"both; within {TIE:.0%} the smaller file is taken, then the more exact one. Variants slower than "
-        f"{speed.SLOW:g} times the fastest, and rejected ones, were measured in "
-        f"{speed.FIRST} rounds only, others in {speed.ROUNDS}."
+        "Speed: ms of a request with one input (the median of each of a few requests, then their"
+        f" mean), and ms an input of a request with {speed.MANY} inputs, in rounds by turns. The"
+        f" fastest has the least geometric mean of both; within {TIE:.0%} the smaller file is"
+        f" taken, then the more exact one. Variants slower than {speed.SLOW:g} times the fastest,"
+        f" and rejected ones, were measured in {speed.FIRST} rounds only, others in {speed.ROUNDS}."
     )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -107,8 +120,13 @@ def _cpu(facts: Facts) -> str:
 
 
 def _fusion(fusion: Fusion) -> str:
-    rows = [[kind, str(count), str(fusion.expected.get(kind, ""))] for kind, count in fusion.found.items()]
-    table = _markdown(["operator", "fused", "expected by the architecture"], rows) if rows else "None."
+    rows = [
+        [kind, str(count), str(fusion.expected.get(kind, ""))]
+        for kind, count in fusion.found.items()
+    ]
+    table = (
+        _markdown(["operator", "fused", "expected by the architecture"], rows) if rows else "None."
+    )
     return "\n\n".join([table, *(f"- {sentence}" for sentence in fusion.missing)])
 
 
@@ -137,7 +155,10 @@ def cells(trial: Trial, held: Contest) -> list[str]:
     row = [trial.name, trial.status + (" (partly asked)" if partial else "")]
     row.append(f"{trial.size / 1e6:.1f}" if trial.size else "")
     row.append(f"{score.difference['agreement']:.1%}" if score else "")
-    row += [f"{score.metrics[name]:.2f}" if score and name in score.metrics else "" for name in _metrics(held)]
+    row += [
+        f"{score.metrics[name]:.2f}" if score and name in score.metrics else ""
+        for name in _metrics(held)
+    ]
     row.append(percent(max(score.loss, 0)) if score else "")
     row.append(f"{took.one:.2f}" if took else "")
     return row + ([f"{took.item:.2f}" if took and took.item else ""] if held.workload.many else [])
@@ -156,4 +177,6 @@ def table(held: Contest) -> Table:
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

@@ -1,4 +1,5 @@
-"""The real inputs on which the ONNX model is compared with its source: a built-in set a task, and the user's own."""
+"""The real inputs on which the ONNX model is compared with its source: a built-in set a task, and
+the user's own."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ class Sample:
 
 
 def samples(task: str, own: Path | None, mask_token: str = MASK) -> list[Sample]:
-    """The built-in samples of `task`, then the user's: JSON Lines of request bodies, or a folder of pictures. The
-    built-in ones hold the model's `mask_token`."""
+    """The built-in samples of `task`, then the user's: JSON Lines of request bodies, or a folder of
+    pictures. The built-in ones hold the model's `mask_token`."""
     built_in = BUILT_IN / f"{task}.jsonl"
     found = [_masked(s, mask_token) for s in _lines(built_in, task)] if built_in.is_file() else []
     if own is None:
@@ -34,7 +35,8 @@ def samples(task: str, own: Path | None, mask_token: str = MASK) -> list[Sample]
     theirs = list(_pictures(own) if own.is_dir() else _lines(own, task))
     if not theirs:
         raise UsageError(
-            f"--inputs {own}: holds no input; expected JSON Lines of request bodies, or pictures in a folder"
+            f"--inputs {own}: holds no input; expected JSON Lines of request bodies, or pictures in"
+            " a folder"
         )
     return found + theirs
 
@@ -57,7 +59,9 @@ def _items(line: bytes, where: str, task: str) -> Iterator[Sample]:
     except ValueError as e:
         raise UsageError(f"--inputs: {where} is not JSON ({e})") from e
     if not isinstance(data, dict):
-        raise UsageError(f'--inputs: {where} must be a request body such as {{"inputs": ...}}, got {line[:40]!r}')
+        raise UsageError(
+            f'--inputs: {where} must be a request body such as {{"inputs": ...}}, got {line[:40]!r}'
+        )
     if not isinstance(data.get("inputs"), list) or task in _WHOLE:
         yield Sample(Request(line), where)
         return

@@ -1,7 +1,7 @@
 """The settings of model_spec.json: what scoring must know to make tensors of a request, by task.
 
-Derived from the source model's own configuration, so that answers equal those of transformers' pipeline; a user's
-settings file overrides key by key.
+Derived from the source model's own configuration, so that answers equal those of transformers'
+pipeline; a user's settings file overrides key by key.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from scripts.errors import UsageError
 from scripts.prepare.source import TextTokenizer
 
-LONGEST = 512  # tokens, where the model allows more: cost grows with the square. --settings raises it.
+# tokens, where the model allows more: cost grows with the square. --settings raises it.
+LONGEST = 512
 DEFAULTS: dict[str, Mapping[str, Any]] = {
     "question-answering": {"max_answer_length": 15},
     "text-classification": {"problem_type": "single_label_classification"},
@@ -24,15 +25,25 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     "image-classification": {"top_k": 5},
 }
 _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
-    "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "longformer", "mpnet",
-    "data2vec-text", "ibert", "xmod", "esm",
-}  # fmt: skip
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "roberta-prelayernorm",
+    "camembert",
+    "longformer",
+    "mpnet",
+    "data2vec-text",
+    "ibert",
+    "xmod",
+    "esm",
+}
 
 
 def text_settings(
     task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings of a text task: the defaults, what tokenizer and configuration say, then what the user says."""
+    """Settings of a text task: the defaults, what tokenizer and configuration say, then what the
+    user says."""
     limit = _limit(tokenizer, config)
     derived: dict[str, Any] = {
         "max_length": limit,
@@ -43,7 +54,10 @@ def text_settings(
     if task == "text-classification":
         derived["problem_type"] = _problem_type(config)
     if task == "fill-mask":
-        derived |= {"mask_token": tokenizer.mask_token, "clean_up_tokenization_spaces": tokenizer.cleans_up}
+        derived |= {
+            "mask_token": tokenizer.mask_token,
+            "clean_up_tokenization_spaces": tokenizer.cleans_up,
+        }
     if task == "question-answering":
         derived |= _windows(given.get("max_length", derived["max_length"]))
     settings = {**DEFAULTS.get(task, {}), **derived, **given}
@@ -55,13 +69,15 @@ def text_settings(
 
 
 def _limit(tokenizer: TextTokenizer, config: Mapping[str, Any]) -> int:
-    """The longest sequence in tokens, special ones included, that tokenizer, model and LONGEST allow."""
+    """The longest sequence in tokens, special ones included, that tokenizer, model and LONGEST
+    allow."""
     limits = [n for n in (tokenizer.max_length, _positions(config)) if n]
     return min([*limits, LONGEST])
 
 
 def _positions(config: Mapping[str, Any]) -> int | None:
-    """How many positions the model has embeddings for; None where it has no table of them, or it is not known."""
+    """How many positions the model has embeddings for; None where it has no table of them, or it is
+    not known."""
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions < 1:
         return None
@@ -75,14 +91,19 @@ def _positions(config: Mapping[str, Any]) -> int | None:
 def _check_length(length: Any, config: Mapping[str, Any]) -> None:
     positions = _positions(config)
     if isinstance(length, bool) or not isinstance(length, int) or length < 8:
-        raise UsageError(f"--settings: max_length must be an integer of at least 8 tokens, got {length!r}")
+        raise UsageError(
+            f"--settings: max_length must be an integer of at least 8 tokens, got {length!r}"
+        )
     if positions and length > positions:
-        raise UsageError(f"--settings: max_length is {length}, but the model has embeddings for {positions} positions")
+        raise UsageError(
+            f"--settings: max_length is {length}, but the model has embeddings for {positions}"
+            " positions"
+        )
 
 
 def _windows(length: int) -> dict[str, int]:
-    """How long contexts are read, as transformers' pipeline does it: through windows of at most 384 of the model's
-    `length` tokens, each beginning with the last 128 of the one before."""
+    """How long contexts are read, as transformers' pipeline does it: through windows of at most 384
+    of the model's `length` tokens, each beginning with the last 128 of the one before."""
     return {"doc_stride": min(min(length, 384) // 2, 128)}
 
 
@@ -95,7 +116,8 @@ def _problem_type(config: Mapping[str, Any]) -> str:
 
 
 def pooling_settings(folder: Path) -> dict[str, Any]:
-    """Pooling, normalisation and length of a sentence-transformers folder (modules.json); {} for any other.
+    """Pooling, normalisation and length of a sentence-transformers folder (modules.json); {} for
+    any other.
 
     Raises UsageError for a kind of pooling that scoring does not have.
     """
@@ -104,7 +126,9 @@ def pooling_settings(folder: Path) -> dict[str, Any]:
         return {}
     kinds = {str(m["type"]).rpartition(".")[2]: m["path"] for m in modules}
     if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
-        raise UsageError(f"{folder / 'modules.json'}: module(s) {', '.join(unknown)} are not supported")
+        raise UsageError(
+            f"{folder / 'modules.json'}: module(s) {', '.join(unknown)} are not supported"
+        )
     found: dict[str, Any] = {"normalize": "Normalize" in kinds}
     if "Pooling" in kinds:
         found["pooling"] = _pooling(folder / kinds["Pooling"] / "config.json")
@@ -114,10 +138,21 @@ def pooling_settings(folder: Path) -> dict[str, Any]:
 
 
 def _pooling(path: Path) -> str:
-    modes = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_max_tokens": "max"}
-    on = [key for key, value in (_json(path) or {}).items() if key.startswith("pooling_mode_") and value]
+    modes = {
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_max_tokens": "max",
+    }
+    on = [
+        key
+        for key, value in (_json(path) or {}).items()
+        if key.startswith("pooling_mode_") and value
+    ]
     if len(on) != 1 or on[0] not in modes:
-        raise UsageError(f"{path}: pooling {' + '.join(on) or 'none'} is not supported; known: {', '.join(modes)}")
+        raise UsageError(
+            f"{path}: pooling {' + '.join(on) or 'none'} is not supported; known:"
+            f" {', '.join(modes)}"
+        )
     return modes[on[0]]
 
 

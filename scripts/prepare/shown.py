@@ -18,8 +18,8 @@ _PARTS = ("question", "context", "text", "text_pair")  # in the order in which t
 
 @dataclass(frozen=True)
 class Change:
-    """An answer that a variant changed: what was asked (`input`), the source model's answer, the variant's. All three
-    are texts of at most LONG characters."""
+    """An answer that a variant changed: what was asked (`input`), the source model's answer, the
+    variant's. All three are texts of at most LONG characters."""
 
     where: str
     input: str
@@ -64,7 +64,12 @@ def answer(value: Any) -> str:
 
 
 def _is_label(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and "label" in value[0]
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and isinstance(value[0], Mapping)
+        and "label" in value[0]
+    )
 
 
 def _is_span(value: Any) -> bool:

@@ -11,16 +11,19 @@ from scoring.engine import Array
 
 TEXTLESS = ("image-classification", "tensors")  # tasks without a tokenizer
 Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
-"""(feeds by input name, names of the wanted outputs) -> the source model's raw outputs in that order."""
+"""(feeds by input name, names of the wanted outputs) -> the source model's raw outputs in that
+order."""
 Ask = Callable[[Any, Mapping[str, Any]], Any]
 """(inputs, parameters) -> the answer of transformers' own pipeline over the source model."""
 
 
 @dataclass(frozen=True)
 class TextTokenizer:
-    """A fast tokenizer: the text of tokenizer.json (no padding, no truncation inside) and what its configuration says.
+    """A fast tokenizer: the text of tokenizer.json (no padding, no truncation inside) and what its
+    configuration says.
 
-    `max_length` is in tokens, None where the tokenizer sets no limit; `cleans_up` is its clean_up_tokenization_spaces.
+    `max_length` is in tokens, None where the tokenizer sets no limit; `cleans_up` is its
+    clean_up_tokenization_spaces.
     """
 
     json: str
@@ -36,10 +39,11 @@ class TextTokenizer:
 class Source:
     """A loaded source model.
 
-    `export(path)` writes its ONNX file; `run` answers with its own runtime and is None for an .onnx file, which is its
-    own source. `settings` and `labels` are complete for `task`. `record` goes into model_spec.json as it is. `ask` is
-    None where transformers has no pipeline of the source, or it is not compared. `config` is what the model's own
-    configuration says of its architecture; empty where there is none.
+    `export(path)` writes its ONNX file; `run` answers with its own runtime and is None for an .onnx
+    file, which is its own source. `settings` and `labels` are complete for `task`. `record` goes
+    into model_spec.json as it is. `ask` is None where transformers has no pipeline of the source,
+    or it is not compared. `config` is what the model's own configuration says of its architecture;
+    empty where there is none.
     """
 
     task: str

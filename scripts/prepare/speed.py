@@ -1,9 +1,10 @@
 """How fast each variant answers, through the scorer that will serve it.
 
-Two figures: the milliseconds of a request with one input (for each of a few requests the median over its repetitions,
-then their mean, since short and long inputs differ), and the milliseconds an input of a request with MANY inputs (the
-median). The fastest is the one with the least geometric mean of both. Variants take turns: each round loads one after
-another, forwards and then backwards, so that only one is in memory and what else the machine does troubles all alike.
+Two figures: the milliseconds of a request with one input (for each of a few requests the median
+over its repetitions, then their mean, since short and long inputs differ), and the milliseconds an
+input of a request with MANY inputs (the median). The fastest is the one with the least geometric
+mean of both. Variants take turns: each round loads one after another, forwards and then backwards,
+so that only one is in memory and what else the machine does troubles all alike.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _LISTLESS = ("tensors",)  # tasks whose list of inputs is one item
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of a request with one input, and of an input among MANY; None where a task takes no list."""
+    """Milliseconds of a request with one input, and of an input among MANY; None where a task takes
+    no list."""
 
     one: float
     item: float | None
@@ -68,9 +70,17 @@ class _Times:
 
 def workload(task: str, samples: Sequence[Sample]) -> Workload:
     """A few of `samples` alone, and MANY of them in one request, evenly over all."""
-    ones = tuple(samples[i * len(samples) // FEW].request for i in range(FEW)) if len(samples) > FEW else ()
+    ones = (
+        tuple(samples[i * len(samples) // FEW].request for i in range(FEW))
+        if len(samples) > FEW
+        else ()
+    )
     ones = ones or tuple(sample.request for sample in samples)
-    items = [found for sample in samples if (found := _inputs(sample.request))] if task not in _LISTLESS else []
+    items = (
+        [found for sample in samples if (found := _inputs(sample.request))]
+        if task not in _LISTLESS
+        else []
+    )
     if not items:
         return Workload(ones)
     chosen = [items[i * len(items) // MANY % len(items)] for i in range(MANY)]
@@ -86,7 +96,9 @@ def _inputs(request: Request) -> tuple[Any, Mapping[str, Any]] | None:
     return (data["inputs"], data.get("parameters") or {}) if "inputs" in data else None
 
 
-def measure(folders: Mapping[str, Path], work: Workload, rounds: int, note: Note) -> dict[str, Speed]:
+def measure(
+    folders: Mapping[str, Path], work: Workload, rounds: int, note: Note
+) -> dict[str, Speed]:
     """The speed of each of the model directories `folders`, by their names."""
     times = {name: _Times([[] for _ in work.ones]) for name in folders}
     for number in range(rounds):
@@ -98,8 +110,12 @@ def measure(folders: Mapping[str, Path], work: Workload, rounds: int, note: Note
 
 def _time(scorer: Scorer, work: Workload, times: _Times) -> None:
     """One round of one variant; the first pass warms up and does not count."""
-    _repeat(lambda: [_seconds(scorer, request) for request in work.ones], lambda found: _add(times.ones, found))
-    if work.many is not None and scorer.handle(work.many).status == 200:  # else the task takes none of its size
+    _repeat(
+        lambda: [_seconds(scorer, request) for request in work.ones],
+        lambda found: _add(times.ones, found),
+    )
+    # else the task takes none of its size
+    if work.many is not None and scorer.handle(work.many).status == 200:
         many = work.many
         _repeat(lambda: [_seconds(scorer, many)], times.many.extend, warm=True)
 
@@ -124,5 +140,8 @@ def _seconds(scorer: Scorer, request: Request) -> float:
     response = scorer.handle(request)
     took = time.perf_counter() - began
     if response.status != 200:
-        raise PrepareError(f"a request to measure speed with got status {response.status}: {response.body.decode()}")
+        raise PrepareError(
+            f"a request to measure speed with got status {response.status}:"
+            f" {response.body.decode()}"
+        )
     return took

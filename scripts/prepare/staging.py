@@ -11,7 +11,8 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def staging(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, gone at the end whatever happens; `publish` what was made in it before."""
+    """A new folder beside `out`, gone at the end whatever happens; `publish` what was made in it
+    before."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = _sibling(out)
     folder.mkdir()

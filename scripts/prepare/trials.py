@@ -1,4 +1,5 @@
-"""Every variant made and examined, one line each. One that cannot be made is reported, and ends nothing."""
+"""Every variant made and examined, one line each. One that cannot be made is reported, and ends
+nothing."""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ _SHOWN = 2  # examples of changed answers on the console
 
 @dataclass(frozen=True)
 class Trial:
-    """One variant, and what became of it. `folder` is its model directory while it may still be chosen or measured;
-    `kept` names the groups that stay in float32 where its precision is mixed; `offered` tells that it may be chosen."""
+    """One variant, and what became of it. `folder` is its model directory while it may still be
+    chosen or measured; `kept` names the groups that stay in float32 where its precision is mixed;
+    `offered` tells that it may be chosen."""
 
     variant: Variant
     status: str
@@ -63,21 +65,28 @@ class Trial:
         """Its line in the spec's table of variants. Nothing of what was asked is in it."""
         score, speed, variant = self.score, self.speed, self.variant
         return {
-            "name": variant.name, "how": variant.how, "precision": variant.precision, "status": self.status,
-            "reason": self.reason, "size_bytes": self.size, "kept": list(self.kept),
+            "name": variant.name,
+            "how": variant.how,
+            "precision": variant.precision,
+            "status": self.status,
+            "reason": self.reason,
+            "size_bytes": self.size,
+            "kept": list(self.kept),
             "agreement": score.difference["agreement"] if score else None,
             "max_abs": _finite(score.difference["max_abs"]) if score else None,
-            "metrics": {name: round(value, 4) for name, value in score.metrics.items()} if score else {},
+            "metrics": (
+                {name: round(value, 4) for name, value in score.metrics.items()} if score else {}
+            ),
             "loss": round(score.loss, 6) if score else None,
             "ms_one": round(speed.one, 3) if speed else None,
             "ms_item": round(speed.item, 3) if speed and speed.item is not None else None,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where variants are made: `model` is the model directory of the exported graph, whose spec and tokenizer the
-    others share."""
+    """Where variants are made: `model` is the model directory of the exported graph, whose spec and
+    tokenizer the others share."""
 
     work: Path
     model: Path
@@ -98,13 +107,18 @@ class Bench:
         record.write(self.spec, folder)
         return folder
 
-    def attempt(self, variant: Variant, exam: Exam, note: Note, keep: Mapping[str, frozenset[str]] = {}) -> Trial:
-        """Make and examine `variant` with the groups `keep` in float32; its folder is gone if that fails."""
+    def attempt(
+        self, variant: Variant, exam: Exam, note: Note, keep: Mapping[str, frozenset[str]] = {}
+    ) -> Trial:
+        """Make and examine `variant` with the groups `keep` in float32; its folder is gone if that
+        fails."""
         kept = tuple(keep)
         folder = None
         try:
             note("make")
-            folder = self.build(variant, f"{variant.name}.{len(kept)}", frozenset().union(*keep.values()))
+            folder = self.build(
+                variant, f"{variant.name}.{len(kept)}", frozenset().union(*keep.values())
+            )
             note("examine")
             score = exam.score(folder, variant.precision, note)
         except Exception as e:  # a tool's own kinds, onnxruntime's bare Exception
@@ -128,7 +142,9 @@ def baseline(variant: Variant, bench: Bench, exam: Exam) -> Trial:
     return trial
 
 
-def run(variants: Sequence[Variant], bench: Bench, exam: Exam, skipped: Callable[[Variant], str | None]) -> list[Trial]:
+def run(
+    variants: Sequence[Variant], bench: Bench, exam: Exam, skipped: Callable[[Variant], str | None]
+) -> list[Trial]:
     """A trial of each of `variants`, told on the console as it ends."""
     found: list[Trial] = []
     for variant in variants:
@@ -163,8 +179,10 @@ def tell(trial: Trial, seconds: float | None = None) -> None:
     told = f"{trial.name}: {trial.reason or _good(trial)}{took}"
     console.err.print(f"[{_COLOURS[trial.status]}]{trial.status}[/] {escape(told)}")
     for change in trial.score.changes[:_SHOWN] if trial.status == REJECTED and trial.score else ():
-        console.err.print(f"    [dim]{escape(change.input or change.where)}[/]: {escape(change.expected)} became "
-                          f"{escape(change.got)}")  # fmt: skip
+        console.err.print(
+            f"    [dim]{escape(change.input or change.where)}[/]: {escape(change.expected)} became "
+            f"{escape(change.got)}"
+        )
 
 
 def _good(trial: Trial) -> str:

@@ -1,7 +1,8 @@
-"""The proof that the answers are still right: source model and ONNX model score the same requests, side by side.
+"""The proof that the answers are still right: source model and ONNX model score the same requests,
+side by side.
 
-Both sides go through the very task that will serve, so that what is compared is the raw outputs and the final answers,
-and never two ways of preprocessing.
+Both sides go through the very task that will serve, so that what is compared is the raw outputs and
+the final answers, and never two ways of preprocessing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from scripts.prepare.samples import Sample
 from scripts.prepare.source import Run
 
 _TURNS = {"fill-mask": 1}  # its raw outputs hold the vocabulary's scores for every token
-TURN = 16  # samples that one side scores before the other: both keep their threads spinning, which slows a rival down
+# samples that one side scores before the other: both keep their threads spinning, which slows a
+# rival down
+TURN = 16
 KEPT = 512 * 2**20  # bytes of raw outputs of the source model that are kept for the next variant
 
 Scored = tuple[Any, list[Array]]  # the final answer, and the raw outputs
@@ -33,8 +36,8 @@ Scored = tuple[Any, list[Array]]  # the final answer, and the raw outputs
 
 @dataclass(frozen=True)
 class Outcome:
-    """One sample on both sides: the largest and the sum of the absolute differences of its `numbers` raw outputs, and
-    both final answers."""
+    """One sample on both sides: the largest and the sum of the absolute differences of its
+    `numbers` raw outputs, and both final answers."""
 
     sample: Sample
     worst: float
@@ -46,8 +49,8 @@ class Outcome:
 
 
 class _Recorder(Session):
-    """Any runner in the place of a graph; keeps the raw outputs of the request that it is serving. `mixes_rows` as of
-    the graph that it is compared with, so that both sides pad alike."""
+    """Any runner in the place of a graph; keeps the raw outputs of the request that it is serving.
+    `mixes_rows` as of the graph that it is compared with, so that both sides pad alike."""
 
     def __init__(self, graph: Session, run: Run, mixes_rows: bool) -> None:
         self.inputs, self.outputs, self.mixes_rows = graph.inputs, graph.outputs, mixes_rows
@@ -59,7 +62,11 @@ class _Recorder(Session):
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         known = {t.name: np.dtype(t.dtype) for t in self.inputs}
-        fed = {name: value.astype(known[name], copy=False) for name, value in feeds.items() if name in known}
+        fed = {
+            name: value.astype(known[name], copy=False)
+            for name, value in feeds.items()
+            if name in known
+        }
         result = self._run(fed, [t.name for t in self.outputs])
         self.taken += result
         return result
@@ -80,13 +87,16 @@ class Side:
         self._recorder.taken = []
         response = self._scorer.handle(sample.request)
         if response.status != 200:
-            raise PrepareError(f"{sample.where}: status {response.status}: {response.body.decode()}")
+            raise PrepareError(
+                f"{sample.where}: status {response.status}: {response.body.decode()}"
+            )
         return json.loads(response.body), self._recorder.taken
 
 
 class Truth:
-    """The source model over the tokenizer and settings of the model directory `folder`, asked once a sample: every
-    variant is held against the same answers. `run` None: the directory's own graph is the source."""
+    """The source model over the tokenizer and settings of the model directory `folder`, asked once
+    a sample: every variant is held against the same answers. `run` None: the directory's own graph
+    is the source."""
 
     def __init__(self, spec: ModelSpec, folder: Path, run: Run | None) -> None:
         self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
@@ -123,7 +133,8 @@ class Truth:
 
 
 def measure(truth: Truth, folder: Path, samples: Sequence[Sample]) -> list[Outcome]:
-    """Each of `samples` on both sides. Raises PrepareError where a side cannot answer, or gives other shapes."""
+    """Each of `samples` on both sides. Raises PrepareError where a side cannot answer, or gives
+    other shapes."""
     spec, graph = truth.spec, Session(folder / MODEL_FILE)
     ours = Side(spec, folder, _Recorder(graph, lambda feeds, _: graph.run(feeds), graph.mixes_rows))
     turn = _TURNS.get(spec.task, TURN)
@@ -140,16 +151,23 @@ def _compare(spec: ModelSpec, sample: Sample, theirs: Scored, ours: Scored) -> O
     (expected, wanted), (got, outputs) = theirs, ours
     shapes = [[np.shape(a) for a in side] for side in (wanted, outputs)]
     if shapes[0] != shapes[1]:
-        raise PrepareError(f"{sample.where}: the source model gives shapes {shapes[0]}, the ONNX model {shapes[1]}")
-    found = [_difference(np.asarray(a), np.asarray(b)) for a, b in zip(wanted, outputs, strict=True)]
-    worst, total = max((float(d.max(initial=0)) for d in found), default=0.0), sum(float(d.sum()) for d in found)
+        raise PrepareError(
+            f"{sample.where}: the source model gives shapes {shapes[0]}, the ONNX model {shapes[1]}"
+        )
+    found = [
+        _difference(np.asarray(a), np.asarray(b)) for a, b in zip(wanted, outputs, strict=True)
+    ]
+    worst, total = (
+        max((float(d.max(initial=0)) for d in found), default=0.0),
+        sum(float(d.sum()) for d in found),
+    )
     agrees = AGREE[spec.task](expected, got, len(spec.labels))
     return Outcome(sample, worst, total, sum(d.size for d in found), expected, got, agrees)
 
 
 def _difference(a: Array, b: Array) -> Array:
-    """|a - b|; 0 where both are the same infinity, infinity where one is not a number. What holds no numbers (strings,
-    maps) is equal, which is 0, or differs without bound."""
+    """|a - b|; 0 where both are the same infinity, infinity where one is not a number. What holds
+    no numbers (strings, maps) is equal, which is 0, or differs without bound."""
     if a.dtype.kind not in "fiub":
         return np.where(a == b, 0.0, np.inf)
     with np.errstate(invalid="ignore"):
@@ -172,6 +190,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     """The figures in words, and the input where they are worst."""
     found, worst = figures(outcomes), max(outcomes, key=lambda o: o.worst)
     return (
-        f"on {found['inputs']} inputs: maximum difference {found['max_abs']:.3g}, mean {found['mean_abs']:.3g}, "
-        f"{found['agreement']:.1%} of the answers the same; worst input {outcomes.index(worst)}: {worst.sample.where}"
+        f"on {found['inputs']} inputs: maximum difference {found['max_abs']:.3g}, mean"
+        f" {found['mean_abs']:.3g}, {found['agreement']:.1%} of the answers the same; worst input"
+        f" {outcomes.index(worst)}: {worst.sample.where}"
     )

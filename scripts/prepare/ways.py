@@ -1,4 +1,5 @@
-"""The table of variants as prepare uses it: what is tried, when not, what mixed precision may keep, and the fusions."""
+"""The table of variants as prepare uses it: what is tried, when not, what mixed precision may keep,
+and the fusions."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ Fuse: TypeAlias = "Callable[[Path, Path, Architecture | None], Fusion]"
 
 @dataclass(frozen=True)
 class Ways:
-    """`variants`: the first is the graph as exported, the others are held against it. The rest as in variants."""
+    """`variants`: the first is the graph as exported, the others are held against it. The rest as
+    in variants."""
 
     variants: Sequence[Variant]
     skipped: Callable[[Variant, str, Material], str | None]
@@ -27,7 +29,8 @@ class Ways:
     fuse: Fuse
 
     def asked(self, options: Options) -> Sequence[Variant]:
-        """Those that may be chosen. Raises UsageError for a name that is unknown, or of another precision."""
+        """Those that may be chosen. Raises UsageError for a name that is unknown, or of another
+        precision."""
         kind = options.precision
         fits = [v for v in self.variants if kind in (AUTO, v.precision)]
         if options.variant is None:
@@ -37,7 +40,9 @@ class Ways:
             raise UsageError(f"--variant {options.variant}: choose one of {known}")
         found = [v for v in fits if v.name == options.variant]
         if not found:
-            raise UsageError(f"--variant {options.variant}: is not {kind} (--precision); leave one of both out")
+            raise UsageError(
+                f"--variant {options.variant}: is not {kind} (--precision); leave one of both out"
+            )
         return found
 
 
@@ -53,8 +58,17 @@ def architecture(config: Mapping[str, Any]) -> Architecture | None:
     """What a transformers configuration tells of an encoder; None where it does not tell."""
     from scripts.prepare.variants.fusion import Architecture
 
-    names = (("num_hidden_layers", "n_layers"), ("num_attention_heads", "n_heads"), ("hidden_size", "dim"))
-    found = [config[name] for spellings in names for name in spellings if isinstance(config.get(name), int)]
+    names = (
+        ("num_hidden_layers", "n_layers"),
+        ("num_attention_heads", "n_heads"),
+        ("hidden_size", "dim"),
+    )
+    found = [
+        config[name]
+        for spellings in names
+        for name in spellings
+        if isinstance(config.get(name), int)
+    ]
     if len(found) != len(names):
         return None
     layers, heads, size = found

@@ -1,4 +1,5 @@
-"""A rehearsal: a built package in its platform's real hosting runtime, on loopback, answers the golden request.
+"""A rehearsal: a built package in its platform's real hosting runtime, on loopback, answers the
+golden request.
 
 rehearsal = rehearse(package)          # start, prove, measure, stop
 with start(package) as host:           # or keep it up for as long as the block runs

@@ -1,4 +1,5 @@
-"""python -m scripts.rehearse PACKAGE: rehearse one built package and print what it answered and cost."""
+"""python -m scripts.rehearse PACKAGE: rehearse one built package and print what it answered and
+cost."""
 
 from __future__ import annotations
 
@@ -18,19 +19,28 @@ from scripts.request_file import read_request
 
 @click.command()
 @click.argument("package", type=click.Path(exists=True, path_type=Path))
-@click.option("--input", "inputs", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A file to send as a request; its suffix says its content type. May be repeated.")  # fmt: skip
-@click.option("--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file to send as a request; its suffix says its content type. May be repeated.",
+)
+@click.option(
+    "--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time."
+)
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @ending()
 def main(package: Path, inputs: tuple[Path, ...], repeats: int, output: str) -> None:
-    """Serve PACKAGE (model.tar.gz, function.zip or an AzureML folder) by its platform's real runtime, here."""
+    """Serve PACKAGE (model.tar.gz, function.zip or an AzureML folder) by its platform's real
+    runtime, here."""
     done = rehearse(read(package), extra=[read_request(path) for path in inputs], repeats=repeats)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
 
 
 def show(done: Rehearsal, answers: dict[str, Answer], output: str) -> None:
-    """Print a rehearsal and the `answers` to further inputs on standard output, as "text" or as "json"."""
+    """Print a rehearsal and the `answers` to further inputs on standard output, as "text" or as
+    "json"."""
     if output == "json":
         click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))
     else:
@@ -39,7 +49,9 @@ def show(done: Rehearsal, answers: dict[str, Answer], output: str) -> None:
 
 def _data(done: Rehearsal, answers: dict[str, Answer]) -> dict[str, Any]:
     figures = {key: value for key, value in vars(done).items() if key not in ("answer", "extra")}
-    inputs = [{"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()]
+    inputs = [
+        {"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()
+    ]
     return {**figures, "answer": _text(done.answer), "inputs": inputs}
 
 
@@ -62,7 +74,10 @@ def _show(done: Rehearsal, answers: dict[str, Answer]) -> None:
     out.print(table)
     out.print(_text(done.answer), markup=False)
     for path, answer in answers.items():
-        out.print(f"{path}: {answer.status} {answer.seconds * 1000:.1f} ms\n{_text(answer.body)}", markup=False)
+        out.print(
+            f"{path}: {answer.status} {answer.seconds * 1000:.1f} ms\n{_text(answer.body)}",
+            markup=False,
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """AzureML's managed online endpoint: azureml-inference-server-http on gunicorn.
 
-As on the platform: AML_APP_ROOT is the folder of the entry script, the model is registered as a folder, so that it lies
-one level below AZUREML_MODEL_DIR, and deployment.yml's environment variables are set (the number of workers is among
-them). The packages are those of env.yml's pip list; conda only brings Python.
+As on the platform: AML_APP_ROOT is the folder of the entry script, the model is registered as a
+folder, so that it lies one level below AZUREML_MODEL_DIR, and deployment.yml's environment
+variables are set (the number of workers is among them). The packages are those of env.yml's pip
+list; conda only brings Python.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ def _unpack(package: Package, root: Path) -> Layout:
 
 def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
     listed = _read(layout.app / "env.yml").get("dependencies", [])
-    pip = next((entry["pip"] for entry in listed if isinstance(entry, dict) and "pip" in entry), None)
+    pip = next(
+        (entry["pip"] for entry in listed if isinstance(entry, dict) and "pip" in entry), None
+    )
     if not pip:
-        raise RehearsalError("env.yml: no list of pip requirements among its dependencies; build the package again")
+        raise RehearsalError(
+            "env.yml: no list of pip requirements among its dependencies; build the package again"
+        )
     return (Install(tuple(pip)),)
 
 
@@ -42,7 +47,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, TypeError, ValueError) as e:
-        raise RehearsalError(f"{path.name}: not readable as YAML ({e}); build the package again") from e
+        raise RehearsalError(
+            f"{path.name}: not readable as YAML ({e}); build the package again"
+        ) from e
 
 
 def _arguments(layout: Layout, port: int) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
-"""The virtual environments that the runtimes need, made once and kept in the user's cache, named by what is in them.
+"""The virtual environments that the runtimes need, made once and kept in the user's cache, named by
+what is in them.
 
-A folder is ready when it holds the file `ready`, which is written last; whoever finds one without it, since its maker
-was interrupted, makes it anew. A lock beside it, which the system releases when its holder ends, keeps two processes
-from making the same. (Making it elsewhere and renaming would not do: an environment's scripts hold its path.)
+A folder is ready when it holds the file `ready`, which is written last; whoever finds one without
+it, since its maker was interrupted, makes it anew. A lock beside it, which the system releases when
+its holder ends, keeps two processes from making the same. (Making it elsewhere and renaming would
+not do: an environment's scripts hold its path.)
 """
 
 from __future__ import annotations
@@ -23,14 +25,26 @@ from scripts.rehearse.processes import run
 from scripts.rehearse.runtime import Install
 
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
-_MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_CONSTRAINT")
+_MISLEADING = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_USER",
+    "PIP_CONSTRAINT",
+)
 Report = Callable[[str], AbstractContextManager[object]]
 
 
-def environment(name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report) -> Path:
-    """The folder of a virtual environment made by `python` with `installs`; its interpreter is bin/python.
+def environment(
+    name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report
+) -> Path:
+    """The folder of a virtual environment made by `python` with `installs`; its interpreter is
+    bin/python.
 
-    Raises RehearsalError with the end of pip's output when it cannot be made; nothing of it is left then.
+    Raises RehearsalError with the end of pip's output when it cannot be made; nothing of it is left
+    then.
     """
     folder = cache / "envs" / f"{name}-{_key(python, installs)}"
     if not _ready(folder):
@@ -76,14 +90,18 @@ def _run(folder: Path, python: Path, arguments: Sequence[str]) -> None:
         if code != 0:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
             raise RehearsalError(
-                f"{folder}: this command failed (exit {code}): {python} {' '.join(arguments)}\n{tail}\n"
-                "Check the network and pip's index; where a version does not exist for this Python, package for another"
+                f"{folder}: this command failed (exit {code}): {python}"
+                f" {' '.join(arguments)}\n{tail}\nCheck the network and pip's index; where a"
+                " version does not exist for this Python, package for another"
             )
 
 
 def _environ(temp: str) -> Mapping[str, str]:
-    """The user's environment, since pip's index and proxy are there, without what would lead it elsewhere."""
-    return {name: value for name, value in os.environ.items() if name not in _MISLEADING} | {"TMPDIR": temp}
+    """The user's environment, since pip's index and proxy are there, without what would lead it
+    elsewhere."""
+    return {name: value for name, value in os.environ.items() if name not in _MISLEADING} | {
+        "TMPDIR": temp
+    }
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""Azure Functions: the Python worker, driven as the Functions host drives it (hosts/functions_server.py).
+"""Azure Functions: the Python worker, driven as the Functions host drives it
+(hosts/functions_server.py).
 
-As on the platform, all that the app needs is in the zip, below .python_packages; the environment holds only the worker.
+As on the platform, all that the app needs is in the zip, below .python_packages; the environment
+holds only the worker.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ def _unpack(package: Package, root: Path) -> Layout:
 
 
 def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
-    """--no-deps, since azure-functions comes from the package. The worker's metadata asks for Python 3.13, since Azure
-    runs it as a library from there on; its code runs on 3.10 as well."""
-    return (Install(tuple(pins.select(_WORKER, python)), ("--no-deps", "--ignore-requires-python")),)
+    """--no-deps, since azure-functions comes from the package. The worker's metadata asks for
+    Python 3.13, since Azure runs it as a library from there on; its code runs on 3.10 as well."""
+    return (
+        Install(tuple(pins.select(_WORKER, python)), ("--no-deps", "--ignore-requires-python")),
+    )
 
 
 RUNTIME = Runtime(
@@ -36,5 +40,8 @@ RUNTIME = Runtime(
     unpack=_unpack,
     installs=_installs,
     arguments=lambda layout, port: (str(layout.app), str(port)),
-    environment=lambda layout, port: {"AzureWebJobsScriptRoot": str(layout.app), "FUNCTIONS_WORKER_RUNTIME": "python"},
+    environment=lambda layout, port: {
+        "AzureWebJobsScriptRoot": str(layout.app),
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+    },
 )

@@ -1,6 +1,7 @@
 """start(package): the package in its platform's hosting runtime, up for as long as the block runs.
 
-All that it makes is in one temporary folder and one process group, and gone when the block ends, however it ends.
+All that it makes is in one temporary folder and one process group, and gone when the block ends,
+however it ends.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one request: `body` without its content encoding; `seconds` is the time that the client
-    waited."""
+    """What came back for one request: `body` without its content encoding; `seconds` is the time
+    that the client waited."""
 
     status: int
     body: bytes
@@ -56,7 +57,9 @@ class Answer:
 class Host:
     """A runtime that is up. `url` is where to POST; `model_dir` is the unpacked model directory."""
 
-    def __init__(self, runtime: Runtime, layout: Layout, port: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, runtime: Runtime, layout: Layout, port: int, process: subprocess.Popen[bytes]
+    ) -> None:
         self.title = runtime.title
         self.url = f"http://127.0.0.1:{port}{runtime.score}"
         self.model_dir = layout.model
@@ -69,7 +72,8 @@ class Host:
         self._client = httpx.Client(trust_env=False, timeout=ANSWER_LIMIT)
 
     def send(self, request: Request) -> Answer:
-        """POST one request. Any status is an Answer; RehearsalError only where no answer comes within the limit."""
+        """POST one request. Any status is an Answer; RehearsalError only where no answer comes
+        within the limit."""
         named = {"Content-Encoding": request.content_encoding, "X-Request-Id": request.id}
         headers = {
             "Content-Type": request.content_type,
@@ -82,25 +86,32 @@ class Host:
             response = self._client.post(self.url, content=request.body, headers=headers)
         except httpx.TimeoutException as e:
             raise self.failure(
-                f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s; the model loads or scores too slowly, or its "
-                "worker ends again and again"
+                f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s; the model loads or scores too"
+                " slowly, or its worker ends again and again"
             ) from e
         except httpx.HTTPError as e:
             raise self.failure(f"{self.url}: the connection broke ({e})") from e
         content_type = response.headers.get("content-type", "")
-        return Answer(response.status_code, response.content, content_type, time.perf_counter() - began)
+        return Answer(
+            response.status_code, response.content, content_type, time.perf_counter() - began
+        )
 
     def memory_mib(self) -> float:
         """The peak of the resident memory of all processes that serve, summed, in MiB."""
         return self._memory.peak_mib()
 
     def log_tail(self, lines: int = 80) -> str:
-        """The last lines that the runtime printed; enough to show a cause above the server's own tracebacks."""
-        return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        """The last lines that the runtime printed; enough to show a cause above the server's own
+        tracebacks."""
+        return "\n".join(
+            self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+        )
 
     def failure(self, message: str) -> RehearsalError:
         """An error that says `message` and shows the end of the runtime's log."""
-        return RehearsalError(f"{self.title}: {message}\nThe end of its log:\n{self.log_tail() or '(empty)'}")
+        return RehearsalError(
+            f"{self.title}: {message}\nThe end of its log:\n{self.log_tail() or '(empty)'}"
+        )
 
     @contextmanager
     def up(self, limit: float, report: Report) -> Iterator[Host]:
@@ -114,9 +125,14 @@ class Host:
         until = self.began + limit
         while not self._healthy():
             if (code := self._process.poll()) is not None:
-                raise self.failure(f"it ended with exit code {code} before it was ready; the log says why")
+                raise self.failure(
+                    f"it ended with exit code {code} before it was ready; the log says why"
+                )
             if time.monotonic() > until:
-                raise self.failure(f"not ready within {limit:.0f} s at {self._health}; give it longer, or see the log")
+                raise self.failure(
+                    f"not ready within {limit:.0f} s at {self._health}; give it longer, or see"
+                    " the log"
+                )
             time.sleep(0.1)
         self.start_seconds = time.monotonic() - self.began
 
@@ -129,16 +145,25 @@ class Host:
 
 @contextmanager
 def start(
-    package: Package, *, cache: Path | None = None, timeout: float = START_LIMIT, report: Report = stage
+    package: Package,
+    *,
+    cache: Path | None = None,
+    timeout: float = START_LIMIT,
+    report: Report = stage,
 ) -> Iterator[Host]:
-    """Unpack `package`, make its environment if `cache` has it not, start its runtime, and yield it once it is healthy.
+    """Unpack `package`, make its environment if `cache` has it not, start its runtime, and yield it
+    once it is healthy.
 
-    Raises RehearsalError that says what is missing on this machine, or what the runtime printed when it did not start.
+    Raises RehearsalError that says what is missing on this machine, or what the runtime printed
+    when it did not start.
     """
     runtime = _runtime(package)
     runtime.check()
     python = _python(package)
-    with interruptible(), tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True) as temp:
+    with (
+        interruptible(),
+        tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True) as temp,
+    ):
         root = Path(temp)
         with report(f"unpack {package.path.name}"):
             layout = runtime.unpack(package, root)
@@ -165,23 +190,27 @@ def _serving(runtime: Runtime, layout: Layout, venv: Path) -> Iterator[Host]:
 
 def _runtime(package: Package) -> Runtime:
     if package.target not in RUNTIMES:
-        raise RehearsalError(f"target '{package.target}' has no rehearsal; known: {', '.join(sorted(RUNTIMES))}")
+        raise RehearsalError(
+            f"target '{package.target}' has no rehearsal; known: {', '.join(sorted(RUNTIMES))}"
+        )
     return RUNTIMES[package.target]
 
 
 def _python(package: Package) -> Path:
     if (found := find_python(package.python)) is None:
         raise RehearsalError(
-            f"{package.path} is for Python {package.python}, and this machine has none that can make a virtual "
-            f"environment. Install python{package.python}, or build the package for a version that is here: "
-            f"python -m scripts.package MODEL_DIR --target {package.target} --python X.Y"
+            f"{package.path} is for Python {package.python}, and this machine has none that can"
+            f" make a virtual environment. Install python{package.python}, or build the package for"
+            " a version that is here: python -m scripts.package MODEL_DIR --target"
+            f" {package.target} --python X.Y"
         )
     return found
 
 
 def _clean_environment(venv: Path, home: Path) -> dict[str, str]:
-    """Little of the user's environment, so that a rehearsal proves the package and not the machine, and leaves no trace
-    in the user's folders: HOME and the temporary folder are our own. Nothing may come from a model hub."""
+    """Little of the user's environment, so that a rehearsal proves the package and not the machine,
+    and leaves no trace in the user's folders: HOME and the temporary folder are our own. Nothing
+    may come from a model hub."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     path = os.pathsep.join((str(venv / "bin"), kept.get("PATH", os.defpath)))
     own = dict.fromkeys(("HOME", "TMPDIR", "TEMP"), str(home))
@@ -189,10 +218,12 @@ def _clean_environment(venv: Path, home: Path) -> dict[str, str]:
 
 
 def _free_port() -> int:
-    """A free port on loopback, below 32767: the model server of SageMaker takes no other, and above it systems hand out
-    ports to clients, one of which could take it before the runtime does."""
+    """A free port on loopback, below 32767: the model server of SageMaker takes no other, and above
+    it systems hand out ports to clients, one of which could take it before the runtime does."""
     for port in random.sample(range(15000, 32000), 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise RehearsalError("none of 100 ports between 15000 and 32000 is free on 127.0.0.1; end what holds them")
+    raise RehearsalError(
+        "none of 100 ports between 15000 and 32000 is free on 127.0.0.1; end what holds them"
+    )

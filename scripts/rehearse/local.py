@@ -15,7 +15,9 @@ def _unpack(package: Package, root: Path) -> Layout:
     try:
         shutil.copytree(package.path, app)
     except OSError as e:
-        raise RehearsalError(f"{package.path}: not a package of the local server ({e}); build it again") from e
+        raise RehearsalError(
+            f"{package.path}: not a package of the local server ({e}); build it again"
+        ) from e
     return Layout(root, app, app / "model")
 
 

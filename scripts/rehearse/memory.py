@@ -15,7 +15,8 @@ _EVERY = 0.2  # seconds between samples
 
 
 class Memory:
-    """Samples a process group while the block runs. Memory that processes share is counted once for each."""
+    """Samples a process group while the block runs. Memory that processes share is counted once for
+    each."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -28,7 +29,10 @@ class Memory:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stop.set()
         self._thread.join()

@@ -1,5 +1,6 @@
-"""From a model directory to a package that can be rehearsed here: the one for the platform's Python, or where this
-machine has no such Python, and after saying so, one for a version that it has."""
+"""From a model directory to a package that can be rehearsed here: the one for the platform's
+Python, or where this machine has no such Python, and after saying so, one for a version that it
+has."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ REHEARSAL = "rehearsal"  # the folder below `out` for packages that are built on
 
 
 def rehearsable(model: Path, target: str, out: Path, python: str | None = None) -> Package:
-    """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to rehearse here: that one,
-    or one for a Python that this machine has, below <out>/rehearsal/.
+    """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to
+    rehearse here: that one, or one for a Python that this machine has, below <out>/rehearsal/.
 
     Raises RehearsalError when the machine has none of the Pythons that the target runs.
     """
@@ -30,11 +31,11 @@ def rehearsable(model: Path, target: str, out: Path, python: str | None = None) 
     version = next((p for p in pythons if find_python(p)), None)
     if version is None:
         raise RehearsalError(
-            f"{target} runs Python {', '.join(sorted(pythons))}, and this machine has none of them; "
-            f"install python{built.python}"
+            f"{target} runs Python {', '.join(sorted(pythons))}, and this machine has none of them;"
+            f" install python{built.python}"
         )
     err.print(
-        f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which this machine has not: "
-        f"rehearsing a package built for Python {version}"
+        f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which this"
+        f" machine has not: rehearsing a package built for Python {version}"
     )
     return package(model, target, out=out / REHEARSAL, python=version)

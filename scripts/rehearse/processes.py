@@ -1,7 +1,7 @@
 """Start a program so that it, and whatever it starts, is certain to end with us.
 
-Each runs in a session of its own, behind hosts/leash.py, which ends the whole group as soon as our end of its standard
-input closes: after an orderly stop, a failure, or kill -9 of this very process.
+Each runs in a session of its own, behind hosts/leash.py, which ends the whole group as soon as our
+end of its standard input closes: after an orderly stop, a failure, or kill -9 of this very process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _GRACE = 5.0  # seconds between asking a group to end and ending it
 def running(
     command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` for as long as the block; its output goes to `log`. The process is a group leader of its own."""
+    """Run `command` for as long as the block; its output goes to `log`. The process is a group
+    leader of its own."""
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [sys.executable, "-ES", str(_LEASH), *map(str, command)],
@@ -42,14 +43,23 @@ def running(
         _end(process)
 
 
-def run(command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, log: Path, limit: float = 1800.0) -> int:
-    """Run `command` to its end and return its exit code. Raises subprocess.TimeoutExpired after `limit` seconds."""
+def run(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    limit: float = 1800.0,
+) -> int:
+    """Run `command` to its end and return its exit code. Raises subprocess.TimeoutExpired after
+    `limit` seconds."""
     with running(command, env=env, cwd=cwd, log=log) as process:
         return process.wait(timeout=limit)
 
 
 def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The live processes of the group that `process` leads, without the leash itself; orphans of its children too."""
+    """The live processes of the group that `process` leads, without the leash itself; orphans of
+    its children too."""
     found = []
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
@@ -66,7 +76,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         _wait_until_gone(process)
     finally:  # also when a second Ctrl-C comes while waiting
         _signal(process, signal.SIGKILL)
-        _wait_until_gone(process)  # death takes a moment, and the folder that they write to is removed next
+        # death takes a moment, and the folder that they write to is removed next
+        _wait_until_gone(process)
         if process.stdin:
             process.stdin.close()
 

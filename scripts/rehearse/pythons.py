@@ -1,4 +1,5 @@
-"""Find the interpreter of the Python version that a package is for: its compiled wheels load in no other."""
+"""Find the interpreter of the Python version that a package is for: its compiled wheels load in no
+other."""
 
 from __future__ import annotations
 
@@ -9,15 +10,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Prints the version only if the interpreter can make a virtual environment (Debian ships one that cannot).
+# Prints the version only if the interpreter can make a virtual environment (Debian ships one that
+# cannot).
 _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
 def find_python(version: str) -> Path | None:
-    """The path of an interpreter of `version` ("3.12") that can make a virtual environment; None if there is none.
+    """The path of an interpreter of `version` ("3.12") that can make a virtual environment; None if
+    there is none.
 
-    Looks at the running interpreter, at `python3.12` in every folder of PATH, and at pyenv's versions. Each candidate
-    is run, since pyenv puts a shim on PATH for versions that are not active.
+    Looks at the running interpreter, at `python3.12` in every folder of PATH, and at pyenv's
+    versions. Each candidate is run, since pyenv puts a shim on PATH for versions that are not
+    active.
     """
     return next((path for path in _candidates(version) if _runs(path, version)), None)
 
@@ -34,7 +38,9 @@ def _candidates(version: str) -> Iterator[Path]:
 
 def _runs(path: Path, version: str) -> bool:
     try:
-        found = subprocess.run([path, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=30, check=False)
+        found = subprocess.run(
+            [path, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=30, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return found.returncode == 0 and found.stdout.strip() == version

@@ -21,9 +21,9 @@ from scripts.rehearse.host import Answer, Host, start
 class Rehearsal:
     """What a rehearsal found.
 
-    `size` is the package's, in bytes. `start_seconds` runs from the start of the runtime's process to the first golden
-    answer. Latencies are of the golden request, one at a time, for a client on the same machine. `memory_mib` is the
-    peak of all processes that serve.
+    `size` is the package's, in bytes. `start_seconds` runs from the start of the runtime's process
+    to the first golden answer. Latencies are of the golden request, one at a time, for a client on
+    the same machine. `memory_mib` is the peak of all processes that serve.
     """
 
     target: str
@@ -44,11 +44,11 @@ def rehearse(
     repeats: int = 30,
     report: Report = stage,
 ) -> Rehearsal:
-    """Serve `package` by its platform's runtime; send the golden request, each of `extra`, and the golden one `repeats`
-    times (at least twice).
+    """Serve `package` by its platform's runtime; send the golden request, each of `extra`, and the
+    golden one `repeats` times (at least twice).
 
-    `golden` is the package's own unless given. Raises RehearsalError when the runtime does not start or the golden
-    answer differs; a request of `extra` may have any status.
+    `golden` is the package's own unless given. Raises RehearsalError when the runtime does not
+    start or the golden answer differs; a request of `extra` may have any status.
     """
     with start(package, report=report) as host:
         golden = golden or _golden_of(host, package)
@@ -76,8 +76,8 @@ def _golden_of(host: Host, package: Package) -> Golden:
     golden = ModelSpec.read(host.model_dir).golden
     if golden is None:
         raise RehearsalError(
-            f"{package.path}: model_spec.json has no golden request, so nothing says what the right answer is; "
-            "prepare the model again with an example"
+            f"{package.path}: model_spec.json has no golden request, so nothing says what the right"
+            " answer is; prepare the model again with an example"
         )
     return golden
 
@@ -94,9 +94,10 @@ def _prove(host: Host, golden: Golden) -> Answer:
     if found := difference(golden.answer, data):
         expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
         raise RehearsalError(
-            f"{host.title}: the golden answer differs. {found}\nexpected: {expected}\nanswered: {shown}\n"
-            "Do not deploy this package: it scores otherwise than the model did when it was prepared. Compare pins.txt "
-            "with 'tools' in model_spec.json, or prepare the model again"
+            f"{host.title}: the golden answer differs. {found}\nexpected: {expected}\nanswered:"
+            f" {shown}\nDo not deploy this package: it scores otherwise than the model did when it"
+            " was prepared. Compare pins.txt with 'tools' in model_spec.json, or prepare the model"
+            " again"
         )
     return answer
 

@@ -1,4 +1,5 @@
-"""What a platform's hosting runtime is to a rehearsal, as frozen data; one file a target fills it in."""
+"""What a platform's hosting runtime is to a rehearsal, as frozen data; one file a target fills it
+in."""
 
 from __future__ import annotations
 
@@ -21,13 +22,17 @@ class Install:
 
 def listed(requirements: Path) -> tuple[str, ...]:
     """The lines of a requirements.txt without its comments."""
-    lines = (line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
+    lines = (
+        line.partition("#")[0].strip()
+        for line in requirements.read_text(encoding="utf-8").splitlines()
+    )
     return tuple(line for line in lines if line)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a package lies unpacked: `app` is what the runtime is pointed at, `model` holds model_spec.json."""
+    """Where a package lies unpacked: `app` is what the runtime is pointed at, `model` holds
+    model_spec.json."""
 
     root: Path
     app: Path
@@ -36,10 +41,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Runtime:
-    """`health` and `score` are paths on the runtime's port; `launcher` is a file in hosts/, run with `arguments`.
+    """`health` and `score` are paths on the runtime's port; `launcher` is a file in hosts/, run
+    with `arguments`.
 
-    `arguments` and `environment` are given the port, `installs` the Python version; `check` raises RehearsalError when
-    the machine lacks something that no environment can hold.
+    `arguments` and `environment` are given the port, `installs` the Python version; `check` raises
+    RehearsalError when the machine lacks something that no environment can hold.
     """
 
     title: str

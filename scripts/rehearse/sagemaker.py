@@ -1,7 +1,9 @@
-"""SageMaker's Hugging Face container: multi-model-server (Java) with the Hugging Face inference toolkit as its handler.
+"""SageMaker's Hugging Face container: multi-model-server (Java) with the Hugging Face inference
+toolkit as its handler.
 
-As in the container: the archive at <base>/model, the stack's own versions installed first, then the package's
-code/requirements.txt over them. Not as in the container: the requirements are installed once, not at every start.
+As in the container: the archive at <base>/model, the stack's own versions installed first, then the
+package's code/requirements.txt over them. Not as in the container: the requirements are installed
+once, not at every start.
 """
 
 from __future__ import annotations
@@ -16,14 +18,30 @@ from scripts.package.contract import Package
 from scripts.rehearse.archives import unpack_tar
 from scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime, listed
 
-# All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer, which serving a
-# package's own inference.py needs not.
+# All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer,
+# which serving a package's own inference.py needs not.
 _STACK = (
     *pins.with_closure(["tokenizers"]),
-    "sagemaker-huggingface-inference-toolkit", "sagemaker-inference", "multi-model-server",
-    "boto3", "botocore", "future", "jmespath", "numpy", "pillow", "psutil", "python-dateutil", "regex", "retrying",
-    "s3transfer", "safetensors", "scipy", "setuptools", "six", "transformers",
-)  # fmt: skip
+    "sagemaker-huggingface-inference-toolkit",
+    "sagemaker-inference",
+    "multi-model-server",
+    "boto3",
+    "botocore",
+    "future",
+    "jmespath",
+    "numpy",
+    "pillow",
+    "psutil",
+    "python-dateutil",
+    "regex",
+    "retrying",
+    "s3transfer",
+    "safetensors",
+    "scipy",
+    "setuptools",
+    "six",
+    "transformers",
+)
 
 
 def _check_java() -> None:
@@ -33,10 +51,15 @@ def _check_java() -> None:
     try:
         subprocess.run([java, "-version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as e:
-        where = f"JAVA_HOME is {home}, and {java} does not run" if home else "no 'java' that runs is on PATH"
+        where = (
+            f"JAVA_HOME is {home}, and {java} does not run"
+            if home
+            else "no 'java' that runs is on PATH"
+        )
         raise RehearsalError(
-            f"SageMaker's model server needs Java (11 or newer), and this machine has none: {where}. "
-            "Install a Java runtime (Debian, Ubuntu: apt install default-jre-headless), or rehearse another target"
+            "SageMaker's model server needs Java (11 or newer), and this machine has none:"
+            f" {where}. Install a Java runtime (Debian, Ubuntu: apt install default-jre-headless),"
+            " or rehearse another target"
         ) from e
 
 

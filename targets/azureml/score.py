@@ -1,9 +1,10 @@
 """The entry script of an AzureML online endpoint: init() once a worker, run() once a request.
 
-`@rawhttp` hands over the bytes and takes status and headers back, so that errors keep their status; a plain run() would
-have its answer JSON-encoded a second time. AzureML reports any status other than 200 to its clients as 424 with the
-body untouched, unless the client asks the container directly. The server answers with an X-Request-Id of its own where
-the client sent none: it is the id in the log too.
+`@rawhttp` hands over the bytes and takes status and headers back, so that errors keep their status;
+a plain run() would have its answer JSON-encoded a second time. AzureML reports any status other
+than 200 to its clients as 424 with the body untouched, unless the client asks the container
+directly. The server answers with an X-Request-Id of its own where the client sent none: it is the
+id in the log too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _scorer: Scorer | None = None
 
 
 def init() -> None:
-    """Load the model. AZUREML_MODEL_DIR is its folder or that folder's parent, by how the model was registered."""
+    """Load the model. AZUREML_MODEL_DIR is its folder or that folder's parent, by how the model was
+    registered."""
     global _scorer
     log_requests()
     root = Path(os.environ["AZUREML_MODEL_DIR"])
@@ -36,4 +38,6 @@ def run(request: AMLRequest) -> AMLResponse:
         raise RuntimeError("run() was called before init()")
     given = Request.of(request.get_data(), request.headers)
     response = _scorer.handle(replace(given, id=given.id or g.request_id))
-    return AMLResponse(response.body, response.status, {**response.headers, "Content-Type": response.content_type})
+    return AMLResponse(
+        response.body, response.status, {**response.headers, "Content-Type": response.content_type}
+    )

@@ -1,7 +1,9 @@
-"""The Azure Functions app (v2 programming model): POST /api/score answers as every other target does.
+"""The Azure Functions app (v2 programming model): POST /api/score answers as every other target
+does.
 
-The model is loaded by the first request, once a worker. The Functions host, not this file, checks the function key and
-the limits on body size and time (host.json). A request without an id of the client's has the invocation's.
+The model is loaded by the first request, once a worker. The Functions host, not this file, checks
+the function key and the limits on body size and time (host.json). A request without an id of the
+client's has the invocation's.
 """
 
 from __future__ import annotations
@@ -34,5 +36,8 @@ def score(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     request = Request.of(req.get_body(), req.headers)
     response = scorer.handle(replace(request, id=request.id or context.invocation_id))
     return func.HttpResponse(
-        response.body, status_code=response.status, headers=response.headers, mimetype=response.content_type
+        response.body,
+        status_code=response.status,
+        headers=response.headers,
+        mimetype=response.content_type,
     )

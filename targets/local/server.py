@@ -1,12 +1,14 @@
-"""The local server: the same core on your own machine, on the routes that the platforms' clients already call.
+"""The local server: the same core on your own machine, on the routes that the platforms' clients
+already call.
 
     python server.py --port 8080
 
-POST /score (AzureML), /invocations (SageMaker), /api/score (Azure Functions) and /predict (DeepSparse) are one: status,
-body and headers are the core's. GET /, /ping and /health answer 200 once the model is loaded, also while it scores.
-A body over the model's limit is refused before it is read, or where its size is not announced, as soon as it is over.
-SIGTERM and Ctrl-C end the server when the requests in flight are answered. It listens on loopback alone unless --host
-says otherwise, and asks for no key: show it to others behind a proxy that does.
+POST /score (AzureML), /invocations (SageMaker), /api/score (Azure Functions) and /predict
+(DeepSparse) are one: status, body and headers are the core's. GET /, /ping and /health answer 200
+once the model is loaded, also while it scores. A body over the model's limit is refused before it
+is read, or where its size is not announced, as soon as it is over. SIGTERM and Ctrl-C end the
+server when the requests in flight are answered. It listens on loopback alone unless --host says
+otherwise, and asks for no key: show it to others behind a proxy that does.
 """
 
 from __future__ import annotations
@@ -35,13 +37,17 @@ PATIENCE = 30  # seconds that requests in flight are given when the server is to
 
 def application(scorer: scoring.Scorer) -> FastAPI:
     """The application that answers by `scorer`, as many requests at once as there are cores."""
-    app = FastAPI(title=scorer.spec.name, exception_handlers={HTTPException: _refuse, ClientDisconnect: _gone})
+    app = FastAPI(
+        title=scorer.spec.name, exception_handlers={HTTPException: _refuse, ClientDisconnect: _gone}
+    )
     threads = ThreadPoolExecutor(cores.available(), "score")
 
     async def score(request: Request) -> Response:
         given = await _read(request, scorer.spec.limits.body_bytes)
         answer = await asyncio.get_running_loop().run_in_executor(threads, scorer.handle, given)
-        return Response(answer.body, answer.status, {**answer.headers, "Content-Type": answer.content_type})
+        return Response(
+            answer.body, answer.status, {**answer.headers, "Content-Type": answer.content_type}
+        )
 
     for path in SCORE:
         app.add_api_route(path, score, methods=["POST"])
@@ -69,9 +75,13 @@ async def _healthy() -> Response:
 async def _refuse(request: Request, error: HTTPException) -> Response:
     """What the routes do not know, with a body like the core's errors."""
     code = error.detail.lower().replace(" ", "_")
-    message = f"{error.detail}; this server takes POST {', '.join(SCORE)} and GET {', '.join(HEALTH)}"
+    message = (
+        f"{error.detail}; this server takes POST {', '.join(SCORE)} and GET {', '.join(HEALTH)}"
+    )
     body = encode_json({"error": {"code": code, "message": message}})
-    return Response(body, error.status_code, {**(error.headers or {}), "Content-Type": scoring.JSON})
+    return Response(
+        body, error.status_code, {**(error.headers or {}), "Content-Type": scoring.JSON}
+    )
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:
@@ -80,11 +90,14 @@ async def _gone(request: Request, error: ClientDisconnect) -> Response:
 
 
 def main() -> None:
-    """Load the model and serve it until a signal ends the server. An unusable model ends it with a message."""
+    """Load the model and serve it until a signal ends the server. An unusable model ends it with a
+    message."""
     parser = argparse.ArgumentParser(
         description="Serve the model in MODEL_DIR, or in the folder 'model' beside this file."
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
     parser.add_argument("--port", default=8080, type=int, help="(default: %(default)s)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -93,9 +106,16 @@ def main() -> None:
     except scoring.ScoringError as e:
         sys.exit(f"error: {e}")
     uvicorn.run(
-        application(scorer), host=options.host, port=options.port, http="h11", ws="none", log_config=None,
-        access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE,
-    )  # fmt: skip
+        application(scorer),
+        host=options.host,
+        port=options.port,
+        http="h11",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=PATIENCE,
+    )
 
 
 if __name__ == "__main__":

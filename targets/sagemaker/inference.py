@@ -1,15 +1,17 @@
-"""The entry file of SageMaker's Hugging Face container: model_fn() once a worker, transform_fn() once a request.
+"""The entry file of SageMaker's Hugging Face container: model_fn() once a worker, transform_fn()
+once a request.
 
-What the container forces: a body of exactly `application/json` or `text/csv` is decoded as UTF-8 before it comes here,
-so that one in another charset, or compressed, is refused by the container itself (400, its own body) unless its content
-type goes on, as in `application/json; charset=utf-8`; the answer's content type is always the request's Accept, even
-over an error, whose body is JSON; without an Accept, or with */*, it is JSON. A form (multipart/form-data) is taken
-apart by the model server and comes without a body: send a picture's bytes, or base64 in JSON.
+What the container forces: a body of exactly `application/json` or `text/csv` is decoded as UTF-8
+before it comes here, so that one in another charset, or compressed, is refused by the container
+itself (400, its own body) unless its content type goes on, as in `application/json; charset=utf-8`;
+the answer's content type is always the request's Accept, even over an error, whose body is JSON;
+without an Accept, or with */*, it is JSON. A form (multipart/form-data) is taken apart by the model
+server and comes without a body: send a picture's bytes, or base64 in JSON.
 
-What the platform forces: of a client's headers it passes on the content type, Accept, InferenceId and CustomAttributes,
-and of the answer's only the content type and CustomAttributes. So the request's id is the InferenceId, the
-CustomAttributes or the model server's own, which is also the X-Request-Id that it sets; and it goes back in the
-CustomAttributes.
+What the platform forces: of a client's headers it passes on the content type, Accept, InferenceId
+and CustomAttributes, and of the answer's only the content type and CustomAttributes. So the
+request's id is the InferenceId, the CustomAttributes or the model server's own, which is also the
+X-Request-Id that it sets; and it goes back in the CustomAttributes.
 """
 
 from __future__ import annotations
@@ -30,20 +32,30 @@ def model_fn(model_dir: str, context: Any = None) -> Scorer:
 
 
 def transform_fn(
-    scorer: Scorer, body: str | bytes | bytearray | None, content_type: str | None, accept: str, context: Any = None
+    scorer: Scorer,
+    body: str | bytes | bytearray | None,
+    content_type: str | None,
+    accept: str,
+    context: Any = None,
 ) -> bytes:
-    """Score one request. An error's status goes through the context, since raising would turn each into a 400."""
+    """Score one request. An error's status goes through the context, since raising would turn each
+    into a 400."""
     raw = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
     headers = context.get_all_request_header(0) if context is not None else {}
     texts = {
         name: value for name, value in headers.items() if isinstance(value, str)
     }  # parts have headers of their own
-    request = Request.of(raw, {**texts, "content-type": content_type or JSON, "accept": accept or JSON})
+    request = Request.of(
+        raw, {**texts, "content-type": content_type or JSON, "accept": accept or JSON}
+    )
     if context is not None:
         request = replace(request, id=request.id or context.get_request_id(0))
     response = scorer.handle(request)
     if context is not None:
-        for name, value in {**response.headers, ATTRIBUTES: response.headers["X-Request-Id"]}.items():
+        for name, value in {
+            **response.headers,
+            ATTRIBUTES: response.headers["X-Request-Id"],
+        }.items():
             context.set_response_header(0, name, value)
         context.set_response_status(response.status, HTTPStatus(response.status).phrase, 0)
     return response.body

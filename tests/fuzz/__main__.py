@@ -19,15 +19,27 @@ GROWTH = 100  # MiB
 
 @click.command()
 @click.option(
-    "--requests", default=100_000, show_default=True, type=click.IntRange(1), help="How many, over all tasks."
+    "--requests",
+    default=100_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many, over all tasks.",
 )
 @click.option("--seed", type=int, help="By default another one each time; it is printed.")
 @click.option("--model", "names", multiple=True, type=click.Choice(NAMES), help="By default all.")
-@click.option("--only", type=int, help="Send request number ONLY of --seed and --model alone, and print its answer.")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A Markdown file: write or renew its section."
+    "--only",
+    type=int,
+    help="Send request number ONLY of --seed and --model alone, and print its answer.",
 )
-def main(requests: int, seed: int | None, names: tuple[str, ...], only: int | None, out: Path | None) -> None:
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A Markdown file: write or renew its section.",
+)
+def main(
+    requests: int, seed: int | None, names: tuple[str, ...], only: int | None, out: Path | None
+) -> None:
     """Send mutated requests to tiny models of every task, and check every answer."""
     seed = secrets.randbelow(2**31) if seed is None else seed
     with tempfile.TemporaryDirectory() as folder:
@@ -51,10 +63,16 @@ def describe(outcome: Outcome) -> str:
     """What came out, and how each failure is made again."""
     lines = [f"{outcome.requests:,} requests, {len(outcome.failures)} failure(s)"]
     for task in sorted({task for task, _ in outcome.statuses}):
-        counts = {status: n for (name, status), n in sorted(outcome.statuses.items()) if name == task}
-        lines.append(f"  {task:32} " + "  ".join(f"{status}: {n:,}" for status, n in counts.items()))
+        counts = {
+            status: n for (name, status), n in sorted(outcome.statuses.items()) if name == task
+        }
+        lines.append(
+            f"  {task:32} " + "  ".join(f"{status}: {n:,}" for status, n in counts.items())
+        )
     lines.append("  codes " + ", ".join(f"{code} {n:,}" for code, n in outcome.codes.most_common()))
-    lines.append(f"  resident memory after the warm-up {outcome.growth:+.1f} MiB (at most {GROWTH})")
+    lines.append(
+        f"  resident memory after the warm-up {outcome.growth:+.1f} MiB (at most {GROWTH})"
+    )
     lines.append(f"  slowest: {outcome.slowest[0]:.2f} s, {_again(outcome.slowest[1])}")
     for failure in outcome.failures:
         lines.append(f"FAILED {failure.case.model}: {failure.problem}")
@@ -72,11 +90,14 @@ def markdown(outcome: Outcome, seed: int) -> str:
     ]
     command = f"python -m tests.fuzz --requests {outcome.requests} --seed {seed}"
     what = (
-        f"{outcome.requests:,} mutated requests, {len(outcome.failures)} failures; after the warm-up the process grew "
-        f"by {max(0.0, outcome.growth):.0f} MiB (at most {GROWTH} pass)."
+        f"{outcome.requests:,} mutated requests, {len(outcome.failures)} failures; after the"
+        f" warm-up the process grew by {max(0.0, outcome.growth):.0f} MiB (at most {GROWTH} pass)."
     )
     if 500 in statuses:
-        what += " A 500 is right only where the model's own arithmetic overflows, and says so; any other is a failure."
+        what += (
+            " A 500 is right only where the model's own arithmetic overflows, and says so; any"
+            " other is a failure."
+        )
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return "\n\n".join(["## Fuzzing", f"```\n{command}\n```", what, table])
 

@@ -18,7 +18,8 @@ from scoring.contract import JSON, Request, Response
 
 ECHO = 100  # characters of a request that a message may repeat
 LONGEST = 1000  # characters of a message, of a header, of a log line
-DOCUMENTED = ("holds NaN or infinity",)  # the messages of a 500 that a request may cause: the model's own arithmetic
+# the messages of a 500 that a request may cause: the model's own arithmetic
+DOCUMENTED = ("holds NaN or infinity",)
 
 
 def _codes(base: type[errors.ScoringError]) -> dict[str, int]:
@@ -40,7 +41,11 @@ def problem(request: Request, response: Response) -> str | None:
     for name, value in response.headers.items():
         if len(value) > LONGEST or not re.fullmatch(r"[ -~]*", value):
             return f"header {name} is not short printable ASCII"
-    return _answer(body, response.content_type) if response.status == 200 else _error(request, response, body)
+    return (
+        _answer(body, response.content_type)
+        if response.status == 200
+        else _error(request, response, body)
+    )
 
 
 def _answer(body: bytes, content_type: str) -> str | None:
@@ -107,4 +112,9 @@ def _jsonlines(body: bytes) -> Any:
     return [_json(line) for line in body.split(b"\n") if line]
 
 
-_READ: dict[str, Callable[[bytes], Any]] = {JSON: _json, **dict.fromkeys(JSONLINES, _jsonlines), CSV: _csv, NPY: _npy}
+_READ: dict[str, Callable[[bytes], Any]] = {
+    JSON: _json,
+    **dict.fromkeys(JSONLINES, _jsonlines),
+    CSV: _csv,
+    NPY: _npy,
+}

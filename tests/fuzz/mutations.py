@@ -1,4 +1,5 @@
-"""One wrong request from a right one, by a random generator that fixes every choice: data, bytes and headers."""
+"""One wrong request from a right one, by a random generator that fixes every choice: data, bytes
+and headers."""
 
 from __future__ import annotations
 
@@ -16,37 +17,158 @@ from tests.fuzz import valid
 from tests.fuzz.valid import Raw
 
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2, 15, 512, 2**31 - 1, 2**31, -(2**31), 2**63, -(2**63) - 1, 2**64, 10**30, 0.5, -0.0,
-    1e-320, 1e38, 1e308, Raw("NaN"), Raw("-Infinity"), Raw("1e400"), Raw("-1e999"), Raw("9" * 5000), Raw("0x10"),
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    15,
+    512,
+    2**31 - 1,
+    2**31,
+    -(2**31),
+    2**63,
+    -(2**63) - 1,
+    2**64,
+    10**30,
+    0.5,
+    -0.0,
+    1e-320,
+    1e38,
+    1e308,
+    Raw("NaN"),
+    Raw("-Infinity"),
+    Raw("1e400"),
+    Raw("-1e999"),
+    Raw("9" * 5000),
+    Raw("0x10"),
     Raw(""),
-    Raw("[" * 900 + "]" * 900), Raw("[" * 9000), Raw('{"a":' * 400 + "1" + "}" * 400), Raw('{"a": 1, "a": 2}'),
+    Raw("[" * 900 + "]" * 900),
+    Raw("[" * 9000),
+    Raw('{"a":' * 400 + "1" + "}" * 400),
+    Raw('{"a": 1, "a": 2}'),
     Raw("[1,]"),
-    "", " ", "\n\t", "a", "0", "null", "none", "NONE", "\ud800", "a\udfffb", "\x00", "\ufeff", "😀", "e\u0301" * 50,
-    "\u202eabc", "\u200b", "ﬃ", "İ", "x" * 150, "é" * 5000, "word " * 3000, "[MASK]", "[MASK] " * 40, "{}", "{0!r}",
+    "",
+    " ",
+    "\n\t",
+    "a",
+    "0",
+    "null",
+    "none",
+    "NONE",
+    "\ud800",
+    "a\udfffb",
+    "\x00",
+    "\ufeff",
+    "😀",
+    "e\u0301" * 50,
+    "\u202eabc",
+    "\u200b",
+    "ﬃ",
+    "İ",
+    "x" * 150,
+    "é" * 5000,
+    "word " * 3000,
+    "[MASK]",
+    "[MASK] " * 40,
+    "{}",
+    "{0!r}",
     "%s",
-    "../../etc/passwd", "http://127.0.0.1/", "https://example.com/a.png", "file:///etc/passwd",
+    "../../etc/passwd",
+    "http://127.0.0.1/",
+    "https://example.com/a.png",
+    "file:///etc/passwd",
     "data:image/png;base64,AAAA",
-    "data:,", "AAAA", "AAA", "<script>", "'; --", [], [[]], [None], [""], ["a", 1], ["good"] * 3, ["a"] * 1100, [[1.0,
-    2.0]],
-    [[[0.5] * 4] * 3], {}, {"": ""}, {"inputs": "good"}, {"question": "a", "context": "b"}, {"text": "a",
-    "text_pair": "b"},
-    {"data": [1], "shape": [1], "dtype": "float32"}, {"shape": [2**40], "data": []},
-)  # fmt: skip
+    "data:,",
+    "AAAA",
+    "AAA",
+    "<script>",
+    "'; --",
+    [],
+    [[]],
+    [None],
+    [""],
+    ["a", 1],
+    ["good"] * 3,
+    ["a"] * 1100,
+    [[1.0, 2.0]],
+    [[[0.5] * 4] * 3],
+    {},
+    {"": ""},
+    {"inputs": "good"},
+    {"question": "a", "context": "b"},
+    {"text": "a", "text_pair": "b"},
+    {"data": [1], "shape": [1], "dtype": "float32"},
+    {"shape": [2**40], "data": []},
+)
 NAMES = (
-    "inputs", "parameters", "question", "context", "sequences", "text", "text_pair", "top_k", "max_answer_len",
+    "inputs",
+    "parameters",
+    "question",
+    "context",
+    "sequences",
+    "text",
+    "text_pair",
+    "top_k",
+    "max_answer_len",
     "doc_stride",
-    "max_seq_len", "max_question_len", "handle_impossible_answer", "align_to_words", "function_to_apply", "pooling",
-    "normalize", "aggregation_strategy", "stride", "ignore_labels", "candidate_labels", "hypothesis_template",
+    "max_seq_len",
+    "max_question_len",
+    "handle_impossible_answer",
+    "align_to_words",
+    "function_to_apply",
+    "pooling",
+    "normalize",
+    "aggregation_strategy",
+    "stride",
+    "ignore_labels",
+    "candidate_labels",
+    "hypothesis_template",
     "multi_label",
-    "targets", "return_all_scores", "truncation", "options", "", "__class__", "k" * 300, "a\nb", "\ud800",
-)  # fmt: skip
-CODINGS = ("gzip", "GZIP", "x-gzip", "deflate", "br", "identity", "gzip, gzip", "", "zstd", "\udcff", "*", "gzip;q=0")
+    "targets",
+    "return_all_scores",
+    "truncation",
+    "options",
+    "",
+    "__class__",
+    "k" * 300,
+    "a\nb",
+    "\ud800",
+)
+CODINGS = (
+    "gzip",
+    "GZIP",
+    "x-gzip",
+    "deflate",
+    "br",
+    "identity",
+    "gzip, gzip",
+    "",
+    "zstd",
+    "\udcff",
+    "*",
+    "gzip;q=0",
+)
 PARAMETERS = (
-    "; charset=utf-8", "; charset=utf-16", "; charset=latin-1", "; charset=utf-7", "; charset=idna", "; charset=\x00",
-    "; charset=", '; charset="utf-8', ";;;", "; boundary=", "; boundary=" + "b" * 200, "; q=0", ";q=1;q=0",
+    "; charset=utf-8",
+    "; charset=utf-16",
+    "; charset=latin-1",
+    "; charset=utf-7",
+    "; charset=idna",
+    "; charset=\x00",
+    "; charset=",
+    '; charset="utf-8',
+    ";;;",
+    "; boundary=",
+    "; boundary=" + "b" * 200,
+    "; q=0",
+    ";q=1;q=0",
     "; header=absent",
-    "; charset=zlib", "; charset=unicode_escape",
-)  # fmt: skip
+    "; charset=zlib",
+    "; charset=unicode_escape",
+)
 IDS = (
     "",
     "7",
@@ -60,13 +182,17 @@ IDS = (
 
 
 def request(model: str, parameters: Sequence[str], random: Random) -> Request:
-    """The next request of `random`: mostly one or two things wrong, one in twenty as it should be. `parameters` names
-    those that the model takes."""
+    """The next request of `random`: mostly one or two things wrong, one in twenty as it should be.
+    `parameters` names those that the model takes."""
     name, data = valid.media_type(random), valid.payload(model, random)
     kind = random.random()
     if 0.05 < kind < 0.55:
         for _ in range(random.choice((1, 1, 1, 2, 3))):
-            data = asked(data, parameters, random) if random.random() < 0.4 else structure(data, random)
+            data = (
+                asked(data, parameters, random)
+                if random.random() < 0.4
+                else structure(data, random)
+            )
     made = Request(valid.body(name, data, random), valid.content_type(name))
     if 0.5 < kind < 0.85:
         made = replace(made, body=octets(made.body, random))
@@ -78,9 +204,14 @@ def request(model: str, parameters: Sequence[str], random: Random) -> Request:
 
 
 def asked(data: Any, parameters: Sequence[str], random: Random) -> Any:
-    """`data` with one or two of the parameters that the model takes, each of any value or a list of some."""
+    """`data` with one or two of the parameters that the model takes, each of any value or a list of
+    some."""
     values = {
-        name: random.choice(VALUES) if random.random() < 0.7 else random.choices(VALUES, k=random.randint(1, 3))
+        name: (
+            random.choice(VALUES)
+            if random.random() < 0.7
+            else random.choices(VALUES, k=random.randint(1, 3))
+        )
         for name in random.choices(parameters, k=random.randint(1, 2))
     }
     return {**data, "parameters": values} if isinstance(data, dict) else data
@@ -114,7 +245,9 @@ def _remove(parent: Any, key: Any, random: Random) -> None:
 
 def _wrap(parent: Any, key: Any, random: Random) -> None:
     parent[key] = (
-        [parent[key]] * random.choice((1, 2, 40)) if random.random() < 0.6 else {random.choice(NAMES): parent[key]}
+        [parent[key]] * random.choice((1, 2, 40))
+        if random.random() < 0.6
+        else {random.choice(NAMES): parent[key]}
     )
 
 
@@ -128,19 +261,34 @@ def _add(parent: Any, key: Any, random: Random) -> None:
 
 def _parameter(parent: Any, key: Any, random: Random) -> None:
     if isinstance(parent, dict):
-        parent["parameters"] = {random.choice(NAMES): random.choice(VALUES) for _ in range(random.randint(1, 3))}
+        parent["parameters"] = {
+            random.choice(NAMES): random.choice(VALUES) for _ in range(random.randint(1, 3))
+        }
 
 
 def _mangle(parent: Any, key: Any, random: Random) -> None:
     """A text with something strange within it; other values become text."""
-    text, strange = str(parent[key])[:2000], random.choice([value for value in VALUES if type(value) is str])
+    text, strange = (
+        str(parent[key])[:2000],
+        random.choice([value for value in VALUES if type(value) is str]),
+    )
     at = random.randint(0, len(text))
     parent[key] = text[:at] + strange + text[at:]
 
 
 _CHANGES: tuple[Callable[[Any, Any, Random], None], ...] = (
-    _replace, _replace, _replace, _remove, _wrap, _add, _add, _parameter, _parameter, _mangle, _mangle,
-)  # fmt: skip
+    _replace,
+    _replace,
+    _replace,
+    _remove,
+    _wrap,
+    _add,
+    _add,
+    _parameter,
+    _parameter,
+    _mangle,
+    _mangle,
+)
 
 
 def octets(body: bytes, random: Random) -> bytes:
@@ -167,7 +315,8 @@ def octets(body: bytes, random: Random) -> bytes:
 
 
 def headers(made: Request, random: Random) -> Request:
-    """`made` with one to three of its headers changed, or its body in a content coding, sound or not."""
+    """`made` with one to three of its headers changed, or its body in a content coding, sound or
+    not."""
     for _ in range(random.choice((1, 1, 2, 3))):
         made = random.choice(_HEADERS)(made, random)
     return made
@@ -175,9 +324,22 @@ def headers(made: Request, random: Random) -> Request:
 
 def _type(made: Request, random: Random) -> Request:
     name = random.choice(
-        (*DECODERS, *ENCODERS, "text/html", "", "/", "application", "*/*", "a" * 5000, "\udcff", "image/avif")
+        (
+            *DECODERS,
+            *ENCODERS,
+            "text/html",
+            "",
+            "/",
+            "application",
+            "*/*",
+            "a" * 5000,
+            "\udcff",
+            "image/avif",
+        )
     )
-    return replace(made, content_type=name + (random.choice(PARAMETERS) if random.random() < 0.5 else ""))
+    return replace(
+        made, content_type=name + (random.choice(PARAMETERS) if random.random() < 0.5 else "")
+    )
 
 
 def _parameters(made: Request, random: Random) -> Request:
@@ -211,7 +373,9 @@ def _coding(made: Request, random: Random) -> Request:
 
 def _coded(made: Request, random: Random) -> Request:
     """A body that is compressed, and half of the time damaged; or a bomb of 20 MB."""
-    packed = random.choice((gzip.compress, zlib.compress))(made.body if random.random() < 0.98 else b" " * 20_000_000)
+    packed = random.choice((gzip.compress, zlib.compress))(
+        made.body if random.random() < 0.98 else b" " * 20_000_000
+    )
     body = packed if random.random() < 0.5 else octets(packed, random)
     return replace(made, body=body, content_encoding=random.choice(("gzip", "deflate")))
 

@@ -1,4 +1,5 @@
-"""The run: models in turn, each request from its own seed, what is wrong with its answer, how much memory is taken."""
+"""The run: models in turn, each request from its own seed, what is wrong with its answer, how much
+memory is taken."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Case:
 
     def request(self, scorer: scoring.Scorer) -> Request:
         names = parameters_of(self.model, scorer)
-        return mutations.request(self.model, names, Random(f"{self.seed} {self.model} {self.number}"))  # noqa: S311
+        random = Random(f"{self.seed} {self.model} {self.number}")  # noqa: S311
+        return mutations.request(self.model, names, random)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Failure:
 
 @dataclass
 class Outcome:
-    """`growth` is the rise of resident memory in MiB after the warm-up, `slowest` the seconds of the slowest case."""
+    """`growth` is the rise of resident memory in MiB after the warm-up, `slowest` the seconds of
+    the slowest case."""
 
     requests: int = 0
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -70,14 +73,21 @@ class Lines(logging.Handler):
         self.records.append(self.format(record))
 
     def problem(self, status: int) -> str | None:
-        """What is wrong with the lines since the last call: one line of short JSON is right, a traceback only is with a
-        500."""
+        """What is wrong with the lines since the last call: one line of short JSON is right, a
+        traceback only is with a 500."""
         records, self.records = self.records, []
         if status == 500:
-            return next((text.strip().rpartition("\n")[2] for text in records if "Traceback" in text), None)
+            return next(
+                (text.strip().rpartition("\n")[2] for text in records if "Traceback" in text), None
+            )
         if len(records) != 1 or "\n" in records[0] or len(records[0]) > checks.LONGEST:
-            return f"{len(records)} log line(s), the longest of {max(map(len, records), default=0)} characters"
-        return None if json.loads(records[0])["status"] == status else "a log line with another status"
+            return (
+                f"{len(records)} log line(s), the longest of {max(map(len, records), default=0)}"
+                " characters"
+            )
+        return (
+            None if json.loads(records[0])["status"] == status else "a log line with another status"
+        )
 
 
 def scorers(folder: Path, names: Sequence[str] = models.NAMES) -> dict[str, scoring.Scorer]:
@@ -89,12 +99,17 @@ def scorers(folder: Path, names: Sequence[str] = models.NAMES) -> dict[str, scor
 def parameters_of(name: str, scorer: scoring.Scorer) -> tuple[str, ...]:
     """The parameters that a model takes, as it tells whoever sends another one."""
     payload = {**valid.payload(name, Random(0)), "parameters": {"?": 1}}  # noqa: S311
-    message = json.loads(scorer.handle(Request(valid.write(payload).encode())).body)["error"]["message"]
+    message = json.loads(scorer.handle(Request(valid.write(payload).encode())).body)["error"][
+        "message"
+    ]
     return tuple(message.partition("known: ")[2].split(", "))
 
 
-def fuzz(loaded: Mapping[str, scoring.Scorer], requests: int, seed: int, enough: int = 10) -> Outcome:
-    """Send `requests` to the `loaded` models in turn; stop at `enough` failures of different kinds."""
+def fuzz(
+    loaded: Mapping[str, scoring.Scorer], requests: int, seed: int, enough: int = 10
+) -> Outcome:
+    """Send `requests` to the `loaded` models in turn; stop at `enough` failures of different
+    kinds."""
     outcome, names = Outcome(), sorted(loaded)
     before, every = 0.0, max(1, requests // SAMPLES)
     with _listening() as lines:
@@ -118,8 +133,12 @@ def _send(model: scoring.Scorer, case: Case, outcome: Outcome, lines: Lines) -> 
     outcome.requests += 1
     outcome.statuses[case.model, status] += 1
     outcome.codes[code] += 1
-    if found and not any(_kind(f.problem) == _kind(found) and f.case.model == case.model for f in outcome.failures):
-        small = shrink(request, lambda smaller: _kind(_ask(model, smaller, lines)[2]) == _kind(found))
+    if found and not any(
+        _kind(f.problem) == _kind(found) and f.case.model == case.model for f in outcome.failures
+    ):
+        small = shrink(
+            request, lambda smaller: _kind(_ask(model, smaller, lines)[2]) == _kind(found)
+        )
         outcome.failures.append(Failure(case, found, small))
 
 
@@ -130,7 +149,11 @@ def _ask(model: scoring.Scorer, request: Request, lines: Lines) -> tuple[int, st
         response = model.handle(request)
     except Exception as e:
         return 0, "raised", f"handle raised {type(e).__name__}: {e}"
-    code = json.loads(response.body)["error"]["code"] if response.status != 200 and response.body[:1] == b"{" else "ok"
+    code = (
+        json.loads(response.body)["error"]["code"]
+        if response.status != 200 and response.body[:1] == b"{"
+        else "ok"
+    )
     logged = lines.problem(response.status)
     return response.status, code, logged or checks.problem(request, response)
 
@@ -140,9 +163,17 @@ def _kind(problem: str | None) -> str:
 
 
 def shrink(request: Request, fails: Callable[[Request], bool]) -> Request:
-    """The smallest request found that still fails: headers back to their defaults, then the body piece by piece."""
+    """The smallest request found that still fails: headers back to their defaults, then the body
+    piece by piece."""
     plain = Request(request.body)
-    for name in ("content_type", "accept", "content_encoding", "accept_encoding", "id", "announced"):
+    for name in (
+        "content_type",
+        "accept",
+        "content_encoding",
+        "accept_encoding",
+        "id",
+        "announced",
+    ):
         candidate = replace(request, **{name: getattr(plain, name)})
         request = candidate if fails(candidate) else request
     size, steps = len(request.body) // 2, 0

@@ -1,4 +1,5 @@
-"""Requests that are right, from which the wrong ones are made: payloads by task, and bodies by media type."""
+"""Requests that are right, from which the wrong ones are made: payloads by task, and bodies by
+media type."""
 
 from __future__ import annotations
 
@@ -18,12 +19,22 @@ from scoring.codecs import CSV, DECODERS, IMAGES, JSONLINES, MULTIPART, NPY, TEX
 from scoring.contract import JSON
 from tests import tiny
 
-TEXTS = ("Good day", "not very good, bad!", "Dolly Rebecca Parton was born in 1946", "naïve café 😀", "x " * 60)
+TEXTS = (
+    "Good day",
+    "not very good, bad!",
+    "Dolly Rebecca Parton was born in 1946",
+    "naïve café 😀",
+    "x " * 60,
+)
 BOUNDARY = "fuzz"
 MODES = {
-    "PNG": ("RGB", "RGBA", "L", "P", "1", "I;16"), "JPEG": ("RGB", "L", "CMYK"), "WEBP": ("RGB", "RGBA"),
-    "GIF": ("P", "L"), "BMP": ("RGB",), "TIFF": ("RGB", "CMYK", "F"),
-}  # fmt: skip
+    "PNG": ("RGB", "RGBA", "L", "P", "1", "I;16"),
+    "JPEG": ("RGB", "L", "CMYK"),
+    "WEBP": ("RGB", "RGBA"),
+    "GIF": ("P", "L"),
+    "BMP": ("RGB",),
+    "TIFF": ("RGB", "CMYK", "F"),
+}
 
 
 class Raw(str):
@@ -35,7 +46,11 @@ def write(value: Any) -> str:
     if isinstance(value, Raw):
         return str(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(key))}: {write(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(str(key))}: {write(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(write, value)) + "]"
     if isinstance(value, Image):
@@ -45,12 +60,15 @@ def write(value: Any) -> str:
 
 @functools.cache
 def pictures() -> tuple[bytes, ...]:
-    """Small pictures of every format and colour mode that clients send, and one that grows when it is decoded."""
+    """Small pictures of every format and colour mode that clients send, and one that grows when it
+    is decoded."""
     found = []
     for kind, modes in MODES.items():
         for mode in modes:
             out = io.BytesIO()
-            Pictures.new(mode, (9, 7), 3 if mode in ("P", "1", "L", "I;16", "F") else None).save(out, kind)
+            Pictures.new(mode, (9, 7), 3 if mode in ("P", "1", "L", "I;16", "F") else None).save(
+                out, kind
+            )
             found.append(out.getvalue())
     out = io.BytesIO()
     Pictures.new("1", (20_000, 20_000)).save(out, "PNG")
@@ -63,22 +81,36 @@ def picture(random: Random) -> Image:
 
 def _texts(random: Random) -> Any:
     one = random.choice(TEXTS)
-    return {"inputs": one if random.random() < 0.5 else [one, *random.sample(TEXTS, random.randint(0, 3))]}
+    return {
+        "inputs": (
+            one if random.random() < 0.5 else [one, *random.sample(TEXTS, random.randint(0, 3))]
+        )
+    }
 
 
 def _questions(random: Random) -> Any:
     one = {"question": random.choice(("What is it?", "When")), "context": random.choice(TEXTS)}
-    shapes = (one, {"inputs": one}, {"inputs": [one, tiny.QUESTION]}, {"inputs": one, "parameters": {"top_k": 3}})
+    shapes = (
+        one,
+        {"inputs": one},
+        {"inputs": [one, tiny.QUESTION]},
+        {"inputs": one, "parameters": {"top_k": 3}},
+    )
     return random.choice(shapes)
 
 
 def _pictures(random: Random) -> Any:
-    return {"inputs": picture(random) if random.random() < 0.5 else [picture(random), picture(random)]}
+    return {
+        "inputs": picture(random) if random.random() < 0.5 else [picture(random), picture(random)]
+    }
 
 
 def _entailments(random: Random) -> Any:
     labels: Any = random.choice((["sport", "news"], "sport, news", ["good"]))
-    return {**_texts(random), "parameters": {"candidate_labels": labels, "multi_label": random.random() < 0.3}}
+    return {
+        **_texts(random),
+        "parameters": {"candidate_labels": labels, "multi_label": random.random() < 0.3},
+    }
 
 
 def _masks(random: Random) -> Any:
@@ -97,13 +129,23 @@ def _strings(random: Random) -> Any:
 
 
 def _documents(random: Random) -> Any:
-    return {"inputs": {"query": random.choice(TEXTS), "documents": random.sample(TEXTS, random.randint(1, 4))}}
+    return {
+        "inputs": {
+            "query": random.choice(TEXTS),
+            "documents": random.sample(TEXTS, random.randint(1, 4)),
+        }
+    }
 
 
 PAYLOADS: dict[str, Callable[[Random], Any]] = {
-    "question-answering": _questions, "image-classification": _pictures, "zero-shot-classification": _entailments,
-    "fill-mask": _masks, "tensors": _arrays, "tensors, strings": _strings, "a task of the user's own": _documents,
-}  # fmt: skip
+    "question-answering": _questions,
+    "image-classification": _pictures,
+    "zero-shot-classification": _entailments,
+    "fill-mask": _masks,
+    "tensors": _arrays,
+    "tensors, strings": _strings,
+    "a task of the user's own": _documents,
+}
 
 
 def payload(model: str, random: Random) -> Any:
@@ -127,7 +169,9 @@ def _csv(data: Any, random: Random) -> bytes:
     items, out = _items(data), io.StringIO()
     rows = [item if isinstance(item, Mapping) else {"inputs": item} for item in items]
     writer = csv.writer(out)
-    writer.writerows([list(rows[0]) if rows else [], *([_text(cell) for cell in row.values()] for row in rows)])
+    writer.writerows(
+        [list(rows[0]) if rows else [], *([_text(cell) for cell in row.values()] for row in rows)]
+    )
     return out.getvalue().encode("utf-8", "surrogatepass")
 
 
@@ -137,14 +181,24 @@ def _multipart(data: Any, random: Random) -> bytes:
     for name, value in fields.items():
         for item in value if isinstance(value, list) and name != "parameters" else [value]:
             file = isinstance(item, Image)
-            head = f'Content-Disposition: form-data; name="{name}"' + ('; filename="a.png"' if file else "")
-            body = item.data if isinstance(item, Image) else _text(item).encode("utf-8", "surrogatepass")
-            parts.append(f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode("utf-8", "surrogatepass") + body + b"\r\n")
+            head = f'Content-Disposition: form-data; name="{name}"' + (
+                '; filename="a.png"' if file else ""
+            )
+            body = (
+                item.data
+                if isinstance(item, Image)
+                else _text(item).encode("utf-8", "surrogatepass")
+            )
+            parts.append(
+                f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode("utf-8", "surrogatepass") + body + b"\r\n"
+            )
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
 def _npy(data: Any, random: Random) -> bytes:
-    dtype = random.choice(("<f4", ">f4", "<f8", "<f2", "<i8", "<i4", "|u1", "|b1", "<c8", "<U3", "O", "<M8[s]"))
+    dtype = random.choice(
+        ("<f4", ">f4", "<f8", "<f2", "<i8", "<i4", "|u1", "|b1", "<c8", "<U3", "O", "<M8[s]")
+    )
     shape: Sequence[int] = random.choice(((), (0,), (3,), (1, 3), (2, 3), (2, 0, 3), (1, 3, 4, 4)))
     array = np.ones(shape, "<i8").astype(dtype)
     out = io.BytesIO()
@@ -160,7 +214,11 @@ FORMS: dict[str, Callable[[Any, Random], bytes]] = {
     JSON: lambda data, random: write(data).encode(),
     **dict.fromkeys(JSONLINES, _jsonlines),
     CSV: _csv,
-    TEXT: lambda data, random: _text(_items(data)[0] if _items(data) else "").encode("utf-8", "surrogatepass"),
+    TEXT: (
+        lambda data, random: _text(_items(data)[0] if _items(data) else "").encode(
+            "utf-8", "surrogatepass"
+        )
+    ),
     MULTIPART: _multipart,
     NPY: _npy,
     **dict.fromkeys(IMAGES, _picture),

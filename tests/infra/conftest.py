@@ -1,4 +1,5 @@
-"""The true paths' environments are made before a fake cloud changes where this process finds the network."""
+"""The true paths' environments are made before a fake cloud changes where this process finds the
+network."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from tests import tiny
 
 
 def _ready(target: str) -> Callable[..., Any]:
-    """A fixture after which a package of a text task starts on `target`'s runtime without installing anything."""
+    """A fixture after which a package of a text task starts on `target`'s runtime without
+    installing anything."""
 
     @pytest.fixture(scope="session", name=f"{target}_ready")
     def ready(tmp_path_factory: pytest.TempPathFactory) -> None:

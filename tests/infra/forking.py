@@ -1,4 +1,5 @@
-"""A process that is killed in the middle of its work, for the tests of what such a run leaves behind."""
+"""A process that is killed in the middle of its work, for the tests of what such a run leaves
+behind."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class Killer(Protocol):
 
 
 def killed(work: Callable[[], object], by: Killer) -> bool:
-    """Do `work` in a copy of this process, whose id `by` is told before; whether it was killed, and did not end."""
+    """Do `work` in a copy of this process, whose id `by` is told before; whether it was killed, and
+    did not end."""
     hold, release = os.pipe()
     if (child := os.fork()) == 0:
         gc.disable()  # what other threads held cannot be collected after a fork

@@ -20,15 +20,24 @@ SCHEMA = Path(config.__file__).with_name("deploy.schema.json")
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "deploy.toml"
-    path.write_text('[model]\nname = "squad"\n[sagemaker]\nregion = "eu-west-1"\ninstance_count = 2\n')
+    path.write_text(
+        '[model]\nname = "squad"\n[sagemaker]\nregion = "eu-west-1"\ninstance_count = 2\n'
+    )
     return path
 
 
 def test_flags_over_environment_over_file(file: Path) -> None:
-    environment = {"ONNXFERRY_SAGEMAKER_REGION": "eu-west-2", "ONNXFERRY_SAGEMAKER_INSTANCE_COUNT": "3"}
+    environment = {
+        "ONNXFERRY_SAGEMAKER_REGION": "eu-west-2",
+        "ONNXFERRY_SAGEMAKER_INSTANCE_COUNT": "3",
+    }
     table = load("sagemaker", file, {"sagemaker.region": "us-east-1"}, environment).sagemaker
     assert table is not None
-    assert (table.region, table.instance_count, table.instance_type) == ("us-east-1", 3, "ml.m5.large")
+    assert (table.region, table.instance_count, table.instance_type) == (
+        "us-east-1",
+        3,
+        "ml.m5.large",
+    )
 
 
 def test_without_a_file_all_is_default(tmp_path: Path) -> None:
@@ -39,10 +48,16 @@ def test_without_a_file_all_is_default(tmp_path: Path) -> None:
 
 def test_all_mistakes_at_once(file: Path) -> None:
     file.write_text(
-        '[model]\nnames = "x"\n[sagemaker]\nregion = "nowhere"\ninstance_count = 0\npassword = "hunter2"\n[cloud]\n'
+        '[model]\nnames = "x"\n[sagemaker]\nregion = "nowhere"\ninstance_count = 0\npassword ='
+        ' "hunter2"\n[cloud]\n'
     )
     with pytest.raises(UsageError) as caught:
-        load("functions", file, {"functions.location": "West Europe"}, {"ONNXFERRY_SAGEMAKER_TYPE": "ml.m5.large"})
+        load(
+            "functions",
+            file,
+            {"functions.location": "West Europe"},
+            {"ONNXFERRY_SAGEMAKER_TYPE": "ml.m5.large"},
+        )
     text = str(caught.value)
     for line in (
         f"model.names ({file}): no such key; known: name, path, python",
@@ -110,7 +125,9 @@ def test_the_starter_adds_a_table_and_keeps_the_rest(file: Path) -> None:
 
 
 def test_the_schema_for_editors_is_current() -> None:
-    assert json.loads(SCHEMA.read_text()) == config.schema(), f"write it again: python -m infra.config > {SCHEMA.name}"
+    assert json.loads(SCHEMA.read_text()) == config.schema(), (
+        f"write it again: python -m infra.config > {SCHEMA.name}"
+    )
     Draft202012Validator.check_schema(config.schema())
 
 

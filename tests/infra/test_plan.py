@@ -1,4 +1,5 @@
-"""A plan is data; apply executes just that, restores what served when a step fails, and survives an interruption."""
+"""A plan is data; apply executes just that, restores what served when a step fails, and survives an
+interruption."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ PLAN = Plan(
 
 
 class World:
-    """What operations change: `serves`, and all that was done. A step whose operation is in `trouble` raises."""
+    """What operations change: `serves`, and all that was done. A step whose operation is in
+    `trouble` raises."""
 
     def __init__(self, **trouble: BaseException) -> None:
         self.serves = "old"
@@ -62,7 +64,10 @@ def test_executes_just_the_plan() -> None:
 @pytest.mark.parametrize("step", ["promote", "smoke"])
 def test_a_failure_puts_the_earlier_version_back(step: str) -> None:
     world = World(**{step: WrongAnswer("it says Bob")})
-    with pytest.raises(WrongAnswer, match=r"it says Bob\nThe earlier version serves again \(update endpoint squad\)"):
+    with pytest.raises(
+        WrongAnswer,
+        match=r"it says Bob\nThe earlier version serves again \(update endpoint squad\)",
+    ):
         apply(PLAN, world.operations(), report)
     assert world.serves == "old"
 
@@ -90,7 +95,9 @@ def test_a_failing_restore_is_said() -> None:
                 raise CloudError("no network")
             super()._run(step, note)
 
-    with pytest.raises(WrongAnswer, match=r"(?s)differs.*failed too: no network.*deploy.py rollback"):
+    with pytest.raises(
+        WrongAnswer, match=r"(?s)differs.*failed too: no network.*deploy.py rollback"
+    ):
         apply(PLAN, Broken(smoke=WrongAnswer("differs")).operations(), report)
 
 
@@ -108,7 +115,9 @@ def test_an_interruption_while_putting_back_says_so() -> None:
                 raise KeyboardInterrupt
             super()._run(step, note)
 
-    with pytest.raises(Interrupted, match=r"while the earlier version was put back.*deploy.py rollback") as caught:
+    with pytest.raises(
+        Interrupted, match=r"while the earlier version was put back.*deploy.py rollback"
+    ) as caught:
         apply(PLAN, Impatient(smoke=WrongAnswer("differs")).operations(), report)
     assert isinstance(caught.value.__context__, KeyboardInterrupt)
 

@@ -16,9 +16,15 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize(
     "snippet",
     [
-        azureml.AZURE_AI_ML, azureml.HTTPX, azureml.CURL, functions.PYTHON, functions.CURL,
-        sagemaker.PYTHON, sagemaker.AWS, sagemaker.CURL,
+        azureml.AZURE_AI_ML,
+        azureml.HTTPX,
+        azureml.CURL,
+        functions.PYTHON,
+        functions.CURL,
+        sagemaker.PYTHON,
+        sagemaker.AWS,
+        sagemaker.CURL,
     ],
-)  # fmt: skip
+)
 def test_the_readme_shows_what_runs(snippet: str) -> None:
     assert snippet.strip() in README

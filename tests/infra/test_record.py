@@ -36,7 +36,9 @@ def test_records_what_is_live_and_what_was(tmp_path: Path) -> None:
     entry = record.write(tmp_path, live(NEW[:12], OLD[:12]), bundle(NEW), now)
     assert entry["time"] == "2026-01-02T03:04:05+00:00"
     assert [version["sha256"] for version in entry["versions"]] == [NEW, OLD]
-    assert json.loads((tmp_path / "sagemaker" / "deployed.json").read_text()) == {"endpoints": {"squad": entry}}
+    assert json.loads((tmp_path / "sagemaker" / "deployed.json").read_text()) == {
+        "endpoints": {"squad": entry}
+    }
 
 
 def test_a_roll_back_keeps_the_facts(tmp_path: Path) -> None:

@@ -18,7 +18,10 @@ def reply(body: bytes, status: int = 200) -> Reply:
 
 
 def test_the_golden_answer_passes_within_the_tolerance() -> None:
-    assert smoke(GOLDEN, lambda request: reply(b'[{"label": "joy", "score": 0.90001}]'), "here").status == 200
+    assert (
+        smoke(GOLDEN, lambda request: reply(b'[{"label": "joy", "score": 0.90001}]'), "here").status
+        == 200
+    )
 
 
 @pytest.mark.parametrize("body", [b'[{"label": "joy", "score": 0.8}]', b"hello", b"[]"])

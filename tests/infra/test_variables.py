@@ -33,7 +33,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "deploy.toml"
 
 
-def refusal(file: Path, text: str, flags: dict[str, str] | None = None, target: str = "sagemaker") -> str:
+def refusal(
+    file: Path, text: str, flags: dict[str, str] | None = None, target: str = "sagemaker"
+) -> str:
     file.write_text(text)
     with pytest.raises(UsageError) as caught:
         load(target, file, flags)
@@ -47,24 +49,48 @@ def test_a_table_of_texts(file: Path) -> None:
     )
     table = load("sagemaker", file).sagemaker
     assert table
-    assert table.environment == {"ONNXFERRY_ENGINE_THREADS": "2", "ONNXFERRY_LIMIT_ITEMS": "64", "_team2": ""}
+    assert table.environment == {
+        "ONNXFERRY_ENGINE_THREADS": "2",
+        "ONNXFERRY_LIMIT_ITEMS": "64",
+        "_team2": "",
+    }
 
 
 def test_all_mistakes_at_once_and_no_text_that_may_be_a_secret(file: Path) -> None:
     text = refusal(
         file,
-        '[sagemaker]\nregion = "nowhere"\n[sagemaker.environment]\n"2 TEAMS" = "hunter2"\n'
-        f'SAGEMAKER_PROGRAM = "hunter2"\nCOUNT = 2\nSWITCH = true\nLONG = "{"x" * 1025}"\nONNXFERRY_THREADS = "2"\n'
-        'onnxferry_engine_runs = "2"\nONNXFERRY_ENGINE_THREAD = "2"\nONNXFERRY_ENGINE_THREADS = "{all}"\n'
-        'ONNXFERRY_LIMIT_ITEMS = "none"\n[azureml.environment]\nAML_APP_ROOT = "hunter2"\n',
+        '[sagemaker]\nregion = "nowhere"\n[sagemaker.environment]\n"2 TEAMS" ='
+        ' "hunter2"\nSAGEMAKER_PROGRAM = "hunter2"\nCOUNT = 2\nSWITCH = true\nLONG ='
+        f' "{"x" * 1025}"\nONNXFERRY_THREADS = "2"\nonnxferry_engine_runs ='
+        ' "2"\nONNXFERRY_ENGINE_THREAD = "2"\nONNXFERRY_ENGINE_THREADS ='
+        ' "{all}"\nONNXFERRY_LIMIT_ITEMS = "none"\n[azureml.environment]\nAML_APP_ROOT ='
+        ' "hunter2"\n',
     )
     for line in (
-        f"sagemaker.environment.2 TEAMS ({file}): a variable's name has letters, digits and underscores",
-        f"sagemaker.environment.SAGEMAKER_PROGRAM ({file}): what is deployed, or the platform, depends on this",
-        'sagemaker.environment.COUNT ({file}): a variable\'s value is a text, in quotes like "2"; got 2',
-        'sagemaker.environment.SWITCH ({file}): a variable\'s value is a text, in quotes like "2"; got True',
-        "sagemaker.environment.LONG ({file}): the platform takes values of at most 1024 characters; got 1025",
-        "sagemaker.environment.ONNXFERRY_THREADS ({file}): no variable of ours; known: ONNXFERRY_LIMIT_*, ONNX",
+        (
+            f"sagemaker.environment.2 TEAMS ({file}): a variable's name has letters, digits and"
+            " underscores"
+        ),
+        (
+            f"sagemaker.environment.SAGEMAKER_PROGRAM ({file}): what is deployed, or the platform,"
+            " depends on this"
+        ),
+        (
+            "sagemaker.environment.COUNT ({file}): a variable's value is a text, in quotes like"
+            ' "2"; got 2'
+        ),
+        (
+            "sagemaker.environment.SWITCH ({file}): a variable's value is a text, in quotes like"
+            ' "2"; got True'
+        ),
+        (
+            "sagemaker.environment.LONG ({file}): the platform takes values of at most 1024"
+            " characters; got 1025"
+        ),
+        (
+            "sagemaker.environment.ONNXFERRY_THREADS ({file}): no variable of ours; known:"
+            " ONNXFERRY_LIMIT_*, ONNX"
+        ),
         "sagemaker.environment.onnxferry_engine_runs ({file}): no variable of ours",
         "ONNXFERRY_ENGINE_THREAD sets nothing of the engine; known: ONNXFERRY_ENGINE_THREADS",
         "ONNXFERRY_ENGINE_THREADS must be an integer from 0",
@@ -83,13 +109,20 @@ def test_what_our_plans_need_is_not_to_be_set(rules: Rules, name: str) -> None:
 
 
 def test_the_users_own_choices_are_taken() -> None:
-    for rules, name in ((AZUREML, "WORKER_COUNT"), (AZUREML, "GUNICORN_CMD_ARGS"), (FUNCTIONS, "PYTHON_THREADPOOL")):
+    for rules, name in (
+        (AZUREML, "WORKER_COUNT"),
+        (AZUREML, "GUNICORN_CMD_ARGS"),
+        (FUNCTIONS, "PYTHON_THREADPOOL"),
+    ):
         assert checked({name: "1"}, rules) == {name: "1"}
 
 
 def test_neither_a_flag_nor_the_environment_can_hold_a_table(file: Path) -> None:
     text = refusal(file, "", {"sagemaker.environment": "ONNXFERRY_ENGINE_THREADS=2"})
-    assert "sagemaker.environment (--set sagemaker.environment): a table of names and texts is expected" in text
+    assert (
+        "sagemaker.environment (--set sagemaker.environment): a table of names and texts is"
+        " expected" in text
+    )
     text = refusal(file, "", {"sagemaker.environment.TEAM": "ml"})
     assert "sagemaker.environment.TEAM (--set sagemaker.environment.TEAM): no such key" in text
 
@@ -106,5 +139,7 @@ def test_only_variables_of_ours_load_the_scoring_core() -> None:
         "import sys; from infra.config import SageMaker; SageMaker(environment={'TEAM': 'ml'});"
         "print({'numpy', 'onnxruntime', 'scoring'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "set()\n"

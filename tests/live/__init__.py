@@ -1,1 +1,2 @@
-"""The whole way of a model on a target, through deploy.py: on the doubles always, on a real account where asked."""
+"""The whole way of a model on a target, through deploy.py: on the doubles always, on a real account
+where asked."""

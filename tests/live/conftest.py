@@ -47,7 +47,8 @@ def azureml(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def functions(tmp_path: Path) -> Iterator[str]:
-    """The wheels of a package are fetched before the double is there, since pip would trust nobody else then."""
+    """The wheels of a package are fetched before the double is there, since pip would trust nobody
+    else then."""
     package(tiny.question_answering(tmp_path / "fetch"), "functions", out=tmp_path / "fetched")
     with scene() as made:
         yield f"[functions]\n{SUBSCRIBED}"
@@ -58,7 +59,8 @@ def functions(tmp_path: Path) -> Iterator[str]:
 def on_double(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Command]:
-    """on_double(target): deploy.py against the target's double, which is empty, and must be so at the end."""
+    """on_double(target): deploy.py against the target's double, which is empty, and must be so at
+    the end."""
 
     def at(target: str) -> Command:
         file = tmp_path / "deploy.toml"
@@ -72,18 +74,29 @@ def on_double(
 
 @pytest.fixture
 def on_account(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Command]:
-    """on_account(target): deploy.py with the settings of --live-config and whoever is signed in here; the test is
-    skipped unless --run-live names the target."""
+    """on_account(target): deploy.py with the settings of --live-config and whoever is signed in
+    here; the test is skipped unless --run-live names the target."""
 
     def at(target: str) -> Command:
         if target not in (request.config.getoption("--run-live") or ()):
             pytest.skip(f"needs --run-live {target}, and an account, which it costs")
-        return _command(in_a_process, target, request.config.getoption("--live-config").resolve(), tmp_path)
+        return _command(
+            in_a_process, target, request.config.getoption("--live-config").resolve(), tmp_path
+        )
 
     return at
 
 
 def _command(run: Callable[..., Said], target: str, file: Path, folder: Path) -> Command:
     name = f"live-{uuid.uuid4().hex[:8]}"  # function apps share their names with all of Azure
-    common = ("--target", target, "--name", name, "--config", str(file), "--out", str(folder / "build"))
+    common = (
+        "--target",
+        target,
+        "--name",
+        name,
+        "--config",
+        str(file),
+        "--out",
+        str(folder / "build"),
+    )
     return lambda action, *more: run(action, *common, *more)

@@ -1,5 +1,5 @@
-"""One test, two places: the doubles, and with --run-live TARGET --live-config deploy.toml the account of whoever runs
-it, where it makes an endpoint of its own and deletes it at the end."""
+"""One test, two places: the doubles, and with --run-live TARGET --live-config deploy.toml the
+account of whoever runs it, where it makes an endpoint of its own and deletes it at the end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.live.walk import Command, walk
 @pytest.mark.parametrize("target", CLOUDS)
 @pytest.mark.parametrize("place", ["double", "account"])
 @pytest.mark.timeout(4 * 3600)
-def test_the_whole_way(target: str, place: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_the_whole_way(
+    target: str, place: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     at: Callable[[str], Command] = request.getfixturevalue(f"on_{place}")
     walk(at(target), tmp_path)

@@ -1,4 +1,5 @@
-"""Deploy, deploy again, ask, deploy another version, go back, look, delete: what any account must stand."""
+"""Deploy, deploy again, ask, deploy another version, go back, look, delete: what any account must
+stand."""
 
 from __future__ import annotations
 
@@ -43,7 +44,12 @@ Command = Callable[..., Said]
 def in_a_process(*words: str) -> Said:
     """Run deploy.py as a user does."""
     done = subprocess.run(
-        [sys.executable, "deploy.py", *words], cwd=ROOT, capture_output=True, text=True, check=False, input=""
+        [sys.executable, "deploy.py", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        input="",
     )
     return Said(done.returncode, done.stdout, done.stderr)
 
@@ -74,7 +80,8 @@ def _version(folder: Path, word: str) -> Path:
 
 
 def walk(command: Command, folder: Path) -> None:
-    """The whole way with `command("deploy", ...)`, which knows target, name and settings; deletes at its end."""
+    """The whole way with `command("deploy", ...)`, which knows target, name and settings; deletes
+    at its end."""
     models = versions(folder)
     question = folder / "question.json"
     question.write_text(json.dumps(QUESTION), encoding="utf-8")

@@ -1,4 +1,5 @@
-"""Each media type makes the payload that the same request makes as JSON, and bad bytes are refused by what is wrong."""
+"""Each media type makes the payload that the same request makes as JSON, and bad bytes are refused
+by what is wrong."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ def refused(body: bytes | str, content_type: str) -> tuple[str, str]:
 
 
 def form(*parts: str) -> str:
-    return "".join(f"--xyz\r\nContent-Disposition: form-data; {part}\r\n" for part in parts) + "--xyz--\r\n"
+    return (
+        "".join(f"--xyz\r\nContent-Disposition: form-data; {part}\r\n" for part in parts)
+        + "--xyz--\r\n"
+    )
 
 
 def npy(array: Any, **options: Any) -> bytes:
@@ -48,31 +52,55 @@ def npy(array: Any, **options: Any) -> bytes:
         ("text/csv", "text\na\n", ["a"]),
         ("text/csv", "\ufefftext\na\n", ["a"]),
         ("text/csv", "id,inputs\n1,a\n2,b", ["a", "b"]),
-        ("text/csv", 'question,context\nWho?,"two\nlines"\n', [{"question": "Who?", "context": "two\nlines"}]),
+        (
+            "text/csv",
+            'question,context\nWho?,"two\nlines"\n',
+            [{"question": "Who?", "context": "two\nlines"}],
+        ),
         ("text/csv", "text,text_pair\na,b\n", [{"text": "a", "text_pair": "b"}]),
         ("text/plain", "a text\n", "a text\n"),
         (FORM, form('name="inputs"\r\n\r\na text'), "a text"),
         (FORM, form('name="inputs"\r\n\r\na', 'name="inputs"\r\n\r\nb'), ["a", "b"]),
-        (FORM, form('name="file"; filename="x.png"\r\nContent-Type: image/png\r\n\r\n\x00\r\n'), Image(b"\x00\r\n")),
-        (FORM, form('name="f"; filename="x"\r\n\r\n1', 'name="g"; filename="y"\r\n\r\n2'), [Image(b"1"), Image(b"2")]),
+        (
+            FORM,
+            form('name="file"; filename="x.png"\r\nContent-Type: image/png\r\n\r\n\x00\r\n'),
+            Image(b"\x00\r\n"),
+        ),
+        (
+            FORM,
+            form('name="f"; filename="x"\r\n\r\n1', 'name="g"; filename="y"\r\n\r\n2'),
+            [Image(b"1"), Image(b"2")],
+        ),
         ("image/png", b"\x89PNG", Image(b"\x89PNG")),
         ("application/octet-stream", b"\x00", Image(b"\x00")),
     ],
-)  # fmt: skip
+)
 def test_a_body_becomes_inputs(content_type: str, body: bytes | str, payload: Any) -> None:
     got = decode(body, content_type)
     assert (got if isinstance(got, Image) else got["inputs"]) == payload
 
 
 def test_a_form_has_parameters_and_other_fields_too() -> None:
-    body = form('name="question"\r\n\r\nWho?', 'name="context"\r\n\r\nMe', 'name="parameters"\r\n\r\n{"top_k": 2}')
+    body = form(
+        'name="question"\r\n\r\nWho?',
+        'name="context"\r\n\r\nMe',
+        'name="parameters"\r\n\r\n{"top_k": 2}',
+    )
     assert decode(body, FORM) == {"question": "Who?", "context": "Me", "parameters": {"top_k": 2}}
-    assert decode(body, 'multipart/form-data; charset=utf-8; boundary="xyz"')["parameters"] == {"top_k": 2}
+    assert decode(body, 'multipart/form-data; charset=utf-8; boundary="xyz"')["parameters"] == {
+        "top_k": 2
+    }
 
 
 def test_lines_of_json_may_carry_the_requests_parameters() -> None:
-    lines = '{"inputs": "a", "parameters": {"top_k": 2}}\n{"inputs": "b"}\n{"inputs": "c", "parameters": {"top_k": 2}}'
-    assert decode(lines, "application/jsonlines") == {"inputs": ["a", "b", "c"], "parameters": {"top_k": 2}}
+    lines = (
+        '{"inputs": "a", "parameters": {"top_k": 2}}\n{"inputs": "b"}\n{"inputs": "c",'
+        ' "parameters": {"top_k": 2}}'
+    )
+    assert decode(lines, "application/jsonlines") == {
+        "inputs": ["a", "b", "c"],
+        "parameters": {"top_k": 2},
+    }
     code, message = refused(lines.replace("2}}", "3}}", 1), "application/jsonlines")
     assert (code, message) == (
         "invalid_value",
@@ -90,10 +118,25 @@ def test_lines_of_json_may_carry_the_requests_parameters() -> None:
         ("text/csv", "a,b\n1\n", "invalid_body", "line 2 of the CSV has 1 cell(s), the header 2"),
         ("text/csv", "a,a\n1,2", "invalid_body", "twice"),
         ("text/csv", 'inputs\n"a', "invalid_body", "not CSV"),
-        ("text/csv", "inputs\n" + "a" * 200_000, "invalid_body", "at most 131072 characters, send longer"),
-        ("text/csv", ",".join(map(str, range(1001))) + "\n1", "invalid_body", "1001 columns; at most 1000"),
+        (
+            "text/csv",
+            "inputs\n" + "a" * 200_000,
+            "invalid_body",
+            "at most 131072 characters, send longer",
+        ),
+        (
+            "text/csv",
+            ",".join(map(str, range(1001))) + "\n1",
+            "invalid_body",
+            "1001 columns; at most 1000",
+        ),
         ("text/csv", b"inputs\n\xff", "invalid_body", "not UTF-8 text at byte 7"),
-        ("text/plain; charset=latin-2000", "a", "unsupported_encoding", "'latin-2000' is not known; send UTF-8"),
+        (
+            "text/plain; charset=latin-2000",
+            "a",
+            "unsupported_encoding",
+            "'latin-2000' is not known; send UTF-8",
+        ),
         ("text/plain; charset=idna", "a", "unsupported_encoding", "idna"),
         ("text/plain; charset=unicode_escape", "a", "unsupported_encoding", "unicode_escape"),
         ("text/plain; charset=hex", "a", "unsupported_encoding", "hex"),
@@ -103,27 +146,61 @@ def test_lines_of_json_may_carry_the_requests_parameters() -> None:
         (FORM, "--xyz--", "invalid_body", "no fields"),
         (FORM, "--xyz\r\n\r\ndata\r\n--xyz--", "invalid_body", "has no headers"),
         (FORM, "--xyz\r\nA: b\r\n\r\ndata\r\n--xyz--", "invalid_body", "has no name"),
-        (FORM, form('name="parameters"\r\n\r\n{'), "invalid_body", "field 'parameters' of the form: the body"),
-        (FORM, form('name="a"; filename="a"\r\nContent-Type: a/pdf\r\n\r\n1'), "unsupported_media_type", "'a/pdf'"),
+        (
+            FORM,
+            form('name="parameters"\r\n\r\n{'),
+            "invalid_body",
+            "field 'parameters' of the form: the body",
+        ),
+        (
+            FORM,
+            form('name="a"; filename="a"\r\nContent-Type: a/pdf\r\n\r\n1'),
+            "unsupported_media_type",
+            "'a/pdf'",
+        ),
         ("application/x-npy", b"", "invalid_body", "not npy"),
         ("application/x-npy", npy(np.array([None]), allow_pickle=True), "invalid_body", "kind 'O'"),
         ("application/x-npy", npy(np.array(["a"])), "invalid_body", "kind 'U'"),
         ("application/x-npy", npy(np.zeros(3, [("a", "f4")])), "invalid_body", "kind 'V'"),
-        ("application/x-npy", npy(np.zeros(4))[:-1], "invalid_body", "claims 32 bytes of data, and 31 came"),
-        ("application/x-npy", npy(np.zeros(4)) + b"1", "invalid_body", "claims 32 bytes of data, and 33 came"),
         (
-            "application/x-npy", npy(np.zeros(0)).replace(b"(0,), }    ", b"(10**9,), }"), "invalid_body",
+            "application/x-npy",
+            npy(np.zeros(4))[:-1],
+            "invalid_body",
+            "claims 32 bytes of data, and 31 came",
+        ),
+        (
+            "application/x-npy",
+            npy(np.zeros(4)) + b"1",
+            "invalid_body",
+            "claims 32 bytes of data, and 33 came",
+        ),
+        (
+            "application/x-npy",
+            npy(np.zeros(0)).replace(b"(0,), }    ", b"(10**9,), }"),
+            "invalid_body",
             "its header cannot be read",
         ),
         (
-            "application/x-npy", npy(np.zeros(0)).replace(b"(0,), }" + b" " * 9, b"(9999999999,), }"), "invalid_body",
+            "application/x-npy",
+            npy(np.zeros(0)).replace(b"(0,), }" + b" " * 9, b"(9999999999,), }"),
+            "invalid_body",
             "claims 79999999992 bytes",
         ),
-        ("application/x-npy", npy(np.zeros((0, 3))).replace(b"(0, 3)", b"(-1,3)"), "invalid_body", "negative size"),
-        ("application/pdf", b"", "unsupported_media_type", "'application/pdf' is not accepted; send application/json"),
+        (
+            "application/x-npy",
+            npy(np.zeros((0, 3))).replace(b"(0, 3)", b"(-1,3)"),
+            "invalid_body",
+            "negative size",
+        ),
+        (
+            "application/pdf",
+            b"",
+            "unsupported_media_type",
+            "'application/pdf' is not accepted; send application/json",
+        ),
         ("", b"", "unsupported_media_type", "content type '' is not accepted"),
     ],
-)  # fmt: skip
+)
 def test_a_body_that_is_not_what_it_says_is_refused(
     content_type: str, body: bytes | str, code: str, names: str
 ) -> None:
@@ -135,7 +212,9 @@ def test_a_body_that_is_not_what_it_says_is_refused(
 @pytest.mark.parametrize(
     "charset", ["latin-1", "ISO-8859-1", "utf-16", "UTF-16LE", "utf-32", "windows-1252", '"utf-8"']
 )
-@pytest.mark.parametrize("content_type", ["application/json", "application/jsonlines", "text/csv", "text/plain"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/jsonlines", "text/csv", "text/plain"]
+)
 def test_the_charset_of_a_text_counts(content_type: str, charset: str) -> None:
     bodies = {
         "application/json": '{"inputs": "é"}',
@@ -189,9 +268,17 @@ def test_no_form_that_is_wanted_is_refused(accept: str) -> None:
     [
         ([{"a": 1}, {"a": "é"}], "application/jsonlines", '{"a": 1}\n{"a": "é"}\n'),
         ({"a": 1}, "application/x-ndjson", '{"a": 1}\n'),
-        ([{"a": 0.5, "b": "x,y"}, {"a": True, "c": None}], "text/csv", 'a,b,c\r\n0.5,"x,y",\r\ntrue,,\r\n'),
+        (
+            [{"a": 0.5, "b": "x,y"}, {"a": True, "c": None}],
+            "text/csv",
+            'a,b,c\r\n0.5,"x,y",\r\ntrue,,\r\n',
+        ),
         ({"a": np.float32(0.5)}, "text/csv", "a\r\n0.5\r\n"),
-        ({"a": np.arange(4).reshape(2, 2), "b": np.int64(3)}, "application/json", '{"a": [[0, 1], [2, 3]], "b": 3}'),
+        (
+            {"a": np.arange(4).reshape(2, 2), "b": np.int64(3)},
+            "application/json",
+            '{"a": [[0, 1], [2, 3]], "b": 3}',
+        ),
         (np.arange(4).reshape(2, 2), "application/jsonlines", "[0, 1]\n[2, 3]\n"),
     ],
 )
@@ -210,7 +297,9 @@ def test_an_answer_in_each_form(answer: Any, media_type: str, body: str) -> None
         ("text", "application/x-npy", "not numbers alone"),
     ],
 )
-def test_an_answer_without_that_form_is_refused_with_the_reason(answer: Any, media_type: str, names: str) -> None:
+def test_an_answer_without_that_form_is_refused_with_the_reason(
+    answer: Any, media_type: str, names: str
+) -> None:
     with pytest.raises(ScoringError, match=names) as caught:
         codecs.encode(answer, (media_type,))
     assert caught.value.code == "not_acceptable"

@@ -38,7 +38,11 @@ def npy(array: Any) -> bytes:
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
 )
 
@@ -50,7 +54,9 @@ def test_json_comes_back(value: Any) -> None:
 
 @given(st.lists(VALUES.filter(lambda v: not (isinstance(v, dict) and "inputs" in v)), min_size=1))
 def test_json_lines_come_back(items: list[Any]) -> None:
-    assert decode(ENCODERS["application/jsonlines"](items), "application/jsonlines") == {"inputs": items}
+    assert decode(ENCODERS["application/jsonlines"](items), "application/jsonlines") == {
+        "inputs": items
+    }
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -64,7 +70,10 @@ def test_csv_comes_back(rows: list[dict[str, str]]) -> None:
 @given(
     arrays.arrays(
         st.one_of(
-            arrays.boolean_dtypes(), arrays.integer_dtypes(), arrays.unsigned_integer_dtypes(), arrays.floating_dtypes()
+            arrays.boolean_dtypes(),
+            arrays.integer_dtypes(),
+            arrays.unsigned_integer_dtypes(),
+            arrays.floating_dtypes(),
         ),
         arrays.array_shapes(min_dims=0, min_side=0),
     )

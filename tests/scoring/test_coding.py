@@ -25,9 +25,13 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {
-    "": bytes, "identity": bytes, "gzip": gzip.compress, "GZIP": gzip.compress, " x-gzip ": gzip.compress,
+    "": bytes,
+    "identity": bytes,
+    "gzip": gzip.compress,
+    "GZIP": gzip.compress,
+    " x-gzip ": gzip.compress,
     "deflate": zlib.compress,
-}  # fmt: skip
+}
 
 
 @given(st.sampled_from(sorted(WAYS)), st.binary())
@@ -48,7 +52,9 @@ def test_gzip_may_have_members() -> None:
 def test_a_bomb_is_stopped_at_the_limit(coding: str) -> None:
     bomb = WAYS[coding](bytes(50_000_000))
     assert len(bomb) < 60_000
-    with pytest.raises(ScoringError, match=r"larger when decompressed.*100000 \(limits.body_bytes\)") as caught:
+    with pytest.raises(
+        ScoringError, match=r"larger when decompressed.*100000 \(limits.body_bytes\)"
+    ) as caught:
         decompress(bomb, coding, 100_000)
     assert caught.value.status == 413
 
@@ -67,11 +73,18 @@ def test_exactly_the_limit_is_taken() -> None:
         (gzip.compress(b"hello")[:-3], "gzip", "invalid_body", "ends within its gzip data"),
         (gzip.compress(b"hello") + b"xyz", "gzip", "invalid_body", "not gzip data"),
         (gzip.compress(b"") * 101, "gzip", "invalid_body", "more than 100 members"),
-        (b"x", "br", "unsupported_encoding", "content encoding 'br' is not known; send gzip, deflate or none"),
+        (
+            b"x",
+            "br",
+            "unsupported_encoding",
+            "content encoding 'br' is not known; send gzip, deflate or none",
+        ),
         (b"x", "gzip, gzip", "unsupported_encoding", "'gzip, gzip'"),
     ],
 )
-def test_what_cannot_be_decompressed_is_refused(body: bytes, coding: str, code: str, names: str) -> None:
+def test_what_cannot_be_decompressed_is_refused(
+    body: bytes, coding: str, code: str, names: str
+) -> None:
     with pytest.raises(ScoringError) as caught:
         decompress(body, coding, 1000)
     assert caught.value.code == code
@@ -89,10 +102,18 @@ def test_no_bytes_raise_anything_but_a_refusal(body: bytes, coding: str) -> None
 @pytest.mark.parametrize(
     ("accept", "compressed"),
     [
-        ("gzip", True), ("br, gzip;q=0.5", True), ("*", True), ("GZip", True),
-        ("", False), ("identity", False), ("gzip;q=0", False), ("gzip;q=0, *", False), ("*;q=0", False), ("br", False),
+        ("gzip", True),
+        ("br, gzip;q=0.5", True),
+        ("*", True),
+        ("GZip", True),
+        ("", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0, *", False),
+        ("*;q=0", False),
+        ("br", False),
     ],
-)  # fmt: skip
+)
 def test_an_answer_is_compressed_where_the_client_takes_it(accept: str, compressed: bool) -> None:
     body = b"the same bytes " * 100
     sent, coding = compress(body, accept)
@@ -109,7 +130,9 @@ def test_a_request_and_its_answer_may_both_be_compressed(tmp_path: Path) -> None
     scorer = scoring.load(tiny.text_classification(tmp_path, limits=Limits(body_bytes=2000)))
     body = json.dumps({"inputs": ["good"] * 100}).encode()
     plain = scorer.handle(scoring.Request(body))
-    both = scorer.handle(scoring.Request(gzip.compress(body), content_encoding="gzip", accept_encoding="gzip"))
+    both = scorer.handle(
+        scoring.Request(gzip.compress(body), content_encoding="gzip", accept_encoding="gzip")
+    )
     assert both.headers["Content-Encoding"] == "gzip"
     assert "Content-Encoding" not in plain.headers
     assert gzip.decompress(both.body) == plain.body

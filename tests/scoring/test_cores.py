@@ -19,8 +19,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seen(root: Path, groups: str, files: Mapping[str, str]) -> int:
-    """The CPUs of a process in `groups` (as /proc/self/cgroup has them), with `files` below /sys/fs/cgroup."""
-    for name, text in {"proc/self/cgroup": groups, **{f"cgroup/{k}": v for k, v in files.items()}}.items():
+    """The CPUs of a process in `groups` (as /proc/self/cgroup has them), with `files` below
+    /sys/fs/cgroup."""
+    for name, text in {
+        "proc/self/cgroup": groups,
+        **{f"cgroup/{k}": v for k, v in files.items()},
+    }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     return cores.available(root / "proc", root / "cgroup")
@@ -29,7 +33,8 @@ def seen(root: Path, groups: str, files: Mapping[str, str]) -> int:
 @pytest.mark.parametrize(
     ("groups", "files", "expected"),
     [
-        ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),  # a container by cgroup 2: its own group is the root it sees
+        # a container by cgroup 2: its own group is the root it sees
+        ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),
         ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),
         ("0::/\n", {"cpu.max": "10000 100000\n"}, 1),
         ("0::/\n", {"cpu.max": "max 100000\n"}, MACHINE),
@@ -41,17 +46,25 @@ def seen(root: Path, groups: str, files: Mapping[str, str]) -> int:
             {"cpu/d/cpu.cfs_quota_us": "500000", "cpu/d/cpu.cfs_period_us": "100000"},
             5,
         ),
-        ("4:cpu,cpuacct:/x\n", {"cpu/cpu.cfs_quota_us": "600000", "cpu/cpu.cfs_period_us": "100000"}, 6),
+        (
+            "4:cpu,cpuacct:/x\n",
+            {"cpu/cpu.cfs_quota_us": "600000", "cpu/cpu.cfs_period_us": "100000"},
+            6,
+        ),
         ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, MACHINE),
         ("0::/\n", {"cpu.max": "9900000 100000\n"}, MACHINE),
         ("nonsense", {"cpu.max": "?"}, MACHINE),
     ],
 )
-def test_a_containers_limit_counts(tmp_path: Path, groups: str, files: Mapping[str, str], expected: int) -> None:
+def test_a_containers_limit_counts(
+    tmp_path: Path, groups: str, files: Mapping[str, str], expected: int
+) -> None:
     assert seen(tmp_path, groups, files) == expected
 
 
-def test_without_these_files_the_processs_own_cpus_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_these_files_the_processs_own_cpus_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert cores.available(tmp_path, tmp_path) == MACHINE
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)

@@ -31,10 +31,13 @@ GRAVITON = "Features\t: fp asimd aes sha1 asimdhp asimddp sve i8mm bf16"
         ("", "x86_64", None),
     ],
 )
-def test_a_kind_is_read_from_the_flags(tmp_path: Path, flags: str, machine: str, expected: str | None) -> None:
+def test_a_kind_is_read_from_the_flags(
+    tmp_path: Path, flags: str, machine: str, expected: str | None
+) -> None:
     listed = tmp_path / "cpuinfo"
     listed.write_text(
-        f"processor\t: 0\nvendor_id\t: X\n{flags}\nbugs\t\t: avx512_vnni\n\nprocessor\t: 1\n{IVY_BRIDGE}\n"
+        f"processor\t: 0\nvendor_id\t: X\n{flags}\nbugs\t\t: avx512_vnni\n\nprocessor\t:"
+        f" 1\n{IVY_BRIDGE}\n"
     )
     assert cpu.kind(listed, machine) == expected
 
@@ -60,9 +63,14 @@ def test_this_machine_is_of_a_known_kind_or_none() -> None:
     ],
 )
 def test_a_graph_for_other_cpus_is_one_warning_at_load(
-    made_for: str | None, host: str | None, said: str | None, *,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    made_for: str | None,
+    host: str | None,
+    said: str | None,
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setattr(cpu, "kind", lambda: host)
     scorer = scoring.load(tiny.text_classification(tmp_path, precision="int8", cpu=made_for))
     assert scorer.handle(scoring.Request(b'{"inputs": "good"}')).status == 200

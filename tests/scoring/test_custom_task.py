@@ -1,4 +1,5 @@
-"""A task of the user's own, from a file in the model directory: the worked example, and what is refused by name."""
+"""A task of the user's own, from a file in the model directory: the worked example, and what is
+refused by name."""
 
 from __future__ import annotations
 
@@ -48,11 +49,15 @@ def ask(folder: Path, payload: Any) -> Any:
 
 
 def test_the_worked_example_ranks_documents(reranker: Path) -> None:
-    documents = ["bad day", "awful awful", "good day", "it was in 1946"]  # the tiny model's first score is for bad
+    # the tiny model's first score is for bad
+    documents = ["bad day", "awful awful", "good day", "it was in 1946"]
     answer = ask(reranker, {"inputs": {"query": "what is bad", "documents": documents}})
     assert [entry["index"] for entry in answer] == [1, 0, 2, 3]
     assert (
-        ask(reranker, {"inputs": {"query": "x", "documents": documents}, "parameters": {"top_k": 1}})[0]["index"] == 1
+        ask(
+            reranker, {"inputs": {"query": "x", "documents": documents}, "parameters": {"top_k": 1}}
+        )[0]["index"]
+        == 1
     )
 
 
@@ -69,7 +74,9 @@ def test_its_refusals_are_scorings(reranker: Path, inputs: Any, names: str) -> N
 
 
 def test_a_package_holds_the_tasks_file_and_what_it_needs(reranker: Path, tmp_path: Path) -> None:
-    built = package(reranker, "sagemaker", out=tmp_path / "build", report=lambda title: nullcontext())
+    built = package(
+        reranker, "sagemaker", out=tmp_path / "build", report=lambda title: nullcontext()
+    )
     with tarfile.open(built.path) as archive:
         requirements = archive.extractfile("code/requirements.txt")
         assert requirements is not None
@@ -93,17 +100,33 @@ def test_an_exception_of_the_task_is_told_without_its_details(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("source", "changes", "names"),
     [
-        (ECHO, {"task": "file:echo.py"}, "'file:echo.py' in model_spec.json is not file:NAME.py:CLASS"),
+        (
+            ECHO,
+            {"task": "file:echo.py"},
+            "'file:echo.py' in model_spec.json is not file:NAME.py:CLASS",
+        ),
         (ECHO, {"task": "file:../echo.py:Echo"}, "is not file:NAME.py:CLASS"),
         (ECHO, {"task": "file:other.py:Echo"}, "'files' in model_spec.json does not list other.py"),
         (ECHO, {"task": "file:echo.py:Other"}, "echo.py has no class Other"),
-        (ECHO, {"needs": ["torch"]}, "'settings.needs' in model_spec.json must list some of pillow, tokenizers"),
+        (
+            ECHO,
+            {"needs": ["torch"]},
+            "'settings.needs' in model_spec.json must list some of pillow, tokenizers",
+        ),
         (ECHO, {"needs": "tokenizers"}, "must list some of pillow, tokenizers, got a string"),
-        ("import not_there", {}, "echo.py: No module named 'not_there'; a host has numpy, onnxruntime"),
+        (
+            "import not_there",
+            {},
+            "echo.py: No module named 'not_there'; a host has numpy, onnxruntime",
+        ),
         ("def", {}, "echo.py: cannot be loaded: SyntaxError"),
         ("1 / 0", {}, "echo.py: cannot be loaded: ZeroDivisionError"),
         (ECHO.replace("factor", "missing", 2), {}, "Echo cannot be made: KeyError"),
-        (ECHO.replace("application/x-npy", "application/npy"), {}, "accepts must be a tuple of media types among"),
+        (
+            ECHO.replace("application/x-npy", "application/npy"),
+            {},
+            "accepts must be a tuple of media types among",
+        ),
         (ECHO.replace("answer", "reply"), {}, "Echo has no method answer"),
     ],
 )
@@ -119,12 +142,16 @@ def test_what_is_no_task_is_refused_when_the_model_is_loaded(
 def test_a_file_that_was_changed_does_not_run(tmp_path: Path) -> None:
     folder = own(tmp_path)
     (folder / "echo.py").write_text("raise SystemExit('ran')")
-    with pytest.raises(scoring.ScoringError, match=r"echo.py: sha256 is \w+, but model_spec.json says"):
+    with pytest.raises(
+        scoring.ScoringError, match=r"echo.py: sha256 is \w+, but model_spec.json says"
+    ):
         scoring.load(folder)
     with pytest.raises(PackageError, match=r"echo.py: sha256 is"):
         package(folder, "sagemaker", out=tmp_path / "build", report=lambda title: nullcontext())
     (folder / "echo.py").unlink()
-    with pytest.raises(scoring.ScoringError, match=r"echo.py: not readable, though model_spec.json lists it"):
+    with pytest.raises(
+        scoring.ScoringError, match=r"echo.py: not readable, though model_spec.json lists it"
+    ):
         scoring.load(folder)
 
 

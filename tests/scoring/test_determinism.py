@@ -1,6 +1,8 @@
-"""A text's answer is the same bytes alone and in any company, on a real transformer with random weights.
+"""A text's answer is the same bytes alone and in any company, on a real transformer with random
+weights.
 
-ONNX Runtime does not promise it: this holds it to what batching.py relies on, on the machine that runs the test.
+ONNX Runtime does not promise it: this holds it to what batching.py relies on, on the machine that
+runs the test.
 """
 
 from __future__ import annotations
@@ -30,10 +32,16 @@ LABELS = ("a", "b", "c")
 def bert(folder: Path) -> Path:
     """A BERT of two layers that classifies; in a model directory."""
     config = transformers.BertConfig(
-        vocab_size=len(tiny.VOCABULARY), hidden_size=96, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=256, max_position_embeddings=100, num_labels=3, attn_implementation="eager",
+        vocab_size=len(tiny.VOCABULARY),
+        hidden_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=100,
+        num_labels=3,
+        attn_implementation="eager",
         initializer_range=0.3,
-    )  # fmt: skip
+    )
     torch.manual_seed(0)
     model = transformers.BertForSequenceClassification(config).eval()
     names = ["input_ids", "attention_mask", "token_type_ids"]
@@ -41,11 +49,19 @@ def bert(folder: Path) -> Path:
     axes = {name: {0: "batch", 1: "sequence"} for name in names} | {"logits": {0: "batch"}}
     folder.mkdir()
     torch.onnx.export(
-        model, example, str(folder / "model.onnx"), input_names=names, output_names=["logits"], dynamic_axes=axes,
-        opset_version=17, dynamo=False,
-    )  # fmt: skip
+        model,
+        example,
+        str(folder / "model.onnx"),
+        input_names=names,
+        output_names=["logits"],
+        dynamic_axes=axes,
+        opset_version=17,
+        dynamo=False,
+    )
     tiny.tokenizer().save(str(folder / "tokenizer.json"))
-    return tiny.write_spec(folder, ModelSpec("bert", "text-classification", {"max_length": 100}, LABELS))
+    return tiny.write_spec(
+        folder, ModelSpec("bert", "text-classification", {"max_length": 100}, LABELS)
+    )
 
 
 def quantised(folder: Path, source: Path) -> Path:
@@ -53,25 +69,33 @@ def quantised(folder: Path, source: Path) -> Path:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     folder.mkdir()
-    quantize_dynamic(source / "model.onnx", folder / "model.onnx", weight_type=QuantType.QInt8, per_channel=True)
+    quantize_dynamic(
+        source / "model.onnx", folder / "model.onnx", weight_type=QuantType.QInt8, per_channel=True
+    )
     for name in ("tokenizer.json", "model_spec.json"):
         (folder / name).write_bytes((source / name).read_bytes())
     return folder
 
 
 def prepared(folder: Path, source: Path, variant: str) -> Path:
-    """The same as `scripts.prepare` makes it: operators fused, and the scales of the static one measured beforehand."""
+    """The same as `scripts.prepare` makes it: operators fused, and the scales of the static one
+    measured beforehand."""
     shutil.copytree(source, folder)
     fused = fuse(source / "model.onnx", folder / "fused.onnx").graph
     draw = np.random.default_rng(0)
     ids = [draw.integers(4, len(tiny.VOCABULARY), (1, 30)) for _ in range(10)]
-    feeds = [{"input_ids": i, "attention_mask": np.ones_like(i), "token_type_ids": np.zeros_like(i)} for i in ids]
+    feeds = [
+        {"input_ids": i, "attention_mask": np.ones_like(i), "token_type_ids": np.zeros_like(i)}
+        for i in ids
+    ]
     (made,) = (v for v in VARIANTS if v.name == variant)
     made.make(Material(source / "model.onnx", fused, feeds), folder / "model.onnx", frozenset())
     return folder
 
 
-@pytest.fixture(scope="module", params=["fp32", "int8", "fp32-optimised", "int8-static", "int8-static-reduced"])
+@pytest.fixture(
+    scope="module", params=["fp32", "int8", "fp32-optimised", "int8-static", "int8-static-reduced"]
+)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bert")
     source = bert(root / "fp32")
@@ -84,16 +108,22 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def ask(scorer: scoring.Scorer, inputs: Any) -> list[bytes]:
     """The answer of each text, as bytes."""
-    response = scorer.handle(scoring.Request(json.dumps({"inputs": inputs, "parameters": {"top_k": 3}}).encode()))
+    response = scorer.handle(
+        scoring.Request(json.dumps({"inputs": inputs, "parameters": {"top_k": 3}}).encode())
+    )
     assert response.status == 200, response.body
     answers = json.loads(response.body)
-    return [json.dumps(answer).encode() for answer in (answers if isinstance(inputs, list) else [answers])]
+    return [
+        json.dumps(answer).encode()
+        for answer in (answers if isinstance(inputs, list) else [answers])
+    ]
 
 
 def texts(count: int, seed: int) -> list[str]:
     draw = random.Random(seed)  # noqa: S311
     return [
-        " ".join(draw.choices(tiny.WORDS, k=draw.choice([1, 2, 5, 6, 7, 8, 20, 60, 97, 120]))) for _ in range(count)
+        " ".join(draw.choices(tiny.WORDS, k=draw.choice([1, 2, 5, 6, 7, 8, 20, 60, 97, 120])))
+        for _ in range(count)
     ]
 
 
@@ -127,6 +157,8 @@ def test_no_sequence_is_padded_beyond_what_the_model_can_hold(model: Path) -> No
 def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
     from scoring.tokenization import Tokens
 
-    beyond = [Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)]
+    beyond = [
+        Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)
+    ]
     with pytest.raises(Exception, match="indices element out of data bounds"):
         TextModel(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)

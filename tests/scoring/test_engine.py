@@ -19,7 +19,8 @@ def test_onnxruntime_sends_no_telemetry(tmp_path: Path) -> None:
     temp = tmp_path / "temp"
     temp.mkdir()
     model = tiny.image_classification(tmp_path / "model")
-    own = {"PATH": os.environ["PATH"], "TMPDIR": str(temp), "HOME": str(temp)}  # no CI, which turns it off as well
+    # no CI, which turns it off as well
+    own = {"PATH": os.environ["PATH"], "TMPDIR": str(temp), "HOME": str(temp)}
     code = "import sys, scoring; scoring.load(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, str(model)], cwd=ROOT, env=own, check=True)
     assert list(temp.iterdir()) == []
@@ -44,7 +45,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_process_that_was_forked_after_the_load_answers_and_ends(tmp_path: Path) -> None:
-    """As gunicorn's workers with --preload; the threads of the loaded session stay behind in the parent."""
+    """As gunicorn's workers with --preload; the threads of the loaded session stay behind in the
+    parent."""
     model = tiny.product_graph(tmp_path / "model.onnx")
     run = [sys.executable, "-W", "ignore", "-c", FORKING, str(model)]
     assert subprocess.run(run, cwd=ROOT, timeout=60, check=False).returncode == 0

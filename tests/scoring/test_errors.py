@@ -1,5 +1,5 @@
-"""The errors that a client may see: each code with one status, in the README as in errors.py, and each of them provoked
-by the README's own example."""
+"""The errors that a client may see: each code with one status, in the README as in errors.py, and
+each of them provoked by the README's own example."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 CLASSES = scoring.ScoringError.__subclasses__()
 ROWS = {
     code: (int(status), example)
-    for code, status, example in re.findall(r"^\| `(\w+)` \| (\d{3}) \| [^|]+ \| ([^|]+) \|$", README, re.MULTILINE)
+    for code, status, example in re.findall(
+        r"^\| `(\w+)` \| (\d{3}) \| [^|]+ \| ([^|]+) \|$", README, re.MULTILINE
+    )
 }
 EXAMPLES = {
     "invalid_body": Request(b"hello"),
@@ -34,7 +36,9 @@ EXAMPLES = {
 
 
 def test_the_readmes_table_lists_every_code_with_its_status() -> None:
-    assert {code: status for code, (status, _) in ROWS.items()} == {c.code: c.status for c in CLASSES}
+    assert {code: status for code, (status, _) in ROWS.items()} == {
+        c.code: c.status for c in CLASSES
+    }
 
 
 def test_the_tree_in_the_docstring_lists_every_class() -> None:
@@ -48,7 +52,11 @@ def test_the_readmes_example_is_what_a_client_gets(tmp_path: Path, code: str) ->
     response = scoring.load(make(tmp_path)).handle(EXAMPLES[code])
     error = json.loads(response.body)["error"]
     status, example = ROWS[code]
-    assert (response.status, error["code"], response.content_type) == (status, code, "application/json")
+    assert (response.status, error["code"], response.content_type) == (
+        status,
+        code,
+        "application/json",
+    )
     assert error["message"].startswith(example.removesuffix("...").strip())
 
 

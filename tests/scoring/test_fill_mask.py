@@ -28,9 +28,11 @@ def test_the_best_tokens_come_with_the_text_that_they_make(scorer: scoring.Score
     total = np.exp(5) + np.exp(4) + np.exp(3) + len(tiny.VOCABULARY) - 3
     assert len(answer) == 5
     assert answer[0] == {
-        "score": pytest.approx(np.exp(5) / total), "token": tiny.VOCABULARY["day"], "token_str": "day",
+        "score": pytest.approx(np.exp(5) / total),
+        "token": tiny.VOCABULARY["day"],
+        "token_str": "day",
         "sequence": "a very good day !",
-    }  # fmt: skip
+    }
     assert [a["token_str"] for a in answer[:3]] == ["day", "good", "very"]
 
 
@@ -62,13 +64,37 @@ def test_spaces_are_cleaned_up_where_the_models_tokenizer_does(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("inputs", "parameters", "names"),
     [
-        ("a day", {}, "'inputs' has no mask token [MASK] within the 12 tokens that this model reads"),
-        (["[MASK]", "a " * 20 + "[MASK]"], {}, "'inputs[1]' has no mask token [MASK] within the 12 tokens"),
-        ("[MASK] " + "a " * 20, {"truncation": False}, "'inputs' has 23 tokens; without truncation at most 12 fit"),
+        (
+            "a day",
+            {},
+            "'inputs' has no mask token [MASK] within the 12 tokens that this model reads",
+        ),
+        (
+            ["[MASK]", "a " * 20 + "[MASK]"],
+            {},
+            "'inputs[1]' has no mask token [MASK] within the 12 tokens",
+        ),
+        (
+            "[MASK] " + "a " * 20,
+            {"truncation": False},
+            "'inputs' has 23 tokens; without truncation at most 12 fit",
+        ),
         ("[MASK]", {"targets": []}, "'parameters.targets' holds 0 strings; expected 1 to 1000"),
-        ("[MASK]", {"targets": " "}, "'parameters.targets' holds no character that the model's tokenizer knows"),
-        ("[MASK]", {"top_k": 10_001}, "1 mask(s) with 'parameters.top_k' 10001 ask for more than 10000 answers"),
-        ("[MASK]", {"tokenizer_kwargs": {"stride": 1}}, "unknown parameter(s) 'stride'; known: max_length, padding"),
+        (
+            "[MASK]",
+            {"targets": " "},
+            "'parameters.targets' holds no character that the model's tokenizer knows",
+        ),
+        (
+            "[MASK]",
+            {"top_k": 10_001},
+            "1 mask(s) with 'parameters.top_k' 10001 ask for more than 10000 answers",
+        ),
+        (
+            "[MASK]",
+            {"tokenizer_kwargs": {"stride": 1}},
+            "unknown parameter(s) 'stride'; known: max_length, padding",
+        ),
     ],
 )
 def test_bad_input_is_refused_by_the_fields_name(
@@ -78,5 +104,7 @@ def test_bad_input_is_refused_by_the_fields_name(
 
 
 def test_a_mask_token_that_the_tokenizer_lacks_stops_the_load(tmp_path: Path) -> None:
-    with pytest.raises(scoring.ScoringError, match="mask_token '<mask>' is not in the tokenizer's vocabulary"):
+    with pytest.raises(
+        scoring.ScoringError, match="mask_token '<mask>' is not in the tokenizer's vocabulary"
+    ):
         scoring.load(tiny.fill_mask(tmp_path, mask_token="<mask>"))  # noqa: S106

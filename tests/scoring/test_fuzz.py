@@ -1,4 +1,5 @@
-"""A short fuzz run with a fixed seed, that the fuzzer sees what it looks for, and what it has found.
+"""A short fuzz run with a fixed seed, that the fuzzer sees what it looks for, and what it has
+found.
 
 The long run: python -m tests.fuzz --requests 100000
 """
@@ -35,7 +36,9 @@ def test_whatever_is_sent_is_answered_as_documented(loaded: dict[str, scoring.Sc
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_model_is_fuzzed_from_requests_that_it_answers(loaded: dict[str, scoring.Scorer], name: str) -> None:
+def test_each_model_is_fuzzed_from_requests_that_it_answers(
+    loaded: dict[str, scoring.Scorer], name: str
+) -> None:
     for number in range(20):
         body = valid.body(JSON, valid.payload(name, Random(number)), Random(number))  # noqa: S311
         response = loaded[name].handle(Request(body))
@@ -47,7 +50,10 @@ def test_each_media_type_has_a_form_from_which_it_is_fuzzed() -> None:
 
 
 def test_a_request_is_the_same_each_time_its_seed_is_given() -> None:
-    first, again = (mutations.request("text-classification", ("top_k",), Random("7")) for _ in range(2))  # noqa: S311
+    first, again = (
+        mutations.request("text-classification", ("top_k",), Random("7"))  # noqa: S311
+        for _ in range(2)
+    )
     assert first == again
 
 
@@ -80,11 +86,19 @@ def test_a_fault_is_found_and_its_request_made_small() -> None:
     ("response", "names"),
     [
         (Response(500, b'{"error": {"code": "internal", "message": "it broke"}}'), "500: it broke"),
-        (Response(418, b'{"error": {"code": "invalid_body", "message": "no"}}'), "status 418 with code invalid_body"),
+        (
+            Response(418, b'{"error": {"code": "invalid_body", "message": "no"}}'),
+            "status 418 with code invalid_body",
+        ),
         (Response(400, b'{"error": {"code": "odd", "message": "no"}}'), "status 400 with code odd"),
         (Response(400, b'{"detail": "no"}'), "is not {error: {code, message}}"),
         (Response(400, b"no", "text/plain"), "an error as text/plain"),
-        (Response(400, b'{"error": {"code": "invalid_body", "message": "File \\"a.py\\", line 1"}}'), "a message with"),
+        (
+            Response(
+                400, b'{"error": {"code": "invalid_body", "message": "File \\"a.py\\", line 1"}}'
+            ),
+            "a message with",
+        ),
         (Response(200, b'{"score": NaN}'), "the answer is not application/json"),
         (Response(200, b"[]", headers={"X-Request-Id": "a\r\nb"}), "header X-Request-Id"),
     ],
@@ -100,12 +114,17 @@ def test_the_models_own_infinity_is_a_documented_500(loaded: dict[str, scoring.S
     assert checks.problem(request, response) is None
 
 
-# Found by fuzzing ----------------------------------------------------------------------------------------------------
+# Found by fuzzing
+# --------------------------------------------------------------------------------
 
 
-def test_a_long_unknown_parameter_is_named_by_its_beginning(loaded: dict[str, scoring.Scorer]) -> None:
+def test_a_long_unknown_parameter_is_named_by_its_beginning(
+    loaded: dict[str, scoring.Scorer],
+) -> None:
     body = json.dumps({"inputs": "good", "parameters": {"k" * 5000: 1}}).encode()
-    message = json.loads(loaded["text-classification"].handle(Request(body)).body)["error"]["message"]
+    message = json.loads(loaded["text-classification"].handle(Request(body)).body)["error"][
+        "message"
+    ]
     assert f"unknown parameter(s) '{'k' * 40}'; known" in message
 
 
@@ -113,7 +132,11 @@ def test_a_long_unknown_parameter_is_named_by_its_beginning(loaded: dict[str, sc
     ("name", "payload", "field"),
     [
         ("tensors, strings", {"inputs": {"x": ["a", "\ud800"]}}, "inputs.x"),
-        ("fill-mask", {"inputs": "the [MASK]", "parameters": {"targets": ["\ud800"]}}, "parameters.targets"),
+        (
+            "fill-mask",
+            {"inputs": "the [MASK]", "parameters": {"targets": ["\ud800"]}},
+            "parameters.targets",
+        ),
     ],
 )
 def test_half_a_surrogate_pair_is_refused_wherever_strings_go(
@@ -121,4 +144,6 @@ def test_half_a_surrogate_pair_is_refused_wherever_strings_go(
 ) -> None:
     response = loaded[name].handle(Request(json.dumps(payload).encode()))
     assert response.status == 400
-    assert f"'{field}' holds half of a surrogate pair" in json.loads(response.body)["error"]["message"]
+    assert (
+        f"'{field}' holds half of a surrogate pair" in json.loads(response.body)["error"]["message"]
+    )

@@ -17,7 +17,9 @@ from scoring.pictures import Preprocessing
 from tests import tiny
 
 
-def picture(colour: tuple[int, ...], kind: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> bytes:
+def picture(
+    colour: tuple[int, ...], kind: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (40, 30)
+) -> bytes:
     out = io.BytesIO()
     Image.new(mode, size, colour if len(colour) > 1 else colour[0]).save(out, kind)
     return out.getvalue()
@@ -25,7 +27,9 @@ def picture(colour: tuple[int, ...], kind: str = "PNG", mode: str = "RGB", size:
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
-    return scoring.load(tiny.image_classification(tmp_path_factory.mktemp("image"), limits=Limits(pixels=10_000)))
+    return scoring.load(
+        tiny.image_classification(tmp_path_factory.mktemp("image"), limits=Limits(pixels=10_000))
+    )
 
 
 def top(response: scoring.Response) -> str:
@@ -41,12 +45,18 @@ def test_every_format_is_read(scorer: scoring.Scorer, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour"), [("RGBA", (0, 0, 250, 0)), ("CMYK", (255, 255, 0, 0)), ("P", (0,)), ("L", (9,))]
+    ("mode", "colour"),
+    [("RGBA", (0, 0, 250, 0)), ("CMYK", (255, 255, 0, 0)), ("P", (0,)), ("L", (9,))],
 )
-def test_pictures_that_are_not_rgb_are_converted(scorer: scoring.Scorer, mode: str, colour: tuple[int, ...]) -> None:
+def test_pictures_that_are_not_rgb_are_converted(
+    scorer: scoring.Scorer, mode: str, colour: tuple[int, ...]
+) -> None:
     kind = "JPEG" if mode == "CMYK" else "PNG"
-    response = scorer.handle(scoring.Request(picture(colour, kind, mode), "application/octet-stream"))
-    assert top(response) == ("blue" if len(colour) > 1 else "red")  # grey: all equal, the first label
+    response = scorer.handle(
+        scoring.Request(picture(colour, kind, mode), "application/octet-stream")
+    )
+    # grey: all equal, the first label
+    assert top(response) == ("blue" if len(colour) > 1 else "red")
 
 
 def test_base64_in_json_answers_as_the_bytes_do(scorer: scoring.Scorer) -> None:
@@ -54,13 +64,20 @@ def test_base64_in_json_answers_as_the_bytes_do(scorer: scoring.Scorer) -> None:
     text = base64.b64encode(body).decode()
     direct = json.loads(scorer.handle(scoring.Request(body, "image/png")).body)
     for value in (text, f"data:image/png;base64,{text}"):
-        assert json.loads(scorer.handle(scoring.Request(json.dumps({"inputs": value}).encode())).body) == direct
+        assert (
+            json.loads(scorer.handle(scoring.Request(json.dumps({"inputs": value}).encode())).body)
+            == direct
+        )
     both = {"inputs": [text, text], "parameters": {"top_k": 1}}
-    assert json.loads(scorer.handle(scoring.Request(json.dumps(both).encode())).body) == [direct[:1], direct[:1]]
+    assert json.loads(scorer.handle(scoring.Request(json.dumps(both).encode())).body) == [
+        direct[:1],
+        direct[:1],
+    ]
 
 
 def test_exif_orientation_is_applied() -> None:
-    """A picture whose left half is red, marked as lying on its side, is preprocessed as it is seen."""
+    """A picture whose left half is red, marked as lying on its side, is preprocessed as it is
+    seen."""
     from scoring.pictures import decode
 
     shown = Image.new("RGB", (20, 20), (0, 0, 255))
@@ -74,8 +91,10 @@ def test_exif_orientation_is_applied() -> None:
 def test_the_steps_are_crop_then_resize_then_scaling() -> None:
     settings = {
         "preprocess": [{"op": "resize_shortest", "size": 8}, {"op": "center_crop", "size": [4, 4]}],
-        "rescale_factor": 1 / 255, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.5, 1.0],
-    }  # fmt: skip
+        "rescale_factor": 1 / 255,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.25, 0.5, 1.0],
+    }
     pixels = Preprocessing.read(settings).apply(Image.new("RGB", (32, 16), (255, 0, 255)))
     assert pixels.shape == (3, 4, 4)
     assert pixels.dtype == np.float32
@@ -84,9 +103,14 @@ def test_the_steps_are_crop_then_resize_then_scaling() -> None:
 
 def test_a_picture_too_narrow_to_be_resized_is_refused() -> None:
     settings = {
-        "preprocess": [{"op": "resize_shortest", "size": 256}, {"op": "center_crop", "size": [224, 224]}],
-        "rescale_factor": 1, "image_mean": [0, 0, 0], "image_std": [1, 1, 1],
-    }  # fmt: skip
+        "preprocess": [
+            {"op": "resize_shortest", "size": 256},
+            {"op": "center_crop", "size": [224, 224]},
+        ],
+        "rescale_factor": 1,
+        "image_mean": [0, 0, 0],
+        "image_std": [1, 1, 1],
+    }
     preprocessing = Preprocessing.read(settings)
     assert preprocessing.apply(Image.new("RGB", (2, 1000))).shape == (3, 224, 224)
     with pytest.raises(scoring.ScoringError, match="1x9000 pixels; it is too narrow"):
@@ -100,11 +124,18 @@ def test_a_picture_too_narrow_to_be_resized_is_refused() -> None:
         (picture((1, 2, 3), "PNG")[:60], 400, "invalid_image", "truncated or damaged"),
         (b"not a picture", 400, "invalid_image", "13 bytes are not a picture"),
         (b"", 400, "invalid_image", "0 bytes"),
-        (picture((1, 2, 3), size=(101, 100)), 413, "too_large", "101x100 pixels; this model takes at most 10000"),
+        (
+            picture((1, 2, 3), size=(101, 100)),
+            413,
+            "too_large",
+            "101x100 pixels; this model takes at most 10000",
+        ),
         (picture((1, 2, 3), size=(30_000, 30_000)), 413, "too_large", "pixels"),
     ],
 )
-def test_bad_pictures_are_refused(scorer: scoring.Scorer, body: bytes, status: int, code: str, names: str) -> None:
+def test_bad_pictures_are_refused(
+    scorer: scoring.Scorer, body: bytes, status: int, code: str, names: str
+) -> None:
     response = scorer.handle(scoring.Request(body, "image/jpeg"))
     error = json.loads(response.body)["error"]
     assert (response.status, error["code"]) == (status, code)
@@ -113,9 +144,14 @@ def test_bad_pictures_are_refused(scorer: scoring.Scorer, body: bytes, status: i
 
 @pytest.mark.parametrize(
     ("value", "names"),
-    [("https://example.com/cat.jpg", "is a URL, which is not fetched"), ("%%%", "'inputs' is not base64")],
+    [
+        ("https://example.com/cat.jpg", "is a URL, which is not fetched"),
+        ("%%%", "'inputs' is not base64"),
+    ],
 )
-def test_strings_that_are_no_picture_are_refused(scorer: scoring.Scorer, value: str, names: str) -> None:
+def test_strings_that_are_no_picture_are_refused(
+    scorer: scoring.Scorer, value: str, names: str
+) -> None:
     response = scorer.handle(scoring.Request(json.dumps({"inputs": value}).encode()))
     assert response.status == 400
     assert names in json.loads(response.body)["error"]["message"]
@@ -135,7 +171,9 @@ def test_an_unknown_step_stops_the_load(tmp_path: Path) -> None:
     spec = json.loads((folder / "model_spec.json").read_text())
     spec["settings"]["preprocess"][0]["op"] = "squeeze"
     (folder / "model_spec.json").write_text(json.dumps(spec))
-    with pytest.raises(scoring.ScoringError, match="'squeeze' is not one of resize, resize_shortest"):
+    with pytest.raises(
+        scoring.ScoringError, match="'squeeze' is not one of resize, resize_shortest"
+    ):
         scoring.load(folder)
 
 
@@ -148,7 +186,11 @@ def test_function_to_apply_is_the_callers_choice(scorer: scoring.Scorer) -> None
 
     assert scores(function_to_apply="none") == [1, 0]
     assert scores(function_to_apply="sigmoid") == pytest.approx([1 / (1 + np.exp(-1)), 0.5])
-    assert scores(function_to_apply="softmax") == scores() == pytest.approx([np.e / (np.e + 2), 1 / (np.e + 2)])
+    assert (
+        scores(function_to_apply="softmax")
+        == scores()
+        == pytest.approx([np.e / (np.e + 2), 1 / (np.e + 2)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,20 +198,37 @@ def test_function_to_apply_is_the_callers_choice(scorer: scoring.Scorer) -> None
     [
         ({"preprocess": None}, "'settings.preprocess' is missing"),
         ({"preprocess": {}}, "'settings.preprocess' must be a list of steps"),
-        ({"preprocess": [{"op": "blur"}]}, "'settings.preprocess[0]': preprocess step 'blur' is not one of resize"),
+        (
+            {"preprocess": [{"op": "blur"}]},
+            "'settings.preprocess[0]': preprocess step 'blur' is not one of resize",
+        ),
         ({"preprocess": ["resize"]}, "preprocess step 'resize' is not one of"),
-        ({"preprocess": [{"op": "resize"}]}, "'settings.preprocess[0].size' must be a list of two integers"),
-        ({"preprocess": [{"op": "resize", "size": 4}]}, "size' must be a list of two integers, height and width"),
+        (
+            {"preprocess": [{"op": "resize"}]},
+            "'settings.preprocess[0].size' must be a list of two integers",
+        ),
+        (
+            {"preprocess": [{"op": "resize", "size": 4}]},
+            "size' must be a list of two integers, height and width",
+        ),
         ({"preprocess": [{"op": "resize_shortest", "size": 0}]}, "size' must be an integer"),
-        ({"preprocess": [{"op": "center_crop_fraction", "fraction": 2}]}, "fraction' must be a number above 0"),
-        ({"preprocess": [{"op": "resize", "size": [4, 4], "resample": "x"}]}, "resample 'x' is not one of nearest"),
+        (
+            {"preprocess": [{"op": "center_crop_fraction", "fraction": 2}]},
+            "fraction' must be a number above 0",
+        ),
+        (
+            {"preprocess": [{"op": "resize", "size": [4, 4], "resample": "x"}]},
+            "resample 'x' is not one of nearest",
+        ),
         ({"image_mean": [1]}, "'settings.image_mean' must be a list of three numbers"),
         ({"image_std": ["1", 1, 1]}, "'settings.image_std[0]' must be a number, got a string"),
         ({"rescale_factor": "1/255"}, "'settings.rescale_factor' must be a number"),
         ({"resolution": 4}, "unknown setting(s) resolution; known: image_mean"),
     ],
 )
-def test_settings_that_no_picture_fits_stop_the_load(tmp_path: Path, settings: dict[str, object], names: str) -> None:
+def test_settings_that_no_picture_fits_stop_the_load(
+    tmp_path: Path, settings: dict[str, object], names: str
+) -> None:
     path = tiny.image_classification(tmp_path) / "model_spec.json"
     spec = json.loads(path.read_text())
     path.write_text(json.dumps({**spec, "settings": {**spec["settings"], **settings}}))

@@ -1,4 +1,5 @@
-"""What one request may cost: checked before the work, named in the message, set by the spec or by the deployment."""
+"""What one request may cost: checked before the work, named in the message, set by the spec or by
+the deployment."""
 
 from __future__ import annotations
 
@@ -44,7 +45,10 @@ def test_each_limit_is_named_with_the_way_to_raise_it(
     variable = f"ONNXFERRY_LIMIT_{name.upper()}"
     content_type = "text/csv" if body.startswith(b"text") else "application/json"
     message = refusal(scoring.load(folder, {variable: str(limit)}), body, content_type)
-    assert message == f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by {variable}"
+    assert (
+        message
+        == f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by {variable}"
+    )
     assert scoring.load(folder, {}).handle(scoring.Request(body, content_type)).status == 200
 
 
@@ -61,20 +65,27 @@ def test_a_deployment_raises_or_lowers_what_the_spec_says(tmp_path: Path) -> Non
     assert limits == Limits(items=7, tokens=50)
 
 
-def test_the_hosts_environment_counts_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hosts_environment_counts_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ONNXFERRY_LIMIT_ITEMS", "1")
     assert scoring.load(tiny.text_classification(tmp_path)).spec.limits.items == 1
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "many", "1.5", "1e3", "9" * 30, "٣"])
 def test_a_limit_that_is_no_number_stops_the_load_by_its_name(tmp_path: Path, value: str) -> None:
-    with pytest.raises(scoring.ScoringError, match="ONNXFERRY_LIMIT_ITEMS must be an integer of at least 1") as caught:
+    with pytest.raises(
+        scoring.ScoringError, match="ONNXFERRY_LIMIT_ITEMS must be an integer of at least 1"
+    ) as caught:
         scoring.load(tiny.text_classification(tmp_path), {"ONNXFERRY_LIMIT_ITEMS": value})
     assert caught.value.code == "invalid_model"
 
 
 def test_an_unknown_limit_stops_the_load_and_lists_the_known(tmp_path: Path) -> None:
-    known = "known: ONNXFERRY_LIMIT_BODY_BYTES, ONNXFERRY_LIMIT_ITEMS, ONNXFERRY_LIMIT_TOKENS, ONNXFERRY_LIMIT_PIXELS"
+    known = (
+        "known: ONNXFERRY_LIMIT_BODY_BYTES, ONNXFERRY_LIMIT_ITEMS, ONNXFERRY_LIMIT_TOKENS,"
+        " ONNXFERRY_LIMIT_PIXELS"
+    )
     with pytest.raises(scoring.ScoringError, match=f"ONNXFERRY_LIMIT_BODY sets no limit; {known}"):
         scoring.load(tiny.text_classification(tmp_path), {"ONNXFERRY_LIMIT_BODY": "1"})
 
@@ -82,5 +93,7 @@ def test_an_unknown_limit_stops_the_load_and_lists_the_known(tmp_path: Path) -> 
 def test_the_readme_has_the_defaults() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     for name, limit in asdict(Limits()).items():
-        (row,) = (row for row in readme.splitlines() if f"`ONNXFERRY_LIMIT_{name.upper()}` |" in row)
+        (row,) = (
+            row for row in readme.splitlines() if f"`ONNXFERRY_LIMIT_{name.upper()}` |" in row
+        )
         assert int(row.split("|")[3].replace(",", "")) == limit

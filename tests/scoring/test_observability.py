@@ -1,4 +1,5 @@
-"""One line a request on the logger "scoring", the same to the client as headers; nothing of the payload in either."""
+"""One line a request on the logger "scoring", the same to the client as headers; nothing of the
+payload in either."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
     return scoring.load(tiny.question_answering(tmp_path_factory.mktemp("model")))
 
 
-def line(scorer: scoring.Scorer, request: Request, caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+def line(
+    scorer: scoring.Scorer, request: Request, caplog: pytest.LogCaptureFixture
+) -> dict[str, Any]:
     caplog.clear()
     with caplog.at_level(logging.INFO, logger="scoring"):
         scorer.handle(request)
@@ -35,26 +38,42 @@ def line(scorer: scoring.Scorer, request: Request, caplog: pytest.LogCaptureFixt
     return data
 
 
-def test_a_request_leaves_one_line(scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_leaves_one_line(
+    scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture
+) -> None:
     body = json.dumps({"inputs": [tiny.QUESTION, {"question": "who", "context": PAYLOAD}]}).encode()
     got = line(scorer, Request(body, id="order-7"), caplog)
     stages = got.pop("ms")
     assert got == {
-        "id": "order-7", "model": "tiny-qa", "task": "question-answering", "status": 200, "code": None, "items": 2,
+        "id": "order-7",
+        "model": "tiny-qa",
+        "task": "question-answering",
+        "status": 200,
+        "code": None,
+        "items": 2,
         "tokens": 22,
-    }  # fmt: skip
+    }
     assert list(stages) == [*trace.STAGES, "total"]
     assert stages.pop("total") == pytest.approx(sum(stages.values()), abs=0.01)
     assert PAYLOAD not in caplog.text
 
 
-def test_a_refusal_leaves_its_code(scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_leaves_its_code(
+    scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture
+) -> None:
     got = line(scorer, Request(json.dumps({PAYLOAD: PAYLOAD}).encode()), caplog)
-    assert (got["status"], got["code"], got["items"], got["ms"]["engine"]) == (400, "missing_field", 0, 0.0)
+    assert (got["status"], got["code"], got["items"], got["ms"]["engine"]) == (
+        400,
+        "missing_field",
+        0,
+        0.0,
+    )
     assert PAYLOAD not in caplog.text
 
 
-def test_a_defect_is_logged_with_its_traceback_under_the_requests_id(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_is_logged_with_its_traceback_under_the_requests_id(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Broken:
         accepts = ("application/json",)
 
@@ -70,7 +89,9 @@ def test_a_defect_is_logged_with_its_traceback_under_the_requests_id(caplog: pyt
 def test_the_client_gets_id_and_times(scorer: scoring.Scorer) -> None:
     response = scorer.handle(Request(b"{}", id="order-7"))
     assert response.headers["X-Request-Id"] == "order-7"
-    assert [entry.partition(";dur=")[0] for entry in response.headers["Server-Timing"].split(", ")] == [*trace.STAGES]
+    assert [
+        entry.partition(";dur=")[0] for entry in response.headers["Server-Timing"].split(", ")
+    ] == [*trace.STAGES]
 
 
 def test_a_request_without_an_id_gets_one_of_its_own(scorer: scoring.Scorer) -> None:
@@ -96,7 +117,9 @@ def test_an_id_cannot_forge_a_line_or_a_header() -> None:
     assert request_id("é" * 200 + "a" * 200) == "a" * 128
 
 
-def test_a_host_that_logs_warnings_alone_stays_silent(scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_host_that_logs_warnings_alone_stays_silent(
+    scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING, logger="scoring"):
         scorer.handle(Request(b"{}"))
     assert caplog.records == []

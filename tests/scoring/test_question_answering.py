@@ -1,4 +1,5 @@
-"""Question answering on a tiny graph whose answer the test decides; its span method against a search through all."""
+"""Question answering on a tiny graph whose answer the test decides; its span method against a
+search through all."""
 
 from __future__ import annotations
 
@@ -52,15 +53,24 @@ def test_offsets_count_code_points_also_outside_the_bmp(scorer: scoring.Scorer) 
     assert context[answer["start"] : answer["end"]] == answer["answer"] == "Rebecca"
 
 
-def test_an_answer_beyond_the_models_length_is_found_through_windows(scorer: scoring.Scorer) -> None:
-    context = "It was a very good day. " * 40 + "Dolly Rebecca Parton sings. " + "It was not a bad day. " * 40
+def test_an_answer_beyond_the_models_length_is_found_through_windows(
+    scorer: scoring.Scorer,
+) -> None:
+    context = (
+        "It was a very good day. " * 40
+        + "Dolly Rebecca Parton sings. "
+        + "It was not a bad day. " * 40
+    )
     answer = ask(scorer, {"inputs": {"question": "What is the middle name", "context": context}})
     assert answer["answer"] == "Rebecca"
     assert context[answer["start"] : answer["end"]] == "Rebecca"
 
 
 def test_the_question_never_is_the_answer(scorer: scoring.Scorer) -> None:
-    answer = ask(scorer, {"inputs": {"question": "Who is Rebecca Rebecca", "context": "She was born in 1946"}})
+    answer = ask(
+        scorer,
+        {"inputs": {"question": "Who is Rebecca Rebecca", "context": "She was born in 1946"}},
+    )
     assert answer["answer"] == "1946"
 
 
@@ -71,13 +81,17 @@ def test_top_k_gives_a_list_best_first(scorer: scoring.Scorer) -> None:
 
 
 def test_max_answer_len_bounds_the_span(scorer: scoring.Scorer) -> None:
-    answers = ask(scorer, {"inputs": tiny.QUESTION, "parameters": {"top_k": 20, "max_answer_len": 1}})
+    answers = ask(
+        scorer, {"inputs": tiny.QUESTION, "parameters": {"top_k": 20, "max_answer_len": 1}}
+    )
     assert all(" " not in a["answer"] for a in answers)
 
 
 def test_no_answer_can_win(scorer: scoring.Scorer) -> None:
     flat = {"question": "Who", "context": "bad bad bad bad bad bad bad bad"}
-    answer = ask(scorer, {"inputs": flat, "parameters": {"handle_impossible_answer": True, "top_k": 99}})
+    answer = ask(
+        scorer, {"inputs": flat, "parameters": {"handle_impossible_answer": True, "top_k": 99}}
+    )
     assert {"score": pytest.approx(1 / 81), "start": 0, "end": 0, "answer": ""} in answer
 
 
@@ -85,8 +99,14 @@ def test_no_answer_needs_to_beat_the_best_by_the_threshold(scorer: scoring.Score
     """The tiny model's logits: 0 + 0 for no answer, 4 + 4 for Rebecca."""
 
     def answer(threshold: float) -> Any:
-        parameters = {"handle_impossible_answer": True, "null_score_diff_threshold": threshold, "top_k": 2}
-        return [a["answer"] for a in ask(scorer, {"inputs": tiny.QUESTION, "parameters": parameters})]
+        parameters = {
+            "handle_impossible_answer": True,
+            "null_score_diff_threshold": threshold,
+            "top_k": 2,
+        }
+        return [
+            a["answer"] for a in ask(scorer, {"inputs": tiny.QUESTION, "parameters": parameters})
+        ]
 
     assert answer(-8.5) == ["", "Rebecca"]
     assert answer(-8) == ["Rebecca", "Rebecca Parton"]
@@ -99,7 +119,11 @@ def test_the_score_may_be_the_sum_of_the_logits(scorer: scoring.Scorer) -> None:
     answers = ask(scorer, {"inputs": tiny.QUESTION, "parameters": parameters})
     assert [(a["answer"], a["score"]) for a in answers] == [("Rebecca", 8), ("Rebecca Parton", 7)]
     none = ask(
-        scorer, {"inputs": tiny.QUESTION, "parameters": {**parameters, "handle_impossible_answer": True, "top_k": 99}}
+        scorer,
+        {
+            "inputs": tiny.QUESTION,
+            "parameters": {**parameters, "handle_impossible_answer": True, "top_k": 99},
+        },
     )
     assert {"score": 0, "start": 0, "end": 0, "answer": ""} in none
 
@@ -110,7 +134,9 @@ def test_the_score_of_windows_is_compared_as_it_is_asked_for(scorer: scoring.Sco
     item = {"question": "Who", "context": context}
     parameters = {"max_seq_len": 12, "doc_stride": 0}
     assert ask(scorer, {"inputs": item, "parameters": parameters})["answer"] == "1946"
-    assert ask(scorer, {"inputs": item, "parameters": {**parameters, "score": "logit_sum"}})["answer"].startswith("reb")
+    assert ask(scorer, {"inputs": item, "parameters": {**parameters, "score": "logit_sum"}})[
+        "answer"
+    ].startswith("reb")
 
 
 def test_several_questions_may_share_a_context(scorer: scoring.Scorer) -> None:
@@ -123,33 +149,60 @@ def test_several_questions_may_share_a_context(scorer: scoring.Scorer) -> None:
 
 
 def test_topk_is_the_older_name_of_top_k(scorer: scoring.Scorer) -> None:
-    both = [ask(scorer, {"inputs": tiny.QUESTION, "parameters": {name: 2}}) for name in ("top_k", "topk")]
+    both = [
+        ask(scorer, {"inputs": tiny.QUESTION, "parameters": {name: 2}})
+        for name in ("top_k", "topk")
+    ]
     assert both[0] == both[1]
     assert len(both[0]) == 2
 
 
 def test_a_short_context_needs_no_stride(scorer: scoring.Scorer) -> None:
-    long = "what is the middle name of dolly parton who"  # leaves 20 tokens of a window, of which 4 would be shared
+    # leaves 20 tokens of a window, of which 4 would be shared
+    long = "what is the middle name of dolly parton who"
     parameters = {"doc_stride": 20}
-    assert ask(scorer, {"inputs": {"question": long, "context": "rebecca"}, "parameters": parameters})["answer"]
-    error = ask(scorer, {"inputs": {"question": long, "context": "rebecca " * 30}, "parameters": parameters})["error"]
-    assert error["message"] == "'parameters.doc_stride' is 20; for this text it must be below 20 tokens"
+    assert ask(
+        scorer, {"inputs": {"question": long, "context": "rebecca"}, "parameters": parameters}
+    )["answer"]
+    error = ask(
+        scorer, {"inputs": {"question": long, "context": "rebecca " * 30}, "parameters": parameters}
+    )["error"]
+    assert (
+        error["message"]
+        == "'parameters.doc_stride' is 20; for this text it must be below 20 tokens"
+    )
 
 
 @given(
-    st.lists(st.sampled_from([*tiny.WORDS, "1946", "\u200b", "𝔘𝔫", "e\u0301", "  ", "\n", "東京"]), min_size=1),
-    st.integers(1, 8), st.integers(8, 32), st.integers(0, 6),
-)  # fmt: skip
+    st.lists(
+        st.sampled_from([*tiny.WORDS, "1946", "\u200b", "𝔘𝔫", "e\u0301", "  ", "\n", "東京"]),
+        min_size=1,
+    ),
+    st.integers(1, 8),
+    st.integers(8, 32),
+    st.integers(0, 6),
+)
 @settings(deadline=None, max_examples=60)
-def test_every_answer_is_cut_from_the_callers_context(parts: list[str], top_k: int, length: int, stride: int) -> None:
+def test_every_answer_is_cut_from_the_callers_context(
+    parts: list[str], top_k: int, length: int, stride: int
+) -> None:
     context = " ".join(parts) + " day"
-    parameters = {"top_k": top_k, "max_seq_len": length, "doc_stride": min(stride, length - 5), "score": "logit_sum"}
-    answers = ask(_loaded(), {"inputs": {"question": "who", "context": context}, "parameters": parameters})
+    parameters = {
+        "top_k": top_k,
+        "max_seq_len": length,
+        "doc_stride": min(stride, length - 5),
+        "score": "logit_sum",
+    }
+    answers = ask(
+        _loaded(), {"inputs": {"question": "who", "context": context}, "parameters": parameters}
+    )
     answers = answers if isinstance(answers, list) else [answers]
     assert all(context[a["start"] : a["end"]] == a["answer"] for a in answers)
     assert all(a["answer"].strip() for a in answers)
     assert [a["score"] for a in answers] == sorted((a["score"] for a in answers), reverse=True)
-    if "rebecca" in parts and parts.index("rebecca") == len(parts) - 1 - parts[::-1].index("rebecca"):
+    if "rebecca" in parts and parts.index("rebecca") == len(parts) - 1 - parts[::-1].index(
+        "rebecca"
+    ):
         assert answers[0]["answer"] == "rebecca"
 
 
@@ -170,23 +223,69 @@ def _loaded() -> scoring.Scorer:
         ({"inputs": {"question": "Who", "context": ""}}, "invalid_value", "'inputs.context'"),
         ({"inputs": {"question": "Who", "context": " \n"}}, "invalid_value", "'inputs.context'"),
         ({"inputs": {"question": 3, "context": "x"}}, "invalid_type", "'inputs.question'"),
-        ({"inputs": [tiny.QUESTION, {"question": "Who", "context": None}]}, "invalid_type", "'inputs[1].context'"),
-        ({"inputs": {"question": "who " * 13, "context": "x"}}, "invalid_value", "'inputs.question' has 13 tokens"),
+        (
+            {"inputs": [tiny.QUESTION, {"question": "Who", "context": None}]},
+            "invalid_type",
+            "'inputs[1].context'",
+        ),
+        (
+            {"inputs": {"question": "who " * 13, "context": "x"}},
+            "invalid_value",
+            "'inputs.question' has 13 tokens",
+        ),
         ({"inputs": {"question": "Who", "context": "\ud800"}}, "invalid_value", "'inputs.context'"),
-        ({"inputs": tiny.QUESTION, "parameters": {"k": 1}}, "invalid_value", "'k'; known: align_to_words"),
-        ({"question": ["x", "y"], "context": ["z"]}, "invalid_value", "'question' has 2 items and 'context' 1"),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"k": 1}},
+            "invalid_value",
+            "'k'; known: align_to_words",
+        ),
+        (
+            {"question": ["x", "y"], "context": ["z"]},
+            "invalid_value",
+            "'question' has 2 items and 'context' 1",
+        ),
         ({"question": ["x", 1], "context": "z"}, "invalid_type", "'question[1]' must be a string"),
-        ({"inputs": tiny.QUESTION, "parameters": {"max_seq_len": 33}}, "invalid_value", "at most 32"),
-        ({"inputs": tiny.QUESTION, "parameters": {"max_question_len": 5}}, "invalid_value", "'inputs.question' has 7"),
-        ({"inputs": tiny.QUESTION, "parameters": {"score": "logits"}}, "invalid_value", "probability, logit_sum"),
-        ({"inputs": tiny.QUESTION, "parameters": {"doc_stride": 32}}, "invalid_value", "below the 32 tokens"),
-        ({"inputs": tiny.QUESTION, "parameters": {"top_k": 0}}, "invalid_value", "'parameters.top_k'"),
-        ({"inputs": tiny.QUESTION, "parameters": {"top_k": True}}, "invalid_type", "'parameters.top_k'"),
-        ({"inputs": tiny.QUESTION, "parameters": {"doc_stride": 999}}, "invalid_value", "'parameters.doc_stride'"),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"max_seq_len": 33}},
+            "invalid_value",
+            "at most 32",
+        ),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"max_question_len": 5}},
+            "invalid_value",
+            "'inputs.question' has 7",
+        ),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"score": "logits"}},
+            "invalid_value",
+            "probability, logit_sum",
+        ),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"doc_stride": 32}},
+            "invalid_value",
+            "below the 32 tokens",
+        ),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"top_k": 0}},
+            "invalid_value",
+            "'parameters.top_k'",
+        ),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"top_k": True}},
+            "invalid_type",
+            "'parameters.top_k'",
+        ),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"doc_stride": 999}},
+            "invalid_value",
+            "'parameters.doc_stride'",
+        ),
         ({"inputs": tiny.QUESTION, "parameters": [1]}, "invalid_type", "'parameters'"),
     ],
 )
-def test_bad_input_is_refused_by_the_fields_name(scorer: scoring.Scorer, payload: Any, code: str, names: str) -> None:
+def test_bad_input_is_refused_by_the_fields_name(
+    scorer: scoring.Scorer, payload: Any, code: str, names: str
+) -> None:
     response = scorer.handle(scoring.Request(json.dumps(payload).encode()))
     error = json.loads(response.body)["error"]
     assert (response.status, error["code"]) == (400, code)
@@ -196,43 +295,61 @@ def test_bad_input_is_refused_by_the_fields_name(scorer: scoring.Scorer, payload
 @pytest.mark.parametrize(
     ("payload", "names"),
     [
-        ({"inputs": tiny.QUESTION, "parameters": {"top_k": 10_001}}, "'parameters.top_k' 10001 ask for more than"),
+        (
+            {"inputs": tiny.QUESTION, "parameters": {"top_k": 10_001}},
+            "'parameters.top_k' 10001 ask for more than",
+        ),
         ({"inputs": [tiny.QUESTION] * 2, "parameters": {"top_k": 5001}}, "2 question(s)"),
         (
-            {"inputs": {"question": "who", "context": "day " * 9000}, "parameters": {"doc_stride": 27}},
+            {
+                "inputs": {"question": "who", "context": "day " * 9000},
+                "parameters": {"doc_stride": 27},
+            },
             "8973 windows of 32 tokens, and one request gets at most 8192",
         ),
     ],
 )
-def test_what_would_fill_the_memory_is_refused(scorer: scoring.Scorer, payload: Any, names: str) -> None:
+def test_what_would_fill_the_memory_is_refused(
+    scorer: scoring.Scorer, payload: Any, names: str
+) -> None:
     response = scorer.handle(scoring.Request(json.dumps(payload).encode()))
     error = json.loads(response.body)["error"]
     assert (response.status, error["code"]) == (413, "too_large")
     assert names in error["message"]
 
 
-def test_a_long_context_that_many_questions_share_is_refused_at_once(scorer: scoring.Scorer) -> None:
+def test_a_long_context_that_many_questions_share_is_refused_at_once(
+    scorer: scoring.Scorer,
+) -> None:
     """Encoded with each of them it would be 3 GB of text."""
     columns = {"question": ["who"] * 1024, "context": "day " * 800_000}
     error = ask(scorer, columns)["error"]
-    assert error["message"].startswith("'context' has 800004 tokens; this model takes at most 100000 (limits.tokens)")
+    assert error["message"].startswith(
+        "'context' has 800004 tokens; this model takes at most 100000 (limits.tokens)"
+    )
     several = ask(scorer, {**columns, "context": "day " * 90_000})["error"]
     assert "windows of 32 tokens, and one request gets at most 8192" in several["message"]
 
 
 def test_windows_cover_every_context_token_and_overlap_by_the_stride(tmp_path: Path) -> None:
     tiny.tokenizer().save(str(tmp_path / "tokenizer.json"))
-    (pair,) = Tokenizer(tmp_path / "tokenizer.json").encode_with_offsets([("who is she", "good day " * 25)])
+    (pair,) = Tokenizer(tmp_path / "tokenizer.json").encode_with_offsets(
+        [("who is she", "good day " * 25)]
+    )
     cut = list(windows(pair, 1, max_length=20, stride=4))
     covered = [range(w.first + w.shift, w.stop + w.shift) for w in cut]
     assert set(itertools.chain(*covered)) == set(range(*pair.ranges[1]))
     assert all(len(w.tokens) <= 20 for w in cut)
     assert count_windows(pair, 1, max_length=20, stride=4) == len(cut)
-    assert count_windows(pair, 1, max_length=200, stride=4) == len(list(windows(pair, 1, 200, 4))) == 1
+    assert (
+        count_windows(pair, 1, max_length=200, stride=4) == len(list(windows(pair, 1, 200, 4))) == 1
+    )
     assert [a.stop - b.start for a, b in itertools.pairwise(covered)] == [4] * (len(cut) - 1)
     for window in cut:
         own = window.tokens.ids[window.first : window.stop]
-        np.testing.assert_array_equal(own, pair.tokens.ids[window.first + window.shift : window.stop + window.shift])
+        np.testing.assert_array_equal(
+            own, pair.tokens.ids[window.first + window.shift : window.stop + window.shift]
+        )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -240,10 +357,19 @@ def test_best_spans_are_those_of_a_search_through_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
     length, first, stop, most = 24, 7, 23, 6
     start, end = rng.normal(size=(2, length)).astype(np.float32) * 3
-    window = Window(Tokens(np.zeros(length, np.int64), np.zeros(length, np.int64)), first, stop, shift=100)
+    window = Window(
+        Tokens(np.zeros(length, np.int64), np.zeros(length, np.int64)), first, stop, shift=100
+    )
     allowed = [0, *range(first, stop)]
-    p, q = (np.exp(v - v[allowed].max()) / np.exp(v[allowed] - v[allowed].max()).sum() for v in (start, end))
-    every = [(p[s] * q[e], s + 100, e + 100) for s in range(first, stop) for e in range(s, min(s + most, stop))]
+    p, q = (
+        np.exp(v - v[allowed].max()) / np.exp(v[allowed] - v[allowed].max()).sum()
+        for v in (start, end)
+    )
+    every = [
+        (p[s] * q[e], s + 100, e + 100)
+        for s in range(first, stop)
+        for e in range(s, min(s + most, stop))
+    ]
     spans, none = best_spans((start, end), window, 5, most)
     for span, (score, s, e) in zip(spans, sorted(every, reverse=True)[:5], strict=True):
         assert (span.first, span.last) == (s, e)
@@ -258,7 +384,9 @@ def test_a_model_sure_of_no_answer_still_gives_its_best_span() -> None:
     length, first, stop = 12, 4, 11
     logits = np.full(length, -1000, np.float32)
     logits[0] = 1000
-    window = Window(Tokens(np.zeros(length, np.int64), np.zeros(length, np.int64)), first, stop, shift=0)
+    window = Window(
+        Tokens(np.zeros(length, np.int64), np.zeros(length, np.int64)), first, stop, shift=0
+    )
     spans, none = best_spans((logits, logits), window, 3, 5)
     assert len(spans) == 3
     assert all(first <= s.first <= s.last < min(stop, s.first + 5) for s in spans)

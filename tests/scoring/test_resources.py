@@ -1,4 +1,5 @@
-"""What the engine may use of a host: read from the spec, overridden by the deployment, taken by the session."""
+"""What the engine may use of a host: read from the spec, overridden by the deployment, taken by the
+session."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def test_a_deployment_overrides_the_spec(tmp_path: Path) -> None:
         "OTHER": "x",
     }
     scorer = scoring.load(folder, given)
-    assert scorer.spec.engine == Resources(threads=2, runs=4, spinning=500, arena=False, prepack=False)
+    assert scorer.spec.engine == Resources(
+        threads=2, runs=4, spinning=500, arena=False, prepack=False
+    )
     assert scorer.handle(scoring.Request(b'{"inputs": ["good", "bad day"]}')).status == 200
 
 
@@ -79,7 +82,11 @@ def test_threads_wait_as_this_onnxruntime_can(
         ("RUNS", "-1", "ONNXFERRY_ENGINE_RUNS must be an integer from 0 to 999999, got '-1'"),
         ("PREPACK", "2", "ONNXFERRY_ENGINE_PREPACK must be 0 or 1, got '2'"),
         ("ARENA", "", "ONNXFERRY_ENGINE_ARENA must be 0 or 1, got ''"),
-        ("CORES", "2", "ONNXFERRY_ENGINE_CORES sets nothing of the engine; known: ONNXFERRY_ENGINE_THREADS, "),
+        (
+            "CORES",
+            "2",
+            "ONNXFERRY_ENGINE_CORES sets nothing of the engine; known: ONNXFERRY_ENGINE_THREADS, ",
+        ),
     ],
 )
 def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
@@ -96,17 +103,30 @@ def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
         ('{"threads": -1}', "engine.threads must be an integer of at least 0, got -1"),
         ('{"threads": true}', "engine.threads must be an integer of at least 0, got True"),
         ('{"arena": 1}', "engine.arena must be true or false, got 1"),
-        ('{"cores": 1}', "engine has unknown key(s) cores; known: threads, runs, spinning, arena, prepack"),
+        (
+            '{"cores": 1}',
+            "engine has unknown key(s) cores; known: threads, runs, spinning, arena, prepack",
+        ),
     ],
 )
-def test_a_spec_that_cannot_be_meant_stops_the_load(tmp_path: Path, given: str, message: str) -> None:
-    (tmp_path / "model_spec.json").write_text(f'{{"format": 1, "name": "a", "task": "tensors", "engine": {given}}}')
+def test_a_spec_that_cannot_be_meant_stops_the_load(
+    tmp_path: Path, given: str, message: str
+) -> None:
+    (tmp_path / "model_spec.json").write_text(
+        f'{{"format": 1, "name": "a", "task": "tensors", "engine": {given}}}'
+    )
     with pytest.raises(scoring.ScoringError, match=re.escape(message)):
         scoring.load(tmp_path)
 
 
 def test_the_readme_has_each_of_them_with_its_default() -> None:
     rows = [row.split("|") for row in README.read_text(encoding="utf-8").splitlines()]
-    shown = {row[2].strip(" `"): row[3].strip() for row in rows if len(row) > 3 and f"`{PREFIX}" in row[2]}
+    shown = {
+        row[2].strip(" `"): row[3].strip()
+        for row in rows
+        if len(row) > 3 and f"`{PREFIX}" in row[2]
+    }
     wanted = {"0": "the host's", "10": "10", "True": "on", "False": "off"}
-    assert shown == {PREFIX + name.upper(): wanted[str(value)] for name, value in asdict(Resources()).items()}
+    assert shown == {
+        PREFIX + name.upper(): wanted[str(value)] for name, value in asdict(Resources()).items()
+    }

@@ -16,7 +16,9 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
-    return scoring.load(tiny.text_classification(tmp_path_factory.mktemp("m"), limits=Limits(body_bytes=2000)))
+    return scoring.load(
+        tiny.text_classification(tmp_path_factory.mktemp("m"), limits=Limits(body_bytes=2000))
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,8 +30,18 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
         (Request(b'{"inputs": NaN}'), 400, "invalid_body", "NaN is not a JSON number"),
         (Request(b"[" * 1999), 400, "invalid_body", "not JSON"),
         (Request(b"null"), 400, "invalid_type", "the body must be an object, got null"),
-        (Request(b" " * 2001), 413, "too_large", "2001 bytes; this model takes at most 2000 (limits.body_bytes)"),
-        (Request(b"", announced=10**9), 413, "too_large", "1000000000 bytes; this model takes at most 2000"),
+        (
+            Request(b" " * 2001),
+            413,
+            "too_large",
+            "2001 bytes; this model takes at most 2000 (limits.body_bytes)",
+        ),
+        (
+            Request(b"", announced=10**9),
+            413,
+            "too_large",
+            "1000000000 bytes; this model takes at most 2000",
+        ),
         (
             Request(b"x", "image/png"),
             415,
@@ -44,13 +56,21 @@ def test_every_refusal_names_what_is_wrong(
 ) -> None:
     response = scorer.handle(request_)
     error = json.loads(response.body)["error"]
-    assert (response.status, error["code"], response.content_type) == (status, code, "application/json")
+    assert (response.status, error["code"], response.content_type) == (
+        status,
+        code,
+        "application/json",
+    )
     assert names in error["message"]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
-@pytest.mark.parametrize("accept", ["application/json", "*/*", "", "text/html, application/*;q=0.8"])
-def test_media_types_are_read_as_http_means_them(scorer: scoring.Scorer, content_type: str, accept: str) -> None:
+@pytest.mark.parametrize(
+    "accept", ["application/json", "*/*", "", "text/html, application/*;q=0.8"]
+)
+def test_media_types_are_read_as_http_means_them(
+    scorer: scoring.Scorer, content_type: str, accept: str
+) -> None:
     assert scorer.handle(Request(b'{"inputs": "good"}', content_type, accept)).status == 200
 
 
@@ -102,25 +122,39 @@ def _spec(**changes: Any) -> Any:
         (lambda f: (f / "model_spec.json").write_text("[]"), "expected a JSON object, got list"),
         (lambda f: (f / "model.onnx").write_bytes(b"junk"), "cannot load it"),
         (_spec(format=99), "'format' is 99; this version reads format 1"),
-        (_spec(task="dancing"), "unknown task 'dancing' in model_spec.json; known: feature-extraction"),
+        (
+            _spec(task="dancing"),
+            "unknown task 'dancing' in model_spec.json; known: feature-extraction",
+        ),
         (_spec(task="image-classification"), "do not fit task 'image-classification'"),
         (_spec(name=""), "'name' must be a non-empty string"),
         (_spec(labels=["one"]), "'labels' holds 1 names, the graph gives 3 scores"),
-        (_spec(settings={}), "settings in model_spec.json do not fit task 'text-classification' .*max_length"),
+        (
+            _spec(settings={}),
+            "settings in model_spec.json do not fit task 'text-classification' .*max_length",
+        ),
         (_spec(extra=1), "unknown key.s. extra"),
         (_spec(limits={"itemz": 1}), "malformed labels, inputs, outputs, limits, engine or golden"),
         (_spec(limits={"items": "many"}), "limits.items must be an integer of at least 1"),
-        (_spec(golden={"body": 1, "answer": 1}), "malformed labels, inputs, outputs, limits, engine or golden"),
+        (
+            _spec(golden={"body": 1, "answer": 1}),
+            "malformed labels, inputs, outputs, limits, engine or golden",
+        ),
         (_spec(settings=[]), "'settings' must be an object, got list"),
         (_spec(files=["model.onnx"]), "'files' must be an object, got list"),
         (_spec(files={"model.onnx": 1}), "'files' must hold strings, got int"),
         (_spec(labels="abc"), "'labels' must be a list of strings, got str"),
         (_spec(labels=["bad", "good", None]), "'labels' must hold strings, got NoneType"),
         (_spec(opset="17"), "'opset' must be an integer, got str"),
-        (_spec(settings={"max_length": "long"}), "settings in model_spec.json do not fit task 'text-classification'"),
+        (
+            _spec(settings={"max_length": "long"}),
+            "settings in model_spec.json do not fit task 'text-classification'",
+        ),
     ],
 )
-def test_a_model_directory_that_cannot_be_served_is_refused(tmp_path: Path, damage: Any, names: str) -> None:
+def test_a_model_directory_that_cannot_be_served_is_refused(
+    tmp_path: Path, damage: Any, names: str
+) -> None:
     folder = tiny.text_classification(tmp_path)
     damage(folder)
     with pytest.raises(scoring.ScoringError, match=names) as caught:
@@ -131,21 +165,27 @@ def test_a_model_directory_that_cannot_be_served_is_refused(tmp_path: Path, dama
 @pytest.mark.parametrize("body", [b'{"inputs": "caf\xc3\xa9"}', b"\xff\xd8\xff\x00binary"])
 def test_a_spec_survives_being_written_and_read(tmp_path: Path, body: bytes) -> None:
     golden = Golden(Request(body, "image/jpeg"), [{"label": "x", "score": 0.5}])
-    tiny.write_spec(tmp_path, ModelSpec("n", "t", {"a": [1]}, ("x",), golden=golden, files={"model.onnx": "00"}))
+    tiny.write_spec(
+        tmp_path, ModelSpec("n", "t", {"a": [1]}, ("x",), golden=golden, files={"model.onnx": "00"})
+    )
     read = ModelSpec.read(tmp_path)
     assert read.golden == golden
     assert (read.labels, read.settings, read.files) == (("x",), {"a": [1]}, {"model.onnx": "00"})
 
 
 @pytest.mark.parametrize("request_", [Request(b"{}", "\udcff"), Request(b"{}", accept="\udcff")])
-def test_a_header_that_is_not_unicode_is_refused_and_not_raised(scorer: scoring.Scorer, request_: Request) -> None:
+def test_a_header_that_is_not_unicode_is_refused_and_not_raised(
+    scorer: scoring.Scorer, request_: Request
+) -> None:
     response = scorer.handle(request_)
     assert response.status in (406, 415)
     assert "'\udcff'" in json.loads(response.body)["error"]["message"]
 
 
 @pytest.mark.parametrize("value", [0, "", [], False])
-def test_parameters_that_are_no_object_are_refused_when_empty_too(scorer: scoring.Scorer, value: Any) -> None:
+def test_parameters_that_are_no_object_are_refused_when_empty_too(
+    scorer: scoring.Scorer, value: Any
+) -> None:
     response = scorer.handle(Request(json.dumps({"inputs": "good", "parameters": value}).encode()))
     assert (response.status, json.loads(response.body)["error"]["code"]) == (400, "invalid_type")
     assert scorer.handle(Request(b'{"inputs": "good", "parameters": null}')).status == 200
@@ -153,7 +193,9 @@ def test_parameters_that_are_no_object_are_refused_when_empty_too(scorer: scorin
 
 @pytest.mark.parametrize("value", [10**30, -(10**30), 10**600])
 def test_a_huge_number_is_refused_and_not_repeated(scorer: scoring.Scorer, value: int) -> None:
-    response = scorer.handle(Request(json.dumps({"inputs": "good", "parameters": {"top_k": value}}).encode()))
+    response = scorer.handle(
+        Request(json.dumps({"inputs": "good", "parameters": {"top_k": value}}).encode())
+    )
     message = json.loads(response.body)["error"]["message"]
     assert response.status == 400
     assert "'parameters.top_k' must be between 1 and" in message

@@ -28,7 +28,10 @@ def ask(scorer: scoring.Scorer, inputs: Any, **parameters: Any) -> Any:
 
 
 def test_named_arrays_come_back_as_named_arrays(scorer: scoring.Scorer) -> None:
-    assert ask(scorer, GOOD) == {"square": [[4, 12.25], [1, 4]], "positive": [[True, True], [False, False]]}
+    assert ask(scorer, GOOD) == {
+        "square": [[4, 12.25], [1, 4]],
+        "positive": [[True, True], [False, False]],
+    }
 
 
 def test_outputs_are_chosen_by_name(scorer: scoring.Scorer) -> None:
@@ -42,27 +45,84 @@ def test_a_graph_with_one_input_takes_it_without_its_name_and_as_npy(tmp_path: P
     for dtype in ("<f8", ">f4", "<i2"):
         body = io.BytesIO()
         np.save(body, np.array([[1, 2]], dtype))
-        response = scorer.handle(scoring.Request(body.getvalue(), "application/x-npy", "application/x-npy"))
+        response = scorer.handle(
+            scoring.Request(body.getvalue(), "application/x-npy", "application/x-npy")
+        )
         np.testing.assert_array_equal(np.load(io.BytesIO(response.body)), [[1, 2]])
 
 
 @pytest.mark.parametrize(
     ("inputs", "code", "names"),
     [
-        (3, "invalid_type", "'inputs' must be an object with x [n, m] of float32, k [n, 1] of int64, got an integer"),
-        ({"x": [[1]]}, "invalid_value", "'inputs.k' is missing; it takes x [n, m] of float32, k [n, 1] of int64"),
+        (
+            3,
+            "invalid_type",
+            (
+                "'inputs' must be an object with x [n, m] of float32, k [n, 1] of int64, got an"
+                " integer"
+            ),
+        ),
+        (
+            {"x": [[1]]},
+            "invalid_value",
+            "'inputs.k' is missing; it takes x [n, m] of float32, k [n, 1] of int64",
+        ),
         ({**GOOD, "z": 1}, "invalid_value", "'inputs.z' is not an input of the graph"),
-        ({**GOOD, "k": [1, 2]}, "invalid_value", "'inputs.k' must be lists of depth 2, [n, 1] of int64; depth 1 ends"),
-        ({**GOOD, "k": [[[1]], [[2]]]}, "invalid_type", "'inputs.k' must hold integers (int64) at depth 2, got a list"),
-        ({**GOOD, "k": [[1], [2, 3]]}, "invalid_value", "'inputs.k' has lists of different lengths at depth 2"),
-        ({**GOOD, "k": [[1, 1], [2, 2]]}, "invalid_value", "'inputs.k' has shape [2, 2]; the graph takes [n, 1]"),
-        ({**GOOD, "k": [[1]]}, "invalid_value", "'inputs.k' has 1 for the size 'n', and 'inputs.x' has 2"),
-        ({**GOOD, "k": [[1.0], [2]]}, "invalid_type", "'inputs.k' must hold integers (int64) at depth 2, got a number"),
-        ({**GOOD, "k": [[True], [2]]}, "invalid_type", "'inputs.k' must hold integers (int64) at depth 2, got a bool"),
-        ({**GOOD, "k": [["1"], [2]]}, "invalid_type", "'inputs.k' must hold integers (int64) at depth 2, got a string"),
-        ({**GOOD, "k": [[2**63], [2]]}, "invalid_value", "'inputs.k' holds a number that int64 cannot"),
-        ({**GOOD, "x": [[1e39, 1], [1, 1]]}, "invalid_value", "'inputs.x' holds a number that float32 cannot"),
-        ({**GOOD, "x": [[10**400, 1], [1, 1.5]]}, "invalid_value", "'inputs.x' holds a number that is too large"),
+        (
+            {**GOOD, "k": [1, 2]},
+            "invalid_value",
+            "'inputs.k' must be lists of depth 2, [n, 1] of int64; depth 1 ends",
+        ),
+        (
+            {**GOOD, "k": [[[1]], [[2]]]},
+            "invalid_type",
+            "'inputs.k' must hold integers (int64) at depth 2, got a list",
+        ),
+        (
+            {**GOOD, "k": [[1], [2, 3]]},
+            "invalid_value",
+            "'inputs.k' has lists of different lengths at depth 2",
+        ),
+        (
+            {**GOOD, "k": [[1, 1], [2, 2]]},
+            "invalid_value",
+            "'inputs.k' has shape [2, 2]; the graph takes [n, 1]",
+        ),
+        (
+            {**GOOD, "k": [[1]]},
+            "invalid_value",
+            "'inputs.k' has 1 for the size 'n', and 'inputs.x' has 2",
+        ),
+        (
+            {**GOOD, "k": [[1.0], [2]]},
+            "invalid_type",
+            "'inputs.k' must hold integers (int64) at depth 2, got a number",
+        ),
+        (
+            {**GOOD, "k": [[True], [2]]},
+            "invalid_type",
+            "'inputs.k' must hold integers (int64) at depth 2, got a bool",
+        ),
+        (
+            {**GOOD, "k": [["1"], [2]]},
+            "invalid_type",
+            "'inputs.k' must hold integers (int64) at depth 2, got a string",
+        ),
+        (
+            {**GOOD, "k": [[2**63], [2]]},
+            "invalid_value",
+            "'inputs.k' holds a number that int64 cannot",
+        ),
+        (
+            {**GOOD, "x": [[1e39, 1], [1, 1]]},
+            "invalid_value",
+            "'inputs.x' holds a number that float32 cannot",
+        ),
+        (
+            {**GOOD, "x": [[10**400, 1], [1, 1.5]]},
+            "invalid_value",
+            "'inputs.x' holds a number that is too large",
+        ),
         (
             {**GOOD, "x": [[None, 1], [1, 1]]},
             "invalid_type",
@@ -117,7 +177,12 @@ def test_indices_beyond_the_graphs_tables_are_the_callers_mistake(tmp_path: Path
     assert "the graph cannot compute these inputs" in error["message"]
 
 
-def test_an_answer_of_too_many_numbers_is_refused(scorer: scoring.Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_of_too_many_numbers_is_refused(
+    scorer: scoring.Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("scoring.tasks.tensors.NUMBERS", 7)
-    assert "the answer holds 8 numbers, and one request gets at most 7" in ask(scorer, GOOD)["error"]["message"]
+    assert (
+        "the answer holds 8 numbers, and one request gets at most 7"
+        in ask(scorer, GOOD)["error"]["message"]
+    )
     assert "square" in ask(scorer, GOOD, outputs="square")

@@ -34,19 +34,28 @@ def test_single_label_gives_the_best_label_of_each_text(single: scoring.Scorer) 
     answer = ask(single, "good")
     total = math.exp(0) + math.exp(2) + math.exp(0.1)
     assert answer == [{"label": "good", "score": pytest.approx(math.exp(2) / total)}]
-    assert [a["label"] for a in ask(single, ["awful day", "very very very", "great"])] == ["bad", "long", "good"]
+    assert [a["label"] for a in ask(single, ["awful day", "very very very", "great"])] == [
+        "bad",
+        "long",
+        "good",
+    ]
 
 
 def test_top_k_gives_a_list_a_text(single: scoring.Scorer) -> None:
     assert [a["label"] for a in ask(single, "good", top_k=2)] == ["good", "long"]
-    assert [[a["label"] for a in row] for row in ask(single, ["good", "bad"], top_k=1)] == [["good"], ["bad"]]
+    assert [[a["label"] for a in row] for row in ask(single, ["good", "bad"], top_k=1)] == [
+        ["good"],
+        ["bad"],
+    ]
     assert len(ask(single, "good", top_k=None)) == 3
 
 
 def test_multi_label_gives_every_label_with_its_own_probability(multi: scoring.Scorer) -> None:
     answer = ask(multi, "good bad", top_k=None)
     assert [a["label"] for a in answer] == ["bad", "good", "long"]
-    assert [a["score"] for a in answer] == pytest.approx([1 / (1 + math.exp(-x)) for x in (2, 2, 0.2)])
+    assert [a["score"] for a in answer] == pytest.approx(
+        [1 / (1 + math.exp(-x)) for x in (2, 2, 0.2)]
+    )
 
 
 def test_function_to_apply_is_the_callers_choice(multi: scoring.Scorer) -> None:
@@ -131,7 +140,10 @@ def test_a_spec_may_set_what_a_request_without_top_k_gets(tmp_path: Path) -> Non
 
 
 def test_one_label_is_a_regression_only_if_the_model_says_so(tmp_path: Path) -> None:
-    for problem, function in (("regression", lambda x: x), (None, lambda x: 1 / (1 + math.exp(-x)))):
+    for problem, function in (
+        ("regression", lambda x: x),
+        (None, lambda x: 1 / (1 + math.exp(-x))),
+    ):
         folder = tmp_path / str(problem)
         folder.mkdir()
         tiny.pooled_graph(folder / "model.onnx", {"good": [2.0]}, 1)
@@ -146,9 +158,21 @@ def test_one_label_is_a_regression_only_if_the_model_says_so(tmp_path: Path) -> 
     [
         ({"inputs": ""}, "invalid_value", "'inputs' is empty"),
         ({"inputs": ["good", 3]}, "invalid_type", "'inputs[1]' must be a string, got an integer"),
-        ({"inputs": {"text_pair": "x"}}, "missing_field", "'inputs.text' is missing; got field(s) 'text_pair'"),
-        ({"inputs": {"text": "x", "k": 1}}, "invalid_value", "'inputs' has field(s) k; expected text and text_pair"),
-        ({"inputs": [["a", "b", "c"]]}, "invalid_type", "'inputs[0]' must be a text or a pair of texts, got a list"),
+        (
+            {"inputs": {"text_pair": "x"}},
+            "missing_field",
+            "'inputs.text' is missing; got field(s) 'text_pair'",
+        ),
+        (
+            {"inputs": {"text": "x", "k": 1}},
+            "invalid_value",
+            "'inputs' has field(s) k; expected text and text_pair",
+        ),
+        (
+            {"inputs": [["a", "b", "c"]]},
+            "invalid_type",
+            "'inputs[0]' must be a text or a pair of texts, got a list",
+        ),
         ({"sequences": []}, "invalid_value", "'sequences'"),
         ({"text": "x"}, "missing_field", "'inputs' is missing; got field(s) 'text'"),
         (
@@ -158,7 +182,9 @@ def test_one_label_is_a_regression_only_if_the_model_says_so(tmp_path: Path) -> 
         ),
     ],
 )
-def test_bad_input_is_refused_by_the_fields_name(single: scoring.Scorer, payload: Any, code: str, names: str) -> None:
+def test_bad_input_is_refused_by_the_fields_name(
+    single: scoring.Scorer, payload: Any, code: str, names: str
+) -> None:
     response = single.handle(scoring.Request(json.dumps(payload).encode()))
     error = json.loads(response.body)["error"]
     assert (response.status, error["code"]) == (400, code)
@@ -169,4 +195,6 @@ def test_more_items_than_the_limit_are_refused_before_the_work(tmp_path: Path) -
     scorer = scoring.load(tiny.text_classification(tmp_path, limits=Limits(items=2)))
     response = scorer.handle(scoring.Request(b'{"inputs": ["good", "good", "good"]}'))
     assert response.status == 413
-    assert "'inputs' has 3 items; this model takes at most 2 (limits.items)" in response.body.decode()
+    assert (
+        "'inputs' has 3 items; this model takes at most 2 (limits.items)" in response.body.decode()
+    )

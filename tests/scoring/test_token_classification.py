@@ -27,7 +27,9 @@ def ask(scorer: scoring.Scorer, inputs: Any, **parameters: Any) -> Any:
 def test_each_token_has_its_label_its_place_and_its_characters(scorer: scoring.Scorer) -> None:
     answer = ask(scorer, "She is Dolly")
     score = pytest.approx(np.exp(4) / (np.exp(4) + 3))
-    assert answer == [{"entity": "B-PER", "score": score, "index": 3, "word": "dolly", "start": 7, "end": 12}]
+    assert answer == [
+        {"entity": "B-PER", "score": score, "index": 3, "word": "dolly", "start": 7, "end": 12}
+    ]
     assert list(answer[0]) == ["entity", "score", "index", "word", "start", "end"]
 
 
@@ -41,7 +43,10 @@ def test_neighbours_of_one_entity_are_joined(scorer: scoring.Scorer) -> None:
 
 
 def test_two_that_begin_are_two(scorer: scoring.Scorer) -> None:
-    assert [a["word"] for a in ask(scorer, "dolly dolly", aggregation_strategy="simple")] == ["dolly", "dolly"]
+    assert [a["word"] for a in ask(scorer, "dolly dolly", aggregation_strategy="simple")] == [
+        "dolly",
+        "dolly",
+    ]
 
 
 def test_offsets_count_code_points_also_outside_the_bmp(scorer: scoring.Scorer) -> None:
@@ -59,13 +64,16 @@ def test_labels_to_ignore_are_the_callers_choice(scorer: scoring.Scorer) -> None
     text = "Dolly was born in 1946"
     assert len(ask(scorer, text, ignore_labels=[])) == 5
     assert [
-        a["entity_group"] for a in ask(scorer, text, aggregation_strategy="simple", ignore_labels=["PER", "O"])
+        a["entity_group"]
+        for a in ask(scorer, text, aggregation_strategy="simple", ignore_labels=["PER", "O"])
     ] == ["DATE"]
 
 
 def test_the_older_parameters_mean_a_strategy(scorer: scoring.Scorer) -> None:
     text = "Dolly Rebecca"
-    assert ask(scorer, text, grouped_entities=True) == ask(scorer, text, aggregation_strategy="simple")
+    assert ask(scorer, text, grouped_entities=True) == ask(
+        scorer, text, aggregation_strategy="simple"
+    )
     assert ask(scorer, text, grouped_entities=True, ignore_subwords=True) == ask(
         scorer, text, aggregation_strategy="first"
     )
@@ -83,9 +91,21 @@ def test_a_long_text_is_cut_or_read_through_windows(scorer: scoring.Scorer) -> N
     ("inputs", "parameters", "names"),
     [
         ("x", {"aggregation_strategy": "best"}, "must be one of none, simple, first, average, max"),
-        ("x", {"aggregation_strategy": "none", "stride": 2}, "'parameters.stride' needs an 'aggregation_strategy'"),
-        ("day " * 20, {"aggregation_strategy": "simple", "stride": 10}, "'parameters.stride' is 10; for this text"),
-        ("x", {"ignore_labels": [1]}, "'parameters.ignore_labels' must be a string or a list of strings"),
+        (
+            "x",
+            {"aggregation_strategy": "none", "stride": 2},
+            "'parameters.stride' needs an 'aggregation_strategy'",
+        ),
+        (
+            "day " * 20,
+            {"aggregation_strategy": "simple", "stride": 10},
+            "'parameters.stride' is 10; for this text",
+        ),
+        (
+            "x",
+            {"ignore_labels": [1]},
+            "'parameters.ignore_labels' must be a string or a list of strings",
+        ),
         ({"text": "x"}, {}, "'inputs' must be a string, got an object"),
     ],
 )
@@ -127,5 +147,7 @@ def test_of_two_that_overlap_the_longer_and_then_the_surer_stays() -> None:
 
 
 def test_a_spec_sets_what_a_request_leaves_open(tmp_path: Path) -> None:
-    scorer = scoring.load(tiny.token_classification(tmp_path, aggregation_strategy="simple", ignore_labels=[]))
+    scorer = scoring.load(
+        tiny.token_classification(tmp_path, aggregation_strategy="simple", ignore_labels=[])
+    )
     assert [a["entity_group"] for a in ask(scorer, "she is Dolly")] == ["O", "PER"]

@@ -29,14 +29,22 @@ def ask(scorer: scoring.Scorer, inputs: Any, **parameters: Any) -> Any:
 def test_labels_compete_for_the_text(scorer: scoring.Scorer) -> None:
     answer = ask(scorer, "a day", candidate_labels=["good", "great", "bad"])
     scores = np.exp([4, 2, 0]) / np.exp([4, 2, 0]).sum()
-    assert answer == {"sequence": "a day", "labels": ["great", "good", "bad"], "scores": pytest.approx(list(scores))}
+    assert answer == {
+        "sequence": "a day",
+        "labels": ["great", "good", "bad"],
+        "scores": pytest.approx(list(scores)),
+    }
 
 
 def test_with_multi_label_each_stands_alone(scorer: scoring.Scorer) -> None:
     answer = ask(scorer, "a day", candidate_labels="good, bad ,", multi_label=True)
     sure = 1 / (1 + np.exp(-2))
-    assert (answer["labels"], answer["scores"]) == (["good", "bad"], pytest.approx([sure, 1 - sure]))
-    assert ask(scorer, "a day", candidate_labels=["good"])["scores"] == pytest.approx([sure])  # one has no rival
+    assert (answer["labels"], answer["scores"]) == (
+        ["good", "bad"],
+        pytest.approx([sure, 1 - sure]),
+    )
+    # one has no rival
+    assert ask(scorer, "a day", candidate_labels=["good"])["scores"] == pytest.approx([sure])
     assert ask(scorer, "a day", candidate_labels="good,bad", multi_class=True) == answer
 
 
@@ -49,18 +57,33 @@ def test_a_list_is_answered_by_a_list(scorer: scoring.Scorer) -> None:
 
 def test_deepsparses_form_gets_the_same_answer(scorer: scoring.Scorer) -> None:
     expected = ask(scorer, "a day", candidate_labels=["good", "bad"], multi_label=True)
-    assert send(scorer, {"sequences": "a day", "labels": ["good", "bad"], "multi_class": True}) == expected
-    assert send(scorer, {"inputs": "a day", "candidate_labels": "good,bad", "multi_label": True}) == expected
+    assert (
+        send(scorer, {"sequences": "a day", "labels": ["good", "bad"], "multi_class": True})
+        == expected
+    )
+    assert (
+        send(scorer, {"inputs": "a day", "candidate_labels": "good,bad", "multi_label": True})
+        == expected
+    )
 
 
 def test_the_text_gives_way_and_never_the_hypothesis(scorer: scoring.Scorer) -> None:
     short = ask(scorer, "bad", candidate_labels=["good", "great"])
-    assert ask(scorer, "bad " + "it " * 50 + "great", candidate_labels=["good", "great"])["scores"] == short["scores"]
+    assert (
+        ask(scorer, "bad " + "it " * 50 + "great", candidate_labels=["good", "great"])["scores"]
+        == short["scores"]
+    )
 
 
 def test_the_template_is_the_callers_choice(scorer: scoring.Scorer) -> None:
     plain = ask(scorer, "a day", candidate_labels=["in", "an"], multi_label=True)
-    told = ask(scorer, "a day", candidate_labels=["in", "an"], multi_label=True, hypothesis_template="a {} {{great}}")
+    told = ask(
+        scorer,
+        "a day",
+        candidate_labels=["in", "an"],
+        multi_label=True,
+        hypothesis_template="a {} {{great}}",
+    )
     assert plain["scores"] == pytest.approx([0.5, 0.5])
     assert told["scores"] == pytest.approx([1 / (1 + np.exp(-4))] * 2)
 
@@ -78,12 +101,20 @@ def test_the_template_is_the_callers_choice(scorer: scoring.Scorer) -> None:
         ({"candidate_labels": "a", "hypothesis_template": "{.__class__}"}, "must hold {} once"),
         ({"candidate_labels": "a", "hypothesis_template": "{:>999999999}"}, "must hold {} once"),
         ({"candidate_labels": "a", "hypothesis_template": "{"}, "a brace without its pair"),
-        ({"candidate_labels": "a", "hypothesis_template": "{}" + "x" * 1000}, "has 1002 characters; at most 1000"),
-        ({"candidate_labels": ["a " * 30]}, "a hypothesis of 34 tokens, which leaves no room for the text"),
+        (
+            {"candidate_labels": "a", "hypothesis_template": "{}" + "x" * 1000},
+            "has 1002 characters; at most 1000",
+        ),
+        (
+            {"candidate_labels": ["a " * 30]},
+            "a hypothesis of 34 tokens, which leaves no room for the text",
+        ),
         ({"candidate_labels": "a", "labels": ["b"]}, "unknown parameter(s) 'labels'"),
     ],
 )
-def test_bad_input_is_refused_by_the_fields_name(scorer: scoring.Scorer, parameters: Any, names: str) -> None:
+def test_bad_input_is_refused_by_the_fields_name(
+    scorer: scoring.Scorer, parameters: Any, names: str
+) -> None:
     error = ask(scorer, "a day", **parameters)["error"]
     assert names in error["message"]
     assert error["code"] in ("missing_field", "invalid_type", "invalid_value")
@@ -91,16 +122,24 @@ def test_bad_input_is_refused_by_the_fields_name(scorer: scoring.Scorer, paramet
 
 def test_too_many_labels_are_refused_before_the_work(scorer: scoring.Scorer) -> None:
     error = ask(scorer, ["a day"] * 10, candidate_labels=["good"] * 820)["error"]
-    assert error["message"] == "10 text(s) with 820 labels, and one request gets at most 8192; send fewer of either"
+    assert (
+        error["message"]
+        == "10 text(s) with 820 labels, and one request gets at most 8192; send fewer of either"
+    )
 
 
 def test_a_spec_may_bring_labels_and_template(tmp_path: Path) -> None:
-    folder = tiny.zero_shot_classification(tmp_path, candidate_labels=["good", "bad"], hypothesis_template="it is {}")
+    folder = tiny.zero_shot_classification(
+        tmp_path, candidate_labels=["good", "bad"], hypothesis_template="it is {}"
+    )
     scorer = scoring.load(folder)
     assert send(scorer, {"inputs": "a day"}) == ask(
         scorer, "a day", candidate_labels=["good", "bad"], hypothesis_template="it is {}"
     )
-    assert json.loads(scorer.handle(scoring.Request(b"a day", "text/plain")).body)["labels"] == ["good", "bad"]
+    assert json.loads(scorer.handle(scoring.Request(b"a day", "text/plain")).body)["labels"] == [
+        "good",
+        "bad",
+    ]
 
 
 def test_a_model_that_is_no_entailment_model_is_refused(tmp_path: Path) -> None:

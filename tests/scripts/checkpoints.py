@@ -15,11 +15,20 @@ from scripts.prepare import Options
 from scripts.prepare.samples import BUILT_IN as INPUTS
 from tests import tiny
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
 LABELS = ("calm", "glad", "angry")
 NLI = ("contradiction", "neutral", "entailment")
 ENTITIES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
-NAMES = {"text-classification": LABELS, "zero-shot-classification": NLI, "token-classification": ENTITIES}
+NAMES = {
+    "text-classification": LABELS,
+    "zero-shot-classification": NLI,
+    "token-classification": ENTITIES,
+}
 HEADS = {
     "question-answering": "BertForQuestionAnswering",
     "text-classification": "BertForSequenceClassification",
@@ -33,20 +42,32 @@ MASK = {"mask_token": "[MASK]"}
 
 
 def tokenizer(folder: Path, **special: str) -> Path:
-    names = {**special, "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tiny.tokenizer(), model_max_length=128, **names)
+    names = {
+        **special,
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+    }
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tiny.tokenizer(), model_max_length=128, **names
+    )
     fast.save_pretrained(folder)
     return folder
 
 
 def named(*labels: str) -> dict[str, Any]:
     """A configuration's names of its outputs; the default ones where there are no `labels`."""
-    both = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    both = {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: i for i, name in enumerate(labels)},
+    }
     return both if labels else {}
 
 
 def bert(folder: Path, task: str, **config: Any) -> Path:
-    """A BERT of two layers with the head of `task`. The weights are large, so that answers differ clearly."""
+    """A BERT of two layers with the head of `task`. The weights are large, so that answers differ
+    clearly."""
     torch.manual_seed(0)
     names = named(*NAMES.get(task, ()))
     names |= config
@@ -63,11 +84,14 @@ def bert(folder: Path, task: str, **config: Any) -> Path:
 
 
 def roberta(folder: Path, task: str) -> Path:
-    """A RoBERTa of two layers with its own kind of tokenizer: byte-level BPE, spaces inside of the tokens."""
+    """A RoBERTa of two layers with its own kind of tokenizer: byte-level BPE, spaces inside of the
+    tokens."""
     torch.manual_seed(0)
     trained = ByteLevelBPETokenizer()
     texts = (INPUTS / "feature-extraction.jsonl").read_text(encoding="utf-8").splitlines()
-    trained.train_from_iterator(texts, 400, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    trained.train_from_iterator(
+        texts, 400, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    )
     folder.mkdir(parents=True)
     trained.save_model(str(folder))
     fast = transformers.RobertaTokenizerFast(
@@ -76,7 +100,12 @@ def roberta(folder: Path, task: str) -> Path:
     fast.save_pretrained(folder)
     names = named(*NAMES.get(task, ()))
     made = transformers.RobertaConfig(
-        vocab_size=len(fast), max_position_embeddings=130, type_vocab_size=1, initializer_range=0.3, **SIZES, **names
+        vocab_size=len(fast),
+        max_position_embeddings=130,
+        type_vocab_size=1,
+        initializer_range=0.3,
+        **SIZES,
+        **names,
     )
     getattr(transformers, HEADS[task].replace("Bert", "Roberta"))(made).save_pretrained(folder)
     return folder
@@ -86,9 +115,16 @@ def distilbert(folder: Path, **config: Any) -> Path:
     """A DistilBERT of two layers that classifies texts."""
     torch.manual_seed(0)
     made = transformers.DistilBertConfig(
-        vocab_size=len(tiny.VOCABULARY), max_position_embeddings=128, initializer_range=0.3, dim=32, n_layers=2,
-        n_heads=4, hidden_dim=48, **named(*LABELS), **config,
-    )  # fmt: skip
+        vocab_size=len(tiny.VOCABULARY),
+        max_position_embeddings=128,
+        initializer_range=0.3,
+        dim=32,
+        n_layers=2,
+        n_heads=4,
+        hidden_dim=48,
+        **named(*LABELS),
+        **config,
+    )
     transformers.DistilBertForSequenceClassification(made).save_pretrained(folder)
     return tokenizer(folder)
 
@@ -97,7 +133,11 @@ def mpnet(folder: Path) -> Path:
     """An MPNet of two layers, whose attention has relative positions, that classifies texts."""
     torch.manual_seed(0)
     made = transformers.MPNetConfig(
-        vocab_size=len(tiny.VOCABULARY), max_position_embeddings=130, initializer_range=0.3, **SIZES, **named(*LABELS)
+        vocab_size=len(tiny.VOCABULARY),
+        max_position_embeddings=130,
+        initializer_range=0.3,
+        **SIZES,
+        **named(*LABELS),
     )
     transformers.MPNetForSequenceClassification(made).save_pretrained(folder)
     return tokenizer(folder)
@@ -107,18 +147,27 @@ def vit(folder: Path) -> Path:
     """A vision transformer of two layers for pictures of 32 x 32."""
     torch.manual_seed(0)
     config = transformers.ViTConfig(
-        image_size=32, patch_size=8, initializer_range=0.3, id2label=dict(enumerate(LABELS)), **SIZES
+        image_size=32,
+        patch_size=8,
+        initializer_range=0.3,
+        id2label=dict(enumerate(LABELS)),
+        **SIZES,
     )
     transformers.ViTForImageClassification(config).save_pretrained(folder)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 
-def adapter(base: Path, folder: Path, head: str = "BertForQuestionAnswering", whole: str = "qa_outputs") -> Path:
-    """A LoRA adapter on `base` that brings the module `whole`, with weights as if it had been trained."""
+def adapter(
+    base: Path, folder: Path, head: str = "BertForQuestionAnswering", whole: str = "qa_outputs"
+) -> Path:
+    """A LoRA adapter on `base` that brings the module `whole`, with weights as if it had been
+    trained."""
     torch.manual_seed(1)
     model = getattr(transformers, head).from_pretrained(base)
-    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["query", "value"], modules_to_save=[whole]))
+    tuned = get_peft_model(
+        model, LoraConfig(r=4, target_modules=["query", "value"], modules_to_save=[whole])
+    )
     for layer in tuned.modules():
         if isinstance(layer, LoraLayer):
             torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.3)

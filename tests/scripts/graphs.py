@@ -1,4 +1,5 @@
-"""Tiny graphs for the variants: exported models, attentions and convolutions made by hand, and inputs for them."""
+"""Tiny graphs for the variants: exported models, attentions and convolutions made by hand, and
+inputs for them."""
 
 from __future__ import annotations
 
@@ -26,9 +27,12 @@ def exported(folder: Path, family: str, attention: str = "eager") -> Path:
     """The graph of a tiny checkpoint, in `folder`."""
     task = "image-classification" if family == "vit" else "text-classification"
     makers: Mapping[str, Any] = {
-        "bert": lambda at: checkpoints.bert(at, task), "roberta": lambda at: checkpoints.roberta(at, task),
-        "distilbert": checkpoints.distilbert, "mpnet": checkpoints.mpnet, "vit": checkpoints.vit,
-    }  # fmt: skip
+        "bert": lambda at: checkpoints.bert(at, task),
+        "roberta": lambda at: checkpoints.roberta(at, task),
+        "distilbert": checkpoints.distilbert,
+        "mpnet": checkpoints.mpnet,
+        "vit": checkpoints.vit,
+    }
     source, path = makers[family](folder / "checkpoint"), folder / "exported.onnx"
     with quiet():
         kind = getattr(transformers, huggingface.HEADS[task])
@@ -38,7 +42,8 @@ def exported(folder: Path, family: str, attention: str = "eager") -> Path:
 
 
 def feeds(graph: Path, rows: int = 4, tokens: int = 9, seed: int = 0) -> dict[str, Array]:
-    """Random inputs: pictures of 32 x 32, or token ids with padding behind all rows but the first."""
+    """Random inputs: pictures of 32 x 32, or token ids with padding behind all rows but the
+    first."""
     draw = np.random.default_rng(seed)
     found: dict[str, Array] = {}
     for value in Session(graph, Resources(threads=1)).inputs:
@@ -48,26 +53,39 @@ def feeds(graph: Path, rows: int = 4, tokens: int = 9, seed: int = 0) -> dict[st
             found[value.name] = draw.integers(4, len(tiny.VOCABULARY), (rows, tokens))
     if "attention_mask" in found:
         lengths = [tokens, *draw.integers(1, tokens, rows - 1)] if rows > 1 else [tokens]
-        found["attention_mask"] = np.array([[i < n for i in range(tokens)] for n in lengths], np.int64)
+        found["attention_mask"] = np.array(
+            [[i < n for i in range(tokens)] for n in lengths], np.int64
+        )
     if "token_type_ids" in found:
         found["token_type_ids"] = np.zeros((rows, tokens), np.int64)
     return found
 
 
 def attention(path: Path, form: str, heads: int = 2, size: int = 4) -> Path:
-    """One attention over x [batch, tokens, heads * size] and attention_mask [batch, tokens], written as exporters do.
-    `form`: plain (no mask), padding, where (padding by choice), causal, window, relative, unscaled."""
+    """One attention over x [batch, tokens, heads * size] and attention_mask [batch, tokens],
+    written as exporters do. `form`: plain (no mask), padding, where (padding by choice), causal,
+    window, relative, unscaled."""
     width, draw = heads * size, np.random.default_rng(0)
     weights = {name: draw.standard_normal((width, width)).astype(np.float32) for name in "qkv"}
     biases = {f"{name}_bias": draw.standard_normal(width).astype(np.float32) for name in "qkv"}
     far = np.abs(np.subtract.outer(np.arange(200), np.arange(200)))
     constants = {
-        **weights, **biases, "split": np.array([0, 0, heads, size]), "join": np.array([0, 0, width]),
-        "scale": np.float32(np.sqrt(size)), "axes": np.array([1, 2]), "one": np.float32(1), "low": np.float32(-1e9),
-        "start": np.array([0, 0]), "spatial": np.array([0, 1]), "zero": np.array([0]), "second": np.array([1]),
+        **weights,
+        **biases,
+        "split": np.array([0, 0, heads, size]),
+        "join": np.array([0, 0, width]),
+        "scale": np.float32(np.sqrt(size)),
+        "axes": np.array([1, 2]),
+        "one": np.float32(1),
+        "low": np.float32(-1e9),
+        "start": np.array([0, 0]),
+        "spatial": np.array([0, 1]),
+        "zero": np.array([0]),
+        "second": np.array([1]),
         "causal": np.where(np.tri(200) > 0, 0, -1e9).astype(np.float32),
-        "window": np.where(far < 40, 0, -1e9).astype(np.float32), "relative": (0.05 * far).astype(np.float32),
-    }  # fmt: skip
+        "window": np.where(far < 40, 0, -1e9).astype(np.float32),
+        "relative": (0.05 * far).astype(np.float32),
+    }
     nodes = []
     for name in "qkv":
         nodes += [
@@ -75,11 +93,16 @@ def attention(path: Path, form: str, heads: int = 2, size: int = 4) -> Path:
             helper.make_node("Add", [f"{name}1", f"{name}_bias"], [f"{name}2"]),
             helper.make_node("Reshape", [f"{name}2", "split"], [f"{name}3"]),
             helper.make_node(
-                "Transpose", [f"{name}3"], [f"{name}4"], perm=[0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]
+                "Transpose",
+                [f"{name}3"],
+                [f"{name}4"],
+                perm=[0, 2, 3, 1] if name == "k" else [0, 2, 1, 3],
             ),
         ]
     nodes += [helper.make_node("MatMul", ["q4", "k4"], ["scores"])]
-    nodes += [helper.make_node("Div", ["scores", "scale"], ["scaled"])] if form != "unscaled" else []
+    nodes += (
+        [helper.make_node("Div", ["scores", "scale"], ["scaled"])] if form != "unscaled" else []
+    )
     nodes += [*_masked(form, "scores" if form == "unscaled" else "scaled")]
     nodes += [
         helper.make_node("Softmax", ["masked"], ["shares"], "/layer.0/Softmax", axis=-1),
@@ -97,7 +120,11 @@ def value(name: str, *shape: int | str, kind: int = TensorProto.FLOAT) -> Any:
 
 
 def save(
-    path: Path, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any], weights: Mapping[str, Any]
+    path: Path,
+    nodes: Sequence[Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    weights: Mapping[str, Any],
 ) -> Path:
     stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()]
     graph = helper.make_graph(nodes, "graph", inputs, outputs, stored)
@@ -135,8 +162,8 @@ def _masked(form: str, scores: str) -> list[Any]:
 
 
 def convolutional(path: Path, opset: int = 17) -> Path:
-    """A picture classifier of 32 x 32: padding, convolutions with normalisation, Relu and Relu6, a depthwise one, a
-    residual sum, pooling and a linear layer."""
+    """A picture classifier of 32 x 32: padding, convolutions with normalisation, Relu and Relu6, a
+    depthwise one, a residual sum, pooling and a linear layer."""
     torch.manual_seed(0)
     net = _Net().eval()
     with torch.no_grad(), quiet():
@@ -144,10 +171,17 @@ def convolutional(path: Path, opset: int = 17) -> Path:
             net.train()(torch.randn(8, 3, 32, 32))  # the normalisations' means
         net.eval()
         torch.onnx.export(
-            net, (torch.randn(2, 3, 32, 32),), str(path), input_names=["pixel_values"], output_names=["logits"],
-            dynamic_axes={"pixel_values": {0: "batch"}, "logits": {0: "batch"}}, opset_version=opset, dynamo=False,
-            do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,
-        )  # fmt: skip
+            net,
+            (torch.randn(2, 3, 32, 32),),
+            str(path),
+            input_names=["pixel_values"],
+            output_names=["logits"],
+            dynamic_axes={"pixel_values": {0: "batch"}, "logits": {0: "batch"}},
+            opset_version=opset,
+            dynamo=False,
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
     return path
 
 
@@ -155,11 +189,19 @@ class _Net(torch.nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         nn = torch.nn
-        self.stem = nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 8, 3, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU6())
+        self.stem = nn.Sequential(
+            nn.ZeroPad2d(1), nn.Conv2d(3, 8, 3, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU6()
+        )
         self.block = nn.Sequential(
-            nn.Conv2d(8, 16, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, 1, 1, groups=16),
-            nn.BatchNorm2d(16), nn.ReLU6(), nn.Conv2d(16, 8, 1), nn.BatchNorm2d(8),
-        )  # fmt: skip
+            nn.Conv2d(8, 16, 1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 16, 3, 1, 1, groups=16),
+            nn.BatchNorm2d(16),
+            nn.ReLU6(),
+            nn.Conv2d(16, 8, 1),
+            nn.BatchNorm2d(8),
+        )
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Linear(8, 3)
 

@@ -1,5 +1,5 @@
-"""A table of variants that is quick to make and may be broken on purpose: the graph as exported, an equal copy, and
-int8 weights by onnxruntime's own tool."""
+"""A table of variants that is quick to make and may be broken on purpose: the graph as exported, an
+equal copy, and int8 weights by onnxruntime's own tool."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ def copy(material: Material, target: Path, keep: frozenset[str]) -> None:
 
 def int8(material: Material, target: Path, keep: frozenset[str]) -> None:
     quantize_dynamic(
-        material.exported, target, ["MatMul"], per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
+        material.exported,
+        target,
+        ["MatMul"],
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
         nodes_to_exclude=sorted(keep),
-    )  # fmt: skip
+    )
 
 
 def damaged(material: Material, target: Path, keep: frozenset[str]) -> None:
@@ -37,7 +42,9 @@ def damaged(material: Material, target: Path, keep: frozenset[str]) -> None:
     model = onnx.load(target)
     for tensor in model.graph.initializer:
         if tensor.name.endswith("_scale"):
-            tensor.CopyFrom(numpy_helper.from_array(-3 * numpy_helper.to_array(tensor), tensor.name))
+            tensor.CopyFrom(
+                numpy_helper.from_array(-3 * numpy_helper.to_array(tensor), tensor.name)
+            )
     onnx.save(model, target)
 
 
@@ -57,7 +64,9 @@ def spoiling(operator: str) -> Make:
         node = next(n for n in model.graph.node if n.name == operator)
         for tensor in model.graph.initializer:
             if tensor.name in node.input and operator not in keep:
-                tensor.CopyFrom(numpy_helper.from_array(0 * numpy_helper.to_array(tensor), tensor.name))
+                tensor.CopyFrom(
+                    numpy_helper.from_array(0 * numpy_helper.to_array(tensor), tensor.name)
+                )
         spoilt = target.with_name("spoilt.onnx")
         onnx.save(model, spoilt)
         int8(replace(material, exported=spoilt), target, keep)

@@ -1,4 +1,5 @@
-"""The benchmark on tiny models: real engines in real processes. No figure is asserted that a clock has a say in."""
+"""The benchmark on tiny models: real engines in real processes. No figure is asserted that a clock
+has a say in."""
 
 from __future__ import annotations
 
@@ -16,13 +17,36 @@ from tests import tiny
 from tests.scripts import checkpoints
 
 DEEPSPARSE = {  # the keys that deepsparse.benchmark --export_path writes
-    "engine", "version", "orig_model_path", "model_path", "batch_size", "input_shapes", "num_cores", "scenario",
-    "scheduler", "seconds_to_run", "num_streams", "benchmark_result", "fraction_of_supported_ops",
-}  # fmt: skip
+    "engine",
+    "version",
+    "orig_model_path",
+    "model_path",
+    "batch_size",
+    "input_shapes",
+    "num_cores",
+    "scenario",
+    "scheduler",
+    "seconds_to_run",
+    "num_streams",
+    "benchmark_result",
+    "fraction_of_supported_ops",
+}
 RESULT = {
-    "scenario", "items_per_sec", "seconds_ran", "iterations", "median", "mean", "std",
-    "25.0%", "50.0%", "75.0%", "90.0%", "95.0%", "99.0%", "99.9%",
-}  # fmt: skip
+    "scenario",
+    "items_per_sec",
+    "seconds_ran",
+    "iterations",
+    "median",
+    "mean",
+    "std",
+    "25.0%",
+    "50.0%",
+    "75.0%",
+    "90.0%",
+    "95.0%",
+    "99.0%",
+    "99.9%",
+}
 QUICK = ["--rounds", "2", "--warm-up", "1"]
 
 
@@ -54,20 +78,49 @@ def test_engines_side_by_side_answer_the_same_and_are_told_with_deepsparses_keys
     texts: tuple[Path, Path], tmp_path: Path
 ) -> None:
     source, served = texts
-    engines = [f"onnxferry@{served}", f"torch@{source}", f"onnxruntime@{source}", f"pipeline:batch_size=4@{source}"]
-    export, picture, document = tmp_path / "out.json", tmp_path / "plots" / "out.svg", tmp_path / "out.md"
+    engines = [
+        f"onnxferry@{served}",
+        f"torch@{source}",
+        f"onnxruntime@{source}",
+        f"pipeline:batch_size=4@{source}",
+    ]
+    export, picture, document = (
+        tmp_path / "out.json",
+        tmp_path / "plots" / "out.svg",
+        tmp_path / "out.md",
+    )
     found = done(
-        *(part for engine in engines for part in ("-e", engine)), "--lengths", "lognormal:6:0.8", "--items", 10,
-        "--batch", 4, *QUICK, "--against", "pipeline", "--export", export, "--plot", picture, "--out", document,
-    )  # fmt: skip
+        *(part for engine in engines for part in ("-e", engine)),
+        "--lengths",
+        "lognormal:6:0.8",
+        "--items",
+        10,
+        "--batch",
+        4,
+        *QUICK,
+        "--against",
+        "pipeline",
+        "--export",
+        export,
+        "--plot",
+        picture,
+        "--out",
+        document,
+    )
     assert found.keys() >= DEEPSPARSE
     assert found == json.loads(export.read_text())
     records = found["engines"]
-    assert [r["name"] for r in records] == ["onnxferry", "torch", "onnxruntime", "pipeline:batch_size=4"]
+    assert [r["name"] for r in records] == [
+        "onnxferry",
+        "torch",
+        "onnxruntime",
+        "pipeline:batch_size=4",
+    ]
     for record in records:
         assert record.keys() >= DEEPSPARSE
         assert record["benchmark_result"].keys() == RESULT
-        assert record["benchmark_result"]["iterations"] == 2 * 3  # rounds x requests: 10 texts, 4 a request
+        # rounds x requests: 10 texts, 4 a request
+        assert record["benchmark_result"]["iterations"] == 2 * 3
         assert [r["items"] for r in record["rounds"]] == [10, 10]
         assert record["peak_memory_bytes"] > 2**20
         assert record["against"]["pipeline:batch_size=4"]["same_answers"] == 1
@@ -75,27 +128,56 @@ def test_engines_side_by_side_answer_the_same_and_are_told_with_deepsparses_keys
     assert (found["batch_size"], found["num_streams"], found["scenario"]) == (4, 1, "singlestream")
     assert records[3]["version"] and records[3]["options"] == {"batch_size": 4}
     assert "<svg" in picture.read_text()
-    assert "against pipeline:batch_size=4" in document.read_text() and "(plots/out.svg)" in document.read_text()
+    assert (
+        "against pipeline:batch_size=4" in document.read_text()
+        and "(plots/out.svg)" in document.read_text()
+    )
 
 
 def test_questions_are_read_through_windows_by_engines_without_a_pipeline(tmp_path: Path) -> None:
     source, served = prepared(tmp_path, "question-answering")
     question, context = tiny.QUESTION["question"], tiny.QUESTION["context"]
-    rows = [{"inputs": {"question": question, "context": context * times}, "answer": "x"} for times in (1, 2, 40)]
+    rows = [
+        {"inputs": {"question": question, "context": context * times}, "answer": "x"}
+        for times in (1, 2, 40)
+    ]
     data = tmp_path / "questions.jsonl"
     data.write_text("\n".join(map(json.dumps, rows)))
     found = done(
-        "-e", f"pipeline@{source}", "-e", f"onnxruntime@{source}", "-e", f"onnxferry@{served}", "--data", data,
-        "--batch", 3, "--rounds", 1, "--warm-up", 0,
-    )  # fmt: skip
+        "-e",
+        f"pipeline@{source}",
+        "-e",
+        f"onnxruntime@{source}",
+        "-e",
+        f"onnxferry@{served}",
+        "--data",
+        data,
+        "--batch",
+        3,
+        "--rounds",
+        1,
+        "--warm-up",
+        0,
+    )
     assert found["task"] == "question-answering"
     assert [r["against"]["pipeline"]["same_answers"] for r in found["engines"][::2]] == [1, 1]
-    assert found["engines"][1]["against"]["pipeline"]["same_answers"] >= 2 / 3  # windows of another length
+    # windows of another length
+    assert found["engines"][1]["against"]["pipeline"]["same_answers"] >= 2 / 3
 
 
 def test_streams_arrivals_and_cold_starts(texts: tuple[Path, Path]) -> None:
     source, served = texts
-    common = ["-e", f"onnxferry@{served}", "-e", f"onnxruntime@{source}", "--text", "good day", "--copies", 6, *QUICK]
+    common = [
+        "-e",
+        f"onnxferry@{served}",
+        "-e",
+        f"onnxruntime@{source}",
+        "--text",
+        "good day",
+        "--copies",
+        6,
+        *QUICK,
+    ]
     several = done(*common, "-s", "async", "--streams", 3)
     assert (several["scenario"], several["num_streams"]) == ("multistream", 3)
     assert several["benchmark_result"]["iterations"] == 12
@@ -130,10 +212,22 @@ def test_the_table_names_the_peer(texts: tuple[Path, Path]) -> None:
         (["-e", "onnxferry@{served}", "--lengths", "uniform:0:2"], "uniform:LEAST:MOST"),
         (["-e", "onnxferry@{served}", "--text", "a", "-s", "rate"], "--rate REQUESTS_A_SECOND"),
         (["-e", "onnxferry@{served}", "--text", "a", "--streams", "2"], "--streams is for"),
-        (["-e", "onnxferry@{served}", "--text", "a", "--against", "torch"], "--against torch: no --engine"),
-        (["-e", "onnxferry@{served}", "--text", "a", "--python", "x=y"], "--python x=y: expected KIND=PATH"),
-        (["-e", "onnxferry@{served}", "--text", "a", "--python", "onnxferry=/none"], "cannot be started"),
-        (["-e", "onnxferry@{served}", "--text", "a", "--task", "question-answering"], "give a file with --data"),
+        (
+            ["-e", "onnxferry@{served}", "--text", "a", "--against", "torch"],
+            "--against torch: no --engine",
+        ),
+        (
+            ["-e", "onnxferry@{served}", "--text", "a", "--python", "x=y"],
+            "--python x=y: expected KIND=PATH",
+        ),
+        (
+            ["-e", "onnxferry@{served}", "--text", "a", "--python", "onnxferry=/none"],
+            "cannot be started",
+        ),
+        (
+            ["-e", "onnxferry@{served}", "--text", "a", "--task", "question-answering"],
+            "give a file with --data",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(texts: tuple[Path, Path], arguments: list[str], says: str) -> None:
@@ -143,9 +237,22 @@ def test_what_is_wrong_is_said(texts: tuple[Path, Path], arguments: list[str], s
 
 
 def test_the_command_in_a_document_says_what_was_measured_and_not_where() -> None:
-    given = ["-e", "onnxferry@m", "--text", "I like you", "--out", "/home/me/x.md", "--data", "/home/me/squad.json",
-             "--python", "torch=/home/me/python", "--against", "torch"]  # fmt: skip
-    assert _command(given) == (
-        "python -m scripts.benchmark \\\n    -e onnxferry@m \\\n    --text 'I like you' \\\n    --data squad.json"
-        " \\\n    --against torch"
+    given = [
+        "-e",
+        "onnxferry@m",
+        "--text",
+        "I like you",
+        "--out",
+        "/home/me/x.md",
+        "--data",
+        "/home/me/squad.json",
+        "--python",
+        "torch=/home/me/python",
+        "--against",
+        "torch",
+    ]
+    assert (
+        _command(given)
+        == "python -m scripts.benchmark \\\n    -e onnxferry@m \\\n    --text 'I like you' \\\n   "
+        " --data squad.json \\\n    --against torch"
     )

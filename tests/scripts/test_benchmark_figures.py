@@ -1,4 +1,5 @@
-"""The arithmetic of a benchmark: schedules, turns, percentiles, ratios, the texts of a distribution."""
+"""The arithmetic of a benchmark: schedules, turns, percentiles, ratios, the texts of a
+distribution."""
 
 from __future__ import annotations
 
@@ -15,17 +16,31 @@ from scripts.benchmark.specs import Spec, parse
 from scripts.benchmark.worker import Work
 
 
-def measured(name: str, seconds: Sequence[float], kind: str = "torch", answers: tuple[str, ...] = ("a",)) -> Measured:
+def measured(
+    name: str, seconds: Sequence[float], kind: str = "torch", answers: tuple[str, ...] = ("a",)
+) -> Measured:
     rounds = tuple(Round((s / 2, s / 2), s, 10, memory=int(s * 100)) for s in seconds)
-    return Measured(Spec(kind, Path(), name), {}, 1.0, rounds, tuple({"label": a, "score": 1.0} for a in answers))
+    return Measured(
+        Spec(kind, Path(), name),
+        {},
+        1.0,
+        rounds,
+        tuple({"label": a, "score": 1.0} for a in answers),
+    )
 
 
 def test_requests_arrive_as_a_poisson_process_that_the_seed_fixes() -> None:
     times = schedule.arrivals(50, 5000, seed=1)
     gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
-    assert times == sorted(times) == schedule.arrivals(50, 5000, seed=1) != schedule.arrivals(50, 5000, seed=2)
+    assert (
+        times
+        == sorted(times)
+        == schedule.arrivals(50, 5000, seed=1)
+        != schedule.arrivals(50, 5000, seed=2)
+    )
     assert statistics.fmean(gaps) == pytest.approx(1 / 50, rel=0.05)
-    assert statistics.stdev(gaps) == pytest.approx(1 / 50, rel=0.05)  # as an exponential distribution has it
+    # as an exponential distribution has it
+    assert statistics.stdev(gaps) == pytest.approx(1 / 50, rel=0.05)
 
 
 def slow(items: list[object]) -> list[object]:
@@ -34,14 +49,16 @@ def slow(items: list[object]) -> list[object]:
 
 
 def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
-    """Three requests that arrive at once at an engine that takes 20 ms: the last has waited for the two others."""
+    """Three requests that arrive at once at an engine that takes 20 ms: the last has waited for the
+    two others."""
     work = Work()
     work._answer = slow
     work.requests([["a"], ["b"]])
     spans = work.play(arrivals=[0.0, 0.0, 0.0], streams=1, seconds=0)
     assert [begin for begin, _ in spans] == [0, 0, 0]
     assert spans[2][1] >= 3 * 0.02
-    assert [begin >= 0.02 * i for i, (begin, _) in enumerate(work.play(None, 1, 0))] == [True, True]  # a closed loop
+    # a closed loop
+    assert [begin >= 0.02 * i for i, (begin, _) in enumerate(work.play(None, 1, 0))] == [True, True]
 
 
 def test_what_fails_in_a_stream_fails_the_round() -> None:
@@ -53,7 +70,12 @@ def test_what_fails_in_a_stream_fails_the_round() -> None:
 
 
 def test_each_engine_is_first_in_turn() -> None:
-    assert [schedule.turns("abc", i) for i in range(4)] == [list("abc"), list("bca"), list("cab"), list("abc")]
+    assert [schedule.turns("abc", i) for i in range(4)] == [
+        list("abc"),
+        list("bca"),
+        list("cab"),
+        list("abc"),
+    ]
 
 
 def test_a_ratio_is_of_medians_and_its_range_of_the_rounds() -> None:
@@ -65,7 +87,11 @@ def test_a_ratio_is_of_medians_and_its_range_of_the_rounds() -> None:
 
 
 def test_a_peer_is_the_fastest_of_its_kind_or_named() -> None:
-    found = [measured("a", [1]), measured("pipeline", [3], "pipeline"), measured("c", [2], "pipeline")]
+    found = [
+        measured("a", [1]),
+        measured("pipeline", [3], "pipeline"),
+        measured("c", [2], "pipeline"),
+    ]
     assert [m.spec.name for m in figures.peers(found, ["pipeline", "a"], "sync")] == ["c", "a"]
     assert [m.spec.name for m in figures.peers(found, [], "sync")] == ["a"]
 
@@ -76,14 +102,21 @@ def test_percentiles_and_shares_by_hand() -> None:
     assert (found["median"], found["50.0%"], found["25.0%"]) == (3, 3, 2)
     assert found["99.9%"] == pytest.approx(4.996)
     assert found["items_per_sec"] == (400 + 200) / 2
-    mine, peer = measured("a", [1], answers=("x", "y", "z", "x")), measured("b", [1], answers=("x", "y", "z", "y"))
+    mine, peer = (
+        measured("a", [1], answers=("x", "y", "z", "x")),
+        measured("b", [1], answers=("x", "y", "z", "y")),
+    )
     assert figures.same(mine, peer, "text-classification", 3) == 0.75
 
 
 def test_texts_are_english_of_the_lengths_asked() -> None:
     found = inputs.texts("lognormal:12:0.8", 400, seed=3)
     sizes = [len(text.split()) for text in found]
-    assert found == inputs.texts("lognormal:12:0.8", 400, seed=3) != inputs.texts("lognormal:12:0.8", 400, seed=4)
+    assert (
+        found
+        == inputs.texts("lognormal:12:0.8", 400, seed=3)
+        != inputs.texts("lognormal:12:0.8", 400, seed=4)
+    )
     assert statistics.median(sizes) == pytest.approx(12, rel=0.15)
     assert max(sizes) > 40 and len(set(found)) > 300
     assert {len(text.split()) for text in inputs.texts("uniform:5:5", 9, 0)} == {5}
@@ -102,14 +135,22 @@ def test_an_engine_is_named_by_what_tells_it_from_others(tmp_path: Path) -> None
     one.mkdir()
     other.mkdir()
     (one / "m.onnx").touch()
-    specs = parse([
-        f"deepsparse:sequence_length=128+256@{one}", f"torch@{one}", f"torch@{other}", f"torch:name=x@{one}",
-        f"onnxruntime:threads=1,OMP_NUM_THREADS=1@{one / 'm.onnx'}",
-    ])  # fmt: skip
+    specs = parse(
+        [
+            f"deepsparse:sequence_length=128+256@{one}",
+            f"torch@{one}",
+            f"torch@{other}",
+            f"torch:name=x@{one}",
+            f"onnxruntime:threads=1,OMP_NUM_THREADS=1@{one / 'm.onnx'}",
+        ]
+    )
     assert [spec.name for spec in specs] == [
-        "deepsparse:sequence_length=128+256", "torch@one", "torch@other", "x",
+        "deepsparse:sequence_length=128+256",
+        "torch@one",
+        "torch@other",
+        "x",
         "onnxruntime:threads=1,OMP_NUM_THREADS=1",
-    ]  # fmt: skip
+    ]
     assert specs[0].options == {"sequence_length": [128, 256]}
     assert specs[4].options == {"threads": 1, "file_name": "m.onnx"}
     assert specs[4].environment == {"OMP_NUM_THREADS": "1"}

@@ -1,4 +1,5 @@
-"""Workers that lack a library, print, die, or are left alone: each is told in clear words, and none stays."""
+"""Workers that lack a library, print, die, or are left alone: each is told in clear words, and none
+stays."""
 
 from __future__ import annotations
 
@@ -49,7 +50,14 @@ def gone(pid: int) -> bool:
 
 
 def test_a_library_that_is_absent_is_said_and_its_engine_left_out(spec: Spec, poor: Path) -> None:
-    asked = ["-e", f"onnxferry@{spec.folder}", "-e", f"onnxferry:name=lacking@{spec.folder}", "--text", "good"]
+    asked = [
+        "-e",
+        f"onnxferry@{spec.folder}",
+        "-e",
+        f"onnxferry:name=lacking@{spec.folder}",
+        "--text",
+        "good",
+    ]
     result = CliRunner().invoke(main, [*asked, "--rounds", "1", "--python", f"lacking={poor}"])
     assert result.exit_code == 0
     assert "skipped lacking: No module named 'numpy'" in result.stderr
@@ -59,16 +67,29 @@ def test_a_library_that_is_absent_is_said_and_its_engine_left_out(spec: Spec, po
 
 @pytest.mark.parametrize("scenario", ["sync", "cold"])
 def test_an_only_engine_that_is_absent_is_an_error(spec: Spec, poor: Path, scenario: str) -> None:
-    asked = ["-e", f"onnxferry@{spec.folder}", "--text", "good", "-s", scenario, "--python", f"onnxferry={poor}"]
+    asked = [
+        "-e",
+        f"onnxferry@{spec.folder}",
+        "--text",
+        "good",
+        "-s",
+        scenario,
+        "--python",
+        f"onnxferry={poor}",
+    ]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 2
-    assert "No module named" in result.stderr and "none of the engines is installed" in result.stderr
+    assert (
+        "No module named" in result.stderr and "none of the engines is installed" in result.stderr
+    )
 
 
 def test_what_a_library_prints_is_no_reply(spec: Spec, tmp_path: Path) -> None:
     noisy = tmp_path / "noisy"
     noisy.mkdir()
-    (noisy / "numpy.py").write_text('import os\nprint("{}")\nos.write(1, b"{}\\n")\nraise ImportError("no numpy here")')
+    (noisy / "numpy.py").write_text(
+        'import os\nprint("{}")\nos.write(1, b"{}\\n")\nraise ImportError("no numpy here")'
+    )
     loud = Spec("onnxferry", spec.folder, "loud", environment={"PYTHONPATH": str(noisy)})
     with Worker(loud) as worker, pytest.raises(Missing, match="loud: no numpy here"):
         worker.load("text-classification")
@@ -78,7 +99,10 @@ def test_what_an_engine_raises_is_told_with_the_end_of_what_it_said(spec: Spec) 
     with Worker(spec) as worker:
         worker.load("text-classification")
         worker.ask("requests", requests=[[{"not": "a text"}]])
-        with pytest.raises(BenchmarkError, match=r"(?s)onnxferry failed to answers: RuntimeError: status 4.*Traceback"):
+        with pytest.raises(
+            BenchmarkError,
+            match=r"(?s)onnxferry failed to answers: RuntimeError: status 4.*Traceback",
+        ):
             worker.ask("answers")
 
 
@@ -89,7 +113,9 @@ def test_a_worker_that_dies_is_told_and_leaves_nothing(spec: Spec, tmp_path: Pat
     with Worker(spec, str(dying)) as worker:
         own = Path(worker.temporary)
         assert own.is_dir()
-        with pytest.raises(BenchmarkError, match=r"(?s)onnxferry: .*exit code 3.*the disk is on fire"):
+        with pytest.raises(
+            BenchmarkError, match=r"(?s)onnxferry: .*exit code 3.*the disk is on fire"
+        ):
             worker.load("text-classification")
     assert gone(worker.pid) and not own.exists()
     with Worker(spec) as worker:
@@ -102,7 +128,10 @@ def test_a_worker_that_dies_is_told_and_leaves_nothing(spec: Spec, tmp_path: Pat
 def test_however_it_ends_no_worker_is_left(spec: Spec, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "scripts.benchmark", "-e", f"onnxferry@{spec.folder}"]
     with subprocess.Popen(
-        [*command, "--text", "good", "--time", "120"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--text", "good", "--time", "120"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as process:
         us = psutil.Process(process.pid)
         until(lambda: bool(us.children()))

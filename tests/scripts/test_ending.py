@@ -24,8 +24,16 @@ ROOT = Path(__file__).parents[2]
     [
         (UsageError("--out: wrong"), 2, "error: --out: wrong"),
         (PackageError("too large"), 1, "error: too large"),
-        (PermissionError(errno.EACCES, "Permission denied", "/x/build"), 1, "error: /x/build: Permission denied; give"),
-        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: No space left on device; give"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x/build"),
+            1,
+            "error: /x/build: Permission denied; give",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            1,
+            "error: No space left on device; give",
+        ),
     ],
 )
 def test_a_known_failure_is_its_message(
@@ -37,7 +45,9 @@ def test_a_known_failure_is_its_message(
     assert capsys.readouterr().err.startswith(says)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("defect"), OSError("a socket's"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("defect"), OSError("a socket's"), KeyboardInterrupt()]
+)
 def test_a_defect_keeps_its_traceback(error: BaseException) -> None:
     with pytest.raises(type(error)), ending():
         raise error

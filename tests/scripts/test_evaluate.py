@@ -1,4 +1,5 @@
-"""Quality by the published metrics, of what is served and of transformers' pipeline over the source model."""
+"""Quality by the published metrics, of what is served and of transformers' pipeline over the source
+model."""
 
 from __future__ import annotations
 
@@ -33,13 +34,18 @@ def test_squad_figures_are_those_of_transformers_own_metrics(answer: str, right:
 
     assert metrics.normalise(answer) == squad_metrics.normalize_answer(answer)
     assert metrics.exact(answer, right) == squad_metrics.compute_exact(right, answer)
-    assert metrics.overlap(answer, right, empty=True) == pytest.approx(squad_metrics.compute_f1(right, answer))
+    assert metrics.overlap(answer, right, empty=True) == pytest.approx(
+        squad_metrics.compute_f1(right, answer)
+    )
 
 
 def test_squad_takes_the_best_of_the_right_answers() -> None:
-    found = metrics.squad(["The middle name", "1946"], [["a name", "middle name"], ["born in 1946"]])
+    found = metrics.squad(
+        ["The middle name", "1946"], [["a name", "middle name"], ["born in 1946"]]
+    )
     assert found == {"exact match": 50, "F1": pytest.approx(75)}
-    assert metrics.squad(["."], [["the"]]) == {"exact match": 100, "F1": 0}  # as the official script of v1.1 has it
+    # as the official script of v1.1 has it
+    assert metrics.squad(["."], [["the"]]) == {"exact match": 100, "F1": 0}
 
 
 def test_squad_2_also_counts_the_questions_without_an_answer() -> None:
@@ -49,7 +55,9 @@ def test_squad_2_also_counts_the_questions_without_an_answer() -> None:
 
 
 def test_labels_figures_by_hand() -> None:
-    found = metrics.labels([{"joy"}, {"joy", "anger"}, set()], [{"joy"}, {"anger"}, {"fear"}], ("joy", "anger", "fear"))
+    found = metrics.labels(
+        [{"joy"}, {"joy", "anger"}, set()], [{"joy"}, {"anger"}, {"fear"}], ("joy", "anger", "fear")
+    )
     assert found["macro-F1"] == pytest.approx(100 * (2 / 3 + 1 + 0) / 3)
     assert found["micro-F1"] == pytest.approx(100 * 2 * 2 / (3 + 3))
     assert found["subset accuracy"] == pytest.approx(100 / 3)
@@ -99,12 +107,15 @@ NAMES = ("bad", "good")
 def test_classified_texts_are_read_as_they_are_published(
     tmp_path: Path, name: str, content: str, right: list[tuple[str, ...]]
 ) -> None:
-    assert [item.right for item in read(write(tmp_path / name, content), "text-classification", NAMES)] == right
+    assert [
+        item.right for item in read(write(tmp_path / name, content), "text-classification", NAMES)
+    ] == right
 
 
 def test_columns_of_tokens_become_texts_and_entities(tmp_path: Path) -> None:
     content = (
-        "-DOCSTART- -X- O\n\nDolly NNP B-PER\nParton NNP I-PER\nin IN O\nParis NNP I-LOC\nLyon NNP B-LOC\n\nBye UH O"
+        "-DOCSTART- -X- O\n\nDolly NNP B-PER\nParton NNP I-PER\nin IN O\nParis NNP I-LOC\nLyon NNP"
+        " B-LOC\n\nBye UH O"
     )
     items = read(write(tmp_path / "eng.conll", content), "token-classification", ())
     assert items == [
@@ -121,7 +132,12 @@ def test_columns_of_tokens_become_texts_and_entities(tmp_path: Path) -> None:
         ("text-classification", "a.csv", "", "give a file that ends in .tsv or .jsonl"),
         ("question-answering", "a.json", "[]", "not a question-answering set"),
         ("question-answering", "a.jsonl", "", "holds no items"),
-        ("tensors", "a.json", "{}", "no metric for task 'tensors'; there is one for question-answering"),
+        (
+            "tensors",
+            "a.json",
+            "{}",
+            "no metric for task 'tensors'; there is one for question-answering",
+        ),
     ],
 )
 def test_a_set_that_cannot_be_read_is_refused_by_name(
@@ -134,12 +150,19 @@ def test_a_set_that_cannot_be_read_is_refused_by_name(
 def test_what_is_served_is_measured_without_a_source_model_too(tmp_path: Path) -> None:
     model = tiny.question_answering(tmp_path / "model")
     found = evaluate(Options(model, squad(tmp_path / "squad.json")))
-    assert {name: figure.core for name, figure in found.figures.items()} == {"exact match": 100, "F1": 100}
+    assert {name: figure.core for name, figure in found.figures.items()} == {
+        "exact match": 100,
+        "F1": 100,
+    }
     assert (found.items, found.agreement) == (1, None)
 
 
 def test_questions_without_an_answer_are_asked_as_such(tmp_path: Path) -> None:
-    found = evaluate(Options(tiny.question_answering(tmp_path / "m"), squad(tmp_path / "s.json", is_impossible=True)))
+    found = evaluate(
+        Options(
+            tiny.question_answering(tmp_path / "m"), squad(tmp_path / "s.json", is_impossible=True)
+        )
+    )
     assert set(found.figures) > {"F1 (answerable)", "F1 (unanswerable)"}
 
 
@@ -156,12 +179,19 @@ def test_an_item_that_is_refused_is_an_error_with_the_cores_message(tmp_path: Pa
         evaluate(Options(tiny.text_classification(tmp_path / "m"), data))
 
 
-TEXTS = ("What a great day!", "she was not born in 1946", "awful, very bad.", "the middle name of Dolly", "good")
+TEXTS = (
+    "What a great day!",
+    "she was not born in 1946",
+    "awful, very bad.",
+    "the middle name of Dolly",
+    "good",
+)
 
 
 @pytest.fixture(scope="module")
 def classified(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluation]:
-    """A tiny random BERT with an adapter-free source: evaluated through the core and through the pipeline."""
+    """A tiny random BERT with an adapter-free source: evaluated through the core and through the
+    pipeline."""
     folder = tmp_path_factory.mktemp("classified")
     source = checkpoints.bert(folder / "source", "text-classification")
     prepare(checkpoints.as_exported(str(source), folder / "model"))
@@ -169,7 +199,9 @@ def classified(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evalua
     return lambda **more: evaluate(Options(folder / "model", data, source, **more))
 
 
-def test_the_core_and_the_pipeline_give_the_same_figures(classified: Callable[..., Evaluation]) -> None:
+def test_the_core_and_the_pipeline_give_the_same_figures(
+    classified: Callable[..., Evaluation],
+) -> None:
     found = classified()
     assert all(figure.difference == 0 for figure in found.figures.values())
     assert found.agreement is not None
@@ -180,7 +212,10 @@ def test_the_core_and_the_pipeline_give_the_same_figures(classified: Callable[..
 
 
 def test_answers_that_differ_are_told_with_both_sides() -> None:
-    theirs = [{"answer": "a", "start": 0, "end": 1, "score": 0.5}, {"answer": "b", "start": 4, "end": 5, "score": 0.25}]
+    theirs = [
+        {"answer": "a", "start": 0, "end": 1, "score": 0.5},
+        {"answer": "b", "start": 4, "end": 5, "score": 0.25},
+    ]
     ours = [theirs[0] | {"score": 0.75}, theirs[1] | {"start": 2, "end": 3}]
     judge = JUDGES["question-answering"](ModelSpec("x", "question-answering"), [], 0.5)
     assert agreement(judge, ours, theirs) == Agreement(
@@ -203,10 +238,14 @@ def test_the_command_writes_its_section_and_renews_it(tmp_path: Path) -> None:
     out = write(tmp_path / "quality.md", "# Quality\n\nBy hand.\n")
     for version in ("1.1", "1.2"):
         data = squad(tmp_path / "squad.json", version)
-        done = CliRunner().invoke(main, ["--model", str(model), "--data", str(data), "--out", str(out)])
+        done = CliRunner().invoke(
+            main, ["--model", str(model), "--data", str(data), "--out", str(out)]
+        )
         assert done.exit_code == 0, done.output
     text = out.read_text()
-    assert text.startswith("# Quality\n\nBy hand.\n\n<!-- tiny-qa on squad.json -->\n## tiny-qa on squad.json\n")
+    assert text.startswith(
+        "# Quality\n\nBy hand.\n\n<!-- tiny-qa on squad.json -->\n## tiny-qa on squad.json\n"
+    )
     assert text.count("| exact match | 100.000 |") == 1
     assert "python -m scripts.evaluate --model model" in text
     assert str(tmp_path) not in text
@@ -220,7 +259,9 @@ def test_a_figure_that_is_too_far_from_the_pipelines_fails(tmp_path: Path) -> No
 
 
 def test_a_folder_that_is_no_model_is_refused_by_the_command(tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["--model", str(tmp_path), "--data", str(squad(tmp_path / "squad.json"))])
+    done = CliRunner().invoke(
+        main, ["--model", str(tmp_path), "--data", str(squad(tmp_path / "squad.json"))]
+    )
     assert done.exit_code == 2
     assert "no model_spec.json" in done.output
 
@@ -229,4 +270,7 @@ def test_a_section_keeps_its_place_among_others(tmp_path: Path) -> None:
     path = tmp_path / "doc.md"
     for name, text in (("a", "one"), ("b", "two"), ("a", r"three \1")):
         sections.replace(path, name, text)
-    assert path.read_text() == "<!-- a -->\nthree \\1\n<!-- end of a -->\n\n<!-- b -->\ntwo\n<!-- end of b -->\n"
+    assert (
+        path.read_text()
+        == "<!-- a -->\nthree \\1\n<!-- end of a -->\n\n<!-- b -->\ntwo\n<!-- end of b -->\n"
+    )

@@ -37,7 +37,19 @@ def test_the_texts_are_the_same_each_time_and_a_task_without_any_is_refused() ->
 def test_the_command_prints_data_and_writes_its_section(tmp_path: Path) -> None:
     model, out = tiny.text_classification(tmp_path / "model"), tmp_path / "quality.md"
     done = CliRunner().invoke(
-        main, ["--model", str(model), "--texts", "2", "--rounds", "1", "--output", "json", "--out", str(out)]
+        main,
+        [
+            "--model",
+            str(model),
+            "--texts",
+            "2",
+            "--rounds",
+            "1",
+            "--output",
+            "json",
+            "--out",
+            str(out),
+        ],
     )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)[0]["texts"] == 2

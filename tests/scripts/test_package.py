@@ -35,7 +35,9 @@ def model(tmp_path: Path) -> Path:
     return tiny.question_answering(tmp_path / "model")
 
 
-def test_sagemaker_gets_the_model_at_the_root_and_the_code_beside_it(model: Path, tmp_path: Path) -> None:
+def test_sagemaker_gets_the_model_at_the_root_and_the_code_beside_it(
+    model: Path, tmp_path: Path
+) -> None:
     built = build(model, "sagemaker", tmp_path)
 
     assert built.path == tmp_path / "sagemaker" / "tiny-qa" / "model.tar.gz"
@@ -43,13 +45,19 @@ def test_sagemaker_gets_the_model_at_the_root_and_the_code_beside_it(model: Path
         names = tar.getnames()
         assert all(member.isfile() for member in tar)
         tar.extractall(tmp_path / "opt", filter="data")
-    assert {"model.onnx", "model_spec.json", "tokenizer.json", "code/inference.py", "code/requirements.txt"} <= set(
-        names
-    )
+    assert {
+        "model.onnx",
+        "model_spec.json",
+        "tokenizer.json",
+        "code/inference.py",
+        "code/requirements.txt",
+    } <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.startswith(("/", "."))]
     original = Path(scoring.__file__).parent
     for file in original.rglob("*.py"):
-        assert (tmp_path / "opt/code/scoring" / file.relative_to(original)).read_bytes() == file.read_bytes()
+        assert (
+            tmp_path / "opt/code/scoring" / file.relative_to(original)
+        ).read_bytes() == file.read_bytes()
 
 
 def test_sagemaker_pins_what_it_adds_to_the_container_and_nothing_that_the_container_has(
@@ -60,7 +68,11 @@ def test_sagemaker_pins_what_it_adds_to_the_container_and_nothing_that_the_conta
 
     pins = [line for line in text.splitlines() if not line.startswith("#")]
     assert all("==" in pin for pin in pins)
-    assert [pin for pin in pins if pin.startswith("onnxruntime") and pin.endswith('; python_version >= "3.11"')]
+    assert [
+        pin
+        for pin in pins
+        if pin.startswith("onnxruntime") and pin.endswith('; python_version >= "3.11"')
+    ]
     assert not [pin for pin in pins if pin.startswith(("huggingface", "transformers", "pillow"))]
 
 
@@ -73,17 +85,23 @@ def test_azureml_gets_a_folder_whose_paths_are_its_own(model: Path, tmp_path: Pa
     code = folder / deployment["code_configuration"]["code"]
     assert (code / deployment["code_configuration"]["scoring_script"]).is_file()
     assert (code / "scoring" / "scorer.py").is_file()
-    assert (folder / deployment["model"]["path"] / "model.onnx").read_bytes() == (model / "model.onnx").read_bytes()
+    assert (folder / deployment["model"]["path"] / "model.onnx").read_bytes() == (
+        model / "model.onnx"
+    ).read_bytes()
     assert deployment["endpoint_name"] == endpoint["name"] == "tiny-qa"
     variables, settings = deployment["environment_variables"], deployment["request_settings"]
     assert variables["WORKER_COUNT"] == "1"  # the model is in memory once
-    assert variables["GUNICORN_CMD_ARGS"] == f"--threads={settings['max_concurrent_requests_per_instance']}"
+    assert (
+        variables["GUNICORN_CMD_ARGS"]
+        == f"--threads={settings['max_concurrent_requests_per_instance']}"
+    )
     assert environment["dependencies"][0] == "python=3.11"
     assert not [path for path in folder.rglob("*.yml") if str(tmp_path) in path.read_text()]
 
 
 @pytest.mark.parametrize(
-    ("name", "endpoint"), [("a.b_c", "a-b-c"), ("7b", "onnx-7b"), ("x", "onnx-x"), ("m" * 31 + "-2", "m" * 31)]
+    ("name", "endpoint"),
+    [("a.b_c", "a-b-c"), ("7b", "onnx-7b"), ("x", "onnx-x"), ("m" * 31 + "-2", "m" * 31)],
 )
 def test_azureml_endpoint_names_are_what_the_platform_takes(
     model: Path, tmp_path: Path, name: str, endpoint: str
@@ -136,7 +154,9 @@ def test_another_model_gives_another_sha256(model: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
-@pytest.mark.parametrize("where", [lambda p: p, lambda p: p.parent, lambda p: p.parent / "package.json"])
+@pytest.mark.parametrize(
+    "where", [lambda p: p, lambda p: p.parent, lambda p: p.parent / "package.json"]
+)
 def test_a_package_is_read_from_its_path_its_folder_or_its_manifest(
     model: Path, tmp_path: Path, target: str, where: Callable[[Path], Path]
 ) -> None:
@@ -146,7 +166,10 @@ def test_a_package_is_read_from_its_path_its_folder_or_its_manifest(
 
 
 def test_a_changed_package_is_refused(model: Path, tmp_path: Path) -> None:
-    archive, folder = build(model, "sagemaker", tmp_path).path, build(model, "azureml", tmp_path).path
+    archive, folder = (
+        build(model, "sagemaker", tmp_path).path,
+        build(model, "azureml", tmp_path).path,
+    )
     archive.write_bytes(archive.read_bytes() + b"x")
     (folder / "code" / "score.py").write_text("def init(): ...")
 
@@ -165,7 +188,9 @@ def test_running_the_code_of_a_folder_does_not_change_it(model: Path, tmp_path: 
 
 
 def test_an_absent_package_says_how_to_build_it(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(PackageError, match=r"package\.json: no such file.*python -m scripts\.package"):
+    with pytest.raises(
+        PackageError, match=r"package\.json: no such file.*python -m scripts\.package"
+    ):
         read(tmp_path / "build" / "sagemaker" / "none")
     built = build(model, "sagemaker", tmp_path)
     built.path.unlink()
@@ -174,7 +199,9 @@ def test_an_absent_package_says_how_to_build_it(model: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
-def test_a_package_is_replaced_whole_and_leaves_nothing_beside_it(model: Path, tmp_path: Path, target: str) -> None:
+def test_a_package_is_replaced_whole_and_leaves_nothing_beside_it(
+    model: Path, tmp_path: Path, target: str
+) -> None:
     build(model, target, tmp_path)
     (model / "model.onnx.data").write_bytes(b"weights")
 
@@ -207,11 +234,17 @@ def test_a_package_over_the_limit_names_both_sizes_and_the_largest_members(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (model / "model.onnx.data").write_bytes(os.urandom(2_000_000))
-    for limit, what in ((Limit(packed=1_000_000), "packed"), (Limit(unpacked=1_500_000), "unpacked")):
-        monkeypatch.setitem(TARGETS, "sagemaker", dataclasses.replace(TARGETS["sagemaker"], limit=limit))
+    for limit, what in (
+        (Limit(packed=1_000_000), "packed"),
+        (Limit(unpacked=1_500_000), "unpacked"),
+    ):
+        monkeypatch.setitem(
+            TARGETS, "sagemaker", dataclasses.replace(TARGETS["sagemaker"], limit=limit)
+        )
 
         with pytest.raises(
-            PackageError, match=rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB"
+            PackageError,
+            match=rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB",
         ):
             build(model, "sagemaker", tmp_path)
 
@@ -219,18 +252,31 @@ def test_a_package_over_the_limit_names_both_sizes_and_the_largest_members(
 
 
 def test_exactly_the_limit_is_allowed() -> None:
-    check_limit("functions", "packed", 1_000, Limit(packed=1_000), [Member("model.onnx", 1_000, "")])
+    check_limit(
+        "functions", "packed", 1_000, Limit(packed=1_000), [Member("model.onnx", 1_000, "")]
+    )
 
 
 def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown target 'lambda'; known: azureml, functions, local, sagemaker"):
+    with pytest.raises(
+        UsageError, match="unknown target 'lambda'; known: azureml, functions, local, sagemaker"
+    ):
         build(model, "lambda", tmp_path)
-    with pytest.raises(UsageError, match=r"Python 3\.13 is not what sagemaker runs; allowed: 3\.10, 3\.11, 3\.12"):
+    with pytest.raises(
+        UsageError, match=r"Python 3\.13 is not what sagemaker runs; allowed: 3\.10, 3\.11, 3\.12"
+    ):
         build(model, "sagemaker", tmp_path, "3.13")
 
 
-def test_each_target_is_for_the_python_of_its_platform_unless_told(model: Path, tmp_path: Path) -> None:
-    assert DEFAULT_PYTHON == {"azureml": "3.12", "functions": "3.12", "local": "3.12", "sagemaker": "3.12"}
+def test_each_target_is_for_the_python_of_its_platform_unless_told(
+    model: Path, tmp_path: Path
+) -> None:
+    assert DEFAULT_PYTHON == {
+        "azureml": "3.12",
+        "functions": "3.12",
+        "local": "3.12",
+        "sagemaker": "3.12",
+    }
     assert build(model, "sagemaker", tmp_path).python == "3.12"
     assert build(model, "sagemaker", tmp_path, "3.10").python == "3.10"
 
@@ -246,8 +292,12 @@ def test_the_command_line_lists_the_content_and_prints_json(model: Path, tmp_pat
     assert read(Path(manifest["path"])).sha256 == manifest["sha256"]
 
 
-def test_the_command_line_reports_a_known_failure_with_its_exit_code(model: Path, tmp_path: Path) -> None:
-    wrong_setting = CliRunner().invoke(main, [str(model), "--target", "sagemaker", "--python", "2.7"])
+def test_the_command_line_reports_a_known_failure_with_its_exit_code(
+    model: Path, tmp_path: Path
+) -> None:
+    wrong_setting = CliRunner().invoke(
+        main, [str(model), "--target", "sagemaker", "--python", "2.7"]
+    )
     no_folder = CliRunner().invoke(main, [str(tmp_path / "none"), "--target", "sagemaker"])
     no_model = CliRunner().invoke(main, [str(tmp_path), "--target", "sagemaker"])
 

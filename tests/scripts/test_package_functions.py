@@ -1,4 +1,5 @@
-"""The function zip: Linux wheels for the app's Python, fetched by pip, slimmed, and still able to answer.
+"""The function zip: Linux wheels for the app's Python, fetched by pip, slimmed, and still able to
+answer.
 
 Most tests let pip fetch from a folder of small wheels made here; the last fetches the pinned ones.
 """
@@ -29,10 +30,17 @@ from tests import tiny
 SITE = ".python_packages/lib/site-packages/"
 LINUX = "manylinux_2_17_x86_64.manylinux2014_x86_64"
 WHEELS = {  # distribution -> the wheel's tag for Python 3.12, and its files
-    "numpy": (f"cp312-cp312-{LINUX}", ["numpy/__init__.py", "numpy/tests/test_x.py", "numpy/f2py/x.py", "numpy/x.pyi"]),
+    "numpy": (
+        f"cp312-cp312-{LINUX}",
+        ["numpy/__init__.py", "numpy/tests/test_x.py", "numpy/f2py/x.py", "numpy/x.pyi"],
+    ),
     "onnxruntime": (
         "cp312-cp312-manylinux_2_28_x86_64",
-        ["onnxruntime/capi/state.so", "onnxruntime/capi/libonnxruntime.so.1", "onnxruntime/tools/x.py"],
+        [
+            "onnxruntime/capi/state.so",
+            "onnxruntime/capi/libonnxruntime.so.1",
+            "onnxruntime/tools/x.py",
+        ],
     ),
     "tokenizers": (f"cp39-abi3-{LINUX}", ["tokenizers/__init__.py"]),
     "azure-functions": ("py3-none-any", ["azure/functions/__init__.py"]),
@@ -61,7 +69,9 @@ def make_wheel(folder: Path, name: str, tag: str, files: list[str]) -> None:
     with zipfile.ZipFile(folder / f"{escaped}-{version}-{tag}.whl", "w") as wheel:
         for file in files:
             wheel.writestr(file, f"# {file}")
-        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(
+            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
         wheel.writestr(f"{about}/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\n")
         wheel.writestr(f"{about}/licenses/LICENSE", "free")
         wheel.writestr(f"{about}/RECORD", "")
@@ -78,7 +88,13 @@ def test_the_zip_has_the_app_the_model_and_slimmed_linux_wheels(tmp_path: Path) 
     with zipfile.ZipFile(built.path) as archive:
         names = set(archive.namelist())
         modes = {stat.filemode(info.external_attr >> 16) for info in archive.infolist()}
-    assert {"host.json", "function_app.py", "scoring/scorer.py", "model/model.onnx", "model/tokenizer.json"} <= names
+    assert {
+        "host.json",
+        "function_app.py",
+        "scoring/scorer.py",
+        "model/model.onnx",
+        "model/tokenizer.json",
+    } <= names
     assert {name for name in names if name.startswith(f"{SITE}numpy")} == {
         f"{SITE}numpy/__init__.py",
         f"{SITE}numpy-{pins.version('numpy', '3.12')}.dist-info/METADATA",
@@ -111,11 +127,14 @@ def test_wheels_that_were_fetched_once_are_not_asked_for_again(index: Path, tmp_
     assert build(model, tmp_path / "two").sha256 == first.sha256
 
 
-def test_a_wheel_that_cannot_be_had_is_told_in_pips_words_and_nothing_is_left(index: Path, tmp_path: Path) -> None:
+def test_a_wheel_that_cannot_be_had_is_told_in_pips_words_and_nothing_is_left(
+    index: Path, tmp_path: Path
+) -> None:
     next(index.glob("markupsafe*")).unlink()
 
     with pytest.raises(
-        PackageError, match=r"(?s)Linux wheels for Python 3\.12 of .*markupsafe==.*No matching dist.*pip's"
+        PackageError,
+        match=r"(?s)Linux wheels for Python 3\.12 of .*markupsafe==.*No matching dist.*pip's",
     ):
         build(tiny.question_answering(tmp_path / "model"), tmp_path)
 
@@ -130,7 +149,9 @@ def test_a_wheel_for_another_python_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_a_wheel_that_installs_elsewhere_is_refused(index: Path, tmp_path: Path) -> None:
-    make_wheel(index, "werkzeug", "py3-none-any", ["werkzeug/__init__.py", "werkzeug-3.data/scripts/serve"])
+    make_wheel(
+        index, "werkzeug", "py3-none-any", ["werkzeug/__init__.py", "werkzeug-3.data/scripts/serve"]
+    )
 
     with pytest.raises(PackageError, match="would be installed elsewhere than site-packages"):
         build(tiny.question_answering(tmp_path / "model"), tmp_path)
@@ -148,7 +169,10 @@ for file, media_type in json.loads(sys.argv[2]):
     response = scorer.handle(scoring.Request(open(file, "rb").read(), media_type))
     print(response.status, response.body.decode())
 origins = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
-strangers = [name for name, file in origins.items() if "-packages" in file and not file.startswith(root)]
+strangers = [
+    name for name, file in origins.items()
+    if "-packages" in file and not file.startswith(root)
+]
 assert not strangers, strangers
 """
 
@@ -170,7 +194,9 @@ def pictures(folder: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.host  # downloads the pinned wheels on first use
-@pytest.mark.parametrize(("make", "ask"), [(tiny.question_answering, questions), (tiny.image_classification, pictures)])
+@pytest.mark.parametrize(
+    ("make", "ask"), [(tiny.question_answering, questions), (tiny.image_classification, pictures)]
+)
 def test_the_unpacked_zip_answers_with_nothing_but_its_own_content(
     tmp_path: Path, make: Callable[[Path], Path], ask: Callable[[Path], list[tuple[str, str]]]
 ) -> None:
@@ -186,5 +212,8 @@ def test_the_unpacked_zip_answers_with_nothing_but_its_own_content(
     assert done.returncode == 0, done.stderr
     answers = [line.partition(" ") for line in done.stdout.splitlines()]
     assert [status for status, _, _ in answers] == ["200"] * len(requests)
-    assert all(("rebecca" in body.lower()) or (json.loads(body)[0]["label"] == "red") for _, _, body in answers)
+    assert all(
+        ("rebecca" in body.lower()) or (json.loads(body)[0]["label"] == "red")
+        for _, _, body in answers
+    )
     assert built.size < 45_000_000

@@ -23,15 +23,28 @@ def test_the_folder_holds_the_server_the_core_and_the_model(tmp_path: Path) -> N
     folder = build(model, tmp_path)
 
     assert folder == tmp_path / "local" / "tiny-qa" / "package"
-    assert {p.name for p in folder.iterdir()} == {"server.py", "scoring", "model", "requirements.txt"}
-    assert {p.name for p in (folder / "model").iterdir()} == {"model.onnx", "model_spec.json", "tokenizer.json"}
+    assert {p.name for p in folder.iterdir()} == {
+        "server.py",
+        "scoring",
+        "model",
+        "requirements.txt",
+    }
+    assert {p.name for p in (folder / "model").iterdir()} == {
+        "model.onnx",
+        "model_spec.json",
+        "tokenizer.json",
+    }
     original = Path(scoring.__file__).parent
     for file in original.rglob("*.py"):
         assert (folder / "scoring" / file.relative_to(original)).read_bytes() == file.read_bytes()
 
 
 def test_the_first_line_says_how_to_start_it_and_each_other_is_an_exact_pin(tmp_path: Path) -> None:
-    lines = (build(tiny.question_answering(tmp_path / "model"), tmp_path) / "requirements.txt").read_text().splitlines()
+    lines = (
+        (build(tiny.question_answering(tmp_path / "model"), tmp_path) / "requirements.txt")
+        .read_text()
+        .splitlines()
+    )
 
     assert lines[0].endswith("pip install -r requirements.txt && python server.py")
     pins = [Requirement(line) for line in lines[1:]]
@@ -42,7 +55,9 @@ def test_the_first_line_says_how_to_start_it_and_each_other_is_an_exact_pin(tmp_
 
 
 def test_a_pictures_host_gets_pillow_and_no_tokenizers(tmp_path: Path) -> None:
-    text = (build(tiny.image_classification(tmp_path / "model"), tmp_path) / "requirements.txt").read_text()
+    text = (
+        build(tiny.image_classification(tmp_path / "model"), tmp_path) / "requirements.txt"
+    ).read_text()
 
     assert "\npillow==" in text
     assert "tokenizers" not in text

@@ -27,7 +27,10 @@ def test_a_text_model_brings_tokenizers_and_a_picture_model_pillow(tmp_path: Pat
     text = model.check(tiny.question_answering(tmp_path / "qa"), "3.12")
     pictures = model.check(tiny.image_classification(tmp_path / "image"), "3.12")
 
-    assert (text.libraries, text.files) == (("tokenizers",), ("model.onnx", "model_spec.json", "tokenizer.json"))
+    assert (text.libraries, text.files) == (
+        ("tokenizers",),
+        ("model.onnx", "model_spec.json", "tokenizer.json"),
+    )
     assert (pictures.libraries, pictures.files) == (("pillow",), ("model.onnx", "model_spec.json"))
 
 
@@ -63,7 +66,9 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str, says: str) -> Non
 def test_a_file_that_is_not_the_one_that_was_prepared_is_named(tmp_path: Path) -> None:
     folder = change(tiny.question_answering(tmp_path), files={"model.onnx": "0" * 64})
 
-    with pytest.raises(PackageError, match=r"model\.onnx: sha256 is [0-9a-f]{64}, but model_spec\.json says 0{64}"):
+    with pytest.raises(
+        PackageError, match=r"model\.onnx: sha256 is [0-9a-f]{64}, but model_spec\.json says 0{64}"
+    ):
         model.check(folder, "3.12")
 
 
@@ -86,17 +91,22 @@ def test_a_name_that_cannot_name_a_folder_is_refused(tmp_path: Path, name: str) 
 def test_an_unknown_task_lists_the_known(tmp_path: Path) -> None:
     folder = change(tiny.question_answering(tmp_path), task="question-anwsering")
 
-    with pytest.raises(PackageError, match=r"unknown task 'question-anwsering' in model_spec.json; known: .*"):
+    with pytest.raises(
+        PackageError, match=r"unknown task 'question-anwsering' in model_spec.json; known: .*"
+    ):
         model.check(folder, "3.12")
 
 
 @pytest.mark.parametrize(("key", "what"), [("ir_version", "IR version"), ("opset", "opset")])
-def test_a_graph_newer_than_the_pinned_onnxruntime_is_refused(tmp_path: Path, key: str, what: str) -> None:
+def test_a_graph_newer_than_the_pinned_onnxruntime_is_refused(
+    tmp_path: Path, key: str, what: str
+) -> None:
     newest = model.ENGINES[pins.version("onnxruntime", "3.10")][("ir_version", "opset").index(key)]
     folder = change(tiny.question_answering(tmp_path), **{key: newest + 1})
 
     with pytest.raises(
-        PackageError, match=rf"ONNX {what} {newest + 1}; onnxruntime .* for Python 3\.10, loads at most"
+        PackageError,
+        match=rf"ONNX {what} {newest + 1}; onnxruntime .* for Python 3\.10, loads at most",
     ):
         model.check(folder, "3.10")
     model.check(folder, "3.12")  # whose onnxruntime is newer
@@ -108,7 +118,9 @@ def test_every_pinned_onnxruntime_has_a_row() -> None:
     assert versions == set(model.ENGINES)
 
 
-@pytest.mark.skipif(onnxruntime.__version__ not in model.ENGINES, reason="another onnxruntime than a pinned one")
+@pytest.mark.skipif(
+    onnxruntime.__version__ not in model.ENGINES, reason="another onnxruntime than a pinned one"
+)
 def test_the_row_of_the_installed_onnxruntime_is_what_it_loads() -> None:
     newest_ir, newest_opset = model.ENGINES[onnxruntime.__version__]
 

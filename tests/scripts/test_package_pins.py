@@ -1,4 +1,5 @@
-"""pins.txt: exact versions, chosen for the host's Python, and all that an installation would bring in."""
+"""pins.txt: exact versions, chosen for the host's Python, and all that an installation would bring
+in."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def test_markers_are_evaluated_for_the_hosts_python_and_not_for_this_one() -> No
     assert pins.select(["sympy"], "3.10") == [f"sympy=={pins.version('sympy', '3.10')}"]
 
 
-@pytest.mark.parametrize("python", sorted({python for layout in TARGETS.values() for python in layout.pythons}))
+@pytest.mark.parametrize(
+    "python", sorted({python for layout in TARGETS.values() for python in layout.pythons})
+)
 def test_each_distribution_has_one_version_for_each_python(python: str) -> None:
     for name in (
         "numpy",
@@ -45,7 +48,9 @@ def test_every_line_of_a_closure_has_a_pin() -> None:
 
 
 @pytest.mark.parametrize("line", ["numpy>=2", "numpy==2.*", "numpy", "numpy==1,==2"])
-def test_a_line_that_is_not_an_exact_pin_is_named_with_its_number(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_an_exact_pin_is_named_with_its_number(
+    tmp_path: Path, line: str
+) -> None:
     file = tmp_path / "pins.txt"
     file.write_text(f"# comment\n\nonnx==1\n{line}  # why\n")
 
@@ -62,24 +67,37 @@ HERE = f"3.{sys.version_info.minor}"
 
 
 def env_yml() -> list[str]:
-    pinned: list[str] = azureml.environment(("tokenizers", "pillow"), HERE)["dependencies"][-1]["pip"]
+    pinned: list[str] = azureml.environment(("tokenizers", "pillow"), HERE)["dependencies"][-1][
+        "pip"
+    ]
     return pinned
 
 
 def local_requirements() -> list[str]:
-    listed = [Requirement(line) for line in local.requirements(("tokenizers", "pillow")).splitlines()[1:]]
+    listed = [
+        Requirement(line) for line in local.requirements(("tokenizers", "pillow")).splitlines()[1:]
+    ]
     return [f"{r.name}{r.specifier}" for r in listed if not r.marker or r.marker.evaluate()]
 
 
 @pytest.mark.host  # asks the index for metadata
 @pytest.mark.parametrize("pins_of", [env_yml, local_requirements])
-def test_pip_would_install_nothing_but_what_is_pinned(pins_of: Callable[[], list[str]], tmp_path: Path) -> None:
+def test_pip_would_install_nothing_but_what_is_pinned(
+    pins_of: Callable[[], list[str]], tmp_path: Path
+) -> None:
     pinned = pins_of()
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
 
-    done = subprocess.run([*command, "--report", str(tmp_path / "report.json"), *pinned], check=False, text=True)
+    done = subprocess.run(
+        [*command, "--report", str(tmp_path / "report.json"), *pinned], check=False, text=True
+    )
 
     assert done.returncode == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    found = {(canonicalize_name(i["metadata"]["name"]), i["metadata"]["version"]) for i in report["install"]}
-    assert found == {(canonicalize_name(r.name), str(r.specifier)[2:]) for r in map(Requirement, pinned)}
+    found = {
+        (canonicalize_name(i["metadata"]["name"]), i["metadata"]["version"])
+        for i in report["install"]
+    }
+    assert found == {
+        (canonicalize_name(r.name), str(r.specifier)[2:]) for r in map(Requirement, pinned)
+    }

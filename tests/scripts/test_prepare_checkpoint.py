@@ -30,9 +30,16 @@ def test_a_question_answering_folder_answers_as_the_pipeline_does(tmp_path: Path
     spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "model.onnx", "model_spec.json", "report.md", "tokenizer.json",
-    ]  # fmt: skip
-    assert (spec.task, spec.settings["max_length"], spec.settings["doc_stride"]) == ("question-answering", 128, 64)
+        "model.onnx",
+        "model_spec.json",
+        "report.md",
+        "tokenizer.json",
+    ]
+    assert (spec.task, spec.settings["max_length"], spec.settings["doc_stride"]) == (
+        "question-answering",
+        128,
+        64,
+    )
     pipeline = transformers.pipeline("question-answering", model=str(source))
     expected, got = pipeline(**tiny.QUESTION), ask(tmp_path / "out", {"inputs": tiny.QUESTION})
     assert got["answer"] == expected["answer"]
@@ -68,7 +75,10 @@ def test_the_golden_answer_is_what_the_model_directory_answers(tmp_path: Path) -
 
     assert spec.golden
     assert spec.golden.request.body == golden.read_bytes()
-    assert json.loads(scoring.load(tmp_path / "out").handle(spec.golden.request).body) == spec.golden.answer
+    assert (
+        json.loads(scoring.load(tmp_path / "out").handle(spec.golden.request).body)
+        == spec.golden.answer
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,13 +88,17 @@ def test_the_golden_answer_is_what_the_model_directory_answers(tmp_path: Path) -
         ({"problem_type": "multi_label_classification"}, "multi_label_classification"),
     ],
 )
-def test_a_classifier_scores_as_the_pipeline_does(tmp_path: Path, config: dict[str, Any], problem: str) -> None:
+def test_a_classifier_scores_as_the_pipeline_does(
+    tmp_path: Path, config: dict[str, Any], problem: str
+) -> None:
     source = checkpoints.bert(tmp_path / "bert", "text-classification", **config)
 
     spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert spec.settings["problem_type"] == problem
-    expected = transformers.pipeline("text-classification", model=str(source))("a very good day", top_k=None)
+    expected = transformers.pipeline("text-classification", model=str(source))(
+        "a very good day", top_k=None
+    )
     got = ask(tmp_path / "out", {"inputs": "a very good day", "parameters": {"top_k": None}})
     assert [e["label"] for e in got] == [e["label"] for e in expected]
     assert [e["score"] for e in got] == pytest.approx([e["score"] for e in expected], abs=1e-5)
@@ -93,7 +107,10 @@ def test_a_classifier_scores_as_the_pipeline_does(tmp_path: Path, config: dict[s
 def test_an_embedding_folder_pools_as_sentence_transformers_would(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "feature-extraction")
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
-    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+    modules = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"}
+        for path, kind in kinds.items()
+    ]
     (source / "modules.json").write_text(json.dumps(modules))
     (source / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
     (source / "1_Pooling").mkdir()
@@ -104,8 +121,10 @@ def test_an_embedding_folder_pools_as_sentence_transformers_would(tmp_path: Path
     spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert {k: spec.settings[k] for k in ("pooling", "normalize", "max_length")} == {
-        "pooling": "mean", "normalize": True, "max_length": 64,
-    }  # fmt: skip
+        "pooling": "mean",
+        "normalize": True,
+        "max_length": 64,
+    }
     vector = ask(tmp_path / "out", {"inputs": "good day"})
     assert sum(v * v for v in vector) == pytest.approx(1, abs=1e-5)
 
@@ -127,7 +146,9 @@ def test_a_vision_folder_brings_its_own_preprocessing(tmp_path: Path) -> None:
     spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert spec.task == "image-classification"
-    assert spec.settings["preprocess"] == [{"op": "resize", "size": [32, 32], "resample": "bilinear"}]
+    assert spec.settings["preprocess"] == [
+        {"op": "resize", "size": [32, 32], "resample": "bilinear"}
+    ]
     assert spec.settings["image_mean"] == [0.5, 0.5, 0.5]
     assert spec.golden
     assert {entry["label"] for entry in spec.golden.answer} == set(checkpoints.LABELS)
@@ -137,7 +158,10 @@ def test_preprocessing_that_cannot_be_said_in_steps_is_refused(tmp_path: Path) -
     source = checkpoints.vit(tmp_path / "vit")
     transformers.LevitImageProcessor().save_pretrained(source)
 
-    with pytest.raises(PrepareError, match=r"do not make its pixels: .* Write the preprocessing into --settings FILE"):
+    with pytest.raises(
+        PrepareError,
+        match=r"do not make its pixels: .* Write the preprocessing into --settings FILE",
+    ):
         prepare(as_exported(str(source), tmp_path / "out"))
 
 
@@ -147,9 +171,13 @@ def test_an_adapter_is_merged(tmp_path: Path) -> None:
 
     spec = prepare(as_exported(str(base), tmp_path / "out", adapter=adapter))
 
-    tuned = PeftModel.from_pretrained(transformers.BertForQuestionAnswering.from_pretrained(base), str(adapter))
+    tuned = PeftModel.from_pretrained(
+        transformers.BertForQuestionAnswering.from_pretrained(base), str(adapter)
+    )
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-    pipeline = transformers.pipeline("question-answering", model=tuned.merge_and_unload(), tokenizer=tokenizer)
+    pipeline = transformers.pipeline(
+        "question-answering", model=tuned.merge_and_unload(), tokenizer=tokenizer
+    )
     expected, got = pipeline(**tiny.QUESTION), ask(tmp_path / "out", {"inputs": tiny.QUESTION})
     assert (got["start"], got["end"]) == (expected["start"], expected["end"])
     assert got["score"] == pytest.approx(expected["score"], abs=1e-5)
@@ -159,12 +187,16 @@ def test_an_adapter_is_merged(tmp_path: Path) -> None:
 
 def test_an_adapter_s_head_takes_its_labels_from_the_file(tmp_path: Path) -> None:
     base = checkpoints.bert(tmp_path / "base", "feature-extraction")
-    adapter = checkpoints.adapter(base, tmp_path / "adapter", "BertForSequenceClassification", "classifier")
+    adapter = checkpoints.adapter(
+        base, tmp_path / "adapter", "BertForSequenceClassification", "classifier"
+    )
     labels, settings = tmp_path / "labels.txt", tmp_path / "settings.json"
     labels.write_text("no\nyes\n")
     settings.write_text('{"problem_type": "multi_label_classification"}')
 
-    spec = prepare(as_exported(str(base), tmp_path / "out", adapter=adapter, labels=labels, settings=settings))
+    spec = prepare(
+        as_exported(str(base), tmp_path / "out", adapter=adapter, labels=labels, settings=settings)
+    )
 
     assert spec.task == "text-classification"
     assert spec.labels == ("no", "yes")
@@ -173,7 +205,9 @@ def test_an_adapter_s_head_takes_its_labels_from_the_file(tmp_path: Path) -> Non
 
 def test_an_adapter_s_head_without_its_labels_is_refused(tmp_path: Path) -> None:
     base = checkpoints.bert(tmp_path / "base", "feature-extraction")
-    adapter = checkpoints.adapter(base, tmp_path / "adapter", "BertForSequenceClassification", "classifier")
+    adapter = checkpoints.adapter(
+        base, tmp_path / "adapter", "BertForSequenceClassification", "classifier"
+    )
     labels = tmp_path / "labels.txt"
     labels.write_text("a\nb\nc\n")
 
@@ -187,14 +221,18 @@ def test_an_adapter_of_another_base_model_is_refused(tmp_path: Path) -> None:
     config = json.loads((deeper / "config.json").read_text())
     (deeper / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
 
-    with pytest.raises(PrepareError, match=r"--adapter .*does not fit BertForQuestionAnswering.*another base model"):
+    with pytest.raises(
+        PrepareError, match=r"--adapter .*does not fit BertForQuestionAnswering.*another base model"
+    ):
         prepare(as_exported(str(deeper), tmp_path / "out", adapter=adapter))
 
 
 def test_a_head_that_was_never_trained_is_refused(tmp_path: Path) -> None:
     base = checkpoints.bert(tmp_path / "base", "feature-extraction")
 
-    with pytest.raises(PrepareError, match=r"no trained weights for qa_outputs\.bias, qa_outputs\.weight"):
+    with pytest.raises(
+        PrepareError, match=r"no trained weights for qa_outputs\.bias, qa_outputs\.weight"
+    ):
         prepare(as_exported(str(base), tmp_path / "out", task="question-answering"))
 
     assert [p.name for p in tmp_path.iterdir()] == ["base"]
@@ -213,13 +251,22 @@ def test_the_same_source_gives_the_same_files(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "question-answering")
 
     for name in ("one", "two"):
-        prepare(as_exported(str(source), tmp_path / name, name="same", variant=INT8, min_agreement=0, max_loss=1))
+        prepare(
+            as_exported(
+                str(source), tmp_path / name, name="same", variant=INT8, min_agreement=0, max_loss=1
+            )
+        )
 
-    files = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("[mt]o*")} for name in ("one", "two")]
+    files = [
+        {p.name: p.read_bytes() for p in (tmp_path / name).glob("[mt]o*")}
+        for name in ("one", "two")
+    ]
     timed = [json.loads(found.pop("model_spec.json")) for found in files]
     assert set(files[0]) == {"model.onnx", "tokenizer.json"}
     assert files[0] == files[1]
-    assert [{**spec, "variants": len(spec["variants"])} for spec in timed] == 2 * [{**timed[0], "variants": 2}]
+    assert [{**spec, "variants": len(spec["variants"])} for spec in timed] == 2 * [
+        {**timed[0], "variants": 2}
+    ]
 
 
 @pytest.mark.parametrize("broken", ["bert/model", "adapter/adapter_model"])

@@ -21,12 +21,27 @@ from scripts.prepare.variants import Variant
 from tests import tiny
 from tests.scripts import checkpoints, table
 
-TEXTS = ("What a great day!", "she was not born in 1946", "awful, very bad.", "the middle name of Dolly", "good")
+TEXTS = (
+    "What a great day!",
+    "she was not born in 1946",
+    "awful, very bad.",
+    "the middle name of Dolly",
+    "good",
+)
 
 
 def squad(folder: Path) -> Path:
-    qas = [{"id": "1", "question": tiny.QUESTION["question"], "answers": [{"text": "Rebecca", "answer_start": 6}]}]
-    data = {"version": "1.1", "data": [{"paragraphs": [{"context": tiny.QUESTION["context"], "qas": 3 * qas}]}]}
+    qas = [
+        {
+            "id": "1",
+            "question": tiny.QUESTION["question"],
+            "answers": [{"text": "Rebecca", "answer_start": 6}],
+        }
+    ]
+    data = {
+        "version": "1.1",
+        "data": [{"paragraphs": [{"context": tiny.QUESTION["context"], "qas": 3 * qas}]}],
+    }
     return write(folder / "dev.json", json.dumps(data))
 
 
@@ -66,11 +81,16 @@ def write(path: Path, content: str) -> Path:
     ],
 )
 def test_each_task_has_its_metric(tmp_path: Path, task: str, data: Any, metrics: set[str]) -> None:
-    source = checkpoints.vit(tmp_path / "m") if data is pictured else checkpoints.bert(tmp_path / "m", task)
+    source = (
+        checkpoints.vit(tmp_path / "m")
+        if data is pictured
+        else checkpoints.bert(tmp_path / "m", task)
+    )
     path = data(tmp_path)
 
     spec = prepare(
-        Options(str(source), tmp_path / "out", data=path, variant="fp32-copy", limit=3), table.table(table.COPY)
+        Options(str(source), tmp_path / "out", data=path, variant="fp32-copy", limit=3),
+        table.table(table.COPY),
     )
 
     exported, copied = spec.variants
@@ -86,16 +106,24 @@ def test_each_task_has_its_metric(tmp_path: Path, task: str, data: Any, metrics:
 @pytest.fixture(scope="module")
 def moods(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = {"problem_type": "multi_label_classification"}
-    return checkpoints.bert(tmp_path_factory.mktemp("moods") / "bert", "text-classification", **config)
+    return checkpoints.bert(
+        tmp_path_factory.mktemp("moods") / "bert", "text-classification", **config
+    )
 
 
-def test_a_metric_that_falls_rejects_with_examples_from_the_set(moods: Path, tmp_path: Path) -> None:
+def test_a_metric_that_falls_rejects_with_examples_from_the_set(
+    moods: Path, tmp_path: Path
+) -> None:
     """The right answers are the source model's own, so that each change is a loss."""
     ways = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
     prepare(Options(str(moods), tmp_path / "first", variant="fp32"), ways)
-    data = write(tmp_path / "own.jsonl", "\n".join(json.dumps(row) for row in _answered(tmp_path / "first")))
+    data = write(
+        tmp_path / "own.jsonl", "\n".join(json.dumps(row) for row in _answered(tmp_path / "first"))
+    )
 
-    spec = prepare(Options(str(moods), tmp_path / "out", data=data, min_agreement=0, threshold=0.4), ways)
+    spec = prepare(
+        Options(str(moods), tmp_path / "out", data=data, min_agreement=0, threshold=0.4), ways
+    )
 
     row = spec.variants[1]
     assert (row["status"], spec.data["threshold"]) == ("rejected", 0.4)
@@ -115,12 +143,18 @@ def _answered(folder: Path) -> list[dict[str, Any]]:
     body = json.dumps({"inputs": TEXTS, "parameters": {"top_k": None}}).encode()
     answers = json.loads(scoring.load(folder).handle(scoring.Request(body)).body)
     labels = [[row["label"] for row in answer if row["score"] >= 0.4] for answer in answers]
-    return [{"inputs": text, "answer": given} for text, given in zip(TEXTS, labels, strict=True) if given]
+    return [
+        {"inputs": text, "answer": given}
+        for text, given in zip(TEXTS, labels, strict=True)
+        if given
+    ]
 
 
 def test_a_task_without_a_metric_is_refused(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "fill-mask")
-    with pytest.raises(UsageError, match="no metric for task 'fill-mask'; there is one for question-answering"):
+    with pytest.raises(
+        UsageError, match="no metric for task 'fill-mask'; there is one for question-answering"
+    ):
         prepare(Options(str(source), tmp_path / "out", data=labelled(tmp_path)), table.table())
 
 
@@ -135,15 +169,23 @@ def asked(count: int, labels: tuple[str, ...] = ("bad", "good")) -> Questions:
     from scoring import ModelSpec
 
     items = tuple(Item("good day", (labels[i % 2],), f"line {i}") for i in range(count))
-    return Questions(items, (), JUDGES["text-classification"](ModelSpec("x", "text-classification", labels=labels),
-                                                              items, 0.5), {})  # fmt: skip
+    return Questions(
+        items,
+        (),
+        JUDGES["text-classification"](
+            ModelSpec("x", "text-classification", labels=labels), items, 0.5
+        ),
+        {},
+    )
 
 
 def test_what_is_hopeless_is_asked_only_in_part(tmp_path: Path) -> None:
     """A model that says 'good' to everything, against a source model that is always right."""
     model = tiny.text_classification(tmp_path / "m")
     given = asked(400)
-    source = Answers(tuple(item.right[0] for item in given.items), {"accuracy": 100.0, "macro-F1": 100.0})
+    source = Answers(
+        tuple(item.right[0] for item in given.items), {"accuracy": 100.0, "macro-F1": 100.0}
+    )
     notes: list[str] = []
 
     found = given.ask(model, notes.append, source, Gate())
@@ -155,10 +197,14 @@ def test_what_is_hopeless_is_asked_only_in_part(tmp_path: Path) -> None:
 
 def test_changes_that_cost_a_right_answer_come_first() -> None:
     given = asked(4)
-    source, found = Answers(("bad", "bad", "bad", "bad"), {}), Answers(("bad", "good", "good", "bad"), {})
+    source, found = (
+        Answers(("bad", "bad", "bad", "bad"), {}),
+        Answers(("bad", "good", "good", "bad"), {}),
+    )
     assert [(c.input, c.expected, c.got) for c in given.changed(found, source)] == [
-        ("line 2", "bad", "good"), ("line 1", "bad", "good"),
-    ]  # fmt: skip
+        ("line 2", "bad", "good"),
+        ("line 1", "bad", "good"),
+    ]
 
 
 def test_every_part_of_the_set_is_spread_over_it_and_the_rest_is_spare(tmp_path: Path) -> None:
@@ -181,9 +227,16 @@ def test_vectors_are_held_against_the_source_model_s() -> None:
     from scoring import ModelSpec
 
     items = (Item("a", ()), Item("b", ()))
-    given = Questions(items, (), JUDGES["feature-extraction"](ModelSpec("x", "feature-extraction"), items, 0.5), {})
+    given = Questions(
+        items,
+        (),
+        JUDGES["feature-extraction"](ModelSpec("x", "feature-extraction"), items, 0.5),
+        {},
+    )
     source = Answers((np.array([1.0, 0]), np.array([0, 2.0])), {"cosine": 100.0})
-    found = Answers((np.array([3.0, 0]), np.array([1.0, 1.0])), {"cosine": 100 * (1 + 0.5**0.5) / 2})
+    found = Answers(
+        (np.array([3.0, 0]), np.array([1.0, 1.0])), {"cosine": 100 * (1 + 0.5**0.5) / 2}
+    )
 
     assert given.loss(found, source)[1] == pytest.approx((1 - 0.5**0.5) / 2)
     (change,) = given.changed(found, source)
@@ -193,11 +246,19 @@ def test_vectors_are_held_against_the_source_model_s() -> None:
 def test_pictures_and_texts_are_read_as_items(tmp_path: Path) -> None:
     items = datasets.read(pictured(tmp_path), "image-classification", checkpoints.LABELS)
     assert [(item.where, item.right) for item in items] == [
-        ("angry/a.png", ("angry",)), ("calm/a.png", ("calm",)), ("glad/a.png", ("glad",)),
-    ]  # fmt: skip
-    texts = datasets.read(write(tmp_path / "t.jsonl", '{"inputs": "one"}\n'), "feature-extraction", ())
+        ("angry/a.png", ("angry",)),
+        ("calm/a.png", ("calm",)),
+        ("glad/a.png", ("glad",)),
+    ]
+    texts = datasets.read(
+        write(tmp_path / "t.jsonl", '{"inputs": "one"}\n'), "feature-extraction", ()
+    )
     assert texts == [Item("one", ())]
-    with pytest.raises(UsageError, match="for image-classification give a folder with one subfolder a label"):
+    with pytest.raises(
+        UsageError, match="for image-classification give a folder with one subfolder a label"
+    ):
         datasets.read(tmp_path / "t.jsonl", "image-classification", checkpoints.LABELS)
-    with pytest.raises(UsageError, match=r"for text-classification give a file that ends in \.tsv or \.jsonl"):
+    with pytest.raises(
+        UsageError, match=r"for text-classification give a file that ends in \.tsv or \.jsonl"
+    ):
         datasets.read(tmp_path, "text-classification", checkpoints.LABELS)

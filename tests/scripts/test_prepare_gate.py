@@ -1,4 +1,5 @@
-"""Variants against the source model: what is rejected, skipped, mended and chosen, and what the records tell of it."""
+"""Variants against the source model: what is rejected, skipped, mended and chosen, and what the
+records tell of it."""
 
 from __future__ import annotations
 
@@ -42,11 +43,13 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelS
     """A model directory chosen among sound and unsound variants, and its report."""
     out = tmp_path_factory.mktemp("made") / "moods"
     tried = table.table(
-        table.COPY, table.INT8, Variant("int8-damaged", "int8", "wrong scales", table.damaged),
+        table.COPY,
+        table.INT8,
+        Variant("int8-damaged", "int8", "wrong scales", table.damaged),
         Variant("int8-broken", "int8", "cannot be made", table.broken),
         Variant("int8-no-graph", "int8", "cannot be loaded", table.no_graph),
         Variant("int4", "int8", "4 bits", table.int8),
-    )  # fmt: skip
+    )
     spec = prepare(Options(str(source), out, max_loss=0.09), tried)
     return spec, out, (out / "report.md").read_text(encoding="utf-8")
 
@@ -58,15 +61,23 @@ def statuses(spec: ModelSpec) -> dict[str, str]:
 def test_each_variant_gets_its_verdict(made: tuple[ModelSpec, Path, str]) -> None:
     spec, _, _ = made
     assert statuses(spec) == {
-        "fp32": "within", "fp32-copy": "within", "int8": "within", "int8-damaged": "rejected", "int8-broken": "failed",
-        "int8-no-graph": "failed", "int4": "skipped",
-    }  # fmt: skip
+        "fp32": "within",
+        "fp32-copy": "within",
+        "int8": "within",
+        "int8-damaged": "rejected",
+        "int8-broken": "failed",
+        "int8-no-graph": "failed",
+        "int4": "skipped",
+    }
     assert [v["status"] for v in spec.variants].count("chosen") == 1
     rows = {v["name"]: v for v in spec.variants}
     assert (
-        "more than 9% (--max-loss)" in rows["int8-damaged"]["reason"] or "--min-agr" in rows["int8-damaged"]["reason"]
+        "more than 9% (--max-loss)" in rows["int8-damaged"]["reason"]
+        or "--min-agr" in rows["int8-damaged"]["reason"]
     )
-    assert rows["int8-damaged"]["loss"] == pytest.approx(1 - rows["int8-damaged"]["agreement"], abs=1e-6)
+    assert rows["int8-damaged"]["loss"] == pytest.approx(
+        1 - rows["int8-damaged"]["agreement"], abs=1e-6
+    )
     assert rows["int8-broken"]["reason"] == "RuntimeError: no such operator"
     assert rows["int4"]["reason"].endswith("has no such instructions")
     assert (rows["fp32"]["loss"], rows["fp32"]["agreement"], rows["fp32"]["metrics"]) == (0, 1, {})
@@ -112,12 +123,19 @@ def test_what_is_chosen_is_what_is_served(made: tuple[ModelSpec, Path, str]) -> 
 
 
 def test_reports_are_not_packed(made: tuple[ModelSpec, Path, str]) -> None:
-    assert package.check(made[1], "3.12").files == ("model.onnx", "model_spec.json", "tokenizer.json")
+    assert package.check(made[1], "3.12").files == (
+        "model.onnx",
+        "model_spec.json",
+        "tokenizer.json",
+    )
 
 
 def test_too_few_inputs_for_the_gate_are_said(source: Path, tmp_path: Path) -> None:
     prepare(Options(str(source), tmp_path / "out", variant="int8"), table.table(table.INT8))
-    note = "with 61 input(s) one changed answer is 1.64%, more than 1% (--max-loss): give --data or --inputs"
+    note = (
+        "with 61 input(s) one changed answer is 1.64%, more than 1% (--max-loss): give --data or"
+        " --inputs"
+    )
     assert note in (tmp_path / "out" / "report.md").read_text()
 
 
@@ -149,17 +167,25 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
 
     rows = {v["name"]: v for v in spec.variants}
     assert rows["int8-outliers"]["status"] == "rejected"
-    assert (rows["int8-outliers-mixed"]["status"], rows["int8-outliers-mixed"]["kept"]) == ("chosen", [sensitive])
+    assert (rows["int8-outliers-mixed"]["status"], rows["int8-outliers-mixed"]["kept"]) == (
+        "chosen",
+        [sensitive],
+    )
     report = (tmp_path / "out" / "report.md").read_text()
     parts = len(table.products(exported))
-    assert f"int8-outliers-mixed: {parts} parts ranked, 1 mixtures tried. In float32: {sensitive}." in report
+    assert (
+        f"int8-outliers-mixed: {parts} parts ranked, 1 mixtures tried. In float32: {sensitive}."
+        in report
+    )
 
 
 def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path: Path) -> None:
     tried = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
     options = Options(str(source), tmp_path / "out", variant="int8-damaged", min_agreement=0)
 
-    with pytest.raises(PrepareError, match=r"no variant int8-damaged is within the gate:\n .*: rejected: .*\d"):
+    with pytest.raises(
+        PrepareError, match=r"no variant int8-damaged is within the gate:\n .*: rejected: .*\d"
+    ):
         prepare(options, tried)
 
     assert [p.name for p in tmp_path.iterdir()] == []
@@ -168,7 +194,9 @@ def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path
     assert "it was asked for (--variant)" in (tmp_path / "out" / "report.md").read_text()
 
 
-def test_names_and_precisions_that_do_not_go_together_are_refused(source: Path, tmp_path: Path) -> None:
+def test_names_and_precisions_that_do_not_go_together_are_refused(
+    source: Path, tmp_path: Path
+) -> None:
     options = Options(str(source), tmp_path / "out", variant="int2")
     with pytest.raises(UsageError, match="--variant int2: choose one of fp32, int8"):
         prepare(options, table.table(table.INT8))
@@ -185,7 +213,10 @@ def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> 
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(Options(str(source), tmp_path / "out"), table.table(Variant("int8", "int8", "", interrupted)))
+        prepare(
+            Options(str(source), tmp_path / "out"),
+            table.table(Variant("int8", "int8", "", interrupted)),
+        )
 
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
@@ -194,19 +225,25 @@ def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> 
 def test_another_machine_s_cpu_is_said(source: Path, tmp_path: Path) -> None:
     other = next(kind for kind in cpu.KINDS if kind != cpu.kind())
     spec = prepare(Options(str(source), tmp_path / "out", variant="fp32", cpu=other), table.table())
-    assert spec.measured_on["note"].startswith(f"made for {other}, but this machine is {cpu.kind()}: the latencies")
+    assert spec.measured_on["note"].startswith(
+        f"made for {other}, but this machine is {cpu.kind()}: the latencies"
+    )
     assert f"> **Note:** made for {other}" in (tmp_path / "out" / "report.md").read_text()
     assert Target("avx2", "avx2").mismatch is None
     assert "cannot be told" in str(Target("avx2", None).mismatch)
 
 
 def test_the_processor_is_named_as_its_maker_does(tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Brand 9 CPU\n\nmodel name\t: Brand 9 CPU\n")
+    (tmp_path / "cpuinfo").write_text(
+        "processor\t: 0\nmodel name\t: Brand 9 CPU\n\nmodel name\t: Brand 9 CPU\n"
+    )
     assert machine.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
     assert machine.processor(tmp_path / "absent")
 
 
-@pytest.mark.parametrize(("text", "share"), [("1%", 0.01), (" 0.5 % ", 0.005), ("0.01", 0.01), ("0", 0), ("100%", 1)])
+@pytest.mark.parametrize(
+    ("text", "share"), [("1%", 0.01), (" 0.5 % ", 0.005), ("0.01", 0.01), ("0", 0), ("100%", 1)]
+)
 def test_a_loss_is_a_percentage_or_a_share(text: str, share: float) -> None:
     assert gate.share(text) == pytest.approx(share)
 
@@ -227,8 +264,16 @@ def trial(name: str, ms: float, size: int = 100, difference: float = 0.0) -> Tri
     ("trials", "name", "why"),
     [
         ([trial("a", 10), trial("b", 9)], "b", "it is the fastest"),
-        ([trial("a", 10, 50), trial("b", 9.9)], "a", r"as fast as b \(within 3%\), and the smallest"),
-        ([trial("a", 10, 1000, 0.1), trial("b", 10.1, 1001, 0.01)], "b", "and the most exact of the smallest"),
+        (
+            [trial("a", 10, 50), trial("b", 9.9)],
+            "a",
+            r"as fast as b \(within 3%\), and the smallest",
+        ),
+        (
+            [trial("a", 10, 1000, 0.1), trial("b", 10.1, 1001, 0.01)],
+            "b",
+            "and the most exact of the smallest",
+        ),
         ([trial("a", 10)], "a", "the only one"),
     ],
 )
@@ -246,7 +291,9 @@ def test_as_few_parts_as_possible_stay_in_float(needed: int, kept: int | None) -
 
     def attempt(names: Any) -> Trial:
         tried.append(len(names))
-        return replace(trial("x", 1), status=WITHIN if len(names) >= needed else REJECTED, kept=tuple(names))
+        return replace(
+            trial("x", 1), status=WITHIN if len(names) >= needed else REJECTED, kept=tuple(names)
+        )
 
     found, count = fewest([f"part {i}" for i in range(10)], 5, attempt)
 
@@ -266,7 +313,9 @@ def test_a_spec_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     (tmp_path / "model_spec.json").write_text('{"format": 1, "name": "old", "task": "tensors"}')
     spec = ModelSpec.read(tmp_path)
     assert (spec.variants, spec.fusion, spec.data, spec.measured_on) == ((), {}, {}, {})
-    (tmp_path / "model_spec.json").write_text('{"format": 1, "name": "old", "task": "tensors", "variants": {}}')
+    (tmp_path / "model_spec.json").write_text(
+        '{"format": 1, "name": "old", "task": "tensors", "variants": {}}'
+    )
     with pytest.raises(ModelError, match="'variants' must be a list of objects"):
         ModelSpec.read(tmp_path)
 
@@ -288,7 +337,10 @@ def test_the_command_line_shows_the_table_and_fails_when_nothing_is_left(
 
     done = CliRunner().invoke(command, [*flags, "--precision", "int8"])
     assert done.exit_code == 1
-    assert "no int8 variant is within the gate:\n  int8: failed: RuntimeError: no such operator" in done.stderr
+    assert (
+        "no int8 variant is within the gate:\n  int8: failed: RuntimeError: no such operator"
+        in done.stderr
+    )
 
 
 def test_what_one_input_cannot_tell_is_not_taken_unasked(tmp_path: Path) -> None:
@@ -298,8 +350,9 @@ def test_what_one_input_cannot_tell_is_not_taken_unasked(tmp_path: Path) -> None
     spec = prepare(options, table.table(table.INT8))
 
     assert spec.precision == "fp32"
-    assert spec.variants[1]["reason"] == (
-        "it may lose accuracy, and 1 input(s) cannot tell: give --data or --inputs (at least 10), or ask for it with "
-        "--variant int8"
+    assert (
+        spec.variants[1]["reason"]
+        == "it may lose accuracy, and 1 input(s) cannot tell: give --data or --inputs (at least"
+        " 10), or ask for it with --variant int8"
     )
     assert prepare(replace(options, variant="int8"), table.table(table.INT8)).precision == "int8"

@@ -29,10 +29,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options("org/model", Path("out")), "SOURCE org/model: no such folder or .onnx file.*are not downloaded"),
+        (
+            Options("org/model", Path("out")),
+            "SOURCE org/model: no such folder or .onnx file.*are not downloaded",
+        ),
         (Options("absent.onnx", Path("out")), "SOURCE absent.onnx: no such folder"),
-        (Options("folder", Path("out"), task="translation"), "--task translation: choose one of feature-extraction, "),
-        (Options("folder", Path("out"), precision="fp16"), "--precision fp16: choose one of auto, fp32, int8"),
+        (
+            Options("folder", Path("out"), task="translation"),
+            "--task translation: choose one of feature-extraction, ",
+        ),
+        (
+            Options("folder", Path("out"), precision="fp16"),
+            "--precision fp16: choose one of auto, fp32, int8",
+        ),
         (
             Options("folder", Path("out"), cpu="sse2"),
             "--cpu sse2: choose one of auto, avx2, avx512, ",
@@ -40,24 +49,51 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (Options("folder", Path("out"), data=Path("nope")), "--data nope: no such file or folder"),
         (Options("folder", Path("out"), max_loss=2), "--max-loss 2: must be between 0 and 1"),
         (Options("folder", Path("out"), threshold=-1), "--threshold -1: must be between 0 and 1"),
-        (Options("folder", Path("out"), "fill-mask", data=Path("notes")), "--data: there is no metric for fill-mask"),
+        (
+            Options("folder", Path("out"), "fill-mask", data=Path("notes")),
+            "--data: there is no metric for fill-mask",
+        ),
         (Options("folder", Path("out"), opset=9), "--opset 9: choose one of 17, 18"),
         (Options("folder", Path("out"), adapter=Path("nope")), "--adapter nope: no such folder"),
-        (Options("folder", Path("out"), tokenizer=Path("model.onnx")), "--tokenizer model.onnx: no such folder"),
+        (
+            Options("folder", Path("out"), tokenizer=Path("model.onnx")),
+            "--tokenizer model.onnx: no such folder",
+        ),
         (Options("folder", Path("out"), labels=Path("nope")), "--labels nope: no such file"),
         (Options("folder", Path("out"), settings=Path("nope")), "--settings nope: no such file"),
-        (Options("folder", Path("out"), inputs=Path("nope")), "--inputs nope: no such file or folder"),
+        (
+            Options("folder", Path("out"), inputs=Path("nope")),
+            "--inputs nope: no such file or folder",
+        ),
         (Options("folder", Path("out"), golden=Path("nope")), "--golden nope: no such file"),
         (Options("folder", Path("out"), tolerance=0), "--tolerance 0: must be above 0"),
-        (Options("folder", Path("out"), min_agreement=90), "--min-agreement 90: must be between 0 and 1"),
+        (
+            Options("folder", Path("out"), min_agreement=90),
+            "--min-agreement 90: must be between 0 and 1",
+        ),
         (Options("folder", Path("out"), name="a/b"), "--name 'a/b': use letters"),
         (Options("model.onnx", Path("out")), "--task is needed for model.onnx"),
-        (Options("model.onnx", Path("out"), task="text-classification", opset=17), "--opset is for exports"),
-        (Options("model.onnx", Path("out"), "text-classification", Path("folder")), "--adapter needs a Hugging Face"),
-        (Options("model.onnx", Path("out"), task="text-classification"), "--tokenizer DIR is needed"),
-        (Options("model.onnx", Path("out"), task="image-classification"), "--settings FILE is needed with preprocess"),
+        (
+            Options("model.onnx", Path("out"), task="text-classification", opset=17),
+            "--opset is for exports",
+        ),
+        (
+            Options("model.onnx", Path("out"), "text-classification", Path("folder")),
+            "--adapter needs a Hugging Face",
+        ),
+        (
+            Options("model.onnx", Path("out"), task="text-classification"),
+            "--tokenizer DIR is needed",
+        ),
+        (
+            Options("model.onnx", Path("out"), task="image-classification"),
+            "--settings FILE is needed with preprocess",
+        ),
         (Options("folder", Path("model.onnx")), "--out model.onnx: is not a folder"),
-        (Options("folder", Path("notes")), "--out notes: exists, is not empty and holds no model_spec.json"),
+        (
+            Options("folder", Path("notes")),
+            "--out notes: exists, is not empty and holds no model_spec.json",
+        ),
     ],
 )
 def test_each_wrong_flag_is_named(options: Options, message: str) -> None:
@@ -75,7 +111,16 @@ def test_the_command_line_prints_the_message_and_exits_with_2() -> None:
 
 
 def test_a_file_that_is_no_graph_is_a_failure_with_its_name() -> None:
-    flags = ["--out", "out", "--task", "image-classification", "--labels", "labels.txt", "--settings", "settings.json"]
+    flags = [
+        "--out",
+        "out",
+        "--task",
+        "image-classification",
+        "--labels",
+        "labels.txt",
+        "--settings",
+        "settings.json",
+    ]
     Path("labels.txt").write_text("one\n")
     Path("settings.json").write_text(
         '{"preprocess": [], "rescale_factor": 1, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}'
@@ -95,7 +140,9 @@ def test_without_the_tool_chain_the_extra_is_named() -> None:
         "from scripts.prepare.__main__ import command; command(['folder', '--out', 'out'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 2
     assert "pip install 'onnxferry[export,image]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,5 @@
-"""Settings: derived as transformers' pipelines behave, overridden by the user, refused where they cannot be kept."""
+"""Settings: derived as transformers' pipelines behave, overridden by the user, refused where they
+cannot be kept."""
 
 from __future__ import annotations
 
@@ -28,9 +29,13 @@ def settings(task: str, config: dict[str, Any] | None = None, **given: Any) -> d
 
 def test_question_answering_reads_contexts_as_the_pipeline_does() -> None:
     assert settings("question-answering") == {
-        "max_length": 512, "doc_stride": 128, "max_answer_length": 15,
-        "pad_token_id": 0, "pad_token_type_id": 0, "padding_side": "right",
-    }  # fmt: skip
+        "max_length": 512,
+        "doc_stride": 128,
+        "max_answer_length": 15,
+        "pad_token_id": 0,
+        "pad_token_type_id": 0,
+        "padding_side": "right",
+    }
 
 
 def test_a_shorter_model_gets_shorter_windows() -> None:
@@ -57,7 +62,9 @@ def test_the_length_is_what_model_and_tokenizer_allow(config: dict[str, Any], le
 
 
 def test_a_length_beyond_the_model_s_positions_is_refused() -> None:
-    with pytest.raises(UsageError, match="max_length is 1024, but the model has embeddings for 512 positions"):
+    with pytest.raises(
+        UsageError, match="max_length is 1024, but the model has embeddings for 512 positions"
+    ):
         settings("text-classification", max_length=1024)
 
 
@@ -77,13 +84,18 @@ def test_a_tokenizer_without_padding_needs_the_user_s_word() -> None:
     tokenizer = TextTokenizer("{}", None, None, 0, "right")
     with pytest.raises(UsageError, match=r"no padding token.*--settings"):
         text_settings("feature-extraction", tokenizer, {}, {})
-    assert text_settings("feature-extraction", tokenizer, {}, {"pad_token_id": 7})["pad_token_id"] == 7
+    assert (
+        text_settings("feature-extraction", tokenizer, {}, {"pad_token_id": 7})["pad_token_id"] == 7
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"max_lenght": 12}', "unknown key.s. max_lenght for text-classification; known: max_length, "),
+        (
+            '{"max_lenght": 12}',
+            "unknown key.s. max_lenght for text-classification; known: max_length, ",
+        ),
         ("[1]", "expected a JSON object, got list"),
         ("{", "not readable as JSON"),
         ('{"max_length": "long"}', "'max_length' must be an integer, got a string"),
@@ -108,7 +120,9 @@ def test_a_settings_file_with_a_mistake_is_refused(tmp_path: Path, text: str, me
         ({"top_k": 0}, "'top_k' must be between 1 and"),
     ],
 )
-def test_a_setting_of_another_type_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+def test_a_setting_of_another_type_is_refused(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     with pytest.raises(UsageError, match=message):
         read_given(tmp_path / "settings.json", "image-classification")
@@ -157,7 +171,9 @@ def test_a_pooling_that_scoring_does_not_have_is_refused(tmp_path: Path) -> None
         ({"do_resize": False}, []),
     ],
 )
-def test_image_processors_become_steps(processor: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+def test_image_processors_become_steps(
+    processor: dict[str, Any], steps: list[dict[str, Any]]
+) -> None:
     found = image_settings(PROCESSOR | processor, {})
     assert found["preprocess"] == steps
     assert (found["rescale_factor"], found["image_mean"], found["top_k"]) == (1 / 255, [0.5] * 3, 5)
@@ -165,12 +181,19 @@ def test_image_processors_become_steps(processor: dict[str, Any], steps: list[di
 
 def test_an_image_processor_without_normalising_leaves_the_pixels() -> None:
     found = image_settings(PROCESSOR | {"do_normalize": False, "do_rescale": False}, {})
-    assert (found["rescale_factor"], found["image_mean"], found["image_std"]) == (1, [0.0] * 3, [1.0] * 3)
+    assert (found["rescale_factor"], found["image_mean"], found["image_std"]) == (
+        1,
+        [0.0] * 3,
+        [1.0] * 3,
+    )
 
 
 def test_an_image_processor_that_does_more_is_refused() -> None:
     with pytest.raises(UsageError, match="EfficientNetImageProcessor uses include_top"):
-        image_settings(PROCESSOR | {"include_top": True, "image_processor_type": "EfficientNetImageProcessor"}, {})
+        image_settings(
+            PROCESSOR | {"include_top": True, "image_processor_type": "EfficientNetImageProcessor"},
+            {},
+        )
 
 
 def test_the_input_size_is_where_the_steps_end() -> None:
@@ -180,7 +203,9 @@ def test_the_input_size_is_where_the_steps_end() -> None:
         input_size({"preprocess": steps[1:]})
 
 
-@pytest.mark.parametrize(("text", "names"), [("a\nb c\n", ("a", "b c")), ('["a", "b"]', ("a", "b"))])
+@pytest.mark.parametrize(
+    ("text", "names"), [("a\nb c\n", ("a", "b c")), ('["a", "b"]', ("a", "b"))]
+)
 def test_labels_are_lines_or_a_json_list(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
     path = tmp_path / "labels"
     path.write_text(text)
@@ -212,16 +237,26 @@ def test_every_text_task_has_built_in_inputs(task: str) -> None:
 
 def test_each_item_of_a_list_is_an_input_of_its_own(tmp_path: Path) -> None:
     own = tmp_path / "own.jsonl"
-    own.write_text('{"inputs": "one"}\n\n{"inputs": ["two", "three\u2028"], "parameters": {"top_k": 1}}\n')
+    own.write_text(
+        '{"inputs": "one"}\n\n{"inputs": ["two", "three\u2028"], "parameters": {"top_k": 1}}\n'
+    )
 
     found = samples("text-classification", own)[-3:]
 
-    assert [s.where for s in found] == ["own.jsonl line 1", "own.jsonl line 3 inputs[0]", "own.jsonl line 3 inputs[1]"]
-    assert json.loads(found[2].request.body) == {"inputs": "three\u2028", "parameters": {"top_k": 1}}
+    assert [s.where for s in found] == [
+        "own.jsonl line 1",
+        "own.jsonl line 3 inputs[0]",
+        "own.jsonl line 3 inputs[1]",
+    ]
+    assert json.loads(found[2].request.body) == {
+        "inputs": "three\u2028",
+        "parameters": {"top_k": 1},
+    }
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "holds no input"), ("{", "line 1 is not JSON"), ("3", "must be a request")]
+    ("text", "message"),
+    [("", "holds no input"), ("{", "line 1 is not JSON"), ("3", "must be a request")],
 )
 def test_inputs_of_another_form_are_refused(tmp_path: Path, text: str, message: str) -> None:
     own = tmp_path / "own.jsonl"

@@ -53,13 +53,16 @@ def broken(): raise RuntimeError("no weights here")
 '''
 PICTURE = {
     "preprocess": [{"op": "resize", "size": [8, 8]}],
-    "rescale_factor": 1, "image_mean": [127, 127, 127], "image_std": [128, 128, 128],
-}  # fmt: skip
+    "rescale_factor": 1,
+    "image_mean": [127, 127, 127],
+    "image_std": [128, 128, 128],
+}
 
 
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
-    """A colour classifier as module:factory, with its labels and settings, in the working directory."""
+    """A colour classifier as module:factory, with its labels and settings, in the working
+    directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("tiny_modules.py").write_text(MODULES)
@@ -68,20 +71,29 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     Path("settings.json").write_text(json.dumps(PICTURE))
     monkeypatch.delitem(__import__("sys").modules, "tiny_modules", raising=False)
     return as_exported(
-        "tiny_modules:Colours", Path("out"), "image-classification", labels=Path("labels.txt"),
+        "tiny_modules:Colours",
+        Path("out"),
+        "image-classification",
+        labels=Path("labels.txt"),
         settings=Path("settings.json"),
-    )  # fmt: skip
+    )
 
 
 def two_labels(options: Options, factory: str) -> Options:
     Path("labels.txt").write_text("no\nyes\n")
     folder = checkpoints.tokenizer(Path("tokenizer"))
     return replace(
-        options, source=f"tiny_modules:{factory}", task="text-classification", tokenizer=folder, settings=None
+        options,
+        source=f"tiny_modules:{factory}",
+        task="text-classification",
+        tokenizer=folder,
+        settings=None,
     )
 
 
-def test_a_module_becomes_a_model_directory(options: Options, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_module_becomes_a_model_directory(
+    options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = prepare(options)
 
     assert [(t.name, t.shape) for t in spec.inputs] == [("pixel_values", ("batch_size", 3, 8, 8))]
@@ -120,7 +132,8 @@ def test_a_text_module_is_traced_with_the_inputs_that_it_names(options: Options)
 
 def test_a_graph_that_answers_otherwise_is_stopped_with_the_figures(options: Options) -> None:
     wanted = (
-        r"by more than 0.001 \(--tolerance\), on 61 inputs: maximum difference 1, mean 1, .*worst input \d+: .* line"
+        r"by more than 0.001 \(--tolerance\), on 61 inputs: maximum difference 1, mean 1, .*worst"
+        r" input \d+: .* line"
     )
     with pytest.raises(PrepareError, match=wanted):
         prepare(two_labels(options, "moody"))
@@ -156,20 +169,25 @@ def test_a_larger_tolerance_lets_a_known_difference_pass_and_records_it(options:
         ("unsound_module:make", "importing unsound_module raised ZeroDivisionError"),
     ],
 )
-def test_a_factory_that_gives_no_module_is_named(options: Options, source: str, message: str) -> None:
+def test_a_factory_that_gives_no_module_is_named(
+    options: Options, source: str, message: str
+) -> None:
     with pytest.raises((UsageError, PrepareError), match=f"SOURCE {source}: .*{message}"):
         prepare(replace(options, source=source))
 
 
 def test_int8_that_does_not_go_with_a_graph_is_skipped_with_the_reason(options: Options) -> None:
-    with pytest.raises(PrepareError, match=r"no variant int8-d.* within the gate:\n .*: skipped: .*linear layers"):
+    with pytest.raises(
+        PrepareError, match=r"no variant int8-d.* within the gate:\n .*: skipped: .*linear layers"
+    ):
         prepare(replace(options, variant=INT8))
 
     assert not Path("out").exists()
 
 
 def matmul_graph(path: Path, width: int = 64) -> Path:
-    """logits [batch, 3] of token ids: an embedding, a sum over the tokens, a product with random weights."""
+    """logits [batch, 3] of token ids: an embedding, a sum over the tokens, a product with random
+    weights."""
     random = np.random.default_rng(0)
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["vectors"]),
@@ -177,11 +195,17 @@ def matmul_graph(path: Path, width: int = 64) -> Path:
         helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
     ]
     shapes = {"table": (len(tiny.VOCABULARY), width), "weights": (width, 3)}
-    constants = [numpy_helper.from_array(random.normal(size=s).astype(np.float32), n) for n, s in shapes.items()]
+    constants = [
+        numpy_helper.from_array(random.normal(size=s).astype(np.float32), n)
+        for n, s in shapes.items()
+    ]
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "sequence"])
     out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
     graph = helper.make_graph(nodes, "votes", [ids], [out], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        str(path),
+    )
     return path
 
 
@@ -190,9 +214,12 @@ def onnx_options(tmp_path: Path) -> Options:
     labels = tmp_path / "labels.json"
     labels.write_text('["bad", "good", "long"]')
     return as_exported(
-        str(matmul_graph(tmp_path / "votes.onnx")), tmp_path / "out", "text-classification", labels=labels,
+        str(matmul_graph(tmp_path / "votes.onnx")),
+        tmp_path / "out",
+        "text-classification",
+        labels=labels,
         tokenizer=checkpoints.tokenizer(tmp_path / "tokenizer"),
-    )  # fmt: skip
+    )
 
 
 def test_an_onnx_file_is_taken_as_it_is(onnx_options: Options) -> None:
@@ -207,7 +234,9 @@ def test_an_onnx_file_is_taken_as_it_is(onnx_options: Options) -> None:
 def test_a_tokenizer_json_alone_is_enough(onnx_options: Options) -> None:
     prepare(onnx_options)
 
-    spec = prepare(replace(onnx_options, tokenizer=onnx_options.out, out=onnx_options.out.with_name("again")))
+    spec = prepare(
+        replace(onnx_options, tokenizer=onnx_options.out, out=onnx_options.out.with_name("again"))
+    )
 
     assert spec.settings["pad_token_id"] == tiny.VOCABULARY["[PAD]"]
     assert spec.files == scoring.ModelSpec.read(onnx_options.out).files
@@ -215,10 +244,15 @@ def test_a_tokenizer_json_alone_is_enough(onnx_options: Options) -> None:
 
 @pytest.mark.parametrize(
     ("config", "message"),
-    [("{", "config.json: not readable as JSON"), ("[]", "expected a JSON object, got list"),
-     ('{"id2label": {"a": "x"}}', "id2label must map numbers to names")],
-)  # fmt: skip
-def test_a_broken_configuration_beside_the_tokenizer_is_named(onnx_options: Options, config: str, message: str) -> None:
+    [
+        ("{", "config.json: not readable as JSON"),
+        ("[]", "expected a JSON object, got list"),
+        ('{"id2label": {"a": "x"}}', "id2label must map numbers to names"),
+    ],
+)
+def test_a_broken_configuration_beside_the_tokenizer_is_named(
+    onnx_options: Options, config: str, message: str
+) -> None:
     assert onnx_options.tokenizer
     (onnx_options.tokenizer / "config.json").write_text(config)
     with pytest.raises(UsageError, match=message):
@@ -245,14 +279,25 @@ def test_an_onnx_file_with_int8_is_measured_against_itself(onnx_options: Options
 
 def test_weights_beside_an_onnx_file_are_taken_into_it(onnx_options: Options) -> None:
     model = onnx.load(onnx_options.source)
-    onnx.save(model, onnx_options.source, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    onnx.save(
+        model,
+        onnx_options.source,
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
 
     prepare(onnx_options)
 
     assert sorted(p.name for p in onnx_options.out.iterdir()) == [
-        "model.onnx", "model_spec.json", "report.md", "tokenizer.json",
-    ]  # fmt: skip
-    assert scoring.load(onnx_options.out).handle(scoring.Request(b'{"inputs": "good"}')).status == 200
+        "model.onnx",
+        "model_spec.json",
+        "report.md",
+        "tokenizer.json",
+    ]
+    assert (
+        scoring.load(onnx_options.out).handle(scoring.Request(b'{"inputs": "good"}')).status == 200
+    )
 
 
 def test_a_graph_that_the_hosts_cannot_load_is_refused(onnx_options: Options) -> None:
@@ -260,12 +305,16 @@ def test_a_graph_that_the_hosts_cannot_load_is_refused(onnx_options: Options) ->
     model.ir_version = 12
     onnx.save(model, onnx_options.source)
 
-    with pytest.raises(PrepareError, match="IR version 12; the hosts load up to opset 23 and IR version 11"):
+    with pytest.raises(
+        PrepareError, match="IR version 12; the hosts load up to opset 23 and IR version 11"
+    ):
         prepare(onnx_options)
 
 
 def test_a_graph_of_another_task_is_refused(onnx_options: Options) -> None:
-    with pytest.raises(PrepareError, match="question-answering needs the outputs start_logits and end_logits"):
+    with pytest.raises(
+        PrepareError, match="question-answering needs the outputs start_logits and end_logits"
+    ):
         prepare(replace(onnx_options, task="question-answering", labels=None))
 
 

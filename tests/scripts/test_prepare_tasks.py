@@ -1,5 +1,6 @@
-"""Token classification, zero-shot classification, fill-mask and pairs of texts: tiny folders of random weights become
-model directories, whose answers prepare itself has held against transformers' own pipelines."""
+"""Token classification, zero-shot classification, fill-mask and pairs of texts: tiny folders of
+random weights become model directories, whose answers prepare itself has held against transformers'
+own pipelines."""
 
 from __future__ import annotations
 
@@ -20,15 +21,23 @@ from tests.scripts.checkpoints import INT8, as_exported
 
 NEW = ("token-classification", "zero-shot-classification", "fill-mask")
 BODIES: dict[str, Any] = {
-    "token-classification": {"inputs": "Dolly Parton was born in 1946", "parameters": {"ignore_labels": []}},
-    "zero-shot-classification": {"inputs": "a good day", "parameters": {"candidate_labels": ["good", "bad", "awful"]}},
+    "token-classification": {
+        "inputs": "Dolly Parton was born in 1946",
+        "parameters": {"ignore_labels": []},
+    },
+    "zero-shot-classification": {
+        "inputs": "a good day",
+        "parameters": {"candidate_labels": ["good", "bad", "awful"]},
+    },
     "fill-mask": {"inputs": "what is the name of MASK?", "parameters": {"top_k": 3}},
 }
 MASKS = {"bert": "[MASK]", "roberta": "<mask>"}
 MADE = {"bert": checkpoints.bert, "roberta": checkpoints.roberta}
 
 
-def made(tmp_path: Path, task: str, kind: str = "bert", **options: Any) -> tuple[Path, scoring.ModelSpec]:
+def made(
+    tmp_path: Path, task: str, kind: str = "bert", **options: Any
+) -> tuple[Path, scoring.ModelSpec]:
     source = MADE[kind](tmp_path / kind, task)
     return source, prepare(as_exported(str(source), tmp_path / "out", task=task, **options))
 
@@ -49,7 +58,10 @@ def test_what_is_served_is_what_the_pipeline_says(tmp_path: Path, task: str, kin
     assert spec.difference["pipeline"]["inputs"] == 13
     assert spec.difference["pipeline"]["agreement"] == 1
     assert spec.difference["pipeline"]["max_abs"] < 1e-5
-    inputs, parameters = BODIES[task]["inputs"].replace("MASK", MASKS[kind]), BODIES[task]["parameters"]
+    inputs, parameters = (
+        BODIES[task]["inputs"].replace("MASK", MASKS[kind]),
+        BODIES[task]["parameters"],
+    )
     expected = transformers.pipeline(task, model=str(source))(inputs, **parameters)
     answer = ask(tmp_path / "out", {"inputs": inputs, "parameters": parameters})
     assert json.loads(json.dumps(expected, default=float)) == approx(answer)
@@ -78,17 +90,27 @@ def test_int8_is_measured_against_the_pipeline_and_not_bound(tmp_path: Path, tas
     assert spec.golden
 
 
-def test_pairs_of_texts_are_verified_and_are_the_golden_request_of_an_nli_model(tmp_path: Path) -> None:
-    source = checkpoints.bert(tmp_path / "bert", "text-classification", **checkpoints.named(*checkpoints.NLI))
+def test_pairs_of_texts_are_verified_and_are_the_golden_request_of_an_nli_model(
+    tmp_path: Path,
+) -> None:
+    source = checkpoints.bert(
+        tmp_path / "bert", "text-classification", **checkpoints.named(*checkpoints.NLI)
+    )
 
     spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert (spec.task, spec.labels) == ("text-classification", checkpoints.NLI)
-    assert spec.difference["pipeline"] == {"inputs": 61, "agreement": 1, "max_abs": pytest.approx(0, abs=1e-5)}
+    assert spec.difference["pipeline"] == {
+        "inputs": 61,
+        "agreement": 1,
+        "max_abs": pytest.approx(0, abs=1e-5),
+    }
     assert spec.golden
     pair = json.loads(spec.golden.request.body)["inputs"]
     assert set(pair) == {"text", "text_pair"}
-    assert approx(spec.golden.answer) == transformers.pipeline("text-classification", model=str(source))(pair)
+    assert approx(spec.golden.answer) == transformers.pipeline(
+        "text-classification", model=str(source)
+    )(pair)
 
 
 def test_a_user_s_settings_go_to_both_sides(tmp_path: Path) -> None:
@@ -99,7 +121,9 @@ def test_a_user_s_settings_go_to_both_sides(tmp_path: Path) -> None:
 
     assert (spec.settings["aggregation_strategy"], spec.settings["max_length"]) == ("simple", 64)
     assert spec.golden
-    assert {tuple(entry) for entry in spec.golden.answer} <= {("entity_group", "score", "word", "start", "end")}
+    assert {tuple(entry) for entry in spec.golden.answer} <= {
+        ("entity_group", "score", "word", "start", "end")
+    }
 
 
 def test_a_tokenizer_without_a_mask_token_is_refused(tmp_path: Path) -> None:
@@ -115,7 +139,8 @@ def test_a_tokenizer_without_a_mask_token_is_refused(tmp_path: Path) -> None:
     [
         ("BertForTokenClassification", "token-classification"),
         ("RobertaForMaskedLM", "fill-mask"),
-        ("BertForSequenceClassification", "text-classification"),  # of an NLI model, too: both tasks are possible
+        # of an NLI model, too: both tasks are possible
+        ("BertForSequenceClassification", "text-classification"),
     ],
 )
 def test_the_task_is_told_by_the_architecture(tmp_path: Path, architecture: str, task: str) -> None:
@@ -123,18 +148,24 @@ def test_the_task_is_told_by_the_architecture(tmp_path: Path, architecture: str,
     assert checkpoint._infer(config, tmp_path, None) == task
 
 
-def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(tmp_path: Path) -> None:
+def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(
+    tmp_path: Path,
+) -> None:
     """As all-mpnet-base-v2, whose config.json names MPNetForMaskedLM."""
     (tmp_path / "modules.json").write_text("[]")
     config = transformers.BertConfig(architectures=["MPNetForMaskedLM"])
     assert checkpoint._infer(config, tmp_path, None) == "feature-extraction"
 
 
-def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(tmp_path: Path) -> None:
+def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(
+    tmp_path: Path,
+) -> None:
     source = checkpoints.bert(tmp_path / "bert", "text-classification")
     options = as_exported(str(source), tmp_path / "out", task="zero-shot-classification")
 
-    with pytest.raises(UsageError, match=r"none of the model's 3 labels begins with 'entail' \(calm, glad, angry\)"):
+    with pytest.raises(
+        UsageError, match=r"none of the model's 3 labels begins with 'entail' \(calm, glad, angry\)"
+    ):
         prepare(options)
 
     (tmp_path / "labels.txt").write_text("entailment\nneutral\ncontradiction\n")
@@ -146,12 +177,19 @@ def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda e: {**e, "score": e["score"] + 0.01}, r"served differs from transformers' token-classification pipeline"
-         r" by more than 0.001 \(--tolerance\), on 13 inputs: maximum difference of a score 0.01"),
-        (lambda e: {**e, "end": e["end"] + 1}, r"fewer than 90% of the answers are those of transformers' token-cl.*"
-         r"\(--min-agreement\), .* 7.7% of the answers the same; worst input: .* line"),
+        (
+            lambda e: {**e, "score": e["score"] + 0.01},
+            r"served differs from transformers' token-classification pipeline"
+            r" by more than 0.001 \(--tolerance\), on 13 inputs: maximum difference of a score"
+            r" 0.01",
+        ),
+        (
+            lambda e: {**e, "end": e["end"] + 1},
+            r"fewer than 90% of the answers are those of transformers' token-cl.*"
+            r"\(--min-agreement\), .* 7.7% of the answers the same; worst input: .* line",
+        ),
     ],
-)  # fmt: skip
+)
 def test_answers_that_are_not_the_pipeline_s_are_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any], message: str
 ) -> None:
@@ -160,7 +198,9 @@ def test_answers_that_are_not_the_pipeline_s_are_stopped(
 
     def odd(*arguments: Any) -> Any:
         asked = genuine(*arguments)
-        return lambda inputs, parameters: [change(e) for e in asked(inputs, parameters)] if inputs != "ok" else []
+        return lambda inputs, parameters: (
+            [change(e) for e in asked(inputs, parameters)] if inputs != "ok" else []
+        )
 
     monkeypatch.setattr(huggingface, "pipeline", odd)
     with pytest.raises(PrepareError, match=message):

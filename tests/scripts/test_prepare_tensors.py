@@ -1,4 +1,5 @@
-"""Task tensors: any ONNX file, or a PyTorch module whose arrays are known from the golden request."""
+"""Task tensors: any ONNX file, or a PyTorch module whose arrays are known from the golden
+request."""
 
 from __future__ import annotations
 
@@ -79,16 +80,25 @@ def product(path: str, width: int = 32, wide: int | str = "batch") -> Options:
         helper.make_node("MatMul", ["x", "weights"], ["logits"]),
         helper.make_node("Where", ["flag", "ids", "zero"], ["kept"]),
     ]
-    constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array(0), "zero")]
+    constants = [
+        numpy_helper.from_array(weights, "weights"),
+        numpy_helper.from_array(np.array(0), "zero"),
+    ]
     graph = helper.make_graph(nodes, "product", inputs, outputs, constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return as_exported(path, Path("out"), "tensors")
 
 
 def test_an_onnx_file_needs_nothing_else_and_proves_itself_on_generated_arrays() -> None:
     spec = prepare(product("product.onnx"))
 
-    assert sorted(p.name for p in Path("out").iterdir()) == ["model.onnx", "model_spec.json", "report.md"]
+    assert sorted(p.name for p in Path("out").iterdir()) == [
+        "model.onnx",
+        "model_spec.json",
+        "report.md",
+    ]
     assert (spec.task, spec.settings, spec.labels) == ("tensors", {}, ())
     assert spec.difference == {"not measured": "no source model"}
     assert spec.golden
@@ -101,9 +111,16 @@ def test_an_onnx_file_needs_nothing_else_and_proves_itself_on_generated_arrays()
 
 def test_a_user_s_golden_arrays_may_be_npy() -> None:
     table = numpy_helper.from_array(np.eye(2, dtype=np.float32), "table")
-    pair = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 2]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "table"], ["y"])], "one", pair[:1], pair[1:], [table])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "one.onnx")
+    pair = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 2]) for name in ("x", "y")
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "table"], ["y"])], "one", pair[:1], pair[1:], [table]
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        "one.onnx",
+    )
     body = io.BytesIO()
     np.save(body, np.array([[1.5, 2.0]], np.float32))
     Path("golden.npy").write_bytes(body.getvalue())
@@ -111,34 +128,57 @@ def test_a_user_s_golden_arrays_may_be_npy() -> None:
     spec = prepare(as_exported("one.onnx", Path("out"), "tensors", golden=Path("golden.npy")))
 
     assert spec.golden
-    assert (spec.golden.request.content_type, spec.golden.answer) == ("application/x-npy", {"y": [[1.5, 2.0]]})
+    assert (spec.golden.request.content_type, spec.golden.answer) == (
+        "application/x-npy",
+        {"y": [[1.5, 2.0]]},
+    )
     assert scoring.ModelSpec.read(Path("out")) == spec
 
 
 def test_arrays_that_the_graph_refuses_ask_for_the_user_s() -> None:
-    options = replace(product("product.onnx"), golden=golden({"inputs": {"x": [[1.0]], "ids": [1], "flag": [True]}}))
+    options = replace(
+        product("product.onnx"),
+        golden=golden({"inputs": {"x": [[1.0]], "ids": [1], "flag": [True]}}),
+    )
 
-    with pytest.raises(PrepareError, match=r"golden request got status 400: .*\[batch, 32\].*--golden FILE"):
+    with pytest.raises(
+        PrepareError, match=r"golden request got status 400: .*\[batch, 32\].*--golden FILE"
+    ):
         prepare(options)
 
 
 def test_a_golden_answer_that_every_package_would_carry_is_bounded() -> None:
     options = product("product.onnx", wide=20_000)
 
-    with pytest.raises(PrepareError, match=r"golden answer has [\d,]+ bytes, .* at most 1,000,000; give a smaller"):
+    with pytest.raises(
+        PrepareError, match=r"golden answer has [\d,]+ bytes, .* at most 1,000,000; give a smaller"
+    ):
         prepare(options)
 
 
 def test_int8_is_measured_on_the_user_s_inputs_too() -> None:
     random = np.random.default_rng(1)
     rows = [
-        {"inputs": {"x": random.normal(size=(3, 32)).tolist(), "ids": [1, 2, 3], "flag": [False] * 3}} for _ in range(3)
+        {
+            "inputs": {
+                "x": random.normal(size=(3, 32)).tolist(),
+                "ids": [1, 2, 3],
+                "flag": [False] * 3,
+            }
+        }
+        for _ in range(3)
     ]
     Path("own.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
-    spec = prepare(replace(product("product.onnx"), variant=INT8, cpu="avx512-vnni", inputs=Path("own.jsonl")))
+    spec = prepare(
+        replace(product("product.onnx"), variant=INT8, cpu="avx512-vnni", inputs=Path("own.jsonl"))
+    )
 
-    assert (spec.precision, spec.difference["inputs"], spec.difference["agreement"]) == ("int8", 4, 1)
+    assert (spec.precision, spec.difference["inputs"], spec.difference["agreement"]) == (
+        "int8",
+        4,
+        1,
+    )
     assert 0 < spec.difference["max_abs"] < 0.5
 
 
@@ -146,8 +186,9 @@ def test_a_module_s_arrays_are_those_of_the_golden_request() -> None:
     spec = prepare(module("Line", {"inputs": {"x": [[1.0, 2.0]], "scale": [[2.0]]}}))
 
     assert [(t.name, t.dtype, t.shape) for t in spec.inputs] == [
-        ("x", "float32", ("batch", 2)), ("scale", "float32", ("batch", 1)),
-    ]  # fmt: skip
+        ("x", "float32", ("batch", 2)),
+        ("scale", "float32", ("batch", 1)),
+    ]
     assert spec.golden
     assert spec.golden.answer == {"total": [6.0], "scaled": [[2.0, 4.0]]}
     assert spec.difference["max_abs"] == 0
@@ -176,12 +217,28 @@ def test_a_module_that_takes_no_other_number_of_rows_keeps_its_own() -> None:
 @pytest.mark.parametrize(
     ("name", "payload", "message"),
     [
-        ("Line", {"inputs": {"z": [[1.0]]}}, "'inputs' holds z; the module's forward takes x, scale"),
-        ("Line", {"inputs": {"scale": [[1.0]]}}, "'inputs' holds scale; the module's forward takes x, scale"),
-        ("Line", {"inputs": [[1.0], [1.0, 2.0]]}, "inputs.x: lists of different lengths are no array"),
+        (
+            "Line",
+            {"inputs": {"z": [[1.0]]}},
+            "'inputs' holds z; the module's forward takes x, scale",
+        ),
+        (
+            "Line",
+            {"inputs": {"scale": [[1.0]]}},
+            "'inputs' holds scale; the module's forward takes x, scale",
+        ),
+        (
+            "Line",
+            {"inputs": [[1.0], [1.0, 2.0]]},
+            "inputs.x: lists of different lengths are no array",
+        ),
         ("Line", {"inputs": ["a"]}, "inputs.x: expected numbers or booleans"),
         ("Line", {"x": [[1.0]]}, 'expected a request such as {"inputs"'),
-        ("Pairs", {"inputs": [[1.0]]}, r"Pairs.forward raised ValueError for x \[1, 1\] torch.float32"),
+        (
+            "Pairs",
+            {"inputs": [[1.0]]},
+            r"Pairs.forward raised ValueError for x \[1, 1\] torch.float32",
+        ),
         ("Wordy", {"inputs": [[1.0]]}, "Wordy.forward returned str; expected tensors"),
     ],
 )
@@ -195,14 +252,36 @@ def test_what_does_not_fit_the_module_is_named(name: str, payload: Any, message:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (as_exported(".", Path("out"), "tensors"), "--task tensors takes an .onnx file or module:factory"),
-        (as_exported("array_modules:Line", Path("out"), "tensors"), "--golden FILE is needed: a request such as"),
-        (as_exported("array_modules:Line", Path("out"), "tensors", golden=Path("array_modules.py"), tokenizer=Path()),
-         "--tokenizer: tensors has no texts"),
-        (as_exported("array_modules:Line", Path("out"), "tensors", golden=Path("here"), labels=Path("labels")),
-         "--labels: tensors has no labels"),
+        (
+            as_exported(".", Path("out"), "tensors"),
+            "--task tensors takes an .onnx file or module:factory",
+        ),
+        (
+            as_exported("array_modules:Line", Path("out"), "tensors"),
+            "--golden FILE is needed: a request such as",
+        ),
+        (
+            as_exported(
+                "array_modules:Line",
+                Path("out"),
+                "tensors",
+                golden=Path("array_modules.py"),
+                tokenizer=Path(),
+            ),
+            "--tokenizer: tensors has no texts",
+        ),
+        (
+            as_exported(
+                "array_modules:Line",
+                Path("out"),
+                "tensors",
+                golden=Path("here"),
+                labels=Path("labels"),
+            ),
+            "--labels: tensors has no labels",
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_wrong_flag_is_named(options: Options, message: str) -> None:
     Path("labels").write_text("a\n")
     Path("here").touch()

@@ -1,4 +1,5 @@
-"""Every variant of every kind of graph: made, loaded by scoring, and its answers close to float32's."""
+"""Every variant of every kind of graph: made, loaded by scoring, and its answers close to
+float32's."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ CPUS = cpu.KINDS
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 KINDS = ("bert", "distilbert", "vit", "convolutional", "plain")
 PAIRS = [(kind, name) for kind in KINDS for name in BY_NAME]
-CLOSE = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.3}  # of the numbers' size, with weights far larger than trained ones
+# of the numbers' size, with weights far larger than trained ones
+CLOSE = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,9 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Material
         else:
             source = exported(folder, "bert" if kind == "plain" else kind)
         fused = None if kind == "plain" else fuse(source, folder / "fused.onnx").graph
-        made[kind] = Material(source, fused, [feeds(source, rows=3, seed=seed) for seed in range(20)])
+        made[kind] = Material(
+            source, fused, [feeds(source, rows=3, seed=seed) for seed in range(20)]
+        )
     return made
 
 
@@ -50,9 +54,12 @@ def everything(material: Material) -> frozenset[str]:
 
 
 def distance(material: Material, made: Path, given: Mapping[str, Array] | None = None) -> float:
-    """The mean difference of the answers from the exported graph's, as a share of the mean size of those."""
+    """The mean difference of the answers from the exported graph's, as a share of the mean size of
+    those."""
     given = feeds(material.exported, seed=99) if given is None else given
-    want, got = (Session(path, Resources(threads=1)).run(given)[0] for path in (material.exported, made))
+    want, got = (
+        Session(path, Resources(threads=1)).run(given)[0] for path in (material.exported, made)
+    )
     return float(np.abs(got - want).mean() / np.abs(want).mean())
 
 
@@ -77,8 +84,12 @@ def test_a_variant_answers_much_as_float32(
     assert distance(material, tmp_path / "model.onnx") < CLOSE[variant.precision]
 
 
-@pytest.mark.parametrize(("kind", "name"), [pair for pair in PAIRS if BY_NAME[pair[1]].precision == "int8"])
-def test_what_is_kept_is_float32(kind: str, name: str, materials: Mapping[str, Material], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [pair for pair in PAIRS if BY_NAME[pair[1]].precision == "int8"]
+)
+def test_what_is_kept_is_float32(
+    kind: str, name: str, materials: Mapping[str, Material], tmp_path: Path
+) -> None:
     material, variant = materials[kind], BY_NAME[name]
     if all(skipped(variant, cpu, material) for cpu in CPUS):
         return
@@ -95,7 +106,10 @@ def test_rows_of_a_static_graph_are_the_same_bytes_in_any_company(
 ) -> None:
     variant = BY_NAME["int8-static-cnn" if kind == "convolutional" else "int8-static"]
     variant.make(materials[kind], tmp_path / "model.onnx", frozenset())
-    made, given = Session(tmp_path / "model.onnx", Resources(threads=1)), feeds(materials[kind].exported, rows=9)
+    made, given = (
+        Session(tmp_path / "model.onnx", Resources(threads=1)),
+        feeds(materials[kind].exported, rows=9),
+    )
     whole = made.run(given)[0]
     for rows in ([4], [8, 4], [0, 1, 4, 6, 7, 8]):
         part = made.run({name: array[rows] for name, array in given.items()})[0]
@@ -105,12 +119,15 @@ def test_rows_of_a_static_graph_are_the_same_bytes_in_any_company(
 def test_one_kept_convolution_has_its_float32_weights_when_it_is_loaded(
     materials: Mapping[str, Material], tmp_path: Path
 ) -> None:
-    """onnxruntime quantises what lies between uint8 tensors when it loads a graph, whatever its maker wanted."""
+    """onnxruntime quantises what lies between uint8 tensors when it loads a graph, whatever its
+    maker wanted."""
     import onnxruntime
 
     material, path = materials["convolutional"], tmp_path / "model.onnx"
     (kept,) = (
-        n for n in Graph.read(material.best).nodes if n.op_type == "Conv" and any(a.i == 16 for a in n.attribute)
+        n
+        for n in Graph.read(material.best).nodes
+        if n.op_type == "Conv" and any(a.i == 16 for a in n.attribute)
     )
     BY_NAME["int8-static-cnn"].make(material, path, frozenset({kept.name}))
     options = onnxruntime.SessionOptions()
@@ -121,13 +138,22 @@ def test_one_kept_convolution_has_its_float32_weights_when_it_is_loaded(
 
 def test_groups_are_named_by_layer_and_role(materials: Mapping[str, Material]) -> None:
     assert [group.name for group in groups(materials["bert"])] == [
-        "layer 0, attention self", "layer 0, attention output dense", "layer 0, intermediate dense",
-        "layer 0, output dense", "layer 1, attention self", "layer 1, attention output dense",
-        "layer 1, intermediate dense", "layer 1, output dense", "bert pooler dense", "classifier",
-    ]  # fmt: skip
+        "layer 0, attention self",
+        "layer 0, attention output dense",
+        "layer 0, intermediate dense",
+        "layer 0, output dense",
+        "layer 1, attention self",
+        "layer 1, attention output dense",
+        "layer 1, intermediate dense",
+        "layer 1, output dense",
+        "bert pooler dense",
+        "classifier",
+    ]
     for material in materials.values():
         names = [name for group in groups(material) for name in group.operators]
-        assert len(names) == len(set(names)) and set(names) <= {n.name for n in Graph.read(material.best).nodes}
+        assert len(names) == len(set(names)) and set(names) <= {
+            n.name for n in Graph.read(material.best).nodes
+        }
 
 
 def layered(path: Path, layers: int, name: str = "/layers.{}/{}/MatMul") -> Material:
@@ -136,7 +162,9 @@ def layered(path: Path, layers: int, name: str = "/layers.{}/{}/MatMul") -> Mate
     for i in range(layers * 4):
         label = name.format(i // 4, "abcd"[i % 4])
         nodes.append(helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"], label))
-    return Material(save(path, nodes, [value("x0", "n", 4)], [value(f"x{layers * 4}", "n", 4)], weights), None)
+    return Material(
+        save(path, nodes, [value("x0", "n", 4)], [value(f"x{layers * 4}", "n", 4)], weights), None
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,12 +197,19 @@ def test_groups_become_coarser_where_they_are_many(
         ("int8-static-cnn", ()),
     ],
 )
-def test_each_kind_of_cpu_has_its_own(name: str, tried: tuple[str, ...], materials: Mapping[str, Material]) -> None:
-    assert tuple(cpu for cpu in CPUS if skipped(BY_NAME[name], cpu, materials["bert"]) is None) == tried
+def test_each_kind_of_cpu_has_its_own(
+    name: str, tried: tuple[str, ...], materials: Mapping[str, Material]
+) -> None:
+    assert (
+        tuple(cpu for cpu in CPUS if skipped(BY_NAME[name], cpu, materials["bert"]) is None)
+        == tried
+    )
 
 
 def test_an_unknown_cpu_is_named(materials: Mapping[str, Material]) -> None:
-    with pytest.raises(ValueError, match="expected one of avx2, avx512, avx512-vnni, arm64, got 'riscv'"):
+    with pytest.raises(
+        ValueError, match="expected one of avx2, avx512, avx512-vnni, arm64, got 'riscv'"
+    ):
         skipped(BY_NAME["fp32"], "riscv", materials["bert"])
 
 
@@ -182,12 +217,19 @@ def reason(name: str, material: Material) -> str | None:
     return skipped(BY_NAME[name], "arm64", material)
 
 
-def test_a_variant_is_skipped_for_what_the_graph_holds(materials: Mapping[str, Material], tmp_path: Path) -> None:
+def test_a_variant_is_skipped_for_what_the_graph_holds(
+    materials: Mapping[str, Material], tmp_path: Path
+) -> None:
     bert, pictures = materials["bert"], materials["convolutional"]
-    assert reason("fp32-optimised", materials["plain"]) == "no operators of the graph could be fused"
+    assert (
+        reason("fp32-optimised", materials["plain"]) == "no operators of the graph could be fused"
+    )
     assert reason("int8-static-cnn", bert) == "the graph has no convolutions with constant weights"
     assert reason("int8-dynamic-u8s8", pictures) == "linear layers hold only 4% of the weights"
-    assert reason("int8-static", Material(bert.exported, None)) == "there are no inputs to measure the activations on"
+    assert (
+        reason("int8-static", Material(bert.exported, None))
+        == "there are no inputs to measure the activations on"
+    )
     assert reason("fp16-weights", pictures) == "the weights are too small for their size to matter"
     BY_NAME["int8-dynamic-u8s8"].make(bert, tmp_path / "model.onnx", frozenset())
     quantised = Material(tmp_path / "model.onnx", None, bert.calibration)
@@ -221,38 +263,62 @@ def test_a_gemm_and_a_shared_weight_are_quantised_once(transposed: int, tmp_path
         BY_NAME[name].make(material, tmp_path / "made.onnx", frozenset())
         made = onnx.load(tmp_path / "made.onnx").graph
         assert [node.op_type for node in made.node].count("Gemm") == 1  # alpha
-        assert sum(tensor.dims == [8, 8] and tensor.data_type != TensorProto.FLOAT for tensor in made.initializer) == 1
+        assert (
+            sum(
+                tensor.dims == [8, 8] and tensor.data_type != TensorProto.FLOAT
+                for tensor in made.initializer
+            )
+            == 1
+        )
         assert distance(material, tmp_path / "made.onnx", given[0]) < 0.03
 
 
-def test_a_large_embedding_is_stored_with_a_scale_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_embedding_is_stored_with_a_scale_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(embedding, "LEAST", 2000)
     draw = np.random.default_rng(0)
-    table = draw.standard_normal((500, 4)).astype(np.float32) * draw.uniform(0.001, 10, (500, 1)).astype(np.float32)
+    table = draw.standard_normal((500, 4)).astype(np.float32) * draw.uniform(
+        0.001, 10, (500, 1)
+    ).astype(np.float32)
     table[7] = 0
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["rows"], "words"),
         helper.make_node("MatMul", ["rows", "w"], ["y"], "product"),
     ]
-    ids, weights = value("ids", "n", "m", kind=TensorProto.INT64), {"table": table, "w": np.eye(4, dtype=np.float32)}
+    ids, weights = (
+        value("ids", "n", "m", kind=TensorProto.INT64),
+        {"table": table, "w": np.eye(4, dtype=np.float32)},
+    )
     source = save(tmp_path / "exported.onnx", nodes, [ids], [value("y", "n", "m", 4)], weights)
     material = Material(source, None)
     assert [group.name for group in groups(material)] == ["words", "product"]
     BY_NAME["int8-dynamic-u8s8"].make(material, tmp_path / "made.onnx", frozenset({"product"}))
-    got = Session(tmp_path / "made.onnx", Resources(threads=1)).run({"ids": np.arange(500)[None]})[0][0]
+    got = Session(tmp_path / "made.onnx", Resources(threads=1)).run({"ids": np.arange(500)[None]})[
+        0
+    ][0]
     np.testing.assert_allclose(got, table, atol=1e-6 + np.abs(table).max() / 254)
     assert (np.abs(got - table).max(1) <= np.abs(table).max(1) / 253).all()
-    assert (tmp_path / "made.onnx").stat().st_size < (tmp_path / "exported.onnx").stat().st_size * 0.6
+    assert (tmp_path / "made.onnx").stat().st_size < (
+        tmp_path / "exported.onnx"
+    ).stat().st_size * 0.6
 
 
 def test_halved_weights_are_those_that_fit_and_are_not_kept(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
-    weights = {name: draw.standard_normal((64, 64)).astype(np.float32) for name in ("a", "b", "large")}
+    weights = {
+        name: draw.standard_normal((64, 64)).astype(np.float32) for name in ("a", "b", "large")
+    }
     weights["large"][0, 0] = 70000  # float16 ends at 65504
     weights["small"] = np.ones((64, 4), np.float32)
-    nodes = [helper.make_node("MatMul", [f"y{i}" if i else "x", n], [f"y{i + 1}"], n) for i, n in enumerate(weights)]
+    nodes = [
+        helper.make_node("MatMul", [f"y{i}" if i else "x", n], [f"y{i + 1}"], n)
+        for i, n in enumerate(weights)
+    ]
     save(tmp_path / "exported.onnx", nodes, [value("x", "n", 64)], [value("y4", "n", 4)], weights)
-    BY_NAME["fp16-weights"].make(Material(tmp_path / "exported.onnx", None), tmp_path / "m.onnx", frozenset({"b"}))
+    BY_NAME["fp16-weights"].make(
+        Material(tmp_path / "exported.onnx", None), tmp_path / "m.onnx", frozenset({"b"})
+    )
     made = onnx.load(tmp_path / "m.onnx").graph
     assert [t.name for t in made.initializer if t.data_type == TensorProto.FLOAT16] == ["a_half"]
     given = {"x": draw.standard_normal((4, 64)).astype(np.float32)}
@@ -277,11 +343,11 @@ def test_what_is_no_onnx_file_is_named(tmp_path: Path) -> None:
 def test_nothing_is_told_to_onnxruntimes_maker() -> None:
     """It reads its environment when it is first imported."""
     code = (
-        "import builtins, os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); real = builtins.__import__\n"
-        "def seen(name, *args, **kwargs):\n"
-        "    if name.partition('.')[0] == 'onnxruntime': assert os.environ['ORT_DISABLE_TELEMETRY'] == '1', name\n"
-        "    return real(name, *args, **kwargs)\n"
-        "builtins.__import__ = seen; import scripts.prepare.variants.fusion"
+        "import builtins, os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); real ="
+        " builtins.__import__\ndef seen(name, *args, **kwargs):\n    if name.partition('.')[0] =="
+        " 'onnxruntime': assert os.environ['ORT_DISABLE_TELEMETRY'] == '1', name\n    return"
+        " real(name, *args, **kwargs)\nbuiltins.__import__ = seen; import"
+        " scripts.prepare.variants.fusion"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

@@ -1,4 +1,5 @@
-"""Fused operators: found in what exporters write, proved by their numbers, and the same answers as before."""
+"""Fused operators: found in what exporters write, proved by their numbers, and the same answers as
+before."""
 
 from __future__ import annotations
 
@@ -25,12 +26,17 @@ def largest_difference(a: Path, b: Path) -> float:
     return max(
         float(np.abs(x - y).max())
         for x, y in zip(
-            Session(a, Resources(threads=1)).run(given), Session(b, Resources(threads=1)).run(given), strict=True
+            Session(a, Resources(threads=1)).run(given),
+            Session(b, Resources(threads=1)).run(given),
+            strict=True,
         )
     )
 
 
-@pytest.fixture(scope="module", params=[*((family, "eager") for family in FAMILIES), ("bert", "sdpa"), ("vit", "sdpa")])
+@pytest.fixture(
+    scope="module",
+    params=[*((family, "eager") for family in FAMILIES), ("bert", "sdpa"), ("vit", "sdpa")],
+)
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     family, form = request.param
     return exported(tmp_path_factory.mktemp(family), family, form)
@@ -63,7 +69,9 @@ def test_relative_positions_stay_single_operators(tmp_path: Path) -> None:
     source = exported(tmp_path, "mpnet")
     made = fuse(source, tmp_path / "fused.onnx", TWO)
     assert made.graph and made.found["Attention"] == 0 and made.found["Gelu"] == 2
-    assert len(made.missing) == 1 and made.missing[0].startswith("2 of 2 attentions are not fused: ")
+    assert len(made.missing) == 1 and made.missing[0].startswith(
+        "2 of 2 attentions are not fused: "
+    )
     assert largest_difference(source, made.graph) < 1e-4
     assert fuse(source, tmp_path / "again.onnx").missing == made.missing
 
@@ -76,7 +84,9 @@ def test_what_the_architecture_should_have_is_missed(tmp_path: Path) -> None:
         "1 of 3 Gelu operators are not fused",
         "1 of 6 LayerNormalization operators are not fused",
     ]
-    assert "Gelu" not in fuse(source, tmp_path / "fused.onnx", Architecture(2, 4, 32, "relu")).expected
+    assert (
+        "Gelu" not in fuse(source, tmp_path / "fused.onnx", Architecture(2, 4, 32, "relu")).expected
+    )
 
 
 @pytest.mark.parametrize("form", ["plain", "padding", "where", "unscaled"])
@@ -85,10 +95,17 @@ def test_plain_attention_is_proved(form: str, tmp_path: Path) -> None:
     made = fuse(source, tmp_path / "fused.onnx")
     assert made.graph and made.found["Attention"] == 1
     (node,) = (n for n in Graph.read(made.graph).nodes if n.op_type == "Attention")
-    assert node.name == "/layer.0/Attention" and len(node.input) == (4 if form in ("padding", "where") else 3)
+    assert node.name == "/layer.0/Attention" and len(node.input) == (
+        4 if form in ("padding", "where") else 3
+    )
     draw = np.random.default_rng(1)
-    given = {"x": draw.standard_normal((3, 6, 8)), "attention_mask": np.array([[1] * 6, [1] * 4 + [0] * 2, [0, 1] * 3])}
-    before, after = (Session(path, Resources(threads=1)).run(given)[0] for path in (source, made.graph))
+    given = {
+        "x": draw.standard_normal((3, 6, 8)),
+        "attention_mask": np.array([[1] * 6, [1] * 4 + [0] * 2, [0, 1] * 3]),
+    }
+    before, after = (
+        Session(path, Resources(threads=1)).run(given)[0] for path in (source, made.graph)
+    )
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 
@@ -126,7 +143,9 @@ def test_layers_that_share_weights_share_the_merged_ones(tmp_path: Path) -> None
     again = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
     for node in again:
         node.name = node.name.replace("layer.0", "layer.1")
-        node.input[:] = [{"x": "y"}.get(i, i if i in _weights(model) else f"{i}_2") for i in node.input]
+        node.input[:] = [
+            {"x": "y"}.get(i, i if i in _weights(model) else f"{i}_2") for i in node.input
+        ]
         node.output[:] = [f"{o}_2" for o in node.output]
     model.graph.node.extend(again)
     model.graph.output[0].name = "y_2"

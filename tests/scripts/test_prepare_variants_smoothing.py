@@ -22,7 +22,8 @@ OUTLIERS = [3, 40]  # channels of x that are far larger than the others
 
 
 def layers(path: Path, shared: bool = False) -> Path:
-    """y = relu(x w) v, where v is w if `shared`; the second layer is a Gemm with its weights transposed, else."""
+    """y = relu(x w) v, where v is w if `shared`; the second layer is a Gemm with its weights
+    transposed, else."""
     draw = np.random.default_rng(0)
     w, v = (draw.normal(size=(WIDTH, WIDTH)).astype(np.float32) for _ in range(2))
     second = (
@@ -30,11 +31,23 @@ def layers(path: Path, shared: bool = False) -> Path:
         if shared
         else helper.make_node("Gemm", ["h", "v"], ["y"], transB=1)
     )
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["xw"]), helper.make_node("Relu", ["xw"], ["h"]), second]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH]) for name in ("x", "y")]
-    weights = [numpy_helper.from_array(w, "w"), *([] if shared else [numpy_helper.from_array(v, "v")])]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["xw"]),
+        helper.make_node("Relu", ["xw"], ["h"]),
+        second,
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", WIDTH])
+        for name in ("x", "y")
+    ]
+    weights = [
+        numpy_helper.from_array(w, "w"),
+        *([] if shared else [numpy_helper.from_array(v, "v")]),
+    ]
     made = helper.make_graph(nodes, "layers", ends[:1], ends[1:], weights)
-    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return path
 
 

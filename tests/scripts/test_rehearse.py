@@ -36,8 +36,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
 
 @pytest.fixture
 def temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary folder of its own, to see what a rehearsal leaves there. Its name is short, as the system's is: the
-    model server makes a socket in it, whose whole path may have 107 bytes."""
+    """A temporary folder of its own, to see what a rehearsal leaves there. Its name is short, as
+    the system's is: the model server makes a socket in it, whose whole path may have 107 bytes."""
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr("tempfile.tempdir", folder)
@@ -62,7 +62,9 @@ def leftovers(temp: Path) -> list[str]:
 
 @pytest.mark.host
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_good_package_proves_itself(target: str, packages: dict[str, Package], temp: Path) -> None:
+def test_a_good_package_proves_itself(
+    target: str, packages: dict[str, Package], temp: Path
+) -> None:
     done = rehearse(packages[target], extra=[Request(b"{}")], repeats=5, report=quiet)
     assert done.answer == ANSWER
     assert [answer.status for answer in done.extra] == [400]
@@ -75,13 +77,17 @@ def test_a_good_package_proves_itself(target: str, packages: dict[str, Package],
 @pytest.mark.host
 def test_another_answer_than_the_golden_one_is_an_error(packages: dict[str, Package]) -> None:
     wrong = Golden(GOLDEN.request, [{"label": "bad", "score": 0.7782682776451111}])
-    with pytest.raises(RehearsalError, match=r"answer\[0\].label: expected \"bad\", got \"good\"") as raised:
+    with pytest.raises(
+        RehearsalError, match=r"answer\[0\].label: expected \"bad\", got \"good\""
+    ) as raised:
         rehearse(packages["functions"], wrong, report=quiet)
     assert ANSWER.decode() in str(raised.value)
 
 
 @pytest.mark.host
-def test_a_model_that_does_not_load_is_shown_with_the_log(packages: dict[str, Package], tmp_path: Path) -> None:
+def test_a_model_that_does_not_load_is_shown_with_the_log(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
     """SageMaker's /ping is 200 all the same: only the golden request finds it."""
     package = rebuilt(packages["sagemaker"], tmp_path, "model.onnx", "not a graph")
     with pytest.raises(RehearsalError, match="refused with status 400") as raised:
@@ -90,27 +96,39 @@ def test_a_model_that_does_not_load_is_shown_with_the_log(packages: dict[str, Pa
 
 
 @pytest.mark.host
-def test_code_that_does_not_import_is_shown_with_the_log(packages: dict[str, Package], tmp_path: Path) -> None:
+def test_code_that_does_not_import_is_shown_with_the_log(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
     folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
     (folder / "code" / "score.py").write_text("import no_such_module")
-    with pytest.raises(RehearsalError, match=r"ended with exit code [13] before it was ready") as raised:
+    with pytest.raises(
+        RehearsalError, match=r"ended with exit code [13] before it was ready"
+    ) as raised:
         rehearse(replace(packages["azureml"], path=folder), report=quiet)
     assert "No module named 'no_such_module'" in str(raised.value)
 
 
 @pytest.mark.host
-def test_it_does_not_wait_for_ever(packages: dict[str, Package], tmp_path: Path, temp: Path) -> None:
+def test_it_does_not_wait_for_ever(
+    packages: dict[str, Package], tmp_path: Path, temp: Path
+) -> None:
     folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
     (folder / "code" / "score.py").write_text("import time\ntime.sleep(600)")
     package = replace(packages["azureml"], path=folder)
-    with pytest.raises(RehearsalError, match="not ready within 3 s"), start(package, timeout=3, report=quiet):
+    with (
+        pytest.raises(RehearsalError, match="not ready within 3 s"),
+        start(package, timeout=3, report=quiet),
+    ):
         pass
     assert leftovers(temp) == []
 
 
 @pytest.mark.host
 def test_two_sagemaker_servers_side_by_side(packages: dict[str, Package]) -> None:
-    with start(packages["sagemaker"], report=quiet) as one, start(packages["sagemaker"], report=quiet) as two:
+    with (
+        start(packages["sagemaker"], report=quiet) as one,
+        start(packages["sagemaker"], report=quiet) as two,
+    ):
         assert one.url != two.url
         assert one.send(GOLDEN.request).body == two.send(GOLDEN.request).body == ANSWER
 
@@ -158,7 +176,10 @@ def test_missing_java_is_said_before_anything_is_made(
     package = Package("sagemaker", "tiny", tmp_path / "model.tar.gz", "0" * 64, 0, HERE, ())
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    with pytest.raises(RehearsalError, match="needs Java"), start(package, cache=tmp_path / "cache", report=quiet):
+    with (
+        pytest.raises(RehearsalError, match="needs Java"),
+        start(package, cache=tmp_path / "cache", report=quiet),
+    ):
         pass
     assert not (tmp_path / "cache").exists()
     assert leftovers(temp) == []
@@ -167,16 +188,28 @@ def test_missing_java_is_said_before_anything_is_made(
 def test_a_python_that_is_not_here_is_named(tmp_path: Path) -> None:
     package = Package("functions", "tiny", tmp_path / "function.zip", "0" * 64, 0, "3.98", ())
     assert find_python("3.98") is None
-    with pytest.raises(RehearsalError, match=r"for Python 3\.98.*--target functions --python"), start(package):
+    with (
+        pytest.raises(RehearsalError, match=r"for Python 3\.98.*--target functions --python"),
+        start(package),
+    ):
         pass
 
 
 @pytest.mark.host
 def test_the_command_line_prints_json(packages: dict[str, Package], tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"inputs": "awful"}')
-    command = [sys.executable, "-m", "scripts.rehearse", str(packages["functions"].path), "--repeats", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.rehearse",
+        str(packages["functions"].path),
+        "--repeats",
+        "2",
+    ]
     command += ["--input", str(tmp_path / "bad.json"), "--output", "json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ))
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
     printed = json.loads(done.stdout)
     assert printed["answer"] == ANSWER.decode()
     assert json.loads(printed["inputs"][0]["answer"])[0]["label"] == "bad"

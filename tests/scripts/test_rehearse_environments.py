@@ -44,7 +44,9 @@ def test_a_half_made_one_is_made_anew(tmp_path: Path) -> None:
 def test_two_at_once_make_it_once(tmp_path: Path) -> None:
     reports = Reports()
     with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda _: environment("demo", PYTHON, (), tmp_path, reports), range(2)))
+        made = list(
+            pool.map(lambda _: environment("demo", PYTHON, (), tmp_path, reports), range(2))
+        )
     assert made[0] == made[1]
     assert len([title for title in reports if title.startswith("make")]) == 1
 
@@ -52,11 +54,16 @@ def test_two_at_once_make_it_once(tmp_path: Path) -> None:
 def test_other_requirements_make_another(tmp_path: Path) -> None:
     """An install of nothing but pip itself, which needs no network."""
     plain = environment("demo", PYTHON, (), tmp_path, Reports())
-    assert environment("demo", PYTHON, (Install(("pip",), ("--no-index",)),), tmp_path, Reports()) != plain
+    assert (
+        environment("demo", PYTHON, (Install(("pip",), ("--no-index",)),), tmp_path, Reports())
+        != plain
+    )
 
 
 def test_a_failed_one_leaves_nothing_and_shows_what_pip_said(tmp_path: Path) -> None:
     absent = Install(("no-such-distribution-as-this==1",), ("--no-index",))
-    with pytest.raises(RehearsalError, match="No matching distribution found for no-such-distribution-as-this"):
+    with pytest.raises(
+        RehearsalError, match="No matching distribution found for no-such-distribution-as-this"
+    ):
         environment("demo", PYTHON, (absent,), tmp_path, Reports())
     assert [path.suffix for path in (tmp_path / "envs").iterdir()] == [".lock"]

@@ -17,10 +17,17 @@ def test_the_running_version_is_found_and_makes_environments() -> None:
     found = find_python(HERE)
     assert found is not None
     code = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
-    assert subprocess.run([found, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == HERE
+    assert (
+        subprocess.run(
+            [found, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == HERE
+    )
 
 
-def test_a_shim_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shim_that_does_not_run_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As pyenv puts one on PATH for every version that it has, active or not."""
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, script in ((first, "exit 127"), (second, "echo 3.99")):
@@ -31,14 +38,18 @@ def test_a_shim_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: py
     assert find_python("3.99") == second / "python3.99"
 
 
-def test_a_version_that_is_not_here_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_version_that_is_not_here_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     assert find_python("3.98") is None
     assert find_python("newest") is None
 
 
-def test_pyenv_versions_that_are_not_active_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pyenv_versions_that_are_not_active_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     python = tmp_path / "versions" / "3.97.2" / "bin" / "python3.97"
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho 3.97\n")

@@ -1,4 +1,5 @@
-"""One tiny model, packaged for a target and served by its real runtime for as long as a test module needs it."""
+"""One tiny model, packaged for a target and served by its real runtime for as long as a test module
+needs it."""
 
 from __future__ import annotations
 

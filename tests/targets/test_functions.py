@@ -52,7 +52,9 @@ def test_an_empty_body_is_a_refusal(host: Host) -> None:
     assert b"empty body" in answer.body
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("PUT", "/api/score", 405), ("POST", "/api/other", 404)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("PUT", "/api/score", 405), ("POST", "/api/other", 404)]
+)
 def test_what_the_host_itself_refuses(host: Host, method: str, path: str, status: int) -> None:
     url = httpx.URL(host.url).copy_with(path=path)
     assert httpx.request(method, url, trust_env=False).status_code == status

@@ -1,5 +1,5 @@
-"""The local server in an environment of its own requirements, as a user starts it: its routes, many clients at once,
-clients that go away or send no HTTP, bodies over the limit, and how it ends."""
+"""The local server in an environment of its own requirements, as a user starts it: its routes, many
+clients at once, clients that go away or send no HTTP, bodies over the limit, and how it ends."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def code(body: bytes) -> str:
     return found
 
 
-@pytest.mark.parametrize("path", ["/score", "/invocations", "/api/score", "/predict", "/score?code=key"])
+@pytest.mark.parametrize(
+    "path", ["/score", "/invocations", "/api/score", "/predict", "/score?code=key"]
+)
 def test_the_routes_of_each_platform_are_one(client: httpx.Client, path: str) -> None:
     response = client.post(path, content=BODY)  # without a content type
     assert (response.status_code, response.content) == (200, ANSWER)
@@ -96,9 +98,13 @@ def test_health(client: httpx.Client, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Request-Id": "abc-1"}, {"Accept-Encoding": "gzip"}])
-def test_the_cores_headers_reach_the_client(client: httpx.Client, served: Host, headers: dict[str, str]) -> None:
+def test_the_cores_headers_reach_the_client(
+    client: httpx.Client, served: Host, headers: dict[str, str]
+) -> None:
     expected = scoring.load(served.model_dir).handle(Request.of(BODY, headers)).headers
-    response = client.post("/score", content=BODY, headers={"Accept-Encoding": "identity", **headers})
+    response = client.post(
+        "/score", content=BODY, headers={"Accept-Encoding": "identity", **headers}
+    )
     assert set(map(str.lower, expected)) <= set(response.headers)
     if "X-Request-Id" in headers and "X-Request-Id" in expected:
         assert response.headers["X-Request-Id"] == "abc-1"
@@ -114,7 +120,9 @@ def test_the_cores_headers_reach_the_client(client: httpx.Client, served: Host, 
         ("POST", "/../model/model_spec.json", 404, "not_found"),
     ],
 )
-def test_what_the_server_itself_refuses(client: httpx.Client, method: str, path: str, status: int, name: str) -> None:
+def test_what_the_server_itself_refuses(
+    client: httpx.Client, method: str, path: str, status: int, name: str
+) -> None:
     response = client.request(method, path, content=BODY)
     assert (response.status_code, code(response.content)) == (status, name)
     assert "POST /score, /invocations" in response.json()["error"]["message"]
@@ -122,12 +130,16 @@ def test_what_the_server_itself_refuses(client: httpx.Client, method: str, path:
 
 
 def test_an_accept_in_two_lines_is_one_list(served: Host) -> None:
-    got = answered(served, post(BODY, "Accept: image/webp", "Accept: application/json", "Connection: close"))
+    got = answered(
+        served, post(BODY, "Accept: image/webp", "Accept: application/json", "Connection: close")
+    )
     assert (got[:12], got[-len(ANSWER) :]) == (b"HTTP/1.1 200", ANSWER)
 
 
 def test_eight_clients_at_once_get_their_own_answers(client: httpx.Client, served: Host) -> None:
-    bodies = [tiny.golden({"inputs": ["good " * i, "bad"]}, None).request.body for i in range(1, 9)] * 5
+    bodies = [
+        tiny.golden({"inputs": ["good " * i, "bad"]}, None).request.body for i in range(1, 9)
+    ] * 5
     scorer = scoring.load(served.model_dir)
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda body: client.post("/score", content=body).content, bodies))
@@ -158,13 +170,20 @@ def test_requests_in_a_row_without_waiting_are_answered_in_order(served: Host) -
         pytest.param(b"hello\r\n\r\n", id="no HTTP"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50), id="TLS"),
         pytest.param(post(b"", "no colon"), id="a header without a colon"),
-        pytest.param(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", id="a negative length"),
+        pytest.param(
+            b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", id="a negative length"
+        ),
         pytest.param(post(BODY, "Content-Length: 3"), id="two lengths"),
         pytest.param(b"POST /score HTTP/1.1\r\nX: " + b"x" * 17_000, id="a header without an end"),
-        pytest.param(b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", id="a bad chunk"),
+        pytest.param(
+            b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            id="a bad chunk",
+        ),
     ],
 )
-def test_bad_http_is_400_and_the_next_client_is_served(served: Host, client: httpx.Client, sent: bytes) -> None:
+def test_bad_http_is_400_and_the_next_client_is_served(
+    served: Host, client: httpx.Client, sent: bytes
+) -> None:
     got = answered(served, sent)
     assert got.startswith(b"HTTP/1.1 400 ")
     assert b"Traceback" not in got
@@ -180,13 +199,18 @@ def test_bad_http_is_400_and_the_next_client_is_served(served: Host, client: htt
         pytest.param(b"", id="at once"),
     ],
 )
-def test_clients_that_go_away_break_nothing(served: Host, client: httpx.Client, sent: bytes) -> None:
+def test_clients_that_go_away_break_nothing(
+    served: Host, client: httpx.Client, sent: bytes
+) -> None:
     for _ in range(10):
         gone = connected(served, sent)
-        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not an orderly end
+        # a reset, not an orderly end
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         gone.close()
     with ThreadPoolExecutor(4) as pool:
-        assert {r.content for r in pool.map(lambda _: client.post("/score", content=BODY), range(8))} == {ANSWER}
+        assert {
+            r.content for r in pool.map(lambda _: client.post("/score", content=BODY), range(8))
+        } == {ANSWER}
     assert "Traceback" not in served.log_tail(1000)
 
 
@@ -203,7 +227,9 @@ def test_a_body_that_announces_too_much_is_refused_unread(served: Host) -> None:
 
 def test_a_body_of_unknown_length_is_refused_as_soon_as_it_is_over(served: Host) -> None:
     chunk = b"%x\r\n%s\r\n" % (100_000, b" " * 100_000)
-    with connected(served, b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n") as connection:
+    with connected(
+        served, b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ) as connection:
         for _ in range(LIMIT // 100_000 + 1):
             connection.sendall(chunk)
         response = http.client.HTTPResponse(connection)  # though no last chunk was sent
@@ -221,7 +247,9 @@ def test_exactly_the_limit_is_taken(client: httpx.Client, pieces: int) -> None:
 
 
 def test_only_this_machine_can_reach_it(served: Host) -> None:
-    listening = [c.laddr.ip for c in process_of(served).net_connections() if c.status == psutil.CONN_LISTEN]
+    listening = [
+        c.laddr.ip for c in process_of(served).net_connections() if c.status == psutil.CONN_LISTEN
+    ]
     assert listening == ["127.0.0.1"]
 
 
@@ -319,17 +347,26 @@ def test_told_to_end_it_answers_what_is_in_flight_first(held: Held, number: sign
 
 
 def test_an_unusable_model_is_a_message(built_: Package, tmp_path: Path) -> None:
-    broken = changed(built_, tmp_path, lambda folder: (folder / "model" / "model.onnx").write_text("not a graph"))
-    with pytest.raises(RehearsalError, match="ended with exit code 1 before it was ready") as raised, start(broken):
+    broken = changed(
+        built_, tmp_path, lambda folder: (folder / "model" / "model.onnx").write_text("not a graph")
+    )
+    with (
+        pytest.raises(RehearsalError, match="ended with exit code 1 before it was ready") as raised,
+        start(broken),
+    ):
         pass
     assert "error: " in str(raised.value)
     assert "model.onnx: onnxruntime" in str(raised.value)
     assert "Traceback" not in str(raised.value)
 
 
-def test_the_model_may_lie_elsewhere(built_: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_may_lie_elsewhere(
+    built_: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moved = changed(built_, tmp_path, lambda folder: (folder / "model").rename(tmp_path / "moved"))
-    runtime = replace(host.RUNTIMES["local"], environment=lambda *_: {"MODEL_DIR": str(tmp_path / "moved")})
+    runtime = replace(
+        host.RUNTIMES["local"], environment=lambda *_: {"MODEL_DIR": str(tmp_path / "moved")}
+    )
     monkeypatch.setattr(host, "RUNTIMES", {"local": runtime})
     with start(moved, report=quiet) as up:
         assert up.send(GOLDEN.request).body == ANSWER
@@ -337,6 +374,11 @@ def test_the_model_may_lie_elsewhere(built_: Package, tmp_path: Path, monkeypatc
 
 def test_the_models_own_limit_is_the_servers(tmp_path: Path) -> None:
     model = tiny.text_classification(tmp_path / "model", limits=Limits(body_bytes=100))
-    with start(package(model, "local", out=tmp_path, python=HERE, report=quiet), report=quiet) as up:
+    with start(
+        package(model, "local", out=tmp_path, python=HERE, report=quiet), report=quiet
+    ) as up:
         assert up.send(Request(BODY.ljust(100))).body == ANSWER
-        assert up.send(Request(BODY.ljust(101))).body == scoring.load(model).handle(Request(BODY.ljust(101))).body
+        assert (
+            up.send(Request(BODY.ljust(101))).body
+            == scoring.load(model).handle(Request(BODY.ljust(101))).body
+        )

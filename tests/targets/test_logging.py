@@ -11,23 +11,34 @@ import pytest
 from scripts.package import TARGETS
 from tests.targets.served import GOLDEN, serving
 
-BACK = {"sagemaker": "X-Amzn-SageMaker-Custom-Attributes"}  # its model server has an X-Request-Id of its own
+# its model server has an X-Request-Id of its own
+BACK = {"sagemaker": "X-Amzn-SageMaker-Custom-Attributes"}
 pytestmark = pytest.mark.host
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_a_request_can_be_found_in_the_log_by_its_id(target: str, tmp_path: Path) -> None:
     with serving(target, tmp_path) as host, httpx.Client(trust_env=False) as client:
-        headers = {"Content-Type": "application/json", "X-Request-Id": "order-7", "Accept-Encoding": "identity"}
+        headers = {
+            "Content-Type": "application/json",
+            "X-Request-Id": "order-7",
+            "Accept-Encoding": "identity",
+        }
         given = client.post(host.url, content=GOLDEN.request.body, headers=headers)
         del headers["X-Request-Id"]
         made = client.post(host.url, content=b"{}", headers=headers)
         log = host.log_tail(60)
-    lines = [json.loads(line[line.index('{"id"') :]) for line in log.splitlines() if '{"id": ' in line]
+    lines = [
+        json.loads(line[line.index('{"id"') :]) for line in log.splitlines() if '{"id": ' in line
+    ]
     found = {line["id"]: line for line in lines}
     assert len(lines) == 2, log
     assert given.headers[BACK.get(target, "X-Request-Id")] == "order-7"
-    assert (found["order-7"]["status"], found["order-7"]["items"], found["order-7"]["code"]) == (200, 1, None)
+    assert (found["order-7"]["status"], found["order-7"]["items"], found["order-7"]["code"]) == (
+        200,
+        1,
+        None,
+    )
     refused = found[made.headers["X-Request-Id"]]
     assert (refused["status"], refused["code"]) == (400, "missing_field")
     assert "engine;dur=" in given.headers["Server-Timing"]
@@ -38,7 +49,11 @@ def test_a_long_answer_comes_in_gzip_where_the_client_takes_it(target: str, tmp_
     with serving(target, tmp_path) as host, httpx.Client(trust_env=False) as client:
         body = json.dumps({"inputs": ["good day"] * 50}).encode()
         plain, packed = (
-            client.post(host.url, content=body, headers={"Content-Type": "application/json", "Accept-Encoding": coding})
+            client.post(
+                host.url,
+                content=body,
+                headers={"Content-Type": "application/json", "Accept-Encoding": coding},
+            )
             for coding in ("identity", "gzip")
         )
     assert "Content-Encoding" not in plain.headers

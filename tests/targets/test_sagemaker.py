@@ -1,4 +1,5 @@
-"""The SageMaker adapter, called as the toolkit calls it, and inside the container's own model server."""
+"""The SageMaker adapter, called as the toolkit calls it, and inside the container's own model
+server."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return model_fn(str(tiny.text_classification(tmp_path_factory.mktemp("model"))))
 
 
-@pytest.mark.parametrize("body", [GOLDEN.request.body.decode(), GOLDEN.request.body, bytearray(GOLDEN.request.body)])
+@pytest.mark.parametrize(
+    "body", [GOLDEN.request.body.decode(), GOLDEN.request.body, bytearray(GOLDEN.request.body)]
+)
 def test_a_body_may_come_decoded_or_not(scorer: Scorer, body: str | bytes | bytearray) -> None:
     assert transform_fn(scorer, body, "application/json", "application/json", Context()) == ANSWER
 
@@ -58,8 +61,12 @@ def test_a_good_answer_is_a_200(scorer: Scorer) -> None:
     assert context.statuses == [(200, "OK")]
 
 
-@pytest.mark.parametrize("name", ["X-Amzn-SageMaker-Inference-Id", "x-amzn-sagemaker-custom-attributes"])
-def test_the_id_that_the_platform_passes_on_goes_back_where_it_lets_it_through(scorer: Scorer, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["X-Amzn-SageMaker-Inference-Id", "x-amzn-sagemaker-custom-attributes"]
+)
+def test_the_id_that_the_platform_passes_on_goes_back_where_it_lets_it_through(
+    scorer: Scorer, name: str
+) -> None:
     context = Context(given={name: "order-7"})
     transform_fn(scorer, GOLDEN.request.body, "application/json", "application/json", context)
     assert context.headers["X-Amzn-SageMaker-Custom-Attributes"] == "order-7"
@@ -73,7 +80,9 @@ def test_without_an_id_the_request_has_the_model_servers(scorer: Scorer) -> None
 
 
 def test_the_headers_of_a_request_count(scorer: Scorer) -> None:
-    context = Context(given={"Content-Encoding": "gzip", "Accept-Encoding": "gzip", "Content-Type": "text/html"})
+    context = Context(
+        given={"Content-Encoding": "gzip", "Accept-Encoding": "gzip", "Content-Type": "text/html"}
+    )
     body = gzip.compress(GOLDEN.request.body)
     assert transform_fn(scorer, body, "application/json", "application/json", context) == ANSWER
 
@@ -109,7 +118,9 @@ def test_served_answer_and_content_type(host: Host) -> None:
         (Request(b" " * 5_000_001), 413, "too_large"),
     ],
 )
-def test_a_refusal_keeps_its_status_and_body(host: Host, request_: Request, status: int, code: str) -> None:
+def test_a_refusal_keeps_its_status_and_body(
+    host: Host, request_: Request, status: int, code: str
+) -> None:
     answer = host.send(request_)
     assert answer.status == status
     assert json.loads(answer.body)["error"]["code"] == code

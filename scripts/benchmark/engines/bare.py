@@ -1,6 +1,8 @@
-"""The engine's library and tokenizers, with nothing between: the shortest way that one would write by hand.
+"""The engine's library and tokenizers, with nothing between: the shortest way that one would write
+by hand.
 
-All texts are tokenised at once, sorted by length, run in batches of `batch_size` padded to their longest, and read.
+All texts are tokenised at once, sorted by length, run in batches of `batch_size` padded to their
+longest, and read.
 """
 
 from __future__ import annotations
@@ -15,20 +17,29 @@ from tokenizers import Encoding, Tokenizer
 
 BATCH = 32
 LONGEST, STRIDE, ANSWER = 384, 128, 15  # tokens: of a window, shared by two windows, of an answer
-Run = Callable[[dict[str, Any]], Sequence[Any]]  # arrays [batch, sequence] of int64 by name -> the graph's outputs
+# arrays [batch, sequence] of int64 by name -> the graph's outputs
+Run = Callable[[dict[str, Any]], Sequence[Any]]
 
 
-def over(folder: str, task: str, run: Run, batch_size: int = BATCH) -> Callable[[list[Any]], list[Any]]:
+def over(
+    folder: str, task: str, run: Run, batch_size: int = BATCH
+) -> Callable[[list[Any]], list[Any]]:
     """Lists of items asked of `run`. Raises ValueError for a task that is not read here."""
     if task not in TASKS:
-        raise ValueError(f"this engine is used without a pipeline, for {' and '.join(TASKS)}; not for {task}")
+        raise ValueError(
+            f"this engine is used without a pipeline, for {' and '.join(TASKS)}; not for {task}"
+        )
     config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
     tokenizer.no_padding()
-    return TASKS[task](config, tokenizer, lambda encodings: _outputs(run, encodings, config, batch_size))
+    return TASKS[task](
+        config, tokenizer, lambda encodings: _outputs(run, encodings, config, batch_size)
+    )
 
 
-def _outputs(run: Run, encodings: Sequence[Encoding], config: dict[str, Any], size: int) -> list[list[Any]]:
+def _outputs(
+    run: Run, encodings: Sequence[Encoding], config: dict[str, Any], size: int
+) -> list[list[Any]]:
     """For each encoding its row of each output, in the order given."""
     order = sorted(range(len(encodings)), key=lambda i: len(encodings[i].ids))
     found: list[list[Any]] = [[] for _ in encodings]
@@ -55,14 +66,19 @@ def _feeds(encodings: Sequence[Encoding], pad: int) -> dict[str, Any]:
 Outputs = Callable[[Sequence[Encoding]], list[list[Any]]]
 
 
-def _classify(config: dict[str, Any], tokenizer: Tokenizer, outputs: Outputs) -> Callable[[list[Any]], list[Any]]:
+def _classify(
+    config: dict[str, Any], tokenizer: Tokenizer, outputs: Outputs
+) -> Callable[[list[Any]], list[Any]]:
     names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
     several = config.get("problem_type") == "multi_label_classification" or len(names) == 1
     tokenizer.enable_truncation(config.get("max_position_embeddings", 512))
 
     def answer(items: list[Any]) -> list[Any]:
         scored = [_scores(logits, several) for (logits,) in outputs(tokenizer.encode_batch(items))]
-        return [[{"label": names[i], "score": float(row[i])} for i in np.argsort(-row)] for row in scored]
+        return [
+            [{"label": names[i], "score": float(row[i])} for i in np.argsort(-row)]
+            for row in scored
+        ]
 
     return answer
 
@@ -74,7 +90,9 @@ def _scores(logits: Any, several: bool) -> Any:
     return powers / powers.sum()
 
 
-def _question(config: dict[str, Any], tokenizer: Tokenizer, outputs: Outputs) -> Callable[[list[Any]], list[Any]]:
+def _question(
+    config: dict[str, Any], tokenizer: Tokenizer, outputs: Outputs
+) -> Callable[[list[Any]], list[Any]]:
     longest = min(LONGEST, config.get("max_position_embeddings", 512))
     tokenizer.enable_truncation(longest, stride=min(STRIDE, longest // 3), strategy="only_second")
 
@@ -82,22 +100,32 @@ def _question(config: dict[str, Any], tokenizer: Tokenizer, outputs: Outputs) ->
         first = tokenizer.encode_batch([(item["question"], item["context"]) for item in items])
         windows = [(i, w) for i, e in enumerate(first) for w in (e, *e.overflowing)]
         best: dict[int, tuple[float, int, int]] = {}
-        for (i, window), (start, end) in zip(windows, outputs([w for _, w in windows]), strict=True):
+        for (i, window), (start, end) in zip(
+            windows, outputs([w for _, w in windows]), strict=True
+        ):
             best[i] = max(best.get(i, (-1.0, 0, 0)), _span(window, start, end))
         texts = [item["context"] for item in items]
-        return [{"score": s, "start": a, "end": b, "answer": texts[i][a:b]} for i, (s, a, b) in sorted(best.items())]
+        return [
+            {"score": s, "start": a, "end": b, "answer": texts[i][a:b]}
+            for i, (s, a, b) in sorted(best.items())
+        ]
 
     return answer
 
 
 def _span(window: Encoding, start: Any, end: Any) -> tuple[float, int, int]:
-    """(probability, first character, last) of the likeliest span of at most ANSWER tokens in the window's context."""
+    """(probability, first character, last) of the likeliest span of at most ANSWER tokens in the
+    window's context."""
     context = np.array([i for i, part in enumerate(window.sequence_ids) if part == 1])
     if not len(context):
         return 0.0, 0, 0
     pairs = np.triu(np.outer(_scores(start[context], False), _scores(end[context], False)))
     first, last = np.unravel_index(np.argmax(np.tril(pairs, ANSWER - 1)), pairs.shape)
-    return float(pairs[first, last]), window.offsets[context[first]][0], window.offsets[context[last]][1]
+    return (
+        float(pairs[first, last]),
+        window.offsets[context[first]][0],
+        window.offsets[context[last]][1],
+    )
 
 
 TASKS = {"text-classification": _classify, "question-answering": _question}

@@ -19,7 +19,9 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]
     known = {node.name for node in session.get_inputs()}
 
     def run(feeds: dict[str, Any]) -> list[Any]:
-        outputs: list[Any] = session.run(None, {name: array for name, array in feeds.items() if name in known})
+        outputs: list[Any] = session.run(
+            None, {name: array for name, array in feeds.items() if name in known}
+        )
         return outputs
 
     return bare.over(folder, task, run, **options)

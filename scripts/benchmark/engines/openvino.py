@@ -1,4 +1,5 @@
-"""OpenVINO and tokenizers, and nothing else. Each thread that asks has an inference request of its own."""
+"""OpenVINO and tokenizers, and nothing else. Each thread that asks has an inference request of its
+own."""
 
 from __future__ import annotations
 

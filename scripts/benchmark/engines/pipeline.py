@@ -19,7 +19,8 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]
 
 
 def over(asked: Any, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """Lists of items asked of a pipeline with the option `batch_size`, by default the pipeline's own: 1."""
+    """Lists of items asked of a pipeline with the option `batch_size`, by default the pipeline's
+    own: 1."""
     parameters = {**PARAMETERS.get(task, {}), "batch_size": options.get("batch_size", 1)}
 
     def answer(items: list[Any]) -> list[Any]:

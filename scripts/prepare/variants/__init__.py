@@ -22,7 +22,17 @@ from scripts.prepare.variants.material import Group, Material, Variant
 from scripts.prepare.variants.smoothing import smooth
 from scripts.prepare.variants.view import Graph
 
-__all__ = ["VARIANTS", "Architecture", "Fusion", "Group", "Material", "Variant", "fuse", "groups", "skipped"]
+__all__ = [
+    "VARIANTS",
+    "Architecture",
+    "Fusion",
+    "Group",
+    "Material",
+    "Variant",
+    "fuse",
+    "groups",
+    "skipped",
+]
 
 Make = Callable[[Material, Path, frozenset[str]], None]
 
@@ -58,25 +68,58 @@ def _half(material: Material, target: Path, keep: frozenset[str]) -> None:
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("fp32", "fp32", "as exported", _exported),
-    Variant("fp32-optimised", "fp32", "attention, Gelu and LayerNormalization as one operator each", _optimised),
-    Variant("int8-dynamic-u8s8", "int8", "int8 weights, activations' scale from each run", _linear(linear.FULL)),
     Variant(
-        "int8-dynamic-u8s8-reduced", "int8", "7-bit weights, activations' scale from each run", _linear(linear.REDUCED)
+        "fp32-optimised",
+        "fp32",
+        "attention, Gelu and LayerNormalization as one operator each",
+        _optimised,
     ),
-    Variant("int8-dynamic-u8u8", "int8", "uint8 weights, activations' scale from each run", _linear(linear.UNSIGNED)),
-    Variant("int8-static", "int8", "int8 weights, activations smoothed, of measured scale", _linear(linear.FULL, True)),
     Variant(
-        "int8-static-reduced", "int8", "7-bit weights, activations smoothed, of measured scale",
+        "int8-dynamic-u8s8",
+        "int8",
+        "int8 weights, activations' scale from each run",
+        _linear(linear.FULL),
+    ),
+    Variant(
+        "int8-dynamic-u8s8-reduced",
+        "int8",
+        "7-bit weights, activations' scale from each run",
+        _linear(linear.REDUCED),
+    ),
+    Variant(
+        "int8-dynamic-u8u8",
+        "int8",
+        "uint8 weights, activations' scale from each run",
+        _linear(linear.UNSIGNED),
+    ),
+    Variant(
+        "int8-static",
+        "int8",
+        "int8 weights, activations smoothed, of measured scale",
+        _linear(linear.FULL, True),
+    ),
+    Variant(
+        "int8-static-reduced",
+        "int8",
+        "7-bit weights, activations smoothed, of measured scale",
         _linear(linear.REDUCED, True),
     ),
-    Variant("int8-static-cnn", "int8", "convolutions in int8, scales measured beforehand", _convolutions(linear.FULL)),
     Variant(
-        "int8-static-cnn-reduced", "int8", "convolutions with 7-bit weights, scales measured beforehand",
+        "int8-static-cnn",
+        "int8",
+        "convolutions in int8, scales measured beforehand",
+        _convolutions(linear.FULL),
+    ),
+    Variant(
+        "int8-static-cnn-reduced",
+        "int8",
+        "convolutions with 7-bit weights, scales measured beforehand",
         _convolutions(linear.REDUCED),
     ),
     Variant("fp16-weights", "fp16", "weights stored as float16, computed with as float32", _half),
-)  # fmt: skip
-_METHODS = {  # beginning of a variant's name -> what it asks of a graph; the longest beginning counts
+)
+# beginning of a variant's name -> what it asks of a graph; the longest beginning counts
+_METHODS = {
     "fp32": None,
     "fp32-optimised": "fused",
     "int8-dynamic": "linear",

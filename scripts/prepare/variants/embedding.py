@@ -1,4 +1,5 @@
-"""Embeddings in int8, with a scale a row: a quarter of their size, which is most of a small text model's."""
+"""Embeddings in int8, with a scale a row: a quarter of their size, which is most of a small text
+model's."""
 
 from __future__ import annotations
 
@@ -19,16 +20,20 @@ def embeddings(graph: Graph) -> list[Any]:
 
 
 def quantise_embeddings(graph: Graph, keep: frozenset[str]) -> None:
-    """Store the tables of the look-ups that are not in `keep` as int8; a row is multiplied with its scale as it is
-    read."""
-    graph.replace({node.name: _lookup(graph, node) for node in embeddings(graph) if node.name not in keep})
+    """Store the tables of the look-ups that are not in `keep` as int8; a row is multiplied with its
+    scale as it is read."""
+    graph.replace(
+        {node.name: _lookup(graph, node) for node in embeddings(graph) if node.name not in keep}
+    )
 
 
 def _fits(graph: Graph, node: Any) -> bool:
     if not graph.is_constant(node.input[0]) or attributes(node).get("axis", 0):
         return False
     table = graph.constant(node.input[0])
-    return table is not None and table.ndim == 2 and table.dtype == np.float32 and table.size >= LEAST
+    return (
+        table is not None and table.ndim == 2 and table.dtype == np.float32 and table.size >= LEAST
+    )
 
 
 def _lookup(graph: Graph, node: Any) -> Sequence[Any]:

@@ -1,6 +1,8 @@
-"""Graphs with convolutions: normalisation and padding become part of the convolution, and what is constant is computed.
+"""Graphs with convolutions: normalisation and padding become part of the convolution, and what is
+constant is computed.
 
-By onnxruntime's own optimiser at its basic level, which is the same on every machine and writes standard ONNX only.
+By onnxruntime's own optimiser at its basic level, which is the same on every machine and writes
+standard ONNX only.
 """
 
 from __future__ import annotations
@@ -25,13 +27,21 @@ def fold(source: Path, target: Path) -> None:
     try:
         model = _modern(onnx.load(source))
         ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as e:  # onnx and onnxruntime raise one class an error code, with no common base but Exception
-        raise PrepareError(f"{source}: its padding and constants cannot be folded: {type(e).__name__}: {e}") from e
+    except (
+        Exception
+    ) as e:  # onnx and onnxruntime raise one class an error code, with no common base but Exception
+        raise PrepareError(
+            f"{source}: its padding and constants cannot be folded: {type(e).__name__}: {e}"
+        ) from e
 
 
 def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
-    old = any(entry.domain in ("", "ai.onnx") and entry.version < OPSET for entry in model.opset_import)
+    old = any(
+        entry.domain in ("", "ai.onnx") and entry.version < OPSET for entry in model.opset_import
+    )
     try:
         return version_converter.convert_version(model, OPSET) if old else model
-    except Exception:  # onnx's C++ errors, for an operator that it cannot convert: the model stays as old as it is
+    except (
+        Exception
+    ):  # onnx's C++ errors, for an operator that it cannot convert: the model stays as old as it is
         return model

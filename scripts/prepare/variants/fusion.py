@@ -1,9 +1,10 @@
-"""Fused operators: the exported graph with attention, Gelu and LayerNormalization as one operator each, or with what
-can be part of a convolution folded into it.
+"""Fused operators: the exported graph with attention, Gelu and LayerNormalization as one operator
+each, or with what can be part of a convolution folded into it.
 
-None of it depends on the machine that it is made on: attention is ours (attention.py), the rest is onnxruntime's Python
-optimiser at level 0, which does not run its C++ one. SkipLayerNormalization and EmbedLayerNormalization are left out:
-the CPU kernel of the first took 8.1 ms where Add and LayerNormalization took 1.9 ms (12 of 1 x 176 x 768).
+None of it depends on the machine that it is made on: attention is ours (attention.py), the rest is
+onnxruntime's Python optimiser at level 0, which does not run its C++ one. SkipLayerNormalization
+and EmbedLayerNormalization are left out: the CPU kernel of the first took 8.1 ms where Add and
+LayerNormalization took 1.9 ms (12 of 1 x 176 x 768).
 """
 
 from __future__ import annotations
@@ -25,14 +26,19 @@ from scripts.prepare.variants.view import MICROSOFT, Graph
 KINDS = {  # what is counted -> the operators that are of this kind
     "Attention": ("Attention", "MultiHeadAttention"),
     "Gelu": ("Gelu", "BiasGelu", "FastGelu", "QuickGelu"),
-    "LayerNormalization": ("LayerNormalization", "SkipLayerNormalization", "EmbedLayerNormalization"),
+    "LayerNormalization": (
+        "LayerNormalization",
+        "SkipLayerNormalization",
+        "EmbedLayerNormalization",
+    ),
 }
 _LEFT_OUT = ("attention", "skip_layer_norm", "bias_skip_layer_norm", "embed_layer_norm")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A transformer encoder as its configuration tells of it; `activation` by its name in transformers."""
+    """A transformer encoder as its configuration tells of it; `activation` by its name in
+    transformers."""
 
     num_layers: int
     num_heads: int
@@ -42,8 +48,9 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Fusion:
-    """The fused `graph` (None: nothing could be fused), how many operators of each kind it holds, how many the
-    architecture should have at least (empty: it is not known), and a sentence for each that is missing."""
+    """The fused `graph` (None: nothing could be fused), how many operators of each kind it holds,
+    how many the architecture should have at least (empty: it is not known), and a sentence for each
+    that is missing."""
 
     graph: Path | None
     found: Mapping[str, int]
@@ -72,7 +79,9 @@ def fuse(exported: Path, target: Path, architecture: Architecture | None = None)
         fused.save(target)
     found |= {"folded into others": folded} if folded else {}
     expected = _expected(architecture)
-    return Fusion(target if changed else None, found, expected, tuple(_missing(found, expected, left)))
+    return Fusion(
+        target if changed else None, found, expected, tuple(_missing(found, expected, left))
+    )
 
 
 def _folded(exported: Path, target: Path) -> Graph:
@@ -83,7 +92,9 @@ def _folded(exported: Path, target: Path) -> Graph:
 
 
 def _found(graph: Graph) -> dict[str, int]:
-    return {kind: sum(1 for node in graph.nodes if node.op_type in ops) for kind, ops in KINDS.items()}
+    return {
+        kind: sum(1 for node in graph.nodes if node.op_type in ops) for kind, ops in KINDS.items()
+    }
 
 
 def _operators(graph: Graph) -> int:
@@ -96,7 +107,9 @@ def _optimised(graph: Graph) -> Graph:
     for name in _LEFT_OUT:
         setattr(options, f"enable_{name}", False)
     with quiet():
-        result = optimizer.optimize_model(graph.whole(), "bert", opt_level=0, optimization_options=options)
+        result = optimizer.optimize_model(
+            graph.whole(), "bert", opt_level=0, optimization_options=options
+        )
     fused = Graph(result.model)
     fused.uses(MICROSOFT)
     return fused
@@ -112,7 +125,8 @@ def _expected(architecture: Architecture | None) -> dict[str, int]:
 
 def _missing(found: Mapping[str, int], expected: Mapping[str, int], left: int) -> list[str]:
     sentences = [
-        f"{wanted - found[kind]} of {wanted} {kind} operators are not fused: their form in the graph is not known"
+        f"{wanted - found[kind]} of {wanted} {kind} operators are not fused: their form in the"
+        " graph is not known"
         for kind, wanted in expected.items()
         if kind != "Attention" and found[kind] < wanted
     ]
@@ -124,6 +138,7 @@ def _missing(found: Mapping[str, int], expected: Mapping[str, int], left: int) -
 
 
 _WHY = (
-    "they are not plain scaled dot-product attention with a padding mask (relative positions, a causal mask or a "
-    "window are of this kind), or the exporter wrote them in a form that is not known; they run as single operators"
+    "they are not plain scaled dot-product attention with a padding mask (relative positions, a"
+    " causal mask or a window are of this kind), or the exporter wrote them in a form that is not"
+    " known; they run as single operators"
 )

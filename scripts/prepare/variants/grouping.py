@@ -1,4 +1,5 @@
-"""Which operators belong together: by the layer and the role that the exporters write into their names."""
+"""Which operators belong together: by the layer and the role that the exporters write into their
+names."""
 
 from __future__ import annotations
 
@@ -13,12 +14,14 @@ from scripts.prepare.variants.points import convolutions
 from scripts.prepare.variants.view import Graph
 
 MOST = 40  # groups: mixed precision measures a graph for each
-_NUMBERED = re.compile(r"(?P<what>[A-Za-z_]*(?:layer|block|stage|conv|[a-z]+s))[._/](?P<number>\d+)", re.IGNORECASE)
+_NUMBERED = re.compile(
+    r"(?P<what>[A-Za-z_]*(?:layer|block|stage|conv|[a-z]+s))[._/](?P<number>\d+)", re.IGNORECASE
+)
 
 
 def groups(material: Material) -> Sequence[Group]:
-    """What int8 variants quantise, in the order of the graph: the parts of each layer; whole layers, where that were
-    more than MOST groups; else neighbours."""
+    """What int8 variants quantise, in the order of the graph: the parts of each layer; whole
+    layers, where that were more than MOST groups; else neighbours."""
     names = _operators(Graph.read(material.best))
     for key in (_part, _layer):
         found = _by(key, names)

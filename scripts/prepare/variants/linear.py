@@ -1,8 +1,9 @@
 """Linear layers in int8: MatMul, Gemm and Attention whose weights are constants.
 
-Weights are quantised per output column, symmetric around zero. Activations become uint8, with a scale that each run
-takes from its own numbers (dynamic), or with one that was measured on real inputs (static): then a row's result does
-not depend on the other rows of its run. The operators are onnxruntime's own (com.microsoft), on every CPU the same.
+Weights are quantised per output column, symmetric around zero. Activations become uint8, with a
+scale that each run takes from its own numbers (dynamic), or with one that was measured on real
+inputs (static): then a row's result does not depend on the other rows of its run. The operators are
+onnxruntime's own (com.microsoft), on every CPU the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ Observed = Mapping[str, Seen]
 
 @dataclass(frozen=True)
 class Form:
-    """How weights are stored: whole numbers from -`limit` to `limit`, as int8 or, shifted by 128, as uint8."""
+    """How weights are stored: whole numbers from -`limit` to `limit`, as int8 or, shifted by 128,
+    as uint8."""
 
     limit: int = 127
     signed: bool = True
@@ -54,7 +56,8 @@ def inputs(graph: Graph) -> dict[str, int]:
 
 
 def quantise(graph: Graph, keep: frozenset[str], form: Form, seen: Observed | None = None) -> None:
-    """Put int8 in the place of the linear layers that are not in `keep`; static where `seen` is given."""
+    """Put int8 in the place of the linear layers that are not in `keep`; static where `seen` is
+    given."""
     replacements: dict[str, Sequence[Any]] = {}
     done: dict[str, Quantised] = {}
     for node in linears(graph):
@@ -69,8 +72,13 @@ def quantise(graph: Graph, keep: frozenset[str], form: Form, seen: Observed | No
 
 
 def is_linear(graph: Graph, node: Any) -> bool:
-    """Whether the weights are one matrix of float32 constants, and the rest is as the int8 operator has it."""
-    if node.op_type not in _EMITTERS or graph.is_constant(node.input[0]) or not graph.is_constant(node.input[1]):
+    """Whether the weights are one matrix of float32 constants, and the rest is as the int8 operator
+    has it."""
+    if (
+        node.op_type not in _EMITTERS
+        or graph.is_constant(node.input[0])
+        or not graph.is_constant(node.input[1])
+    ):
         return False
     if node.op_type == "Gemm" and not _plain(graph, node):
         return False
@@ -82,7 +90,12 @@ def _plain(graph: Graph, node: Any) -> bool:
     """Whether a Gemm is a product and at most a bias of one number a column."""
     given = {"alpha": 1.0, "beta": 1.0, "transA": 0, **attributes(node)}
     bias = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(1)
-    return given["alpha"] == given["beta"] == 1.0 and not given["transA"] and bias is not None and bias.ndim == 1
+    return (
+        given["alpha"] == given["beta"] == 1.0
+        and not given["transA"]
+        and bias is not None
+        and bias.ndim == 1
+    )
 
 
 def _activations(graph: Graph, x: str, seen: Observed | None) -> Any:
@@ -117,7 +130,9 @@ def _weights(graph: Graph, name: str, transposed: bool, form: Form) -> Quantised
 def _product(graph: Graph, node: Any, x: Quantised, form: Form) -> Any:
     w = _weights(graph, node.input[1], bool(attributes(node).get("transB")), form)
     names = [x.values, w.values, x.scale, w.scale, x.zero, w.zero, *node.input[2:3]]
-    return helper.make_node("MatMulIntegerToFloat", names, list(node.output), node.name, domain=MICROSOFT)
+    return helper.make_node(
+        "MatMulIntegerToFloat", names, list(node.output), node.name, domain=MICROSOFT
+    )
 
 
 def _attention(graph: Graph, node: Any, x: Quantised, form: Form) -> Any:
@@ -125,7 +140,12 @@ def _attention(graph: Graph, node: Any, x: Quantised, form: Form) -> Any:
     mask = node.input[3] if len(node.input) > 3 else ""
     names = [x.values, w.values, node.input[2], x.scale, w.scale, mask, x.zero, w.zero]
     return helper.make_node(
-        "QAttention", names, list(node.output), node.name, domain=MICROSOFT, num_heads=attributes(node)["num_heads"]
+        "QAttention",
+        names,
+        list(node.output),
+        node.name,
+        domain=MICROSOFT,
+        num_heads=attributes(node)["num_heads"],
     )
 
 

@@ -11,8 +11,9 @@ from scoring.engine import Array
 
 @dataclass(frozen=True)
 class Material:
-    """What variants are made of: the float32 graph `exported`; the same with fused operators (`optimised`, None where
-    nothing could be fused); and real inputs as the graph's feeds, to calibrate with."""
+    """What variants are made of: the float32 graph `exported`; the same with fused operators
+    (`optimised`, None where nothing could be fused); and real inputs as the graph's feeds, to
+    calibrate with."""
 
     exported: Path
     optimised: Path | None
@@ -26,8 +27,8 @@ class Material:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way. `make(material, target, keep)` writes the graph `target`; the operators whose names are in `keep` stay
-    in float32. `how` is its line in the report."""
+    """One way. `make(material, target, keep)` writes the graph `target`; the operators whose names
+    are in `keep` stay in float32. `how` is its line in the report."""
 
     name: str
     precision: str
@@ -37,7 +38,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Group:
-    """Operators of a graph that belong together ("layer 3, feed-forward output"): what mixed precision keeps or not."""
+    """Operators of a graph that belong together ("layer 3, feed-forward output"): what mixed
+    precision keeps or not."""
 
     name: str
     operators: frozenset[str]

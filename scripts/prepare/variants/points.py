@@ -1,4 +1,5 @@
-"""Where a graph with convolutions becomes int8: which operators, and which tensors are uint8 for that."""
+"""Where a graph with convolutions becomes int8: which operators, and which tensors are uint8 for
+that."""
 
 from __future__ import annotations
 
@@ -11,15 +12,26 @@ import numpy as np
 from scripts.prepare.variants.linear import is_linear
 from scripts.prepare.variants.view import Graph, attributes
 
-_PASSED_ON = ("MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose")  # the numbers of their input, so its scale
-_CARRIERS = ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "LeakyRelu", "Sigmoid", *_PASSED_ON)
+# the numbers of their input, so its scale
+_PASSED_ON = ("MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose")
+_CARRIERS = (
+    "Add",
+    "Mul",
+    "Concat",
+    "GlobalAveragePool",
+    "AveragePool",
+    "LeakyRelu",
+    "Sigmoid",
+    *_PASSED_ON,
+)
 
 
 @dataclass(frozen=True)
 class Points:
-    """`layers`: the operators with weights that run in int8. `tensors`: what is stored as uint8 -> where it is taken:
-    limits such as Relu that follow an operator need no operator, since they are the limits of the uint8's range.
-    `passed_on`: a tensor that holds the numbers of another -> that other."""
+    """`layers`: the operators with weights that run in int8. `tensors`: what is stored as uint8 ->
+    where it is taken: limits such as Relu that follow an operator need no operator, since they are
+    the limits of the uint8's range. `passed_on`: a tensor that holds the numbers of another -> that
+    other."""
 
     layers: tuple[Any, ...]
     tensors: Mapping[str, str]
@@ -44,9 +56,13 @@ def convolutions(graph: Graph) -> list[Any]:
 def points(graph: Graph, keep: frozenset[str]) -> Points:
     """What runs in int8 where the operators in `keep` do not."""
     convolving = {node.name for node in convolutions(graph)}
-    products = {n.name for n in graph.nodes if n.op_type in ("MatMul", "Gemm") and is_linear(graph, n)}
+    products = {
+        n.name for n in graph.nodes if n.op_type in ("MatMul", "Gemm") and is_linear(graph, n)
+    }
     layers = tuple(n for n in graph.nodes if n.name in convolving | products and n.name not in keep)
-    stored = {node.input[0] for node in layers} | {_end(graph, n) for n in layers if n.name in convolving}
+    stored = {node.input[0] for node in layers} | {
+        _end(graph, n) for n in layers if n.name in convolving
+    }
     passed_on: dict[str, str] = {}
     for node in graph.nodes:
         if node.op_type in _CARRIERS and _all_stored(graph, node, stored):

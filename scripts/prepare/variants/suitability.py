@@ -16,12 +16,20 @@ from scripts.prepare.variants.linear import linears
 from scripts.prepare.variants.material import Material
 from scripts.prepare.variants.view import Graph
 
-CONVOLUTIONAL = 0.1  # the share of the weights in convolutions from which on a graph counts as one of those
-LEAST_SHARE = 0.5  # of the weights: linear layers that hold less are quantised with the convolutions only
+# the share of the weights in convolutions from which on a graph counts as one of those
+CONVOLUTIONAL = 0.1
+# of the weights: linear layers that hold less are quantised with the convolutions only
+LEAST_SHARE = 0.5
 _QUANTISED = ("Quantize", "QLinear", "Integer", "QAttention", "QGemm", "NBits", "BlockQuant")
 
-OVERFLOW = "{cpu} adds two products of uint8 and int8 in 16 bits, which weights of 8 bits overflow; tried with 7 bits"
-GIVEN_AWAY = "{cpu} does not overflow with weights of 8 bits: with 7 bits a bit would be given away for nothing"
+OVERFLOW = (
+    "{cpu} adds two products of uint8 and int8 in 16 bits, which weights of 8 bits overflow; tried"
+    " with 7 bits"
+)
+GIVEN_AWAY = (
+    "{cpu} does not overflow with weights of 8 bits: with 7 bits a bit would be given away for"
+    " nothing"
+)
 SAME = "on {cpu} uint8 weights give the same numbers as int8 weights, no faster"
 SLOWER = "on {cpu} uint8 weights give the same numbers as int8 weights, at half the speed"
 CPU_REASONS = {  # a word of the variant's name -> CPU kind -> why it is not tried there
@@ -33,8 +41,8 @@ CPU_REASONS = {  # a word of the variant's name -> CPU kind -> why it is not tri
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a graph holds: numbers in weights of linear layers, of convolutions, and of those that can be halved;
-    whether it is quantised already, or has parts that are no tensors of numbers."""
+    """What a graph holds: numbers in weights of linear layers, of convolutions, and of those that
+    can be halved; whether it is quantised already, or has parts that are no tensors of numbers."""
 
     linear: int
     convolution: int
@@ -82,7 +90,10 @@ def unfit(method: str, material: Material) -> str | None:
     """Why a method (linear, static, convolution, half, fused) does not go with a graph."""
     held = inventory(material.best)
     if held.foreign:
-        return "the graph has strings or operators of classical machine learning (ai.onnx.ml): it is left as it is"
+        return (
+            "the graph has strings or operators of classical machine learning (ai.onnx.ml): it is"
+            " left as it is"
+        )
     if held.quantised:
         return "the graph is quantised already: it is left as it is"
     if method == "fused":
@@ -102,8 +113,15 @@ def _uncovered(held: Inventory, method: str) -> str | None:
     if not part:
         return f"the graph has no {name} with constant weights"
     if method == "convolution" and held.opset < OPSET:
-        return f"the graph has opset {held.opset}; int8 convolutions need {OPSET} or more: export it again"
-    return None if held.share(part) >= least else f"{name} hold only {held.share(part):.0%} of the weights"
+        return (
+            f"the graph has opset {held.opset}; int8 convolutions need {OPSET} or more: export it"
+            " again"
+        )
+    return (
+        None
+        if held.share(part) >= least
+        else f"{name} hold only {held.share(part):.0%} of the weights"
+    )
 
 
 def unfit_cpu(name: str, cpu: str) -> str | None:

@@ -18,8 +18,9 @@ MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 
 
 class Graph:
-    """The main graph of an ONNX model. Constants are read through Constant, Identity and Transpose nodes, and every
-    node has a name of its own, the same one each time that the same file is read."""
+    """The main graph of an ONNX model. Constants are read through Constant, Identity and Transpose
+    nodes, and every node has a name of its own, the same one each time that the same file is
+    read."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
@@ -33,7 +34,7 @@ class Graph:
     def read(cls, path: Path) -> Graph:
         try:
             return cls(onnx.load(path))
-        except Exception as e:  # protobuf's DecodeError, onnx's ValidationError, FileNotFoundError of the weights' file
+        except Exception as e:  # DecodeError, ValidationError, FileNotFoundError of the weights
             raise PrepareError(f"{path}: not readable as an ONNX model: {e}") from e
 
     @property
@@ -43,7 +44,9 @@ class Graph:
 
     @property
     def opset(self) -> int:
-        return max((e.version for e in self.model.opset_import if e.domain in ("", "ai.onnx")), default=0)
+        return max(
+            (e.version for e in self.model.opset_import if e.domain in ("", "ai.onnx")), default=0
+        )
 
     def producer(self, name: str) -> Any | None:
         return self._producers.get(name)
@@ -75,7 +78,9 @@ class Graph:
         node = self.producer(name)
         if node is None:
             return name in self._tensors
-        return node.op_type == "Constant" or (node.op_type in _FOLDED and self.is_constant(node.input[0]))
+        return node.op_type == "Constant" or (
+            node.op_type in _FOLDED and self.is_constant(node.input[0])
+        )
 
     def _constant(self, name: str) -> Array | None:
         if name in self._tensors:
@@ -92,9 +97,12 @@ class Graph:
         return np.ascontiguousarray(source.transpose(attributes(node).get("perm")))
 
     def add(self, name: str, value: Any) -> str:
-        """Make `value` (an array or a number of numpy's) a weight; one that is there under the name is kept."""
+        """Make `value` (an array or a number of numpy's) a weight; one that is there under the name
+        is kept."""
         if name not in self._tensors:
-            self._tensors[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
+            self._tensors[name] = numpy_helper.from_array(
+                np.ascontiguousarray(value).reshape(np.shape(value)), name
+            )
             self.model.graph.initializer.append(self._tensors[name])
         return name
 
@@ -105,8 +113,8 @@ class Graph:
         return self.add(other, value.astype(kind))
 
     def replace(self, replacements: dict[str, Sequence[Any]], first: Sequence[Any] = ()) -> None:
-        """Put the nodes of `replacements` in the place of the nodes of those names, and `first` before all; then drop
-        what nothing needs any more."""
+        """Put the nodes of `replacements` in the place of the nodes of those names, and `first`
+        before all; then drop what nothing needs any more."""
         swapped = (replacements.get(node.name, [node]) for node in self.nodes)
         self.nodes = [*first, *(node for nodes in swapped for node in nodes)]
         self._index()
@@ -130,9 +138,11 @@ class Graph:
         except ValueError as e:  # protobuf's limit of 2 GB
             raise PrepareError(f"{path}: cannot be saved as one file: {e}") from e
 
-    def ancestors(self, names: Iterable[str], until: Iterable[str] = ()) -> tuple[list[Any], set[str]]:
-        """The nodes that `names` are computed with, in order, and the tensors that they begin at; the search ends at
-        the tensors `until`."""
+    def ancestors(
+        self, names: Iterable[str], until: Iterable[str] = ()
+    ) -> tuple[list[Any], set[str]]:
+        """The nodes that `names` are computed with, in order, and the tensors that they begin at;
+        the search ends at the tensors `until`."""
         ends, waiting, seen = set(until), list(names), set[str]()
         leaves, nodes = set[str](), set[str]()
         while waiting:
@@ -185,4 +195,6 @@ def _constant_value(node: Any) -> Any:
 def _needs(node: Any) -> set[str]:
     """What a node reads, those of the graphs inside of it (If, Loop) too."""
     inner = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-    return {n for n in node.input if n} | {name for graph in inner for n in graph.node for name in _needs(n)}
+    return {n for n in node.input if n} | {
+        name for graph in inner for n in graph.node for name in _needs(n)
+    }

@@ -1,4 +1,5 @@
-"""Runs inside the host's environment: AzureML's server on 127.0.0.1, where by itself it binds every address."""
+"""Runs inside the host's environment: AzureML's server on 127.0.0.1, where by itself it binds every
+address."""
 
 from azureml_inference_server_http import constants
 

@@ -1,11 +1,13 @@
-"""Runs inside the host's environment: the library worker of Azure Functions behind HTTP on 127.0.0.1.
+"""Runs inside the host's environment: the library worker of Azure Functions behind HTTP on
+127.0.0.1.
 
 usage: functions_server.py APP_FOLDER PORT
 
-The worker is Microsoft's (azure-functions-runtime): it indexes function_app.py and turns each request into a call. In
-Azure it hangs on the Functions host, by gRPC; here this program is the host. It hands over plain objects in place of
-protobuf messages, routes by the triggers' bindings and host.json's prefix, and answers as the host does: 404, 405, and
-an empty 500 when a function raises. Keys, limits and time-outs are the real host's and are not rehearsed.
+The worker is Microsoft's (azure-functions-runtime): it indexes function_app.py and turns each
+request into a call. In Azure it hangs on the Functions host, by gRPC; here this program is the
+host. It hands over plain objects in place of protobuf messages, routes by the triggers' bindings
+and host.json's prefix, and answers as the host does: 404, 405, and an empty 500 when a function
+raises. Keys, limits and time-outs are the real host's and are not rehearsed.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ PACKAGES = ".python_packages/lib/site-packages"
 
 
 class Message(SimpleNamespace):
-    """A protobuf message's place-holder: fields by keyword, and which of a group's alternatives is set."""
+    """A protobuf message's place-holder: fields by keyword, and which of a group's alternatives is
+    set."""
 
     def WhichOneof(self, group: str) -> str | None:  # noqa: N802
         if group == "rpc_data":
@@ -46,11 +49,14 @@ class Protos:
 
     StatusResult = message("StatusResult", Failure=0, Success=1, Cancelled=2)
     BindingInfo = message(
-        "BindingInfo", **{"in": 0, "out": 1, "inout": 2, "undefined": 0, "string": 1, "binary": 2, "stream": 3}
+        "BindingInfo",
+        **{"in": 0, "out": 1, "inout": 2, "undefined": 0, "string": 1, "binary": 2, "stream": 3},
     )
     TypedData = message("TypedData")
     RpcHttp = message("RpcHttp")
-    RpcHttpCookie = message("RpcHttpCookie", SameSite=message("SameSite", **{"None": 0, "Lax": 1, "Strict": 2}))
+    RpcHttpCookie = message(
+        "RpcHttpCookie", SameSite=message("SameSite", **{"None": 0, "Lax": 1, "Strict": 2})
+    )
     RpcException = message("RpcException")
     RpcFunctionMetadata = message("RpcFunctionMetadata")
     ParameterBinding = message("ParameterBinding")
@@ -80,8 +86,13 @@ class Worker:
             self._call("function_load_request", function_id=function.function_id, metadata=function)
 
     def invoke(self, function: Any, binding: dict[str, Any], http: Message) -> Any:
-        """The value that `function` returned for one HTTP request. Raises RuntimeError when it raised."""
-        trace = Message(trace_parent=f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00", trace_state="", attributes={})
+        """The value that `function` returned for one HTTP request. Raises RuntimeError when it
+        raised."""
+        trace = Message(
+            trace_parent=f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00",
+            trace_state="",
+            attributes={},
+        )
         answer = self._call(
             "invocation_request",
             invocation_id=str(uuid.uuid4()),
@@ -108,7 +119,11 @@ class Route:
     """One HTTP trigger: the paths and methods that lead to its function."""
 
     def __init__(self, function: Any, binding: dict[str, Any], prefix: str) -> None:
-        path = "/".join(part for part in ("", prefix, (binding.get("route") or function.name).strip("/")) if part)
+        path = "/".join(
+            part
+            for part in ("", prefix, (binding.get("route") or function.name).strip("/"))
+            if part
+        )
         pattern = re.sub(r"\{\*([^}:]+)[^}]*\}", r"(?P<\1>.*)", f"/{path}")
         pattern = re.sub(r"\{([^}:?]+)[^}]*\}", r"(?P<\1>[^/]+)", pattern)
         self.path = re.compile(f"^{pattern}$", re.IGNORECASE)
@@ -121,15 +136,24 @@ def routes(worker: Worker, app: Path) -> list[Route]:
     """The HTTP triggers of the app, below host.json's prefix."""
     settings = json.loads((app / "host.json").read_text(encoding="utf-8"))
     prefix = settings.get("extensions", {}).get("http", {}).get("routePrefix", "api")
-    bindings = [(function, json.loads(raw)) for function in worker.functions for raw in function.raw_bindings]
-    return [Route(f, binding, prefix) for f, binding in bindings if binding.get("type", "").lower() == "httptrigger"]
+    bindings = [
+        (function, json.loads(raw))
+        for function in worker.functions
+        for raw in function.raw_bindings
+    ]
+    return [
+        Route(f, binding, prefix)
+        for f, binding in bindings
+        if binding.get("type", "").lower() == "httptrigger"
+    ]
 
 
 class Handler(BaseHTTPRequestHandler):
     """HTTP to invocation and back."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: in two, the client's delayed acknowledgement costs 40 ms
+    # head and body in one packet: in two, the client's delayed acknowledgement costs 40 ms
+    wbufsize = -1
     disable_nagle_algorithm = True
     worker: Worker
     routes: list[Route]
@@ -138,7 +162,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         url = urllib.parse.urlsplit(self.path)
         if url.path == "/" and self.command == "GET":
-            return self._reply(200, {"content-type": "text/plain"}, b"Your Functions app is up and running")
+            return self._reply(
+                200, {"content-type": "text/plain"}, b"Your Functions app is up and running"
+            )
         here = [(route, match) for route in self.routes if (match := route.path.match(url.path))]
         allowed = [(route, match) for route, match in here if self.command in route.methods]
         if not allowed:
@@ -152,12 +178,18 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer  # noqa: N815
 
-    def _invoke(self, route: Route, match: re.Match[str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _invoke(
+        self, route: Route, match: re.Match[str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
         http = Message(
             method=self.command,
             url=f"http://{self.headers.get('host', '127.0.0.1')}{self.path}",
             headers={name.lower(): value for name, value in self.headers.items()},
-            query=dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query, keep_blank_values=True)),
+            query=dict(
+                urllib.parse.parse_qsl(
+                    urllib.parse.urlsplit(self.path).query, keep_blank_values=True
+                )
+            ),
             params={name: value for name, value in match.groupdict().items() if value is not None},
             body=Protos.TypedData(bytes=body) if body else Protos.TypedData(),
         )
@@ -191,14 +223,19 @@ def _data(typed: Any) -> bytes:
 
 def serve(app: Path, port: int) -> None:
     """Index the app, then listen: whoever gets an answer knows that the functions are loaded."""
-    sys.path.insert(0, str(app / PACKAGES))  # the order of the platform: the app's packages, the worker, the app
+    # the order of the platform: the app's packages, the worker, the app
+    sys.path.insert(0, str(app / PACKAGES))
     sys.path.append(str(app))
     os.chdir(app)
     Handler.worker = Worker(app)
     Handler.routes = routes(Handler.worker, app)
     if not Handler.routes:
         sys.exit(f"{app / 'function_app.py'}: no function with an HTTP trigger was found")
-    print("routes:", ", ".join(f"{sorted(r.methods)} {r.path.pattern}" for r in Handler.routes), flush=True)
+    print(
+        "routes:",
+        ", ".join(f"{sorted(r.methods)} {r.path.pattern}" for r in Handler.routes),
+        flush=True,
+    )
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 

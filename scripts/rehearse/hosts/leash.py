@@ -1,7 +1,8 @@
 """Run a program (the arguments) and end its whole process group as soon as standard input closes.
 
-The starter holds the other end of that pipe. However the starter ends, even by kill -9, the pipe closes and nothing
-that it started is left: SageMaker's server, for one, leaves its workers running when it alone is ended.
+The starter holds the other end of that pipe. However the starter ends, even by kill -9, the pipe
+closes and nothing that it started is left: SageMaker's server, for one, leaves its workers running
+when it alone is ended.
 """
 
 import os
@@ -20,4 +21,5 @@ if __name__ == "__main__":
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=watch, daemon=True).start()
     code = child.wait()
-    os._exit(code if code >= 0 else 128 - code)  # not sys.exit, which waits for the thread that reads
+    # not sys.exit, which waits for the thread that reads
+    os._exit(code if code >= 0 else 128 - code)

@@ -1,8 +1,10 @@
-"""Runs inside the host's environment: what the Hugging Face container runs as `serve`, fit for a shared machine.
+"""Runs inside the host's environment: what the Hugging Face container runs as `serve`, fit for a
+shared machine.
 
-Three things differ from the container. The server's configuration file is in TMPDIR, not in /etc. The package's
-requirements are not installed at every start, since the environment was made with them. The server's process is the one
-named by its own pid file, where the container takes the only one of the machine, so that several can run side by side.
+Three things differ from the container. The server's configuration file is in TMPDIR, not in /etc.
+The package's requirements are not installed at every start, since the environment was made with
+them. The server's process is the one named by its own pid file, where the container takes the only
+one of the machine, so that several can run side by side.
 """
 
 import tempfile
@@ -17,7 +19,8 @@ _TEMP = Path(tempfile.gettempdir())
 
 
 def find_server(limit: float) -> psutil.Process:
-    """The Java process that `multi-model-server --start` left behind. Raises RuntimeError if it has ended already."""
+    """The Java process that `multi-model-server --start` left behind. Raises RuntimeError if it has
+    ended already."""
     pid_file, until = _TEMP / ".model_server.pid", time.monotonic() + limit
     while time.monotonic() < until:
         if pid_file.is_file() and (text := pid_file.read_text().strip()):

@@ -1,6 +1,7 @@
 """AWS on loopback: moto's real server, and on top of it what moto lacks of SageMaker.
 
-    with double() as aws:                    # AWS_ENDPOINT_URL=aws.url leads any AWS SDK or CLI there
+    with double() as aws:                    # AWS_ENDPOINT_URL=aws.url leads any AWS SDK or CLI
+    there
         connect(config, "squad", CLOCK)
         aws.endpoints["squad"].config        # assert on what is there
 

@@ -36,7 +36,8 @@ def refuse(call: Call, refusal: Refusal) -> Answer:
     if call.method == "HEAD":
         return Answer(status)
     if call.service == "s3":
-        text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>1</RequestId></Error>"
+        error = f"<Code>{code}</Code><Message>{message}</Message><RequestId>1</RequestId>"
+        text = f"<Error>{error}</Error>"
         return Answer(status, text.encode(), {"Content-Type": "application/xml"})
     if call.service in ("iam", "sts"):
         text = (

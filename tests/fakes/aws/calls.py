@@ -1,4 +1,5 @@
-"""Which operation of which service a request is, by botocore's service models, and whether it is well-formed."""
+"""Which operation of which service a request is, by botocore's service models, and whether it is
+well-formed."""
 
 from __future__ import annotations
 
@@ -17,9 +18,15 @@ from botocore.validate import ParamValidator
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/")
 _SIGNING = {
-    "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-user-agent", "x-amz-trailer",
-    "x-amz-decoded-content-length", "x-amz-target", "x-amz-sdk-checksum-algorithm",
-}  # fmt: skip
+    "x-amz-date",
+    "x-amz-content-sha256",
+    "x-amz-security-token",
+    "x-amz-user-agent",
+    "x-amz-trailer",
+    "x-amz-decoded-content-length",
+    "x-amz-target",
+    "x-amz-sdk-checksum-algorithm",
+}
 READS = ("Get", "List", "Describe", "Head")
 
 
@@ -57,7 +64,9 @@ class Call:
         return f"{self.service}.{self.operation}"
 
 
-def recognise(number: int, environ: Mapping[str, Any], headers: Mapping[str, str], body: bytes) -> Call:
+def recognise(
+    number: int, environ: Mapping[str, Any], headers: Mapping[str, str], body: bytes
+) -> Call:
     """The WSGI request as a call; operation "" if it is unknown or not signed."""
     method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     arguments = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
@@ -73,32 +82,50 @@ def recognise(number: int, environ: Mapping[str, Any], headers: Mapping[str, str
     elif service in ("sagemaker", "s3"):
         service = "sagemaker-runtime" if service == "sagemaker" else service
         operation = _rest(service, method, path, arguments, headers)
-    return Call(number, service, operation, region, method, path, arguments, headers, body, parameters)
+    return Call(
+        number, service, operation, region, method, path, arguments, headers, body, parameters
+    )
 
 
 def wrong(call: Call) -> str:
     """What is wrong with a call by the service's model; "" if nothing is."""
     if not call.operation or call.operation not in model(call.service).operation_names:
-        return f"{call.method} {call.path}: no operation of {call.service or 'any service'}, or not signed"
+        return (
+            f"{call.method} {call.path}: no operation of {call.service or 'any service'}, or not"
+            " signed"
+        )
     shape = model(call.service).operation_model(call.operation).input_shape
     if call.service in ("sagemaker", "logs"):
         report = ParamValidator().validate(call.parameters, shape)
         return f"{call}: {report.generate_report()}" if report.has_errors() else ""
     if call.service in ("iam", "sts"):
         given = {name.partition(".")[0] for name in call.parameters} - {"Action", "Version"}
-        return _names(call, given, set(shape.members) if shape else set(), shape.required_members if shape else [])
+        return _names(
+            call,
+            given,
+            set(shape.members) if shape else set(),
+            shape.required_members if shape else [],
+        )
     return _wrong_rest(call, shape)
 
 
 def _wrong_rest(call: Call, shape: Any) -> str:
-    literal = {name for name, _ in _literals(model(call.service).operation_model(call.operation).http["requestUri"])}
+    literal = {
+        name
+        for name, _ in _literals(
+            model(call.service).operation_model(call.operation).http["requestUri"]
+        )
+    }
     queries, headers = _located(shape, "querystring"), _located(shape, "header")
     prefixes = ("x-amz-checksum-", *_located(shape, "headers"))
     given = {name for name in call.query if name not in literal and name != "x-id"}
     own = {
-        name for name in call.headers
-        if name.startswith(("x-amz-", "x-amzn-")) and name not in _SIGNING and not name.startswith(prefixes)
-    }  # fmt: skip
+        name
+        for name in call.headers
+        if name.startswith(("x-amz-", "x-amzn-"))
+        and name not in _SIGNING
+        and not name.startswith(prefixes)
+    }
     return _names(call, given | own, queries | headers, [])
 
 
@@ -128,7 +155,9 @@ def _literals(uri: str) -> list[tuple[str, str]]:
 
 
 @cache
-def _operations(service: str) -> list[tuple[str, str, re.Pattern[str], list[tuple[str, str]], set[str], set[str]]]:
+def _operations(
+    service: str,
+) -> list[tuple[str, str, re.Pattern[str], list[tuple[str, str]], set[str], set[str]]]:
     """Operation, method, path, literal query, and the required query and header names of each."""
     found = []
     for name in model(service).operation_names:
@@ -146,11 +175,15 @@ def _operations(service: str) -> list[tuple[str, str, re.Pattern[str], list[tupl
                 needs[serialization["location"]].add(serialization["name"])
         headers = {header.lower() for header in needs["header"]}
         pattern = re.compile(path.rstrip("/") + "/?")
-        found.append((name, operation.http["method"], pattern, _literals(uri), needs["querystring"], headers))
+        found.append(
+            (name, operation.http["method"], pattern, _literals(uri), needs["querystring"], headers)
+        )
     return found
 
 
-def _rest(service: str, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> str:
+def _rest(
+    service: str, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+) -> str:
     """The operation whose address fits, the one that says most of the request."""
     fits = [
         (len(literal) + len(queries) + len(own), name)

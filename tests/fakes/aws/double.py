@@ -1,4 +1,5 @@
-"""The server: moto's WSGI application with a layer in front, which checks, records, troubles, answers or passes on."""
+"""The server: moto's WSGI application with a layer in front, which checks, records, troubles,
+answers or passes on."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ from typing import Any
 
 from moto.backends import get_backend
 from moto.moto_api._internal.models import moto_api_backend
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
 from werkzeug.serving import make_server
 
 import scoring
@@ -36,9 +41,9 @@ Host = Callable[[Request], Response]
 class Double:
     """AWS as one account in one region sees it.
 
-    `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what answers for the package
-    that is unpacked in a folder (the archive is beside it); `up` holds it by the package's URL. `unknown_role` is how
-    many times CreateModel does not know the role yet.
+    `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
+    answers for the package that is unpacked in a folder (the archive is beside it); `up` holds it
+    by the package's URL. `unknown_role` is how many times CreateModel does not know the role yet.
     """
 
     def __init__(self) -> None:
@@ -89,7 +94,10 @@ class Double:
 
     def say(self, endpoint: str, text: str) -> None:
         """The containers of `endpoint` print `text`."""
-        backend, group = get_backend("logs")[ACCOUNT][REGION], f"/aws/sagemaker/Endpoints/{endpoint}"
+        backend, group = (
+            get_backend("logs")[ACCOUNT][REGION],
+            f"/aws/sagemaker/Endpoints/{endpoint}",
+        )
         if group not in backend.groups:
             backend.create_log_group(group, {})
         streams = backend.groups[group].streams
@@ -115,7 +123,9 @@ class Double:
         except Dropped as e:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError from e
-        fixed = {"Content-Length": str(len(found.body))} if found.body or call.method != "HEAD" else {}
+        fixed = (
+            {"Content-Length": str(len(found.body))} if found.body or call.method != "HEAD" else {}
+        )
         start_response(f"{found.status} X", [*{**found.headers, **fixed}.items()])
         return [found.body]
 
@@ -136,14 +146,21 @@ class Double:
 
     def _pass_on(self, environ: dict[str, Any]) -> Answer:
         said: list[Any] = []
-        chunks = self._moto(environ, lambda status, headers, exc_info=None: said.append((status, headers)))
+        chunks = self._moto(
+            environ, lambda status, headers, exc_info=None: said.append((status, headers))
+        )
         body = b"".join(chunks)
         status, headers = said[0]
-        kept = {key: value for key, value in headers if key.lower() not in ("connection", "date", "server")}
+        kept = {
+            key: value
+            for key, value in headers
+            if key.lower() not in ("connection", "date", "server")
+        }
         return Answer(int(status.split()[0]), body, kept)
 
     def _own(self, call: Call) -> Any:
-        """What this layer answers of SageMaker, or refuses before moto sees it; None leaves it to moto."""
+        """What this layer answers of SageMaker, or refuses before moto sees it; None leaves it to
+        moto."""
         asked = call.parameters
         if handler := self.endpoints.operations().get(call.operation):
             return handler(asked)
@@ -163,12 +180,14 @@ class Double:
         name, role = asked["ModelName"], asked["ExecutionRoleArn"]
         if name in self.sagemaker._models:
             raise validation(f'Cannot create already existing model "{_ARN}:model/{name}".')
-        known = role.rpartition("/")[2] in self.roles and self.roles[role.rpartition("/")[2]].policies
+        known = (
+            role.rpartition("/")[2] in self.roles and self.roles[role.rpartition("/")[2]].policies
+        )
         if self.unknown_role or not known:
             self.unknown_role = max(0, self.unknown_role - 1)
             raise validation(
-                f"Could not assume role {role}. Please ensure that the role exists and allows principal "
-                "'sagemaker.amazonaws.com' to assume the role."
+                f"Could not assume role {role}. Please ensure that the role exists and allows"
+                " principal 'sagemaker.amazonaws.com' to assume the role."
             )
         url = asked["PrimaryContainer"]["ModelDataUrl"]
         bucket, _, key = url.removeprefix("s3://").partition("/")
@@ -178,7 +197,10 @@ class Double:
     def _check_config(self, asked: Mapping[str, Any]) -> None:
         name = asked["EndpointConfigName"]
         if self._has_config(name):
-            raise validation(f'Cannot create already existing endpoint configuration "{_ARN}:endpoint-config/{name}".')
+            raise validation(
+                "Cannot create already existing endpoint configuration"
+                f' "{_ARN}:endpoint-config/{name}".'
+            )
         for variant in asked["ProductionVariants"]:
             if variant["ModelName"] not in self.sagemaker._models:
                 raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
@@ -186,9 +208,13 @@ class Double:
     def _check_unused(self, asked: Mapping[str, Any]) -> None:
         name = asked["EndpointConfigName"]
         if not self._has_config(name):
-            raise validation(f'Could not find endpoint configuration "{_ARN}:endpoint-config/{name}".')
+            raise validation(
+                f'Could not find endpoint configuration "{_ARN}:endpoint-config/{name}".'
+            )
         if found := self.endpoints.using(name):
-            raise validation(f'Cannot delete endpoint configuration "{name}": endpoint "{found.arn}" uses it.')
+            raise validation(
+                f'Cannot delete endpoint configuration "{name}": endpoint "{found.arn}" uses it.'
+            )
 
     def _check_there(self, asked: Mapping[str, Any]) -> None:
         if asked["ModelName"] not in self.sagemaker._models:
@@ -202,12 +228,17 @@ class Double:
         found = self.endpoints.get(name)
         if found is None or not found.serving:
             raise Refusal("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
-        request = Request(call.body, call.headers.get("content-type", ""), call.headers.get("accept", "*/*"))
+        request = Request(
+            call.body, call.headers.get("content-type", ""), call.headers.get("accept", "*/*")
+        )
         response = self._host(found.config)(request)
         if response.status != 200:
             return _model_error(response)
         self.endpoints.answered.add(found.config)
-        headers = {"Content-Type": response.content_type, "x-Amzn-Invoked-Production-Variant": "AllTraffic"}
+        headers = {
+            "Content-Type": response.content_type,
+            "x-Amzn-Invoked-Production-Variant": "AllTraffic",
+        }
         return Answer(200, response.body, headers)
 
     def _host(self, config: str) -> Host:
@@ -225,7 +256,8 @@ class Double:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Answer for as long as the block runs. (werkzeug's own serve_forever would close the port at its end.)"""
+        """Answer for as long as the block runs. (werkzeug's own serve_forever would close the port
+        at its end.)"""
         serve = BaseServer.serve_forever
         thread = threading.Thread(target=serve, args=(self._server, 0.01), daemon=True)
         thread.start()
@@ -251,12 +283,16 @@ def _model_error(response: Response) -> Answer:
         "OriginalStatusCode": response.status,
     }
     return Answer(
-        424, json.dumps(data).encode(), {"Content-Type": "application/json", "x-amzn-ErrorType": "ModelError"}
+        424,
+        json.dumps(data).encode(),
+        {"Content-Type": "application/json", "x-amzn-ErrorType": "ModelError"},
     )
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    found = {k[5:].replace("_", "-").lower(): v for k, v in environ.items() if k.startswith("HTTP_")}
+    found = {
+        k[5:].replace("_", "-").lower(): v for k, v in environ.items() if k.startswith("HTTP_")
+    }
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             found[name.replace("_", "-").lower()] = environ[name]

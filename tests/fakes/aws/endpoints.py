@@ -1,5 +1,5 @@
-"""SageMaker's endpoints, which moto has only as a stub: states that take time, blue/green updates that roll back,
-refusals as AWS words them, and a record of every change of what serves."""
+"""SageMaker's endpoints, which moto has only as a stub: states that take time, blue/green updates
+that roll back, refusals as AWS words them, and a record of every change of what serves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 @dataclass
 class Endpoint:
-    """`config` serves when `serving`; `looks` is how many more times a client asks before what is under way is done."""
+    """`config` serves when `serving`; `looks` is how many more times a client asks before what is
+    under way is done."""
 
     name: str
     arn: str
@@ -30,7 +31,8 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Trouble:
-    """How an endpoint fails to come up: its FailureReason, what its container prints, and the state it ends in."""
+    """How an endpoint fails to come up: its FailureReason, what its container prints, and the state
+    it ends in."""
 
     reason: str
     log: str = ""
@@ -39,7 +41,8 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Change:
-    """From now on `config` answers at `endpoint` (None: nothing does); `proved`: it has answered a request before."""
+    """From now on `config` answers at `endpoint` (None: nothing does); `proved`: it has answered a
+    request before."""
 
     endpoint: str
     config: str | None
@@ -47,9 +50,12 @@ class Change:
 
 
 class Endpoints(dict[str, Endpoint]):
-    """All endpoints by name. `trouble` maps the name of an endpoint to what befalls it whenever it is built up."""
+    """All endpoints by name. `trouble` maps the name of an endpoint to what befalls it whenever it
+    is built up."""
 
-    def __init__(self, arn: str, has_config: Callable[[str], bool], say: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, arn: str, has_config: Callable[[str], bool], say: Callable[[str, str], None]
+    ) -> None:
         super().__init__()
         self.looks = 1
         self.trouble: dict[str, Trouble] = {}
@@ -72,7 +78,9 @@ class Endpoints(dict[str, Endpoint]):
             raise validation(f'Cannot create already existing endpoint "{self[name].arn}".')
         self._known(config)
         tags = {tag["Key"]: tag["Value"] for tag in asked.get("Tags", [])}
-        self[name] = Endpoint(name, f"{self._arn}:endpoint/{name.lower()}", config, looks=self.looks, tags=tags)
+        self[name] = Endpoint(
+            name, f"{self._arn}:endpoint/{name.lower()}", config, looks=self.looks, tags=tags
+        )
         return {"EndpointArn": self[name].arn}
 
     def describe(self, asked: Mapping[str, Any]) -> Any:
@@ -82,13 +90,22 @@ class Endpoints(dict[str, Endpoint]):
             if found.looks < 0:
                 self._done(found)
                 found = self._found(asked["EndpointName"])
-        pending = {"PendingDeploymentSummary": {"EndpointConfigName": found.pending}} if found.pending else {}
+        pending = (
+            {"PendingDeploymentSummary": {"EndpointConfigName": found.pending}}
+            if found.pending
+            else {}
+        )
         reason = {"FailureReason": found.reason} if found.reason else {}
         return {
-            "EndpointName": found.name, "EndpointArn": found.arn, "EndpointConfigName": found.config,
-            "EndpointStatus": found.state, "CreationTime": time.time(), "LastModifiedTime": time.time(),
-            **pending, **reason,
-        }  # fmt: skip
+            "EndpointName": found.name,
+            "EndpointArn": found.arn,
+            "EndpointConfigName": found.config,
+            "EndpointStatus": found.state,
+            "CreationTime": time.time(),
+            "LastModifiedTime": time.time(),
+            **pending,
+            **reason,
+        }
 
     def point(self, asked: Mapping[str, Any]) -> Any:
         found = self._changeable(asked["EndpointName"])
@@ -127,7 +144,11 @@ class Endpoints(dict[str, Endpoint]):
             self._fail(found, trouble)
         else:
             self._serve(found, found.pending or found.config)
-            found.state, found.config, found.pending = "InService", found.pending or found.config, ""
+            found.state, found.config, found.pending = (
+                "InService",
+                found.pending or found.config,
+                "",
+            )
             self._say(found.name, f"{found.config} is up")
 
     def _fail(self, found: Endpoint, trouble: Trouble) -> None:
@@ -153,7 +174,10 @@ class Endpoints(dict[str, Endpoint]):
 
     def _known(self, config: str) -> None:
         if not self._has_config(config):
-            raise validation(f'Could not find endpoint configuration "{self._arn}:endpoint-config/{config.lower()}".')
+            raise validation(
+                "Could not find endpoint configuration"
+                f' "{self._arn}:endpoint-config/{config.lower()}".'
+            )
 
     def tagged(self, operation: str, asked: Mapping[str, Any]) -> Any:
         """AddTags and ListTags of an endpoint; None where the ARN is another resource's."""
@@ -161,7 +185,9 @@ class Endpoints(dict[str, Endpoint]):
             return None
         found = next((e for e in self.values() if e.arn == asked["ResourceArn"]), None)
         if found is None:
-            raise Refusal("ValidationException", f'Could not find endpoint "{asked["ResourceArn"]}".')
+            raise Refusal(
+                "ValidationException", f'Could not find endpoint "{asked["ResourceArn"]}".'
+            )
         if operation == "AddTags":
             found.tags.update({tag["Key"]: tag["Value"] for tag in asked["Tags"]})
         return {"Tags": [{"Key": key, "Value": value} for key, value in found.tags.items()]}

@@ -1,4 +1,5 @@
-"""Trouble on demand: a call is refused, its connection dropped, or it is the last thing that its client does."""
+"""Trouble on demand: a call is refused, its connection dropped, or it is the last thing that its
+client does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What all resource types share at the resource manager: PUT, PATCH, GET, HEAD, DELETE, lists, and their refusals.
+"""What all resource types share at the resource manager: PUT, PATCH, GET, HEAD, DELETE, lists, and
+their refusals.
 
 A service's provider is a table of ResourceType and, for what is its own, further routes.
 """
@@ -19,9 +20,10 @@ from tests.fakes.azure.store import Resource, Store, type_of
 
 @dataclass(frozen=True)
 class ResourceType:
-    """How a type behaves: the shape of a PUT's body; `slow` when a PUT or DELETE is an asynchronous operation;
-    `location` when that is polled by Location; `deletes_slowly` where a DELETE differs from a PUT in that; `created` is
-    the status of a PUT that creates; `fill` adds what the service itself sets; `check` refuses."""
+    """How a type behaves: the shape of a PUT's body; `slow` when a PUT or DELETE is an asynchronous
+    operation; `location` when that is polled by Location; `deletes_slowly` where a DELETE differs
+    from a PUT in that; `created` is the status of a PUT that creates; `fill` adds what the service
+    itself sets; `check` refuses."""
 
     name: str
     shape: Mapping[str, Any]
@@ -30,16 +32,19 @@ class ResourceType:
     deletes_slowly: bool | None = None
     created: int = 201
     fill: Callable[[Resource], None] = lambda resource: None
-    check: Callable[[Call, Resource | None, dict[str, Any]], Answer | None] = lambda call, old, body: None
+    check: Callable[[Call, Resource | None, dict[str, Any]], Answer | None] = (
+        lambda call, old, body: None
+    )
     on_delete: Callable[[Resource], Answer | None] = lambda resource: None
-    ends: Callable[[Resource], None] = lambda resource: None  # called when the resource has become ready
+    # called when the resource has become ready
+    ends: Callable[[Resource], None] = lambda resource: None
 
 
 @dataclass
 class Arm:
-    """The resource manager. `failures` maps a type (lower case) to the (code, message) with which its next PUT's
-    operation fails; `denied` holds "METHOD type" that the signed-in user may not do; `refusals` are like failures, but
-    at once: type -> (status, code, message)."""
+    """The resource manager. `failures` maps a type (lower case) to the (code, message) with which
+    its next PUT's operation fails; `denied` holds "METHOD type" that the signed-in user may not do;
+    `refusals` are like failures, but at once: type -> (status, code, message)."""
 
     base: str
     store: Store
@@ -60,18 +65,28 @@ class Arm:
         return (Route("GET HEAD PUT PATCH DELETE", r"/subscriptions/.*", self._answer),)
 
     def refuse(self, call: Call) -> Answer | None:
-        """What every call to the resource manager must pass: a token, an api-version, a permission."""
+        """What every call to the resource manager must pass: a token, an api-version, a
+        permission."""
         if not signed_in(call):
-            return error(401, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is invalid.")
+            return error(
+                401,
+                "AuthenticationFailed",
+                "Authentication failed. The 'Authorization' header is invalid.",
+            )
         if "api-version" not in call.query:
-            return error(400, "MissingApiVersionParameter", "The api-version query parameter is required.")
-        if f"{call.method} {type_of(call.path)}".lower() in {entry.lower() for entry in self.denied}:
+            return error(
+                400, "MissingApiVersionParameter", "The api-version query parameter is required."
+            )
+        if f"{call.method} {type_of(call.path)}".lower() in {
+            entry.lower() for entry in self.denied
+        }:
             action = {"PUT": "write", "PATCH": "write", "DELETE": "delete"}.get(call.method, "read")
             return error(
                 403,
                 "AuthorizationFailed",
-                f"The client does not have authorization to perform action '{type_of(call.path)}/{action}' over scope "
-                f"'{call.path}' or the scope is invalid.",
+                "The client does not have authorization to perform action"
+                f" '{type_of(call.path)}/{action}' over scope '{call.path}' or the scope is"
+                " invalid.",
             )
         return None
 
@@ -79,11 +94,15 @@ class Arm:
         if refusal := self.refuse(call):
             return refusal
         type_ = self.types.get(type_of(call.path).lower())
-        is_list = type_ is None or (call.path.strip("/").count("/") % 2 == 0 and call.method == "GET")
+        is_list = type_ is None or (
+            call.path.strip("/").count("/") % 2 == 0 and call.method == "GET"
+        )
         if call.method == "GET" and is_list and self.store.get(call.path) is None:
             return self._list(call)
         if type_ is None:
-            return error(404, "InvalidResourceType", f"The resource type of {call.path} could not be found.")
+            return error(
+                404, "InvalidResourceType", f"The resource type of {call.path} could not be found."
+            )
         handlers = {"GET": self._get, "HEAD": self._get, "DELETE": self._delete}
         if call.method in handlers:
             return handlers[call.method](call, type_)
@@ -99,7 +118,9 @@ class Arm:
     def _list(self, call: Call) -> Answer:
         names = {key.rpartition("/")[2] for key in self.types}
         if call.path.rstrip("/").rpartition("/")[2].lower() not in names:
-            return error(404, "InvalidResourceType", f"The resource type of {call.path} could not be found.")
+            return error(
+                404, "InvalidResourceType", f"The resource type of {call.path} could not be found."
+            )
         return Answer(200, {"value": self.store.children(call.path)})
 
     def _put(self, call: Call, type_: ResourceType) -> Answer:
@@ -122,13 +143,21 @@ class Arm:
             return Answer(200 if old else type_.created, resource)
         return self._slowly(type_, resource, new=old is None)
 
-    def _refusal(self, call: Call, type_: ResourceType, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+    def _refusal(
+        self, call: Call, type_: ResourceType, old: Resource | None, body: dict[str, Any]
+    ) -> Answer | None:
         if refusal := self.refusals.pop(type_.name.lower(), None):
             return error(*refusal)
         group = re.match(r"/subscriptions/[^/]+/resourcegroups/[^/]+", call.path, re.IGNORECASE)
-        if group and type_.name != "Microsoft.Resources/resourceGroups" and self.store.get(group[0]) is None:
+        if (
+            group
+            and type_.name != "Microsoft.Resources/resourceGroups"
+            and self.store.get(group[0]) is None
+        ):
             return error(
-                404, "ResourceGroupNotFound", f"Resource group '{group[0].rpartition('/')[2]}' could not be found."
+                404,
+                "ResourceGroupNotFound",
+                f"Resource group '{group[0].rpartition('/')[2]}' could not be found.",
             )
         return type_.check(call, old, body)
 
@@ -154,19 +183,30 @@ class Arm:
             self.store.delete(call.path)
             return Answer(200)
         found.setdefault("properties", {})["provisioningState"] = "Deleting"
-        headers = self.operations.start(self.base, lambda: self.store.delete(call.path), location=type_.location)
+        headers = self.operations.start(
+            self.base, lambda: self.store.delete(call.path), location=type_.location
+        )
         return Answer(202, None, headers)
 
 
 def missing(id_: str) -> Answer:
-    return error(404, "ResourceNotFound", f"The Resource '{type_of(id_)}/{id_.rpartition('/')[2]}' was not found.")
+    return error(
+        404,
+        "ResourceNotFound",
+        f"The Resource '{type_of(id_)}/{id_.rpartition('/')[2]}' was not found.",
+    )
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`old` with `new` laid over it; of properties, too, since services keep what they set themselves."""
+    """`old` with `new` laid over it; of properties, too, since services keep what they set
+    themselves."""
     properties = {**(old.get("properties") or {}), **(new.get("properties") or {})}
     return {**old, **new, "properties": properties}
 
 
 def _kept(old: Resource | None) -> Resource:
-    return {key: old[key] for key in ("identity", "properties", "systemData") if key in old} if old else {}
+    return (
+        {key: old[key] for key in ("identity", "properties", "systemData") if key in old}
+        if old
+        else {}
+    )

@@ -1,7 +1,9 @@
-"""Blob storage: containers and block blobs at https://ACCOUNT.blob.core.localhost:PORT, for azure-storage-blob.
+"""Blob storage: containers and block blobs at https://ACCOUNT.blob.core.localhost:PORT, for
+azure-storage-blob.
 
-Whoever shows a token, an account key or a SAS may do all, except where `denied` or `keyless` says otherwise. `accounts`
-is the state: account -> container -> name -> Blob. An account is there once something has put it there (`create`).
+Whoever shows a token, an account key or a SAS may do all, except where `denied` or `keyless` says
+otherwise. `accounts` is the state: account -> container -> name -> Blob. An account is there once
+something has put it there (`create`).
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ _META = "x-ms-meta-"
 
 @dataclass
 class Blob:
-    """A blob's bytes, or its uncommitted `blocks` alone (`data` None) as long as no block list was put."""
+    """A blob's bytes, or its uncommitted `blocks` alone (`data` None) as long as no block list was
+    put."""
 
     data: bytes | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -36,20 +39,26 @@ class Blob:
 
     @property
     def etag(self) -> str:
-        return f'"0x{hashlib.sha256((self.data or b"") + repr(self.metadata).encode()).hexdigest()[:15]}"'
+        content = (self.data or b"") + repr(self.metadata).encode()
+        return f'"0x{hashlib.sha256(content).hexdigest()[:15]}"'
 
     @property
     def headers(self) -> dict[str, str]:
         own = {
-            "Content-Type": self.content_type, "ETag": self.etag, "Accept-Ranges": "bytes",
-            "Last-Modified": formatdate(self.changed, usegmt=True), "x-ms-blob-type": "BlockBlob",
-            "x-ms-creation-time": formatdate(self.changed, usegmt=True), "x-ms-lease-state": "available",
-        }  # fmt: skip
+            "Content-Type": self.content_type,
+            "ETag": self.etag,
+            "Accept-Ranges": "bytes",
+            "Last-Modified": formatdate(self.changed, usegmt=True),
+            "x-ms-blob-type": "BlockBlob",
+            "x-ms-creation-time": formatdate(self.changed, usegmt=True),
+            "x-ms-lease-state": "available",
+        }
         return {**own, **{_META + key: value for key, value in self.metadata.items()}}
 
 
 class Blobs:
-    """`denied` are accounts whose blobs a signed-in user may not touch (no data role); `keyless` take no key or SAS."""
+    """`denied` are accounts whose blobs a signed-in user may not touch (no data role); `keyless`
+    take no key or SAS."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, dict[str, dict[str, Blob]]] = {}
@@ -57,8 +66,18 @@ class Blobs:
         self.keyless: set[str] = set()
         self.routes = (
             Route("GET HEAD PUT DELETE", r"/?", self._guarded(self._service), HOST),
-            Route("GET HEAD PUT DELETE", r"/(?P<container>[^/]+)/?", self._guarded(self._container), HOST),
-            Route("GET HEAD PUT DELETE", r"/(?P<container>[^/]+)/(?P<blob>.+)", self._guarded(self._blob), HOST),
+            Route(
+                "GET HEAD PUT DELETE",
+                r"/(?P<container>[^/]+)/?",
+                self._guarded(self._container),
+                HOST,
+            ),
+            Route(
+                "GET HEAD PUT DELETE",
+                r"/(?P<container>[^/]+)/(?P<blob>.+)",
+                self._guarded(self._blob),
+                HOST,
+            ),
         )
 
     def create(self, account: str, *containers: str) -> None:
@@ -69,9 +88,15 @@ class Blobs:
 
     def names(self, account: str, container: str) -> list[str]:
         """The committed blobs."""
-        return sorted(name for name, blob in self.accounts[account][container].items() if blob.data is not None)
+        return sorted(
+            name
+            for name, blob in self.accounts[account][container].items()
+            if blob.data is not None
+        )
 
-    def _guarded(self, answer: Callable[[Call, re.Match[str]], Answer]) -> Callable[[Call, re.Match[str]], Answer]:
+    def _guarded(
+        self, answer: Callable[[Call, re.Match[str]], Answer]
+    ) -> Callable[[Call, re.Match[str]], Answer]:
         def guarded(call: Call, match: re.Match[str]) -> Answer:
             account = _account(call)
             if account not in self.accounts:
@@ -83,12 +108,19 @@ class Blobs:
     def _refusal(self, call: Call, account: str) -> Answer | None:
         if signed_in(call):
             if account in self.denied:
-                text = "This request is not authorized to perform this operation using this permission."
+                text = (
+                    "This request is not authorized to perform this operation using this"
+                    " permission."
+                )
                 return _error(403, "AuthorizationPermissionMismatch", text)
             return None
-        by_key = call.headers.get("authorization", "").startswith("SharedKey ") or "sig" in call.query
+        by_key = (
+            call.headers.get("authorization", "").startswith("SharedKey ") or "sig" in call.query
+        )
         if not by_key:
-            return _error(401, "NoAuthenticationInformation", "Server failed to authenticate the request.")
+            return _error(
+                401, "NoAuthenticationInformation", "Server failed to authenticate the request."
+            )
         if account in self.keyless:
             text = "Key based authentication is not permitted on this storage account."
             return _error(403, "KeyBasedAuthenticationNotPermitted", text)
@@ -96,17 +128,24 @@ class Blobs:
 
     def _service(self, call: Call, match: re.Match[str]) -> Answer:
         if call.query.get("restype") == "account":
-            return Answer(200, b"", {"x-ms-sku-name": "Standard_LRS", "x-ms-account-kind": "StorageV2"})
+            return Answer(
+                200, b"", {"x-ms-sku-name": "Standard_LRS", "x-ms-account-kind": "StorageV2"}
+            )
         names = "".join(
-            f"<Container><Name>{escape(name)}</Name><Properties/></Container>" for name in self.accounts[_account(call)]
+            f"<Container><Name>{escape(name)}</Name><Properties/></Container>"
+            for name in self.accounts[_account(call)]
         )
-        return _xml(f"<EnumerationResults><Containers>{names}</Containers><NextMarker/></EnumerationResults>")
+        return _xml(
+            f"<EnumerationResults><Containers>{names}</Containers><NextMarker/></EnumerationResults>"
+        )
 
     def _container(self, call: Call, match: re.Match[str]) -> Answer:
         account, name = self.accounts[_account(call)], match["container"]
         if call.method == "PUT" and call.query.get("comp") is None:
             if name in account:
-                return _error(409, "ContainerAlreadyExists", "The specified container already exists.")
+                return _error(
+                    409, "ContainerAlreadyExists", "The specified container already exists."
+                )
             account[name] = {}
             return Answer(201, b"", _stamp())
         if name not in account:
@@ -124,7 +163,9 @@ class Blobs:
             return _no_container()
         if call.method == "PUT":
             handlers = {"block": _put_block, "blocklist": _put_blocks, "metadata": _put_metadata}
-            return handlers.get(call.query.get("comp", ""), _put_blob)(call, container, match["blob"])
+            return handlers.get(call.query.get("comp", ""), _put_blob)(
+                call, container, match["blob"]
+            )
         found = container.get(match["blob"])
         if found is None or found.data is None:
             return _no_blob()
@@ -175,14 +216,18 @@ def _condition(call: Call, found: Blob | None) -> Answer | None:
     there = found is not None and found.data is not None
     if call.headers.get("if-none-match") == "*" and there:
         return _error(409, "BlobAlreadyExists", "The specified blob already exists.")
-    if "if-match" in call.headers and not (there and found and call.headers["if-match"] in ("*", found.etag)):
+    if "if-match" in call.headers and not (
+        there and found and call.headers["if-match"] in ("*", found.etag)
+    ):
         return _error(412, "ConditionNotMet", "The condition specified was not met.")
     return None
 
 
 def _get(call: Call, found: Blob) -> Answer:
     data = found.data or b""
-    asked = re.fullmatch(r"bytes=(\d+)-(\d*)", call.headers.get("x-ms-range") or call.headers.get("range", ""))
+    asked = re.fullmatch(
+        r"bytes=(\d+)-(\d*)", call.headers.get("x-ms-range") or call.headers.get("range", "")
+    )
     if call.method == "HEAD" or not asked:
         return Answer(200, data, found.headers)
     first, last = int(asked[1]), min(int(asked[2] or len(data)), len(data) - 1)
@@ -211,16 +256,23 @@ def _listed(container: Mapping[str, Blob], query: Mapping[str, str]) -> Answer:
 def _entry(name: str, blob: Blob, *, with_metadata: bool) -> str:
     metadata = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in blob.metadata.items())
     return (
-        f"<Blob><Name>{escape(name)}</Name><Properties><Last-Modified>{blob.headers['Last-Modified']}</Last-Modified>"
-        f"<Etag>{blob.etag.strip(chr(34))}</Etag><Content-Length>{len(blob.data or b'')}</Content-Length>"
-        f"<Content-Type>{escape(blob.content_type)}</Content-Type><BlobType>BlockBlob</BlobType></Properties>"
+        f"<Blob><Name>{escape(name)}</Name><Properties>"
+        f"<Last-Modified>{blob.headers['Last-Modified']}</Last-Modified>"
+        f"<Etag>{blob.etag.strip(chr(34))}</Etag>"
+        f"<Content-Length>{len(blob.data or b'')}</Content-Length>"
+        f"<Content-Type>{escape(blob.content_type)}</Content-Type>"
+        f"<BlobType>BlockBlob</BlobType></Properties>"
         + (f"<Metadata>{metadata}</Metadata>" if with_metadata else "")
         + "</Blob>"
     )
 
 
 def _metadata(call: Call) -> dict[str, str]:
-    return {key.removeprefix(_META): value for key, value in call.headers.items() if key.startswith(_META)}
+    return {
+        key.removeprefix(_META): value
+        for key, value in call.headers.items()
+        if key.startswith(_META)
+    }
 
 
 def _account(call: Call) -> str:

@@ -28,8 +28,14 @@ from tests.fakes.azure.operations import Operations
 from tests.fakes.azure.store import Store
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
-HOSTS = ("localhost", "127.0.0.1", "*.blob.core.localhost", "*.scm.localhost", "*.azurewebsites.localhost",
-         "*.inference.ml.localhost")  # fmt: skip
+HOSTS = (
+    "localhost",
+    "127.0.0.1",
+    "*.blob.core.localhost",
+    "*.scm.localhost",
+    "*.azurewebsites.localhost",
+    "*.inference.ml.localhost",
+)
 
 
 class AzureFake:
@@ -47,7 +53,12 @@ class AzureFake:
         self.certificates = Path(self._folder.name) / "ca.pem"
         self._authority.cert_pem.write_to_path(str(self.certificates))
         self._server = make_server(
-            "127.0.0.1", 0, self._application, threaded=True, request_handler=_Quiet, ssl_context=self._tls()
+            "127.0.0.1",
+            0,
+            self._application,
+            threaded=True,
+            request_handler=_Quiet,
+            ssl_context=self._tls(),
         )
         self.port = self._server.server_port
         self.url = f"https://localhost:{self.port}"
@@ -62,10 +73,14 @@ class AzureFake:
         self._routes += routes
 
     def __enter__(self) -> AzureFake:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._folder.cleanup()
@@ -85,8 +100,8 @@ class AzureFake:
 
     @contextmanager
     def reachable(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
-        """The SDKs of this process and its children find the fake; names below localhost, which few systems resolve,
-        lead to it."""
+        """The SDKs of this process and its children find the fake; names below localhost, which few
+        systems resolve, lead to it."""
         real = socket.getaddrinfo
 
         def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -111,7 +126,8 @@ class AzureFake:
 
     def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
         request = Request(environ)
-        with self._lock:  # one call at a time: the state is simple, and the order of calls is the clients'
+        # one call at a time: the state is simple, and the order of calls is the clients'
+        with self._lock:
             call = _call(next(self._numbers), request)
             self.calls.append(call)
             try:
@@ -140,7 +156,15 @@ class _Quiet(WSGIRequestHandler):
 
 def _call(number: int, request: Request) -> Call:
     headers: Mapping[str, str] = {key.lower(): value for key, value in request.headers.items()}
-    return Call(number, request.method, request.host, request.path, dict(request.args), headers, request.get_data())
+    return Call(
+        number,
+        request.method,
+        request.host,
+        request.path,
+        dict(request.args),
+        headers,
+        request.get_data(),
+    )
 
 
 def _response(answer: Answer) -> Response:

@@ -1,4 +1,5 @@
-"""Trouble on demand: the call of a given number is refused, dropped, or the last thing that its client does."""
+"""Trouble on demand: the call of a given number is refused, dropped, or the last thing that its
+client does."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ class Dropped(Exception):
 
 
 class Faults:
-    """`at` maps the number of a call to its fault; each happens once. `every` happens to every call, but not to its
-    repetition: at the first, third ... call of one method and path. `pid` is the client's process, for KILLED."""
+    """`at` maps the number of a call to its fault; each happens once. `every` happens to every
+    call, but not to its repetition: at the first, third ... call of one method and path. `pid` is
+    the client's process, for KILLED."""
 
     def __init__(self) -> None:
         self.at: dict[int, Fault] = {}
@@ -38,7 +40,8 @@ class Faults:
         if self.every:
             self._times[str(call)] += 1
             fault = self.every if self._times[str(call)] % 2 else None
-        if fault is Fault.THROTTLED and ".blob." in call.host:  # blob storage has its own word for it
+        # blob storage has its own word for it
+        if fault is Fault.THROTTLED and ".blob." in call.host:
             return error(503, "ServerBusy", "The server is busy.")
         if fault is Fault.THROTTLED:
             throttled = error(429, "TooManyRequests", "the rate limit is reached")

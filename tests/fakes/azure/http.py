@@ -1,4 +1,5 @@
-"""Requests and answers of the fake, and the table of routes that leads from the one to the other."""
+"""Requests and answers of the fake, and the table of routes that leads from the one to the
+other."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `number` counts from 0; `path` and the keys of `headers` are as sent and lower-cased, each."""
+    """One request. `number` counts from 0; `path` and the keys of `headers` are as sent and
+    lower-cased, each."""
 
     number: int
     method: str
@@ -49,7 +51,8 @@ Handler = Callable[[Call, re.Match[str]], Answer]
 
 @dataclass(frozen=True)
 class Route:
-    """`host` and `path` are regular expressions that must match whole, in any case; the first that does answers."""
+    """`host` and `path` are regular expressions that must match whole, in any case; the first that
+    does answers."""
 
     methods: str  # "GET PUT"
     path: str
@@ -57,6 +60,8 @@ class Route:
     host: str = r"localhost(:\d+)?"
 
     def match(self, call: Call) -> re.Match[str] | None:
-        if call.method not in self.methods.split() or not re.fullmatch(self.host, call.host, re.IGNORECASE):
+        if call.method not in self.methods.split() or not re.fullmatch(
+            self.host, call.host, re.IGNORECASE
+        ):
             return None
         return re.fullmatch(self.path, call.path, re.IGNORECASE)

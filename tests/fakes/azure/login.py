@@ -13,7 +13,11 @@ TENANT = "00000000-0000-0000-0000-00000000000a"
 CLIENT = "00000000-0000-0000-0000-00000000000b"
 SECRET = "a secret that must never be printed"  # noqa: S105
 PRINCIPAL = "00000000-0000-0000-0000-00000000000c"  # the object id of whoever signs in
-_CLAIMS = base64.urlsafe_b64encode(json.dumps({"oid": PRINCIPAL, "idtyp": "app"}).encode()).decode().rstrip("=")
+_CLAIMS = (
+    base64.urlsafe_b64encode(json.dumps({"oid": PRINCIPAL, "idtyp": "app"}).encode())
+    .decode()
+    .rstrip("=")
+)
 TOKEN = f"eyJhbGciOiJub25lIn0.{_CLAIMS}.must-never-be-printed"
 
 
@@ -26,7 +30,9 @@ class Login:
         self.storage_suffix = storage_suffix
         self.routes = (
             Route("GET", r"/metadata/endpoints", self._metadata),
-            Route("GET", r"/(?P<tenant>[^/]+)/v2\.0/\.well-known/openid-configuration", self._openid),
+            Route(
+                "GET", r"/(?P<tenant>[^/]+)/v2\.0/\.well-known/openid-configuration", self._openid
+            ),
             Route("GET", r"/common/discovery/instance", self._instance),
             Route("POST", r"/(?P<tenant>[^/]+)/oauth2/v2\.0/token", self._token),
         )
@@ -54,11 +60,21 @@ class Login:
         )
 
     def _instance(self, call: Call, match: re.Match[str]) -> Answer:
-        return Answer(200, {"tenant_discovery_endpoint": f"{self.base}/{TENANT}/v2.0/.well-known/openid-configuration"})
+        return Answer(
+            200,
+            {
+                "tenant_discovery_endpoint": (
+                    f"{self.base}/{TENANT}/v2.0/.well-known/openid-configuration"
+                )
+            },
+        )
 
     def _token(self, call: Call, match: re.Match[str]) -> Answer:
         if b"client_secret=" + SECRET.replace(" ", "+").encode() not in call.body:
-            problem = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
+            problem = {
+                "error": "invalid_client",
+                "error_description": "AADSTS7000215: Invalid client secret provided.",
+            }
             return Answer(401, problem)
         return Answer(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": TOKEN})
 

@@ -31,21 +31,30 @@ class Operations:
         self.routes = (Route("GET", r"/operations/(?P<id>[^/]+)", self._poll),)
 
     def start(
-        self, base: str, done: Callable[[], object], failure: tuple[str, str] | None = None, *, location: bool = False
+        self,
+        base: str,
+        done: Callable[[], object],
+        failure: tuple[str, str] | None = None,
+        *,
+        location: bool = False,
     ) -> dict[str, str]:
-        """Begin an operation; the headers that tell a client where to poll: Azure-AsyncOperation, or Location for
-        those APIs that use it."""
+        """Begin an operation; the headers that tell a client where to poll: Azure-AsyncOperation,
+        or Location for those APIs that use it."""
         name = uuid.uuid4().hex
         self._operations[name] = Operation(self.polls, done, failure)
         header = "Location" if location else "Azure-AsyncOperation"
-        return {header: f"{base}/operations/{name}?style={'location' if location else 'async'}", **SOON}
+        return {
+            header: f"{base}/operations/{name}?style={'location' if location else 'async'}",
+            **SOON,
+        }
 
     def forget(self) -> None:
         """Drop all operations, so that none ends in a later test."""
         self._operations.clear()
 
     def advance(self) -> None:
-        """Let time pass, as a GET of a resource does: every operation comes one poll nearer to its end."""
+        """Let time pass, as a GET of a resource does: every operation comes one poll nearer to its
+        end."""
         for operation in list(self._operations.values()):
             self._step(operation)
 
@@ -55,13 +64,19 @@ class Operations:
             return error(404, "NotFound", f"no operation {match['id']}")
         self._step(operation)
         if call.query.get("style") == "location":
-            return Answer(200, {}) if operation.ended else Answer(202, None, {"Location": _url(call), **SOON})
+            return (
+                Answer(200, {})
+                if operation.ended
+                else Answer(202, None, {"Location": _url(call), **SOON})
+            )
         if not operation.ended:
             return Answer(200, {"id": call.path, "name": match["id"], "status": "InProgress"}, SOON)
         if operation.failure:
             code, message = operation.failure
             problem = {"code": code, "message": message}
-            return Answer(200, {"id": call.path, "name": match["id"], "status": "Failed", "error": problem})
+            return Answer(
+                200, {"id": call.path, "name": match["id"], "status": "Failed", "error": problem}
+            )
         return Answer(200, {"id": call.path, "name": match["id"], "status": "Succeeded"})
 
     @staticmethod

@@ -1,7 +1,8 @@
-"""Which fields a body may have, and which it must: {"location": NEEDED, "properties": {"reserved": MAY, ...}}.
+"""Which fields a body may have, and which it must: {"location": NEEDED, "properties": {"reserved":
+MAY, ...}}.
 
-A nested dict describes an object that may be there; with the key NEEDED: True it must. A list of one shape describes an
-array. ANY takes whatever comes, such as tags.
+A nested dict describes an object that may be there; with the key NEEDED: True it must. A list of
+one shape describes an array. ANY takes whatever comes, such as tags.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-Resource = dict[str, Any]  # as the resource manager gives it: id, name, type, location, tags, properties ...
+# as the resource manager gives it: id, name, type, location, tags, properties ...
+Resource = dict[str, Any]
 
 
 class Store:
@@ -23,13 +24,19 @@ class Store:
 
     def delete(self, id_: str) -> list[Resource]:
         """Delete a resource and all below it; what was deleted."""
-        below = [key for key in self._resources if key == _key(id_) or key.startswith(_key(id_) + "/")]
+        below = [
+            key for key in self._resources if key == _key(id_) or key.startswith(_key(id_) + "/")
+        ]
         return [self._resources.pop(key) for key in below]
 
     def children(self, id_: str) -> list[Resource]:
         """The resources one name below the collection `id_` (".../sites")."""
         start = _key(id_) + "/"
-        return [r for key, r in self._resources.items() if key.startswith(start) and "/" not in key[len(start) :]]
+        return [
+            r
+            for key, r in self._resources.items()
+            if key.startswith(start) and "/" not in key[len(start) :]
+        ]
 
     def everything(self) -> list[Resource]:
         """All resources of all types."""
@@ -41,7 +48,8 @@ class Store:
 
 
 def type_of(id_: str) -> str:
-    """ "Microsoft.Web/sites" of a resource's id; of one without a provider, "Microsoft.Resources/resourceGroups"."""
+    """ "Microsoft.Web/sites" of a resource's id; of one without a provider,
+    "Microsoft.Resources/resourceGroups"."""
     _, found, rest = id_.rpartition("/providers/")
     if not found:
         return "Microsoft.Resources/resourceGroups"

@@ -1,4 +1,5 @@
-"""Where Azure is, who signs in, and what its refusals become: the real SDKs against the fake on loopback."""
+"""Where Azure is, who signs in, and what its refusals become: the real SDKs against the fake on
+loopback."""
 
 from __future__ import annotations
 
@@ -29,9 +30,13 @@ def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureFake]:
 def groups(retries: int = 3) -> ResourceManagementClient:
     where = door.cloud()
     return ResourceManagementClient(
-        door.credential(where), SUBSCRIPTION, base_url=where.resource_manager, credential_scopes=[where.scope],
-        retry_total=retries, retry_backoff_factor=0.01,
-    )  # fmt: skip
+        door.credential(where),
+        SUBSCRIPTION,
+        base_url=where.resource_manager,
+        credential_scopes=[where.scope],
+        retry_total=retries,
+        retry_backoff_factor=0.01,
+    )
 
 
 AZ = """#!/bin/sh
@@ -40,7 +45,9 @@ echo '{"accessToken": "token", "expiresOn": "2099-01-01 00:00:00.000000", "expir
 """
 
 
-def test_the_tenant_of_deploy_toml_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tenant_of_deploy_toml_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     az = tmp_path / "az"
     az.write_text(AZ, encoding="utf-8")
     az.chmod(0o755)
@@ -77,10 +84,13 @@ def test_signs_in_and_creates(azure: AzureFake) -> None:
     assert found["location"] == "westeurope"
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER])
+@pytest.mark.parametrize(
+    "fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER]
+)
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_one_fault_is_retried(azure: AzureFake, fault: Fault, number: int) -> None:
-    azure.faults.at[len(azure.calls) + 1 + number] = fault  # 0 is the cloud's metadata, which is read once
+    # 0 is the cloud's metadata, which is read once
+    azure.faults.at[len(azure.calls) + 1 + number] = fault
     create()
     assert azure.store.get(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg")
 
@@ -94,11 +104,16 @@ def test_nobody_is_signed_in(azure: AzureFake, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_missing_permission_is_named(azure: AzureFake) -> None:
     azure.arm.denied.add("PUT Microsoft.Resources/resourceGroups")
-    assert "the permission Microsoft.Resources/resourceGroups/write is missing" in failure(NotAllowed)
+    assert "the permission Microsoft.Resources/resourceGroups/write is missing" in failure(
+        NotAllowed
+    )
 
 
 def test_not_found(azure: AzureFake) -> None:
-    with pytest.raises(NotFound, match="resource group other"), door.translated("resource group other"):
+    with (
+        pytest.raises(NotFound, match="resource group other"),
+        door.translated("resource group other"),
+    ):
         groups().resource_groups.get("other")
 
 
@@ -109,7 +124,9 @@ def test_unavailable_after_retries(azure: AzureFake) -> None:
 
 def test_no_cloud_at_the_address(azure: AzureFake) -> None:
     with pytest.raises(Unavailable, match="correct or unset"):
-        door.cloud({door.METADATA: f"{azure.url}/nothing", "REQUESTS_CA_BUNDLE": str(azure.certificates)})
+        door.cloud(
+            {door.METADATA: f"{azure.url}/nothing", "REQUESTS_CA_BUNDLE": str(azure.certificates)}
+        )
 
 
 def test_the_public_cloud_is_the_default() -> None:
@@ -129,9 +146,15 @@ class Endless:
         return "InProgress"
 
 
-def test_an_operation_that_does_not_end_is_left(azure: AzureFake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_does_not_end_is_left(
+    azure: AzureFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = door.cloud()
     opened = Resources(door.Session(where, door.credential(where), SUBSCRIPTION), "2024-10-01")
-    monkeypatch.setattr(opened, "_client", SimpleNamespace(begin_delete_by_id=lambda *args, **options: Endless()))
-    with pytest.raises(TimedOut, match=r"codes/squad: still InProgress after 600 s.*run the same command again"):
+    monkeypatch.setattr(
+        opened, "_client", SimpleNamespace(begin_delete_by_id=lambda *args, **options: Endless())
+    )
+    with pytest.raises(
+        TimedOut, match=r"codes/squad: still InProgress after 600 s.*run the same command again"
+    ):
         opened.delete("/subscriptions/s/resourceGroups/rg/providers/Microsoft.X/codes/squad")

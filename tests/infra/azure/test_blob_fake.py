@@ -1,4 +1,5 @@
-"""The fake's blob storage answers azure-storage-blob as the service does, as far as this project uses it."""
+"""The fake's blob storage answers azure-storage-blob as the service does, as far as this project
+uses it."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.azure.blob import Blobs
 
 KEY = "a2V5"
-ONCE = {"retry_total": 0, "max_single_put_size": 1000, "max_block_size": 400, "max_single_get_size": 300}
+ONCE = {
+    "retry_total": 0,
+    "max_single_put_size": 1000,
+    "max_block_size": 400,
+    "max_single_get_size": 300,
+}
 
 
 @pytest.fixture
@@ -50,7 +56,10 @@ def test_lists_overwrites_and_deletes(azure: AzureFake, blobs: Blobs) -> None:
     for name in ("a/1", "a/2", "b/1"):
         container.upload_blob(name, b"x", metadata={"n": name[-1]})
     assert [b.name for b in container.list_blobs("a/")] == ["a/1", "a/2"]
-    assert [b.metadata for b in container.list_blobs("a/", include=["metadata"])] == [{"n": "1"}, {"n": "2"}]
+    assert [b.metadata for b in container.list_blobs("a/", include=["metadata"])] == [
+        {"n": "1"},
+        {"n": "2"},
+    ]
     assert [b.name for b in container.walk_blobs("")] == ["a/", "b/"]
     with pytest.raises(ResourceExistsError):
         container.upload_blob("a/1", b"y")
@@ -80,5 +89,7 @@ def test_tells_who_may(azure: AzureFake, blobs: Blobs) -> None:
     blobs.keyless.add("acc")
     with pytest.raises(HttpResponseError, match="AuthorizationPermissionMismatch"):
         by_token.upload_blob("b", b"")
-    with pytest.raises((HttpResponseError, ClientAuthenticationError), match="KeyBasedAuthenticationNotPermitted"):
+    with pytest.raises(
+        (HttpResponseError, ClientAuthenticationError), match="KeyBasedAuthenticationNotPermitted"
+    ):
         by_key.upload_blob("b", b"")

@@ -65,7 +65,12 @@ def connected(**changes: Any) -> Cloud:
 
 
 def config(**changes: Any) -> DeployConfig:
-    facts: Mapping[str, Any] = {"subscription": SUBSCRIPTION, "resource_group": "rg", "workspace": "work", **changes}
+    facts: Mapping[str, Any] = {
+        "subscription": SUBSCRIPTION,
+        "resource_group": "rg",
+        "workspace": "work",
+        **changes,
+    }
     return DeployConfig(azureml=AzureML(**facts))
 
 

@@ -1,4 +1,5 @@
-"""One true path: deploy.py, azure-ai-ml, and packages that answer in AzureML's inference server itself."""
+"""One true path: deploy.py, azure-ai-ml, and packages that answer in AzureML's inference server
+itself."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.login import SECRET, TOKEN
-from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, SAS, MachineLearning
+from tests.fakes.azure.providers.machinelearning import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    KEY,
+    SAS,
+    MachineLearning,
+)
 from tests.infra.azureml.conftest import NAME, QUICK, config, prove
 
 pytestmark = [pytest.mark.host, pytest.mark.models]
@@ -42,19 +49,46 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def command(
-    azureml_ready: None, ml: MachineLearning, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    azureml_ready: None,
+    ml: MachineLearning,
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Command]:
-    """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in the real server."""
+    """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in
+    the real server."""
     file = tmp_path / "deploy.toml"
     settings = {"subscription": SUBSCRIPTION, "resource_group": "rg", "workspace": "work"}
     lines = [f'{key} = "{value}"' for key, value in settings.items()]
     file.write_text("\n".join(["[azureml]", *lines]), encoding="utf-8")
-    monkeypatch.setattr(infra.azureml, "connect", functools.partial(infra.azureml.connect, clock=QUICK))
+    monkeypatch.setattr(
+        infra.azureml, "connect", functools.partial(infra.azureml.connect, clock=QUICK)
+    )
 
     def run(action: str, model: Path, *more: str) -> str:
-        options = ["--target", "azureml", "--name", NAME, "--config", str(file), "--out", str(tmp_path / "build")]
+        options = [
+            "--target",
+            "azureml",
+            "--name",
+            NAME,
+            "--config",
+            str(file),
+            "--out",
+            str(tmp_path / "build"),
+        ]
         done = CliRunner().invoke(
-            deploy.cli, [action, *options, "--model", str(model), "--python", PYTHON, "--output", "json", *more]
+            deploy.cli,
+            [
+                action,
+                *options,
+                "--model",
+                str(model),
+                "--python",
+                PYTHON,
+                "--output",
+                "json",
+                *more,
+            ],
         )
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
@@ -72,7 +106,11 @@ def command(
 
 
 def test_deploy_update_invoke_rollback_delete(
-    azure: AzureFake, ml: MachineLearning, models: tuple[Path, Path], command: Command, tmp_path: Path
+    azure: AzureFake,
+    ml: MachineLearning,
+    models: tuple[Path, Path],
+    command: Command,
+    tmp_path: Path,
 ) -> None:
     demo, successor = models
     planned = json.loads(command("plan", demo))
@@ -96,4 +134,6 @@ def test_deploy_update_invoke_rollback_delete(
     gone = json.loads(command("delete", demo, "--yes"))["deleted"]
     assert ["endpoint", NAME] in gone
     assert [len(list(azure.store.all(kind))) for kind in (ENDPOINTS, DEPLOYMENTS)] == [0, 0]
-    assert all(served.traffic and set(served.traffic) <= served.proved for served in ml.history[:-1])
+    assert all(
+        served.traffic and set(served.traffic) <= served.proved for served in ml.history[:-1]
+    )

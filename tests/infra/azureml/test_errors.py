@@ -1,4 +1,5 @@
-"""Each failure ends with one message: where, what the cloud said, what next; and leaves what serves as it was."""
+"""Each failure ends with one message: where, what the cloud said, what next; and leaves what serves
+as it was."""
 
 from __future__ import annotations
 
@@ -30,10 +31,20 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.login import SECRET, TOKEN
-from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, SAS, WORKSPACES, MachineLearning
+from tests.fakes.azure.providers.machinelearning import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    KEY,
+    SAS,
+    WORKSPACES,
+    MachineLearning,
+)
 from tests.infra.azureml.conftest import NAME, config, connected, deploy
 
-WHERE = "deployment v{} of endpoint squad of workspace work of resource group rg in subscription " + SUBSCRIPTION
+WHERE = (
+    "deployment v{} of endpoint squad of workspace work of resource group rg in subscription "
+    + SUBSCRIPTION
+)
 
 
 def failure(kind: type[CloudError], cloud: Cloud, bundle: Bundle) -> str:
@@ -49,7 +60,9 @@ def served(ml: MachineLearning) -> list[str]:
     return [name for change in ml.history for name in change.traffic]
 
 
-def test_nobody_is_signed_in(ml: MachineLearning, monkeypatch: pytest.MonkeyPatch, versions: dict[str, Bundle]) -> None:
+def test_nobody_is_signed_in(
+    ml: MachineLearning, monkeypatch: pytest.MonkeyPatch, versions: dict[str, Bundle]
+) -> None:
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
     text = failure(NoCredentials, connected(), versions["a"])
     assert "az login" in text
@@ -75,7 +88,9 @@ def test_no_such_workspace(
 
 
 @pytest.mark.parametrize("type_", [ENDPOINTS, DEPLOYMENTS, f"{WORKSPACES}/models/versions"])
-def test_a_missing_permission_is_named(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle], type_: str) -> None:
+def test_a_missing_permission_is_named(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle], type_: str
+) -> None:
     azure.arm.denied.add(f"PUT {type_}")
     assert f"the permission {type_}/write is missing" in failure(NotAllowed, cloud, versions["a"])
     if type_ == DEPLOYMENTS:  # what is half-made is listed
@@ -83,19 +98,25 @@ def test_a_missing_permission_is_named(cloud: Cloud, azure: AzureFake, versions:
         assert kinds == ["endpoint", "model", "environment", "code", "files"]
 
 
-def test_the_files_may_not_be_written(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_the_files_may_not_be_written(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     azure.blobs.keyless.add("wsstore")
     text = failure(NotAllowed, cloud, versions["a"])
     assert "Storage Blob Data Contributor" in text
     assert "container azureml-blobstore" in text
 
 
-def test_status_tells_what_it_could_not_read(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_status_tells_what_it_could_not_read(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     azure.blobs.keyless.add("wsstore")
     status = cloud.status()
     assert status.version == versions["a"].version
-    assert status.resources[-1][2].startswith("not readable: onnxferry/squad in container azureml-blobstore")
+    assert status.resources[-1][2].startswith(
+        "not readable: onnxferry/squad in container azureml-blobstore"
+    )
 
 
 def test_an_identity_based_datastore_is_opened_as_who_is_signed_in(
@@ -129,14 +150,21 @@ def test_it_never_becomes_healthy_and_the_next_run_makes_it_anew(
 ) -> None:
     deploy(cloud, versions["a"])
     before = served(ml)
-    ml.container_logs["InferenceServer"] = "\n".join(f"line {i}" for i in range(200)) + "\nModuleNotFoundError: numpy"
-    azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", "User container has crashed or terminated.")
+    ml.container_logs["InferenceServer"] = (
+        "\n".join(f"line {i}" for i in range(200)) + "\nModuleNotFoundError: numpy"
+    )
+    azure.arm.failures[DEPLOYMENTS.lower()] = (
+        "ResourceNotReady",
+        "User container has crashed or terminated.",
+    )
     text = failure(NotHealthy, cloud, versions["b"])
     assert "ModuleNotFoundError: numpy" in text
     assert "User container has crashed" in text
     assert "line 100" not in text
     assert served(ml) == before
-    assert [r for r in cloud.status().resources if r[0] == "deployment" and r[2].startswith("Failed")]
+    assert [
+        r for r in cloud.status().resources if r[0] == "deployment" and r[2].startswith("Failed")
+    ]
     steps = [(s.action, s.resource) for s in cloud.plan_deploy(versions["b"]).changes]
     assert steps[:2] == [(Action.DELETE, "deployment"), (Action.CREATE, "deployment")]
     deploy(cloud, versions["b"])
@@ -149,23 +177,39 @@ def test_what_failed_is_cleared_before_another_version_needs_its_instances(
     deploy(cloud, versions["a"])
     azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", "crashed")
     failure(NotHealthy, cloud, versions["b"])
-    steps = [(s.action, s.name[:13]) for s in cloud.plan_deploy(versions["c"]).changes if s.resource == "deployment"]
-    assert steps == [(Action.DELETE, f"v{versions['b'].version}"), (Action.CREATE, f"v{versions['c'].version}")]
+    steps = [
+        (s.action, s.name[:13])
+        for s in cloud.plan_deploy(versions["c"]).changes
+        if s.resource == "deployment"
+    ]
+    assert steps == [
+        (Action.DELETE, f"v{versions['b'].version}"),
+        (Action.CREATE, f"v{versions['c'].version}"),
+    ]
 
 
 @pytest.mark.parametrize("code", ["OutOfQuota", "OutOfCapacity"])
 def test_quota(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle], code: str) -> None:
-    azure.arm.failures[DEPLOYMENTS.lower()] = (code, "Not enough quota available for Standard_F2s_v2")
+    azure.arm.failures[DEPLOYMENTS.lower()] = (
+        code,
+        "Not enough quota available for Standard_F2s_v2",
+    )
     text = failure(QuotaExceeded, cloud, versions["a"])
     assert "Standard_F2s_v2" in text
 
 
 def test_quota_refused_at_once(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
-    azure.arm.refusals[DEPLOYMENTS.lower()] = (400, "BadRequest", "Not enough quota available for Standard_F2s_v2")
+    azure.arm.refusals[DEPLOYMENTS.lower()] = (
+        400,
+        "BadRequest",
+        "Not enough quota available for Standard_F2s_v2",
+    )
     assert "Standard_F2s_v2" in failure(QuotaExceeded, cloud, versions["a"])
 
 
-def test_a_wrong_candidate_gets_no_traffic(cloud: Cloud, ml: MachineLearning, versions: dict[str, Bundle]) -> None:
+def test_a_wrong_candidate_gets_no_traffic(
+    cloud: Cloud, ml: MachineLearning, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     before = list(ml.history)
     plan = cloud.plan_deploy(versions["b"])
@@ -198,7 +242,9 @@ def test_a_version_that_fails_once_it_serves_goes_back(
     assert cloud.status().previous == ""
 
 
-def test_a_wait_has_a_limit(ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_a_wait_has_a_limit(
+    ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     azure.operations.polls = 10_000
     ticks = itertools.count(step=30)
     clock = Clock(now=lambda: float(next(ticks)), sleep=lambda seconds: None)
@@ -214,7 +260,9 @@ def test_throttled_to_the_end(cloud: Cloud, azure: AzureFake, versions: dict[str
     assert "run the same command again" in failure(Unavailable, cloud, versions["a"])
 
 
-def test_no_connection_to_the_endpoint(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_no_connection_to_the_endpoint(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     next(iter(azure.store.all(ENDPOINTS)))["properties"]["scoringUri"] = "https://127.0.0.1:1/score"
     with pytest.raises(InvokeFailed, match="private network"):
@@ -249,10 +297,14 @@ def test_waits_for_what_another_run_began(
     deploy(cloud, versions["a"])
     made = next(iter(azure.store.all(DEPLOYMENTS)))
     made["properties"]["provisioningState"] = state
-    azure.operations.start(azure.url, lambda: made["properties"].update(provisioningState="Succeeded"))
+    azure.operations.start(
+        azure.url, lambda: made["properties"].update(provisioningState="Succeeded")
+    )
     azure.operations.polls = 8
     plan = cloud.plan_deploy(versions["a"])
-    assert ("settle_deployment", {"state": state}) in [(s.operation, s.parameters) for s in plan.steps]
+    assert ("settle_deployment", {"state": state}) in [
+        (s.operation, s.parameters) for s in plan.steps
+    ]
     apply(plan, cloud.operations(versions["a"]))
     assert made["properties"]["provisioningState"] == "Succeeded"
 

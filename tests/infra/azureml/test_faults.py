@@ -1,8 +1,10 @@
-"""Trouble at every call of every flow: a new run converges, and what serves goes on serving throughout.
+"""Trouble at every call of every flow: a new run converges, and what serves goes on serving
+throughout.
 
-A flow's calls are recorded once. Refusals and broken connections hit every call, but not its repetition, all in one
-run: the SDKs try each again by themselves. A killed process is a process of its own, killed right after a call: after
-each that is not a GET of a resource, for a call that only reads leaves the cloud as the call before it did.
+A flow's calls are recorded once. Refusals and broken connections hit every call, but not its
+repetition, all in one run: the SDKs try each again by themselves. A killed process is a process of
+its own, killed right after a call: after each that is not a GET of a resource, for a call that only
+reads leaves the cloud as the call before it did.
 """
 
 from __future__ import annotations
@@ -115,7 +117,8 @@ class World:
         return self.ml.routed == self.goals["roll back"][2] and ROLLING not in endpoint["tags"]
 
     def check(self, flow: Flow) -> None:
-        """What serves was proved before, and there was no moment without, unless it was to be deleted."""
+        """What serves was proved before, and there was no moment without, unless it was to be
+        deleted."""
         for served in self.ml.history:
             assert set(served.traffic) <= served.proved
         if flow.run is not _delete:
@@ -137,7 +140,9 @@ class World:
 def _slim(bundle: Bundle) -> Bundle:
     """With one file of code, so that there are fewer calls that are all alike."""
     package = bundle.package
-    members = tuple(m for m in package.members if m.path.startswith("model/") or m.path == "code/score.py")
+    members = tuple(
+        m for m in package.members if m.path.startswith("model/") or m.path == "code/score.py"
+    )
     return replace(bundle, package=replace(package, members=members))
 
 
@@ -153,7 +158,9 @@ def world(
 
 
 @pytest.mark.parametrize("name", FLOWS)
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER])
+@pytest.mark.parametrize(
+    "fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER]
+)
 def test_each_call_fails_and_then_does_not(world: World, name: str, fault: Fault) -> None:
     world.record(name)
     world.put_back(FLOWS[name].before)
@@ -167,7 +174,8 @@ def test_each_call_fails_and_then_does_not(world: World, name: str, fault: Fault
 
 
 def killed_at(world: World, name: str, number: int) -> bool:
-    """Run the flow in a child that is killed when the call of that number has been handled; whether it was."""
+    """Run the flow in a child that is killed when the call of that number has been handled; whether
+    it was."""
     world.azure.faults.at = {number: Fault.KILLED}
     was = killed(lambda: FLOWS[name].run(connected(), world.bundles), world.azure.faults)
     world.azure.faults.at = {}
@@ -179,7 +187,9 @@ def telling(calls: list[Call]) -> list[int]:
     return [call.number for call in calls if call.method != "GET" or "/operations/" in call.path]
 
 
-@pytest.mark.parametrize(("name", "turn"), [(name, i) for name, flow in FLOWS.items() for i in range(flow.kills)])
+@pytest.mark.parametrize(
+    ("name", "turn"), [(name, i) for name, flow in FLOWS.items() for i in range(flow.kills)]
+)
 def test_killed_after_a_call(world: World, name: str, turn: int) -> None:
     numbers = telling(world.record(name))
     if turn >= len(numbers):

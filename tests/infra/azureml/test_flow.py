@@ -1,4 +1,5 @@
-"""Deploy, deploy again, update, roll back, delete, ask: azure-ai-ml against the fake, asserted on the fake's state."""
+"""Deploy, deploy again, update, roll back, delete, ask: azure-ai-ml against the fake, asserted on
+the fake's state."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from infra.plan import Action, apply
 from scoring.contract import Request
 from tests import tiny
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, KEY, SAS, WORKSPACES, MachineLearning
+from tests.fakes.azure.providers.machinelearning import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    KEY,
+    SAS,
+    WORKSPACES,
+    MachineLearning,
+)
 from tests.infra.azureml.conftest import NAME, connected, deploy
 
 ASK = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
@@ -52,11 +60,20 @@ def test_a_first_deployment_answers(
     assert name in served.proved
     assert answer(cloud) == versions["a"].golden.answer["answer"]
     status = cloud.status()
-    assert (status.state, status.version, status.previous) == ("Succeeded", versions["a"].version, "")
+    assert (status.state, status.version, status.previous) == (
+        "Succeeded",
+        versions["a"].version,
+        "",
+    )
     assert status.url == f"https://squad.inference.ml.localhost:{azure.port}/score"
     assert {kind for kind, _, _ in status.resources} == {
-        "endpoint", "deployment", "model", "environment", "code", "files",
-    }  # fmt: skip
+        "endpoint",
+        "deployment",
+        "model",
+        "environment",
+        "code",
+        "files",
+    }
     for secret in (KEY, SAS):
         assert secret not in plan.to_json() + repr(status) + repr(cloud)
 
@@ -64,19 +81,33 @@ def test_a_first_deployment_answers(
 def test_it_is_as_the_package_and_the_configuration_say(
     ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
-    deploy(connected(instance_type="Standard_DS3_v2", instance_count=3, tags={"team": "search"}), versions["a"])
+    deploy(
+        connected(instance_type="Standard_DS3_v2", instance_count=3, tags={"team": "search"}),
+        versions["a"],
+    )
     (made,) = azure.store.all(DEPLOYMENTS)
     facts = made["properties"]
     assert (facts["instanceType"], made["sku"]["capacity"]) == ("Standard_DS3_v2", 3)
-    assert facts["requestSettings"] == {"requestTimeout": "PT1M30S", "maxConcurrentRequestsPerInstance": 2}
+    assert facts["requestSettings"] == {
+        "requestTimeout": "PT1M30S",
+        "maxConcurrentRequestsPerInstance": 2,
+    }
     assert facts["livenessProbe"]["initialDelay"] == "PT30S"
-    assert facts["environmentVariables"] == {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": "--threads=2"}
+    assert facts["environmentVariables"] == {
+        "WORKER_COUNT": "1",
+        "GUNICORN_CMD_ARGS": "--threads=2",
+    }
     assert made["tags"]["team"] == "search"
     assert made["tags"]["onnxferry-version"] == versions["a"].version
     (environment,) = azure.store.all(f"{WORKSPACES}/environments/versions")
     assert "azureml-inference-server-http" in environment["properties"]["condaFile"]
     files = azure.blobs.names("wsstore", "azureml-blobstore")
-    assert {name.rpartition("/")[2] for name in files} >= {"model.onnx", "model_spec.json", "score.py", "scorer.py"}
+    assert {name.rpartition("/")[2] for name in files} >= {
+        "model.onnx",
+        "model_spec.json",
+        "score.py",
+        "scorer.py",
+    }
 
 
 def test_a_second_deployment_has_nothing_to_do(cloud: Cloud, versions: dict[str, Bundle]) -> None:
@@ -87,7 +118,9 @@ def test_a_second_deployment_has_nothing_to_do(cloud: Cloud, versions: dict[str,
     apply(plan, cloud.operations(versions["a"]))
 
 
-def test_planning_changes_nothing(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_planning_changes_nothing(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     azure.restart_counting()
     cloud.plan_deploy(versions["a"])
     assert not [c for c in azure.calls if c.method in ("PUT", "PATCH", "DELETE")]
@@ -109,7 +142,9 @@ def test_an_update_keeps_the_old_version_and_the_next_one_prunes_it(
 
 def test_an_update_reuses_what_did_not_change(cloud: Cloud, versions: dict[str, Bundle]) -> None:
     deploy(cloud, versions["a"])
-    steps = {str(s).rpartition(":")[0] for s in cloud.plan_deploy(versions["b"]).steps if ":" in s.name}
+    steps = {
+        str(s).rpartition(":")[0] for s in cloud.plan_deploy(versions["b"]).steps if ":" in s.name
+    }
     assert {"create model squad", "reuse code squad", "reuse environment squad"} <= steps
 
 
@@ -151,11 +186,16 @@ def test_a_roll_back_brings_the_environment_of_before(
     assert environment(azure)["ONNXFERRY_ENGINE_THREADS"] == "2"
 
 
-def test_what_others_set_on_the_endpoint_stays(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_what_others_set_on_the_endpoint_stays(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     found = endpoint(azure)
     found["tags"]["cost-centre"] = "42"
-    found["properties"] |= {"description": "theirs", "mirrorTraffic": {names(azure, DEPLOYMENTS)[0]: 10}}
+    found["properties"] |= {
+        "description": "theirs",
+        "mirrorTraffic": {names(azure, DEPLOYMENTS)[0]: 10},
+    }
     deploy(cloud, versions["b"])
     found = endpoint(azure)
     assert found["tags"]["cost-centre"] == "42"
@@ -163,7 +203,9 @@ def test_what_others_set_on_the_endpoint_stays(cloud: Cloud, azure: AzureFake, v
     assert found["properties"]["mirrorTraffic"] == {names(azure, DEPLOYMENTS)[0]: 10}
 
 
-def test_rolls_back_and_forth(cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_rolls_back_and_forth(
+    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     for name in "ab":
         deploy(cloud, versions[name])
     rollback(connected())  # from another machine
@@ -197,7 +239,10 @@ def test_deletes_all_that_it_made_and_nothing_else(
 ) -> None:
     workspace = ml.workspace()
     theirs = f"{workspace}/models/squad/versions/1"
-    azure.store.put(theirs, {"properties": {"modelUri": "azureml://x", "tags": {}, "flavors": {}, "properties": {}}})
+    azure.store.put(
+        theirs,
+        {"properties": {"modelUri": "azureml://x", "tags": {}, "flavors": {}, "properties": {}}},
+    )
     service = azure.blobs.accounts["wsstore"]["azureml-blobstore"]
     for name in "ab":
         deploy(cloud, versions[name])
@@ -206,7 +251,11 @@ def test_deletes_all_that_it_made_and_nothing_else(
     apply(listed, cloud.operations())
     kinds = [step.resource for step in listed.steps]
     assert kinds == ["endpoint", "model", "model", "environment", "code", "files"]
-    for type_ in (ENDPOINTS, DEPLOYMENTS, *(f"{WORKSPACES}/{k}/versions" for k in ("codes", "environments"))):
+    for type_ in (
+        ENDPOINTS,
+        DEPLOYMENTS,
+        *(f"{WORKSPACES}/{k}/versions" for k in ("codes", "environments")),
+    ):
         assert names(azure, type_) == []
     assert names(azure, f"{WORKSPACES}/models/versions") == ["1"]
     assert azure.blobs.names("wsstore", "azureml-blobstore") == ["theirs/file"]
@@ -214,12 +263,19 @@ def test_deletes_all_that_it_made_and_nothing_else(
     assert not cloud.plan_delete().steps
 
 
-def test_deletes_what_is_half_made(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_deletes_what_is_half_made(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     plan = cloud.plan_deploy(versions["a"])
     for step in plan.steps[:5]:
         cloud.operations(versions["a"])[step.operation](step, lambda text: None)
     assert cloud.status().state == "half-made"
-    assert [step.resource for step in cloud.plan_delete().steps] == ["model", "environment", "code", "files"]
+    assert [step.resource for step in cloud.plan_delete().steps] == [
+        "model",
+        "environment",
+        "code",
+        "files",
+    ]
     delete(cloud)
     assert cloud.status().state == "absent"
     assert azure.blobs.names("wsstore", "azureml-blobstore") == []
@@ -230,14 +286,19 @@ def test_an_endpoint_of_others_stays_with_their_deployments(
 ) -> None:
     deploy(cloud, versions["a"])
     endpoint(azure)["tags"].pop("onnxferry")
-    assert [step.resource for step in cloud.plan_delete().steps][:2] == ["traffic of endpoint", "deployment"]
+    assert [step.resource for step in cloud.plan_delete().steps][:2] == [
+        "traffic of endpoint",
+        "deployment",
+    ]
     delete(cloud)
     assert endpoint(azure)["properties"]["traffic"] == {}
     assert endpoint(azure)["tags"] == {}
     assert names(azure, DEPLOYMENTS) == []
 
 
-def test_traffic_of_others_is_not_moved(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_traffic_of_others_is_not_moved(
+    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     next(iter(azure.store.all(DEPLOYMENTS)))["tags"].pop("onnxferry")
     with pytest.raises(Refused, match="takes 100 % of its traffic, and onnxferry did not make it"):
@@ -251,14 +312,18 @@ def test_the_way_clients_sign_in_is_not_changed(cloud: Cloud, versions: dict[str
 
 
 @pytest.mark.parametrize("auth_mode", ["aml_token", "aad_token"])
-def test_invokes_with_tokens(ml: MachineLearning, versions: dict[str, Bundle], auth_mode: str) -> None:
+def test_invokes_with_tokens(
+    ml: MachineLearning, versions: dict[str, Bundle], auth_mode: str
+) -> None:
     cloud = connected(auth_mode=auth_mode)
     deploy(cloud, versions["a"])
     assert answer(cloud) == versions["a"].golden.answer["answer"]
     assert not cloud.plan_deploy(versions["a"]).changes
 
 
-def test_a_refusal_is_a_reply_with_the_containers_status(cloud: Cloud, versions: dict[str, Bundle]) -> None:
+def test_a_refusal_is_a_reply_with_the_containers_status(
+    cloud: Cloud, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     reply = cloud.invoke(Request(b"not JSON"), 10)
     assert reply.status == 400
@@ -267,7 +332,9 @@ def test_a_refusal_is_a_reply_with_the_containers_status(cloud: Cloud, versions:
     assert cloud.invoke(Request(b"x", "image/png"), 10).status == 415
 
 
-def test_shows_the_serving_deployments_log(cloud: Cloud, ml: MachineLearning, versions: dict[str, Bundle]) -> None:
+def test_shows_the_serving_deployments_log(
+    cloud: Cloud, ml: MachineLearning, versions: dict[str, Bundle]
+) -> None:
     with pytest.raises(NotFound, match="no deployment takes traffic"):
         cloud.logs(10)
     deploy(cloud, versions["a"])
@@ -276,5 +343,7 @@ def test_shows_the_serving_deployments_log(cloud: Cloud, ml: MachineLearning, ve
 
 
 def test_no_endpoint_to_invoke(cloud: Cloud) -> None:
-    with pytest.raises(NotFound, match=f"endpoint {NAME}: workspace work of resource group rg has none"):
+    with pytest.raises(
+        NotFound, match=f"endpoint {NAME}: workspace work of resource group rg has none"
+    ):
         cloud.invoke(ASK, 10)

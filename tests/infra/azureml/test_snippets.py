@@ -49,14 +49,26 @@ curl -sS "$URL" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/js
 
 @pytest.fixture
 def place(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud,
+    azure: AzureFake,
+    versions: dict[str, Bundle],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, Any]:
-    """The endpoint is live, question.json is in the working directory, and whoever asks is signed in."""
+    """The endpoint is live, question.json is in the working directory, and whoever asks is signed
+    in."""
     deploy(cloud, versions["a"])
     monkeypatch.chdir(tmp_path)
     Path("question.json").write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
-    monkeypatch.setattr(azure_identity, "DefaultAzureCredential", lambda: door.credential(door.cloud()))
-    return {"SUBSCRIPTION": SUBSCRIPTION, "RESOURCE_GROUP": "rg", "WORKSPACE": "work", "ENDPOINT": NAME}
+    monkeypatch.setattr(
+        azure_identity, "DefaultAzureCredential", lambda: door.credential(door.cloud())
+    )
+    return {
+        "SUBSCRIPTION": SUBSCRIPTION,
+        "RESOURCE_GROUP": "rg",
+        "WORKSPACE": "work",
+        "ENDPOINT": NAME,
+    }
 
 
 def test_azure_ai_ml_and_httpx(
@@ -70,12 +82,18 @@ def test_azure_ai_ml_and_httpx(
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
-def test_curl(place: dict[str, Any], cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_curl(
+    place: dict[str, Any], cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     url = cloud.status().url
     own = {"URL": url, "KEY": KEY, "CURL_CA_BUNDLE": str(azure.certificates)}
     host = f"{NAME}.inference.ml.localhost:{azure.port}:127.0.0.1"
     Path(".curlrc").write_text(f'resolve = "{host}"\nnoproxy = "*"\n', encoding="utf-8")
     done = subprocess.run(
-        ["sh", "-c", CURL], env={**os.environ, **own, "CURL_HOME": "."}, capture_output=True, text=True, check=True
+        ["sh", "-c", CURL],
+        env={**os.environ, **own, "CURL_HOME": "."},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert json.loads(done.stdout)["answer"] == versions["a"].golden.answer["answer"]

@@ -18,14 +18,17 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle, 
     return bundle(folder, "rebecca"), bundle(folder, "dolly"), bundle(folder, "parton")
 
 
-@pytest.fixture(scope="module")  # not longer: it changes whom this process trusts, and pip would, too
+# not longer: it changes whom this process trusts, and pip would, too
+@pytest.fixture(scope="module")
 def shared_scene() -> Iterator[tuple[Scene, object]]:
     with scene() as made:
         yield made, made.snapshot()
 
 
 @pytest.fixture
-def azure(shared_scene: tuple[Scene, object], keep_bodies: Callable[[Any], None]) -> Iterator[Scene]:
+def azure(
+    shared_scene: tuple[Scene, object], keep_bodies: Callable[[Any], None]
+) -> Iterator[Scene]:
     """Azure on loopback, with nothing in the subscription."""
     made, empty = shared_scene
     made.restore(empty)

@@ -38,7 +38,10 @@ from tests.fakes.azure.providers.web import FunctionApps
 
 GROUP, APP = "ml-rg", "squad"
 BACKOFFS = ("initial_backoff", "increment_base", "random_jitter_range")
-QUESTION = Request(b'{"inputs": {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca Parton"}}')
+QUESTION = Request(
+    b'{"inputs": {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca'
+    b' Parton"}}'
+)
 
 
 def bundle(folder: Path, word: str, python: str = "3.12") -> Bundle:
@@ -56,12 +59,15 @@ def bundle(folder: Path, word: str, python: str = "3.12") -> Bundle:
         zipped.writestr("function_app.py", "")
         for file in sorted(model.iterdir()):
             zipped.write(file, f"model/{file.name}")
-    return Bundle(Package("functions", "tiny-qa", path, sha256(path), path.stat().st_size, python, ()), golden)
+    return Bundle(
+        Package("functions", "tiny-qa", path, sha256(path), path.stat().st_size, python, ()), golden
+    )
 
 
 @dataclass
 class Scene:
-    """The fake with the services of a function app. `snapshot` and `restore` keep and put back all of its state."""
+    """The fake with the services of a function app. `snapshot` and `restore` keep and put back all
+    of its state."""
 
     fake: AzureFake
     blobs: Blobs = field(init=False)
@@ -74,14 +80,20 @@ class Scene:
         self.authorization = Authorization(self.fake, self.blobs)
         self.accounts = StorageAccounts(self.fake, self.blobs)
         self.apps = FunctionApps(self.fake, self.authorization)
-        self.fake.arm.add(*resources.TYPES, *self.authorization.types, *self.accounts.types, *self.apps.types)
+        self.fake.arm.add(
+            *resources.TYPES, *self.authorization.types, *self.accounts.types, *self.apps.types
+        )
         own = (*resources.routes(self.fake), *self.accounts.routes, *self.apps.routes)
         self.fake.add(*own)
 
     def cloud(self, name: str = APP, clock: Clock | None = None, **settings: Any) -> FunctionsCloud:
         """The cloud as deploy.py opens it, with a clock that hardly waits."""
         table = Functions(**{"subscription": SUBSCRIPTION, "resource_group": GROUP, **settings})
-        return connect(DeployConfig(functions=table), name, clock or Clock(sleep=lambda seconds: time.sleep(0.001)))
+        return connect(
+            DeployConfig(functions=table),
+            name,
+            clock or Clock(sleep=lambda seconds: time.sleep(0.001)),
+        )
 
     @property
     def names(self) -> Names:
@@ -101,17 +113,31 @@ class Scene:
 
     def kinds(self) -> list[str]:
         """All that is there, a "type name" each."""
-        return sorted(f"{r['type'].rpartition('/')[2]} {r['name']}" for r in self.fake.store.everything())
+        return sorted(
+            f"{r['type'].rpartition('/')[2]} {r['name']}" for r in self.fake.store.everything()
+        )
 
     def snapshot(self) -> Any:
         """A copy of all state, for `restore`."""
         mine = {
-            key: value for key, value in vars(self.apps).items() if key not in ("fake", "authorization", "_scorers")
+            key: value
+            for key, value in vars(self.apps).items()
+            if key not in ("fake", "authorization", "_scorers")
         }
-        return copy.deepcopy((
-            self.fake.store.__dict__, self.blobs.accounts, self.blobs.denied, self.blobs.keyless, mine,
-            {k: v for k, v in vars(self.authorization).items() if not k.startswith("_") and k != "types"},
-        ))  # fmt: skip
+        return copy.deepcopy(
+            (
+                self.fake.store.__dict__,
+                self.blobs.accounts,
+                self.blobs.denied,
+                self.blobs.keyless,
+                mine,
+                {
+                    k: v
+                    for k, v in vars(self.authorization).items()
+                    if not k.startswith("_") and k != "types"
+                },
+            )
+        )
 
     def restore(self, state: Any) -> None:
         """Put `state` back, and forget calls, faults, operations and what was asked to go wrong."""
@@ -136,7 +162,9 @@ def scene() -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch, AzureFake() as fake, fake.reachable(patch):
         patch.setattr(door, "RETRIES", {**door.RETRIES, "retry_backoff_factor": 0.001})
         patch.setattr(door, "POLLING", 0)
-        patch.setattr(blob_door, "BLOB_RETRIES", {**blob_door.BLOB_RETRIES, **dict.fromkeys(BACKOFFS, 0)})
+        patch.setattr(
+            blob_door, "BLOB_RETRIES", {**blob_door.BLOB_RETRIES, **dict.fromkeys(BACKOFFS, 0)}
+        )
         yield Scene(fake)
 
 

@@ -1,4 +1,5 @@
-"""One true path: deploy.py, the real SDKs, and packages that answer in the Azure Functions worker itself."""
+"""One true path: deploy.py, the real SDKs, and packages that answer in the Azure Functions worker
+itself."""
 
 from __future__ import annotations
 
@@ -43,18 +44,48 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def command(
-    functions_ready: None, azure: Scene, models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    functions_ready: None,
+    azure: Scene,
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Command]:
-    """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in the real worker."""
+    """command("deploy", model, ...): run deploy.py, and return what it printed; packages answer in
+    the real worker."""
     file = tmp_path / "deploy.toml"
-    file.write_text(f'[functions]\nsubscription = "{SUBSCRIPTION}"\nresource_group = "{GROUP}"\n', encoding="utf-8")
+    file.write_text(
+        f'[functions]\nsubscription = "{SUBSCRIPTION}"\nresource_group = "{GROUP}"\n',
+        encoding="utf-8",
+    )
     quick = Clock(sleep=lambda seconds: time.sleep(0.001))
-    monkeypatch.setattr(infra.functions, "connect", functools.partial(infra.functions.connect, clock=quick))
+    monkeypatch.setattr(
+        infra.functions, "connect", functools.partial(infra.functions.connect, clock=quick)
+    )
 
     def run(action: str, model: Path, *more: str) -> str:
-        options = ["--target", "functions", "--name", APP, "--config", str(file), "--out", str(tmp_path / "build")]
+        options = [
+            "--target",
+            "functions",
+            "--name",
+            APP,
+            "--config",
+            str(file),
+            "--out",
+            str(tmp_path / "build"),
+        ]
         done = CliRunner().invoke(
-            deploy.cli, [action, *options, "--model", str(model), "--python", PYTHON, "--output", "json", *more]
+            deploy.cli,
+            [
+                action,
+                *options,
+                "--model",
+                str(model),
+                "--python",
+                PYTHON,
+                "--output",
+                "json",
+                *more,
+            ],
         )
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception

@@ -20,7 +20,9 @@ TWO, FOUR = ({"ONNXFERRY_ENGINE_THREADS": number} for number in ("2", "4"))
 def settings(azure: Scene, app: str = APP) -> dict[str, str]:
     """All settings but those of the storage account, which every app has."""
     found = web_settings.settings(azure.apps.site(app))
-    storage = {name: found.pop(name) for name in list(found) if name.startswith("AzureWebJobsStorage")}
+    storage = {
+        name: found.pop(name) for name in list(found) if name.startswith("AzureWebJobsStorage")
+    }
     assert len(storage) == 2
     return found
 
@@ -32,7 +34,9 @@ def add(azure: Scene, **values: str) -> None:
     web_settings.put(site, {**web_settings.settings(site), **values})
 
 
-def test_it_is_there_from_the_beginning_and_then_there_is_nothing_to_do(azure: Scene, versions: Versions) -> None:
+def test_it_is_there_from_the_beginning_and_then_there_is_nothing_to_do(
+    azure: Scene, versions: Versions
+) -> None:
     cloud = azure.cloud(environment={**TWO, "TEAM": "ml"})
     plan = cloud.plan_deploy(versions[0])
     assert '"TEAM": "ml"' in plan.to_json()
@@ -91,15 +95,20 @@ def test_all_settings_are_as_they_were_when_the_switch_fails_and_no_plan_holds_t
     assert azure.serves() == versions[0].package.sha256
 
 
-def test_one_that_the_model_cannot_serve_with_does_not_reach_the_app(azure: Scene, versions: Versions) -> None:
+def test_one_that_the_model_cannot_serve_with_does_not_reach_the_app(
+    azure: Scene, versions: Versions
+) -> None:
     deploy(azure.cloud(), versions[0])
-    with pytest.raises(NotHealthy, match=f"{APP}-candidate: the golden request was refused with status 413"):
+    with pytest.raises(
+        NotHealthy, match=f"{APP}-candidate: the golden request was refused with status 413"
+    ):
         deploy(azure.cloud(environment={"ONNXFERRY_LIMIT_BODY_BYTES": "9"}), versions[0])
     assert settings(azure) == {}
 
 
 def test_a_half_made_app_gets_it(azure: Scene, versions: Versions) -> None:
-    """A first deployment that broke off before anything was published, and another environment the next time."""
+    """A first deployment that broke off before anything was published, and another environment the
+    next time."""
     azure.apps.publish_failures = ["no"]
     with pytest.raises(PublishFailed):
         deploy(azure.cloud(environment=TWO), versions[0])

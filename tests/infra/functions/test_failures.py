@@ -1,4 +1,5 @@
-"""What a user reads when it goes wrong: where, what, what next. No message shows a key, a token or a payload."""
+"""What a user reads when it goes wrong: where, what, what next. No message shows a key, a token or
+a payload."""
 
 from __future__ import annotations
 
@@ -62,14 +63,18 @@ def test_a_name_that_somebody_has(azure: Scene, versions: Versions, failure: Fai
     assert azure.kinds() == []  # found out before anything was made
 
 
-def test_an_app_that_onnxferry_did_not_make(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_an_app_that_onnxferry_did_not_make(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     deploy(azure.cloud(), versions[0])
     (azure.apps.site(APP) or {})["tags"] = {"owner": "somebody"}
     assert "did not make it" in failure(NameTaken, lambda: azure.cloud().plan_deploy(versions[1]))
     assert "did not make it" in failure(NameTaken, lambda: azure.cloud().plan_delete())
 
 
-def test_a_region_without_flex_consumption(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_region_without_flex_consumption(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     text = failure(NotFound, lambda: deploy(azure.cloud(location="moonbase1"), versions[0]))
     assert "moonbase1" in text
     assert "location" in text
@@ -91,7 +96,8 @@ def test_a_missing_permission_is_named(azure: Scene, versions: Versions, failure
 
 
 def given_account(azure: Scene) -> None:
-    """An account that the user has, with a container of theirs, and a right to its blobs that the user lacks."""
+    """An account that the user has, with a container of theirs, and a right to its blobs that the
+    user lacks."""
     azure.fake.store.put(azure.group_id, {"location": "westeurope", "properties": {}})
     facts = {
         "provisioningState": "Succeeded",
@@ -103,7 +109,9 @@ def given_account(azure: Scene) -> None:
     azure.fake.store.put(f"{path}/blobServices/default/containers/photos", {"properties": {}})
 
 
-def test_a_given_account_needs_a_data_role(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_given_account_needs_a_data_role(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     given_account(azure)
     azure.blobs.denied.add("theirs")
     text = failure(NotAllowed, lambda: deploy(azure.cloud(storage_account="theirs"), versions[0]))
@@ -127,20 +135,29 @@ def test_an_account_that_others_use_stays(azure: Scene, versions: Versions) -> N
     cloud = azure.cloud()
     run(cloud.plan_delete(), cloud)
     left = [kind for kind in azure.kinds() if not kind.startswith("roleAssignments")]
-    assert left == ["containers photos", f"resourceGroups {GROUP}", f"storageAccounts {azure.names.account}"]
+    assert left == [
+        "containers photos",
+        f"resourceGroups {GROUP}",
+        f"storageAccounts {azure.names.account}",
+    ]
 
 
-def test_a_given_account_that_is_not_there(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_given_account_that_is_not_there(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     text = failure(NotFound, lambda: azure.cloud(storage_account="typo").plan_deploy(versions[0]))
     assert "storage_account" in text
 
 
-def test_a_publication_that_fails_shows_its_log(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_publication_that_fails_shows_its_log(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     azure.apps.publish_failures.append("Central Directory corrupt.")
     text = failure(PublishFailed, lambda: deploy(azure.cloud(), versions[0]))
     assert "app squad: the publication failed" in text
     assert text.endswith("Central Directory corrupt.")
-    assert ("app", APP, "Succeeded") in azure.cloud().status().resources  # nothing half-made is left unlisted
+    # nothing half-made is left unlisted
+    assert ("app", APP, "Succeeded") in azure.cloud().status().resources
 
 
 def test_a_role_that_is_not_known_yet_is_waited_for(azure: Scene, versions: Versions) -> None:
@@ -166,18 +183,24 @@ def test_health_never_reached(azure: Scene, versions: Versions, failure: Failure
     assert azure.serves() == versions[0].package.sha256
 
 
-def test_a_wrong_answer_shows_both_and_takes_no_traffic(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_wrong_answer_shows_both_and_takes_no_traffic(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     deploy(azure.cloud(), versions[0])
     azure.apps.answers[f"{APP}-candidate", versions[1].package.sha256] = b'{"answer": "Parton"}'
     text = failure(WrongAnswer, lambda: deploy(azure.cloud(), versions[1]))
     assert '"answer": "Dolly"' in text
     assert '{"answer": "Parton"}' in text
     assert azure.serves() == versions[0].package.sha256
-    assert "app squad-candidate" in str(azure.cloud().plan_delete().to_json()).replace('",\n      "name": "', " ")
+    assert "app squad-candidate" in str(azure.cloud().plan_delete().to_json()).replace(
+        '",\n      "name": "', " "
+    )
 
 
 @pytest.mark.parametrize("trouble", ["wrong answer", "publication"])
-def test_the_earlier_version_is_put_back(azure: Scene, versions: Versions, failure: Failure, trouble: str) -> None:
+def test_the_earlier_version_is_put_back(
+    azure: Scene, versions: Versions, failure: Failure, trouble: str
+) -> None:
     one, two = (v.package.sha256 for v in versions[:2])
     deploy(azure.cloud(), versions[0])
     cloud = azure.cloud()
@@ -194,7 +217,9 @@ def test_the_earlier_version_is_put_back(azure: Scene, versions: Versions, failu
     assert (azure.tags()["onnxferry-version"], azure.tags()["onnxferry-publishing"]) == (one, "")
 
 
-def test_a_rollback_that_fails_puts_the_later_version_back(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_rollback_that_fails_puts_the_later_version_back(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     one, two = (v.package.sha256 for v in versions[:2])
     for version in versions[:2]:
         deploy(azure.cloud(), version)
@@ -204,40 +229,60 @@ def test_a_rollback_that_fails_puts_the_later_version_back(azure: Scene, version
     assert azure.serves() == two
 
 
-def test_a_previous_package_that_is_gone(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_previous_package_that_is_gone(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     for version in versions[:2]:
         deploy(azure.cloud(), version)
-    azure.blobs.accounts[azure.names.account]["onnxferry-packages"].pop(f"{APP}/{versions[0].package.sha256}.zip")
+    azure.blobs.accounts[azure.names.account]["onnxferry-packages"].pop(
+        f"{APP}/{versions[0].package.sha256}.zip"
+    )
     text = failure(NotFound, lambda: azure.cloud().plan_rollback())
     assert "no longer in container onnxferry-packages" in text
 
 
-def test_a_package_that_was_changed_in_storage(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_package_that_was_changed_in_storage(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     for version in versions[:2]:
         deploy(azure.cloud(), version)
-    blob = azure.blobs.accounts[azure.names.account]["onnxferry-packages"][f"{APP}/{versions[0].package.sha256}.zip"]
+    blob = azure.blobs.accounts[azure.names.account]["onnxferry-packages"][
+        f"{APP}/{versions[0].package.sha256}.zip"
+    ]
     blob.data = b"something else"
     cloud = azure.cloud()
-    assert "not those that were uploaded" in failure(CloudError, lambda: run(cloud.plan_rollback(), cloud))
+    assert "not those that were uploaded" in failure(
+        CloudError, lambda: run(cloud.plan_rollback(), cloud)
+    )
     assert azure.serves() == versions[1].package.sha256
 
 
-def test_an_update_that_was_cut_off_is_rolled_back_to_what_served(azure: Scene, versions: Versions) -> None:
+def test_an_update_that_was_cut_off_is_rolled_back_to_what_served(
+    azure: Scene, versions: Versions
+) -> None:
     for version in versions[:2]:
         deploy(azure.cloud(), version)
     (azure.apps.site(APP) or {})["tags"]["onnxferry-publishing"] = versions[2].package.sha256
     cloud = azure.cloud()
     run(cloud.plan_rollback(), cloud)
-    assert (cloud.status().version, cloud.status().previous) == (versions[1].version, versions[0].version)
+    assert (cloud.status().version, cloud.status().previous) == (
+        versions[1].version,
+        versions[0].version,
+    )
 
 
-def test_a_publication_without_end_times_out(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_publication_without_end_times_out(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
     deploy(azure.cloud(), versions[0])
     plan = azure.cloud().plan_deploy(versions[0])
     azure.apps.busy = 10**6
     cloud = azure.cloud(wait_minutes=0.01)
     assert plan.changes == ()
-    text = failure(TimedOut, lambda: cloud.operations(versions[0])["publish"](_publish(versions[0]), lambda text: None))
+    text = failure(
+        TimedOut,
+        lambda: cloud.operations(versions[0])["publish"](_publish(versions[0]), lambda text: None),
+    )
     assert "another publication is in progress" in text
     assert "wait_minutes" in text
 
@@ -255,9 +300,17 @@ def test_invoke_without_an_app_or_an_answer(
     assert "no connection" in failure(InvokeFailed, lambda: azure.cloud().invoke(QUESTION, 5))
 
 
-def test_a_body_that_azure_refuses_is_a_refusal(azure: Scene, versions: Versions, failure: Failure) -> None:
-    azure.fake.arm.refusals["microsoft.web/sites"] = (400, "BadRequest", "The value of 'x' is invalid.")
-    assert "The value of 'x' is invalid" in failure(Refused, lambda: deploy(azure.cloud(), versions[0]))
+def test_a_body_that_azure_refuses_is_a_refusal(
+    azure: Scene, versions: Versions, failure: Failure
+) -> None:
+    azure.fake.arm.refusals["microsoft.web/sites"] = (
+        400,
+        "BadRequest",
+        "The value of 'x' is invalid.",
+    )
+    assert "The value of 'x' is invalid" in failure(
+        Refused, lambda: deploy(azure.cloud(), versions[0])
+    )
 
 
 def test_logs_say_what_there_is(azure: Scene, versions: Versions) -> None:
@@ -284,7 +337,10 @@ def test_what_is_proved_stays_though_its_tag_cannot_be_written(
         raise Unavailable("no tags today")
 
     operations = {**cloud.operations(versions[1]), "record": untagged}
-    assert failure(Unavailable, lambda: apply(cloud.plan_deploy(versions[1]), operations, quiet)) == "no tags today"
+    assert (
+        failure(Unavailable, lambda: apply(cloud.plan_deploy(versions[1]), operations, quiet))
+        == "no tags today"
+    )
     assert azure.serves() == versions[1].package.sha256
     deploy(azure.cloud(), versions[1])
     assert azure.tags()["onnxferry-version"] == versions[1].package.sha256

@@ -1,4 +1,5 @@
-"""Trouble at every call of every flow: the run, or the next, arrives, and what served goes on serving."""
+"""Trouble at every call of every flow: the run, or the next, arrives, and what served goes on
+serving."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ Versions = tuple[Bundle, Bundle, Bundle]
 
 @dataclass(frozen=True)
 class Flow:
-    """`act` on what `before` versions were deployed, one after the other, and what serves `then` (None: nothing);
-    `settings` are those of deploy.toml meanwhile."""
+    """`act` on what `before` versions were deployed, one after the other, and what serves `then`
+    (None: nothing); `settings` are those of deploy.toml meanwhile."""
 
     before: int
     act: Callable[[FunctionsCloud, Versions], Any]
@@ -42,7 +43,10 @@ FLOWS = {
     "first deployment": Flow(0, lambda cloud, versions: deploy(cloud, versions[0]), 0),
     "update": Flow(2, lambda cloud, versions: deploy(cloud, versions[2]), 2),
     "environment": Flow(
-        2, lambda cloud, versions: deploy(cloud, versions[1]), 1, {"environment": {"ONNXFERRY_ENGINE_THREADS": "1"}}
+        2,
+        lambda cloud, versions: deploy(cloud, versions[1]),
+        1,
+        {"environment": {"ONNXFERRY_ENGINE_THREADS": "1"}},
     ),
     "rollback": Flow(2, roll_back, 0),
     "delete": Flow(2, lambda cloud, versions: run(cloud.plan_delete(), cloud), None),
@@ -86,7 +90,8 @@ def begin(azure: Scene, states: list[Any]) -> Iterator[Callable[[Flow], Function
 
 
 def arrived(azure: Scene, flow: Flow, versions: Versions) -> None:
-    """All is as after a run without trouble, and at no time did an unproved version serve, or none."""
+    """All is as after a run without trouble, and at no time did an unproved version serve, or
+    none."""
     wanted = versions[flow.then].package.sha256 if flow.then is not None else ""
     assert azure.serves() == wanted
     assert azure.apps.unproved == []
@@ -107,15 +112,22 @@ def every_call(azure: Scene, fault: Fault) -> Iterator[None]:
     azure.fake.faults.every = None
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER])
+@pytest.mark.parametrize(
+    "fault", [Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER]
+)
 @pytest.mark.parametrize("name", FLOWS)
 def test_every_call_fails_once(
-    name: str, fault: Fault, azure: Scene, versions: Versions, begin: Callable[[Flow], FunctionsCloud]
+    name: str,
+    fault: Fault,
+    azure: Scene,
+    versions: Versions,
+    begin: Callable[[Flow], FunctionsCloud],
 ) -> None:
     flow = FLOWS[name]
     cloud = begin(flow)
     with every_call(azure, fault):
-        for attempt in range(3):  # most calls are repeated by the SDKs; a run may still give up, and the next goes on
+        # most calls are repeated by the SDKs; a run may still give up, and the next goes on
+        for attempt in range(3):
             try:
                 flow.act(cloud, versions)
                 break
@@ -125,7 +137,8 @@ def test_every_call_fails_once(
 
 
 def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
-    """Run `act` in a child that is killed when the call of that number has been handled; whether it came so far."""
+    """Run `act` in a child that is killed when the call of that number has been handled; whether it
+    came so far."""
     azure.fake.faults.at = {number: Fault.KILLED}
     was = killed(act, azure.fake.faults)
     azure.fake.faults.at = {}
@@ -136,7 +149,8 @@ def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
 def test_killed_after_every_change(
     name: str, azure: Scene, versions: Versions, begin: Callable[[Flow], FunctionsCloud]
 ) -> None:
-    """After a call that only reads, the cloud is as after the change before it, so changes are what counts."""
+    """After a call that only reads, the cloud is as after the change before it, so changes are what
+    counts."""
     flow = FLOWS[name]
     flow.act(begin(flow), versions)
     calls = [str(call) for call in azure.fake.calls]

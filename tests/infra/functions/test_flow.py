@@ -19,8 +19,10 @@ def test_first_deployment(azure: Scene, versions: Versions) -> None:
     assert azure.apps.history == [(APP, versions[0].package.sha256)]
     tags = azure.tags()
     assert (tags["onnxferry"], tags["onnxferry-version"], tags["onnxferry-publishing"]) == (
-        APP, versions[0].package.sha256, "",
-    )  # fmt: skip
+        APP,
+        versions[0].package.sha256,
+        "",
+    )
     status = cloud.status()
     assert (status.version, status.previous, status.state) == (versions[0].version, "", "Succeeded")
 
@@ -42,7 +44,8 @@ def test_an_update_is_proved_on_the_candidate_first(azure: Scene, versions: Vers
     assert azure.apps.history == [(APP, one), (candidate, two), (APP, two), (candidate, "")]
     assert azure.tags()["onnxferry-previous"] == one
     assert not [kind for kind in azure.kinds() if "candidate" in kind]
-    assert len([kind for kind in azure.kinds() if kind.startswith("roleAssignments")]) == 2  # the uploader's, the app's
+    # the uploader's, the app's
+    assert len([kind for kind in azure.kinds() if kind.startswith("roleAssignments")]) == 2
 
 
 def test_a_third_version_prunes_the_first(azure: Scene, versions: Versions) -> None:

@@ -28,7 +28,9 @@ def test_an_app_and_its_candidate_differ_where_the_host_looks(name: str) -> None
 
 def test_what_is_another_has_another_name() -> None:
     assert container("a--b") != container("a-b")
-    accounts = {Names(s, g, n).account for s in ("s1", "s2") for g in ("g1", "g2") for n in ("a-b", "ab")}
+    accounts = {
+        Names(s, g, n).account for s in ("s1", "s2") for g in ("g1", "g2") for n in ("a-b", "ab")
+    }
     assert len(accounts) == 8
     assert Names("S1", "RG", "Squad").account == Names("s1", "rg", "squad").account
     assert Names("s", "g", "a", "mine").account == "mine"

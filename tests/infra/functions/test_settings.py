@@ -22,18 +22,27 @@ def config(azure: Scene) -> dict[str, Any]:
 
 
 def test_all_settings_reach_the_app(azure: Scene, versions: Versions) -> None:
-    cloud = azure.cloud(instance_memory_mb=4096, maximum_instance_count=50, http_concurrency=4, tags={"team": "ml"})
+    cloud = azure.cloud(
+        instance_memory_mb=4096, maximum_instance_count=50, http_concurrency=4, tags={"team": "ml"}
+    )
     deploy(cloud, versions[0])
     assert config(azure)["runtime"] == {"name": "python", "version": "3.12"}
     assert config(azure)["scaleAndConcurrency"] == {
-        "instanceMemoryMB": 4096, "maximumInstanceCount": 50, "triggers": {"http": {"perInstanceConcurrency": 4}},
-    }  # fmt: skip
-    assert config(azure)["deployment"]["storage"]["authentication"] == {"type": "SystemAssignedIdentity"}
+        "instanceMemoryMB": 4096,
+        "maximumInstanceCount": 50,
+        "triggers": {"http": {"perInstanceConcurrency": 4}},
+    }
+    assert config(azure)["deployment"]["storage"]["authentication"] == {
+        "type": "SystemAssignedIdentity"
+    }
     assert {r["tags"]["team"] for r in azure.fake.store.everything() if "tags" in r} == {"ml"}
     account = azure.fake.store.get(azure.names.account_id) or {}
     assert account["properties"]["allowSharedKeyAccess"] is False
     settings = (azure.apps.site(APP) or {})["properties"]["siteConfig"]["appSettings"]
-    assert {s["name"] for s in settings} == {"AzureWebJobsStorage__accountName", "AzureWebJobsStorage__credential"}
+    assert {s["name"] for s in settings} == {
+        "AzureWebJobsStorage__accountName",
+        "AzureWebJobsStorage__credential",
+    }
     assert not {s["name"] for s in settings} & FORBIDDEN_SETTINGS
 
 
@@ -72,9 +81,16 @@ def test_a_plan_only_reads_and_holds_no_secret(azure: Scene, versions: Versions)
     cloud = azure.cloud()
     before = azure.kinds(), azure.tags()
     azure.fake.restart_counting()
-    texts = [cloud.plan_deploy(versions[1]).to_json(), cloud.plan_delete().to_json(), str(cloud.status())]
+    texts = [
+        cloud.plan_deploy(versions[1]).to_json(),
+        cloud.plan_delete().to_json(),
+        str(cloud.status()),
+    ]
     assert (azure.kinds(), azure.tags()) == before
-    assert {call.method for call in azure.fake.calls if "/providers/" in call.path} <= {"GET", "POST"}
+    assert {call.method for call in azure.fake.calls if "/providers/" in call.path} <= {
+        "GET",
+        "POST",
+    }
     assert not [text for text in texts if "never-to-be-printed" in text or TOKEN in text]
 
 

@@ -36,10 +36,15 @@ class _App(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        right = self.headers["x-functions-key"] == "the key" and self.headers["Content-Type"] == "application/json"
+        right = (
+            self.headers["x-functions-key"] == "the key"
+            and self.headers["Content-Type"] == "application/json"
+        )
         self.send_response(200 if right else 401)
         self.end_headers()
-        self.wfile.write(json.dumps({"answer": body["inputs"]["context"].split(" sings")[0]}).encode())
+        self.wfile.write(
+            json.dumps({"answer": body["inputs"]["context"].split(" sings")[0]}).encode()
+        )
 
     def log_message(self, *args: object) -> None:
         pass
@@ -62,12 +67,16 @@ def environment() -> Iterator[dict[str, str]]:
 @pytest.mark.parametrize("library", ["requests", "httpx"])
 def test_python(environment: dict[str, str], library: str) -> None:
     code = PYTHON.replace("requests", library)
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "{'answer': 'Dolly Parton'}\n"
 
 
 def test_curl(environment: dict[str, str]) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
-    done = subprocess.run(["bash", "-c", CURL], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", CURL], env=environment, capture_output=True, text=True, check=True
+    )
     assert json.loads(done.stdout) == {"answer": "Dolly Parton"}

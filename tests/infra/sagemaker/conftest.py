@@ -1,4 +1,5 @@
-"""The double of AWS, two versions of a tiny model, and an endpoint named squad to deploy them to."""
+"""The double of AWS, two versions of a tiny model, and an endpoint named squad to deploy them
+to."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
     made = []
     for max_length in (30, 31, 32):
         folder = model(tmp_path_factory.mktemp("models") / str(max_length), max_length)
-        made.append(bundle(package(folder, "sagemaker", out=tmp_path_factory.mktemp("packages")), folder))
+        made.append(
+            bundle(package(folder, "sagemaker", out=tmp_path_factory.mktemp("packages")), folder)
+        )
     return tuple(made)
 
 
@@ -93,17 +96,31 @@ def sign_in(server: Double, patch: pytest.MonkeyPatch, folder: Path) -> None:
     """To the double's account, and to nothing that the machine knows."""
     none = str(folder / "none")
     for name, value in {
-        "AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():  # fmt: skip
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_CONFIG_FILE": none,
+        "AWS_SHARED_CREDENTIALS_FILE": none,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
         patch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_SESSION_TOKEN",
+        "HTTP_PROXY",
+        "http_proxy",
+    ):
         patch.delenv(name, raising=False)
-    patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))  # the SDK's back-off
+    # the SDK's back-off
+    patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 def cloud(**settings: Any) -> SageMakerCloud:
-    return connect(DeployConfig(sagemaker=SageMaker(**{"region": REGION, **settings})), NAME, clock())
+    return connect(
+        DeployConfig(sagemaker=SageMaker(**{"region": REGION, **settings})), NAME, clock()
+    )
 
 
 def deploy(bundle: Bundle, **settings: Any) -> SageMakerCloud:

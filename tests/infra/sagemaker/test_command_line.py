@@ -1,4 +1,5 @@
-"""One true path: deploy.py as users run it, boto3, and packages that answer in SageMaker's own model server."""
+"""One true path: deploy.py as users run it, boto3, and packages that answer in SageMaker's own
+model server."""
 
 from __future__ import annotations
 
@@ -34,7 +35,16 @@ def command(aws: Double, tmp_path: Path) -> Command:
     file.write_text(f'[sagemaker]\nregion = "{REGION}"\nimage = "own:1"\n', encoding="utf-8")
 
     def run(action: str, *more: str, code: int = 0) -> str:
-        common = ["--target", "sagemaker", "--name", NAME, "--config", str(file), "--out", str(tmp_path / "build")]
+        common = [
+            "--target",
+            "sagemaker",
+            "--name",
+            NAME,
+            "--config",
+            str(file),
+            "--out",
+            str(tmp_path / "build"),
+        ]
         words = [sys.executable, "deploy.py", action, *common, "--python", PYTHON, *more]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
@@ -66,8 +76,13 @@ def served(sagemaker_ready: None, aws: Double) -> Iterator[None]:
 @pytest.mark.host
 @pytest.mark.models
 @pytest.mark.skipif(find_python(PYTHON) is None, reason=f"needs Python {PYTHON}")
-def test_deploy_update_invoke_roll_back_delete(aws: Double, served: None, command: Command, tmp_path: Path) -> None:
-    demo = ("--model", str(ready(next(example for example in examples() if example.name == "minilm-squad"))))
+def test_deploy_update_invoke_roll_back_delete(
+    aws: Double, served: None, command: Command, tmp_path: Path
+) -> None:
+    demo = (
+        "--model",
+        str(ready(next(example for example in examples() if example.name == "minilm-squad"))),
+    )
     tiny_model = ("--model", str(model(tmp_path / "tiny", 32)))
     question = tmp_path / "question.json"
     question.write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
@@ -99,7 +114,9 @@ def test_deploy_update_invoke_roll_back_delete(aws: Double, served: None, comman
     assert (dict(aws.endpoints), aws.keys, aws.roles, aws.logs) == ({}, {}, {}, [])
 
 
-def test_a_failure_is_a_message_and_an_exit_code(aws: Double, command: Command, tmp_path: Path) -> None:
+def test_a_failure_is_a_message_and_an_exit_code(
+    aws: Double, command: Command, tmp_path: Path
+) -> None:
     said = command("rollback", "--set", "wait_minutes=none", code=2)
     assert "sagemaker.wait_minutes" in said
     said = command("rollback", code=1)
@@ -107,9 +124,13 @@ def test_a_failure_is_a_message_and_an_exit_code(aws: Double, command: Command, 
     assert "Traceback" not in said
 
 
-def test_a_deployment_by_the_command_line_records_what_is_live(aws: Double, command: Command, tmp_path: Path) -> None:
+def test_a_deployment_by_the_command_line_records_what_is_live(
+    aws: Double, command: Command, tmp_path: Path
+) -> None:
     folder = model(tmp_path / "model", 30)
     shown = command("deploy", "--model", str(folder))
     assert "squad on sagemaker: InService" in shown
-    entry = json.loads((tmp_path / "build" / "sagemaker" / "deployed.json").read_text())["endpoints"][NAME]
+    entry = json.loads((tmp_path / "build" / "sagemaker" / "deployed.json").read_text())[
+        "endpoints"
+    ][NAME]
     assert (entry["state"], entry["versions"][0]["sha256"][:12]) == ("InService", entry["version"])

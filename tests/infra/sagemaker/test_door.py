@@ -1,4 +1,5 @@
-"""One door: boto3 and botocore are imported in one file of infra, and only for the target that needs them."""
+"""One door: boto3 and botocore are imported in one file of infra, and only for the target that
+needs them."""
 
 from __future__ import annotations
 
@@ -15,23 +16,31 @@ from tests.test_architecture import ROOT, files, imports
 
 
 def test_boto3_is_imported_in_one_file() -> None:
-    users = {p.relative_to(ROOT).as_posix() for p in files("infra") if {"boto3", "botocore"} & set(imports(p))}
+    users = {
+        p.relative_to(ROOT).as_posix()
+        for p in files("infra")
+        if {"boto3", "botocore"} & set(imports(p))
+    }
     assert users == {"infra/clients/aws.py"}
 
 
 @pytest.mark.parametrize("words", [["--help"], ["deploy", "--help"], ["package", "--help"]])
 def test_no_sdk_is_loaded_before_it_is_needed(words: list[str]) -> None:
     code = (
-        "import sys, deploy; from click.testing import CliRunner; CliRunner().invoke(deploy.cli, sys.argv[1:]);"
-        "print(sorted({'boto3', 'botocore', 'azure'} & set(sys.modules)))"
+        "import sys, deploy; from click.testing import CliRunner; CliRunner().invoke(deploy.cli,"
+        " sys.argv[1:]);print(sorted({'boto3', 'botocore', 'azure'} & set(sys.modules)))"
     )
     run = [sys.executable, "-c", code, *words]
-    assert subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
+    )
 
 
 def test_sagemaker_loads_nothing_of_azure() -> None:
     code = "import sys, infra.sagemaker; print({'azure', 'sagemaker', 'torch'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "set()\n"
 
 

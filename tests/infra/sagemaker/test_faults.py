@@ -1,7 +1,9 @@
-"""Whatever call fails, and however: what served goes on serving, and a new run ends where an undisturbed one does.
+"""Whatever call fails, and however: what served goes on serving, and a new run ends where an
+undisturbed one does.
 
-CALLS lists what each flow changes, in order. The process is killed after each of them, and each is refused for good.
-That every call, reading ones too, is refused or dropped once is met by the SDK's retries, all in one run.
+CALLS lists what each flow changes, in order. The process is killed after each of them, and each is
+refused for good. That every call, reading ones too, is refused or dropped once is met by the SDK's
+retries, all in one run.
 """
 
 from __future__ import annotations
@@ -30,28 +32,55 @@ pytestmark = pytest.mark.faults
 PACKAGE = ("PutObject", "PutObject")
 CALLS = {
     "deploy": (
-        "CreateBucket", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration",
-        "PutBucketTagging", *PACKAGE, "CreateRole", "PutRolePolicy", "CreateModel", "CreateEndpointConfig",
-        "CreateEndpoint", "AddTags",
+        "CreateBucket",
+        "PutPublicAccessBlock",
+        "PutBucketEncryption",
+        "PutBucketLifecycleConfiguration",
+        "PutBucketTagging",
+        *PACKAGE,
+        "CreateRole",
+        "PutRolePolicy",
+        "CreateModel",
+        "CreateEndpointConfig",
+        "CreateEndpoint",
+        "AddTags",
     ),
     "update": (
-        *PACKAGE, "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint", "AddTags",
-        "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel", "DeleteObjects",
+        *PACKAGE,
+        "CreateModel",
+        "CreateEndpointConfig",
+        "CreateEndpoint",
+        "UpdateEndpoint",
+        "AddTags",
+        "DeleteEndpoint",
+        "DeleteEndpointConfig",
+        "DeleteModel",
+        "DeleteObjects",
     ),
     "roll back": ("UpdateEndpoint", "AddTags"),
     "delete": (
-        "DeleteEndpoint", "DeleteObjects", "DeleteObjects", "DeleteEndpointConfig", "DeleteEndpointConfig",
-        "DeleteModel", "DeleteModel", "DeleteLogGroup", "DeleteLogGroup", "DeleteRolePolicy", "DeleteRole",
+        "DeleteEndpoint",
+        "DeleteObjects",
+        "DeleteObjects",
+        "DeleteEndpointConfig",
+        "DeleteEndpointConfig",
+        "DeleteModel",
+        "DeleteModel",
+        "DeleteLogGroup",
+        "DeleteLogGroup",
+        "DeleteRolePolicy",
+        "DeleteRole",
         "DeleteBucket",
     ),
-}  # fmt: skip
+}
 CASES = [(flow, i) for flow, calls in CALLS.items() for i in range(len(calls))]
 NAMES = [f"{flow}-{i}-{CALLS[flow][i]}" for flow, i in CASES]
 ONCE = (Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER)
 
 
 def run(flow: str, bundles: tuple[Bundle, ...]) -> None:
-    """The flow. To roll back twice would be to go forward again, so what is done is not done again."""
+    """The flow. To roll back twice would be to go forward again, so what is done is not done
+    again."""
     if flow in ("deploy", "update"):
         deploy(bundles[0 if flow == "deploy" else 2])
         return
@@ -73,7 +102,13 @@ def found(aws: Double) -> Any:
     aws.endpoints.finish()
     endpoints = {e.name: (e.config, e.state, e.tags) for e in aws.endpoints.values()}
     roles = {name: dict(role.policies) for name, role in aws.roles.items()}
-    return endpoints, sorted(aws.sagemaker._models), sorted(aws.sagemaker.endpoint_configs), aws.keys, roles
+    return (
+        endpoints,
+        sorted(aws.sagemaker._models),
+        sorted(aws.sagemaker.endpoint_configs),
+        aws.keys,
+        roles,
+    )
 
 
 def served_throughout(aws: Double, flow: str) -> bool:
@@ -107,7 +142,9 @@ class World:
     def _undisturbed(self, flow: str) -> tuple[list[Any], Any]:
         run(flow, self.bundles)
         assert served_throughout(self.aws, flow)
-        return [(call.number, call.operation, call.reads) for call in self.aws.calls], found(self.aws)
+        return [(call.number, call.operation, call.reads) for call in self.aws.calls], found(
+            self.aws
+        )
 
     def changes(self, flow: str) -> list[tuple[int, str]]:
         """Number and operation of the calls that change something."""
@@ -190,7 +227,9 @@ def test_trouble_that_passes_is_not_noticed(world: World, flow: str, fault: Faul
 
 
 @pytest.mark.parametrize(("flow", "change"), CASES, ids=NAMES)
-def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(world: World, flow: str, change: int) -> None:
+def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(
+    world: World, flow: str, change: int
+) -> None:
     world.prepare(flow)
 
     def work() -> None:
@@ -206,12 +245,16 @@ def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(world: World, flow
 
 @pytest.mark.parametrize("after", range(1, 6))
 @pytest.mark.parametrize("flow", ["update", "roll back"])
-def test_trouble_while_the_endpoint_is_pointed_elsewhere_takes_it_back(world: World, flow: str, after: int) -> None:
+def test_trouble_while_the_endpoint_is_pointed_elsewhere_takes_it_back(
+    world: World, flow: str, after: int
+) -> None:
     world.prepare(flow)
 
     def work() -> None:
         before = world.aws.endpoints[NAME].config
-        number = next(number for number, operation in world.changes(flow) if operation == "UpdateEndpoint")
+        number = next(
+            number for number, operation in world.changes(flow) if operation == "UpdateEndpoint"
+        )
         world.aws.faults.at[number + after] = Fault.OUTAGE
         with pytest.raises(CloudError) as caught:
             run(flow, world.bundles)

@@ -16,7 +16,10 @@ from tests.fakes.aws import ACCOUNT, REGION, Double
 from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 
-ALLOW = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}'
+ALLOW = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject",'
+    ' "Resource": "*"}]}'
+)
 BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
 
 
@@ -25,7 +28,9 @@ def roll_back() -> None:
     apply(made.plan_rollback(), made.operations())
 
 
-def test_the_first_deployment_makes_all_that_an_endpoint_needs(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_first_deployment_makes_all_that_an_endpoint_needs(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     deploy(bundles[0])
     live = aws.endpoints[NAME]
     assert (live.state, live.serving) == ("InService", True)
@@ -33,7 +38,9 @@ def test_the_first_deployment_makes_all_that_an_endpoint_needs(aws: Double, bund
     folder = f"onnxferry/{NAME}/{bundles[0].package.sha256}"
     assert aws.keys == {BUCKET: [f"{folder}/golden.json", f"{folder}/model.tar.gz"]}
     model = aws.sagemaker._models[next(iter(aws.sagemaker._models))]
-    assert model.primary_container["Image"].startswith("763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-")
+    assert model.primary_container["Image"].startswith(
+        "763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-"
+    )
     assert model.execution_role_arn == f"arn:aws:iam::{ACCOUNT}:role/onnxferry-{NAME}-{REGION}"
 
 
@@ -42,7 +49,9 @@ def test_the_role_may_do_no_more_than_serve(aws: Double, bundles: tuple[Bundle, 
     role = aws.roles[f"onnxferry-{NAME}-{REGION}"]
     trust = json.loads(role.assume_role_policy_document)["Statement"][0]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
-    assert trust["Condition"] == {"ArnLike": {"aws:SourceArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:*"}}
+    assert trust["Condition"] == {
+        "ArnLike": {"aws:SourceArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:*"}
+    }
     (document,) = role.policies.values()
     statements = json.loads(document)["Statement"]
     assert statements[0]["Resource"] == f"arn:aws:s3:::{BUCKET}/onnxferry/{NAME}/*"
@@ -77,16 +86,25 @@ def test_planning_only_reads(aws: Double, bundles: tuple[Bundle, ...]) -> None:
     assert json.loads(plan.to_json())["steps"][-1]["operation"] == "mark"
 
 
-def test_an_update_proves_a_candidate_first_and_keeps_what_served(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_an_update_proves_a_candidate_first_and_keeps_what_served(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     first = deploy(bundles[0])
     deploy(bundles[1])
     changes = aws.endpoints.changes
     assert [(c.endpoint, c.proved) for c in changes] == [
-        (NAME, False), (f"{NAME}-candidate", False), (NAME, True), (f"{NAME}-candidate", False),
-    ]  # fmt: skip
+        (NAME, False),
+        (f"{NAME}-candidate", False),
+        (NAME, True),
+        (f"{NAME}-candidate", False),
+    ]
     assert set(aws.endpoints) == {NAME}
     status = first.status()
-    assert (status.state, status.version, status.previous) == ("InService", bundles[1].version, bundles[0].version)
+    assert (status.state, status.version, status.previous) == (
+        "InService",
+        bundles[1].version,
+        bundles[0].version,
+    )
     assert status.url.endswith(f"/endpoints/{NAME}/invocations")
     assert ("endpoint configuration", aws.endpoints[NAME].config, "serves") in status.resources
 
@@ -111,7 +129,9 @@ def test_a_roll_back_puts_the_previous_version_back_and_another_forward_again(
         assert (status.version, status.previous) == (bundles[live].version, bundles[other].version)
 
 
-def test_without_a_previous_version_there_is_no_roll_back(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_without_a_previous_version_there_is_no_roll_back(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     with pytest.raises(NotFound, match="no previous version"):
         cloud().plan_rollback()
     deploy(bundles[0])
@@ -119,7 +139,9 @@ def test_without_a_previous_version_there_is_no_roll_back(aws: Double, bundles: 
         cloud().plan_rollback()
 
 
-def test_another_instance_type_is_an_update_of_the_same_version(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_another_instance_type_is_an_update_of_the_same_version(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     deploy(bundles[0])
     before = aws.endpoints[NAME].config
     deploy(bundles[0], instance_type="ml.m5.4xlarge")
@@ -130,13 +152,21 @@ def test_another_instance_type_is_an_update_of_the_same_version(aws: Double, bun
 def environment(aws: Double) -> dict[str, str]:
     """Of the model that serves."""
     (variant,) = aws.sagemaker.endpoint_configs[aws.endpoints[NAME].config].production_variants
-    found: dict[str, str] = aws.sagemaker._models[variant["ModelName"]].primary_container["Environment"]
+    found: dict[str, str] = aws.sagemaker._models[variant["ModelName"]].primary_container[
+        "Environment"
+    ]
     return found
 
 
-def test_the_environment_is_set_changed_and_taken_away(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_environment_is_set_changed_and_taken_away(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     ours = {"SAGEMAKER_PROGRAM": "inference.py"}
-    for wanted in ({"ONNXFERRY_ENGINE_THREADS": "2"}, {"ONNXFERRY_ENGINE_THREADS": "4", "TEAM": "ml"}, {}):
+    for wanted in (
+        {"ONNXFERRY_ENGINE_THREADS": "2"},
+        {"ONNXFERRY_ENGINE_THREADS": "4", "TEAM": "ml"},
+        {},
+    ):
         made = cloud(environment=wanted)
         plan = made.plan_deploy(bundles[0])
         assert all(f'"{name}": "{value}"' in plan.to_json() for name, value in wanted.items())
@@ -146,7 +176,9 @@ def test_the_environment_is_set_changed_and_taken_away(aws: Double, bundles: tup
         assert made.status().version == bundles[0].version
 
 
-def test_a_roll_back_brings_the_environment_of_before(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_roll_back_brings_the_environment_of_before(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     for threads in ("2", "4"):
         deploy(bundles[0], environment={"ONNXFERRY_ENGINE_THREADS": threads})
     roll_back()
@@ -158,11 +190,21 @@ def test_deletion_leaves_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> No
     made = deploy(bundles[1])
     plan = made.plan_delete()
     assert {step.resource for step in plan.steps} == {
-        "endpoint", "endpoint configuration", "model", "package", "role", "bucket", "log group",
-    }  # fmt: skip
+        "endpoint",
+        "endpoint configuration",
+        "model",
+        "package",
+        "role",
+        "bucket",
+        "log group",
+    }
     apply(plan, made.operations())
     assert (dict(aws.endpoints), aws.keys, aws.logs) == ({}, {}, [])
-    assert (dict(aws.sagemaker._models), dict(aws.sagemaker.endpoint_configs), aws.roles) == ({}, {}, {})
+    assert (dict(aws.sagemaker._models), dict(aws.sagemaker.endpoint_configs), aws.roles) == (
+        {},
+        {},
+        {},
+    )
     assert made.plan_delete().steps == ()
     assert made.status().state == "absent"
 
@@ -171,7 +213,9 @@ def test_deletion_leaves_what_was_given(aws: Double, bundles: tuple[Bundle, ...]
     boto3.client("s3", region_name=REGION).create_bucket(
         Bucket="given", CreateBucketConfiguration={"LocationConstraint": REGION}
     )
-    boto3.client("s3", region_name=REGION).put_object(Bucket="given", Key="onnxferry/other/x", Body=b"x")
+    boto3.client("s3", region_name=REGION).put_object(
+        Bucket="given", Key="onnxferry/other/x", Body=b"x"
+    )
     iam = boto3.client("iam", region_name=REGION)
     role = iam.create_role(RoleName="given", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     iam.put_role_policy(RoleName="given", PolicyName="p", PolicyDocument=ALLOW)
@@ -182,7 +226,9 @@ def test_deletion_leaves_what_was_given(aws: Double, bundles: tuple[Bundle, ...]
     assert list(aws.roles) == ["given"]
 
 
-def test_the_default_bucket_stays_while_another_endpoint_uses_it(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_default_bucket_stays_while_another_endpoint_uses_it(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     made = deploy(bundles[0])
     aws.s3.put_object(BUCKET, "onnxferry/other/x", b"x")
     apply(made.plan_delete(), made.operations())
@@ -195,7 +241,9 @@ def test_an_answer_says_which_version_gave_it(aws: Double, bundles: tuple[Bundle
     assert reply.served_by == f"AllTraffic {bundles[0].version}"
 
 
-def test_an_answer_counts_though_nobody_says_which_version_gave_it(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_an_answer_counts_though_nobody_says_which_version_gave_it(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     made = deploy(bundles[0])
     aws.refusals["DescribeEndpoint"] = Refusal("ThrottlingException", "Rate exceeded")
     assert made.invoke(QUESTION, 60).served_by == "AllTraffic"
@@ -213,7 +261,9 @@ def test_logs_are_the_last_lines(aws: Double, bundles: tuple[Bundle, ...]) -> No
     assert made.logs(2) == "two\nthree"
 
 
-def test_what_is_stored_otherwise_is_uploaded_again(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_what_is_stored_otherwise_is_uploaded_again(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     made = deploy(bundles[0])
     key = f"onnxferry/{NAME}/{bundles[0].package.sha256}/model.tar.gz"
     aws.s3.put_object(BUCKET, key, b"x" * bundles[0].package.size)
@@ -229,7 +279,9 @@ def test_a_large_package_goes_in_parts_and_is_known_again(
     monkeypatch.setattr("infra.clients.aws.PART", 5 << 20)
     path = bundles[0].package.path.parent / "large.tar.gz"
     path.write_bytes(bundles[0].package.path.read_bytes() + b"\0" * (11 << 20))
-    large = Bundle(replace(bundles[0].package, path=path, size=path.stat().st_size), bundles[0].golden)
+    large = Bundle(
+        replace(bundles[0].package, path=path, size=path.stat().st_size), bundles[0].golden
+    )
     notes: list[str] = []
     made = cloud()
     step = made.plan_deploy(large).steps

@@ -1,4 +1,5 @@
-"""A version that does not come up, or answers otherwise: why, what is left, and that the earlier one serves."""
+"""A version that does not come up, or answers otherwise: why, what is left, and that the earlier
+one serves."""
 
 from __future__ import annotations
 
@@ -30,20 +31,44 @@ CANDIDATE = f"{NAME}-candidate"
 
 
 REASONS: list[tuple[type[CloudError], Trouble, str]] = [
-    (NotHealthy, Trouble("The primary container for production variant AllTraffic did not pass the ping health check.",
-                         "Traceback ...\nModelError: model.onnx is truncated"), "rehearse the package"),
-    (QuotaExceeded, Trouble("Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity"),
-     "instance_type or region"),
+    (
+        NotHealthy,
+        Trouble(
+            "The primary container for production variant AllTraffic did not pass the ping health"
+            " check.",
+            "Traceback ...\nModelError: model.onnx is truncated",
+        ),
+        "rehearse the package",
+    ),
+    (
+        QuotaExceeded,
+        Trouble(
+            "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity"
+        ),
+        "instance_type or region",
+    ),
     (NotFound, Trouble("The image '763...' does not exist."), "sagemaker.image"),
     (PublishFailed, Trouble("Failed to download model data for container"), "uploaded anew"),
-    (BuildFailed, Trouble("did not pass the ping health check", "ERROR: No matching distribution found for numpy==9"),
-     "could not install code/requirements.txt"),
-]  # fmt: skip
+    (
+        BuildFailed,
+        Trouble(
+            "did not pass the ping health check",
+            "ERROR: No matching distribution found for numpy==9",
+        ),
+        "could not install code/requirements.txt",
+    ),
+]
 
 
-@pytest.mark.parametrize(("kind", "trouble", "following"), REASONS, ids=[kind.__name__ for kind, _, _ in REASONS])
+@pytest.mark.parametrize(
+    ("kind", "trouble", "following"), REASONS, ids=[kind.__name__ for kind, _, _ in REASONS]
+)
 def test_an_endpoint_that_does_not_come_up(
-    aws: Double, bundles: tuple[Bundle, ...], kind: type[CloudError], trouble: Trouble, following: str
+    aws: Double,
+    bundles: tuple[Bundle, ...],
+    kind: type[CloudError],
+    trouble: Trouble,
+    following: str,
 ) -> None:
     aws.endpoints.trouble[NAME] = trouble
     with pytest.raises(kind) as caught:
@@ -61,7 +86,9 @@ def test_an_endpoint_that_does_not_come_up(
     assert aws.endpoints[NAME].state == "InService"
 
 
-def test_a_candidate_that_does_not_come_up_changes_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_candidate_that_does_not_come_up_changes_nothing(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     deploy(bundles[0])
     changes = len(aws.endpoints.changes)
     aws.endpoints.trouble[CANDIDATE] = Trouble("no health", "it died")
@@ -82,7 +109,9 @@ def test_an_update_that_fails_ends_with_the_earlier_version(
     deploy(bundles[0])
     before = aws.endpoints[NAME].config
     aws.endpoints.trouble[NAME] = Once(aws, Trouble("no health", "it died", state))
-    with pytest.raises(NotHealthy, match=r"(?s)no health.*it died.*The earlier version serves again"):
+    with pytest.raises(
+        NotHealthy, match=r"(?s)no health.*it died.*The earlier version serves again"
+    ):
         deploy(bundles[1])
     assert (aws.endpoints[NAME].config, aws.endpoints[NAME].state) == (before, "InService")
     deploy(bundles[1])
@@ -104,7 +133,8 @@ class Once(Trouble):
 
 
 def wrong_host(folder: Path, version: int, good: int) -> Host:
-    """Answers as the package does, but that of `version` (its max_length) wrongly after `good` requests."""
+    """Answers as the package does, but that of `version` (its max_length) wrongly after `good`
+    requests."""
     handle, asked = scoring.load(folder).handle, [0]
     spec = json.loads((folder / "model_spec.json").read_text())
 
@@ -117,7 +147,9 @@ def wrong_host(folder: Path, version: int, good: int) -> Host:
     return answer
 
 
-def test_a_candidate_that_answers_otherwise_changes_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_candidate_that_answers_otherwise_changes_nothing(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     aws.hosts = lambda folder: wrong_host(folder, 31, good=0)
     deploy(bundles[0])
     changes = len(aws.endpoints.changes)
@@ -129,7 +161,9 @@ def test_a_candidate_that_answers_otherwise_changes_nothing(aws: Double, bundles
     assert [c for c in aws.endpoints.changes[changes:] if c.endpoint == NAME] == []
 
 
-def test_an_endpoint_that_answers_otherwise_is_taken_back(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_an_endpoint_that_answers_otherwise_is_taken_back(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     aws.hosts = lambda folder: wrong_host(folder, 31, good=1)
     deploy(bundles[0])
     with pytest.raises(WrongAnswer, match=r"(?s)Dolly.*The earlier version serves again"):

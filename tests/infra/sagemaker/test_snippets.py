@@ -65,7 +65,9 @@ def run(words: list[str], folder: Path) -> str:
 
 
 def test_boto3(folder: Path) -> None:
-    assert "'answer': 'Rebecca'" in run([sys.executable, "-c", PYTHON.replace("my-model", NAME)], folder)
+    assert "'answer': 'Rebecca'" in run(
+        [sys.executable, "-c", PYTHON.replace("my-model", NAME)], folder
+    )
     refused = PYTHON.replace("my-model", NAME).replace('{"inputs": question}', '{"inputs": 3}')
     assert run([sys.executable, "-c", refused], folder).startswith('400 {"error": {"code": ')
 
@@ -79,5 +81,7 @@ def test_the_aws_cli(folder: Path) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_curl(aws: Double, folder: Path) -> None:
     """Against the real service, the address stands as it is."""
-    here = CURL.replace("my-model", NAME).replace("https://runtime.sagemaker.eu-west-1.amazonaws.com", aws.url)
+    here = CURL.replace("my-model", NAME).replace(
+        "https://runtime.sagemaker.eu-west-1.amazonaws.com", aws.url
+    )
     assert json.loads(run(["bash", "-euc", here], folder))["answer"] == "Rebecca"

@@ -10,9 +10,15 @@ from tests.fakes.aws import Double
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 
 STATES = (
-    "Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting", "OutOfService", "Failed",
+    "Creating",
+    "Updating",
+    "SystemUpdating",
+    "RollingBack",
+    "Deleting",
+    "OutOfService",
+    "Failed",
     "UpdateRollbackFailed",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("version", [0, 1])
@@ -22,15 +28,24 @@ def test_a_deployment_goes_on_from_any_state(
 ) -> None:
     deploy(bundles[0])
     found = aws.endpoints[NAME]
-    found.state, found.looks, found.serving = state, 2, state not in ("Creating", "Deleting", "OutOfService")
+    found.state, found.looks, found.serving = (
+        state,
+        2,
+        state not in ("Creating", "Deleting", "OutOfService"),
+    )
     deploy(bundles[version])
-    assert (aws.endpoints[NAME].state, cloud().status().version) == ("InService", bundles[version].version)
+    assert (aws.endpoints[NAME].state, cloud().status().version) == (
+        "InService",
+        bundles[version].version,
+    )
     assert list(aws.endpoints) == [NAME]
     assert cloud().plan_deploy(bundles[version]).changes == ()
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_deletion_goes_on_from_any_state(aws: Double, bundles: tuple[Bundle, ...], state: str) -> None:
+def test_a_deletion_goes_on_from_any_state(
+    aws: Double, bundles: tuple[Bundle, ...], state: str
+) -> None:
     made = deploy(bundles[0])
     aws.endpoints[NAME].state, aws.endpoints[NAME].looks = state, 2
     apply(made.plan_delete(), made.operations())
@@ -38,10 +53,16 @@ def test_a_deletion_goes_on_from_any_state(aws: Double, bundles: tuple[Bundle, .
 
 
 @pytest.mark.parametrize("state", [s for s in STATES if s not in ("Creating", "Deleting")])
-def test_a_roll_back_goes_on_from_any_state(aws: Double, bundles: tuple[Bundle, ...], state: str) -> None:
+def test_a_roll_back_goes_on_from_any_state(
+    aws: Double, bundles: tuple[Bundle, ...], state: str
+) -> None:
     deploy(bundles[0])
     made = deploy(bundles[1])
     aws.endpoints[NAME].state, aws.endpoints[NAME].looks = state, 2
     apply(made.plan_rollback(), made.operations())
     status = made.status()
-    assert (status.state, status.version, status.previous) == ("InService", bundles[0].version, bundles[1].version)
+    assert (status.state, status.version, status.previous) == (
+        "InService",
+        bundles[0].version,
+        bundles[1].version,
+    )

@@ -1,4 +1,5 @@
-"""What a user reads when something is wrong: where, what the cloud said, what next; and what is left as it was."""
+"""What a user reads when something is wrong: where, what the cloud said, what next; and what is
+left as it was."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 CANDIDATE = f"{NAME}-candidate"
 
 
-def test_nobody_is_signed_in(aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_signed_in(
+    aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(NoCredentials, match=r"nobody is signed in.*aws sso login"):
@@ -40,7 +43,9 @@ def test_nobody_is_signed_in(aws: Double, bundles: tuple[Bundle, ...], monkeypat
 
 
 def test_the_sign_in_has_expired(aws: Double, bundles: tuple[Bundle, ...]) -> None:
-    aws.refusals["GetCallerIdentity"] = Refusal("ExpiredToken", "The security token is expired", 403)
+    aws.refusals["GetCallerIdentity"] = Refusal(
+        "ExpiredToken", "The security token is expired", 403
+    )
     with pytest.raises(NoCredentials, match=r"ExpiredToken: .*expired.*aws sso login"):
         cloud().plan_deploy(bundles[0])
 
@@ -57,24 +62,39 @@ def test_no_region(aws: Double) -> None:
 
 def test_no_such_region(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(NotFound, match=r"no region eu-west-9 is known to have SageMaker; .*eu-west-1"):
+    with pytest.raises(
+        NotFound, match=r"no region eu-west-9 is known to have SageMaker; .*eu-west-1"
+    ):
         cloud(region="eu-west-9").status()
 
 
 def test_no_network(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(Unavailable, match=r"no connection to sagemaker .*run the same command again"):
+    with pytest.raises(
+        Unavailable, match=r"no connection to sagemaker .*run the same command again"
+    ):
         cloud().status()
 
 
-@pytest.mark.parametrize("operation", ["CreateRole", "CreateModel", "CreateEndpoint", "CreateBucket", "PutObject"])
-def test_a_missing_permission_is_named(aws: Double, bundles: tuple[Bundle, ...], operation: str) -> None:
-    who = f"User: arn:aws:iam::{ACCOUNT}:user/ci is not authorized to perform: x:{operation} on resource: *"
+@pytest.mark.parametrize(
+    "operation", ["CreateRole", "CreateModel", "CreateEndpoint", "CreateBucket", "PutObject"]
+)
+def test_a_missing_permission_is_named(
+    aws: Double, bundles: tuple[Bundle, ...], operation: str
+) -> None:
+    who = (
+        f"User: arn:aws:iam::{ACCOUNT}:user/ci is not authorized to perform: x:{operation} on"
+        " resource: *"
+    )
     aws.refusals[operation] = Refusal("AccessDeniedException", who, 403)
-    with pytest.raises(NotAllowed, match=rf"AWS {REGION}, .*the permission x:{operation} is missing.*owner"):
+    with pytest.raises(
+        NotAllowed, match=rf"AWS {REGION}, .*the permission x:{operation} is missing.*owner"
+    ):
         deploy(bundles[0])
     resources = {resource for _, resource, _ in cloud().status().resources}
-    assert resources == {name for names in ([NAME] * (NAME in aws.endpoints), *left(aws)) for name in names}
+    assert resources == {
+        name for names in ([NAME] * (NAME in aws.endpoints), *left(aws)) for name in names
+    }
     del aws.refusals[operation]
     deploy(bundles[0])
     assert aws.endpoints[NAME].state == "InService"
@@ -82,16 +102,26 @@ def test_a_missing_permission_is_named(aws: Double, bundles: tuple[Bundle, ...],
 
 def left(aws: Double) -> list[list[str]]:
     """Names of all in the account, as status says them."""
-    packages = {f"s3://{b}/{k.rsplit('/', 1)[0][:-52]}" for b, keys in aws.keys.items() for k in keys}
+    packages = {
+        f"s3://{b}/{k.rsplit('/', 1)[0][:-52]}" for b, keys in aws.keys.items() for k in keys
+    }
     return [
-        list(aws.sagemaker._models), list(aws.sagemaker.endpoint_configs), list(aws.roles), sorted(packages), aws.logs,
-    ]  # fmt: skip
+        list(aws.sagemaker._models),
+        list(aws.sagemaker.endpoint_configs),
+        list(aws.roles),
+        sorted(packages),
+        aws.logs,
+    ]
 
 
-def test_a_permission_that_the_refusal_does_not_name(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_permission_that_the_refusal_does_not_name(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     deploy(bundles[0])
     aws.refusals["HeadObject"] = Refusal("", "", 403)
-    with pytest.raises(NotAllowed, match=r"s3://onnxferry-.*the permission s3:GetObject is missing"):
+    with pytest.raises(
+        NotAllowed, match=r"s3://onnxferry-.*the permission s3:GetObject is missing"
+    ):
         cloud().plan_deploy(bundles[0])
 
 
@@ -103,33 +133,47 @@ def test_the_quota_is_reached(aws: Double, bundles: tuple[Bundle, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", [NAME, CANDIDATE])
-def test_somebody_elses_endpoint_is_left_alone(aws: Double, bundles: tuple[Bundle, ...], name: str) -> None:
+def test_somebody_elses_endpoint_is_left_alone(
+    aws: Double, bundles: tuple[Bundle, ...], name: str
+) -> None:
     aws.endpoints[name] = Endpoint(
         name, f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}", "c", state="InService"
     )
     for act in (lambda: deploy(bundles[0]), lambda: cloud().plan_delete()):
-        with pytest.raises(NameTaken, match=rf"endpoint {name}: it exists, and onnxferry did not make it.*--name"):
+        with pytest.raises(
+            NameTaken, match=rf"endpoint {name}: it exists, and onnxferry did not make it.*--name"
+        ):
             act()
 
 
 def test_somebody_elses_role_is_left_alone(aws: Double, bundles: tuple[Bundle, ...]) -> None:
     iam = boto3.client("iam", region_name=REGION)
     iam.create_role(RoleName=f"onnxferry-{NAME}-{REGION}", AssumeRolePolicyDocument="{}")
-    with pytest.raises(NameTaken, match=r"role onnxferry-squad-eu-west-1 exists that onnxferry did not make"):
+    with pytest.raises(
+        NameTaken, match=r"role onnxferry-squad-eu-west-1 exists that onnxferry did not make"
+    ):
         deploy(bundles[0])
 
 
-def test_somebody_elses_bucket_of_the_default_name(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_somebody_elses_bucket_of_the_default_name(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     aws.refusals["HeadBucket"] = Refusal("", "", 403)
-    with pytest.raises(NameTaken, match=r"another account has the bucket onnxferry-.*set sagemaker.bucket"):
+    with pytest.raises(
+        NameTaken, match=r"another account has the bucket onnxferry-.*set sagemaker.bucket"
+    ):
         deploy(bundles[0])
 
 
-def test_a_given_bucket_must_be_there_and_in_the_region(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_given_bucket_must_be_there_and_in_the_region(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     with pytest.raises(NotFound, match=r"bucket mine.*only the default bucket is created"):
         deploy(bundles[0], bucket="mine")
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="mine")
-    with pytest.raises(Refused, match="bucket mine: it is in us-east-1, and SageMaker reads packages of its own"):
+    with pytest.raises(
+        Refused, match="bucket mine: it is in us-east-1, and SageMaker reads packages of its own"
+    ):
         deploy(bundles[0], bucket="mine")
 
 
@@ -144,7 +188,9 @@ def test_tidying_that_fails_takes_nothing_back(aws: Double, bundles: tuple[Bundl
 
 def test_a_wait_has_a_limit(aws: Double, bundles: tuple[Bundle, ...]) -> None:
     aws.endpoints.looks = 10_000
-    with pytest.raises(TimedOut, match=r"AWS eu-west-1, endpoint squad: still Creating after 65 s.*wait_minutes"):
+    with pytest.raises(
+        TimedOut, match=r"AWS eu-west-1, endpoint squad: still Creating after 65 s.*wait_minutes"
+    ):
         deploy(bundles[0], wait_minutes=1)
 
 
@@ -156,14 +202,18 @@ def test_throttling_that_does_not_end(aws: Double, bundles: tuple[Bundle, ...]) 
 
 
 def test_a_package_that_does_not_arrive(aws: Double, bundles: tuple[Bundle, ...]) -> None:
-    aws.refusals["PutObject"] = Refusal("BadDigest", "The sha256 you specified did not match what we received")
+    aws.refusals["PutObject"] = Refusal(
+        "BadDigest", "The sha256 you specified did not match what we received"
+    )
     with pytest.raises(PublishFailed, match=r"s3://.*did not match.*uploaded anew"):
         deploy(bundles[0])
 
 
 def test_a_request_that_no_service_knows(aws: Double) -> None:
     with pytest.raises(Refused, match=r"Unknown parameter in input: .Colour"):
-        cloud().scope.aws.call("sagemaker", "describe_endpoint", "x", {"EndpointName": "x", "Colour": "blue"})
+        cloud().scope.aws.call(
+            "sagemaker", "describe_endpoint", "x", {"EndpointName": "x", "Colour": "blue"}
+        )
     assert aws.calls == []
 
 
@@ -178,7 +228,9 @@ def test_a_new_role_is_waited_for(aws: Double, bundles: tuple[Bundle, ...]) -> N
 
 
 def test_nothing_to_invoke(aws: Double) -> None:
-    with pytest.raises(NotFound, match=r"endpoint squad: ValidationError: Endpoint squad of account .* not found"):
+    with pytest.raises(
+        NotFound, match=r"endpoint squad: ValidationError: Endpoint squad of account .* not found"
+    ):
         cloud().invoke(QUESTION, 60)
     with pytest.raises(NotFound, match=r"deploy.py deploy makes it"):
         cloud().logs(10)
@@ -194,14 +246,18 @@ def test_an_answer_that_does_not_come(aws: Double, bundles: tuple[Bundle, ...]) 
 
     aws.up = dict.fromkeys(aws.up, stuck)
     try:
-        with pytest.raises(InvokeFailed, match=r"endpoint squad: no answer within 0.3 s.*--timeout"):
+        with pytest.raises(
+            InvokeFailed, match=r"endpoint squad: no answer within 0.3 s.*--timeout"
+        ):
             made.invoke(QUESTION, 0.3)
     finally:
         over.set()
     assert len(asked) == 1
 
 
-def test_an_unfinished_upload_is_listed_and_deleted(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_an_unfinished_upload_is_listed_and_deleted(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
     made = deploy(bundles[0])
     bucket = made.scope.bucket
     boto3.client("s3", region_name=REGION).create_multipart_upload(
@@ -216,11 +272,17 @@ def test_a_package_for_another_python_is_refused_before_anything_is_done(
     aws: Double, bundles: tuple[Bundle, ...]
 ) -> None:
     other = Bundle(replace(bundles[0].package, python="3.11"), bundles[0].golden)
-    with pytest.raises(UsageError, match=r"for Python 3.11, and the Hugging Face .* has 3.12.*sagemaker.image"):
+    with pytest.raises(
+        UsageError, match=r"for Python 3.11, and the Hugging Face .* has 3.12.*sagemaker.image"
+    ):
         cloud().plan_deploy(other)
     assert cloud(image="mine:1").plan_deploy(other).steps
 
 
-def test_a_region_without_a_known_image_says_what_to_set(aws: Double, bundles: tuple[Bundle, ...]) -> None:
-    with pytest.raises(UsageError, match=r"no Hugging Face .* known for region ap-southeast-9; set sagemaker.image"):
+def test_a_region_without_a_known_image_says_what_to_set(
+    aws: Double, bundles: tuple[Bundle, ...]
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"no Hugging Face .* known for region ap-southeast-9; set sagemaker.image"
+    ):
         cloud(region="ap-southeast-9").plan_deploy(bundles[0])

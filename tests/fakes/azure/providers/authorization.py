@@ -1,4 +1,5 @@
-"""Role assignments, and what they allow: blobs to the signed-in user, a storage account to an app's identity."""
+"""Role assignments, and what they allow: blobs to the signed-in user, a storage account to an app's
+identity."""
 
 from __future__ import annotations
 
@@ -13,12 +14,14 @@ from tests.fakes.azure.login import PRINCIPAL
 from tests.fakes.azure.shapes import MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
-BLOB_ROLES = ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "ba92f5b4-2d11-453d-a403-e96b0029c9fe")  # data owner, contributor
+# data owner, contributor
+BLOB_ROLES = ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "ba92f5b4-2d11-453d-a403-e96b0029c9fe")
 
 
 class Authorization:
-    """`unknown` is how many assignments are refused because Entra ID does not know a new identity everywhere yet;
-    `spreading` is how many polls it takes until a role that the signed-in user got works for blobs."""
+    """`unknown` is how many assignments are refused because Entra ID does not know a new identity
+    everywhere yet; `spreading` is how many polls it takes until a role that the signed-in user got
+    works for blobs."""
 
     def __init__(self, fake: AzureFake, blobs: Blobs) -> None:
         self.unknown = 0
@@ -26,12 +29,20 @@ class Authorization:
         self._fake, self._blobs = fake, blobs
         shape = {
             "properties": {
-                NEEDED: True, "roleDefinitionId": NEEDED, "principalId": NEEDED, "principalType": MAY,
+                NEEDED: True,
+                "roleDefinitionId": NEEDED,
+                "principalId": NEEDED,
+                "principalType": MAY,
                 "description": MAY,
             }
-        }  # fmt: skip
+        }
         self.types = (
-            ResourceType("Microsoft.Authorization/roleAssignments", shape, check=self._check, ends=self._assigned),
+            ResourceType(
+                "Microsoft.Authorization/roleAssignments",
+                shape,
+                check=self._check,
+                ends=self._assigned,
+            ),
         )
 
     def allowed(self, principal: str, account: str) -> bool:
@@ -50,10 +61,14 @@ class Authorization:
         if self.unknown > 0:
             self.unknown -= 1
             return error(
-                400, "PrincipalNotFound", f"Principal {wanted['principalId']} does not exist in the directory."
+                400,
+                "PrincipalNotFound",
+                f"Principal {wanted['principalId']} does not exist in the directory.",
             )
         for other in self._fake.store.children(call.path.rpartition("/")[0]):
-            same = all(other["properties"].get(k) == wanted[k] for k in ("roleDefinitionId", "principalId"))
+            same = all(
+                other["properties"].get(k) == wanted[k] for k in ("roleDefinitionId", "principalId")
+            )
             if same and other["id"].lower() != call.path.lower():
                 return error(409, "RoleAssignmentExists", "The role assignment already exists.")
         return None

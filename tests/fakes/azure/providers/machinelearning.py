@@ -1,9 +1,9 @@
-"""Azure Machine Learning: workspaces, their datastores, what is registered in them, and managed online endpoints that
-answer at https://NAME.inference.ml.localhost:PORT.
+"""Azure Machine Learning: workspaces, their datastores, what is registered in them, and managed
+online endpoints that answer at https://NAME.inference.ml.localhost:PORT.
 
-A deployment answers by the model that it was given: the files are fetched from the datastore's blobs, and scored by
-`scoring` in this process, or by the hosting runtime whose URL a test has put in `runtimes`. Every change of what serves
-is recorded, and whether it had proved itself.
+A deployment answers by the model that it was given: the files are fetched from the datastore's
+blobs, and scored by `scoring` in this process, or by the hosting runtime whose URL a test has put
+in `runtimes`. Every change of what serves is recorded, and whether it had proved itself.
 """
 
 from __future__ import annotations
@@ -34,31 +34,64 @@ SAS = "sv=2025-01-05&sig=a-signature-that-must-never-be-printed"
 HEADER = "azureml-model-deployment"
 
 _ASSET = {"tags": ANY, "properties": ANY, "description": MAY, "isAnonymous": MAY, "isArchived": MAY}
-_PROBE = {"initialDelay": MAY, "period": MAY, "timeout": MAY, "successThreshold": MAY, "failureThreshold": MAY}
+_PROBE = {
+    "initialDelay": MAY,
+    "period": MAY,
+    "timeout": MAY,
+    "successThreshold": MAY,
+    "failureThreshold": MAY,
+}
 _IDENTITY = {"type": NEEDED, "userAssignedIdentities": ANY}
 _ENDPOINT = {
-    "location": NEEDED, "tags": ANY, "kind": MAY, "identity": _IDENTITY,
+    "location": NEEDED,
+    "tags": ANY,
+    "kind": MAY,
+    "identity": _IDENTITY,
     "properties": {
-        NEEDED: True, "authMode": NEEDED, "description": MAY, "properties": ANY, "traffic": ANY, "mirrorTraffic": ANY,
+        NEEDED: True,
+        "authMode": NEEDED,
+        "description": MAY,
+        "properties": ANY,
+        "traffic": ANY,
+        "mirrorTraffic": ANY,
         "publicNetworkAccess": MAY,
     },
-}  # fmt: skip
+}
 _DEPLOYMENT = {
-    "location": NEEDED, "tags": ANY, "kind": MAY, "identity": _IDENTITY,
+    "location": NEEDED,
+    "tags": ANY,
+    "kind": MAY,
+    "identity": _IDENTITY,
     "sku": {NEEDED: True, "name": NEEDED, "capacity": NEEDED},
     "properties": {
-        NEEDED: True, "endpointComputeType": NEEDED, "model": NEEDED, "environmentId": NEEDED, "instanceType": NEEDED,
-        "codeConfiguration": {NEEDED: True, "codeId": NEEDED, "scoringScript": NEEDED}, "environmentVariables": ANY,
-        "requestSettings": {"requestTimeout": MAY, "maxConcurrentRequestsPerInstance": MAY, "maxQueueWait": MAY},
-        "livenessProbe": _PROBE, "readinessProbe": _PROBE, "scaleSettings": ANY, "appInsightsEnabled": MAY,
-        "properties": ANY, "description": MAY, "modelMountPath": MAY, "egressPublicNetworkAccess": MAY,
+        NEEDED: True,
+        "endpointComputeType": NEEDED,
+        "model": NEEDED,
+        "environmentId": NEEDED,
+        "instanceType": NEEDED,
+        "codeConfiguration": {NEEDED: True, "codeId": NEEDED, "scoringScript": NEEDED},
+        "environmentVariables": ANY,
+        "requestSettings": {
+            "requestTimeout": MAY,
+            "maxConcurrentRequestsPerInstance": MAY,
+            "maxQueueWait": MAY,
+        },
+        "livenessProbe": _PROBE,
+        "readinessProbe": _PROBE,
+        "scaleSettings": ANY,
+        "appInsightsEnabled": MAY,
+        "properties": ANY,
+        "description": MAY,
+        "modelMountPath": MAY,
+        "egressPublicNetworkAccess": MAY,
     },
-}  # fmt: skip
+}
 
 
 @dataclass
 class Served:
-    """One change of an endpoint's traffic, and which of the deployments in it had answered a request with 200."""
+    """One change of an endpoint's traffic, and which of the deployments in it had answered a
+    request with 200."""
 
     endpoint: str
     traffic: Mapping[str, int]
@@ -67,9 +100,9 @@ class Served:
 
 @dataclass
 class MachineLearning:
-    """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it, `answers` to a body
-    that it answers instead; `container_logs` is what a deployment's containers print; `history` what served, in
-    order."""
+    """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it,
+    `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
+    print; `history` what served, in order."""
 
     azure: AzureFake
     runtimes: dict[str, str] = field(default_factory=dict)
@@ -84,25 +117,41 @@ class MachineLearning:
         self.azure.arm.add(
             ResourceType(WORKSPACES, {"location": NEEDED, "properties": ANY}),
             ResourceType(f"{WORKSPACES}/datastores", {"properties": ANY}),
-            self._asset("models", {"modelUri": NEEDED, "modelType": MAY, "stage": MAY, "flavors": ANY}),
+            self._asset(
+                "models", {"modelUri": NEEDED, "modelType": MAY, "stage": MAY, "flavors": ANY}
+            ),
             self._asset("environments", {"image": NEEDED, "condaFile": MAY, "osType": MAY}),
             self._asset("codes", {"codeUri": NEEDED}),
             ResourceType(
-                ENDPOINTS, _ENDPOINT, slow=True, fill=self._fill_endpoint, check=self._check_endpoint,
-                ends=self._route, on_delete=self._unroute,
+                ENDPOINTS,
+                _ENDPOINT,
+                slow=True,
+                fill=self._fill_endpoint,
+                check=self._check_endpoint,
+                ends=self._route,
+                on_delete=self._unroute,
             ),
             ResourceType(
-                DEPLOYMENTS, _DEPLOYMENT, slow=True, fill=_fill_deployment, check=self._check_deployment,
+                DEPLOYMENTS,
+                _DEPLOYMENT,
+                slow=True,
+                fill=_fill_deployment,
+                check=self._check_deployment,
                 on_delete=self._check_unused,
             ),
-        )  # fmt: skip
-        workspace = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.MachineLearningServices/workspaces/"
+        )
+        group = "/subscriptions/[^/]+/resourceGroups/[^/]+"
+        workspace = rf"{group}/providers/Microsoft.MachineLearningServices/workspaces/"
         own = rf"(?P<endpoint>{workspace}[^/]+/onlineEndpoints/[^/]+)"
         self.azure.add(
             Route("POST", rf"{workspace}[^/]+/datastores/[^/]+/listSecrets", self._secrets),
             Route("POST", rf"{own}/(?P<what>listKeys|token)", self._keys),
             Route("POST", rf"{own}/deployments/(?P<deployment>[^/]+)/getLogs", self._logs),
-            Route("GET", rf"{workspace}[^/]+/(models|environments|codes)/[^/]+/versions", self._versions),
+            Route(
+                "GET",
+                rf"{workspace}[^/]+/(models|environments|codes)/[^/]+/versions",
+                self._versions,
+            ),
             Route("POST", r"/score", self._score, r"[^.]+\.inference\.ml\.localhost(:\d+)?"),
         )
 
@@ -114,16 +163,22 @@ class MachineLearning:
         store.put(id_, {"location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
         self.azure.blobs.create(account, "azureml-blobstore")
         facts = {
-            "datastoreType": "AzureBlob", "accountName": account, "containerName": "azureml-blobstore",
-            "endpoint": self.azure.storage_suffix, "protocol": "https", "isDefault": True,
+            "datastoreType": "AzureBlob",
+            "accountName": account,
+            "containerName": "azureml-blobstore",
+            "endpoint": self.azure.storage_suffix,
+            "protocol": "https",
+            "isDefault": True,
             "credentials": {"credentialsType": "AccountKey"},
-        }  # fmt: skip
+        }
         store.put(f"{id_}/datastores/workspaceblobstore", {"properties": facts, **_stamped()})
         return id_
 
     def _asset(self, kind: str, own: Mapping[str, Any]) -> ResourceType:
         shape = {"properties": {NEEDED: True, **_ASSET, **own}}
-        return ResourceType(f"{WORKSPACES}/{kind}/versions", shape, fill=_fill_asset, check=_check_asset)
+        return ResourceType(
+            f"{WORKSPACES}/{kind}/versions", shape, fill=_fill_asset, check=_check_asset
+        )
 
     def _versions(self, call: Call, match: re.Match[str]) -> Answer:
         if refusal := self.azure.arm.refuse(call):
@@ -143,7 +198,13 @@ class MachineLearning:
             return error(404, "NotFound", "no such endpoint")
         if match["what"].lower() == "token":
             return Answer(
-                200, {"accessToken": KEY, "expiryTimeUtc": 0, "refreshAfterTimeUtc": 0, "tokenType": "Bearer"}
+                200,
+                {
+                    "accessToken": KEY,
+                    "expiryTimeUtc": 0,
+                    "refreshAfterTimeUtc": 0,
+                    "tokenType": "Bearer",
+                },
             )
         return Answer(200, {"primaryKey": KEY, "secondaryKey": f"{KEY}-2"})
 
@@ -152,19 +213,26 @@ class MachineLearning:
             return refusal
         if self.azure.store.get(call.path.rpartition("/")[0]) is None:
             return error(404, "NotFound", "no such deployment")
-        text = self.container_logs.get(call.json.get("containerType") or "InferenceServer", "ready\n")
+        text = self.container_logs.get(
+            call.json.get("containerType") or "InferenceServer", "ready\n"
+        )
         return Answer(200, {"content": "\n".join(text.splitlines()[-int(call.json["tail"]) :])})
 
     def _fill_endpoint(self, resource: Resource) -> None:
         properties = resource["properties"]
         host = f"{resource['name']}.inference.ml.localhost:{self.azure.port}"
-        properties |= {"scoringUri": f"https://{host}/score", "swaggerUri": f"https://{host}/swagger.json"}
+        properties |= {
+            "scoringUri": f"https://{host}/score",
+            "swaggerUri": f"https://{host}/swagger.json",
+        }
         properties["traffic"] = properties.get("traffic") or {}
         properties["mirrorTraffic"] = properties.get("mirrorTraffic") or {}
         properties["properties"] = properties.get("properties") or {}
         resource |= _stamped()
 
-    def _check_endpoint(self, call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+    def _check_endpoint(
+        self, call: Call, old: Resource | None, body: dict[str, Any]
+    ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/onlineEndpoints/")[0]) is None:
             return error(404, "ResourceNotFound", "The workspace was not found.")
         traffic = body["properties"].get("traffic") or {}
@@ -173,11 +241,17 @@ class MachineLearning:
         for name in traffic:
             deployment = self.azure.store.get(f"{call.path}/deployments/{name}")
             if deployment is None or deployment["properties"]["provisioningState"] != "Succeeded":
-                return error(400, "BadRequest", f"deployment {name} of the traffic is not there, or not ready")
+                return error(
+                    400,
+                    "BadRequest",
+                    f"deployment {name} of the traffic is not there, or not ready",
+                )
         return _busy(old)
 
     def _route(self, resource: Resource) -> None:
-        traffic = {name: share for name, share in resource["properties"]["traffic"].items() if share}
+        traffic = {
+            name: share for name, share in resource["properties"]["traffic"].items() if share
+        }
         if traffic != self.routed.get(resource["name"], {}):
             self.history.append(Served(resource["name"], traffic, frozenset(self.proved)))
         self.routed[resource["name"]] = traffic
@@ -187,14 +261,18 @@ class MachineLearning:
             self.history.append(Served(resource["name"], {}, frozenset(self.proved)))
         return None
 
-    def _check_deployment(self, call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
+    def _check_deployment(
+        self, call: Call, old: Resource | None, body: dict[str, Any]
+    ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
         facts = body["properties"]
         for id_ in (facts["model"], facts["environmentId"], facts["codeConfiguration"]["codeId"]):
             if self.azure.store.get(id_) is None:
                 return error(400, "BadRequest", f"not registered: {id_}")
-        code = self._files(self.azure.store.get(facts["codeConfiguration"]["codeId"]) or {}, "codeUri")
+        code = self._files(
+            self.azure.store.get(facts["codeConfiguration"]["codeId"]) or {}, "codeUri"
+        )
         if facts["codeConfiguration"]["scoringScript"] not in code:
             return error(400, "BadRequest", "the scoring script is not in the code")
         return _busy(old)
@@ -209,7 +287,9 @@ class MachineLearning:
 
     def _score(self, call: Call, match: re.Match[str]) -> Answer:
         name = call.host.partition(".")[0]
-        endpoint = next((e for e in self.azure.store.all(ENDPOINTS) if e["name"].lower() == name), None)
+        endpoint = next(
+            (e for e in self.azure.store.all(ENDPOINTS) if e["name"].lower() == name), None
+        )
         if endpoint is None:
             return Answer(404, {"error": {"message": "no such endpoint"}})
         if call.headers.get("authorization") not in (f"Bearer {KEY}", f"Bearer {TOKEN}"):
@@ -227,7 +307,10 @@ class MachineLearning:
         if status == 200:
             self.proved.add(deployment["name"])
             return Answer(200, body, headers)
-        told = {"ms-azureml-model-error-statuscode": str(status), "ms-azureml-model-error-reason": "model_error"}
+        told = {
+            "ms-azureml-model-error-statuscode": str(status),
+            "ms-azureml-model-error-reason": "model_error",
+        }
         return Answer(424, body, {**headers, **told})
 
     def _container(self, call: Call, model: str) -> tuple[int, bytes, str]:
@@ -237,7 +320,9 @@ class MachineLearning:
             return 200, self.answers[version], "application/json"
         if version in self.runtimes:
             own = {"Content-Type": kind, "Accept": accept}
-            answer = httpx.post(self.runtimes[version], content=call.body, headers=own, timeout=60, trust_env=False)
+            answer = httpx.post(
+                self.runtimes[version], content=call.body, headers=own, timeout=60, trust_env=False
+            )
             return answer.status_code, answer.content, answer.headers.get("content-type", "")
         response = self._scorer(model).handle(Request(call.body, kind, accept))
         return response.status, response.body, response.content_type
@@ -246,7 +331,9 @@ class MachineLearning:
         """What the model's files in the datastore score."""
         if model not in self._scorers:
             with tempfile.TemporaryDirectory() as folder:
-                for name, data in self._files(self.azure.store.get(model) or {}, "modelUri").items():
+                for name, data in self._files(
+                    self.azure.store.get(model) or {}, "modelUri"
+                ).items():
                     (Path(folder) / name).write_bytes(data)
                 self._scorers[model] = scoring.load(Path(folder))
         return self._scorers[model]
@@ -256,13 +343,19 @@ class MachineLearning:
         uri = asset.get("properties", {}).get(key, "")
         folder = re.split(r"/paths/|/azureml-blobstore/", uri)[-1] + "/"
         found = self.azure.blobs.accounts["wsstore"]["azureml-blobstore"]
-        return {name[len(folder) :]: blob.data or b"" for name, blob in found.items() if name.startswith(folder)}
+        return {
+            name[len(folder) :]: blob.data or b""
+            for name, blob in found.items()
+            if name.startswith(folder)
+        }
 
 
 def _check_asset(call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
     uris = ("modelUri", "codeUri", "condaFile", "image")
     if old and any(old["properties"].get(key) != body["properties"].get(key) for key in uris):
-        return error(400, "UserError", "A version that is registered cannot be given other content.")
+        return error(
+            400, "UserError", "A version that is registered cannot be given other content."
+        )
     return None
 
 
@@ -286,5 +379,10 @@ def _busy(old: Resource | None) -> Answer | None:
 
 
 def _stamped() -> dict[str, Any]:
-    who = {"createdBy": "someone", "createdByType": "User", "createdAt": now(), "lastModifiedAt": now()}
+    who = {
+        "createdBy": "someone",
+        "createdByType": "User",
+        "createdAt": now(),
+        "lastModifiedAt": now(),
+    }
     return {"systemData": who}

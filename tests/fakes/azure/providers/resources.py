@@ -11,7 +11,10 @@ from tests.fakes.azure.shapes import ANY, NEEDED
 
 TYPES = (
     ResourceType(
-        "Microsoft.Resources/resourceGroups", {"location": NEEDED, "tags": ANY}, deletes_slowly=True, location=True
+        "Microsoft.Resources/resourceGroups",
+        {"location": NEEDED, "tags": ANY},
+        deletes_slowly=True,
+        location=True,
     ),
 )
 
@@ -24,7 +27,11 @@ def routes(fake: AzureFake) -> tuple[Route, ...]:
             return refusal
         group = f"{match['group'].lower()}/providers/"
         found = [r for r in fake.store.everything() if r["id"].lower().startswith(group)]
-        top = [r for r in found if r["type"].count("/") == 1 and "roleassignments" not in r["type"].lower()]
+        top = [
+            r
+            for r in found
+            if r["type"].count("/") == 1 and "roleassignments" not in r["type"].lower()
+        ]
         return Answer(200, {"value": top})
 
     def tag(call: Call, match: re.Match[str]) -> Answer:
@@ -40,5 +47,7 @@ def routes(fake: AzureFake) -> tuple[Route, ...]:
 
     return (
         Route("GET", r"(?P<group>/subscriptions/[^/]+/resourcegroups/[^/]+)/resources", resources),
-        Route("PATCH", r"(?P<id>/subscriptions/.+)/providers/Microsoft\.Resources/tags/default", tag),
+        Route(
+            "PATCH", r"(?P<id>/subscriptions/.+)/providers/Microsoft\.Resources/tags/default", tag
+        ),
     )

@@ -1,4 +1,5 @@
-"""Storage accounts and their containers at the resource manager; the blobs themselves are in ../blob.py.
+"""Storage accounts and their containers at the resource manager; the blobs themselves are in
+../blob.py.
 
 Who creates an account may not touch its blobs by that alone: that needs a data role, as on Azure.
 """
@@ -16,12 +17,18 @@ from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
 _ACCOUNT = {
-    "location": NEEDED, "kind": NEEDED, "sku": {NEEDED: True, "name": NEEDED}, "tags": ANY,
+    "location": NEEDED,
+    "kind": NEEDED,
+    "sku": {NEEDED: True, "name": NEEDED},
+    "tags": ANY,
     "properties": {
-        "allowBlobPublicAccess": MAY, "allowSharedKeyAccess": MAY, "minimumTlsVersion": MAY,
-        "supportsHttpsTrafficOnly": MAY, "defaultToOAuthAuthentication": MAY,
+        "allowBlobPublicAccess": MAY,
+        "allowSharedKeyAccess": MAY,
+        "minimumTlsVersion": MAY,
+        "supportsHttpsTrafficOnly": MAY,
+        "defaultToOAuthAuthentication": MAY,
     },
-}  # fmt: skip
+}
 _CONTAINER = {"properties": {"publicAccess": MAY, "metadata": MAY}}
 
 
@@ -34,17 +41,34 @@ class StorageAccounts:
         below = "Microsoft.Storage/storageAccounts"
         self.types = (
             ResourceType(
-                below, _ACCOUNT, slow=True, location=True, created=202, deletes_slowly=False,
-                fill=self._fill, check=self._check, ends=self._ends, on_delete=self._on_delete,
+                below,
+                _ACCOUNT,
+                slow=True,
+                location=True,
+                created=202,
+                deletes_slowly=False,
+                fill=self._fill,
+                check=self._check,
+                ends=self._ends,
+                on_delete=self._on_delete,
             ),
             ResourceType(
-                f"{below}/blobServices/containers", _CONTAINER, ends=self._container, on_delete=self._no_container
+                f"{below}/blobServices/containers",
+                _CONTAINER,
+                ends=self._container,
+                on_delete=self._no_container,
             ),
-            *(ResourceType(f"{below}/{kind}", {}) for kind in
-              ("fileServices/shares", "queueServices/queues", "tableServices/tables")),
-        )  # fmt: skip
+            *(
+                ResourceType(f"{below}/{kind}", {})
+                for kind in ("fileServices/shares", "queueServices/queues", "tableServices/tables")
+            ),
+        )
         self.routes = (
-            Route("POST", r"/subscriptions/[^/]+/providers/Microsoft\.Storage/checkNameAvailability", self._available),
+            Route(
+                "POST",
+                r"/subscriptions/[^/]+/providers/Microsoft\.Storage/checkNameAvailability",
+                self._available,
+            ),
         )
 
     def _available(self, call: Call, match: re.Match[str]) -> Answer:
@@ -63,7 +87,11 @@ class StorageAccounts:
         if not re.fullmatch(r"[a-z0-9]{3,24}", name):
             return error(400, "AccountNameInvalid", f"{name} is not a valid storage account name.")
         if name in self.taken:
-            return error(409, "StorageAccountAlreadyTaken", f"The storage account named {name} is already taken.")
+            return error(
+                409,
+                "StorageAccountAlreadyTaken",
+                f"The storage account named {name} is already taken.",
+            )
         return None
 
     def _fill(self, resource: Resource) -> None:

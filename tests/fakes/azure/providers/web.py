@@ -1,8 +1,8 @@
-"""Function apps on Flex Consumption: plans and apps at the resource manager, One Deploy at each app's SCM host, and the
-app's own host, which serves what was published last.
+"""Function apps on Flex Consumption: plans and apps at the resource manager, One Deploy at each
+app's SCM host, and the app's own host, which serves what was published last.
 
-What serves is recorded change by change. An app answers by a real runtime where the test gives its URL for a package,
-and else by the package's own model in this process.
+What serves is recorded change by change. An app answers by a real runtime where the test gives its
+URL for a package, and else by the package's own model in this process.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from tests.fakes.azure.store import Resource
 SITES, FARMS = "Microsoft.Web/sites", "Microsoft.Web/serverfarms"
 _SITE_PATH = r"(?P<site>/subscriptions/.+/providers/Microsoft\.Web/sites/(?P<name>[^/]+))"
 _FORBIDDEN_BY_STORAGE = (
-    "Failed to upload because Azure Storage responded with Forbidden : Response status code does not indicate success: "
-    "403 (This request is not authorized to perform this operation using this permission.)."
+    "Failed to upload because Azure Storage responded with Forbidden : Response status code does"
+    " not indicate success: 403 (This request is not authorized to perform this operation using"
+    " this permission.)."
 )
 
 
@@ -52,13 +53,15 @@ class Publication:
 
 @dataclass
 class FunctionApps:
-    """`history` records each change of what an app serves: (app, sha256 of the package, or "" when it went); `unproved`
-    the packages that took the place of another before any app had answered with them.
+    """`history` records each change of what an app serves: (app, sha256 of the package, or "" when
+    it went); `unproved` the packages that took the place of another before any app had answered
+    with them.
 
-    On demand: `publish_failures` fail the next publications with these logs; `busy` answers that many with 409;
-    `sick` holds packages with which no host comes up; `answers` maps (app, sha256) to bytes that it answers instead;
-    `roles_unknown` is how many publications the storage account refuses though the role is there; `taken` holds names
-    of others' apps; `locations` are where there is Flex Consumption; `farm_quota` is whether there is none left.
+    On demand: `publish_failures` fail the next publications with these logs; `busy` answers that
+    many with 409; `sick` holds packages with which no host comes up; `answers` maps (app, sha256)
+    to bytes that it answers instead; `roles_unknown` is how many publications the storage account
+    refuses though the role is there; `taken` holds names of others' apps; `locations` are where
+    there is Flex Consumption; `farm_quota` is whether there is none left.
     """
 
     fake: AzureFake
@@ -85,22 +88,43 @@ class FunctionApps:
     def types(self) -> tuple[ResourceType, ...]:
         return (
             ResourceType(
-                FARMS, FARM, slow=True, deletes_slowly=False, created=200, check=self._check_farm,
+                FARMS,
+                FARM,
+                slow=True,
+                deletes_slowly=False,
+                created=200,
+                check=self._check_farm,
                 on_delete=self._farm_in_use,
             ),
             ResourceType(
-                SITES, SITE, slow=True, deletes_slowly=False, created=200, check=self._check_site,
-                fill=self._fill_site, on_delete=self._gone,
+                SITES,
+                SITE,
+                slow=True,
+                deletes_slowly=False,
+                created=200,
+                check=self._check_site,
+                fill=self._fill_site,
+                on_delete=self._gone,
             ),
-        )  # fmt: skip
+        )
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        scm, app = (rf"(?P<app>[\w-]+)\.{suffix}\.localhost(:\d+)?" for suffix in ("scm", "azurewebsites"))
+        scm, app = (
+            rf"(?P<app>[\w-]+)\.{suffix}\.localhost(:\d+)?" for suffix in ("scm", "azurewebsites")
+        )
         return (
-            Route("POST", r"/subscriptions/[^/]+/providers/Microsoft\.Web/checknameavailability", self._available),
+            Route(
+                "POST",
+                r"/subscriptions/[^/]+/providers/Microsoft\.Web/checknameavailability",
+                self._available,
+            ),
             Route("POST", _SITE_PATH + "/host/default/listkeys", self._managed(self._keys)),
-            Route("POST", _SITE_PATH + "/syncfunctiontriggers", self._managed(lambda call, name: Answer(204))),
+            Route(
+                "POST",
+                _SITE_PATH + "/syncfunctiontriggers",
+                self._managed(lambda call, name: Answer(204)),
+            ),
             *web_settings.routes(self.fake, _SITE_PATH, lambda app: self.starts.update({app: 1})),
             Route("GET", _SITE_PATH + "/functions", self._managed(self._functions)),
             Route("POST", "/api/publish", self._scm(self._publish), scm),
@@ -115,31 +139,49 @@ class FunctionApps:
         return f"{kind}-key-of-{app.lower()}-never-to-be-printed"
 
     def site(self, app: str) -> Resource | None:
-        return next((s for s in self.fake.store.all(SITES) if s["name"].lower() == app.lower()), None)
+        return next(
+            (s for s in self.fake.store.all(SITES) if s["name"].lower() == app.lower()), None
+        )
 
     def up(self, app: str) -> Publication | None:
         """What the app serves, when its host is up."""
         found = self.serving.get(app.lower())
-        if found is None or self.site(app) is None or self.starts.get(app.lower(), 0) > 0 or found.sha256 in self.sick:
+        if (
+            found is None
+            or self.site(app) is None
+            or self.starts.get(app.lower(), 0) > 0
+            or found.sha256 in self.sick
+        ):
             return None
         return found
 
     def _check_farm(self, call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
         if body["location"] not in self.locations:
-            said = f"The provided location '{body['location']}' is not available for resource type '{FARMS}'."
+            said = (
+                f"The provided location '{body['location']}' is not available for resource type"
+                f" '{FARMS}'."
+            )
             return error(400, "LocationNotAvailableForResourceType", said)
         if self.no_quota:
             return error(
-                401, "Unauthorized", "This region has quota of 0 instances for your subscription. Try another."
+                401,
+                "Unauthorized",
+                "This region has quota of 0 instances for your subscription. Try another.",
             )
         if body["sku"] != {"name": "FC1", "tier": "FlexConsumption"}:
             return error(400, "BadRequest", f"sku {body['sku']}")
         return None
 
     def _farm_in_use(self, farm: Resource) -> Answer | None:
-        users = [s for s in self.fake.store.all(SITES) if s["properties"]["serverFarmId"].lower() == farm["id"].lower()]
+        users = [
+            s
+            for s in self.fake.store.all(SITES)
+            if s["properties"]["serverFarmId"].lower() == farm["id"].lower()
+        ]
         return (
-            error(409, "Conflict", f"Server farm '{farm['name']}' cannot be deleted: it has web apps")
+            error(
+                409, "Conflict", f"Server farm '{farm['name']}' cannot be deleted: it has web apps"
+            )
             if users
             else None
         )
@@ -150,7 +192,9 @@ class FunctionApps:
         if name.lower() in self.taken:
             return error(409, "Conflict", f"Website with given name {name} already exists.")
         if farm is None or farm["properties"]["provisioningState"] != "Succeeded":
-            return error(404, "NotFound", f"Cannot find serverFarm with id {facts['serverFarmId']}.")
+            return error(
+                404, "NotFound", f"Cannot find serverFarm with id {facts['serverFarmId']}."
+            )
         others = [s for s in self.fake.store.all(SITES) if s["id"].lower() != call.path.lower()]
         if any(s["properties"]["serverFarmId"].lower() == farm["id"].lower() for s in others):
             return error(409, "Conflict", "A Flex Consumption plan holds one app.")
@@ -162,12 +206,18 @@ class FunctionApps:
         name, port = site["name"], self.fake.port
         host = f"{name.lower()}.azurewebsites.localhost:{port}"
         site["properties"] |= {
-            "state": "Running", "defaultHostName": host, "enabledHostNames": [host],
+            "state": "Running",
+            "defaultHostName": host,
+            "enabledHostNames": [host],
             "hostNameSslStates": [
                 {"name": host, "hostType": "Standard", "sslState": "Disabled"},
-                {"name": f"{name.lower()}.scm.localhost:{port}", "hostType": "Repository", "sslState": "Disabled"},
+                {
+                    "name": f"{name.lower()}.scm.localhost:{port}",
+                    "hostType": "Repository",
+                    "sslState": "Disabled",
+                },
             ],
-        }  # fmt: skip
+        }
         principal = self.principals.setdefault(name.lower(), str(uuid.uuid4()))
         site["identity"] = {**site["identity"], "principalId": principal}
 
@@ -187,25 +237,40 @@ class FunctionApps:
             return Answer(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": said})
         return Answer(200, {"nameAvailable": True, "reason": "", "message": ""})
 
-    def _managed(self, answer: Callable[[Call, str], Answer]) -> Callable[[Call, re.Match[str]], Answer]:
+    def _managed(
+        self, answer: Callable[[Call, str], Answer]
+    ) -> Callable[[Call, re.Match[str]], Answer]:
         def guarded(call: Call, match: re.Match[str]) -> Answer:
             if refusal := self.fake.arm.refuse(call):
                 return refusal
-            return answer(call, match["name"]) if self.fake.store.get(match["site"]) else missing(match["site"])
+            return (
+                answer(call, match["name"])
+                if self.fake.store.get(match["site"])
+                else missing(match["site"])
+            )
 
         return guarded
 
     def _keys(self, call: Call, name: str) -> Answer:
         if name.lower() not in self.serving:
-            return error(400, "BadRequest", "Encountered an error (ServiceUnavailable) from host runtime.")
+            return error(
+                400, "BadRequest", "Encountered an error (ServiceUnavailable) from host runtime."
+            )
         functions = {"default": self.key(name)}
-        return Answer(200, {"masterKey": self.key(name, "master"), "functionKeys": functions, "systemKeys": {}})
+        return Answer(
+            200,
+            {"masterKey": self.key(name, "master"), "functionKeys": functions, "systemKeys": {}},
+        )
 
     def _functions(self, call: Call, name: str) -> Answer:
-        found = [{"name": f"{name}/score", "properties": {"name": "score"}}] if self.up(name) else []
+        found = (
+            [{"name": f"{name}/score", "properties": {"name": "score"}}] if self.up(name) else []
+        )
         return Answer(200, {"value": found})
 
-    def _scm(self, answer: Callable[[Call, str], Answer]) -> Callable[[Call, re.Match[str]], Answer]:
+    def _scm(
+        self, answer: Callable[[Call, str], Answer]
+    ) -> Callable[[Call, re.Match[str]], Answer]:
         def guarded(call: Call, match: re.Match[str]) -> Answer:
             app = call.host.partition(".")[0].lower()
             if not signed_in(call):
@@ -218,10 +283,18 @@ class FunctionApps:
         latest = self.latest.get(app)
         if self.busy > 0 or (latest and latest.status == 1):
             self.busy -= 1
-            return Answer(409, {"Message": "There is a deployment currently in progress. Please try again later."})
-        if call.query.get("RemoteBuild") != "false" or call.headers.get("content-type") != "application/zip":
+            return Answer(
+                409,
+                {"Message": "There is a deployment currently in progress. Please try again later."},
+            )
+        if (
+            call.query.get("RemoteBuild") != "false"
+            or call.headers.get("content-type") != "application/zip"
+        ):
             return Answer(400, {"Message": "RemoteBuild=false and application/zip are expected"})
-        self.latest[app] = _publication(call.body, self.fake.operations.polls, self._refusal(app, call.body))
+        self.latest[app] = _publication(
+            call.body, self.fake.operations.polls, self._refusal(app, call.body)
+        )
         return Answer(202, self.latest[app].id)
 
     def _refusal(self, app: str, package: bytes) -> str:
@@ -231,17 +304,27 @@ class FunctionApps:
         site = self.site(app) or {}
         storage = site["properties"]["functionAppConfig"]["deployment"]["storage"]["value"]
         account = storage.partition("//")[2].partition(".")[0]
-        if not self.authorization.allowed(site["identity"]["principalId"], account) or self.roles_unknown > 0:
+        if (
+            not self.authorization.allowed(site["identity"]["principalId"], account)
+            or self.roles_unknown > 0
+        ):
             self.roles_unknown -= 1
             return _FORBIDDEN_BY_STORAGE
-        container = f"/storageAccounts/{account}/blobServices/default/containers/{storage.rpartition('/')[2]}"
-        if not any(r["id"].lower().endswith(container.lower()) for r in self.fake.store.everything()):
+        name = storage.rpartition("/")[2]
+        container = f"/storageAccounts/{account}/blobServices/default/containers/{name}"
+        if not any(
+            r["id"].lower().endswith(container.lower()) for r in self.fake.store.everything()
+        ):
             return "The specified container does not exist."
         try:
             names = zipfile.ZipFile(io.BytesIO(package)).namelist()
         except zipfile.BadZipFile:
             return "Central Directory corrupt."
-        return "" if {"host.json", "function_app.py"} <= set(names) else "host.json or function_app.py not at its root"
+        return (
+            ""
+            if {"host.json", "function_app.py"} <= set(names)
+            else "host.json or function_app.py not at its root"
+        )
 
     def _deployment(self, call: Call, app: str) -> Answer:
         found = self.latest.get(app)
@@ -257,14 +340,26 @@ class FunctionApps:
                 self.serving[app], self.starts[app] = found, 1
                 self.history.append((app, found.sha256))
         done = found.status != 1
-        return Answer(200, {"id": found.id, "status": found.status, "status_text": "", "complete": done})
+        return Answer(
+            200, {"id": found.id, "status": found.status, "status_text": "", "complete": done}
+        )
 
     def _log(self, call: Call, app: str) -> Answer:
         found = self.latest.get(app)
         if found is None:
             return Answer(404)
-        last = found.failure or "Deployment was successful." if found.status != 1 else "Uploading package ..."
-        return Answer(200, [{"log_time": "2026-11-21T10:00:00Z", "message": m} for m in ("Starting deployment.", last)])
+        last = (
+            found.failure or "Deployment was successful."
+            if found.status != 1
+            else "Uploading package ..."
+        )
+        return Answer(
+            200,
+            [
+                {"log_time": "2026-11-21T10:00:00Z", "message": m}
+                for m in ("Starting deployment.", last)
+            ],
+        )
 
     def _status(self, call: Call, match: re.Match[str]) -> Answer:
         app = call.host.partition(".")[0].lower()
@@ -273,7 +368,9 @@ class FunctionApps:
         if self.up(app):
             return Answer(200, {"state": "Running", "version": "4.1042.100"})
         self.starts[app] = self.starts.get(app, 0) - 1
-        return Answer(200, {"state": "Error", "errors": ["ModuleNotFoundError: no module named 'numpy'"]})
+        return Answer(
+            200, {"state": "Error", "errors": ["ModuleNotFoundError: no module named 'numpy'"]}
+        )
 
     def _score(self, call: Call, match: re.Match[str]) -> Answer:
         app = call.host.partition(".")[0].lower()
@@ -285,11 +382,17 @@ class FunctionApps:
         self.answered.add(found.sha256)
         if answer := self.answers.get((app, found.sha256)):
             return Answer(200, answer, {"Content-Type": "application/json"})
-        kinds = {name: call.headers.get(name, "application/json") for name in ("content-type", "accept")}
+        kinds = {
+            name: call.headers.get(name, "application/json") for name in ("content-type", "accept")
+        }
         if url := self.runtimes.get(found.sha256):
             real = httpx.post(url, content=call.body, headers=kinds, timeout=60)
-            return Answer(real.status_code, real.content, {"Content-Type": real.headers["content-type"]})
-        done = self._scorer(found, app).handle(scoring.Request(call.body, kinds["content-type"], kinds["accept"]))
+            return Answer(
+                real.status_code, real.content, {"Content-Type": real.headers["content-type"]}
+            )
+        done = self._scorer(found, app).handle(
+            scoring.Request(call.body, kinds["content-type"], kinds["accept"])
+        )
         return Answer(done.status, done.body, {"Content-Type": done.content_type})
 
     def _scorer(self, found: Publication, app: str) -> Any:
@@ -297,7 +400,10 @@ class FunctionApps:
         environment = web_settings.settings(self.site(app))
         key = (found.sha256, *sorted(environment.items()))
         if key not in self._scorers:
-            with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(found.package)) as zipped:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                zipfile.ZipFile(io.BytesIO(found.package)) as zipped,
+            ):
                 zipped.extractall(folder, [n for n in zipped.namelist() if n.startswith("model/")])
                 self._scorers[key] = scoring.load(Path(folder) / "model", environment)
         return self._scorers[key]

@@ -1,4 +1,5 @@
-"""An app's settings at the resource manager: listed by a POST, and replaced, all of them, by a PUT."""
+"""An app's settings at the resource manager: listed by a POST, and replaced, all of them, by a
+PUT."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def put(site: Resource, values: Mapping[str, str]) -> None:
 
 
 def routes(fake: AzureFake, site: str, restart: Callable[[str], None]) -> tuple[Route, ...]:
-    """Below `site`, the pattern of an app's path; `restart` is told the app whose settings have changed."""
+    """Below `site`, the pattern of an app's path; `restart` is told the app whose settings have
+    changed."""
 
     def listed(call: Call, match: re.Match[str]) -> Answer:
         found = fake.store.get(match["site"])

@@ -5,27 +5,46 @@ from __future__ import annotations
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 
 FORBIDDEN = {
-    "ENABLE_ORYX_BUILD", "FUNCTIONS_EXTENSION_VERSION", "FUNCTIONS_WORKER_RUNTIME", "SCM_DO_BUILD_DURING_DEPLOYMENT",
+    "ENABLE_ORYX_BUILD",
+    "FUNCTIONS_EXTENSION_VERSION",
+    "FUNCTIONS_WORKER_RUNTIME",
+    "SCM_DO_BUILD_DURING_DEPLOYMENT",
     "WEBSITE_RUN_FROM_PACKAGE",
-}  # fmt: skip
+}
 FARM = {
-    "location": NEEDED, "kind": MAY, "sku": {NEEDED: True, "name": NEEDED, "tier": NEEDED}, "tags": ANY,
+    "location": NEEDED,
+    "kind": MAY,
+    "sku": {NEEDED: True, "name": NEEDED, "tier": NEEDED},
+    "tags": ANY,
     "properties": {NEEDED: True, "reserved": NEEDED},
-}  # fmt: skip
-_STORAGE = {NEEDED: True, "type": NEEDED, "value": NEEDED, "authentication": {NEEDED: True, "type": NEEDED}}
+}
+_STORAGE = {
+    NEEDED: True,
+    "type": NEEDED,
+    "value": NEEDED,
+    "authentication": {NEEDED: True, "type": NEEDED},
+}
 _SCALE = {
-    "instanceMemoryMB": NEEDED, "maximumInstanceCount": NEEDED, "alwaysReady": MAY,
+    "instanceMemoryMB": NEEDED,
+    "maximumInstanceCount": NEEDED,
+    "alwaysReady": MAY,
     "triggers": {"http": {"perInstanceConcurrency": NEEDED}},
-}  # fmt: skip
+}
 SITE = {
-    "location": NEEDED, "kind": NEEDED, "identity": {NEEDED: True, "type": NEEDED}, "tags": ANY,
+    "location": NEEDED,
+    "kind": NEEDED,
+    "identity": {NEEDED: True, "type": NEEDED},
+    "tags": ANY,
     "properties": {
-        NEEDED: True, "serverFarmId": NEEDED, "httpsOnly": MAY,
+        NEEDED: True,
+        "serverFarmId": NEEDED,
+        "httpsOnly": MAY,
         "siteConfig": {"minTlsVersion": MAY, "appSettings": [{"name": NEEDED, "value": NEEDED}]},
         "functionAppConfig": {
-            NEEDED: True, "deployment": {NEEDED: True, "storage": _STORAGE},
+            NEEDED: True,
+            "deployment": {NEEDED: True, "storage": _STORAGE},
             "runtime": {NEEDED: True, "name": NEEDED, "version": NEEDED},
             "scaleAndConcurrency": {NEEDED: True, **_SCALE},
         },
     },
-}  # fmt: skip
+}
