@@ -41,8 +41,8 @@ ROBERTA_TOKENS = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "
 
 _WORDS = """
 dolly rebecca parton sings in nashville since 1967 naïve café zürich unbelievable
-internationalisation question answering restores the middle name of microsoft singer songwriter don't
-can't rock-and-roll Ελλάδα 東京 москва 😀 👩‍🚀
+internationalisation question answering restores the middle name of microsoft singer songwriter
+don't can't rock-and-roll Ελλάδα 東京 москва 😀 👩‍🚀
 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 a an is was she he it very good bad awful great days 3.14 100% e-mail
 """
 _RARE = "[SEP] </s> [UNK] <unk> \u200b ﬁne ＡＢＣ e\u0301te\u0301 🧑🏽 '' ... 🄰"
