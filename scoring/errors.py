@@ -1,17 +1,17 @@
 """Everything that scoring can refuse, each with the code and the HTTP status that a client sees.
 
-ScoringError                 code                    status  when ├── InvalidBody
-invalid_body            400     the bytes are not what the content type says (JSON, UTF-8) ├──
-MissingField             missing_field           400     a required field is absent ├── InvalidType
-invalid_type            400     a field holds another type than expected ├── InvalidValue
-invalid_value           400     a value that cannot be scored (an empty context) ├── InvalidImage
-invalid_image           400     truncated, damaged or not an image ├── UnsupportedMediaType
-unsupported_media_type  415     the task takes no such content type ├── UnsupportedEncoding
-unsupported_encoding    415     a charset or a content encoding that is not known ├── NotAcceptable
-not_acceptable          406     the answer has no such form ├── TooLarge                 too_large
-413     a limit is passed (bytes, items, tokens, pixels) ├── ModelError               invalid_model
-500     the model directory is unusable; raised by load() alone └── InternalError
-internal                500     a defect: logged with its traceback, told without it
+ScoringError             code                   status when
+├── InvalidBody          invalid_body           400    not what the content type says (JSON)
+├── MissingField         missing_field          400    a required field is absent
+├── InvalidType          invalid_type           400    a field holds another type
+├── InvalidValue         invalid_value          400    a value that cannot be scored
+├── InvalidImage         invalid_image          400    truncated, damaged or not an image
+├── UnsupportedMediaType unsupported_media_type 415    the task takes no such type
+├── UnsupportedEncoding  unsupported_encoding   415    unknown charset or content encoding
+├── NotAcceptable        not_acceptable         406    the answer has no such form
+├── TooLarge             too_large              413    a limit on bytes, items, tokens, pixels
+├── ModelError           invalid_model          500    unusable model directory; by load() only
+└── InternalError        internal               500    a defect; its traceback is in the log
 
 A message names the field, what was expected and what came (its type or size, never its content).
 """
