@@ -30,8 +30,8 @@ from optimum.onnxruntime import (
 from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
 from examples import models
-from scripts.console import stage
-from scripts.prepare import Options
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.prepare import Options
 
 OUT = Path("build") / "benchmark"
 PRUNED = 0.9  # of each weight in the encoder's linear layers

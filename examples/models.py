@@ -18,8 +18,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.console import err
-from scripts.prepare import Options, prepare
+from onnxferry.scripts.console import err
+from onnxferry.scripts.prepare import Options, prepare
 
 HERE = Path(__file__).parent
 BUILD = Path("build") / "models"
@@ -116,8 +116,7 @@ def _ready(example: Example, out: Path) -> Path:
 def _fingerprint(example: Example) -> str:
     """A hash over the example's files, the code that prepares and scores, and the packages that
     hold the weights."""
-    import scoring
-    import scripts
+    from onnxferry import scoring, scripts
 
     own = Path(str(example.options.adapter or example.request)).parent
     folders = [own, *map(Path, scoring.__path__), *(Path(p) / "prepare" for p in scripts.__path__)]

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from rich.markup import escape
 from rich.table import Table
 
-from infra.plan import Operation, Plan
-from scoring.contract import Golden, ModelSpec, Request
-from scripts.errors import PackageError
-from scripts.package import Package
+from onnxferry.infra.plan import Operation, Plan
+from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scripts.errors import PackageError
+from onnxferry.scripts.package import Package
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from infra import variables
-from scripts.errors import UsageError
+from onnxferry.infra import variables
+from onnxferry.scripts.errors import UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoring.contract import ModelSpec
-from scoring.errors import ModelError
-from scripts.errors import UsageError
-from scripts.package import azureml
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.package import azureml
 
 
 def endpoint_name(model_dir: Path) -> str:

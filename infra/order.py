@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.errors import UsageError
+from onnxferry.scripts.errors import UsageError
 
 if TYPE_CHECKING:
-    from infra.config import DeployConfig
+    from onnxferry.infra.config import DeployConfig
 
 MODELS = Path("build") / "models"
 
@@ -35,7 +35,7 @@ class Order:
     def config(self) -> DeployConfig:
         """What flags, environment and deploy.toml say together. Raises UsageError with all that is
         wrong."""
-        from infra.config import load, settings_of
+        from onnxferry.infra.config import load, settings_of
 
         flags = settings_of(self.settings, self.target)
         named = {"model.name": self.name} if self.name is not None else {}

@@ -21,9 +21,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from infra.errors import CloudError
-from scripts.console import Note, err, stage
-from scripts.errors import FerryError
+from onnxferry.infra.errors import CloudError
+from onnxferry.scripts.console import Note, err, stage
+from onnxferry.scripts.errors import FerryError
 
 
 class Action(str, Enum):

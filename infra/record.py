@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from infra.cloud import Bundle, Status
-from scripts.errors import UsageError
-from scripts.package.archive import replacing
+from onnxferry.infra.cloud import Bundle, Status
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.package.archive import replacing
 
 FILE = "deployed.json"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from infra.cloud import Reply
-from scoring.contract import JSON, Request
-from scripts.console import err
-from scripts.errors import UsageError
-from scripts.request_file import read_request
+from onnxferry.infra.cloud import Reply
+from onnxferry.scoring.contract import JSON, Request
+from onnxferry.scripts.console import err
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.request_file import read_request
 
 
 def request_of(

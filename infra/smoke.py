@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.cloud import Reply
-from infra.errors import NotFound, NotHealthy, WrongAnswer
-from scoring.contract import SPEC_FILE, Golden, ModelSpec, Request
-from scoring.errors import ModelError
-from scripts.rehearse.answers import difference
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import NotFound, NotHealthy, WrongAnswer
+from onnxferry.scoring.contract import SPEC_FILE, Golden, ModelSpec, Request
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scripts.rehearse.answers import difference
 
 
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:

@@ -4,14 +4,15 @@ made of the model."""
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra.config import PREFIX, TABLES, ModelTable
-from scripts.errors import UsageError
+from onnxferry.infra.config import PREFIX, TABLES, ModelTable
+from onnxferry.scripts.errors import UsageError
 
 _HEAD = f"""\
 # onnxferry's deployment settings. A flag (--set KEY=VALUE) wins over the environment
@@ -34,10 +35,14 @@ def init(file: Path, target: str) -> Path:
 
 
 def _table(name: str, table: type[BaseModel]) -> str:
-    lines = [f"# {(table.__doc__ or '').strip()}", f"[{name}]"]
+    lines = [*_comment(table.__doc__), f"[{name}]"]
     for key, field in table.model_fields.items():
-        lines += [f"# {field.description}", _line(key, field)]
+        lines += [*_comment(field.description), _line(key, field)]
     return "\n".join(lines) + "\n"
+
+
+def _comment(text: str | None) -> list[str]:
+    return textwrap.wrap(text or "", 98, initial_indent="# ", subsequent_indent="# ")
 
 
 def _line(key: str, field: FieldInfo) -> str:

@@ -91,9 +91,9 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
 
 def _unread(name: str, value: str) -> str:
     """Why scoring would refuse or overlook a variable of ours; "" when it reads it."""
-    from scoring import resources
-    from scoring.contract import Limits
-    from scoring.errors import ModelError, variable
+    from onnxferry.scoring import resources
+    from onnxferry.scoring.contract import Limits
+    from onnxferry.scoring.errors import ModelError, variable
 
     families = variable(""), resources.PREFIX
     if not name.startswith(families):

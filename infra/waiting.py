@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from infra.errors import TimedOut
-from scripts.console import Note
+from onnxferry.infra.errors import TimedOut
+from onnxferry.scripts.console import Note
 
 
 @dataclass(frozen=True)

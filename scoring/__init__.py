@@ -4,9 +4,9 @@ scorer = scoring.load("model_dir")
 response = scorer.handle(scoring.Request(b'{"inputs": "..."}'))
 """
 
-from scoring.contract import JSON, ModelSpec, Request, Response
-from scoring.errors import ScoringError
-from scoring.scorer import Scorer, load, log_requests
+from onnxferry.scoring.contract import JSON, ModelSpec, Request, Response
+from onnxferry.scoring.errors import ScoringError
+from onnxferry.scoring.scorer import Scorer, load, log_requests
 
 __all__ = [
     "JSON",

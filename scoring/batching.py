@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from scoring import trace
-from scoring.engine import Array, Session
-from scoring.tokenization import Tokens
+from onnxferry.scoring import trace
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.tokenization import Tokens
 
 T = TypeVar("T")
 # By the measured costs of runs and tokens (DistilBERT, fp32 and int8): from 256 tokens on a run is

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from scoring.errors import ModelError, variable
-from scoring.resources import Resources
+from onnxferry.scoring.errors import ModelError, variable
+from onnxferry.scoring.resources import Resources
 
 FORMAT = 1
 MODEL_FILE = "model.onnx"

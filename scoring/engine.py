@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-from scoring import trace
-from scoring.contract import Tensor
-from scoring.errors import ModelError
-from scoring.resources import Resources
+from onnxferry.scoring import trace
+from onnxferry.scoring.contract import Tensor
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.resources import Resources
 
 Array: TypeAlias = NDArray[Any]  # shape and dtype are said where it matters
 

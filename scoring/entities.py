@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.engine import Array
-from scoring.tokenization import Encoded, Tokenizer
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.tokenization import Encoded, Tokenizer
 
 WORDS: dict[str, Callable[[Array], Array]] = {  # scores [tokens, labels] of a word -> [labels]
     "first": lambda scores: scores[0],

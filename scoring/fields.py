@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from scoring import trace
-from scoring.errors import InvalidType, InvalidValue, MissingField, TooLarge
+from onnxferry.scoring import trace
+from onnxferry.scoring.errors import InvalidType, InvalidValue, MissingField, TooLarge
 
 T = TypeVar("T")
 LARGEST = 2**31 - 1

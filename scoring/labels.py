@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.engine import Array, Session
-from scoring.errors import InternalError
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import InternalError
 
 
 def sigmoid(logits: Array) -> Array:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from scoring.engine import Array
-from scoring.errors import InvalidImage, InvalidValue, TooLarge
-from scoring.fields import Parameter, number
-from scoring.settings import REQUIRED
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.errors import InvalidImage, InvalidValue, TooLarge
+from onnxferry.scoring.fields import Parameter, number
+from onnxferry.scoring.settings import REQUIRED
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 RESIZED = 50_000_000  # pixels that a step may make of a picture

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from scoring import cores
-from scoring.errors import ModelError
+from onnxferry.scoring import cores
+from onnxferry.scoring.errors import ModelError
 
 PREFIX = "ONNXFERRY_ENGINE_"
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}

@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scoring import codecs, cpu, trace
-from scoring.contract import JSON, MODEL_FILE, ModelSpec, Request, Response
-from scoring.engine import Session
-from scoring.errors import InternalError, ModelError, ScoringError, TooLarge
-from scoring.tasks import Task, build, needs
+from onnxferry.scoring import codecs, cpu, trace
+from onnxferry.scoring.contract import JSON, MODEL_FILE, ModelSpec, Request, Response
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.errors import InternalError, ModelError, ScoringError, TooLarge
+from onnxferry.scoring.tasks import Task, build, needs
 
 _log = logging.getLogger("scoring")
 ID_LENGTH = 128

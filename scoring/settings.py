@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scoring import fields
-from scoring.errors import InvalidValue, ScoringError
-from scoring.fields import Parameter
+from onnxferry.scoring import fields
+from onnxferry.scoring.errors import InvalidValue, ScoringError
+from onnxferry.scoring.fields import Parameter
 
 REQUIRED = object()  # the default of a key that a spec must have
 

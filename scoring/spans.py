@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.engine import Array
-from scoring.errors import InvalidValue
-from scoring.tokenization import Encoded, Range, Tokens
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.errors import InvalidValue
+from onnxferry.scoring.tokenization import Encoded, Range, Tokens
 
 
 @dataclass(frozen=True)

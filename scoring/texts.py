@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scoring import fields
-from scoring.batching import TextModel
-from scoring.contract import TOKENIZER_FILE, Limits, ModelSpec
-from scoring.engine import Array, Session
-from scoring.errors import InvalidType, InvalidValue, TooLarge
-from scoring.fields import Parameter
-from scoring.tokenization import Encoded, Text, Tokenizer, Tokens
+from onnxferry.scoring import fields
+from onnxferry.scoring.batching import TextModel
+from onnxferry.scoring.contract import TOKENIZER_FILE, Limits, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.tokenization import Encoded, Text, Tokenizer, Tokens
 
 T = TypeVar("T")
 # that one request may make of its texts (windows, hypotheses): its memory and time

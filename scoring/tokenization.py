@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import tokenizers
 
-from scoring.engine import Array
-from scoring.errors import ModelError
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.errors import ModelError
 
 Text: TypeAlias = "str | tuple[str, str]"
 Range: TypeAlias = tuple[int, int]

@@ -13,7 +13,7 @@ from types import FrameType
 
 import click
 
-from scripts.errors import FerryError
+from onnxferry.scripts.errors import FerryError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # the system names no file with these
 

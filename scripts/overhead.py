@@ -21,11 +21,11 @@ from typing import Any
 import click
 from rich.table import Table
 
-import scoring
-from scripts import console, sections
-from scripts.ending import ending
-from scripts.errors import EvaluationError, UsageError
-from scripts.evaluate import served
+from onnxferry import scoring
+from onnxferry.scripts import console, sections
+from onnxferry.scripts.ending import ending
+from onnxferry.scripts.errors import EvaluationError, UsageError
+from onnxferry.scripts.evaluate import served
 
 SENTENCES = Path(__file__).parent / "prepare" / "inputs"
 SIZES = (1, 128)  # texts a request

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoring.contract import Request
-from scripts.errors import UsageError
+from onnxferry.scoring.contract import Request
+from onnxferry.scripts.errors import UsageError
 
 MEDIA_TYPES = {
     ".json": "application/json",

@@ -11,24 +11,24 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import deploy
-from infra.cloud import Reply
-from infra.errors import NoCredentials
-from infra.requests import request_of, show
-from scripts.errors import UsageError
+from onnxferry import cli
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import NoCredentials
+from onnxferry.infra.requests import request_of, show
+from onnxferry.scripts.errors import UsageError
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
 
 
 def run(*args: str) -> Result:
-    return CliRunner().invoke(deploy.cli, args)
+    return CliRunner().invoke(cli.cli, args)
 
 
 def test_help_names_every_action_and_imports_no_sdk() -> None:
     code = (
-        "import sys, deploy; from click.testing import"
-        " CliRunner;print(CliRunner().invoke(deploy.cli, ['--help']).output);print({'boto3',"
+        "import sys; from onnxferry import cli; from click.testing import"
+        " CliRunner;print(CliRunner().invoke(cli.cli, ['--help']).output);print({'boto3',"
         " 'botocore', 'azure', 'pydantic', 'onnxruntime', 'torch', 'numpy', 'rich'} &"
         " set(sys.modules))"
     )
@@ -69,7 +69,9 @@ def test_deploy_is_the_default_action(tmp_path: Path) -> None:
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     for name in [
-        name for name in sys.modules if name.startswith(("infra.sagemaker", "infra.clients.aws"))
+        name
+        for name in sys.modules
+        if name.startswith(("onnxferry.infra.sagemaker", "onnxferry.infra.clients.aws"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     result = run(

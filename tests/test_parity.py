@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import scoring
-from scoring.contract import Limits, ModelSpec, Request
-from scripts.package import TARGETS, package
-from scripts.rehearse import Answer, Host, start
+from onnxferry import scoring
+from onnxferry.scoring.contract import Limits, ModelSpec, Request
+from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.rehearse import Answer, Host, start
 from tests import tiny
 
 pytestmark = pytest.mark.host

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import scoring
 from examples.custom_task.pack import pack
-from scoring.contract import Request
-from scoring.tasks import TASKS
-from scripts.package import TARGETS, package
-from scripts.rehearse import start
+from onnxferry import scoring
+from onnxferry.scoring.contract import Request
+from onnxferry.scoring.tasks import TASKS
+from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.test_parity import body
 

@@ -24,9 +24,9 @@ import torch
 import transformers
 from PIL import Image
 
-import scoring
-from scoring.contract import ModelSpec
-from scripts.prepare.image_settings import image_settings
+from onnxferry import scoring
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scripts.prepare.image_settings import image_settings
 from tests import architectures, tiny
 from tests.architectures import FAMILIES, Twins, sentence, twins
 

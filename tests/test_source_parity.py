@@ -26,12 +26,12 @@ from transformers import (
     pipeline,
 )
 
-import scoring
-import scripts.prepare
+import onnxferry.scripts.prepare as prepare_package
 from examples.models import Example, examples, ready
+from onnxferry import scoring
 
 pytestmark = pytest.mark.models
-INPUTS = Path(scripts.prepare.__file__).parent / "inputs"
+INPUTS = Path(prepare_package.__file__).parent / "inputs"
 PHOTOGRAPHS = (
     "astronaut.png",
     "brick.png",

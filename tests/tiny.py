@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from scoring.contract import Golden, Limits, ModelSpec, Request
+from onnxferry.scoring.contract import Golden, Limits, ModelSpec, Request
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 WORDS = [

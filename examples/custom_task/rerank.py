@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scoring import fields, settings
-from scoring.contract import JSON, ModelSpec
-from scoring.engine import Session
-from scoring.fields import Parameter
-from scoring.labels import logits_output, sigmoid
-from scoring.tasks import custom
-from scoring.texts import Encoder, Texts
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.labels import logits_output, sigmoid
+from onnxferry.scoring.tasks import custom
+from onnxferry.scoring.texts import Encoder, Texts
 
 SETTINGS = {**settings.TEXT, **custom.SETTINGS}
 

@@ -7,6 +7,6 @@ content; so is the deployment, which takes no traffic until it has answered the 
 Traffic moves in one request that also records, as a tag on the endpoint, what served before.
 """
 
-from infra.azureml.cloud import connect
+from onnxferry.infra.azureml.cloud import connect
 
 __all__ = ["connect"]

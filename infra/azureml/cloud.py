@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from infra.azureml import plan
-from infra.azureml.deletion import delete
-from infra.azureml.live import Assets, Doors, Live, assets, read, serving
-from infra.azureml.names import VERSION, Names
-from infra.azureml.operations import Operations
-from infra.azureml.proof import CONTAINERS
-from infra.azureml.wanted import Wanted, wanted
-from infra.clients import azure, online
-from infra.cloud import Bundle, Reply, Status
-from infra.config import AzureML, DeployConfig
-from infra.errors import CloudError, NotAllowed, NotFound, Unavailable
-from infra.plan import Operation, Plan
-from infra.waiting import Clock
-from scoring.contract import Request
+from onnxferry.infra.azureml import plan
+from onnxferry.infra.azureml.deletion import delete
+from onnxferry.infra.azureml.live import Assets, Doors, Live, assets, read, serving
+from onnxferry.infra.azureml.names import VERSION, Names
+from onnxferry.infra.azureml.operations import Operations
+from onnxferry.infra.azureml.proof import CONTAINERS
+from onnxferry.infra.azureml.wanted import Wanted, wanted
+from onnxferry.infra.clients import azure, online
+from onnxferry.infra.cloud import Bundle, Reply, Status
+from onnxferry.infra.config import AzureML, DeployConfig
+from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
+from onnxferry.infra.plan import Operation, Plan
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import Request
 
 _TARGET = "azureml"
 

@@ -3,10 +3,10 @@ before."""
 
 from __future__ import annotations
 
-from infra.azureml.live import Assets, Live
-from infra.azureml.names import PREVIOUS, ROLLING
-from infra.azureml.plan import check
-from infra.plan import Action, Step
+from onnxferry.infra.azureml.live import Assets, Live
+from onnxferry.infra.azureml.names import PREVIOUS, ROLLING
+from onnxferry.infra.azureml.plan import check
+from onnxferry.infra.plan import Action, Step
 
 
 def delete(live: Live, assets: Assets) -> tuple[Step, ...]:

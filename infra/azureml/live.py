@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.azureml.names import MADE, PREVIOUS, ROLLING, Names
-from infra.clients import azureml
-from infra.clients.azure import Session
-from infra.clients.azureml import Workspace
-from infra.clients.azureml_facts import Deployment, Endpoint
-from infra.clients.groups import Resources
-from infra.errors import NotFound
+from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, Names
+from onnxferry.infra.clients import azureml
+from onnxferry.infra.clients.azure import Session
+from onnxferry.infra.clients.azureml import Workspace
+from onnxferry.infra.clients.azureml_facts import Deployment, Endpoint
+from onnxferry.infra.clients.groups import Resources
+from onnxferry.infra.errors import NotFound
 
 # of codes, and of deleting models and environments, which the SDK does not offer
 API_VERSION = "2024-10-01"

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.azureml.live import Doors
-from infra.azureml.names import Names
-from infra.azureml.proof import Prover
-from infra.clients.azureml import Until
-from infra.cloud import Bundle
-from infra.errors import CloudError
-from infra.plan import Operation, Step
-from infra.waiting import Clock, wait
-from scripts.console import Note
+from onnxferry.infra.azureml.live import Doors
+from onnxferry.infra.azureml.names import Names
+from onnxferry.infra.azureml.proof import Prover
+from onnxferry.infra.clients.azureml import Until
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import CloudError
+from onnxferry.infra.plan import Operation, Step
+from onnxferry.infra.waiting import Clock, wait
+from onnxferry.scripts.console import Note
 
 
 @dataclass(frozen=True)

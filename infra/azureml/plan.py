@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.azureml.live import Live
-from infra.azureml.names import MADE, PREVIOUS, ROLLING, VERSION
-from infra.azureml.wanted import Wanted
-from infra.clients.azureml_facts import Datastore
-from infra.errors import NotFound, Refused
-from infra.plan import Action, Step, unless
+from onnxferry.infra.azureml.live import Live
+from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, VERSION
+from onnxferry.infra.azureml.wanted import Wanted
+from onnxferry.infra.clients.azureml_facts import Datastore
+from onnxferry.infra.errors import NotFound, Refused
+from onnxferry.infra.plan import Action, Step, unless
 
 
 @dataclass(frozen=True)

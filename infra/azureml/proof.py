@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.azureml.live import Doors, serving
-from infra.azureml.names import Names
-from infra.clients import online
-from infra.clients.azureml_facts import Endpoint
-from infra.cloud import Reply
-from infra.errors import (
+from onnxferry.infra.azureml.live import Doors, serving
+from onnxferry.infra.azureml.names import Names
+from onnxferry.infra.clients import online
+from onnxferry.infra.clients.azureml_facts import Endpoint
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
     InvokeFailed,
@@ -21,9 +21,9 @@ from infra.errors import (
     WrongAnswer,
     with_log,
 )
-from infra.smoke import golden_in, smoke
-from infra.waiting import Clock
-from scoring.contract import SPEC_FILE, Golden, Request
+from onnxferry.infra.smoke import golden_in, smoke
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import SPEC_FILE, Golden, Request
 
 CONTAINERS = ("inference-server", "storage-initializer")
 _BUSY = frozenset({429, 500, 502, 503, 504})  # what the front end answers of its own for a moment

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from infra.cloud import Bundle
-from infra.config import AzureML
-from scripts.errors import PackageError
-from scripts.package import Package
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.config import AzureML
+from onnxferry.scripts.errors import PackageError
+from onnxferry.scripts.package import Package
 
 _DIGITS = 12
 

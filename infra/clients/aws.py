@@ -25,9 +25,9 @@ from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
-from infra.clients.aws_errors import kind_of, missing_action, refusal
-from infra.cloud import Reply
-from infra.errors import (
+from onnxferry.infra.clients.aws_errors import kind_of, missing_action, refusal
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
     NoCredentials,
@@ -37,8 +37,8 @@ from infra.errors import (
     Refused,
     Unavailable,
 )
-from scoring.contract import JSON, Request
-from scripts.errors import UsageError
+from onnxferry.scoring.contract import JSON, Request
+from onnxferry.scripts.errors import UsageError
 
 ATTEMPTS = 5
 PART = 8 << 20  # bytes of a part of an upload; a file that is smaller goes as it is

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from infra.errors import (
+from onnxferry.infra.errors import (
     CloudError,
     NameTaken,
     NoCredentials,

@@ -26,7 +26,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
-from infra.errors import (
+from onnxferry.infra.errors import (
     CloudError,
     NameTaken,
     NoCredentials,

@@ -29,12 +29,19 @@ from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.policies import RetryPolicy
 
-from infra.clients import azure
-from infra.clients.azure import Session, translated
-from infra.clients.azureml_facts import Datastore, Deployment, Endpoint, audience, meaning, metadata
-from infra.clients.blobs import Blobs
-from infra.clients.groups import AGAIN
-from infra.errors import NotHealthy, Refused
+from onnxferry.infra.clients import azure
+from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.clients.azureml_facts import (
+    Datastore,
+    Deployment,
+    Endpoint,
+    audience,
+    meaning,
+    metadata,
+)
+from onnxferry.infra.clients.blobs import Blobs
+from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.errors import NotHealthy, Refused
 
 # what an operation is at; None once it is done; raises when it failed
 State = Callable[[], str | None]

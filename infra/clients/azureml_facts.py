@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infra.clients.azure import AzureCloud
-from infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded
+from onnxferry.infra.clients.azure import AzureCloud
+from onnxferry.infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded
 
 _AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
     "core.windows.net": "https://ml.azure.com",

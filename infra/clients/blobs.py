@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
 
-from infra.clients.azure import Session, translated
-from infra.errors import NotAllowed
-from scripts.console import Note
+from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.errors import NotAllowed
+from onnxferry.scripts.console import Note
 
 if TYPE_CHECKING:
-    from infra.clients.storage import Account
+    from onnxferry.infra.clients.storage import Account
 
 BLOB_RETRIES: Mapping[str, Any] = {  # the blob SDK's own policy, with jitter in seconds
     "retry_total": 5,

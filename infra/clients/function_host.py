@@ -8,11 +8,11 @@ import time
 
 import httpx
 
-from infra.clients.azure import trust
-from infra.clients.web import Keys
-from infra.cloud import Reply
-from infra.errors import InvokeFailed
-from scoring.contract import Request
+from onnxferry.infra.clients.azure import trust
+from onnxferry.infra.clients.web import Keys
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import InvokeFailed
+from onnxferry.scoring.contract import Request
 
 _KEY = "x-functions-key"
 

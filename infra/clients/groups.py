@@ -9,8 +9,8 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-from infra.clients.azure import Session, translated
-from infra.errors import TimedOut
+from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.errors import TimedOut
 
 # for calls that may be sent twice, though they are POST
 AGAIN = ("HEAD", "GET", "PUT", "DELETE", "PATCH", "POST")

@@ -9,11 +9,11 @@ import time
 
 import httpx
 
-from infra.clients.azure import trust
-from infra.clients.azureml_facts import Endpoint
-from infra.cloud import Reply
-from infra.errors import InvokeFailed
-from scoring.contract import Request
+from onnxferry.infra.clients.azure import trust
+from onnxferry.infra.clients.azureml_facts import Endpoint
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import InvokeFailed
+from onnxferry.scoring.contract import Request
 
 DEPLOYMENT = "azureml-model-deployment"
 # what the container said, where the front end says 424

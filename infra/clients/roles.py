@@ -15,8 +15,8 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
-from infra.clients.azure import Session, translated
-from infra.errors import CloudError
+from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.errors import CloudError
 
 _NAMESPACE = uuid.UUID("6f6e6e78-6665-5272-8279-2d726f6c6573")
 

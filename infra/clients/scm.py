@@ -14,9 +14,9 @@ from azure.core import PipelineClient
 from azure.core.pipeline import policies
 from azure.core.rest import HttpRequest
 
-from infra.clients.azure import RETRIES, Session, translated
-from infra.errors import NotAllowed
-from scripts.console import Note
+from onnxferry.infra.clients.azure import RETRIES, Session, translated
+from onnxferry.infra.errors import NotAllowed
+from onnxferry.scripts.console import Note
 
 _PUBLISH = "/api/publish?RemoteBuild=false&Deployer=onnxferry"
 

@@ -10,9 +10,9 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.storage import StorageManagementClient
 
-from infra.clients.azure import Session, translated
-from infra.clients.groups import AGAIN
-from infra.errors import NameTaken
+from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.errors import NameTaken
 
 API_VERSION = "2025-01-01"
 

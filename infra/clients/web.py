@@ -9,9 +9,9 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.web import WebSiteManagementClient
 
-from infra.clients.azure import Session, translated
-from infra.clients.groups import AGAIN
-from infra.errors import NameTaken, QuotaExceeded
+from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.errors import NameTaken, QuotaExceeded
 
 API_VERSION = "2024-11-01"
 

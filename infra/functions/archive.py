@@ -6,9 +6,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from infra.errors import CloudError
-from infra.smoke import golden_in
-from scoring.contract import SPEC_FILE, Golden
+from onnxferry.infra.errors import CloudError
+from onnxferry.infra.smoke import golden_in
+from onnxferry.scoring.contract import SPEC_FILE, Golden
 
 
 def golden_of(package: Path) -> Golden:

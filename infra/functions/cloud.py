@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.clients import azure, function_host
-from infra.clients.web import App
-from infra.cloud import Bundle, Reply, Status
-from infra.config import DeployConfig, Functions
-from infra.errors import CloudError, NotFound
-from infra.functions import plan
-from infra.functions.deletion import Surroundings, delete
-from infra.functions.live import Doors, Live, read
-from infra.functions.names import MADE, PACKAGES, VERSION, Names, container
-from infra.functions.operations import Operations, described
-from infra.functions.proof import publication_log
-from infra.plan import Action, Operation, Plan, Step
-from infra.waiting import Clock
-from scoring.contract import Request
+from onnxferry.infra.clients import azure, function_host
+from onnxferry.infra.clients.web import App
+from onnxferry.infra.cloud import Bundle, Reply, Status
+from onnxferry.infra.config import DeployConfig, Functions
+from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.functions import plan
+from onnxferry.infra.functions.deletion import Surroundings, delete
+from onnxferry.infra.functions.live import Doors, Live, read
+from onnxferry.infra.functions.names import MADE, PACKAGES, VERSION, Names, container
+from onnxferry.infra.functions.operations import Operations, described
+from onnxferry.infra.functions.proof import publication_log
+from onnxferry.infra.plan import Action, Operation, Plan, Step
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import Request
 
 _TARGET = "functions"
 

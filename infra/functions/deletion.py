@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from infra.clients.groups import Item
-from infra.functions.live import Live
-from infra.functions.names import MADE, PACKAGES
-from infra.functions.plan import remove
-from infra.plan import Action, Step
+from onnxferry.infra.clients.groups import Item
+from onnxferry.infra.functions.live import Live
+from onnxferry.infra.functions.names import MADE, PACKAGES
+from onnxferry.infra.functions.plan import remove
+from onnxferry.infra.plan import Action, Step
 
 # what the Functions host makes for itself
 _PLATFORMS = ("azure-webjobs-", "AzureFunctionsDiagnosticEvents")

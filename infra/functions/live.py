@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infra.clients.azure import Session
-from infra.clients.blobs import Packages
-from infra.clients.groups import Groups, Item
-from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
-from infra.clients.storage import Account, Storage
-from infra.clients.web import App, Farm, Web
-from infra.errors import NotAllowed, NotFound
-from infra.functions.names import (
+from onnxferry.infra.clients.azure import Session
+from onnxferry.infra.clients.blobs import Packages
+from onnxferry.infra.clients.groups import Groups, Item
+from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
+from onnxferry.infra.clients.storage import Account, Storage
+from onnxferry.infra.clients.web import App, Farm, Web
+from onnxferry.infra.errors import NotAllowed, NotFound
+from onnxferry.infra.functions.names import (
     MADE,
     PACKAGES,
     PREVIOUS,

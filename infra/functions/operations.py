@@ -10,25 +10,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from infra.clients.azure import translated
-from infra.clients.blobs import Packages
-from infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Role
-from infra.clients.scm import Scm
-from infra.clients.storage import Account
-from infra.clients.web import App
-from infra.cloud import Bundle
-from infra.errors import CloudError, NotAllowed, NotFound
-from infra.functions.archive import golden_of
-from infra.functions.environment import changed
-from infra.functions.live import Doors
-from infra.functions.names import MADE, PREVIOUS, PUBLISHING, VERSION, Names
-from infra.functions.proof import Prover
-from infra.functions.publishing import Publication, publish
-from infra.plan import Operation, Step
-from infra.waiting import Clock, wait
-from scoring.contract import Golden
-from scripts.console import Note
-from scripts.hashes import sha256 as sha256_of
+from onnxferry.infra.clients.azure import translated
+from onnxferry.infra.clients.blobs import Packages
+from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Role
+from onnxferry.infra.clients.scm import Scm
+from onnxferry.infra.clients.storage import Account
+from onnxferry.infra.clients.web import App
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
+from onnxferry.infra.functions.archive import golden_of
+from onnxferry.infra.functions.environment import changed
+from onnxferry.infra.functions.live import Doors
+from onnxferry.infra.functions.names import MADE, PREVIOUS, PUBLISHING, VERSION, Names
+from onnxferry.infra.functions.proof import Prover
+from onnxferry.infra.functions.publishing import Publication, publish
+from onnxferry.infra.plan import Operation, Step
+from onnxferry.infra.waiting import Clock, wait
+from onnxferry.scoring.contract import Golden
+from onnxferry.scripts.console import Note
+from onnxferry.scripts.hashes import sha256 as sha256_of
 
 
 @dataclass

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.errors import NameTaken, NotFound, Unavailable
-from infra.functions import environment
-from infra.functions.live import Live, Side
-from infra.functions.names import MADE, PACKAGES, container, farm
-from infra.plan import Action, Step, unless
+from onnxferry.infra.errors import NameTaken, NotFound, Unavailable
+from onnxferry.infra.functions import environment
+from onnxferry.infra.functions.live import Live, Side
+from onnxferry.infra.functions.names import MADE, PACKAGES, container, farm
+from onnxferry.infra.plan import Action, Step, unless
 
 _PENDING = frozenset(
     {"Creating", "Updating", "InProgress", "Accepted", "ResolvingDNS", "Provisioning", "Deleting"}

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from infra.clients import function_host
-from infra.clients.scm import Scm
-from infra.clients.web import App
-from infra.cloud import Reply
-from infra.errors import (
+from onnxferry.infra.clients import function_host
+from onnxferry.infra.clients.scm import Scm
+from onnxferry.infra.clients.web import App
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
     NotFound,
@@ -20,12 +20,12 @@ from infra.errors import (
     Unavailable,
     with_log,
 )
-from infra.functions.live import Doors
-from infra.functions.names import FUNCTION
-from infra.smoke import smoke
-from infra.waiting import Clock, wait
-from scoring.contract import Golden, Request
-from scripts.console import Note
+from onnxferry.infra.functions.live import Doors
+from onnxferry.infra.functions.names import FUNCTION
+from onnxferry.infra.smoke import smoke
+from onnxferry.infra.waiting import Clock, wait
+from onnxferry.scoring.contract import Golden, Request
+from onnxferry.scripts.console import Note
 
 # what a host answers before it knows its keys, functions and workers
 _STARTING = frozenset({401, 404, 502, 503, 504})

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.clients.scm import Deployment, Scm
-from infra.errors import PublishFailed, TimedOut, Unavailable, with_log
-from infra.waiting import Clock, wait
-from scripts.console import Note
+from onnxferry.infra.clients.scm import Deployment, Scm
+from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, with_log
+from onnxferry.infra.waiting import Clock, wait
+from onnxferry.scripts.console import Note
 
 _DONE = 4
 _FAILED = {

@@ -7,12 +7,12 @@ a second run finds all.
 
 from __future__ import annotations
 
-from infra.clients.aws import Aws
-from infra.config import DeployConfig, SageMaker
-from infra.sagemaker.cloud import SageMakerCloud
-from infra.sagemaker.names import Names
-from infra.sagemaker.scope import Scope
-from infra.waiting import Clock
+from onnxferry.infra.clients.aws import Aws
+from onnxferry.infra.config import DeployConfig, SageMaker
+from onnxferry.infra.sagemaker.cloud import SageMakerCloud
+from onnxferry.infra.sagemaker.names import Names
+from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.waiting import Clock
 
 __all__ = ["connect"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from infra.cloud import Bundle, Reply, Status
-from infra.errors import CloudError, NotFound
-from infra.plan import Operation, Plan
-from infra.sagemaker import deletion, live, plan, storage
-from infra.sagemaker.failures import tail
-from infra.sagemaker.hosting import Hosting
-from infra.sagemaker.live import Live
-from infra.sagemaker.prerequisites import Prerequisites
-from infra.sagemaker.scope import Scope
-from scoring.contract import Request
+from onnxferry.infra.cloud import Bundle, Reply, Status
+from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.plan import Operation, Plan
+from onnxferry.infra.sagemaker import deletion, live, plan, storage
+from onnxferry.infra.sagemaker.failures import tail
+from onnxferry.infra.sagemaker.hosting import Hosting
+from onnxferry.infra.sagemaker.live import Live
+from onnxferry.infra.sagemaker.prerequisites import Prerequisites
+from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.scoring.contract import Request
 
 
 @dataclass(frozen=True)

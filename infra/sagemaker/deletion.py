@@ -7,13 +7,13 @@ packages in it.
 
 from __future__ import annotations
 
-from infra.errors import NotFound
-from infra.plan import Action, Plan, Step
-from infra.sagemaker import live, storage
-from infra.sagemaker.live import Live
-from infra.sagemaker.plan import Steps, deleted_configs, deleted_models, deleted_package
-from infra.sagemaker.scope import Scope
-from infra.sagemaker.storage import Packages
+from onnxferry.infra.errors import NotFound
+from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.sagemaker import live, storage
+from onnxferry.infra.sagemaker.live import Live
+from onnxferry.infra.sagemaker.plan import Steps, deleted_configs, deleted_models, deleted_package
+from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.storage import Packages
 
 
 def plan_delete(scope: Scope) -> Plan:

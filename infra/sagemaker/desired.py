@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from infra.cloud import Bundle
-from infra.sagemaker.image import image
-from infra.sagemaker.names import READY_TAG, digest, tags
-from infra.sagemaker.scope import Scope
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.sagemaker.image import image
+from onnxferry.infra.sagemaker.names import READY_TAG, digest, tags
+from onnxferry.infra.sagemaker.scope import Scope
 
 VARIANT = "AllTraffic"
 # the container installs code/requirements.txt before it answers its first health check

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from infra.errors import (
+from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
     NotAllowed,
@@ -15,8 +15,8 @@ from infra.errors import (
     QuotaExceeded,
     with_log,
 )
-from infra.sagemaker.live import Endpoint
-from infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.live import Endpoint
+from onnxferry.infra.sagemaker.scope import Scope
 
 _REASONS: tuple[tuple[str, type[CloudError], str], ...] = (
     (

@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from infra.errors import NameTaken, NotFound, NotHealthy, Refused, WrongAnswer, with_log
-from infra.plan import Operation, Step
-from infra.sagemaker import live, storage
-from infra.sagemaker.failures import failure, tail
-from infra.sagemaker.live import BROKEN, BUSY, Endpoint
-from infra.sagemaker.names import HISTORY_TAG
-from infra.sagemaker.scope import Scope
-from infra.smoke import smoke
-from scripts.console import Note
+from onnxferry.infra.errors import NameTaken, NotFound, NotHealthy, Refused, WrongAnswer, with_log
+from onnxferry.infra.plan import Operation, Step
+from onnxferry.infra.sagemaker import live, storage
+from onnxferry.infra.sagemaker.failures import failure, tail
+from onnxferry.infra.sagemaker.live import BROKEN, BUSY, Endpoint
+from onnxferry.infra.sagemaker.names import HISTORY_TAG
+from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.smoke import smoke
+from onnxferry.scripts.console import Note
 
 _ROLE_SECONDS = 180.0  # how long IAM may take to make a new role known
 _STALE = 3  # looks at an endpoint that says nothing yet of an update that was accepted

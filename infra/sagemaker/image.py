@@ -7,9 +7,9 @@ SDK is installed it is asked about a region that this table has not.
 
 from __future__ import annotations
 
-from infra.clients.containers import container
-from infra.config import SageMaker
-from scripts.errors import UsageError
+from onnxferry.infra.clients.containers import container
+from onnxferry.infra.config import SageMaker
+from onnxferry.scripts.errors import UsageError
 
 PYTHON = "3.12"
 TAG = "2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.errors import NameTaken, NotFound
-from infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG
-from infra.sagemaker.scope import Scope
+from onnxferry.infra.errors import NameTaken, NotFound
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG
+from onnxferry.infra.sagemaker.scope import Scope
 
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.cloud import Bundle
-from infra.errors import NotFound
-from infra.plan import Action, Plan, Step, unless
-from infra.sagemaker import live, storage
-from infra.sagemaker.desired import Desired, bucket, desired, role, role_policy
-from infra.sagemaker.live import BROKEN, BUSY, Endpoint, Live
-from infra.sagemaker.names import HISTORY_TAG
-from infra.sagemaker.scope import Scope
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import NotFound
+from onnxferry.infra.plan import Action, Plan, Step, unless
+from onnxferry.infra.sagemaker import live, storage
+from onnxferry.infra.sagemaker.desired import Desired, bucket, desired, role, role_policy
+from onnxferry.infra.sagemaker.live import BROKEN, BUSY, Endpoint, Live
+from onnxferry.infra.sagemaker.names import HISTORY_TAG
+from onnxferry.infra.sagemaker.scope import Scope
 
 KEPT = 2  # what serves, and what served before
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from infra.cloud import Bundle
-from infra.errors import CloudError, NameTaken, NotAllowed, NotFound, Refused
-from infra.plan import Operation, Step
-from infra.sagemaker import live, storage
-from infra.sagemaker.desired import desired
-from infra.sagemaker.scope import Scope
-from scripts.console import Note
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import CloudError, NameTaken, NotAllowed, NotFound, Refused
+from onnxferry.infra.plan import Operation, Step
+from onnxferry.infra.sagemaker import live, storage
+from onnxferry.infra.sagemaker.desired import desired
+from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.scripts.console import Note
 
 _AT_ONCE = 1000  # keys that S3 deletes by one request
 

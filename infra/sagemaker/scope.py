@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from infra.clients.aws import Aws
-from infra.config import SageMaker
-from infra.sagemaker.names import ENDPOINT_TAG, VERSION_TAG, Names, bucket_name, tags
-from infra.waiting import Clock, wait
-from scripts.console import Note
+from onnxferry.infra.clients.aws import Aws
+from onnxferry.infra.config import SageMaker
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, VERSION_TAG, Names, bucket_name, tags
+from onnxferry.infra.waiting import Clock, wait
+from onnxferry.scripts.console import Note
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,22 @@ import hashlib
 import threading
 from dataclasses import dataclass
 
-from infra.clients.aws import checksum
-from infra.cloud import Bundle
-from infra.errors import CloudError, NameTaken, NotAllowed, NotFound, PublishFailed, Refused
-from infra.sagemaker.desired import Desired
-from infra.sagemaker.names import READY_TAG
-from infra.sagemaker.scope import Scope
-from infra.smoke import golden_in
-from scoring.contract import Golden, ModelSpec
-from scripts.console import Note
+from onnxferry.infra.clients.aws import checksum
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import (
+    CloudError,
+    NameTaken,
+    NotAllowed,
+    NotFound,
+    PublishFailed,
+    Refused,
+)
+from onnxferry.infra.sagemaker.desired import Desired
+from onnxferry.infra.sagemaker.names import READY_TAG
+from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.smoke import golden_in
+from onnxferry.scoring.contract import Golden, ModelSpec
+from onnxferry.scripts.console import Note
 
 
 def bucket_state(scope: Scope) -> str:

@@ -21,21 +21,21 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scoring.codecs.arrays import decode_npy, encode_npy
-from scoring.codecs.coding import compress, decompress
-from scoring.codecs.headers import MediaType, preferred, weights
-from scoring.codecs.multipart import decode_multipart
-from scoring.codecs.payload import IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
-from scoring.codecs.tables import CSV, decode_csv, encode_csv
-from scoring.codecs.text import (
+from onnxferry.scoring.codecs.arrays import decode_npy, encode_npy
+from onnxferry.scoring.codecs.coding import compress, decompress
+from onnxferry.scoring.codecs.headers import MediaType, preferred, weights
+from onnxferry.scoring.codecs.multipart import decode_multipart
+from onnxferry.scoring.codecs.payload import IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
+from onnxferry.scoring.codecs.tables import CSV, decode_csv, encode_csv
+from onnxferry.scoring.codecs.text import (
     decode_json,
     decode_jsonlines,
     decode_text,
     encode_json,
     encode_jsonlines,
 )
-from scoring.contract import JSON
-from scoring.errors import NotAcceptable, UnsupportedMediaType
+from onnxferry.scoring.contract import JSON
+from onnxferry.scoring.errors import NotAcceptable, UnsupportedMediaType
 
 __all__ = [
     "CSV",

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from scoring.codecs.headers import MediaType
-from scoring.engine import Array
-from scoring.errors import InvalidBody, NotAcceptable
+from onnxferry.scoring.codecs.headers import MediaType
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.errors import InvalidBody, NotAcceptable
 
 _KINDS = {"b": "bool", "i": "integer", "u": "unsigned integer", "f": "float"}
 _HEADERS: dict[Any, Any] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

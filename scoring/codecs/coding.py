@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import zlib
 
-from scoring.codecs.headers import weights
-from scoring.errors import InvalidBody, TooLarge, UnsupportedEncoding
+from onnxferry.scoring.codecs.headers import weights
+from onnxferry.scoring.errors import InvalidBody, TooLarge, UnsupportedEncoding
 
 SMALLEST = 1024  # bytes of an answer below which gzip gains nothing
 MEMBERS = 100  # of one gzip body: each costs a copy of what follows it

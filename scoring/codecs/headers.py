@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scoring.errors import InvalidBody, UnsupportedEncoding
+from onnxferry.scoring.errors import InvalidBody, UnsupportedEncoding
 
 _PARAMETER = re.compile(r';[ \t]*([^\s=;]+)=("(?:[^"\\]|\\.)*"|[^;]*)', re.DOTALL)
 _WEIGHT = re.compile(r"0?\.\d{1,3}|0\.?|1(\.0{0,3})?")  # Java's clients leave out the leading zero

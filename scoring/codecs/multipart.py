@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.codecs.headers import MediaType, parameters
-from scoring.codecs.payload import IMAGES, Image
-from scoring.codecs.text import decode_json
-from scoring.errors import InvalidBody, UnsupportedMediaType
+from onnxferry.scoring.codecs.headers import MediaType, parameters
+from onnxferry.scoring.codecs.payload import IMAGES, Image
+from onnxferry.scoring.codecs.text import decode_json
+from onnxferry.scoring.errors import InvalidBody, UnsupportedMediaType
 
 PARTS = 10_000
 HEADERS = 8192  # bytes of one part's headers

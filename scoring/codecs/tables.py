@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.codecs.headers import MediaType
-from scoring.errors import InternalError, InvalidBody, NotAcceptable
+from onnxferry.scoring.codecs.headers import MediaType
+from onnxferry.scoring.errors import InternalError, InvalidBody, NotAcceptable
 
 CSV = "text/csv"
 # each cell of a row is an entry of an object, which takes many times the memory of its comma

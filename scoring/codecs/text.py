@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.codecs.headers import MediaType
-from scoring.errors import InternalError, InvalidBody, InvalidValue
+from onnxferry.scoring.codecs.headers import MediaType
+from onnxferry.scoring.errors import InternalError, InvalidBody, InvalidValue
 
 
 def decode_json(body: bytes, media_type: MediaType) -> Any:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from scoring.contract import ModelSpec
-from scoring.engine import Session
-from scoring.errors import ModelError
-from scoring.tasks import custom
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.tasks import custom
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from scoring import fields
-from scoring.codecs import DECODERS
-from scoring.contract import ModelSpec
-from scoring.engine import Session
-from scoring.errors import ModelError, ScoringError
-from scoring.fields import Parameter
+from onnxferry.scoring import fields
+from onnxferry.scoring.codecs import DECODERS
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.errors import ModelError, ScoringError
+from onnxferry.scoring.fields import Parameter
 
 PREFIX = "file:"
 LIBRARIES = ("pillow", "tokenizers")

@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from scoring import fields, settings
-from scoring.codecs import TEXT
-from scoring.contract import JSON, ModelSpec
-from scoring.engine import Array, Session
-from scoring.errors import TooLarge
-from scoring.fields import Parameter
-from scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
-from scoring.tokenization import Tokens
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import TooLarge
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
+from onnxferry.scoring.tokenization import Tokens
 
 # in one answer: as JSON some 80 MB, where platforms carry a few; token vectors soon pass it
 NUMBERS = 4_000_000

@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from scoring import fields, settings
-from scoring.batching import TOKEN_BUDGET
-from scoring.codecs import TEXT
-from scoring.contract import JSON, ModelSpec, Tensor
-from scoring.engine import Array, Session
-from scoring.errors import InvalidValue, TooLarge
-from scoring.fields import Parameter
-from scoring.labels import logits_output, softmax
-from scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
-from scoring.tokenization import Tokens
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.batching import TOKEN_BUDGET
+from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.contract import JSON, ModelSpec, Tensor
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import InvalidValue, TooLarge
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.labels import logits_output, softmax
+from onnxferry.scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
+from onnxferry.scoring.tokenization import Tokens
 
 ANSWERS = 10_000  # of one request, masks x top_k; each carries its text
 TARGETS = 1000

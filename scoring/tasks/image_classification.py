@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from scoring import fields, settings, trace
-from scoring.codecs import IMAGES, Image
-from scoring.contract import JSON, ModelSpec
-from scoring.engine import Array, Session
-from scoring.errors import InvalidType, InvalidValue
-from scoring.fields import Parameter
-from scoring.labels import FUNCTIONS, Labels
-from scoring.pictures import SETTINGS as PICTURES
-from scoring.pictures import Preprocessing, decode
+from onnxferry.scoring import fields, settings, trace
+from onnxferry.scoring.codecs import IMAGES, Image
+from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import InvalidType, InvalidValue
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.labels import FUNCTIONS, Labels
+from onnxferry.scoring.pictures import SETTINGS as PICTURES
+from onnxferry.scoring.pictures import Preprocessing, decode
 
 BATCH = 8  # pictures a run; bounds its memory
 SETTINGS = {

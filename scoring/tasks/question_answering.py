@@ -34,14 +34,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoring import fields, settings
-from scoring.contract import JSON, ModelSpec
-from scoring.engine import Array, Session
-from scoring.errors import InvalidValue, TooLarge
-from scoring.fields import Parameter
-from scoring.spans import Null, Span, Window, best_spans, count_windows, expect_stride, windows
-from scoring.texts import Encoder, expect_sequences
-from scoring.tokenization import Encoded
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import InvalidValue, TooLarge
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.spans import (
+    Null,
+    Span,
+    Window,
+    best_spans,
+    count_windows,
+    expect_stride,
+    windows,
+)
+from onnxferry.scoring.texts import Encoder, expect_sequences
+from onnxferry.scoring.tokenization import Encoded
 
 ANSWERS = 10_000  # of one request, questions x top_k
 CONTEXT = 1  # which of the two texts is the context

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from scoring import fields, settings
-from scoring.codecs import NPY
-from scoring.contract import JSON, ModelSpec, Tensor
-from scoring.engine import Array, Session
-from scoring.errors import InvalidType, InvalidValue, TooLarge
-from scoring.fields import Parameter
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.codecs import NPY
+from onnxferry.scoring.contract import JSON, ModelSpec, Tensor
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
+from onnxferry.scoring.fields import Parameter
 
 NUMBERS = 4_000_000  # in one answer: as JSON some 80 MB
 _KINDS: dict[

@@ -22,13 +22,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scoring import fields, settings
-from scoring.codecs import TEXT
-from scoring.contract import JSON, ModelSpec
-from scoring.engine import Array, Session
-from scoring.fields import Parameter
-from scoring.labels import FUNCTIONS, Labels
-from scoring.texts import CUTTING, Encoder, read_text_or_pair, read_texts
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.labels import FUNCTIONS, Labels
+from onnxferry.scoring.texts import CUTTING, Encoder, read_text_or_pair, read_texts
 
 _UNSET = object()  # top_k was not given, which for a pipeline is not the same as null
 

@@ -23,17 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoring import fields, settings
-from scoring.codecs import TEXT
-from scoring.contract import JSON, ModelSpec
-from scoring.engine import Array, Session
-from scoring.entities import STRATEGIES, WORDS, entities, units, without_overlaps, words
-from scoring.errors import InvalidValue
-from scoring.fields import Parameter
-from scoring.labels import Labels, softmax
-from scoring.spans import Window, count_windows, expect_stride, windows
-from scoring.texts import Encoder, Texts, expect_sequences, read_texts
-from scoring.tokenization import Encoded
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.entities import STRATEGIES, WORDS, entities, units, without_overlaps, words
+from onnxferry.scoring.errors import InvalidValue
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.labels import Labels, softmax
+from onnxferry.scoring.spans import Window, count_windows, expect_stride, windows
+from onnxferry.scoring.texts import Encoder, Texts, expect_sequences, read_texts
+from onnxferry.scoring.tokenization import Encoded
 
 SETTINGS = {
     **settings.TEXT,

@@ -24,15 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from scoring import fields, settings
-from scoring.codecs import TEXT as PLAIN
-from scoring.contract import JSON, ModelSpec
-from scoring.engine import Array, Session
-from scoring.errors import InvalidValue, MissingField
-from scoring.fields import Parameter
-from scoring.labels import Labels, softmax
-from scoring.texts import Encoder, Texts, expect_sequences, read_texts
-from scoring.tokenization import Encoded, Tokens
+from onnxferry.scoring import fields, settings
+from onnxferry.scoring.codecs import TEXT as PLAIN
+from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import InvalidValue, MissingField
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.labels import Labels, softmax
+from onnxferry.scoring.texts import Encoder, Texts, expect_sequences, read_texts
+from onnxferry.scoring.tokenization import Encoded, Tokens
 
 TEMPLATE = 1000  # characters of a template: each label is written into a copy
 PARTNER = 200  # characters of the text that only keeps a place

@@ -12,14 +12,14 @@ from typing import Any
 
 import click
 
-from scoring import cores
-from scripts import console, sections
-from scripts.benchmark import figures, inputs, plot, report, specs
-from scripts.benchmark.engines import ENGINES
-from scripts.benchmark.report import Benchmark
-from scripts.benchmark.rounds import SCENARIOS, Plan, measure
-from scripts.ending import ending
-from scripts.errors import UsageError
+from onnxferry.scoring import cores
+from onnxferry.scripts import console, sections
+from onnxferry.scripts.benchmark import figures, inputs, plot, report, specs
+from onnxferry.scripts.benchmark.engines import ENGINES
+from onnxferry.scripts.benchmark.report import Benchmark
+from onnxferry.scripts.benchmark.rounds import SCENARIOS, Plan, measure
+from onnxferry.scripts.ending import ending
+from onnxferry.scripts.errors import UsageError
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 # in a document's command

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmark.rounds import Measured, Round
-from scripts.errors import UsageError
-from scripts.prepare.agreement import AGREE
+from onnxferry.scripts.benchmark.rounds import Measured, Round
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.prepare.agreement import AGREE
 
 PERCENTILES = (25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from scripts import sections
-from scripts.errors import UsageError
-from scripts.evaluate import datasets
-from scripts.prepare.samples import BUILT_IN
+from onnxferry.scripts import sections
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.evaluate import datasets
+from onnxferry.scripts.prepare.samples import BUILT_IN
 
 SHORTEST, LONGEST = 1, 400  # words of a text
 DRAWS: dict[str, Callable[[Random, float, float], float]] = {

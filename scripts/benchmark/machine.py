@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from contextlib import suppress
 
-from scoring import cores, cpu
-from scripts.prepare.machine import processor
+from onnxferry.scoring import cores, cpu
+from onnxferry.scripts.prepare.machine import processor
 
 # that decide int8's speed
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmark import figures
-from scripts.benchmark.report import Benchmark, heading
-from scripts.benchmark.rounds import Measured
-from scripts.errors import UsageError
+from onnxferry.scripts.benchmark import figures
+from onnxferry.scripts.benchmark.report import Benchmark, heading
+from onnxferry.scripts.benchmark.rounds import Measured
+from onnxferry.scripts.errors import UsageError
 
 
 def save(done: Benchmark, path: Path) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from scripts.benchmark.engines import ENGINES
-from scripts.benchmark.specs import Spec
-from scripts.errors import BenchmarkError, UsageError
+from onnxferry.scripts.benchmark.engines import ENGINES
+from onnxferry.scripts.benchmark.specs import Spec
+from onnxferry.scripts.errors import BenchmarkError, UsageError
 
 _FILE = Path(__file__).parent / "worker.py"
 _TAIL = 1500  # characters of a dead worker's last words

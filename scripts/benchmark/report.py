@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.table import Table
 
-from scoring import cores
-from scripts.benchmark import figures
-from scripts.benchmark.engines import ENGINES
-from scripts.benchmark.machine import machine
-from scripts.benchmark.rounds import Measured, Plan
+from onnxferry.scoring import cores
+from onnxferry.scripts.benchmark import figures
+from onnxferry.scripts.benchmark.engines import ENGINES
+from onnxferry.scripts.benchmark.machine import machine
+from onnxferry.scripts.benchmark.rounds import Measured, Plan
 
 # as deepsparse.benchmark names its scenarios
 STREAMS = {"sync": "singlestream", "async": "multistream"}

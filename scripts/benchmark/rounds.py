@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.benchmark import schedule
-from scripts.benchmark.process import Missing, Worker
-from scripts.benchmark.specs import Spec
-from scripts.console import Note
-from scripts.errors import UsageError
+from onnxferry.scripts.benchmark import schedule
+from onnxferry.scripts.benchmark.process import Missing, Worker
+from onnxferry.scripts.benchmark.specs import Spec
+from onnxferry.scripts.console import Note
+from onnxferry.scripts.errors import UsageError
 
 SCENARIOS = ("sync", "async", "rate", "cold")
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmark.engines import ENGINES
-from scripts.errors import UsageError
+from onnxferry.scripts.benchmark.engines import ENGINES
+from onnxferry.scripts.errors import UsageError
 
 TASKS = {
     "ForQuestionAnswering": "question-answering",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import itertools
 import json
 import os
@@ -19,13 +18,14 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 HERE = Path(__file__).resolve().parent
-OWN = {"scripts": HERE.parent, "scripts.benchmark": HERE, "scoring": HERE.parent.parent / "scoring"}
+ROOMS = HERE.parents[1]
 
 
 class Work:
@@ -42,8 +42,8 @@ class Work:
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
         began = time.perf_counter()
-        _own("scripts", "scripts.benchmark", *(["scoring"] if kind == "onnxferry" else []))
-        module = importlib.import_module(f"scripts.benchmark.engines.{kind}")
+        _own()
+        module = importlib.import_module(f"onnxferry.scripts.benchmark.engines.{kind}")
         self._answer = module.load(folder, task, options)
         return time.perf_counter() - began
 
@@ -137,18 +137,12 @@ def _together(work: Callable[[], None], times: int) -> None:
         raise failures[0]
 
 
-def _own(*names: str) -> None:
-    """Make this project's packages known from where they lie, without a folder on the path: beside
-    an installed one lie the other libraries of its environment, which are not for this
+def _own() -> None:
+    """Make this project's rooms known from where they lie, without a folder on the path: beside an
+    installed one lie the other libraries of its environment, which are not for this
     interpreter."""
-    for name in names:
-        folder = OWN[name]
-        spec = importlib.util.spec_from_file_location(
-            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-        )
-        assert spec and spec.loader, folder  # noqa: S101
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+    sys.modules["onnxferry"] = module = types.ModuleType("onnxferry")
+    module.__path__ = [str(ROOMS)]
 
 
 def _pipes() -> tuple[TextIO, TextIO]:

@@ -6,6 +6,6 @@ sections.replace(...report.markdown(evaluation, command))    # docs/quality.md i
 measured
 """
 
-from scripts.evaluate.evaluation import Evaluation, Figure, Options, evaluate
+from onnxferry.scripts.evaluate.evaluation import Evaluation, Figure, Options, evaluate
 
 __all__ = ["Evaluation", "Figure", "Options", "evaluate"]

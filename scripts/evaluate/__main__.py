@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from scripts import console, sections
-from scripts.ending import ending
-from scripts.errors import EvaluationError
-from scripts.evaluate import report
-from scripts.evaluate.evaluation import Evaluation, Options, evaluate
+from onnxferry.scripts import console, sections
+from onnxferry.scripts.ending import ending
+from onnxferry.scripts.errors import EvaluationError
+from onnxferry.scripts.evaluate import report
+from onnxferry.scripts.evaluate.evaluation import Evaluation, Options, evaluate
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DATA = click.Path(exists=True, path_type=Path)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scoring.contract import ModelSpec
-from scripts.console import stage
-from scripts.errors import UsageError
-from scripts.evaluate import datasets, served, source
-from scripts.evaluate.judges import JUDGES, Judge
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.evaluate import datasets, served, source
+from onnxferry.scripts.evaluate.judges import JUDGES, Judge
 
 SHOWN = 20  # of the answers that differ
 

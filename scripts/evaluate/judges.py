@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from scoring.contract import ModelSpec
-from scripts.evaluate import metrics
-from scripts.evaluate.datasets import Item
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scripts.evaluate import metrics
+from onnxferry.scripts.evaluate.datasets import Item
 
 
 @dataclass(frozen=True)

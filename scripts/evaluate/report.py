@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from scripts.evaluate.evaluation import Evaluation, Figure
+from onnxferry.scripts.evaluate.evaluation import Evaluation, Figure
 
 COLUMNS = ("metric", "served core", "transformers pipeline", "difference in points")
 

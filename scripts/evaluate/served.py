@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import scoring
-from scripts.errors import EvaluationError, UsageError
+from onnxferry import scoring
+from onnxferry.scripts.errors import EvaluationError, UsageError
 
 TOGETHER = 64  # items a request
 

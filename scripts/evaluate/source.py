@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scoring.contract import ModelSpec
-from scripts.errors import EvaluationError, UsageError
-from scripts.prepare.quiet import quiet
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scripts.errors import EvaluationError, UsageError
+from onnxferry.scripts.prepare.quiet import quiet
 
 CLASSES = {
     "question-answering": "AutoModelForQuestionAnswering",

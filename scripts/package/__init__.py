@@ -7,8 +7,8 @@
 A new target costs one file that returns its entries and one row in TARGETS (build.py).
 """
 
-from scripts.package.build import DEFAULT_PYTHON, TARGETS, package
-from scripts.package.contract import Member, Package
-from scripts.package.manifest import read
+from onnxferry.scripts.package.build import DEFAULT_PYTHON, TARGETS, package
+from onnxferry.scripts.package.contract import Member, Package
+from onnxferry.scripts.package.manifest import read
 
 __all__ = ["DEFAULT_PYTHON", "TARGETS", "Member", "Package", "package", "read"]

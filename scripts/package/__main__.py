@@ -10,9 +10,9 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from scripts.console import out
-from scripts.ending import ending
-from scripts.package import TARGETS, Package, manifest, package
+from onnxferry.scripts.console import out
+from onnxferry.scripts.ending import ending
+from onnxferry.scripts.package import TARGETS, Package, manifest, package
 
 _SITE_PACKAGES = re.compile(r"^\.python_packages/lib/site-packages/([A-Za-z_]+)")
 _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}

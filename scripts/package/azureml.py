@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from scripts.package import pins
-from scripts.package.archive import write_folder
-from scripts.package.layout import (
+from onnxferry.scripts.package import pins
+from onnxferry.scripts.package.archive import write_folder
+from onnxferry.scripts.package.layout import (
     Entry,
     Layout,
     Order,

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.console import stage
-from scripts.errors import PackageError, UsageError
-from scripts.package import archive, azureml, functions, local, manifest, model, sagemaker
-from scripts.package.contract import Member, Package
-from scripts.package.layout import Entry, Layout, Limit, Order, Report
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.errors import PackageError, UsageError
+from onnxferry.scripts.package import archive, azureml, functions, local, manifest, model, sagemaker
+from onnxferry.scripts.package.contract import Member, Package
+from onnxferry.scripts.package.layout import Entry, Layout, Limit, Order, Report
 
 TARGETS: dict[str, Layout] = {
     "azureml": azureml.LAYOUT,

@@ -7,9 +7,9 @@ parts that a host never runs (wheels.py).
 
 from __future__ import annotations
 
-from scripts.package import pins, wheels
-from scripts.package.archive import write_zip
-from scripts.package.layout import (
+from onnxferry.scripts.package import pins, wheels
+from onnxferry.scripts.package.archive import write_zip
+from onnxferry.scripts.package.layout import (
     Entry,
     Layout,
     Limit,

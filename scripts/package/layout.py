@@ -2,8 +2,8 @@
 targets' table.
 
 A target's file (sagemaker.py, azureml.py, functions.py) says where things go by returning entries;
-archive.py writes them. The repository's own files are found beside the imported `scoring`, so that
-an installed onnxferry packs as a checkout does.
+archive.py writes them. The rooms are found beside this one, so that an installed onnxferry packs
+as a checkout does.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import scoring.contract
-from scripts.package.model import Model
+from onnxferry.scripts.package.model import Model
 
-_ROOMS = Path(scoring.contract.__file__).parents[1]
+_ROOMS = Path(__file__).resolve().parents[2]
+_FACE = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
 Report = Callable[[str], AbstractContextManager[object]]
 
 
@@ -68,8 +68,12 @@ class Layout:
 
 
 def scoring_entries(under: str) -> list[Entry]:
-    """The scoring core, verbatim, as a package below `under`."""
-    return [*tree(_ROOMS / "scoring", f"{under}scoring/")]
+    """The scoring core, verbatim, as the package onnxferry.scoring below `under`."""
+    own = f"{under}onnxferry/"
+    return [
+        Entry(f"{own}__init__.py", _FACE / "__init__.py"),
+        *tree(_ROOMS / "scoring", f"{own}scoring/"),
+    ]
 
 
 def target_entries(target: str, under: str) -> list[Entry]:

@@ -6,9 +6,9 @@ each Python alike.
 
 from __future__ import annotations
 
-from scripts.package import pins
-from scripts.package.archive import write_folder
-from scripts.package.layout import (
+from onnxferry.scripts.package import pins
+from onnxferry.scripts.package.archive import write_folder
+from onnxferry.scripts.package.layout import (
     Entry,
     Layout,
     Order,
@@ -18,8 +18,7 @@ from scripts.package.layout import (
 )
 
 _REQUIREMENTS = """\
-# Made by onnxferry. In this folder, in an environment of its own:
-# pip install -r requirements.txt && python server.py
+# In this folder, in an environment of its own: pip install -r requirements.txt && python server.py
 """
 _SERVER = ("fastapi", "uvicorn")
 

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
-from scoring.errors import ModelError
-from scripts.errors import PackageError, UsageError
-from scripts.hashes import sha256
-from scripts.package import pins
+from onnxferry.scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scripts.errors import PackageError, UsageError
+from onnxferry.scripts.hashes import sha256
+from onnxferry.scripts.package import pins
 
 # What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default
 # domain. Measured by loading a one-node graph of every version; a new pin needs a row.
@@ -65,7 +65,9 @@ def _spec(folder: Path) -> ModelSpec:
 
 
 def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    from scoring.tasks import needs  # takes onnxruntime along, which reading a package needs not
+    from onnxferry.scoring.tasks import (
+        needs,  # takes onnxruntime along, which reading a package needs not
+    )
 
     try:
         return needs(spec)

@@ -7,9 +7,9 @@ find its way.
 
 from __future__ import annotations
 
-from scripts.package import pins
-from scripts.package.archive import write_tar_gz
-from scripts.package.layout import (
+from onnxferry.scripts.package import pins
+from onnxferry.scripts.package.archive import write_tar_gz
+from onnxferry.scripts.package.layout import (
     Entry,
     Layout,
     Limit,

@@ -7,7 +7,7 @@ torch, transformers, optimum and onnx are imported when a stage needs them, so t
 cheap.
 """
 
-from scripts.prepare.options import Options
-from scripts.prepare.pipeline import prepare
+from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.pipeline import prepare
 
 __all__ = ["Options", "prepare"]

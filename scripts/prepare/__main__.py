@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from scoring.contract import ModelSpec
-from scoring.tasks import TASKS
-from scripts import console
-from scripts.ending import ending
-from scripts.prepare import machine, report, trials
-from scripts.prepare.gate import share
-from scripts.prepare.options import AUTO, Options
-from scripts.prepare.pipeline import prepare
-from scripts.prepare.questions import LIMIT, LIMITS
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.tasks import TASKS
+from onnxferry.scripts import console
+from onnxferry.scripts.ending import ending
+from onnxferry.scripts.prepare import machine, report, trials
+from onnxferry.scripts.prepare.gate import share
+from onnxferry.scripts.prepare.options import AUTO, Options
+from onnxferry.scripts.prepare.pipeline import prepare
+from onnxferry.scripts.prepare.questions import LIMIT, LIMITS
 
 PATH = click.Path(path_type=Path)
 

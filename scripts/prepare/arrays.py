@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from scoring import Request, ScoringError, codecs
-from scoring.engine import Array
-from scoring.tasks.tensors import Tensors
-from scripts.errors import PrepareError, UsageError
-from scripts.prepare import pytorch
-from scripts.prepare.samples import Sample, samples
-from scripts.request_file import read_request
+from onnxferry.scoring import Request, ScoringError, codecs
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.tasks.tensors import Tensors
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.prepare import pytorch
+from onnxferry.scripts.prepare.samples import Sample, samples
+from onnxferry.scripts.request_file import read_request
 
 Feeds = Mapping[str, Array]
 # by numpy's kind: as PyTorch models take them

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.console import stage
-from scripts.errors import UsageError
-from scripts.hashes import combined_sha256
-from scripts.prepare import huggingface, labels, pytorch
-from scripts.prepare.given import read_given
-from scripts.prepare.image_settings import compare, image_settings, is_complete
-from scripts.prepare.options import Options
-from scripts.prepare.reference import COMPARISONS
-from scripts.prepare.settings import pooling_settings, text_settings
-from scripts.prepare.source import Source
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.hashes import combined_sha256
+from onnxferry.scripts.prepare import huggingface, labels, pytorch
+from onnxferry.scripts.prepare.given import read_given
+from onnxferry.scripts.prepare.image_settings import compare, image_settings, is_complete
+from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.reference import COMPARISONS
+from onnxferry.scripts.prepare.settings import pooling_settings, text_settings
+from onnxferry.scripts.prepare.source import Source
 
 _BY_SUFFIX = {
     "ForQuestionAnswering": "question-answering",

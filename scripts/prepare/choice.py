@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scripts.prepare.trials import Trial
+from onnxferry.scripts.prepare.trials import Trial
 
 TIE = 0.03  # of the time: nearer ones are as fast
 SAME_SIZE = 0.01

@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scripts import console
-from scripts.console import stage
-from scripts.errors import PrepareError
-from scripts.prepare import choice, speed, trials
-from scripts.prepare.exam import Exam
-from scripts.prepare.machine import Target
-from scripts.prepare.mixed import Search
-from scripts.prepare.options import AUTO, FP32, INT8, Options
-from scripts.prepare.questions import DRAWN, as_samples
-from scripts.prepare.speed import Speed, Workload
-from scripts.prepare.trials import CHOSEN, REJECTED, WITHIN, Bench, Trial
-from scripts.prepare.ways import Ways
+from onnxferry.scripts import console
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare import choice, speed, trials
+from onnxferry.scripts.prepare.exam import Exam
+from onnxferry.scripts.prepare.machine import Target
+from onnxferry.scripts.prepare.mixed import Search
+from onnxferry.scripts.prepare.options import AUTO, FP32, INT8, Options
+from onnxferry.scripts.prepare.questions import DRAWN, as_samples
+from onnxferry.scripts.prepare.speed import Speed, Workload
+from onnxferry.scripts.prepare.trials import CHOSEN, REJECTED, WITHIN, Bench, Trial
+from onnxferry.scripts.prepare.ways import Ways
 
 if TYPE_CHECKING:
-    from scripts.prepare.variants import Variant
+    from onnxferry.scripts.prepare.variants import Variant
 
 MENDED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
 LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.console import Note
-from scripts.prepare import gate, shown, verify
-from scripts.prepare.gate import Gate
-from scripts.prepare.options import FP32
-from scripts.prepare.questions import Answers, Questions
-from scripts.prepare.samples import Sample
-from scripts.prepare.shown import Change
-from scripts.prepare.verify import Outcome, Truth
+from onnxferry.scripts.console import Note
+from onnxferry.scripts.prepare import gate, shown, verify
+from onnxferry.scripts.prepare.gate import Gate
+from onnxferry.scripts.prepare.options import FP32
+from onnxferry.scripts.prepare.questions import Answers, Questions
+from onnxferry.scripts.prepare.samples import Sample
+from onnxferry.scripts.prepare.shown import Change
+from onnxferry.scripts.prepare.verify import Outcome, Truth
 
 EXAMPLES = 5  # of changed answers
 

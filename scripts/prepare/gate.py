@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scripts.errors import PrepareError, UsageError
-from scripts.prepare.shown import changed
-from scripts.prepare.verify import Outcome, figures, summary
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.prepare.shown import changed
+from onnxferry.scripts.prepare.verify import Outcome, figures, summary
 
 # of fp32: exporters and fused operators reorder additions, and deep models add that up
 TOLERANCE = 1e-3

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from scoring import Request
-from scoring.contract import Tensor
-from scoring.engine import Array
+from onnxferry.scoring import Request
+from onnxferry.scoring.contract import Tensor
+from onnxferry.scoring.engine import Array
 
 
 def request(inputs: Sequence[Tensor]) -> Request:

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scoring.errors import ScoringError
-from scoring.fields import Parameter
-from scoring.tasks import TASKS
-from scripts.errors import UsageError
+from onnxferry.scoring.errors import ScoringError
+from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.tasks import TASKS
+from onnxferry.scripts.errors import UsageError
 
 
 def known(task: str) -> Mapping[str, Parameter]:
     """The settings of a task, as its file in scoring/tasks lists them."""
     module, _, _ = TASKS[task].where.partition(".")
     found: Mapping[str, Parameter] = getattr(
-        importlib.import_module(f"scoring.tasks.{module}"), "SETTINGS", {}
+        importlib.import_module(f"onnxferry.scoring.tasks.{module}"), "SETTINGS", {}
     )
     return found
 

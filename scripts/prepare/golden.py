@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import scoring
-from scoring import Request, ScoringError
-from scoring.contract import Golden, ModelSpec
-from scripts.errors import PrepareError
-from scripts.prepare import generated
-from scripts.prepare.gradient import gradient
-from scripts.prepare.labels import entailment
-from scripts.prepare.samples import MASK
-from scripts.request_file import read_request
+from onnxferry import scoring
+from onnxferry.scoring import Request, ScoringError
+from onnxferry.scoring.contract import Golden, ModelSpec
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare import generated
+from onnxferry.scripts.prepare.gradient import gradient
+from onnxferry.scripts.prepare.labels import entailment
+from onnxferry.scripts.prepare.samples import MASK
+from onnxferry.scripts.request_file import read_request
 
 _BUILT_IN: dict[str, Any] = {
     "question-answering": {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from scripts.errors import PrepareError
+from onnxferry.scripts.errors import PrepareError
 
 WEIGHTS_FILE = "model.onnx.data"
 # bytes: of the smallest tensor that is moved; what its place is a multiple of

@@ -15,8 +15,8 @@ from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
-from scripts.errors import PrepareError
-from scripts.prepare.source import Ask, TextTokenizer
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare.source import Ask, TextTokenizer
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 HEADS = {

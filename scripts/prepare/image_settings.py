@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from scoring.engine import Array
-from scoring.pictures import Preprocessing, decode
-from scripts.errors import PrepareError, UsageError
-from scripts.prepare.gradient import gradient
-from scripts.prepare.settings import DEFAULTS
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.pictures import Preprocessing, decode
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.prepare.gradient import gradient
+from onnxferry.scripts.prepare.settings import DEFAULTS
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 _REFUSED = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import UsageError
+from onnxferry.scripts.errors import UsageError
 
 CLASSIFIERS = (
     "text-classification",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scoring import cores, cpu
+from onnxferry.scoring import cores, cpu
 
 AUTO = "auto"
 SAFEST = "avx2"  # what is made for it is exact on every x86 CPU

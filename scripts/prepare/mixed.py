@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scripts.console import Note
-from scripts.prepare import verify
-from scripts.prepare.exam import Exam
-from scripts.prepare.trials import Bench, Trial, discard
+from onnxferry.scripts.console import Note
+from onnxferry.scripts.prepare import verify
+from onnxferry.scripts.prepare.exam import Exam
+from onnxferry.scripts.prepare.trials import Bench, Trial, discard
 
 if TYPE_CHECKING:
-    from scripts.prepare.variants import Group
+    from onnxferry.scripts.prepare.variants import Group
 
 PARTS = 40  # that are ranked
 INPUTS = 24  # on which

@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from scoring.engine import Array
-from scripts.console import stage
-from scripts.errors import PrepareError, UsageError
-from scripts.prepare import arrays, labels, pytorch
-from scripts.prepare.given import read_given
-from scripts.prepare.image_settings import image_settings, input_size
-from scripts.prepare.options import Options
-from scripts.prepare.settings import text_settings
-from scripts.prepare.source import Source
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.prepare import arrays, labels, pytorch
+from onnxferry.scripts.prepare.given import read_given
+from onnxferry.scripts.prepare.image_settings import image_settings, input_size
+from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.settings import text_settings
+from onnxferry.scripts.prepare.source import Source
 
 _ROW = {0: "batch_size"}
 _TOKEN = {0: "batch_size", 1: "sequence_length"}
@@ -79,7 +79,7 @@ def _described(source: Source, options: Options) -> Source:
         return source
     if source.task == "image-classification":
         return replace(source, settings=image_settings({}, source.settings))
-    from scripts.prepare import huggingface
+    from onnxferry.scripts.prepare import huggingface
 
     if not options.tokenizer:
         raise UsageError(f"--tokenizer DIR is needed for {source.task} of {options.source}")

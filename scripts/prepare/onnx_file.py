@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import UsageError
-from scripts.hashes import sha256
-from scripts.prepare import graph, labels
-from scripts.prepare.given import read_given
-from scripts.prepare.image_settings import image_settings
-from scripts.prepare.options import Options
-from scripts.prepare.settings import read_json, text_settings
-from scripts.prepare.source import TEXTLESS, Source, TextTokenizer
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.hashes import sha256
+from onnxferry.scripts.prepare import graph, labels
+from onnxferry.scripts.prepare.given import read_given
+from onnxferry.scripts.prepare.image_settings import image_settings
+from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.settings import read_json, text_settings
+from onnxferry.scripts.prepare.source import TEXTLESS, Source, TextTokenizer
 
 
 def load(options: Options) -> Source:
@@ -56,7 +56,7 @@ def _tokenizer(options: Options, task: str) -> TextTokenizer | None:
         return None
     if not options.tokenizer:
         raise UsageError(f"--tokenizer DIR is needed for {task} of {options.source}")
-    from scripts.prepare import huggingface
+    from onnxferry.scripts.prepare import huggingface
 
     return huggingface.read_tokenizer(options.tokenizer)
 

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring.contract import SPEC_FILE
-from scoring.tasks import TASKS
-from scripts.errors import UsageError
-from scripts.evaluate.datasets import READERS
-from scripts.prepare import machine
+from onnxferry.scoring.contract import SPEC_FILE
+from onnxferry.scoring.tasks import TASKS
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.evaluate.datasets import READERS
+from onnxferry.scripts.prepare import machine
 
 HUGGINGFACE, MODULE, ONNX = "huggingface", "module", "onnx"
 AUTO, FP32, INT8 = "auto", "fp32", "int8"

@@ -12,32 +12,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from scoring.contract import MODEL_FILE, TOKENIZER_FILE, ModelSpec
-from scripts import console
-from scripts.console import stage
-from scripts.errors import UsageError
-from scripts.prepare import contest, golden, questions, record, report, ways
-from scripts.prepare.contest import Contest
-from scripts.prepare.exam import Exam
-from scripts.prepare.gate import Gate
-from scripts.prepare.machine import Target
-from scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
-from scripts.prepare.quiet import quiet
-from scripts.prepare.reference import compare, remembered
-from scripts.prepare.samples import MASK, Sample, samples
-from scripts.prepare.source import Source
-from scripts.prepare.staging import publish, staging
-from scripts.prepare.trials import Bench, Trial
-from scripts.prepare.verify import Truth
-from scripts.prepare.ways import Ways
+from onnxferry.scoring.contract import MODEL_FILE, TOKENIZER_FILE, ModelSpec
+from onnxferry.scripts import console
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.prepare import contest, golden, questions, record, report, ways
+from onnxferry.scripts.prepare.contest import Contest
+from onnxferry.scripts.prepare.exam import Exam
+from onnxferry.scripts.prepare.gate import Gate
+from onnxferry.scripts.prepare.machine import Target
+from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
+from onnxferry.scripts.prepare.quiet import quiet
+from onnxferry.scripts.prepare.reference import compare, remembered
+from onnxferry.scripts.prepare.samples import MASK, Sample, samples
+from onnxferry.scripts.prepare.source import Source
+from onnxferry.scripts.prepare.staging import publish, staging
+from onnxferry.scripts.prepare.trials import Bench, Trial
+from onnxferry.scripts.prepare.verify import Truth
+from onnxferry.scripts.prepare.ways import Ways
 
 if TYPE_CHECKING:
-    from scripts.prepare.variants.fusion import Fusion
+    from onnxferry.scripts.prepare.variants.fusion import Fusion
 
 LOADERS = {
-    HUGGINGFACE: "scripts.prepare.checkpoint",
-    MODULE: "scripts.prepare.module",
-    ONNX: "scripts.prepare.onnx_file",
+    HUGGINGFACE: "onnxferry.scripts.prepare.checkpoint",
+    MODULE: "onnxferry.scripts.prepare.module",
+    ONNX: "onnxferry.scripts.prepare.onnx_file",
 }
 """Imported on demand: they bring torch and transformers, which cost seconds to import."""
 CALIBRATION = 200  # requests at most
@@ -121,7 +121,7 @@ def _export(source: Source, work: Path) -> Path:
 
 
 def _fuse(made: Work, work: Path) -> Fusion:
-    from scripts.prepare.variants.fusion import Fusion
+    from onnxferry.scripts.prepare.variants.fusion import Fusion
 
     try:
         with stage("fuse operators"):
@@ -149,7 +149,7 @@ def _prove(made: Work, exam: Exam) -> tuple[Exam, Piped]:
 
 def _bench(made: Work, work: Path, fusion: Fusion, real: Sequence[Sample]) -> Bench:
     """Where variants are made; `real` requests are what int8 is calibrated with."""
-    from scripts.prepare.variants import Material
+    from onnxferry.scripts.prepare.variants import Material
 
     truth = Truth(made.spec, made.folder, None)
     fed = [] if made.options.precision == FP32 else truth.feeds(real[-CALIBRATION:])
@@ -179,7 +179,7 @@ def _compare(made: Work, folder: Path, exam: Exam, precision: str) -> Piped:
 
 def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpec:
     """The whole record of the chosen variant, with its golden answer."""
-    from scripts.prepare import graph  # onnx may not be installed, which the loaders say
+    from onnxferry.scripts.prepare import graph  # onnx may not be installed, which the loaders say
 
     trial, exam = held.chosen, held.exam
     graph.split(trial.place / MODEL_FILE)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from scoring.engine import Array
-from scripts.errors import PrepareError
-from scripts.prepare.source import Run
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare.source import Run
 
 OPSET = 17
 Axes = Mapping[int, str]  # the dynamic axes of an input or an output, and their names

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from scoring import Request
-from scoring.contract import ModelSpec
-from scripts.console import Note
-from scripts.evaluate import datasets, served
-from scripts.evaluate.datasets import Item
-from scripts.evaluate.judges import JUDGES, Judge
-from scripts.prepare.agreement import same_direction
-from scripts.prepare.gate import Gate, worst_loss
-from scripts.prepare.options import Options
-from scripts.prepare.samples import Sample
-from scripts.prepare.shown import Change, answer, inputs
+from onnxferry.scoring import Request
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scripts.console import Note
+from onnxferry.scripts.evaluate import datasets, served
+from onnxferry.scripts.evaluate.datasets import Item
+from onnxferry.scripts.evaluate.judges import JUDGES, Judge
+from onnxferry.scripts.prepare.agreement import same_direction
+from onnxferry.scripts.prepare.gate import Gate, worst_loss
+from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.samples import Sample
+from onnxferry.scripts.prepare.shown import Change, answer, inputs
 
 LIMIT = 500  # items, where --limit says nothing
 # one text an item, which is soon answered

@@ -6,13 +6,13 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
-from scoring.engine import Session
-from scoring.errors import ModelError
-from scripts.errors import PrepareError
-from scripts.hashes import sha256
-from scripts.prepare.options import FP32, INT8, Options
-from scripts.prepare.source import Source
+from onnxferry.scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.hashes import sha256
+from onnxferry.scripts.prepare.options import FP32, INT8, Options
+from onnxferry.scripts.prepare.source import Source
 
 TOOLS = (
     "torch",
@@ -32,7 +32,7 @@ def describe(options: Options, source: Source, folder: Path) -> ModelSpec:
 
     Raises PrepareError when ONNX Runtime cannot load the model.
     """
-    from scripts.prepare import graph  # onnx may not be installed, which the loaders say
+    from onnxferry.scripts.prepare import graph  # onnx may not be installed, which the loaders say
 
     facts = graph.facts(folder / MODEL_FILE)
     try:
@@ -57,7 +57,7 @@ def describe(options: Options, source: Source, folder: Path) -> ModelSpec:
 
 def chosen(spec: ModelSpec, folder: Path, precision: str, cpu: str) -> ModelSpec:
     """`spec` of the variant in `folder`: what is not float32 is made for a kind of CPU."""
-    from scripts.prepare import graph
+    from onnxferry.scripts.prepare import graph
 
     facts = graph.facts(folder / MODEL_FILE)
     session = Session(folder / MODEL_FILE)

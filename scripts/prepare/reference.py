@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scoring import Request, Scorer
-from scoring.contract import JSON, MODEL_FILE, ModelSpec
-from scoring.engine import Session
-from scoring.tasks import build
-from scoring.tasks.text_classification import default_function
-from scripts.errors import PrepareError
-from scripts.prepare.agreement import AGREE, masks
-from scripts.prepare.gate import Gate
-from scripts.prepare.samples import Sample
-from scripts.prepare.source import Ask
+from onnxferry.scoring import Request, Scorer
+from onnxferry.scoring.contract import JSON, MODEL_FILE, ModelSpec
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.tasks import build
+from onnxferry.scoring.tasks.text_classification import default_function
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare.agreement import AGREE, masks
+from onnxferry.scripts.prepare.gate import Gate
+from onnxferry.scripts.prepare.samples import Sample
+from onnxferry.scripts.prepare.source import Ask
 
 Scores = Mapping[Any, float]
 

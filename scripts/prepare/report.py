@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from scoring.contract import ModelSpec
-from scripts.prepare import plot, speed
-from scripts.prepare.choice import TIE
-from scripts.prepare.contest import Contest
-from scripts.prepare.gate import percent
-from scripts.prepare.trials import FAILED, REJECTED, SKIPPED, Trial
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scripts.prepare import plot, speed
+from onnxferry.scripts.prepare.choice import TIE
+from onnxferry.scripts.prepare.contest import Contest
+from onnxferry.scripts.prepare.gate import percent
+from onnxferry.scripts.prepare.trials import FAILED, REJECTED, SKIPPED, Trial
 
 if TYPE_CHECKING:
-    from scripts.prepare.variants.fusion import Fusion
+    from onnxferry.scripts.prepare.variants.fusion import Fusion
 
 REPORT_FILE, PLOT_FILE = "report.md", "report.svg"
 

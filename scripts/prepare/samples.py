@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring import Request
-from scripts.errors import UsageError
-from scripts.request_file import MEDIA_TYPES, read_request
+from onnxferry.scoring import Request
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.request_file import MEDIA_TYPES, read_request
 
 BUILT_IN = Path(__file__).parent / "inputs"
 MASK = "[MASK]"  # as the built-in samples write it

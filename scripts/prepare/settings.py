@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import UsageError
-from scripts.prepare.source import TextTokenizer
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.prepare.source import TextTokenizer
 
 # tokens, where the model allows more: cost grows with the square. --settings raises it.
 LONGEST = 512

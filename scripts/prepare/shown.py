@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scoring.contract import JSON, Request
-from scripts.prepare.verify import Outcome
+from onnxferry.scoring.contract import JSON, Request
+from onnxferry.scripts.prepare.verify import Outcome
 
 LONG = 80  # characters
 _PARTS = ("question", "context", "text", "text_pair")  # in the order in which they are read

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scoring.engine import Array
+from onnxferry.scoring.engine import Array
 
 TEXTLESS = ("image-classification", "tensors")  # tasks without a tokenizer
 Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]

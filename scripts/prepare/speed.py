@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import scoring
-from scoring import Request, Scorer
-from scoring.contract import JSON
-from scripts.console import Note
-from scripts.errors import PrepareError
-from scripts.prepare.samples import Sample
+from onnxferry import scoring
+from onnxferry.scoring import Request, Scorer
+from onnxferry.scoring.contract import JSON
+from onnxferry.scripts.console import Note
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare.samples import Sample
 
 FIRST, ROUNDS = 2, 4  # rounds of all variants, and after them of those that may be chosen
 FEW, MANY = 8, 32  # inputs that are sent alone, and inputs of one request

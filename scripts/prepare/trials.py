@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from scoring.contract import MODEL_FILE, TOKENIZER_FILE, ModelSpec
-from scripts import console
-from scripts.console import Note
-from scripts.prepare import gate, record
-from scripts.prepare.exam import Exam, Score
-from scripts.prepare.shown import short
-from scripts.prepare.speed import Speed
+from onnxferry.scoring.contract import MODEL_FILE, TOKENIZER_FILE, ModelSpec
+from onnxferry.scripts import console
+from onnxferry.scripts.console import Note
+from onnxferry.scripts.prepare import gate, record
+from onnxferry.scripts.prepare.exam import Exam, Score
+from onnxferry.scripts.prepare.shown import short
+from onnxferry.scripts.prepare.speed import Speed
 
 if TYPE_CHECKING:
-    from scripts.prepare.variants import Material, Variant
+    from onnxferry.scripts.prepare.variants import Material, Variant
 
 CHOSEN, WITHIN, REJECTED, SKIPPED, FAILED = "chosen", "within", "rejected", "skipped", "failed"
 _COLOURS = {WITHIN: "green", REJECTED: "yellow", SKIPPED: "dim", FAILED: "red"}

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from scoring import Scorer
-from scoring.contract import MODEL_FILE, ModelSpec
-from scoring.engine import Array, Session
-from scoring.errors import ModelError
-from scoring.tasks import build
-from scripts.errors import PrepareError
-from scripts.prepare.agreement import AGREE
-from scripts.prepare.samples import Sample
-from scripts.prepare.source import Run
+from onnxferry.scoring import Scorer
+from onnxferry.scoring.contract import MODEL_FILE, ModelSpec
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.tasks import build
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare.agreement import AGREE
+from onnxferry.scripts.prepare.samples import Sample
+from onnxferry.scripts.prepare.source import Run
 
 _TURNS = {"fill-mask": 1}  # its raw outputs hold the vocabulary's scores for every token
 # samples that one side scores before the other: both keep their threads spinning, which slows a

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from scripts.errors import UsageError
-from scripts.prepare.options import AUTO, Options
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.prepare.options import AUTO, Options
 
 if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders say so
-    from scripts.prepare.variants import Group, Material, Variant
-    from scripts.prepare.variants.fusion import Architecture, Fusion
+    from onnxferry.scripts.prepare.variants import Group, Material, Variant
+    from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
 
 Fuse: TypeAlias = "Callable[[Path, Path, Architecture | None], Fusion]"
 
@@ -48,15 +48,15 @@ class Ways:
 
 def shipped() -> Ways:
     """The table that the command line uses."""
-    from scripts.prepare import variants
-    from scripts.prepare.variants import fusion
+    from onnxferry.scripts.prepare import variants
+    from onnxferry.scripts.prepare.variants import fusion
 
     return Ways(variants.VARIANTS, variants.skipped, variants.groups, fusion.fuse)
 
 
 def architecture(config: Mapping[str, Any]) -> Architecture | None:
     """What a transformers configuration tells of an encoder; None where it does not tell."""
-    from scripts.prepare.variants.fusion import Architecture
+    from onnxferry.scripts.prepare.variants.fusion import Architecture
 
     names = (
         ("num_hidden_layers", "n_layers"),

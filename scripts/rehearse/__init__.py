@@ -6,8 +6,8 @@ with start(package) as host:           # or keep it up for as long as the block 
     answer = host.send(request)
 """
 
-from scripts.rehearse.host import Answer, Host, start
-from scripts.rehearse.pythons import find_python
-from scripts.rehearse.rehearsal import Rehearsal, rehearse
+from onnxferry.scripts.rehearse.host import Answer, Host, start
+from onnxferry.scripts.rehearse.pythons import find_python
+from onnxferry.scripts.rehearse.rehearsal import Rehearsal, rehearse
 
 __all__ = ["Answer", "Host", "Rehearsal", "find_python", "rehearse", "start"]

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from scripts.errors import RehearsalError
-from scripts.package.contract import Package
-from scripts.rehearse.runtime import Install, Layout, Runtime
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.package.contract import Package
+from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime
 
 
 def _unpack(package: Package, root: Path) -> Layout:

@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from scripts.errors import RehearsalError
-from scripts.rehearse.processes import run
-from scripts.rehearse.runtime import Install
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.rehearse.processes import run
+from onnxferry.scripts.rehearse.runtime import Install
 
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
 _MISLEADING = (

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.package import pins
-from scripts.package.contract import Package
-from scripts.rehearse.archives import unpack_zip
-from scripts.rehearse.runtime import Install, Layout, Runtime
+from onnxferry.scripts.package import pins
+from onnxferry.scripts.package.contract import Package
+from onnxferry.scripts.rehearse.archives import unpack_zip
+from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime
 
 _WORKER = ("azure-functions-runtime", "azurefunctions-extensions-base")
 

@@ -19,18 +19,18 @@ from pathlib import Path
 
 import httpx
 
-from scoring.contract import Request
-from scripts.cache import cache_folder
-from scripts.console import stage
-from scripts.ending import interruptible
-from scripts.errors import RehearsalError
-from scripts.package.contract import Package
-from scripts.rehearse import azureml, environments, functions, local, sagemaker
-from scripts.rehearse.environments import Report
-from scripts.rehearse.memory import Memory
-from scripts.rehearse.processes import running
-from scripts.rehearse.pythons import find_python
-from scripts.rehearse.runtime import HOSTS, Layout, Runtime
+from onnxferry.scoring.contract import Request
+from onnxferry.scripts.cache import cache_folder
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.ending import interruptible
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.package.contract import Package
+from onnxferry.scripts.rehearse import azureml, environments, functions, local, sagemaker
+from onnxferry.scripts.rehearse.environments import Report
+from onnxferry.scripts.rehearse.memory import Memory
+from onnxferry.scripts.rehearse.processes import running
+from onnxferry.scripts.rehearse.pythons import find_python
+from onnxferry.scripts.rehearse.runtime import HOSTS, Layout, Runtime
 
 RUNTIMES: Mapping[str, Runtime] = {
     "azureml": azureml.RUNTIME,

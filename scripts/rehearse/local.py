@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from scripts.errors import RehearsalError
-from scripts.package.contract import Package
-from scripts.rehearse.runtime import Install, Layout, Runtime, listed
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.package.contract import Package
+from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime, listed
 
 
 def _unpack(package: Package, root: Path) -> Layout:

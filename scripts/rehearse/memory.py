@@ -9,7 +9,7 @@ from types import TracebackType
 
 import psutil  # type: ignore[import-untyped]
 
-from scripts.rehearse.processes import members
+from onnxferry.scripts.rehearse.processes import members
 
 _EVERY = 0.2  # seconds between samples
 

@@ -8,13 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scoring.contract import Golden, ModelSpec, Request
-from scripts.console import stage
-from scripts.errors import RehearsalError
-from scripts.package.contract import Package
-from scripts.rehearse.answers import difference
-from scripts.rehearse.environments import Report
-from scripts.rehearse.host import Answer, Host, start
+from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scripts.console import stage
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.package.contract import Package
+from onnxferry.scripts.rehearse.answers import difference
+from onnxferry.scripts.rehearse.environments import Report
+from onnxferry.scripts.rehearse.host import Answer, Host, start
 
 
 @dataclass(frozen=True)

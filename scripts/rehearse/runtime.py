@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.package.contract import Package
+from onnxferry.scripts.package.contract import Package
 
 HOSTS = Path(__file__).parent / "hosts"
 

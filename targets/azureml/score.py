@@ -17,7 +17,7 @@ from azureml_inference_server_http.api.aml_request import AMLRequest, rawhttp
 from azureml_inference_server_http.api.aml_response import AMLResponse
 from flask import g
 
-from scoring import Request, Scorer, load, log_requests
+from onnxferry.scoring import Request, Scorer, load, log_requests
 
 _scorer: Scorer | None = None
 

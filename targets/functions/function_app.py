@@ -15,7 +15,7 @@ from pathlib import Path
 
 import azure.functions as func
 
-from scoring import Request, Scorer, load, log_requests
+from onnxferry.scoring import Request, Scorer, load, log_requests
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 _loading = threading.Lock()

@@ -26,9 +26,9 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-import scoring
-from scoring import cores
-from scoring.codecs import encode_json
+from onnxferry import scoring
+from onnxferry.scoring import cores
+from onnxferry.scoring.codecs import encode_json
 
 SCORE = ("/score", "/invocations", "/api/score", "/predict")
 HEALTH = ("/", "/ping", "/health")

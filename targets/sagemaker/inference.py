@@ -20,7 +20,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from scoring import JSON, Request, Scorer, load, log_requests
+from onnxferry.scoring import JSON, Request, Scorer, load, log_requests
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from scripts import sections
+from onnxferry.scripts import sections
 from tests.fuzz.models import NAMES
 from tests.fuzz.run import Case, Outcome, fuzz, scorers
 

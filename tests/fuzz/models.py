@@ -9,7 +9,7 @@ from pathlib import Path
 from onnx import TensorProto
 
 from examples.custom_task.pack import pack
-from scoring.tasks import TASKS
+from onnxferry.scoring.tasks import TASKS
 from tests import tiny
 
 VARIANTS: dict[str, Callable[[Path], Path]] = {

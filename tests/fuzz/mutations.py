@@ -11,8 +11,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from scoring.codecs import DECODERS, ENCODERS
-from scoring.contract import Request
+from onnxferry.scoring.codecs import DECODERS, ENCODERS
+from onnxferry.scoring.contract import Request
 from tests.fuzz import valid
 from tests.fuzz.valid import Raw
 

@@ -17,8 +17,8 @@ from random import Random
 
 import psutil  # type: ignore[import-untyped]
 
-import scoring
-from scoring.contract import Request
+from onnxferry import scoring
+from onnxferry.scoring.contract import Request
 from tests.fuzz import checks, models, mutations, valid
 
 WARM_UP = 0.2  # of the requests, before memory counts

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pictures
 
-from scoring.codecs import CSV, DECODERS, IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
-from scoring.contract import JSON
+from onnxferry.scoring.codecs import CSV, DECODERS, IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
+from onnxferry.scoring.contract import JSON
 from tests import tiny
 
 TEXTS = (

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from scripts.package import TARGETS, package
-from scripts.rehearse import start
+from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.rehearse import start
 from tests import tiny
 
 

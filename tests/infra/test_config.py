@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from infra import config
-from infra.config import load, settings_of
-from infra.starter import init
-from scripts.errors import UsageError
+from onnxferry.infra import config
+from onnxferry.infra.config import load, settings_of
+from onnxferry.infra.starter import init
+from onnxferry.scripts.errors import UsageError
 
 GUID = "00000000-0000-0000-0000-000000000001"
 SCHEMA = Path(config.__file__).with_name("deploy.schema.json")

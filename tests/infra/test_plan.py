@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from infra.errors import CloudError, NotHealthy, WrongAnswer
-from infra.plan import Action, Interrupted, Operation, Plan, Step, apply
-from scripts.console import Note, out
+from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
+from onnxferry.infra.plan import Action, Interrupted, Operation, Plan, Step, apply
+from onnxferry.scripts.console import Note, out
 
 BACK = Step(Action.UPDATE, "endpoint", "squad", "promote", {"to": "old"})
 PLAN = Plan(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import record
-from infra.cloud import Bundle, Status
-from scoring.contract import Golden, Request
-from scripts.errors import UsageError
-from scripts.package import Package
+from onnxferry.infra import record
+from onnxferry.infra.cloud import Bundle, Status
+from onnxferry.scoring.contract import Golden, Request
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.package import Package
 
 
 def bundle(sha256: str) -> Bundle:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from infra.cloud import Reply
-from infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer, with_log
-from infra.smoke import golden_in, smoke
-from infra.waiting import Clock, wait
-from scoring.contract import Golden, Request
+from onnxferry.infra.cloud import Reply
+from onnxferry.infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer, with_log
+from onnxferry.infra.smoke import golden_in, smoke
+from onnxferry.infra.waiting import Clock, wait
+from onnxferry.scoring.contract import Golden, Request
 
 GOLDEN = Golden(Request(b'{"inputs": "x"}'), [{"label": "joy", "score": 0.9}])
 

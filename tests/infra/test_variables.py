@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from infra import config
-from infra.config import load
-from infra.functions.environment import RECORD
-from infra.functions.plan import FORBIDDEN_SETTINGS
-from infra.variables import AZUREML, FUNCTIONS, SAGEMAKER, Rules, checked
-from scripts.errors import UsageError
+from onnxferry.infra import config
+from onnxferry.infra.config import load
+from onnxferry.infra.functions.environment import RECORD
+from onnxferry.infra.functions.plan import FORBIDDEN_SETTINGS
+from onnxferry.infra.variables import AZUREML, FUNCTIONS, SAGEMAKER, Rules, checked
+from onnxferry.scripts.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 OUR_PLANS = [  # what they set on an app or a model, or the platform forbids
@@ -136,8 +136,9 @@ def test_the_schema_knows_it() -> None:
 
 def test_only_variables_of_ours_load_the_scoring_core() -> None:
     code = (
-        "import sys; from infra.config import SageMaker; SageMaker(environment={'TEAM': 'ml'});"
-        "print({'numpy', 'onnxruntime', 'scoring'} & set(sys.modules))"
+        "import sys; from onnxferry.infra.config import SageMaker;"
+        "SageMaker(environment={'TEAM': 'ml'});"
+        "print({'numpy', 'onnxruntime', 'onnxferry.scoring'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.waiting import Clock
-from scripts.package import package
+from onnxferry.infra.waiting import Clock
+from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.aws import REGION, double
 from tests.fakes.azure import AzureFake
@@ -65,7 +65,7 @@ def on_double(
     def at(target: str) -> Command:
         file = tmp_path / "deploy.toml"
         file.write_text(request.getfixturevalue(target), encoding="utf-8")
-        room = importlib.import_module(f"infra.{target}")
+        room = importlib.import_module(f"onnxferry.infra.{target}")
         monkeypatch.setattr(room, "connect", functools.partial(room.connect, clock=QUICK))
         return _command(in_this_process, target, file, tmp_path)
 

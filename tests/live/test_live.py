@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import CLOUDS
+from onnxferry.cli import CLOUDS
 from tests.live.walk import Command, walk
 
 

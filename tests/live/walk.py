@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import deploy
-import scoring
-from scoring.contract import Golden, ModelSpec, Request
+from onnxferry import cli, scoring
+from onnxferry.scoring.contract import Golden, ModelSpec, Request
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +59,7 @@ def in_this_process(*words: str) -> Said:
     here = mock.patch.multiple(sys, argv=["deploy.py", *words], stdin=StringIO())
     with redirect_stdout(out), redirect_stderr(err), here:
         try:
-            deploy.main()
+            cli.main()
         except SystemExit as e:
             code = int(e.code or 0)
     return Said(code, out.getvalue(), err.getvalue())

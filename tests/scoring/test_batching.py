@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.batching import buckets, pad, width
-from scoring.tokenization import Tokens
+from onnxferry.scoring.batching import buckets, pad, width
+from onnxferry.scoring.tokenization import Tokens
 
 
 @given(st.lists(st.integers(1, 600)), st.integers(1, 5000))

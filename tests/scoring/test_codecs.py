@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring import codecs
-from scoring.codecs import DECODERS, Image
-from scoring.errors import ScoringError
+from onnxferry.scoring import codecs
+from onnxferry.scoring.codecs import DECODERS, Image
+from onnxferry.scoring.errors import ScoringError
 
 EVERY = tuple(DECODERS)
 FORM = "multipart/form-data; boundary=xyz"

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from scoring import codecs
-from scoring.codecs import DECODERS, ENCODERS, Image
-from scoring.errors import ScoringError
+from onnxferry.scoring import codecs
+from onnxferry.scoring.codecs import DECODERS, ENCODERS, Image
+from onnxferry.scoring.errors import ScoringError
 
 EVERY = tuple(DECODERS)
 FORM = "multipart/form-data; boundary=xyz"

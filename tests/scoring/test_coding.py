@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import scoring
-from scoring.codecs.coding import compress, decompress
-from scoring.contract import Limits
-from scoring.errors import ScoringError
+from onnxferry import scoring
+from onnxferry.scoring.codecs.coding import compress, decompress
+from onnxferry.scoring.contract import Limits
+from onnxferry.scoring.errors import ScoringError
 from tests import tiny
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring import cores
+from onnxferry.scoring import cores
 
 MACHINE = 64
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import scoring
-from scoring import cpu
+from onnxferry import scoring
+from onnxferry.scoring import cpu
 from tests import tiny
 
 ZEN3 = "flags\t\t: fpu sse2 ssse3 fma sse4_1 avx f16c bmi1 avx2 bmi2 erms vaes"

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-import scoring
 from examples.custom_task.pack import pack
-from scoring.contract import ModelSpec
-from scripts.errors import PackageError
-from scripts.hashes import sha256
-from scripts.package import package
+from onnxferry import scoring
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scripts.errors import PackageError
+from onnxferry.scripts.hashes import sha256
+from onnxferry.scripts.package import package
 from tests import tiny
 
 ECHO = """

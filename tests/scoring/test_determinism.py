@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import scoring
-from scoring.batching import TextModel
-from scoring.contract import ModelSpec
-from scoring.engine import Session
-from scripts.prepare.variants import VARIANTS, Material, fuse
+from onnxferry import scoring
+from onnxferry.scoring.batching import TextModel
+from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.engine import Session
+from onnxferry.scripts.prepare.variants import VARIANTS, Material, fuse
 from tests import tiny
 
 torch = pytest.importorskip("torch")
@@ -155,7 +155,7 @@ def test_no_sequence_is_padded_beyond_what_the_model_can_hold(model: Path) -> No
 
 
 def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
-    from scoring.tokenization import Tokens
+    from onnxferry.scoring.tokenization import Tokens
 
     beyond = [
         Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)

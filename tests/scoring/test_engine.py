@@ -30,8 +30,8 @@ FORKING = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from scoring.engine import Session
-from scoring.resources import Resources
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.resources import Resources
 session = Session(Path(sys.argv[1]), Resources(threads=3))
 feeds = {"x": np.ones((600, 300), np.float32)}
 before = [outputs[0] for outputs in session.run_each([feeds] * 4)]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import scoring
-from scoring import errors
-from scoring.contract import Request
+from onnxferry import scoring
+from onnxferry.scoring import errors
+from onnxferry.scoring.contract import Request
 from tests import tiny
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from tokenizers import normalizers, processors
 
-import scoring
+from onnxferry import scoring
 from tests import tiny
 
 
@@ -59,7 +59,7 @@ def test_an_unknown_pooling_in_the_spec_stops_the_load(tmp_path: Path) -> None:
 def test_an_answer_of_too_many_numbers_is_refused_before_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoring.tasks.feature_extraction.NUMBERS", 19)
+    monkeypatch.setattr("onnxferry.scoring.tasks.feature_extraction.NUMBERS", 19)
     scorer = scoring.load(tiny.feature_extraction(tmp_path))
     response = scorer.handle(scoring.Request(b'{"inputs": ["good day", "good day good day"]}'))
     assert response.status == 413

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import scoring
+from onnxferry import scoring
 from tests import tiny
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-import scoring
-from scoring.codecs import DECODERS
-from scoring.contract import JSON, ModelSpec, Request, Response
-from scoring.errors import InvalidValue
+from onnxferry import scoring
+from onnxferry.scoring.codecs import DECODERS
+from onnxferry.scoring.contract import JSON, ModelSpec, Request, Response
+from onnxferry.scoring.errors import InvalidValue
 from tests.fuzz import checks, fuzz, mutations, scorers, valid
 from tests.fuzz.__main__ import GROWTH, describe
 from tests.fuzz.models import NAMES

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import scoring
-from scoring.contract import Limits
+from onnxferry import scoring
+from onnxferry.scoring.contract import Limits
 from tests import tiny
 
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import scoring
-from scoring import trace
-from scoring.contract import ID_HEADERS, ModelSpec, Request
-from scoring.scorer import log_requests, request_id
+from onnxferry import scoring
+from onnxferry.scoring import trace
+from onnxferry.scoring.contract import ID_HEADERS, ModelSpec, Request
+from onnxferry.scoring.scorer import log_requests, request_id
 from tests import tiny
 
 PAYLOAD = "rebecca"

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import scoring
-from scoring.spans import Window, best_spans, count_windows, windows
-from scoring.tokenization import Tokenizer, Tokens
+from onnxferry import scoring
+from onnxferry.scoring.spans import Window, best_spans, count_windows, windows
+from onnxferry.scoring.tokenization import Tokenizer, Tokens
 from tests import tiny
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-import scoring
-from scoring import cores, engine
-from scoring.contract import MODEL_FILE, ModelSpec
-from scoring.engine import Session
-from scoring.resources import PREFIX, Resources
+from onnxferry import scoring
+from onnxferry.scoring import cores, engine
+from onnxferry.scoring.contract import MODEL_FILE, ModelSpec
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.resources import PREFIX, Resources
 from tests import tiny
 
 README = Path(__file__).parents[2] / "README.md"

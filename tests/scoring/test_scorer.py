@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import scoring
-from scoring.contract import Golden, Limits, ModelSpec, Request
+from onnxferry import scoring
+from onnxferry.scoring.contract import Golden, Limits, ModelSpec, Request
 from tests import tiny
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-import scoring
+from onnxferry import scoring
 from tests import tiny
 
 GOOD = {"x": [[1, 2.5], [-3, 0]], "k": [[1], [2]]}
@@ -180,7 +180,7 @@ def test_indices_beyond_the_graphs_tables_are_the_callers_mistake(tmp_path: Path
 def test_an_answer_of_too_many_numbers_is_refused(
     scorer: scoring.Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scoring.tasks.tensors.NUMBERS", 7)
+    monkeypatch.setattr("onnxferry.scoring.tasks.tensors.NUMBERS", 7)
     assert (
         "the answer holds 8 numbers, and one request gets at most 7"
         in ask(scorer, GOOD)["error"]["message"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import scoring
-from scoring.contract import Limits, ModelSpec
+from onnxferry import scoring
+from onnxferry.scoring.contract import Limits, ModelSpec
 from tests import tiny
 
 

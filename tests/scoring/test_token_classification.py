@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import scoring
-from scoring.entities import Unit, entities, without_overlaps, words
+from onnxferry import scoring
+from onnxferry.scoring.entities import Unit, entities, without_overlaps, words
 from tests import tiny
 
 

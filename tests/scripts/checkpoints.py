@@ -11,8 +11,8 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from tokenizers import ByteLevelBPETokenizer
 
-from scripts.prepare import Options
-from scripts.prepare.samples import BUILT_IN as INPUTS
+from onnxferry.scripts.prepare import Options
+from onnxferry.scripts.prepare.samples import BUILT_IN as INPUTS
 from tests import tiny
 
 SIZES = {

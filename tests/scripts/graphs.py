@@ -13,10 +13,10 @@ import torch
 import transformers
 from onnx import TensorProto, helper, numpy_helper
 
-from scoring.engine import Array, Session
-from scoring.resources import Resources
-from scripts.prepare import huggingface
-from scripts.prepare.quiet import quiet
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.resources import Resources
+from onnxferry.scripts.prepare import huggingface
+from onnxferry.scripts.prepare.quiet import quiet
 from tests import tiny
 from tests.scripts import checkpoints
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmark import figures, inputs, schedule
-from scripts.benchmark.rounds import Measured, Round
-from scripts.benchmark.specs import Spec, parse
-from scripts.benchmark.worker import Work
+from onnxferry.scripts.benchmark import figures, inputs, schedule
+from onnxferry.scripts.benchmark.rounds import Measured, Round
+from onnxferry.scripts.benchmark.specs import Spec, parse
+from onnxferry.scripts.benchmark.worker import Work
 
 
 def measured(

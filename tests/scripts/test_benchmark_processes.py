@@ -15,10 +15,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner
 
-from scripts.benchmark.__main__ import main
-from scripts.benchmark.process import Missing, Worker
-from scripts.benchmark.specs import Spec, parse
-from scripts.errors import BenchmarkError
+from onnxferry.scripts.benchmark.__main__ import main
+from onnxferry.scripts.benchmark.process import Missing, Worker
+from onnxferry.scripts.benchmark.specs import Spec, parse
+from onnxferry.scripts.errors import BenchmarkError
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent.parent

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.ending import ending, interruptible
-from scripts.errors import FerryError, PackageError, UsageError
+from onnxferry.scripts.ending import ending, interruptible
+from onnxferry.scripts.errors import FerryError, PackageError, UsageError
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

@@ -13,15 +13,15 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.contract import Limits, ModelSpec
-from scripts import sections
-from scripts.errors import EvaluationError, UsageError
-from scripts.evaluate import Evaluation, Options, evaluate, metrics
-from scripts.evaluate.__main__ import main
-from scripts.evaluate.datasets import Item, read
-from scripts.evaluate.evaluation import Agreement, agreement
-from scripts.evaluate.judges import JUDGES
-from scripts.prepare import prepare
+from onnxferry.scoring.contract import Limits, ModelSpec
+from onnxferry.scripts import sections
+from onnxferry.scripts.errors import EvaluationError, UsageError
+from onnxferry.scripts.evaluate import Evaluation, Options, evaluate, metrics
+from onnxferry.scripts.evaluate.__main__ import main
+from onnxferry.scripts.evaluate.datasets import Item, read
+from onnxferry.scripts.evaluate.evaluation import Agreement, agreement
+from onnxferry.scripts.evaluate.judges import JUDGES
+from onnxferry.scripts.prepare import prepare
 from tests import tiny
 from tests.scripts import checkpoints
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import scoring
-from scoring.contract import Limits
-from scripts.errors import EvaluationError, UsageError
-from scripts.overhead import inputs_of, main, measure
+from onnxferry import scoring
+from onnxferry.scoring.contract import Limits
+from onnxferry.scripts.errors import EvaluationError, UsageError
+from onnxferry.scripts.overhead import inputs_of, main, measure
 from tests import tiny
 
 

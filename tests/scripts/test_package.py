@@ -16,13 +16,13 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner
 
-import scoring
-from scripts.errors import PackageError, UsageError
-from scripts.package import DEFAULT_PYTHON, TARGETS, Package, package, read
-from scripts.package.__main__ import main
-from scripts.package.build import check_limit
-from scripts.package.contract import Member
-from scripts.package.layout import Limit
+from onnxferry import scoring
+from onnxferry.scripts.errors import PackageError, UsageError
+from onnxferry.scripts.package import DEFAULT_PYTHON, TARGETS, Package, package, read
+from onnxferry.scripts.package.__main__ import main
+from onnxferry.scripts.package.build import check_limit
+from onnxferry.scripts.package.contract import Member
+from onnxferry.scripts.package.layout import Limit
 from tests import tiny
 
 
@@ -56,7 +56,7 @@ def test_sagemaker_gets_the_model_at_the_root_and_the_code_beside_it(
     original = Path(scoring.__file__).parent
     for file in original.rglob("*.py"):
         assert (
-            tmp_path / "opt/code/scoring" / file.relative_to(original)
+            tmp_path / "opt/code/onnxferry/scoring" / file.relative_to(original)
         ).read_bytes() == file.read_bytes()
 
 
@@ -84,7 +84,7 @@ def test_azureml_gets_a_folder_whose_paths_are_its_own(model: Path, tmp_path: Pa
     environment = yaml.safe_load((folder / deployment["environment"]["conda_file"]).read_text())
     code = folder / deployment["code_configuration"]["code"]
     assert (code / deployment["code_configuration"]["scoring_script"]).is_file()
-    assert (code / "scoring" / "scorer.py").is_file()
+    assert (code / "onnxferry" / "scoring" / "scorer.py").is_file()
     assert (folder / deployment["model"]["path"] / "model.onnx").read_bytes() == (
         model / "model.onnx"
     ).read_bytes()

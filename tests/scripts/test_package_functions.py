@@ -22,9 +22,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.cache import cache_folder
-from scripts.errors import PackageError
-from scripts.package import Package, package, pins
+from onnxferry.scripts.cache import cache_folder
+from onnxferry.scripts.errors import PackageError
+from onnxferry.scripts.package import Package, package, pins
 from tests import tiny
 
 SITE = ".python_packages/lib/site-packages/"
@@ -91,7 +91,7 @@ def test_the_zip_has_the_app_the_model_and_slimmed_linux_wheels(tmp_path: Path) 
     assert {
         "host.json",
         "function_app.py",
-        "scoring/scorer.py",
+        "onnxferry/scoring/scorer.py",
         "model/model.onnx",
         "model/tokenizer.json",
     } <= names
@@ -163,7 +163,8 @@ ANSWER = """
 import json, sys
 root = sys.argv[1]
 sys.path[:0] = [root, root + "/.python_packages/lib/site-packages"]
-import function_app, scoring
+import function_app
+from onnxferry import scoring
 scorer = scoring.load(root + "/model")
 for file, media_type in json.loads(sys.argv[2]):
     response = scorer.handle(scoring.Request(open(file, "rb").read(), media_type))

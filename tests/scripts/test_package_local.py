@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-import scoring
-from scripts.package import TARGETS, package
+from onnxferry import scoring
+from onnxferry.scripts.package import TARGETS, package
 from tests import tiny
 
 
@@ -25,7 +25,7 @@ def test_the_folder_holds_the_server_the_core_and_the_model(tmp_path: Path) -> N
     assert folder == tmp_path / "local" / "tiny-qa" / "package"
     assert {p.name for p in folder.iterdir()} == {
         "server.py",
-        "scoring",
+        "onnxferry",
         "model",
         "requirements.txt",
     }
@@ -36,7 +36,9 @@ def test_the_folder_holds_the_server_the_core_and_the_model(tmp_path: Path) -> N
     }
     original = Path(scoring.__file__).parent
     for file in original.rglob("*.py"):
-        assert (folder / "scoring" / file.relative_to(original)).read_bytes() == file.read_bytes()
+        assert (
+            folder / "onnxferry" / "scoring" / file.relative_to(original)
+        ).read_bytes() == file.read_bytes()
 
 
 def test_the_first_line_says_how_to_start_it_and_each_other_is_an_exact_pin(tmp_path: Path) -> None:

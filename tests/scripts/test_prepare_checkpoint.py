@@ -10,9 +10,9 @@ import pytest
 import transformers
 from peft import PeftModel
 
-import scoring
-from scripts.errors import PrepareError, UsageError
-from scripts.prepare import prepare
+from onnxferry import scoring
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.prepare import prepare
 from tests import tiny
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import INT8, as_exported

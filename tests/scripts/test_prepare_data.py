@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.errors import UsageError
-from scripts.evaluate import datasets
-from scripts.evaluate.datasets import Item
-from scripts.evaluate.judges import JUDGES
-from scripts.prepare import Options, prepare, questions
-from scripts.prepare.gate import Gate
-from scripts.prepare.questions import Answers, Questions
-from scripts.prepare.variants import Variant
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.evaluate import datasets
+from onnxferry.scripts.evaluate.datasets import Item
+from onnxferry.scripts.evaluate.judges import JUDGES
+from onnxferry.scripts.prepare import Options, prepare, questions
+from onnxferry.scripts.prepare.gate import Gate
+from onnxferry.scripts.prepare.questions import Answers, Questions
+from onnxferry.scripts.prepare.variants import Variant
 from tests import tiny
 from tests.scripts import checkpoints, table
 
@@ -138,7 +138,7 @@ def test_a_metric_that_falls_rejects_with_examples_from_the_set(
 
 
 def _answered(folder: Path) -> list[dict[str, Any]]:
-    import scoring
+    from onnxferry import scoring
 
     body = json.dumps({"inputs": TEXTS, "parameters": {"top_k": None}}).encode()
     answers = json.loads(scoring.load(folder).handle(scoring.Request(body)).body)
@@ -166,7 +166,7 @@ def test_a_set_that_names_other_labels_is_refused_by_the_label(tmp_path: Path) -
 
 
 def asked(count: int, labels: tuple[str, ...] = ("bad", "good")) -> Questions:
-    from scoring import ModelSpec
+    from onnxferry.scoring import ModelSpec
 
     items = tuple(Item("good day", (labels[i % 2],), f"line {i}") for i in range(count))
     return Questions(
@@ -208,7 +208,7 @@ def test_changes_that_cost_a_right_answer_come_first() -> None:
 
 
 def test_every_part_of_the_set_is_spread_over_it_and_the_rest_is_spare(tmp_path: Path) -> None:
-    from scoring import ModelSpec
+    from onnxferry.scoring import ModelSpec
 
     data = write(tmp_path / "d.tsv", "".join(f"text {i}\t{i % 2}\n" for i in range(100)))
     spec = ModelSpec("x", "text-classification", labels=("bad", "good"))
@@ -224,7 +224,7 @@ def test_every_part_of_the_set_is_spread_over_it_and_the_rest_is_spare(tmp_path:
 
 
 def test_vectors_are_held_against_the_source_model_s() -> None:
-    from scoring import ModelSpec
+    from onnxferry.scoring import ModelSpec
 
     items = (Item("a", ()), Item("b", ()))
     given = Questions(

@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import scoring
-from scoring import ModelSpec, cpu
-from scoring.errors import ModelError
-from scripts.errors import PrepareError, UsageError
-from scripts.package import model as package
-from scripts.prepare import Options, gate, machine, variants, ways
-from scripts.prepare.__main__ import command
-from scripts.prepare.choice import choose
-from scripts.prepare.exam import Score
-from scripts.prepare.machine import Target
-from scripts.prepare.mixed import bundled, fewest
-from scripts.prepare.pipeline import prepare
-from scripts.prepare.speed import Speed
-from scripts.prepare.trials import REJECTED, WITHIN, Trial
-from scripts.prepare.variants import Group, Material, Variant
+from onnxferry import scoring
+from onnxferry.scoring import ModelSpec, cpu
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.package import model as package
+from onnxferry.scripts.prepare import Options, gate, machine, variants, ways
+from onnxferry.scripts.prepare.__main__ import command
+from onnxferry.scripts.prepare.choice import choose
+from onnxferry.scripts.prepare.exam import Score
+from onnxferry.scripts.prepare.machine import Target
+from onnxferry.scripts.prepare.mixed import bundled, fewest
+from onnxferry.scripts.prepare.pipeline import prepare
+from onnxferry.scripts.prepare.speed import Speed
+from onnxferry.scripts.prepare.trials import REJECTED, WITHIN, Trial
+from onnxferry.scripts.prepare.variants import Group, Material, Variant
 from tests.scripts import checkpoints, table
 
 ASKED = "Thank you so much"  # a built-in input: records that leave the machine hold none

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scripts.errors import UsageError
-from scripts.prepare import Options, prepare
-from scripts.prepare.__main__ import command
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.prepare import Options, prepare
+from onnxferry.scripts.prepare.__main__ import command
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,7 +137,8 @@ def test_without_the_tool_chain_the_extra_is_named() -> None:
     """As after a plain `pip install`, which brings no onnx, torch or transformers."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('onnx', 'torch', 'transformers')))\n"
-        "from scripts.prepare.__main__ import command; command(['folder', '--out', 'out'])"
+        "from onnxferry.scripts.prepare.__main__ import command\n"
+        "command(['folder', '--out', 'out'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from scoring.tasks import TASKS
-from scripts.errors import UsageError
-from scripts.prepare import labels
-from scripts.prepare.given import read_given
-from scripts.prepare.image_settings import image_settings, input_size
-from scripts.prepare.samples import samples
-from scripts.prepare.settings import pooling_settings, text_settings
-from scripts.prepare.source import TextTokenizer
+from onnxferry.scoring.tasks import TASKS
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.prepare import labels
+from onnxferry.scripts.prepare.given import read_given
+from onnxferry.scripts.prepare.image_settings import image_settings, input_size
+from onnxferry.scripts.prepare.samples import samples
+from onnxferry.scripts.prepare.settings import pooling_settings, text_settings
+from onnxferry.scripts.prepare.source import TextTokenizer
 
 TOKENIZER = TextTokenizer("{}", 512, 0, 0, "right")
 BERT = {"model_type": "bert", "max_position_embeddings": 512}

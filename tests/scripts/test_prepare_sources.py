@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import scoring
-from scripts.errors import PrepareError, UsageError
-from scripts.prepare import Options, prepare
+from onnxferry import scoring
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.prepare import Options, prepare
 from tests import tiny
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import INT8, as_exported

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from scoring.engine import Session
-from scripts.prepare import graph
+from onnxferry.scoring.engine import Session
+from onnxferry.scripts.prepare import graph
 from tests import tiny
 
 

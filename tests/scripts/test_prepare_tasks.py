@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import transformers
 
-import scoring
-from scripts.errors import PrepareError, UsageError
-from scripts.prepare import checkpoint, huggingface, prepare
+from onnxferry import scoring
+from onnxferry.scripts.errors import PrepareError, UsageError
+from onnxferry.scripts.prepare import checkpoint, huggingface, prepare
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import INT8, as_exported
 

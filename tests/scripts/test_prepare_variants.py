@@ -14,13 +14,21 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from scoring import cpu
-from scoring.engine import Array, Session
-from scoring.resources import Resources
-from scripts.errors import PrepareError
-from scripts.prepare import graph
-from scripts.prepare.variants import VARIANTS, Material, Variant, embedding, fuse, groups, skipped
-from scripts.prepare.variants.view import Graph
+from onnxferry.scoring import cpu
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.resources import Resources
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare import graph
+from onnxferry.scripts.prepare.variants import (
+    VARIANTS,
+    Material,
+    Variant,
+    embedding,
+    fuse,
+    groups,
+    skipped,
+)
+from onnxferry.scripts.prepare.variants.view import Graph
 from tests.scripts.graphs import convolutional, exported, feeds, save, value
 from tests.test_architecture import ROOT
 

@@ -10,11 +10,11 @@ import onnx
 import pytest
 from onnx import helper
 
-from scoring.engine import Session
-from scoring.resources import Resources
-from scripts.prepare import graph
-from scripts.prepare.variants import Architecture, fuse
-from scripts.prepare.variants.view import Graph
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.resources import Resources
+from onnxferry.scripts.prepare import graph
+from onnxferry.scripts.prepare.variants import Architecture, fuse
+from onnxferry.scripts.prepare.variants.view import Graph
 from tests.scripts.graphs import FAMILIES, attention, convolutional, exported, feeds, save, value
 
 TWO = Architecture(2, 4, 32)

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from scoring.engine import Array, Session
-from scripts.prepare.variants import VARIANTS, Material
-from scripts.prepare.variants.calibration import measure
-from scripts.prepare.variants.linear import inputs
-from scripts.prepare.variants.smoothing import smooth
-from scripts.prepare.variants.view import Graph
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scripts.prepare.variants import VARIANTS, Material
+from onnxferry.scripts.prepare.variants.calibration import measure
+from onnxferry.scripts.prepare.variants.linear import inputs
+from onnxferry.scripts.prepare.variants.smoothing import smooth
+from onnxferry.scripts.prepare.variants.view import Graph
 
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 WIDTH = 64
@@ -79,7 +79,7 @@ def test_static_int8_loses_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     source = layers(tmp_path / "source.onnx")
     material = Material(source, None, [{"x": activations(seed)} for seed in range(3)])
     BY_NAME["int8-static"].make(material, tmp_path / "smoothed.onnx", frozenset())
-    monkeypatch.setattr("scripts.prepare.variants.smooth", lambda graph, keep, seen: seen)
+    monkeypatch.setattr("onnxferry.scripts.prepare.variants.smooth", lambda graph, keep, seen: seen)
     BY_NAME["int8-static"].make(material, tmp_path / "rough.onnx", frozenset())
     assert error(tmp_path / "smoothed.onnx", source) < error(tmp_path / "rough.onnx", source) / 2
 

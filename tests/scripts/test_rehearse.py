@@ -18,11 +18,11 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from scoring import Request
-from scoring.contract import Golden
-from scripts.errors import RehearsalError
-from scripts.package import Package
-from scripts.rehearse import find_python, rehearse, start
+from onnxferry.scoring import Request
+from onnxferry.scoring.contract import Golden
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.package import Package
+from onnxferry.scripts.rehearse import find_python, rehearse, start
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
 TARGETS = ("azureml", "functions", "local", "sagemaker")
@@ -141,7 +141,8 @@ def test_interrupted_it_leaves_nothing(
 ) -> None:
     code = (
         "import pickle, sys; from contextlib import contextmanager; from pathlib import Path\n"
-        "from scripts.package import read; from scripts.rehearse import rehearse\n"
+        "from onnxferry.scripts.package import read\n"
+        "from onnxferry.scripts.rehearse import rehearse\n"
         "@contextmanager\n"
         "def report(title): print(title, flush=True); yield\n"
         f"rehearse(read(Path({str(packages['sagemaker'].path)!r})), repeats=10**6, report=report)"

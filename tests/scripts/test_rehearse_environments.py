@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.errors import RehearsalError
-from scripts.rehearse.environments import environment
-from scripts.rehearse.runtime import Install
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.rehearse.environments import environment
+from onnxferry.scripts.rehearse.runtime import Install
 
 PYTHON = Path(sys.executable)
 

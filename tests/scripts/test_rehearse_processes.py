@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from scripts.rehearse.processes import members, running
+from onnxferry.scripts.rehearse.processes import members, running
 
 ROOT = Path(__file__).parents[2]
 # A program that starts another, writes its pid and waits for ever; SIGTERM ends neither.
@@ -48,7 +48,7 @@ def child_pid(folder: Path) -> int:
 def test_the_whole_family_ends_with_the_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.rehearse.processes._GRACE", 0.2)
+    monkeypatch.setattr("onnxferry.scripts.rehearse.processes._GRACE", 0.2)
     with running(
         (sys.executable, "-c", FAMILY), env=os.environ, cwd=tmp_path, log=tmp_path / "log"
     ) as process:
@@ -72,9 +72,10 @@ def test_it_ends_when_the_starter_is_killed(tmp_path: Path) -> None:
     """kill -9 leaves no time to clean up: the leash does."""
     (tmp_path / "family.py").write_text(FAMILY)
     code = (
-        "import os, sys, time; from pathlib import Path; from scripts.rehearse.processes import"
-        " running\nprogram, here = (sys.executable, 'family.py'), Path(sys.argv[1])\nwith"
-        " running(program, env=os.environ, cwd=here, log=here / 'log'):\n    time.sleep(600)"
+        "import os, sys, time; from pathlib import Path\n"
+        "from onnxferry.scripts.rehearse.processes import running\n"
+        "program, here = (sys.executable, 'family.py'), Path(sys.argv[1])\n"
+        "with running(program, env=os.environ, cwd=here, log=here / 'log'):\n    time.sleep(600)"
     )
     starter = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
     child = child_pid(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.rehearse import find_python
+from onnxferry.scripts.rehearse import find_python
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scoring import Request
-from scripts.errors import UsageError
-from scripts.request_file import read_request
+from onnxferry.scoring import Request
+from onnxferry.scripts.errors import UsageError
+from onnxferry.scripts.request_file import read_request
 
 
 @pytest.mark.parametrize(

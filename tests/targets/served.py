@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from scripts.package import TARGETS, Package, package
-from scripts.rehearse import Host, start
-from scripts.rehearse.model import rehearsable
+from onnxferry.scripts.package import TARGETS, Package, package
+from onnxferry.scripts.rehearse import Host, start
+from onnxferry.scripts.rehearse.model import rehearsable
 from tests import tiny
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from scoring import Request
-from scripts.rehearse import Host
+from onnxferry.scoring import Request
+from onnxferry.scripts.rehearse import Host
 from tests.targets.served import ANSWER, GOLDEN, serving
 
 pytestmark = pytest.mark.host

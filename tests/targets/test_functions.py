@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from scoring import Request
-from scripts.rehearse import Host
+from onnxferry.scoring import Request
+from onnxferry.scripts.rehearse import Host
 from tests.targets.served import ANSWER, GOLDEN, serving
 
 pytestmark = pytest.mark.host

@@ -19,13 +19,13 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-import scoring
-from scoring import Request
-from scoring.contract import Limits
-from scripts.errors import RehearsalError
-from scripts.package import Package, package
-from scripts.rehearse import Host, host, start
-from scripts.rehearse.processes import members
+from onnxferry import scoring
+from onnxferry.scoring import Request
+from onnxferry.scoring.contract import Limits
+from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scripts.package import Package, package
+from onnxferry.scripts.rehearse import Host, host, start
+from onnxferry.scripts.rehearse.processes import members
 from tests import tiny
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
@@ -300,7 +300,7 @@ def held(built_: Package, tmp_path: Path) -> Iterator[Held]:
     busy, go = tmp_path / "busy", tmp_path / "go"
 
     def hold(folder: Path) -> None:
-        with (folder / "scoring" / "__init__.py").open("a") as file:
+        with (folder / "onnxferry" / "scoring" / "__init__.py").open("a") as file:
             file.write(_HOLD.format(busy=str(busy), go=str(go)))
 
     with start(changed(built_, tmp_path, hold), report=quiet) as up:

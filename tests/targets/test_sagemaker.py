@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scoring import Request, Scorer
-from scripts.rehearse import Host
-from targets.sagemaker.inference import model_fn, transform_fn
+from onnxferry.scoring import Request, Scorer
+from onnxferry.scripts.rehearse import Host
+from onnxferry.targets.sagemaker.inference import model_fn, transform_fn
 from tests import tiny
 from tests.targets.served import ANSWER, GOLDEN, serving
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import scoring
+from onnxferry import scoring
 
 PARAMETERS = {"text-classification": {"top_k": None}}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnxruntime
 
-from scripts.benchmark.engines import bare
+from onnxferry.scripts.benchmark.engines import bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import openvino
 
-from scripts.benchmark.engines import bare
+from onnxferry.scripts.benchmark.engines import bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:

@@ -9,7 +9,7 @@ import onnxruntime
 import transformers
 from optimum import onnxruntime as ort
 
-from scripts.benchmark.engines.pipeline import over
+from onnxferry.scripts.benchmark.engines.pipeline import over
 
 CLASSES = {
     "question-answering": "ORTModelForQuestionAnswering",

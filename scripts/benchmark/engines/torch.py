@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from scripts.benchmark.engines import bare
+from onnxferry.scripts.benchmark.engines import bare
 
 CLASSES = {
     "question-answering": "AutoModelForQuestionAnswering",

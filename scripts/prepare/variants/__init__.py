@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import scoring.engine  # noqa: F401  before any part imports onnxruntime: it says that nothing is to be told to its maker
-from scoring import cpu
-from scripts.prepare.variants import linear, suitability
-from scripts.prepare.variants.calibration import observed
-from scripts.prepare.variants.convolution import quantise_convolutions
-from scripts.prepare.variants.embedding import quantise_embeddings
-from scripts.prepare.variants.fusion import Architecture, Fusion, fuse
-from scripts.prepare.variants.grouping import groups
-from scripts.prepare.variants.half import halve
-from scripts.prepare.variants.linear import Form
-from scripts.prepare.variants.material import Group, Material, Variant
-from scripts.prepare.variants.smoothing import smooth
-from scripts.prepare.variants.view import Graph
+import onnxferry.scoring.engine  # noqa: F401  before any part imports onnxruntime: it says that nothing is to be told to its maker
+from onnxferry.scoring import cpu
+from onnxferry.scripts.prepare.variants import linear, suitability
+from onnxferry.scripts.prepare.variants.calibration import observed
+from onnxferry.scripts.prepare.variants.convolution import quantise_convolutions
+from onnxferry.scripts.prepare.variants.embedding import quantise_embeddings
+from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion, fuse
+from onnxferry.scripts.prepare.variants.grouping import groups
+from onnxferry.scripts.prepare.variants.half import halve
+from onnxferry.scripts.prepare.variants.linear import Form
+from onnxferry.scripts.prepare.variants.material import Group, Material, Variant
+from onnxferry.scripts.prepare.variants.smoothing import smooth
+from onnxferry.scripts.prepare.variants.view import Graph
 
 __all__ = [
     "VARIANTS",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto, helper
 
-from scoring.engine import Array
-from scripts.prepare.variants.material import Material
-from scripts.prepare.variants.run import fed, session
-from scripts.prepare.variants.view import Graph
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.prepare.variants.material import Material
+from onnxferry.scripts.prepare.variants.run import fed, session
+from onnxferry.scripts.prepare.variants.view import Graph
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from scoring.engine import Array
-from scripts.errors import PrepareError
-from scripts.prepare.variants.calibration import Seen, observed
-from scripts.prepare.variants.folding import OPSET
-from scripts.prepare.variants.linear import Form
-from scripts.prepare.variants.material import Material
-from scripts.prepare.variants.points import Points, points
-from scripts.prepare.variants.view import Graph, attributes
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.errors import PrepareError
+from onnxferry.scripts.prepare.variants.calibration import Seen, observed
+from onnxferry.scripts.prepare.variants.folding import OPSET
+from onnxferry.scripts.prepare.variants.linear import Form
+from onnxferry.scripts.prepare.variants.material import Material
+from onnxferry.scripts.prepare.variants.points import Points, points
+from onnxferry.scripts.prepare.variants.view import Graph, attributes
 
 INT32 = 2.0**31 - 1
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm")

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from scripts.prepare.variants.embedding import embeddings
-from scripts.prepare.variants.linear import linears
-from scripts.prepare.variants.material import Group, Material
-from scripts.prepare.variants.points import convolutions
-from scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.embedding import embeddings
+from onnxferry.scripts.prepare.variants.linear import linears
+from onnxferry.scripts.prepare.variants.material import Group, Material
+from onnxferry.scripts.prepare.variants.points import convolutions
+from onnxferry.scripts.prepare.variants.view import Graph
 
 MOST = 40  # groups: mixed precision measures a graph for each
 _NUMBERED = re.compile(

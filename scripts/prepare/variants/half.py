@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
-from scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.view import Graph
 
 LEAST = 2**12  # numbers of the smallest weight that is stored as float16
 _LARGEST = float(np.finfo(np.float16).max)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from scripts.prepare.variants.calibration import Seen
-from scripts.prepare.variants.view import MICROSOFT, Graph, attributes
+from onnxferry.scripts.prepare.variants.calibration import Seen
+from onnxferry.scripts.prepare.variants.view import MICROSOFT, Graph, attributes
 
 Observed = Mapping[str, Seen]
 """Tensor -> what was seen in it."""

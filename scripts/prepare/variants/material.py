@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring.engine import Array
+from onnxferry.scoring.engine import Array
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scripts.prepare.variants.linear import is_linear
-from scripts.prepare.variants.view import Graph, attributes
+from onnxferry.scripts.prepare.variants.linear import is_linear
+from onnxferry.scripts.prepare.variants.view import Graph, attributes
 
 # the numbers of their input, so its scale
 _PASSED_ON = ("MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from scoring.engine import Array
-from scripts.prepare.variants.run import run
-from scripts.prepare.variants.view import Graph
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.prepare.variants.run import run
+from onnxferry.scripts.prepare.variants.view import Graph
 
 # batch, tokens: wider than the usual windows; where positions do not allow it, a few
 SHAPES = ((2, 131), (2, 7))

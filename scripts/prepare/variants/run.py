@@ -8,8 +8,8 @@ from typing import Any
 import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper
 
-from scoring.engine import Array
-from scripts.prepare.variants.view import Graph
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.prepare.variants.view import Graph
 
 
 def run(graph: Graph, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, helper
 
-from scoring.engine import Array
-from scripts.prepare.variants.calibration import Seen
-from scripts.prepare.variants.linear import linears
-from scripts.prepare.variants.view import Graph, attributes
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.prepare.variants.calibration import Seen
+from onnxferry.scripts.prepare.variants.linear import linears
+from onnxferry.scripts.prepare.variants.view import Graph, attributes
 
 # 0: all is left to the activations, 1: to the weights. 0.5 was worse by 5 points, 0.9 no better
 STRENGTH = 0.75

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from onnx import TensorProto
 
-from scripts.prepare.variants.folding import OPSET
-from scripts.prepare.variants.half import LEAST as LEAST_HALF
-from scripts.prepare.variants.linear import linears
-from scripts.prepare.variants.material import Material
-from scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.folding import OPSET
+from onnxferry.scripts.prepare.variants.half import LEAST as LEAST_HALF
+from onnxferry.scripts.prepare.variants.linear import linears
+from onnxferry.scripts.prepare.variants.material import Material
+from onnxferry.scripts.prepare.variants.view import Graph
 
 # the share of the weights in convolutions from which on a graph counts as one of those
 CONVOLUTIONAL = 0.1

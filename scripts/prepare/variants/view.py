@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from scoring.engine import Array
-from scripts.errors import PrepareError
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.errors import PrepareError
 
 MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 

@@ -10,9 +10,16 @@ from types import SimpleNamespace
 import pytest
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-from infra.clients import azure as door
-from infra.clients.groups import Resources
-from infra.errors import CloudError, NoCredentials, NotAllowed, NotFound, TimedOut, Unavailable
+from onnxferry.infra.clients import azure as door
+from onnxferry.infra.clients.groups import Resources
+from onnxferry.infra.errors import (
+    CloudError,
+    NoCredentials,
+    NotAllowed,
+    NotFound,
+    TimedOut,
+    Unavailable,
+)
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault

@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
-from infra.clients import azure as door
+from onnxferry.infra.clients import azure as door
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.blob import Blobs
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-import scoring
-from infra import azureml
-from infra.cloud import Bundle, Cloud, bundle
-from infra.config import AzureML, DeployConfig
-from infra.plan import Plan, apply
-from infra.waiting import Clock
-from scoring.contract import Golden, ModelSpec
-from scripts.package import package
+from onnxferry import scoring
+from onnxferry.infra import azureml
+from onnxferry.infra.cloud import Bundle, Cloud, bundle
+from onnxferry.infra.config import AzureML, DeployConfig
+from onnxferry.infra.plan import Plan, apply
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import Golden, ModelSpec
+from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -31,10 +31,12 @@ QUICK = Clock(sleep=lambda seconds: time.sleep(0.002))
 
 def quick(patch: pytest.MonkeyPatch) -> None:
     """The SDKs' own retries and polls, without their pauses."""
-    patch.setattr("infra.clients.azure.RETRIES", {"retry_total": 5, "retry_backoff_factor": 0.001})
-    patch.setattr("infra.clients.azure.POLLING", 0.005)
+    patch.setattr(
+        "onnxferry.infra.clients.azure.RETRIES", {"retry_total": 5, "retry_backoff_factor": 0.001}
+    )
+    patch.setattr("onnxferry.infra.clients.azure.POLLING", 0.005)
     waits = {"retry_total": 5, "initial_backoff": 0, "increment_base": 0, "random_jitter_range": 0}
-    patch.setattr("infra.clients.blobs.BLOB_RETRIES", waits)
+    patch.setattr("onnxferry.infra.clients.blobs.BLOB_RETRIES", waits)
 
 
 @pytest.fixture

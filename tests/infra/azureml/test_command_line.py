@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import deploy
-import infra.azureml
 from examples.models import examples, ready
-from infra.azureml.wanted import wanted
-from infra.cloud import bundle
-from scripts.package import TARGETS, package
-from scripts.rehearse import start
+from onnxferry import cli
+from onnxferry.infra import azureml as room
+from onnxferry.infra.azureml.wanted import wanted
+from onnxferry.infra.cloud import bundle
+from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -61,9 +61,7 @@ def command(
     settings = {"subscription": SUBSCRIPTION, "resource_group": "rg", "workspace": "work"}
     lines = [f'{key} = "{value}"' for key, value in settings.items()]
     file.write_text("\n".join(["[azureml]", *lines]), encoding="utf-8")
-    monkeypatch.setattr(
-        infra.azureml, "connect", functools.partial(infra.azureml.connect, clock=QUICK)
-    )
+    monkeypatch.setattr(room, "connect", functools.partial(room.connect, clock=QUICK))
 
     def run(action: str, model: Path, *more: str) -> str:
         options = [
@@ -77,7 +75,7 @@ def command(
             str(tmp_path / "build"),
         ]
         done = CliRunner().invoke(
-            deploy.cli,
+            cli.cli,
             [
                 action,
                 *options,

@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 
-from infra import azureml
-from infra.cloud import Bundle, Cloud
-from infra.errors import (
+from onnxferry.infra import azureml
+from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
     InvokeFailed,
@@ -23,10 +23,10 @@ from infra.errors import (
     Unavailable,
     WrongAnswer,
 )
-from infra.plan import Action, Step, apply
-from infra.waiting import Clock
-from scoring.contract import Request
-from scripts.console import Note
+from onnxferry.infra.plan import Action, Step, apply
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import Request
+from onnxferry.scripts.console import Note
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from infra.azureml.names import ROLLING
-from infra.cloud import Bundle, Cloud
-from infra.errors import CloudError
-from infra.plan import apply
+from onnxferry.infra.azureml.names import ROLLING
+from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.errors import CloudError
+from onnxferry.infra.plan import apply
 from tests.fakes.azure import AzureFake, Call
 from tests.fakes.azure.faults import Fault, Faults
 from tests.fakes.azure.providers import resources

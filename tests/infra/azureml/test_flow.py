@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from infra.cloud import Bundle, Cloud
-from infra.errors import NotFound, Refused
-from infra.plan import Action, apply
-from scoring.contract import Request
+from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.errors import NotFound, Refused
+from onnxferry.infra.plan import Action, apply
+from onnxferry.scoring.contract import Request
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.machinelearning import (

@@ -12,8 +12,8 @@ from typing import Any
 import azure.identity as azure_identity
 import pytest
 
-from infra.clients import azure as door
-from infra.cloud import Bundle, Cloud
+from onnxferry.infra.clients import azure as door
+from onnxferry.infra.cloud import Bundle, Cloud
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.cloud import Bundle
+from onnxferry.infra.cloud import Bundle
 from tests.infra.functions.scene import Scene, bundle, scene
 
 

@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-import scoring
-from infra.clients import azure as door
-from infra.clients import blobs as blob_door
-from infra.cloud import Bundle
-from infra.config import DeployConfig, Functions
-from infra.functions import connect
-from infra.functions.cloud import FunctionsCloud
-from infra.functions.names import Names
-from infra.plan import Plan, apply
-from infra.waiting import Clock
-from scoring.contract import Golden, ModelSpec, Request
-from scripts.hashes import sha256
-from scripts.package import Package
+from onnxferry import scoring
+from onnxferry.infra.clients import azure as door
+from onnxferry.infra.clients import blobs as blob_door
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.config import DeployConfig, Functions
+from onnxferry.infra.functions import connect
+from onnxferry.infra.functions.cloud import FunctionsCloud
+from onnxferry.infra.functions.names import Names
+from onnxferry.infra.plan import Plan, apply
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scripts.hashes import sha256
+from onnxferry.scripts.package import Package
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.blob import Blobs

@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import deploy
-import infra.functions
-import scoring
 from examples.models import examples, ready
-from infra.waiting import Clock
-from scoring.contract import Golden, ModelSpec, Request
-from scripts.package import TARGETS, package
-from scripts.rehearse import start
+from onnxferry import cli, scoring
+from onnxferry.infra import functions as room
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.infra.functions.scene import APP, GROUP, Scene, quiet
@@ -58,9 +57,7 @@ def command(
         encoding="utf-8",
     )
     quick = Clock(sleep=lambda seconds: time.sleep(0.001))
-    monkeypatch.setattr(
-        infra.functions, "connect", functools.partial(infra.functions.connect, clock=quick)
-    )
+    monkeypatch.setattr(room, "connect", functools.partial(room.connect, clock=quick))
 
     def run(action: str, model: Path, *more: str) -> str:
         options = [
@@ -74,7 +71,7 @@ def command(
             str(tmp_path / "build"),
         ]
         done = CliRunner().invoke(
-            deploy.cli,
+            cli.cli,
             [
                 action,
                 *options,

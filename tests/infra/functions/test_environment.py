@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import NotHealthy, PublishFailed, WrongAnswer
-from infra.functions.environment import RECORD
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import NotHealthy, PublishFailed, WrongAnswer
+from onnxferry.infra.functions.environment import RECORD
 from tests.fakes.azure.providers import web_settings
 from tests.infra.functions.scene import APP, Scene, deploy, run
 

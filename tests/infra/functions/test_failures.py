@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import (
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
     NameTaken,
@@ -22,9 +22,9 @@ from infra.errors import (
     Unavailable,
     WrongAnswer,
 )
-from infra.functions.cloud import FunctionsCloud
-from infra.plan import Action, Step, apply
-from scripts.console import Note
+from onnxferry.infra.functions.cloud import FunctionsCloud
+from onnxferry.infra.plan import Action, Step, apply
+from onnxferry.scripts.console import Note
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.login import SECRET, TOKEN
 from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, quiet, run

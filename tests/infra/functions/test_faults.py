@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import CloudError
-from infra.functions.cloud import FunctionsCloud
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import CloudError
+from onnxferry.infra.functions.cloud import FunctionsCloud
 from tests.fakes.azure.faults import Fault
 from tests.infra.forking import killed
 from tests.infra.functions.scene import APP, Scene, deploy, run

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import NotFound
-from infra.plan import Action
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import NotFound
+from onnxferry.infra.plan import Action
 from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, run
 
 Versions = tuple[Bundle, Bundle, Bundle]

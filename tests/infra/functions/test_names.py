@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from infra.clients.roles import BLOB_OWNER, Principal, assignment_name
-from infra.functions.names import Names, container
+from onnxferry.infra.clients.roles import BLOB_OWNER, Principal, assignment_name
+from onnxferry.infra.functions.names import Names, container
 
 NAMES = ("abc", "squad", "Squad-V2", "a--b", "a" * 32, "my-very-long-model-name-that-is-3")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import NoCredentials, WrongAnswer
-from infra.functions.plan import FORBIDDEN_SETTINGS
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import NoCredentials, WrongAnswer
+from onnxferry.infra.functions.plan import FORBIDDEN_SETTINGS
 from tests.fakes.azure.login import TOKEN
 from tests.infra.functions.scene import APP, Scene, deploy, run
 

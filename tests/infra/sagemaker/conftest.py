@@ -14,15 +14,15 @@ from typing import Any
 import boto3
 import pytest
 
-import scoring
-from infra.cloud import Bundle, bundle
-from infra.config import DeployConfig, SageMaker
-from infra.plan import apply
-from infra.sagemaker import connect
-from infra.sagemaker.cloud import SageMakerCloud
-from infra.waiting import Clock
-from scoring.contract import Golden, ModelSpec, Request
-from scripts.package import package
+from onnxferry import scoring
+from onnxferry.infra.cloud import Bundle, bundle
+from onnxferry.infra.config import DeployConfig, SageMaker
+from onnxferry.infra.plan import apply
+from onnxferry.infra.sagemaker import connect
+from onnxferry.infra.sagemaker.cloud import SageMakerCloud
+from onnxferry.infra.waiting import Clock
+from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.aws import REGION, Double, double
 

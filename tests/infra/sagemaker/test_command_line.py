@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from examples.models import examples, ready
-from scoring.contract import Request, Response
-from scripts.package import TARGETS, Package
-from scripts.rehearse import find_python, start
+from onnxferry.scoring.contract import Request, Response
+from onnxferry.scripts.package import TARGETS, Package
+from onnxferry.scripts.rehearse import find_python, start
 from tests import tiny
 from tests.fakes.aws import REGION, Double
 from tests.fakes.aws.double import Host

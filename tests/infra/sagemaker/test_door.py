@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.clients.aws import checksum
+from onnxferry.infra.clients.aws import checksum
 from tests.test_architecture import ROOT, files, imports
 
 
@@ -27,8 +27,9 @@ def test_boto3_is_imported_in_one_file() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["deploy", "--help"], ["package", "--help"]])
 def test_no_sdk_is_loaded_before_it_is_needed(words: list[str]) -> None:
     code = (
-        "import sys, deploy; from click.testing import CliRunner; CliRunner().invoke(deploy.cli,"
-        " sys.argv[1:]);print(sorted({'boto3', 'botocore', 'azure'} & set(sys.modules)))"
+        "import sys; from onnxferry import cli; from click.testing import CliRunner;"
+        "CliRunner().invoke(cli.cli, sys.argv[1:]);"
+        "print(sorted({'boto3', 'botocore', 'azure'} & set(sys.modules)))"
     )
     run = [sys.executable, "-c", code, *words]
     assert (

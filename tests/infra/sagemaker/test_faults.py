@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import CloudError, Unavailable
-from infra.plan import apply
-from infra.sagemaker import live
-from infra.sagemaker.cloud import SageMakerCloud
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import CloudError, Unavailable
+from onnxferry.infra.plan import apply
+from onnxferry.infra.sagemaker import live
+from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import Double, Fault
 from tests.infra.forking import killed
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy, keep_clients, sign_in

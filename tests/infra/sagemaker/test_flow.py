@@ -8,10 +8,10 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import NotFound
-from infra.plan import Action, apply
-from scoring.contract import Request
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import NotFound
+from onnxferry.infra.plan import Action, apply
+from onnxferry.scoring.contract import Request
 from tests.fakes.aws import ACCOUNT, REGION, Double
 from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
@@ -276,7 +276,7 @@ def test_what_is_stored_otherwise_is_uploaded_again(
 def test_a_large_package_goes_in_parts_and_is_known_again(
     aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.clients.aws.PART", 5 << 20)
+    monkeypatch.setattr("onnxferry.infra.clients.aws.PART", 5 << 20)
     path = bundles[0].package.path.parent / "large.tar.gz"
     path.write_bytes(bundles[0].package.path.read_bytes() + b"\0" * (11 << 20))
     large = Bundle(

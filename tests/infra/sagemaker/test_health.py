@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-import scoring
-from infra.cloud import Bundle
-from infra.errors import (
+from onnxferry import scoring
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
     NotFound,
@@ -20,8 +20,8 @@ from infra.errors import (
     QuotaExceeded,
     WrongAnswer,
 )
-from infra.plan import apply
-from scoring.contract import Request, Response
+from onnxferry.infra.plan import apply
+from onnxferry.scoring.contract import Request, Response
 from tests.fakes.aws import Double
 from tests.fakes.aws.double import Host
 from tests.fakes.aws.endpoints import Trouble

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.cloud import Bundle
+from onnxferry.infra.cloud import Bundle
 from tests import tiny
 from tests.fakes.aws import Double
 from tests.infra.sagemaker.conftest import NAME, deploy

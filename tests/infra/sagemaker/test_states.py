@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.cloud import Bundle
-from infra.plan import apply
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.plan import apply
 from tests.fakes.aws import Double
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 

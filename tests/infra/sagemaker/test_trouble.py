@@ -9,8 +9,8 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from infra.cloud import Bundle
-from infra.errors import (
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.errors import (
     InvokeFailed,
     NameTaken,
     NoCredentials,
@@ -22,9 +22,9 @@ from infra.errors import (
     TimedOut,
     Unavailable,
 )
-from infra.plan import apply
-from scoring.contract import Request, Response
-from scripts.errors import UsageError
+from onnxferry.infra.plan import apply
+from onnxferry.scoring.contract import Request, Response
+from onnxferry.scripts.errors import UsageError
 from tests.fakes.aws import ACCOUNT, REGION, Double
 from tests.fakes.aws.answers import Refusal
 from tests.fakes.aws.endpoints import Endpoint

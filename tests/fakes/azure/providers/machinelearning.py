@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 
-import scoring
-from scoring.contract import Request
+from onnxferry import scoring
+from onnxferry.scoring.contract import Request
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error

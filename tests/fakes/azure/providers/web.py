@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-import scoring
+from onnxferry import scoring
 from tests.fakes.azure.arm import ResourceType, missing
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error

@@ -1,0 +1,16 @@
+"""Installs each room of the repository as a package below `onnxferry`, the one top-level name.
+
+The links in onnxferry/ do the same for a checkout; the mapping here holds where links are not kept.
+"""
+
+from setuptools import find_namespace_packages, setup
+
+ROOMS = ("infra", "scoring", "scripts", "targets")
+PARTS = find_namespace_packages(
+    include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]
+)
+
+setup(
+    packages=["onnxferry", *(f"onnxferry.{part}" for part in PARTS)],
+    package_dir={f"onnxferry.{room}": room for room in ROOMS},
+)
