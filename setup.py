@@ -11,6 +11,6 @@ PARTS = find_namespace_packages(
 )
 
 setup(
-    packages=["onnxferry", *(f"onnxferry.{part}" for part in PARTS)],
+    packages=["onnxferry", "onnxferry.system", *(f"onnxferry.{part}" for part in PARTS)],
     package_dir={f"onnxferry.{room}": room for room in ROOMS},
 )

@@ -30,8 +30,8 @@ from optimum.onnxruntime import (
 from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
 from examples import models
-from onnxferry.scripts.console import stage
 from onnxferry.scripts.prepare import Options
+from onnxferry.system.console import stage
 
 OUT = Path("build") / "benchmark"
 PRUNED = 0.9  # of each weight in the encoder's linear layers

@@ -18,11 +18,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from examples.models import Example, examples, ready
-from onnxferry.scripts.console import err, out
-from onnxferry.scripts.ending import ending
 from onnxferry.scripts.rehearse import Rehearsal, rehearse
 from onnxferry.scripts.rehearse.model import rehearsable
 from onnxferry.scripts.request_file import read_request
+from onnxferry.system.console import err, out
+from onnxferry.system.exits import ending
 
 OUT = Path("build")
 CLOUDS = ("azureml", "functions", "sagemaker")

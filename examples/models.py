@@ -18,8 +18,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onnxferry.scripts.console import err
 from onnxferry.scripts.prepare import Options, prepare
+from onnxferry.system.console import err
 
 HERE = Path(__file__).parent
 BUILD = Path("build") / "models"

@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from onnxferry.infra.plan import Operation, Plan
-from onnxferry.scoring.contract import Golden, ModelSpec, Request
-from onnxferry.scripts.errors import PackageError
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
+from onnxferry.system.errors import PackageError
 
 
 @dataclass(frozen=True)

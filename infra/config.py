@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from onnxferry.infra import variables
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -18,7 +18,7 @@ CloudError                where (cloud, region, resource), what the cloud said, 
 
 from __future__ import annotations
 
-from onnxferry.scripts.errors import FerryError
+from onnxferry.system.errors import FerryError
 
 
 class CloudError(FerryError):

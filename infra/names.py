@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onnxferry.scoring.contract import ModelSpec
 from onnxferry.scoring.errors import ModelError
-from onnxferry.scripts.errors import UsageError
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.package import azureml
+from onnxferry.system.errors import UsageError
 
 
 def endpoint_name(model_dir: Path) -> str:

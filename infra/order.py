@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:
     from onnxferry.infra.config import DeployConfig

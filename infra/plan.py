@@ -22,8 +22,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from onnxferry.infra.errors import CloudError
-from onnxferry.scripts.console import Note, err, stage
-from onnxferry.scripts.errors import FerryError
+from onnxferry.system.console import Progress, err, stage
+from onnxferry.system.errors import FerryError
 
 
 class Action(str, Enum):
@@ -102,8 +102,8 @@ class Plan:
         return table
 
 
-Operation = Callable[[Step, Note], None]
-Report = Callable[[str], AbstractContextManager[Note]]
+Operation = Callable[[Step, Progress], None]
+Report = Callable[[str], AbstractContextManager[Progress]]
 
 
 class Interrupted(CloudError):
@@ -125,7 +125,7 @@ def apply(plan: Plan, operations: Mapping[str, Operation], report: Report = stag
     for step in plan.steps:
         try:
             _execute(step, operations, report)
-        except (KeyboardInterrupt, SystemExit) as e:  # Ctrl-C; a signal (scripts/ending.py)
+        except (KeyboardInterrupt, SystemExit) as e:  # Ctrl-C; a signal (onnxferry/system/exits.py)
             raise Interrupted(_left(plan, step, done)) from e
         except Exception as e:  # a defect, too, must not leave what is unproved serving
             _fail(e, _restore((*unproved, step), operations, report))
@@ -138,8 +138,8 @@ def _execute(step: Step, operations: Mapping[str, Operation], report: Report) ->
     if step.action is Action.REUSE:
         err.print(f"[dim]--[/dim] {escape(str(step))}")
         return
-    with report(str(step)) as note:
-        operations[step.operation](step, note)
+    with report(str(step)) as progress:
+        operations[step.operation](step, progress)
 
 
 def _restore(begun: tuple[Step, ...], operations: Mapping[str, Operation], report: Report) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle, Status
-from onnxferry.scripts.errors import UsageError
 from onnxferry.scripts.package.archive import replacing
+from onnxferry.system.errors import UsageError
 
 FILE = "deployed.json"
 

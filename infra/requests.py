@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from onnxferry.infra.cloud import Reply
-from onnxferry.scoring.contract import JSON, Request
-from onnxferry.scripts.console import err
-from onnxferry.scripts.errors import UsageError
+from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.request_file import read_request
+from onnxferry.system.console import err
+from onnxferry.system.errors import UsageError
 
 
 def request_of(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import NotFound, NotHealthy, WrongAnswer
-from onnxferry.scoring.contract import SPEC_FILE, Golden, ModelSpec, Request
 from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.answers import difference
 
 

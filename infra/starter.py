@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from onnxferry.infra.config import PREFIX, TABLES, ModelTable
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 _HEAD = f"""\
 # onnxferry's deployment settings. A flag (--set KEY=VALUE) wins over the environment

@@ -91,16 +91,16 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
 
 def _unread(name: str, value: str) -> str:
     """Why scoring would refuse or overlook a variable of ours; "" when it reads it."""
-    from onnxferry.scoring import resources
-    from onnxferry.scoring.contract import Limits
+    from onnxferry.scoring import engine_options
     from onnxferry.scoring.errors import ModelError, variable
+    from onnxferry.scoring.manifest import Limits
 
-    families = variable(""), resources.PREFIX
+    families = variable(""), engine_options.PREFIX
     if not name.startswith(families):
         return f"no variable of ours; known: {', '.join(f'{family}*' for family in families)}"
     try:
         Limits().overridden({name: value})
-        resources.Resources().overridden({name: value})
+        engine_options.EngineOptions().overridden({name: value})
     except ModelError as e:
         return str(e)
     return ""

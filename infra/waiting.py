@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from onnxferry.infra.errors import TimedOut
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Clock:
 
 
 def wait(
-    what: str, state: Callable[[], str | None], limit: float, note: Note, clock: Clock
+    what: str, state: Callable[[], str | None], limit: float, progress: Progress, clock: Clock
 ) -> None:
     """Ask `state` again and again until it gives None; its text says what is still waited for.
 
@@ -37,5 +37,5 @@ def wait(
                 " yet complete it: look with deploy.py status, raise wait_minutes in deploy.toml,"
                 " and run the same command again"
             )
-        note(f"{last}, {waited:.0f} s of at most {limit:.0f} s")
+        progress(f"{last}, {waited:.0f} s of at most {limit:.0f} s")
         clock.sleep(clock.interval)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onnxferry.infra.order import MODELS, Order, only_model
-from onnxferry.scripts.ending import ending
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
+from onnxferry.system.exits import ending
 
 if TYPE_CHECKING:
     from onnxferry.infra.cloud import Bundle, Cloud, Status
@@ -284,7 +284,7 @@ def _open_with_bundle(order: Order) -> tuple[Cloud, Bundle]:
 
 def _apply(plan: Plan, cloud: Cloud, bundle: Bundle | None = None) -> None:
     from onnxferry.infra.plan import apply
-    from onnxferry.scripts.console import err
+    from onnxferry.system.console import err
 
     apply(plan, cloud.operations(bundle))
     if not plan.changes:
@@ -301,7 +301,7 @@ def _live(cloud: Cloud, bundle: Bundle | None, folder: Path, output: str) -> Non
 
 def _ask(plan: Plan) -> None:
     """Show on standard error what goes, and let the user say yes."""
-    from onnxferry.scripts.console import err
+    from onnxferry.system.console import err
 
     err.print(plan.table())
     try:
@@ -316,7 +316,7 @@ def _ask(plan: Plan) -> None:
 
 def _show(found: Plan | Status, text: str, output: str) -> None:
     """Print what was found: as `text`, which is JSON, for scripts, or as its table."""
-    from onnxferry.scripts.console import out
+    from onnxferry.system.console import out
 
     if output == "json":
         click.echo(text, nl=False)

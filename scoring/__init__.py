@@ -4,9 +4,10 @@ scorer = scoring.load("model_dir")
 response = scorer.handle(scoring.Request(b'{"inputs": "..."}'))
 """
 
-from onnxferry.scoring.contract import JSON, ModelSpec, Request, Response
 from onnxferry.scoring.errors import ScoringError
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.scorer import Scorer, load, log_requests
+from onnxferry.scoring.wire import JSON, Request, Response
 
 __all__ = [
     "JSON",

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from onnxferry.scoring import trace
+from onnxferry.scoring import timing
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.tokenization import Tokens
 
@@ -96,7 +96,7 @@ class TextModel:
         padding. What `read` does not keep is freed with its batch; it is called in the caller's
         thread, so it need not be safe in several.
         """
-        trace.count(tokens=sum(map(len, sequences)))
+        timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}
         batches = self._session.run_each(self._feeds(sequences, groups))
@@ -117,7 +117,7 @@ class TextModel:
         self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]
     ) -> Iterator[dict[str, Array]]:
         for group in groups:
-            with trace.stage("preprocess"):
+            with timing.stage("preprocess"):
                 longest = max(len(sequences[i]) for i in group)
                 wide = longest if self._session.mixes_rows else self._width(longest)
                 feeds = pad([sequences[i] for i in group], *self._pad, wide)

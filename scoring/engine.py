@@ -4,8 +4,8 @@ From 1.29 on onnxruntime tells its maker about each session (file and graph name
 is told not to before it is imported, so that is done here; ORT_DISABLE_TELEMETRY=0 in the host's
 environment allows it.
 
-What a session may use of the host (threads, runs in flight, memory) is scoring/resources.py's to
-say.
+What a session may use of the host (threads, runs in flight, memory) is said in
+scoring/engine_options.py.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-from onnxferry.scoring import trace
-from onnxferry.scoring.contract import Tensor
+from onnxferry.scoring import timing
+from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scoring.errors import ModelError
-from onnxferry.scoring.resources import Resources
+from onnxferry.scoring.manifest import Tensor
 
 Array: TypeAlias = NDArray[Any]  # shape and dtype are said where it matters
 
@@ -59,7 +59,7 @@ class Session:
     activations from all of them.
     """
 
-    def __init__(self, path: Path, resources: Resources = Resources()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, path: Path, resources: EngineOptions = EngineOptions()) -> None:  # noqa: B008 (frozen)
         """Load `path`, with what `resources` leaves open chosen for this host.
 
         Raises ModelError when the file is absent or ONNX Runtime refuses it.
@@ -97,9 +97,9 @@ class Session:
         """The graph's outputs for `feeds`, in the order of `outputs`; feeds that the graph does not
         take are left out, the others are cast to the dtype that it declares."""
         fed = self._fed(feeds)
-        trace.switch("engine")
+        timing.switch("engine")
         result: list[Array] = self._own().run(None, fed)
-        trace.switch("postprocess")
+        timing.switch("postprocess")
         return result
 
     def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
@@ -143,7 +143,7 @@ class Session:
             )
 
 
-def _load(path: Path, resources: Resources) -> ort.InferenceSession:
+def _load(path: Path, resources: EngineOptions) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = resources.threads
     options.enable_cpu_mem_arena = resources.arena
@@ -167,9 +167,9 @@ def _waiting(spinning: int) -> dict[str, str]:
 
 
 def _landed(flying: deque[Future[list[Array]]]) -> list[Array]:
-    trace.switch("engine")
+    timing.switch("engine")
     result = flying.popleft().result()
-    trace.switch("postprocess")
+    timing.switch("postprocess")
     return result
 
 

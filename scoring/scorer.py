@@ -18,11 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import codecs, cpu, trace
-from onnxferry.scoring.contract import JSON, MODEL_FILE, ModelSpec, Request, Response
+from onnxferry.scoring import codecs, cpu, timing
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError, TooLarge
+from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import Task, build, needs
+from onnxferry.scoring.wire import JSON, Request, Response
 
 _log = logging.getLogger("scoring")
 ID_LENGTH = 128
@@ -43,16 +44,15 @@ class Scorer:
         content's encoding.
         """
         identity = request_id(request.id)
-        with trace.tracing() as figures:
+        with timing.tracing() as figures:
             response, error = self._attempt(request, identity)
             response = _compressed(response, request.accept_encoding)
             milliseconds = figures.milliseconds()
         if _log.isEnabledFor(logging.INFO):
             _log.info("%s", self._line(identity, response.status, error, figures, milliseconds))
-        timing = ", ".join(f"{name};dur={value}" for name, value in milliseconds.items())
+        spent = ", ".join(f"{name};dur={value}" for name, value in milliseconds.items())
         return replace(
-            response,
-            headers={**response.headers, "X-Request-Id": identity, "Server-Timing": timing},
+            response, headers={**response.headers, "X-Request-Id": identity, "Server-Timing": spent}
         )
 
     def _attempt(self, request: Request, identity: str) -> tuple[Response, ScoringError | None]:
@@ -71,9 +71,9 @@ class Scorer:
     def _answer(self, request: Request) -> Response:
         media_types = codecs.negotiate(request.accept)
         payload = codecs.decode(self._body(request), request.content_type, self._task.accepts)
-        trace.switch("preprocess")
+        timing.switch("preprocess")
         answer = self._task.answer(payload)
-        trace.switch("encode")
+        timing.switch("encode")
         return Response(200, *codecs.encode(answer, media_types))
 
     def _body(self, request: Request) -> bytes:
@@ -87,7 +87,7 @@ class Scorer:
         identity: str,
         status: int,
         error: ScoringError | None,
-        figures: trace.Trace,
+        figures: timing.Trace,
         stages: Mapping[str, float],
     ) -> str:
         line: dict[str, Any] = {

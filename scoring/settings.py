@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onnxferry.scoring import fields
+from onnxferry.scoring import validation
 from onnxferry.scoring.errors import InvalidValue, ScoringError
-from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.validation import Parameter
 
 REQUIRED = object()  # the default of a key that a spec must have
 
@@ -16,7 +16,7 @@ SHORTEST = 8  # tokens of a sequence: room for the special ones and some text
 
 
 def _length(value: object, where: str) -> int:
-    length = fields.positive(value, where)
+    length = validation.positive(value, where)
     if length < SHORTEST:
         raise InvalidValue(f"'{where}' must be at least {SHORTEST} tokens, got {length}")
     return length
@@ -24,9 +24,9 @@ def _length(value: object, where: str) -> int:
 
 TEXT: Mapping[str, Parameter] = {
     "max_length": Parameter(_length, REQUIRED),
-    "pad_token_id": Parameter(fields.natural, 0),
-    "pad_token_type_id": Parameter(fields.natural, 0),
-    "padding_side": Parameter(fields.one_of("left", "right"), "right"),
+    "pad_token_id": Parameter(validation.natural, 0),
+    "pad_token_type_id": Parameter(validation.natural, 0),
+    "padding_side": Parameter(validation.one_of("left", "right"), "right"),
 }
 """What every text task has: the most tokens of a sequence, special ones included, and what fills a
 batch. Whichever side the model was trained to be padded on, batches are padded on the right: the

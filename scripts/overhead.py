@@ -22,10 +22,11 @@ import click
 from rich.table import Table
 
 from onnxferry import scoring
-from onnxferry.scripts import console, sections
-from onnxferry.scripts.ending import ending
-from onnxferry.scripts.errors import EvaluationError, UsageError
+from onnxferry.scripts import sections
 from onnxferry.scripts.evaluate import served
+from onnxferry.system import console
+from onnxferry.system.errors import EvaluationError, UsageError
+from onnxferry.system.exits import ending
 
 SENTENCES = Path(__file__).parent / "prepare" / "inputs"
 SIZES = (1, 128)  # texts a request

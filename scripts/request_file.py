@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onnxferry.scoring.contract import Request
-from onnxferry.scripts.errors import UsageError
+from onnxferry.scoring.wire import Request
+from onnxferry.system.errors import UsageError
 
 MEDIA_TYPES = {
     ".json": "application/json",

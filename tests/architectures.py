@@ -26,7 +26,7 @@ from tokenizers import (
     trainers,
 )
 
-from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.manifest import ModelSpec
 from tests import tiny
 
 LENGTH = 48  # tokens of the longest sequence

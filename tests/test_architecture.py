@@ -13,15 +13,26 @@ import pytest
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
-ROOMS = {"scoring", "targets", "scripts", "infra", "onnxferry", "cli", "examples", "tests"}
+ROOMS = {
+    "scoring",
+    "targets",
+    "scripts",
+    "infra",
+    "onnxferry",
+    "cli",
+    "system",
+    "examples",
+    "tests",
+}
 OURS = {  # room -> the rooms that it may import
     "scoring": {"scoring"},
     "targets": {"scoring"},
-    "scripts": {"scripts", "scoring"},
-    "infra": {"infra", "scripts", "scoring"},
-    "onnxferry/cli.py": {"infra", "scripts"},
+    "onnxferry/system": {"system"},
+    "scripts": {"scripts", "scoring", "system"},
+    "infra": {"infra", "scripts", "scoring", "system"},
+    "onnxferry/cli.py": {"infra", "scripts", "system"},
     "deploy.py": {"cli"},
-    "examples": {"examples", "scripts", "scoring"},
+    "examples": {"examples", "scripts", "scoring", "system"},
 }
 THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL"},
@@ -34,7 +45,7 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
 DOORS = {  # library -> the one file of its room that imports it
     "onnxruntime": "scoring/engine.py",
     "tokenizers": "scoring/tokenization.py",
-    "PIL": "scoring/pictures.py",
+    "PIL": "scoring/images.py",
 }
 SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "boto3": "infra/clients/aws.py",
@@ -116,7 +127,7 @@ def test_only_what_reads_and_rewrites_graphs_imports_onnx() -> None:
         for path in files("scripts")
         if "onnx" in imports(path)
     }
-    assert users == {("prepare", "graph.py"), ("prepare", "variants")}
+    assert users == {("prepare", "onnx_file_io.py"), ("prepare", "variants")}
 
 
 def test_only_doors_know_the_clouds_libraries() -> None:

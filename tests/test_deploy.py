@@ -15,7 +15,7 @@ from onnxferry import cli
 from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import NoCredentials
 from onnxferry.infra.requests import request_of, show
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Limits, ModelSpec, Request
+from onnxferry.scoring.manifest import Limits, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import TARGETS, package
 from onnxferry.scripts.rehearse import Answer, Host, start
 from tests import tiny

@@ -11,8 +11,8 @@ import pytest
 
 from examples.custom_task.pack import pack
 from onnxferry import scoring
-from onnxferry.scoring.contract import Request
 from onnxferry.scoring.tasks import TASKS
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import TARGETS, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny

@@ -25,8 +25,8 @@ import transformers
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import ModelSpec
-from onnxferry.scripts.prepare.image_settings import image_settings
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scripts.prepare.sources.image_settings import image_settings
 from tests import architectures, tiny
 from tests.architectures import FAMILIES, Twins, sentence, twins
 

@@ -17,7 +17,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from onnxferry.scoring.contract import Golden, Limits, ModelSpec, Request
+from onnxferry.scoring.manifest import Golden, Limits, ModelSpec
+from onnxferry.scoring.wire import Request
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 WORDS = [

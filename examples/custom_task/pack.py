@@ -13,15 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import (
-    MODEL_FILE,
-    SPEC_FILE,
-    TOKENIZER_FILE,
-    Golden,
-    ModelSpec,
-    Request,
-)
-from onnxferry.scripts.hashes import sha256
+from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, Golden, ModelSpec
+from onnxferry.scoring.wire import Request
+from onnxferry.system.hashes import sha256
 
 TASK = Path(__file__).with_name("rerank.py")
 TEXT_SETTINGS = ("max_length", "pad_token_id", "pad_token_type_id")

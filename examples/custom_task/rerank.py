@@ -9,13 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import fields, settings
-from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.engine import Session
-from onnxferry.scoring.fields import Parameter
 from onnxferry.scoring.labels import logits_output, sigmoid
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import custom
-from onnxferry.scoring.texts import Encoder, Texts
+from onnxferry.scoring.text_runner import Encoder, Texts
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 SETTINGS = {**settings.TEXT, **custom.SETTINGS}
 
@@ -26,19 +27,19 @@ class Rerank:
     def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
         self._encoder = Encoder.load(spec, session, folder, settings.read(spec.settings, SETTINGS))
         self._logits = logits_output(session)
-        self._parameters = {"top_k": Parameter(fields.positive)}
+        self._parameters = {"top_k": Parameter(validation.positive)}
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
-        inputs = fields.mapping(fields.member(data, "inputs"), "'inputs'")
-        query = fields.text(fields.member(inputs, "query", "inputs."), "inputs.query")
-        documents, _ = fields.one_or_list(
-            fields.member(inputs, "documents", "inputs."),
-            fields.text,
+        data = validation.mapping(payload, "the body")
+        inputs = validation.mapping(validation.member(data, "inputs"), "'inputs'")
+        query = validation.text(validation.member(inputs, "query", "inputs."), "inputs.query")
+        documents, _ = validation.one_or_list(
+            validation.member(inputs, "documents", "inputs."),
+            validation.text,
             self._encoder.limits.items,
             "inputs.documents",
         )
-        options = fields.parameters(data, self._parameters)
+        options = validation.parameters(data, self._parameters)
         pairs = Texts([(query, document) for document in documents], True, "inputs.documents")
         scores = self._encoder.run(pairs, {}, lambda row, _: float(sigmoid(row[self._logits])[0]))
         ranked = sorted(enumerate(scores), key=lambda entry: -entry[1])

@@ -18,7 +18,7 @@ from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from onnxferry.infra.plan import Operation, Plan
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 
 _TARGET = "azureml"
 

@@ -16,7 +16,7 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError
 from onnxferry.infra.plan import Operation, Step
 from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Operations:
             "delete_files": self.delete_files,
         }
 
-    def upload(self, step: Step, note: Note) -> None:
+    def upload(self, step: Step, progress: Progress) -> None:
         """Upload the package's folder of one kind; what an earlier run got there whole stays."""
         kind, package = step.parameters["kind"], self._bundle.package
         folder = step.parameters["folder"]
@@ -59,76 +59,79 @@ class Operations:
             name = f"{folder}/{member.path.partition('/')[2]}"
             if there.get(name) != member.sha256:
                 blobs.upload(
-                    name, package.path / member.path, member.sha256, _progress(note, done, total)
+                    name,
+                    package.path / member.path,
+                    member.sha256,
+                    _progress(progress, done, total),
                 )
             done += member.size
-            _progress(note, 0, total)(done)
+            _progress(progress, 0, total)(done)
 
-    def register_model(self, step: Step, note: Note) -> None:
+    def register_model(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
         self.doors.workspace.register_model(
             self.names.endpoint, facts["version"], facts["path"], facts["tags"]
         )
 
-    def register_code(self, step: Step, note: Note) -> None:
+    def register_code(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
         own = {"codeUri": facts["uri"], "isAnonymous": False, "isArchived": False}
         self.doors.resources.put(self.names.id("code", facts["version"]), own)
 
-    def register_environment(self, step: Step, note: Note) -> None:
+    def register_environment(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
         self.doors.workspace.register_environment(
             self.names.endpoint, facts["version"], facts["image"], facts["conda"], facts["tags"]
         )
 
-    def create_endpoint(self, step: Step, note: Note) -> None:
+    def create_endpoint(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
         self.doors.workspace.create_endpoint(
-            step.name, facts["auth_mode"], facts["tags"], self._until(step, note)
+            step.name, facts["auth_mode"], facts["tags"], self._until(step, progress)
         )
 
-    def settle_endpoint(self, step: Step, note: Note) -> None:
-        self._until(step, note)(self.doors.workspace.endpoint_state(step.name))
+    def settle_endpoint(self, step: Step, progress: Progress) -> None:
+        self._until(step, progress)(self.doors.workspace.endpoint_state(step.name))
 
-    def delete_endpoint(self, step: Step, note: Note) -> None:
-        self.doors.workspace.delete_endpoint(step.name, self._until(step, note))
+    def delete_endpoint(self, step: Step, progress: Progress) -> None:
+        self.doors.workspace.delete_endpoint(step.name, self._until(step, progress))
 
-    def create_deployment(self, step: Step, note: Note) -> None:
-        until = self._until(step, note)
+    def create_deployment(self, step: Step, progress: Progress) -> None:
+        until = self._until(step, progress)
         with self._prover.logged(step.name):
             self.doors.workspace.create_deployment(
                 self.names.endpoint, step.name, step.parameters, until
             )
 
-    def settle_deployment(self, step: Step, note: Note) -> None:
+    def settle_deployment(self, step: Step, progress: Progress) -> None:
         """Wait for what an earlier run began."""
         state = self.doors.workspace.deployment_state(self.names.endpoint, step.name)
         with self._prover.logged(step.name):
-            self._until(step, note)(state)
+            self._until(step, progress)(state)
 
-    def delete_deployment(self, step: Step, note: Note) -> None:
+    def delete_deployment(self, step: Step, progress: Progress) -> None:
         self.doors.workspace.delete_deployment(
-            self.names.endpoint, step.name, self._until(step, note)
+            self.names.endpoint, step.name, self._until(step, progress)
         )
 
-    def smoke(self, step: Step, note: Note) -> None:
+    def smoke(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
         golden = self._prover.golden_of(facts["model"]) if "model" in facts else self._bundle.golden
         self._prover.prove(golden, facts.get("deployment", ""), facts.get("expected", ""))
 
-    def move(self, step: Step, note: Note) -> None:
+    def move(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
         self.doors.workspace.move(
-            step.name, facts.get("traffic"), facts["tags"], self._until(step, note)
+            step.name, facts.get("traffic"), facts["tags"], self._until(step, progress)
         )
 
-    def delete_asset(self, step: Step, note: Note) -> None:
+    def delete_asset(self, step: Step, progress: Progress) -> None:
         self.doors.resources.delete(step.parameters["id"])
 
-    def delete_files(self, step: Step, note: Note) -> None:
+    def delete_files(self, step: Step, progress: Progress) -> None:
         blobs = self.doors.workspace.blobs()
         for name in sorted(blobs.hashes(step.parameters["folder"])):
-            note(name)
+            progress(name)
             blobs.delete(name)
 
     @property
@@ -141,11 +144,11 @@ class Operations:
             raise CloudError("this step is a deployment's, and needs the package")
         return self.bundle
 
-    def _until(self, step: Step, note: Note) -> Until:
+    def _until(self, step: Step, progress: Progress) -> Until:
         return lambda state: wait(
-            f"{step.resource} {step.name}", state, self.limit, note, self.clock
+            f"{step.resource} {step.name}", state, self.limit, progress, self.clock
         )
 
 
-def _progress(note: Note, before: int, total: int) -> Any:
-    return lambda done: note(f"{(before + done) / 1e6:.1f} of {total / 1e6:.1f} MB")
+def _progress(progress: Progress, before: int, total: int) -> Any:
+    return lambda done: progress(f"{(before + done) / 1e6:.1f} of {total / 1e6:.1f} MB")

@@ -23,7 +23,8 @@ from onnxferry.infra.errors import (
 )
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import SPEC_FILE, Golden, Request
+from onnxferry.scoring.manifest import SPEC_FILE, Golden
+from onnxferry.scoring.wire import Request
 
 CONTAINERS = ("inference-server", "storage-initializer")
 _BUSY = frozenset({429, 500, 502, 503, 504})  # what the front end answers of its own for a moment

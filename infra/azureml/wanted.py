@@ -14,8 +14,8 @@ import yaml  # type: ignore[import-untyped]
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import AzureML
-from onnxferry.scripts.errors import PackageError
 from onnxferry.scripts.package import Package
+from onnxferry.system.errors import PackageError
 
 _DIGITS = 12
 

@@ -37,8 +37,8 @@ from onnxferry.infra.errors import (
     Refused,
     Unavailable,
 )
-from onnxferry.scoring.contract import JSON, Request
-from onnxferry.scripts.errors import UsageError
+from onnxferry.scoring.wire import JSON, Request
+from onnxferry.system.errors import UsageError
 
 ATTEMPTS = 5
 PART = 8 << 20  # bytes of a part of an upload; a file that is smaller goes as it is

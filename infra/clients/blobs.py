@@ -13,7 +13,7 @@ from azure.storage.blob import BlobServiceClient
 
 from onnxferry.infra.clients.azure import Session, translated
 from onnxferry.infra.errors import NotAllowed
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 if TYPE_CHECKING:
     from onnxferry.infra.clients.storage import Account
@@ -96,7 +96,9 @@ class Packages(_Container):
             except ResourceNotFoundError:
                 return False
 
-    def upload(self, name: str, file: Path, metadata: Mapping[str, str], note: Note) -> None:
+    def upload(
+        self, name: str, file: Path, metadata: Mapping[str, str], progress: Progress
+    ) -> None:
         """Upload `file`; a blob of that name that is there is left as it is."""
         with self._opened(name), file.open("rb") as data:
             try:
@@ -106,15 +108,15 @@ class Packages(_Container):
                     metadata=dict(metadata),
                     overwrite=False,
                     max_concurrency=2,
-                    progress_hook=_progress(note),
+                    progress_hook=_progress(progress),
                 )
             except ResourceExistsError:
                 return
 
-    def download(self, name: str, file: Path, note: Note) -> None:
+    def download(self, name: str, file: Path, progress: Progress) -> None:
         with self._opened(name), file.open("wb") as out:
             self._container.download_blob(
-                name, max_concurrency=2, progress_hook=_progress(note)
+                name, max_concurrency=2, progress_hook=_progress(progress)
             ).readinto(out)
 
 
@@ -154,8 +156,8 @@ class Blobs(_Container):
         return data
 
 
-def _progress(note: Note) -> Callable[[int, int | None], None]:
+def _progress(progress: Progress) -> Callable[[int, int | None], None]:
     def say(done: int, total: int | None) -> None:
-        note(f"{done / 1e6:.1f} of {(total or done) / 1e6:.1f} MB")
+        progress(f"{done / 1e6:.1f} of {(total or done) / 1e6:.1f} MB")
 
     return say

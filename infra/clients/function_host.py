@@ -12,7 +12,7 @@ from onnxferry.infra.clients.azure import trust
 from onnxferry.infra.clients.web import Keys
 from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import InvokeFailed
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 
 _KEY = "x-functions-key"
 

@@ -13,7 +13,7 @@ from onnxferry.infra.clients.azure import trust
 from onnxferry.infra.clients.azureml_facts import Endpoint
 from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import InvokeFailed
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 
 DEPLOYMENT = "azureml-model-deployment"
 # what the container said, where the front end says 424

@@ -16,7 +16,7 @@ from azure.core.rest import HttpRequest
 
 from onnxferry.infra.clients.azure import RETRIES, Session, translated
 from onnxferry.infra.errors import NotAllowed
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 _PUBLISH = "/api/publish?RemoteBuild=false&Deployer=onnxferry"
 
@@ -45,7 +45,7 @@ class Scm:
             ],
         )
 
-    def publish(self, package: Path, note: Note) -> str | None:
+    def publish(self, package: Path, progress: Progress) -> str | None:
         """Send the zip; the id of its deployment ("" when none was told), or None while another is
         in progress.
 
@@ -56,7 +56,7 @@ class Scm:
                 "POST",
                 self._client.format_url(_PUBLISH),
                 headers={"Content-Type": "application/zip"},
-                content=_Reported(zipped, note),
+                content=_Reported(zipped, progress),
             )
             with translated(self._where):
                 # not again by itself: it may have arrived
@@ -107,8 +107,8 @@ class _Reported:
     """A file that says how much of it was read; sized, so that it is sent whole and not in
     chunks."""
 
-    def __init__(self, file: BufferedReader, note: Note) -> None:
-        self._file, self._note = file, note
+    def __init__(self, file: BufferedReader, progress: Progress) -> None:
+        self._file, self._note = file, progress
         self._size = Path(file.name).stat().st_size
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnxferry.infra.errors import CloudError
 from onnxferry.infra.smoke import golden_in
-from onnxferry.scoring.contract import SPEC_FILE, Golden
+from onnxferry.scoring.manifest import SPEC_FILE, Golden
 
 
 def golden_of(package: Path) -> Golden:

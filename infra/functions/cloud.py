@@ -19,7 +19,7 @@ from onnxferry.infra.functions.operations import Operations, described
 from onnxferry.infra.functions.proof import publication_log
 from onnxferry.infra.plan import Action, Operation, Plan, Step
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 
 _TARGET = "functions"
 

@@ -26,9 +26,9 @@ from onnxferry.infra.functions.proof import Prover
 from onnxferry.infra.functions.publishing import Publication, publish
 from onnxferry.infra.plan import Operation, Step
 from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scoring.contract import Golden
-from onnxferry.scripts.console import Note
-from onnxferry.scripts.hashes import sha256 as sha256_of
+from onnxferry.scoring.manifest import Golden
+from onnxferry.system.console import Progress
+from onnxferry.system.hashes import sha256 as sha256_of
 
 
 @dataclass
@@ -74,29 +74,29 @@ class Operations:
         )
         return {name: getattr(self, name) for name in names}
 
-    def group(self, step: Step, note: Note) -> None:
+    def group(self, step: Step, progress: Progress) -> None:
         self.doors.groups.create(step.name, step.parameters["location"], step.parameters["tags"])
 
-    def account(self, step: Step, note: Note) -> None:
+    def account(self, step: Step, progress: Progress) -> None:
         begun = self.doors.storage.create(
             step.name, step.parameters["location"], step.parameters["tags"]
         )
-        self._finish(begun, f"storage account {step.name}", note)
+        self._finish(begun, f"storage account {step.name}", progress)
 
-    def uploader(self, step: Step, note: Note) -> None:
+    def uploader(self, step: Step, progress: Progress) -> None:
         """Let the signed-in user write to the account that we made: no owner's role includes
         that."""
         self._give(
-            BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", note
+            BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", progress
         )
 
-    def container(self, step: Step, note: Note) -> None:
+    def container(self, step: Step, progress: Progress) -> None:
         self.doors.storage.create_container(step.parameters["account"], step.name)
 
-    def upload(self, step: Step, note: Note) -> None:
+    def upload(self, step: Step, progress: Progress) -> None:
         """Upload the package; where we gave the right a moment ago, wait until it is known
         everywhere."""
-        package = self._package(step.parameters["sha256"], note)
+        package = self._package(step.parameters["sha256"], progress)
 
         def missing() -> str | None:
             try:
@@ -104,22 +104,22 @@ class Operations:
                     self.names.package(step.parameters["sha256"]),
                     step.parameters["python"],
                 )
-                self._packages().upload(name, package, {"python": python}, note)
+                self._packages().upload(name, package, {"python": python}, progress)
             except NotAllowed:
                 if not step.parameters["patient"]:
                     raise
                 return "waiting for the signed-in user's role on the storage account to take effect"
             return None
 
-        self._wait(f"uploading package {step.name}", missing, note)
+        self._wait(f"uploading package {step.name}", missing, progress)
 
-    def farm(self, step: Step, note: Note) -> None:
+    def farm(self, step: Step, progress: Progress) -> None:
         begun = self.doors.web.create_farm(
             step.name, step.parameters["location"], step.parameters["tags"]
         )
-        self._finish(begun, f"plan {step.name}", note)
+        self._finish(begun, f"plan {step.name}", progress)
 
-    def app(self, step: Step, note: Note) -> None:
+    def app(self, step: Step, progress: Progress) -> None:
         """Create the app, or create one again that failed; tags that are there stay."""
         facts, found = step.parameters, self.doors.web.app(step.name)
         settings = [{"name": name, "value": value} for name, value in facts["settings"].items()]
@@ -132,27 +132,27 @@ class Operations:
             properties["siteConfig"] = {"minTlsVersion": "1.2", "appSettings": settings}
         tags = {**facts["tags"], **(found.tags if found else {})}
         begun = self.doors.web.put_app(step.name, facts["location"], tags, properties)
-        self._finish(begun, f"app {step.name}", note)
+        self._finish(begun, f"app {step.name}", progress)
 
-    def environment(self, step: Step, note: Note) -> None:
+    def environment(self, step: Step, progress: Progress) -> None:
         """Set and remove variables; all other settings of the app stay."""
         found = self.doors.web.settings(step.name)
         self._settings.setdefault(step.name, found)
         self.doors.web.put_settings(step.name, changed(found, step.parameters))
 
-    def role(self, step: Step, note: Note) -> None:
+    def role(self, step: Step, progress: Progress) -> None:
         """Let the app's identity use the storage account: the host's own blobs, and the published
         package."""
         name = step.parameters["app"]
-        self._give(BLOB_OWNER, Principal(self._app(name).principal), name, note)
+        self._give(BLOB_OWNER, Principal(self._app(name).principal), name, progress)
 
-    def _give(self, role: Role, who: Principal, whose: str, note: Note) -> None:
+    def _give(self, role: Role, who: Principal, whose: str, progress: Progress) -> None:
         def missing() -> str | None:
             return self.doors.roles.assign(self.names.account_id, role, who, described(whose))
 
-        self._wait(f"role {role.name} for {whose}", missing, note)
+        self._wait(f"role {role.name} for {whose}", missing, progress)
 
-    def settle(self, step: Step, note: Note) -> None:
+    def settle(self, step: Step, progress: Progress) -> None:
         """Wait for what an earlier run, or another, has begun."""
         ask: Mapping[str, Callable[[str], Any]] = {
             "resource group": self.doors.groups.get,
@@ -166,19 +166,19 @@ class Operations:
             found = ask[step.parameters["kind"]](step.name)
             return found.state if found is not None and found.state == begun else None
 
-        self._wait(str(step), unsettled, note)
+        self._wait(str(step), unsettled, progress)
 
-    def fetch(self, step: Step, note: Note) -> None:
+    def fetch(self, step: Step, progress: Progress) -> None:
         """Have the package here, whole, before anything is changed."""
-        self._package(step.parameters["sha256"], note)
+        self._package(step.parameters["sha256"], progress)
 
-    def publish(self, step: Step, note: Note) -> None:
-        self._publish(self._app(step.name), step.parameters["sha256"], note)
+    def publish(self, step: Step, progress: Progress) -> None:
+        self._publish(self._app(step.name), step.parameters["sha256"], progress)
 
-    def promote(self, step: Step, note: Note) -> None:
+    def promote(self, step: Step, progress: Progress) -> None:
         """Publish to the app that serves. Its tags say so before: while they do, a run cut off is
         done again."""
-        app, package = self._app(step.name), self._package(step.parameters["sha256"], note)
+        app, package = self._app(step.name), self._package(step.parameters["sha256"], progress)
         self.doors.groups.tag(app.id, {PUBLISHING: step.parameters["sha256"]})
         if config := step.parameters.get("config"):
             properties = {
@@ -190,65 +190,65 @@ class Operations:
             self._finish(
                 self.doors.web.put_app(app.name, app.location, tags, properties),
                 f"app {app.name}",
-                note,
+                progress,
             )
         if changes := step.parameters.get("environment"):
-            self.environment(replace(step, parameters=changes), note)
-        self._send(app, package, note)
+            self.environment(replace(step, parameters=changes), progress)
+        self._send(app, package, progress)
 
-    def restore(self, step: Step, note: Note) -> None:
+    def restore(self, step: Step, progress: Progress) -> None:
         """Publish what served before, let it prove itself, and let the tags say so. The settings
         that were there are known to this run alone, since they are no plan's to hold."""
         if "settings" in step.parameters and step.name in self._settings:
             self.doors.web.put_settings(step.name, self._settings[step.name])
-        self.promote(step, note)
-        self.healthy(step, note)
-        self.smoke(step, note)
+        self.promote(step, progress)
+        self.healthy(step, progress)
+        self.smoke(step, progress)
         self._tag(step.name, step.parameters["sha256"], step.parameters["previous"])
 
-    def healthy(self, step: Step, note: Note) -> None:
-        self._prover().healthy(self._app(step.name), note)
+    def healthy(self, step: Step, progress: Progress) -> None:
+        self._prover().healthy(self._app(step.name), progress)
 
-    def smoke(self, step: Step, note: Note) -> None:
-        golden = self._golden(step.parameters["sha256"], note)
-        self._prover().answers(self._app(step.name), golden, note)
+    def smoke(self, step: Step, progress: Progress) -> None:
+        golden = self._golden(step.parameters["sha256"], progress)
+        self._prover().answers(self._app(step.name), golden, progress)
 
-    def record(self, step: Step, note: Note) -> None:
+    def record(self, step: Step, progress: Progress) -> None:
         self._tag(step.name, step.parameters["version"], step.parameters["previous"])
 
-    def delete_roles(self, step: Step, note: Note) -> None:
+    def delete_roles(self, step: Step, progress: Progress) -> None:
         for assignment in self.doors.roles.described(self.names.account_id, described(step.name)):
             self.doors.roles.delete(assignment)
 
-    def delete_app(self, step: Step, note: Note) -> None:
+    def delete_app(self, step: Step, progress: Progress) -> None:
         self.doors.web.delete_app(step.name)
 
-    def delete_farm(self, step: Step, note: Note) -> None:
+    def delete_farm(self, step: Step, progress: Progress) -> None:
         self.doors.web.delete_farm(step.name)
 
-    def delete_container(self, step: Step, note: Note) -> None:
+    def delete_container(self, step: Step, progress: Progress) -> None:
         self.doors.storage.delete_container(step.parameters["account"], step.name)
 
-    def delete_package(self, step: Step, note: Note) -> None:
+    def delete_package(self, step: Step, progress: Progress) -> None:
         self._packages().delete(self.names.package(step.parameters["sha256"]))
 
-    def delete_account(self, step: Step, note: Note) -> None:
+    def delete_account(self, step: Step, progress: Progress) -> None:
         self.doors.storage.delete(step.name)
 
-    def delete_group(self, step: Step, note: Note) -> None:
-        self._finish(self.doors.groups.delete(step.name), f"resource group {step.name}", note)
+    def delete_group(self, step: Step, progress: Progress) -> None:
+        self._finish(self.doors.groups.delete(step.name), f"resource group {step.name}", progress)
 
     def _tag(self, app: str, version: str, previous: str) -> None:
         # in one call: both, or neither
         tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: ""}
         self.doors.groups.tag(self._app(app).id, tags)
 
-    def _publish(self, app: App, sha256: str, note: Note) -> None:
-        self._send(app, self._package(sha256, note), note)
+    def _publish(self, app: App, sha256: str, progress: Progress) -> None:
+        self._send(app, self._package(sha256, progress), progress)
 
-    def _send(self, app: App, package: Path, note: Note) -> None:
+    def _send(self, app: App, package: Path, progress: Progress) -> None:
         publication = Publication(
-            Scm(self.doors.session, app.name, app.scm), app.name, package, note
+            Scm(self.doors.session, app.name, app.scm), app.name, package, progress
         )
         publish(publication, self.limit, self.clock)
 
@@ -273,7 +273,7 @@ class Operations:
     def _packages(self) -> Packages:
         return self.doors.packages(self._account())
 
-    def _package(self, sha256: str, note: Note) -> Path:
+    def _package(self, sha256: str, progress: Progress) -> Path:
         """The package's file: the bundle's, or a copy of the one in storage."""
         if self.bundle and self.bundle.package.sha256 == sha256:
             return self.bundle.package.path
@@ -281,7 +281,7 @@ class Operations:
         file = Path(self._folder.name) / f"{sha256}.zip"
         if not file.exists():
             fresh = file.with_suffix(".part")
-            self._packages().download(self.names.package(sha256), fresh, note)
+            self._packages().download(self.names.package(sha256), fresh, progress)
             if sha256_of(fresh) != sha256:
                 raise CloudError(
                     f"package {sha256[:12]} in storage account {self.names.account}: its bytes are"
@@ -291,18 +291,18 @@ class Operations:
             fresh.rename(file)
         return file
 
-    def _golden(self, sha256: str, note: Note) -> Golden:
+    def _golden(self, sha256: str, progress: Progress) -> Golden:
         if self.bundle and self.bundle.package.sha256 == sha256:
             return self.bundle.golden
-        return golden_of(self._package(sha256, note))
+        return golden_of(self._package(sha256, progress))
 
-    def _wait(self, what: str, state: Callable[[], str | None], note: Note) -> None:
-        wait(what, state, self.limit, note, self.clock)
+    def _wait(self, what: str, state: Callable[[], str | None], progress: Progress) -> None:
+        wait(what, state, self.limit, progress, self.clock)
 
-    def _finish(self, poller: Any, what: str, note: Note) -> None:
+    def _finish(self, poller: Any, what: str, progress: Progress) -> None:
         """Wait for an operation of the resource manager."""
         with translated(what):
-            self._wait(what, lambda: None if poller.done() else str(poller.status()), note)
+            self._wait(what, lambda: None if poller.done() else str(poller.status()), progress)
             poller.result()
 
 

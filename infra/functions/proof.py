@@ -24,8 +24,9 @@ from onnxferry.infra.functions.live import Doors
 from onnxferry.infra.functions.names import FUNCTION
 from onnxferry.infra.smoke import smoke
 from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scoring.contract import Golden, Request
-from onnxferry.scripts.console import Note
+from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.wire import Request
+from onnxferry.system.console import Progress
 
 # what a host answers before it knows its keys, functions and workers
 _STARTING = frozenset({401, 404, 502, 503, 504})
@@ -40,19 +41,19 @@ class Prover:
     limit: float
     clock: Clock
 
-    def healthy(self, app: App, note: Note) -> None:
+    def healthy(self, app: App, progress: Progress) -> None:
         """Wait until the app's host runs and knows the function. Raises NotHealthy with the
         publication's log."""
-        self._wait(app, lambda: self._unhealthy(app), note)
+        self._wait(app, lambda: self._unhealthy(app), progress)
 
-    def answers(self, app: App, golden: Golden, note: Note) -> None:
+    def answers(self, app: App, golden: Golden, progress: Progress) -> None:
         """Send the golden request. Raises NotHealthy or WrongAnswer."""
         refusals: list[Reply] = []
-        self._wait(app, lambda: self._unproved(app, golden, refusals), note)
+        self._wait(app, lambda: self._unproved(app, golden, refusals), progress)
 
-    def _wait(self, app: App, state: Callable[[], str | None], note: Note) -> None:
+    def _wait(self, app: App, state: Callable[[], str | None], progress: Progress) -> None:
         try:
-            wait(f"Azure Functions app {app.name}", state, self.limit, note, self.clock)
+            wait(f"Azure Functions app {app.name}", state, self.limit, progress, self.clock)
         except TimedOut as e:
             raise NotHealthy(with_log(str(e), publication_log(self.doors, app))) from e
 

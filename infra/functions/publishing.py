@@ -8,7 +8,7 @@ from pathlib import Path
 from onnxferry.infra.clients.scm import Deployment, Scm
 from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, with_log
 from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 _DONE = 4
 _FAILED = {
@@ -29,7 +29,7 @@ class Publication:
     scm: Scm
     app: str
     package: Path
-    note: Note
+    progress: Progress
     _before: str = ""
     _id: str | None = None
     _losses: int = 0
@@ -55,7 +55,7 @@ class Publication:
         latest = self.scm.latest()
         self._before = latest.id if latest else ""
         try:
-            self._id = self.scm.publish(self.package, self.note)
+            self._id = self.scm.publish(self.package, self.progress)
         except Unavailable as e:
             return self._lost(e)
         return "another publication is in progress" if self._id is None else "sent"
@@ -94,7 +94,11 @@ def publish(publication: Publication, limit: float, clock: Clock) -> None:
     too."""
     try:
         wait(
-            f"publishing to app {publication.app}", publication.step, limit, publication.note, clock
+            f"publishing to app {publication.app}",
+            publication.step,
+            limit,
+            publication.progress,
+            clock,
         )
     except TimedOut as e:
         raise TimedOut(with_log(str(e), publication.scm.log())) from e

@@ -14,7 +14,7 @@ from onnxferry.infra.sagemaker.hosting import Hosting
 from onnxferry.infra.sagemaker.live import Live
 from onnxferry.infra.sagemaker.prerequisites import Prerequisites
 from onnxferry.infra.sagemaker.scope import Scope
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from onnxferry.infra.sagemaker.live import BROKEN, BUSY, Endpoint
 from onnxferry.infra.sagemaker.names import HISTORY_TAG
 from onnxferry.infra.sagemaker.scope import Scope
 from onnxferry.infra.smoke import smoke
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 _ROLE_SECONDS = 180.0  # how long IAM may take to make a new role known
 _STALE = 3  # looks at an endpoint that says nothing yet of an update that was accepted
@@ -44,7 +44,7 @@ class Hosting:
             "delete_model": self.delete_model,
         }
 
-    def create_model(self, step: Step, note: Note) -> None:
+    def create_model(self, step: Step, progress: Progress) -> None:
         """Where the role is new, SageMaker may not be able to assume it yet: that is waited for."""
         refused: list[Refused] = []
 
@@ -61,13 +61,13 @@ class Hosting:
                 return "IAM has not made the new role known yet"
             return None
 
-        self.scope.wait(str(step), state, note)
+        self.scope.wait(str(step), state, progress)
 
-    def create_config(self, step: Step, note: Note) -> None:
+    def create_config(self, step: Step, progress: Progress) -> None:
         with _already_there():
             self._call("create_endpoint_config", step)
 
-    def create_endpoint(self, step: Step, note: Note) -> None:
+    def create_endpoint(self, step: Step, progress: Progress) -> None:
         config = step.parameters["EndpointConfigName"]
         try:
             self._call("create_endpoint", step)
@@ -75,38 +75,38 @@ class Hosting:
             found = self._endpoint(step.name)
             if found is None or found.coming != config:
                 raise
-        self._await(step.name, config, note)
+        self._await(step.name, config, progress)
 
-    def await_endpoint(self, step: Step, note: Note) -> None:
-        self._await(step.name, step.parameters["EndpointConfigName"], note)
+    def await_endpoint(self, step: Step, progress: Progress) -> None:
+        self._await(step.name, step.parameters["EndpointConfigName"], progress)
 
-    def settle(self, step: Step, note: Note) -> None:
+    def settle(self, step: Step, progress: Progress) -> None:
         """Wait until nothing is under way at the endpoint, however that ends."""
-        self._settled(step.name, note)
+        self._settled(step.name, progress)
 
-    def promote(self, step: Step, note: Note) -> None:
+    def promote(self, step: Step, progress: Progress) -> None:
         """Point the endpoint to a configuration and wait until that serves; nothing when it does
         already. An endpoint that an update has broken is made anew."""
         config = step.parameters["EndpointConfigName"]
-        found = self._settled(step.name, note)
+        found = self._settled(step.name, progress)
         if found is None or found.state in BROKEN:
-            return self._anew(step, note)
+            return self._anew(step, progress)
         if found.config != config or found.state != "InService":
             self._update(step, config)
-        return self._await(step.name, config, note)
+        return self._await(step.name, config, progress)
 
-    def _anew(self, step: Step, note: Note) -> None:
+    def _anew(self, step: Step, progress: Progress) -> None:
         """Delete the endpoint, which nothing else helps, and create it with the record of what
         served."""
         found = live.own(self.scope, step.name)
         if found:
-            self._delete(step.name, note)
+            self._delete(step.name, progress)
         record = {HISTORY_TAG: " ".join(found.history)} if found and found.history else {}
         keep = {key: step.parameters[key] for key in ("EndpointName", "EndpointConfigName")}
         request = {**keep, "Tags": self.scope.tags(**record)}
-        self.create_endpoint(Step(step.action, step.resource, step.name, "", request), note)
+        self.create_endpoint(Step(step.action, step.resource, step.name, "", request), progress)
 
-    def smoke(self, step: Step, note: Note) -> None:
+    def smoke(self, step: Step, progress: Progress) -> None:
         """The golden request that is kept beside the package must get the golden answer."""
         golden = storage.golden(self.scope, step.parameters["package"])
         where = f"AWS {self.scope.aws.region}, endpoint {step.name}"
@@ -115,7 +115,7 @@ class Hosting:
         except (NotHealthy, WrongAnswer) as e:
             raise type(e)(with_log(str(e), tail(self.scope, step.name))) from e
 
-    def mark(self, step: Step, note: Note) -> None:
+    def mark(self, step: Step, progress: Progress) -> None:
         found = self._endpoint(step.name)
         if found is None:
             raise NotFound(
@@ -125,15 +125,15 @@ class Hosting:
         request = {"ResourceArn": found.arn, **step.parameters}
         self.scope.aws.call("sagemaker", "add_tags", f"endpoint {step.name}", request)
 
-    def delete_endpoint(self, step: Step, note: Note) -> None:
-        if self._settled(step.name, note):
-            self._delete(step.name, note)
+    def delete_endpoint(self, step: Step, progress: Progress) -> None:
+        if self._settled(step.name, progress):
+            self._delete(step.name, progress)
 
-    def delete_config(self, step: Step, note: Note) -> None:
+    def delete_config(self, step: Step, progress: Progress) -> None:
         with _gone_already():
             self._call("delete_endpoint_config", step)
 
-    def delete_model(self, step: Step, note: Note) -> None:
+    def delete_model(self, step: Step, progress: Progress) -> None:
         with _gone_already():
             self._call("delete_model", step)
 
@@ -153,7 +153,7 @@ class Hosting:
             if found is None or found.coming != config or found.state not in {*BUSY, "InService"}:
                 raise
 
-    def _settled(self, name: str, note: Note) -> Endpoint | None:
+    def _settled(self, name: str, progress: Progress) -> Endpoint | None:
         """The endpoint once nothing is under way; None if it is gone."""
         seen: list[Endpoint | None] = []
 
@@ -161,11 +161,11 @@ class Hosting:
             seen.append(self._endpoint(name))
             return seen[-1].state if seen[-1] and seen[-1].state in BUSY else None
 
-        self.scope.wait(f"endpoint {name}", state, note)
+        self.scope.wait(f"endpoint {name}", state, progress)
         return seen[-1]
 
-    def _await(self, name: str, config: str, note: Note) -> None:
-        self.scope.wait(f"endpoint {name}", self._arrival(name, config), note)
+    def _await(self, name: str, config: str, progress: Progress) -> None:
+        self.scope.wait(f"endpoint {name}", self._arrival(name, config), progress)
 
     def _arrival(self, name: str, config: str) -> Callable[[], str | None]:
         stale = iter(range(_STALE))
@@ -192,7 +192,7 @@ class Hosting:
 
         return state
 
-    def _delete(self, name: str, note: Note) -> None:
+    def _delete(self, name: str, progress: Progress) -> None:
         try:
             self.scope.aws.call(
                 "sagemaker", "delete_endpoint", f"endpoint {name}", {"EndpointName": name}
@@ -208,7 +208,7 @@ class Hosting:
             found = self._endpoint(name)
             return found.state if found else None
 
-        self.scope.wait(f"endpoint {name}", state, note)
+        self.scope.wait(f"endpoint {name}", state, progress)
 
 
 @contextmanager

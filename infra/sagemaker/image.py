@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from onnxferry.infra.clients.containers import container
 from onnxferry.infra.config import SageMaker
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 PYTHON = "3.12"
 TAG = "2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04"

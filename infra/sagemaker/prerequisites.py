@@ -12,7 +12,7 @@ from onnxferry.infra.plan import Operation, Step
 from onnxferry.infra.sagemaker import live, storage
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.scope import Scope
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 _AT_ONCE = 1000  # keys that S3 deletes by one request
 
@@ -33,7 +33,7 @@ class Prerequisites:
             "delete_logs": self.delete_logs,
         }
 
-    def make_bucket(self, step: Step, note: Note) -> None:
+    def make_bucket(self, step: Step, progress: Progress) -> None:
         """Create it, then set it up; the tag that says "ready" comes last."""
         where = f"bucket {step.name}"
         with suppress(NameTaken):
@@ -48,17 +48,17 @@ class Prerequisites:
                 " sagemaker.bucket to one of yours"
             ) from e
         for operation, request in step.parameters["settings"]:
-            note(operation.replace("_", " "))
+            progress(operation.replace("_", " "))
             self.scope.aws.call(
                 "s3", operation, where, {"Bucket": step.name, **request, **self.scope.owner}
             )
 
-    def put_package(self, step: Step, note: Note) -> None:
+    def put_package(self, step: Step, progress: Progress) -> None:
         if self.bundle is None:
             raise CloudError(f"{step}: only a deployment has a package to upload")
-        storage.put(self.scope, self.bundle, desired(self.scope, self.bundle), note)
+        storage.put(self.scope, self.bundle, desired(self.scope, self.bundle), progress)
 
-    def make_role(self, step: Step, note: Note) -> None:
+    def make_role(self, step: Step, progress: Progress) -> None:
         where = f"role {step.name}"
         try:
             self.scope.aws.call("iam", "create_role", where, step.parameters["create"])
@@ -73,9 +73,9 @@ class Prerequisites:
                 return "not known to all of IAM yet"
             return None
 
-        self.scope.wait(where, state, note, limit=180)
+        self.scope.wait(where, state, progress, limit=180)
 
-    def delete_package(self, step: Step, note: Note) -> None:
+    def delete_package(self, step: Step, progress: Progress) -> None:
         bucket, keys = step.parameters["bucket"], step.parameters["keys"]
         for key, upload in step.parameters["uploads"]:
             request = {"Bucket": bucket, "Key": key, "UploadId": upload}
@@ -92,7 +92,7 @@ class Prerequisites:
                     f" {said}"
                 )
 
-    def delete_role(self, step: Step, note: Note) -> None:
+    def delete_role(self, step: Step, progress: Progress) -> None:
         where, role = f"role {step.name}", dict(step.parameters)
         with suppress(NotFound):
             for policy in live.role_policies(self.scope):
@@ -102,7 +102,7 @@ class Prerequisites:
                     )
             self.scope.aws.call("iam", "delete_role", where, role)
 
-    def delete_bucket(self, step: Step, note: Note) -> None:
+    def delete_bucket(self, step: Step, progress: Progress) -> None:
         """Another endpoint's package may have come in meanwhile: then it stays."""
         try:
             self.scope.aws.call("s3", "delete_bucket", f"bucket {step.name}", step.parameters)
@@ -111,9 +111,9 @@ class Prerequisites:
         except Refused as e:
             if "BucketNotEmpty" not in str(e):
                 raise
-            note("kept: it is not empty")
+            progress("kept: it is not empty")
 
-    def delete_logs(self, step: Step, note: Note) -> None:
+    def delete_logs(self, step: Step, progress: Progress) -> None:
         with suppress(NotFound):
             self.scope.aws.call(
                 "logs", "delete_log_group", f"log group {step.name}", step.parameters

@@ -10,7 +10,7 @@ from onnxferry.infra.clients.aws import Aws
 from onnxferry.infra.config import SageMaker
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, VERSION_TAG, Names, bucket_name, tags
 from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,17 @@ class Scope:
         return tags({**self.config.tags, **own, **more})
 
     def wait(
-        self, what: str, state: Callable[[], str | None], note: Note, limit: float | None = None
+        self,
+        what: str,
+        state: Callable[[], str | None],
+        progress: Progress,
+        limit: float | None = None,
     ) -> None:
         """Wait until `state` gives None, at most `limit` seconds (default: wait_minutes)."""
         wait(
             f"AWS {self.aws.region}, {what}",
             state,
             limit or self.config.wait_minutes * 60,
-            note,
+            progress,
             self.clock,
         )

@@ -21,8 +21,8 @@ from onnxferry.infra.sagemaker.desired import Desired
 from onnxferry.infra.sagemaker.names import READY_TAG
 from onnxferry.infra.sagemaker.scope import Scope
 from onnxferry.infra.smoke import golden_in
-from onnxferry.scoring.contract import Golden, ModelSpec
-from onnxferry.scripts.console import Note
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.system.console import Progress
 
 
 def bucket_state(scope: Scope) -> str:
@@ -92,7 +92,7 @@ def _facts(text: bytes) -> tuple[int, str]:
     return len(text), base64.b64encode(hashlib.sha256(text).digest()).decode()
 
 
-def put(scope: Scope, bundle: Bundle, want: Desired, note: Note) -> None:
+def put(scope: Scope, bundle: Bundle, want: Desired, progress: Progress) -> None:
     """Upload golden.json, then the package, and ask S3 whether it has what was sent. Raises
     PublishFailed if not."""
     body = {
@@ -106,7 +106,7 @@ def put(scope: Scope, bundle: Bundle, want: Desired, note: Note) -> None:
         bundle.package.path,
         (scope.bucket, want.key),
         scope.owner,
-        _Progress(bundle.package.size, note),
+        _Progress(bundle.package.size, progress),
     )
     if stored(scope, bundle, want) != "same":
         raise PublishFailed(
@@ -119,8 +119,8 @@ def put(scope: Scope, bundle: Bundle, want: Desired, note: Note) -> None:
 class _Progress:
     """Adds up what several threads have sent."""
 
-    def __init__(self, size: int, note: Note) -> None:
-        self._size, self._note, self._sent, self._lock = size, note, 0, threading.Lock()
+    def __init__(self, size: int, progress: Progress) -> None:
+        self._size, self._note, self._sent, self._lock = size, progress, 0, threading.Lock()
 
     def __call__(self, sent: int) -> None:
         with self._lock:

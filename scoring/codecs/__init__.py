@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from onnxferry.scoring.codecs.arrays import decode_npy, encode_npy
-from onnxferry.scoring.codecs.coding import compress, decompress
+from onnxferry.scoring.codecs.content_encoding import compress, decompress
 from onnxferry.scoring.codecs.headers import MediaType, preferred, weights
 from onnxferry.scoring.codecs.multipart import decode_multipart
 from onnxferry.scoring.codecs.payload import IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
@@ -34,8 +34,8 @@ from onnxferry.scoring.codecs.text import (
     encode_json,
     encode_jsonlines,
 )
-from onnxferry.scoring.contract import JSON
 from onnxferry.scoring.errors import NotAcceptable, UnsupportedMediaType
+from onnxferry.scoring.wire import JSON
 
 __all__ = [
     "CSV",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from onnxferry.scoring.contract import ModelSpec
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import custom
 
 

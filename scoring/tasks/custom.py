@@ -21,16 +21,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from onnxferry.scoring import fields
+from onnxferry.scoring import validation
 from onnxferry.scoring.codecs import DECODERS
-from onnxferry.scoring.contract import ModelSpec
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.errors import ModelError, ScoringError
-from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.validation import Parameter
 
 PREFIX = "file:"
 LIBRARIES = ("pillow", "tokenizers")
-SETTINGS: Mapping[str, Parameter] = {"needs": Parameter(fields.strings, [])}
+SETTINGS: Mapping[str, Parameter] = {"needs": Parameter(validation.strings, [])}
 """The settings of every task of this kind, for the class to read its own together with."""
 
 _TASK = re.compile(r"file:([A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)")
@@ -56,7 +56,7 @@ def needs(spec: ModelSpec) -> tuple[str, ...]:
     parse(spec)
     given = spec.settings.get("needs", [])
     if not isinstance(given, list) or (odd := [name for name in given if name not in LIBRARIES]):
-        what = f"'{odd[0]}'" if isinstance(given, list) else fields.kind(given)
+        what = f"'{odd[0]}'" if isinstance(given, list) else validation.kind(given)
         raise ModelError(
             f"'settings.needs' in model_spec.json must list some of {', '.join(LIBRARIES)}, got"
             f" {what}"

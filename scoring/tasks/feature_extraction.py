@@ -22,14 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import fields, settings
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.contract import JSON, ModelSpec
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import TooLarge
-from onnxferry.scoring.fields import Parameter
-from onnxferry.scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.text_runner import CUTTING, Encoder, Texts, read_cutting, read_texts
 from onnxferry.scoring.tokenization import Tokens
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 # in one answer: as JSON some 80 MB, where platforms carry a few; token vectors soon pass it
 NUMBERS = 4_000_000
@@ -45,8 +46,8 @@ TOKENS = ("last_hidden_state", "token_embeddings")  # outputs [batch, tokens, hi
 POOLED = ("sentence_embedding", "pooler_output")  # outputs [batch, hidden]
 SETTINGS = {
     **settings.TEXT,
-    "pooling": Parameter(fields.one_of(*POOLINGS, *POOLED)),
-    "normalize": Parameter(fields.flag, False),
+    "pooling": Parameter(validation.one_of(*POOLINGS, *POOLED)),
+    "normalize": Parameter(validation.flag, False),
 }
 # one text's row of every output, its number of tokens -> vectors
 Read = Callable[[Sequence[Array], int], Array]
@@ -99,14 +100,14 @@ class FeatureExtraction:
         self._parameters = {
             **CUTTING,
             "tokenize_kwargs": Parameter(read_cutting, {}),
-            "pooling": Parameter(fields.one_of(*self._readers), pooling),
-            "normalize": Parameter(fields.flag, own["normalize"]),
+            "pooling": Parameter(validation.one_of(*self._readers), pooling),
+            "normalize": Parameter(validation.flag, own["normalize"]),
         }
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
+        data = validation.mapping(payload, "the body")
         texts = read_texts(data, self._encoder.limits.items)
-        options = fields.parameters(data, self._parameters)
+        options = validation.parameters(data, self._parameters)
         return texts.shape(self._vectors(texts, {**options, **options["tokenize_kwargs"]}))
 
     def _vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:

@@ -21,16 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import fields, settings
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.batching import TOKEN_BUDGET
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.contract import JSON, ModelSpec, Tensor
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import InvalidValue, TooLarge
-from onnxferry.scoring.fields import Parameter
 from onnxferry.scoring.labels import logits_output, softmax
-from onnxferry.scoring.texts import CUTTING, Encoder, Texts, read_cutting, read_texts
+from onnxferry.scoring.manifest import ModelSpec, Tensor
+from onnxferry.scoring.text_runner import CUTTING, Encoder, Texts, read_cutting, read_texts
 from onnxferry.scoring.tokenization import Tokens
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 ANSWERS = 10_000  # of one request, masks x top_k; each carries its text
 TARGETS = 1000
@@ -49,9 +50,9 @@ _CLEAN = (  # as transformers cleans the spaces up that decoding leaves (PreTrai
 )
 SETTINGS = {
     **settings.TEXT,
-    "mask_token": Parameter(fields.text, settings.REQUIRED),
-    "clean_up_tokenization_spaces": Parameter(fields.flag, False),
-    "top_k": Parameter(fields.positive, 5),
+    "mask_token": Parameter(validation.text, settings.REQUIRED),
+    "clean_up_tokenization_spaces": Parameter(validation.flag, False),
+    "top_k": Parameter(validation.positive, 5),
 }
 
 
@@ -68,7 +69,7 @@ class Guess:
 
 
 def read_targets(value: object, where: str) -> list[str]:
-    targets = fields.strings(value, where)
+    targets = validation.strings(value, where)
     if not targets or len(targets) > TARGETS:
         raise InvalidValue(f"'{where}' holds {len(targets)} strings; expected 1 to {TARGETS}")
     return targets
@@ -92,14 +93,14 @@ class FillMask:
         self._parameters = {
             **CUTTING,
             "tokenizer_kwargs": Parameter(read_cutting, {}),
-            "top_k": Parameter(fields.positive, own["top_k"]),
+            "top_k": Parameter(validation.positive, own["top_k"]),
             "targets": Parameter(read_targets),
         }
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
+        data = validation.mapping(payload, "the body")
         texts = read_texts(data, self._encoder.limits.items)
-        options = fields.parameters(data, self._parameters)
+        options = validation.parameters(data, self._parameters)
         sequences = self._encoder.encode(texts, {**options, **options["tokenizer_kwargs"]})
         targets = self._targets(options["targets"])
         self._check(

@@ -5,7 +5,7 @@ base64 | [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is 
 as transformers' image-classification pipeline gives it: the top_k (default 5) labels, best first,
 [{"label", "score"}, ...]; a list is answered by a list.
 
-Settings: those of scoring/pictures.py, `top_k` (null: all), and `problem_type`:
+Settings: those of scoring/images.py, `top_k` (null: all), and `problem_type`:
 multi_label_classification makes sigmoid the default of function_to_apply, as one label does; else
 it is softmax.
 """
@@ -20,22 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import fields, settings, trace
+from onnxferry.scoring import settings, timing, validation
 from onnxferry.scoring.codecs import IMAGES, Image
-from onnxferry.scoring.contract import JSON, ModelSpec
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import InvalidType, InvalidValue
-from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.images import SETTINGS as PICTURES
+from onnxferry.scoring.images import Preprocessing, decode
 from onnxferry.scoring.labels import FUNCTIONS, Labels
-from onnxferry.scoring.pictures import SETTINGS as PICTURES
-from onnxferry.scoring.pictures import Preprocessing, decode
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 BATCH = 8  # pictures a run; bounds its memory
 SETTINGS = {
     **PICTURES,
-    "top_k": Parameter(fields.positive_or_null, 5, null=True),
+    "top_k": Parameter(validation.positive_or_null, 5, null=True),
     "problem_type": Parameter(
-        fields.one_of("single_label_classification", "multi_label_classification", "regression")
+        validation.one_of("single_label_classification", "multi_label_classification", "regression")
     ),
 }
 
@@ -45,8 +46,8 @@ def read_picture(value: object, where: str) -> bytes:
     if isinstance(value, Image):
         return value.data
     if not isinstance(value, str):
-        raise InvalidType(f"'{where}' must be a picture in base64, got {fields.kind(value)}")
-    text = fields.text(value, where)
+        raise InvalidType(f"'{where}' must be a picture in base64, got {validation.kind(value)}")
+    text = validation.text(value, where)
     if text.startswith(("http://", "https://")):
         raise InvalidValue(
             f"'{where}' is a URL, which is not fetched; send the picture's bytes or their base64"
@@ -77,9 +78,9 @@ class ImageClassification:
         self._preprocessing = Preprocessing.read(own)
         sigmoid = len(self._labels) == 1 or own["problem_type"] == "multi_label_classification"
         self._parameters = {
-            "top_k": Parameter(fields.positive, own["top_k"]),
+            "top_k": Parameter(validation.positive, own["top_k"]),
             "function_to_apply": Parameter(
-                fields.one_of(*FUNCTIONS), "sigmoid" if sigmoid else "softmax"
+                validation.one_of(*FUNCTIONS), "sigmoid" if sigmoid else "softmax"
             ),
         }
 
@@ -87,12 +88,12 @@ class ImageClassification:
         data: Mapping[str, Any] = (
             {"inputs": payload}
             if isinstance(payload, Image)
-            else fields.mapping(payload, "the body")
+            else validation.mapping(payload, "the body")
         )
-        pictures, many = fields.one_or_list(
-            fields.member(data, "inputs"), read_picture, self._limits.items
+        pictures, many = validation.one_or_list(
+            validation.member(data, "inputs"), read_picture, self._limits.items
         )
-        options = fields.parameters(data, self._parameters)
+        options = validation.parameters(data, self._parameters)
         rows = self._scores(pictures, FUNCTIONS[options["function_to_apply"]])
         answers = [self._labels.rank(row, options["top_k"]) for row in rows]
         return answers if many else answers[0]
@@ -102,7 +103,7 @@ class ImageClassification:
         name, rows = self._session.inputs[0].name, []
         size = 1 if self._session.mixes_rows else BATCH
         for i in range(0, len(pictures), size):
-            with trace.stage("preprocess"):
+            with timing.stage("preprocess"):
                 pixels = np.stack([self._pixels(data) for data in pictures[i : i + size]])
             outputs = self._session.run({name: pixels})
             rows += [

@@ -34,11 +34,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import fields, settings
-from onnxferry.scoring.contract import JSON, ModelSpec
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import InvalidValue, TooLarge
-from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.spans import (
     Null,
     Span,
@@ -48,8 +47,10 @@ from onnxferry.scoring.spans import (
     expect_stride,
     windows,
 )
-from onnxferry.scoring.texts import Encoder, expect_sequences
+from onnxferry.scoring.text_runner import Encoder, expect_sequences
 from onnxferry.scoring.tokenization import Encoded
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 ANSWERS = 10_000  # of one request, questions x top_k
 CONTEXT = 1  # which of the two texts is the context
@@ -57,12 +58,12 @@ Found = tuple[float, int, int]  # score, start, end
 
 SETTINGS = {
     **settings.TEXT,
-    "max_seq_len": Parameter(fields.positive),
-    "doc_stride": Parameter(fields.natural, 128),
-    "max_answer_length": Parameter(fields.positive, 15),
-    "max_question_length": Parameter(fields.positive),
-    "handle_impossible_answer": Parameter(fields.flag, False),
-    "null_score_diff_threshold": Parameter(fields.number),
+    "max_seq_len": Parameter(validation.positive),
+    "doc_stride": Parameter(validation.natural, 128),
+    "max_answer_length": Parameter(validation.positive, 15),
+    "max_question_length": Parameter(validation.positive),
+    "handle_impossible_answer": Parameter(validation.flag, False),
+    "null_score_diff_threshold": Parameter(validation.number),
 }
 
 
@@ -74,11 +75,11 @@ class Question:
 
 
 def read_question(value: object, where: str) -> Question:
-    data = fields.mapping(value, f"'{where}'" if where else "the body")
+    data = validation.mapping(value, f"'{where}'" if where else "the body")
     prefix = f"{where}." if where else ""
     return Question(
-        fields.text(fields.member(data, "question", prefix), f"{prefix}question"),
-        fields.text(fields.member(data, "context", prefix), f"{prefix}context"),
+        validation.text(validation.member(data, "question", prefix), f"{prefix}question"),
+        validation.text(validation.member(data, "context", prefix), f"{prefix}context"),
         (f"{prefix}question", f"{prefix}context"),
     )
 
@@ -86,20 +87,20 @@ def read_question(value: object, where: str) -> Question:
 def read_questions(data: Mapping[str, Any], limit: int) -> tuple[list[Question], bool]:
     """The questions of a request's body, and whether they are to be answered by a list."""
     bare = "inputs" not in data and bool({"question", "context"} & set(data))
-    value, where = (data, "") if bare else (fields.member(data, "inputs"), "inputs")
+    value, where = (data, "") if bare else (validation.member(data, "inputs"), "inputs")
     if isinstance(value, dict) and isinstance(value.get("question"), list):
         return _read_columns(value, f"{where}." if where else "", limit), True
     if isinstance(value, dict):
         return [read_question(value, where)], False
-    return fields.one_or_list(value, read_question, limit)
+    return validation.one_or_list(value, read_question, limit)
 
 
 def _read_columns(data: Mapping[str, Any], prefix: str, limit: int) -> list[Question]:
     """{"question": [...], "context": one for all, or [...]}."""
     names = f"{prefix}question", f"{prefix}context"
-    questions, _ = fields.one_or_list(data["question"], fields.text, limit, names[0])
-    contexts, several = fields.one_or_list(
-        fields.member(data, "context", prefix), fields.text, limit, names[1]
+    questions, _ = validation.one_or_list(data["question"], validation.text, limit, names[0])
+    contexts, several = validation.one_or_list(
+        validation.member(data, "context", prefix), validation.text, limit, names[1]
     )
     if several and len(contexts) != len(questions):
         raise InvalidValue(
@@ -123,26 +124,28 @@ class QuestionAnswering:
         self._length = own["max_seq_len"] or min(own["max_length"], 384)
         self._stride = own["doc_stride"]
         self._parameters = {
-            "top_k": Parameter(fields.positive),
-            "topk": Parameter(fields.positive, 1),
-            "max_answer_len": Parameter(fields.positive, own["max_answer_length"]),
-            "max_seq_len": Parameter(fields.positive),
-            "max_question_len": Parameter(fields.positive, own["max_question_length"]),
-            "doc_stride": Parameter(fields.natural),
-            "handle_impossible_answer": Parameter(fields.flag, own["handle_impossible_answer"]),
-            "null_score_diff_threshold": Parameter(fields.number, own["null_score_diff_threshold"]),
-            "align_to_words": Parameter(fields.flag, True),
-            "score": Parameter(fields.one_of("probability", "logit_sum"), "probability"),
+            "top_k": Parameter(validation.positive),
+            "topk": Parameter(validation.positive, 1),
+            "max_answer_len": Parameter(validation.positive, own["max_answer_length"]),
+            "max_seq_len": Parameter(validation.positive),
+            "max_question_len": Parameter(validation.positive, own["max_question_length"]),
+            "doc_stride": Parameter(validation.natural),
+            "handle_impossible_answer": Parameter(validation.flag, own["handle_impossible_answer"]),
+            "null_score_diff_threshold": Parameter(
+                validation.number, own["null_score_diff_threshold"]
+            ),
+            "align_to_words": Parameter(validation.flag, True),
+            "score": Parameter(validation.one_of("probability", "logit_sum"), "probability"),
         }
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
+        data = validation.mapping(payload, "the body")
         questions, many = read_questions(data, self._encoder.limits.items)
         answers = self._answers(questions, self._options(data))
         return answers if many else answers[0]
 
     def _options(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        given = fields.parameters(data, self._parameters)
+        given = validation.parameters(data, self._parameters)
         length = given["max_seq_len"] and self._encoder.length(given["max_seq_len"], "max_seq_len")
         length = length or self._length
         stride = given["doc_stride"]

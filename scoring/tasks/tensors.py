@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import fields, settings
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import NPY
-from onnxferry.scoring.contract import JSON, ModelSpec, Tensor
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
-from onnxferry.scoring.fields import Parameter
+from onnxferry.scoring.manifest import ModelSpec, Tensor
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 NUMBERS = 4_000_000  # in one answer: as JSON some 80 MB
 _KINDS: dict[
@@ -68,12 +69,12 @@ def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
         level = list(chain.from_iterable(level))
     taken, _, name = _KINDS[np.dtype(tensor.dtype).kind]
     if odd := {type(entry) for entry in level} - taken:
-        came = fields.kind(next(entry for entry in level if type(entry) in odd))
+        came = validation.kind(next(entry for entry in level if type(entry) in odd))
         raise InvalidType(
             f"'{where}' must hold {name} ({tensor.dtype}) at depth {len(shape)}, got {came}"
         )
     if str in taken:
-        level = [fields.unicode(entry, where) for entry in level]
+        level = [validation.unicode(entry, where) for entry in level]
     try:
         return np.array(
             level, float if float in taken else bool if bool in taken else object
@@ -140,9 +141,9 @@ class Tensors:
         self._parameters = {"outputs": Parameter(self._read_outputs, self._outputs)}
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
-        feeds = self._feeds(fields.member(data, "inputs"))
-        wanted = fields.parameters(data, self._parameters)["outputs"]
+        data = validation.mapping(payload, "the body")
+        feeds = self._feeds(validation.member(data, "inputs"))
+        wanted = validation.parameters(data, self._parameters)["outputs"]
         results = dict(zip(self._outputs, self._run(feeds), strict=True))
         answer = {name: results[name] for name in wanted}
         if (numbers := sum(map(_count, answer.values()))) > NUMBERS:
@@ -170,7 +171,7 @@ class Tensors:
             named = dict.fromkeys(self._inputs, value)
         else:
             raise InvalidType(
-                f"'inputs' must be an object with {self._listed()}, got {fields.kind(value)}"
+                f"'inputs' must be an object with {self._listed()}, got {validation.kind(value)}"
             )
         if odd := sorted(set(named) ^ set(self._inputs)):
             what = "is missing" if odd[0] in self._inputs else "is not an input of the graph"
@@ -199,7 +200,7 @@ class Tensors:
                     )
 
     def _read_outputs(self, value: object, where: str) -> list[str]:
-        wanted = list(dict.fromkeys(fields.strings(value, where)))
+        wanted = list(dict.fromkeys(validation.strings(value, where)))
         if odd := [name for name in wanted if name not in self._outputs]:
             raise InvalidValue(
                 f"'{where}' names '{odd[0][:80]}'; the graph gives {', '.join(self._outputs)}"

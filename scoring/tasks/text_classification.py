@@ -22,13 +22,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import fields, settings
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.contract import JSON, ModelSpec
 from onnxferry.scoring.engine import Array, Session
-from onnxferry.scoring.fields import Parameter
 from onnxferry.scoring.labels import FUNCTIONS, Labels
-from onnxferry.scoring.texts import CUTTING, Encoder, read_text_or_pair, read_texts
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.text_runner import CUTTING, Encoder, read_text_or_pair, read_texts
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 _UNSET = object()  # top_k was not given, which for a pipeline is not the same as null
 
@@ -39,8 +40,8 @@ DEFAULT_FUNCTION = {
 }
 SETTINGS = {
     **settings.TEXT,
-    "problem_type": Parameter(fields.one_of(*DEFAULT_FUNCTION)),
-    "top_k": Parameter(fields.positive_or_null, _UNSET, null=True),
+    "problem_type": Parameter(validation.one_of(*DEFAULT_FUNCTION)),
+    "top_k": Parameter(validation.positive_or_null, _UNSET, null=True),
 }
 
 
@@ -60,17 +61,18 @@ class TextClassification:
         self._encoder = Encoder.load(spec, session, folder, own)
         self._parameters = {
             **CUTTING,
-            "top_k": Parameter(fields.positive_or_null, own["top_k"], null=True),
-            "return_all_scores": Parameter(fields.flag),
+            "top_k": Parameter(validation.positive_or_null, own["top_k"], null=True),
+            "return_all_scores": Parameter(validation.flag),
             "function_to_apply": Parameter(
-                fields.one_of(*FUNCTIONS), default_function(own["problem_type"], len(self._labels))
+                validation.one_of(*FUNCTIONS),
+                default_function(own["problem_type"], len(self._labels)),
             ),
         }
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
+        data = validation.mapping(payload, "the body")
         texts = read_texts(data, self._encoder.limits.items, read_text_or_pair)
-        options = fields.parameters(data, self._parameters)
+        options = validation.parameters(data, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
         rows = self._encoder.run(texts, options, lambda row, _: function(self._labels.logits(row)))
         answers = self._answers(rows, options)

@@ -23,22 +23,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import fields, settings
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.contract import JSON, ModelSpec
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.entities import STRATEGIES, WORDS, entities, units, without_overlaps, words
 from onnxferry.scoring.errors import InvalidValue
-from onnxferry.scoring.fields import Parameter
 from onnxferry.scoring.labels import Labels, softmax
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.spans import Window, count_windows, expect_stride, windows
-from onnxferry.scoring.texts import Encoder, Texts, expect_sequences, read_texts
+from onnxferry.scoring.text_runner import Encoder, Texts, expect_sequences, read_texts
 from onnxferry.scoring.tokenization import Encoded
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 SETTINGS = {
     **settings.TEXT,
-    "aggregation_strategy": Parameter(fields.one_of(*STRATEGIES), "none"),
-    "ignore_labels": Parameter(fields.strings, ["O"]),
+    "aggregation_strategy": Parameter(validation.one_of(*STRATEGIES), "none"),
+    "ignore_labels": Parameter(validation.strings, ["O"]),
 }
 
 
@@ -58,17 +59,17 @@ class TokenClassification:
         self._encoder = Encoder.load(spec, session, folder, own)
         self._strategy = own["aggregation_strategy"]
         self._parameters = {
-            "aggregation_strategy": Parameter(fields.one_of(*STRATEGIES)),
-            "grouped_entities": Parameter(fields.flag),
-            "ignore_subwords": Parameter(fields.flag),
-            "ignore_labels": Parameter(fields.strings, own["ignore_labels"]),
-            "stride": Parameter(fields.natural),
+            "aggregation_strategy": Parameter(validation.one_of(*STRATEGIES)),
+            "grouped_entities": Parameter(validation.flag),
+            "ignore_subwords": Parameter(validation.flag),
+            "ignore_labels": Parameter(validation.strings, own["ignore_labels"]),
+            "stride": Parameter(validation.natural),
         }
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
+        data = validation.mapping(payload, "the body")
         texts = read_texts(data, self._encoder.limits.items)
-        options = self._options(fields.parameters(data, self._parameters))
+        options = self._options(validation.parameters(data, self._parameters))
         encoded = list(self._encoder.tokenizer.encode_with_offsets(texts.items))
         cuts = self._cuts(texts, encoded, options.stride)
         rows = iter(

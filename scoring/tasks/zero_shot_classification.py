@@ -24,15 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import fields, settings
+from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT as PLAIN
-from onnxferry.scoring.contract import JSON, ModelSpec
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import InvalidValue, MissingField
-from onnxferry.scoring.fields import Parameter
 from onnxferry.scoring.labels import Labels, softmax
-from onnxferry.scoring.texts import Encoder, Texts, expect_sequences, read_texts
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.text_runner import Encoder, Texts, expect_sequences, read_texts
 from onnxferry.scoring.tokenization import Encoded, Tokens
+from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.wire import JSON
 
 TEMPLATE = 1000  # characters of a template: each label is written into a copy
 PARTNER = 200  # characters of the text that only keeps a place
@@ -44,19 +45,19 @@ def read_labels(value: object, where: str) -> list[str]:
     labels = (
         [part.strip() for part in value.split(",")]
         if isinstance(value, str)
-        else fields.strings(value, where)
+        else validation.strings(value, where)
     )
     if isinstance(value, str):
         labels = [label for label in labels if label]
     if not labels:
         raise InvalidValue(f"'{where}' holds no label")
-    return [fields.text(label, f"{where}[{i}]") for i, label in enumerate(labels)]
+    return [validation.text(label, f"{where}[{i}]") for i, label in enumerate(labels)]
 
 
 def read_template(value: object, where: str) -> tuple[str, str]:
     """What stands before and after the label: a template has one {} and is no program, as
     str.format would read it."""
-    text = fields.text(value, where)
+    text = validation.text(value, where)
     if len(text) > TEMPLATE:
         raise InvalidValue(f"'{where}' has {len(text)} characters; at most {TEMPLATE} are taken")
     try:
@@ -81,7 +82,7 @@ SETTINGS = {
     **settings.TEXT,
     "candidate_labels": Parameter(read_labels),
     "hypothesis_template": Parameter(read_template, ("This example is ", ".")),
-    "multi_label": Parameter(fields.flag, False),
+    "multi_label": Parameter(validation.flag, False),
 }
 
 
@@ -107,14 +108,14 @@ class ZeroShotClassification:
         self._parameters = {
             "candidate_labels": Parameter(read_labels, own["candidate_labels"]),
             "hypothesis_template": Parameter(read_template, own["hypothesis_template"]),
-            "multi_label": Parameter(fields.flag),
-            "multi_class": Parameter(fields.flag, own["multi_label"]),
+            "multi_label": Parameter(validation.flag),
+            "multi_class": Parameter(validation.flag, own["multi_label"]),
         }
 
     def answer(self, payload: Any) -> Any:
-        data = fields.mapping(payload, "the body")
+        data = validation.mapping(payload, "the body")
         texts = read_texts(data, self._encoder.limits.items)
-        options = fields.parameters(self._gathered(data), self._parameters)
+        options = validation.parameters(self._gathered(data), self._parameters)
         if (labels := options["candidate_labels"]) is None:
             raise MissingField(
                 "'parameters.candidate_labels' is missing; give the labels to choose from"

@@ -12,14 +12,15 @@ from typing import Any
 
 import click
 
-from onnxferry.scoring import cores
-from onnxferry.scripts import console, sections
+from onnxferry.scoring import cpu_count
+from onnxferry.scripts import sections
 from onnxferry.scripts.benchmark import figures, inputs, plot, report, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.scripts.benchmark.report import Benchmark
 from onnxferry.scripts.benchmark.rounds import SCENARIOS, Plan, measure
-from onnxferry.scripts.ending import ending
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system import console
+from onnxferry.system.errors import UsageError
+from onnxferry.system.exits import ending
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 # in a document's command
@@ -127,8 +128,8 @@ def main(**flags: Any) -> None:
     figures.check_names(flags["against"], [*(s.name for s in chosen), *(s.kind for s in chosen)])
     source, labels = _source(flags), specs.labels_of(chosen)
     requests = inputs.requests(inputs.read(source, task, labels), flags["batch"])
-    with console.stage(f"{len(chosen)} engines, {plan.scenario}") as note:
-        found = measure(chosen, requests, plan, note, _warn)
+    with console.stage(f"{len(chosen)} engines, {plan.scenario}") as progress:
+        found = measure(chosen, requests, plan, progress, _warn)
     peers = figures.peers(found, flags["against"], plan.scenario)
     title = flags["title"] or f"{task}, {plan.scenario}"
     absent = tuple(spec.name for spec in chosen if spec not in [engine.spec for engine in found])
@@ -153,7 +154,9 @@ def _plan(flags: dict[str, Any], task: str, chosen: Sequence[specs.Spec]) -> Pla
         raise UsageError("--scenario rate and --rate REQUESTS_A_SECOND go together")
     if streams and scenario not in ("async", "rate"):
         raise UsageError("--streams is for --scenario async and rate")
-    some = streams or (1 if scenario in ("sync", "cold") else flags["cores"] or cores.available())
+    some = streams or (
+        1 if scenario in ("sync", "cold") else flags["cores"] or cpu_count.available()
+    )
     pythons = dict(_python(text, chosen) for text in flags["pythons"])
     return Plan(
         task,

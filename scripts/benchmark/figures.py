@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scripts.benchmark.rounds import Measured, Round
-from onnxferry.scripts.errors import UsageError
-from onnxferry.scripts.prepare.agreement import AGREE
+from onnxferry.scripts.prepare.verification.agreement import AGREE
+from onnxferry.system.errors import UsageError
 
 PERCENTILES = (25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 

@@ -13,9 +13,9 @@ from random import Random
 from typing import Any
 
 from onnxferry.scripts import sections
-from onnxferry.scripts.errors import UsageError
 from onnxferry.scripts.evaluate import datasets
-from onnxferry.scripts.prepare.samples import BUILT_IN
+from onnxferry.scripts.prepare.verification.samples import BUILT_IN
+from onnxferry.system.errors import UsageError
 
 SHORTEST, LONGEST = 1, 400  # words of a text
 DRAWS: dict[str, Callable[[Random, float, float], float]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from contextlib import suppress
 
-from onnxferry.scoring import cores, cpu
-from onnxferry.scripts.prepare.machine import processor
+from onnxferry.scoring import cpu, cpu_count
+from onnxferry.scripts.prepare.selection.cpu_target import processor
 
 # that decide int8's speed
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
@@ -20,7 +20,7 @@ def machine() -> str:
     flags = set(text.split())
     parts = (
         processor(),
-        f"{cores.available()} CPUs",
+        f"{cpu_count.available()} CPUs",
         " ".join(feature for feature in FEATURES if feature in flags),
         f"{platform.system()} {platform.release().partition('-')[0]}",
         f"Python {platform.python_version()}",

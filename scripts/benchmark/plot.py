@@ -11,7 +11,7 @@ from typing import Any
 from onnxferry.scripts.benchmark import figures
 from onnxferry.scripts.benchmark.report import Benchmark, heading
 from onnxferry.scripts.benchmark.rounds import Measured
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 
 def save(done: Benchmark, path: Path) -> None:

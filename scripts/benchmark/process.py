@@ -16,7 +16,7 @@ from typing import Any
 
 from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.scripts.benchmark.specs import Spec
-from onnxferry.scripts.errors import BenchmarkError, UsageError
+from onnxferry.system.errors import BenchmarkError, UsageError
 
 _FILE = Path(__file__).parent / "worker.py"
 _TAIL = 1500  # characters of a dead worker's last words

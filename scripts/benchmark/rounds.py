@@ -13,8 +13,8 @@ from typing import Any
 from onnxferry.scripts.benchmark import schedule
 from onnxferry.scripts.benchmark.process import Missing, Worker
 from onnxferry.scripts.benchmark.specs import Spec
-from onnxferry.scripts.console import Note
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.console import Progress
+from onnxferry.system.errors import UsageError
 
 SCENARIOS = ("sync", "async", "rate", "cold")
 
@@ -78,16 +78,16 @@ Warn = Callable[[str], None]
 
 
 def measure(
-    specs: Sequence[Spec], requests: Sequence[list[Any]], plan: Plan, note: Note, warn: Warn
+    specs: Sequence[Spec], requests: Sequence[list[Any]], plan: Plan, progress: Progress, warn: Warn
 ) -> list[Measured]:
     """Each engine's rounds. One whose library is not installed is left out, which `warn` is told.
 
     Raises UsageError when none is left, BenchmarkError when an engine fails or its process dies.
     """
     if plan.scenario == "cold":
-        return _Cold(requests[:1], plan, warn).measure(specs, note)
+        return _Cold(requests[:1], plan, warn).measure(specs, progress)
     with ExitStack() as stack:
-        return _Warm(requests, plan, warn).measure(specs, note, stack)
+        return _Warm(requests, plan, warn).measure(specs, progress, stack)
 
 
 class _Warm:
@@ -96,10 +96,12 @@ class _Warm:
     def __init__(self, requests: Sequence[list[Any]], plan: Plan, warn: Warn) -> None:
         self._requests, self._plan, self._warn = requests, plan, warn
 
-    def measure(self, specs: Sequence[Spec], note: Note, stack: ExitStack) -> list[Measured]:
+    def measure(
+        self, specs: Sequence[Spec], progress: Progress, stack: ExitStack
+    ) -> list[Measured]:
         loaded: dict[str, tuple[Worker, float]] = {}
         for spec in specs:
-            note(f"load {spec.name}")
+            progress(f"load {spec.name}")
             worker = stack.enter_context(Worker(spec, self._plan.python(spec), self._plan.cores))
             try:
                 loaded[spec.name] = worker, worker.load(self._plan.task)
@@ -108,24 +110,24 @@ class _Warm:
         if not loaded:
             raise UsageError("none of the engines is installed")
         workers = [worker for worker, _ in loaded.values()]
-        answers = {worker.spec.name: self._ask(worker, note) for worker in workers}
-        rounds = self._rounds(workers, note)
+        answers = {worker.spec.name: self._ask(worker, progress) for worker in workers}
+        rounds = self._rounds(workers, progress)
         return [
             Measured(w.spec, w.versions(), load, tuple(rounds[name]), tuple(answers[name]))
             for name, (w, load) in loaded.items()
         ]
 
-    def _ask(self, worker: Worker, note: Note) -> list[Any]:
-        note(f"{worker.spec.name}: the answers")
+    def _ask(self, worker: Worker, progress: Progress) -> list[Any]:
+        progress(f"{worker.spec.name}: the answers")
         worker.ask("requests", requests=self._requests)
         found: list[Any] = worker.ask("answers")
         return found
 
-    def _rounds(self, workers: Sequence[Worker], note: Note) -> dict[str, list[Round]]:
+    def _rounds(self, workers: Sequence[Worker], progress: Progress) -> dict[str, list[Round]]:
         found: dict[str, list[Round]] = {worker.spec.name: [] for worker in workers}
         for number in range(self._plan.warm_up + self._plan.rounds):
             for worker in schedule.turns(workers, number):
-                note(
+                progress(
                     f"round {number + 1} of {self._plan.warm_up + self._plan.rounds}:"
                     f" {worker.spec.name}"
                 )
@@ -151,22 +153,22 @@ class _Cold:
     def __init__(self, requests: Sequence[list[Any]], plan: Plan, warn: Warn) -> None:
         self._requests, self._plan, self._warn = requests, plan, warn
 
-    def measure(self, specs: Sequence[Spec], note: Note) -> list[Measured]:
+    def measure(self, specs: Sequence[Spec], progress: Progress) -> list[Measured]:
         """The first start of each, which may have to read its files from the disk, does not
         count."""
-        found = {spec.name: self._first(spec, note) for spec in specs}
+        found = {spec.name: self._first(spec, progress) for spec in specs}
         present = [spec for spec in specs if found[spec.name]]
         if not present:
             raise UsageError("none of the engines is installed")
         runs: dict[str, list[Measured]] = {spec.name: [] for spec in present}
         for number in range(self._plan.rounds):
             for spec in schedule.turns(present, number):
-                note(f"round {number + 1} of {self._plan.rounds}: {spec.name}")
+                progress(f"round {number + 1} of {self._plan.rounds}: {spec.name}")
                 runs[spec.name].append(self._start(spec))
         return [_joined(runs[spec.name]) for spec in present]
 
-    def _first(self, spec: Spec, note: Note) -> Measured | None:
-        note(f"start {spec.name}")
+    def _first(self, spec: Spec, progress: Progress) -> Measured | None:
+        progress(f"start {spec.name}")
         try:
             return self._start(spec)
         except Missing as e:

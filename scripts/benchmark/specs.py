@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.benchmark.engines import ENGINES
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 TASKS = {
     "ForQuestionAnswering": "question-answering",

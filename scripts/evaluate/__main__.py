@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from onnxferry.scripts import console, sections
-from onnxferry.scripts.ending import ending
-from onnxferry.scripts.errors import EvaluationError
+from onnxferry.scripts import sections
 from onnxferry.scripts.evaluate import report
 from onnxferry.scripts.evaluate.evaluation import Evaluation, Options, evaluate
+from onnxferry.system import console
+from onnxferry.system.errors import EvaluationError
+from onnxferry.system.exits import ending
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DATA = click.Path(exists=True, path_type=Path)

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.errors import UsageError
-from onnxferry.scripts.hashes import combined_sha256, sha256
 from onnxferry.scripts.request_file import MEDIA_TYPES
+from onnxferry.system.errors import UsageError
+from onnxferry.system.hashes import combined_sha256, sha256
 
 FOLDER = "folder"  # in the place of a suffix
 # file names that say which part of a set, but not of which set

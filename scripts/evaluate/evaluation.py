@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring.contract import ModelSpec
-from onnxferry.scripts.console import stage
-from onnxferry.scripts.errors import UsageError
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.evaluate import datasets, served, source
 from onnxferry.scripts.evaluate.judges import JUDGES, Judge
+from onnxferry.system.console import stage
+from onnxferry.system.errors import UsageError
 
 SHOWN = 20  # of the answers that differ
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.evaluate import metrics
 from onnxferry.scripts.evaluate.datasets import Item
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry import scoring
-from onnxferry.scripts.errors import EvaluationError, UsageError
+from onnxferry.system.errors import EvaluationError, UsageError
 
 TOGETHER = 64  # items a request
 

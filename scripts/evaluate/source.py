@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring.contract import ModelSpec
-from onnxferry.scripts.errors import EvaluationError, UsageError
-from onnxferry.scripts.prepare.quiet import quiet
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scripts.prepare.sources.quiet import quiet
+from onnxferry.system.errors import EvaluationError, UsageError
 
 CLASSES = {
     "question-answering": "AutoModelForQuestionAnswering",

@@ -10,9 +10,9 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from onnxferry.scripts.console import out
-from onnxferry.scripts.ending import ending
 from onnxferry.scripts.package import TARGETS, Package, manifest, package
+from onnxferry.system.console import out
+from onnxferry.system.exits import ending
 
 _SITE_PACKAGES = re.compile(r"^\.python_packages/lib/site-packages/([A-Za-z_]+)")
 _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from onnxferry.scripts.hashes import sha256
 from onnxferry.scripts.package.contract import Member
 from onnxferry.scripts.package.layout import Entry
+from onnxferry.system.hashes import sha256
 
 _TIME = 315_532_800  # 1980-01-01, the first that a zip archive can say
 _MODE = 0o644

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from onnxferry.scripts.console import stage
-from onnxferry.scripts.errors import PackageError, UsageError
 from onnxferry.scripts.package import archive, azureml, functions, local, manifest, model, sagemaker
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.scripts.package.layout import Entry, Layout, Limit, Order, Report
+from onnxferry.system.console import stage
+from onnxferry.system.errors import PackageError, UsageError
 
 TARGETS: dict[str, Layout] = {
     "azureml": azureml.LAYOUT,

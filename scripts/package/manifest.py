@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.errors import PackageError
 from onnxferry.scripts.package import archive
 from onnxferry.scripts.package.contract import Member, Package
+from onnxferry.system.errors import PackageError
 
 MANIFEST = "package.json"
 

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from onnxferry.scoring.contract import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scoring.errors import ModelError
-from onnxferry.scripts.errors import PackageError, UsageError
-from onnxferry.scripts.hashes import sha256
+from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.package import pins
+from onnxferry.system.errors import PackageError, UsageError
+from onnxferry.system.hashes import sha256
 
 # What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default
 # domain. Measured by loading a one-node graph of every version; a new pin needs a row.

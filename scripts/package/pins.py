@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from onnxferry.scripts.errors import PackageError
+from onnxferry.system.errors import PackageError
 
 PINS = Path(__file__).with_name("pins.txt")
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from onnxferry.scripts.cache import cache_folder
-from onnxferry.scripts.errors import PackageError
 from onnxferry.scripts.package.archive import replacing
 from onnxferry.scripts.package.layout import Entry, tree
+from onnxferry.system.cache import cache_folder
+from onnxferry.system.errors import PackageError
 
 # glibc 2.28 is older than that of every image that Functions runs Python 3.10 or newer on.
 _PLATFORMS = (

@@ -7,15 +7,16 @@ from typing import Any
 
 import click
 
-from onnxferry.scoring.contract import ModelSpec
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import TASKS
-from onnxferry.scripts import console
-from onnxferry.scripts.ending import ending
-from onnxferry.scripts.prepare import machine, report, trials
-from onnxferry.scripts.prepare.gate import share
 from onnxferry.scripts.prepare.options import AUTO, Options
 from onnxferry.scripts.prepare.pipeline import prepare
-from onnxferry.scripts.prepare.questions import LIMIT, LIMITS
+from onnxferry.scripts.prepare.report import document
+from onnxferry.scripts.prepare.selection import candidates, cpu_target
+from onnxferry.scripts.prepare.selection.criteria import share
+from onnxferry.scripts.prepare.verification.eval_set import LIMIT, LIMITS
+from onnxferry.system import console
+from onnxferry.system.exits import ending
 
 PATH = click.Path(path_type=Path)
 
@@ -43,8 +44,8 @@ PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--cpu",
-    default=machine.AUTO,
-    help=f"What int8 is made for: {', '.join(machine.CPUS)} (this machine's kind).",
+    default=cpu_target.AUTO,
+    help=f"What int8 is made for: {', '.join(cpu_target.CPUS)} (this machine's kind).",
 )
 @click.option(
     "--data",
@@ -107,11 +108,11 @@ def command(max_loss: str, **flags: Any) -> None:
 
 
 def _report(spec: ModelSpec, out: Path) -> None:
-    size = trials.weight(out) / 1e6
+    size = candidates.weight(out) / 1e6
     console.out.print(
         f"{out}: {spec.name}, {spec.task}, {spec.precision}, {size:.1f} MB", markup=False
     )
-    console.out.print(f"report: {out / report.REPORT_FILE}", markup=False)
+    console.out.print(f"report: {out / document.REPORT_FILE}", markup=False)
     found = spec.difference
     if "max_abs" in found:
         console.out.print(

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxferry.scoring.contract import SPEC_FILE
+from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scoring.tasks import TASKS
-from onnxferry.scripts.errors import UsageError
 from onnxferry.scripts.evaluate.datasets import READERS
-from onnxferry.scripts.prepare import machine
+from onnxferry.scripts.prepare.selection import cpu_target
+from onnxferry.system.errors import UsageError
 
 HUGGINGFACE, MODULE, ONNX = "huggingface", "module", "onnx"
 AUTO, FP32, INT8 = "auto", "fp32", "int8"
@@ -45,7 +45,7 @@ class Options:
     name: str | None = None
     precision: str = AUTO
     variant: str | None = None
-    cpu: str = machine.AUTO
+    cpu: str = cpu_target.AUTO
     data: Path | None = None
     limit: int | None = None
     threshold: float = 0.5
@@ -95,7 +95,7 @@ def _check_choices(options: Options) -> None:
     for flag, value, choices in (
         ("--task", options.task, sorted(TASKS)),
         ("--precision", options.precision, PRECISIONS),
-        ("--cpu", options.cpu, machine.CPUS),
+        ("--cpu", options.cpu, cpu_target.CPUS),
         ("--opset", options.opset, OPSETS),
     ):
         if value is not None and value not in choices:

@@ -12,32 +12,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from onnxferry.scoring.contract import MODEL_FILE, TOKENIZER_FILE, ModelSpec
-from onnxferry.scripts import console
-from onnxferry.scripts.console import stage
-from onnxferry.scripts.errors import UsageError
-from onnxferry.scripts.prepare import contest, golden, questions, record, report, ways
-from onnxferry.scripts.prepare.contest import Contest
-from onnxferry.scripts.prepare.exam import Exam
-from onnxferry.scripts.prepare.gate import Gate
-from onnxferry.scripts.prepare.machine import Target
+from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
-from onnxferry.scripts.prepare.quiet import quiet
-from onnxferry.scripts.prepare.reference import compare, remembered
-from onnxferry.scripts.prepare.samples import MASK, Sample, samples
-from onnxferry.scripts.prepare.source import Source
+from onnxferry.scripts.prepare.report import document, record
+from onnxferry.scripts.prepare.selection import select_variant, variant_table
+from onnxferry.scripts.prepare.selection.candidates import Bench, Trial
+from onnxferry.scripts.prepare.selection.cpu_target import Target
+from onnxferry.scripts.prepare.selection.criteria import Gate
+from onnxferry.scripts.prepare.selection.select_variant import Contest
+from onnxferry.scripts.prepare.selection.variant_table import Ways
+from onnxferry.scripts.prepare.sources.quiet import quiet
+from onnxferry.scripts.prepare.sources.source import Source
 from onnxferry.scripts.prepare.staging import publish, staging
-from onnxferry.scripts.prepare.trials import Bench, Trial
-from onnxferry.scripts.prepare.verify import Truth
-from onnxferry.scripts.prepare.ways import Ways
+from onnxferry.scripts.prepare.verification import eval_set, golden
+from onnxferry.scripts.prepare.verification.comparison import Truth
+from onnxferry.scripts.prepare.verification.evaluator import Exam
+from onnxferry.scripts.prepare.verification.reference import compare, remembered
+from onnxferry.scripts.prepare.verification.samples import MASK, Sample, samples
+from onnxferry.system import console
+from onnxferry.system.console import stage
+from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:
     from onnxferry.scripts.prepare.variants.fusion import Fusion
 
 LOADERS = {
-    HUGGINGFACE: "onnxferry.scripts.prepare.checkpoint",
-    MODULE: "onnxferry.scripts.prepare.module",
-    ONNX: "onnxferry.scripts.prepare.onnx_file",
+    HUGGINGFACE: "onnxferry.scripts.prepare.sources.checkpoint",
+    MODULE: "onnxferry.scripts.prepare.sources.module_source",
+    ONNX: "onnxferry.scripts.prepare.sources.onnx_file",
 }
 """Imported on demand: they bring torch and transformers, which cost seconds to import."""
 CALIBRATION = 200  # requests at most
@@ -68,7 +70,7 @@ def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
     out = options.out.resolve()
     with quiet(), staging(out) as work:
         source = _load(options)
-        table = table or ways.shipped()
+        table = table or variant_table.shipped()
         table.asked(options)  # wrong names are told before the work
         folder = _export(source, work)
         made = Work(
@@ -82,15 +84,15 @@ def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
         fusion = _fuse(made, work)
         exam, spare = _exam(made)
         exam, piped = _prove(made, exam)
-        held = contest.hold(
+        held = select_variant.hold(
             options, table, _bench(made, work, fusion, [*exam.samples, *spare]), exam, made.target
         )
         spec = _finish(made, held, fusion, piped)
         with stage(f"write {out.name}"):
             record.write(spec, held.chosen.place)
-            report.write(report.Facts(spec, held, fusion), held.chosen.place)
+            document.write(document.Facts(spec, held, fusion), held.chosen.place)
             publish(held.chosen.place, out)
-    console.err.print(report.table(held))
+    console.err.print(document.table(held))
     console.err.print(f"{held.chosen.name} is chosen: {held.why}", markup=False)
     return spec
 
@@ -126,7 +128,9 @@ def _fuse(made: Work, work: Path) -> Fusion:
     try:
         with stage("fuse operators"):
             fusion = made.ways.fuse(
-                made.folder / MODEL_FILE, work / "fused.onnx", ways.architecture(made.source.config)
+                made.folder / MODEL_FILE,
+                work / "fused.onnx",
+                variant_table.architecture(made.source.config),
             )
     except Exception as e:  # of a graph that the optimiser does not know
         fusion = Fusion(None, {}, {}, (f"the graph cannot be optimised: {type(e).__name__}: {e}",))
@@ -142,8 +146,8 @@ def _prove(made: Work, exam: Exam) -> tuple[Exam, Piped]:
     golden.answer(made.folder, exam.samples[-1].request)
     if made.target.mismatch:
         console.err.print(made.target.mismatch, style="yellow", markup=False)
-    with stage(f"verify the exported graph on {len(exam.samples)} inputs") as note:
-        exam = exam.opened(made.folder, note)
+    with stage(f"verify the exported graph on {len(exam.samples)} inputs") as progress:
+        exam = exam.opened(made.folder, progress)
     return exam, _compare(made, made.folder, exam, FP32)
 
 
@@ -160,11 +164,11 @@ def _bench(made: Work, work: Path, fusion: Fusion, real: Sequence[Sample]) -> Be
 def _exam(made: Work) -> tuple[Exam, list[Sample]]:
     """What the variants are asked, and other items of the same evaluation set."""
     options, spec = made.options, made.spec
-    asked = questions.read(options, spec)
+    asked = eval_set.read(options, spec)
     request = Sample(golden.request(spec, options.golden), "the golden request")
     inputs = [*samples(spec.task, options.inputs, spec.settings.get("mask_token", MASK)), request]
     gate = Gate(options.tolerance, options.min_agreement, options.max_loss)
-    spare = questions.as_samples(asked.spare, asked.judge) if asked else []
+    spare = eval_set.as_samples(asked.spare, asked.judge) if asked else []
     return Exam(Truth(spec, made.folder, made.source.run), inputs, gate, asked), spare
 
 
@@ -179,10 +183,10 @@ def _compare(made: Work, folder: Path, exam: Exam, precision: str) -> Piped:
 
 def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpec:
     """The whole record of the chosen variant, with its golden answer."""
-    from onnxferry.scripts.prepare import graph  # onnx may not be installed, which the loaders say
+    from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
 
     trial, exam = held.chosen, held.exam
-    graph.split(trial.place / MODEL_FILE)
+    onnx_file_io.split(trial.place / MODEL_FILE)
     spec = record.chosen(made.spec, trial.place, trial.variant.precision, made.target.kind)
     difference = _difference(made, trial)
     if trial.place != made.folder:

@@ -10,11 +10,11 @@ from typing import Any
 import click
 from rich.table import Table
 
-from onnxferry.scripts.console import out
-from onnxferry.scripts.ending import ending
 from onnxferry.scripts.package import read
 from onnxferry.scripts.rehearse import Answer, Rehearsal, rehearse
 from onnxferry.scripts.request_file import read_request
+from onnxferry.system.console import out
+from onnxferry.system.exits import ending
 
 
 @click.command()

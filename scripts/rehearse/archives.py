@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from onnxferry.scripts.errors import RehearsalError
+from onnxferry.system.errors import RehearsalError
 
 
 def unpack_tar(archive: Path, folder: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from onnxferry.scripts.errors import RehearsalError
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime
+from onnxferry.system.errors import RehearsalError
 
 
 def _unpack(package: Package, root: Path) -> Layout:

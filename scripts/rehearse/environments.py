@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from onnxferry.scripts.errors import RehearsalError
 from onnxferry.scripts.rehearse.processes import run
 from onnxferry.scripts.rehearse.runtime import Install
+from onnxferry.system.errors import RehearsalError
 
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
 _MISLEADING = (

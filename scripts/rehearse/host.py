@@ -19,11 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from onnxferry.scoring.contract import Request
-from onnxferry.scripts.cache import cache_folder
-from onnxferry.scripts.console import stage
-from onnxferry.scripts.ending import interruptible
-from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse import azureml, environments, functions, local, sagemaker
 from onnxferry.scripts.rehearse.environments import Report
@@ -31,6 +27,10 @@ from onnxferry.scripts.rehearse.memory import Memory
 from onnxferry.scripts.rehearse.processes import running
 from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.scripts.rehearse.runtime import HOSTS, Layout, Runtime
+from onnxferry.system.cache import cache_folder
+from onnxferry.system.console import stage
+from onnxferry.system.errors import RehearsalError
+from onnxferry.system.exits import interruptible
 
 RUNTIMES: Mapping[str, Runtime] = {
     "azureml": azureml.RUNTIME,

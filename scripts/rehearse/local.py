@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from onnxferry.scripts.errors import RehearsalError
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime, listed
+from onnxferry.system.errors import RehearsalError
 
 
 def _unpack(package: Package, root: Path) -> Layout:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from onnxferry.scripts.console import err
-from onnxferry.scripts.errors import RehearsalError
 from onnxferry.scripts.package import TARGETS, Package, package
 from onnxferry.scripts.rehearse.pythons import find_python
+from onnxferry.system.console import err
+from onnxferry.system.errors import RehearsalError
 
 REHEARSAL = "rehearsal"  # the folder below `out` for packages that are built only to be rehearsed
 

@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnxferry.scoring.contract import Golden, ModelSpec, Request
-from onnxferry.scripts.console import stage
-from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.answers import difference
 from onnxferry.scripts.rehearse.environments import Report
 from onnxferry.scripts.rehearse.host import Answer, Host, start
+from onnxferry.system.console import stage
+from onnxferry.system.errors import RehearsalError
 
 
 @dataclass(frozen=True)

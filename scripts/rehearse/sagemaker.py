@@ -12,11 +12,11 @@ import os
 import subprocess
 from pathlib import Path
 
-from onnxferry.scripts.errors import RehearsalError
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.archives import unpack_tar
 from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime, listed
+from onnxferry.system.errors import RehearsalError
 
 # All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer,
 # which serving a package's own inference.py needs not.

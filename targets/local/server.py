@@ -27,7 +27,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from onnxferry import scoring
-from onnxferry.scoring import cores
+from onnxferry.scoring import cpu_count
 from onnxferry.scoring.codecs import encode_json
 
 SCORE = ("/score", "/invocations", "/api/score", "/predict")
@@ -40,7 +40,7 @@ def application(scorer: scoring.Scorer) -> FastAPI:
     app = FastAPI(
         title=scorer.spec.name, exception_handlers={HTTPException: _refuse, ClientDisconnect: _gone}
     )
-    threads = ThreadPoolExecutor(cores.available(), "score")
+    threads = ThreadPoolExecutor(cpu_count.available(), "score")
 
     async def score(request: Request) -> Response:
         given = await _read(request, scorer.spec.limits.body_bytes)

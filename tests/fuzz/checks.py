@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxferry.scoring import errors
 from onnxferry.scoring.codecs import CSV, JSONLINES, NPY
-from onnxferry.scoring.contract import JSON, Request, Response
+from onnxferry.scoring.wire import JSON, Request, Response
 
 ECHO = 100  # characters of a request that a message may repeat
 LONGEST = 1000  # characters of a message, of a header, of a log line

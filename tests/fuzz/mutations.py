@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from onnxferry.scoring.codecs import DECODERS, ENCODERS
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 from tests.fuzz import valid
 from tests.fuzz.valid import Raw
 

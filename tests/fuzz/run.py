@@ -18,7 +18,7 @@ from random import Random
 import psutil  # type: ignore[import-untyped]
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 from tests.fuzz import checks, models, mutations, valid
 
 WARM_UP = 0.2  # of the requests, before memory counts

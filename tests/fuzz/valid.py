@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from onnxferry.scoring.codecs import CSV, DECODERS, IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
-from onnxferry.scoring.contract import JSON
+from onnxferry.scoring.wire import JSON
 from tests import tiny
 
 TEXTS = (

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from onnxferry.infra import config
 from onnxferry.infra.config import load, settings_of
 from onnxferry.infra.starter import init
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 GUID = "00000000-0000-0000-0000-000000000001"
 SCHEMA = Path(config.__file__).with_name("deploy.schema.json")

@@ -12,7 +12,7 @@ import pytest
 
 from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
 from onnxferry.infra.plan import Action, Interrupted, Operation, Plan, Step, apply
-from onnxferry.scripts.console import Note, out
+from onnxferry.system.console import Progress, out
 
 BACK = Step(Action.UPDATE, "endpoint", "squad", "promote", {"to": "old"})
 PLAN = Plan(
@@ -40,9 +40,9 @@ class World:
     def operations(self) -> dict[str, Operation]:
         return dict.fromkeys(("create", "promote", "smoke", "tidy"), self._run)
 
-    def _run(self, step: Step, note: Note) -> None:
+    def _run(self, step: Step, progress: Progress) -> None:
         self.done.append(str(step))
-        note("half way")
+        progress("half way")
         if "to" in step.parameters:
             self.serves = step.parameters["to"]
         if error := self.trouble.pop(step.operation, None):
@@ -50,7 +50,7 @@ class World:
 
 
 @contextmanager
-def report(title: str) -> Iterator[Note]:
+def report(title: str) -> Iterator[Progress]:
     yield lambda text: None
 
 
@@ -90,10 +90,10 @@ def test_what_is_proved_stays_when_tidying_fails() -> None:
 
 def test_a_failing_restore_is_said() -> None:
     class Broken(World):
-        def _run(self, step: Step, note: Note) -> None:
+        def _run(self, step: Step, progress: Progress) -> None:
             if step is BACK:
                 raise CloudError("no network")
-            super()._run(step, note)
+            super()._run(step, progress)
 
     with pytest.raises(
         WrongAnswer, match=r"(?s)differs.*failed too: no network.*deploy.py rollback"
@@ -110,10 +110,10 @@ def test_a_defect_puts_the_earlier_version_back_too(capsys: pytest.CaptureFixtur
 
 def test_an_interruption_while_putting_back_says_so() -> None:
     class Impatient(World):
-        def _run(self, step: Step, note: Note) -> None:
+        def _run(self, step: Step, progress: Progress) -> None:
             if step is BACK:
                 raise KeyboardInterrupt
-            super()._run(step, note)
+            super()._run(step, progress)
 
     with pytest.raises(
         Interrupted, match=r"while the earlier version was put back.*deploy.py rollback"

@@ -10,9 +10,10 @@ import pytest
 
 from onnxferry.infra import record
 from onnxferry.infra.cloud import Bundle, Status
-from onnxferry.scoring.contract import Golden, Request
-from onnxferry.scripts.errors import UsageError
+from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
+from onnxferry.system.errors import UsageError
 
 
 def bundle(sha256: str) -> Bundle:

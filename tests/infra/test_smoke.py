@@ -8,7 +8,8 @@ from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer, with_log
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scoring.contract import Golden, Request
+from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.wire import Request
 
 GOLDEN = Golden(Request(b'{"inputs": "x"}'), [{"label": "joy", "score": 0.9}])
 

@@ -14,7 +14,7 @@ from onnxferry.infra.config import load
 from onnxferry.infra.functions.environment import RECORD
 from onnxferry.infra.functions.plan import FORBIDDEN_SETTINGS
 from onnxferry.infra.variables import AZUREML, FUNCTIONS, SAGEMAKER, Rules, checked
-from onnxferry.scripts.errors import UsageError
+from onnxferry.system.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 OUR_PLANS = [  # what they set on an app or a model, or the platform forbids

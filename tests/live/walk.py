@@ -15,7 +15,8 @@ from typing import Any
 from unittest import mock
 
 from onnxferry import cli, scoring
-from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

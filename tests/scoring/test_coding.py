@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxferry import scoring
-from onnxferry.scoring.codecs.coding import compress, decompress
-from onnxferry.scoring.contract import Limits
+from onnxferry.scoring.codecs.content_encoding import compress, decompress
 from onnxferry.scoring.errors import ScoringError
+from onnxferry.scoring.manifest import Limits
 from tests import tiny
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scoring import cores
+from onnxferry.scoring import cpu_count
 
 MACHINE = 64
 
@@ -27,7 +27,7 @@ def seen(root: Path, groups: str, files: Mapping[str, str]) -> int:
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
-    return cores.available(root / "proc", root / "cgroup")
+    return cpu_count.available(root / "proc", root / "cgroup")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_containers_limit_counts(
 def test_without_these_files_the_processs_own_cpus_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cores.available(tmp_path, tmp_path) == MACHINE
+    assert cpu_count.available(tmp_path, tmp_path) == MACHINE
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert cores.available(tmp_path, tmp_path) == 1
+    assert cpu_count.available(tmp_path, tmp_path) == 1

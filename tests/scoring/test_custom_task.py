@@ -13,10 +13,10 @@ import pytest
 
 from examples.custom_task.pack import pack
 from onnxferry import scoring
-from onnxferry.scoring.contract import ModelSpec
-from onnxferry.scripts.errors import PackageError
-from onnxferry.scripts.hashes import sha256
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.package import package
+from onnxferry.system.errors import PackageError
+from onnxferry.system.hashes import sha256
 from tests import tiny
 
 ECHO = """

@@ -18,8 +18,8 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.scoring.batching import TextModel
-from onnxferry.scoring.contract import ModelSpec
 from onnxferry.scoring.engine import Session
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.variants import VARIANTS, Material, fuse
 from tests import tiny
 

@@ -31,8 +31,8 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from onnxferry.scoring.engine import Session
-from onnxferry.scoring.resources import Resources
-session = Session(Path(sys.argv[1]), Resources(threads=3))
+from onnxferry.scoring.engine_options import EngineOptions
+session = Session(Path(sys.argv[1]), EngineOptions(threads=3))
 feeds = {"x": np.ones((600, 300), np.float32)}
 before = [outputs[0] for outputs in session.run_each([feeds] * 4)]
 child = os.fork()

@@ -11,7 +11,7 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.scoring import errors
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 from tests import tiny
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

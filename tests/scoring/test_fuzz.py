@@ -14,8 +14,9 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.scoring.codecs import DECODERS
-from onnxferry.scoring.contract import JSON, ModelSpec, Request, Response
 from onnxferry.scoring.errors import InvalidValue
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.wire import JSON, Request, Response
 from tests.fuzz import checks, fuzz, mutations, scorers, valid
 from tests.fuzz.__main__ import GROWTH, describe
 from tests.fuzz.models import NAMES

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Limits
-from onnxferry.scoring.pictures import Preprocessing
+from onnxferry.scoring.images import Preprocessing
+from onnxferry.scoring.manifest import Limits
 from tests import tiny
 
 
@@ -78,7 +78,7 @@ def test_base64_in_json_answers_as_the_bytes_do(scorer: scoring.Scorer) -> None:
 def test_exif_orientation_is_applied() -> None:
     """A picture whose left half is red, marked as lying on its side, is preprocessed as it is
     seen."""
-    from onnxferry.scoring.pictures import decode
+    from onnxferry.scoring.images import decode
 
     shown = Image.new("RGB", (20, 20), (0, 0, 255))
     shown.paste((255, 0, 0), (0, 0, 10, 20))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Limits
+from onnxferry.scoring.manifest import Limits
 from tests import tiny
 
 

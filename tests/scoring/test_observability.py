@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxferry import scoring
-from onnxferry.scoring import trace
-from onnxferry.scoring.contract import ID_HEADERS, ModelSpec, Request
+from onnxferry.scoring import timing
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.scorer import log_requests, request_id
+from onnxferry.scoring.wire import ID_HEADERS, Request
 from tests import tiny
 
 PAYLOAD = "rebecca"
@@ -53,7 +54,7 @@ def test_a_request_leaves_one_line(
         "items": 2,
         "tokens": 22,
     }
-    assert list(stages) == [*trace.STAGES, "total"]
+    assert list(stages) == [*timing.STAGES, "total"]
     assert stages.pop("total") == pytest.approx(sum(stages.values()), abs=0.01)
     assert PAYLOAD not in caplog.text
 
@@ -91,7 +92,7 @@ def test_the_client_gets_id_and_times(scorer: scoring.Scorer) -> None:
     assert response.headers["X-Request-Id"] == "order-7"
     assert [
         entry.partition(";dur=")[0] for entry in response.headers["Server-Timing"].split(", ")
-    ] == [*trace.STAGES]
+    ] == [*timing.STAGES]
 
 
 def test_a_request_without_an_id_gets_one_of_its_own(scorer: scoring.Scorer) -> None:
@@ -150,12 +151,12 @@ def test_requests_in_several_threads_count_for_themselves(
 
 
 def test_stages_follow_one_another_and_nothing_counts_twice() -> None:
-    with trace.tracing() as figures:
-        trace.switch("preprocess")
-        with trace.stage("engine"), trace.stage("postprocess"):
+    with timing.tracing() as figures:
+        timing.switch("preprocess")
+        with timing.stage("engine"), timing.stage("postprocess"):
             pass
         assert figures.switch("encode") == "preprocess"
-        trace.count(items=2, tokens=3)
+        timing.count(items=2, tokens=3)
         before = sum(figures.seconds.values())
     assert (figures.items, figures.tokens) == (2, 3)
     assert before <= sum(figures.milliseconds().values())
@@ -165,12 +166,12 @@ def test_outside_of_a_request_nothing_is_counted() -> None:
     seen = []
 
     def work() -> None:
-        trace.count(items=1)
-        trace.switch("engine")
-        with trace.stage("engine"):
+        timing.count(items=1)
+        timing.switch("engine")
+        with timing.stage("engine"):
             seen.append("done")
 
-    with trace.tracing() as figures:
+    with timing.tracing() as figures:
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()

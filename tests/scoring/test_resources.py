@@ -11,28 +11,30 @@ import onnxruntime
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring import cores, engine
-from onnxferry.scoring.contract import MODEL_FILE, ModelSpec
+from onnxferry.scoring import cpu_count, engine
 from onnxferry.scoring.engine import Session
-from onnxferry.scoring.resources import PREFIX, Resources
+from onnxferry.scoring.engine_options import PREFIX, EngineOptions
+from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from tests import tiny
 
 README = Path(__file__).parents[2] / "README.md"
 
 
 def test_what_is_left_open_is_the_hosts_cores() -> None:
-    assert Resources().resolved() == Resources(threads=cores.available(), runs=cores.available())
-    assert Resources(threads=3).resolved() == Resources(threads=3, runs=3)
-    assert Resources(threads=3, runs=1).resolved() == Resources(threads=3, runs=1)
+    assert EngineOptions().resolved() == EngineOptions(
+        threads=cpu_count.available(), runs=cpu_count.available()
+    )
+    assert EngineOptions(threads=3).resolved() == EngineOptions(threads=3, runs=3)
+    assert EngineOptions(threads=3, runs=1).resolved() == EngineOptions(threads=3, runs=1)
 
 
 def test_a_spec_may_say_what_the_engine_gets(tmp_path: Path) -> None:
-    folder = tiny.text_classification(tmp_path, engine=Resources(threads=1, spinning=0))
-    assert ModelSpec.read(folder).engine == Resources(threads=1, spinning=0)
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(threads=1, spinning=0))
+    assert ModelSpec.read(folder).engine == EngineOptions(threads=1, spinning=0)
 
 
 def test_a_deployment_overrides_the_spec(tmp_path: Path) -> None:
-    folder = tiny.text_classification(tmp_path, engine=Resources(threads=1, runs=4))
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(threads=1, runs=4))
     given = {
         "ONNXFERRY_ENGINE_THREADS": " 2 ",
         "ONNXFERRY_ENGINE_SPINNING": "500",
@@ -41,14 +43,14 @@ def test_a_deployment_overrides_the_spec(tmp_path: Path) -> None:
         "OTHER": "x",
     }
     scorer = scoring.load(folder, given)
-    assert scorer.spec.engine == Resources(
+    assert scorer.spec.engine == EngineOptions(
         threads=2, runs=4, spinning=500, arena=False, prepack=False
     )
     assert scorer.handle(scoring.Request(b'{"inputs": ["good", "bad day"]}')).status == 200
 
 
 def test_the_session_has_what_was_asked_for(tmp_path: Path) -> None:
-    session = Session(tiny.text_classification(tmp_path) / MODEL_FILE, Resources(threads=3))
+    session = Session(tiny.text_classification(tmp_path) / MODEL_FILE, EngineOptions(threads=3))
     options = session._session.get_session_options()
     assert options.intra_op_num_threads == 3
     if onnxruntime.__version__ >= "1.26":
@@ -128,5 +130,5 @@ def test_the_readme_has_each_of_them_with_its_default() -> None:
     }
     wanted = {"0": "the host's", "10": "10", "True": "on", "False": "off"}
     assert shown == {
-        PREFIX + name.upper(): wanted[str(value)] for name, value in asdict(Resources()).items()
+        PREFIX + name.upper(): wanted[str(value)] for name, value in asdict(EngineOptions()).items()
     }

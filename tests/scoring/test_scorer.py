@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Golden, Limits, ModelSpec, Request
+from onnxferry.scoring.manifest import Golden, Limits, ModelSpec
+from onnxferry.scoring.wire import Request
 from tests import tiny
 
 

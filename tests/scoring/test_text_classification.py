@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Limits, ModelSpec
+from onnxferry.scoring.manifest import Limits, ModelSpec
 from tests import tiny
 
 

@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from tokenizers import ByteLevelBPETokenizer
 
 from onnxferry.scripts.prepare import Options
-from onnxferry.scripts.prepare.samples import BUILT_IN as INPUTS
+from onnxferry.scripts.prepare.verification.samples import BUILT_IN as INPUTS
 from tests import tiny
 
 SIZES = {

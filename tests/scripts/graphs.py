@@ -14,9 +14,9 @@ import transformers
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry.scoring.engine import Array, Session
-from onnxferry.scoring.resources import Resources
-from onnxferry.scripts.prepare import huggingface
-from onnxferry.scripts.prepare.quiet import quiet
+from onnxferry.scoring.engine_options import EngineOptions
+from onnxferry.scripts.prepare.sources import huggingface
+from onnxferry.scripts.prepare.sources.quiet import quiet
 from tests import tiny
 from tests.scripts import checkpoints
 
@@ -46,7 +46,7 @@ def feeds(graph: Path, rows: int = 4, tokens: int = 9, seed: int = 0) -> dict[st
     first."""
     draw = np.random.default_rng(seed)
     found: dict[str, Array] = {}
-    for value in Session(graph, Resources(threads=1)).inputs:
+    for value in Session(graph, EngineOptions(threads=1)).inputs:
         if value.dtype == "float32":
             found[value.name] = draw.standard_normal((rows, 3, 32, 32)).astype(np.float32)
         else:

@@ -13,9 +13,9 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from onnxferry.scripts.prepare.selection.variant_table import Ways
 from onnxferry.scripts.prepare.variants import Group, Material, Variant
 from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
-from onnxferry.scripts.prepare.ways import Ways
 
 Make = Callable[[Material, Path, frozenset[str]], None]
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from onnxferry.scripts.benchmark.__main__ import main
 from onnxferry.scripts.benchmark.process import Missing, Worker
 from onnxferry.scripts.benchmark.specs import Spec, parse
-from onnxferry.scripts.errors import BenchmarkError
+from onnxferry.system.errors import BenchmarkError
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent.parent

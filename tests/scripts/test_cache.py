@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.cache import cache_folder
+from onnxferry.system.cache import cache_folder
 
 
 def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

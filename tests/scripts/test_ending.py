@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.ending import ending, interruptible
-from onnxferry.scripts.errors import FerryError, PackageError, UsageError
+from onnxferry.system.errors import FerryError, PackageError, UsageError
+from onnxferry.system.exits import ending, interruptible
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

@@ -13,15 +13,15 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxferry.scoring.contract import Limits, ModelSpec
+from onnxferry.scoring.manifest import Limits, ModelSpec
 from onnxferry.scripts import sections
-from onnxferry.scripts.errors import EvaluationError, UsageError
 from onnxferry.scripts.evaluate import Evaluation, Options, evaluate, metrics
 from onnxferry.scripts.evaluate.__main__ import main
 from onnxferry.scripts.evaluate.datasets import Item, read
 from onnxferry.scripts.evaluate.evaluation import Agreement, agreement
 from onnxferry.scripts.evaluate.judges import JUDGES
 from onnxferry.scripts.prepare import prepare
+from onnxferry.system.errors import EvaluationError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
 

@@ -17,12 +17,12 @@ import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner
 
 from onnxferry import scoring
-from onnxferry.scripts.errors import PackageError, UsageError
 from onnxferry.scripts.package import DEFAULT_PYTHON, TARGETS, Package, package, read
 from onnxferry.scripts.package.__main__ import main
 from onnxferry.scripts.package.build import check_limit
 from onnxferry.scripts.package.contract import Member
 from onnxferry.scripts.package.layout import Limit
+from onnxferry.system.errors import PackageError, UsageError
 from tests import tiny
 
 

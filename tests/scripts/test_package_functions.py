@@ -22,9 +22,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxferry.scripts.cache import cache_folder
-from onnxferry.scripts.errors import PackageError
 from onnxferry.scripts.package import Package, package, pins
+from onnxferry.system.cache import cache_folder
+from onnxferry.system.errors import PackageError
 from tests import tiny
 
 SITE = ".python_packages/lib/site-packages/"

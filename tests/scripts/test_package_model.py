@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from onnxferry.scripts.errors import PackageError
 from onnxferry.scripts.package import model, pins
+from onnxferry.system.errors import PackageError
 from tests import tiny
 
 

@@ -13,8 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from onnxferry.scripts.errors import PackageError
 from onnxferry.scripts.package import TARGETS, azureml, local, pins
+from onnxferry.system.errors import PackageError
 
 
 def test_markers_are_evaluated_for_the_hosts_python_and_not_for_this_one() -> None:

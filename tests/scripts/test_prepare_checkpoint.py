@@ -11,8 +11,8 @@ import transformers
 from peft import PeftModel
 
 from onnxferry import scoring
-from onnxferry.scripts.errors import PrepareError, UsageError
 from onnxferry.scripts.prepare import prepare
+from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import INT8, as_exported

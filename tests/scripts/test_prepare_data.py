@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxferry.scripts.errors import UsageError
 from onnxferry.scripts.evaluate import datasets
 from onnxferry.scripts.evaluate.datasets import Item
 from onnxferry.scripts.evaluate.judges import JUDGES
-from onnxferry.scripts.prepare import Options, prepare, questions
-from onnxferry.scripts.prepare.gate import Gate
-from onnxferry.scripts.prepare.questions import Answers, Questions
+from onnxferry.scripts.prepare import Options, prepare
+from onnxferry.scripts.prepare.selection.criteria import Gate
 from onnxferry.scripts.prepare.variants import Variant
+from onnxferry.scripts.prepare.verification import eval_set
+from onnxferry.scripts.prepare.verification.eval_set import Answers, Questions
+from onnxferry.system.errors import UsageError
 from tests import tiny
 from tests.scripts import checkpoints, table
 
@@ -213,14 +214,14 @@ def test_every_part_of_the_set_is_spread_over_it_and_the_rest_is_spare(tmp_path:
     data = write(tmp_path / "d.tsv", "".join(f"text {i}\t{i % 2}\n" for i in range(100)))
     spec = ModelSpec("x", "text-classification", labels=("bad", "good"))
 
-    found = questions.read(Options("m", tmp_path, data=data, limit=40), spec)
+    found = eval_set.read(Options("m", tmp_path, data=data, limit=40), spec)
 
     assert found is not None
     numbers = [int(item.inputs.split()[1]) for item in found.items]
     assert len(set(numbers)) == 40
     assert numbers[:3] == [0, 10, 20]
     assert not set(numbers) & {int(item.inputs.split()[1]) for item in found.spare}
-    assert questions.read(Options("m", tmp_path), spec) is None
+    assert eval_set.read(Options("m", tmp_path), spec) is None
 
 
 def test_vectors_are_held_against_the_source_model_s() -> None:

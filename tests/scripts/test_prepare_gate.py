@@ -16,18 +16,19 @@ from click.testing import CliRunner
 from onnxferry import scoring
 from onnxferry.scoring import ModelSpec, cpu
 from onnxferry.scoring.errors import ModelError
-from onnxferry.scripts.errors import PrepareError, UsageError
 from onnxferry.scripts.package import model as package
-from onnxferry.scripts.prepare import Options, gate, machine, variants, ways
+from onnxferry.scripts.prepare import Options, variants
 from onnxferry.scripts.prepare.__main__ import command
-from onnxferry.scripts.prepare.choice import choose
-from onnxferry.scripts.prepare.exam import Score
-from onnxferry.scripts.prepare.machine import Target
-from onnxferry.scripts.prepare.mixed import bundled, fewest
 from onnxferry.scripts.prepare.pipeline import prepare
-from onnxferry.scripts.prepare.speed import Speed
-from onnxferry.scripts.prepare.trials import REJECTED, WITHIN, Trial
+from onnxferry.scripts.prepare.selection import cpu_target, criteria, variant_table
+from onnxferry.scripts.prepare.selection.candidates import REJECTED, WITHIN, Trial
+from onnxferry.scripts.prepare.selection.cpu_target import Target
+from onnxferry.scripts.prepare.selection.latency import Speed
+from onnxferry.scripts.prepare.selection.mixed_precision import bundled, fewest
+from onnxferry.scripts.prepare.selection.ranking import choose
 from onnxferry.scripts.prepare.variants import Group, Material, Variant
+from onnxferry.scripts.prepare.verification.evaluator import Score
+from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints, table
 
 ASKED = "Thank you so much"  # a built-in input: records that leave the machine hold none
@@ -152,7 +153,7 @@ def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
 def test_a_precision_keeps_the_others_out(source: Path, tmp_path: Path) -> None:
     tried = table.table(table.COPY, table.INT8)
     spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.1), tried)
-    assert (spec.precision, spec.cpu) == ("int8", cpu.kind() or machine.SAFEST)
+    assert (spec.precision, spec.cpu) == ("int8", cpu.kind() or cpu_target.SAFEST)
     assert statuses(spec) == {"fp32": "within", "int8": "within"}
 
 
@@ -237,21 +238,21 @@ def test_the_processor_is_named_as_its_maker_does(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(
         "processor\t: 0\nmodel name\t: Brand 9 CPU\n\nmodel name\t: Brand 9 CPU\n"
     )
-    assert machine.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
-    assert machine.processor(tmp_path / "absent")
+    assert cpu_target.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
+    assert cpu_target.processor(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
     ("text", "share"), [("1%", 0.01), (" 0.5 % ", 0.005), ("0.01", 0.01), ("0", 0), ("100%", 1)]
 )
 def test_a_loss_is_a_percentage_or_a_share(text: str, share: float) -> None:
-    assert gate.share(text) == pytest.approx(share)
+    assert criteria.share(text) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("text", ["one", "", "%", "1%%", "101%", "1.5", "-1%", "nan"])
 def test_what_is_no_loss_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--max-loss"):
-        gate.share(text)
+        criteria.share(text)
 
 
 def trial(name: str, ms: float, size: int = 100, difference: float = 0.0) -> Trial:
@@ -328,7 +329,7 @@ def test_the_command_line_shows_the_table_and_fails_when_nothing_is_left(
         lambda: table.table(table.COPY),
         lambda: table.table(Variant("int8", "int8", "", table.broken)),
     ]
-    monkeypatch.setattr(ways, "shipped", lambda: tables.pop(0)())  # noqa: PLW0108 (the next one)
+    monkeypatch.setattr(variant_table, "shipped", lambda: tables.pop(0)())  # noqa: PLW0108 (the next one)
     flags = [str(source), "--out", str(tmp_path / "out"), "--max-loss", "2%"]
 
     done = CliRunner().invoke(command, flags)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from onnxferry.scripts.errors import UsageError
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.__main__ import command
+from onnxferry.system.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 

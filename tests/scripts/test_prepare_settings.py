@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from onnxferry.scoring.tasks import TASKS
-from onnxferry.scripts.errors import UsageError
-from onnxferry.scripts.prepare import labels
-from onnxferry.scripts.prepare.given import read_given
-from onnxferry.scripts.prepare.image_settings import image_settings, input_size
-from onnxferry.scripts.prepare.samples import samples
-from onnxferry.scripts.prepare.settings import pooling_settings, text_settings
-from onnxferry.scripts.prepare.source import TextTokenizer
+from onnxferry.scripts.prepare.sources import labels
+from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
+from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
+from onnxferry.scripts.prepare.sources.source import TextTokenizer
+from onnxferry.scripts.prepare.sources.user_settings import read_given
+from onnxferry.scripts.prepare.verification.samples import samples
+from onnxferry.system.errors import UsageError
 
 TOKENIZER = TextTokenizer("{}", 512, 0, 0, "right")
 BERT = {"model_type": "bert", "max_position_embeddings": 512}

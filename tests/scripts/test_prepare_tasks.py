@@ -14,8 +14,9 @@ import pytest
 import transformers
 
 from onnxferry import scoring
-from onnxferry.scripts.errors import PrepareError, UsageError
-from onnxferry.scripts.prepare import checkpoint, huggingface, prepare
+from onnxferry.scripts.prepare import prepare
+from onnxferry.scripts.prepare.sources import checkpoint, huggingface
+from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import INT8, as_exported
 

@@ -16,8 +16,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry import scoring
-from onnxferry.scripts.errors import PrepareError, UsageError
 from onnxferry.scripts.prepare import Options, prepare
+from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts.checkpoints import INT8, as_exported
 
 MODULES = '''

@@ -16,9 +16,8 @@ from onnx import TensorProto, helper
 
 from onnxferry.scoring import cpu
 from onnxferry.scoring.engine import Array, Session
-from onnxferry.scoring.resources import Resources
-from onnxferry.scripts.errors import PrepareError
-from onnxferry.scripts.prepare import graph
+from onnxferry.scoring.engine_options import EngineOptions
+from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.variants import (
     VARIANTS,
     Material,
@@ -28,7 +27,8 @@ from onnxferry.scripts.prepare.variants import (
     groups,
     skipped,
 )
-from onnxferry.scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph
+from onnxferry.system.errors import PrepareError
 from tests.scripts.graphs import convolutional, exported, feeds, save, value
 from tests.test_architecture import ROOT
 
@@ -66,7 +66,7 @@ def distance(material: Material, made: Path, given: Mapping[str, Array] | None =
     those."""
     given = feeds(material.exported, seed=99) if given is None else given
     want, got = (
-        Session(path, Resources(threads=1)).run(given)[0] for path in (material.exported, made)
+        Session(path, EngineOptions(threads=1)).run(given)[0] for path in (material.exported, made)
     )
     return float(np.abs(got - want).mean() / np.abs(want).mean())
 
@@ -83,12 +83,15 @@ def test_a_variant_answers_much_as_float32(
     variant.make(material, tmp_path / "model.onnx", frozenset())
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     made, source = (
-        Session(tmp_path / "model.onnx", Resources(threads=1)),
-        Session(material.exported, Resources(threads=1)),
+        Session(tmp_path / "model.onnx", EngineOptions(threads=1)),
+        Session(material.exported, EngineOptions(threads=1)),
     )
     assert (made.inputs, made.outputs) == (source.inputs, source.outputs)
     assert made.mixes_rows == ("dynamic" in name)
-    assert graph.facts(tmp_path / "model.onnx").opset == graph.facts(material.exported).opset
+    assert (
+        onnx_file_io.facts(tmp_path / "model.onnx").opset
+        == onnx_file_io.facts(material.exported).opset
+    )
     assert distance(material, tmp_path / "model.onnx") < CLOSE[variant.precision]
 
 
@@ -115,7 +118,7 @@ def test_rows_of_a_static_graph_are_the_same_bytes_in_any_company(
     variant = BY_NAME["int8-static-cnn" if kind == "convolutional" else "int8-static"]
     variant.make(materials[kind], tmp_path / "model.onnx", frozenset())
     made, given = (
-        Session(tmp_path / "model.onnx", Resources(threads=1)),
+        Session(tmp_path / "model.onnx", EngineOptions(threads=1)),
         feeds(materials[kind].exported, rows=9),
     )
     whole = made.run(given)[0]
@@ -302,9 +305,9 @@ def test_a_large_embedding_is_stored_with_a_scale_a_row(
     material = Material(source, None)
     assert [group.name for group in groups(material)] == ["words", "product"]
     BY_NAME["int8-dynamic-u8s8"].make(material, tmp_path / "made.onnx", frozenset({"product"}))
-    got = Session(tmp_path / "made.onnx", Resources(threads=1)).run({"ids": np.arange(500)[None]})[
-        0
-    ][0]
+    got = Session(tmp_path / "made.onnx", EngineOptions(threads=1)).run(
+        {"ids": np.arange(500)[None]}
+    )[0][0]
     np.testing.assert_allclose(got, table, atol=1e-6 + np.abs(table).max() / 254)
     assert (np.abs(got - table).max(1) <= np.abs(table).max(1) / 253).all()
     assert (tmp_path / "made.onnx").stat().st_size < (

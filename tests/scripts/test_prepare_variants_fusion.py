@@ -11,10 +11,10 @@ import pytest
 from onnx import helper
 
 from onnxferry.scoring.engine import Session
-from onnxferry.scoring.resources import Resources
-from onnxferry.scripts.prepare import graph
+from onnxferry.scoring.engine_options import EngineOptions
+from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.variants import Architecture, fuse
-from onnxferry.scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph
 from tests.scripts.graphs import FAMILIES, attention, convolutional, exported, feeds, save, value
 
 TWO = Architecture(2, 4, 32)
@@ -26,8 +26,8 @@ def largest_difference(a: Path, b: Path) -> float:
     return max(
         float(np.abs(x - y).max())
         for x, y in zip(
-            Session(a, Resources(threads=1)).run(given),
-            Session(b, Resources(threads=1)).run(given),
+            Session(a, EngineOptions(threads=1)).run(given),
+            Session(b, EngineOptions(threads=1)).run(given),
             strict=True,
         )
     )
@@ -49,10 +49,13 @@ def test_a_transformer_is_fused_and_answers_the_same(source: Path, tmp_path: Pat
     assert made.found["Gelu"] == made.expected["Gelu"] == 2
     assert made.found["LayerNormalization"] >= made.expected["LayerNormalization"] == 4
     assert made.missing == ()
-    before, after = Session(source, Resources(threads=1)), Session(made.graph, Resources(threads=1))
+    before, after = (
+        Session(source, EngineOptions(threads=1)),
+        Session(made.graph, EngineOptions(threads=1)),
+    )
     assert (before.inputs, before.outputs) == (after.inputs, after.outputs)
     assert largest_difference(source, made.graph) < 1e-4
-    assert graph.facts(made.graph) == graph.facts(source)
+    assert onnx_file_io.facts(made.graph) == onnx_file_io.facts(source)
     assert [p.name for p in tmp_path.iterdir()] == ["fused.onnx"]
 
 
@@ -104,7 +107,7 @@ def test_plain_attention_is_proved(form: str, tmp_path: Path) -> None:
         "attention_mask": np.array([[1] * 6, [1] * 4 + [0] * 2, [0, 1] * 3]),
     }
     before, after = (
-        Session(path, Resources(threads=1)).run(given)[0] for path in (source, made.graph)
+        Session(path, EngineOptions(threads=1)).run(given)[0] for path in (source, made.graph)
     )
     np.testing.assert_allclose(after, before, atol=1e-5)
 

@@ -13,8 +13,8 @@ from onnxferry.scoring.engine import Array, Session
 from onnxferry.scripts.prepare.variants import VARIANTS, Material
 from onnxferry.scripts.prepare.variants.calibration import measure
 from onnxferry.scripts.prepare.variants.linear import inputs
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph
 from onnxferry.scripts.prepare.variants.smoothing import smooth
-from onnxferry.scripts.prepare.variants.view import Graph
 
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 WIDTH = 64

@@ -19,10 +19,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from onnxferry.scoring import Request
-from onnxferry.scoring.contract import Golden
-from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scoring.manifest import Golden
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import find_python, rehearse, start
+from onnxferry.system.errors import RehearsalError
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
 TARGETS = ("azureml", "functions", "local", "sagemaker")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.errors import RehearsalError
 from onnxferry.scripts.rehearse.archives import unpack_tar, unpack_zip
+from onnxferry.system.errors import RehearsalError
 
 
 def tar_of(path: Path, *members: tarfile.TarInfo) -> Path:

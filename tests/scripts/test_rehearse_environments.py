@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.errors import RehearsalError
 from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.runtime import Install
+from onnxferry.system.errors import RehearsalError
 
 PYTHON = Path(sys.executable)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from onnxferry.scoring import Request
-from onnxferry.scripts.errors import UsageError
 from onnxferry.scripts.request_file import read_request
+from onnxferry.system.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.scoring import Request
-from onnxferry.scoring.contract import Limits
-from onnxferry.scripts.errors import RehearsalError
+from onnxferry.scoring.manifest import Limits
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import Host, host, start
 from onnxferry.scripts.rehearse.processes import members
+from onnxferry.system.errors import RehearsalError
 from tests import tiny
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 

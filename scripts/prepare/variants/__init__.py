@@ -10,17 +10,17 @@ from pathlib import Path
 
 import onnxferry.scoring.engine  # noqa: F401  before any part imports onnxruntime: it says that nothing is to be told to its maker
 from onnxferry.scoring import cpu
-from onnxferry.scripts.prepare.variants import linear, suitability
+from onnxferry.scripts.prepare.variants import applicability, linear
 from onnxferry.scripts.prepare.variants.calibration import observed
 from onnxferry.scripts.prepare.variants.convolution import quantise_convolutions
 from onnxferry.scripts.prepare.variants.embedding import quantise_embeddings
+from onnxferry.scripts.prepare.variants.float16 import halve
 from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion, fuse
 from onnxferry.scripts.prepare.variants.grouping import groups
-from onnxferry.scripts.prepare.variants.half import halve
 from onnxferry.scripts.prepare.variants.linear import Form
-from onnxferry.scripts.prepare.variants.material import Group, Material, Variant
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph
 from onnxferry.scripts.prepare.variants.smoothing import smooth
-from onnxferry.scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.variant_inputs import Group, Material, Variant
 
 __all__ = [
     "VARIANTS",
@@ -134,8 +134,8 @@ def skipped(variant: Variant, kind: str, material: Material) -> str | None:
     if kind not in cpu.KINDS:
         raise ValueError(f"cpu: expected one of {', '.join(cpu.KINDS)}, got {kind!r}")
     method = _METHODS[max((name for name in _METHODS if variant.name.startswith(name)), key=len)]
-    if method and (reason := suitability.unfit(method, material)):
+    if method and (reason := applicability.unfit(method, material)):
         return reason
     if variant.precision != "int8":
         return None
-    return suitability.unfit_cpu(variant.name, kind)
+    return applicability.unfit_cpu(variant.name, kind)

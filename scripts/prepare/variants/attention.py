@@ -14,8 +14,13 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
-from onnxferry.scripts.prepare.variants.proof import Candidate, Proved, merged, prove
-from onnxferry.scripts.prepare.variants.view import MICROSOFT, Graph
+from onnxferry.scripts.prepare.variants.attention_equivalence import (
+    Candidate,
+    Proved,
+    merged,
+    prove,
+)
+from onnxferry.scripts.prepare.variants.onnx_graph import MICROSOFT, Graph
 
 _BETWEEN = ("Mul", "Div", "Add", "Where", "Identity", "Cast")  # the scores' way to Softmax
 _HEADS = (

@@ -10,9 +10,9 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.variants.material import Material
-from onnxferry.scripts.prepare.variants.run import fed, session
-from onnxferry.scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph
+from onnxferry.scripts.prepare.variants.subgraph import fed, session
+from onnxferry.scripts.prepare.variants.variant_inputs import Material
 
 
 @dataclass(frozen=True)

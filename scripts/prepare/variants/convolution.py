@@ -17,13 +17,13 @@ import numpy as np
 from onnx import helper
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.errors import PrepareError
 from onnxferry.scripts.prepare.variants.calibration import Seen, observed
 from onnxferry.scripts.prepare.variants.folding import OPSET
 from onnxferry.scripts.prepare.variants.linear import Form
-from onnxferry.scripts.prepare.variants.material import Material
-from onnxferry.scripts.prepare.variants.points import Points, points
-from onnxferry.scripts.prepare.variants.view import Graph, attributes
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph, attributes
+from onnxferry.scripts.prepare.variants.qdq_placement import Points, points
+from onnxferry.scripts.prepare.variants.variant_inputs import Material
+from onnxferry.system.errors import PrepareError
 
 INT32 = 2.0**31 - 1
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm")

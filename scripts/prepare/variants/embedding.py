@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
-from onnxferry.scripts.prepare.variants.view import Graph, attributes
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph, attributes
 
 LEAST = 2**20  # numbers of the smallest table whose size is worth it: words, not positions
 

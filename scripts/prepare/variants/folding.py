@@ -13,7 +13,7 @@ import onnx
 import onnxruntime as ort
 from onnx import version_converter
 
-from onnxferry.scripts.errors import PrepareError
+from onnxferry.system.errors import PrepareError
 
 OPSET = 13  # from which on DequantizeLinear knows channels
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
-from onnxferry.scripts.prepare.quiet import quiet
+from onnxferry.scripts.prepare.sources.quiet import quiet
+from onnxferry.scripts.prepare.variants.applicability import inventory
 from onnxferry.scripts.prepare.variants.attention import fuse_attention, unfused
 from onnxferry.scripts.prepare.variants.folding import fold
-from onnxferry.scripts.prepare.variants.suitability import inventory
-from onnxferry.scripts.prepare.variants.view import MICROSOFT, Graph
+from onnxferry.scripts.prepare.variants.onnx_graph import MICROSOFT, Graph
 
 KINDS = {  # what is counted -> the operators that are of this kind
     "Attention": ("Attention", "MultiHeadAttention"),

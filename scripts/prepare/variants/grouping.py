@@ -9,9 +9,9 @@ from typing import Any
 
 from onnxferry.scripts.prepare.variants.embedding import embeddings
 from onnxferry.scripts.prepare.variants.linear import linears
-from onnxferry.scripts.prepare.variants.material import Group, Material
-from onnxferry.scripts.prepare.variants.points import convolutions
-from onnxferry.scripts.prepare.variants.view import Graph
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph
+from onnxferry.scripts.prepare.variants.qdq_placement import convolutions
+from onnxferry.scripts.prepare.variants.variant_inputs import Group, Material
 
 MOST = 40  # groups: mixed precision measures a graph for each
 _NUMBERED = re.compile(

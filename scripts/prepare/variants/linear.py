@@ -16,7 +16,7 @@ import numpy as np
 from onnx import helper
 
 from onnxferry.scripts.prepare.variants.calibration import Seen
-from onnxferry.scripts.prepare.variants.view import MICROSOFT, Graph, attributes
+from onnxferry.scripts.prepare.variants.onnx_graph import MICROSOFT, Graph, attributes
 
 Observed = Mapping[str, Seen]
 """Tensor -> what was seen in it."""

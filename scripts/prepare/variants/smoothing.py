@@ -22,7 +22,7 @@ from onnx import NodeProto, helper
 from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants.calibration import Seen
 from onnxferry.scripts.prepare.variants.linear import linears
-from onnxferry.scripts.prepare.variants.view import Graph, attributes
+from onnxferry.scripts.prepare.variants.onnx_graph import Graph, attributes
 
 # 0: all is left to the activations, 1: to the weights. 0.5 was worse by 5 points, 0.9 no better
 STRENGTH = 0.75

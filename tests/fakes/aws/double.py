@@ -25,7 +25,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Request, Response
+from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints

@@ -17,7 +17,7 @@ from onnxferry.infra.cloud import Bundle, Cloud, bundle
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.plan import Plan, apply
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import Golden, ModelSpec
+from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.azure import AzureFake

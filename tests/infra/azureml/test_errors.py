@@ -25,8 +25,8 @@ from onnxferry.infra.errors import (
 )
 from onnxferry.infra.plan import Action, Step, apply
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import Request
-from onnxferry.scripts.console import Note
+from onnxferry.scoring.wire import Request
+from onnxferry.system.console import Progress
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
@@ -230,8 +230,8 @@ def test_a_version_that_fails_once_it_serves_goes_back(
     operations = dict(cloud.operations(versions["b"]))
     move = operations["move"]
 
-    def spoiled(step: Step, note: Note) -> None:
-        move(step, note)
+    def spoiled(step: Step, progress: Progress) -> None:
+        move(step, progress)
         ml.answers[model] = b'{"answer": "Bob"}'
 
     with pytest.raises(WrongAnswer, match="The earlier version serves again"):

@@ -11,7 +11,7 @@ import pytest
 from onnxferry.infra.cloud import Bundle, Cloud
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, apply
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.machinelearning import (

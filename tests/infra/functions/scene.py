@@ -24,9 +24,10 @@ from onnxferry.infra.functions.cloud import FunctionsCloud
 from onnxferry.infra.functions.names import Names
 from onnxferry.infra.plan import Plan, apply
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import Golden, ModelSpec, Request
-from onnxferry.scripts.hashes import sha256
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
+from onnxferry.system.hashes import sha256
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.blob import Blobs

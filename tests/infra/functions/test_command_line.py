@@ -18,7 +18,8 @@ from examples.models import examples, ready
 from onnxferry import cli, scoring
 from onnxferry.infra import functions as room
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import TARGETS, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny

@@ -24,7 +24,7 @@ from onnxferry.infra.errors import (
 )
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from onnxferry.infra.plan import Action, Step, apply
-from onnxferry.scripts.console import Note
+from onnxferry.system.console import Progress
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.login import SECRET, TOKEN
 from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, quiet, run
@@ -333,7 +333,7 @@ def test_what_is_proved_stays_though_its_tag_cannot_be_written(
     deploy(azure.cloud(), versions[0])
     cloud = azure.cloud()
 
-    def untagged(step: Step, note: Note) -> None:
+    def untagged(step: Step, progress: Progress) -> None:
         raise Unavailable("no tags today")
 
     operations = {**cloud.operations(versions[1]), "record": untagged}

@@ -21,7 +21,8 @@ from onnxferry.infra.plan import apply
 from onnxferry.infra.sagemaker import connect
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.contract import Golden, ModelSpec, Request
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.aws import REGION, Double, double

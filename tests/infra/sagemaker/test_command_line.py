@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from examples.models import examples, ready
-from onnxferry.scoring.contract import Request, Response
+from onnxferry.scoring.wire import Request, Response
 from onnxferry.scripts.package import TARGETS, Package
 from onnxferry.scripts.rehearse import find_python, start
 from tests import tiny

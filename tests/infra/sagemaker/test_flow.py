@@ -11,7 +11,7 @@ import pytest
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, apply
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 from tests.fakes.aws import ACCOUNT, REGION, Double
 from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy

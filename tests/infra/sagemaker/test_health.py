@@ -21,7 +21,7 @@ from onnxferry.infra.errors import (
     WrongAnswer,
 )
 from onnxferry.infra.plan import apply
-from onnxferry.scoring.contract import Request, Response
+from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws import Double
 from tests.fakes.aws.double import Host
 from tests.fakes.aws.endpoints import Trouble

@@ -23,8 +23,8 @@ from onnxferry.infra.errors import (
     Unavailable,
 )
 from onnxferry.infra.plan import apply
-from onnxferry.scoring.contract import Request, Response
-from onnxferry.scripts.errors import UsageError
+from onnxferry.scoring.wire import Request, Response
+from onnxferry.system.errors import UsageError
 from tests.fakes.aws import ACCOUNT, REGION, Double
 from tests.fakes.aws.answers import Refusal
 from tests.fakes.aws.endpoints import Endpoint

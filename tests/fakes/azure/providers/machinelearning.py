@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from onnxferry import scoring
-from onnxferry.scoring.contract import Request
+from onnxferry.scoring.wire import Request
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error

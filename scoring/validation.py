@@ -1,0 +1,167 @@
+"""Reading a decoded request: each function gives back a value of the wanted type, or refuses and
+names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from onnxferry.scoring import timing
+from onnxferry.scoring.errors import InvalidType, InvalidValue, MissingField, TooLarge
+
+T = TypeVar("T")
+LARGEST = 2**31 - 1
+
+_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    type(None): "null",
+    bytes: "bytes",
+}
+
+
+def kind(value: object) -> str:
+    """What came, for a message: the JSON type, never the content."""
+    return _NAMES.get(type(value), type(value).__name__)
+
+
+def mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidType(f"{where} must be an object, got {kind(value)}")
+    return value
+
+
+def member(data: Mapping[str, Any], key: str, where: str = "") -> Any:
+    """data[key], or MissingField that names it."""
+    if key not in data:
+        raise MissingField(f"'{where}{key}' is missing; got field(s) {_listed(data) or 'none'}")
+    return data[key]
+
+
+def text(value: object, where: str) -> str:
+    """A string that holds something besides white space."""
+    if not isinstance(value, str):
+        raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
+    if not value.strip():
+        raise InvalidValue(f"'{where}' is empty; expected text")
+    return unicode(value, where)
+
+
+def unicode(value: str, where: str) -> str:
+    """A string that has a UTF-8 form: JSON's escapes can spell what is none, and no tokenizer or
+    graph takes it."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise InvalidValue(
+            f"'{where}' holds half of a surrogate pair, which is not valid Unicode text"
+        ) from e
+    return value
+
+
+def one_or_list(
+    value: object, read: Callable[[Any, str], T], limit: int, where: str = "inputs"
+) -> tuple[list[T], bool]:
+    """The request's items, `limit` at most, each read by `read`, and whether `value` was a list."""
+    if not isinstance(value, list):
+        timing.count(items=1)
+        return [read(value, where)], False
+    if not value:
+        raise InvalidValue(f"'{where}' is an empty list; expected at least one item")
+    if len(value) > limit:
+        raise TooLarge.over(f"'{where}' has {len(value)} items", limit, "items")
+    timing.count(items=len(value))
+    return [read(item, f"{where}[{i}]") for i, item in enumerate(value)], True
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One entry of `parameters`: `read(value, where)` checks and converts it.
+
+    null means the default, as in transformers' pipelines, unless `null` says that it is a value of
+    its own.
+    """
+
+    read: Callable[[object, str], Any]
+    default: Any = None
+    null: bool = False
+
+    def take(self, given: Mapping[str, Any], name: str, where: str = "") -> Any:
+        """given[name] as read, or the default where it is absent."""
+        if name not in given or (given[name] is None and not self.null):
+            return self.default
+        return self.read(given[name], where + name)
+
+
+def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The request's `parameters`, checked, with the defaults of those that are absent. Unknown ones
+    are refused."""
+    given = data.get("parameters")
+    given = {} if given is None else mapping(given, "'parameters'")
+    if unknown := sorted(set(given) - set(known)):
+        named = ", ".join(repr(name[:40]) for name in unknown[:5])
+        raise InvalidValue(
+            f"unknown parameter(s) {named}; known: {', '.join(sorted(known)) or 'none'}"
+        )
+    return {name: entry.take(given, name, "parameters.") for name, entry in known.items()}
+
+
+def flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidType(f"'{where}' must be a boolean, got {kind(value)}")
+    return value
+
+
+def positive(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidType(f"'{where}' must be an integer, got {kind(value)}")
+    if not 1 <= value <= LARGEST:
+        raise InvalidValue(f"'{where}' must be between 1 and {LARGEST}, got {str(value)[:20]}")
+    return value
+
+
+def natural(value: object, where: str) -> int:
+    """An integer from 0."""
+    return 0 if type(value) is int and value == 0 else positive(value, where)
+
+
+def positive_or_null(value: object, where: str) -> int | None:
+    return None if value is None else positive(value, where)
+
+
+def number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidType(f"'{where}' must be a number, got {kind(value)}")
+    if not abs(value) <= LARGEST:
+        raise InvalidValue(f"'{where}' must be between -{LARGEST} and {LARGEST}")
+    return float(value)
+
+
+def strings(value: object, where: str) -> list[str]:
+    """A list of strings, or one string as a list of one; white space and empty ones included."""
+    items: list[Any] = value if isinstance(value, list) else [value]
+    if odd := [item for item in items if not isinstance(item, str)]:
+        raise InvalidType(f"'{where}' must be a string or a list of strings, got {kind(odd[0])}")
+    return [unicode(item, where) for item in items]
+
+
+def one_of(*choices: str) -> Callable[[object, str], str]:
+    """A reader that takes one of `choices`, which are lower-case, in any case."""
+
+    def read(value: object, where: str) -> str:
+        if not isinstance(value, str):
+            raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
+        if value.lower() not in choices:
+            raise InvalidValue(f"'{where}' must be one of {', '.join(choices)}")
+        return value.lower()
+
+    return read
+
+
+def _listed(data: Mapping[str, Any]) -> str:
+    return ", ".join(repr(str(key)[:40]) for key in list(data)[:10])

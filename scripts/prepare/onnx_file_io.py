@@ -1,0 +1,97 @@
+"""ONNX graphs as files. With scripts/prepare/variants, which rewrites them, the one place that
+imports onnx."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from onnxferry.system.errors import PrepareError
+
+WEIGHTS_FILE = "model.onnx.data"
+# bytes: of the smallest tensor that is moved; what its place is a multiple of
+_SPLIT, _ALIGNED = 1024, 64
+_PLAIN = frozenset(
+    onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name))
+    for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
+)  # types whose elements numpy lays out as ONNX does: not those of 4 bits, nor strings
+MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may have, loads
+
+
+@dataclass(frozen=True)
+class Facts:
+    opset: int
+    ir_version: int
+
+
+def copy(source: Path, target: Path) -> None:
+    """`source` as one self-contained file: the same bytes, unless its weights lie in files beside
+    it."""
+    model = _read(source, weights=False)
+    if not any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+        target.write_bytes(source.read_bytes())
+        return
+    try:
+        onnx.save(_read(source), target)
+    except ValueError as e:  # protobuf's limit of 2 GB
+        raise PrepareError(f"{source}: cannot be saved as one file: {e}") from e
+
+
+def facts(path: Path) -> Facts:
+    """Opset and IR version; raises PrepareError when ONNX Runtime on the hosts would not load
+    them."""
+    model = _read(path, weights=False)
+    opset = max(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        default=0,
+    )
+    if opset > MAX_OPSET or model.ir_version > MAX_IR:
+        raise PrepareError(
+            f"{path.name}: opset {opset}, IR version {model.ir_version}; the hosts load up to opset"
+            f" {MAX_OPSET} and IR version {MAX_IR}. Export it again with a lower opset, such as 18"
+        )
+    return Facts(opset, model.ir_version)
+
+
+def _read(path: Path, weights: bool = True) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=weights)
+    except Exception as e:  # DecodeError, ValidationError, FileNotFoundError of the weights
+        raise PrepareError(f"{path}: not readable as an ONNX model: {e}") from e
+
+
+def split(path: Path, least: int = 1_000_000) -> None:
+    """Move the weights of the graph `path` into WEIGHTS_FILE beside it, if they take at least
+    `least` bytes.
+
+    ONNX Runtime maps that file into memory instead of reading it: a model starts in a third of the
+    time, its embeddings take memory only as they are used, and all processes of a host share them.
+    The same graph makes the same bytes.
+    """
+    model = _read(path)
+    large = [t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _SPLIT]
+    if sum(map(_size, large)) < least:
+        return
+    with path.with_name(WEIGHTS_FILE).open("wb") as file:
+        for tensor in large:
+            raw = onnx.numpy_helper.to_array(tensor).tobytes()
+            file.write(bytes(-file.tell() % _ALIGNED))
+            tensor.CopyFrom(
+                onnx.TensorProto(
+                    name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, raw_data=b"."
+                )
+            )
+            onnx.external_data_helper.set_external_data(tensor, WEIGHTS_FILE, file.tell(), len(raw))
+            tensor.ClearField("raw_data")
+            file.write(raw)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _size(tensor: onnx.TensorProto) -> int:
+    return int(
+        math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    )

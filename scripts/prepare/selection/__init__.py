@@ -1,0 +1,1 @@
+"""Which variant is chosen: criteria, candidates, latency, mixed precision."""

@@ -1,0 +1,136 @@
+"""A PyTorch module given as `module:factory`, as a Source.
+
+The factory takes no arguments and returns a torch.nn.Module. By the task, its forward takes pixels
+[b, 3, h, w], or some of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these
+names; it returns logits [b, labels], start and end logits [b, s] each, token vectors [b, s,
+hidden], or for each token logits [b, s, labels or vocabulary]. For `tensors` it takes and returns
+any arrays: see arrays.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.sources import labels, pytorch, tensor_export
+from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
+from onnxferry.scripts.prepare.sources.settings import text_settings
+from onnxferry.scripts.prepare.sources.source import Source
+from onnxferry.scripts.prepare.sources.user_settings import read_given
+from onnxferry.system.console import stage
+from onnxferry.system.errors import PrepareError, UsageError
+
+_ROW = {0: "batch_size"}
+_TOKEN = {0: "batch_size", 1: "sequence_length"}
+OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {
+    "question-answering": {"start_logits": _TOKEN, "end_logits": _TOKEN},
+    "text-classification": {"logits": _ROW},
+    "zero-shot-classification": {"logits": _ROW},
+    "feature-extraction": {"last_hidden_state": _TOKEN},
+    "image-classification": {"logits": _ROW},
+    "token-classification": {"logits": _TOKEN},
+    "fill-mask": {"logits": _TOKEN},
+}
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def load(options: Options) -> Source:
+    """Import the factory, call it, and derive the rest from the user's files."""
+    task = str(options.task)
+    names = labels.read(options.labels, task)
+    if task in labels.CLASSIFIERS and not names:
+        raise UsageError(
+            f"--labels FILE is needed: {options.source} does not tell the names of its labels"
+        )
+    labels.check_entailment(names, task)
+    given = read_given(options.settings, task)
+    source = _described(Source(task, lambda path: None, None, given, names), options)
+    with stage(f"load {options.source}"):
+        module = build(options.source)
+    if task == "tensors" and options.golden:
+        example, axes = tensor_export.traced(options.golden, options.inputs, module)
+    else:
+        example, axes = _traced(source, module)
+    opset = options.opset or pytorch.OPSET
+    return replace(
+        source,
+        export=lambda path: pytorch.export(module, path, example, axes, opset),
+        run=pytorch.runner(module),
+        record={
+            "kind": "module",
+            "name": options.source,
+            "architecture": type(module).__name__,
+            "sha256": pytorch.fingerprint(module),
+        },
+    )
+
+
+def _described(source: Source, options: Options) -> Source:
+    """`source` with all settings, and with its tokenizer where its task needs one."""
+    if source.task == "tensors":
+        return source
+    if source.task == "image-classification":
+        return replace(source, settings=image_settings({}, source.settings))
+    from onnxferry.scripts.prepare.sources import huggingface
+
+    if not options.tokenizer:
+        raise UsageError(f"--tokenizer DIR is needed for {source.task} of {options.source}")
+    tokenizer = huggingface.read_tokenizer(options.tokenizer)
+    return replace(
+        source,
+        tokenizer=tokenizer,
+        settings=text_settings(source.task, tokenizer, {}, source.settings),
+    )
+
+
+def build(name: str) -> Any:
+    """The torch.nn.Module of `module:factory`, in float32 and evaluation mode; the working
+    directory is importable."""
+    where, _, factory = name.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        make = getattr(importlib.import_module(where), factory)
+    except (ImportError, AttributeError) as e:
+        raise UsageError(
+            f"SOURCE {name}: {e}. Modules are looked for in {here} and in the environment"
+        ) from e
+    except Exception as e:  # the user's own code
+        raise PrepareError(
+            f"SOURCE {name}: importing {where} raised {type(e).__name__}: {e}"
+        ) from e
+    try:
+        module = make()
+    except Exception as e:  # the user's own code
+        raise PrepareError(f"SOURCE {name}: {factory}() raised {type(e).__name__}: {e}") from e
+    if not pytorch.is_module(module):
+        raise UsageError(
+            f"SOURCE {name}: {factory}() returned {type(module).__name__}, expected a"
+            " torch.nn.Module"
+        )
+    return module.float().eval()
+
+
+def _traced(source: Source, module: Any) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
+    """Feeds of the right shape for tracing, and the dynamic axes of all inputs and outputs. Two
+    rows, so that no axis is mistaken for a constant 1."""
+    if source.task == "image-classification":
+        pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)
+        return {"pixel_values": pixels}, {"pixel_values": _ROW, **OUTPUTS[source.task]}
+    wanted = [name for name in pytorch.parameters(module) if name in TEXT_INPUTS]
+    if "input_ids" not in wanted:
+        raise PrepareError(
+            f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))};"
+            f" {source.task} needs input_ids, and attention_mask and token_type_ids if the model"
+            " uses them"
+        )
+    axes = {**dict.fromkeys(wanted, _TOKEN), **OUTPUTS[source.task]}
+    return {name: np.ones((2, 8), np.int64) for name in wanted}, axes

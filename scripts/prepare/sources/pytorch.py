@@ -1,0 +1,122 @@
+"""PyTorch modules: running, exporting and naming them by content. With huggingface.py the only
+importer of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.prepare.sources.source import Run
+from onnxferry.system.errors import PrepareError
+
+OPSET = 17
+Axes = Mapping[int, str]  # the dynamic axes of an input or an output, and their names
+
+
+def runner(module: torch.nn.Module) -> Run:
+    """`module` as a function of arrays. Outputs are found by name where it names them, else by
+    position."""
+    wanted = parameters(module)
+
+    def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        tensors = {
+            name: torch.from_numpy(np.asarray(value, order="C")) for name, value in feeds.items()
+        }
+        with torch.inference_mode():
+            by_name = tensors.keys() <= set(wanted)
+            result = module(**tensors) if by_name else module(*tensors.values())
+        return [tensor.detach().cpu().numpy() for tensor in _ordered(result, outputs)]
+
+    return run
+
+
+def _ordered(result: Any, outputs: Sequence[str]) -> list[torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        return [result]
+    if isinstance(result, Mapping):
+        return [result[name] for name in outputs]
+    return list(result)[: len(outputs)]
+
+
+def parameters(module: torch.nn.Module) -> list[str]:
+    """The names of forward's parameters, in order."""
+    return list(inspect.signature(module.forward).parameters)
+
+
+def export(
+    module: torch.nn.Module,
+    path: Path,
+    example: Mapping[str, Array],
+    axes: Mapping[str, Axes],
+    opset: int,
+) -> None:
+    """Write `module` as ONNX. `axes` names all inputs and, after them, all outputs, each with its
+    dynamic axes.
+
+    By the TorchScript exporter: on the models of this project its graphs are as exact as those of
+    the newer one, at a lower opset and IR version, which every ONNX Runtime since 1.17 loads.
+    """
+    names = list(example)
+    try:
+        torch.onnx.export(
+            module,
+            tuple(torch.from_numpy(v) for v in example.values()),
+            str(path),
+            input_names=names,
+            output_names=[name for name in axes if name not in example],
+            dynamic_axes=axes,
+            opset_version=opset,
+            dynamo=False,
+        )
+    except Exception as e:  # whatever tracing the user's code raises
+        raise PrepareError(
+            f"torch.onnx.export of {type(module).__name__} failed: {type(e).__name__}: {e}"
+        ) from e
+
+
+def named_outputs(module: torch.nn.Module, feeds: Mapping[str, Array]) -> tuple[str, ...]:
+    """The names of what `module` returns for `feeds`: its own where it returns a mapping, else
+    output, or output_0 and so on. Raises PrepareError when it fails, or returns something else than
+    tensors."""
+    tensors = {name: torch.from_numpy(value) for name, value in feeds.items()}
+    kind, shapes = (
+        type(module).__name__,
+        ", ".join(f"{n} {list(t.shape)} {t.dtype}" for n, t in tensors.items()),
+    )
+    try:
+        with torch.inference_mode():
+            result = module(**tensors)
+    except Exception as e:  # the user's own code
+        raise PrepareError(f"{kind}.forward raised {type(e).__name__} for {shapes}: {e}") from e
+    if isinstance(result, torch.Tensor):
+        return ("output",)
+    found = dict(result) if isinstance(result, Mapping) else {}
+    if isinstance(result, tuple | list):
+        found = {f"output_{i}": value for i, value in enumerate(result)}
+    if not found or any(not isinstance(value, torch.Tensor) for value in found.values()):
+        raise PrepareError(
+            f"{kind}.forward returned {type(result).__name__}; expected tensors, or a mapping of"
+            " them"
+        )
+    return tuple(found)
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """sha256 over the names, dtypes, shapes and bytes of the state."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def is_module(value: object) -> bool:
+    return isinstance(value, torch.nn.Module)

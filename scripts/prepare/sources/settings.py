@@ -1,0 +1,168 @@
+"""The settings of model_spec.json: what scoring must know to make tensors of a request, by task.
+
+Derived from the source model's own configuration, so that answers equal those of transformers'
+pipeline; a user's settings file overrides key by key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxferry.scripts.prepare.sources.source import TextTokenizer
+from onnxferry.system.errors import UsageError
+
+# tokens, where the model allows more: cost grows with the square. --settings raises it.
+LONGEST = 512
+DEFAULTS: dict[str, Mapping[str, Any]] = {
+    "question-answering": {"max_answer_length": 15},
+    "text-classification": {"problem_type": "single_label_classification"},
+    "feature-extraction": {"pooling": "none", "normalize": False},
+    "token-classification": {"aggregation_strategy": "none"},
+    "fill-mask": {"top_k": 5},
+    "image-classification": {"top_k": 5},
+}
+_OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "roberta-prelayernorm",
+    "camembert",
+    "longformer",
+    "mpnet",
+    "data2vec-text",
+    "ibert",
+    "xmod",
+    "esm",
+}
+
+
+def text_settings(
+    task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings of a text task: the defaults, what tokenizer and configuration say, then what the
+    user says."""
+    limit = _limit(tokenizer, config)
+    derived: dict[str, Any] = {
+        "max_length": limit,
+        "pad_token_id": tokenizer.pad_token_id,
+        "pad_token_type_id": tokenizer.pad_token_type_id,
+        "padding_side": tokenizer.padding_side,
+    }
+    if task == "text-classification":
+        derived["problem_type"] = _problem_type(config)
+    if task == "fill-mask":
+        derived |= {
+            "mask_token": tokenizer.mask_token,
+            "clean_up_tokenization_spaces": tokenizer.cleans_up,
+        }
+    if task == "question-answering":
+        derived |= _windows(given.get("max_length", derived["max_length"]))
+    settings = {**DEFAULTS.get(task, {}), **derived, **given}
+    _check_length(settings["max_length"], config)
+    for key, what in (("pad_token_id", "padding"), ("mask_token", "mask")):
+        if settings.get(key, "") is None:
+            raise UsageError(f"the tokenizer has no {what} token; name one in --settings, as {key}")
+    return settings
+
+
+def _limit(tokenizer: TextTokenizer, config: Mapping[str, Any]) -> int:
+    """The longest sequence in tokens, special ones included, that tokenizer, model and LONGEST
+    allow."""
+    limits = [n for n in (tokenizer.max_length, _positions(config)) if n]
+    return min([*limits, LONGEST])
+
+
+def _positions(config: Mapping[str, Any]) -> int | None:
+    """How many positions the model has embeddings for; None where it has no table of them, or it is
+    not known."""
+    positions = config.get("max_position_embeddings")
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    return (
+        positions - (config.get("pad_token_id") or 0) - 1
+        if config.get("model_type") in _OFFSET_POSITIONS
+        else positions
+    )
+
+
+def _check_length(length: Any, config: Mapping[str, Any]) -> None:
+    positions = _positions(config)
+    if isinstance(length, bool) or not isinstance(length, int) or length < 8:
+        raise UsageError(
+            f"--settings: max_length must be an integer of at least 8 tokens, got {length!r}"
+        )
+    if positions and length > positions:
+        raise UsageError(
+            f"--settings: max_length is {length}, but the model has embeddings for {positions}"
+            " positions"
+        )
+
+
+def _windows(length: int) -> dict[str, int]:
+    """How long contexts are read, as transformers' pipeline does it: through windows of at most 384
+    of the model's `length` tokens, each beginning with the last 128 of the one before."""
+    return {"doc_stride": min(min(length, 384) // 2, 128)}
+
+
+def _problem_type(config: Mapping[str, Any]) -> str:
+    """As transformers' pipeline decides it: one label without a problem type gets a sigmoid."""
+    if config.get("problem_type"):
+        return str(config["problem_type"])
+    one = len(config.get("id2label") or ()) == 1
+    return "multi_label_classification" if one else "single_label_classification"
+
+
+def pooling_settings(folder: Path) -> dict[str, Any]:
+    """Pooling, normalisation and length of a sentence-transformers folder (modules.json); {} for
+    any other.
+
+    Raises UsageError for a kind of pooling that scoring does not have.
+    """
+    modules = _json(folder / "modules.json")
+    if not modules:
+        return {}
+    kinds = {str(m["type"]).rpartition(".")[2]: m["path"] for m in modules}
+    if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
+        raise UsageError(
+            f"{folder / 'modules.json'}: module(s) {', '.join(unknown)} are not supported"
+        )
+    found: dict[str, Any] = {"normalize": "Normalize" in kinds}
+    if "Pooling" in kinds:
+        found["pooling"] = _pooling(folder / kinds["Pooling"] / "config.json")
+    if length := (_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
+        found["max_length"] = length
+    return found
+
+
+def _pooling(path: Path) -> str:
+    modes = {
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_max_tokens": "max",
+    }
+    on = [
+        key
+        for key, value in (_json(path) or {}).items()
+        if key.startswith("pooling_mode_") and value
+    ]
+    if len(on) != 1 or on[0] not in modes:
+        raise UsageError(
+            f"{path}: pooling {' + '.join(on) or 'none'} is not supported; known:"
+            f" {', '.join(modes)}"
+        )
+    return modes[on[0]]
+
+
+def _json(path: Path) -> Any:
+    return read_json(path) if path.is_file() else None
+
+
+def read_json(path: Path) -> Any:
+    """The data of one of the source model's own files. Raises UsageError that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise UsageError(f"{path}: not readable as JSON ({e})") from e

@@ -1,0 +1,112 @@
+"""A PyTorch module that takes any arrays: what they are is read from the user's requests (--golden,
+--inputs).
+
+The sizes in which the requests differ are dynamic, and so is the first one, the batch, if the
+module answers twice as many rows. All others are those of the golden request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxferry.scoring import Request, ScoringError, codecs
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.tasks.tensors import Tensors
+from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.verification.samples import Sample, samples
+from onnxferry.scripts.request_file import read_request
+from onnxferry.system.errors import PrepareError, UsageError
+
+Feeds = Mapping[str, Array]
+# by numpy's kind: as PyTorch models take them
+_DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
+
+
+def traced(golden: Path, own: Path | None, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
+    """The arrays to trace `module` with, and the dynamic axes of all its inputs and outputs, as the
+    golden request and the user's `own` have them."""
+    names = pytorch.parameters(module)
+    first = Sample(read_request(golden), f"--golden {golden}")
+    found = [_feeds(sample, names) for sample in (first, *samples("tensors", own))]
+    example, axes = found[0], _differing(found)
+    outputs = pytorch.named_outputs(module, example)
+    double = {
+        name: np.concatenate([array, array]) if array.ndim else array
+        for name, array in example.items()
+    }
+    if _runs(module, double):
+        example, axes = double, {n: {0: "batch", **axes[n]} if double[n].ndim else {} for n in axes}
+    return example, {
+        **axes,
+        **{name: {0: "batch"} if "batch" in _names(axes) else {} for name in outputs},
+    }
+
+
+def _names(axes: Mapping[str, pytorch.Axes]) -> set[str]:
+    return {name for dynamic in axes.values() for name in dynamic.values()}
+
+
+def _runs(module: Any, feeds: Feeds) -> bool:
+    try:
+        pytorch.named_outputs(module, feeds)
+    except PrepareError:
+        return False
+    return True
+
+
+def _feeds(sample: Sample, names: Sequence[str]) -> Feeds:
+    """The arrays of a request, in the order of forward's parameters `names`."""
+    inputs = _inputs(sample.request, sample.where)
+    given = inputs if isinstance(inputs, dict) else {names[0]: inputs}
+    if sorted(given, key=_position(names)) != list(names[: len(given)]):
+        raise UsageError(
+            f"{sample.where}: 'inputs' holds {', '.join(given)}; the module's forward takes"
+            f" {', '.join(names)}"
+        )
+    return {
+        name: _array(given[name], f"{sample.where}: inputs.{name}") for name in names[: len(given)]
+    }
+
+
+def _position(names: Sequence[str]) -> Any:
+    return lambda name: names.index(name) if name in names else len(names)
+
+
+def _inputs(request: Request, where: str) -> Any:
+    try:
+        payload = codecs.decode(request.body, request.content_type, Tensors.accepts)
+    except ScoringError as e:
+        raise UsageError(f"{where}: {e}") from e
+    if not isinstance(payload, dict) or "inputs" not in payload:
+        raise UsageError(f'{where}: expected a request such as {{"inputs": {{"x": [[0.5, 1.0]]}}}}')
+    return payload["inputs"]
+
+
+def _array(value: Any, where: str) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError as e:
+        raise UsageError(f"{where}: lists of different lengths are no array") from e
+    if array.dtype.kind not in _DTYPES:
+        raise UsageError(f"{where}: expected numbers or booleans in nested lists")
+    return array.astype(_DTYPES[array.dtype.kind], order="C")
+
+
+def _differing(found: Sequence[Feeds]) -> dict[str, dict[int, str]]:
+    """The axes in which the requests differ, each by a name of its own."""
+    axes: dict[str, dict[int, str]] = {}
+    for name, array in found[0].items():
+        shapes = [feeds[name].shape for feeds in found if name in feeds]
+        if len({len(shape) for shape in shapes}) > 1 or len(shapes) < len(found):
+            raise UsageError(
+                f"'inputs.{name}' is not in every request, or not with the same number of"
+                " dimensions"
+            )
+        axes[name] = {
+            i: f"{name}_{i}" for i in range(array.ndim) if len({shape[i] for shape in shapes}) > 1
+        }
+    return axes

@@ -1,0 +1,1 @@
+"""Whether an ONNX model still gives the answers of its source."""

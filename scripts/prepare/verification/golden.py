@@ -1,0 +1,76 @@
+"""The golden request: what a deployment is asked before it takes traffic."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from onnxferry import scoring
+from onnxferry.scoring import Request, ScoringError
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scripts.prepare.sources.labels import entailment
+from onnxferry.scripts.prepare.verification import dummy_inputs
+from onnxferry.scripts.prepare.verification.sample_image import gradient
+from onnxferry.scripts.prepare.verification.samples import MASK
+from onnxferry.scripts.request_file import read_request
+from onnxferry.system.errors import PrepareError
+
+_BUILT_IN: dict[str, Any] = {
+    "question-answering": {
+        "question": "What is Dolly Parton's middle name?",
+        "context": "Dolly Rebecca Parton is an American singer-songwriter",
+    },
+    "text-classification": "Thank you so much, this made my day!",
+    "feature-extraction": "Good morning",
+    "token-classification": "My name is Alex, I work for Maersk and I live in Copenhagen.",
+    "zero-shot-classification": (
+        "The new phone has a great camera, but its battery is empty by noon."
+    ),
+    "fill-mask": f"Paris is the {MASK} of France.",
+}
+_PARAMETERS: dict[str, Any] = {
+    "zero-shot-classification": {"candidate_labels": ["technology", "cooking", "politics"]}
+}
+_ENTAILMENT = {
+    "text": "A man is playing a guitar on the stage.",
+    "text_pair": "Somebody is making music.",
+}
+_ANSWER = 1_000_000  # bytes that every package carries, and every deployment compares
+
+
+def request(spec: ModelSpec, own: Path | None) -> Request:
+    """The user's golden request, else the built-in one of the spec's task; of a task that takes any
+    arrays, generated ones."""
+    if own:
+        return read_request(own)
+    if spec.task == "image-classification":
+        return Request(gradient(), "image/png")
+    if spec.task == "tensors":
+        return dummy_inputs.request(spec.inputs)
+    pairs = spec.task == "text-classification" and entailment(spec.labels)
+    inputs: Any = _ENTAILMENT if pairs else _BUILT_IN[spec.task]
+    if "mask_token" in spec.settings:
+        inputs = inputs.replace(MASK, spec.settings["mask_token"])
+    parameters = {"parameters": _PARAMETERS[spec.task]} if spec.task in _PARAMETERS else {}
+    return Request(json.dumps({"inputs": inputs, **parameters}).encode())
+
+
+def answer(model_dir: Path, golden: Request) -> Golden:
+    """`golden` with the answer of the model directory itself; raises PrepareError when that is not
+    an answer."""
+    try:
+        response = scoring.load(model_dir).handle(golden)
+    except ScoringError as e:
+        raise PrepareError(f"the model directory cannot be served: {e}") from e
+    if response.status != 200:
+        raise PrepareError(
+            f"the golden request got status {response.status}: {response.body.decode()}. Give one"
+            " that the model answers with --golden FILE"
+        )
+    if len(response.body) > _ANSWER:
+        raise PrepareError(
+            f"the golden answer has {len(response.body):,} bytes, and a model directory carries at"
+            f" most {_ANSWER:,}; give a smaller request with --golden FILE"
+        )
+    return Golden(golden, json.loads(response.body))
