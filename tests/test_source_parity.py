@@ -31,7 +31,7 @@ from examples.models import Example, examples, ready
 from onnxferry import scoring
 
 pytestmark = pytest.mark.models
-INPUTS = Path(prepare_package.__file__).parent / "inputs"
+INPUTS = Path(prepare_package.__file__).parent / "verification" / "inputs"
 PHOTOGRAPHS = (
     "astronaut.png",
     "brick.png",
