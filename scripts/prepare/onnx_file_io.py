@@ -31,37 +31,49 @@ class Facts:
 def copy(source: Path, target: Path) -> None:
     """`source` as one self-contained file: the same bytes, unless its weights lie in files beside
     it."""
-    model = _read(source, weights=False)
+    model = read(source, weights=False)
     if not any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
         target.write_bytes(source.read_bytes())
         return
-    try:
-        onnx.save(_read(source), target)
-    except ValueError as e:  # protobuf's limit of 2 GB
-        raise PrepareError(f"{source}: cannot be saved as one file: {e}") from e
+    save(read(source), target)
 
 
 def facts(path: Path) -> Facts:
     """Opset and IR version; raises PrepareError when ONNX Runtime on the hosts would not load
     them."""
-    model = _read(path, weights=False)
-    opset = max(
-        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
-        default=0,
-    )
-    if opset > MAX_OPSET or model.ir_version > MAX_IR:
+    model = read(path, weights=False)
+    found = Facts(opset(model), model.ir_version)
+    if found.opset > MAX_OPSET or found.ir_version > MAX_IR:
         raise PrepareError(
-            f"{path.name}: opset {opset}, IR version {model.ir_version}; the hosts load up to opset"
-            f" {MAX_OPSET} and IR version {MAX_IR}. Export it again with a lower opset, such as 18"
+            f"{path.name}: opset {found.opset}, IR version {found.ir_version}; the hosts load up to"
+            f" opset {MAX_OPSET} and IR version {MAX_IR}. Export it again with a lower opset, such"
+            " as 18"
         )
-    return Facts(opset, model.ir_version)
+    return found
 
 
-def _read(path: Path, weights: bool = True) -> onnx.ModelProto:
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operators; 0 where a model has none."""
+    return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=0)
+
+
+def read(path: Path, weights: bool = True) -> onnx.ModelProto:
+    """The model of a file, without `weights` that lie in files beside it if so asked.
+
+    Raises PrepareError for what is not readable as ONNX.
+    """
     try:
         return onnx.load(path, load_external_data=weights)
     except Exception as e:  # DecodeError, ValidationError, FileNotFoundError of the weights
         raise PrepareError(f"{path}: not readable as an ONNX model: {e}") from e
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model as one file; raises PrepareError beyond protobuf's limit of 2 GB."""
+    try:
+        onnx.save(model, path)
+    except ValueError as e:
+        raise PrepareError(f"{path}: cannot be saved as one file: {e}") from e
 
 
 def split(path: Path, least: int = 1_000_000) -> None:
@@ -72,7 +84,7 @@ def split(path: Path, least: int = 1_000_000) -> None:
     time, its embeddings take memory only as they are used, and all processes of a host share them.
     The same graph makes the same bytes.
     """
-    model = _read(path)
+    model = read(path)
     large = [t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _SPLIT]
     if sum(map(_size, large)) < least:
         return

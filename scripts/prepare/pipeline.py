@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document, record
-from onnxferry.scripts.prepare.selection import select_variant, variant_table
+from onnxferry.scripts.prepare.selection import select_variant
 from onnxferry.scripts.prepare.selection.candidates import Bench, Trial
 from onnxferry.scripts.prepare.selection.cpu_target import Target
 from onnxferry.scripts.prepare.selection.criteria import Gate
 from onnxferry.scripts.prepare.selection.select_variant import Contest
-from onnxferry.scripts.prepare.selection.variant_table import Ways
 from onnxferry.scripts.prepare.sources.quiet import quiet
 from onnxferry.scripts.prepare.sources.source import Source
 from onnxferry.scripts.prepare.staging import publish, staging
@@ -35,6 +34,7 @@ from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:
     from onnxferry.scripts.prepare.variants.fusion import Fusion
+    from onnxferry.scripts.prepare.variants.table import VariantTable
 
 LOADERS = {
     HUGGINGFACE: "onnxferry.scripts.prepare.sources.checkpoint",
@@ -53,13 +53,13 @@ class Work:
 
     options: Options
     source: Source
-    ways: Ways
+    ways: VariantTable
     folder: Path
     spec: ModelSpec
     target: Target
 
 
-def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
+def prepare(options: Options, table: VariantTable | None = None) -> ModelSpec:
     """Make the model directory `options.out` and return its spec; `table` replaces the variants
     that are tried.
 
@@ -70,7 +70,7 @@ def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
     out = options.out.resolve()
     with quiet(), staging(out) as work:
         source = _load(options)
-        table = table or variant_table.shipped()
+        table = table or _shipped_table()
         table.asked(options)  # wrong names are told before the work
         folder = _export(source, work)
         made = Work(
@@ -95,6 +95,14 @@ def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
     console.err.print(document.table(held))
     console.err.print(f"{held.chosen.name} is chosen: {held.why}", markup=False)
     return spec
+
+
+def _shipped_table() -> VariantTable:
+    from onnxferry.scripts.prepare.variants import (
+        table,  # onnx may not be installed: loaders say so
+    )
+
+    return table.SHIPPED
 
 
 def _load(options: Options) -> Source:
@@ -123,14 +131,12 @@ def _export(source: Source, work: Path) -> Path:
 
 
 def _fuse(made: Work, work: Path) -> Fusion:
-    from onnxferry.scripts.prepare.variants.fusion import Fusion
+    from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
 
     try:
         with stage("fuse operators"):
             fusion = made.ways.fuse(
-                made.folder / MODEL_FILE,
-                work / "fused.onnx",
-                variant_table.architecture(made.source.config),
+                made.folder / MODEL_FILE, work / "fused.onnx", Architecture.of(made.source.config)
             )
     except Exception as e:  # of a graph that the optimiser does not know
         fusion = Fusion(None, {}, {}, (f"the graph cannot be optimised: {type(e).__name__}: {e}",))
@@ -153,11 +159,11 @@ def _prove(made: Work, exam: Exam) -> tuple[Exam, Piped]:
 
 def _bench(made: Work, work: Path, fusion: Fusion, real: Sequence[Sample]) -> Bench:
     """Where variants are made; `real` requests are what int8 is calibrated with."""
-    from onnxferry.scripts.prepare.variants import Material
+    from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
     truth = Truth(made.spec, made.folder, None)
     fed = [] if made.options.precision == FP32 else truth.feeds(real[-CALIBRATION:])
-    material = Material(made.folder / MODEL_FILE, fusion.graph, fed)
+    material = VariantInputs(made.folder / MODEL_FILE, fusion.graph, fed)
     return Bench(work / "variants", made.folder, made.spec, material)
 
 

@@ -13,18 +13,18 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from onnxferry.scripts.prepare.selection.variant_table import Ways
-from onnxferry.scripts.prepare.variants import Group, Material, Variant
 from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+from onnxferry.scripts.prepare.variants.table import VariantTable
+from onnxferry.scripts.prepare.variants.variant import OperatorGroup, Variant, VariantInputs
 
-Make = Callable[[Material, Path, frozenset[str]], None]
+Make = Callable[[VariantInputs, Path, frozenset[str]], None]
 
 
-def copy(material: Material, target: Path, keep: frozenset[str]) -> None:
+def copy(material: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     shutil.copyfile(material.exported, target)
 
 
-def int8(material: Material, target: Path, keep: frozenset[str]) -> None:
+def int8(material: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     quantize_dynamic(
         material.exported,
         target,
@@ -36,7 +36,7 @@ def int8(material: Material, target: Path, keep: frozenset[str]) -> None:
     )
 
 
-def damaged(material: Material, target: Path, keep: frozenset[str]) -> None:
+def damaged(material: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     """As a quantiser that gets its scales wrong."""
     int8(material, target, keep)
     model = onnx.load(target)
@@ -48,18 +48,18 @@ def damaged(material: Material, target: Path, keep: frozenset[str]) -> None:
     onnx.save(model, target)
 
 
-def broken(material: Material, target: Path, keep: frozenset[str]) -> None:
+def broken(material: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     raise RuntimeError("no such operator")
 
 
-def no_graph(material: Material, target: Path, keep: frozenset[str]) -> None:
+def no_graph(material: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     target.write_bytes(b"not a graph")
 
 
 def spoiling(operator: str) -> Make:
     """int8 whose one `operator` loses its weights, as a matrix with huge outliers does."""
 
-    def make(material: Material, target: Path, keep: frozenset[str]) -> None:
+    def make(material: VariantInputs, target: Path, keep: frozenset[str]) -> None:
         model = onnx.load(material.exported)
         node = next(n for n in model.graph.node if n.name == operator)
         for tensor in model.graph.initializer:
@@ -82,11 +82,11 @@ def products(path: Path) -> list[str]:
     return [n.name for n in graph.node if n.op_type == "MatMul" and weights & set(n.input)]
 
 
-def groups(material: Material) -> Sequence[Group]:
-    return [Group(name, frozenset({name})) for name in products(material.exported)]
+def groups(material: VariantInputs) -> Sequence[OperatorGroup]:
+    return [OperatorGroup(name, frozenset({name})) for name in products(material.exported)]
 
 
-def skipped(variant: Variant, cpu: str, material: Material) -> str | None:
+def skipped(variant: Variant, cpu: str, material: VariantInputs) -> str | None:
     return f"{cpu} has no such instructions" if variant.name == "int4" else None
 
 
@@ -99,5 +99,5 @@ COPY = Variant("fp32-copy", "fp32", "the same again", copy)
 INT8 = Variant("int8", "int8", "dynamic int8", int8)
 
 
-def table(*variants: Variant) -> Ways:
-    return Ways((EXPORTED, *variants), skipped, groups, unfused)
+def table(*variants: Variant) -> VariantTable:
+    return VariantTable((EXPORTED, *variants), skipped, groups, unfused)

@@ -15,7 +15,7 @@ from onnxferry.scripts.evaluate.datasets import Item
 from onnxferry.scripts.evaluate.judges import JUDGES
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.selection.criteria import Gate
-from onnxferry.scripts.prepare.variants import Variant
+from onnxferry.scripts.prepare.variants.variant import Variant
 from onnxferry.scripts.prepare.verification import eval_set
 from onnxferry.scripts.prepare.verification.eval_set import Answers, Questions
 from onnxferry.system.errors import UsageError

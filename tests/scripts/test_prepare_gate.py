@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,17 @@ from onnxferry import scoring
 from onnxferry.scoring import ModelSpec, cpu
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scripts.package import model as package
-from onnxferry.scripts.prepare import Options, variants
+from onnxferry.scripts.prepare import Options
 from onnxferry.scripts.prepare.__main__ import command
 from onnxferry.scripts.prepare.pipeline import prepare
-from onnxferry.scripts.prepare.selection import cpu_target, criteria, variant_table
+from onnxferry.scripts.prepare.selection import cpu_target, criteria
 from onnxferry.scripts.prepare.selection.candidates import REJECTED, WITHIN, Trial
 from onnxferry.scripts.prepare.selection.cpu_target import Target
 from onnxferry.scripts.prepare.selection.latency import Speed
 from onnxferry.scripts.prepare.selection.mixed_precision import bundled, fewest
 from onnxferry.scripts.prepare.selection.ranking import choose
-from onnxferry.scripts.prepare.variants import Group, Material, Variant
+from onnxferry.scripts.prepare.variants import table as shipped
+from onnxferry.scripts.prepare.variants.variant import OperatorGroup, Variant, VariantInputs
 from onnxferry.scripts.prepare.verification.evaluator import Score
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints, table
@@ -143,7 +143,7 @@ def test_too_few_inputs_for_the_gate_are_said(source: Path, tmp_path: Path) -> N
 def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
     spec = prepare(Options(str(source), tmp_path / "out", max_loss=0.2))
 
-    assert {v.name for v in variants.VARIANTS} <= set(statuses(spec))
+    assert {v.name for v in shipped.VARIANTS} <= set(statuses(spec))
     assert set(statuses(spec).values()) <= {"within", "rejected", "skipped"}
     assert statuses(spec)["fp32-optimised"] == "within"
     assert spec.fusion["Attention"] == 2
@@ -206,7 +206,7 @@ def test_names_and_precisions_that_do_not_go_together_are_refused(
 
 
 def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> None:
-    def interrupted(material: Material, target: Path, keep: frozenset[str]) -> None:
+    def interrupted(material: VariantInputs, target: Path, keep: frozenset[str]) -> None:
         target.touch()
         raise KeyboardInterrupt
 
@@ -304,7 +304,7 @@ def test_as_few_parts_as_possible_stay_in_float(needed: int, kept: int | None) -
 
 
 def test_many_groups_are_ranked_as_neighbours() -> None:
-    groups = [Group(f"layer {i}", frozenset({f"/layer.{i}"})) for i in range(90)]
+    groups = [OperatorGroup(f"layer {i}", frozenset({f"/layer.{i}"})) for i in range(90)]
     parts = bundled(groups)
     assert len(parts) == 30
     assert parts["layer 87 to layer 89"] == {"/layer.87", "/layer.88", "/layer.89"}
@@ -325,17 +325,15 @@ def test_the_command_line_shows_the_table_and_fails_when_nothing_is_left(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the tests' table in the place of the shipped one."""
-    tables: list[Callable[[], Any]] = [
-        lambda: table.table(table.COPY),
-        lambda: table.table(Variant("int8", "int8", "", table.broken)),
-    ]
-    monkeypatch.setattr(variant_table, "shipped", lambda: tables.pop(0)())  # noqa: PLW0108 (the next one)
+    monkeypatch.setattr(shipped, "SHIPPED", table.table(table.COPY))
     flags = [str(source), "--out", str(tmp_path / "out"), "--max-loss", "2%"]
 
     done = CliRunner().invoke(command, flags)
     assert done.exit_code == 0, done.output
     assert f"report: {tmp_path / 'out' / 'report.md'}" in done.stdout.replace("\n", "")
 
+    broken = table.table(Variant("int8", "int8", "", table.broken))
+    monkeypatch.setattr(shipped, "SHIPPED", broken)
     done = CliRunner().invoke(command, [*flags, "--precision", "int8"])
     assert done.exit_code == 1
     assert (

@@ -24,7 +24,7 @@ from onnxferry.system import console
 from onnxferry.system.console import Progress
 
 if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants import Material, Variant
+    from onnxferry.scripts.prepare.variants.variant import Variant, VariantInputs
 
 CHOSEN, WITHIN, REJECTED, SKIPPED, FAILED = "chosen", "within", "rejected", "skipped", "failed"
 _COLOURS = {WITHIN: "green", REJECTED: "yellow", SKIPPED: "dim", FAILED: "red"}
@@ -93,7 +93,7 @@ class Bench:
     work: Path
     model: Path
     spec: ModelSpec
-    material: Material
+    material: VariantInputs
 
     def build(self, variant: Variant, name: str, keep: frozenset[str] = frozenset()) -> Path:
         """The model directory of `variant` with the operators `keep` in float32."""

@@ -21,7 +21,7 @@ from onnxferry.scripts.prepare.verification.evaluator import Exam
 from onnxferry.system.console import Progress
 
 if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants import Group
+    from onnxferry.scripts.prepare.variants.variant import OperatorGroup
 
 PARTS = 40  # that are ranked
 INPUTS = 24  # on which
@@ -37,7 +37,7 @@ class Search:
     bench: Bench
     exam: Exam
 
-    def run(self, groups: Sequence[Group], progress: Progress) -> Trial:
+    def run(self, groups: Sequence[OperatorGroup], progress: Progress) -> Trial:
         """The trial with the fewest groups in float32 that passes; the rejected one, with what was
         tried as its reason, when none does."""
         parts = bundled(groups)
@@ -98,14 +98,14 @@ class Search:
         )
 
 
-def bundled(groups: Sequence[Group]) -> dict[str, frozenset[str]]:
+def bundled(groups: Sequence[OperatorGroup]) -> dict[str, frozenset[str]]:
     """At most PARTS parts of neighbours, each named by its groups."""
     size = -(-len(groups) // PARTS)
     chunks = (groups[i : i + size] for i in range(0, len(groups), max(size, 1)))
     return {_name(chunk): frozenset().union(*(g.operators for g in chunk)) for chunk in chunks}
 
 
-def _name(groups: Sequence[Group]) -> str:
+def _name(groups: Sequence[OperatorGroup]) -> str:
     return groups[0].name if len(groups) == 1 else f"{groups[0].name} to {groups[-1].name}"
 
 

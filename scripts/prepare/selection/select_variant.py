@@ -14,7 +14,6 @@ from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, WIT
 from onnxferry.scripts.prepare.selection.cpu_target import Target
 from onnxferry.scripts.prepare.selection.latency import Speed, Workload
 from onnxferry.scripts.prepare.selection.mixed_precision import Search
-from onnxferry.scripts.prepare.selection.variant_table import Ways
 from onnxferry.scripts.prepare.verification.eval_set import DRAWN, as_samples
 from onnxferry.scripts.prepare.verification.evaluator import Exam
 from onnxferry.system import console
@@ -22,7 +21,8 @@ from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError
 
 if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants import Variant
+    from onnxferry.scripts.prepare.variants.table import VariantTable
+    from onnxferry.scripts.prepare.variants.variant import Variant
 
 MENDED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
 LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked
@@ -43,7 +43,7 @@ class Contest:
     note: str | None = None
 
 
-def hold(options: Options, ways: Ways, bench: Bench, exam: Exam, target: Target) -> Contest:
+def hold(options: Options, ways: VariantTable, bench: Bench, exam: Exam, target: Target) -> Contest:
     """Raises PrepareError with the reasons when no variant that may be chosen is within the
     gate."""
     asked = ways.asked(options)
@@ -110,7 +110,7 @@ def _mendable(trial: Trial) -> bool:
 
 
 def _mended(
-    found: Sequence[Trial], ways: Ways, bench: Bench, exam: Exam, work: Workload
+    found: Sequence[Trial], ways: VariantTable, bench: Bench, exam: Exam, work: Workload
 ) -> list[Trial]:
     """`found`, and mixed forms of the rejected int8 variants that are faster than all within the
     gate."""
