@@ -18,6 +18,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.prepare import onnx_file_io
+from onnxferry.scripts.prepare.selection import mixed_precision
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.applicability import skipped
 from onnxferry.scripts.prepare.variants.fusion import fuse
@@ -222,8 +223,9 @@ def layered(path: Path, layers: int, name: str = "/layers.{}/{}/MatMul") -> Vari
 def test_groups_become_coarser_where_they_are_many(
     layers: int, name: str, first: str, count: int, tmp_path: Path
 ) -> None:
-    found = groups(layered(tmp_path / "model.onnx", layers, name))
-    assert (found[0].name, len(found)) == (first, count)
+    """By layers here, and by neighbours where mixed precision ranks them."""
+    found = list(mixed_precision.bundled(groups(layered(tmp_path / "model.onnx", layers, name))))
+    assert (found[0], len(found)) == (first, count)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ def _run(
     feeds."""
     feeds = _feeds(graph, candidate.x, shape, width)
     try:
-        want, query = run(graph, [candidate.output.outputs[0], candidate.query], feeds)
+        outputs = [candidate.output.outputs[0], candidate.query]
+        ((want, query),) = run(graph, outputs, [feeds])
     except Exception:  # whatever the runtime says to it
         return None
     return feeds, want, query

@@ -40,6 +40,12 @@ _NOT_FUSED = (
     " known; they run as single operators"
 )
 
+_SIZES = (  # of an encoder, by their names in transformers
+    ("num_hidden_layers", "n_layers"),
+    ("num_attention_heads", "n_heads"),
+    ("hidden_size", "dim"),
+)
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -52,13 +58,11 @@ class Architecture:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Architecture | None:
         """From a transformers configuration; None where it is not that of an encoder."""
-        layers = [config.get(name) for name in ("num_hidden_layers", "n_layers")]
-        heads = [config.get(name) for name in ("num_attention_heads", "n_heads")]
-        sizes = [config.get(name) for name in ("hidden_size", "dim")]
-        if not all(any(isinstance(n, int) for n in found) for found in (layers, heads, sizes)):
+        sizes = [config.get(name, config.get(other)) for name, other in _SIZES]
+        if not all(isinstance(size, int) for size in sizes):
             return None
         activation = config.get("hidden_act") or config.get("activation") or cls.activation
-        return cls(next(n for n in layers if isinstance(n, int)), str(activation))
+        return cls(sizes[0], str(activation))
 
     def expected(self) -> dict[str, int]:
         """How many fused operators of each kind there should be at least."""

@@ -113,6 +113,11 @@ def add_weight(graph: ir.Graph, name: str, array: Any) -> ir.Value:
     return graph.initializers[name]
 
 
+def add_scale(graph: ir.Graph, name: str, scale: Any, zero: Any) -> list[ir.Value]:
+    """The scale and the zero point of a quantised tensor as weights."""
+    return [add_weight(graph, f"{name}_scale", scale), add_weight(graph, f"{name}_zero", zero)]
+
+
 def new_node(
     op_type: str, inputs: Sequence[ir.Value | None], *outputs: str, **attributes: Any
 ) -> ir.Node:
@@ -134,6 +139,8 @@ def rewrite(
         node.attributes.add(attribute)
 
 
-def insert_first(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
-    """Put nodes before all others."""
-    graph.insert_before(graph[0], nodes)
+def prepend(node: ir.Node, *args: Any, **attributes: Any) -> Sequence[ir.Value]:
+    """The outputs of a `new_node`, put before `node`."""
+    added = new_node(*args, **attributes)
+    node.prepend(added)
+    return added.outputs
