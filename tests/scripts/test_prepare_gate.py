@@ -243,8 +243,8 @@ def test_the_processor_is_named_as_its_maker_does(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(
         "processor\t: 0\nmodel name\t: Brand 9 CPU\n\nmodel name\t: Brand 9 CPU\n"
     )
-    assert cpu_target.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
-    assert cpu_target.processor(tmp_path / "absent")
+    assert cpu.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
+    assert cpu.processor(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
