@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from onnxferry.infra.azureml.live import Doors, serving
 from onnxferry.infra.azureml.names import Names
+from onnxferry.infra.azureml.state import Clients, serving
 from onnxferry.infra.clients import online
 from onnxferry.infra.clients.azureml_facts import Endpoint
 from onnxferry.infra.cloud import Reply
@@ -32,10 +32,10 @@ _TRIES = 6
 
 
 @dataclass(frozen=True)
-class Prover:
+class SmokeTest:
     """Sends golden requests; `clock` paces second tries."""
 
-    doors: Doors
+    doors: Clients
     names: Names
     clock: Clock
 
