@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnxferry.scoring.manifest import Limits, ModelSpec
 from onnxferry.scripts import sections
 from onnxferry.scripts.evaluate import Evaluation, Options, evaluate, metrics
-from onnxferry.scripts.evaluate.__main__ import main
+from onnxferry.scripts.evaluate.__main__ import command as main
 from onnxferry.scripts.evaluate.datasets import Item, read
 from onnxferry.scripts.evaluate.evaluation import Agreement, agreement
 from onnxferry.scripts.evaluate.judges import JUDGES
