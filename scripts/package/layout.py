@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from onnxferry.scripts.package.model import Model
+from onnxferry.system.console import Report
 
 _ROOMS = Path(__file__).resolve().parents[2]
 _FACE = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
-Report = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.archives import unpack_tar
-from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime, listed
+from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage, listed
 from onnxferry.system.errors import RehearsalError
 
 # All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer,
@@ -63,25 +63,25 @@ def _check_java() -> None:
         ) from e
 
 
-def _unpack(package: Package, root: Path) -> Layout:
+def _unpack(package: Package, root: Path) -> UnpackedPackage:
     model = root / "ml" / "model"
     model.mkdir(parents=True)
     unpack_tar(package.path, model)
-    return Layout(root, root / "ml", model)
+    return UnpackedPackage(root, root / "ml", model)
 
 
-def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
+def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     stack = Install(tuple(pins.select(_STACK, python)), ("--no-deps",))
-    requirements = layout.model / "code" / "requirements.txt"
+    requirements = unpacked.model / "code" / "requirements.txt"
     if not requirements.is_file():
         return (stack,)
     return stack, Install(listed(requirements))
 
 
-def _environment(layout: Layout, port: int) -> dict[str, str]:
+def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
     address = f"http://127.0.0.1:{port}"
     return {
-        "SAGEMAKER_BASE_DIR": str(layout.app),
+        "SAGEMAKER_BASE_DIR": str(unpacked.app),
         "SAGEMAKER_PROGRAM": "inference.py",
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
@@ -98,7 +98,7 @@ RUNTIME = Runtime(
     launcher="sagemaker_server.py",
     unpack=_unpack,
     installs=_installs,
-    arguments=lambda layout, port: (),
+    arguments=lambda unpacked, port: (),
     environment=_environment,
     check=_check_java,
 )
