@@ -20,28 +20,11 @@ from onnxferry.system.errors import RehearsalError
 
 # All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer,
 # which serving a package's own inference.py needs not.
-_STACK = (
-    *pins.with_closure(["tokenizers"]),
-    "sagemaker-huggingface-inference-toolkit",
-    "sagemaker-inference",
-    "multi-model-server",
-    "boto3",
-    "botocore",
-    "future",
-    "jmespath",
-    "numpy",
-    "pillow",
-    "psutil",
-    "python-dateutil",
-    "regex",
-    "retrying",
-    "s3transfer",
-    "safetensors",
-    "scipy",
-    "setuptools",
-    "six",
-    "transformers",
-)
+_STACK = """
+    sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server boto3 botocore
+    future jmespath numpy pillow psutil python-dateutil regex retrying s3transfer safetensors scipy
+    setuptools six transformers
+"""
 
 
 def _check_java() -> None:
@@ -51,15 +34,10 @@ def _check_java() -> None:
     try:
         subprocess.run([java, "-version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as e:
-        where = (
-            f"JAVA_HOME is {home}, and {java} does not run"
-            if home
-            else "no 'java' that runs is on PATH"
-        )
         raise RehearsalError(
-            "SageMaker's model server needs Java (11 or newer), and this machine has none:"
-            f" {where}. Install a Java runtime (Debian, Ubuntu: apt install default-jre-headless),"
-            " or rehearse another target"
+            f"SageMaker's model server needs Java (11 or newer), and {java!r} does not run here"
+            f" (JAVA_HOME: {home or 'not set'}). Install a Java runtime (on Debian: apt install"
+            " default-jre-headless), or rehearse another target"
         ) from e
 
 
@@ -71,7 +49,8 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 
 
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
-    stack = Install(tuple(pins.select(_STACK, python)), ("--no-deps",))
+    names = (*pins.with_closure(["tokenizers"]), *_STACK.split())
+    stack = Install(tuple(pins.select(names, python)), ("--no-deps",))
     requirements = unpacked.model / "code" / "requirements.txt"
     if not requirements.is_file():
         return (stack,)
