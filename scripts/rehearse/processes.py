@@ -6,6 +6,7 @@ our end of its standard input closes: after an orderly stop, a failure, or kill 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+_LOG = logging.getLogger(__name__)
 _SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 
 
@@ -31,6 +33,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` for as long as the block; its output goes to `log`. The process is a group
     leader. `grace` is the time in seconds between asking the group to end and killing it."""
+    _LOG.debug("run %s", " ".join(map(str, command)))
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)],
