@@ -16,9 +16,11 @@ from pydantic import BaseModel
 
 from onnxferry.cli import cli
 from onnxferry.infra.config import TABLES
+from onnxferry.system.options import log_file, verbose
 
 FOLDER = Path(__file__).parent
 MARK = "<!-- The rest is made from the code: python -m docs.generate -->\n"
+COMMON = (verbose, log_file)  # told once, above MARK
 WORDS = {"object": "table of texts", "string": "text", "integer": "whole number"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "over", "maximum": "at most"}
 
@@ -56,20 +58,21 @@ def _command(name: str, group: click.Context) -> str:
     command = cli.get_command(group, name)
     if command is None:
         raise LookupError(f"the group lists {name}, and has no such command")
-    context = click.Context(command, info_name=name, parent=group)
+    context = click.Context(command, parent=group, **command.context_settings)
     metavars = [p.make_metavar(context) for p in command.params if isinstance(p, click.Argument)]
-    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    options = [p for p in command.params if isinstance(p, click.Option) and p not in COMMON]
     usage = " ".join(["onnxferry", name, *metavars, "[OPTIONS]"])
-    rows = [("option", "meaning", "default"), *(_option(option, context) for option in options)]
-    return f"## {name}\n\n{_line(command.help)}\n\n```\n{usage}\n```\n\n{_markdown(rows)}"
+    rows = [_option(option, context) for option in options if not option.hidden]
+    table = _markdown([("option", "meaning", "default, range"), *rows])
+    return f"## {name}\n\n{_line(command.help)}\n\n```\n{usage}\n```\n\n{table}"
 
 
 def _option(option: click.Option, context: click.Context) -> tuple[str, ...]:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     value = "" if option.is_flag else f" {_choices(option, context)}"
-    default = option.get_default(context, call=False)
-    shown = "required" if option.required else _value(default) if option.show_default else ""
-    return names + value, option.help or "", shown
+    extra = option.get_help_extra(context)
+    shown = [f"`{extra[key]}`" for key in ("default", "range") if extra.get(key)]
+    return names + value, option.help or "", ", ".join(shown) or extra.get("required", "")
 
 
 def _choices(option: click.Option, context: click.Context) -> str:
@@ -101,7 +104,7 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"`{value}`" if isinstance(value, str | int | float | Path) else ""
+    return f"`{value}`" if isinstance(value, str | int | float) else ""
 
 
 def _markdown(rows: Sequence[tuple[str, ...]]) -> str:

@@ -20,11 +20,13 @@ from tests import tiny
 from tests.documents import PAGES, ROOT, code_blocks, links, read, snippet
 
 PLACEHOLDER = re.compile(
-    r"[A-Z]{3}|[<*]|harbour|text_ranking"
+    r"[A-Z]{3}|X$|[<*]|harbour|text_ranking"
 )  # TARGET/, *.py, the worked examples
 ROOMS = ("docs", "examples", "infra", "onnxferry", "scoring", "scripts", "targets", "tests")
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-COMMAND = re.compile(r"^(?:onnxferry|python deploy\.py|python -m scripts\.(?=\w))(?:\s+|(?<=\.))(.*)")
+COMMAND = re.compile(
+    r"^(?:onnxferry|python deploy\.py|python -m scripts\.(?=\w))(?:\s+|(?<=\.))(.*)"
+)
 
 
 @pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
