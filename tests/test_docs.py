@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
+import logging
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -131,9 +134,20 @@ def module_command(name: str) -> click.Command | None:
     return None
 
 
+def test_the_worked_adapter_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "scoring")  # as the adapter sets it; and as before afterwards
+    tiny.question_answering(tmp_path / "model")
+    space: dict[str, Any] = {"__file__": str(tmp_path / "app.py")}
+    exec(snippet("docs/contributing.md", "def predict("), space)  # noqa: S102
+    body = json.dumps({"inputs": tiny.QUESTION}).encode()
+    status, headers, answer = space["predict"](body, {"content-type": "application/json"})
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(answer)["answer"] == "Rebecca"
+
+
 def test_the_worked_task_answers(tmp_path: Path) -> None:
     folder = tiny.text_classification(tmp_path)
-    space: dict[str, type] = {}
+    space: dict[str, Any] = {}
     exec(snippet("docs/contributing.md", "class TextRanking"), space)  # noqa: S102
     spec = replace(ModelSpec.read(folder), settings={"max_length": 16})
     task = space["TextRanking"](spec, Session(folder / "model.onnx", spec.engine), folder)
