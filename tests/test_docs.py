@@ -17,6 +17,7 @@ import pytest
 
 from docs import generate
 from onnxferry.cli import cli
+from onnxferry.infra.config import load
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.manifest import ModelSpec
 from tests import tiny
@@ -86,6 +87,23 @@ def test_every_command_and_option_exists(page: Path) -> None:
     for line in commands(page.read_text(encoding="utf-8")):
         name, options = asked(line)
         assert not options - offered(name), line
+
+
+@PAGE
+def test_every_block_is_of_its_language(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for code in code_blocks(text, "python"):
+        compile(code, str(page), "exec")
+    for code in code_blocks(text, "json"):
+        json.loads(code)
+
+
+def test_the_deploy_toml_that_is_shown_is_valid(tmp_path: Path) -> None:
+    (code,) = code_blocks(read("docs/deploy/index.md"), "toml")
+    (tmp_path / "deploy.toml").write_text(code, encoding="utf-8")
+    config = load("sagemaker", tmp_path / "deploy.toml").sagemaker
+    assert config
+    assert config.environment == {"ONNXFERRY_ENGINE_THREADS": "2"}
 
 
 def inline(text: str) -> list[str]:
