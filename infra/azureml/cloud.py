@@ -13,12 +13,13 @@ from onnxferry.infra.azureml.operations import Operations
 from onnxferry.infra.azureml.smoke import CONTAINERS
 from onnxferry.infra.azureml.state import Assets, Clients, CurrentState, assets, read, serving
 from onnxferry.infra.clients import azure, online
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Reply
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 _TARGET = "azureml"

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxferry.infra.clients import azure, function_host
 from onnxferry.infra.clients.web import App
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Reply
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
@@ -22,6 +22,7 @@ from onnxferry.infra.functions.state import Clients, CurrentState, read
 from onnxferry.infra.plan import Action, Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 _TARGET = "functions"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.clients.web import App
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
@@ -26,6 +25,7 @@ from onnxferry.infra.smoke import smoke
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 # what a host answers before it knows its keys, functions and workers
