@@ -124,11 +124,12 @@ def _module(path: Path, sha256: str) -> ModuleType:
 def _check_imports(tree: ast.Module, path: Path) -> None:
     """Refuse `scoring`, the package's former name, which only a checkout has."""
     for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            names = [node.module or ""]
-        elif isinstance(node, ast.Import):
+        if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        else:
+            continue
         if any(name.partition(".")[0] == "scoring" for name in names):
             raise ModelError(
                 f"{path}: line {node.lineno} imports scoring, which is onnxferry.scoring now; write"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxferry.scripts.evaluate import datasets
-from onnxferry.scripts.evaluate.datasets import Item
-from onnxferry.scripts.evaluate.judges import JUDGES
+from onnxferry.scripts import datasets
+from onnxferry.scripts.datasets import Item
+from onnxferry.scripts.metrics.task_metrics import TASK_METRICS
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.selection.criteria import Gate
 from onnxferry.scripts.prepare.variants import Variant
@@ -175,7 +175,7 @@ def asked(count: int, labels: tuple[str, ...] = ("bad", "good")) -> Questions:
     return Questions(
         items,
         (),
-        JUDGES["text-classification"](
+        TASK_METRICS["text-classification"](
             ModelSpec("x", "text-classification", labels=labels), items, 0.5
         ),
         {},
@@ -187,7 +187,7 @@ def test_what_is_hopeless_is_asked_only_in_part(tmp_path: Path) -> None:
     model = tiny.text_classification(tmp_path / "m")
     given = asked(400)
     source = Answers(
-        tuple(item.right[0] for item in given.items), {"accuracy": 100.0, "macro-F1": 100.0}
+        tuple(item.references[0] for item in given.items), {"accuracy": 100.0, "macro-F1": 100.0}
     )
     notes: list[str] = []
 
@@ -233,7 +233,7 @@ def test_vectors_are_held_against_the_source_model_s() -> None:
     given = Questions(
         items,
         (),
-        JUDGES["feature-extraction"](ModelSpec("x", "feature-extraction"), items, 0.5),
+        TASK_METRICS["feature-extraction"](ModelSpec("x", "feature-extraction"), items, 0.5),
         {},
     )
     source = Answers((np.array([1.0, 0]), np.array([0, 2.0])), {"cosine": 100.0})
@@ -248,7 +248,7 @@ def test_vectors_are_held_against_the_source_model_s() -> None:
 
 def test_pictures_and_texts_are_read_as_items(tmp_path: Path) -> None:
     items = datasets.read(pictured(tmp_path), "image-classification", checkpoints.LABELS)
-    assert [(item.where, item.right) for item in items] == [
+    assert [(item.where, item.references) for item in items] == [
         ("angry/a.png", ("angry",)),
         ("calm/a.png", ("calm",)),
         ("glad/a.png", ("glad",)),

@@ -114,7 +114,7 @@ def _measures(facts: Facts) -> str:
 
 
 def _leading(held: Contest) -> Sequence[str]:
-    return held.exam.questions.judge.leading if held.exam.questions else ()
+    return held.exam.questions.judge.primary if held.exam.questions else ()
 
 
 def _cpu(facts: Facts) -> str:

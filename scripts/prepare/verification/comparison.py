@@ -20,8 +20,8 @@ from onnxferry.scoring.engine import Array, Runner, Session
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
+from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.scripts.prepare.sources.source import Run
-from onnxferry.scripts.prepare.verification.agreement import AGREE
 from onnxferry.scripts.prepare.verification.samples import Sample
 from onnxferry.system.errors import PrepareError
 

@@ -1,0 +1,103 @@
+"""Does an app work? Its host runs, the platform found the function in its package, and it gives the
+golden answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from onnxferry.infra.clients import function_host
+from onnxferry.infra.clients.scm import Scm
+from onnxferry.infra.clients.web import App
+from onnxferry.infra.errors import (
+    CloudError,
+    InvokeFailed,
+    NotFound,
+    NotHealthy,
+    Refused,
+    TimedOut,
+    Unavailable,
+    with_log,
+)
+from onnxferry.infra.functions.names import FUNCTION
+from onnxferry.infra.functions.state import Clients
+from onnxferry.infra.smoke import smoke
+from onnxferry.infra.waiting import Clock, wait
+from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.system.console import Progress
+
+# what a host answers before it knows its keys, functions and workers
+_STARTING = frozenset({401, 404, 502, 503, 504})
+_TRIES = 3  # times that any other refusal must come, so that one hiccup is none
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """`limit` is that of each wait, in seconds."""
+
+    doors: Clients
+    limit: float
+    clock: Clock
+
+    def healthy(self, app: App, progress: Progress) -> None:
+        """Wait until the app's host runs and knows the function. Raises NotHealthy with the
+        publication's log."""
+        self._wait(app, lambda: self._unhealthy(app), progress)
+
+    def answers(self, app: App, golden: Golden, progress: Progress) -> None:
+        """Send the golden request. Raises NotHealthy or WrongAnswer."""
+        refusals: list[Reply] = []
+        self._wait(app, lambda: self._unproved(app, golden, refusals), progress)
+
+    def _wait(self, app: App, state: Callable[[], str | None], progress: Progress) -> None:
+        try:
+            wait(f"Azure Functions app {app.name}", state, self.limit, progress, self.clock)
+        except TimedOut as e:
+            raise NotHealthy(with_log(str(e), publication_log(self.doors, app))) from e
+
+    def _unhealthy(self, app: App) -> str | None:
+        try:
+            keys = self.doors.web.keys(app.name)
+            state = function_host.host_state(app.host, keys)
+            if state != "Running":
+                return f"its host: {state}"
+            if FUNCTION not in self.doors.web.functions(app.name):
+                self.doors.web.sync(app.name)
+                return f"its function {FUNCTION}: not found yet"
+        except (
+            Refused,
+            NotFound,
+            Unavailable,
+        ) as e:  # the resource manager asks the host, which is not up yet
+            return f"its host: not up ({str(e)[:200]})"
+        return None
+
+    def _unproved(self, app: App, golden: Golden, refusals: list[Reply]) -> str | None:
+        """Send it once; `refusals` are those so far that a host which starts has no reason for."""
+        keys, replies = self.doors.web.keys(app.name), []
+
+        def send(request: Request) -> Reply:
+            replies.append(function_host.send(app.host, keys, request))
+            return replies[-1]
+
+        try:
+            smoke(golden, send, f"Azure Functions app {app.name}")
+        except InvokeFailed as e:
+            return str(e)
+        except NotHealthy:
+            if replies[-1].status not in _STARTING:
+                refusals.append(replies[-1])
+            if len(refusals) == _TRIES:
+                raise
+            return f"it answers with status {replies[-1].status}"
+        return None
+
+
+def publication_log(doors: Clients, app: App) -> str:
+    """The log of the app's latest publication; why there is none where that is so."""
+    try:
+        return Scm(doors.session, app.name, app.scm).log()
+    except CloudError as e:
+        return f"(no log: {e})"
