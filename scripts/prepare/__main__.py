@@ -113,7 +113,7 @@ def _report(spec: ModelSpec, out: Path) -> None:
         f"{out}: {spec.name}, {spec.task}, {spec.precision}, {size:.1f} MB", markup=False
     )
     console.out.print(f"report: {out / document.REPORT_FILE}", markup=False)
-    found = spec.difference
+    found = spec.provenance["difference"]
     if "max_abs" in found:
         console.out.print(
             f"against its source on {found['inputs']} inputs: maximum difference"
