@@ -1,25 +1,28 @@
-"""Inputs and answers as a line of a report: short, and in words where the task has them."""
+"""Inputs, answers and shares as texts for messages and reports: short, and in words where the task
+has them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxferry.scoring.wire import JSON, Request
-from onnxferry.scripts.prepare.verification.comparison import Outcome
 
-LONG = 80  # characters
+if TYPE_CHECKING:
+    from onnxferry.scripts.prepare.verification.comparison import SampleComparison
+
+MAX_LENGTH = 80  # characters
 _PARTS = ("question", "context", "text", "text_pair")  # in the order in which they are read
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedAnswer:
     """An answer that a variant changed: what was asked (`input`), the source model's answer, the
-    variant's. All three are texts of at most LONG characters."""
+    variant's. All three are texts of at most MAX_LENGTH characters."""
 
     where: str
     input: str
@@ -30,46 +33,48 @@ class Change:
         return f"{self.where}: {self.expected} became {self.got}"
 
 
-def changed(outcomes: Sequence[Outcome]) -> list[Change]:
+def changed(compared: Sequence[SampleComparison]) -> list[ChangedAnswer]:
     """The answers that changed."""
     return [
-        Change(o.sample.where, asked(o.sample.request), answer(o.expected), answer(o.got))
-        for o in outcomes
-        if not o.agrees
+        ChangedAnswer(
+            c.sample.where,
+            format_request(c.sample.request),
+            format_answer(c.expected),
+            format_answer(c.got),
+        )
+        for c in compared
+        if not c.agrees
     ]
 
 
-def asked(request: Request) -> str:
-    """What a request asks, without its form; nothing of one that is no text."""
+def format_request(request: Request) -> str:
+    """The inputs of a request; "" where its body is no JSON."""
     if request.content_type != JSON:
         return ""
     data = json.loads(request.body)
-    return inputs(data.get("inputs", data) if isinstance(data, Mapping) else data)
+    return format_inputs(data.get("inputs", data) if isinstance(data, Mapping) else data)
 
 
-def inputs(value: Any) -> str:
+def format_inputs(value: Any) -> str:
     """One item of a request's inputs."""
-    if isinstance(value, Mapping):
-        parts = [str(value[name]) for name in _PARTS if name in value]
-        return short(" | ".join(parts) if parts else json.dumps(value, ensure_ascii=False))
-    return short(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    if isinstance(value, str):
+        return shorten(value)
+    if isinstance(value, Mapping) and (parts := [str(value[p]) for p in _PARTS if p in value]):
+        return shorten(" | ".join(parts))
+    return shorten(json.dumps(value, ensure_ascii=False))
 
 
-def answer(value: Any) -> str:
-    """An answer, or what of it counts: a text, labels, entities, a vector."""
+def format_answer(value: Any) -> str:
+    """An answer, or a task metric's decision: a text, labels, entities, a vector."""
     for fits, words in _FORMS:
         if fits(value):
-            return short(words(value))
-    return short(json.dumps(value, ensure_ascii=False, default=str))
+            return shorten(words(value))
+    return shorten(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _is_label(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and isinstance(value[0], Mapping)
-        and "label" in value[0]
-    )
+def _is_ranking(value: Any) -> bool:
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, Mapping) and "label" in first
 
 
 def _is_span(value: Any) -> bool:
@@ -82,7 +87,7 @@ _FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], str]], ...] = (
     (lambda v: isinstance(v, frozenset), lambda v: ", ".join(sorted(map(_word, v))) or "nothing"),
     (lambda v: isinstance(v, tuple), lambda v: str(v[0]) or "no answer"),
     (_is_span, lambda v: f"{v['answer'] or 'no answer'} ({v['score']:.2f})"),
-    (_is_label, lambda v: f"{v[0]['label']} ({v[0]['score']:.2f})"),
+    (_is_ranking, lambda v: f"{v[0]['label']} ({v[0]['score']:.2f})"),
 )
 
 
@@ -90,7 +95,12 @@ def _word(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def short(text: str, most: int = LONG) -> str:
+def shorten(text: str, most: int = MAX_LENGTH) -> str:
     """One line of at most `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def percent(value: float) -> str:
+    """0.0123 -> 1.23%, 0.01 -> 1%."""
+    return f"{100 * value:.2f}".rstrip("0").rstrip(".") + "%"

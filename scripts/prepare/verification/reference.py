@@ -1,0 +1,118 @@
+"""Models behind their scorer: the source model as the reference, and the ONNX models that are
+compared with it.
+
+All of them go through the very task that will serve. So raw outputs and final answers are compared,
+and never two ways of preprocessing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from onnxferry.scoring import Scorer
+from onnxferry.scoring.engine import Array, Runner, Session
+from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
+from onnxferry.scoring.tasks import build
+from onnxferry.scripts.prepare.sources.source import RunModel
+from onnxferry.scripts.prepare.sources.user_inputs import Sample
+from onnxferry.system.errors import PrepareError
+
+CACHED = 512 * 2**20  # bytes of raw outputs of the reference that are kept for the next variant
+Scored: TypeAlias = tuple[Any, list[Array]]
+"""The final answer as JSON data, and the raw outputs."""
+
+
+class _RecordingRunner:
+    """A Runner that has the inputs and outputs of `graph`, answers by `run`, and keeps the raw
+    outputs. `batch_dependent` as of the graph that it is compared with, so that both pad alike."""
+
+    def __init__(self, graph: Runner, run: RunModel, batch_dependent: bool) -> None:
+        self.inputs, self.outputs = graph.inputs, graph.outputs
+        self.batch_dependent = batch_dependent
+        self._run = run
+        self.recorded: list[Array] = []
+
+    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+        return map(self.run, batches)
+
+    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        dtypes = {t.name: np.dtype(t.dtype) for t in self.inputs}
+        fed = {n: a.astype(dtypes[n], copy=False) for n, a in feeds.items() if n in dtypes}
+        outputs = self._run(fed, [t.name for t in self.outputs])
+        self.recorded += outputs
+        return outputs
+
+
+class ScoredModel:
+    """A model behind its scorer. Raises PrepareError where it does not fit the spec's task."""
+
+    def __init__(self, spec: ModelSpec, folder: Path, runner: _RecordingRunner) -> None:
+        self._runner = runner
+        try:
+            self._scorer = Scorer(spec, build(spec, runner, folder))
+        except (ModelError, AttributeError, KeyError, TypeError, ValueError) as e:
+            raise PrepareError(f"the model does not fit task '{spec.task}': {e}") from e
+
+    @classmethod
+    def of_graph(cls, spec: ModelSpec, folder: Path, graph: Session) -> ScoredModel:
+        """The model directory `folder`, whose graph is loaded as `graph`."""
+        run: RunModel = lambda feeds, _: graph.run(feeds)  # noqa: E731
+        return cls(spec, folder, _RecordingRunner(graph, run, graph.batch_dependent))
+
+    def score(self, sample: Sample) -> Scored:
+        """The final answer and the raw outputs. Raises PrepareError where it is refused."""
+        self._runner.recorded = []
+        response = self._scorer.handle(sample.request)
+        if response.status != 200:
+            said = f"status {response.status}: {response.body.decode()}"
+            raise PrepareError(f"{sample.where}: {said}")
+        return json.loads(response.body), self._runner.recorded
+
+
+class ReferenceModel:
+    """The source model with the tokenizer and settings of the model directory `folder`. It is asked
+    once a sample: every variant is compared with the same answers. `run` None: the directory's own
+    graph is the source."""
+
+    def __init__(self, spec: ModelSpec, folder: Path, run: RunModel | None) -> None:
+        self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
+        self._run: RunModel = run or (lambda feeds, _: self._graph.run(feeds))
+        self._models: dict[bool, ScoredModel] = {}
+        self._cache: dict[tuple[Sample, bool], Scored] = {}
+        self._room = CACHED
+
+    def score(self, sample: Sample, batch_dependent: bool) -> Scored:
+        """As ScoredModel.score, padded as a graph that is `batch_dependent` or not."""
+        key = (sample, batch_dependent)
+        if key in self._cache:
+            return self._cache[key]
+        if batch_dependent not in self._models:
+            self._models[batch_dependent] = self._model(self._run, batch_dependent)
+        scored = self._models[batch_dependent].score(sample)
+        self._room -= sum(array.nbytes for array in scored[1])
+        if self._room > 0:
+            self._cache[key] = scored
+        return scored
+
+    def feeds(self, samples: Sequence[Sample]) -> list[Mapping[str, Array]]:
+        """What the graph is fed for `samples`: real inputs to calibrate with."""
+        fed: list[Mapping[str, Array]] = []
+
+        def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+            fed.append(feeds)
+            return self._graph.run(feeds)
+
+        model = self._model(run, batch_dependent=False)
+        for sample in samples:
+            model.score(sample)
+        return fed
+
+    def _model(self, run: RunModel, batch_dependent: bool) -> ScoredModel:
+        runner = _RecordingRunner(self._graph, run, batch_dependent)
+        return ScoredModel(self.spec, self._folder, runner)
