@@ -32,22 +32,18 @@ class OnnxVersions:
 def copy(source: Path, target: Path) -> None:
     """Write `source` to `target` as one file: the same bytes, unless its weights lie beside it.
     Raises PrepareError where it cannot be read, or is too large for one file."""
-    model = _read(source, weights=False)
-    if not any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+    model = read(source, weights=False)
+    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+        save(read(source), target)
+    else:
         target.write_bytes(source.read_bytes())
-        return
-    try:
-        onnx.save(_read(source), target)
-    except ValueError as e:  # protobuf's limit of 2 GB
-        raise PrepareError(f"{source}: cannot be saved as one file: {e}") from e
 
 
 def versions(path: Path) -> OnnxVersions:
     """Opset and IR version of a graph. Raises PrepareError when ONNX Runtime on the hosts would not
     load them."""
-    model = _read(path, weights=False)
-    opsets = (e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
-    found = OnnxVersions(max(opsets, default=0), model.ir_version)
+    model = read(path, weights=False)
+    found = OnnxVersions(opset(model), model.ir_version)
     if found.opset > MAX_OPSET or found.ir_version > MAX_IR:
         raise PrepareError(
             f"{path.name}: opset {found.opset}, IR version {found.ir_version}; the hosts load up to"
@@ -57,11 +53,28 @@ def versions(path: Path) -> OnnxVersions:
     return found
 
 
-def _read(path: Path, weights: bool = True) -> onnx.ModelProto:
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operators; 0 where a model has none."""
+    return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=0)
+
+
+def read(path: Path, weights: bool = True) -> onnx.ModelProto:
+    """The model of a file, without `weights` that lie in files beside it if so asked.
+
+    Raises PrepareError for what is not readable as ONNX.
+    """
     try:
         return onnx.load(path, load_external_data=weights)
     except Exception as e:  # DecodeError, ValidationError, FileNotFoundError of the weights
         raise PrepareError(f"{path}: not readable as an ONNX model: {e}") from e
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model as one file; raises PrepareError beyond protobuf's limit of 2 GB."""
+    try:
+        onnx.save(model, path)
+    except ValueError as e:
+        raise PrepareError(f"{path}: cannot be saved as one file: {e}") from e
 
 
 def split(path: Path, least: int = 1_000_000) -> None:
@@ -72,8 +85,10 @@ def split(path: Path, least: int = 1_000_000) -> None:
     time, its embeddings take memory only as they are used, and all processes of a host share them.
     The same graph makes the same bytes.
     """
-    model = _read(path)
-    large = [t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _LEAST_MOVED]
+    model = read(path)
+    large = [
+        t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _LEAST_MOVED
+    ]
     if sum(map(_size, large)) < least:
         return
     with path.with_name(WEIGHTS_FILE).open("wb") as file:

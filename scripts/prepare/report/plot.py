@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.selection.candidates import (
-    CHOSEN,
-    REJECTED,
-    WITHIN,
-    CandidateResult,
-)
+from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, WITHIN, CandidateResult
 
 COLOURS = {CHOSEN: "#1a7f37", WITHIN: "#0969da", REJECTED: "#cf222e"}
 _SMALLEST, _LARGEST = 60.0, 600.0  # areas of the marks, in square points

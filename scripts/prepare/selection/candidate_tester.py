@@ -76,9 +76,7 @@ class CandidateTester:
         """The result of the exported graph, which is made and verified already."""
         folder = self.builder.exported
         evaluation = self.evaluator.exported(folder)
-        result = CandidateResult(
-            variant, WITHIN, "", folder, graph_bytes(folder), evaluation
-        )
+        result = CandidateResult(variant, WITHIN, "", folder, graph_bytes(folder), evaluation)
         announce(result)
         return result
 
@@ -113,9 +111,7 @@ class CandidateTester:
             return self._failed(variant, e, kept)
         reason = self.criteria.rejection(evaluation, variant.precision)
         status, size = REJECTED if reason else WITHIN, graph_bytes(folder)
-        return CandidateResult(
-            variant, status, reason or "", folder, size, evaluation, kept=kept
-        )
+        return CandidateResult(variant, status, reason or "", folder, size, evaluation, kept=kept)
 
     def _untried(
         self, variant: Variant, skipped: Callable[[Variant], str | None]

@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING
 from onnxferry.scripts.prepare.options import AUTO, FP32, INT8, Options
 from onnxferry.scripts.prepare.selection import latency, ranking
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, announced
-from onnxferry.scripts.prepare.selection.candidates import (
-    CHOSEN,
-    REJECTED,
-    WITHIN,
-    CandidateResult,
-)
+from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, WITHIN, CandidateResult
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.latency import TimedRequests
 from onnxferry.scripts.prepare.selection.mixed_precision import MixedPrecisionSearch
@@ -181,9 +176,7 @@ def _compared(
     return _timed(results, rivals, requests, latency.FIRST, title)
 
 
-def _measured(
-    offered: Sequence[CandidateResult], requests: TimedRequests
-) -> list[CandidateResult]:
+def _measured(offered: Sequence[CandidateResult], requests: TimedRequests) -> list[CandidateResult]:
     """`offered`, those that are not much slower than the fastest measured in several rounds."""
     fastest = min(r.mean_ms for r in offered)
     fast = [r for r in offered if r.mean_ms <= latency.SLOW * fastest]

@@ -9,7 +9,11 @@ from typing import Any
 
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import huggingface, labels, pytorch
-from onnxferry.scripts.prepare.sources.image_settings import check_pixels, image_settings, is_complete
+from onnxferry.scripts.prepare.sources.image_settings import (
+    check_pixels,
+    image_settings,
+    is_complete,
+)
 from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings

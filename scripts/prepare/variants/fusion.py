@@ -45,6 +45,25 @@ class Architecture:
     hidden_size: int
     activation: str = "gelu"
 
+    @staticmethod
+    def of(config):
+        names = (
+            ("num_hidden_layers", "n_layers"),
+            ("num_attention_heads", "n_heads"),
+            ("hidden_size", "dim"),
+        )
+        found = [
+            config[name]
+            for spellings in names
+            for name in spellings
+            if isinstance(config.get(name), int)
+        ]
+        if len(found) != len(names):
+            return None
+        layers, heads, size = found
+        activation = config.get("hidden_act") or config.get("activation") or Architecture.activation
+        return Architecture(layers, heads, size, str(activation))
+
 
 @dataclass(frozen=True)
 class Fusion:

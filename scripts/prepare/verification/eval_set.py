@@ -95,7 +95,7 @@ class EvalSet:
             for i, (a, b) in enumerate(zip(reference.decisions, found.decisions, strict=False))
             if not _same(a, b)
         ]
-        pairs.sort(key=lambda pair: self._points(*pair) - self._points(*pair[:2], pair[1]))
+        pairs.sort(key=lambda pair: self._points(*pair) - self._points(pair[0], pair[1], pair[1]))
         return [self._change(*pair) for pair in pairs]
 
     def _points(self, i: int, reference: Any, decision: Any) -> float:

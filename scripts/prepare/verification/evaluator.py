@@ -55,9 +55,7 @@ class Evaluator:
         found = comparison.figures(self._compare(folder))
         if self.answers is None:
             return EvaluationResult(found, 0.0)
-        return EvaluationResult(
-            found, 0.0, self.answers.metrics, asked=len(self.answers.decisions)
-        )
+        return EvaluationResult(found, 0.0, self.answers.metrics, asked=len(self.answers.decisions))
 
     def evaluate(
         self, folder: Path, progress: Progress, hopeless: float = math.inf

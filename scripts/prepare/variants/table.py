@@ -3,29 +3,29 @@ and the fusions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from onnxferry.scripts.prepare.options import AUTO, Options
 from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders say so
-    from onnxferry.scripts.prepare.variants import Group, Material, Variant
     from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+    from onnxferry.scripts.prepare.variants.variant import OperatorGroup, Variant, VariantInputs
 
 Fuse: TypeAlias = "Callable[[Path, Path, Architecture | None], Fusion]"
 
 
 @dataclass(frozen=True)
-class Ways:
+class VariantTable:
     """`variants`: the first is the graph as exported, the others are held against it. The rest as
     in variants."""
 
     variants: Sequence[Variant]
-    skipped: Callable[[Variant, str, Material], str | None]
-    groups: Callable[[Material], Sequence[Group]]
+    skipped: Callable[[Variant, str, VariantInputs], str | None]
+    groups: Callable[[VariantInputs], Sequence[OperatorGroup]]
     fuse: Fuse
 
     def asked(self, options: Options) -> Sequence[Variant]:
@@ -46,31 +46,7 @@ class Ways:
         return found
 
 
-def shipped() -> Ways:
-    """The table that the command line uses."""
-    from onnxferry.scripts.prepare import variants
-    from onnxferry.scripts.prepare.variants import fusion
+from onnxferry.scripts.prepare import variants
+from onnxferry.scripts.prepare.variants import fusion
 
-    return Ways(variants.VARIANTS, variants.skipped, variants.groups, fusion.fuse)
-
-
-def architecture(config: Mapping[str, Any]) -> Architecture | None:
-    """What a transformers configuration tells of an encoder; None where it does not tell."""
-    from onnxferry.scripts.prepare.variants.fusion import Architecture
-
-    names = (
-        ("num_hidden_layers", "n_layers"),
-        ("num_attention_heads", "n_heads"),
-        ("hidden_size", "dim"),
-    )
-    found = [
-        config[name]
-        for spellings in names
-        for name in spellings
-        if isinstance(config.get(name), int)
-    ]
-    if len(found) != len(names):
-        return None
-    layers, heads, size = found
-    activation = config.get("hidden_act") or config.get("activation") or Architecture.activation
-    return Architecture(layers, heads, size, str(activation))
+SHIPPED = VariantTable(variants.VARIANTS, variants.skipped, variants.groups, fusion.fuse)
