@@ -1,5 +1,5 @@
-"""The model directory that prepare makes: its spec is filled in from the graph, and it appears whole
-or not at all."""
+"""The model directory that prepare makes: its spec is filled in from the graph, and it appears
+whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ TOOLS = (
 
 
 def described(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """`spec` with what the graph in `folder` says: inputs, outputs, versions, and the files' hashes.
-
-    Raises PrepareError when ONNX Runtime cannot load it, here or on the hosts.
-    """
+    """`spec` with the inputs, outputs and versions of the graph in `folder`, and the files' hashes.
+    Raises PrepareError when ONNX Runtime cannot load it, here or on the hosts."""
     from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
 
     versions = onnx_file_io.versions(folder / MODEL_FILE)

@@ -24,16 +24,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of prepare; `source` is a folder, `module:factory` or an .onnx file.
-
-    `precision` "auto" tries all variants, others those of their kind; `variant` only one, by its
-    name. `data` is an evaluation set, of which `limit` items (None: 500 or 1000, by task) are
-    asked, evenly over it; `threshold` is the least score of a label that is given, for models with
-    several labels a text. `max_metric_drop` bounds the drop of a metric on it, as a share of the
-    source model's; without `data`, the share of answers that change. `tolerance` bounds the
-    absolute difference of any raw output (None: 1e-3 for fp32, unbounded for int8); `min_agreement`
-    the share of inputs whose final answer stays the same. `cpu` is the kind that it is made for.
-    """
+    """The flags of prepare, which --help explains. `source` is a folder, `module:factory` or an
+    .onnx file; shares are between 0 and 1; None stands for the default of the task or precision."""
 
     source: str
     out: Path

@@ -15,20 +15,11 @@ from typing import TYPE_CHECKING, Any
 from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
-from onnxferry.scripts.prepare.model_directory import (
-    described,
-    publish,
-    staging,
-    tool_versions,
-    write_spec,
-)
+from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare.model_directory import described, write_spec
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
-from onnxferry.scripts.prepare.report.document import ReportContents, console_table, write_report
-from onnxferry.scripts.prepare.selection.candidate_tester import (
-    CandidateTester,
-    VariantBuilder,
-    log_defect,
-)
+from onnxferry.scripts.prepare.report import document
+from onnxferry.scripts.prepare.selection import candidate_tester
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
@@ -59,28 +50,22 @@ CALIBRATION = 200  # requests at most
 
 @dataclass
 class PrepareContext:
-    """What goes through the stages. Each stage sets the fields after its name, and reads those
-    before it; `work` is a folder that is deleted at the end."""
+    """What goes through the stages, in the order in which they set it. `work` is a folder that is
+    deleted at the end."""
 
     options: Options
     work: Path
     criteria: AcceptanceCriteria
     cpu: CpuTarget
-    # load
     source: ModelSource = field(init=False)
     table: VariantTable = field(init=False)
-    # export: a model directory of the graph in float32, and its spec
-    exported: Path = field(init=False)
+    exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
-    # fuse
     fusion: Fusion = field(init=False)
-    # verify; `pipeline` is None where transformers has none of the source
     evaluator: Evaluator = field(init=False)
-    pipeline: PipelineReference | None = field(init=False)
+    pipeline: PipelineReference | None = field(init=False)  # None: transformers has none
     pipeline_figures: Mapping[str, Any] = field(init=False)
-    # select
     selection: Selection = field(init=False)
-    # complete
     final_spec: ModelSpec = field(init=False)
 
 
@@ -94,7 +79,7 @@ def prepare(options: Options, table: VariantTable | None = None) -> ModelSpec:
     check(options)
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
-    with silence_libraries(), staging(out) as work:
+    with silence_libraries(), model_directory.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
         _load(context, table)
         _export(context)
@@ -104,7 +89,7 @@ def prepare(options: Options, table: VariantTable | None = None) -> ModelSpec:
         _complete(context)
         _write(context, out)
     chosen, why = context.selection.chosen, context.selection.why
-    console.err.print(console_table(context.selection))
+    console.err.print(document.console_table(context.selection))
     console.err.print(f"{chosen.name} is chosen: {why}", markup=False)
     return context.final_spec
 
@@ -140,7 +125,7 @@ def _export(context: PrepareContext) -> None:
         source.task,
         source.settings,
         source.labels,
-        provenance={"source": source.record, "tools": tool_versions()},
+        provenance={"source": source.record, "tools": model_directory.tool_versions()},
     )
     context.exported, context.spec = folder, described(spec, folder)
     write_spec(context.spec, folder)
@@ -156,7 +141,7 @@ def _fuse(context: PrepareContext) -> None:
         with stage("fuse operators"):
             context.fusion = context.table.fuse(graph, target, architecture)
     except Exception as e:  # of a graph that the optimiser does not know
-        log_defect("the graph cannot be optimised")
+        candidate_tester.log_defect("the graph cannot be optimised")
         missing = f"the graph cannot be optimised: {type(e).__name__}: {e}"
         context.fusion = Fusion(None, {}, {}, (missing,))
     for sentence in context.fusion.missing:
@@ -194,8 +179,8 @@ def _select(context: PrepareContext) -> None:
         real = [*evaluator.samples, *spare][-CALIBRATION:]
         calibration = ReferenceModel(spec, exported, None).feeds(real)
     inputs = VariantInputs(exported / MODEL_FILE, context.fusion.graph, calibration)
-    builder = VariantBuilder(context.work / "variants", exported, spec, inputs)
-    tester = CandidateTester(builder, evaluator, context.criteria)
+    builder = candidate_tester.VariantBuilder(context.work / "variants", exported, spec, inputs)
+    tester = candidate_tester.CandidateTester(builder, evaluator, context.criteria)
     context.selection = select_variant(context.options, context.table, tester, context.cpu)
 
 
@@ -246,8 +231,8 @@ def _difference(context: PrepareContext) -> dict[str, Any]:
 
 def _write(context: PrepareContext, out: Path) -> None:
     folder = context.selection.chosen.model_dir
-    contents = ReportContents(context.final_spec, context.selection, context.fusion)
+    contents = document.ReportContents(context.final_spec, context.selection, context.fusion)
     with stage(f"write {out.name}"):
         write_spec(context.final_spec, folder)
-        write_report(contents, folder)
-        publish(folder, out)
+        document.write_report(contents, folder)
+        model_directory.publish(folder, out)

@@ -14,8 +14,8 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +57,6 @@ class TimedRequests:
     many: Request | None = None
 
 
-@dataclass
-class _Times:
-    """Seconds: of each request with one input its repetitions, and of the request with many."""
-
-    ones: list[list[float]]
-    many: list[float] = field(default_factory=list)
-
-    def latency(self) -> Latency:
-        one = statistics.fmean(statistics.median(times) for times in self.ones)
-        item = 1000 * statistics.median(self.many) / MANY if self.many else None
-        return Latency(1000 * one, item)
-
-
 def timed_requests(task: str, samples: Sequence[Sample]) -> TimedRequests:
     """A few of `samples` alone, and MANY of them in one request, evenly over all."""
     ones = tuple(sample.request for sample in evenly(list(samples), FEW))
@@ -95,32 +82,37 @@ def measure(
 ) -> dict[str, Latency]:
     """The latency of each of the model directories `folders`, by their names. Raises PrepareError
     where a request is refused."""
-    times = {name: _Times([[] for _ in requests.ones]) for name in folders}
+    ones: dict[str, list[list[float]]] = {name: [] for name in folders}
+    many: dict[str, list[list[float]]] = {name: [] for name in folders}
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
         for name in list(folders)[:: -1 if number % 2 else 1]:
-            _time(scoring.load(folders[name]), requests, times[name])
-    return {name: found.latency() for name, found in times.items()}
+            scorer = scoring.load(folders[name])
+            _pass(scorer, requests.ones)  # warms up
+            ones[name] += _passes(scorer, requests.ones)
+            # refused where the task takes no request of its size
+            if requests.many and scorer.handle(requests.many).status == 200:
+                many[name] += _passes(scorer, (requests.many,))
+    return {name: _latency(ones[name], many[name]) for name in folders}
 
 
-def _time(scorer: Scorer, requests: TimedRequests, times: _Times) -> None:
-    """One round of one variant; the first pass warms up and does not count."""
-    for request in requests.ones:
-        _seconds(scorer, request)
-    for found in _repeat(lambda: [_seconds(scorer, request) for request in requests.ones]):
-        for known, seconds in zip(times.ones, found, strict=True):
-            known.append(seconds)
-    # refused where the task takes no request of its size
-    if (many := requests.many) and scorer.handle(many).status == 200:
-        times.many += [seconds for (seconds,) in _repeat(lambda: [_seconds(scorer, many)])]
+def _latency(ones: list[list[float]], many: list[list[float]]) -> Latency:
+    one = statistics.fmean(map(statistics.median, zip(*ones, strict=True)))
+    item = statistics.median(seconds for (seconds,) in many) / MANY if many else None
+    return Latency(1000 * one, item and 1000 * item)
 
 
-def _repeat(work: Callable[[], list[float]]) -> list[list[float]]:
+def _passes(scorer: Scorer, requests: Sequence[Request]) -> list[list[float]]:
+    """The seconds of each request, in each of at most REPEATS passes."""
     began = time.perf_counter()
-    found = [work()]
+    found = [_pass(scorer, requests)]
     while len(found) < REPEATS and time.perf_counter() - began <= SECONDS:
-        found.append(work())
+        found.append(_pass(scorer, requests))
     return found
+
+
+def _pass(scorer: Scorer, requests: Sequence[Request]) -> list[float]:
+    return [_seconds(scorer, request) for request in requests]
 
 
 def _seconds(scorer: Scorer, request: Request) -> float:

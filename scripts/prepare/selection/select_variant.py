@@ -7,12 +7,12 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from onnxferry.scripts.prepare.options import AUTO, FP32, INT8, Options
 from onnxferry.scripts.prepare.selection import latency, ranking
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, announced
-from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, WITHIN, CandidateResult
+from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, CandidateResult
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.latency import TimedRequests
 from onnxferry.scripts.prepare.selection.mixed_precision import MixedPrecisionSearch
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MIXED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
 LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked
+Results: TypeAlias = Sequence[CandidateResult]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Selection:
     """All candidates in the order of the table, the chosen one, and why. `requests` are those that
     latency was measured with. `note` tells that the inputs are too few for the criteria."""
 
-    results: Sequence[CandidateResult]
+    results: Results
     chosen: CandidateResult
     why: str
     tester: CandidateTester
@@ -50,10 +51,12 @@ def select_variant(
     """The variant to ship. Raises PrepareError with the reasons when none that may be chosen is
     accepted."""
     requests = _timed_requests(tester.evaluator)
-    note = _note(options, table, tester)
+    note = _note(table.asked(options), tester)
     results = _test_all(options, table, tester, cpu)
-    results = _first_look(results, requests, 1 if options.variant else latency.FIRST)
-    if options.variant is None:
+    looked = [r for r in results if r.folder and (r.within or _may_be_mixed(r))]
+    rounds = latency.FIRST if len(looked) > 1 and not options.variant else 1
+    results = _timed(results, looked, requests, rounds)
+    if not options.variant:
         results = _with_mixed(results, table, tester, requests)
     results = [r if r.within else r.discarded() for r in results]
     offered = [r for r in results if r.within and r.offered]
@@ -75,19 +78,18 @@ def _timed_requests(evaluator: Evaluator) -> TimedRequests:
     return latency.timed_requests(task, samples)
 
 
-def _note(options: Options, table: VariantTable, tester: CandidateTester) -> str | None:
+def _note(asked: Sequence[Variant], tester: CandidateTester) -> str | None:
     """That the inputs are too few, where a variant may lose accuracy; printed, too."""
-    if all(v.precision == FP32 for v in table.asked(options)):
-        return None
     note = tester.criteria.too_few_inputs(tester.evaluator)
-    if note:
-        console.err.print(f"    {note}", style="yellow", markup=False)
+    if note is None or all(v.precision == FP32 for v in asked):
+        return None
+    console.err.print(f"    {note}", style="yellow", markup=False)
     return note
 
 
 def _test_all(
     options: Options, table: VariantTable, tester: CandidateTester, cpu: CpuTarget
-) -> list[CandidateResult]:
+) -> Results:
     asked = table.asked(options)
     exported, *others = table.variants
 
@@ -95,10 +97,8 @@ def _test_all(
         reason = table.skipped(variant, cpu.kind, tester.builder.inputs)
         return reason or _unjudged(options, tester.evaluator, variant)
 
-    results = [
-        tester.test_exported(exported),
-        *tester.test_all([v for v in others if v in asked], skipped),
-    ]
+    first = tester.test_exported(exported)
+    results = [first, *tester.test_all([v for v in others if v in asked], skipped)]
     return [replace(r, offered=r.variant in asked) for r in results]
 
 
@@ -114,25 +114,10 @@ def _unjudged(options: Options, evaluator: Evaluator, variant: Variant) -> str |
     )
 
 
-def _first_look(
-    results: Sequence[CandidateResult], requests: TimedRequests, rounds: int
-) -> list[CandidateResult]:
-    """`results` with a first latency of all that may be chosen, now or in mixed precision."""
-    looked = [r for r in results if r.folder and (r.within or _may_be_mixed(r))]
-    title = f"first look at the latency of {len(looked)} variant(s)"
-    return _timed(results, looked, requests, rounds if len(looked) > 1 else 1, title)
-
-
-def _timed(
-    results: Sequence[CandidateResult],
-    measured: Sequence[CandidateResult],
-    requests: TimedRequests,
-    rounds: int,
-    title: str,
-) -> list[CandidateResult]:
-    """`results`, those of `measured` with a new latency."""
-    folders = {r.name: r.model_dir for r in measured}
-    with stage(title) as progress:
+def _timed(results: Results, some: Results, requests: TimedRequests, rounds: int) -> Results:
+    """`results` with a new latency of `some` of them, measured in turns."""
+    folders = {r.name: r.model_dir for r in some}
+    with stage(f"measure the latency of {len(some)} variant(s)") as progress:
         found = latency.measure(folders, requests, rounds, progress)
     return [replace(r, latency=found.get(r.name, r.latency)) for r in results]
 
@@ -142,11 +127,8 @@ def _may_be_mixed(result: CandidateResult) -> bool:
 
 
 def _with_mixed(
-    results: Sequence[CandidateResult],
-    table: VariantTable,
-    tester: CandidateTester,
-    requests: TimedRequests,
-) -> list[CandidateResult]:
+    results: Results, table: VariantTable, tester: CandidateTester, requests: TimedRequests
+) -> Results:
     """`results`, and a mixed form of one of the rejected int8 variants that are faster than all
     that may be chosen."""
     best = min((r.mean_ms for r in results if r.within and r.offered), default=math.inf)
@@ -154,39 +136,27 @@ def _with_mixed(
     faster = [r for r in results if _may_be_mixed(r) and r.mean_ms < limit]
     found = list(results)
     for rejected in sorted(faster, key=lambda r: r.mean_ms)[:MIXED]:
-        search = functools.partial(
-            MixedPrecisionSearch(rejected, tester).run, table.groups(tester.builder.inputs)
-        )
-        mixed = announced(f"{rejected.name}-mixed", search)
-        if mixed.status == WITHIN:
+        search = MixedPrecisionSearch(rejected, tester)
+        run = functools.partial(search.run, table.groups(tester.builder.inputs))
+        mixed = announced(f"{rejected.name}-mixed", run)
+        if mixed.within:
             found.insert(found.index(rejected) + 1, mixed)
-            return _compared(found, mixed, requests)
+            # With the fastest, in turns: latencies of another minute, when the machine did
+            # something else, cannot be compared.
+            rivals = sorted((r for r in results if r.within and r.latency), key=lambda r: r.mean_ms)
+            return _timed(found, [mixed, *rivals[:1]], requests, latency.FIRST)
         found[found.index(rejected)] = mixed
     return found
 
 
-def _compared(
-    results: Sequence[CandidateResult], mixed: CandidateResult, requests: TimedRequests
-) -> list[CandidateResult]:
-    """`results`, with `mixed` and the fastest that may be chosen measured in turns: latencies of
-    another minute, when the machine did something else, cannot be compared."""
-    accepted = [r for r in results if r.within and r.latency]
-    rivals = [mixed, *sorted(accepted, key=lambda r: r.mean_ms)[:1]]
-    title = f"first look at the latency of {mixed.name}"
-    return _timed(results, rivals, requests, latency.FIRST, title)
-
-
-def _measured(offered: Sequence[CandidateResult], requests: TimedRequests) -> list[CandidateResult]:
+def _measured(offered: Results, requests: TimedRequests) -> Results:
     """`offered`, those that are not much slower than the fastest measured in several rounds."""
     fastest = min(r.mean_ms for r in offered)
     fast = [r for r in offered if r.mean_ms <= latency.SLOW * fastest]
-    if len(fast) == 1:
-        return list(offered)
-    title = f"measure the latency of {len(fast)} variant(s)"
-    return _timed(offered, fast, requests, latency.ROUNDS, title)
+    return offered if len(fast) == 1 else _timed(offered, fast, requests, latency.ROUNDS)
 
 
-def _none_left(options: Options, results: Sequence[CandidateResult]) -> str:
+def _none_left(options: Options, results: Results) -> str:
     asked = f"variant {options.variant}" if options.variant else f"{options.precision} variant"
     rows = [f"  {r.name}: {r.status}: {r.reason}" for r in results if r.offered]
     advice = (

@@ -103,10 +103,10 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
 def _with_settings(source: ModelSource, folder: Path, options: Options) -> ModelSource:
     given = read_user_settings(options.settings, source.task)
     if source.task == "image-classification":
-        processor = {} if is_complete(given) else huggingface.read_processor(folder)
-        settings = image_settings(processor, given)
+        processor = None if is_complete(given) else huggingface.image_processor(folder)
+        settings = image_settings(processor.to_dict() if processor else {}, given)
         if processor and not given:
-            check_pixels(settings, lambda picture: huggingface.pixels(folder, picture))
+            check_pixels(settings, processor)
         return replace(source, settings=settings)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
     if source.task == "feature-extraction":

@@ -5,7 +5,6 @@ Everything is read from local folders: no network, no pickle (safetensors only),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,23 +145,16 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     backend.no_padding()
     backend.no_truncation()
     limit = tokenizer.model_max_length
+    pad = _usual(backend, "[PAD]", "<pad>") if tokenizer.pad_token_id is None else None
     return TextTokenizer(
         backend.to_str(),
         int(limit) if limit < 1_000_000 else None,
-        _pad(tokenizer),
+        backend.token_to_id(pad) if pad else tokenizer.pad_token_id,
         tokenizer.pad_token_type_id,
         tokenizer.padding_side,
         tokenizer.mask_token or _usual(backend, "[MASK]", "<mask>"),
         bool(tokenizer.clean_up_tokenization_spaces),
     )
-
-
-def _pad(tokenizer: Any) -> int | None:
-    """The padding token's id."""
-    backend, named = tokenizer.backend_tokenizer, tokenizer.pad_token_id
-    usual = _usual(backend, "[PAD]", "<pad>") if named is None else None
-    found: int | None = backend.token_to_id(usual) if usual else named
-    return found
 
 
 def _usual(backend: Any, *spellings: str) -> str | None:
@@ -182,17 +174,9 @@ def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipelin
     return lambda inputs, parameters: ask(inputs, **parameters)
 
 
-def pixels(folder: Path, picture: Any) -> Any:
-    """What the folder's own image processor makes of an RGB PIL.Image: float [3, height, width]."""
-    processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
-    return processor(picture, return_tensors="np")["pixel_values"][0]
-
-
-def read_processor(folder: Path) -> Mapping[str, Any]:
-    """The image processor's settings, with the defaults of its class filled in."""
+def image_processor(folder: Path) -> Any:
+    """The image processor of a folder. Raises PrepareError where there is none."""
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
+        return transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
     except (OSError, ValueError, ImportError) as e:
         raise PrepareError(f"{folder}: no image processor that transformers can read: {e}") from e
-    settings: Mapping[str, Any] = processor.to_dict()
-    return settings

@@ -6,12 +6,11 @@ costs accuracy and raises no error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array
 from onnxferry.scoring.images import Preprocessing, decode
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.scripts.prepare.sources.settings import DEFAULTS
@@ -89,13 +88,14 @@ def _crop(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"op": "center_crop", "size": [size["height"], size["width"]]}]
 
 
-def check_pixels(settings: Mapping[str, Any], reference: Callable[[Any], Array]) -> None:
-    """Raise PrepareError unless the settings make the same pixels of test pictures as the source's
-    own processor, `reference`: float32 [3, height, width] of an RGB picture."""
+def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
+    """Raise PrepareError unless the settings make the same pixels of test pictures, float32 [3,
+    height, width], as the source's own image processor of transformers."""
     preprocessing = Preprocessing.read(settings)
     for width, height in ((300, 200), (200, 300)):
         picture = decode(sample_image(width, height), width * height)
-        ours, theirs = preprocessing.apply(picture), reference(picture)
+        ours = preprocessing.apply(picture)
+        theirs = processor(picture, return_tensors="np")["pixel_values"][0]
         worst = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
         if not worst <= 1e-3:
             raise PrepareError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from onnxferry.system.errors import UsageError
 
@@ -28,22 +27,15 @@ def read(path: Path | None, task: str) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as e:
         raise UsageError(f"--labels {path}: not UTF-8 text ({e})") from e
-    names = _from_json(path, text) if text.startswith(("[", "{")) else text.splitlines()
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+    try:
+        names = json.loads(text) if text.startswith(("[", "{")) else text.splitlines()
+    except ValueError as e:
+        raise UsageError(f"--labels {path}: not readable as JSON ({e})") from e
+    strings = isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names)
+    if not names or not strings:
         expected = "a JSON list of strings or one label a line, without empty ones"
         raise UsageError(f"--labels {path}: expected {expected}")
     return tuple(name.strip() for name in names)
-
-
-def _from_json(path: Path, text: str) -> list[Any]:
-    try:
-        names = json.loads(text)
-    except ValueError as e:
-        raise UsageError(f"--labels {path}: not readable as JSON ({e})") from e
-    if not isinstance(names, list):
-        got = type(names).__name__
-        raise UsageError(f"--labels {path}: expected a JSON list of strings, got {got}")
-    return names
 
 
 def required(names: tuple[str, ...], task: str, source: str) -> tuple[str, ...]:

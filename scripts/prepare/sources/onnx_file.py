@@ -11,7 +11,7 @@ from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings
-from onnxferry.scripts.prepare.sources.settings import read_json, text_settings
+from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
 from onnxferry.scripts.prepare.sources.source import TEXTLESS, ModelSource, TextTokenizer
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.errors import UsageError
@@ -42,12 +42,7 @@ def load(options: Options) -> ModelSource:
 
 def _config(folder: Path | None) -> Mapping[str, Any]:
     path = folder / "config.json" if folder else None
-    if path is None or not path.is_file():
-        return {}
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise UsageError(f"{path}: expected a JSON object, got {type(config).__name__}")
-    return config
+    return read_object(path) if path and path.is_file() else {}
 
 
 def _tokenizer(options: Options, task: str) -> TextTokenizer | None:

@@ -138,9 +138,17 @@ def _json(path: Path) -> Any:
     return read_json(path) if path.is_file() else None
 
 
-def read_json(path: Path) -> Any:
-    """The data of one of the source model's own files. Raises UsageError that names it."""
+def read_json(path: Path, flag: str = "") -> Any:
+    """The data of a file, which `flag` names. Raises UsageError where it is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise UsageError(f"{path}: not readable as JSON ({e})") from e
+    except (OSError, ValueError) as e:
+        raise UsageError(f"{flag}{path}: not readable as JSON ({e})") from e
+
+
+def read_object(path: Path, flag: str = "") -> dict[str, Any]:
+    """The object in a file, as read_json. Raises UsageError where it is none."""
+    data = read_json(path, flag)
+    if not isinstance(data, dict):
+        raise UsageError(f"{flag}{path}: expected a JSON object, got {type(data).__name__}")
+    return data

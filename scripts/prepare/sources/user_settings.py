@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.validation import Parameter
+from onnxferry.scripts.prepare.sources.settings import read_object
 from onnxferry.system.errors import UsageError
 
 
@@ -30,12 +30,7 @@ def read_user_settings(path: Path | None, task: str) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"--settings {path}: not readable as JSON ({e})") from e
-    if not isinstance(given, dict):
-        raise UsageError(f"--settings {path}: expected a JSON object, got {type(given).__name__}")
+    given = read_object(path, "--settings ")
     table = _known(task)
     if unknown := sorted(set(given) - set(table)):
         known = ", ".join(table) or "none"

@@ -3,7 +3,7 @@ apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,16 @@ class DifferenceBounds:
     def disagrees(self, agreement: float) -> bool:
         """Whether too few answers agree."""
         return not agreement >= self.min_agreement
+
+    def require(self, found: Mapping[str, Any], model: str, reference: str, summary: str) -> None:
+        """Raise PrepareError, with the flag that would let it pass, when `found`, figures of
+        `model` against `reference`, break a bound."""
+        if self.differs(found["max_abs"]):
+            more = f"by more than {self.tolerance:g} (--tolerance)"
+            raise PrepareError(f"{model} differs from {reference} {more}, {summary}")
+        if self.disagrees(found["agreement"]):
+            least = f"fewer than {self.min_agreement:.0%} of the answers are those of {reference}"
+            raise PrepareError(f"{least} (--min-agreement), {summary}")
 
 
 def compare(
@@ -114,24 +124,13 @@ def figures(compared: Sequence[SampleComparison]) -> dict[str, Any]:
 
 def require_same(compared: Sequence[SampleComparison], bounds: DifferenceBounds) -> None:
     """Raise PrepareError when the exported graph, of which all variants are made, is not its
-    source: with the figures, the worst input, and the flag that would let it pass."""
-    found = figures(compared)
-    if bounds.differs(found["max_abs"]):
-        what = "the ONNX model differs from its source by more than"
-        summary = _summary(found, compared)
-        raise PrepareError(f"{what} {bounds.tolerance:g} (--tolerance), {summary}")
-    if bounds.disagrees(found["agreement"]):
-        least = f"fewer than {bounds.min_agreement:.0%} of the answers are the source model's"
-        examples = "; ".join(map(str, changed(compared)[:3]))
-        summary = f"{_summary(found, compared)}. Changed: {examples}"
-        raise PrepareError(f"{least} (--min-agreement), {summary}")
-
-
-def _summary(found: dict[str, Any], compared: Sequence[SampleComparison]) -> str:
-    """The figures in words, and the input where they are worst."""
-    worst = max(compared, key=lambda c: c.worst)
-    return (
+    source: with the figures, the worst input, and some of the answers that changed."""
+    found, worst = figures(compared), max(compared, key=lambda c: c.worst)
+    summary = (
         f"on {found['inputs']} inputs: maximum difference {found['max_abs']:.3g}, mean"
         f" {found['mean_abs']:.3g}, {found['agreement']:.1%} of the answers the same; worst input"
         f" {compared.index(worst)}: {worst.sample.where}"
     )
+    if examples := "; ".join(map(str, changed(compared)[:3])):
+        summary += f". Changed: {examples}"
+    bounds.require(found, "the ONNX model", "its source", summary)

@@ -29,13 +29,11 @@ _BUILT_IN: dict[str, Any] = {
     ),
     "fill-mask": f"Paris is the {MASK} of France.",
 }
-_PARAMETERS: dict[str, Any] = {
-    "zero-shot-classification": {"candidate_labels": ["technology", "cooking", "politics"]}
-}
 _ENTAILMENT = {
     "text": "A man is playing a guitar on the stage.",
     "text_pair": "Somebody is making music.",
 }
+_CANDIDATES = {"candidate_labels": ["technology", "cooking", "politics"]}
 _ANSWER = 1_000_000  # bytes that every package carries, and every deployment compares
 
 
@@ -52,7 +50,8 @@ def request(spec: ModelSpec, own: Path | None) -> Request:
     inputs: Any = _ENTAILMENT if pairs else _BUILT_IN[spec.task]
     if "mask_token" in spec.settings:
         inputs = inputs.replace(MASK, spec.settings["mask_token"])
-    parameters = {"parameters": _PARAMETERS[spec.task]} if spec.task in _PARAMETERS else {}
+    zero_shot = spec.task == "zero-shot-classification"
+    parameters = {"parameters": _CANDIDATES} if zero_shot else {}
     return Request(json.dumps({"inputs": inputs, **parameters}).encode())
 
 

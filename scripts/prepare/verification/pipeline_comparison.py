@@ -104,8 +104,13 @@ class PipelineReference:
             "max_abs": max(worst for _, worst, _ in compared),
             "agreement": sum(agrees for _, _, agrees in compared) / len(compared),
         }
-        sample, _, _ = max(compared, key=lambda found: (not found[2], found[1]))
-        _require(figures, sample.where, spec.task, bounds)
+        worst, _, _ = max(compared, key=lambda found: (not found[2], found[1]))
+        summary = (
+            f"on {len(compared)} inputs: maximum difference of a score {figures['max_abs']:.3g},"
+            f" {figures['agreement']:.1%} of the answers the same; worst input: {worst.where}"
+        )
+        pipeline = f"transformers' {spec.task} pipeline"
+        bounds.require(figures, "what is served", pipeline, summary)
         return figures
 
     def _difference(
@@ -145,17 +150,3 @@ def _serve(scorer: Scorer, sample: Sample, body: Any) -> Any:
     if response.status != 200:
         raise PrepareError(f"{sample.where}: status {response.status}: {response.body.decode()}")
     return json.loads(response.body)
-
-
-def _require(figures: Mapping[str, Any], worst: str, task: str, bounds: DifferenceBounds) -> None:
-    summary = (
-        f"on {figures['inputs']} inputs: maximum difference of a score {figures['max_abs']:.3g}, "
-        f"{figures['agreement']:.1%} of the answers the same; worst input: {worst}"
-    )
-    pipeline = f"transformers' {task} pipeline"
-    if bounds.differs(figures["max_abs"]):
-        what = f"what is served differs from {pipeline} by more than {bounds.tolerance:g}"
-        raise PrepareError(f"{what} (--tolerance), {summary}")
-    if bounds.disagrees(figures["agreement"]):
-        what = f"fewer than {bounds.min_agreement:.0%} of the answers are those of {pipeline}"
-        raise PrepareError(f"{what} (--min-agreement), {summary}")
