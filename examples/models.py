@@ -50,6 +50,7 @@ def minilm() -> Path:
 
 
 def examples() -> list[Example]:
+    """The demo's models."""
     squad, emotions, imagenet = HERE / "squad", HERE / "goemotions", HERE / "imagenet"
     return [
         Example(
@@ -136,6 +137,7 @@ def _fingerprint(example: Example) -> str:
 
 
 def main() -> None:
+    """The command line."""
     wanted = sys.argv[1:]
     known = {example.name: example for example in examples()}
     if unknown := set(wanted) - set(known):

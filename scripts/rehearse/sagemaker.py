@@ -53,10 +53,7 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     names = (*pins.with_closure(["tokenizers"]), *_STACK.split())
     stack = Install(tuple(pins.select(names, python)), ("--no-deps",))
-    requirements = unpacked.model / "code" / "requirements.txt"
-    if not requirements.is_file():
-        return (stack,)
-    return stack, Install(listed(requirements))
+    return stack, Install(listed(unpacked.model / "code" / "requirements.txt"))
 
 
 def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
