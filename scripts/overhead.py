@@ -24,9 +24,8 @@ from rich.table import Table
 from onnxferry import scoring
 from onnxferry.scripts import local_scorer, sections
 from onnxferry.scripts.datasets import built_in
-from onnxferry.system import console
+from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError, UsageError
-from onnxferry.system.exits import ending
 
 SIZES = (1, 128)  # texts a request
 WARM_UP = 3  # requests before those that count
@@ -120,7 +119,7 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     ]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@options.command()
 @click.option(
     "--model",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -142,7 +141,6 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     help="A Markdown file: write or renew the section of this model.",
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
-@ending()
 def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str) -> None:
     """Measure the share of a request's time that is not the engine's."""
     scorer = local_scorer.load(model)

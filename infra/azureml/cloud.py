@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from onnxferry.infra.azureml import plan
 from onnxferry.infra.azureml.deletion import delete
-from onnxferry.infra.azureml.live import Assets, Doors, Live, assets, read, serving
+from onnxferry.infra.azureml.desired import DesiredState, desired
 from onnxferry.infra.azureml.names import VERSION, Names
 from onnxferry.infra.azureml.operations import Operations
-from onnxferry.infra.azureml.proof import CONTAINERS
-from onnxferry.infra.azureml.wanted import Wanted, wanted
+from onnxferry.infra.azureml.smoke import CONTAINERS
+from onnxferry.infra.azureml.state import Assets, Clients, CurrentState, assets, read, serving
 from onnxferry.infra.clients import azure, online
-from onnxferry.infra.cloud import Bundle, Reply, Status
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
-from onnxferry.infra.plan import Operation, Plan
+from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.system.console import Progress
 
 _TARGET = "azureml"
 
@@ -30,23 +32,25 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
         raise CloudError("the configuration has no [azureml] table")
     session = azure.session(settings.subscription, settings.tenant)
     names = Names(settings.subscription, settings.resource_group, settings.workspace, name)
-    return AzureMLCloud(Doors.open(session, names), names, settings, clock)
+    return AzureMLCloud(Clients.open(session, names), names, settings, clock)
 
 
-@dataclass(frozen=True)
+@dataclass
 class AzureMLCloud:
-    """See infra.cloud.Cloud."""
+    """See infra.cloud.OnlineEndpoint."""
 
-    doors: Doors
+    doors: Clients
     names: Names
     settings: AzureML
     clock: Clock
+    bundle: Bundle | None = field(default=None, init=False)
 
     def sign_in(self) -> None:
         self.doors.session.sign_in()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        live, want = self._read(), wanted(bundle, self.settings)
+        self.bundle = bundle
+        live, want = self._read(), desired(bundle, self.settings)
         plan.check(live, want.auth_mode)
         return Plan(
             _TARGET, "deploy", self.names.endpoint, plan.deploy(live, want, self._registered(want))
@@ -65,16 +69,23 @@ class AzureMLCloud:
             delete(self._read(), assets(self.doors, self.names)),
         )
 
-    def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
-        return Operations(
-            self.doors, self.names, self.settings.wait_minutes * 60, self.clock, bundle
-        ).table()
+    @property
+    def operations(self) -> Collection[str]:
+        return self._operations.table().keys()
+
+    def execute(self, step: Step, progress: Progress) -> None:
+        self._operations.table()[step.operation](step, progress)
+
+    @property
+    def _operations(self) -> Operations:
+        limit = self.settings.wait_minutes * 60
+        return Operations(self.doors, self.names, limit, self.clock, self.bundle)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         endpoint = serving(self.doors, self.names)
         return online.send(endpoint, self.doors.workspace.bearer(endpoint), request, timeout)
 
-    def status(self) -> Status:
+    def status(self) -> EndpointStatus:
         live = self._read()
         endpoint, ours = live.endpoint, live.ours
         try:
@@ -101,7 +112,7 @@ class AzureMLCloud:
             *_resources(live, made),
             *([("files", self.names.folder, f"not readable: {unread}")] if unread else []),
         )
-        return Status(
+        return EndpointStatus(
             _TARGET, self.names.endpoint, state, url, version, previous, resources, details
         )
 
@@ -114,16 +125,16 @@ class AzureMLCloud:
             )
         return self.doors.workspace.logs(self.names.endpoint, live.serving, lines, CONTAINERS[0])
 
-    def _read(self) -> Live:
+    def _read(self) -> CurrentState:
         return read(self.doors, self.names)
 
-    def _registered(self, want: Wanted) -> plan.Registered:
+    def _registered(self, want: DesiredState) -> plan.Registered:
         ids = {kind: self.names.id(kind, version) for kind, version in want.versions.items()}
         there = {kind: self.doors.resources.get(id_) is not None for kind, id_ in ids.items()}
         return plan.Registered(there, self.doors.workspace.datastore())
 
 
-def _resources(live: Live, made: Assets) -> list[tuple[str, str, str]]:
+def _resources(live: CurrentState, made: Assets) -> list[tuple[str, str, str]]:
     found = [("endpoint", live.endpoint.name, live.endpoint.state)] if live.endpoint else []
     for d in live.deployments:
         role = (

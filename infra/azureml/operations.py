@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxferry.infra.azureml.live import Doors
 from onnxferry.infra.azureml.names import Names
-from onnxferry.infra.azureml.proof import Prover
+from onnxferry.infra.azureml.smoke import SmokeTest
+from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azureml import Until
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError
@@ -23,7 +23,7 @@ from onnxferry.system.console import Progress
 class Operations:
     """`limit` is that of each wait, in seconds; `bundle` is what is deployed, if anything is."""
 
-    doors: Doors
+    doors: Clients
     names: Names
     limit: float
     clock: Clock
@@ -135,8 +135,8 @@ class Operations:
             blobs.delete(name)
 
     @property
-    def _prover(self) -> Prover:
-        return Prover(self.doors, self.names, self.clock)
+    def _prover(self) -> SmokeTest:
+        return SmokeTest(self.doors, self.names, self.clock)
 
     @property
     def _bundle(self) -> Bundle:

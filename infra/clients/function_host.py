@@ -10,9 +10,9 @@ import httpx
 
 from onnxferry.infra.clients.azure import trust
 from onnxferry.infra.clients.web import Keys
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import InvokeFailed
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 
 _KEY = "x-functions-key"
 

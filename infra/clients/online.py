@@ -11,9 +11,9 @@ import httpx
 
 from onnxferry.infra.clients.azure import trust
 from onnxferry.infra.clients.azureml_facts import Endpoint
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import InvokeFailed
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 
 DEPLOYMENT = "azureml-model-deployment"
 # what the container said, where the front end says 424

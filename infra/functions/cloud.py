@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from onnxferry.infra.clients import azure, function_host
 from onnxferry.infra.clients.web import App
-from onnxferry.infra.cloud import Bundle, Reply, Status
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
 from onnxferry.infra.functions.deletion import Surroundings, delete
-from onnxferry.infra.functions.live import Doors, Live, read
-from onnxferry.infra.functions.names import MADE, PACKAGES, VERSION, Names, container
+from onnxferry.infra.functions.desired import desired
+from onnxferry.infra.functions.names import PACKAGES, VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations, described
-from onnxferry.infra.functions.proof import publication_log
-from onnxferry.infra.plan import Action, Operation, Plan, Step
+from onnxferry.infra.functions.smoke import publication_log
+from onnxferry.infra.functions.state import Clients, CurrentState, read
+from onnxferry.infra.plan import Action, Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.system.console import Progress
 
 _TARGET = "functions"
 
@@ -32,14 +36,14 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> Function
         raise CloudError("the configuration has no [functions] table")
     session = azure.session(settings.subscription, settings.tenant)
     names = Names(settings.subscription, settings.resource_group, name, settings.storage_account)
-    return FunctionsCloud(Doors.open(session, settings.resource_group), names, settings, clock)
+    return FunctionsCloud(Clients.open(session, settings.resource_group), names, settings, clock)
 
 
 @dataclass(frozen=True)
 class FunctionsCloud:
-    """See infra.cloud.Cloud."""
+    """See infra.cloud.OnlineEndpoint."""
 
-    doors: Doors
+    doors: Clients
     names: Names
     settings: Functions
     clock: Clock
@@ -48,6 +52,7 @@ class FunctionsCloud:
         self.doors.session.sign_in()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
+        self._operations.bundle = bundle
         live = read(self.doors, self.names, settings=True)
         plan.check(live)
         if live.account is None:
@@ -55,7 +60,8 @@ class FunctionsCloud:
         for side in (live.main, live.candidate):
             if side.app is None:
                 self.doors.web.check_name(side.name)
-        steps = plan.deploy(live, self._wanted(live), bundle.package.sha256, bundle.package.python)
+        wanted = desired(live, self.settings, self.doors.session.where.storage_suffix)
+        steps = plan.deploy(live, wanted, bundle.package.sha256, bundle.package.python)
         return Plan(_TARGET, "deploy", self.names.app, steps)
 
     def plan_rollback(self) -> Plan:
@@ -76,9 +82,17 @@ class FunctionsCloud:
         steps = delete(live, self._surroundings(live)) if live.group else ()
         return Plan(_TARGET, "delete", self.names.app, steps)
 
-    def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
+    @property
+    def operations(self) -> Collection[str]:
+        return self._operations.table().keys()
+
+    def execute(self, step: Step, progress: Progress) -> None:
+        self._operations.table()[step.operation](step, progress)
+
+    @cached_property
+    def _operations(self) -> Operations:
         limit = self.settings.wait_minutes * 60
-        return Operations(self.doors, self.names, limit, self.clock, bundle).table()
+        return Operations(self.doors, self.names, limit, self.clock)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         app = self._serving()
@@ -87,7 +101,7 @@ class FunctionsCloud:
             app.host, self.doors.web.keys(app.name), request, timeout, served_by
         )
 
-    def status(self) -> Status:
+    def status(self) -> EndpointStatus:
         live = self._read()
         main = live.main
         details: dict[str, Any] = {"publishing": main.publishing[:12]} if main.publishing else {}
@@ -102,7 +116,7 @@ class FunctionsCloud:
         resources = tuple(_resources(live))
         url = f"https://{main.app.host}/api/score" if main.app and main.app.host else ""
         state = (main.app.state if main.app else "half-made") if _made(live) else "absent"
-        return Status(
+        return EndpointStatus(
             _TARGET,
             self.names.app,
             state,
@@ -129,7 +143,7 @@ class FunctionsCloud:
             state = f"not up ({e})"
         return "\n".join([*log, f"host: {state}"][-lines:])
 
-    def _read(self) -> Live:
+    def _read(self) -> CurrentState:
         return read(self.doors, self.names)
 
     def _serving(self) -> App:
@@ -142,21 +156,7 @@ class FunctionsCloud:
             )
         return app
 
-    def _wanted(self, live: Live) -> plan.Wanted:
-        """How things shall be, as deploy.toml says."""
-        mine = self.settings
-        scale: dict[str, Any] = {
-            "instanceMemoryMB": mine.instance_memory_mb,
-            "maximumInstanceCount": mine.maximum_instance_count,
-        }
-        if mine.http_concurrency:
-            scale["triggers"] = {"http": {"perInstanceConcurrency": mine.http_concurrency}}
-        url = f"https://{self.names.account}.blob.{self.doors.session.where.storage_suffix}"
-        found = live.account.url if live.account else ""
-        tags = {**mine.tags, MADE: self.names.app}
-        return plan.Wanted(mine.location, tags, scale, found or url, mine.environment)
-
-    def _surroundings(self, live: Live) -> Surroundings:
+    def _surroundings(self, live: CurrentState) -> Surroundings:
         resources = self.doors.groups.resources(self.names.group)
         if live.account is None:
             return Surroundings(resources)
@@ -168,7 +168,7 @@ class FunctionsCloud:
         others = self.doors.storage.others(self.names.account) if live.account_is_ours else []
         return Surroundings(resources, others, self._foreign_packages(live), roles)
 
-    def _foreign_packages(self, live: Live) -> bool:
+    def _foreign_packages(self, live: CurrentState) -> bool:
         """Whether other apps keep packages in this account, too; so we say where we may not
         look."""
         if PACKAGES not in live.containers or live.account is None:
@@ -178,13 +178,13 @@ class FunctionsCloud:
         return self.doors.packages(live.account).has_other(live.names.folder)
 
 
-def _made(live: Live) -> bool:
+def _made(live: CurrentState) -> bool:
     """Whether anything of this app is there."""
     ours = bool(live.account) and live.account_is_ours
     return bool(live.main.exists or live.candidate.exists or live.packages or ours)
 
 
-def _resources(live: Live) -> list[tuple[str, str, str]]:
+def _resources(live: CurrentState) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
     if live.group and _made(live):
         found.append(("resource group", live.group.name, live.group.state))

@@ -20,10 +20,10 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
 from onnxferry.infra.functions.archive import golden_of
 from onnxferry.infra.functions.environment import changed
-from onnxferry.infra.functions.live import Doors
 from onnxferry.infra.functions.names import MADE, PREVIOUS, PUBLISHING, VERSION, Names
-from onnxferry.infra.functions.proof import Prover
 from onnxferry.infra.functions.publishing import Publication, publish
+from onnxferry.infra.functions.smoke import SmokeTest
+from onnxferry.infra.functions.state import Clients
 from onnxferry.infra.plan import Operation, Step
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
@@ -35,7 +35,7 @@ from onnxferry.system.hashes import sha256 as sha256_of
 class Operations:
     """The operations of one app; `limit` is that of each wait, in seconds."""
 
-    doors: Doors
+    doors: Clients
     names: Names
     limit: float
     clock: Clock
@@ -252,8 +252,8 @@ class Operations:
         )
         publish(publication, self.limit, self.clock)
 
-    def _prover(self) -> Prover:
-        return Prover(self.doors, self.limit, self.clock)
+    def _prover(self) -> SmokeTest:
+        return SmokeTest(self.doors, self.limit, self.clock)
 
     def _app(self, name: str) -> App:
         found = self.doors.web.app(name)

@@ -197,15 +197,15 @@ def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpe
     record.write(spec, trial.place)
     with stage("golden answer"):
         answer = golden.answer(trial.place, golden.request(spec, made.options.golden))
-    return replace(
-        spec,
-        difference=difference,
-        golden=answer,
-        variants=tuple(trial.record() for trial in held.trials),
-        fusion=dict(fusion.found),
-        data=dict(exam.questions.record) if exam.questions else {},
-        measured_on=made.target.record(),
-    )
+    provenance = {
+        **spec.provenance,
+        "difference": difference,
+        "variants": [trial.record() for trial in held.trials],
+        "fusion": dict(fusion.found),
+        "data": dict(exam.questions.record) if exam.questions else {},
+        "measured_on": made.target.record(),
+    }
+    return replace(spec, golden=answer, provenance=provenance)
 
 
 def _difference(made: Work, trial: Trial) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from onnxferry.scoring.manifest import Limits, ModelSpec
 from onnxferry.scripts import sections
 from onnxferry.scripts.datasets import Item, read
 from onnxferry.scripts.evaluate import Evaluation, Options, evaluate
-from onnxferry.scripts.evaluate.__main__ import main
+from onnxferry.scripts.evaluate.__main__ import command as main
 from onnxferry.scripts.evaluate.evaluation import Agreement, agreement
 from onnxferry.scripts.metrics import definitions as metrics
 from onnxferry.scripts.metrics.task_metrics import TASK_METRICS

@@ -94,14 +94,16 @@ def test_each_task_has_its_metric(tmp_path: Path, task: str, data: Any, metrics:
         table.table(table.COPY),
     )
 
-    exported, copied = spec.variants
+    exported, copied = spec.provenance["variants"]
     assert set(exported["metrics"]) == metrics
     assert copied["metrics"] == exported["metrics"]
     assert (copied["loss"], copied["status"]) == (0, "chosen")
-    assert spec.data["items"] == min(3, spec.data["of"])
-    assert len(spec.data["sha256"]) == 64
+    assert spec.provenance["data"]["items"] == min(3, spec.provenance["data"]["of"])
+    assert len(spec.provenance["data"]["sha256"]) == 64
     report = (tmp_path / "out" / "report.md").read_text()
-    assert f"of {spec.data['of']:,} items of {spec.data['name']}" in report
+    assert (
+        f"of {spec.provenance['data']['of']:,} items of {spec.provenance['data']['name']}" in report
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +128,8 @@ def test_a_metric_that_falls_rejects_with_examples_from_the_set(
         Options(str(moods), tmp_path / "out", data=data, min_agreement=0, threshold=0.4), ways
     )
 
-    row = spec.variants[1]
-    assert (row["status"], spec.data["threshold"]) == ("rejected", 0.4)
+    row = spec.provenance["variants"][1]
+    assert (row["status"], spec.provenance["data"]["threshold"]) == ("rejected", 0.4)
     assert "F1" in row["reason"]
     assert ": a loss of " in row["reason"]
     assert row["loss"] > 0.01
@@ -135,7 +137,7 @@ def test_a_metric_that_falls_rejects_with_examples_from_the_set(
     assert "| input | source model | int8-damaged |" in report
     assert "A label counts as given from a score of 0.4" in report
     assert "own.jsonl" in report
-    assert not any(text in json.dumps(spec.variants) for text in TEXTS)
+    assert not any(text in json.dumps(spec.provenance["variants"]) for text in TEXTS)
 
 
 def _answered(folder: Path) -> list[dict[str, Any]]:

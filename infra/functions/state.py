@@ -25,7 +25,7 @@ from onnxferry.infra.functions.names import (
 
 
 @dataclass(frozen=True)
-class Doors:
+class Clients:
     """The doors that a Functions app needs, opened."""
 
     session: Session
@@ -35,7 +35,7 @@ class Doors:
     web: Web
 
     @classmethod
-    def open(cls, session: Session, group: str) -> Doors:
+    def open(cls, session: Session, group: str) -> Clients:
         return cls(
             session, Groups(session), Storage(session, group), Roles(session), Web(session, group)
         )
@@ -46,7 +46,7 @@ class Doors:
 
 
 @dataclass(frozen=True)
-class Side:
+class AppState:
     """An app with what it stands on: `role` is whether its identity may use the storage account.
     `settings` are all of the app's, read where a plan needs them and never shown: some are others'
     secrets."""
@@ -80,13 +80,13 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Live:
+class CurrentState:
     """`packages` maps the sha256 of each package in storage to its blob's metadata; None when the
     signed-in user may not look. `uploader` is whether we gave that user a role for the blobs."""
 
     names: Names
-    main: Side
-    candidate: Side
+    main: AppState
+    candidate: AppState
     group: Item | None = None
     account: Account | None = None
     containers: frozenset[str] = frozenset()
@@ -99,18 +99,18 @@ class Live:
         return not self.names.given_account and (self.account is None or MADE in self.account.tags)
 
 
-def read(doors: Doors, names: Names, *, settings: bool = False) -> Live:
+def read(doors: Clients, names: Names, *, settings: bool = False) -> CurrentState:
     """Ask the cloud for all of it, and for the apps' `settings` where they are needed. Only
     reads."""
     group = doors.groups.get(names.group)
-    nothing = Live(names, Side(names.app), Side(names.candidate), group)
+    nothing = CurrentState(names, AppState(names.app), AppState(names.candidate), group)
     if group is None or group.state == "Deleting":
         return nothing
     account = doors.storage.get(names.account)
     settled = account if account and account.state in ("", "Succeeded") else None
     containers = doors.storage.containers(names.account) if settled else frozenset()
     ours = not names.given_account and account is not None and MADE in account.tags
-    return Live(
+    return CurrentState(
         names,
         _side(doors, names, names.app, containers, settings),
         _side(doors, names, names.candidate, containers, settings),
@@ -124,16 +124,18 @@ def read(doors: Doors, names: Names, *, settings: bool = False) -> Live:
 
 
 def _side(
-    doors: Doors, names: Names, name: str, containers: frozenset[str], settings: bool
-) -> Side:
+    doors: Clients, names: Names, name: str, containers: frozenset[str], settings: bool
+) -> AppState:
     app = doors.web.app(name)
     who = Principal(app.principal) if app and app.principal else None
     role = who is not None and doors.roles.has(names.account_id, BLOB_OWNER, who)
     found = _settings(doors, name) if settings and app else {}
-    return Side(name, app, doors.web.farm(farm(name)), container(name) in containers, role, found)
+    return AppState(
+        name, app, doors.web.farm(farm(name)), container(name) in containers, role, found
+    )
 
 
-def _settings(doors: Doors, app: str) -> Mapping[str, str]:
+def _settings(doors: Clients, app: str) -> Mapping[str, str]:
     try:
         return doors.web.settings(app)
     except NotFound:  # an app that is only being made, or is going
@@ -141,7 +143,7 @@ def _settings(doors: Doors, app: str) -> Mapping[str, str]:
 
 
 def _packages(
-    doors: Doors, names: Names, account: Account
+    doors: Clients, names: Names, account: Account
 ) -> Mapping[str, Mapping[str, str]] | None:
     try:
         blobs = doors.packages(account).list(names.folder)

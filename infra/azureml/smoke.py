@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from onnxferry.infra.azureml.live import Doors, serving
 from onnxferry.infra.azureml.names import Names
+from onnxferry.infra.azureml.state import Clients, serving
 from onnxferry.infra.clients import online
 from onnxferry.infra.clients.azureml_facts import Endpoint
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
@@ -25,6 +24,7 @@ from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 
 CONTAINERS = ("inference-server", "storage-initializer")
 _BUSY = frozenset({429, 500, 502, 503, 504})  # what the front end answers of its own for a moment
@@ -32,10 +32,10 @@ _TRIES = 6
 
 
 @dataclass(frozen=True)
-class Prover:
+class SmokeTest:
     """Sends golden requests; `clock` paces second tries."""
 
-    doors: Doors
+    doors: Clients
     names: Names
     clock: Clock
 

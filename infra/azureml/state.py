@@ -19,7 +19,7 @@ API_VERSION = "2024-10-01"
 
 
 @dataclass(frozen=True)
-class Doors:
+class Clients:
     """The doors to the services that an endpoint needs."""
 
     session: Session
@@ -27,13 +27,13 @@ class Doors:
     resources: Resources
 
     @classmethod
-    def open(cls, session: Session, names: Names) -> Doors:
+    def open(cls, session: Session, names: Names) -> Clients:
         workspace = azureml.Workspace(session, names.group, names.workspace)
         return cls(session, workspace, Resources(session, API_VERSION))
 
 
 @dataclass(frozen=True)
-class Live:
+class CurrentState:
     """The endpoint with its deployments, and whether it and each of them are ours."""
 
     names: Names
@@ -93,16 +93,16 @@ class Assets:
         return [(kind, version) for kind, versions in kinds.items() for version in versions]
 
 
-def read(doors: Doors, names: Names) -> Live:
+def read(doors: Clients, names: Names) -> CurrentState:
     """The endpoint now. Raises NotFound when there is no such workspace."""
     location = doors.workspace.location()
     endpoint = doors.workspace.endpoint(names.endpoint)
-    return Live(
+    return CurrentState(
         names, location, endpoint, doors.workspace.deployments(names.endpoint) if endpoint else ()
     )
 
 
-def assets(doors: Doors, names: Names) -> Assets:
+def assets(doors: Clients, names: Names) -> Assets:
     """What deploying the endpoint left in the workspace. A code has no tags: its files say that it
     may be there."""
     files = sorted(doors.workspace.blobs().hashes(names.folder))
@@ -125,7 +125,7 @@ def assets(doors: Doors, names: Names) -> Assets:
     )
 
 
-def serving(doors: Doors, names: Names) -> Endpoint:
+def serving(doors: Clients, names: Names) -> Endpoint:
     """The endpoint. Raises NotFound when there is none."""
     endpoint = doors.workspace.endpoint(names.endpoint)
     if endpoint is None:

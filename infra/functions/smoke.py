@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.clients.web import App
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
@@ -20,12 +19,13 @@ from onnxferry.infra.errors import (
     Unavailable,
     with_log,
 )
-from onnxferry.infra.functions.live import Doors
 from onnxferry.infra.functions.names import FUNCTION
+from onnxferry.infra.functions.state import Clients
 from onnxferry.infra.smoke import smoke
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 # what a host answers before it knows its keys, functions and workers
@@ -34,10 +34,10 @@ _TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 
 @dataclass(frozen=True)
-class Prover:
+class SmokeTest:
     """`limit` is that of each wait, in seconds."""
 
-    doors: Doors
+    doors: Clients
     limit: float
     clock: Clock
 
@@ -95,7 +95,7 @@ class Prover:
         return None
 
 
-def publication_log(doors: Doors, app: App) -> str:
+def publication_log(doors: Clients, app: App) -> str:
     """The log of the app's latest publication; why there is none where that is so."""
     try:
         return Scm(doors.session, app.name, app.scm).log()
