@@ -124,8 +124,8 @@ NEXT: Mapping[type[CloudError], str] = {
     ),
     NotAllowed: "ask the account's owner for a policy that allows it, then run again",
     NotFound: (
-        "check sagemaker.region, sagemaker.profile (which account) and the name; deploy.py status"
-        " shows what is there, deploy.py deploy puts a model live"
+        "check sagemaker.region, sagemaker.profile (which account) and the name; the command"
+        " status shows what is there, deploy puts a model live"
     ),
     QuotaExceeded: (
         "ask for more in the console under Service Quotas, or choose another instance type, count"

@@ -91,7 +91,7 @@ def test_a_failing_restore_is_said() -> None:
             super().execute(step, progress)
 
     with pytest.raises(
-        WrongAnswer, match=r"(?s)differs.*failed too: no network.*deploy.py rollback"
+        WrongAnswer, match=r"(?s)differs.*failed too: no network.*onnxferry rollback"
     ):
         apply(PLAN, Broken(smoke=WrongAnswer("differs")), QuietReport())
 
@@ -111,7 +111,7 @@ def test_an_interruption_while_putting_back_says_so() -> None:
             super().execute(step, progress)
 
     with pytest.raises(
-        Interrupted, match=r"while the earlier version was put back.*deploy.py rollback"
+        Interrupted, match=r"while the earlier version was put back.*onnxferry rollback"
     ) as caught:
         apply(PLAN, Impatient(smoke=WrongAnswer("differs")), QuietReport())
     assert isinstance(caught.value.__context__, KeyboardInterrupt)
