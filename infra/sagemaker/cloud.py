@@ -10,12 +10,13 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import SageMaker
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.plan import Operation, Plan, Step
+from onnxferry.infra.plan import Operation, Plan, Step, operations_of
 from onnxferry.infra.sagemaker import deletion, plan, state, storage
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.names import Names, version_of
 from onnxferry.infra.sagemaker.operations import Operations
+from onnxferry.infra.sagemaker.prerequisites import PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
 from onnxferry.infra.waiting import Clock, Waiter
@@ -72,8 +73,12 @@ class SageMakerCloud:
 
     @cached_property
     def _table(self) -> Mapping[str, Operation]:
-        limit, where = self.settings.wait_minutes * 60, f"AWS {self.clients.region}, "
-        return Operations(self.clients, self.names, Waiter(self.clock, limit, where)).table()
+        where = f"AWS {self.clients.region}, "
+        waiter = Waiter(self.clock, self.settings.wait_minutes * 60, where)
+        return operations_of(
+            PrerequisiteOperations(self.clients, self.names, waiter),
+            Operations(self.clients, self.names, waiter),
+        )
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         reply = self.clients.invoke(self.endpoint, request, timeout)

@@ -7,18 +7,17 @@ as desired, for a broken connection may have hidden that an earlier attempt succ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound, Refused
-from onnxferry.infra.plan import Operation, Step
+from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import state
 from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.names import HISTORY_TAG, Names, tags
-from onnxferry.infra.sagemaker.prerequisites import PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.infra.waiting import Waiter
@@ -30,28 +29,11 @@ _STALE = 3  # looks at an endpoint that says nothing yet of an update that was a
 
 @dataclass(frozen=True)
 class Operations:
-    """The operations of one endpoint."""
+    """Each public method is an operation on an endpoint."""
 
     clients: AwsClients
     names: Names
     waiter: Waiter
-
-    def table(self) -> Mapping[str, Operation]:
-        """By the names that steps give."""
-        return {
-            **PrerequisiteOperations(self.clients, self.names, self.waiter).table(),
-            "create_model": self.create_model,
-            "create_config": self.create_config,
-            "create_endpoint": self.create_endpoint,
-            "await_endpoint": self.await_endpoint,
-            "wait_until_stable": self.wait_until_stable,
-            "promote": self.promote,
-            "smoke": self.smoke,
-            "record_history": self.record_history,
-            "delete_endpoint": self.delete_endpoint,
-            "delete_config": self.delete_config,
-            "delete_model": self.delete_model,
-        }
 
     def create_model(self, step: Step, progress: Progress) -> None:
         """Where we have just made the role, SageMaker may not be able to assume it yet: that is

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotAllowed, NotFound, Refused
-from onnxferry.infra.plan import Operation, Step
+from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import state, storage
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import Names
@@ -21,23 +20,11 @@ _POLICY_SECONDS = 180  # how long IAM may take to know the role that was made
 
 @dataclass(frozen=True)
 class PrerequisiteOperations:
-    """The operations on what an endpoint stands on."""
+    """Each public method is an operation on what an endpoint stands on."""
 
     clients: AwsClients
     names: Names
     waiter: Waiter
-
-    def table(self) -> Mapping[str, Operation]:
-        """By the names that steps give."""
-        return {
-            "make_bucket": self.make_bucket,
-            "put_package": self.put_package,
-            "make_role": self.make_role,
-            "delete_package": self.delete_package,
-            "delete_role": self.delete_role,
-            "delete_bucket": self.delete_bucket,
-            "delete_logs": self.delete_logs,
-        }
 
     def make_bucket(self, step: Step, progress: Progress) -> None:
         """Create it, then set it up; the tag that says "ready" comes last."""
