@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxferry.scoring import cpu, cpu_count
-from onnxferry.scripts.machine import processor
+from onnxferry.scoring import cpu
 
 AUTO = "auto"
 SAFEST = "avx2"  # what is made for it is exact on every x86 CPU
@@ -46,7 +45,7 @@ class Target:
         """Where it was measured, as it goes into the spec."""
         found: Mapping[str, Any] = {
             "cpu": self.host,
-            "model": processor(),
-            "cores": cpu_count.available(),
+            "model": cpu.processor(),
+            "cores": cpu.available(),
         }
         return {**found, "note": self.mismatch} if self.mismatch else dict(found)

@@ -16,7 +16,7 @@ from onnxferry.system.errors import UsageError
 
 def known(task: str) -> Mapping[str, Parameter]:
     """The settings of a task, as its file in scoring/tasks lists them."""
-    module, _, _ = TASKS[task].where.partition(".")
+    module, _, _ = TASKS[task].class_path.partition(".")
     found: Mapping[str, Parameter] = getattr(
         importlib.import_module(f"onnxferry.scoring.tasks.{module}"), "SETTINGS", {}
     )
