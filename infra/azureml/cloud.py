@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from onnxferry.infra.azureml import plan
 from onnxferry.infra.azureml.deletion import delete
-from onnxferry.infra.azureml.live import Assets, Doors, Live, assets, read, serving
+from onnxferry.infra.azureml.desired import DesiredState, desired_state
 from onnxferry.infra.azureml.names import VERSION, Names
 from onnxferry.infra.azureml.operations import Operations
-from onnxferry.infra.azureml.proof import CONTAINERS
-from onnxferry.infra.azureml.wanted import Wanted, wanted
+from onnxferry.infra.azureml.smoke import CONTAINERS
+from onnxferry.infra.azureml.state import Assets, Clients, CurrentState, assets, read, serving
 from onnxferry.infra.clients import azure, online
 from onnxferry.infra.cloud import Bundle, Reply, Status
 from onnxferry.infra.config import AzureML, DeployConfig
@@ -30,23 +30,23 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
         raise CloudError("the configuration has no [azureml] table")
     session = azure.session(settings.subscription, settings.tenant)
     names = Names(settings.subscription, settings.resource_group, settings.workspace, name)
-    return AzureMLCloud(Doors.open(session, names), names, settings, clock)
+    return AzureMLCloud(Clients.open(session, names), names, settings, clock)
 
 
 @dataclass(frozen=True)
 class AzureMLCloud:
     """See infra.cloud.Cloud."""
 
-    doors: Doors
+    clients: Clients
     names: Names
     settings: AzureML
     clock: Clock
 
     def sign_in(self) -> None:
-        self.doors.session.sign_in()
+        self.clients.session.sign_in()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        live, want = self._read(), wanted(bundle, self.settings)
+        live, want = self._read(), desired_state(bundle, self.settings)
         plan.check(live, want.auth_mode)
         return Plan(
             _TARGET, "deploy", self.names.endpoint, plan.deploy(live, want, self._registered(want))
@@ -62,23 +62,23 @@ class AzureMLCloud:
             _TARGET,
             "delete",
             self.names.endpoint,
-            delete(self._read(), assets(self.doors, self.names)),
+            delete(self._read(), assets(self.clients, self.names)),
         )
 
     def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
         return Operations(
-            self.doors, self.names, self.settings.wait_minutes * 60, self.clock, bundle
+            self.clients, self.names, self.settings.wait_minutes * 60, self.clock, bundle
         ).table()
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        endpoint = serving(self.doors, self.names)
-        return online.send(endpoint, self.doors.workspace.bearer(endpoint), request, timeout)
+        endpoint = serving(self.clients, self.names)
+        return online.send(endpoint, self.clients.workspace.bearer(endpoint), request, timeout)
 
     def status(self) -> Status:
         live = self._read()
         endpoint, ours = live.endpoint, live.ours
         try:
-            made, unread = assets(self.doors, self.names), ""
+            made, unread = assets(self.clients, self.names), ""
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
             made, unread = Assets(), str(e)
         there = bool(made.rows() or made.files)
@@ -112,18 +112,18 @@ class AzureMLCloud:
                 f"endpoint {self.names.endpoint} of workspace {self.names.workspace}: no deployment"
                 " takes traffic, so none has logs to show; see deploy.py status"
             )
-        return self.doors.workspace.logs(self.names.endpoint, live.serving, lines, CONTAINERS[0])
+        return self.clients.workspace.logs(self.names.endpoint, live.serving, lines, CONTAINERS[0])
 
-    def _read(self) -> Live:
-        return read(self.doors, self.names)
+    def _read(self) -> CurrentState:
+        return read(self.clients, self.names)
 
-    def _registered(self, want: Wanted) -> plan.Registered:
+    def _registered(self, want: DesiredState) -> plan.Registered:
         ids = {kind: self.names.id(kind, version) for kind, version in want.versions.items()}
-        there = {kind: self.doors.resources.get(id_) is not None for kind, id_ in ids.items()}
-        return plan.Registered(there, self.doors.workspace.datastore())
+        there = {kind: self.clients.resources.get(id_) is not None for kind, id_ in ids.items()}
+        return plan.Registered(there, self.clients.workspace.datastore())
 
 
-def _resources(live: Live, made: Assets) -> list[tuple[str, str, str]]:
+def _resources(live: CurrentState, made: Assets) -> list[tuple[str, str, str]]:
     found = [("endpoint", live.endpoint.name, live.endpoint.state)] if live.endpoint else []
     for d in live.deployments:
         role = (

@@ -3,13 +3,13 @@ before."""
 
 from __future__ import annotations
 
-from onnxferry.infra.azureml.live import Assets, Live
 from onnxferry.infra.azureml.names import PREVIOUS, ROLLING
 from onnxferry.infra.azureml.plan import check
+from onnxferry.infra.azureml.state import Assets, CurrentState
 from onnxferry.infra.plan import Action, Step
 
 
-def delete(live: Live, assets: Assets) -> tuple[Step, ...]:
+def delete(live: CurrentState, assets: Assets) -> tuple[Step, ...]:
     """The steps that delete the endpoint, if it is ours alone, and else our deployments in it; then
     what is registered, which nothing uses any more, and the files last, which tell a later run what
     may be registered."""
@@ -25,7 +25,7 @@ def delete(live: Live, assets: Assets) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _endpoint(live: Live) -> list[Step]:
+def _endpoint(live: CurrentState) -> list[Step]:
     name = live.names.endpoint
     endpoint = live.endpoint
     if endpoint and live.is_ours(endpoint.tags) and not live.others:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxferry.infra.azureml.live import Doors
 from onnxferry.infra.azureml.names import Names
-from onnxferry.infra.azureml.proof import Prover
+from onnxferry.infra.azureml.smoke import SmokeTest
+from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azureml import Until
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError
@@ -23,7 +23,7 @@ from onnxferry.system.console import Progress
 class Operations:
     """`limit` is that of each wait, in seconds; `bundle` is what is deployed, if anything is."""
 
-    doors: Doors
+    clients: Clients
     names: Names
     limit: float
     clock: Clock
@@ -51,7 +51,7 @@ class Operations:
         """Upload the package's folder of one kind; what an earlier run got there whole stays."""
         kind, package = step.parameters["kind"], self._bundle.package
         folder = step.parameters["folder"]
-        blobs = self.doors.workspace.blobs()
+        blobs = self.clients.workspace.blobs()
         there = blobs.hashes(folder)
         members = [m for m in package.members if m.path.startswith(f"{kind}/")]
         total, done = sum(m.size for m in members), 0
@@ -69,48 +69,48 @@ class Operations:
 
     def register_model(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
-        self.doors.workspace.register_model(
+        self.clients.workspace.register_model(
             self.names.endpoint, facts["version"], facts["path"], facts["tags"]
         )
 
     def register_code(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
         own = {"codeUri": facts["uri"], "isAnonymous": False, "isArchived": False}
-        self.doors.resources.put(self.names.id("code", facts["version"]), own)
+        self.clients.resources.put(self.names.id("code", facts["version"]), own)
 
     def register_environment(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
-        self.doors.workspace.register_environment(
+        self.clients.workspace.register_environment(
             self.names.endpoint, facts["version"], facts["image"], facts["conda"], facts["tags"]
         )
 
     def create_endpoint(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
-        self.doors.workspace.create_endpoint(
+        self.clients.workspace.create_endpoint(
             step.name, facts["auth_mode"], facts["tags"], self._until(step, progress)
         )
 
     def settle_endpoint(self, step: Step, progress: Progress) -> None:
-        self._until(step, progress)(self.doors.workspace.endpoint_state(step.name))
+        self._until(step, progress)(self.clients.workspace.endpoint_state(step.name))
 
     def delete_endpoint(self, step: Step, progress: Progress) -> None:
-        self.doors.workspace.delete_endpoint(step.name, self._until(step, progress))
+        self.clients.workspace.delete_endpoint(step.name, self._until(step, progress))
 
     def create_deployment(self, step: Step, progress: Progress) -> None:
         until = self._until(step, progress)
         with self._prover.logged(step.name):
-            self.doors.workspace.create_deployment(
+            self.clients.workspace.create_deployment(
                 self.names.endpoint, step.name, step.parameters, until
             )
 
     def settle_deployment(self, step: Step, progress: Progress) -> None:
         """Wait for what an earlier run began."""
-        state = self.doors.workspace.deployment_state(self.names.endpoint, step.name)
+        state = self.clients.workspace.deployment_state(self.names.endpoint, step.name)
         with self._prover.logged(step.name):
             self._until(step, progress)(state)
 
     def delete_deployment(self, step: Step, progress: Progress) -> None:
-        self.doors.workspace.delete_deployment(
+        self.clients.workspace.delete_deployment(
             self.names.endpoint, step.name, self._until(step, progress)
         )
 
@@ -121,22 +121,22 @@ class Operations:
 
     def move(self, step: Step, progress: Progress) -> None:
         facts = step.parameters
-        self.doors.workspace.move(
+        self.clients.workspace.move(
             step.name, facts.get("traffic"), facts["tags"], self._until(step, progress)
         )
 
     def delete_asset(self, step: Step, progress: Progress) -> None:
-        self.doors.resources.delete(step.parameters["id"])
+        self.clients.resources.delete(step.parameters["id"])
 
     def delete_files(self, step: Step, progress: Progress) -> None:
-        blobs = self.doors.workspace.blobs()
+        blobs = self.clients.workspace.blobs()
         for name in sorted(blobs.hashes(step.parameters["folder"])):
             progress(name)
             blobs.delete(name)
 
     @property
-    def _prover(self) -> Prover:
-        return Prover(self.doors, self.names, self.clock)
+    def _prover(self) -> SmokeTest:
+        return SmokeTest(self.clients, self.names, self.clock)
 
     @property
     def _bundle(self) -> Bundle:

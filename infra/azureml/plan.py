@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxferry.infra.azureml.live import Live
+from onnxferry.infra.azureml.desired import DesiredState
 from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, VERSION
-from onnxferry.infra.azureml.wanted import Wanted
+from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.clients.azureml_facts import Datastore
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.plan import Action, Step, unless
@@ -27,7 +27,7 @@ class Registered:
 FAILED = frozenset({"Failed", "Canceled"})
 
 
-def check(live: Live, auth_mode: str | None = None) -> None:
+def check(live: CurrentState, auth_mode: str | None = None) -> None:
     """Raise Refused where traffic is not ours to move, or where clients would have to sign in in
     another way."""
     strangers = sorted(set(live.traffic) - set(live.ours))
@@ -49,7 +49,7 @@ def check(live: Live, auth_mode: str | None = None) -> None:
         )
 
 
-def deploy(live: Live, wanted: Wanted, registered: Registered) -> tuple[Step, ...]:
+def deploy(live: CurrentState, wanted: DesiredState, registered: Registered) -> tuple[Step, ...]:
     """The steps that end with `wanted` live."""
     name = wanted.deployment
     steps = [
@@ -68,7 +68,7 @@ def deploy(live: Live, wanted: Wanted, registered: Registered) -> tuple[Step, ..
     return (*steps, *_prune(live, name, previous))
 
 
-def rollback(live: Live) -> tuple[Step, ...]:
+def rollback(live: CurrentState) -> tuple[Step, ...]:
     """The steps that move the traffic to the deployment that served before; after a roll-back that
     was cut off once the traffic had moved, those that remain of it."""
     if live.rolling:
@@ -96,12 +96,12 @@ def rollback(live: Live) -> tuple[Step, ...]:
     )
 
 
-def _golden(live: Live, deployment: str) -> dict[str, str]:
+def _golden(live: CurrentState, deployment: str) -> dict[str, str]:
     """Whose golden request proves a deployment: that of the version of its model."""
     return {"model": live.ours[deployment].model.rpartition("/")[2]}
 
 
-def _rolled(live: Live) -> Step:
+def _rolled(live: CurrentState) -> Step:
     """The roll-back is at its end: the next one goes back again."""
     return Step(
         Action.UPDATE, "tags of endpoint", live.names.endpoint, "move", {"tags": {ROLLING: ""}}
@@ -115,7 +115,7 @@ def smoke(deployment: str, golden: Mapping[str, str] | None = None) -> Step:
     return Step(Action.CHECK, "golden request to deployment", deployment, "smoke", facts)
 
 
-def promote(live: Live, deployment: str, previous: str, rolling: str = "") -> Step:
+def promote(live: CurrentState, deployment: str, previous: str, rolling: str = "") -> Step:
     """All traffic to `deployment`; the way back is the traffic of now."""
     name = live.names.endpoint
     restore = None
@@ -126,7 +126,7 @@ def promote(live: Live, deployment: str, previous: str, rolling: str = "") -> St
     return Step(Action.UPDATE, "traffic of endpoint", name, "move", facts, restore)
 
 
-def _proof(live: Live, deployment: str, golden: Mapping[str, str] | None = None) -> Step:
+def _proof(live: CurrentState, deployment: str, golden: Mapping[str, str] | None = None) -> Step:
     facts = {"expected": deployment, **(golden or {})}
     return Step(
         Action.CHECK,
@@ -138,7 +138,7 @@ def _proof(live: Live, deployment: str, golden: Mapping[str, str] | None = None)
     )
 
 
-def _assets(live: Live, wanted: Wanted, registered: Registered) -> list[Step]:
+def _assets(live: CurrentState, wanted: DesiredState, registered: Registered) -> list[Step]:
     """Model and code with their files, and the environment. What is registered has its files."""
     tags, store = {**wanted.tags, MADE: live.names.endpoint}, registered.datastore
     folders = {
@@ -162,7 +162,7 @@ def _assets(live: Live, wanted: Wanted, registered: Registered) -> list[Step]:
     return steps
 
 
-def _endpoint(live: Live, wanted: Wanted) -> list[Step]:
+def _endpoint(live: CurrentState, wanted: DesiredState) -> list[Step]:
     name, found = live.names.endpoint, live.endpoint
     facts = {"auth_mode": wanted.auth_mode, "tags": {**wanted.tags, MADE: name}}
     create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts)
@@ -177,7 +177,7 @@ def _endpoint(live: Live, wanted: Wanted) -> list[Step]:
     return [_settle("endpoint", name, found.state)]
 
 
-def _clear(live: Live, candidate: str) -> list[Step]:
+def _clear(live: CurrentState, candidate: str) -> list[Step]:
     """Delete what failed and serves nobody, so that its instances are free for the candidate."""
     keep = {
         candidate,
@@ -192,7 +192,7 @@ def _clear(live: Live, candidate: str) -> list[Step]:
     ]
 
 
-def _candidate(live: Live, wanted: Wanted) -> list[Step]:
+def _candidate(live: CurrentState, wanted: DesiredState) -> list[Step]:
     name = wanted.deployment
     create = Step(Action.CREATE, "deployment", name, "create_deployment", _facts(live, wanted))
     found = live.ours.get(name)
@@ -214,13 +214,13 @@ def _candidate(live: Live, wanted: Wanted) -> list[Step]:
     return [_delete(live, name, found.state), create]
 
 
-def _facts(live: Live, wanted: Wanted) -> dict[str, Any]:
+def _facts(live: CurrentState, wanted: DesiredState) -> dict[str, Any]:
     ids = {kind: live.names.id(kind, version) for kind, version in wanted.versions.items()}
     tags = {**wanted.tags, MADE: live.names.endpoint, VERSION: wanted.version}
     return {**wanted.settings, **ids, "tags": tags}
 
 
-def _prune(live: Live, candidate: str, previous: str) -> list[Step]:
+def _prune(live: CurrentState, candidate: str, previous: str) -> list[Step]:
     """Delete our deployments that neither serve afterwards nor are the previous one, nor get a copy
     of the traffic."""
     mirrored = live.endpoint.mirror if live.endpoint else ()
@@ -232,7 +232,7 @@ def _prune(live: Live, candidate: str, previous: str) -> list[Step]:
     ]
 
 
-def _delete(live: Live, name: str, state: str) -> Step:
+def _delete(live: CurrentState, name: str, state: str) -> Step:
     return Step(
         Action.DELETE,
         "deployment",

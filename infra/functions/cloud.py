@@ -13,10 +13,10 @@ from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
 from onnxferry.infra.functions.deletion import Surroundings, delete
-from onnxferry.infra.functions.live import Doors, Live, read
 from onnxferry.infra.functions.names import MADE, PACKAGES, VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations, described
-from onnxferry.infra.functions.proof import publication_log
+from onnxferry.infra.functions.smoke import publication_log
+from onnxferry.infra.functions.state import Clients, CurrentState, read
 from onnxferry.infra.plan import Action, Operation, Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
@@ -32,29 +32,29 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> Function
         raise CloudError("the configuration has no [functions] table")
     session = azure.session(settings.subscription, settings.tenant)
     names = Names(settings.subscription, settings.resource_group, name, settings.storage_account)
-    return FunctionsCloud(Doors.open(session, settings.resource_group), names, settings, clock)
+    return FunctionsCloud(Clients.open(session, settings.resource_group), names, settings, clock)
 
 
 @dataclass(frozen=True)
 class FunctionsCloud:
     """See infra.cloud.Cloud."""
 
-    doors: Doors
+    clients: Clients
     names: Names
     settings: Functions
     clock: Clock
 
     def sign_in(self) -> None:
-        self.doors.session.sign_in()
+        self.clients.session.sign_in()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        live = read(self.doors, self.names, settings=True)
+        live = read(self.clients, self.names, settings=True)
         plan.check(live)
         if live.account is None:
-            self.doors.storage.check_name(self.names.account)
+            self.clients.storage.check_name(self.names.account)
         for side in (live.main, live.candidate):
             if side.app is None:
-                self.doors.web.check_name(side.name)
+                self.clients.web.check_name(side.name)
         steps = plan.deploy(live, self._wanted(live), bundle.package.sha256, bundle.package.python)
         return Plan(_TARGET, "deploy", self.names.app, steps)
 
@@ -72,19 +72,19 @@ class FunctionsCloud:
         plan.check_ours(live)
         if live.account and live.packages is None and not live.account_is_ours:
             # says who may not look, for they would stay
-            self.doors.packages(live.account).list(self.names.folder)
+            self.clients.packages(live.account).list(self.names.folder)
         steps = delete(live, self._surroundings(live)) if live.group else ()
         return Plan(_TARGET, "delete", self.names.app, steps)
 
     def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
         limit = self.settings.wait_minutes * 60
-        return Operations(self.doors, self.names, limit, self.clock, bundle).table()
+        return Operations(self.clients, self.names, limit, self.clock, bundle).table()
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         app = self._serving()
         served_by = app.tags.get(VERSION, "")[:12]
         return function_host.send(
-            app.host, self.doors.web.keys(app.name), request, timeout, served_by
+            app.host, self.clients.web.keys(app.name), request, timeout, served_by
         )
 
     def status(self) -> Status:
@@ -122,18 +122,18 @@ class FunctionsCloud:
         and query its `traces` there.
         """
         app = self._serving()
-        log = publication_log(self.doors, app).splitlines()
+        log = publication_log(self.clients, app).splitlines()
         try:
-            state = function_host.host_state(app.host, self.doors.web.keys(app.name))
+            state = function_host.host_state(app.host, self.clients.web.keys(app.name))
         except CloudError as e:
             state = f"not up ({e})"
         return "\n".join([*log, f"host: {state}"][-lines:])
 
-    def _read(self) -> Live:
-        return read(self.doors, self.names)
+    def _read(self) -> CurrentState:
+        return read(self.clients, self.names)
 
     def _serving(self) -> App:
-        app = self.doors.web.app(self.names.app)
+        app = self.clients.web.app(self.names.app)
         if app is None:
             raise NotFound(
                 f"Azure Functions app {self.names.app}: resource group {self.names.group} has none"
@@ -142,7 +142,7 @@ class FunctionsCloud:
             )
         return app
 
-    def _wanted(self, live: Live) -> plan.Wanted:
+    def _wanted(self, live: CurrentState) -> plan.DesiredState:
         """How things shall be, as deploy.toml says."""
         mine = self.settings
         scale: dict[str, Any] = {
@@ -151,40 +151,40 @@ class FunctionsCloud:
         }
         if mine.http_concurrency:
             scale["triggers"] = {"http": {"perInstanceConcurrency": mine.http_concurrency}}
-        url = f"https://{self.names.account}.blob.{self.doors.session.where.storage_suffix}"
+        url = f"https://{self.names.account}.blob.{self.clients.session.where.storage_suffix}"
         found = live.account.url if live.account else ""
         tags = {**mine.tags, MADE: self.names.app}
-        return plan.Wanted(mine.location, tags, scale, found or url, mine.environment)
+        return plan.DesiredState(mine.location, tags, scale, found or url, mine.environment)
 
-    def _surroundings(self, live: Live) -> Surroundings:
-        resources = self.doors.groups.resources(self.names.group)
+    def _surroundings(self, live: CurrentState) -> Surroundings:
+        resources = self.clients.groups.resources(self.names.group)
         if live.account is None:
             return Surroundings(resources)
         roles = [
             name
             for name in (self.names.app, self.names.candidate)
-            if self.doors.roles.described(self.names.account_id, described(name))
+            if self.clients.roles.described(self.names.account_id, described(name))
         ]
-        others = self.doors.storage.others(self.names.account) if live.account_is_ours else []
+        others = self.clients.storage.others(self.names.account) if live.account_is_ours else []
         return Surroundings(resources, others, self._foreign_packages(live), roles)
 
-    def _foreign_packages(self, live: Live) -> bool:
+    def _foreign_packages(self, live: CurrentState) -> bool:
         """Whether other apps keep packages in this account, too; so we say where we may not
         look."""
         if PACKAGES not in live.containers or live.account is None:
             return False
         if live.packages is None:
             return not live.account_is_ours
-        return self.doors.packages(live.account).has_other(live.names.folder)
+        return self.clients.packages(live.account).has_other(live.names.folder)
 
 
-def _made(live: Live) -> bool:
+def _made(live: CurrentState) -> bool:
     """Whether anything of this app is there."""
     ours = bool(live.account) and live.account_is_ours
     return bool(live.main.exists or live.candidate.exists or live.packages or ours)
 
 
-def _resources(live: Live) -> list[tuple[str, str, str]]:
+def _resources(live: CurrentState) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
     if live.group and _made(live):
         found.append(("resource group", live.group.name, live.group.state))

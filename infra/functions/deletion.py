@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from onnxferry.infra.clients.groups import Item
-from onnxferry.infra.functions.live import Live
 from onnxferry.infra.functions.names import MADE, PACKAGES
 from onnxferry.infra.functions.plan import remove
+from onnxferry.infra.functions.state import CurrentState
 from onnxferry.infra.plan import Action, Step
 
 # what the Functions host makes for itself
@@ -32,7 +32,7 @@ class Surroundings:
     roles: Sequence[str] = ()
 
 
-def delete(live: Live, around: Surroundings) -> tuple[Step, ...]:
+def delete(live: CurrentState, around: Surroundings) -> tuple[Step, ...]:
     """Candidate, app, packages; then the account and the group where we made them and nothing else
     is in them."""
     names = live.names
@@ -53,7 +53,7 @@ def delete(live: Live, around: Surroundings) -> tuple[Step, ...]:
     return (*steps, *_group(live, around, set()))
 
 
-def _apps(live: Live, around: Surroundings) -> Iterable[Step]:
+def _apps(live: CurrentState, around: Surroundings) -> Iterable[Step]:
     """Both apps with what they stand on; a role that outlived its app goes too."""
     for side in (live.candidate, live.main):
         if side.app is None and side.name in around.roles:
@@ -62,7 +62,7 @@ def _apps(live: Live, around: Surroundings) -> Iterable[Step]:
         yield from remove(side, live)
 
 
-def _account_goes(live: Live, around: Surroundings) -> bool:
+def _account_goes(live: CurrentState, around: Surroundings) -> bool:
     """Whether the account is ours and nothing in it is anybody else's."""
     own = {PACKAGES, *(s.name for s in remove(live.main, live) if s.resource == "container")}
     own |= {s.name for s in remove(live.candidate, live) if s.resource == "container"}
@@ -71,7 +71,7 @@ def _account_goes(live: Live, around: Surroundings) -> bool:
     return live.account_is_ours and not strange and not others and not around.foreign
 
 
-def _group(live: Live, around: Surroundings, gone: set[str]) -> list[Step]:
+def _group(live: CurrentState, around: Surroundings, gone: set[str]) -> list[Step]:
     """The group, when we made it and only what this plan deletes is in it."""
     if live.group is None or MADE not in live.group.tags:
         return []

@@ -20,10 +20,10 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
 from onnxferry.infra.functions.archive import golden_of
 from onnxferry.infra.functions.environment import changed
-from onnxferry.infra.functions.live import Doors
 from onnxferry.infra.functions.names import MADE, PREVIOUS, PUBLISHING, VERSION, Names
-from onnxferry.infra.functions.proof import Prover
 from onnxferry.infra.functions.publishing import Publication, publish
+from onnxferry.infra.functions.smoke import SmokeTest
+from onnxferry.infra.functions.state import Clients
 from onnxferry.infra.plan import Operation, Step
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
@@ -35,7 +35,7 @@ from onnxferry.system.hashes import sha256 as sha256_of
 class Operations:
     """The operations of one app; `limit` is that of each wait, in seconds."""
 
-    doors: Doors
+    clients: Clients
     names: Names
     limit: float
     clock: Clock
@@ -75,10 +75,10 @@ class Operations:
         return {name: getattr(self, name) for name in names}
 
     def group(self, step: Step, progress: Progress) -> None:
-        self.doors.groups.create(step.name, step.parameters["location"], step.parameters["tags"])
+        self.clients.groups.create(step.name, step.parameters["location"], step.parameters["tags"])
 
     def account(self, step: Step, progress: Progress) -> None:
-        begun = self.doors.storage.create(
+        begun = self.clients.storage.create(
             step.name, step.parameters["location"], step.parameters["tags"]
         )
         self._finish(begun, f"storage account {step.name}", progress)
@@ -87,11 +87,11 @@ class Operations:
         """Let the signed-in user write to the account that we made: no owner's role includes
         that."""
         self._give(
-            BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", progress
+            BLOB_CONTRIBUTOR, self.clients.roles.signed_in(), f"{self.names.app} uploads", progress
         )
 
     def container(self, step: Step, progress: Progress) -> None:
-        self.doors.storage.create_container(step.parameters["account"], step.name)
+        self.clients.storage.create_container(step.parameters["account"], step.name)
 
     def upload(self, step: Step, progress: Progress) -> None:
         """Upload the package; where we gave the right a moment ago, wait until it is known
@@ -114,14 +114,14 @@ class Operations:
         self._wait(f"uploading package {step.name}", missing, progress)
 
     def farm(self, step: Step, progress: Progress) -> None:
-        begun = self.doors.web.create_farm(
+        begun = self.clients.web.create_farm(
             step.name, step.parameters["location"], step.parameters["tags"]
         )
         self._finish(begun, f"plan {step.name}", progress)
 
     def app(self, step: Step, progress: Progress) -> None:
         """Create the app, or create one again that failed; tags that are there stay."""
-        facts, found = step.parameters, self.doors.web.app(step.name)
+        facts, found = step.parameters, self.clients.web.app(step.name)
         settings = [{"name": name, "value": value} for name, value in facts["settings"].items()]
         properties: dict[str, Any] = {
             "serverFarmId": self.names.farm_id(step.name),
@@ -131,14 +131,14 @@ class Operations:
         if found is None or found.state == "Failed":
             properties["siteConfig"] = {"minTlsVersion": "1.2", "appSettings": settings}
         tags = {**facts["tags"], **(found.tags if found else {})}
-        begun = self.doors.web.put_app(step.name, facts["location"], tags, properties)
+        begun = self.clients.web.put_app(step.name, facts["location"], tags, properties)
         self._finish(begun, f"app {step.name}", progress)
 
     def environment(self, step: Step, progress: Progress) -> None:
         """Set and remove variables; all other settings of the app stay."""
-        found = self.doors.web.settings(step.name)
+        found = self.clients.web.settings(step.name)
         self._settings.setdefault(step.name, found)
-        self.doors.web.put_settings(step.name, changed(found, step.parameters))
+        self.clients.web.put_settings(step.name, changed(found, step.parameters))
 
     def role(self, step: Step, progress: Progress) -> None:
         """Let the app's identity use the storage account: the host's own blobs, and the published
@@ -148,17 +148,17 @@ class Operations:
 
     def _give(self, role: Role, who: Principal, whose: str, progress: Progress) -> None:
         def missing() -> str | None:
-            return self.doors.roles.assign(self.names.account_id, role, who, described(whose))
+            return self.clients.roles.assign(self.names.account_id, role, who, described(whose))
 
         self._wait(f"role {role.name} for {whose}", missing, progress)
 
     def settle(self, step: Step, progress: Progress) -> None:
         """Wait for what an earlier run, or another, has begun."""
         ask: Mapping[str, Callable[[str], Any]] = {
-            "resource group": self.doors.groups.get,
-            "storage account": self.doors.storage.get,
-            "plan": self.doors.web.farm,
-            "app": self.doors.web.app,
+            "resource group": self.clients.groups.get,
+            "storage account": self.clients.storage.get,
+            "plan": self.clients.web.farm,
+            "app": self.clients.web.app,
         }
         begun = step.parameters["state"]
 
@@ -179,7 +179,7 @@ class Operations:
         """Publish to the app that serves. Its tags say so before: while they do, a run cut off is
         done again."""
         app, package = self._app(step.name), self._package(step.parameters["sha256"], progress)
-        self.doors.groups.tag(app.id, {PUBLISHING: step.parameters["sha256"]})
+        self.clients.groups.tag(app.id, {PUBLISHING: step.parameters["sha256"]})
         if config := step.parameters.get("config"):
             properties = {
                 "serverFarmId": self.names.farm_id(app.name),
@@ -188,7 +188,7 @@ class Operations:
             }
             tags = {**app.tags, PUBLISHING: step.parameters["sha256"]}
             self._finish(
-                self.doors.web.put_app(app.name, app.location, tags, properties),
+                self.clients.web.put_app(app.name, app.location, tags, properties),
                 f"app {app.name}",
                 progress,
             )
@@ -200,7 +200,7 @@ class Operations:
         """Publish what served before, let it prove itself, and let the tags say so. The settings
         that were there are known to this run alone, since they are no plan's to hold."""
         if "settings" in step.parameters and step.name in self._settings:
-            self.doors.web.put_settings(step.name, self._settings[step.name])
+            self.clients.web.put_settings(step.name, self._settings[step.name])
         self.promote(step, progress)
         self.healthy(step, progress)
         self.smoke(step, progress)
@@ -217,46 +217,46 @@ class Operations:
         self._tag(step.name, step.parameters["version"], step.parameters["previous"])
 
     def delete_roles(self, step: Step, progress: Progress) -> None:
-        for assignment in self.doors.roles.described(self.names.account_id, described(step.name)):
-            self.doors.roles.delete(assignment)
+        for assignment in self.clients.roles.described(self.names.account_id, described(step.name)):
+            self.clients.roles.delete(assignment)
 
     def delete_app(self, step: Step, progress: Progress) -> None:
-        self.doors.web.delete_app(step.name)
+        self.clients.web.delete_app(step.name)
 
     def delete_farm(self, step: Step, progress: Progress) -> None:
-        self.doors.web.delete_farm(step.name)
+        self.clients.web.delete_farm(step.name)
 
     def delete_container(self, step: Step, progress: Progress) -> None:
-        self.doors.storage.delete_container(step.parameters["account"], step.name)
+        self.clients.storage.delete_container(step.parameters["account"], step.name)
 
     def delete_package(self, step: Step, progress: Progress) -> None:
         self._packages().delete(self.names.package(step.parameters["sha256"]))
 
     def delete_account(self, step: Step, progress: Progress) -> None:
-        self.doors.storage.delete(step.name)
+        self.clients.storage.delete(step.name)
 
     def delete_group(self, step: Step, progress: Progress) -> None:
-        self._finish(self.doors.groups.delete(step.name), f"resource group {step.name}", progress)
+        self._finish(self.clients.groups.delete(step.name), f"resource group {step.name}", progress)
 
     def _tag(self, app: str, version: str, previous: str) -> None:
         # in one call: both, or neither
         tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: ""}
-        self.doors.groups.tag(self._app(app).id, tags)
+        self.clients.groups.tag(self._app(app).id, tags)
 
     def _publish(self, app: App, sha256: str, progress: Progress) -> None:
         self._send(app, self._package(sha256, progress), progress)
 
     def _send(self, app: App, package: Path, progress: Progress) -> None:
         publication = Publication(
-            Scm(self.doors.session, app.name, app.scm), app.name, package, progress
+            Scm(self.clients.session, app.name, app.scm), app.name, package, progress
         )
         publish(publication, self.limit, self.clock)
 
-    def _prover(self) -> Prover:
-        return Prover(self.doors, self.limit, self.clock)
+    def _prover(self) -> SmokeTest:
+        return SmokeTest(self.clients, self.limit, self.clock)
 
     def _app(self, name: str) -> App:
-        found = self.doors.web.app(name)
+        found = self.clients.web.app(name)
         if found is None:
             raise NotFound(
                 f"Azure Functions app {name} of resource group {self.names.group}: it is gone; run"
@@ -265,13 +265,13 @@ class Operations:
         return found
 
     def _account(self) -> Account:
-        found = self.doors.storage.get(self.names.account)
+        found = self.clients.storage.get(self.names.account)
         if found is None:
             raise NotFound(f"storage account {self.names.account}: it is gone; run again")
         return found
 
     def _packages(self) -> Packages:
-        return self.doors.packages(self._account())
+        return self.clients.packages(self._account())
 
     def _package(self, sha256: str, progress: Progress) -> Path:
         """The package's file: the bundle's, or a copy of the one in storage."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from onnxferry.infra.errors import NameTaken, NotFound, Unavailable
 from onnxferry.infra.functions import environment
-from onnxferry.infra.functions.live import Live, Side
 from onnxferry.infra.functions.names import MADE, PACKAGES, container, farm
+from onnxferry.infra.functions.state import AppState, CurrentState
 from onnxferry.infra.plan import Action, Step, unless
 
 _PENDING = frozenset(
@@ -30,7 +30,7 @@ FORBIDDEN_SETTINGS = frozenset(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredState:
     """How things shall be: `scale` is scaleAndConcurrency of functionAppConfig, `blobs` the URL of
     the blobs, and `environment` the variables that deploy.toml gives the app."""
 
@@ -55,7 +55,7 @@ class Wanted:
         }
 
 
-def check(live: Live) -> None:
+def check(live: CurrentState) -> None:
     """Raise where nothing can be deployed: the group is going, or what was given is not there, or
     is not ours."""
     if live.group and live.group.state == "Deleting":
@@ -71,7 +71,7 @@ def check(live: Live) -> None:
     check_ours(live)
 
 
-def check_ours(live: Live) -> None:
+def check_ours(live: CurrentState) -> None:
     """Raise NameTaken when an app or a plan of our names is there that onnxferry did not make."""
     for side in (live.main, live.candidate):
         for kind, found in (("app", side.app), ("plan", side.farm)):
@@ -83,7 +83,7 @@ def check_ours(live: Live) -> None:
                 )
 
 
-def deploy(live: Live, wanted: Wanted, sha256: str, python: str) -> tuple[Step, ...]:
+def deploy(live: CurrentState, wanted: DesiredState, sha256: str, python: str) -> tuple[Step, ...]:
     """The steps that end with package `sha256` live, and nothing of the way there left."""
     first = [*_ground(live, wanted), *_package(live, sha256, python)]
     main, config = live.main, wanted.config(live.names.app, python)
@@ -106,7 +106,7 @@ def deploy(live: Live, wanted: Wanted, sha256: str, python: str) -> tuple[Step, 
     )
 
 
-def rollback(live: Live) -> tuple[Step, ...]:
+def rollback(live: CurrentState) -> tuple[Step, ...]:
     """The steps that publish the package before the one that serves; after an update that was cut
     off, that is the one that served last."""
     main, packages = live.main, live.packages or {}
@@ -132,12 +132,12 @@ def rollback(live: Live) -> tuple[Step, ...]:
     )
 
 
-def drift(side: Side, config: Mapping[str, Any]) -> bool:
+def drift(side: AppState, config: Mapping[str, Any]) -> bool:
     """Whether the app's functionAppConfig differs in a value that `config` sets."""
     return side.app is not None and _differs(config, side.app.config)
 
 
-def _strays(side: Side, config: Mapping[str, Any], wanted: Wanted) -> bool:
+def _strays(side: AppState, config: Mapping[str, Any], wanted: DesiredState) -> bool:
     """Whether the app differs from what deploy.toml says, in its configuration or its
     environment."""
     return drift(side, config) or bool(environment.change(side.settings, wanted.environment))
@@ -151,7 +151,7 @@ def _differs(wanted: Any, found: Any) -> bool:
     return str(wanted).rstrip("/").lower() != str(found).rstrip("/").lower()
 
 
-def _ground(live: Live, wanted: Wanted) -> list[Step]:
+def _ground(live: CurrentState, wanted: DesiredState) -> list[Step]:
     """What all apps stand on: resource group, storage account, the right to write to it, the
     packages' container."""
     account, tags = live.names.account, dict(wanted.tags)
@@ -173,7 +173,7 @@ def _ground(live: Live, wanted: Wanted) -> list[Step]:
     return [*steps, unless(there, "container", PACKAGES, "container", {"account": account})]
 
 
-def _package(live: Live, sha256: str, python: str) -> list[Step]:
+def _package(live: CurrentState, sha256: str, python: str) -> list[Step]:
     there = live.packages is not None and sha256 in live.packages
     facts = {
         "account": live.names.account,
@@ -184,7 +184,9 @@ def _package(live: Live, sha256: str, python: str) -> list[Step]:
     return [unless(there, "package", sha256[:12], "upload", facts)]
 
 
-def _side(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[Step]:
+def _side(
+    side: AppState, live: CurrentState, wanted: DesiredState, python: str | None
+) -> list[Step]:
     """An app with its plan, container and role. Without `python` an app that is there is not
     changed."""
     account, place = live.names.account, {"location": wanted.location, "tags": dict(wanted.tags)}
@@ -204,7 +206,9 @@ def _side(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[St
     ]
 
 
-def _app(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[Step]:
+def _app(
+    side: AppState, live: CurrentState, wanted: DesiredState, python: str | None
+) -> list[Step]:
     facts: dict[str, Any] = {"location": wanted.location, "tags": dict(wanted.tags)}
     settings = {
         "AzureWebJobsStorage__accountName": live.names.account,
@@ -224,7 +228,7 @@ def _app(side: Side, live: Live, wanted: Wanted, python: str | None) -> list[Ste
     return steps or [Step(Action.REUSE, "app", side.name)]
 
 
-def _environment(side: Side, wanted: Wanted) -> list[Step]:
+def _environment(side: AppState, wanted: DesiredState) -> list[Step]:
     changes = environment.change(side.settings, wanted.environment)
     return (
         [Step(Action.UPDATE, "environment of app", side.name, "environment", changes)]
@@ -233,7 +237,7 @@ def _environment(side: Side, wanted: Wanted) -> list[Step]:
     )
 
 
-def _update(live: Live, wanted: Wanted, sha256: str, python: str) -> list[Step]:
+def _update(live: CurrentState, wanted: DesiredState, sha256: str, python: str) -> list[Step]:
     """Prove the package on the candidate, unless it has proved itself on the app before, and give
     it to the app."""
     main, candidate = live.main, live.candidate
@@ -256,7 +260,7 @@ def _publish(app: str, sha256: str) -> list[Step]:
 
 
 def _promote(
-    main: Side, sha256: str, config: Mapping[str, Any], variables: Mapping[str, str] | None
+    main: AppState, sha256: str, config: Mapping[str, Any], variables: Mapping[str, str] | None
 ) -> Step:
     """Publish to the app that serves, with its environment unless `variables` is None; the way back
     is to publish what served, with its configuration and the settings that were there."""
@@ -303,11 +307,11 @@ def _record(app: str, sha256: str, previous: str) -> Step:
     return Step(Action.UPDATE, "tags of app", app, "record", facts)
 
 
-def _python(side: Side) -> str:
+def _python(side: AppState) -> str:
     return str((side.app.config.get("runtime") or {}).get("version", "")) if side.app else ""
 
 
-def _tidy(live: Live, keep: set[str], *, made_candidate: bool) -> list[Step]:
+def _tidy(live: CurrentState, keep: set[str], *, made_candidate: bool) -> list[Step]:
     """Delete the candidate, and the packages that neither serve nor are the previous one."""
     old = sorted(set(live.packages or {}) - keep)
     steps = (
@@ -318,7 +322,7 @@ def _tidy(live: Live, keep: set[str], *, made_candidate: bool) -> list[Step]:
     return [*steps, *(_unpack(live, sha256) for sha256 in old)]
 
 
-def _unpack(live: Live, sha256: str) -> Step:
+def _unpack(live: CurrentState, sha256: str) -> Step:
     return Step(
         Action.DELETE,
         "package",
@@ -328,7 +332,7 @@ def _unpack(live: Live, sha256: str) -> Step:
     )
 
 
-def remove(side: Side, live: Live, *, certainly: bool = False) -> list[Step]:
+def remove(side: AppState, live: CurrentState, *, certainly: bool = False) -> list[Step]:
     """Delete an app and what it stands on, as far as it is there; all of it `certainly` when the
     plan made it."""
     name, account = side.name, {"account": live.names.account}

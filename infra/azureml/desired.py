@@ -21,7 +21,7 @@ _DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredState:
     """`model`, `code` and `environment` are versions, made of what is in them, as is the
     `deployment`'s name.
 
@@ -45,7 +45,7 @@ class Wanted:
         return {"model": self.model, "code": self.code, "environment": self.environment}
 
 
-def wanted(bundle: Bundle, mine: AzureML) -> Wanted:
+def desired_state(bundle: Bundle, mine: AzureML) -> DesiredState:
     """Read the package of `bundle`. Raises PackageError when it is not AzureML's."""
     package = bundle.package
     conda, declared = (_read(package.path / name) for name in ("env.yml", "deployment.yml"))
@@ -67,7 +67,7 @@ def wanted(bundle: Bundle, mine: AzureML) -> Wanted:
         raise PackageError(
             f"{package.path / 'deployment.yml'}: {e!r} is missing; build the package again"
         ) from e
-    return Wanted(
+    return DesiredState(
         version=bundle.version,
         model=_members(package, "model/"),
         code=_members(package, "code/"),

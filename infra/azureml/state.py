@@ -19,21 +19,21 @@ API_VERSION = "2024-10-01"
 
 
 @dataclass(frozen=True)
-class Doors:
-    """The doors to the services that an endpoint needs."""
+class Clients:
+    """The clients to the services that an endpoint needs."""
 
     session: Session
     workspace: Workspace
     resources: Resources
 
     @classmethod
-    def open(cls, session: Session, names: Names) -> Doors:
+    def open(cls, session: Session, names: Names) -> Clients:
         workspace = azureml.Workspace(session, names.group, names.workspace)
         return cls(session, workspace, Resources(session, API_VERSION))
 
 
 @dataclass(frozen=True)
-class Live:
+class CurrentState:
     """The endpoint with its deployments, and whether it and each of them are ours."""
 
     names: Names
@@ -93,19 +93,19 @@ class Assets:
         return [(kind, version) for kind, versions in kinds.items() for version in versions]
 
 
-def read(doors: Doors, names: Names) -> Live:
+def read(clients: Clients, names: Names) -> CurrentState:
     """The endpoint now. Raises NotFound when there is no such workspace."""
-    location = doors.workspace.location()
-    endpoint = doors.workspace.endpoint(names.endpoint)
-    return Live(
-        names, location, endpoint, doors.workspace.deployments(names.endpoint) if endpoint else ()
+    location = clients.workspace.location()
+    endpoint = clients.workspace.endpoint(names.endpoint)
+    return CurrentState(
+        names, location, endpoint, clients.workspace.deployments(names.endpoint) if endpoint else ()
     )
 
 
-def assets(doors: Doors, names: Names) -> Assets:
+def assets(clients: Clients, names: Names) -> Assets:
     """What deploying the endpoint left in the workspace. A code has no tags: its files say that it
     may be there."""
-    files = sorted(doors.workspace.blobs().hashes(names.folder))
+    files = sorted(clients.workspace.blobs().hashes(names.folder))
     codes = sorted(
         {
             name.split("/")[2].removeprefix("code-")
@@ -114,20 +114,20 @@ def assets(doors: Doors, names: Names) -> Assets:
         }
     )
     return Assets(
-        _ours(doors.workspace.models(names.endpoint), names),
-        _ours(doors.workspace.environments(names.endpoint), names),
+        _ours(clients.workspace.models(names.endpoint), names),
+        _ours(clients.workspace.environments(names.endpoint), names),
         [
             version
             for version in codes
-            if doors.resources.get(names.id("code", version)) is not None
+            if clients.resources.get(names.id("code", version)) is not None
         ],
         files,
     )
 
 
-def serving(doors: Doors, names: Names) -> Endpoint:
+def serving(clients: Clients, names: Names) -> Endpoint:
     """The endpoint. Raises NotFound when there is none."""
-    endpoint = doors.workspace.endpoint(names.endpoint)
+    endpoint = clients.workspace.endpoint(names.endpoint)
     if endpoint is None:
         raise NotFound(
             f"endpoint {names.endpoint}: workspace {names.workspace} of resource group"

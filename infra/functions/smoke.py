@@ -20,8 +20,8 @@ from onnxferry.infra.errors import (
     Unavailable,
     with_log,
 )
-from onnxferry.infra.functions.live import Doors
 from onnxferry.infra.functions.names import FUNCTION
+from onnxferry.infra.functions.state import Clients
 from onnxferry.infra.smoke import smoke
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
@@ -34,10 +34,10 @@ _TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 
 @dataclass(frozen=True)
-class Prover:
+class SmokeTest:
     """`limit` is that of each wait, in seconds."""
 
-    doors: Doors
+    clients: Clients
     limit: float
     clock: Clock
 
@@ -55,16 +55,16 @@ class Prover:
         try:
             wait(f"Azure Functions app {app.name}", state, self.limit, progress, self.clock)
         except TimedOut as e:
-            raise NotHealthy(with_log(str(e), publication_log(self.doors, app))) from e
+            raise NotHealthy(with_log(str(e), publication_log(self.clients, app))) from e
 
     def _unhealthy(self, app: App) -> str | None:
         try:
-            keys = self.doors.web.keys(app.name)
+            keys = self.clients.web.keys(app.name)
             state = function_host.host_state(app.host, keys)
             if state != "Running":
                 return f"its host: {state}"
-            if FUNCTION not in self.doors.web.functions(app.name):
-                self.doors.web.sync(app.name)
+            if FUNCTION not in self.clients.web.functions(app.name):
+                self.clients.web.sync(app.name)
                 return f"its function {FUNCTION}: not found yet"
         except (
             Refused,
@@ -76,7 +76,7 @@ class Prover:
 
     def _unproved(self, app: App, golden: Golden, refusals: list[Reply]) -> str | None:
         """Send it once; `refusals` are those so far that a host which starts has no reason for."""
-        keys, replies = self.doors.web.keys(app.name), []
+        keys, replies = self.clients.web.keys(app.name), []
 
         def send(request: Request) -> Reply:
             replies.append(function_host.send(app.host, keys, request))
@@ -95,9 +95,9 @@ class Prover:
         return None
 
 
-def publication_log(doors: Doors, app: App) -> str:
+def publication_log(clients: Clients, app: App) -> str:
     """The log of the app's latest publication; why there is none where that is so."""
     try:
-        return Scm(doors.session, app.name, app.scm).log()
+        return Scm(clients.session, app.name, app.scm).log()
     except CloudError as e:
         return f"(no log: {e})"

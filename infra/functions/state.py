@@ -25,8 +25,8 @@ from onnxferry.infra.functions.names import (
 
 
 @dataclass(frozen=True)
-class Doors:
-    """The doors that a Functions app needs, opened."""
+class Clients:
+    """The clients that a Functions app needs, opened."""
 
     session: Session
     groups: Groups
@@ -35,7 +35,7 @@ class Doors:
     web: Web
 
     @classmethod
-    def open(cls, session: Session, group: str) -> Doors:
+    def open(cls, session: Session, group: str) -> Clients:
         return cls(
             session, Groups(session), Storage(session, group), Roles(session), Web(session, group)
         )
@@ -46,7 +46,7 @@ class Doors:
 
 
 @dataclass(frozen=True)
-class Side:
+class AppState:
     """An app with what it stands on: `role` is whether its identity may use the storage account.
     `settings` are all of the app's, read where a plan needs them and never shown: some are others'
     secrets."""
@@ -80,13 +80,13 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Live:
+class CurrentState:
     """`packages` maps the sha256 of each package in storage to its blob's metadata; None when the
     signed-in user may not look. `uploader` is whether we gave that user a role for the blobs."""
 
     names: Names
-    main: Side
-    candidate: Side
+    main: AppState
+    candidate: AppState
     group: Item | None = None
     account: Account | None = None
     containers: frozenset[str] = frozenset()
@@ -99,52 +99,54 @@ class Live:
         return not self.names.given_account and (self.account is None or MADE in self.account.tags)
 
 
-def read(doors: Doors, names: Names, *, settings: bool = False) -> Live:
+def read(clients: Clients, names: Names, *, settings: bool = False) -> CurrentState:
     """Ask the cloud for all of it, and for the apps' `settings` where they are needed. Only
     reads."""
-    group = doors.groups.get(names.group)
-    nothing = Live(names, Side(names.app), Side(names.candidate), group)
+    group = clients.groups.get(names.group)
+    nothing = CurrentState(names, AppState(names.app), AppState(names.candidate), group)
     if group is None or group.state == "Deleting":
         return nothing
-    account = doors.storage.get(names.account)
+    account = clients.storage.get(names.account)
     settled = account if account and account.state in ("", "Succeeded") else None
-    containers = doors.storage.containers(names.account) if settled else frozenset()
+    containers = clients.storage.containers(names.account) if settled else frozenset()
     ours = not names.given_account and account is not None and MADE in account.tags
-    return Live(
+    return CurrentState(
         names,
-        _side(doors, names, names.app, containers, settings),
-        _side(doors, names, names.candidate, containers, settings),
+        _side(clients, names, names.app, containers, settings),
+        _side(clients, names, names.candidate, containers, settings),
         group,
         account,
         containers,
         uploader=ours
-        and doors.roles.has(names.account_id, BLOB_CONTRIBUTOR, doors.roles.signed_in()),
-        packages=_packages(doors, names, settled) if settled and PACKAGES in containers else {},
+        and clients.roles.has(names.account_id, BLOB_CONTRIBUTOR, clients.roles.signed_in()),
+        packages=_packages(clients, names, settled) if settled and PACKAGES in containers else {},
     )
 
 
 def _side(
-    doors: Doors, names: Names, name: str, containers: frozenset[str], settings: bool
-) -> Side:
-    app = doors.web.app(name)
+    clients: Clients, names: Names, name: str, containers: frozenset[str], settings: bool
+) -> AppState:
+    app = clients.web.app(name)
     who = Principal(app.principal) if app and app.principal else None
-    role = who is not None and doors.roles.has(names.account_id, BLOB_OWNER, who)
-    found = _settings(doors, name) if settings and app else {}
-    return Side(name, app, doors.web.farm(farm(name)), container(name) in containers, role, found)
+    role = who is not None and clients.roles.has(names.account_id, BLOB_OWNER, who)
+    found = _settings(clients, name) if settings and app else {}
+    return AppState(
+        name, app, clients.web.farm(farm(name)), container(name) in containers, role, found
+    )
 
 
-def _settings(doors: Doors, app: str) -> Mapping[str, str]:
+def _settings(clients: Clients, app: str) -> Mapping[str, str]:
     try:
-        return doors.web.settings(app)
+        return clients.web.settings(app)
     except NotFound:  # an app that is only being made, or is going
         return {}
 
 
 def _packages(
-    doors: Doors, names: Names, account: Account
+    clients: Clients, names: Names, account: Account
 ) -> Mapping[str, Mapping[str, str]] | None:
     try:
-        blobs = doors.packages(account).list(names.folder)
+        blobs = clients.packages(account).list(names.folder)
     except NotAllowed:
         return None
     return {name.rpartition("/")[2].removesuffix(".zip"): facts for name, facts in blobs.items()}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from onnxferry.infra.azureml.live import Doors, serving
 from onnxferry.infra.azureml.names import Names
+from onnxferry.infra.azureml.state import Clients, serving
 from onnxferry.infra.clients import online
 from onnxferry.infra.clients.azureml_facts import Endpoint
 from onnxferry.infra.cloud import Reply
@@ -32,18 +32,18 @@ _TRIES = 6
 
 
 @dataclass(frozen=True)
-class Prover:
+class SmokeTest:
     """Sends golden requests; `clock` paces second tries."""
 
-    doors: Doors
+    clients: Clients
     names: Names
     clock: Clock
 
     def prove(self, golden: Golden, deployment: str = "", expected: str = "") -> None:
         """Send the golden request to `deployment`, or to what takes the traffic, which must be
         `expected`. Raises NotHealthy or WrongAnswer."""
-        endpoint = serving(self.doors, self.names)
-        bearer = self.doors.workspace.bearer(endpoint)
+        endpoint = serving(self.clients, self.names)
+        bearer = self.clients.workspace.bearer(endpoint)
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
         reply = smoke(
             golden, lambda request: self._send(endpoint, bearer, request, deployment), where
@@ -58,7 +58,7 @@ class Prover:
         """The golden request of a version that was deployed before, from its files in the
         workspace."""
         name = f"{self.names.files('model', model)}/{SPEC_FILE}"
-        text = self.doors.workspace.blobs().read(name)
+        text = self.clients.workspace.blobs().read(name)
         if text is None:
             raise NotFound(
                 f"{name}: not in the default datastore of workspace {self.names.workspace}, so"
@@ -80,7 +80,9 @@ class Prover:
         parts = []
         for container in reversed(CONTAINERS):
             try:
-                text = self.doors.workspace.logs(self.names.endpoint, deployment, lines, container)
+                text = self.clients.workspace.logs(
+                    self.names.endpoint, deployment, lines, container
+                )
             except CloudError as e:
                 text = f"(no log: {e})"
             parts.append(f"[{container}]\n{text.strip()}")
