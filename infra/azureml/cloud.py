@@ -1,26 +1,34 @@
-"""One online endpoint: plan, execute, ask, tell."""
+"""One online endpoint of a workspace."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from onnxferry.infra.azureml import plan
 from onnxferry.infra.azureml.deletion import delete
-from onnxferry.infra.azureml.desired import DesiredState, desired_state
+from onnxferry.infra.azureml.desired import desired_state
 from onnxferry.infra.azureml.names import VERSION, Names
 from onnxferry.infra.azureml.operations import Operations
 from onnxferry.infra.azureml.smoke import CONTAINERS
-from onnxferry.infra.azureml.state import Assets, Clients, CurrentState, assets, read, serving
-from onnxferry.infra.clients import azure, online
-from onnxferry.infra.cloud import Bundle, Reply, Status
+from onnxferry.infra.azureml.state import (
+    Assets,
+    Clients,
+    CurrentState,
+    read_assets,
+    read_registered,
+    read_state,
+    serving_endpoint,
+)
+from onnxferry.infra.clients import online
+from onnxferry.infra.clients.azure import azure_session
+from onnxferry.infra.cloud import Bundle, EndpointStatus, Reply
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
-from onnxferry.infra.plan import Operation, Plan
+from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
-
-_TARGET = "azureml"
+from onnxferry.system.console import Progress
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:  # noqa: B008 - frozen
@@ -28,14 +36,14 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
     settings = config.azureml
     if settings is None:
         raise CloudError("the configuration has no [azureml] table")
-    session = azure.session(settings.subscription, settings.tenant)
+    session = azure_session(settings.subscription, settings.tenant, clock.interval)
     names = Names(settings.subscription, settings.resource_group, settings.workspace, name)
-    return AzureMLCloud(Clients.open(session, names), names, settings, clock)
+    return AzureMLCloud(Clients.of(session, names), names, settings, clock)
 
 
 @dataclass(frozen=True)
 class AzureMLCloud:
-    """See infra.cloud.Cloud."""
+    """See infra.cloud.OnlineEndpoint."""
 
     clients: Clients
     names: Names
@@ -43,104 +51,100 @@ class AzureMLCloud:
     clock: Clock
 
     def sign_in(self) -> None:
-        self.clients.session.sign_in()
+        """See infra.cloud.Cloud."""
+        self.clients.session.token()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        live, want = self._read(), desired_state(bundle, self.settings)
-        plan.check(live, want.auth_mode)
-        return Plan(
-            _TARGET, "deploy", self.names.endpoint, plan.deploy(live, want, self._registered(want))
-        )
+        """See infra.cloud.OnlineEndpoint."""
+        state, desired = self._read(), desired_state(bundle, self.settings)
+        plan.check(state, desired.auth_mode)
+        registered = read_registered(self.clients, self.names, desired)
+        return self._plan("deploy", plan.deploy(state, desired, registered))
 
     def plan_rollback(self) -> Plan:
-        live = self._read()
-        plan.check(live)
-        return Plan(_TARGET, "roll back", self.names.endpoint, plan.rollback(live))
+        """See infra.cloud.OnlineEndpoint."""
+        state = self._read()
+        plan.check(state)
+        return self._plan("roll back", plan.rollback(state))
 
     def plan_delete(self) -> Plan:
-        return Plan(
-            _TARGET,
-            "delete",
-            self.names.endpoint,
-            delete(self._read(), assets(self.clients, self.names)),
-        )
+        """See infra.cloud.OnlineEndpoint."""
+        return self._plan("delete", delete(self._read(), read_assets(self.clients, self.names)))
 
-    def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
-        return Operations(
-            self.clients, self.names, self.settings.wait_minutes * 60, self.clock, bundle
-        ).table()
+    def _plan(self, purpose: str, steps: tuple[Step, ...]) -> Plan:
+        return Plan("azureml", purpose, self.names.endpoint, steps)
+
+    @property
+    def operations(self) -> Collection[str]:
+        """See infra.cloud.Cloud."""
+        return {name for name in vars(Operations) if not name.startswith("_")}
+
+    def execute(self, step: Step, progress: Progress) -> None:
+        """See infra.cloud.Cloud."""
+        limit = self.settings.wait_minutes * 60
+        operations = Operations(self.clients, self.names, limit, self.clock)
+        getattr(operations, step.operation)(step, progress)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        endpoint = serving(self.clients, self.names)
-        return online.send(endpoint, self.clients.workspace.bearer(endpoint), request, timeout)
+        """See infra.cloud.OnlineEndpoint."""
+        endpoint = serving_endpoint(self.clients, self.names)
+        return online.send(endpoint, self.clients.endpoints.bearer(endpoint), request, timeout)
 
-    def status(self) -> Status:
-        live = self._read()
-        endpoint, ours = live.endpoint, live.ours
+    def status(self) -> EndpointStatus:
+        """See infra.cloud.OnlineEndpoint."""
+        state, unread = self._read(), ""
         try:
-            made, unread = assets(self.clients, self.names), ""
+            assets = read_assets(self.clients, self.names)
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
-            made, unread = Assets(), str(e)
-        there = bool(made.rows() or made.files)
-        details = {
-            "workspace": self.names.workspace,
-            "region": live.location,
-            "auth mode": "",
-            "traffic": "",
-        }
-        if endpoint:
-            shares = ", ".join(f"{name} {share} %" for name, share in endpoint.traffic.items())
-            details |= {"auth mode": endpoint.auth_mode, "traffic": shares}
-        state = endpoint.state if endpoint else "half-made" if there else "absent"
-        version, previous = (
-            ours[name].tags.get(VERSION, "") if name in ours else ""
-            for name in (live.serving, live.previous)
-        )
-        url = endpoint.url if endpoint else ""
-        resources = (
-            *_resources(live, made),
-            *([("files", self.names.folder, f"not readable: {unread}")] if unread else []),
-        )
-        return Status(
-            _TARGET, self.names.endpoint, state, url, version, previous, resources, details
-        )
+            assets, unread = Assets(), f"not readable: {e}"
+        return _status(state, assets, unread)
 
     def logs(self, lines: int) -> str:
-        live = self._read()
-        if not live.serving:
+        """See infra.cloud.OnlineEndpoint."""
+        serving, endpoint = self._read().serving, self.names.endpoint
+        if not serving:
             raise NotFound(
-                f"endpoint {self.names.endpoint} of workspace {self.names.workspace}: no deployment"
-                " takes traffic, so none has logs to show; see deploy.py status"
+                f"endpoint {endpoint} of workspace {self.names.workspace}: no deployment takes"
+                " traffic, so none has logs to show; see deploy.py status"
             )
-        return self.clients.workspace.logs(self.names.endpoint, live.serving, lines, CONTAINERS[0])
+        return self.clients.endpoints.logs(endpoint, serving, lines, CONTAINERS[0])
 
     def _read(self) -> CurrentState:
-        return read(self.clients, self.names)
-
-    def _registered(self, want: DesiredState) -> plan.Registered:
-        ids = {kind: self.names.id(kind, version) for kind, version in want.versions.items()}
-        there = {kind: self.clients.resources.get(id_) is not None for kind, id_ in ids.items()}
-        return plan.Registered(there, self.clients.workspace.datastore())
+        return read_state(self.clients, self.names)
 
 
-def _resources(live: CurrentState, made: Assets) -> list[tuple[str, str, str]]:
-    found = [("endpoint", live.endpoint.name, live.endpoint.state)] if live.endpoint else []
-    for d in live.deployments:
-        role = (
-            "serves"
-            if d.name == live.serving
-            else "previous"
-            if d.name == live.previous
-            else "idle"
-        )
-        whose = role if d.name in live.ours else "not onnxferry's"
+def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
+    names, endpoint = state.names, state.endpoint
+    version, previous = (
+        state.ours[name].tags.get(VERSION, "") if name in state.ours else ""
+        for name in (state.serving, state.previous)
+    )
+    half_made = "half-made" if assets.versions or assets.files else "absent"
+    return EndpointStatus(
+        "azureml",
+        names.endpoint,
+        endpoint.state if endpoint else half_made,
+        endpoint.url if endpoint else "",
+        version,
+        previous,
+        tuple(_resources(state, assets, unread)),
+        {
+            "workspace": names.workspace,
+            "region": state.location,
+            "auth mode": endpoint.auth_mode if endpoint else "",
+            "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
+        },
+    )
+
+
+def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
+    roles = {state.previous: "previous", state.serving: "serves"}
+    found = [("endpoint", state.endpoint.name, state.endpoint.state)] if state.endpoint else []
+    for d in state.deployments:
+        role = roles.get(d.name, "idle") if d.name in state.ours else "not onnxferry's"
         found.append(
-            ("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {whose}")
+            ("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {role}")
         )
-    found += [
-        (kind, f"{live.names.endpoint}:{version}", "registered") for kind, version in made.rows()
-    ]
-    return [
-        *found,
-        *([("files", live.names.folder, f"{len(made.files)} files")] if made.files else []),
-    ]
+    found += [(kind, state.names.asset(v), "registered") for kind, v in assets.versions]
+    files = unread or (f"{len(assets.files)} files" if assets.files else "")
+    return [*found, *([("files", state.names.folder, files)] if files else [])]
