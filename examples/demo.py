@@ -21,11 +21,11 @@ from examples.models import Example, examples, ready
 from onnxferry.scripts.rehearse import Rehearsal, rehearse
 from onnxferry.scripts.rehearse.model import rehearsable
 from onnxferry.scripts.request_file import read_request
+from onnxferry.system import options
 from onnxferry.system.console import err, out
-from onnxferry.system.exits import ending
+from onnxferry.targets import clouds
 
 OUT = Path("build")
-CLOUDS = ("azureml", "functions", "sagemaker")
 
 
 @dataclass(frozen=True)
@@ -83,20 +83,19 @@ def same(row: Row, rows: list[Row]) -> bool:
     return {other.answers for other in rows if other.example is row.example} == {row.answers}
 
 
-@click.command()
+@options.command()
 @click.option(
     "--model", "names", multiple=True, help="Only this one of the demo's models; may be repeated."
 )
 @click.option(
-    "--target", "targets", multiple=True, type=click.Choice(CLOUDS), help="Only this target."
+    "--target", "targets", multiple=True, type=click.Choice(clouds()), help="Only this target."
 )
-@ending()
 def main(names: tuple[str, ...], targets: tuple[str, ...]) -> None:
     """Prepare the demo's models, package each for every target, and rehearse each package on the
     platform's runtime."""
     began = time.monotonic()
     chosen = [example for example in examples() if not names or example.name in names]
-    rows = [rehearsed(example, target) for example in chosen for target in targets or CLOUDS]
+    rows = [rehearsed(example, target) for example in chosen for target in targets or clouds()]
     out.print(table(rows))
     out.print(f"{time.monotonic() - began:.0f} s in all; packages and models are in {OUT}/")
     if not all(same(row, rows) for row in rows):

@@ -25,6 +25,8 @@ from pydantic.fields import FieldInfo
 
 from onnxferry.infra import variables
 from onnxferry.system.errors import UsageError
+from onnxferry.targets import TARGETS
+from onnxferry.targets import load as resolve
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -158,9 +160,7 @@ class Functions(_Azure):
 
 TABLES: dict[str, type[BaseModel]] = {
     "model": ModelTable,
-    "sagemaker": SageMaker,
-    "azureml": AzureML,
-    "functions": Functions,
+    **{name: resolve(target.settings) for name, target in TARGETS.items() if target.settings},
 }
 
 

@@ -11,12 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxferry.system.errors import UsageError
+from onnxferry.system.options import only_model
 
 if TYPE_CHECKING:
     from onnxferry.infra.config import DeployConfig
-
-MODELS = Path("build") / "models"
 
 
 @dataclass(frozen=True)
@@ -45,19 +43,3 @@ class Order:
     def folder(self) -> Path:
         """The model directory. Raises UsageError as `only_model` does when nothing names one."""
         return self.model or self.config.model.path or only_model()
-
-
-def only_model() -> Path:
-    """The one model directory below build/models. Raises UsageError when there is none, or more
-    than one."""
-    found = sorted(path.parent for path in MODELS.glob("*/model_spec.json"))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UsageError(
-            f"no model directory in {MODELS}; make one: python -m scripts.prepare, or give"
-            " --model DIR"
-        )
-    raise UsageError(
-        f"several model directories; choose one with --model: {', '.join(map(str, found))}"
-    )

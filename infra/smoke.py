@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import NotFound, NotHealthy, WrongAnswer
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.answers import difference
+from onnxferry.scripts.rehearse.golden_check import difference
 
 
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:
@@ -44,15 +42,10 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
 def golden_in(text: bytes, where: str) -> Golden:
     """The golden request in a model_spec.json that is kept at `where`. Raises NotFound when it
     holds none."""
-    with tempfile.TemporaryDirectory(prefix="onnxferry-") as folder:
-        (Path(folder) / SPEC_FILE).write_bytes(text)
-        try:
-            found = ModelSpec.read(Path(folder)).golden
-        except ModelError as e:
-            said = str(e).replace(f"{folder}/", "")
-            raise NotFound(
-                f"{where}: no model's manifest ({said}); deploy that version again"
-            ) from e
+    try:
+        found = ModelSpec.parse(text, SPEC_FILE).golden
+    except ModelError as e:
+        raise NotFound(f"{where}: no model's manifest ({e}); deploy that version again") from e
     if found is None:
         raise NotFound(
             f"{where}: no golden request in it, so nothing could prove it; deploy that version"

@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from onnxferry.scoring import timing
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner, expect_inputs
 from onnxferry.scoring.tokenization import Tokens
 
 T = TypeVar("T")
@@ -78,10 +78,10 @@ class TextModel:
     INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
     def __init__(
-        self, session: Session, pad_id: int, pad_type_id: int, longest: int | None = None
+        self, runner: Runner, pad_id: int, pad_type_id: int, longest: int | None = None
     ) -> None:
-        session.expect_inputs(set(self.INPUTS))
-        self._session, self._pad, self._longest = session, (pad_id, pad_type_id), longest
+        expect_inputs(runner, set(self.INPUTS))
+        self._runner, self._pad, self._longest = runner, (pad_id, pad_type_id), longest
 
     def run(
         self,
@@ -99,7 +99,7 @@ class TextModel:
         timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}
-        batches = self._session.run_each(self._feeds(sequences, groups))
+        batches = self._runner.run_each(self._feeds(sequences, groups))
         for group, outputs in zip(groups, batches, strict=True):
             results |= {
                 i: read([output[row] for output in outputs], sequences[i])
@@ -109,7 +109,7 @@ class TextModel:
 
     def _groups(self, lengths: Sequence[int], budget: int) -> list[list[int]]:
         """Longest first, so that the last runs in flight are short."""
-        if self._session.mixes_rows:
+        if self._runner.batch_dependent:
             return [[i] for i in sorted(range(len(lengths)), key=lambda k: -lengths[k])]
         return buckets(lengths, budget)[::-1]
 
@@ -119,7 +119,7 @@ class TextModel:
         for group in groups:
             with timing.stage("preprocess"):
                 longest = max(len(sequences[i]) for i in group)
-                wide = longest if self._session.mixes_rows else self._width(longest)
+                wide = longest if self._runner.batch_dependent else self._width(longest)
                 feeds = pad([sequences[i] for i in group], *self._pad, wide)
             yield feeds
 

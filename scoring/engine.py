@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +51,34 @@ _DTYPES = {
 }
 
 
-class Session:
-    """One loaded graph. `run` and `run_each` may be called from several threads at once.
+class Runner(Protocol):
+    """What a task is built on: a graph, or what answers in its place.
 
-    `inputs` and `outputs` describe the graph: name, numpy dtype and shape. `mixes_rows` tells that
-    a row's result depends on the other rows of its run, since the graph takes a scale for its
-    activations from all of them.
+    `inputs` and `outputs` say the name, numpy dtype and shape of each tensor. `batch_dependent`
+    says whether a row's result depends on the other rows of its run, since the graph takes a scale
+    for its activations from all of them.
     """
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]: ...
+
+    @property
+    def batch_dependent(self) -> bool: ...
+
+    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        """The outputs for `feeds`, in the order of `outputs`; feeds that are no input are left out,
+        the others are cast to the dtype that their input declares."""
+
+    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+        """The outputs for each of `batches`, in their order."""
+
+
+class Session:
+    """A Runner: one graph in ONNX Runtime. Its methods may be called from several threads at
+    once."""
 
     def __init__(self, path: Path, resources: EngineOptions = EngineOptions()) -> None:  # noqa: B008 (frozen)
         """Load `path`, with what `resources` leaves open chosen for this host.
@@ -73,7 +94,7 @@ class Session:
         self._open()
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
-        self.mixes_rows = _holds(path, b"DynamicQuantize")
+        self.batch_dependent = _holds(path, b"DynamicQuantize")
 
     def _open(self) -> None:
         self._session = _load(self._path, self._resources)
@@ -134,13 +155,14 @@ class Session:
             if name in known
         }
 
-    def expect_inputs(self, allowed: set[str]) -> None:
-        """Raise ModelError if the graph needs an input that its task does not make."""
-        if extra := [t.name for t in self.inputs if t.name not in allowed]:
-            raise ModelError(
-                f"model.onnx needs input(s) {', '.join(extra)}, which its task does not make "
-                f"(it makes {', '.join(sorted(allowed))}); is 'task' in model_spec.json right?"
-            )
+
+def expect_inputs(runner: Runner, allowed: set[str]) -> None:
+    """Raise ModelError if the graph needs an input that its task does not make."""
+    if extra := [t.name for t in runner.inputs if t.name not in allowed]:
+        raise ModelError(
+            f"model.onnx needs input(s) {', '.join(extra)}, which its task does not make "
+            f"(it makes {', '.join(sorted(allowed))}); is 'task' in model_spec.json right?"
+        )
 
 
 def _load(path: Path, resources: EngineOptions) -> ort.InferenceSession:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InternalError
 
 
@@ -36,25 +36,25 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def logits_output(session: Session) -> int:
+def logits_output(runner: Runner) -> int:
     """Which of a graph's outputs holds the logits: the one of that name, else the first."""
-    names = [t.name for t in session.outputs]
+    names = [t.name for t in runner.outputs]
     return names.index("logits") if "logits" in names else 0
 
 
 class Labels:
     """The names of a graph's scores, in the order of its output."""
 
-    def __init__(self, names: Sequence[str], session: Session) -> None:
+    def __init__(self, names: Sequence[str], runner: Runner) -> None:
         """Raises ValueError when there are none, or the graph is known to give another number of
         scores."""
         self.names = tuple(names)
-        self._output = logits_output(session)
+        self._output = logits_output(runner)
         if not names:
             raise ValueError(
                 "'labels' is empty; list the names of the model's scores in the order of its output"
             )
-        shape = session.outputs[self._output].shape
+        shape = runner.outputs[self._output].shape
         if shape and isinstance(shape[-1], int) and shape[-1] != len(names):
             raise ValueError(
                 f"'labels' holds {len(names)} names, the graph gives {shape[-1]} scores"

@@ -3,8 +3,8 @@
 `model_spec.json` (format 1) says everything that a host must know of a model and cannot read from
 the graph: how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a
 request may cost (`limits`), what of a host it may use (`engine`), and one `golden` request with its
-answer, by which a deployment proves itself. The remaining keys are the record of how the model was
-made; scoring carries them and does not read them.
+answer, by which a deployment proves itself. `provenance` is the record of how the model was made;
+scoring carries it and does not read it.
 """
 
 from __future__ import annotations
@@ -91,13 +91,7 @@ class ModelSpec:
     opset: int | None = None
     ir_version: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    source: Mapping[str, Any] = field(default_factory=dict)
-    tools: Mapping[str, str] = field(default_factory=dict)
-    difference: Mapping[str, Any] = field(default_factory=dict)
-    variants: tuple[Mapping[str, Any], ...] = ()
-    fusion: Mapping[str, int] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    measured_on: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def read(model_dir: Path) -> ModelSpec:
@@ -108,16 +102,28 @@ class ModelSpec:
         """
         path = model_dir / SPEC_FILE
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_bytes()
         except FileNotFoundError as e:
             raise ModelError(
                 f"{path}: no {SPEC_FILE}; a model directory holds {MODEL_FILE}, {SPEC_FILE} and,"
                 f" for text, {TOKENIZER_FILE}. Make one with: python -m scripts.prepare MODEL --out"
                 f" {model_dir}"
             ) from e
-        except (OSError, ValueError) as e:
+        except OSError as e:
             raise ModelError(f"{path}: not readable as JSON ({e})") from e
-        return _parse(data, str(path))
+        return ModelSpec.parse(text, str(path))
+
+    @staticmethod
+    def parse(text: str | bytes, where: str) -> ModelSpec:
+        """The spec in the text of a model_spec.json that comes from `where`, named in errors.
+
+        Raises ModelError that names the key when it is not JSON, or of another format.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as e:
+            raise ModelError(f"{where}: not readable as JSON ({e})") from e
+        return _parse(data, where)
 
     def to_json(self) -> str:
         """The text of model_spec.json: sorted, indented, with a newline at its end."""
@@ -134,7 +140,7 @@ def _parse(data: Any, where: str) -> ModelSpec:
             f"{where}: 'format' is {data.get('format')!r}; this version reads format {FORMAT}"
         )
     known = {f.name for f in fields(ModelSpec)}
-    if unknown := set(data) - known - {"format"}:
+    if unknown := set(data) - known - {"format", *_PROVENANCE}:
         raise ModelError(
             f"{where}: unknown key(s) {', '.join(sorted(unknown))}; known:"
             f" {', '.join(sorted(known))}"
@@ -144,9 +150,11 @@ def _parse(data: Any, where: str) -> ModelSpec:
             raise ModelError(f"{where}: '{key}' must be a non-empty string, got {data.get(key)!r}")
     values = {key: value for key, value in data.items() if key in known}
     _check_types(values, where)
+    older = {key: data[key] for key in _PROVENANCE if key in data}
+    values["provenance"] = {**older, **values.get("provenance", {})}
+    _check_kinds(values["provenance"], _PROVENANCE, where)
     try:
         values["labels"] = tuple(values.get("labels") or ())
-        values["variants"] = tuple(values.get("variants") or ())
         for key in ("inputs", "outputs"):
             values[key] = tuple(
                 Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ()
@@ -161,17 +169,22 @@ def _parse(data: Any, where: str) -> ModelSpec:
     return ModelSpec(**values)
 
 
-_TYPES: Mapping[str, tuple[type | UnionType, str]] = {
+_Kinds = Mapping[str, tuple[type | UnionType, str]]
+_TYPES: _Kinds = {
     "settings": (dict, "an object"),
     "files": (dict, "an object"),
-    "source": (dict, "an object"),
-    "tools": (dict, "an object"),
-    "difference": (dict, "an object"),
+    "provenance": (dict, "an object"),
     "labels": (list | None, "a list of strings"),
     "precision": (str, "a string"),
     "cpu": (str | None, "a string"),
     "opset": (int | None, "an integer"),
     "ir_version": (int | None, "an integer"),
+}
+# keys of `provenance`, which older specs hold at their top level
+_PROVENANCE: _Kinds = {
+    "source": (dict, "an object"),
+    "tools": (dict, "an object"),
+    "difference": (dict, "an object"),
     "variants": (list | None, "a list of objects"),
     "fusion": (dict, "an object"),
     "data": (dict, "an object"),
@@ -179,10 +192,14 @@ _TYPES: Mapping[str, tuple[type | UnionType, str]] = {
 }
 
 
-def _check_types(values: Mapping[str, Any], where: str) -> None:
-    for key, (kind, name) in _TYPES.items():
+def _check_kinds(values: Mapping[str, Any], kinds: _Kinds, where: str) -> None:
+    for key, (kind, name) in kinds.items():
         if key in values and not isinstance(values[key], kind):
             raise ModelError(f"{where}: '{key}' must be {name}, got {type(values[key]).__name__}")
+
+
+def _check_types(values: Mapping[str, Any], where: str) -> None:
+    _check_kinds(values, _TYPES, where)
     for key, texts in (
         ("labels", values.get("labels") or ()),
         ("files", values.get("files", {}).values()),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from onnxferry.scoring import validation
 from onnxferry.scoring.batching import TextModel
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
 from onnxferry.scoring.manifest import TOKENIZER_FILE, Limits, ModelSpec
 from onnxferry.scoring.tokenization import Encoded, Text, Tokenizer, Tokens
@@ -113,9 +113,9 @@ class Encoder:
     limits: Limits
 
     @staticmethod
-    def load(spec: ModelSpec, session: Session, folder: Path, own: Mapping[str, Any]) -> Encoder:
+    def load(spec: ModelSpec, runner: Runner, folder: Path, own: Mapping[str, Any]) -> Encoder:
         """From a model directory and its settings, read, among which are those of settings.TEXT."""
-        model = TextModel(session, own["pad_token_id"], own["pad_token_type_id"], own["max_length"])
+        model = TextModel(runner, own["pad_token_id"], own["pad_token_type_id"], own["max_length"])
         return Encoder(Tokenizer(folder / TOKENIZER_FILE), model, own["max_length"], spec.limits)
 
     def run(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import settings, validation
-from onnxferry.scoring.engine import Session
+from onnxferry.scoring.engine import Runner
 from onnxferry.scoring.labels import logits_output, sigmoid
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import custom
@@ -24,9 +24,9 @@ SETTINGS = {**settings.TEXT, **custom.SETTINGS}
 class Rerank:
     accepts = (JSON,)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
-        self._encoder = Encoder.load(spec, session, folder, settings.read(spec.settings, SETTINGS))
-        self._logits = logits_output(session)
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
+        self._encoder = Encoder.load(spec, runner, folder, settings.read(spec.settings, SETTINGS))
+        self._logits = logits_output(runner)
         self._parameters = {"top_k": Parameter(validation.positive)}
 
     def answer(self, payload: Any) -> Any:

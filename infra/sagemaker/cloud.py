@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
-from onnxferry.infra.cloud import Bundle, Reply, Status
+from onnxferry.infra.cloud import Bundle, EndpointStatus, Reply
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.plan import Operation, Plan
-from onnxferry.infra.sagemaker import deletion, live, plan, storage
+from onnxferry.infra.plan import Operation, Plan, Step
+from onnxferry.infra.sagemaker import deletion, plan, storage
+from onnxferry.infra.sagemaker import state as live
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.hosting import Hosting
-from onnxferry.infra.sagemaker.live import Live
 from onnxferry.infra.sagemaker.prerequisites import Prerequisites
 from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.scoring.wire import Request
+from onnxferry.system.console import Progress
 
 
-@dataclass(frozen=True)
+@dataclass
 class SageMakerCloud:
-    """See infra.cloud.Cloud."""
+    """See infra.cloud.OnlineEndpoint."""
 
     scope: Scope
+    bundle: Bundle | None = field(default=None, init=False)
 
     def sign_in(self) -> None:
         _ = self.scope.aws.account
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
+        self.bundle = bundle
         return plan.plan_deploy(self.scope, bundle)
 
     def plan_rollback(self) -> Plan:
@@ -35,9 +39,17 @@ class SageMakerCloud:
     def plan_delete(self) -> Plan:
         return deletion.plan_delete(self.scope)
 
-    def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
+    @property
+    def operations(self) -> Collection[str]:
+        return self._operations.keys()
+
+    def execute(self, step: Step, progress: Progress) -> None:
+        self._operations[step.operation](step, progress)
+
+    @property
+    def _operations(self) -> Mapping[str, Operation]:
         return {
-            **Prerequisites(self.scope, bundle).operations(),
+            **Prerequisites(self.scope, self.bundle).operations(),
             **Hosting(self.scope).operations(),
         }
 
@@ -55,12 +67,12 @@ class SageMakerCloud:
             return ""
         return self.scope.names.version_of(found.config) if found else ""
 
-    def status(self) -> Status:
+    def status(self) -> EndpointStatus:
         scope, there = self.scope, live.read(self.scope)
         name, main = scope.names.endpoint, there.main
         resources = self._resources(there)
         if main is None:
-            return Status("sagemaker", name, "absent", resources=resources)
+            return EndpointStatus("sagemaker", name, "absent", resources=resources)
         details = {
             "region": scope.aws.region,
             "account": scope.aws.account,
@@ -74,7 +86,7 @@ class SageMakerCloud:
             scope.names.version_of(main.config),
             scope.names.version_of(there.previous),
         )
-        return Status(
+        return EndpointStatus(
             "sagemaker",
             name,
             main.state,
@@ -85,7 +97,7 @@ class SageMakerCloud:
             details,
         )
 
-    def _resources(self, there: Live) -> tuple[tuple[str, str, str], ...]:
+    def _resources(self, there: CurrentState) -> tuple[tuple[str, str, str], ...]:
         endpoints = [("endpoint", e.name, e.state) for e in (there.main, there.candidate) if e]
         configs = [("endpoint configuration", c, _use(c, there)) for c in there.configs]
         models = [("model", model, "kept") for model in there.models]
@@ -97,7 +109,7 @@ class SageMakerCloud:
             return [("role", self.scope.config.role, "given")]
         return [("role", self.scope.names.role, "made")] if live.role(self.scope) else []
 
-    def _packages(self, there: Live) -> list[tuple[str, str, str]]:
+    def _packages(self, there: CurrentState) -> list[tuple[str, str, str]]:
         found = [
             storage.packages(self.scope, *place) for place in deletion.places(self.scope, there)
         ]
@@ -123,7 +135,7 @@ class SageMakerCloud:
         return tail(self.scope, name, lines)
 
 
-def _use(config: str, there: Live) -> str:
+def _use(config: str, there: CurrentState) -> str:
     if there.main and config == there.main.config:
         return "serves"
     return "previous" if config == there.previous else "kept"

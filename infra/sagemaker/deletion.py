@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.sagemaker import live, storage
-from onnxferry.infra.sagemaker.live import Live
+from onnxferry.infra.sagemaker import state as live
+from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.plan import Steps, deleted_configs, deleted_models, deleted_package
 from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.sagemaker.storage import Packages
 
 
@@ -35,7 +36,7 @@ def plan_delete(scope: Scope) -> Plan:
     return Plan("sagemaker", "delete", scope.names.endpoint, steps)
 
 
-def places(scope: Scope, there: Live) -> list[tuple[str, str]]:
+def places(scope: Scope, there: CurrentState) -> list[tuple[str, str]]:
     """Where packages are, as bucket and prefix: as configured now, and as the models say, who may
     be older."""
     found = {(scope.bucket, scope.prefix)}
@@ -53,7 +54,7 @@ def log_groups(scope: Scope) -> list[str]:
     return sorted(group["logGroupName"] for group in found if group["logGroupName"] in names)
 
 
-def _endpoints(there: Live) -> Steps:
+def _endpoints(there: CurrentState) -> Steps:
     return tuple(
         Step(Action.DELETE, "endpoint", found.name, "delete_endpoint")
         for found in (there.candidate, there.main)

@@ -18,7 +18,7 @@ _POLICY = "2012-10-17"
 
 
 @dataclass(frozen=True)
-class Desired:
+class DesiredState:
     """The requests for the model and the configuration of one bundle, and where its package is
     kept."""
 
@@ -33,13 +33,13 @@ class Desired:
         return str(self.config["EndpointConfigName"])
 
 
-def desired(scope: Scope, bundle: Bundle) -> Desired:
+def desired(scope: Scope, bundle: Bundle) -> DesiredState:
     """What `bundle` needs. Raises UsageError when no image suits it."""
     uri = image(scope.config, scope.aws.region, bundle.package.python)
     folder = f"{scope.prefix}{bundle.package.sha256}/"
     key = f"{folder}model.tar.gz"
     model = _model(scope, bundle.version, uri, f"s3://{scope.bucket}/{key}")
-    return Desired(
+    return DesiredState(
         bundle.version, key, f"{folder}golden.json", model, _config(scope, bundle.version, model)
     )
 

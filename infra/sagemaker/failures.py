@@ -15,8 +15,8 @@ from onnxferry.infra.errors import (
     QuotaExceeded,
     with_log,
 )
-from onnxferry.infra.sagemaker.live import Endpoint
 from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.state import Endpoint
 
 _REASONS: tuple[tuple[str, type[CloudError], str], ...] = (
     (

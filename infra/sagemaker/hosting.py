@@ -13,11 +13,12 @@ from typing import Any
 
 from onnxferry.infra.errors import NameTaken, NotFound, NotHealthy, Refused, WrongAnswer, with_log
 from onnxferry.infra.plan import Operation, Step
-from onnxferry.infra.sagemaker import live, storage
+from onnxferry.infra.sagemaker import state as live
+from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.failures import failure, tail
-from onnxferry.infra.sagemaker.live import BROKEN, BUSY, Endpoint
 from onnxferry.infra.sagemaker.names import HISTORY_TAG
 from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 from onnxferry.infra.smoke import smoke
 from onnxferry.system.console import Progress
 

@@ -13,11 +13,12 @@ from typing import Any
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, unless
-from onnxferry.infra.sagemaker import live, storage
-from onnxferry.infra.sagemaker.desired import Desired, bucket, desired, role, role_policy
-from onnxferry.infra.sagemaker.live import BROKEN, BUSY, Endpoint, Live
+from onnxferry.infra.sagemaker import state as live
+from onnxferry.infra.sagemaker import storage
+from onnxferry.infra.sagemaker.desired import DesiredState, bucket, desired, role, role_policy
 from onnxferry.infra.sagemaker.names import HISTORY_TAG
 from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.state import BROKEN, BUSY, CurrentState, Endpoint
 
 KEPT = 2  # what serves, and what served before
 
@@ -69,7 +70,7 @@ def plan_rollback(scope: Scope) -> Plan:
     return Plan("sagemaker", "roll back", name, steps)
 
 
-def _storage(scope: Scope, bundle: Bundle, want: Desired) -> Steps:
+def _storage(scope: Scope, bundle: Bundle, want: DesiredState) -> Steps:
     state = storage.bucket_state(scope)
     made = _bucket(scope, state)
     found = "absent" if state == "absent" else storage.stored(scope, bundle, want)
@@ -112,7 +113,7 @@ def _made(
     return unless(name in there, resource, name, operation, request)
 
 
-def _serving(scope: Scope, config: str, url: str, there: Live) -> Steps:
+def _serving(scope: Scope, config: str, url: str, there: CurrentState) -> Steps:
     """From whatever the endpoint is to `config` serving, proved."""
     main, name = there.main, scope.names.endpoint
     if main is None or main.state == "Deleting":
@@ -140,7 +141,7 @@ def _serving(scope: Scope, config: str, url: str, there: Live) -> Steps:
     )
 
 
-def _moved(scope: Scope, config: str, url: str, there: Live) -> Steps:
+def _moved(scope: Scope, config: str, url: str, there: CurrentState) -> Steps:
     """The endpoint at `config` without a candidate, smoked."""
     main = there.main
     if main is None:
@@ -164,7 +165,7 @@ def _arriving(main: Endpoint, config: str, previous: str) -> Step:
     )
 
 
-def _candidate(scope: Scope, config: str, url: str, there: Live) -> Steps:
+def _candidate(scope: Scope, config: str, url: str, there: CurrentState) -> Steps:
     """A second endpoint with `config`, proved."""
     found, name = there.candidate, scope.names.candidate
     if found and found.coming == config and found.state in {"Creating", "InService"}:
@@ -231,7 +232,7 @@ def _creates(steps: Steps, name: str) -> bool:
     return any(step.name == name and step.operation == "create_endpoint" for step in steps)
 
 
-def _pruned(scope: Scope, want: Desired, there: Live) -> Steps:
+def _pruned(scope: Scope, want: DesiredState, there: CurrentState) -> Steps:
     """Delete what is neither to serve nor the version before it."""
     history = there.main.history if there.main else ()
     kept = {want.config_name, *[c for c in history if c != want.config_name][: KEPT - 1]}

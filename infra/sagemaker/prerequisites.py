@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, NameTaken, NotAllowed, NotFound, Refused
 from onnxferry.infra.plan import Operation, Step
-from onnxferry.infra.sagemaker import live, storage
+from onnxferry.infra.sagemaker import state as live
+from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.scope import Scope
 from onnxferry.system.console import Progress

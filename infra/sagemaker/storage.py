@@ -17,7 +17,7 @@ from onnxferry.infra.errors import (
     PublishFailed,
     Refused,
 )
-from onnxferry.infra.sagemaker.desired import Desired
+from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.names import READY_TAG
 from onnxferry.infra.sagemaker.scope import Scope
 from onnxferry.infra.smoke import golden_in
@@ -66,7 +66,7 @@ def _tagged(scope: Scope) -> bool:
     return any(tag["Key"] == READY_TAG for tag in found["TagSet"])
 
 
-def stored(scope: Scope, bundle: Bundle, want: Desired) -> str:
+def stored(scope: Scope, bundle: Bundle, want: DesiredState) -> str:
     """ "absent", "same", or "other" where what is stored under the package's name is not the
     package."""
     expected = {
@@ -92,7 +92,7 @@ def _facts(text: bytes) -> tuple[int, str]:
     return len(text), base64.b64encode(hashlib.sha256(text).digest()).decode()
 
 
-def put(scope: Scope, bundle: Bundle, want: Desired, progress: Progress) -> None:
+def put(scope: Scope, bundle: Bundle, want: DesiredState, progress: Progress) -> None:
     """Upload golden.json, then the package, and ask S3 whether it has what was sent. Raises
     PublishFailed if not."""
     body = {

@@ -18,6 +18,10 @@ class FerryError(Exception):
 
     exit_code = 1
 
+    def add_context(self, text: str) -> None:
+        """Put `text` on a line below the message; type, attributes and cause stay."""
+        self.args = (f"{self}\n{text}",)
+
 
 class UsageError(FerryError):
     exit_code = 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from onnxferry.scoring.engine import Session
+from onnxferry.scoring.engine import Runner
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import custom
@@ -66,15 +66,15 @@ def needs(spec: ModelSpec) -> tuple[str, ...]:
     )
 
 
-def build(spec: ModelSpec, session: Session, folder: Path) -> Task:
-    """The task that `spec` names, over the graph in `session` and the files in `folder`.
+def build(spec: ModelSpec, runner: Runner, folder: Path) -> Task:
+    """The task that `spec` names, over the graph in `runner` and the files in `folder`.
 
     Raises ModelError for what `needs` refuses; ValueError, or ModelError with the file, for
     settings that do not fit.
     """
     needs(spec)
     if spec.task not in TASKS:
-        return cast(Task, custom.build(spec, session, folder))
+        return cast(Task, custom.build(spec, runner, folder))
     module, _, name = TASKS[spec.task].where.partition(".")
-    made = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec, session, folder)
+    made = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec, runner, folder)
     return cast(Task, made)

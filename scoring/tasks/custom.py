@@ -3,7 +3,7 @@ it.
 
 In model_spec.json, `task` is "file:NAME.py:CLASS", `files` lists NAME.py with its sha256, and
 `settings.needs` names what the file imports besides the standard library, numpy and scoring: any of
-tokenizers, pillow. The class is made with (spec, session, folder) as every task is, and is a
+tokenizers, pillow. The class is made with (spec, runner, folder) as every task is, and is a
 scoring.tasks.Task. examples/custom_task shows one.
 
 The file is the model owner's own code: it runs as what it is. It runs only if it is the very file
@@ -23,7 +23,7 @@ from typing import Any
 
 from onnxferry.scoring import validation
 from onnxferry.scoring.codecs import DECODERS
-from onnxferry.scoring.engine import Session
+from onnxferry.scoring.engine import Runner
 from onnxferry.scoring.errors import ModelError, ScoringError
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.validation import Parameter
@@ -64,7 +64,7 @@ def needs(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(sorted(set(given)))
 
 
-def build(spec: ModelSpec, session: Session, folder: Path) -> Any:
+def build(spec: ModelSpec, runner: Runner, folder: Path) -> Any:
     """The task of the file that `spec` names. Raises ModelError that names the file and what is
     wrong with it."""
     name, wanted = parse(spec)
@@ -73,7 +73,7 @@ def build(spec: ModelSpec, session: Session, folder: Path) -> Any:
     if not isinstance(kind, type):
         raise ModelError(f"{path} has no class {wanted}, which 'task' in model_spec.json names")
     try:
-        task = kind(spec, session, folder)
+        task = kind(spec, runner, folder)
     except ScoringError:
         raise
     except Exception as e:

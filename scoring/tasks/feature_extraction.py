@@ -24,7 +24,7 @@ import numpy as np
 
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import TooLarge
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.text_runner import CUTTING, Encoder, Texts, read_cutting, read_texts
@@ -59,12 +59,12 @@ def unit(vectors: Array) -> Array:
     return result
 
 
-def readers(session: Session) -> dict[str, Read]:
+def readers(runner: Runner) -> dict[str, Read]:
     """What can be read from a graph, by the name of the pooling: its own pooled outputs, and
     poolings of its tokens."""
-    names = [t.name for t in session.outputs]
+    names = [t.name for t in runner.outputs]
     found = {name: _output(names.index(name)) for name in POOLED if name in names}
-    ranks = [len(t.shape) for t in session.outputs]
+    ranks = [len(t.shape) for t in runner.outputs]
     tokens = [names.index(name) for name in TOKENS if name in names] + [
         i for i, rank in enumerate(ranks) if rank == 3
     ]
@@ -86,10 +86,10 @@ def _pooled(index: int, pool: Callable[[Array], Array]) -> Read:
 class FeatureExtraction:
     accepts = (JSON, TEXT)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
-        self._encoder = Encoder.load(spec, session, folder, own)
-        self._readers = readers(session)
+        self._encoder = Encoder.load(spec, runner, folder, own)
+        self._readers = readers(runner)
         pooling = own["pooling"] or next(
             name for name in (*POOLED[:1], "none", *POOLED) if name in self._readers
         )

@@ -24,7 +24,7 @@ import numpy as np
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.batching import TOKEN_BUDGET
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidValue, TooLarge
 from onnxferry.scoring.labels import logits_output, softmax
 from onnxferry.scoring.manifest import ModelSpec, Tensor
@@ -78,11 +78,11 @@ def read_targets(value: object, where: str) -> list[str]:
 class FillMask:
     accepts = (JSON, TEXT)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
-        self._output = logits_output(session)
-        self._encoder = Encoder.load(spec, session, folder, own)
-        self._budget = _budget(session.outputs[self._output])
+        self._output = logits_output(runner)
+        self._encoder = Encoder.load(spec, runner, folder, own)
+        self._budget = _budget(runner.outputs[self._output])
         self._mask_token, self._pad = own["mask_token"], own["pad_token_id"]
         mask = self._encoder.tokenizer.id(self._mask_token)
         if mask is None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from onnxferry.scoring import settings, timing, validation
 from onnxferry.scoring.codecs import IMAGES, Image
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue
 from onnxferry.scoring.images import SETTINGS as PICTURES
 from onnxferry.scoring.images import Preprocessing, decode
@@ -63,16 +63,16 @@ def read_picture(value: object, where: str) -> bytes:
 class ImageClassification:
     accepts = (JSON, *IMAGES)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
-        if len(session.inputs) != 1:
+        if len(runner.inputs) != 1:
             raise ValueError(
                 "image-classification needs a graph with one input, this one has"
-                f" {len(session.inputs)}"
+                f" {len(runner.inputs)}"
             )
-        self._session, self._labels, self._limits = (
-            session,
-            Labels(spec.labels, session),
+        self._runner, self._labels, self._limits = (
+            runner,
+            Labels(spec.labels, runner),
             spec.limits,
         )
         self._preprocessing = Preprocessing.read(own)
@@ -100,12 +100,12 @@ class ImageClassification:
 
     def _scores(self, pictures: Sequence[bytes], function: Callable[[Array], Array]) -> list[Array]:
         """The scores [labels] of each picture."""
-        name, rows = self._session.inputs[0].name, []
-        size = 1 if self._session.mixes_rows else BATCH
+        name, rows = self._runner.inputs[0].name, []
+        size = 1 if self._runner.batch_dependent else BATCH
         for i in range(0, len(pictures), size):
             with timing.stage("preprocess"):
                 pixels = np.stack([self._pixels(data) for data in pictures[i : i + size]])
-            outputs = self._session.run({name: pixels})
+            outputs = self._runner.run({name: pixels})
             rows += [
                 function(self._labels.logits([output[k] for output in outputs]))
                 for k in range(len(pixels))

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import settings, validation
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidValue, TooLarge
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.spans import (
@@ -117,10 +117,10 @@ def _read_columns(data: Mapping[str, Any], prefix: str, limit: int) -> list[Ques
 class QuestionAnswering:
     accepts = (JSON,)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
-        self._encoder = Encoder.load(spec, session, folder, own)
-        self._outputs = _logits(session)
+        self._encoder = Encoder.load(spec, runner, folder, own)
+        self._outputs = _logits(runner)
         self._length = own["max_seq_len"] or min(own["max_length"], 384)
         self._stride = own["doc_stride"]
         self._parameters = {
@@ -217,8 +217,8 @@ def _check_question(question: Question, pair: Encoded, most: int | None) -> None
         )
 
 
-def _logits(session: Session) -> tuple[int, int]:
-    names = [t.name for t in session.outputs]
+def _logits(runner: Runner) -> tuple[int, int]:
+    names = [t.name for t in runner.outputs]
     if len(names) < 2:
         raise ValueError(
             "question-answering needs the outputs start_logits and end_logits; the graph has"

@@ -21,7 +21,7 @@ import numpy as np
 
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import NPY
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
 from onnxferry.scoring.manifest import ModelSpec, Tensor
 from onnxferry.scoring.validation import Parameter
@@ -129,12 +129,12 @@ def _count(result: Any) -> int:
 class Tensors:
     accepts = (JSON, NPY)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         settings.read(spec.settings, {})
-        self._session = session
-        self._inputs = {t.name: t for t in session.inputs}
-        self._outputs = [t.name for t in session.outputs]
-        if odd := [t for t in session.inputs if t.dtype not in np.sctypeDict]:
+        self._runner = runner
+        self._inputs = {t.name: t for t in runner.inputs}
+        self._outputs = [t.name for t in runner.outputs]
+        if odd := [t for t in runner.inputs if t.dtype not in np.sctypeDict]:
             raise ValueError(
                 f"input '{odd[0].name}' of the graph is {odd[0].dtype}, which a request cannot hold"
             )
@@ -155,7 +155,7 @@ class Tensors:
 
     def _run(self, feeds: Mapping[str, Array]) -> list[Any]:
         try:
-            return self._session.run(feeds)
+            return self._runner.run(feeds)
         except Exception as e:  # onnxruntime's errors have no common base
             if not type(e).__module__.startswith("onnxruntime"):
                 raise

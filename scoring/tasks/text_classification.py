@@ -24,7 +24,7 @@ from typing import Any
 
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.labels import FUNCTIONS, Labels
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.text_runner import CUTTING, Encoder, read_text_or_pair, read_texts
@@ -55,10 +55,10 @@ def default_function(problem: str | None, labels: int) -> str:
 class TextClassification:
     accepts = (JSON, TEXT)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
-        self._labels = Labels(spec.labels, session)
-        self._encoder = Encoder.load(spec, session, folder, own)
+        self._labels = Labels(spec.labels, runner)
+        self._encoder = Encoder.load(spec, runner, folder, own)
         self._parameters = {
             **CUTTING,
             "top_k": Parameter(validation.positive_or_null, own["top_k"], null=True),

@@ -25,7 +25,7 @@ from typing import Any
 
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.entities import STRATEGIES, WORDS, entities, units, without_overlaps, words
 from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.labels import Labels, softmax
@@ -53,10 +53,10 @@ class _Options:
 class TokenClassification:
     accepts = (JSON, TEXT)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
-        self._labels = Labels(spec.labels, session)
-        self._encoder = Encoder.load(spec, session, folder, own)
+        self._labels = Labels(spec.labels, runner)
+        self._encoder = Encoder.load(spec, runner, folder, own)
         self._strategy = own["aggregation_strategy"]
         self._parameters = {
             "aggregation_strategy": Parameter(validation.one_of(*STRATEGIES)),

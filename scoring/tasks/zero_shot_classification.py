@@ -26,7 +26,7 @@ import numpy as np
 
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT as PLAIN
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidValue, MissingField
 from onnxferry.scoring.labels import Labels, softmax
 from onnxferry.scoring.manifest import ModelSpec
@@ -99,12 +99,12 @@ def _entailment(names: Sequence[str]) -> int:
 class ZeroShotClassification:
     accepts = (JSON, PLAIN)
 
-    def __init__(self, spec: ModelSpec, session: Session, folder: Path) -> None:
+    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         own = settings.read(spec.settings, SETTINGS)
-        self._logits = Labels(spec.labels, session)
+        self._logits = Labels(spec.labels, runner)
         self._entailment = _entailment(spec.labels)
         self._contradiction = len(spec.labels) - 1 if self._entailment == 0 else 0
-        self._encoder = Encoder.load(spec, session, folder, own)
+        self._encoder = Encoder.load(spec, runner, folder, own)
         self._parameters = {
             "candidate_labels": Parameter(read_labels, own["candidate_labels"]),
             "hypothesis_template": Parameter(read_template, own["hypothesis_template"]),

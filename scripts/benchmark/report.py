@@ -13,8 +13,8 @@ from rich.table import Table
 from onnxferry.scoring import cpu_count
 from onnxferry.scripts.benchmark import figures
 from onnxferry.scripts.benchmark.engines import ENGINES
-from onnxferry.scripts.benchmark.machine import machine
 from onnxferry.scripts.benchmark.rounds import Measured, Plan
+from onnxferry.scripts.machine import machine
 
 # as deepsparse.benchmark names its scenarios
 STREAMS = {"sync": "singlestream", "async": "multistream"}

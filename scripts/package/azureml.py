@@ -16,8 +16,8 @@ from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.layout import (
     Entry,
-    Layout,
-    Order,
+    PackageLayout,
+    PackageRequest,
     model_entries,
     scoring_entries,
     target_entries,
@@ -40,13 +40,13 @@ _PROBE = {
 }
 
 
-def entries(order: Order) -> list[Entry]:
-    name = endpoint_name(order.model.spec.name)
+def entries(request: PackageRequest) -> list[Entry]:
+    name = endpoint_name(request.model.spec.name)
     return [
-        *model_entries(order.model, "model/"),
+        *model_entries(request.model, "model/"),
         *target_entries("azureml", "code/"),
         *scoring_entries("code/"),
-        Entry("env.yml", _yaml(environment(order.model.libraries, order.python))),
+        Entry("env.yml", _yaml(environment(request.model.libraries, request.python))),
         Entry("endpoint.yml", _yaml(endpoint(name))),
         Entry("deployment.yml", _yaml(deployment(name))),
     ]
@@ -109,7 +109,8 @@ def _yaml(data: dict[str, Any]) -> bytes:
     return text.encode()
 
 
-LAYOUT = Layout(
+LAYOUT = PackageLayout(
+    target="azureml",
     file="package",
     write=write_folder,
     entries=entries,

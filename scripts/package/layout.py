@@ -1,5 +1,4 @@
-"""The vocabulary of a package's layout: an Entry is one file to pack, a Layout is one row of the
-targets' table.
+"""What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's.
 
 A target's file (sagemaker.py, azureml.py, functions.py) says where things go by returning entries;
 archive.py writes them. The rooms are found beside this one, so that an installed onnxferry packs
@@ -38,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Order:
+class PackageRequest:
     """What is to be packed: a checked model, for a Python version ("3.12")."""
 
     model: Model
@@ -56,13 +55,14 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One target: the package's file name, who writes it, what is in it, and the platform's Pythons
-    (default first)."""
+class PackageLayout:
+    """One target's package: its file name, what writes it, what is in it, and the platform's
+    Pythons (default first)."""
 
+    target: str
     file: str
     write: Callable[[Sequence[Entry], Path], None]
-    entries: Callable[[Order], list[Entry]]
+    entries: Callable[[PackageRequest], list[Entry]]
     pythons: tuple[str, ...]
     limit: Limit = Limit()
 

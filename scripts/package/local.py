@@ -10,8 +10,8 @@ from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.layout import (
     Entry,
-    Layout,
-    Order,
+    PackageLayout,
+    PackageRequest,
     model_entries,
     scoring_entries,
     target_entries,
@@ -23,12 +23,12 @@ _REQUIREMENTS = """\
 _SERVER = ("fastapi", "uvicorn")
 
 
-def entries(order: Order) -> list[Entry]:
+def entries(request: PackageRequest) -> list[Entry]:
     return [
-        *model_entries(order.model, "model/"),
+        *model_entries(request.model, "model/"),
         *target_entries("local", ""),
         *scoring_entries(""),
-        Entry("requirements.txt", requirements(order.model.libraries).encode()),
+        Entry("requirements.txt", requirements(request.model.libraries).encode()),
     ]
 
 
@@ -38,7 +38,8 @@ def requirements(libraries: tuple[str, ...]) -> str:
     return _REQUIREMENTS + "".join(f"{line}\n" for line in pins.lines(names))
 
 
-LAYOUT = Layout(
+LAYOUT = PackageLayout(
+    target="local",
     file="package",
     write=write_folder,
     entries=entries,

@@ -11,6 +11,7 @@ from typing import Any
 from onnxferry.scripts.package import archive
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.system.errors import PackageError
+from onnxferry.system.exits import program
 
 MANIFEST = "package.json"
 
@@ -32,7 +33,7 @@ def read(path: Path) -> Package:
     """
     manifest = _manifest(Path(path))
     package = _parse(_load(manifest), manifest)
-    again = f"build it with: python -m scripts.package MODEL_DIR --target {package.target}"
+    again = f"build it with: {program('package')} MODEL_DIR --target {package.target}"
     if not package.path.exists():
         raise PackageError(
             f"{package.path}: no such package, though {manifest.name} is there; {again}"
@@ -57,7 +58,7 @@ def _load(manifest: Path) -> Any:
     except FileNotFoundError as e:
         raise PackageError(
             f"{manifest}: no such file, so there is no package; build it with: "
-            "python -m scripts.package MODEL_DIR --target TARGET"
+            f"{program('package')} MODEL_DIR --target TARGET"
         ) from e
     except (OSError, ValueError) as e:
         raise PackageError(

@@ -11,9 +11,9 @@ from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_tar_gz
 from onnxferry.scripts.package.layout import (
     Entry,
-    Layout,
     Limit,
-    Order,
+    PackageLayout,
+    PackageRequest,
     model_entries,
     scoring_entries,
     target_entries,
@@ -26,12 +26,12 @@ _REQUIREMENTS = """\
 """
 
 
-def entries(order: Order) -> list[Entry]:
+def entries(request: PackageRequest) -> list[Entry]:
     return [
-        *model_entries(order.model, ""),
+        *model_entries(request.model, ""),
         *target_entries("sagemaker", "code/"),
         *scoring_entries("code/"),
-        Entry("code/requirements.txt", requirements(order.model.libraries).encode()),
+        Entry("code/requirements.txt", requirements(request.model.libraries).encode()),
     ]
 
 
@@ -42,7 +42,8 @@ def requirements(libraries: tuple[str, ...]) -> str:
     return _REQUIREMENTS + "".join(f"{line}\n" for line in pins.lines(names))
 
 
-LAYOUT = Layout(
+LAYOUT = PackageLayout(
+    target="sagemaker",
     file="model.tar.gz",
     write=write_tar_gz,
     entries=entries,

@@ -15,13 +15,12 @@ from onnxferry.scripts.prepare.report import document
 from onnxferry.scripts.prepare.selection import candidates, cpu_target
 from onnxferry.scripts.prepare.selection.criteria import share
 from onnxferry.scripts.prepare.verification.eval_set import LIMIT, LIMITS
-from onnxferry.system import console
-from onnxferry.system.exits import ending
+from onnxferry.system import console, options
 
 PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@options.command()
 @click.argument("source")
 @click.option("--out", type=PATH, required=True, help="The model directory to make or to replace.")
 @click.option(
@@ -98,7 +97,6 @@ PATH = click.Path(path_type=Path)
     help="Least share of answers equal to the source model's, with and without --data.",
 )
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
-@ending()
 def command(max_loss: str, **flags: Any) -> None:
     """Make a checked model directory of SOURCE: a Hugging Face model folder, a PyTorch module given
     as module:factory, or an .onnx file. Several variants are made and held against the source
@@ -113,7 +111,7 @@ def _report(spec: ModelSpec, out: Path) -> None:
         f"{out}: {spec.name}, {spec.task}, {spec.precision}, {size:.1f} MB", markup=False
     )
     console.out.print(f"report: {out / document.REPORT_FILE}", markup=False)
-    found = spec.difference
+    found = spec.provenance["difference"]
     if "max_abs" in found:
         console.out.print(
             f"against its source on {found['inputs']} inputs: maximum difference"

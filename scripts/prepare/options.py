@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scoring.tasks import TASKS
-from onnxferry.scripts.evaluate.datasets import READERS
+from onnxferry.scripts.datasets import READERS
 from onnxferry.scripts.prepare.selection import cpu_target
 from onnxferry.system.errors import UsageError
 

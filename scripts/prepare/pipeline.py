@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
+from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document, record
 from onnxferry.scripts.prepare.selection import select_variant, variant_table
@@ -21,17 +22,17 @@ from onnxferry.scripts.prepare.selection.cpu_target import Target
 from onnxferry.scripts.prepare.selection.criteria import Gate
 from onnxferry.scripts.prepare.selection.select_variant import Contest
 from onnxferry.scripts.prepare.selection.variant_table import Ways
-from onnxferry.scripts.prepare.sources.quiet import quiet
 from onnxferry.scripts.prepare.sources.source import Source
 from onnxferry.scripts.prepare.staging import publish, staging
 from onnxferry.scripts.prepare.verification import eval_set, golden
 from onnxferry.scripts.prepare.verification.comparison import Truth
 from onnxferry.scripts.prepare.verification.evaluator import Exam
 from onnxferry.scripts.prepare.verification.reference import compare, remembered
-from onnxferry.scripts.prepare.verification.samples import MASK, Sample, samples
+from onnxferry.scripts.prepare.verification.samples import Sample, samples
 from onnxferry.system import console
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
+from onnxferry.system.library_output import silence_libraries
 
 if TYPE_CHECKING:
     from onnxferry.scripts.prepare.variants.fusion import Fusion
@@ -68,7 +69,7 @@ def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
     """
     check(options)
     out = options.out.resolve()
-    with quiet(), staging(out) as work:
+    with silence_libraries(), staging(out) as work:
         source = _load(options)
         table = table or variant_table.shipped()
         table.asked(options)  # wrong names are told before the work
@@ -196,15 +197,15 @@ def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpe
     record.write(spec, trial.place)
     with stage("golden answer"):
         answer = golden.answer(trial.place, golden.request(spec, made.options.golden))
-    return replace(
-        spec,
-        difference=difference,
-        golden=answer,
-        variants=tuple(trial.record() for trial in held.trials),
-        fusion=dict(fusion.found),
-        data=dict(exam.questions.record) if exam.questions else {},
-        measured_on=made.target.record(),
-    )
+    provenance = {
+        **spec.provenance,
+        "difference": difference,
+        "variants": [trial.record() for trial in held.trials],
+        "fusion": dict(fusion.found),
+        "data": dict(exam.questions.record) if exam.questions else {},
+        "measured_on": made.target.record(),
+    }
+    return replace(spec, golden=answer, provenance=provenance)
 
 
 def _difference(made: Work, trial: Trial) -> Mapping[str, Any]:

@@ -12,17 +12,17 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse import azureml, environments, functions, local, sagemaker
+from onnxferry.scripts.rehearse import environments
 from onnxferry.scripts.rehearse.environments import Report
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.scripts.rehearse.memory import Memory
 from onnxferry.scripts.rehearse.processes import running
 from onnxferry.scripts.rehearse.pythons import find_python
@@ -30,28 +30,12 @@ from onnxferry.scripts.rehearse.runtime import HOSTS, Layout, Runtime
 from onnxferry.system.cache import cache_folder
 from onnxferry.system.console import stage
 from onnxferry.system.errors import RehearsalError
-from onnxferry.system.exits import interruptible
+from onnxferry.system.signals import interruptible
+from onnxferry.targets import TARGETS, load
 
-RUNTIMES: Mapping[str, Runtime] = {
-    "azureml": azureml.RUNTIME,
-    "sagemaker": sagemaker.RUNTIME,
-    "functions": functions.RUNTIME,
-    "local": local.RUNTIME,
-}
 START_LIMIT = 120.0  # seconds to the first healthy answer
 ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time endpoint
 _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back for one request: `body` without its content encoding; `seconds` is the time
-    that the client waited."""
-
-    status: int
-    body: bytes
-    content_type: str
-    seconds: float
 
 
 class Host:
@@ -71,8 +55,8 @@ class Host:
         self._memory = Memory(process)
         self._client = httpx.Client(trust_env=False, timeout=ANSWER_LIMIT)
 
-    def send(self, request: Request) -> Answer:
-        """POST one request. Any status is an Answer; RehearsalError only where no answer comes
+    def send(self, request: Request) -> Reply:
+        """POST one request. Any status is a Reply; RehearsalError only where no answer comes
         within the limit."""
         named = {"Content-Encoding": request.content_encoding, "X-Request-Id": request.id}
         headers = {
@@ -92,7 +76,7 @@ class Host:
         except httpx.HTTPError as e:
             raise self.failure(f"{self.url}: the connection broke ({e})") from e
         content_type = response.headers.get("content-type", "")
-        return Answer(
+        return Reply(
             response.status_code, response.content, content_type, time.perf_counter() - began
         )
 
@@ -147,6 +131,7 @@ class Host:
 def start(
     package: Package,
     *,
+    runtime: Runtime | None = None,
     cache: Path | None = None,
     timeout: float = START_LIMIT,
     report: Report = stage,
@@ -157,7 +142,7 @@ def start(
     Raises RehearsalError that says what is missing on this machine, or what the runtime printed
     when it did not start.
     """
-    runtime = _runtime(package)
+    runtime = runtime or _runtime(package)
     runtime.check()
     python = _python(package)
     with (
@@ -189,11 +174,11 @@ def _serving(runtime: Runtime, layout: Layout, venv: Path) -> Iterator[Host]:
 
 
 def _runtime(package: Package) -> Runtime:
-    if package.target not in RUNTIMES:
-        raise RehearsalError(
-            f"target '{package.target}' has no rehearsal; known: {', '.join(sorted(RUNTIMES))}"
-        )
-    return RUNTIMES[package.target]
+    if package.target not in TARGETS:
+        known = ", ".join(TARGETS)
+        raise RehearsalError(f"target '{package.target}' has no rehearsal; known: {known}")
+    runtime: Runtime = load(TARGETS[package.target].runtime)
+    return runtime
 
 
 def _python(package: Package) -> Path:

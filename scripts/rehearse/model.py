@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from onnxferry.scripts.package import TARGETS, Package, package
+from onnxferry.scripts.package import Package, layout_of, package
 from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.system.console import err
 from onnxferry.system.errors import RehearsalError
@@ -27,7 +27,7 @@ def rehearsable(model: Path, target: str, out: Path, python: str | None = None) 
     if find_python(built.python):
         return built
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    pythons = sorted(TARGETS[target].pythons, key=lambda version: (version != here, version))
+    pythons = sorted(layout_of(target).pythons, key=lambda version: (version != here, version))
     version = next((p for p in pythons if find_python(p)), None)
     if version is None:
         raise RehearsalError(

@@ -89,26 +89,18 @@ async def _gone(request: Request, error: ClientDisconnect) -> Response:
     return Response(status_code=400)
 
 
-def main() -> None:
-    """Load the model and serve it until a signal ends the server. An unusable model ends it with a
-    message."""
-    parser = argparse.ArgumentParser(
-        description="Serve the model in MODEL_DIR, or in the folder 'model' beside this file."
-    )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
-    )
-    parser.add_argument("--port", default=8080, type=int, help="(default: %(default)s)")
-    options = parser.parse_args()
+def serve(folder: Path, host: str, port: int) -> None:
+    """Load the model directory `folder` and serve it until a signal ends the server. An unusable
+    model ends it with a message."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        scorer = scoring.load(os.environ.get("MODEL_DIR") or Path(__file__).parent / "model")
+        scorer = scoring.load(folder)
     except scoring.ScoringError as e:
         sys.exit(f"error: {e}")
     uvicorn.run(
         application(scorer),
-        host=options.host,
-        port=options.port,
+        host=host,
+        port=port,
         http="h11",
         ws="none",
         log_config=None,
@@ -116,6 +108,18 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=PATIENCE,
     )
+
+
+def main() -> None:
+    """The command line: serve the model in MODEL_DIR, or in the folder 'model' beside this file."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
+    parser.add_argument("--port", default=8080, type=int, help="(default: %(default)s)")
+    given = parser.parse_args()
+    folder = os.environ.get("MODEL_DIR") or Path(__file__).parent / "model"
+    serve(Path(folder), given.host, given.port)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ interruption."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from onnxferry.infra.apply import Interrupted, apply
 from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
-from onnxferry.infra.plan import Action, Interrupted, Operation, Plan, Step, apply
+from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.report import plan_table
 from onnxferry.system.console import Progress, out
+from tests.infra.quiet import QuietReport
 
 BACK = Step(Action.UPDATE, "endpoint", "squad", "promote", {"to": "old"})
 PLAN = Plan(
@@ -37,10 +38,9 @@ class World:
         self.done: list[str] = []
         self.trouble = trouble
 
-    def operations(self) -> dict[str, Operation]:
-        return dict.fromkeys(("create", "promote", "smoke", "tidy"), self._run)
+    operations = frozenset({"create", "promote", "smoke", "tidy"})
 
-    def _run(self, step: Step, progress: Progress) -> None:
+    def execute(self, step: Step, progress: Progress) -> None:
         self.done.append(str(step))
         progress("half way")
         if "to" in step.parameters:
@@ -49,14 +49,9 @@ class World:
             raise error
 
 
-@contextmanager
-def report(title: str) -> Iterator[Progress]:
-    yield lambda text: None
-
-
 def test_executes_just_the_plan() -> None:
     world = World()
-    apply(PLAN, world.operations(), report)
+    apply(PLAN, world, QuietReport())
     assert world.done == ["create model squad-1", "update endpoint squad", "check answer squad"]
     assert world.serves == "new"
 
@@ -68,14 +63,14 @@ def test_a_failure_puts_the_earlier_version_back(step: str) -> None:
         WrongAnswer,
         match=r"it says Bob\nThe earlier version serves again \(update endpoint squad\)",
     ):
-        apply(PLAN, world.operations(), report)
+        apply(PLAN, world, QuietReport())
     assert world.serves == "old"
 
 
 def test_a_failure_before_the_promotion_restores_nothing() -> None:
     world = World(create=NotHealthy("no"))
     with pytest.raises(NotHealthy, match=r"^no$"):
-        apply(PLAN, world.operations(), report)
+        apply(PLAN, world, QuietReport())
     assert world.done == ["create model squad-1"]
 
 
@@ -84,48 +79,48 @@ def test_what_is_proved_stays_when_tidying_fails() -> None:
     tidy = Step(Action.DELETE, "model", "squad-0", "tidy")
     world = World(tidy=CloudError("no network"))
     with pytest.raises(CloudError, match=r"^no network$"):
-        apply(replace(PLAN, steps=(*PLAN.steps[:3], proof, tidy)), world.operations(), report)
+        apply(replace(PLAN, steps=(*PLAN.steps[:3], proof, tidy)), world, QuietReport())
     assert world.serves == "new"
 
 
 def test_a_failing_restore_is_said() -> None:
     class Broken(World):
-        def _run(self, step: Step, progress: Progress) -> None:
+        def execute(self, step: Step, progress: Progress) -> None:
             if step is BACK:
                 raise CloudError("no network")
-            super()._run(step, progress)
+            super().execute(step, progress)
 
     with pytest.raises(
         WrongAnswer, match=r"(?s)differs.*failed too: no network.*deploy.py rollback"
     ):
-        apply(PLAN, Broken(smoke=WrongAnswer("differs")).operations(), report)
+        apply(PLAN, Broken(smoke=WrongAnswer("differs")), QuietReport())
 
 
 def test_a_defect_puts_the_earlier_version_back_too(capsys: pytest.CaptureFixture[str]) -> None:
     world = World(smoke=KeyError("an answer without what it must have"))
     with pytest.raises(KeyError):
-        apply(PLAN, world.operations(), report)
+        apply(PLAN, world, QuietReport())
     assert world.serves == "old"
 
 
 def test_an_interruption_while_putting_back_says_so() -> None:
     class Impatient(World):
-        def _run(self, step: Step, progress: Progress) -> None:
+        def execute(self, step: Step, progress: Progress) -> None:
             if step is BACK:
                 raise KeyboardInterrupt
-            super()._run(step, progress)
+            super().execute(step, progress)
 
     with pytest.raises(
         Interrupted, match=r"while the earlier version was put back.*deploy.py rollback"
     ) as caught:
-        apply(PLAN, Impatient(smoke=WrongAnswer("differs")).operations(), report)
+        apply(PLAN, Impatient(smoke=WrongAnswer("differs")), QuietReport())
     assert isinstance(caught.value.__context__, KeyboardInterrupt)
 
 
 def test_an_interruption_says_what_was_left_and_how_to_go_on() -> None:
     world = World(promote=KeyboardInterrupt())
     with pytest.raises(Interrupted) as caught:
-        apply(PLAN, world.operations(), report)
+        apply(PLAN, world, QuietReport())
     text = str(caught.value)
     assert "interrupted at: update endpoint squad" in text
     assert "Done before it: create model squad-1" in text
@@ -139,7 +134,7 @@ def test_reads_as_json_and_as_a_table() -> None:
     assert [step["action"] for step in data["steps"]] == ["reuse", "create", "update", "check"]
     assert data["steps"][2]["restore"]["parameters"] == {"to": "old"}
     with out.capture() as capture:
-        out.print(PLAN.table())
+        out.print(plan_table(PLAN))
     shown = capture.get()
     assert "deploy squad on sagemaker: 2 changes" in shown
     assert 'image="i"' in shown

@@ -146,7 +146,7 @@ def test_runs_in_flight_answer_as_one_at_a_time(model: Path) -> None:
 
 
 def test_a_graph_that_takes_its_scale_from_the_batch_is_known(model: Path) -> None:
-    assert Session(model / "model.onnx").mixes_rows == (model.name == "int8")
+    assert Session(model / "model.onnx").batch_dependent == (model.name == "int8")
 
 
 def test_no_sequence_is_padded_beyond_what_the_model_can_hold(model: Path) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxferry.scripts.evaluate import datasets
-from onnxferry.scripts.evaluate.datasets import Item
-from onnxferry.scripts.evaluate.judges import JUDGES
+from onnxferry.scripts import datasets
+from onnxferry.scripts.datasets import Item
+from onnxferry.scripts.metrics.task_metrics import TASK_METRICS
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.selection.criteria import Gate
 from onnxferry.scripts.prepare.variants import Variant
@@ -94,14 +94,16 @@ def test_each_task_has_its_metric(tmp_path: Path, task: str, data: Any, metrics:
         table.table(table.COPY),
     )
 
-    exported, copied = spec.variants
+    exported, copied = spec.provenance["variants"]
     assert set(exported["metrics"]) == metrics
     assert copied["metrics"] == exported["metrics"]
     assert (copied["loss"], copied["status"]) == (0, "chosen")
-    assert spec.data["items"] == min(3, spec.data["of"])
-    assert len(spec.data["sha256"]) == 64
+    assert spec.provenance["data"]["items"] == min(3, spec.provenance["data"]["of"])
+    assert len(spec.provenance["data"]["sha256"]) == 64
     report = (tmp_path / "out" / "report.md").read_text()
-    assert f"of {spec.data['of']:,} items of {spec.data['name']}" in report
+    assert (
+        f"of {spec.provenance['data']['of']:,} items of {spec.provenance['data']['name']}" in report
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +128,8 @@ def test_a_metric_that_falls_rejects_with_examples_from_the_set(
         Options(str(moods), tmp_path / "out", data=data, min_agreement=0, threshold=0.4), ways
     )
 
-    row = spec.variants[1]
-    assert (row["status"], spec.data["threshold"]) == ("rejected", 0.4)
+    row = spec.provenance["variants"][1]
+    assert (row["status"], spec.provenance["data"]["threshold"]) == ("rejected", 0.4)
     assert "F1" in row["reason"]
     assert ": a loss of " in row["reason"]
     assert row["loss"] > 0.01
@@ -135,7 +137,7 @@ def test_a_metric_that_falls_rejects_with_examples_from_the_set(
     assert "| input | source model | int8-damaged |" in report
     assert "A label counts as given from a score of 0.4" in report
     assert "own.jsonl" in report
-    assert not any(text in json.dumps(spec.variants) for text in TEXTS)
+    assert not any(text in json.dumps(spec.provenance["variants"]) for text in TEXTS)
 
 
 def _answered(folder: Path) -> list[dict[str, Any]]:
@@ -173,7 +175,7 @@ def asked(count: int, labels: tuple[str, ...] = ("bad", "good")) -> Questions:
     return Questions(
         items,
         (),
-        JUDGES["text-classification"](
+        TASK_METRICS["text-classification"](
             ModelSpec("x", "text-classification", labels=labels), items, 0.5
         ),
         {},
@@ -185,7 +187,7 @@ def test_what_is_hopeless_is_asked_only_in_part(tmp_path: Path) -> None:
     model = tiny.text_classification(tmp_path / "m")
     given = asked(400)
     source = Answers(
-        tuple(item.right[0] for item in given.items), {"accuracy": 100.0, "macro-F1": 100.0}
+        tuple(item.references[0] for item in given.items), {"accuracy": 100.0, "macro-F1": 100.0}
     )
     notes: list[str] = []
 
@@ -231,7 +233,7 @@ def test_vectors_are_held_against_the_source_model_s() -> None:
     given = Questions(
         items,
         (),
-        JUDGES["feature-extraction"](ModelSpec("x", "feature-extraction"), items, 0.5),
+        TASK_METRICS["feature-extraction"](ModelSpec("x", "feature-extraction"), items, 0.5),
         {},
     )
     source = Answers((np.array([1.0, 0]), np.array([0, 2.0])), {"cosine": 100.0})
@@ -246,7 +248,7 @@ def test_vectors_are_held_against_the_source_model_s() -> None:
 
 def test_pictures_and_texts_are_read_as_items(tmp_path: Path) -> None:
     items = datasets.read(pictured(tmp_path), "image-classification", checkpoints.LABELS)
-    assert [(item.where, item.right) for item in items] == [
+    assert [(item.where, item.references) for item in items] == [
         ("angry/a.png", ("angry",)),
         ("calm/a.png", ("calm",)),
         ("glad/a.png", ("glad",)),

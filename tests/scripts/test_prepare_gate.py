@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from onnxferry import scoring
 from onnxferry.scoring import ModelSpec, cpu
 from onnxferry.scoring.errors import ModelError
+from onnxferry.scripts import machine
 from onnxferry.scripts.package import model as package
 from onnxferry.scripts.prepare import Options, variants
 from onnxferry.scripts.prepare.__main__ import command
@@ -56,7 +57,10 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelS
 
 
 def statuses(spec: ModelSpec) -> dict[str, str]:
-    return {v["name"]: "within" if v["status"] == "chosen" else v["status"] for v in spec.variants}
+    return {
+        v["name"]: "within" if v["status"] == "chosen" else v["status"]
+        for v in spec.provenance["variants"]
+    }
 
 
 def test_each_variant_gets_its_verdict(made: tuple[ModelSpec, Path, str]) -> None:
@@ -70,8 +74,8 @@ def test_each_variant_gets_its_verdict(made: tuple[ModelSpec, Path, str]) -> Non
         "int8-no-graph": "failed",
         "int4": "skipped",
     }
-    assert [v["status"] for v in spec.variants].count("chosen") == 1
-    rows = {v["name"]: v for v in spec.variants}
+    assert [v["status"] for v in spec.provenance["variants"]].count("chosen") == 1
+    rows = {v["name"]: v for v in spec.provenance["variants"]}
     assert (
         "more than 9% (--max-loss)" in rows["int8-damaged"]["reason"]
         or "--min-agr" in rows["int8-damaged"]["reason"]
@@ -91,18 +95,20 @@ def test_each_variant_gets_its_verdict(made: tuple[ModelSpec, Path, str]) -> Non
 def test_the_record_is_whole_and_holds_no_inputs(made: tuple[ModelSpec, Path, str]) -> None:
     spec, out, _ = made
     assert ModelSpec.read(out) == spec
-    assert spec.fusion == {"Attention": 0}
-    assert spec.data == {}
-    assert spec.measured_on["cpu"] == cpu.kind()
-    assert spec.measured_on["cores"] >= 1
-    text = json.dumps({"variants": spec.variants, "difference": spec.difference})
+    assert spec.provenance["fusion"] == {"Attention": 0}
+    assert spec.provenance["data"] == {}
+    assert spec.provenance["measured_on"]["cpu"] == cpu.kind()
+    assert spec.provenance["measured_on"]["cores"] >= 1
+    text = json.dumps(
+        {"variants": spec.provenance["variants"], "difference": spec.provenance["difference"]}
+    )
     assert ASKED not in text
     assert str(out.parent) not in (out / "model_spec.json").read_text()
 
 
 def test_the_report_tells_what_changed(made: tuple[ModelSpec, Path, str]) -> None:
     spec, out, report = made
-    chosen = next(v for v in spec.variants if v["status"] == "chosen")
+    chosen = next(v for v in spec.provenance["variants"] if v["status"] == "chosen")
     assert f"**{chosen['name']}** ({chosen['how']}) was chosen: it is" in report
     assert "| Attention | 0 | 2 |" in report
     assert "- 2 of 2 attentions are not fused" in report
@@ -146,7 +152,7 @@ def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
     assert {v.name for v in variants.VARIANTS} <= set(statuses(spec))
     assert set(statuses(spec).values()) <= {"within", "rejected", "skipped"}
     assert statuses(spec)["fp32-optimised"] == "within"
-    assert spec.fusion["Attention"] == 2
+    assert spec.provenance["fusion"]["Attention"] == 2
     assert scoring.load(tmp_path / "out").spec == spec
 
 
@@ -166,7 +172,7 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
 
     spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.09), tried)
 
-    rows = {v["name"]: v for v in spec.variants}
+    rows = {v["name"]: v for v in spec.provenance["variants"]}
     assert rows["int8-outliers"]["status"] == "rejected"
     assert (rows["int8-outliers-mixed"]["status"], rows["int8-outliers-mixed"]["kept"]) == (
         "chosen",
@@ -191,7 +197,7 @@ def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path
 
     assert [p.name for p in tmp_path.iterdir()] == []
     spec = prepare(replace(options, max_loss=1), tried)
-    assert [v["status"] for v in spec.variants] == ["within", "chosen"]
+    assert [v["status"] for v in spec.provenance["variants"]] == ["within", "chosen"]
     assert "it was asked for (--variant)" in (tmp_path / "out" / "report.md").read_text()
 
 
@@ -226,7 +232,7 @@ def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> 
 def test_another_machine_s_cpu_is_said(source: Path, tmp_path: Path) -> None:
     other = next(kind for kind in cpu.KINDS if kind != cpu.kind())
     spec = prepare(Options(str(source), tmp_path / "out", variant="fp32", cpu=other), table.table())
-    assert spec.measured_on["note"].startswith(
+    assert spec.provenance["measured_on"]["note"].startswith(
         f"made for {other}, but this machine is {cpu.kind()}: the latencies"
     )
     assert f"> **Note:** made for {other}" in (tmp_path / "out" / "report.md").read_text()
@@ -238,8 +244,8 @@ def test_the_processor_is_named_as_its_maker_does(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(
         "processor\t: 0\nmodel name\t: Brand 9 CPU\n\nmodel name\t: Brand 9 CPU\n"
     )
-    assert cpu_target.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
-    assert cpu_target.processor(tmp_path / "absent")
+    assert machine.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
+    assert machine.processor(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
@@ -311,12 +317,10 @@ def test_many_groups_are_ranked_as_neighbours() -> None:
 
 
 def test_a_spec_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    (tmp_path / "model_spec.json").write_text('{"format": 1, "name": "old", "task": "tensors"}')
-    spec = ModelSpec.read(tmp_path)
-    assert (spec.variants, spec.fusion, spec.data, spec.measured_on) == ((), {}, {}, {})
-    (tmp_path / "model_spec.json").write_text(
-        '{"format": 1, "name": "old", "task": "tensors", "variants": {}}'
-    )
+    old = '{"format": 1, "name": "old", "task": "tensors", "variants": '
+    (tmp_path / "model_spec.json").write_text(old + '[{"name": "fp32"}]}')
+    assert ModelSpec.read(tmp_path).provenance == {"variants": [{"name": "fp32"}]}
+    (tmp_path / "model_spec.json").write_text(old + "{}}")
     with pytest.raises(ModelError, match="'variants' must be a list of objects"):
         ModelSpec.read(tmp_path)
 
@@ -352,7 +356,7 @@ def test_what_one_input_cannot_tell_is_not_taken_unasked(tmp_path: Path) -> None
 
     assert spec.precision == "fp32"
     assert (
-        spec.variants[1]["reason"]
+        spec.provenance["variants"][1]["reason"]
         == "it may lose accuracy, and 1 input(s) cannot tell: give --data or --inputs (at least"
         " 10), or ask for it with --variant int8"
     )

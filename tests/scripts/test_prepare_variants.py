@@ -87,7 +87,7 @@ def test_a_variant_answers_much_as_float32(
         Session(material.exported, EngineOptions(threads=1)),
     )
     assert (made.inputs, made.outputs) == (source.inputs, source.outputs)
-    assert made.mixes_rows == ("dynamic" in name)
+    assert made.batch_dependent == ("dynamic" in name)
     assert (
         onnx_file_io.facts(tmp_path / "model.onnx").opset
         == onnx_file_io.facts(material.exported).opset

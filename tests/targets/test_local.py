@@ -23,7 +23,8 @@ from onnxferry import scoring
 from onnxferry.scoring import Request
 from onnxferry.scoring.manifest import Limits
 from onnxferry.scripts.package import Package, package
-from onnxferry.scripts.rehearse import Host, host, start
+from onnxferry.scripts.rehearse import Host, start
+from onnxferry.scripts.rehearse.local import RUNTIME
 from onnxferry.scripts.rehearse.processes import members
 from onnxferry.system.errors import RehearsalError
 from tests import tiny
@@ -360,15 +361,10 @@ def test_an_unusable_model_is_a_message(built_: Package, tmp_path: Path) -> None
     assert "Traceback" not in str(raised.value)
 
 
-def test_the_model_may_lie_elsewhere(
-    built_: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_may_lie_elsewhere(built_: Package, tmp_path: Path) -> None:
     moved = changed(built_, tmp_path, lambda folder: (folder / "model").rename(tmp_path / "moved"))
-    runtime = replace(
-        host.RUNTIMES["local"], environment=lambda *_: {"MODEL_DIR": str(tmp_path / "moved")}
-    )
-    monkeypatch.setattr(host, "RUNTIMES", {"local": runtime})
-    with start(moved, report=quiet) as up:
+    runtime = replace(RUNTIME, environment=lambda *_: {"MODEL_DIR": str(tmp_path / "moved")})
+    with start(moved, runtime=runtime, report=quiet) as up:
         assert up.send(GOLDEN.request).body == ANSWER
 
 

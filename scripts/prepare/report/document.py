@@ -74,10 +74,11 @@ def _notes(facts: Facts) -> Iterator[str]:
 
 def _measures(facts: Facts) -> str:
     """What the columns mean."""
-    held, data = facts.held, facts.spec.data
+    held, data = facts.held, facts.spec.provenance["data"]
+    cores = facts.spec.provenance["measured_on"]["cores"]
     lines = [
-        f"Measured on {_cpu(facts)} with {facts.spec.measured_on['cores']} cores. The model is made"
-        f" for {held.target.kind} where it is int8."
+        f"Measured on {_cpu(facts)} with {cores} cores. The model is made for"
+        f" {held.target.kind} where it is int8."
     ]
     if data:
         threshold = (
@@ -113,11 +114,11 @@ def _measures(facts: Facts) -> str:
 
 
 def _leading(held: Contest) -> Sequence[str]:
-    return held.exam.questions.judge.leading if held.exam.questions else ()
+    return held.exam.questions.judge.primary if held.exam.questions else ()
 
 
 def _cpu(facts: Facts) -> str:
-    on = facts.spec.measured_on
+    on = facts.spec.provenance["measured_on"]
     return f"{on['model']} ({on['cpu']})" if on["cpu"] else str(on["model"])
 
 

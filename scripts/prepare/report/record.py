@@ -51,8 +51,7 @@ def describe(options: Options, source: Source, folder: Path) -> ModelSpec:
         opset=facts.opset,
         ir_version=facts.ir_version,
         files=hashes(folder),
-        source=source.record,
-        tools=tools(),
+        provenance={"source": source.record, "tools": tools()},
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import cpu, cpu_count
+from onnxferry.scripts.machine import processor
 
 AUTO = "auto"
 SAFEST = "avx2"  # what is made for it is exact on every x86 CPU
@@ -51,13 +50,3 @@ class Target:
             "cores": cpu_count.available(),
         }
         return {**found, "note": self.mismatch} if self.mismatch else dict(found)
-
-
-def processor(cpuinfo: Path = cpu.CPUINFO) -> str:
-    """The name of the CPU, as its maker says it where that can be read."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()

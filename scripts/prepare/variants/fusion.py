@@ -17,11 +17,11 @@ from pathlib import Path
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
-from onnxferry.scripts.prepare.sources.quiet import quiet
 from onnxferry.scripts.prepare.variants.applicability import inventory
 from onnxferry.scripts.prepare.variants.attention import fuse_attention, unfused
 from onnxferry.scripts.prepare.variants.folding import fold
 from onnxferry.scripts.prepare.variants.onnx_graph import MICROSOFT, Graph
+from onnxferry.system.library_output import silence_libraries
 
 KINDS = {  # what is counted -> the operators that are of this kind
     "Attention": ("Attention", "MultiHeadAttention"),
@@ -106,7 +106,7 @@ def _optimised(graph: Graph) -> Graph:
     options = FusionOptions("bert")
     for name in _LEFT_OUT:
         setattr(options, f"enable_{name}", False)
-    with quiet():
+    with silence_libraries():
         result = optimizer.optimize_model(
             graph.whole(), "bert", opt_level=0, optimization_options=options
         )

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scoring import Scorer
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Runner, Session
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
+from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.scripts.prepare.sources.source import Run
-from onnxferry.scripts.prepare.verification.agreement import AGREE
 from onnxferry.scripts.prepare.verification.samples import Sample
 from onnxferry.system.errors import PrepareError
 
@@ -48,12 +48,16 @@ class Outcome:
     agrees: bool
 
 
-class _Recorder(Session):
-    """Any runner in the place of a graph; keeps the raw outputs of the request that it is serving.
-    `mixes_rows` as of the graph that it is compared with, so that both sides pad alike."""
+class _Recorder:
+    """A Runner that answers by `run` in the place of a graph; keeps the raw outputs of the request.
+    `batch_dependent` as of the graph that it is compared with, so that both sides pad alike."""
 
-    def __init__(self, graph: Session, run: Run, mixes_rows: bool) -> None:
-        self.inputs, self.outputs, self.mixes_rows = graph.inputs, graph.outputs, mixes_rows
+    def __init__(self, graph: Runner, run: Run, batch_dependent: bool) -> None:
+        self.inputs, self.outputs, self.batch_dependent = (
+            graph.inputs,
+            graph.outputs,
+            batch_dependent,
+        )
         self._run = run
         self.taken: list[Array] = []
 
@@ -105,14 +109,14 @@ class Truth:
         self._known: dict[tuple[Sample, bool], Scored] = {}
         self._room = KEPT
 
-    def score(self, sample: Sample, mixes_rows: bool) -> Scored:
-        key = (sample, mixes_rows)
+    def score(self, sample: Sample, batch_dependent: bool) -> Scored:
+        key = (sample, batch_dependent)
         if key in self._known:
             return self._known[key]
-        if mixes_rows not in self._sides:
-            recorder = _Recorder(self._graph, self._run, mixes_rows)
-            self._sides[mixes_rows] = Side(self.spec, self._folder, recorder)
-        scored = self._sides[mixes_rows].score(sample)
+        if batch_dependent not in self._sides:
+            recorder = _Recorder(self._graph, self._run, batch_dependent)
+            self._sides[batch_dependent] = Side(self.spec, self._folder, recorder)
+        scored = self._sides[batch_dependent].score(sample)
         self._room -= sum(array.nbytes for array in scored[1])
         if self._room > 0:
             self._known[key] = scored
@@ -136,12 +140,14 @@ def measure(truth: Truth, folder: Path, samples: Sequence[Sample]) -> list[Outco
     """Each of `samples` on both sides. Raises PrepareError where a side cannot answer, or gives
     other shapes."""
     spec, graph = truth.spec, Session(folder / MODEL_FILE)
-    ours = Side(spec, folder, _Recorder(graph, lambda feeds, _: graph.run(feeds), graph.mixes_rows))
+    ours = Side(
+        spec, folder, _Recorder(graph, lambda feeds, _: graph.run(feeds), graph.batch_dependent)
+    )
     turn = _TURNS.get(spec.task, TURN)
     found: list[Outcome] = []
     for i in range(0, len(samples), turn):
         part = samples[i : i + turn]
-        expected = [truth.score(sample, graph.mixes_rows) for sample in part]
+        expected = [truth.score(sample, graph.batch_dependent) for sample in part]
         got = [ours.score(sample) for sample in part]
         found += [_compare(spec, *triple) for triple in zip(part, expected, got, strict=True)]
     return found

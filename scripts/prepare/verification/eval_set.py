@@ -13,13 +13,13 @@ import numpy as np
 
 from onnxferry.scoring import Request
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.evaluate import datasets, served
-from onnxferry.scripts.evaluate.datasets import Item
-from onnxferry.scripts.evaluate.judges import JUDGES, Judge
+from onnxferry.scripts import datasets, local_scorer
+from onnxferry.scripts.datasets import Item
+from onnxferry.scripts.metrics.agreement import same_direction
+from onnxferry.scripts.metrics.task_metrics import TASK_METRICS, TaskMetric
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.report.formatting import Change, answer, inputs
 from onnxferry.scripts.prepare.selection.criteria import Gate, worst_loss
-from onnxferry.scripts.prepare.verification.agreement import same_direction
 from onnxferry.scripts.prepare.verification.samples import Sample
 from onnxferry.system.console import Progress
 
@@ -51,7 +51,7 @@ class Questions:
 
     items: tuple[Item, ...]
     spare: tuple[Item, ...]
-    judge: Judge
+    judge: TaskMetric
     record: Mapping[str, Any]
 
     def ask(
@@ -63,12 +63,13 @@ class Questions:
     ) -> Answers:
         """Ask the model directory `folder`; only a part of the items when it is hopeless against
         `source`."""
-        scorer = served.load(folder)
+        scorer = local_scorer.load(folder)
         size = max(LEAST, -(-len(self.items) // PARTS))
         given: list[Any] = []
         for start in range(0, len(self.items), size):
             part = [item.inputs for item in self.items[start : start + size]]
-            given += map(self.judge.decision, served.answers(scorer, part, self.judge.parameters))
+            answers = local_scorer.answers(scorer, part, self.judge.parameters)
+            given += map(self.judge.decision, answers)
             progress(f"{len(given)} of {len(self.items)} items")
             found = Answers(
                 tuple(given), self._figures(given, source.decisions if source else given)
@@ -80,7 +81,7 @@ class Questions:
     def source(self, answers: Answers, count: int) -> dict[str, float]:
         """The source model's leading figures on the first `count` items."""
         figures = self._figures(answers.decisions[:count], answers.decisions)
-        return {name: figures[name] for name in self.judge.leading}
+        return {name: figures[name] for name in self.judge.primary}
 
     def loss(self, found: Answers, source: Answers) -> tuple[str, float]:
         """The leading figure that lost most, and how much: a share of the source model's on the
@@ -103,10 +104,10 @@ class Questions:
 
     def _gain(self, i: int, decision: Any, source: Any) -> float:
         item = self.items[i]
-        figures = self.judge.figures(
-            [decision], [item if item.right else replace(item, right=(source,))]
+        figures = self.judge.compute(
+            [decision], [item if item.references else replace(item, references=(source,))]
         )
-        return sum(figures[name] for name in self.judge.leading)
+        return sum(figures[name] for name in self.judge.primary)
 
     def _change(self, i: int, expected: Any, got: Any) -> Change:
         item = self.items[i]
@@ -117,10 +118,10 @@ class Questions:
 
     def _figures(self, decisions: Sequence[Any], source: Sequence[Any]) -> dict[str, float]:
         items = [
-            item if item.right else replace(item, right=(source[i],))
+            item if item.references else replace(item, references=(source[i],))
             for i, item in enumerate(self.items[: len(decisions)])
         ]
-        return self.judge.figures(decisions, items)
+        return self.judge.compute(decisions, items)
 
 
 def read(options: Options, spec: ModelSpec) -> Questions | None:
@@ -141,10 +142,11 @@ def read(options: Options, spec: ModelSpec) -> Questions | None:
     }
     if spec.settings.get("problem_type") == "multi_label_classification":
         record["threshold"] = options.threshold
-    return Questions(items, tuple(spare), JUDGES[spec.task](spec, found, options.threshold), record)
+    metric = TASK_METRICS[spec.task](spec, found, options.threshold)
+    return Questions(items, tuple(spare), metric, record)
 
 
-def as_samples(items: Sequence[Item], judge: Judge) -> list[Sample]:
+def as_samples(items: Sequence[Item], judge: TaskMetric) -> list[Sample]:
     """One request an item."""
     bodies = [{"inputs": item.inputs, "parameters": dict(judge.parameters)} for item in items]
     return [

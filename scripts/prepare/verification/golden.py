@@ -9,10 +9,10 @@ from typing import Any
 from onnxferry import scoring
 from onnxferry.scoring import Request, ScoringError
 from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.sources.labels import entailment
 from onnxferry.scripts.prepare.verification import dummy_inputs
 from onnxferry.scripts.prepare.verification.sample_image import gradient
-from onnxferry.scripts.prepare.verification.samples import MASK
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.errors import PrepareError
 

@@ -17,9 +17,9 @@ from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
 from onnxferry.scoring.tasks.text_classification import default_function
 from onnxferry.scoring.wire import JSON
+from onnxferry.scripts.metrics.agreement import AGREE, masks
 from onnxferry.scripts.prepare.selection.criteria import Gate
 from onnxferry.scripts.prepare.sources.source import Ask
-from onnxferry.scripts.prepare.verification.agreement import AGREE, masks
 from onnxferry.scripts.prepare.verification.samples import Sample
 from onnxferry.system.errors import PrepareError
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxferry.scoring import Request
+from onnxferry.scripts.datasets.built_in import BUILT_IN, MASK
 from onnxferry.scripts.request_file import MEDIA_TYPES, read_request
 from onnxferry.system.errors import UsageError
 
-BUILT_IN = Path(__file__).parent / "inputs"
-MASK = "[MASK]"  # as the built-in samples write it
 _WHOLE = ("tensors",)  # tasks where a list of inputs is one item
 
 

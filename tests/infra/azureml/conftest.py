@@ -13,9 +13,10 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.infra import azureml
-from onnxferry.infra.cloud import Bundle, Cloud, bundle
+from onnxferry.infra.apply import apply
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint, bundle
 from onnxferry.infra.config import AzureML, DeployConfig
-from onnxferry.infra.plan import Plan, apply
+from onnxferry.infra.plan import Plan
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scripts.package import package
@@ -58,11 +59,11 @@ def ml(azure: AzureFake) -> MachineLearning:
 
 
 @pytest.fixture
-def cloud(ml: MachineLearning) -> Cloud:
+def cloud(ml: MachineLearning) -> OnlineEndpoint:
     return connected()
 
 
-def connected(**changes: Any) -> Cloud:
+def connected(**changes: Any) -> OnlineEndpoint:
     return azureml.connect(config(**changes), NAME, QUICK)
 
 
@@ -96,7 +97,7 @@ def prove(folder: Path) -> None:
     tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
 
 
-def deploy(cloud: Cloud, bundle: Bundle) -> Plan:
+def deploy(cloud: OnlineEndpoint, bundle: Bundle) -> Plan:
     plan = cloud.plan_deploy(bundle)
-    apply(plan, cloud.operations(bundle))
+    apply(plan, cloud)
     return plan

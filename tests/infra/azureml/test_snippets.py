@@ -13,7 +13,7 @@ import azure.identity as azure_identity
 import pytest
 
 from onnxferry.infra.clients import azure as door
-from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -49,7 +49,7 @@ curl -sS "$URL" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/js
 
 @pytest.fixture
 def place(
-    cloud: Cloud,
+    cloud: OnlineEndpoint,
     azure: AzureFake,
     versions: dict[str, Bundle],
     tmp_path: Path,
@@ -83,7 +83,7 @@ def test_azure_ai_ml_and_httpx(
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_curl(
-    place: dict[str, Any], cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    place: dict[str, Any], cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     url = cloud.status().url
     own = {"URL": url, "KEY": KEY, "CURL_CA_BUNDLE": str(azure.certificates)}

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from onnxferry import scoring
+from onnxferry.infra.apply import apply
 from onnxferry.infra.clients import azure as door
 from onnxferry.infra.clients import blobs as blob_door
 from onnxferry.infra.cloud import Bundle
@@ -22,7 +23,7 @@ from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.functions import connect
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from onnxferry.infra.functions.names import Names
-from onnxferry.infra.plan import Plan, apply
+from onnxferry.infra.plan import Plan
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
@@ -36,6 +37,7 @@ from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.providers.web import FunctionApps
+from tests.infra.quiet import QuietReport
 
 GROUP, APP = "ml-rg", "squad"
 BACKOFFS = ("initial_backoff", "increment_base", "random_jitter_range")
@@ -175,7 +177,7 @@ def quiet(title: str) -> nullcontext[Any]:
 
 def run(plan: Plan, cloud: FunctionsCloud, bundle: Bundle | None = None) -> Plan:
     """Apply `plan`, and return it."""
-    apply(plan, cloud.operations(bundle), quiet)
+    apply(plan, cloud, QuietReport())
     return plan
 
 

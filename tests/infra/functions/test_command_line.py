@@ -20,7 +20,7 @@ from onnxferry.infra import functions as room
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.package import layout_of, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -28,7 +28,7 @@ from tests.infra.functions.scene import APP, GROUP, Scene, quiet
 
 pytestmark = [pytest.mark.host, pytest.mark.models]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-PYTHON = HERE if HERE in TARGETS["functions"].pythons else "3.11"
+PYTHON = HERE if HERE in layout_of("functions").pythons else "3.11"
 Command = Callable[..., str]
 
 

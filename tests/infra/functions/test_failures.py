@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import (
     CloudError,
@@ -23,11 +24,13 @@ from onnxferry.infra.errors import (
     WrongAnswer,
 )
 from onnxferry.infra.functions.cloud import FunctionsCloud
-from onnxferry.infra.plan import Action, Step, apply
+from onnxferry.infra.plan import Action, Step
 from onnxferry.system.console import Progress
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.login import SECRET, TOKEN
-from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, quiet, run
+from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, run
+from tests.infra.quiet import QuietReport
+from tests.infra.replaced import Replaced
 
 Versions = tuple[Bundle, Bundle, Bundle]
 SITE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Web/sites/{APP}"
@@ -279,10 +282,7 @@ def test_a_publication_without_end_times_out(
     azure.apps.busy = 10**6
     cloud = azure.cloud(wait_minutes=0.01)
     assert plan.changes == ()
-    text = failure(
-        TimedOut,
-        lambda: cloud.operations(versions[0])["publish"](_publish(versions[0]), lambda text: None),
-    )
+    text = failure(TimedOut, lambda: cloud.execute(_publish(versions[0]), lambda text: None))
     assert "another publication is in progress" in text
     assert "wait_minutes" in text
 
@@ -336,9 +336,11 @@ def test_what_is_proved_stays_though_its_tag_cannot_be_written(
     def untagged(step: Step, progress: Progress) -> None:
         raise Unavailable("no tags today")
 
-    operations = {**cloud.operations(versions[1]), "record": untagged}
+    plan = cloud.plan_deploy(versions[1])
     assert (
-        failure(Unavailable, lambda: apply(cloud.plan_deploy(versions[1]), operations, quiet))
+        failure(
+            Unavailable, lambda: apply(plan, Replaced(cloud, {"record": untagged}), QuietReport())
+        )
         == "no tags today"
     )
     assert azure.serves() == versions[1].package.sha256

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, Unavailable
-from onnxferry.infra.plan import apply
-from onnxferry.infra.sagemaker import live
+from onnxferry.infra.sagemaker import state as live
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import Double, Fault
 from tests.infra.forking import killed
@@ -86,9 +86,9 @@ def run(flow: str, bundles: tuple[Bundle, ...]) -> None:
         return
     made = cloud()
     if flow == "delete":
-        apply(made.plan_delete(), made.operations())
+        apply(made.plan_delete(), made)
     elif not done(made, bundles[0]):
-        apply(made.plan_rollback(), made.operations())
+        apply(made.plan_rollback(), made)
 
 
 def done(made: SageMakerCloud, bundle: Bundle) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import boto3
 import pytest
 
+from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import (
     InvokeFailed,
@@ -22,7 +23,6 @@ from onnxferry.infra.errors import (
     TimedOut,
     Unavailable,
 )
-from onnxferry.infra.plan import apply
 from onnxferry.scoring.wire import Request, Response
 from onnxferry.system.errors import UsageError
 from tests.fakes.aws import ACCOUNT, REGION, Double
@@ -264,7 +264,7 @@ def test_an_unfinished_upload_is_listed_and_deleted(
         Bucket=bucket, Key=f"onnxferry/{NAME}/a/model.tar.gz"
     )
     assert "unfinished upload" in {kind for kind, _, _ in made.status().resources}
-    apply(made.plan_delete(), made.operations())
+    apply(made.plan_delete(), made)
     assert aws.keys == {}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 from contextlib import suppress
+from pathlib import Path
 
 from onnxferry.scoring import cpu, cpu_count
-from onnxferry.scripts.prepare.selection.cpu_target import processor
 
 # that decide int8's speed
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
@@ -26,3 +26,13 @@ def machine() -> str:
         f"Python {platform.python_version()}",
     )
     return ", ".join(part for part in parts if part)
+
+
+def processor(cpuinfo: Path = cpu.CPUINFO) -> str:
+    """The name of the CPU, as its maker says it where that can be read."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

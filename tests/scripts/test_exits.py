@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from onnxferry.system.errors import FerryError, PackageError, UsageError
-from onnxferry.system.exits import ending, interruptible
+from onnxferry.system.exits import cli_errors
+from onnxferry.system.signals import interruptible
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_known_failure_is_its_message(
     error: FerryError | OSError, code: int, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as raised, ending():
+    with pytest.raises(SystemExit) as raised, cli_errors():
         raise error
     assert raised.value.code == code
     assert capsys.readouterr().err.startswith(says)
@@ -49,7 +50,7 @@ def test_a_known_failure_is_its_message(
     "error", [RuntimeError("defect"), OSError("a socket's"), KeyboardInterrupt()]
 )
 def test_a_defect_keeps_its_traceback(error: BaseException) -> None:
-    with pytest.raises(type(error)), ending():
+    with pytest.raises(type(error)), cli_errors():
         raise error
 
 

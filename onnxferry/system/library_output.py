@@ -1,5 +1,5 @@
-"""Silence for the libraries' chatter, so that the stage lines are what the user sees; errors still
-rise."""
+"""Silences what the libraries print and log, so that the user sees the stage lines. Errors
+propagate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_libraries() -> Iterator[None]:
     """No warnings, no log lines below error, no prints; and for what is imported inside, no
     network, and threads that leave the cores to others while they wait, unless the environment says
     how they wait."""

@@ -38,7 +38,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Live:
+class CurrentState:
     """What SageMaker has of an endpoint; configurations and models are names, older versions'
     too."""
 
@@ -66,10 +66,10 @@ class Live:
         return self.main.coming
 
 
-def read(scope: Scope) -> Live:
+def read(scope: Scope) -> CurrentState:
     """Raises NameTaken when somebody else has an endpoint of one of our names."""
     names = scope.names
-    return Live(
+    return CurrentState(
         own(scope, names.endpoint),
         own(scope, names.candidate),
         _listed(scope, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),

@@ -1,4 +1,4 @@
-"""Answers as a client gets them: JSON bytes through Scorer.handle, in lists."""
+"""A model directory loaded into this process and asked as a client asks it, by JSON requests."""
 
 from __future__ import annotations
 
