@@ -1,4 +1,4 @@
-"""What is in the workspace for one endpoint now, read once, as frozen data that plans are made of."""
+"""What is in the workspace for one endpoint now, read once, as frozen data for plans."""
 
 from __future__ import annotations
 

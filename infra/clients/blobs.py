@@ -37,7 +37,7 @@ class BlobContainer:
     def list(self, prefix: str) -> dict[str, Mapping[str, str]]:
         """The metadata of the blobs whose names begin with `prefix`, by name. Raises NotAllowed
         without a data role."""
-        with self._opened(prefix):
+        with self._opened(prefix.rstrip("/")):
             try:
                 found = self._container.list_blobs(prefix, include=["metadata"])
                 return {blob.name: dict(blob.metadata or {}) for blob in found}
@@ -46,7 +46,7 @@ class BlobContainer:
 
     def has_other(self, prefix: str) -> bool:
         """Whether there are blobs whose names do not begin with `prefix`."""
-        with self._opened(prefix):
+        with self._opened(prefix.rstrip("/")):
             try:
                 names = self._container.list_blob_names()
                 return any(not name.startswith(prefix) for name in names)

@@ -1,4 +1,4 @@
-"""Where a region has the Hugging Face container, as the sagemaker SDK (version 2) knows it. That SDK
+"""Where a region has the Hugging Face container, as the sagemaker SDK (version 2) knows it. The SDK
 is optional, and imported here only."""
 
 from __future__ import annotations

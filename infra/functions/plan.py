@@ -280,7 +280,11 @@ def delete_app(app: AppState, account: str, *, certainly: bool = False) -> list[
         (app.plan is not None, "plan", app_plan(name), "delete_app_plan", {}),
         (app.container, "container", container(name), "delete_container", facts),
     ]
-    return [Step(Action.DELETE, *row) for there, *row in rows if there or certainly]
+    return [
+        Step(Action.DELETE, kind, what, operation, parameters)
+        for there, kind, what, operation, parameters in rows
+        if there or certainly
+    ]
 
 
 def _wait(kind: str, name: str, found: str) -> Step:

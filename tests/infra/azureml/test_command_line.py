@@ -98,7 +98,7 @@ def command(
     with ExitStack() as hosts:
         for model in models:
             built = package(model, "azureml", out=tmp_path / "build", python=PYTHON)
-            version = desired_state(bundle(built, model), mine).model
+            version = desired_state(bundle(built, model), mine).versions["model"]
             ml.runtimes[version] = hosts.enter_context(start(built)).url
         yield run
 
