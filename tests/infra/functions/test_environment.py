@@ -144,3 +144,29 @@ def test_status_and_deletion_do_not_read_the_settings(
     run(cloud.plan_delete(), cloud)
     assert not [call for call in azure.fake.calls if "appsettings" in call.path]
     assert azure.kinds() == []
+
+
+def test_a_users_setting_is_set_aside_and_comes_back(
+    azure: AzureAccount, versions: Versions
+) -> None:
+    deploy(azure.cloud(), versions[0])
+    add(azure, TOKEN=THEIRS)
+    plan = deploy(azure.cloud(environment={"TOKEN": "ours"}), versions[0])
+    assert settings(azure).items() >= {"TOKEN": "ours", RECORD: "TOKEN"}.items()
+    assert not azure.cloud(environment={"TOKEN": "ours"}).plan_deploy(versions[0]).changes
+    back = deploy(azure.cloud(), versions[0])
+    assert settings(azure) == {"TOKEN": THEIRS}
+    assert THEIRS not in plan.to_json() + back.to_json()
+
+
+def test_a_failed_switch_that_took_a_variable_out_gives_it_back(
+    azure: AzureAccount, versions: Versions
+) -> None:
+    deploy(azure.cloud(), versions[0])
+    add(azure, TOKEN=THEIRS)
+    deploy(azure.cloud(environment={"TOKEN": "ours", "TEAM": "ml"}), versions[0])
+    before = settings(azure)
+    azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
+    with pytest.raises(WrongAnswer, match="The earlier version serves again"):
+        deploy(azure.cloud(), versions[1])
+    assert settings(azure) == before

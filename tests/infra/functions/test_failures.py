@@ -345,7 +345,8 @@ def test_what_is_proved_stays_though_its_tag_cannot_be_written(
     plan = cloud.plan_deploy(versions[1])
     assert (
         failure(
-            Unavailable, lambda: apply(plan, Replaced(cloud, {"record": untagged}), QuietReport())
+            Unavailable,
+            lambda: apply(plan, Replaced(cloud, {"record_version": untagged}), QuietReport()),
         )
         == "no tags today"
     )
