@@ -19,7 +19,7 @@ from rich.table import Table
 
 from examples.models import Example, examples, ready
 from onnxferry.scripts.rehearse import Rehearsal, rehearse
-from onnxferry.scripts.rehearse.model import rehearsable
+from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system import options
 from onnxferry.system.console import err, out

@@ -14,6 +14,7 @@ from onnxferry.infra.plan import Plan
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.errors import PackageError
 
 
@@ -40,18 +41,6 @@ def bundle(package: Package, model_dir: Path) -> Bundle:
             " deployment before it takes traffic; prepare the model again with an example"
         )
     return Bundle(package, golden)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An endpoint's answer. `seconds` is the time that the client waited; `served_by` is the
-    version, deployment or variant that answered, as far as the platform tells."""
-
-    status: int
-    body: bytes
-    content_type: str
-    seconds: float
-    served_by: str
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,23 @@ Each imports what it needs when it is called, so that no cloud's SDK is loaded b
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxferry.infra.order import Order
+from onnxferry.infra.command_options import CommandOptions
 from onnxferry.system import options
 from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS, clouds, load
 
 if TYPE_CHECKING:
-    from onnxferry.infra.cloud import Bundle, Cloud, Status
+    from onnxferry.infra.cloud import Bundle, EndpointStatus, OnlineEndpoint
     from onnxferry.infra.plan import Plan
 
+_LOG = logging.getLogger(__name__)
 _CLOUD = options.apply(
     options.target(clouds()),
     options.model,
@@ -44,22 +46,28 @@ def init(target: str, file: Path) -> None:
 
 @options.command()
 @_CLOUD
-def deploy(output: str, **flags: Any) -> None:
+@options.yes
+def deploy(yes: bool, output: str, **flags: Any) -> None:
     """Package the model and put it live on TARGET; what serves is not touched until its successor
-    has proved itself."""
-    order = Order(**flags)
-    cloud, bundle = _open_with_bundle(order)
-    _apply(cloud.plan_deploy(bundle), cloud, bundle)
-    _live(cloud, bundle, order.out, output)
+    has proved itself. Shows the plan first, and asks on a terminal before it replaces or deletes
+    anything."""
+    given = CommandOptions(**flags)
+    endpoint, bundle = _open_with_bundle(given)
+    _execute(endpoint.plan_deploy(bundle), endpoint, yes)
+    _record(endpoint, bundle, given.out, output)
 
 
 @options.command()
 @_CLOUD
 def plan(output: str, **flags: Any) -> None:
-    """Show what `deploy` would do now, step by step; changes nothing."""
-    cloud, bundle = _open_with_bundle(Order(**flags))
-    plan = cloud.plan_deploy(bundle)
-    _show(plan, plan.to_json(), output)
+    """Show what `deploy` would do now; changes nothing. All parameters are in --output json, and
+    with -v on standard error."""
+    from onnxferry.infra.report import plan_text
+
+    endpoint, bundle = _open_with_bundle(CommandOptions(**flags))
+    planned = endpoint.plan_deploy(bundle)
+    _LOG.debug("the plan: %s", planned.to_json())
+    click.echo(planned.to_json() if output == "json" else plan_text(planned), nl=output != "json")
 
 
 @options.command()
@@ -84,7 +92,7 @@ def invoke(
     from onnxferry.infra.requests import request_of, show
 
     request = request_of(source, text, flags.pop("content_type"), flags.pop("accept"))
-    reply = _open(Order(**flags)).invoke(request, timeout)
+    reply = _open(CommandOptions(**flags)).invoke(request, timeout)
     show(reply, output)
     sys.exit(0 if reply.status == 200 else 1)
 
@@ -93,8 +101,8 @@ def invoke(
 @_CLOUD
 def status(output: str, **flags: Any) -> None:
     """Show what is live on TARGET, which version, and all that belongs to it."""
-    status = _open(Order(**flags)).status()
-    _show(status, status.to_json(), output)
+    found = _open(CommandOptions(**flags)).status()
+    _show(found, found.to_json(), output)
 
 
 @options.command()
@@ -102,105 +110,110 @@ def status(output: str, **flags: Any) -> None:
 @click.option("--lines", default=100, type=click.IntRange(1, 10_000))
 def logs(lines: int, output: str, **flags: Any) -> None:
     """Show the last lines that the live version's container printed."""
-    text = _open(Order(**flags)).logs(lines)
+    text = _open(CommandOptions(**flags)).logs(lines)
     click.echo(json.dumps({"lines": text.splitlines()}, indent=2) if output == "json" else text)
 
 
 @options.command()
 @_CLOUD
-def rollback(output: str, **flags: Any) -> None:
-    """Put the previous version back."""
-    order = Order(**flags)
-    cloud = _open(order)
-    _apply(cloud.plan_rollback(), cloud)
-    _live(cloud, None, order.out, output)
+@options.yes
+def rollback(yes: bool, output: str, **flags: Any) -> None:
+    """Put the previous version back. Shows the plan first, and asks on a terminal."""
+    given = CommandOptions(**flags)
+    endpoint = _open(given)
+    _execute(endpoint.plan_rollback(), endpoint, yes)
+    _record(endpoint, None, given.out, output)
 
 
 @options.command()
 @_CLOUD
 @options.yes
 def delete(yes: bool, output: str, **flags: Any) -> None:
-    """Delete the endpoint and all that deploying it made: lists what goes, and asks."""
+    """Delete the endpoint and all that deploying it made. Shows what goes, and asks; without a
+    terminal it needs --yes."""
     from onnxferry.infra import record
 
-    order = Order(**flags)
-    cloud = _open(order)
-    plan = cloud.plan_delete()
-    if plan.changes and not yes:
-        _ask(plan)
-    _apply(plan, cloud)
-    record.write(order.out, cloud.status())
+    given = CommandOptions(**flags)
+    endpoint = _open(given)
+    planned = endpoint.plan_delete()
+    _execute(planned, endpoint, yes, always_ask=True)
+    record.write(given.out, endpoint.status())
     if output == "json":
-        gone = [[step.resource, step.name] for step in plan.changes]
+        gone = [[step.resource, step.name] for step in planned.changes]
         click.echo(json.dumps({"deleted": gone}, indent=2))
 
 
-def _open(order: Order) -> Cloud:
-    """The cloud of the order's target, for the endpoint that the flags, deploy.toml or the model
-    name."""
+def _open(given: CommandOptions) -> OnlineEndpoint:
+    """The endpoint at the target, named by the flags, deploy.toml or the model."""
     from onnxferry.infra.names import endpoint_name
 
-    name = order.config.model.name or endpoint_name(order.folder)
-    target = TARGETS[order.target]
+    name = given.config.model.name or endpoint_name(given.folder)
+    target = TARGETS[given.target]
     try:
         connect = load(target.connect)
     except ModuleNotFoundError as e:
         raise UsageError(
-            f"target {order.target} needs the library {e.name}, which is not installed: pip install"
+            f"target {given.target} needs the library {e.name}, which is not installed: pip install"
             f" 'onnxferry[{target.extra}]'"
         ) from e
-    cloud: Cloud = connect(order.config, name)
-    return cloud
+    endpoint: OnlineEndpoint = connect(given.config, name)
+    return endpoint
 
 
-def _open_with_bundle(order: Order) -> tuple[Cloud, Bundle]:
+def _open_with_bundle(given: CommandOptions) -> tuple[OnlineEndpoint, Bundle]:
     """Check the credentials before packaging, which takes longer."""
     from onnxferry.infra.cloud import bundle
     from onnxferry.scripts.package import package
 
-    cloud, folder = _open(order), order.folder
-    cloud.sign_in()
-    python = order.python or order.config.model.python
-    return cloud, bundle(package(folder, order.target, out=order.out, python=python), folder)
+    endpoint, folder = _open(given), given.folder
+    endpoint.sign_in()
+    python = given.python or given.config.model.python
+    return endpoint, bundle(package(folder, given.target, out=given.out, python=python), folder)
 
 
-def _apply(plan: Plan, cloud: Cloud, bundle: Bundle | None = None) -> None:
-    from onnxferry.infra.plan import apply
-    from onnxferry.system.console import err
+def _execute(plan: Plan, endpoint: OnlineEndpoint, yes: bool, always_ask: bool = False) -> None:
+    """Show `plan`, ask where it must be asked, and execute it.
 
-    apply(plan, cloud.operations(bundle))
-    if not plan.changes:
-        err.print(f"{plan.purpose} {plan.name} on {plan.target}: nothing to do")
+    It asks on a terminal where something is deleted or replaced; with `always_ask` for any change,
+    and where nobody answers it raises UsageError. Raises Abort for a no.
+    """
+    from onnxferry.infra.apply import apply
+    from onnxferry.infra.report import plan_text
 
-
-def _live(cloud: Cloud, bundle: Bundle | None, folder: Path, output: str) -> None:
-    """Record what is live now, and print it."""
-    from onnxferry.infra import record
-
-    status = cloud.status()
-    _show(status, json.dumps(record.write(folder, status, bundle), indent=2) + "\n", output)
+    _LOG.debug("the plan: %s", plan.to_json())
+    click.echo(plan_text(plan), err=True)
+    lost = plan.losses and sys.stdin.isatty()
+    if not yes and (plan.changes if always_ask else lost):
+        _ask(plan)
+    apply(plan, endpoint)
 
 
 def _ask(plan: Plan) -> None:
-    """Show on standard error what goes, and let the user say yes."""
-    from onnxferry.system.console import err
-
-    err.print(plan.table())
+    question = f"{plan.purpose.capitalize()} {plan.name} on {plan.target}?"
     try:
-        sure = click.confirm(f"Delete these from {plan.target}?", err=True)
+        sure = click.confirm(question, err=True)
     except click.Abort as e:
         raise UsageError(
-            "no answer, so nothing is deleted; give --yes where nobody can be asked"
+            "no answer, so nothing is done; give --yes where nobody can be asked"
         ) from e
     if not sure:
         raise click.Abort
 
 
-def _show(found: Plan | Status, text: str, output: str) -> None:
-    """Print what was found: as `text`, which is JSON, for scripts, or as its table."""
+def _record(endpoint: OnlineEndpoint, bundle: Bundle | None, folder: Path, output: str) -> None:
+    """Record what is live now, and print it."""
+    from onnxferry.infra import record
+
+    found = endpoint.status()
+    _show(found, json.dumps(record.write(folder, found, bundle), indent=2) + "\n", output)
+
+
+def _show(found: EndpointStatus, text: str, output: str) -> None:
+    """Print what is live: as `text`, which is JSON, for scripts, or as a table."""
+    from onnxferry.infra.report import status_table
     from onnxferry.system.console import out
 
     if output == "json":
         click.echo(text, nl=False)
     else:
-        out.print(found.table())
+        out.print(status_table(found))

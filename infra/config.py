@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    create_model,
     field_validator,
 )
 from pydantic.fields import FieldInfo
@@ -158,12 +159,6 @@ class Functions(_Azure):
     )
 
 
-TABLES: dict[str, type[BaseModel]] = {
-    "model": ModelTable,
-    **{name: resolve(target.settings) for name, target in TARGETS.items() if target.settings},
-}
-
-
 class DeployConfig(_Table):
     """All of deploy.toml; a target's table is None where neither it nor a flag nor the environment
     says anything."""
@@ -172,6 +167,18 @@ class DeployConfig(_Table):
     sagemaker: SageMaker | None = None
     azureml: AzureML | None = None
     functions: Functions | None = None
+
+
+TABLES: dict[str, type[BaseModel]] = {
+    "model": ModelTable,
+    **{name: resolve(target.settings) for name, target in TARGETS.items() if target.settings},
+}
+_further: dict[str, Any] = {  # a target that has only a row and its own folders
+    name: (table | None, None)
+    for name, table in TABLES.items()
+    if name not in DeployConfig.model_fields
+}
+ALL = create_model("DeployConfig", __base__=DeployConfig, **_further) if _further else DeployConfig
 
 
 def load(
@@ -201,7 +208,7 @@ def load(
             )
     data.setdefault(target, {})
     try:
-        return DeployConfig.model_validate(data)
+        return ALL.model_validate(data)
     except ValidationError as e:
         lines = "\n".join(f"  {line}" for line in _complaints(e, file, origins))
         raise UsageError(
@@ -226,10 +233,7 @@ def settings_of(settings: Iterable[str], target: str) -> dict[str, str]:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of deploy.toml, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **DeployConfig.model_json_schema(),
-    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ALL.model_json_schema()}
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -285,7 +289,7 @@ def _complaints(e: ValidationError, file: Path, origins: Mapping[str, str]) -> I
 
 def _fields(location: tuple[int | str, ...]) -> Mapping[str, FieldInfo]:
     """The known keys where the key at `location` stands."""
-    return (TABLES[str(location[0])] if len(location) > 1 else DeployConfig).model_fields
+    return (TABLES[str(location[0])] if len(location) > 1 else ALL).model_fields
 
 
 if __name__ == "__main__":  # python -m infra.config > infra/deploy.schema.json

@@ -68,7 +68,7 @@ def _sentences(plan: Plan) -> Iterator[str]:
     summary = plan.summary
     where = f"{plan.target} ({summary.place})" if summary.place else plan.target
     if not plan.changes:
-        yield f"{_VERBS[plan.purpose]} {plan.name} on {where}: nothing to change."
+        yield f"{_VERBS[plan.purpose]} {plan.name} on {where}: nothing to do."
         return
     yield f"{_VERBS[plan.purpose]} {plan.name} on {where}."
     if summary.version:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import NotFound, NotHealthy, WrongAnswer
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import difference
+from onnxferry.scripts.rehearse.golden_check import Reply, mismatch
 
 
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:
@@ -20,21 +18,13 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
     both answers, when it is answered otherwise.
     """
     reply = send(golden.request)
-    shown = reply.body[:2000].decode("utf-8", errors="replace")
-    if reply.status != 200:
-        raise NotHealthy(
-            f"{where}: the golden request was refused with status {reply.status}: {shown}"
-        )
-    try:
-        answer = json.loads(reply.body)
-    except ValueError:
-        answer = shown
-    if found := difference(golden.answer, answer):
-        expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
+    found = mismatch(golden, reply)
+    if found and found.refused:
+        raise NotHealthy(f"{where}: {found.text}")
+    if found:
         raise WrongAnswer(
-            f"{where}: the answer to the golden request differs. {found}\nexpected:"
-            f" {expected}\nanswered: {shown}\nRehearse the package, and compare pins.txt with"
-            " 'tools' in model_spec.json"
+            f"{where}: {found.text}\nRehearse the package, and compare pins.txt with 'tools' in"
+            " model_spec.json"
         )
     return reply
 

@@ -10,21 +10,23 @@ import click
 
 from onnxferry.system.exits import program
 
-COMMANDS = {  # name -> where the command is, and the first sentence of its help
-    "prepare": ("scripts.prepare.__main__:command", "Make a checked model directory of SOURCE."),
-    "benchmark": ("scripts.benchmark.__main__:command", "Measure engines side by side."),
-    "evaluate": ("scripts.evaluate.__main__:command", "Measure a model by its task's metric."),
-    "package": ("scripts.package.__main__:command", "Build what a target loads."),
-    "rehearse": ("scripts.rehearse.__main__:command", "Serve a package by the target's runtime."),
-    "init": ("infra.command_line:init", "Write a commented deploy.toml."),
-    "deploy": ("infra.command_line:deploy", "Put the model live on a target."),
-    "plan": ("infra.command_line:plan", "Show what deploy would do now."),
-    "invoke": ("infra.command_line:invoke", "Send one request to the live endpoint."),
-    "status": ("infra.command_line:status", "Show what is live on a target."),
-    "logs": ("infra.command_line:logs", "Show the live version's log."),
-    "rollback": ("infra.command_line:rollback", "Put the previous version back."),
-    "delete": ("infra.command_line:delete", "Delete the endpoint and all that belongs to it."),
-    "serve": ("scripts.serve:command", "Serve a model directory on this machine."),
+_SCRIPTS = "onnxferry.scripts.{}.__main__:command"
+_CLOUDS = "onnxferry.infra.command_line:{}"
+COMMANDS = {  # name -> where the command is, and how its own help begins
+    "prepare": (_SCRIPTS, "Make a checked model directory of SOURCE."),
+    "benchmark": (_SCRIPTS, "Measure engines side by side."),
+    "evaluate": (_SCRIPTS, "Measure a model directory by its task's metric."),
+    "package": (_SCRIPTS, "Build what TARGET loads of MODEL_DIR."),
+    "rehearse": (_SCRIPTS, "Serve a package by its platform's real runtime, here."),
+    "init": (_CLOUDS, "Write a commented deploy.toml."),
+    "deploy": (_CLOUDS, "Package the model and put it live on TARGET."),
+    "plan": (_CLOUDS, "Show what `deploy` would do now."),
+    "invoke": (_CLOUDS, "Send one request to the live endpoint."),
+    "status": (_CLOUDS, "Show what is live on TARGET."),
+    "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
+    "rollback": (_CLOUDS, "Put the previous version back."),
+    "delete": (_CLOUDS, "Delete the endpoint and all that deploying it made."),
+    "serve": ("onnxferry.scripts.serve:command", "Serve MODEL_DIR on this machine."),
 }
 
 
@@ -46,7 +48,7 @@ class LazyGroup(click.Group):
         """The command, imported now; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = pkgutil.resolve_name(f"onnxferry.{COMMANDS[cmd_name][0]}")
+        found: click.Command = pkgutil.resolve_name(COMMANDS[cmd_name][0].format(cmd_name))
         return found
 
     def resolve_command(

@@ -106,7 +106,7 @@ class ModelSpec:
         except FileNotFoundError as e:
             raise ModelError(
                 f"{path}: no {SPEC_FILE}; a model directory holds {MODEL_FILE}, {SPEC_FILE} and,"
-                f" for text, {TOKENIZER_FILE}. Make one with: python -m scripts.prepare MODEL --out"
+                f" for text, {TOKENIZER_FILE}. Make one with: onnxferry prepare MODEL --out"
                 f" {model_dir}"
             ) from e
         except OSError as e:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onnxferry import cli
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.requests import request_of, show
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.errors import UsageError
 from tests import tiny
 

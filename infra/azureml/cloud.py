@@ -22,12 +22,13 @@ from onnxferry.infra.azureml.state import (
 )
 from onnxferry.infra.clients import online
 from onnxferry.infra.clients.azure import azure_session
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Reply
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 

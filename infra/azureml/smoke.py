@@ -12,7 +12,6 @@ from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.state import Clients, serving_endpoint
 from onnxferry.infra.clients import online
 from onnxferry.infra.clients.azureml_facts import OnlineEndpoint
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
@@ -26,6 +25,7 @@ from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 
 CONTAINERS = ("inference-server", "storage-initializer")
 _BUSY = frozenset({429, 500, 502, 503, 504})  # what the front end answers of its own for a moment

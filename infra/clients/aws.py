@@ -26,7 +26,6 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from onnxferry.infra.clients.aws_errors import kind_of, missing_action, refusal
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
@@ -38,6 +37,7 @@ from onnxferry.infra.errors import (
     Unavailable,
 )
 from onnxferry.scoring.wire import JSON, Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.errors import UsageError
 
 ATTEMPTS = 5

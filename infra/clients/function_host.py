@@ -6,8 +6,8 @@ import httpx
 
 from onnxferry.infra.clients.azure_http import post, trust
 from onnxferry.infra.clients.web import Keys
-from onnxferry.infra.cloud import Reply
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 
 _KEY = "x-functions-key"
 

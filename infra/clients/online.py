@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from onnxferry.infra.clients.azure_http import post
 from onnxferry.infra.clients.azureml_facts import OnlineEndpoint
-from onnxferry.infra.cloud import Reply
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 
 _DEPLOYMENT = "azureml-model-deployment"
 _STATUS = "ms-azureml-model-error-statuscode"  # the container's, where the front end says 424

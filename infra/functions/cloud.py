@@ -10,7 +10,7 @@ from typing import Any
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.web import FunctionApp
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Reply
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
@@ -23,6 +23,7 @@ from onnxferry.infra.functions.state import Clients, CurrentState, read_state, r
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.clients.web import FunctionApp
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
@@ -28,6 +27,7 @@ from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 # what a host answers before it knows its keys, functions and workers

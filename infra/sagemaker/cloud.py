@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from onnxferry.infra.cloud import Bundle, EndpointStatus, Reply
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.plan import Operation, Plan, Step
 from onnxferry.infra.sagemaker import deletion, plan, storage
@@ -16,6 +16,7 @@ from onnxferry.infra.sagemaker.prerequisites import Prerequisites
 from onnxferry.infra.sagemaker.scope import Scope
 from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 

@@ -7,13 +7,13 @@ a pipeline.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
+from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import (
     Entry,
     PackageLayout,
@@ -29,8 +29,7 @@ _SERVER = "azureml-inference-server-http"
 _IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
 _THREADS = 2  # requests at a time: one for each core of the instance type
 
-# More patient than the platform's defaults, under which a large model is killed while it still
-# loads.
+# More patient than the platform's defaults, under which a large model is killed while it loads.
 _PROBE = {
     "initial_delay": 30,
     "period": 10,
@@ -41,6 +40,7 @@ _PROBE = {
 
 
 def entries(request: PackageRequest) -> list[Entry]:
+    """The three YAML files, code/ and model/."""
     name = endpoint_name(request.model.spec.name)
     return [
         *model_entries(request.model, "model/"),
@@ -63,6 +63,7 @@ def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
 
 
 def endpoint(name: str) -> dict[str, Any]:
+    """What endpoint.yml says."""
     return {
         "$schema": f"{_SCHEMAS}managedOnlineEndpoint.schema.json",
         "name": name,
@@ -71,6 +72,7 @@ def endpoint(name: str) -> dict[str, Any]:
 
 
 def deployment(endpoint: str) -> dict[str, Any]:
+    """What deployment.yml says."""
     return {
         "$schema": f"{_SCHEMAS}managedOnlineDeployment.schema.json",
         "name": "blue",
@@ -93,15 +95,6 @@ def deployment(endpoint: str) -> dict[str, Any]:
         "liveness_probe": dict(_PROBE),
         "readiness_probe": dict(_PROBE),
     }
-
-
-def endpoint_name(model: str) -> str:
-    """An endpoint's name for a model: 3 to 32 letters, digits and hyphens, a letter first and no
-    hyphen last."""
-    name = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-")
-    if len(name) < 3 or not name[0].isalpha():
-        name = f"onnx-{name}"
-    return name[:32].rstrip("-")
 
 
 def _yaml(data: dict[str, Any]) -> bytes:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from onnxferry.scripts.package import archive, manifest, model
 from onnxferry.scripts.package.contract import Member, Package
-from onnxferry.scripts.package.layout import Entry, Limit, PackageLayout, PackageRequest, Report
-from onnxferry.system.console import stage
+from onnxferry.scripts.package.layout import Entry, Limit, PackageLayout, PackageRequest
+from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.targets import TARGETS, load
 

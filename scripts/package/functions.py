@@ -17,6 +17,7 @@ from onnxferry.scripts.package.layout import (
     model_entries,
     scoring_entries,
     target_entries,
+    tree,
 )
 
 _SITE_PACKAGES = ".python_packages/lib/site-packages/"
@@ -27,6 +28,7 @@ _DEPENDENCIES = ("numpy", "onnxruntime", "azure-functions", "werkzeug", "markups
 
 
 def entries(request: PackageRequest) -> list[Entry]:
+    """The app's files at the root, model/, and the dependencies."""
     return [
         *model_entries(request.model, "model/"),
         *target_entries("functions", ""),
@@ -39,7 +41,7 @@ def _dependency_entries(request: PackageRequest) -> list[Entry]:
     wanted = pins.select((*_DEPENDENCIES, *request.model.libraries), request.python)
     with request.report(f"wheels for Linux and Python {request.python}"):
         folders = wheels.fetch(wanted, request.python)
-    return [entry for folder in folders for entry in wheels.entries(folder, _SITE_PACKAGES)]
+    return [entry for folder in folders for entry in tree(folder, _SITE_PACKAGES)]
 
 
 LAYOUT = PackageLayout(

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from onnxferry.scripts.package.model import Model
+from onnxferry.scripts.package.model import CheckedModel
+from onnxferry.system.console import Report
 
 _ROOMS = Path(__file__).resolve().parents[2]
 _FACE = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
-Report = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,12 @@ class Entry:
     source: Path | bytes
 
     def open(self) -> BinaryIO:
+        """The content, to read."""
         return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
 
@@ -40,7 +41,7 @@ class Entry:
 class PackageRequest:
     """What is to be packed: a checked model, for a Python version ("3.12")."""
 
-    model: Model
+    model: CheckedModel
     python: str
     report: Report
 
@@ -81,7 +82,7 @@ def target_entries(target: str, under: str) -> list[Entry]:
     return [*tree(_ROOMS / "targets" / target, under)]
 
 
-def model_entries(model: Model, under: str) -> list[Entry]:
+def model_entries(model: CheckedModel, under: str) -> list[Entry]:
     """The files of the model directory below `under`."""
     return [Entry(under + name, model.folder / name) for name in model.files]
 

@@ -24,6 +24,7 @@ _SERVER = ("fastapi", "uvicorn")
 
 
 def entries(request: PackageRequest) -> list[Entry]:
+    """server.py, model/, the scoring core and requirements.txt."""
     return [
         *model_entries(request.model, "model/"),
         *target_entries("local", ""),

@@ -27,6 +27,7 @@ _REQUIREMENTS = """\
 
 
 def entries(request: PackageRequest) -> list[Entry]:
+    """The model at the root, and code/."""
     return [
         *model_entries(request.model, ""),
         *target_entries("sagemaker", "code/"),

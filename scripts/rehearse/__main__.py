@@ -11,7 +11,7 @@ from rich.table import Table
 
 from onnxferry.scripts.package import Package, read
 from onnxferry.scripts.rehearse import Rehearsal, Reply, rehearse
-from onnxferry.scripts.rehearse.model import rehearsable
+from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system import options
 from onnxferry.system.console import out

@@ -15,11 +15,11 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime
+from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage
 from onnxferry.system.errors import RehearsalError
 
 
-def _unpack(package: Package, root: Path) -> Layout:
+def _unpack(package: Package, root: Path) -> UnpackedPackage:
     app, version = root / "azureml-app", root / "azureml-models" / package.model / "1"
     try:
         shutil.copytree(package.path / "code", app / "code")
@@ -28,11 +28,11 @@ def _unpack(package: Package, root: Path) -> Layout:
             shutil.copy(package.path / name, app / name)
     except OSError as e:
         raise RehearsalError(f"{package.path}: not an AzureML package ({e}); build it again") from e
-    return Layout(root, app, version / "model")
+    return UnpackedPackage(root, app, version / "model")
 
 
-def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
-    listed = _read(layout.app / "env.yml").get("dependencies", [])
+def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
+    listed = _read(unpacked.app / "env.yml").get("dependencies", [])
     pip = next(
         (entry["pip"] for entry in listed if isinstance(entry, dict) and "pip" in entry), None
     )
@@ -52,14 +52,14 @@ def _read(path: Path) -> dict[str, Any]:
         ) from e
 
 
-def _arguments(layout: Layout, port: int) -> tuple[str, ...]:
-    script = str(layout.app / "code" / "score.py")
-    return ("--entry_script", script, "--model_dir", str(layout.model.parent), "--port", str(port))
+def _arguments(unpacked: UnpackedPackage, port: int) -> tuple[str, ...]:
+    script, models = unpacked.app / "code" / "score.py", unpacked.model.parent
+    return ("--entry_script", str(script), "--model_dir", str(models), "--port", str(port))
 
 
-def _environment(layout: Layout, port: int) -> dict[str, str]:
-    declared = _read(layout.app / "deployment.yml").get("environment_variables") or {}
-    own = {"AML_APP_ROOT": str(layout.app / "code"), "AML_APP_INSIGHTS_ENABLED": "false"}
+def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
+    declared = _read(unpacked.app / "deployment.yml").get("environment_variables") or {}
+    own = {"AML_APP_ROOT": str(unpacked.app / "code"), "AML_APP_INSIGHTS_ENABLED": "false"}
     return {**{name: str(value) for name, value in declared.items()}, **own}
 
 

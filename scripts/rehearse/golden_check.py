@@ -45,14 +45,14 @@ def mismatch(golden: Golden, reply: Reply) -> Mismatch | None:
         text = f"the golden request was refused with status {reply.status}: {shown}"
         return Mismatch(True, text)
     try:
-        answer = json.loads(reply.body)
+        found = difference(golden.answer, json.loads(reply.body))
     except ValueError:
-        return Mismatch(False, f"the answer to the golden request is not JSON: {shown}")
-    if found := difference(golden.answer, answer):
-        expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
-        start = f"the answer to the golden request differs. {found}"
-        return Mismatch(False, f"{start}\nexpected: {expected}\nanswered: {shown}")
-    return None
+        found = "It is not JSON"
+    if not found:
+        return None
+    expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
+    start = f"the answer to the golden request differs. {found}"
+    return Mismatch(False, f"{start}\nexpected: {expected}\nanswered: {shown}")
 
 
 def difference(expected: Any, actual: Any, where: str = "answer") -> str | None:

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime, listed
+from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage, listed
 from onnxferry.system.errors import RehearsalError
 
 
-def _unpack(package: Package, root: Path) -> Layout:
+def _unpack(package: Package, root: Path) -> UnpackedPackage:
     app = root / "package"
     try:
         shutil.copytree(package.path, app)
@@ -18,11 +18,11 @@ def _unpack(package: Package, root: Path) -> Layout:
         raise RehearsalError(
             f"{package.path}: not a package of the local server ({e}); build it again"
         ) from e
-    return Layout(root, app, app / "model")
+    return UnpackedPackage(root, app, app / "model")
 
 
-def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
-    requirements = layout.app / "requirements.txt"
+def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
+    requirements = unpacked.app / "requirements.txt"
     if not requirements.is_file():
         raise RehearsalError("requirements.txt is not in the package; build it again")
     return (Install(listed(requirements)),)
@@ -35,6 +35,5 @@ RUNTIME = Runtime(
     launcher="local_server.py",
     unpack=_unpack,
     installs=_installs,
-    arguments=lambda layout, port: (str(layout.app / "server.py"), "--port", str(port)),
-    environment=lambda layout, port: {},
+    arguments=lambda unpacked, port: (str(unpacked.app / "server.py"), "--port", str(port)),
 )

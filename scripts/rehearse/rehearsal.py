@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.environments import Report
 from onnxferry.scripts.rehearse.golden_check import Reply, mismatch
-from onnxferry.scripts.rehearse.host import Host, start
-from onnxferry.system.console import stage
+from onnxferry.scripts.rehearse.host import Host
+from onnxferry.scripts.rehearse.start import start
+from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import RehearsalError
 
 
@@ -53,23 +53,13 @@ def rehearse(
     with start(package, report=report) as host:
         golden = golden or _golden_of(host, package)
         with report("send the golden request"):
-            first = _prove(host, golden)
+            answer = _prove(host, golden).body
             start_seconds = time.monotonic() - host.began
-        answers = tuple(_ask(host, request, report) for request in extra)
+        replies = tuple(_ask(host, request, report) for request in extra)
         with report(f"send the golden request {repeats} times"):
             p50, p95 = _latencies(host, golden.request, repeats)
-        memory = host.memory_mib()
-    return Rehearsal(
-        target=package.target,
-        size=package.size,
-        python=package.python,
-        start_seconds=start_seconds,
-        latency_p50_ms=p50,
-        latency_p95_ms=p95,
-        memory_mib=memory,
-        answer=first.body,
-        extra=answers,
-    )
+        about = (package.target, package.size, package.python)
+        return Rehearsal(*about, start_seconds, p50, p95, host.memory_mib(), answer, replies)
 
 
 def _golden_of(host: Host, package: Package) -> Golden:

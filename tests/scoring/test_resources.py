@@ -17,7 +17,7 @@ from onnxferry.scoring.engine_options import PREFIX, EngineOptions
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from tests import tiny
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/host-settings.md"
 
 
 def test_what_is_left_open_is_the_hosts_cores() -> None:
@@ -121,8 +121,8 @@ def test_a_spec_that_cannot_be_meant_stops_the_load(
         scoring.load(tmp_path)
 
 
-def test_the_readme_has_each_of_them_with_its_default() -> None:
-    rows = [row.split("|") for row in README.read_text(encoding="utf-8").splitlines()]
+def test_the_page_has_each_of_them_with_its_default() -> None:
+    rows = [row.split("|") for row in PAGE.read_text(encoding="utf-8").splitlines()]
     shown = {
         row[2].strip(" `"): row[3].strip()
         for row in rows

@@ -23,9 +23,9 @@ from onnxferry.scoring.manifest import Golden
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import find_python, rehearse, start
 from onnxferry.system.errors import RehearsalError
+from onnxferry.targets import TARGETS
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
-TARGETS = ("azureml", "functions", "local", "sagemaker")
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,9 +35,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
 
 
 @pytest.fixture
-def temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A temporary folder of its own, to see what a rehearsal leaves there. Its name is short, as
-    the system's is: the model server makes a socket in it, whose whole path may have 107 bytes."""
+    the system's is: the model server makes a socket in it, whose whole path may have 107 bytes.
+    (pytest makes its own, tmp_path, before.)"""
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr("tempfile.tempdir", folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from onnxferry.scripts.package import Package, layout_of, package
 from onnxferry.scripts.rehearse import Host, start
-from onnxferry.scripts.rehearse.model import rehearsable
+from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from tests import tiny
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

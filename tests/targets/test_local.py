@@ -255,7 +255,7 @@ def test_only_this_machine_can_reach_it(served: Host) -> None:
 
 
 def process_of(served: Host) -> psutil.Process:
-    """The server's own process, behind the leash."""
+    """The server's own process, behind the supervisor."""
     (found,) = members(served._process)
     return found
 

@@ -30,7 +30,7 @@ LIMIT = 230  # seconds; Azure's load balancer waits no longer for an answer
 PACKAGES = ".python_packages/lib/site-packages"
 
 
-class Message(SimpleNamespace):
+class ProtoMessage(SimpleNamespace):
     """A protobuf message's place-holder: fields by keyword, and which of a group's alternatives is
     set."""
 
@@ -41,7 +41,7 @@ class Message(SimpleNamespace):
 
 
 def message(name: str, **constants: Any) -> Any:
-    return type(name, (Message,), constants)
+    return type(name, (ProtoMessage,), constants)
 
 
 class Protos:
@@ -68,7 +68,7 @@ class Protos:
     NullableString = NullableBool = NullableDouble = NullableTimestamp = message("Nullable")
 
 
-class Worker:
+class FunctionsWorker:
     """The library worker: start it on an app's folder, then invoke the app's functions."""
 
     def __init__(self, app: Path) -> None:
@@ -85,10 +85,10 @@ class Worker:
         for function in self.functions:
             self._call("function_load_request", function_id=function.function_id, metadata=function)
 
-    def invoke(self, function: Any, binding: dict[str, Any], http: Message) -> Any:
+    def invoke(self, function: Any, binding: dict[str, Any], http: ProtoMessage) -> Any:
         """The value that `function` returned for one HTTP request. Raises RuntimeError when it
         raised."""
-        trace = Message(
+        trace = ProtoMessage(
             trace_parent=f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00",
             trace_state="",
             attributes={},
@@ -97,16 +97,16 @@ class Worker:
             "invocation_request",
             invocation_id=str(uuid.uuid4()),
             function_id=function.function_id,
-            input_data=[Message(name=binding["name"], data=Protos.TypedData(http=http))],
+            input_data=[ProtoMessage(name=binding["name"], data=Protos.TypedData(http=http))],
             trigger_metadata={},
             trace_context=trace,
-            retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
+            retry_context=ProtoMessage(retry_count=0, max_retry_count=0, exception=None),
         )
         return answer.return_value
 
     def _call(self, name: str, **fields: Any) -> Any:
-        body = Message(**{name: Message(**fields)})
-        request = Message(request=body, properties={"host": "127.0.0.1", "protos": Protos})
+        body = ProtoMessage(**{name: ProtoMessage(**fields)})
+        request = ProtoMessage(request=body, properties={"host": "127.0.0.1", "protos": Protos})
         coroutine = getattr(self._runtime, name)(request)
         response = asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(LIMIT)
         if response.result.status != Protos.StatusResult.Success:
@@ -115,7 +115,7 @@ class Worker:
         return response
 
 
-class Route:
+class HttpTrigger:
     """One HTTP trigger: the paths and methods that lead to its function."""
 
     def __init__(self, function: Any, binding: dict[str, Any], prefix: str) -> None:
@@ -132,7 +132,7 @@ class Route:
         self.binding = binding
 
 
-def routes(worker: Worker, app: Path) -> list[Route]:
+def routes(worker: FunctionsWorker, app: Path) -> list[HttpTrigger]:
     """The HTTP triggers of the app, below host.json's prefix."""
     settings = json.loads((app / "host.json").read_text(encoding="utf-8"))
     prefix = settings.get("extensions", {}).get("http", {}).get("routePrefix", "api")
@@ -142,21 +142,21 @@ def routes(worker: Worker, app: Path) -> list[Route]:
         for raw in function.raw_bindings
     ]
     return [
-        Route(f, binding, prefix)
+        HttpTrigger(f, binding, prefix)
         for f, binding in bindings
         if binding.get("type", "").lower() == "httptrigger"
     ]
 
 
-class Handler(BaseHTTPRequestHandler):
+class FunctionsHandler(BaseHTTPRequestHandler):
     """HTTP to invocation and back."""
 
     protocol_version = "HTTP/1.1"
     # head and body in one packet: in two, the client's delayed acknowledgement costs 40 ms
     wbufsize = -1
     disable_nagle_algorithm = True
-    worker: Worker
-    routes: list[Route]
+    worker: FunctionsWorker
+    routes: list[HttpTrigger]
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -179,9 +179,9 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer  # noqa: N815
 
     def _invoke(
-        self, route: Route, match: re.Match[str], body: bytes
+        self, route: HttpTrigger, match: re.Match[str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        http = Message(
+        http = ProtoMessage(
             method=self.command,
             url=f"http://{self.headers.get('host', '127.0.0.1')}{self.path}",
             headers={name.lower(): value for name, value in self.headers.items()},
@@ -227,16 +227,16 @@ def serve(app: Path, port: int) -> None:
     sys.path.insert(0, str(app / PACKAGES))
     sys.path.append(str(app))
     os.chdir(app)
-    Handler.worker = Worker(app)
-    Handler.routes = routes(Handler.worker, app)
-    if not Handler.routes:
+    FunctionsHandler.worker = FunctionsWorker(app)
+    FunctionsHandler.routes = routes(FunctionsHandler.worker, app)
+    if not FunctionsHandler.routes:
         sys.exit(f"{app / 'function_app.py'}: no function with an HTTP trigger was found")
     print(
         "routes:",
-        ", ".join(f"{sorted(r.methods)} {r.path.pattern}" for r in Handler.routes),
+        ", ".join(f"{sorted(r.methods)} {r.path.pattern}" for r in FunctionsHandler.routes),
         flush=True,
     )
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", port), FunctionsHandler).serve_forever()
 
 
 if __name__ == "__main__":

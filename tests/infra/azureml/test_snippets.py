@@ -1,4 +1,4 @@
-"""How a client asks the endpoint without onnxferry, as the README shows it."""
+"""How a client calls the endpoint without onnxferry: the code of docs/deploy/azureml.md."""
 
 from __future__ import annotations
 
@@ -15,36 +15,16 @@ import pytest
 from onnxferry.infra.clients.azure import azure_environment, credential
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from tests import tiny
+from tests.documents import snippet
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers.machinelearning import KEY
 from tests.infra.azureml.conftest import NAME, deploy
 
-AZURE_AI_ML = """
-from azure.ai.ml import MLClient
-from azure.identity import DefaultAzureCredential
-
-client = MLClient(DefaultAzureCredential(), SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE)
-answer = client.online_endpoints.invoke(ENDPOINT, request_file="question.json")
-"""
-
-HTTPX = """
-import httpx
-
-endpoint = client.online_endpoints.get(ENDPOINT)
-key = client.online_endpoints.get_keys(ENDPOINT).primary_key
-response = httpx.post(
-    endpoint.scoring_uri,
-    headers={"Authorization": f"Bearer {key}"},  # an image: add "Content-Type": "image/jpeg", and content=its bytes
-    json={"inputs": {"question": "Who was born in 1946", "context": "Dolly Rebecca Parton was born in 1946"}},
-    timeout=60,
-)
-print(response.status_code, response.headers["azureml-model-deployment"], response.json())
-"""
-
-CURL = """
-curl -sS "$URL" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' --data @question.json
-"""
+PAGE = "docs/deploy/azureml.md"
+AZURE_AI_ML = snippet(PAGE, "MLClient(")
+HTTPX = snippet(PAGE, "httpx.post(")
+CURL = snippet(PAGE, "curl ")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def rehearsable(model: Path, target: str, out: Path, python: str | None = None) 
         return built
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     pythons = sorted(layout_of(target).pythons, key=lambda version: (version != here, version))
-    version = next((p for p in pythons if find_python(p)), None)
+    version = next(filter(find_python, pythons), None)
     if version is None:
         raise RehearsalError(
             f"{target} runs Python {', '.join(sorted(pythons))}, and this machine has none of them;"

@@ -1,7 +1,5 @@
-"""What the flags of an action at a cloud say, and what follows from them: configuration and model
-directory, each found once. What reads these is imported when it is asked for, since --help loads
-this file.
-"""
+"""What the flags of a command at a cloud say, and what follows from them: configuration and model
+directory. What reads these is imported when it is asked for, since --help loads this file."""
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
-    """The flags of every action at a cloud."""
+class CommandOptions:
+    """The flags of every command at a cloud."""
 
     target: str
     model: Path | None

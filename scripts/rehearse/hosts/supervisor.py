@@ -1,8 +1,8 @@
 """Run a program (the arguments) and end its whole process group as soon as standard input closes.
 
 The starter holds the other end of that pipe. However the starter ends, even by kill -9, the pipe
-closes and nothing that it started is left: SageMaker's server, for one, leaves its workers running
-when it alone is ended.
+closes and nothing that it started is left. (SageMaker's server leaves its workers running when it
+alone is ended.)
 """
 
 import os
@@ -13,6 +13,7 @@ import threading
 
 
 def watch() -> None:
+    """Wait until standard input closes, then kill the group."""
     sys.stdin.buffer.read()
     os.killpg(0, signal.SIGKILL)
 
