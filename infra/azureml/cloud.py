@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from onnxferry.infra.azureml import plan
 from onnxferry.infra.azureml.deletion import delete
@@ -25,11 +26,12 @@ from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
-from onnxferry.infra.plan import Plan, Step
-from onnxferry.infra.waiting import Clock
+from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
+from onnxferry.system.exits import program
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:  # noqa: B008 - frozen
@@ -44,7 +46,7 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
 
 @dataclass(frozen=True)
 class AzureMLCloud:
-    """See infra.cloud.OnlineEndpoint."""
+    """Implements infra.cloud.OnlineEndpoint."""
 
     clients: Clients
     names: Names
@@ -52,47 +54,54 @@ class AzureMLCloud:
     clock: Clock
 
     def sign_in(self) -> None:
-        """See infra.cloud.Cloud."""
+        """See Cloud."""
         self.clients.session.token()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         state, desired = self._read(), desired_state(bundle, self.settings)
         plan.check(state, desired.auth_mode)
-        registered = read_registered(self.clients, self.names, desired)
-        return self._plan("deploy", plan.deploy(state, desired, registered))
+        steps = plan.deploy(state, desired, read_registered(self.clients, self.names, desired))
+        instances = f"{self.settings.instance_count} x {self.settings.instance_type}"
+        place, replaces = _place(state), _version(state, state.serving)
+        summary = Summary(place, bundle.version, replaces, instances, minutes=(8, 20))
+        return Plan("azureml", "deploy", self.names.endpoint, steps, summary)
 
     def plan_rollback(self) -> Plan:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         state = self._read()
         plan.check(state)
-        return self._plan("roll back", plan.rollback(state))
+        steps, target = plan.rollback(state), _version(state, state.rolling or state.previous)
+        replaces = _version(state, state.serving)
+        summary = Summary(_place(state), target, replaces, minutes=(1, 3))
+        return Plan("azureml", "roll back", self.names.endpoint, steps, summary)
 
     def plan_delete(self) -> Plan:
-        """See infra.cloud.OnlineEndpoint."""
-        return self._plan("delete", delete(self._read(), read_assets(self.clients, self.names)))
-
-    def _plan(self, purpose: str, steps: tuple[Step, ...]) -> Plan:
-        return Plan("azureml", purpose, self.names.endpoint, steps)
+        """See OnlineEndpoint."""
+        state = self._read()
+        steps = delete(state, read_assets(self.clients, self.names))
+        summary = Summary(_place(state), minutes=(2, 10))
+        return Plan("azureml", "delete", self.names.endpoint, steps, summary)
 
     @property
     def operations(self) -> Collection[str]:
-        """See infra.cloud.Cloud."""
+        """See Cloud."""
         return {name for name in vars(Operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
-        """See infra.cloud.Cloud."""
+        """See Cloud."""
         limit = self.settings.wait_minutes * 60
-        operations = Operations(self.clients, self.names, limit, self.clock)
-        getattr(operations, step.operation)(step, progress)
+        waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
+        operations = Operations(self.clients, self.names, waiting, self.clock, progress)
+        getattr(operations, step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         endpoint = serving_endpoint(self.clients, self.names)
         return online.send(endpoint, self.clients.endpoints.bearer(endpoint), request, timeout)
 
     def status(self) -> EndpointStatus:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         state, unread = self._read(), ""
         try:
             assets = read_assets(self.clients, self.names)
@@ -101,12 +110,12 @@ class AzureMLCloud:
         return _status(state, assets, unread)
 
     def logs(self, lines: int) -> str:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         serving, endpoint = self._read().serving, self.names.endpoint
         if not serving:
             raise NotFound(
                 f"endpoint {endpoint} of workspace {self.names.workspace}: no deployment takes"
-                " traffic, so none has logs to show; see deploy.py status"
+                f" traffic, so none has logs to show; see {program('status')}"
             )
         return self.clients.endpoints.logs(endpoint, serving, lines, CONTAINERS[0])
 
@@ -114,20 +123,25 @@ class AzureMLCloud:
         return read_state(self.clients, self.names)
 
 
+def _place(state: CurrentState) -> str:
+    return f"workspace {state.names.workspace}, {state.location}"
+
+
+def _version(state: CurrentState, deployment: str) -> str:
+    found = state.ours.get(deployment)
+    return found.tags.get(VERSION, "") if found else ""
+
+
 def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
     names, endpoint = state.names, state.endpoint
-    version, previous = (
-        state.ours[name].tags.get(VERSION, "") if name in state.ours else ""
-        for name in (state.serving, state.previous)
-    )
     half_made = "half-made" if assets.versions or assets.files else "absent"
     return EndpointStatus(
         "azureml",
         names.endpoint,
         endpoint.state if endpoint else half_made,
         endpoint.url if endpoint else "",
-        version,
-        previous,
+        _version(state, state.serving),
+        _version(state, state.previous),
         tuple(_resources(state, assets, unread)),
         {
             "workspace": names.workspace,

@@ -4,34 +4,37 @@ parameters say, and does no harm when it is done twice."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
+from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.azureml import Until
 from onnxferry.infra.clients.blobs import Sent, megabytes
 from onnxferry.infra.plan import Step
-from onnxferry.infra.waiting import Clock, wait
+from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress
 
 
 @dataclass(frozen=True)
 class Operations:
-    """The operations at one endpoint; `limit` is that of each wait, in seconds."""
+    """The operations at one endpoint; `wait` waits for what they begin."""
 
     clients: Clients
     names: Names
-    limit: float
+    wait: Wait
     clock: Clock
+    progress: Progress
 
-    def upload(self, step: Step, progress: Progress) -> None:
+    def upload(self, step: Step) -> None:
         """Upload a folder of the package; what an earlier run got there whole stays."""
         folder, source = step.parameters["folder"], Path(step.parameters["source"])
         blobs = self.clients.workspace.blobs()
         there = blobs.list(f"{folder}/")
         sizes = {name: (source / name).stat().st_size for name in step.parameters["files"]}
-        sent, done, total = megabytes(progress), 0, sum(sizes.values())
+        sent, done, total = megabytes(self.progress), 0, sum(sizes.values())
         for name, sha256 in step.parameters["files"].items():
             blob, facts = f"{folder}/{name}", {"sha256": sha256}
             if there.get(blob, {}).get("sha256") != sha256:
@@ -40,60 +43,60 @@ class Operations:
             done += sizes[name]
             sent(done, total)
 
-    def register_model(self, step: Step, progress: Progress) -> None:
+    def register_model(self, step: Step) -> None:
         """Register the uploaded folder as a version of the model."""
         facts = step.parameters
         register = self.clients.workspace.register_model
         register(self.names.endpoint, facts["version"], facts["path"], facts["tags"])
 
-    def register_code(self, step: Step, progress: Progress) -> None:
+    def register_code(self, step: Step) -> None:
         """Register the uploaded folder as a version of the code."""
         facts = step.parameters
         own = {"codeUri": facts["uri"], "isAnonymous": False, "isArchived": False}
         self.clients.resources.put(self.names.id("code", facts["version"]), own)
 
-    def register_environment(self, step: Step, progress: Progress) -> None:
+    def register_environment(self, step: Step) -> None:
         """Register a version of the environment."""
         register = self.clients.workspace.register_environment
         register(self.names.endpoint, step.parameters["version"], step.parameters)
 
-    def create_endpoint(self, step: Step, progress: Progress) -> None:
+    def create_endpoint(self, step: Step) -> None:
         """Create the endpoint, without deployments."""
-        facts, until = step.parameters, self._until(step, progress)
+        facts, until = step.parameters, self._until(step)
         create = self.clients.endpoints.create_endpoint
         create(step.name, facts["auth_mode"], facts["tags"], until)
 
-    def update_endpoint(self, step: Step, progress: Progress) -> None:
+    def update_endpoint(self, step: Step) -> None:
         """Give the endpoint the traffic, if any is said, and the tags; its other tags stay."""
-        facts, until = step.parameters, self._until(step, progress)
+        facts, until = step.parameters, self._until(step)
         update = self.clients.endpoints.shift_traffic
         update(step.name, facts.get("traffic"), facts["tags"], until)
 
-    def delete_endpoint(self, step: Step, progress: Progress) -> None:
+    def delete_endpoint(self, step: Step) -> None:
         """Delete the endpoint with all its deployments."""
-        self.clients.endpoints.delete_endpoint(step.name, self._until(step, progress))
+        self.clients.endpoints.delete_endpoint(step.name, self._until(step))
 
-    def create_deployment(self, step: Step, progress: Progress) -> None:
+    def create_deployment(self, step: Step) -> None:
         """Create a deployment without traffic, or change it. An error has the end of its logs."""
-        create, until = self.clients.endpoints.create_deployment, self._until(step, progress)
+        create, until = self.clients.endpoints.create_deployment, self._until(step)
         with self._smoke_test.logged(step.name):
             create(self.names.endpoint, step.name, step.parameters, until)
 
-    def delete_deployment(self, step: Step, progress: Progress) -> None:
+    def delete_deployment(self, step: Step) -> None:
         """Delete a deployment."""
         delete = self.clients.endpoints.delete_deployment
-        delete(self.names.endpoint, step.name, self._until(step, progress))
+        delete(self.names.endpoint, step.name, self._until(step))
 
-    def wait_until_stable(self, step: Step, progress: Progress) -> None:
+    def wait_until_stable(self, step: Step) -> None:
         """Wait for what an earlier run began at the endpoint or the deployment."""
-        endpoints, until = self.clients.endpoints, self._until(step, progress)
+        endpoints, until = self.clients.endpoints, self._until(step)
         if step.resource == "endpoint":
             until(endpoints.endpoint_state(step.name))
             return
         with self._smoke_test.logged(step.name):
             until(endpoints.deployment_state(self.names.endpoint, step.name))
 
-    def smoke(self, step: Step, progress: Progress) -> None:
+    def smoke(self, step: Step) -> None:
         """Send the golden request, which is in the package's file or in the workspace."""
         facts, test = step.parameters, self._smoke_test
         golden = (
@@ -103,24 +106,23 @@ class Operations:
         )
         test.run(golden, facts.get("deployment", ""), facts.get("expected", ""))
 
-    def delete_asset(self, step: Step, progress: Progress) -> None:
+    def delete_asset(self, step: Step) -> None:
         """Delete a version of model, code or environment."""
         self.clients.resources.delete(step.parameters["id"])
 
-    def delete_files(self, step: Step, progress: Progress) -> None:
+    def delete_files(self, step: Step) -> None:
         """Delete files of the default datastore."""
         blobs = self.clients.workspace.blobs()
         for name in step.parameters["files"]:
-            progress(name)
+            self.progress(name)
             blobs.delete(name)
 
     @property
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients, self.names, self.clock)
 
-    def _until(self, step: Step, progress: Progress) -> Until:
-        what = f"{step.resource} {step.name}"
-        return lambda state: wait(what, state, self.limit, progress, self.clock)
+    def _until(self, step: Step) -> Until:
+        return partial(self.wait, f"{step.resource} {step.name}")
 
 
 def _after(before: int, total: int, sent: Sent) -> Sent:

@@ -11,7 +11,7 @@ from pathlib import Path
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.state import Clients, serving_endpoint
 from onnxferry.infra.clients import online
-from onnxferry.infra.clients.azureml_facts import OnlineEndpoint
+from onnxferry.infra.clients.azureml_facts import ManagedEndpoint
 from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
@@ -91,7 +91,7 @@ class SmokeTest:
         return "\n".join(parts)
 
     def _send(
-        self, endpoint: OnlineEndpoint, bearer: str, request: Request, deployment: str
+        self, endpoint: ManagedEndpoint, bearer: str, request: Request, deployment: str
     ) -> Reply:
         """Try again where the front end is busy or the connection breaks, as it may just after a
         change."""

@@ -10,7 +10,7 @@ from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, Names
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azureml import Workspace
 from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
-from onnxferry.infra.clients.azureml_facts import Datastore, OnlineDeployment, OnlineEndpoint
+from onnxferry.infra.clients.azureml_facts import Datastore, ManagedDeployment, ManagedEndpoint
 from onnxferry.infra.clients.groups import ArmResources
 from onnxferry.infra.errors import NotFound
 
@@ -41,11 +41,11 @@ class CurrentState:
 
     names: Names
     location: str
-    endpoint: OnlineEndpoint | None
-    deployments: Sequence[OnlineDeployment] = ()
+    endpoint: ManagedEndpoint | None
+    deployments: Sequence[ManagedDeployment] = ()
 
     @property
-    def ours(self) -> dict[str, OnlineDeployment]:
+    def ours(self) -> dict[str, ManagedDeployment]:
         """The deployments that onnxferry made, by name."""
         return {d.name: d for d in self.deployments if self.is_ours(d.tags)}
 
@@ -139,7 +139,7 @@ def read_assets(clients: Clients, names: Names) -> Assets:
     return Assets([(kind, v) for kind, versions in found.items() for v in versions], files)
 
 
-def serving_endpoint(clients: Clients, names: Names) -> OnlineEndpoint:
+def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:
     """The endpoint. Raises NotFound when there is none."""
     endpoint = clients.endpoints.endpoint(names.endpoint)
     if endpoint is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from onnxferry.infra.clients.azure_http import trust
 from onnxferry.infra.errors import Unavailable
 
 METADATA = "ARM_CLOUD_METADATA_URL"
+State = Callable[[], str | None]  # what is still waited for; None at its end; raises for a failure
+Wait = Callable[[str, State], None]  # waits for what its first argument names
 
 
 @dataclass(frozen=True)

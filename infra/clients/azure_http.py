@@ -12,6 +12,7 @@ import httpx
 
 from onnxferry.infra.errors import InvokeFailed
 from onnxferry.scoring.wire import Request
+from onnxferry.system.exits import program
 
 
 def trust(variables: Mapping[str, str] = os.environ) -> ssl.SSLContext:
@@ -32,11 +33,11 @@ def post(
     except httpx.TimeoutException as e:
         raise InvokeFailed(
             f"{url}: no answer within {timeout:g} s. A cold start takes longest, so try once more;"
-            " else look with deploy.py logs"
+            f" else look with {program('logs')}"
         ) from e
     except (httpx.HTTPError, httpx.InvalidURL) as e:
         raise InvokeFailed(
             f"{url}: no connection ({type(e).__name__}). What is in a private network can only be"
-            " reached from within it. Look with deploy.py status, then try again"
+            f" reached from within it. Look with {program('status')}, then try again"
         ) from e
     return answer, time.perf_counter() - began

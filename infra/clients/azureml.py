@@ -16,16 +16,14 @@ from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.policies import RetryPolicy
 
-from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure import AzureSession, State
 from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.azureml_facts import Datastore, failure_of, metadata
 from onnxferry.infra.clients.blobs import BlobContainer
 from onnxferry.infra.clients.groups import AGAIN
 from onnxferry.infra.errors import Refused
 
-# what an operation is at; None once it is done; raises when it failed
-State = Callable[[], str | None]
-Until = Callable[[State], None]  # waits for it
+Until = Callable[[State], None]  # waits for an operation
 Tags = Mapping[str, str]
 
 
@@ -168,12 +166,12 @@ class Workspace:
                 return {}
 
 
-def managed_endpoint(name: str, auth_mode: str, tags: Tags) -> Any:
+def sdk_endpoint(name: str, auth_mode: str, tags: Tags) -> Any:
     """The SDK's object of an endpoint that is to be created."""
     return entities.ManagedOnlineEndpoint(name=name, auth_mode=auth_mode, tags=dict(tags))
 
 
-def managed_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
+def sdk_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
     """The SDK's object of a deployment. `facts` are ids of model, environment and code, and the
     settings of the YAML schema."""
     code = entities.CodeConfiguration(code=facts["code"], scoring_script=facts["scoring_script"])

@@ -9,15 +9,9 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from onnxferry.infra.clients.azureml import (
-    State,
-    Tags,
-    Until,
-    Workspace,
-    managed_deployment,
-    managed_endpoint,
-)
-from onnxferry.infra.clients.azureml_facts import OnlineDeployment, OnlineEndpoint, audience
+from onnxferry.infra.clients.azure import State
+from onnxferry.infra.clients.azureml import Tags, Until, Workspace, sdk_deployment, sdk_endpoint
+from onnxferry.infra.clients.azureml_facts import ManagedDeployment, ManagedEndpoint, audience
 from onnxferry.infra.errors import NotHealthy
 
 FAILED = frozenset({"Failed", "Canceled"})
@@ -31,14 +25,14 @@ class OnlineEndpoints:
         self._endpoints = workspace.ml.online_endpoints
         self._deployments = workspace.ml.online_deployments
 
-    def endpoint(self, name: str) -> OnlineEndpoint | None:
+    def endpoint(self, name: str) -> ManagedEndpoint | None:
         """The endpoint, or None when there is none of that name."""
         with self._workspace.translated(f"endpoint {name} of "):
             try:
                 found = self._endpoints.get(name)
             except ResourceNotFoundError:
                 return None
-        return OnlineEndpoint(
+        return ManagedEndpoint(
             found.name,
             _plain(found.provisioning_state),
             found.scoring_uri or "",
@@ -50,7 +44,7 @@ class OnlineEndpoints:
 
     def create_endpoint(self, name: str, auth_mode: str, tags: Tags, until: Until) -> None:
         """Create an endpoint without deployments."""
-        wanted = managed_endpoint(name, auth_mode, tags)
+        wanted = sdk_endpoint(name, auth_mode, tags)
         begin = partial(self._endpoints.begin_create_or_update, wanted)
         self._workspace.run(f"endpoint {name} of ", begin, until, self.endpoint_state(name))
 
@@ -89,7 +83,7 @@ class OnlineEndpoints:
 
         return state
 
-    def deployments(self, endpoint: str) -> list[OnlineDeployment]:
+    def deployments(self, endpoint: str) -> list[ManagedDeployment]:
         """The deployments of an endpoint."""
         with self._workspace.translated(f"deployments of endpoint {endpoint} of "):
             return [_deployment(found) for found in self._deployments.list(endpoint)]
@@ -98,8 +92,8 @@ class OnlineEndpoints:
         self, endpoint: str, name: str, facts: Mapping[str, Any], until: Until
     ) -> None:
         """Create a deployment without traffic, or change it; `facts` are those of
-        `managed_deployment`. Raises BuildFailed, NotHealthy or QuotaExceeded when it fails."""
-        wanted = managed_deployment(endpoint, name, facts)
+        `sdk_deployment`. Raises BuildFailed, NotHealthy or QuotaExceeded when it fails."""
+        wanted = sdk_deployment(endpoint, name, facts)
         begin = partial(self._deployments.begin_create_or_update, wanted)
         settled = self.deployment_state(endpoint, name)
         self._workspace.run(_of(endpoint, name), begin, until, settled)
@@ -133,7 +127,7 @@ class OnlineEndpoints:
             get = self._deployments.get_logs
             return str(get(deployment, endpoint, lines, container_type=container))
 
-    def bearer(self, endpoint: OnlineEndpoint) -> str:
+    def bearer(self, endpoint: ManagedEndpoint) -> str:
         """The key or token that opens the endpoint. Never printed."""
         session = self._workspace.session
         with self._workspace.translated(f"keys of endpoint {endpoint.name} of "):
@@ -147,8 +141,8 @@ def _of(endpoint: str, deployment: str) -> str:
     return f"deployment {deployment} of endpoint {endpoint} of "
 
 
-def _deployment(found: Any) -> OnlineDeployment:
-    return OnlineDeployment(
+def _deployment(found: Any) -> ManagedDeployment:
+    return ManagedDeployment(
         found.name,
         _plain(found.provisioning_state),
         str(found.model or ""),

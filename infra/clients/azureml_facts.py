@@ -30,7 +30,7 @@ _FAILURES: tuple[tuple[str, type[CloudError]], ...] = (
 
 
 @dataclass(frozen=True)
-class OnlineEndpoint:
+class ManagedEndpoint:
     """An online endpoint. `traffic` and `mirror` are percentages by deployment, without zeros."""
 
     name: str
@@ -43,7 +43,7 @@ class OnlineEndpoint:
 
 
 @dataclass(frozen=True)
-class OnlineDeployment:
+class ManagedDeployment:
     """A deployment of an endpoint; `model` is the id of its model."""
 
     name: str

@@ -4,7 +4,7 @@ file.)"""
 from __future__ import annotations
 
 from onnxferry.infra.clients.azure_http import post
-from onnxferry.infra.clients.azureml_facts import OnlineEndpoint
+from onnxferry.infra.clients.azureml_facts import ManagedEndpoint
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 
@@ -13,7 +13,7 @@ _STATUS = "ms-azureml-model-error-statuscode"  # the container's, where the fron
 
 
 def send(
-    endpoint: OnlineEndpoint,
+    endpoint: ManagedEndpoint,
     bearer: str,
     request: Request,
     timeout: float = 60.0,

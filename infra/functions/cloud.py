@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from onnxferry.infra.clients import function_host
@@ -20,8 +22,8 @@ from onnxferry.infra.functions.names import VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_state, read_surroundings
-from onnxferry.infra.plan import Plan, Step
-from onnxferry.infra.waiting import Clock
+from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
@@ -40,7 +42,7 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> Function
 
 @dataclass(frozen=True)
 class FunctionsCloud:
-    """See infra.cloud.OnlineEndpoint."""
+    """Implements infra.cloud.OnlineEndpoint."""
 
     clients: Clients
     names: Names
@@ -48,11 +50,11 @@ class FunctionsCloud:
     clock: Clock
 
     def sign_in(self) -> None:
-        """See infra.cloud.Cloud."""
+        """See Cloud."""
         self.clients.session.token()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         state = read_state(self.clients, self.names, settings=True)
         plan.check(state)
         if state.account is None:
@@ -62,40 +64,54 @@ class FunctionsCloud:
                 self.clients.web.check_name(app.name)
         suffix = self.clients.session.where.storage_suffix
         desired = desired_state(bundle, self.settings, state, suffix)
-        return self._plan("deploy", plan.deploy(state, desired))
+        place, replaces = self._place(), state.main.version[:12]
+        summary = Summary(place, bundle.version, replaces, self._instances(), minutes=(2, 8))
+        return Plan("functions", "deploy", self.names.app, plan.deploy(state, desired), summary)
 
     def plan_rollback(self) -> Plan:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         state = self._read()
         plan.check(state)
-        return self._plan("roll back", plan.rollback(state))
+        steps = plan.rollback(state)
+        target, replaces = steps[0].name, state.main.version[:12]
+        summary = Summary(self._place(), target, replaces, minutes=(1, 4))
+        return Plan("functions", "roll back", self.names.app, steps, summary)
 
     def plan_delete(self) -> Plan:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         state = self._read()
         plan.check_ours(state)
-        return self._plan("delete", delete(state, read_surroundings(self.clients, state)))
+        steps = delete(state, read_surroundings(self.clients, state))
+        summary = Summary(self._place(), minutes=(1, 5))
+        return Plan("functions", "delete", self.names.app, steps, summary)
 
-    def _plan(self, purpose: str, steps: tuple[Step, ...]) -> Plan:
-        return Plan("functions", purpose, self.names.app, steps)
+    def _place(self) -> str:
+        return f"resource group {self.names.group}, {self.settings.location}"
+
+    def _instances(self) -> str:
+        mine = self.settings
+        return f"at most {mine.maximum_instance_count} instances of {mine.instance_memory_mb} MB"
 
     @property
     def operations(self) -> Collection[str]:
-        """See infra.cloud.Cloud."""
+        """See Cloud."""
         return {name for name in vars(Operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
-        """See infra.cloud.Cloud."""
-        getattr(self._operations, step.operation)(step, progress)
+        """See Cloud."""
+        limit, folder = self.settings.wait_minutes * 60, Path(self._folder.name)
+        waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
+        operations = Operations(self.clients, self.names, waiting, progress, folder)
+        getattr(operations, step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         app = self._serving()
         keys, served_by = self.clients.web.keys(app.name), app.tags.get(VERSION, "")[:12]
         return function_host.send(app.host, keys, request, timeout, served_by)
 
     def status(self) -> EndpointStatus:
-        """See infra.cloud.OnlineEndpoint."""
+        """See OnlineEndpoint."""
         return _status(self._read())
 
     def logs(self, lines: int) -> str:
@@ -118,9 +134,8 @@ class FunctionsCloud:
         return read_state(self.clients, self.names)
 
     @cached_property
-    def _operations(self) -> Operations:
-        limit = self.settings.wait_minutes * 60
-        return Operations(self.clients, self.names, limit, self.clock)
+    def _folder(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory(prefix="onnxferry-")
 
     def _serving(self) -> FunctionApp:
         app = self.clients.web.app(self.names.app)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.scm import PublishStatus, Scm
 from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, with_log
-from onnxferry.infra.waiting import Clock, wait
 from onnxferry.system.console import Progress
+from onnxferry.system.exits import program
 
 _DONE = 4
 _FAILED = {
@@ -80,15 +81,15 @@ class Publication:
         said = (
             f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}. What"
             " serves is what the platform took last; the log says why. Rehearse the package"
-            " (deploy.py rehearse), then run again"
+            f" ({program('rehearse')}), then run again"
         )
         raise PublishFailed(with_log(said, log))
 
 
-def publish(publication: Publication, limit: float, clock: Clock) -> None:
+def publish(publication: Publication, wait: Wait) -> None:
     """Wait for the end of `publication`. Raises PublishFailed or TimedOut, with the log."""
     what = f"publishing to app {publication.app}"
     try:
-        wait(what, publication.step, limit, publication.progress, clock)
+        wait(what, publication.step)
     except TimedOut as e:
         raise TimedOut(with_log(str(e), publication.scm.log())) from e

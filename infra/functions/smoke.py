@@ -4,11 +4,11 @@ the golden answer."""
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from onnxferry.infra.clients import function_host
+from onnxferry.infra.clients.azure import State, Wait
 from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.clients.web import FunctionApp
 from onnxferry.infra.errors import (
@@ -24,11 +24,9 @@ from onnxferry.infra.errors import (
 from onnxferry.infra.functions.names import FUNCTION
 from onnxferry.infra.functions.state import Clients
 from onnxferry.infra.smoke import golden_in, smoke
-from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
-from onnxferry.system.console import Progress
 
 # what a host answers before it knows its keys, functions and workers
 _STARTING = frozenset({401, 404, 502, 503, 504})
@@ -37,25 +35,24 @@ _TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """Asks apps; `limit` is that of each wait, in seconds."""
+    """Asks apps; `wait` waits for their answers."""
 
     clients: Clients
-    limit: float
-    clock: Clock
+    wait: Wait
 
-    def wait_until_healthy(self, app: FunctionApp, progress: Progress) -> None:
+    def wait_until_healthy(self, app: FunctionApp) -> None:
         """Wait until the app's host runs and knows the function. Raises NotHealthy with the
         publication's log."""
-        self._wait(app, lambda: self._unhealthy(app), progress)
+        self._wait(app, lambda: self._unhealthy(app))
 
-    def run(self, app: FunctionApp, golden: Golden, progress: Progress) -> None:
+    def run(self, app: FunctionApp, golden: Golden) -> None:
         """Send the golden request. Raises NotHealthy or WrongAnswer."""
         refusals: list[Reply] = []
-        self._wait(app, lambda: self._unanswered(app, golden, refusals), progress)
+        self._wait(app, lambda: self._unanswered(app, golden, refusals))
 
-    def _wait(self, app: FunctionApp, state: Callable[[], str | None], progress: Progress) -> None:
+    def _wait(self, app: FunctionApp, state: State) -> None:
         try:
-            wait(f"Azure Functions app {app.name}", state, self.limit, progress, self.clock)
+            self.wait(f"Azure Functions app {app.name}", state)
         except TimedOut as e:
             raise NotHealthy(with_log(str(e), publication_log(self.clients, app))) from e
 
