@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := scripts/package/pins.txt
 
-.PHONY: setup demo test quality benchmark lint types clean
+.PHONY: setup demo test docs quality benchmark lint types clean
 
 setup: $(VENV)/.ready
 
@@ -26,6 +26,11 @@ JOBS ?= 2
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(DATA),--data=$(DATA)) $(if $(BODIES),--bodies=$(BODIES))
+
+# The documents as a site in build/site; a broken link fails. docs/cli.md and docs/configuration.md are made from the code,
+# and committed: .venv/bin/python -m docs.generate
+docs: setup
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict
 
 # DATA=DIR as above, with goemotions/dev.tsv. Measures all of docs/quality.md again: the better part of an hour on two cores.
 # One thread for PyTorch, which is asked for one text at a time; ONNX Runtime keeps its own.

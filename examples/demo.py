@@ -19,17 +19,17 @@ from rich.table import Table
 
 from examples.models import Example, examples, ready
 from onnxferry.scripts.rehearse import Rehearsal, rehearse
-from onnxferry.scripts.rehearse.model import rehearsable
+from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from onnxferry.scripts.request_file import read_request
+from onnxferry.system import options
 from onnxferry.system.console import err, out
-from onnxferry.system.exits import ending
+from onnxferry.targets import clouds
 
 OUT = Path("build")
-CLOUDS = ("azureml", "functions", "sagemaker")
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """One rehearsal. `packed` is the size in bytes of what the platform would be given."""
 
     example: Example
@@ -42,11 +42,11 @@ class Row:
         return (self.done.answer, *(answer.body for answer in self.done.extra))
 
 
-def rehearsed(example: Example, target: str) -> Row:
+def rehearsed(example: Example, target: str) -> DemoRow:
     """One row: package the example for `target` and rehearse it."""
     err.print(f"[bold]{example.name} on {target}[/bold]")
     package = rehearsable(ready(example), target, OUT)
-    return Row(example, package.size, rehearse(package, extra=[read_request(example.request)]))
+    return DemoRow(example, package.size, rehearse(package, extra=[read_request(example.request)]))
 
 
 def shown(answer: bytes) -> str:
@@ -56,7 +56,8 @@ def shown(answer: bytes) -> str:
     return f"{best.get('answer') or best['label']} ({best['score']:.3f})"
 
 
-def table(rows: list[Row]) -> Table:
+def table(rows: list[DemoRow]) -> Table:
+    """The closing table: a line a rehearsal."""
     made = Table(title="One model, three clouds' runtimes, the same bytes", box=SIMPLE_HEAD)
     for heading in ("model", "target"):
         made.add_column(heading, no_wrap=True)
@@ -78,25 +79,24 @@ def table(rows: list[Row]) -> Table:
     return made
 
 
-def same(row: Row, rows: list[Row]) -> bool:
+def same(row: DemoRow, rows: list[DemoRow]) -> bool:
     """Whether every target answered this row's model in the same bytes."""
     return {other.answers for other in rows if other.example is row.example} == {row.answers}
 
 
-@click.command()
+@options.command()
 @click.option(
     "--model", "names", multiple=True, help="Only this one of the demo's models; may be repeated."
 )
 @click.option(
-    "--target", "targets", multiple=True, type=click.Choice(CLOUDS), help="Only this target."
+    "--target", "targets", multiple=True, type=click.Choice(clouds()), help="Only this target."
 )
-@ending()
 def main(names: tuple[str, ...], targets: tuple[str, ...]) -> None:
     """Prepare the demo's models, package each for every target, and rehearse each package on the
     platform's runtime."""
     began = time.monotonic()
     chosen = [example for example in examples() if not names or example.name in names]
-    rows = [rehearsed(example, target) for example in chosen for target in targets or CLOUDS]
+    rows = [rehearsed(example, target) for example in chosen for target in targets or clouds()]
     out.print(table(rows))
     out.print(f"{time.monotonic() - began:.0f} s in all; packages and models are in {OUT}/")
     if not all(same(row, rows) for row in rows):

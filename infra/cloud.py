@@ -1,5 +1,5 @@
-"""What every cloud offers to deploy.py: plan by reading, execute, ask, tell. One file a cloud
-implements it."""
+"""What every cloud offers to the command line, as protocols by what a platform does. Each cloud's
+cloud.py implements them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.markup import escape
-from rich.table import Table
-
-from onnxferry.infra.plan import Operation, Plan
+from onnxferry.infra.apply import Executor
+from onnxferry.infra.plan import Plan
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.errors import PackageError
 
 
@@ -45,19 +44,7 @@ def bundle(package: Package, model_dir: Path) -> Bundle:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An endpoint's answer. `seconds` is the time that the client waited; `served_by` is the
-    version, deployment or variant that answered, as far as the platform tells."""
-
-    status: int
-    body: bytes
-    content_type: str
-    seconds: float
-    served_by: str
-
-
-@dataclass(frozen=True)
-class Status:
+class EndpointStatus:
     """What is live. `state` is "absent" or the platform's own word; `version` and `previous` name
     packages (12 digits, "" if none); `resources` are (kind, name, state) of all that belongs to the
     endpoint, half-made and failed too."""
@@ -75,33 +62,21 @@ class Status:
         """All of it as JSON text."""
         return json.dumps(asdict(self), indent=2, default=str) + "\n"
 
-    def table(self) -> Table:
-        """For a reader: a line a fact, then a line a resource."""
-        table = Table(
-            title=f"{self.name} on {self.target}: {self.state}",
-            title_justify="left",
-            show_header=False,
-        )
-        facts = {
-            "url": self.url,
-            "version": self.version,
-            "previous": self.previous,
-            **self.details,
-        }
-        for key, value in facts.items():
-            table.add_row(key, escape(str(value or "-")))
-        table.add_section()
-        for kind, name, state in self.resources:
-            table.add_row(kind, escape(f"{name} ({state})"))
-        return table
 
-
-class Cloud(Protocol):
-    """One endpoint on one cloud. The methods that plan, and status, only read. All raise
-    CloudError."""
+class Cloud(Executor, Protocol):
+    """What every platform does, whatever it serves by: sign in, and execute the steps of a plan."""
 
     def sign_in(self) -> None:
-        """Raise NoCredentials now, and not after a package was built, where nobody is signed in."""
+        """Raise NoCredentials where nobody is signed in; called before anything is packaged."""
+
+
+class OnlineEndpoint(Cloud, Protocol):
+    """One endpoint that answers requests at once. The methods that plan, and status, only read. All
+    raise CloudError.
+
+    A job (submit, status, cancel, fetch) is a second protocol on Cloud. How an endpoint serves is
+    one variant of its target's configuration, and `desired` resolves it, once.
+    """
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """Steps that end with `bundle` live; all `reuse` and `check` when it is live already."""
@@ -113,15 +88,12 @@ class Cloud(Protocol):
         """Steps that delete all that deploying made, half-made things too; no step when nothing is
         there."""
 
-    def operations(self, bundle: Bundle | None = None) -> Mapping[str, Operation]:
-        """What executes a plan's steps, by Step.operation. `bundle` is needed for a
-        deployment's."""
-
     def invoke(self, request: Request, timeout: float) -> Reply:
         """Send one request to what serves. A refusal is a Reply with its status; `timeout` is in
         seconds."""
 
-    def status(self) -> Status: ...
+    def status(self) -> EndpointStatus:
+        """What is live, and all that belongs to it."""
 
     def logs(self, lines: int) -> str:
         """The last `lines` that the serving version's container printed."""

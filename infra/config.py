@@ -19,12 +19,16 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    create_model,
     field_validator,
 )
 from pydantic.fields import FieldInfo
 
 from onnxferry.infra import variables
 from onnxferry.system.errors import UsageError
+from onnxferry.system.exits import program
+from onnxferry.targets import TARGETS
+from onnxferry.targets import load as resolve
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -156,14 +160,6 @@ class Functions(_Azure):
     )
 
 
-TABLES: dict[str, type[BaseModel]] = {
-    "model": ModelTable,
-    "sagemaker": SageMaker,
-    "azureml": AzureML,
-    "functions": Functions,
-}
-
-
 class DeployConfig(_Table):
     """All of deploy.toml; a target's table is None where neither it nor a flag nor the environment
     says anything."""
@@ -172,6 +168,18 @@ class DeployConfig(_Table):
     sagemaker: SageMaker | None = None
     azureml: AzureML | None = None
     functions: Functions | None = None
+
+
+TABLES: dict[str, type[BaseModel]] = {
+    "model": ModelTable,
+    **{name: resolve(target.settings) for name, target in TARGETS.items() if target.settings},
+}
+_further: dict[str, Any] = {  # a target that has only a row and its own folders
+    name: (table | None, None)
+    for name, table in TABLES.items()
+    if name not in DeployConfig.model_fields
+}
+ALL = create_model("DeployConfig", __base__=DeployConfig, **_further) if _further else DeployConfig
 
 
 def load(
@@ -201,12 +209,12 @@ def load(
             )
     data.setdefault(target, {})
     try:
-        return DeployConfig.model_validate(data)
+        return ALL.model_validate(data)
     except ValidationError as e:
         lines = "\n".join(f"  {line}" for line in _complaints(e, file, origins))
         raise UsageError(
-            f"the configuration is not valid:\n{lines}\nKeys and defaults: deploy.py init --target"
-            f" {target}"
+            f"the configuration is not valid:\n{lines}\nKeys and defaults: {program('init')}"
+            f" --target {target}"
         ) from e
 
 
@@ -226,10 +234,7 @@ def settings_of(settings: Iterable[str], target: str) -> dict[str, str]:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of deploy.toml, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **DeployConfig.model_json_schema(),
-    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ALL.model_json_schema()}
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -285,7 +290,7 @@ def _complaints(e: ValidationError, file: Path, origins: Mapping[str, str]) -> I
 
 def _fields(location: tuple[int | str, ...]) -> Mapping[str, FieldInfo]:
     """The known keys where the key at `location` stands."""
-    return (TABLES[str(location[0])] if len(location) > 1 else DeployConfig).model_fields
+    return (TABLES[str(location[0])] if len(location) > 1 else ALL).model_fields
 
 
 if __name__ == "__main__":  # python -m infra.config > infra/deploy.schema.json

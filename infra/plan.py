@@ -1,29 +1,22 @@
-"""A plan: what a deployment, a roll-back or a deletion will do, as frozen data. `apply` executes
-just that.
+"""A plan: what a deployment, a roll-back or a deletion will do, as frozen data.
 
-    plan = cloud.plan_deploy(bundle)                     # only reads
-    print(plan.to_json())                                # what `plan` shows is the very object that
-    `apply` executes
-    apply(plan, cloud.operations(bundle))
+    plan = endpoint.plan_deploy(bundle)  # only reads
+    print(plan.to_json())                # the very object that apply executes
+    apply(plan, endpoint)                # infra/apply.py
 
-A step that is done survives an interruption: a new plan reads the cloud, finds it and says "reuse".
+All that a step does is in its parameters, so a plan that was written as JSON and read again does
+the same.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
-from onnxferry.infra.errors import CloudError
-from onnxferry.system.console import Progress, err, stage
-from onnxferry.system.errors import FerryError
+from onnxferry.system.console import Progress
 
 
 class Action(str, Enum):
@@ -39,11 +32,12 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `operation` is the name under which the cloud's operations hold what executes it
-    ("" for reuse); `parameters` is JSON data without secrets. `restore` puts back what served
-    before this step; it runs when this step or a later one of the plan fails, up to a step that
-    `settles`: once that is done, what serves is proved and stays, and a failure while tidying takes
-    nothing back."""
+    """One step. `operation` is one of the cloud's `operations` ("" for reuse), `parameters` is all
+    that it needs: JSON data without secrets.
+
+    `restore` puts back what served before this step. It runs when this step or a later one fails,
+    up to a step that `settles`: once that is done, what serves is proved and stays.
+    """
 
     action: Action
     resource: str
@@ -57,15 +51,39 @@ class Step:
         return f"{self.action.value} {self.resource} {self.name}"
 
 
+Operation = Callable[[Step, Progress], None]  # how a cloud executes one kind of step
+
+
+def operations_of(*holders: object) -> dict[str, Operation]:
+    """The public methods of `holders`, by their names."""
+    return {
+        name: getattr(holder, name)
+        for holder in holders
+        for name in vars(type(holder))
+        if not name.startswith("_")
+    }
+
+
 def unless(
     there: bool, resource: str, name: str, operation: str, parameters: Mapping[str, Any]
 ) -> Step:
     """Create the resource, unless it is there: then it is used again."""
-    return (
-        Step(Action.REUSE, resource, name)
-        if there
-        else Step(Action.CREATE, resource, name, operation, parameters)
-    )
+    if there:
+        return Step(Action.REUSE, resource, name)
+    return Step(Action.CREATE, resource, name, operation, parameters)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a plan means, for its reader: `place` is account, region, workspace; `version` will
+    serve and `replaces` serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large").
+    `minutes` is how long it usually takes, from and to."""
+
+    place: str = ""
+    version: str = ""
+    replaces: str = ""
+    instances: str = ""
+    minutes: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,113 +95,38 @@ class Plan:
     purpose: str
     name: str
     steps: tuple[Step, ...]
+    summary: Summary = Summary()
 
     @property
     def changes(self) -> tuple[Step, ...]:
         """The steps that change something."""
         return tuple(s for s in self.steps if s.action not in (Action.REUSE, Action.CHECK))
 
+    @property
+    def losses(self) -> tuple[Step, ...]:
+        """The steps that delete what was there before, or replace what serves."""
+        made = {(s.resource, s.name) for s in self.steps if s.action is Action.CREATE}
+        return tuple(
+            step
+            for step in self.changes
+            if (step.action is Action.DELETE and (step.resource, step.name) not in made)
+            or (step.action is Action.UPDATE and step.restore)
+        )
+
     def to_json(self) -> str:
         """The plan as JSON text."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
-    def table(self) -> Table:
-        """The plan for a reader: a line a step."""
-        title = (
-            f"{self.purpose} {self.name} on {self.target}: {_count(len(self.changes), 'change')}"
-        )
-        table = Table(title=title, title_justify="left")
-        for heading in ("action", "resource", "name", "with"):
-            table.add_column(heading, overflow="fold")
-        for step in self.steps:
-            table.add_row(
-                step.action.value, step.resource, escape(step.name), escape(_short(step.parameters))
-            )
-        return table
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """The plan that `to_json` wrote. Raises KeyError, TypeError or ValueError for another
+        text."""
+        data = json.loads(text)
+        minutes = data["summary"]["minutes"]
+        summary = Summary(**{**data["summary"], "minutes": tuple(minutes) if minutes else None})
+        return cls(**{**data, "steps": tuple(map(_step, data["steps"])), "summary": summary})
 
 
-Operation = Callable[[Step, Progress], None]
-Report = Callable[[str], AbstractContextManager[Progress]]
-
-
-class Interrupted(CloudError):
-    """Ctrl-C during apply: which steps are done, which one was under way, and how to go on."""
-
-    exit_code = 130
-
-
-def apply(plan: Plan, operations: Mapping[str, Operation], report: Report = stage) -> None:
-    """Execute the steps of `plan`, one visible line and its duration each.
-
-    When a step fails, the restores of all steps that were begun and not settled run, last first,
-    and the error says so. Raises CloudError as the step did, or Interrupted after Ctrl-C; then
-    nothing is restored, since the step may well complete in the cloud: a new run takes up where
-    this one was.
-    """
-    done: list[Step] = []
-    unproved: list[Step] = []
-    for step in plan.steps:
-        try:
-            _execute(step, operations, report)
-        except (KeyboardInterrupt, SystemExit) as e:  # Ctrl-C; a signal (onnxferry/system/exits.py)
-            raise Interrupted(_left(plan, step, done)) from e
-        except Exception as e:  # a defect, too, must not leave what is unproved serving
-            _fail(e, _restore((*unproved, step), operations, report))
-            raise
-        done.append(step)
-        unproved = [] if step.settles else [*unproved, step]
-
-
-def _execute(step: Step, operations: Mapping[str, Operation], report: Report) -> None:
-    if step.action is Action.REUSE:
-        err.print(f"[dim]--[/dim] {escape(str(step))}")
-        return
-    with report(str(step)) as progress:
-        operations[step.operation](step, progress)
-
-
-def _restore(begun: tuple[Step, ...], operations: Mapping[str, Operation], report: Report) -> str:
-    """Run the restores of `begun`, last first; what came of it, in words ("" if there is nothing to
-    restore)."""
-    restores = [step.restore for step in reversed(begun) if step.restore]
-    try:
-        for restore in restores:
-            _execute(restore, operations, report)
-    except (KeyboardInterrupt, SystemExit) as e:
-        raise Interrupted(
-            "interrupted while the earlier version was put back, which may still complete in the"
-            " cloud. See what serves with deploy.py status, and go back with deploy.py rollback"
-        ) from e
-    except Exception as e:
-        return f"Putting the earlier version back failed too: {e}\nRun: deploy.py rollback"
-    return (
-        f"The earlier version serves again ({'; '.join(map(str, restores))})." if restores else ""
-    )
-
-
-def _fail(e: Exception, restored: str) -> None:
-    """Say what came of the restores: in the error, or on standard error where it is a defect."""
-    if restored and isinstance(e, FerryError):
-        raise type(e)(f"{e}\n{restored}") from e
-    if restored:
-        err.print(escape(restored))
-
-
-def _left(plan: Plan, step: Step, done: list[Step]) -> str:
-    made = [str(s) for s in done if s in plan.changes]
-    return (
-        f"interrupted at: {step}. It may still complete in the cloud.\nDone before it:"
-        f" {'; '.join(made) or 'no change'}.\nTo go on, run the same command again: it reuses what"
-        f" is there. To remove it all: deploy.py delete --target {plan.target} --name {plan.name}"
-    )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
-
-
-def _short(parameters: Mapping[str, Any], limit: int = 200) -> str:
-    text = ", ".join(
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in parameters.items()
-    )
-    return text if len(text) <= limit else f"{text[: limit - 4]} ..."
+def _step(data: Mapping[str, Any]) -> Step:
+    restore = _step(data["restore"]) if data["restore"] else None
+    return Step(**{**data, "action": Action(data["action"]), "restore": restore})

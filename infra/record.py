@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from onnxferry.infra.cloud import Bundle, Status
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.scripts.package.archive import replacing
 from onnxferry.system.errors import UsageError
 
@@ -22,7 +22,10 @@ def _now() -> datetime:
 
 
 def write(
-    out: Path, status: Status, bundle: Bundle | None = None, now: Callable[[], datetime] = _now
+    out: Path,
+    status: EndpointStatus,
+    bundle: Bundle | None = None,
+    now: Callable[[], datetime] = _now,
 ) -> dict[str, Any]:
     """Record that `status` is live, and return the entry. An endpoint that is absent loses its
     entry.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from onnxferry.infra.cloud import Reply
 from onnxferry.scoring.wire import JSON, Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.console import err
 from onnxferry.system.errors import UsageError

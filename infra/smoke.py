@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import NotFound, NotHealthy, WrongAnswer
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.answers import difference
+from onnxferry.scripts.rehearse.golden_check import Reply, mismatch
 
 
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:
@@ -22,21 +18,13 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
     both answers, when it is answered otherwise.
     """
     reply = send(golden.request)
-    shown = reply.body[:2000].decode("utf-8", errors="replace")
-    if reply.status != 200:
-        raise NotHealthy(
-            f"{where}: the golden request was refused with status {reply.status}: {shown}"
-        )
-    try:
-        answer = json.loads(reply.body)
-    except ValueError:
-        answer = shown
-    if found := difference(golden.answer, answer):
-        expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
+    found = mismatch(golden, reply)
+    if found and found.refused:
+        raise NotHealthy(f"{where}: {found.text}")
+    if found:
         raise WrongAnswer(
-            f"{where}: the answer to the golden request differs. {found}\nexpected:"
-            f" {expected}\nanswered: {shown}\nRehearse the package, and compare pins.txt with"
-            " 'tools' in model_spec.json"
+            f"{where}: {found.text}\nRehearse the package, and compare pins.txt with 'tools' in"
+            " model_spec.json"
         )
     return reply
 
@@ -44,15 +32,10 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
 def golden_in(text: bytes, where: str) -> Golden:
     """The golden request in a model_spec.json that is kept at `where`. Raises NotFound when it
     holds none."""
-    with tempfile.TemporaryDirectory(prefix="onnxferry-") as folder:
-        (Path(folder) / SPEC_FILE).write_bytes(text)
-        try:
-            found = ModelSpec.read(Path(folder)).golden
-        except ModelError as e:
-            said = str(e).replace(f"{folder}/", "")
-            raise NotFound(
-                f"{where}: no model's manifest ({said}); deploy that version again"
-            ) from e
+    try:
+        found = ModelSpec.parse(text, SPEC_FILE).golden
+    except ModelError as e:
+        raise NotFound(f"{where}: no model's manifest ({e}); deploy that version again") from e
     if found is None:
         raise NotFound(
             f"{where}: no golden request in it, so nothing could prove it; deploy that version"

@@ -22,13 +22,11 @@ import click
 from rich.table import Table
 
 from onnxferry import scoring
-from onnxferry.scripts import sections
-from onnxferry.scripts.evaluate import served
-from onnxferry.system import console
+from onnxferry.scripts import local_scorer, sections
+from onnxferry.scripts.datasets import built_in
+from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError, UsageError
-from onnxferry.system.exits import ending
 
-SENTENCES = Path(__file__).parent / "prepare" / "inputs"
 SIZES = (1, 128)  # texts a request
 WARM_UP = 3  # requests before those that count
 ENGINE = "engine"
@@ -77,13 +75,10 @@ def _stages(response: scoring.Response) -> dict[str, float]:
 def inputs_of(task: str, size: int) -> list[Any]:
     """`size` inputs of the task's kind, from those that prepare verifies on, in a fixed order that
     mixes lengths."""
-    path = SENTENCES / f"{task}.jsonl"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in SENTENCES.glob("*.jsonl")))
+    rows = [payload["inputs"] for payload in built_in.payloads(task)]
+    if not rows:
+        known = ", ".join(built_in.tasks())
         raise UsageError(f"--model: there are no texts for task '{task}'; there are for {known}")
-    rows = [
-        json.loads(line)["inputs"] for line in path.read_text(encoding="utf-8").splitlines() if line
-    ]
     return [Random(i).choice(rows) for i in range(size)]  # noqa: S311
 
 
@@ -124,7 +119,7 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     ]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@options.command()
 @click.option(
     "--model",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -146,10 +141,9 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     help="A Markdown file: write or renew the section of this model.",
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
-@ending()
 def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str) -> None:
     """Measure the share of a request's time that is not the engine's."""
-    scorer = served.load(model)
+    scorer = local_scorer.load(model)
     name, task = scorer.spec.name, scorer.spec.task
     found = [measure(scorer, inputs_of(task, size), rounds) for size in sizes]
     if output == "json":

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from onnxferry.targets import clouds
+
 
 def pytest_configure() -> None:
     """In the background (`make test &`) Ctrl-C is ignored, and what a test starts would inherit
@@ -31,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--run-live",
         action="append",
-        choices=("azureml", "functions", "sagemaker"),
+        choices=clouds(),
         help=(
             "deploy to this target for real, with the account that is signed in here; may be"
             " repeated"

@@ -19,10 +19,12 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.manifest import Limits, ModelSpec
+from onnxferry.scoring.limits import Limits
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.package import TARGETS, package
-from onnxferry.scripts.rehearse import Answer, Host, start
+from onnxferry.scripts.package import package
+from onnxferry.scripts.rehearse import Host, Reply, start
+from onnxferry.targets import TARGETS
 from tests import tiny
 
 pytestmark = pytest.mark.host
@@ -236,7 +238,7 @@ def core(model: Path, request: Request) -> scoring.Response:
     return scoring.load(model).handle(replace(request, accept_encoding=""))
 
 
-def compare(answer: Answer, expected: scoring.Response, forced: Forced | None) -> None:
+def compare(answer: Reply, expected: scoring.Response, forced: Forced | None) -> None:
     assert answer.status == (forced.status if forced else expected.status)
     assert answer.content_type.partition(";")[0] == (
         forced.content_type if forced else expected.content_type

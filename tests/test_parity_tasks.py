@@ -13,8 +13,9 @@ from examples.custom_task.pack import pack
 from onnxferry import scoring
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.package import package
 from onnxferry.scripts.rehearse import start
+from onnxferry.targets import TARGETS
 from tests import tiny
 from tests.test_parity import body
 

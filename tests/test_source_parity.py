@@ -26,12 +26,12 @@ from transformers import (
     pipeline,
 )
 
-import onnxferry.scripts.prepare as prepare_package
 from examples.models import Example, examples, ready
 from onnxferry import scoring
+from onnxferry.scripts.datasets.built_in import BUILT_IN
 
 pytestmark = pytest.mark.models
-INPUTS = Path(prepare_package.__file__).parent / "verification" / "inputs"
+
 PHOTOGRAPHS = (
     "astronaut.png",
     "brick.png",
@@ -93,7 +93,7 @@ def emotions(demo: dict[str, Example]) -> Any:
 def inputs(name: str) -> list[Any]:
     return [
         json.loads(line)["inputs"]
-        for line in (INPUTS / name).read_text(encoding="utf-8").splitlines()
+        for line in (BUILT_IN / name).read_text(encoding="utf-8").splitlines()
         if line
     ]
 

@@ -1,25 +1,31 @@
-"""How scripts talk: results on standard output, progress on standard error, one line a stage."""
+"""How commands talk: results on standard output, progress on standard error, one line a stage."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
 
-# a table in a file or a pipe is not cut to a terminal's 80 columns
-WIDTH = None if sys.stdout.isatty() else 140
-out = Console(highlight=False, soft_wrap=True, width=WIDTH)
-err = Console(
-    stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else 140
-)
-
-
 Progress = Callable[[str], None]  # what a stage is at: "upload 12 of 91 MB"
+Report = Callable[[str], AbstractContextManager[object]]  # `stage`, or a test's own
 _QUIET = 30.0  # seconds between two notes where no terminal shows the spinner
+_LOG = logging.getLogger(__name__)
+
+
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    # a table in a file or a pipe is not cut to a terminal's 80 columns
+    width = None if stream.isatty() else 140
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=width)
+
+
+out = _console(sys.stdout, stderr=False)
+err = _console(sys.stderr, stderr=True)
 
 
 @contextmanager
@@ -29,20 +35,25 @@ def stage(title: str) -> Iterator[Progress]:
     The block gets a function that says what it is at: beside the spinner, or as a line now and then
     in a log.
     """
-    title, began = escape(title), time.monotonic()
-    with err.status(f"{title} ...") as status:
-        said = began
+    began = said = time.monotonic()
+    with err.status(f"{escape(title)} ...") as status:
 
         def progress(text: str) -> None:
             nonlocal said
-            status.update(f"{title}: {escape(text)}")
+            status.update(f"{escape(title)}: {escape(text)}")
             if not err.is_terminal and time.monotonic() - said > _QUIET:
                 said = time.monotonic()
-                err.print(f"[dim]..[/dim] {title}: {escape(text)}")
+                err.print(f"[dim]..[/dim] {escape(title)}: {escape(text)}")
 
         try:
             yield progress
         except BaseException:
-            err.print(f"[red]failed[/red] {title} {time.monotonic() - began:.1f} s")
+            _ended("[red]failed[/red]", title, began)
             raise
-    err.print(f"[green]ok[/green] {title} {time.monotonic() - began:.1f} s")
+    _ended("[green]ok[/green]", title, began)
+
+
+def _ended(how: str, title: str, began: float) -> None:
+    seconds = time.monotonic() - began
+    err.print(f"{how} {escape(title)} {seconds:.1f} s")
+    _LOG.info("%s: %.1f s", title, seconds)

@@ -11,12 +11,21 @@ FerryError                what, where, what next; the command exits with `exit_c
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+E = TypeVar("E", bound="FerryError")
+
 
 class FerryError(Exception):
     """A failure that the user can act on. The message says what happened, where, and what to do
     next."""
 
     exit_code = 1
+
+    def with_context(self: E, text: str, separator: str = "\n") -> E:
+        """This very error with `text` after its message, so type, attributes and cause stay."""
+        self.args = (f"{self}{separator}{text}",)
+        return self
 
 
 class UsageError(FerryError):

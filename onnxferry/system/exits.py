@@ -1,26 +1,42 @@
-"""How a command line ends: a known failure by its message and exit code, a signal by cleaning up as
-Ctrl-C does."""
+"""How a command ends, and what the user typed to start it."""
 
 from __future__ import annotations
 
 import errno
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from pathlib import Path
 
 import click
 
 from onnxferry.system.errors import FerryError
+from onnxferry.system.signals import interruptible
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # the system names no file with these
 
 
+def program(command: str = "") -> str:
+    """How `command` is run, the way this process was: "onnxferry package", "python deploy.py
+    package", or "python -m scripts.package". Without `command`, what goes before a command's
+    name."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = spec.parent if spec else ""
+    if module == "onnxferry":
+        start = "python -m onnxferry"
+    elif module.startswith("scripts.") and command:
+        return f"python -m scripts.{command}"
+    elif module.startswith("scripts.") or Path(sys.argv[0]).name == "deploy.py":
+        start = "python deploy.py"
+    else:
+        start = "onnxferry"
+    return f"{start} {command}".strip()
+
+
 @contextmanager
-def ending() -> Iterator[None]:
-    """Run a command line as the block. What is not known, a defect, keeps its traceback."""
+def cli_errors() -> Iterator[None]:
+    """Run a command as the block: a known failure ends it by a message and an exit code, SIGTERM
+    and SIGHUP as Ctrl-C does. What is not known, a defect, keeps its traceback."""
     try:
         with interruptible():
             yield
@@ -30,33 +46,10 @@ def ending() -> Iterator[None]:
         if e.filename is None and e.errno not in _FULL:
             raise
         where = f"{e.filename}: " if e.filename else ""
-        _exit(
-            f"{where}{e.strerror}; give a path that can be read and written, on a disk with room", 1
-        )
+        advice = "give a path that can be read and written, on a disk with room"
+        _exit(f"{where}{e.strerror}; {advice}", 1)
 
 
 def _exit(message: str, code: int) -> None:
     click.secho(f"error: {message}", fg="red", err=True)
     sys.exit(code)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP unwind as Ctrl-C does, so that what was started is
-    stopped.
-
-    Outside the main thread, where Python allows no handler, it changes nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _unwind(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

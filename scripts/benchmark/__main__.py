@@ -12,22 +12,21 @@ from typing import Any
 
 import click
 
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 from onnxferry.scripts import sections
 from onnxferry.scripts.benchmark import figures, inputs, plot, report, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.scripts.benchmark.report import Benchmark
 from onnxferry.scripts.benchmark.rounds import SCENARIOS, Plan, measure
-from onnxferry.system import console
+from onnxferry.system import console, options
 from onnxferry.system.errors import UsageError
-from onnxferry.system.exits import ending
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 # in a document's command
 HIDDEN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--title"}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@options.command()
 @click.option(
     "-e",
     "--engine",
@@ -118,8 +117,7 @@ HIDDEN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--title"
 @click.option("--plot", "picture", type=FILE, help="A picture, .svg or .png.")
 @click.option("--out", type=FILE, help="A Markdown file: write or renew the section of this title.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
-@ending()
-def main(**flags: Any) -> None:
+def command(**flags: Any) -> None:
     """Measure engines side by side: speed, latency, memory, cold start, and whether they answer the
     same."""
     chosen = specs.parse(flags["engines"])
@@ -154,9 +152,7 @@ def _plan(flags: dict[str, Any], task: str, chosen: Sequence[specs.Spec]) -> Pla
         raise UsageError("--scenario rate and --rate REQUESTS_A_SECOND go together")
     if streams and scenario not in ("async", "rate"):
         raise UsageError("--streams is for --scenario async and rate")
-    some = streams or (
-        1 if scenario in ("sync", "cold") else flags["cores"] or cpu_count.available()
-    )
+    some = streams or (1 if scenario in ("sync", "cold") else flags["cores"] or cpu.available())
     pythons = dict(_python(text, chosen) for text in flags["pythons"])
     return Plan(
         task,
@@ -229,4 +225,4 @@ def _shown(word: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command()

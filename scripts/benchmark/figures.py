@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scripts.benchmark.rounds import Measured, Round
-from onnxferry.scripts.prepare.verification.agreement import AGREE
+from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.system.errors import UsageError
 
 PERCENTILES = (25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9)

@@ -3,7 +3,6 @@ items of a file."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -12,9 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from onnxferry.scripts import sections
-from onnxferry.scripts.evaluate import datasets
-from onnxferry.scripts.prepare.verification.samples import BUILT_IN
+from onnxferry.scripts import datasets, sections
+from onnxferry.scripts.datasets import built_in
 from onnxferry.system.errors import UsageError
 
 SHORTEST, LONGEST = 1, 400  # words of a text
@@ -51,7 +49,7 @@ def read(source: Source, task: str, labels: Sequence[str]) -> list[Any]:
     if len([given for given in (source.text, source.lengths, source.data) if given]) != 1:
         raise UsageError("say what to ask: one of --text, --lengths and --data")
     if source.data:
-        return _some(_file(source.data, task, labels), source.items)
+        return datasets.evenly(_file(source.data, task, labels), source.items)
     if task == "question-answering":
         raise UsageError(
             "question-answering needs questions with contexts: give a file with --data"
@@ -89,20 +87,14 @@ def texts(lengths: str, count: int, seed: int) -> list[str]:
 def _english() -> list[str]:
     """The words of the texts that prepare verifies on, each text once, and again so that the last
     can be continued."""
-    rows = (BUILT_IN / "question-answering.jsonl").read_text(encoding="utf-8").splitlines()
-    contexts = dict.fromkeys(json.loads(row)["inputs"]["context"] for row in rows if row)
+    rows = built_in.payloads("question-answering")
+    contexts = dict.fromkeys(row["inputs"]["context"] for row in rows)
     words = re.sub(r"\s+", " ", " ".join(contexts)).split()
     return words + words[:LONGEST]
 
 
 def _file(path: Path, task: str, labels: Sequence[str]) -> list[Any]:
     return [item.inputs for item in datasets.read(path, task, labels)]
-
-
-def _some(items: list[Any], limit: int | None) -> list[Any]:
-    if not limit or limit >= len(items):
-        return items
-    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def requests(items: Sequence[Any], size: int) -> list[list[Any]]:

@@ -11,15 +11,14 @@ import click
 from onnxferry.scripts import sections
 from onnxferry.scripts.evaluate import report
 from onnxferry.scripts.evaluate.evaluation import Evaluation, Options, evaluate
-from onnxferry.system import console
+from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError
-from onnxferry.system.exits import ending
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DATA = click.Path(exists=True, path_type=Path)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@options.command()
 @click.option("--model", type=FOLDER, required=True, help="The model directory that is served.")
 @click.option(
     "--data",
@@ -54,8 +53,7 @@ DATA = click.Path(exists=True, path_type=Path)
     help="A Markdown file: write or renew the section of this model and set.",
 )
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
-@ending()
-def main(out: Path | None, output: str, within: float | None, **flags: Any) -> None:
+def command(out: Path | None, output: str, within: float | None, **flags: Any) -> None:
     """Measure a model directory by its task's metric, as it is served, and against its source
     model."""
     options = Options(**flags)
@@ -102,4 +100,4 @@ def _check(found: Evaluation, within: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command()

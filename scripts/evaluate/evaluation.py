@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.evaluate import datasets, served, source
-from onnxferry.scripts.evaluate.judges import JUDGES, Judge
+from onnxferry.scripts import datasets, local_scorer
+from onnxferry.scripts.evaluate import source
+from onnxferry.scripts.metrics.task_metrics import TASK_METRICS, TaskMetric
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 
@@ -73,19 +74,19 @@ def evaluate(options: Options) -> Evaluation:
     """Raises UsageError for what was asked, EvaluationError when either side cannot answer."""
     if options.adapter and not options.source:
         raise UsageError("--adapter needs --source, the folder of the model that it is merged into")
-    scorer = served.load(options.model)
+    scorer = local_scorer.load(options.model)
     spec = scorer.spec
     items = datasets.evenly(datasets.read(options.data, spec.task, spec.labels), options.limit)
-    if not items[0].right:
+    if not items[0].references:
         raise UsageError(
             f"{spec.task}: only a source model has the right answers; python -m scripts.prepare"
             " compares"
         )
-    judge = JUDGES[spec.task](spec, items, options.threshold)
+    metric = TASK_METRICS[spec.task](spec, items, options.threshold)
     inputs = [item.inputs for item in items]
     with stage(f"{len(items)} items through the served core"):
-        ours = served.answers(scorer, inputs, judge.parameters)
-    theirs = _reference(options, spec, inputs, judge.parameters)
+        ours = local_scorer.answers(scorer, inputs, metric.parameters)
+    theirs = _reference(options, spec, inputs, metric.parameters)
     return Evaluation(
         spec.name,
         spec.task,
@@ -93,13 +94,13 @@ def evaluate(options: Options) -> Evaluation:
         datasets.title(options.data),
         datasets.digest(options.data),
         len(items),
-        _figures(judge, items, ours, theirs),
+        _figures(metric, items, ours, theirs),
         (
             options.threshold
             if spec.settings.get("problem_type") == "multi_label_classification"
             else None
         ),
-        None if theirs is None else agreement(judge, ours, theirs),
+        None if theirs is None else agreement(metric, ours, theirs),
         {"onnxruntime": importlib.metadata.version("onnxruntime")}
         | ({} if theirs is None else source.versions()),
     )
@@ -121,24 +122,27 @@ def _reference(
 
 
 def _figures(
-    judge: Judge, items: Sequence[datasets.Item], ours: Sequence[Any], theirs: Sequence[Any] | None
+    metric: TaskMetric,
+    items: Sequence[datasets.Item],
+    ours: Sequence[Any],
+    theirs: Sequence[Any] | None,
 ) -> dict[str, Figure]:
-    core = judge.figures([judge.decision(answer) for answer in ours], items)
+    core = metric.compute([metric.decision(answer) for answer in ours], items)
     if theirs is None:
         return {name: Figure(value) for name, value in core.items()}
-    reference = judge.figures([judge.decision(answer) for answer in theirs], items)
+    reference = metric.compute([metric.decision(answer) for answer in theirs], items)
     return {name: Figure(value, reference[name]) for name, value in core.items()}
 
 
-def agreement(judge: Judge, ours: Sequence[Any], theirs: Sequence[Any]) -> Agreement:
+def agreement(metric: TaskMetric, ours: Sequence[Any], theirs: Sequence[Any]) -> Agreement:
     pairs = list(zip(ours, theirs, strict=True))
-    same = [judge.decision(a) == judge.decision(b) for a, b in pairs]
+    same = [metric.decision(a) == metric.decision(b) for a, b in pairs]
     differing = [
         {"item": i, "core": a, "transformers": b} for i, (a, b) in enumerate(pairs) if not same[i]
     ]
     largest, apart = (
         max(
-            (_distance(judge, a, b) for i, (a, b) in enumerate(pairs) if same[i] == wanted),
+            (_distance(metric, a, b) for i, (a, b) in enumerate(pairs) if same[i] == wanted),
             default=0.0,
         )
         for wanted in (True, False)
@@ -146,7 +150,7 @@ def agreement(judge: Judge, ours: Sequence[Any], theirs: Sequence[Any]) -> Agree
     return Agreement(sum(same), largest, apart, tuple(differing[:SHOWN]))
 
 
-def _distance(judge: Judge, ours: Any, theirs: Any) -> float:
+def _distance(metric: TaskMetric, ours: Any, theirs: Any) -> float:
     """The largest difference of a score that both answers have."""
-    mine, other = judge.scores(ours), judge.scores(theirs)
+    mine, other = metric.scores(ours), metric.scores(theirs)
     return max((abs(mine[name] - other[name]) for name in mine if name in other), default=0.0)

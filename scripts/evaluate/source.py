@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.prepare.sources.quiet import quiet
 from onnxferry.system.errors import EvaluationError, UsageError
+from onnxferry.system.library_output import silence_libraries
 
 CLASSES = {
     "question-answering": "AutoModelForQuestionAnswering",
@@ -29,14 +29,14 @@ class Pipeline:
         """Raises UsageError when transformers is not installed, EvaluationError when it cannot load
         the model."""
         try:
-            with quiet():
+            with silence_libraries():
                 import transformers
         except ImportError as e:
             raise UsageError(
                 f"{e}. --source needs the extra 'export': pip install 'onnxferry[export]'"
             ) from e
         try:
-            with quiet():
+            with silence_libraries():
                 model = getattr(transformers, CLASSES[spec.task]).from_pretrained(
                     folder, use_safetensors=True, **LOCAL, **(_head(spec) if adapter else {})
                 )
@@ -52,7 +52,7 @@ class Pipeline:
 
     def answers(self, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> list[Any]:
         """One answer for each of `inputs`, asked one at a time as the pipeline does by default."""
-        with quiet():
+        with silence_libraries():
             found = self._pipeline(list(inputs), **parameters)
         return found if len(inputs) > 1 or isinstance(found, list) else [found]
 

@@ -1,35 +1,34 @@
-"""The command line: python -m scripts.package MODEL_DIR --target sagemaker."""
+"""onnxferry package: the command line, and the table of a package's content."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
-from onnxferry.scripts.package import TARGETS, Package, manifest, package
+from onnxferry.scripts.package import Package, manifest, package
+from onnxferry.system import options
 from onnxferry.system.console import out
-from onnxferry.system.exits import ending
+from onnxferry.targets import TARGETS
 
 _SITE_PACKAGES = re.compile(r"^\.python_packages/lib/site-packages/([A-Za-z_]+)")
 _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}
 
 
-@click.command()
-@click.argument("model_dir", type=click.Path(path_type=Path))
-@click.option("--target", required=True, type=click.Choice(sorted(TARGETS)))
-@click.option(
-    "--out", "folder", default=Path("build"), show_default=True, type=click.Path(path_type=Path)
-)
-@click.option("--python", help="Python version of the host, like 3.12 (default: the platform's).")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@ending()
-def main(model_dir: Path, target: str, folder: Path, python: str | None, output: str) -> None:
-    """Build the package of MODEL_DIR that TARGET loads, and list its content."""
-    show(package(model_dir, target, out=folder, python=python), output)
+@options.command()
+@click.argument("model_dir", required=False, type=options.PATH)
+@options.apply(options.target(TARGETS), options.model, options.out, options.python, options.output)
+def command(
+    target: str, model_dir: Path | None, model: Path | None, output: str, **flags: Any
+) -> None:
+    """Build what TARGET loads of MODEL_DIR, and list its content: model.tar.gz, a function zip, or
+    a folder for AzureML or for this machine."""
+    show(package(model_dir or model or options.only_model(), target, **flags), output)
 
 
 def show(built: Package, output: str) -> None:
@@ -73,4 +72,4 @@ def _mb(size: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command()

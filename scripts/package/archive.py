@@ -1,7 +1,7 @@
 """Writers whose output depends on the entries alone: sorted, one time, one mode, one owner, one
 compression level.
 
-Equal entries give equal bytes on every machine with the same zlib; the times, modes and the order
+Equal entries give equal bytes on every machine with the same zlib; the times, modes and the request
 of the files on disk do not matter. Deflate's level 6 it is: level 9 takes three times as long on
 weights to save a few thousandths.
 """
@@ -46,11 +46,8 @@ def write_zip(entries: Sequence[Entry], path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for entry in entries:
             info = zipfile.ZipInfo(entry.path, (1980, 1, 1, 0, 0, 0))
-            info.create_system, info.external_attr, info.file_size = (
-                3,
-                (0o100000 | _MODE) << 16,
-                entry.size,
-            )
+            info.create_system, info.file_size = 3, entry.size  # 3: Unix
+            info.external_attr = (0o100000 | _MODE) << 16
             info.compress_type = zipfile.ZIP_DEFLATED  # at zlib's default level, which is 6
             with entry.open() as source, archive.open(info, "w") as member:
                 shutil.copyfileobj(source, member, 1 << 20)
@@ -66,15 +63,14 @@ def write_folder(entries: Sequence[Entry], path: Path) -> None:
 
 
 def members(entries: Iterable[Entry]) -> tuple[Member, ...]:
+    """Each entry's path, size and hash."""
     return tuple(Member(e.path, e.size, _sha256(e)) for e in entries)
 
 
 def _sha256(entry: Entry) -> str:
-    return (
-        hashlib.sha256(entry.source).hexdigest()
-        if isinstance(entry.source, bytes)
-        else sha256(entry.source)
-    )
+    if isinstance(entry.source, bytes):
+        return hashlib.sha256(entry.source).hexdigest()
+    return sha256(entry.source)
 
 
 def fingerprint(path: Path) -> str:
@@ -85,11 +81,10 @@ def fingerprint(path: Path) -> str:
     """
     if path.is_file():
         return sha256(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    listing = {p.relative_to(path).as_posix(): sha256(p) for p in files}
-    return hashlib.sha256(
-        "".join(f"{listing[name]}  {name}\n" for name in sorted(listing)).encode()
-    ).hexdigest()
+    files = [p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    hashes = {p.relative_to(path).as_posix(): sha256(p) for p in files}
+    listing = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 @contextmanager

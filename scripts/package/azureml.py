@@ -7,21 +7,14 @@ a pipeline.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
-from onnxferry.scripts.package.layout import (
-    Entry,
-    Layout,
-    Order,
-    model_entries,
-    scoring_entries,
-    target_entries,
-)
+from onnxferry.scripts.package.endpoint_name import endpoint_name
+from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest, host_entries
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/"
 _SERVER = "azureml-inference-server-http"
@@ -29,8 +22,7 @@ _SERVER = "azureml-inference-server-http"
 _IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
 _THREADS = 2  # requests at a time: one for each core of the instance type
 
-# More patient than the platform's defaults, under which a large model is killed while it still
-# loads.
+# More patient than the platform's defaults, under which a large model is killed while it loads.
 _PROBE = {
     "initial_delay": 30,
     "period": 10,
@@ -40,13 +32,12 @@ _PROBE = {
 }
 
 
-def entries(order: Order) -> list[Entry]:
-    name = endpoint_name(order.model.spec.name)
+def entries(request: PackageRequest) -> list[Entry]:
+    """The three YAML files, code/ and model/."""
+    name = endpoint_name(request.model.spec.name)
     return [
-        *model_entries(order.model, "model/"),
-        *target_entries("azureml", "code/"),
-        *scoring_entries("code/"),
-        Entry("env.yml", _yaml(environment(order.model.libraries, order.python))),
+        *host_entries(request, "azureml", model="model/", code="code/"),
+        Entry("env.yml", _yaml(environment(request.model.libraries, request.python))),
         Entry("endpoint.yml", _yaml(endpoint(name))),
         Entry("deployment.yml", _yaml(deployment(name))),
     ]
@@ -63,6 +54,7 @@ def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
 
 
 def endpoint(name: str) -> dict[str, Any]:
+    """What endpoint.yml says."""
     return {
         "$schema": f"{_SCHEMAS}managedOnlineEndpoint.schema.json",
         "name": name,
@@ -71,6 +63,7 @@ def endpoint(name: str) -> dict[str, Any]:
 
 
 def deployment(endpoint: str) -> dict[str, Any]:
+    """What deployment.yml says."""
     return {
         "$schema": f"{_SCHEMAS}managedOnlineDeployment.schema.json",
         "name": "blue",
@@ -95,21 +88,13 @@ def deployment(endpoint: str) -> dict[str, Any]:
     }
 
 
-def endpoint_name(model: str) -> str:
-    """An endpoint's name for a model: 3 to 32 letters, digits and hyphens, a letter first and no
-    hyphen last."""
-    name = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-")
-    if len(name) < 3 or not name[0].isalpha():
-        name = f"onnx-{name}"
-    return name[:32].rstrip("-")
-
-
 def _yaml(data: dict[str, Any]) -> bytes:
     text: str = yaml.safe_dump(data, sort_keys=False, width=120)
     return text.encode()
 
 
-LAYOUT = Layout(
+LAYOUT = PackageLayout(
+    target="azureml",
     file="package",
     write=write_folder,
     entries=entries,

@@ -1,24 +1,17 @@
-"""package(): a model directory becomes what one platform loads. TARGETS is the table of the
-platforms' layouts."""
+"""package(): a model directory becomes what one platform loads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from onnxferry.scripts.package import archive, azureml, functions, local, manifest, model, sagemaker
+from onnxferry.scripts.package import archive, manifest, model
 from onnxferry.scripts.package.contract import Member, Package
-from onnxferry.scripts.package.layout import Entry, Layout, Limit, Order, Report
-from onnxferry.system.console import stage
+from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
+from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import PackageError, UsageError
-
-TARGETS: dict[str, Layout] = {
-    "azureml": azureml.LAYOUT,
-    "functions": functions.LAYOUT,
-    "local": local.LAYOUT,
-    "sagemaker": sagemaker.LAYOUT,
-}
-DEFAULT_PYTHON = {target: layout.pythons[0] for target, layout in TARGETS.items()}
+from onnxferry.targets import TARGETS, load
 
 
 def package(
@@ -37,57 +30,68 @@ def package(
     unknown target or Python, and PackageError for an unusable model directory, a dependency that
     cannot be had, or a package over the limit.
     """
-    layout = _layout(target)
-    python = _python(target, layout, python)
-    with report(f"check {model_dir}"):
-        checked = model.check(Path(model_dir), python)
-    entries = sorted(layout.entries(Order(checked, python, report)), key=lambda entry: entry.path)
-    path = out / target / checked.spec.name / layout.file
-    with report(f"write {path}"):
-        return _write(entries, layout, Package(target, checked.spec.name, path, "", 0, python, ()))
+    return build(layout_of(target), model_dir, out, python, report)
 
 
-def _layout(target: str) -> Layout:
+def layout_of(target: str) -> PackageLayout:
+    """The package layout of `target`. Raises UsageError for an unknown one."""
     if target not in TARGETS:
         raise UsageError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
-    return TARGETS[target]
+    layout: PackageLayout = load(TARGETS[target].layout)
+    return layout
 
 
-def _python(target: str, layout: Layout, python: str | None) -> str:
+def build(
+    layout: PackageLayout, model_dir: Path, out: Path, python: str | None, report: Report
+) -> Package:
+    """Build the package that `layout` describes, as `package` does."""
+    python = _python(layout, python)
+    with report(f"check {model_dir}"):
+        checked = model.check(Path(model_dir), python)
+    entries = layout.entries(PackageRequest(checked, python, report))
+    path = out / layout.target / checked.spec.name / layout.file
+    draft = Package(layout.target, checked.spec.name, path, "", 0, python, ())
+    with report(f"write {path}"):
+        return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
+
+
+def _python(layout: PackageLayout, python: str | None) -> str:
+    default, allowed = layout.pythons[0], ", ".join(sorted(layout.pythons))
     if python and python not in layout.pythons:
-        allowed = ", ".join(sorted(layout.pythons))
         raise UsageError(
-            f"Python {python} is not what {target} runs; allowed: {allowed} (default"
-            f" {layout.pythons[0]})"
+            f"Python {python} is not what {layout.target} runs; allowed: {allowed} (default"
+            f" {default})"
         )
-    return python or layout.pythons[0]
+    return python or default
 
 
-def _write(entries: Sequence[Entry], layout: Layout, draft: Package) -> Package:
+def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> Package:
     members = archive.members(entries)
-    check_limit(draft.target, "unpacked", sum(m.size for m in members), layout.limit, members)
+    unpacked = sum(member.size for member in members)
+    check_limit(draft.target, "unpacked", unpacked, layout.limit.unpacked, members)
     with archive.replacing(draft.path) as fresh:
         layout.write(entries, fresh)
-        size = fresh.stat().st_size if fresh.is_file() else sum(m.size for m in members)
-        check_limit(draft.target, "packed", size, layout.limit, members)
+        size = fresh.stat().st_size if fresh.is_file() else unpacked
+        check_limit(draft.target, "packed", size, layout.limit.packed, members)
         sha256 = archive.fingerprint(fresh)
-    built = Package(draft.target, draft.model, draft.path, sha256, size, draft.python, members)
+    built = replace(draft, sha256=sha256, size=size, members=members)
     manifest.write(built)
     return built
 
 
-def check_limit(target: str, what: str, size: int, limit: Limit, members: Sequence[Member]) -> None:
+def check_limit(
+    target: str, what: str, size: int, limit: int | None, members: Sequence[Member]
+) -> None:
     """Raise PackageError when `size`, which is the "packed" or the "unpacked" one, is over the
-    platform's limit."""
-    allowed = limit.packed if what == "packed" else limit.unpacked
-    if allowed is not None and size > allowed:
-        largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
-        raise PackageError(
-            f"the package is {_mb(size)} {what}; {target} takes {_mb(allowed)}. Its largest"
-            " members, unpacked: "
-            + ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
-            + ". Quantise the model, or choose a smaller one or another target"
-        )
+    platform's `limit`; all are in bytes."""
+    if limit is None or size <= limit:
+        return
+    largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
+    listed = ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
+    raise PackageError(
+        f"the package is {_mb(size)} {what}; {target} takes {_mb(limit)}. Its largest members,"
+        f" unpacked: {listed}. Quantise the model, or choose a smaller one or another target"
+    )
 
 
 def _mb(size: int) -> str:

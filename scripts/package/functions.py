@@ -11,12 +11,11 @@ from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_zip
 from onnxferry.scripts.package.layout import (
     Entry,
-    Layout,
     Limit,
-    Order,
-    model_entries,
-    scoring_entries,
-    target_entries,
+    PackageLayout,
+    PackageRequest,
+    host_entries,
+    tree,
 )
 
 _SITE_PACKAGES = ".python_packages/lib/site-packages/"
@@ -26,23 +25,23 @@ _SITE_PACKAGES = ".python_packages/lib/site-packages/"
 _DEPENDENCIES = ("numpy", "onnxruntime", "azure-functions", "werkzeug", "markupsafe")
 
 
-def entries(order: Order) -> list[Entry]:
+def entries(request: PackageRequest) -> list[Entry]:
+    """The app's files at the root, model/, and the dependencies."""
     return [
-        *model_entries(order.model, "model/"),
-        *target_entries("functions", ""),
-        *scoring_entries(""),
-        *_dependency_entries(order),
+        *host_entries(request, "functions", model="model/", code=""),
+        *_dependency_entries(request),
     ]
 
 
-def _dependency_entries(order: Order) -> list[Entry]:
-    wanted = pins.select((*_DEPENDENCIES, *order.model.libraries), order.python)
-    with order.report(f"wheels for Linux and Python {order.python}"):
-        folders = wheels.fetch(wanted, order.python)
-    return [entry for folder in folders for entry in wheels.entries(folder, _SITE_PACKAGES)]
+def _dependency_entries(request: PackageRequest) -> list[Entry]:
+    wanted = pins.select((*_DEPENDENCIES, *request.model.libraries), request.python)
+    with request.report(f"wheels for Linux and Python {request.python}"):
+        folders = wheels.fetch(wanted, request.python)
+    return [entry for folder in folders for entry in tree(folder, _SITE_PACKAGES)]
 
 
-LAYOUT = Layout(
+LAYOUT = PackageLayout(
+    target="functions",
     file="function.zip",
     write=write_zip,
     entries=entries,

@@ -1,5 +1,4 @@
-"""The vocabulary of a package's layout: an Entry is one file to pack, a Layout is one row of the
-targets' table.
+"""What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's.
 
 A target's file (sagemaker.py, azureml.py, functions.py) says where things go by returning entries;
 archive.py writes them. The rooms are found beside this one, so that an installed onnxferry packs
@@ -10,16 +9,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from onnxferry.scripts.package.model import Model
+from onnxferry.scripts.package.model import CheckedModel
+from onnxferry.system.console import Report
 
 _ROOMS = Path(__file__).resolve().parents[2]
 _FACE = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
-Report = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
@@ -30,18 +28,20 @@ class Entry:
     source: Path | bytes
 
     def open(self) -> BinaryIO:
+        """The content, to read."""
         return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
 
 @dataclass(frozen=True)
-class Order:
+class PackageRequest:
     """What is to be packed: a checked model, for a Python version ("3.12")."""
 
-    model: Model
+    model: CheckedModel
     python: str
     report: Report
 
@@ -56,34 +56,28 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One target: the package's file name, who writes it, what is in it, and the platform's Pythons
-    (default first)."""
+class PackageLayout:
+    """One target's package: its file name, what writes it, what is in it, and the platform's
+    Pythons (default first)."""
 
+    target: str
     file: str
     write: Callable[[Sequence[Entry], Path], None]
-    entries: Callable[[Order], list[Entry]]
+    entries: Callable[[PackageRequest], list[Entry]]
     pythons: tuple[str, ...]
     limit: Limit = Limit()
 
 
-def scoring_entries(under: str) -> list[Entry]:
-    """The scoring core, verbatim, as the package onnxferry.scoring below `under`."""
-    own = f"{under}onnxferry/"
+def host_entries(request: PackageRequest, target: str, *, model: str, code: str) -> list[Entry]:
+    """The files of the model directory below `model`; below `code`, the files of targets/<target>/
+    and the scoring core, verbatim, as the package onnxferry.scoring."""
+    folder = request.model.folder
     return [
-        Entry(f"{own}__init__.py", _FACE / "__init__.py"),
-        *tree(_ROOMS / "scoring", f"{own}scoring/"),
+        *(Entry(model + name, folder / name) for name in request.model.files),
+        *tree(_ROOMS / "targets" / target, code),
+        Entry(f"{code}onnxferry/__init__.py", _FACE / "__init__.py"),
+        *tree(_ROOMS / "scoring", f"{code}onnxferry/scoring/"),
     ]
-
-
-def target_entries(target: str, under: str) -> list[Entry]:
-    """The files of targets/<target>/ below `under`."""
-    return [*tree(_ROOMS / "targets" / target, under)]
-
-
-def model_entries(model: Model, under: str) -> list[Entry]:
-    """The files of the model directory below `under`."""
-    return [Entry(under + name, model.folder / name) for name in model.files]
 
 
 def tree(folder: Path, under: str) -> Iterator[Entry]:

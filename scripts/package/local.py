@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
-from onnxferry.scripts.package.layout import (
-    Entry,
-    Layout,
-    Order,
-    model_entries,
-    scoring_entries,
-    target_entries,
-)
+from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest, host_entries
 
 _REQUIREMENTS = """\
 # In this folder, in an environment of its own: pip install -r requirements.txt && python server.py
@@ -23,12 +16,11 @@ _REQUIREMENTS = """\
 _SERVER = ("fastapi", "uvicorn")
 
 
-def entries(order: Order) -> list[Entry]:
+def entries(request: PackageRequest) -> list[Entry]:
+    """server.py, model/, the scoring core and requirements.txt."""
     return [
-        *model_entries(order.model, "model/"),
-        *target_entries("local", ""),
-        *scoring_entries(""),
-        Entry("requirements.txt", requirements(order.model.libraries).encode()),
+        *host_entries(request, "local", model="model/", code=""),
+        Entry("requirements.txt", requirements(request.model.libraries).encode()),
     ]
 
 
@@ -38,7 +30,8 @@ def requirements(libraries: tuple[str, ...]) -> str:
     return _REQUIREMENTS + "".join(f"{line}\n" for line in pins.lines(names))
 
 
-LAYOUT = Layout(
+LAYOUT = PackageLayout(
+    target="local",
     file="package",
     write=write_folder,
     entries=entries,

@@ -11,11 +11,13 @@ from typing import Any
 from onnxferry.scripts.package import archive
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.system.errors import PackageError
+from onnxferry.system.exits import program
 
 MANIFEST = "package.json"
 
 
 def write(package: Package) -> None:
+    """Write the package's package.json beside it."""
     with archive.replacing(package.path.parent / MANIFEST) as fresh:
         fresh.write_text(to_json(package, package.path.name), encoding="utf-8")
 
@@ -32,17 +34,17 @@ def read(path: Path) -> Package:
     """
     manifest = _manifest(Path(path))
     package = _parse(_load(manifest), manifest)
-    again = f"build it with: python -m scripts.package MODEL_DIR --target {package.target}"
     if not package.path.exists():
-        raise PackageError(
-            f"{package.path}: no such package, though {manifest.name} is there; {again}"
-        )
-    if (actual := archive.fingerprint(package.path)) != package.sha256:
-        raise PackageError(
-            f"{package.path}: changed since it was built (sha256 {actual}; {manifest.name} says"
-            f" {package.sha256}); {again}"
-        )
-    return package
+        said = "no such package, though package.json is there"
+    elif (actual := archive.fingerprint(package.path)) != package.sha256:
+        said = f"changed since it was built (sha256 {actual}; package.json says {package.sha256})"
+    else:
+        return package
+    raise PackageError(f"{package.path}: {said}; {_again(package.target)}")
+
+
+def _again(target: str = "TARGET") -> str:
+    return f"build it with: {program('package')} MODEL_DIR --target {target}"
 
 
 def _manifest(path: Path) -> Path:
@@ -55,14 +57,9 @@ def _load(manifest: Path) -> Any:
     try:
         return json.loads(manifest.read_text(encoding="utf-8"))
     except FileNotFoundError as e:
-        raise PackageError(
-            f"{manifest}: no such file, so there is no package; build it with: "
-            "python -m scripts.package MODEL_DIR --target TARGET"
-        ) from e
+        raise PackageError(f"{manifest}: no such file, so there is no package; {_again()}") from e
     except (OSError, ValueError) as e:
-        raise PackageError(
-            f"{manifest}: not readable as JSON ({e}); build the package again"
-        ) from e
+        raise PackageError(f"{manifest}: not readable as JSON ({e}); {_again()}") from e
 
 
 def _parse(data: Any, manifest: Path) -> Package:
@@ -70,6 +67,4 @@ def _parse(data: Any, manifest: Path) -> Package:
         members = tuple(Member(**member) for member in data["members"])
         return Package(**{**data, "path": manifest.parent / data["path"], "members": members})
     except (KeyError, TypeError) as e:
-        raise PackageError(
-            f"{manifest}: not a package.json of onnxferry ({e!r}); build the package again"
-        ) from e
+        raise PackageError(f"{manifest}: no package.json of onnxferry ({e!r}); {_again()}") from e

@@ -11,6 +11,7 @@ from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.package import pins
 from onnxferry.system.errors import PackageError, UsageError
+from onnxferry.system.exits import program
 from onnxferry.system.hashes import sha256
 
 # What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
-class Model:
+class CheckedModel:
     """A checked model directory: its manifest, the files to pack (relative, with /) and the
     distributions that scoring imports for its task besides numpy and onnxruntime."""
 
@@ -31,7 +32,7 @@ class Model:
     libraries: tuple[str, ...]
 
 
-def check(folder: Path, python: str) -> Model:
+def check(folder: Path, python: str) -> CheckedModel:
     """Read and check the model directory `folder` for a host with Python `python`.
 
     Raises UsageError for no such folder, and PackageError that names the file or the setting: a
@@ -41,16 +42,16 @@ def check(folder: Path, python: str) -> Model:
     spec = _spec(folder)
     needs = _needs(folder, spec)
     _check_present(folder, spec, needs)
-    _check_hashes(folder, spec)
+    for name, expected in spec.files.items():
+        _check_hash(folder, name, expected)
     _check_engine(folder, spec, python)
-    return Model(folder, spec, _files(folder, spec), needs)
+    return CheckedModel(folder, spec, _files(folder, spec), needs)
 
 
 def _spec(folder: Path) -> ModelSpec:
     if not folder.is_dir():
         raise UsageError(
-            f"{folder}: no such folder; give a model directory, which python -m scripts.prepare"
-            " makes"
+            f"{folder}: no such folder; give a model directory, which {program('prepare')} makes"
         )
     try:
         spec = ModelSpec.read(folder)
@@ -65,9 +66,7 @@ def _spec(folder: Path) -> ModelSpec:
 
 
 def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    from onnxferry.scoring.tasks import (
-        needs,  # takes onnxruntime along, which reading a package needs not
-    )
+    from onnxferry.scoring.tasks import needs  # imports onnxruntime; reading a package needs it not
 
     try:
         return needs(spec)
@@ -78,7 +77,7 @@ def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
 def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> None:
     if not (folder / MODEL_FILE).is_file():
         raise PackageError(
-            f"{folder}: no {MODEL_FILE}; make the model directory with python -m scripts.prepare"
+            f"{folder}: no {MODEL_FILE}; make the model directory with {program('prepare')}"
         )
     if "tokenizers" in needs and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
@@ -87,23 +86,20 @@ def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> Non
         )
 
 
-def _check_hashes(folder: Path, spec: ModelSpec) -> None:
-    for name, expected in spec.files.items():
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts:
-            raise PackageError(
-                f"{folder / SPEC_FILE}: files: {name!r} is outside of the model directory"
-            )
-        if not (folder / name).is_file():
-            raise PackageError(
-                f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again"
-            )
-        if (actual := sha256(folder / name)) != expected.removeprefix("sha256:"):
-            raise PackageError(
-                f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file"
-                " was changed after the model was prepared: prepare it again, so that its golden"
-                " answer and its figures are those of this file"
-            )
+def _check_hash(folder: Path, name: str, expected: str) -> None:
+    inside = PurePosixPath(name)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise PackageError(
+            f"{folder / SPEC_FILE}: files: {name!r} is outside of the model directory"
+        )
+    if not (folder / name).is_file():
+        raise PackageError(f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again")
+    if (actual := sha256(folder / name)) != expected.removeprefix("sha256:"):
+        raise PackageError(
+            f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file was"
+            " changed after the model was prepared: prepare it again, so that its golden answer and"
+            " its figures are those of this file"
+        )
 
 
 def _check_engine(folder: Path, spec: ModelSpec, python: str) -> None:
@@ -113,8 +109,10 @@ def _check_engine(folder: Path, spec: ModelSpec, python: str) -> None:
             f"onnxruntime {version} (pins.txt) has no row in scripts/package/model.py ENGINES;"
             " add one"
         )
-    for what, value, newest in zip(
-        ("IR version", "opset"), (spec.ir_version, spec.opset), ENGINES[version], strict=True
+    newest_ir, newest_opset = ENGINES[version]
+    for what, value, newest in (
+        ("IR version", spec.ir_version, newest_ir),
+        ("opset", spec.opset, newest_opset),
     ):
         if value is not None and value > newest:
             raise PackageError(
@@ -125,7 +123,7 @@ def _check_engine(folder: Path, spec: ModelSpec, python: str) -> None:
 
 
 def _files(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    # the weights of a large graph, too
-    beside = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}
-    beside |= {name for name in (SPEC_FILE, TOKENIZER_FILE) if (folder / name).is_file()}
-    return tuple(sorted(beside | {PurePosixPath(name).as_posix() for name in spec.files}))
+    # with the weights beside a large graph
+    names = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}
+    names |= {name for name in (SPEC_FILE, TOKENIZER_FILE) if (folder / name).is_file()}
+    return tuple(sorted(names | {PurePosixPath(name).as_posix() for name in spec.files}))

@@ -19,116 +19,43 @@ from onnxferry.system.errors import PackageError
 PINS = Path(__file__).with_name("pins.txt")
 
 # What an installation brings in besides the named distribution, so that requirements.txt and
-# env.yml can pin it all. tests/scripts/test_package_pins.py lets pip resolve each and finds it
-# complete.
+# env.yml can pin it all. tests/scripts/test_package_pins.py lets pip resolve each.
 CLOSURES = {
-    "numpy": (),
-    "pillow": (),
-    "onnxruntime": (
-        "coloredlogs",
-        "flatbuffers",
-        "humanfriendly",
-        "mpmath",
-        "packaging",
-        "protobuf",
-        "sympy",
-    ),
-    "tokenizers": (
-        "certifi",
-        "charset-normalizer",
-        "filelock",
-        "fsspec",
-        "hf-xet",
-        "huggingface-hub",
-        "idna",
-        "packaging",
-        "pyyaml",
-        "requests",
-        "tqdm",
-        "typing-extensions",
-        "urllib3",
-    ),
-    "fastapi": (
-        "annotated-doc",
-        "annotated-types",
-        "anyio",
-        "exceptiongroup",
-        "idna",
-        "pydantic",
-        "pydantic-core",
-        "starlette",
-        "typing-extensions",
-        "typing-inspection",
-    ),
-    "uvicorn": ("click", "h11", "typing-extensions"),
-    "azureml-inference-server-http": (
-        "annotated-types",
-        "azure-core",
-        "azure-identity",
-        "azure-monitor-opentelemetry-exporter",
-        "blinker",
-        "certifi",
-        "cffi",
-        "charset-normalizer",
-        "click",
-        "cryptography",
-        "deprecated",
-        "fixedint",
-        "flask",
-        "flask-cors",
-        "gunicorn",
-        "idna",
-        "importlib-metadata",
-        "inference-schema",
-        "isodate",
-        "itsdangerous",
-        "jinja2",
-        "markupsafe",
-        "msal",
-        "msal-extensions",
-        "msrest",
-        "oauthlib",
-        "opentelemetry-api",
-        "opentelemetry-sdk",
-        "opentelemetry-semantic-conventions",
-        "packaging",
-        "psutil",
-        "pycparser",
-        "pydantic",
-        "pydantic-core",
-        "pydantic-settings",
-        "pyjwt",
-        "python-dateutil",
-        "python-dotenv",
-        "pytz",
-        "requests",
-        "requests-oauthlib",
-        "six",
-        "typing-extensions",
-        "typing-inspection",
-        "urllib3",
-        "werkzeug",
-        "wrapt",
-        "zipp",
-    ),
+    "numpy": "",
+    "pillow": "",
+    "onnxruntime": "coloredlogs flatbuffers humanfriendly mpmath packaging protobuf sympy",
+    "tokenizers": """
+        certifi charset-normalizer filelock fsspec hf-xet huggingface-hub idna packaging pyyaml
+        requests tqdm typing-extensions urllib3
+    """,
+    "fastapi": """
+        annotated-doc annotated-types anyio exceptiongroup idna pydantic pydantic-core starlette
+        typing-extensions typing-inspection
+    """,
+    "uvicorn": "click h11 typing-extensions",
+    "azureml-inference-server-http": """
+        annotated-types azure-core azure-identity azure-monitor-opentelemetry-exporter blinker
+        certifi cffi charset-normalizer click cryptography deprecated fixedint flask flask-cors
+        gunicorn idna importlib-metadata inference-schema isodate itsdangerous jinja2 markupsafe
+        msal msal-extensions msrest oauthlib opentelemetry-api opentelemetry-sdk
+        opentelemetry-semantic-conventions packaging psutil pycparser pydantic pydantic-core
+        pydantic-settings pyjwt python-dateutil python-dotenv pytz requests requests-oauthlib
+        six typing-extensions typing-inspection urllib3 werkzeug wrapt zipp
+    """,
 }
 
 
 def with_closure(names: Iterable[str]) -> list[str]:
     """`names` and all that their installation brings in, sorted."""
-    return sorted({name for root in names for name in (root, *CLOSURES[root])})
+    return sorted({name for root in names for name in (root, *CLOSURES[root].split())})
 
 
 def select(names: Iterable[str], python: str) -> list[str]:
     """ "name==version" of each of `names` for Python `python`; a pin that is not for that Python is
     left out."""
-    environment = _environment(python)
-    chosen = [
-        pin
-        for name in names
-        for pin in _pins_of(name)
-        if not pin.marker or pin.marker.evaluate(environment)
-    ]
+    host = _environment(python)
+    pins = (pin for name in names for pin in _pins_of(name))
+    chosen = (pin for pin in pins if not pin.marker or pin.marker.evaluate(host))
     return [f"{pin.name}{pin.specifier}" for pin in chosen]
 
 

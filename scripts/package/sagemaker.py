@@ -11,12 +11,10 @@ from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_tar_gz
 from onnxferry.scripts.package.layout import (
     Entry,
-    Layout,
     Limit,
-    Order,
-    model_entries,
-    scoring_entries,
-    target_entries,
+    PackageLayout,
+    PackageRequest,
+    host_entries,
 )
 
 _REQUIREMENTS = """\
@@ -26,12 +24,11 @@ _REQUIREMENTS = """\
 """
 
 
-def entries(order: Order) -> list[Entry]:
+def entries(request: PackageRequest) -> list[Entry]:
+    """The model at the root, and code/."""
     return [
-        *model_entries(order.model, ""),
-        *target_entries("sagemaker", "code/"),
-        *scoring_entries("code/"),
-        Entry("code/requirements.txt", requirements(order.model.libraries).encode()),
+        *host_entries(request, "sagemaker", model="", code="code/"),
+        Entry("code/requirements.txt", requirements(request.model.libraries).encode()),
     ]
 
 
@@ -42,7 +39,8 @@ def requirements(libraries: tuple[str, ...]) -> str:
     return _REQUIREMENTS + "".join(f"{line}\n" for line in pins.lines(names))
 
 
-LAYOUT = Layout(
+LAYOUT = PackageLayout(
+    target="sagemaker",
     file="model.tar.gz",
     write=write_tar_gz,
     entries=entries,

@@ -16,14 +16,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from onnxferry.scripts.package.archive import replacing
-from onnxferry.scripts.package.layout import Entry, tree
 from onnxferry.system.cache import cache_folder
 from onnxferry.system.errors import PackageError
 
@@ -32,6 +31,7 @@ _PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)),
     "manylinux2014_x86_64",
 )
+_PIP = "pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all:"
 
 _DROPPED = re.compile(
     r"""
@@ -61,65 +61,41 @@ def fetch(requirements: Sequence[str], python: str) -> list[Path]:
             for requirement in missing:
                 # another process may have been sooner, and reads it now
                 if not folders[requirement].is_dir():
-                    _unpack(
-                        found[canonicalize_name(Requirement(requirement).name)],
-                        folders[requirement],
-                    )
+                    wheel = found[canonicalize_name(Requirement(requirement).name)]
+                    _unpack(wheel, folders[requirement])
     return list(folders.values())
-
-
-def entries(folder: Path, under: str) -> Iterator[Entry]:
-    """The files of a fetched wheel, below `under`."""
-    return tree(folder, under)
 
 
 def _folder(requirement: str, python: str) -> Path:
     """The cache's place for a requirement; another rule of what to drop makes another place."""
-    key = hashlib.sha256(
-        "\n".join((requirement, python, *_PLATFORMS, _DROPPED.pattern)).encode()
-    ).hexdigest()
-    return cache_folder() / "wheels" / f"{requirement.replace('==', '-')}-py{python}-{key[:12]}"
+    made_of = "\n".join((requirement, python, *_PLATFORMS, _DROPPED.pattern))
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:12]
+    return cache_folder() / "wheels" / f"{requirement.replace('==', '-')}-py{python}-{key}"
 
 
 def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
-    platforms = [word for name in _PLATFORMS for word in ("--platform", name)]
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-        ),
-        *("--only-binary=:all:", "--implementation", "cp", "--python-version", python, *platforms),
-        *("--dest", str(folder), *requirements),
-    ]
-    # which goes away with pip, even if it is killed
+    host = ["--implementation", "cp", "--python-version", python]
+    host += [word for name in _PLATFORMS for word in ("--platform", name)]
+    command = [sys.executable, "-m", *_PIP.split(), *host, "--dest", str(folder), *requirements]
+    # the folder goes away with what pip left there, even if pip is killed
     scratch = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=scratch)
     if done.returncode:
-        said = "\n".join(
-            line for line in done.stderr.splitlines() if not line.startswith("WARNING")
-        )[-2000:]
+        said = "\n".join(x for x in done.stderr.splitlines() if not x.startswith("WARNING"))
         raise PackageError(
             f"pip could not download Linux wheels for Python {python} of"
-            f" {', '.join(requirements)}:\n{said.strip()}\nCheck the network and pip's index"
-            " settings, and that pins.txt names versions with such wheels"
+            f" {', '.join(requirements)}:\n{said[-2000:].strip()}\nCheck the network and pip's"
+            " index settings, and that pins.txt names versions with such wheels"
         )
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
     with replacing(folder) as fresh, zipfile.ZipFile(wheel) as archive:
-        names = [
-            name
-            for name in archive.namelist()
-            if not name.endswith("/") and not _DROPPED.search(name)
-        ]
-        if odd := [name for name in names if ".data/" in name]:
+        names = [name for name in archive.namelist() if name[-1] != "/"]
+        kept = [name for name in names if not _DROPPED.search(name)]
+        if odd := [name for name in kept if ".data/" in name]:
             raise PackageError(
                 f"{wheel.name}: {odd[0]} would be installed elsewhere than site-packages; not"
                 " supported"
             )
-        archive.extractall(fresh, names)
+        archive.extractall(fresh, kept)

@@ -1,5 +1,4 @@
-"""ONNX graphs as files. With scripts/prepare/variants, which rewrites them, the one place that
-imports onnx."""
+"""ONNX graphs as files. With variants/, which rewrites them, the only importer of onnx."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ import onnx
 from onnxferry.system.errors import PrepareError
 
 WEIGHTS_FILE = "model.onnx.data"
-# bytes: of the smallest tensor that is moved; what its place is a multiple of
-_SPLIT, _ALIGNED = 1024, 64
+_LEAST_MOVED = 1024  # bytes of a tensor
+_ALIGNMENT = 64  # bytes
 _PLAIN = frozenset(
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name))
     for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
@@ -23,26 +22,28 @@ MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may
 
 
 @dataclass(frozen=True)
-class Facts:
+class OnnxVersions:
+    """What a graph needs of ONNX Runtime."""
+
     opset: int
     ir_version: int
 
 
 def copy(source: Path, target: Path) -> None:
-    """`source` as one self-contained file: the same bytes, unless its weights lie in files beside
-    it."""
+    """Write `source` to `target` as one file: the same bytes, unless its weights lie beside it.
+    Raises PrepareError where it cannot be read, or is too large for one file."""
     model = read(source, weights=False)
-    if not any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+        save(read(source), target)
+    else:
         target.write_bytes(source.read_bytes())
-        return
-    save(read(source), target)
 
 
-def facts(path: Path) -> Facts:
-    """Opset and IR version; raises PrepareError when ONNX Runtime on the hosts would not load
-    them."""
+def versions(path: Path) -> OnnxVersions:
+    """Opset and IR version of a graph. Raises PrepareError when ONNX Runtime on the hosts would not
+    load them."""
     model = read(path, weights=False)
-    found = Facts(opset(model), model.ir_version)
+    found = OnnxVersions(opset(model), model.ir_version)
     if found.opset > MAX_OPSET or found.ir_version > MAX_IR:
         raise PrepareError(
             f"{path.name}: opset {found.opset}, IR version {found.ir_version}; the hosts load up to"
@@ -85,18 +86,17 @@ def split(path: Path, least: int = 1_000_000) -> None:
     The same graph makes the same bytes.
     """
     model = read(path)
-    large = [t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _SPLIT]
+    large = [
+        t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _LEAST_MOVED
+    ]
     if sum(map(_size, large)) < least:
         return
     with path.with_name(WEIGHTS_FILE).open("wb") as file:
         for tensor in large:
             raw = onnx.numpy_helper.to_array(tensor).tobytes()
-            file.write(bytes(-file.tell() % _ALIGNED))
-            tensor.CopyFrom(
-                onnx.TensorProto(
-                    name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, raw_data=b"."
-                )
-            )
+            file.write(bytes(-file.tell() % _ALIGNMENT))
+            described = {"name": tensor.name, "dims": tensor.dims, "data_type": tensor.data_type}
+            tensor.CopyFrom(onnx.TensorProto(**described, raw_data=b"."))
             onnx.external_data_helper.set_external_data(tensor, WEIGHTS_FILE, file.tell(), len(raw))
             tensor.ClearField("raw_data")
             file.write(raw)
@@ -104,6 +104,5 @@ def split(path: Path, least: int = 1_000_000) -> None:
 
 
 def _size(tensor: onnx.TensorProto) -> int:
-    return int(
-        math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    )
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return int(math.prod(tensor.dims) * dtype.itemsize)

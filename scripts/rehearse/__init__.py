@@ -6,8 +6,10 @@ with start(package) as host:           # or keep it up for as long as the block 
     answer = host.send(request)
 """
 
-from onnxferry.scripts.rehearse.host import Answer, Host, start
+from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.scripts.rehearse.rehearsal import Rehearsal, rehearse
+from onnxferry.scripts.rehearse.start import start
 
-__all__ = ["Answer", "Host", "Rehearsal", "find_python", "rehearse", "start"]
+__all__ = ["Host", "Rehearsal", "Reply", "find_python", "rehearse", "start"]

@@ -1,5 +1,4 @@
-"""python -m scripts.rehearse PACKAGE: rehearse one built package and print what it answered and
-cost."""
+"""onnxferry rehearse: the command line, and what it prints of a rehearsal."""
 
 from __future__ import annotations
 
@@ -10,15 +9,19 @@ from typing import Any
 import click
 from rich.table import Table
 
-from onnxferry.scripts.package import read
-from onnxferry.scripts.rehearse import Answer, Rehearsal, rehearse
+from onnxferry.scripts.package import Package, read
+from onnxferry.scripts.rehearse import Rehearsal, Reply, rehearse
+from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from onnxferry.scripts.request_file import read_request
+from onnxferry.system import options
 from onnxferry.system.console import out
-from onnxferry.system.exits import ending
+from onnxferry.system.errors import UsageError
+from onnxferry.targets import TARGETS
 
 
-@click.command()
-@click.argument("package", type=click.Path(exists=True, path_type=Path))
+@options.command()
+@click.argument("package", required=False, type=click.Path(exists=True, path_type=Path))
+@options.apply(options.target(TARGETS, required=False), options.model, options.out, options.python)
 @click.option(
     "--input",
     "inputs",
@@ -26,19 +29,27 @@ from onnxferry.system.exits import ending
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file to send as a request; its suffix says its content type. May be repeated.",
 )
-@click.option(
-    "--repeats", default=30, show_default=True, type=click.IntRange(2), help="Requests to time."
-)
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@ending()
-def main(package: Path, inputs: tuple[Path, ...], repeats: int, output: str) -> None:
-    """Serve PACKAGE (model.tar.gz, function.zip or an AzureML folder) by its platform's real
-    runtime, here."""
-    done = rehearse(read(package), extra=[read_request(path) for path in inputs], repeats=repeats)
+@click.option("--repeats", default=30, type=click.IntRange(2), help="Requests to time.")
+@options.output
+def command(inputs: tuple[Path, ...], repeats: int, output: str, **flags: Any) -> None:
+    """Serve a package by its platform's real runtime, here, and measure it: PACKAGE (model.tar.gz,
+    function.zip or a folder), or the one that is built of --model for --target."""
+    requests = [read_request(path) for path in inputs]
+    done = rehearse(_package(**flags), extra=requests, repeats=repeats)
     show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
 
 
-def show(done: Rehearsal, answers: dict[str, Answer], output: str) -> None:
+def _package(package: Path | None, target: str | None, model: Path | None, **flags: Any) -> Package:
+    if package and (target or model):
+        raise UsageError("give a built PACKAGE, or --target to build one of --model, not both")
+    if package:
+        return read(package)
+    if not target:
+        raise UsageError("give a built PACKAGE, or --target to build one of --model")
+    return rehearsable(model or options.only_model(), target, **flags)
+
+
+def show(done: Rehearsal, answers: dict[str, Reply], output: str) -> None:
     """Print a rehearsal and the `answers` to further inputs on standard output, as "text" or as
     "json"."""
     if output == "json":
@@ -47,7 +58,7 @@ def show(done: Rehearsal, answers: dict[str, Answer], output: str) -> None:
         _show(done, answers)
 
 
-def _data(done: Rehearsal, answers: dict[str, Answer]) -> dict[str, Any]:
+def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:
     figures = {key: value for key, value in vars(done).items() if key not in ("answer", "extra")}
     inputs = [
         {"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()
@@ -59,7 +70,7 @@ def _text(body: bytes) -> str:
     return body.decode("utf-8", errors="replace")
 
 
-def _show(done: Rehearsal, answers: dict[str, Answer]) -> None:
+def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
     table = Table(show_header=False)
     rows = {
         "target": f"{done.target}, Python {done.python}",
@@ -81,4 +92,4 @@ def _show(done: Rehearsal, answers: dict[str, Answer]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command()

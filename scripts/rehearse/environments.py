@@ -1,40 +1,33 @@
 """The virtual environments that the runtimes need, made once and kept in the user's cache, named by
 what is in them.
 
-A folder is ready when it holds the file `ready`, which is written last; whoever finds one without
-it, since its maker was interrupted, makes it anew. A lock beside it, which the system releases when
-its holder ends, keeps two processes from making the same. (Making it elsewhere and renaming would
-not do: an environment's scripts hold its path.)
+A folder is ready when it holds the file `ready`, which is written last; one without it, whose maker
+was interrupted, is made anew. A lock beside it, which the system releases when its holder ends,
+keeps two processes from making the same. (Making it elsewhere and renaming would not do: an
+environment's scripts hold its path.)
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from onnxferry.scripts.rehearse.processes import run
+from filelock import FileLock, Timeout
+
+from onnxferry.scripts.rehearse.processes import running
 from onnxferry.scripts.rehearse.runtime import Install
+from onnxferry.system.console import Report
 from onnxferry.system.errors import RehearsalError
 
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
-_MISLEADING = (
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_USER",
-    "PIP_CONSTRAINT",
-)
-Report = Callable[[str], AbstractContextManager[object]]
+_MISLEADING = "PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_CONSTRAINT"
+_LIMIT = 1800.0  # seconds for one run of pip
 
 
 def environment(
@@ -49,7 +42,7 @@ def environment(
     folder = cache / "envs" / f"{name}-{_key(python, installs)}"
     if not _ready(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_name(folder.name + ".lock"), report):
+        with _locked(FileLock(f"{folder}.lock"), report):
             if not _ready(folder):
                 with report(f"make the environment of {name} (once; kept in {folder})"):
                     _make(folder, python, installs)
@@ -63,6 +56,19 @@ def _ready(folder: Path) -> bool:
 def _key(python: Path, installs: Sequence[Install]) -> str:
     """A hash of what decides the content: the interpreter and the requirements."""
     return hashlib.sha256(repr((str(python.resolve()), tuple(installs))).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(lock: FileLock, report: Report) -> Iterator[None]:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        with report("wait for another process that makes the same environment"):
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _make(folder: Path, python: Path, installs: Sequence[Install]) -> None:
@@ -79,44 +85,22 @@ def _make(folder: Path, python: Path, installs: Sequence[Install]) -> None:
 
 
 def _run(folder: Path, python: Path, arguments: Sequence[str]) -> None:
+    # the user's environment, which names pip's index and proxy, without what would mislead
+    kept = {name: text for name, text in os.environ.items() if name not in _MISLEADING.split()}
     with tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True) as temp:
         log = Path(temp) / "pip.log"
+        command, env = [str(python), *arguments], {**kept, "TMPDIR": temp}
         try:
-            code = run((python, *arguments), env=_environ(temp), cwd=Path(temp), log=log)
+            with running(command, env=env, cwd=Path(temp), log=log) as process:
+                code = process.wait(_LIMIT)
         except subprocess.TimeoutExpired as e:
             raise RehearsalError(
-                f"{folder}: pip did not end within {e.timeout:.0f} s; try again when it is faster"
+                f"{folder}: pip did not end within {_LIMIT:.0f} s; try again when it is faster"
             ) from e
         if code != 0:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
             raise RehearsalError(
-                f"{folder}: this command failed (exit {code}): {python}"
-                f" {' '.join(arguments)}\n{tail}\nCheck the network and pip's index; where a"
-                " version does not exist for this Python, package for another"
+                f"{folder}: this command failed (exit {code}): {' '.join(command)}\n"
+                f"{tail}\nCheck the network and pip's index; where a version does not exist for"
+                " this Python, package for another"
             )
-
-
-def _environ(temp: str) -> Mapping[str, str]:
-    """The user's environment, since pip's index and proxy are there, without what would lead it
-    elsewhere."""
-    return {name: value for name, value in os.environ.items() if name not in _MISLEADING} | {
-        "TMPDIR": temp
-    }
-
-
-@contextmanager
-def _locked(path: Path, report: Report) -> Iterator[None]:
-    with path.open("w") as file:
-        if not _try_lock(file.fileno()):
-            with report("wait for another process that makes the same environment"):
-                while not _try_lock(file.fileno()):
-                    time.sleep(0.2)
-        yield
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -12,19 +12,19 @@ from pathlib import Path
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.archives import unpack_zip
-from onnxferry.scripts.rehearse.runtime import Install, Layout, Runtime
+from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage
 
 _WORKER = ("azure-functions-runtime", "azurefunctions-extensions-base")
 
 
-def _unpack(package: Package, root: Path) -> Layout:
+def _unpack(package: Package, root: Path) -> UnpackedPackage:
     app = root / "wwwroot"
     app.mkdir()
     unpack_zip(package.path, app)
-    return Layout(root, app, app / "model")
+    return UnpackedPackage(root, app, app / "model")
 
 
-def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
+def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     """--no-deps, since azure-functions comes from the package. The worker's metadata asks for
     Python 3.13, since Azure runs it as a library from there on; its code runs on 3.10 as well."""
     return (
@@ -39,9 +39,9 @@ RUNTIME = Runtime(
     launcher="functions_server.py",
     unpack=_unpack,
     installs=_installs,
-    arguments=lambda layout, port: (str(layout.app), str(port)),
-    environment=lambda layout, port: {
-        "AzureWebJobsScriptRoot": str(layout.app),
+    arguments=lambda unpacked, port: (str(unpacked.app), str(port)),
+    environment=lambda unpacked, port: {
+        "AzureWebJobsScriptRoot": str(unpacked.app),
         "FUNCTIONS_WORKER_RUNTIME": "python",
     },
 )

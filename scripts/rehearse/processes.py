@@ -1,11 +1,12 @@
 """Start a program so that it, and whatever it starts, is certain to end with us.
 
-Each runs in a session of its own, behind hosts/leash.py, which ends the whole group as soon as our
-end of its standard input closes: after an orderly stop, a failure, or kill -9 of this very process.
+Each runs in a session of its own, behind hosts/supervisor.py, which ends the whole group as soon as
+our end of its standard input closes: after an orderly stop, a failure, or kill -9 of this process.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -17,19 +18,25 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-_LEASH = Path(__file__).parent / "hosts" / "leash.py"
-_GRACE = 5.0  # seconds between asking a group to end and ending it
+_LOG = logging.getLogger(__name__)
+_SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path, log: Path
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    grace: float = 5.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` for as long as the block; its output goes to `log`. The process is a group
-    leader of its own."""
+    leader. `grace` is the time in seconds between asking the group to end and killing it."""
+    _LOG.debug("run %s", " ".join(map(str, command)))
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-ES", str(_LEASH), *map(str, command)],
+            [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)],
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.PIPE,
@@ -40,26 +47,12 @@ def running(
     try:
         yield process
     finally:
-        _end(process)
-
-
-def run(
-    command: Sequence[str | Path],
-    *,
-    env: Mapping[str, str],
-    cwd: Path,
-    log: Path,
-    limit: float = 1800.0,
-) -> int:
-    """Run `command` to its end and return its exit code. Raises subprocess.TimeoutExpired after
-    `limit` seconds."""
-    with running(command, env=env, cwd=cwd, log=log) as process:
-        return process.wait(timeout=limit)
+        _end(process, grace)
 
 
 def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The live processes of the group that `process` leads, without the leash itself; orphans of
-    its children too."""
+    """The live processes of the group that `process` leads, without the supervisor itself; orphans
+    of its children too."""
     found = []
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
@@ -70,14 +63,14 @@ def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], grace: float) -> None:
     try:
         _signal(process, signal.SIGTERM)
-        _wait_until_gone(process)
+        _wait_until_gone(process, grace)
     finally:  # also when a second Ctrl-C comes while waiting
         _signal(process, signal.SIGKILL)
         # death takes a moment, and the folder that they write to is removed next
-        _wait_until_gone(process)
+        _wait_until_gone(process, grace)
         if process.stdin:
             process.stdin.close()
 
@@ -87,7 +80,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _wait_until_gone(process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + _GRACE
+def _wait_until_gone(process: subprocess.Popen[bytes], limit: float) -> None:
+    until = time.monotonic() + limit
     while time.monotonic() < until and (process.poll() is None or members(process)):
         time.sleep(0.05)

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 # Prints the version only if the interpreter can make a virtual environment (Debian ships one that
@@ -15,7 +15,7 @@ from pathlib import Path
 _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
-def find_python(version: str) -> Path | None:
+def find_python(version: str, environ: Mapping[str, str] = os.environ) -> Path | None:
     """The path of an interpreter of `version` ("3.12") that can make a virtual environment; None if
     there is none.
 
@@ -23,24 +23,23 @@ def find_python(version: str) -> Path | None:
     versions. Each candidate is run, since pyenv puts a shim on PATH for versions that are not
     active.
     """
-    return next((path for path in _candidates(version) if _runs(path, version)), None)
+    return next((path for path in _candidates(version, environ) if _runs(path, version)), None)
 
 
-def _candidates(version: str) -> Iterator[Path]:
+def _candidates(version: str, environ: Mapping[str, str]) -> Iterator[Path]:
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         yield Path(sys.executable)
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
         if found := shutil.which(f"python{version}", path=folder):
             yield Path(found)
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    pyenv = Path(environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     yield from sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"), reverse=True)
 
 
 def _runs(path: Path, version: str) -> bool:
+    command = [str(path), "-I", "-c", _PROBE]
     try:
-        found = subprocess.run(
-            [path, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=30, check=False
-        )
+        found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return found.returncode == 0 and found.stdout.strip() == version

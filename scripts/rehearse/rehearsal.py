@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -11,10 +10,10 @@ from dataclasses import dataclass
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.answers import difference
-from onnxferry.scripts.rehearse.environments import Report
-from onnxferry.scripts.rehearse.host import Answer, Host, start
-from onnxferry.system.console import stage
+from onnxferry.scripts.rehearse.golden_check import Reply, mismatch
+from onnxferry.scripts.rehearse.host import Host
+from onnxferry.scripts.rehearse.start import start
+from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import RehearsalError
 
 
@@ -35,7 +34,7 @@ class Rehearsal:
     latency_p95_ms: float
     memory_mib: float
     answer: bytes
-    extra: tuple[Answer, ...]
+    extra: tuple[Reply, ...]
 
 
 def rehearse(
@@ -54,23 +53,13 @@ def rehearse(
     with start(package, report=report) as host:
         golden = golden or _golden_of(host, package)
         with report("send the golden request"):
-            first = _prove(host, golden)
+            answer = _prove(host, golden).body
             start_seconds = time.monotonic() - host.began
-        answers = tuple(_ask(host, request, report) for request in extra)
+        replies = tuple(_ask(host, request, report) for request in extra)
         with report(f"send the golden request {repeats} times"):
             p50, p95 = _latencies(host, golden.request, repeats)
-        memory = host.memory_mib()
-    return Rehearsal(
-        target=package.target,
-        size=package.size,
-        python=package.python,
-        start_seconds=start_seconds,
-        latency_p50_ms=p50,
-        latency_p95_ms=p95,
-        memory_mib=memory,
-        answer=first.body,
-        extra=answers,
-    )
+        about = (package.target, package.size, package.python)
+        return Rehearsal(*about, start_seconds, p50, p95, host.memory_mib(), answer, replies)
 
 
 def _golden_of(host: Host, package: Package) -> Golden:
@@ -83,27 +72,20 @@ def _golden_of(host: Host, package: Package) -> Golden:
     return golden
 
 
-def _prove(host: Host, golden: Golden) -> Answer:
-    answer = host.send(golden.request)
-    shown = answer.body[:2000].decode("utf-8", errors="replace")
-    if answer.status != 200:
-        raise host.failure(f"the golden request was refused with status {answer.status}: {shown}")
-    try:
-        data = json.loads(answer.body)
-    except ValueError as e:
-        raise host.failure(f"the answer to the golden request is not JSON: {shown}") from e
-    if found := difference(golden.answer, data):
-        expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
+def _prove(host: Host, golden: Golden) -> Reply:
+    reply = host.send(golden.request)
+    if found := mismatch(golden, reply):
+        if found.refused:
+            raise host.failure(found.text)
         raise RehearsalError(
-            f"{host.title}: the golden answer differs. {found}\nexpected: {expected}\nanswered:"
-            f" {shown}\nDo not deploy this package: it scores otherwise than the model did when it"
-            " was prepared. Compare pins.txt with 'tools' in model_spec.json, or prepare the model"
-            " again"
+            f"{host.title}: {found.text}\nDo not deploy this package: it scores otherwise than the"
+            " model did when it was prepared. Compare pins.txt with the tools in model_spec.json,"
+            " or prepare the model again"
         )
-    return answer
+    return reply
 
 
-def _ask(host: Host, request: Request, report: Report) -> Answer:
+def _ask(host: Host, request: Request, report: Report) -> Reply:
     with report(f"send {len(request.body)} bytes of {request.content_type}"):
         return host.send(request)
 

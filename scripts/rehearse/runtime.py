@@ -22,21 +22,23 @@ class Install:
 
 def listed(requirements: Path) -> tuple[str, ...]:
     """The lines of a requirements.txt without its comments."""
-    lines = (
-        line.partition("#")[0].strip()
-        for line in requirements.read_text(encoding="utf-8").splitlines()
-    )
-    return tuple(line for line in lines if line)
+    text = requirements.read_text(encoding="utf-8")
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return tuple(filter(None, lines))
 
 
 @dataclass(frozen=True)
-class Layout:
+class UnpackedPackage:
     """Where a package lies unpacked: `app` is what the runtime is pointed at, `model` holds
     model_spec.json."""
 
     root: Path
     app: Path
     model: Path
+
+
+def _nothing_else(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Runtime:
     health: str
     score: str
     launcher: str
-    unpack: Callable[[Package, Path], Layout]
-    installs: Callable[[Layout, str], tuple[Install, ...]]
-    arguments: Callable[[Layout, int], tuple[str, ...]]
-    environment: Callable[[Layout, int], Mapping[str, str]]
+    unpack: Callable[[Package, Path], UnpackedPackage]
+    installs: Callable[[UnpackedPackage, str], tuple[Install, ...]]
+    arguments: Callable[[UnpackedPackage, int], tuple[str, ...]]
+    environment: Callable[[UnpackedPackage, int], Mapping[str, str]] = _nothing_else
     check: Callable[[], None] = lambda: None

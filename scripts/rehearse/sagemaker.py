@@ -10,78 +10,56 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.archives import unpack_tar
-from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Layout, Runtime, listed
+from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage, listed
 from onnxferry.system.errors import RehearsalError
 
 # All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer,
 # which serving a package's own inference.py needs not.
-_STACK = (
-    *pins.with_closure(["tokenizers"]),
-    "sagemaker-huggingface-inference-toolkit",
-    "sagemaker-inference",
-    "multi-model-server",
-    "boto3",
-    "botocore",
-    "future",
-    "jmespath",
-    "numpy",
-    "pillow",
-    "psutil",
-    "python-dateutil",
-    "regex",
-    "retrying",
-    "s3transfer",
-    "safetensors",
-    "scipy",
-    "setuptools",
-    "six",
-    "transformers",
-)
+_STACK = """
+    sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server boto3 botocore
+    future jmespath numpy pillow psutil python-dateutil regex retrying s3transfer safetensors scipy
+    setuptools six transformers
+"""
 
 
-def _check_java() -> None:
-    """macOS has a `java` that only says where to get one, so it is run."""
-    home = os.environ.get("JAVA_HOME")
+def check_java(environ: Mapping[str, str] = os.environ) -> None:
+    """Raise RehearsalError where no Java runs. macOS has a `java` that only says where to get one,
+    so it is run."""
+    home = environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
     try:
-        subprocess.run([java, "-version"], capture_output=True, check=True)
+        subprocess.run([java, "-version"], env=environ, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as e:
-        where = (
-            f"JAVA_HOME is {home}, and {java} does not run"
-            if home
-            else "no 'java' that runs is on PATH"
-        )
         raise RehearsalError(
-            "SageMaker's model server needs Java (11 or newer), and this machine has none:"
-            f" {where}. Install a Java runtime (Debian, Ubuntu: apt install default-jre-headless),"
-            " or rehearse another target"
+            f"SageMaker's model server needs Java (11 or newer), and {java!r} does not run here"
+            f" (JAVA_HOME: {home or 'not set'}). Install a Java runtime (on Debian: apt install"
+            " default-jre-headless), or rehearse another target"
         ) from e
 
 
-def _unpack(package: Package, root: Path) -> Layout:
+def _unpack(package: Package, root: Path) -> UnpackedPackage:
     model = root / "ml" / "model"
     model.mkdir(parents=True)
     unpack_tar(package.path, model)
-    return Layout(root, root / "ml", model)
+    return UnpackedPackage(root, root / "ml", model)
 
 
-def _installs(layout: Layout, python: str) -> tuple[Install, ...]:
-    stack = Install(tuple(pins.select(_STACK, python)), ("--no-deps",))
-    requirements = layout.model / "code" / "requirements.txt"
-    if not requirements.is_file():
-        return (stack,)
-    return stack, Install(listed(requirements))
+def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
+    names = (*pins.with_closure(["tokenizers"]), *_STACK.split())
+    stack = Install(tuple(pins.select(names, python)), ("--no-deps",))
+    return stack, Install(listed(unpacked.model / "code" / "requirements.txt"))
 
 
-def _environment(layout: Layout, port: int) -> dict[str, str]:
+def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
     address = f"http://127.0.0.1:{port}"
     return {
-        "SAGEMAKER_BASE_DIR": str(layout.app),
+        "SAGEMAKER_BASE_DIR": str(unpacked.app),
         "SAGEMAKER_PROGRAM": "inference.py",
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
@@ -98,7 +76,7 @@ RUNTIME = Runtime(
     launcher="sagemaker_server.py",
     unpack=_unpack,
     installs=_installs,
-    arguments=lambda layout, port: (),
+    arguments=lambda unpacked, port: (),
     environment=_environment,
-    check=_check_java,
+    check=check_java,
 )

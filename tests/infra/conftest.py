@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.package import layout_of, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny
 
@@ -21,7 +21,7 @@ def _ready(target: str) -> Callable[..., Any]:
     @pytest.fixture(scope="session", name=f"{target}_ready")
     def ready(tmp_path_factory: pytest.TempPathFactory) -> None:
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
-        python = here if here in TARGETS[target].pythons else None
+        python = here if here in layout_of(target).pythons else None
         model = tiny.question_answering(tmp_path_factory.mktemp("ready") / "model")
         with start(package(model, target, out=tmp_path_factory.mktemp("ready"), python=python)):
             pass

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onnxferry.infra import record
-from onnxferry.infra.cloud import Bundle, Status
+from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
@@ -21,8 +21,10 @@ def bundle(sha256: str) -> Bundle:
     return Bundle(package, Golden(Request(b"{}"), {}))
 
 
-def live(version: str, previous: str = "") -> Status:
-    return Status("sagemaker", "squad", "InService", "https://x/invocations", version, previous)
+def live(version: str, previous: str = "") -> EndpointStatus:
+    return EndpointStatus(
+        "sagemaker", "squad", "InService", "https://x/invocations", version, previous
+    )
 
 
 def now() -> datetime:
@@ -51,7 +53,7 @@ def test_a_roll_back_keeps_the_facts(tmp_path: Path) -> None:
 
 def test_what_is_deleted_leaves_the_record(tmp_path: Path) -> None:
     record.write(tmp_path, live(OLD[:12]), bundle(OLD), now)
-    record.write(tmp_path, Status("sagemaker", "squad", "absent"), None, now)
+    record.write(tmp_path, EndpointStatus("sagemaker", "squad", "absent"), None, now)
     assert json.loads((tmp_path / "sagemaker" / "deployed.json").read_text()) == {"endpoints": {}}
 
 

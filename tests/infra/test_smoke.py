@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from onnxferry.infra.cloud import Reply
 from onnxferry.infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer, with_log
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.rehearse.golden_check import Reply
 
 GOLDEN = Golden(Request(b'{"inputs": "x"}'), [{"label": "joy", "score": 0.9}])
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.cli import CLOUDS
+from onnxferry.targets import clouds
 from tests.live.walk import Command, walk
 
 
-@pytest.mark.parametrize("target", CLOUDS)
+@pytest.mark.parametrize("target", clouds())
 @pytest.mark.parametrize("place", ["double", "account"])
 @pytest.mark.timeout(4 * 3600)
 def test_the_whole_way(

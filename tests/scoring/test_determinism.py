@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.batching import TextModel
+from onnxferry.scoring.batching import TokenBatcher
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.variants.fusion import fuse
@@ -162,7 +162,7 @@ def test_runs_in_flight_answer_as_one_at_a_time(model: Path) -> None:
 
 
 def test_a_graph_that_takes_its_scale_from_the_batch_is_known(model: Path) -> None:
-    assert Session(model / "model.onnx").mixes_rows == (model.name == "int8")
+    assert Session(model / "model.onnx").batch_dependent == (model.name == "int8")
 
 
 def test_no_sequence_is_padded_beyond_what_the_model_can_hold(model: Path) -> None:
@@ -177,4 +177,4 @@ def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
         Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)
     ]
     with pytest.raises(Exception, match="indices element out of data bounds"):
-        TextModel(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)
+        TokenBatcher(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)

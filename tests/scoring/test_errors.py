@@ -1,5 +1,5 @@
-"""The errors that a client may see: each code with one status, in the README as in errors.py, and
-each of them provoked by the README's own example."""
+"""The errors that a client may see: each code with one status, in docs/errors.md as in
+errors.py, and each of them provoked by the example there."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from onnxferry.scoring import errors
 from onnxferry.scoring.wire import Request
 from tests import tiny
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/errors.md").read_text(encoding="utf-8")
 CLASSES = scoring.ScoringError.__subclasses__()
 ROWS = {
     code: (int(status), example)
     for code, status, example in re.findall(
-        r"^\| `(\w+)` \| (\d{3}) \| [^|]+ \| ([^|]+) \|$", README, re.MULTILINE
+        r"^\| `(\w+)` \| (\d{3}) \| [^|]+ \| ([^|]+) \|$", PAGE, re.MULTILINE
     )
 }
 EXAMPLES = {
@@ -35,7 +35,7 @@ EXAMPLES = {
 }
 
 
-def test_the_readmes_table_lists_every_code_with_its_status() -> None:
+def test_the_pages_table_lists_every_code_with_its_status() -> None:
     assert {code: status for code, (status, _) in ROWS.items()} == {
         c.code: c.status for c in CLASSES
     }
@@ -47,7 +47,7 @@ def test_the_tree_in_the_docstring_lists_every_class() -> None:
 
 
 @pytest.mark.parametrize("code", EXAMPLES)
-def test_the_readmes_example_is_what_a_client_gets(tmp_path: Path, code: str) -> None:
+def test_the_pages_example_is_what_a_client_gets(tmp_path: Path, code: str) -> None:
     make = tiny.image_classification if code == "invalid_image" else tiny.text_classification
     response = scoring.load(make(tmp_path)).handle(EXAMPLES[code])
     error = json.loads(response.body)["error"]

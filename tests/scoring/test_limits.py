@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.manifest import Limits
+from onnxferry.scoring.limits import Limits
 from tests import tiny
 
 
@@ -90,10 +90,8 @@ def test_an_unknown_limit_stops_the_load_and_lists_the_known(tmp_path: Path) -> 
         scoring.load(tiny.text_classification(tmp_path), {"ONNXFERRY_LIMIT_BODY": "1"})
 
 
-def test_the_readme_has_the_defaults() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_page_has_the_defaults() -> None:
+    page = (Path(__file__).parents[2] / "docs/host-settings.md").read_text(encoding="utf-8")
     for name, limit in asdict(Limits()).items():
-        (row,) = (
-            row for row in readme.splitlines() if f"`ONNXFERRY_LIMIT_{name.upper()}` |" in row
-        )
+        (row,) = (row for row in page.splitlines() if f"`ONNXFERRY_LIMIT_{name.upper()}` |" in row)
         assert int(row.split("|")[3].replace(",", "")) == limit

@@ -11,8 +11,8 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from tokenizers import ByteLevelBPETokenizer
 
+from onnxferry.scripts.datasets.built_in import BUILT_IN
 from onnxferry.scripts.prepare import Options
-from onnxferry.scripts.prepare.verification.samples import BUILT_IN as INPUTS
 from tests import tiny
 
 SIZES = {
@@ -37,7 +37,7 @@ HEADS = {
     "zero-shot-classification": "BertForSequenceClassification",
     "fill-mask": "BertForMaskedLM",
 }
-INT8 = "int8-dynamic-u8s8"
+INT8, CPU = "int8-dynamic-u8s8-reduced", "avx2"  # weights of 7 bits: exact on every kind of CPU
 MASK = {"mask_token": "[MASK]"}
 
 
@@ -88,7 +88,7 @@ def roberta(folder: Path, task: str) -> Path:
     tokens."""
     torch.manual_seed(0)
     trained = ByteLevelBPETokenizer()
-    texts = (INPUTS / "feature-extraction.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = (BUILT_IN / "feature-extraction.jsonl").read_text(encoding="utf-8").splitlines()
     trained.train_from_iterator(
         texts, 400, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     )

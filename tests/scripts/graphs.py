@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.prepare.sources import huggingface
-from onnxferry.scripts.prepare.sources.quiet import quiet
+from onnxferry.system.library_output import silence_libraries
 from tests import tiny
 from tests.scripts import checkpoints
 
@@ -34,7 +34,7 @@ def exported(folder: Path, family: str, attention: str = "eager") -> Path:
         "vit": checkpoints.vit,
     }
     source, path = makers[family](folder / "checkpoint"), folder / "exported.onnx"
-    with quiet():
+    with silence_libraries():
         kind = getattr(transformers, huggingface.HEADS[task])
         model = kind.from_pretrained(source, attn_implementation=attention).float().eval()
         huggingface.export(model, path, task, 17)
@@ -166,7 +166,7 @@ def convolutional(path: Path, opset: int = 17) -> Path:
     depthwise one, a residual sum, pooling and a linear layer."""
     torch.manual_seed(0)
     net = _Net().eval()
-    with torch.no_grad(), quiet():
+    with torch.no_grad(), silence_libraries():
         for _ in range(5):
             net.train()(torch.randn(8, 3, 32, 32))  # the normalisations' means
         net.eval()

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxferry.scripts.benchmark.__main__ import _command, main
+from onnxferry.scripts.benchmark.__main__ import _command
+from onnxferry.scripts.benchmark.__main__ import command as main
 from onnxferry.scripts.prepare import Options, prepare
 from tests import tiny
 from tests.scripts import checkpoints

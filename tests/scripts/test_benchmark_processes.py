@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner
 
-from onnxferry.scripts.benchmark.__main__ import main
+from onnxferry.scripts.benchmark.__main__ import command as main
 from onnxferry.scripts.benchmark.process import Missing, Worker
 from onnxferry.scripts.benchmark.specs import Spec, parse
 from onnxferry.system.errors import BenchmarkError

@@ -13,13 +13,15 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxferry.scoring.manifest import Limits, ModelSpec
+from onnxferry.scoring.limits import Limits
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts import sections
-from onnxferry.scripts.evaluate import Evaluation, Options, evaluate, metrics
-from onnxferry.scripts.evaluate.__main__ import main
-from onnxferry.scripts.evaluate.datasets import Item, read
+from onnxferry.scripts.datasets import Item, read
+from onnxferry.scripts.evaluate import Evaluation, Options, evaluate
+from onnxferry.scripts.evaluate.__main__ import command as main
 from onnxferry.scripts.evaluate.evaluation import Agreement, agreement
-from onnxferry.scripts.evaluate.judges import JUDGES
+from onnxferry.scripts.metrics import definitions as metrics
+from onnxferry.scripts.metrics.task_metrics import TASK_METRICS
 from onnxferry.scripts.prepare import prepare
 from onnxferry.system.errors import EvaluationError, UsageError
 from tests import tiny
@@ -108,7 +110,8 @@ def test_classified_texts_are_read_as_they_are_published(
     tmp_path: Path, name: str, content: str, right: list[tuple[str, ...]]
 ) -> None:
     assert [
-        item.right for item in read(write(tmp_path / name, content), "text-classification", NAMES)
+        item.references
+        for item in read(write(tmp_path / name, content), "text-classification", NAMES)
     ] == right
 
 
@@ -217,7 +220,7 @@ def test_answers_that_differ_are_told_with_both_sides() -> None:
         {"answer": "b", "start": 4, "end": 5, "score": 0.25},
     ]
     ours = [theirs[0] | {"score": 0.75}, theirs[1] | {"start": 2, "end": 3}]
-    judge = JUDGES["question-answering"](ModelSpec("x", "question-answering"), [], 0.5)
+    judge = TASK_METRICS["question-answering"](ModelSpec("x", "question-answering"), [], 0.5)
     assert agreement(judge, ours, theirs) == Agreement(
         1, 0.25, 0.0, ({"item": 1, "core": ours[1], "transformers": theirs[1]},)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -10,6 +9,7 @@ import shutil
 import tarfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,17 +17,23 @@ import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner
 
 from onnxferry import scoring
-from onnxferry.scripts.package import DEFAULT_PYTHON, TARGETS, Package, package, read
-from onnxferry.scripts.package.__main__ import main
+from onnxferry.scripts.package import Package, layout_of, package, read
+from onnxferry.scripts.package.__main__ import command as main
+from onnxferry.scripts.package.build import build as build_as
 from onnxferry.scripts.package.build import check_limit
 from onnxferry.scripts.package.contract import Member
 from onnxferry.scripts.package.layout import Limit
 from onnxferry.system.errors import PackageError, UsageError
+from onnxferry.targets import TARGETS
 from tests import tiny
 
 
+def quiet(title: str) -> nullcontext[None]:
+    return nullcontext()
+
+
 def build(model: Path, target: str, out: Path, python: str | None = None) -> Package:
-    return package(model, target, out=out, python=python, report=lambda title: nullcontext())
+    return package(model, target, out=out, python=python, report=quiet)
 
 
 @pytest.fixture
@@ -188,9 +194,7 @@ def test_running_the_code_of_a_folder_does_not_change_it(model: Path, tmp_path: 
 
 
 def test_an_absent_package_says_how_to_build_it(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        PackageError, match=r"package\.json: no such file.*python -m scripts\.package"
-    ):
+    with pytest.raises(PackageError, match=r"package\.json: no such file.*onnxferry package"):
         read(tmp_path / "build" / "sagemaker" / "none")
     built = build(model, "sagemaker", tmp_path)
     built.path.unlink()
@@ -214,7 +218,7 @@ def test_a_package_is_replaced_whole_and_leaves_nothing_beside_it(
 
 @pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
 def test_a_failure_while_writing_keeps_the_package_that_was_there(
-    model: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, target: str
 ) -> None:
     built = build(model, target, tmp_path)
 
@@ -222,39 +226,33 @@ def test_a_failure_while_writing_keeps_the_package_that_was_there(
         path.write_bytes(b"half") if target == "sagemaker" else path.mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(TARGETS, target, dataclasses.replace(TARGETS[target], write=full))
     with pytest.raises(KeyboardInterrupt):
-        build(model, target, tmp_path)
+        build_as(replace(layout_of(target), write=full), model, tmp_path, None, quiet)
 
     assert read(built.path) == built
     assert not list(built.path.parent.glob(".*"))
 
 
 def test_a_package_over_the_limit_names_both_sizes_and_the_largest_members(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path
 ) -> None:
     (model / "model.onnx.data").write_bytes(os.urandom(2_000_000))
     for limit, what in (
         (Limit(packed=1_000_000), "packed"),
         (Limit(unpacked=1_500_000), "unpacked"),
     ):
-        monkeypatch.setitem(
-            TARGETS, "sagemaker", dataclasses.replace(TARGETS["sagemaker"], limit=limit)
-        )
-
         with pytest.raises(
             PackageError,
             match=rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB",
         ):
-            build(model, "sagemaker", tmp_path)
+            layout = replace(layout_of("sagemaker"), limit=limit)
+            build_as(layout, model, tmp_path, None, quiet)
 
     assert not (tmp_path / "sagemaker" / "tiny-qa" / "model.tar.gz").exists()
 
 
 def test_exactly_the_limit_is_allowed() -> None:
-    check_limit(
-        "functions", "packed", 1_000, Limit(packed=1_000), [Member("model.onnx", 1_000, "")]
-    )
+    check_limit("functions", "packed", 1_000, 1_000, [Member("model.onnx", 1_000, "")])
 
 
 def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path) -> None:
@@ -271,7 +269,7 @@ def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path
 def test_each_target_is_for_the_python_of_its_platform_unless_told(
     model: Path, tmp_path: Path
 ) -> None:
-    assert DEFAULT_PYTHON == {
+    assert {target: layout_of(target).pythons[0] for target in TARGETS} == {
         "azureml": "3.12",
         "functions": "3.12",
         "local": "3.12",

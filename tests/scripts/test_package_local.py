@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from onnxferry import scoring
-from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.package import layout_of, package
 from tests import tiny
 
 
@@ -69,6 +69,6 @@ def test_a_pictures_host_gets_pillow_and_no_tokenizers(tmp_path: Path) -> None:
 def test_one_folder_serves_each_python(tmp_path: Path, python: str) -> None:
     model = tiny.question_answering(tmp_path / "model")
 
-    assert python in TARGETS["local"].pythons
+    assert python in layout_of("local").pythons
     mine, default = build(model, tmp_path / "mine", python), build(model, tmp_path / "default")
     assert (mine / "requirements.txt").read_bytes() == (default / "requirements.txt").read_bytes()

@@ -50,8 +50,8 @@ def test_files_that_the_spec_lists_are_packed_and_others_are_not(tmp_path: Path)
 @pytest.mark.parametrize(
     ("missing", "says"),
     [
-        ("model_spec.json", r"no model_spec\.json.*scripts\.prepare"),
-        ("model.onnx", r"no model\.onnx.*scripts\.prepare"),
+        ("model_spec.json", r"no model_spec\.json.*onnxferry prepare"),
+        ("model.onnx", r"no model\.onnx.*onnxferry prepare"),
         ("tokenizer.json", r"no tokenizer\.json, which task question-answering needs"),
     ],
 )

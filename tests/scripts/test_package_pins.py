@@ -13,8 +13,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from onnxferry.scripts.package import TARGETS, azureml, local, pins
+from onnxferry.scripts.package import azureml, layout_of, local, pins
 from onnxferry.system.errors import PackageError
+from onnxferry.targets import TARGETS
 
 
 def test_markers_are_evaluated_for_the_hosts_python_and_not_for_this_one() -> None:
@@ -24,7 +25,7 @@ def test_markers_are_evaluated_for_the_hosts_python_and_not_for_this_one() -> No
 
 
 @pytest.mark.parametrize(
-    "python", sorted({python for layout in TARGETS.values() for python in layout.pythons})
+    "python", sorted({python for target in TARGETS for python in layout_of(target).pythons})
 )
 def test_each_distribution_has_one_version_for_each_python(python: str) -> None:
     for name in (

@@ -15,7 +15,7 @@ from onnxferry.scripts.prepare import prepare
 from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 
 def ask(folder: Path, payload: Any) -> Any:
@@ -57,11 +57,17 @@ def test_the_spec_on_disk_is_the_whole_record(tmp_path: Path) -> None:
     assert [t.name for t in spec.inputs] == ["input_ids", "attention_mask", "token_type_ids"]
     assert spec.outputs[0].shape[-1] == 3
     assert spec.opset == 17
-    assert spec.difference["inputs"] == 61
-    assert spec.difference["agreement"] == 1
-    assert 0 < spec.difference["max_abs"] < 1e-4
-    assert spec.source["architecture"] == "BertForSequenceClassification"
-    assert set(spec.tools) >= {"torch", "transformers", "optimum", "onnx", "onnxruntime"}
+    assert spec.provenance["difference"]["inputs"] == 61
+    assert spec.provenance["difference"]["agreement"] == 1
+    assert 0 < spec.provenance["difference"]["max_abs"] < 1e-4
+    assert spec.provenance["source"]["architecture"] == "BertForSequenceClassification"
+    assert set(spec.provenance["tools"]) >= {
+        "torch",
+        "transformers",
+        "optimum",
+        "onnx",
+        "onnxruntime",
+    }
     assert set(spec.files) == {"model.onnx", "tokenizer.json"}
     assert str(tmp_path) not in (tmp_path / "out" / "model_spec.json").read_text()
 
@@ -181,8 +187,8 @@ def test_an_adapter_is_merged(tmp_path: Path) -> None:
     expected, got = pipeline(**tiny.QUESTION), ask(tmp_path / "out", {"inputs": tiny.QUESTION})
     assert (got["start"], got["end"]) == (expected["start"], expected["end"])
     assert got["score"] == pytest.approx(expected["score"], abs=1e-5)
-    assert spec.source["architecture"] == "BertForQuestionAnswering"
-    assert spec.source["adapter"]["name"] == "adapter"
+    assert spec.provenance["source"]["architecture"] == "BertForQuestionAnswering"
+    assert spec.provenance["source"]["adapter"]["name"] == "adapter"
 
 
 def test_an_adapter_s_head_takes_its_labels_from_the_file(tmp_path: Path) -> None:
@@ -249,13 +255,11 @@ def test_labels_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
 
 def test_the_same_source_gives_the_same_files(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "question-answering")
+    free = {"min_agreement": 0, "max_metric_drop": 1}
 
     for name in ("one", "two"):
-        prepare(
-            as_exported(
-                str(source), tmp_path / name, name="same", variant=INT8, min_agreement=0, max_loss=1
-            )
-        )
+        out = tmp_path / name
+        prepare(as_exported(str(source), out, name="same", variant=INT8, cpu=CPU, **free))
 
     files = [
         {p.name: p.read_bytes() for p in (tmp_path / name).glob("[mt]o*")}
@@ -264,9 +268,9 @@ def test_the_same_source_gives_the_same_files(tmp_path: Path) -> None:
     timed = [json.loads(found.pop("model_spec.json")) for found in files]
     assert set(files[0]) == {"model.onnx", "tokenizer.json"}
     assert files[0] == files[1]
-    assert [{**spec, "variants": len(spec["variants"])} for spec in timed] == 2 * [
-        {**timed[0], "variants": 2}
-    ]
+    tried = [spec["provenance"].pop("variants") for spec in timed]
+    assert [len(variants) for variants in tried] == [2, 2]
+    assert timed[0] == timed[1]
 
 
 @pytest.mark.parametrize("broken", ["bert/model", "adapter/adapter_model"])

@@ -16,7 +16,7 @@ from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 MODULES = '''
 import torch
@@ -97,9 +97,9 @@ def test_a_module_becomes_a_model_directory(
     spec = prepare(options)
 
     assert [(t.name, t.shape) for t in spec.inputs] == [("pixel_values", ("batch_size", 3, 8, 8))]
-    assert spec.source["name"] == "tiny_modules:Colours"
-    assert spec.source["architecture"] == "Colours"
-    assert spec.difference["max_abs"] < 1e-5
+    assert spec.provenance["source"]["name"] == "tiny_modules:Colours"
+    assert spec.provenance["source"]["architecture"] == "Colours"
+    assert spec.provenance["difference"]["max_abs"] < 1e-5
     assert "tokenizer.json" not in spec.files
     assert spec.golden
     assert {entry["label"] for entry in spec.golden.answer} == {"red", "green", "blue"}
@@ -116,7 +116,7 @@ def test_a_folder_of_pictures_is_verified_too(options: Options) -> None:
 
     spec = prepare(replace(options, inputs=Path("pictures"), golden=Path("pictures/a.png")))
 
-    assert spec.difference["inputs"] == 3
+    assert spec.provenance["difference"]["inputs"] == 3
     assert spec.golden
     assert spec.golden.answer[0]["label"] == "red"
 
@@ -155,8 +155,8 @@ def test_a_failure_leaves_the_model_directory_that_was_there(options: Options) -
 def test_a_larger_tolerance_lets_a_known_difference_pass_and_records_it(options: Options) -> None:
     spec = prepare(replace(two_labels(options, "moody"), tolerance=2.0, min_agreement=0.5))
 
-    assert spec.difference["max_abs"] == pytest.approx(1, abs=1e-5)
-    assert spec.difference["tolerance"] == 2
+    assert spec.provenance["difference"]["max_abs"] == pytest.approx(1, abs=1e-5)
+    assert spec.provenance["difference"]["tolerance"] == 2
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_int8_that_does_not_go_with_a_graph_is_skipped_with_the_reason(options: 
     with pytest.raises(
         PrepareError, match=r"no variant int8-d.* within the gate:\n .*: skipped: .*linear layers"
     ):
-        prepare(replace(options, variant=INT8))
+        prepare(replace(options, variant=INT8, cpu=CPU))
 
     assert not Path("out").exists()
 
@@ -226,8 +226,12 @@ def test_an_onnx_file_is_taken_as_it_is(onnx_options: Options) -> None:
     spec = prepare(onnx_options)
 
     assert (onnx_options.out / "model.onnx").read_bytes() == Path(onnx_options.source).read_bytes()
-    assert spec.difference == {"not measured": "no source model"}
-    assert spec.source == {"kind": "onnx", "name": "votes.onnx", "sha256": spec.files["model.onnx"]}
+    assert spec.provenance["difference"] == {"not measured": "no source model"}
+    assert spec.provenance["source"] == {
+        "kind": "onnx",
+        "name": "votes.onnx",
+        "sha256": spec.files["model.onnx"],
+    }
     assert (spec.opset, spec.ir_version, spec.cpu) == (17, 8, None)
 
 
@@ -268,10 +272,10 @@ def test_a_configuration_without_its_model_s_type_is_enough(onnx_options: Option
 
 
 def test_an_onnx_file_with_int8_is_measured_against_itself(onnx_options: Options) -> None:
-    spec = prepare(replace(onnx_options, variant=INT8, cpu="avx512-vnni"))
+    spec = prepare(replace(onnx_options, variant=INT8, cpu=CPU))
 
-    assert (spec.precision, spec.cpu) == ("int8", "avx512-vnni")
-    assert 0 < spec.difference["max_abs"] < 0.5
+    assert (spec.precision, spec.cpu) == ("int8", CPU)
+    assert 0 < spec.provenance["difference"]["max_abs"] < 0.5
     kinds = {node.op_type for node in onnx.load(str(onnx_options.out / "model.onnx")).graph.node}
     assert any("Integer" in kind for kind in kinds)
     assert "MatMul" not in kinds

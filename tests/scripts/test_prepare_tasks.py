@@ -18,7 +18,7 @@ from onnxferry.scripts.prepare import prepare
 from onnxferry.scripts.prepare.sources import checkpoint, huggingface
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 NEW = ("token-classification", "zero-shot-classification", "fill-mask")
 BODIES: dict[str, Any] = {
@@ -54,11 +54,15 @@ def ask(folder: Path, payload: Any) -> Any:
 def test_what_is_served_is_what_the_pipeline_says(tmp_path: Path, task: str, kind: str) -> None:
     source, spec = made(tmp_path, task, kind)
 
-    assert (spec.task, spec.difference["inputs"], spec.difference["agreement"]) == (task, 13, 1)
-    assert spec.difference["max_abs"] < 1e-4
-    assert spec.difference["pipeline"]["inputs"] == 13
-    assert spec.difference["pipeline"]["agreement"] == 1
-    assert spec.difference["pipeline"]["max_abs"] < 1e-5
+    assert (
+        spec.task,
+        spec.provenance["difference"]["inputs"],
+        spec.provenance["difference"]["agreement"],
+    ) == (task, 13, 1)
+    assert spec.provenance["difference"]["max_abs"] < 1e-4
+    assert spec.provenance["difference"]["pipeline"]["inputs"] == 13
+    assert spec.provenance["difference"]["pipeline"]["agreement"] == 1
+    assert spec.provenance["difference"]["pipeline"]["max_abs"] < 1e-5
     inputs, parameters = (
         BODIES[task]["inputs"].replace("MASK", MASKS[kind]),
         BODIES[task]["parameters"],
@@ -83,11 +87,11 @@ def approx(answer: Any) -> Any:
 
 @pytest.mark.parametrize("task", ["token-classification", "fill-mask", "text-classification"])
 def test_int8_is_measured_against_the_pipeline_and_not_bound(tmp_path: Path, task: str) -> None:
-    _, spec = made(tmp_path, task, variant=INT8, cpu="avx512-vnni", min_agreement=0, max_loss=1)
+    _, spec = made(tmp_path, task, variant=INT8, cpu=CPU, min_agreement=0, max_metric_drop=1)
 
-    assert spec.cpu == "avx512-vnni"
-    assert spec.difference["tolerance"] is None
-    assert 1e-5 < spec.difference["pipeline"]["max_abs"] < 0.9
+    assert spec.cpu == CPU
+    assert spec.provenance["difference"]["tolerance"] is None
+    assert 1e-5 < spec.provenance["difference"]["pipeline"]["max_abs"] < 0.9
     assert spec.golden
 
 
@@ -101,7 +105,7 @@ def test_pairs_of_texts_are_verified_and_are_the_golden_request_of_an_nli_model(
     spec = prepare(as_exported(str(source), tmp_path / "out"))
 
     assert (spec.task, spec.labels) == ("text-classification", checkpoints.NLI)
-    assert spec.difference["pipeline"] == {
+    assert spec.provenance["difference"]["pipeline"] == {
         "inputs": 61,
         "agreement": 1,
         "max_abs": pytest.approx(0, abs=1e-5),
@@ -146,7 +150,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused(tmp_path: Path) -> None:
 )
 def test_the_task_is_told_by_the_architecture(tmp_path: Path, architecture: str, task: str) -> None:
     config = transformers.BertConfig(architectures=[architecture])
-    assert checkpoint._infer(config, tmp_path, None) == task
+    assert checkpoint.infer_task(config, tmp_path, None) == task
 
 
 def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(
@@ -155,7 +159,7 @@ def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(
     """As all-mpnet-base-v2, whose config.json names MPNetForMaskedLM."""
     (tmp_path / "modules.json").write_text("[]")
     config = transformers.BertConfig(architectures=["MPNetForMaskedLM"])
-    assert checkpoint._infer(config, tmp_path, None) == "feature-extraction"
+    assert checkpoint.infer_task(config, tmp_path, None) == "feature-extraction"
 
 
 def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(
@@ -172,7 +176,7 @@ def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(
     (tmp_path / "labels.txt").write_text("entailment\nneutral\ncontradiction\n")
     spec = prepare(replace(options, labels=tmp_path / "labels.txt"))
     assert spec.labels == ("entailment", "neutral", "contradiction")
-    assert spec.difference["pipeline"]["agreement"] == 1
+    assert spec.provenance["difference"]["pipeline"]["agreement"] == 1
 
 
 @pytest.mark.parametrize(
@@ -219,4 +223,7 @@ def test_a_user_s_inputs_are_compared_too_where_a_pipeline_takes_them(tmp_path: 
 
     _, spec = made(tmp_path, "zero-shot-classification", inputs=own)
 
-    assert (spec.difference["inputs"], spec.difference["pipeline"]["inputs"]) == (15, 14)
+    assert (
+        spec.provenance["difference"]["inputs"],
+        spec.provenance["difference"]["pipeline"]["inputs"],
+    ) == (15, 14)

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxferry import scoring
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.errors import PrepareError, UsageError
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 MODULES = '''
 import torch
@@ -100,7 +100,7 @@ def test_an_onnx_file_needs_nothing_else_and_proves_itself_on_generated_arrays()
         "report.md",
     ]
     assert (spec.task, spec.settings, spec.labels) == ("tensors", {}, ())
-    assert spec.difference == {"not measured": "no source model"}
+    assert spec.provenance["difference"] == {"not measured": "no source model"}
     assert spec.golden
     inputs = json.loads(spec.golden.request.body)["inputs"]
     assert (np.shape(inputs["x"]), inputs["x"][0][:2]) == ((1, 32), [0.0, 0.031])
@@ -171,15 +171,15 @@ def test_int8_is_measured_on_the_user_s_inputs_too() -> None:
     Path("own.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
     spec = prepare(
-        replace(product("product.onnx"), variant=INT8, cpu="avx512-vnni", inputs=Path("own.jsonl"))
+        replace(product("product.onnx"), variant=INT8, cpu=CPU, inputs=Path("own.jsonl"))
     )
 
-    assert (spec.precision, spec.difference["inputs"], spec.difference["agreement"]) == (
-        "int8",
-        4,
-        1,
-    )
-    assert 0 < spec.difference["max_abs"] < 0.5
+    assert (
+        spec.precision,
+        spec.provenance["difference"]["inputs"],
+        spec.provenance["difference"]["agreement"],
+    ) == ("int8", 4, 1)
+    assert 0 < spec.provenance["difference"]["max_abs"] < 0.5
 
 
 def test_a_module_s_arrays_are_those_of_the_golden_request() -> None:
@@ -191,7 +191,7 @@ def test_a_module_s_arrays_are_those_of_the_golden_request() -> None:
     ]
     assert spec.golden
     assert spec.golden.answer == {"total": [6.0], "scaled": [[2.0, 4.0]]}
-    assert spec.difference["max_abs"] == 0
+    assert spec.provenance["difference"]["max_abs"] == 0
     three = {"inputs": {"x": [[1, 1], [2, 2], [3, 3]], "scale": [[1], [1], [1]]}}
     assert ask(three)["total"] == [2, 4, 6]
 
@@ -202,7 +202,7 @@ def test_sizes_in_which_the_requests_differ_are_dynamic() -> None:
     spec = prepare(replace(module("Line", {"inputs": [[1.0, 2.0]]}), inputs=Path("own.jsonl")))
 
     assert [(t.name, t.shape) for t in spec.inputs] == [("x", ("batch", "x_1"))]
-    assert spec.difference["inputs"] == 2
+    assert spec.provenance["difference"]["inputs"] == 2
     assert ask({"inputs": [[1.0, 2.0, 3.0, 4.0]]})["total"] == [10]
 
 

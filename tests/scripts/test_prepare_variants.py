@@ -104,8 +104,8 @@ def test_a_variant_is_made_and_loaded_like_the_exported_graph(
     assert list(tmp_path.iterdir()) == [path]
     made, source = (Session(model, EngineOptions(threads=1)) for model in (path, material.exported))
     assert (made.inputs, made.outputs) == (source.inputs, source.outputs)
-    assert made.mixes_rows == ("dynamic" in name)
-    assert onnx_file_io.facts(path).opset == onnx_file_io.facts(material.exported).opset
+    assert made.batch_dependent == ("dynamic" in name)
+    assert onnx_file_io.versions(path).opset == onnx_file_io.versions(material.exported).opset
 
 
 @pytest.mark.parametrize(("kind", "name"), RUN)

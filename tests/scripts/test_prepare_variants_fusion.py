@@ -55,7 +55,7 @@ def test_a_transformer_is_fused_and_answers_the_same(source: Path, tmp_path: Pat
     )
     assert (before.inputs, before.outputs) == (after.inputs, after.outputs)
     assert largest_difference(source, made.graph) < 1e-4
-    assert onnx_file_io.facts(made.graph) == onnx_file_io.facts(source)
+    assert onnx_file_io.versions(made.graph) == onnx_file_io.versions(source)
     assert [p.name for p in tmp_path.iterdir()] == ["fused.onnx"]
 
 

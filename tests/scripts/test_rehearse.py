@@ -21,11 +21,11 @@ import pytest
 from onnxferry.scoring import Request
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scripts.package import Package
-from onnxferry.scripts.rehearse import find_python, rehearse, start
+from onnxferry.scripts.rehearse import find_python, rehearse, sagemaker, start
 from onnxferry.system.errors import RehearsalError
+from onnxferry.targets import TARGETS
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
 
-TARGETS = ("azureml", "functions", "local", "sagemaker")
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,9 +35,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
 
 
 @pytest.fixture
-def temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A temporary folder of its own, to see what a rehearsal leaves there. Its name is short, as
-    the system's is: the model server makes a socket in it, whose whole path may have 107 bytes."""
+    the system's is: the model server makes a socket in it, whose whole path may have 107 bytes.
+    (pytest makes its own, tmp_path, before.)"""
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr("tempfile.tempdir", folder)
@@ -171,15 +172,16 @@ def _told(process: psutil.Process) -> str:
         return ""
 
 
+@pytest.mark.parametrize("home", [{}, {"JAVA_HOME": "/none"}])
 def test_missing_java_is_said_before_anything_is_made(
-    temp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: dict[str, str], temp: Path, tmp_path: Path
 ) -> None:
     package = Package("sagemaker", "tiny", tmp_path / "model.tar.gz", "0" * 64, 0, HERE, ())
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("JAVA_HOME", raising=False)
+    environ = {"PATH": str(tmp_path), **home}
+    runtime = replace(sagemaker.RUNTIME, check=lambda: sagemaker.check_java(environ))
     with (
         pytest.raises(RehearsalError, match="needs Java"),
-        start(package, cache=tmp_path / "cache", report=quiet),
+        start(package, runtime=runtime, cache=tmp_path / "cache", report=quiet),
     ):
         pass
     assert not (tmp_path / "cache").exists()

@@ -45,13 +45,9 @@ def child_pid(folder: Path) -> int:
     return int((folder / "child.pid").read_text())
 
 
-def test_the_whole_family_ends_with_the_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onnxferry.scripts.rehearse.processes._GRACE", 0.2)
-    with running(
-        (sys.executable, "-c", FAMILY), env=os.environ, cwd=tmp_path, log=tmp_path / "log"
-    ) as process:
+def test_the_whole_family_ends_with_the_block(tmp_path: Path) -> None:
+    family, log = (sys.executable, "-c", FAMILY), tmp_path / "log"
+    with running(family, env=os.environ, cwd=tmp_path, log=log, grace=0.2) as process:
         child = child_pid(tmp_path)
         assert child in [member.pid for member in members(process)]
     assert not alive(child)
@@ -69,7 +65,7 @@ def test_it_ends_when_the_block_fails(tmp_path: Path) -> None:
 
 
 def test_it_ends_when_the_starter_is_killed(tmp_path: Path) -> None:
-    """kill -9 leaves no time to clean up: the leash does."""
+    """kill -9 leaves no time to clean up: the supervisor does."""
     (tmp_path / "family.py").write_text(FAMILY)
     code = (
         "import os, sys, time; from pathlib import Path\n"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from onnxferry.scripts.package import TARGETS, Package, package
+from onnxferry.scripts.package import Package, layout_of, package
 from onnxferry.scripts.rehearse import Host, start
-from onnxferry.scripts.rehearse.model import rehearsable
+from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from tests import tiny
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -25,7 +25,7 @@ def quiet(title: str) -> nullcontext[None]:
 def built(target: str, folder: Path) -> Package:
     """The package of a tiny text classifier, for this Python if the target runs it."""
     model = tiny.text_classification(folder / "model", golden=GOLDEN)
-    if HERE in TARGETS[target].pythons:
+    if HERE in layout_of(target).pythons:
         return package(model, target, out=folder / "build", python=HERE, report=quiet)
     return rehearsable(model, target, folder / "build")
 

@@ -21,9 +21,10 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.scoring import Request
-from onnxferry.scoring.manifest import Limits
+from onnxferry.scoring.limits import Limits
 from onnxferry.scripts.package import Package, package
-from onnxferry.scripts.rehearse import Host, host, start
+from onnxferry.scripts.rehearse import Host, start
+from onnxferry.scripts.rehearse.local import RUNTIME
 from onnxferry.scripts.rehearse.processes import members
 from onnxferry.system.errors import RehearsalError
 from tests import tiny
@@ -222,7 +223,10 @@ def test_a_body_that_announces_too_much_is_refused_unread(served: Host) -> None:
         response.begin()
         body = response.read()
     assert response.status == 413
-    assert body == scoring.load(served.model_dir).handle(Request(b"", announced=9_000_000_000)).body
+    assert (
+        body
+        == scoring.load(served.model_dir).handle(Request(b"", content_length=9_000_000_000)).body
+    )
 
 
 def test_a_body_of_unknown_length_is_refused_as_soon_as_it_is_over(served: Host) -> None:
@@ -254,7 +258,7 @@ def test_only_this_machine_can_reach_it(served: Host) -> None:
 
 
 def process_of(served: Host) -> psutil.Process:
-    """The server's own process, behind the leash."""
+    """The server's own process, behind the supervisor."""
     (found,) = members(served._process)
     return found
 
@@ -360,15 +364,10 @@ def test_an_unusable_model_is_a_message(built_: Package, tmp_path: Path) -> None
     assert "Traceback" not in str(raised.value)
 
 
-def test_the_model_may_lie_elsewhere(
-    built_: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_may_lie_elsewhere(built_: Package, tmp_path: Path) -> None:
     moved = changed(built_, tmp_path, lambda folder: (folder / "model").rename(tmp_path / "moved"))
-    runtime = replace(
-        host.RUNTIMES["local"], environment=lambda *_: {"MODEL_DIR": str(tmp_path / "moved")}
-    )
-    monkeypatch.setattr(host, "RUNTIMES", {"local": runtime})
-    with start(moved, report=quiet) as up:
+    runtime = replace(RUNTIME, environment=lambda *_: {"MODEL_DIR": str(tmp_path / "moved")})
+    with start(moved, runtime=runtime, report=quiet) as up:
         assert up.send(GOLDEN.request).body == ANSWER
 
 

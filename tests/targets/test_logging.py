@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from onnxferry.scripts.package import TARGETS
+from onnxferry.targets import TARGETS
 from tests.targets.served import GOLDEN, serving
 
 # its model server has an X-Request-Id of its own

@@ -18,11 +18,11 @@ import onnx_ir as ir
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
-from onnxferry.scripts.prepare.sources.quiet import quiet
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.applicability import inventory
 from onnxferry.scripts.prepare.variants.attention_fusion import fuse_attention, unfused
 from onnxferry.scripts.prepare.variants.convolution_folding import fold
+from onnxferry.system.library_output import silence_libraries
 
 KINDS = {  # what is counted -> the operators that are of this kind
     "Attention": ("Attention", "MultiHeadAttention"),
@@ -120,7 +120,7 @@ def _fused(model: ir.Model) -> ir.Model:
     for name in _LEFT_OUT:
         setattr(options, f"enable_{name}", False)
     proto = onnx_graph.to_proto(model)
-    with quiet():
+    with silence_libraries():
         result = optimizer.optimize_model(proto, "bert", opt_level=0, optimization_options=options)
     return onnx_graph.from_proto(result.model)
 

@@ -10,5 +10,5 @@ from sagemaker_huggingface_inference_toolkit import handler_service
 handler_service._is_gpu_available = lambda: False
 
 
-class Handler(handler_service.HuggingFaceHandlerService):  # type: ignore[misc]
+class SageMakerHandler(handler_service.HuggingFaceHandlerService):  # type: ignore[misc]
     """HuggingFaceHandlerService as it is."""

@@ -13,9 +13,10 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.infra import azureml
-from onnxferry.infra.cloud import Bundle, Cloud, bundle
+from onnxferry.infra.apply import apply
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint, bundle
 from onnxferry.infra.config import AzureML, DeployConfig
-from onnxferry.infra.plan import Plan, apply
+from onnxferry.infra.plan import Plan
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scripts.package import package
@@ -26,25 +27,12 @@ from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 
 NAME = "squad"
-QUICK = Clock(sleep=lambda seconds: time.sleep(0.002))
-
-
-def quick(patch: pytest.MonkeyPatch) -> None:
-    """The SDKs' own retries and polls, without their pauses."""
-    patch.setattr(
-        "onnxferry.infra.clients.azure.RETRIES", {"retry_total": 5, "retry_backoff_factor": 0.001}
-    )
-    patch.setattr("onnxferry.infra.clients.azure.POLLING", 0.005)
-    waits = {"retry_total": 5, "initial_backoff": 0, "increment_base": 0, "random_jitter_range": 0}
-    patch.setattr("onnxferry.infra.clients.blobs.BLOB_RETRIES", waits)
+QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 
 
 @pytest.fixture
-def azure(
-    monkeypatch: pytest.MonkeyPatch, keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]
-) -> Iterator[AzureFake]:
-    quick(monkeypatch)
-    with AzureFake() as fake, fake.reachable(monkeypatch):
+def azure(keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]) -> Iterator[AzureFake]:
+    with AzureFake() as fake, fake.reachable():
         fake.arm.add(*resources.TYPES)
         yield fake
         keep_bodies(fake.arm.puts)
@@ -58,11 +46,11 @@ def ml(azure: AzureFake) -> MachineLearning:
 
 
 @pytest.fixture
-def cloud(ml: MachineLearning) -> Cloud:
+def cloud(ml: MachineLearning) -> OnlineEndpoint:
     return connected()
 
 
-def connected(**changes: Any) -> Cloud:
+def connected(**changes: Any) -> OnlineEndpoint:
     return azureml.connect(config(**changes), NAME, QUICK)
 
 
@@ -96,7 +84,7 @@ def prove(folder: Path) -> None:
     tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
 
 
-def deploy(cloud: Cloud, bundle: Bundle) -> Plan:
+def deploy(cloud: OnlineEndpoint, bundle: Bundle) -> Plan:
     plan = cloud.plan_deploy(bundle)
-    apply(plan, cloud.operations(bundle))
+    apply(plan, cloud)
     return plan

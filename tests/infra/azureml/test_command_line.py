@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from examples.models import examples, ready
 from onnxferry import cli
 from onnxferry.infra import azureml as room
-from onnxferry.infra.azureml.wanted import wanted
+from onnxferry.infra.azureml.desired import desired_state
 from onnxferry.infra.cloud import bundle
-from onnxferry.scripts.package import TARGETS, package
+from onnxferry.scripts.package import layout_of, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure import AzureFake
@@ -35,7 +35,7 @@ from tests.infra.azureml.conftest import NAME, QUICK, config, prove
 
 pytestmark = [pytest.mark.host, pytest.mark.models]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-PYTHON = HERE if HERE in TARGETS["azureml"].pythons else "3.11"
+PYTHON = HERE if HERE in layout_of("azureml").pythons else "3.11"
 Command = Callable[..., str]
 
 
@@ -98,7 +98,7 @@ def command(
     with ExitStack() as hosts:
         for model in models:
             built = package(model, "azureml", out=tmp_path / "build", python=PYTHON)
-            version = wanted(bundle(built, model), mine).model
+            version = desired_state(bundle(built, model), mine).versions["model"]
             ml.runtimes[version] = hosts.enter_context(start(built)).url
         yield run
 

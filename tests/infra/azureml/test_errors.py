@@ -8,7 +8,8 @@ import itertools
 import pytest
 
 from onnxferry.infra import azureml
-from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.apply import apply
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
@@ -23,7 +24,7 @@ from onnxferry.infra.errors import (
     Unavailable,
     WrongAnswer,
 )
-from onnxferry.infra.plan import Action, Step, apply
+from onnxferry.infra.plan import Action, Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
 from onnxferry.system.console import Progress
@@ -40,6 +41,7 @@ from tests.fakes.azure.providers.machinelearning import (
     MachineLearning,
 )
 from tests.infra.azureml.conftest import NAME, config, connected, deploy
+from tests.infra.replaced import Replaced
 
 WHERE = (
     "deployment v{} of endpoint squad of workspace work of resource group rg in subscription "
@@ -47,7 +49,7 @@ WHERE = (
 )
 
 
-def failure(kind: type[CloudError], cloud: Cloud, bundle: Bundle) -> str:
+def failure(kind: type[CloudError], cloud: OnlineEndpoint, bundle: Bundle) -> str:
     """The message with which deploying `bundle` fails."""
     with pytest.raises(kind) as caught:
         deploy(cloud, bundle)
@@ -61,10 +63,10 @@ def served(ml: MachineLearning) -> list[str]:
 
 
 def test_nobody_is_signed_in(
-    ml: MachineLearning, monkeypatch: pytest.MonkeyPatch, versions: dict[str, Bundle]
+    azure: AzureFake, ml: MachineLearning, versions: dict[str, Bundle]
 ) -> None:
-    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-    text = failure(NoCredentials, connected(), versions["a"])
+    with azure.reachable(known=False):
+        text = failure(NoCredentials, connected(), versions["a"])
     assert "az login" in text
 
 
@@ -89,7 +91,7 @@ def test_no_such_workspace(
 
 @pytest.mark.parametrize("type_", [ENDPOINTS, DEPLOYMENTS, f"{WORKSPACES}/models/versions"])
 def test_a_missing_permission_is_named(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle], type_: str
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle], type_: str
 ) -> None:
     azure.arm.denied.add(f"PUT {type_}")
     assert f"the permission {type_}/write is missing" in failure(NotAllowed, cloud, versions["a"])
@@ -99,7 +101,7 @@ def test_a_missing_permission_is_named(
 
 
 def test_the_files_may_not_be_written(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     azure.blobs.keyless.add("wsstore")
     text = failure(NotAllowed, cloud, versions["a"])
@@ -108,7 +110,7 @@ def test_the_files_may_not_be_written(
 
 
 def test_status_tells_what_it_could_not_read(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     azure.blobs.keyless.add("wsstore")
@@ -120,7 +122,7 @@ def test_status_tells_what_it_could_not_read(
 
 
 def test_an_identity_based_datastore_is_opened_as_who_is_signed_in(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     store = azure.store.get(f"{ml.workspace()}/datastores/workspaceblobstore")
     assert store
@@ -131,7 +133,7 @@ def test_an_identity_based_datastore_is_opened_as_who_is_signed_in(
 
 
 def test_the_image_does_not_build(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     ml.container_logs["StorageInitializer"] = "downloading"
     azure.arm.failures[DEPLOYMENTS.lower()] = (
@@ -146,7 +148,7 @@ def test_the_image_does_not_build(
 
 
 def test_it_never_becomes_healthy_and_the_next_run_makes_it_anew(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     before = served(ml)
@@ -172,7 +174,7 @@ def test_it_never_becomes_healthy_and_the_next_run_makes_it_anew(
 
 
 def test_what_failed_is_cleared_before_another_version_needs_its_instances(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", "crashed")
@@ -189,7 +191,9 @@ def test_what_failed_is_cleared_before_another_version_needs_its_instances(
 
 
 @pytest.mark.parametrize("code", ["OutOfQuota", "OutOfCapacity"])
-def test_quota(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle], code: str) -> None:
+def test_quota(
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle], code: str
+) -> None:
     azure.arm.failures[DEPLOYMENTS.lower()] = (
         code,
         "Not enough quota available for Standard_F2s_v2",
@@ -198,7 +202,9 @@ def test_quota(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle], code
     assert "Standard_F2s_v2" in text
 
 
-def test_quota_refused_at_once(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_quota_refused_at_once(
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     azure.arm.refusals[DEPLOYMENTS.lower()] = (
         400,
         "BadRequest",
@@ -208,7 +214,7 @@ def test_quota_refused_at_once(cloud: Cloud, azure: AzureFake, versions: dict[st
 
 
 def test_a_wrong_candidate_gets_no_traffic(
-    cloud: Cloud, ml: MachineLearning, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     before = list(ml.history)
@@ -222,20 +228,18 @@ def test_a_wrong_candidate_gets_no_traffic(
 
 
 def test_a_version_that_fails_once_it_serves_goes_back(
-    cloud: Cloud, ml: MachineLearning, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     plan = cloud.plan_deploy(versions["b"])
     model = next(s.parameters["version"] for s in plan.steps if s.resource == "model")
-    operations = dict(cloud.operations(versions["b"]))
-    move = operations["move"]
 
     def spoiled(step: Step, progress: Progress) -> None:
-        move(step, progress)
+        cloud.execute(step, progress)
         ml.answers[model] = b'{"answer": "Bob"}'
 
     with pytest.raises(WrongAnswer, match="The earlier version serves again"):
-        apply(plan, {**operations, "move": spoiled})
+        apply(plan, Replaced(cloud, {"update_endpoint": spoiled}))
     first, second, third = (change.traffic for change in ml.history)
     assert first == third != second
     assert cloud.status().version == versions["a"].version
@@ -247,21 +251,23 @@ def test_a_wait_has_a_limit(
 ) -> None:
     azure.operations.polls = 10_000
     ticks = itertools.count(step=30)
-    clock = Clock(now=lambda: float(next(ticks)), sleep=lambda seconds: None)
+    clock = Clock(now=lambda: float(next(ticks)), sleep=lambda seconds: None, interval=0)
     cloud = azureml.connect(config(wait_minutes=1), NAME, clock)
     text = failure(TimedOut, cloud, versions["a"])
     assert "endpoint squad: still InProgress after 90 s" in text
     azure.operations.polls = 0
 
 
-def test_throttled_to_the_end(cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]) -> None:
+def test_throttled_to_the_end(
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
+) -> None:
     azure.restart_counting()
     azure.faults.at = dict.fromkeys(range(3, 30), Fault.THROTTLED)
     assert "run the same command again" in failure(Unavailable, cloud, versions["a"])
 
 
 def test_no_connection_to_the_endpoint(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     next(iter(azure.store.all(ENDPOINTS)))["properties"]["scoringUri"] = "https://127.0.0.1:1/score"
@@ -270,7 +276,7 @@ def test_no_connection_to_the_endpoint(
 
 
 def test_another_kind_of_default_datastore(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     store = azure.store.get(f"{ml.workspace()}/datastores/workspaceblobstore")
     assert store
@@ -279,7 +285,7 @@ def test_another_kind_of_default_datastore(
 
 
 def test_the_previous_versions_golden_request_is_gone(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     for name in "ab":
         deploy(cloud, versions[name])
@@ -287,12 +293,16 @@ def test_the_previous_versions_golden_request_is_gone(
     for name in [name for name in files if name.endswith("model_spec.json")]:
         del files[name]
     with pytest.raises(NotFound, match="nothing says what the previous version should answer"):
-        apply(cloud.plan_rollback(), cloud.operations())
+        apply(cloud.plan_rollback(), cloud)
 
 
 @pytest.mark.parametrize("state", ["Creating", "Updating"])
 def test_waits_for_what_another_run_began(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle], state: str
+    cloud: OnlineEndpoint,
+    ml: MachineLearning,
+    azure: AzureFake,
+    versions: dict[str, Bundle],
+    state: str,
 ) -> None:
     deploy(cloud, versions["a"])
     made = next(iter(azure.store.all(DEPLOYMENTS)))
@@ -302,15 +312,15 @@ def test_waits_for_what_another_run_began(
     )
     azure.operations.polls = 8
     plan = cloud.plan_deploy(versions["a"])
-    assert ("settle_deployment", {"state": state}) in [
+    assert ("wait_until_stable", {"state": state}) in [
         (s.operation, s.parameters) for s in plan.steps
     ]
-    apply(plan, cloud.operations(versions["a"]))
+    apply(plan, cloud)
     assert made["properties"]["provisioningState"] == "Succeeded"
 
 
 def test_what_another_run_began_fails(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     made = next(iter(azure.store.all(DEPLOYMENTS)))
@@ -319,4 +329,4 @@ def test_what_another_run_began_fails(
     plan = cloud.plan_deploy(versions["a"])
     made["properties"]["provisioningState"] = "Failed"
     with pytest.raises(NotHealthy, match=r"(?s)its state is Failed.*Killed"):
-        apply(plan, cloud.operations(versions["a"]))
+        apply(plan, cloud)

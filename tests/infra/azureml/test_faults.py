@@ -16,29 +16,29 @@ from typing import Any
 
 import pytest
 
+from onnxferry.infra.apply import apply
 from onnxferry.infra.azureml.names import ROLLING
-from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from onnxferry.infra.errors import CloudError
-from onnxferry.infra.plan import apply
 from tests.fakes.azure import AzureFake, Call
 from tests.fakes.azure.faults import Fault, Faults
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import ENDPOINTS, MachineLearning
-from tests.infra.azureml.conftest import connected, deploy, quick
+from tests.infra.azureml.conftest import connected, deploy
 from tests.infra.forking import killed
 
 pytestmark = pytest.mark.faults
 
 
-def _roll_back(cloud: Cloud, bundles: dict[str, Bundle]) -> None:
-    apply(cloud.plan_rollback(), cloud.operations())
+def _roll_back(cloud: OnlineEndpoint, bundles: dict[str, Bundle]) -> None:
+    apply(cloud.plan_rollback(), cloud)
 
 
-def _delete(cloud: Cloud, bundles: dict[str, Bundle]) -> None:
-    apply(cloud.plan_delete(), cloud.operations())
+def _delete(cloud: OnlineEndpoint, bundles: dict[str, Bundle]) -> None:
+    apply(cloud.plan_delete(), cloud)
 
 
-def _deploy(name: str) -> Callable[[Cloud, dict[str, Bundle]], None]:
+def _deploy(name: str) -> Callable[[OnlineEndpoint, dict[str, Bundle]], None]:
     return lambda cloud, bundles: [deploy(cloud, bundles[name])].clear()
 
 
@@ -47,7 +47,7 @@ class Flow:
     """What is live before it, what it does, and after how many of its calls it is killed."""
 
     before: str
-    run: Callable[[Cloud, dict[str, Bundle]], None]
+    run: Callable[[OnlineEndpoint, dict[str, Bundle]], None]
     kills: int
 
 
@@ -150,8 +150,7 @@ def _slim(bundle: Bundle) -> Bundle:
 def world(
     versions: dict[str, Bundle], keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]
 ) -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch, AzureFake() as fake, fake.reachable(patch):
-        quick(patch)
+    with AzureFake() as fake, fake.reachable():
         fake.arm.add(*resources.TYPES)
         yield World(fake, versions)
         keep_bodies(fake.arm.puts)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.apply import apply
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from onnxferry.infra.errors import NotFound, Refused
-from onnxferry.infra.plan import Action, apply
+from onnxferry.infra.plan import Action
 from onnxferry.scoring.wire import Request
 from tests import tiny
 from tests.fakes.azure import AzureFake
@@ -27,7 +28,7 @@ from tests.infra.azureml.conftest import NAME, connected, deploy
 ASK = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
 
 
-def answer(cloud: Cloud) -> Any:
+def answer(cloud: OnlineEndpoint) -> Any:
     reply = cloud.invoke(ASK, 10)
     assert reply.status == 200
     return json.loads(reply.body)["answer"]
@@ -42,16 +43,16 @@ def names(azure: AzureFake, type_: str) -> list[str]:
     return [found["name"] for found in azure.store.all(type_)]
 
 
-def rollback(cloud: Cloud) -> None:
-    apply(cloud.plan_rollback(), cloud.operations())
+def rollback(cloud: OnlineEndpoint) -> None:
+    apply(cloud.plan_rollback(), cloud)
 
 
-def delete(cloud: Cloud) -> None:
-    apply(cloud.plan_delete(), cloud.operations())
+def delete(cloud: OnlineEndpoint) -> None:
+    apply(cloud.plan_delete(), cloud)
 
 
 def test_a_first_deployment_answers(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     plan = deploy(cloud, versions["a"])
     (served,) = ml.history
@@ -110,16 +111,18 @@ def test_it_is_as_the_package_and_the_configuration_say(
     }
 
 
-def test_a_second_deployment_has_nothing_to_do(cloud: Cloud, versions: dict[str, Bundle]) -> None:
+def test_a_second_deployment_has_nothing_to_do(
+    cloud: OnlineEndpoint, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     plan = cloud.plan_deploy(versions["a"])
     assert not plan.changes
     assert {step.action for step in plan.steps} == {Action.REUSE, Action.CHECK}
-    apply(plan, cloud.operations(versions["a"]))
+    apply(plan, cloud)
 
 
 def test_planning_changes_nothing(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     azure.restart_counting()
     cloud.plan_deploy(versions["a"])
@@ -127,7 +130,7 @@ def test_planning_changes_nothing(
 
 
 def test_an_update_keeps_the_old_version_and_the_next_one_prunes_it(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     for name in "abc":
         deploy(cloud, versions[name])
@@ -140,7 +143,9 @@ def test_an_update_keeps_the_old_version_and_the_next_one_prunes_it(
     assert [len(served.traffic) for served in ml.history] == [1, 1, 1]  # never empty
 
 
-def test_an_update_reuses_what_did_not_change(cloud: Cloud, versions: dict[str, Bundle]) -> None:
+def test_an_update_reuses_what_did_not_change(
+    cloud: OnlineEndpoint, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     steps = {
         str(s).rpartition(":")[0] for s in cloud.plan_deploy(versions["b"]).steps if ":" in s.name
@@ -149,7 +154,7 @@ def test_an_update_reuses_what_did_not_change(cloud: Cloud, versions: dict[str, 
 
 
 def test_another_instance_type_is_another_deployment(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     deploy(connected(instance_type="Standard_F4s_v2"), versions["a"])
@@ -187,7 +192,7 @@ def test_a_roll_back_brings_the_environment_of_before(
 
 
 def test_what_others_set_on_the_endpoint_stays(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     found = endpoint(azure)
@@ -204,7 +209,7 @@ def test_what_others_set_on_the_endpoint_stays(
 
 
 def test_rolls_back_and_forth(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     for name in "ab":
         deploy(cloud, versions[name])
@@ -218,7 +223,7 @@ def test_rolls_back_and_forth(
 
 
 def test_deploying_the_previous_version_again_moves_the_traffic(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     for name in "ab":
         deploy(cloud, versions[name])
@@ -227,7 +232,7 @@ def test_deploying_the_previous_version_again_moves_the_traffic(
     assert cloud.status().previous == versions["b"].version
 
 
-def test_nothing_to_roll_back_to(cloud: Cloud, versions: dict[str, Bundle]) -> None:
+def test_nothing_to_roll_back_to(cloud: OnlineEndpoint, versions: dict[str, Bundle]) -> None:
     for _ in range(2):
         with pytest.raises(NotFound, match="no previous version"):
             cloud.plan_rollback()
@@ -235,7 +240,7 @@ def test_nothing_to_roll_back_to(cloud: Cloud, versions: dict[str, Bundle]) -> N
 
 
 def test_deletes_all_that_it_made_and_nothing_else(
-    cloud: Cloud, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     workspace = ml.workspace()
     theirs = f"{workspace}/models/squad/versions/1"
@@ -248,7 +253,7 @@ def test_deletes_all_that_it_made_and_nothing_else(
         deploy(cloud, versions[name])
     service["theirs/file"] = next(iter(service.values()))
     listed = cloud.plan_delete()
-    apply(listed, cloud.operations())
+    apply(listed, cloud)
     kinds = [step.resource for step in listed.steps]
     assert kinds == ["endpoint", "model", "model", "environment", "code", "files"]
     for type_ in (
@@ -264,11 +269,11 @@ def test_deletes_all_that_it_made_and_nothing_else(
 
 
 def test_deletes_what_is_half_made(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     plan = cloud.plan_deploy(versions["a"])
     for step in plan.steps[:5]:
-        cloud.operations(versions["a"])[step.operation](step, lambda text: None)
+        cloud.execute(step, lambda text: None)
     assert cloud.status().state == "half-made"
     assert [step.resource for step in cloud.plan_delete().steps] == [
         "model",
@@ -282,7 +287,7 @@ def test_deletes_what_is_half_made(
 
 
 def test_an_endpoint_of_others_stays_with_their_deployments(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     endpoint(azure)["tags"].pop("onnxferry")
@@ -297,7 +302,7 @@ def test_an_endpoint_of_others_stays_with_their_deployments(
 
 
 def test_traffic_of_others_is_not_moved(
-    cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     next(iter(azure.store.all(DEPLOYMENTS)))["tags"].pop("onnxferry")
@@ -305,7 +310,9 @@ def test_traffic_of_others_is_not_moved(
         cloud.plan_deploy(versions["b"])
 
 
-def test_the_way_clients_sign_in_is_not_changed(cloud: Cloud, versions: dict[str, Bundle]) -> None:
+def test_the_way_clients_sign_in_is_not_changed(
+    cloud: OnlineEndpoint, versions: dict[str, Bundle]
+) -> None:
     deploy(cloud, versions["a"])
     with pytest.raises(Refused, match="its auth_mode is key, and aad_token is asked for"):
         connected(auth_mode="aad_token").plan_deploy(versions["b"])
@@ -322,7 +329,7 @@ def test_invokes_with_tokens(
 
 
 def test_a_refusal_is_a_reply_with_the_containers_status(
-    cloud: Cloud, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, versions: dict[str, Bundle]
 ) -> None:
     deploy(cloud, versions["a"])
     reply = cloud.invoke(Request(b"not JSON"), 10)
@@ -333,7 +340,7 @@ def test_a_refusal_is_a_reply_with_the_containers_status(
 
 
 def test_shows_the_serving_deployments_log(
-    cloud: Cloud, ml: MachineLearning, versions: dict[str, Bundle]
+    cloud: OnlineEndpoint, ml: MachineLearning, versions: dict[str, Bundle]
 ) -> None:
     with pytest.raises(NotFound, match="no deployment takes traffic"):
         cloud.logs(10)
@@ -342,7 +349,7 @@ def test_shows_the_serving_deployments_log(
     assert cloud.logs(2) == "two\nthree"
 
 
-def test_no_endpoint_to_invoke(cloud: Cloud) -> None:
+def test_no_endpoint_to_invoke(cloud: OnlineEndpoint) -> None:
     with pytest.raises(
         NotFound, match=f"endpoint {NAME}: workspace work of resource group rg has none"
     ):

@@ -1,4 +1,4 @@
-"""How a client asks the endpoint without onnxferry, as the README shows it."""
+"""How a client calls the endpoint without onnxferry: the code of docs/deploy/azureml.md."""
 
 from __future__ import annotations
 
@@ -12,44 +12,24 @@ from typing import Any
 import azure.identity as azure_identity
 import pytest
 
-from onnxferry.infra.clients import azure as door
-from onnxferry.infra.cloud import Bundle, Cloud
+from onnxferry.infra.clients.azure import azure_environment, credential
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from tests import tiny
+from tests.documents import snippet
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers.machinelearning import KEY
 from tests.infra.azureml.conftest import NAME, deploy
 
-AZURE_AI_ML = """
-from azure.ai.ml import MLClient
-from azure.identity import DefaultAzureCredential
-
-client = MLClient(DefaultAzureCredential(), SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE)
-answer = client.online_endpoints.invoke(ENDPOINT, request_file="question.json")
-"""
-
-HTTPX = """
-import httpx
-
-endpoint = client.online_endpoints.get(ENDPOINT)
-key = client.online_endpoints.get_keys(ENDPOINT).primary_key
-response = httpx.post(
-    endpoint.scoring_uri,
-    headers={"Authorization": f"Bearer {key}"},  # an image: add "Content-Type": "image/jpeg", and content=its bytes
-    json={"inputs": {"question": "Who was born in 1946", "context": "Dolly Rebecca Parton was born in 1946"}},
-    timeout=60,
-)
-print(response.status_code, response.headers["azureml-model-deployment"], response.json())
-"""
-
-CURL = """
-curl -sS "$URL" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' --data @question.json
-"""
+PAGE = "docs/deploy/azureml.md"
+AZURE_AI_ML = snippet(PAGE, "MLClient(")
+HTTPX = snippet(PAGE, "httpx.post(")
+CURL = snippet(PAGE, "curl ")
 
 
 @pytest.fixture
 def place(
-    cloud: Cloud,
+    cloud: OnlineEndpoint,
     azure: AzureFake,
     versions: dict[str, Bundle],
     tmp_path: Path,
@@ -61,7 +41,7 @@ def place(
     monkeypatch.chdir(tmp_path)
     Path("question.json").write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
     monkeypatch.setattr(
-        azure_identity, "DefaultAzureCredential", lambda: door.credential(door.cloud())
+        azure_identity, "DefaultAzureCredential", lambda: credential(azure_environment())
     )
     return {
         "SUBSCRIPTION": SUBSCRIPTION,
@@ -83,7 +63,7 @@ def test_azure_ai_ml_and_httpx(
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_curl(
-    place: dict[str, Any], cloud: Cloud, azure: AzureFake, versions: dict[str, Bundle]
+    place: dict[str, Any], cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
     url = cloud.status().url
     own = {"URL": url, "KEY": KEY, "CURL_CA_BUNDLE": str(azure.certificates)}

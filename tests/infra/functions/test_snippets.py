@@ -1,4 +1,4 @@
-"""README's ways to call a function app without onnxferry, run as they stand there."""
+"""How a client calls the function app without onnxferry: the code of docs/deploy/functions.md."""
 
 from __future__ import annotations
 
@@ -13,22 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-PYTHON = """
-import os, requests  # httpx reads the same
+from tests.documents import snippet
 
-answer = requests.post(
-    os.environ["URL"],  # https://APP.azurewebsites.net/api/score: `deploy.py status --target functions`
-    headers={"x-functions-key": os.environ["FUNCTION_KEY"]},
-    json={"inputs": {"question": "Who sings?", "context": "Dolly Parton sings."}},
-    timeout=60,
-)
-answer.raise_for_status()
-print(answer.json())
-"""
-CURL = """
-curl --fail-with-body --silent --show-error "$URL" -H "x-functions-key: $FUNCTION_KEY" \\
-  -H 'Content-Type: application/json' -d '{"inputs": {"question": "Who sings?", "context": "Dolly Parton sings."}}'
-"""
+PAGE = "docs/deploy/functions.md"
+PYTHON = snippet(PAGE, "requests.post(")
+CURL = snippet(PAGE, "curl ")
 
 
 class _App(BaseHTTPRequestHandler):

@@ -15,9 +15,9 @@ import boto3
 import pytest
 
 from onnxferry import scoring
+from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle, bundle
 from onnxferry.infra.config import DeployConfig, SageMaker
-from onnxferry.infra.plan import apply
 from onnxferry.infra.sagemaker import connect
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.infra.waiting import Clock
@@ -127,7 +127,7 @@ def cloud(**settings: Any) -> SageMakerCloud:
 def deploy(bundle: Bundle, **settings: Any) -> SageMakerCloud:
     """Plan and apply, as deploy.py does."""
     made = cloud(**settings)
-    apply(made.plan_deploy(bundle), made.operations(bundle))
+    apply(made.plan_deploy(bundle), made)
     return made
 
 

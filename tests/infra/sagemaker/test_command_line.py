@@ -14,7 +14,7 @@ import pytest
 
 from examples.models import examples, ready
 from onnxferry.scoring.wire import Request, Response
-from onnxferry.scripts.package import TARGETS, Package
+from onnxferry.scripts.package import Package, layout_of
 from onnxferry.scripts.rehearse import find_python, start
 from tests import tiny
 from tests.fakes.aws import REGION, Double
@@ -23,7 +23,7 @@ from tests.infra.sagemaker.conftest import NAME, model
 
 ROOT = Path(__file__).parents[3]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-PYTHON = HERE if HERE in TARGETS["sagemaker"].pythons else "3.12"
+PYTHON = HERE if HERE in layout_of("sagemaker").pythons else "3.12"
 Command = Callable[..., str]
 
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 import boto3
 import pytest
 
+from onnxferry.infra.apply import apply
+from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.plan import Action, apply
+from onnxferry.infra.plan import Action
 from onnxferry.scoring.wire import Request
+from onnxferry.system.hashes import sha256
 from tests.fakes.aws import ACCOUNT, REGION, Double
 from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
@@ -25,7 +28,7 @@ BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
 
 def roll_back() -> None:
     made = cloud()
-    apply(made.plan_rollback(), made.operations())
+    apply(made.plan_rollback(), made)
 
 
 def test_the_first_deployment_makes_all_that_an_endpoint_needs(
@@ -74,7 +77,7 @@ def test_the_second_deployment_has_nothing_to_do(aws: Double, bundles: tuple[Bun
     plan = made.plan_deploy(bundles[0])
     assert plan.changes == ()
     aws.begin()
-    apply(plan, made.operations(bundles[0]))
+    apply(plan, made)
     assert all(call.reads for call in aws.calls)
 
 
@@ -83,7 +86,7 @@ def test_planning_only_reads(aws: Double, bundles: tuple[Bundle, ...]) -> None:
     plan = made.plan_deploy(bundles[0])
     assert all(call.reads for call in aws.calls)
     assert aws.keys == {}
-    assert json.loads(plan.to_json())["steps"][-1]["operation"] == "mark"
+    assert json.loads(plan.to_json())["steps"][-1]["operation"] == "record_history"
 
 
 def test_an_update_proves_a_candidate_first_and_keeps_what_served(
@@ -170,7 +173,7 @@ def test_the_environment_is_set_changed_and_taken_away(
         made = cloud(environment=wanted)
         plan = made.plan_deploy(bundles[0])
         assert all(f'"{name}": "{value}"' in plan.to_json() for name, value in wanted.items())
-        apply(plan, made.operations(bundles[0]))
+        apply(plan, made)
         assert environment(aws) == {**ours, **wanted}
         assert made.plan_deploy(bundles[0]).changes == ()
         assert made.status().version == bundles[0].version
@@ -198,7 +201,7 @@ def test_deletion_leaves_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> No
         "bucket",
         "log group",
     }
-    apply(plan, made.operations())
+    apply(plan, made)
     assert (dict(aws.endpoints), aws.keys, aws.logs) == ({}, {}, [])
     assert (dict(aws.sagemaker._models), dict(aws.sagemaker.endpoint_configs), aws.roles) == (
         {},
@@ -221,7 +224,7 @@ def test_deletion_leaves_what_was_given(aws: Double, bundles: tuple[Bundle, ...]
     iam.put_role_policy(RoleName="given", PolicyName="p", PolicyDocument=ALLOW)
     made = deploy(bundles[0], bucket="given", role=role)
     assert len(aws.keys["given"]) == 3
-    apply(made.plan_delete(), made.operations())
+    apply(made.plan_delete(), made)
     assert aws.keys == {"given": ["onnxferry/other/x"]}
     assert list(aws.roles) == ["given"]
 
@@ -231,7 +234,7 @@ def test_the_default_bucket_stays_while_another_endpoint_uses_it(
 ) -> None:
     made = deploy(bundles[0])
     aws.s3.put_object(BUCKET, "onnxferry/other/x", b"x")
-    apply(made.plan_delete(), made.operations())
+    apply(made.plan_delete(), made)
     assert aws.keys == {BUCKET: ["onnxferry/other/x"]}
 
 
@@ -274,20 +277,19 @@ def test_what_is_stored_otherwise_is_uploaded_again(
 
 
 def test_a_large_package_goes_in_parts_and_is_known_again(
-    aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
+    aws: Double, bundles: tuple[Bundle, ...]
 ) -> None:
-    monkeypatch.setattr("onnxferry.infra.clients.aws.PART", 5 << 20)
     path = bundles[0].package.path.parent / "large.tar.gz"
     path.write_bytes(bundles[0].package.path.read_bytes() + b"\0" * (11 << 20))
     large = Bundle(
-        replace(bundles[0].package, path=path, size=path.stat().st_size), bundles[0].golden
+        replace(bundles[0].package, path=path, size=path.stat().st_size, sha256=sha256(path)),
+        bundles[0].golden,
     )
     notes: list[str] = []
-    made = cloud()
+    made = replace(cloud(), clients=AwsClients(None, REGION, part=5 << 20))
     step = made.plan_deploy(large).steps
-    operations = made.operations(large)
     for each in step[:2]:
-        operations[each.operation](each, notes.append)
+        made.execute(each, notes.append)
     assert notes[-1] == f"{large.package.size / 1e6:.1f} of {large.package.size / 1e6:.1f} MB"
     assert sum(call.operation == "UploadPart" for call in aws.calls) == 3
     assert [s.action for s in made.plan_deploy(large).steps[:2]] == [Action.REUSE, Action.REUSE]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from onnxferry import scoring
+from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import (
     BuildFailed,
@@ -20,7 +21,6 @@ from onnxferry.infra.errors import (
     QuotaExceeded,
     WrongAnswer,
 )
-from onnxferry.infra.plan import apply
 from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws import Double
 from tests.fakes.aws.double import Host
@@ -76,7 +76,7 @@ def test_an_endpoint_that_does_not_come_up(
     text = str(caught.value)
     assert trouble.reason in text
     assert following in text
-    assert "deploy.py delete removes it" in text
+    assert "onnxferry delete removes it" in text
     assert f"The end of its log:\n{trouble.log or '(empty)'}" in text
     status = cloud().status()
     assert (status.state, status.version) == ("Failed", bundles[0].version)
@@ -178,5 +178,5 @@ def test_a_roll_back_to_a_version_that_answers_otherwise_is_taken_back(
     deploy(bundles[0])
     made = deploy(bundles[1])
     with pytest.raises(WrongAnswer, match=r"(?s)Dolly.*The earlier version serves again"):
-        apply(made.plan_rollback(), made.operations())
+        apply(made.plan_rollback(), made)
     assert cloud().status().version == bundles[1].version

@@ -1,9 +1,8 @@
-"""How to ask an endpoint without onnxferry. What the README shows of these is what runs here."""
+"""How a client calls the endpoint without onnxferry: the code of docs/deploy/sagemaker.md."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -13,43 +12,14 @@ import pytest
 
 from onnxferry.infra.cloud import Bundle
 from tests import tiny
+from tests.documents import snippet
 from tests.fakes.aws import Double
 from tests.infra.sagemaker.conftest import NAME, deploy
 
-README = Path(__file__).parents[3] / "README.md"
-PYTHON = """\
-import json
-
-import boto3
-
-question = {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca Parton was born in 1946"}
-runtime = boto3.client("sagemaker-runtime", region_name="eu-west-1")
-try:
-    reply = runtime.invoke_endpoint(
-        EndpointName="my-model", ContentType="application/json", Body=json.dumps({"inputs": question})
-    )
-    print(json.load(reply["Body"]))
-except runtime.exceptions.ModelError as e:  # the model refused it: its own status and body
-    print(e.response["OriginalStatusCode"], e.response["OriginalMessage"])
-"""
-AWS = r"""
-aws sagemaker-runtime invoke-endpoint --region eu-west-1 --endpoint-name my-model \
-    --content-type application/json --body fileb://question.json answer.json
-""".lstrip()
-CURL = r"""
-curl --silent --show-error --fail-with-body --aws-sigv4 "aws:amz:eu-west-1:sagemaker" \
-    --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
-    ${AWS_SESSION_TOKEN:+--header "x-amz-security-token: $AWS_SESSION_TOKEN"} \
-    --header "Content-Type: application/json" --data-binary @question.json \
-    https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/my-model/invocations
-""".lstrip()
-SHOWN = {'sagemaker-runtime", region': PYTHON, "aws sagemaker-runtime": AWS, "--aws-sigv4": CURL}
-
-
-@pytest.mark.parametrize("mark", SHOWN)
-def test_the_readme_shows_what_runs_here(mark: str) -> None:
-    blocks = re.findall(r"```\w*\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert [block for block in blocks if mark in block] in ([], [SHOWN[mark]])
+PAGE = "docs/deploy/sagemaker.md"
+PYTHON = snippet(PAGE, 'boto3.client("sagemaker-runtime"')
+AWS = snippet(PAGE, "aws sagemaker-runtime")
+CURL = snippet(PAGE, "--aws-sigv4")
 
 
 @pytest.fixture

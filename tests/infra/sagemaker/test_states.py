@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.plan import apply
 from tests.fakes.aws import Double
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 
@@ -48,7 +48,7 @@ def test_a_deletion_goes_on_from_any_state(
 ) -> None:
     made = deploy(bundles[0])
     aws.endpoints[NAME].state, aws.endpoints[NAME].looks = state, 2
-    apply(made.plan_delete(), made.operations())
+    apply(made.plan_delete(), made)
     assert (dict(aws.endpoints), aws.keys, aws.roles) == ({}, {}, {})
 
 
@@ -59,7 +59,7 @@ def test_a_roll_back_goes_on_from_any_state(
     deploy(bundles[0])
     made = deploy(bundles[1])
     aws.endpoints[NAME].state, aws.endpoints[NAME].looks = state, 2
-    apply(made.plan_rollback(), made.operations())
+    apply(made.plan_rollback(), made)
     status = made.status()
     assert (status.state, status.version, status.previous) == (
         "InService",

@@ -1,0 +1,43 @@
+"""What the flags of a command at a cloud say, and what follows from them: configuration and model
+directory. What reads these is imported when it is asked for, since --help loads this file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxferry.system.options import only_model
+
+if TYPE_CHECKING:
+    from onnxferry.infra.config import DeployConfig
+
+
+@dataclass(frozen=True)
+class CommandOptions:
+    """The flags of every command at a cloud."""
+
+    target: str
+    model: Path | None
+    out: Path
+    python: str | None
+    name: str | None
+    file: Path
+    settings: tuple[str, ...]
+
+    @cached_property
+    def config(self) -> DeployConfig:
+        """What flags, environment and deploy.toml say together. Raises UsageError with all that is
+        wrong."""
+        from onnxferry.infra.config import load, settings_of
+
+        flags = settings_of(self.settings, self.target)
+        named = {"model.name": self.name} if self.name is not None else {}
+        return load(self.target, self.file, {**flags, **named}, os.environ)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The model directory. Raises UsageError as `only_model` does when nothing names one."""
+        return self.model or self.config.model.path or only_model()

@@ -1,0 +1,108 @@
+"""What people read: a plan in sentences, a status as a table, and a line for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.markup import escape
+from rich.table import Table
+
+from onnxferry.infra.plan import Action, Plan, Summary
+from onnxferry.system import console
+from onnxferry.system.console import Progress
+
+if TYPE_CHECKING:
+    from onnxferry.infra.cloud import EndpointStatus
+
+
+class Report(Protocol):
+    """Who is told what `apply` does."""
+
+    def stage(self, title: str) -> AbstractContextManager[Progress]:
+        """A step that runs as long as the block; the block says by Progress what it is at."""
+
+    def reused(self, title: str) -> None:
+        """A step that has nothing to do."""
+
+    def note(self, text: str) -> None:
+        """What the reader must know beside the steps."""
+
+
+class ConsoleReport:
+    """A line a step on standard error."""
+
+    def stage(self, title: str) -> AbstractContextManager[Progress]:
+        """A spinner, then 'ok TITLE 1.2 s'."""
+        return console.stage(title)
+
+    def reused(self, title: str) -> None:
+        """'-- TITLE'."""
+        console.err.print(f"[dim]--[/dim] {escape(title)}")
+
+    def note(self, text: str) -> None:
+        """The text as it is."""
+        console.err.print(escape(text))
+
+
+CONSOLE = ConsoleReport()
+
+_HEADINGS = {
+    Action.REUSE: "Uses what is there",
+    Action.CREATE: "Creates",
+    Action.UPDATE: "Changes",
+    Action.DELETE: "Deletes",
+    Action.CHECK: "Checks",
+}
+
+
+def plan_text(plan: Plan) -> str:
+    """What `plan` does, in sentences; one line each."""
+    return "\n".join(_sentences(plan))
+
+
+def _sentences(plan: Plan) -> Iterator[str]:
+    summary = plan.summary
+    where = f"{plan.target} ({summary.place})" if summary.place else plan.target
+    start = f"{plan.purpose.capitalize()} {plan.name} on {where}"
+    yield f"{start}: nothing to do." if not plan.changes else f"{start}."
+    if summary.version:
+        yield _serves(summary)
+    if not plan.changes:
+        return
+    groups = {heading: _named(plan, action) for action, heading in _HEADINGS.items()}
+    passing = [name for name in groups["Creates"] if name in groups["Deletes"]]
+    for heading, names in groups.items():
+        if listed := [name for name in names if heading == "Checks" or name not in passing]:
+            yield f"{heading}: {', '.join(listed)}."
+    if passing:
+        yield f"For the time of the change only: {', '.join(passing)}."
+    if summary.minutes:
+        yield "It usually takes {} to {} minutes.".format(*summary.minutes)
+
+
+def _named(plan: Plan, action: Action) -> list[str]:
+    names = (f"{step.resource} {step.name}" for step in plan.steps if step.action is action)
+    return list(dict.fromkeys(names))
+
+
+def _serves(summary: Summary) -> str:
+    on = f" on {summary.instances}" if summary.instances else ""
+    if summary.replaces == summary.version:
+        return f"Version {summary.version} goes on serving{on}."
+    instead = f", and replaces {summary.replaces}" if summary.replaces else ""
+    return f"Version {summary.version} will serve{on}{instead}."
+
+
+def status_table(status: EndpointStatus) -> Table:
+    """A line a fact, then a line a resource."""
+    title = f"{status.name} on {status.target}: {status.state}"
+    table = Table(title=title, title_justify="left", show_header=False)
+    facts = {"url": status.url, "version": status.version, "previous": status.previous}
+    for key, value in {**facts, **status.details}.items():
+        table.add_row(key, escape(str(value or "-")))
+    table.add_section()
+    for kind, name, state in status.resources:
+        table.add_row(kind, escape(f"{name} ({state})"))
+    return table

@@ -1,0 +1,59 @@
+"""Reads an evaluation set, takes a part of it, and says which one it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from onnxferry.scripts.datasets import readers
+from onnxferry.scripts.datasets.readers import FOLDER, READERS, Item
+from onnxferry.system.errors import UsageError
+from onnxferry.system.hashes import combined_sha256, sha256
+
+T = TypeVar("T")
+SPLITS = ("train", "dev", "validation", "test")  # file names that do not say of which set
+
+
+def read(path: Path, task: str, labels: Sequence[str]) -> list[Item]:
+    """The items of an evaluation set; `labels` are the model's.
+
+    Raises UsageError that names the file and what it should hold.
+    """
+    known = READERS.get(task)
+    if known is None:
+        raise UsageError(f"no metric for task '{task}'; there is one for {', '.join(READERS)}")
+    kind = FOLDER if path.is_dir() else path.suffix
+    if kind not in known:
+        wanted = f"a file that ends in {' or '.join(known)}"
+        if FOLDER in known:
+            wanted = "a folder with one subfolder a label"
+        raise UsageError(f"--data {path}: for {task} give {wanted}")
+    try:
+        items = list(known[kind](path, labels))
+    except (ValueError, KeyError, TypeError, IndexError) as e:
+        reason = f"not a {task} set ({type(e).__name__}: {e})"
+        raise UsageError(f"--data {path}: {reason}; {readers.FORMATS}") from e
+    if not items:
+        raise UsageError(f"--data {path}: holds no items")
+    return items
+
+
+def evenly(items: list[T], limit: int | None) -> list[T]:
+    """`limit` of `items`, evenly over the list; all, where that is None or more."""
+    if not limit or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a set: of its file, or of the names and bytes of a folder's files."""
+    if path.is_file():
+        return sha256(path)
+    return combined_sha256(sorted(p for p in path.rglob("*") if p.is_file()))
+
+
+def title(path: Path) -> str:
+    """The name of the file, with its folder's where it only says which split it is."""
+    path = path.resolve()
+    return f"{path.parent.name}/{path.name}" if path.stem in SPLITS else path.name

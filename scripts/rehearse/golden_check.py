@@ -1,0 +1,86 @@
+"""Compare a reply with the golden answer: as JSON data, numbers within a tolerance, all else
+exactly. Rehearsals and the clouds' smoke tests both use it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from onnxferry.scoring.manifest import Golden
+
+TOLERANCE = 1e-4  # relative or absolute: processors differ in the last digits of a float32 sum
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one request.
+
+    `body` has no content encoding; `seconds` is the time that the client waited; `served_by` is the
+    version, deployment or variant that answered, as far as the platform tells.
+    """
+
+    status: int
+    body: bytes
+    content_type: str
+    seconds: float
+    served_by: str = ""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Why a reply is not the golden answer. `refused`: its status is not 200, so there is no
+    answer."""
+
+    refused: bool
+    text: str
+
+
+def mismatch(golden: Golden, reply: Reply) -> Mismatch | None:
+    """How the reply to the golden request differs from the golden answer; None if it does not."""
+    shown = reply.body[:2000].decode("utf-8", errors="replace")
+    if reply.status != 200:
+        text = f"the golden request was refused with status {reply.status}: {shown}"
+        return Mismatch(True, text)
+    try:
+        found = difference(golden.answer, json.loads(reply.body))
+    except ValueError:
+        found = "It is not JSON"
+    if not found:
+        return None
+    expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
+    start = f"the answer to the golden request differs. {found}"
+    return Mismatch(False, f"{start}\nexpected: {expected}\nanswered: {shown}")
+
+
+def difference(expected: Any, actual: Any, where: str = "answer") -> str | None:
+    """Where `actual` first differs from `expected`, in words; None if it does not."""
+    if _is_float(expected, actual):
+        same = math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    elif type(expected) is not type(actual):
+        same = False
+    elif isinstance(expected, dict) and expected.keys() == actual.keys():
+        return _first(difference(expected[key], actual[key], f"{where}.{key}") for key in expected)
+    elif isinstance(expected, list) and len(expected) == len(actual):
+        pairs = enumerate(zip(expected, actual, strict=True))
+        return _first(difference(e, a, f"{where}[{i}]") for i, (e, a) in pairs)
+    else:
+        same = expected == actual
+    return None if same else f"{where}: expected {_short(expected)}, got {_short(actual)}"
+
+
+def _is_float(*values: Any) -> bool:
+    """Whether these are two numbers and one of them a float: a float may come as 1 or as 1.0."""
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    return numbers and any(isinstance(value, float) for value in values)
+
+
+def _first(differences: Iterable[str | None]) -> str | None:
+    return next(filter(None, differences), None)
+
+
+def _short(value: Any, limit: int = 1000) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text)} characters)"

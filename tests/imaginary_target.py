@@ -1,0 +1,55 @@
+"""A target that does not exist: what its own folders would hold, and its row of the table."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from pydantic import BaseModel
+
+from onnxferry.scripts.package import local as packaged
+from onnxferry.scripts.rehearse import local as rehearsed
+from onnxferry.system.errors import RehearsalError
+from onnxferry.targets import TARGETS, Target
+
+LAYOUT = replace(packaged.LAYOUT, target="moon")
+
+
+def check() -> None:
+    """What the machine lacks."""
+    raise RehearsalError("the moon's runtime needs a rocket")
+
+
+RUNTIME = replace(rehearsed.RUNTIME, check=check)
+
+
+class Moon(BaseModel):
+    """The moon. No sign-in."""
+
+    crater: str = "Tycho"
+
+
+class MoonCloud:
+    """As much of an endpoint as `logs` asks for."""
+
+    def __init__(self, crater: str) -> None:
+        self.crater = crater
+
+    def logs(self, lines: int) -> str:
+        """One line."""
+        return f"served from {self.crater}"
+
+
+def connect(config: object, name: str) -> MoonCloud:
+    """The endpoint `name`."""
+    return MoonCloud(config.moon.crater)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    here = "tests.imaginary_target"
+    TARGETS["moon"] = Target(
+        f"{here}:LAYOUT", f"{here}:RUNTIME", f"{here}:Moon", f"{here}:connect", "moon"
+    )
+    from onnxferry.cli import cli
+
+    cli(sys.argv[1:])

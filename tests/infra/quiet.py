@@ -1,0 +1,24 @@
+"""A report that keeps what it is told, for tests."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from onnxferry.system.console import Progress
+
+
+@dataclass
+class QuietReport:
+    """Prints nothing."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def stage(self, title: str) -> AbstractContextManager[Progress]:
+        return nullcontext(lambda text: None)
+
+    def reused(self, title: str) -> None:
+        self.notes.append(title)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
