@@ -224,7 +224,7 @@ def test_groups_become_coarser_where_they_are_many(
     layers: int, name: str, first: str, count: int, tmp_path: Path
 ) -> None:
     """By layers here, and by neighbours where mixed precision ranks them."""
-    found = list(mixed_precision.bundled(groups(layered(tmp_path / "model.onnx", layers, name))))
+    found = list(mixed_precision.neighbours(groups(layered(tmp_path / "model.onnx", layers, name))))
     assert (found[0], len(found)) == (first, count)
 
 
