@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -35,9 +34,6 @@ from onnxferry.system.errors import PrepareError
 
 _INT32_MAX = 2.0**31 - 1
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
-
-Scales: TypeAlias = Mapping[ir.Value, tuple[float, int]]
-"""Tensor -> the scale and the zero point of its uint8."""
 
 
 def int8_convolutions(weight_format: WeightFormat) -> Make:
@@ -100,9 +96,8 @@ def _drift(shape: tuple[int, ...], error: Array, mean: Array) -> Array:
     """What the `error` [channels, inputs * kernel] of the weights of this shape (channels, inputs
     of the channel's group, kernel...) adds to each channel, for inputs of this `mean`."""
     summed = error.reshape(shape[0], shape[1], -1).sum(2)
-    groups = len(mean) // shape[1]
-    inputs = mean.reshape(groups, shape[1]).repeat(shape[0] // groups, 0)
-    drift: Array = (summed * inputs).sum(1)
+    groups = mean.reshape(-1, shape[1])
+    drift: Array = (summed * groups.repeat(shape[0] // len(groups), 0)).sum(1)
     return drift
 
 
@@ -120,8 +115,11 @@ def _read_dequantised(
     node.replace_input_with(index, given)
 
 
-def _store_activations(graph: ir.Graph, placement: QdqPlacement, scales: Scales) -> None:
-    """Put each tensor of the placement through uint8 where it is made."""
+def _store_activations(
+    graph: ir.Graph, placement: QdqPlacement, scales: Mapping[ir.Value, tuple[float, int]]
+) -> None:
+    """Put each tensor of the placement through uint8, of a scale and a zero point, where it is
+    made."""
     for value, begin in placement.tensors.items():
         uses = [
             (node, i, node.op_type in _WITH_WEIGHTS and node not in placement.layers)

@@ -39,11 +39,8 @@ def is_transposed(node: ir.Node) -> bool:
 
 def _is_plain(node: ir.Node) -> bool:
     """Whether a Gemm is a product and at most a bias of one number a column."""
-    given = node.attributes
-    if given.get_float("alpha", 1.0) != 1 or given.get_float("beta", 1.0) != 1:
-        return False
-    bias = (*node.inputs, None)[2]
+    given, bias = node.attributes, (*node.inputs, None)[2]
     array = constant(bias)
-    return not given.get_int("transA", 0) and (
-        bias is None or (array is not None and array.ndim == 1)
-    )
+    is_row = bias is None or (array is not None and array.ndim == 1)
+    scaled = given.get_float("alpha", 1.0) != 1 or given.get_float("beta", 1.0) != 1
+    return is_row and not scaled and not given.get_int("transA", 0)

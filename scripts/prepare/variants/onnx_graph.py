@@ -63,12 +63,16 @@ def opset(model: ir.Model) -> int:
 def constant(value: ir.Value | None) -> Array | None:
     """The numbers of a tensor that does not depend on the inputs, None for others; Constant,
     Identity and Transpose nodes are followed."""
-    if value is None:
+    tensor = ir.convenience.get_const_tensor(value) if value else None
+    if tensor is not None:
+        return tensor.numpy()
+    node = value.producer() if value else None
+    if node is None or node.op_type not in ("Identity", "Transpose"):
         return None
-    if "array" not in value.meta:
-        value.meta["array"] = _constant(value)
-    array: Array | None = value.meta["array"]
-    return array
+    source = constant(node.inputs[0])
+    if source is None or node.op_type == "Identity":
+        return source
+    return source.transpose(node.attributes.get_ints("perm"))
 
 
 def known(value: ir.Value | None) -> Array:
@@ -91,18 +95,6 @@ def is_matrix(value: ir.Value | None) -> bool:
     """Whether a tensor is a constant float32 matrix."""
     array = constant(value)
     return array is not None and array.ndim == 2 and array.dtype == np.float32
-
-
-def _constant(value: ir.Value) -> Array | None:
-    tensor, node = ir.convenience.get_const_tensor(value), value.producer()
-    if tensor is not None:
-        return tensor.numpy()
-    if node is None or node.op_type not in ("Identity", "Transpose"):
-        return None
-    source = constant(node.inputs[0])
-    if source is None or node.op_type == "Identity":
-        return source
-    return source.transpose(node.attributes.get_ints("perm"))
 
 
 def add_weight(graph: ir.Graph, name: str, array: Any) -> ir.Value:

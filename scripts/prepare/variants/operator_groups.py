@@ -25,7 +25,7 @@ def groups(inputs: VariantInputs) -> Sequence[OperatorGroup]:
     """What int8 variants quantise, in the order of the graph: the parts of each layer; whole
     layers, where that were more than MAX_GROUPS; else each operator alone."""
     names = _quantised(onnx_graph.read(inputs.best).graph)
-    for key in (_part, _layer):
+    for key in (_part, lambda name: _part(name).partition(",")[0]):
         found = _grouped(key, names)
         if 1 < len(found) <= MAX_GROUPS and len(found) > len(names) / 12:
             return found
@@ -52,10 +52,6 @@ def _part(name: str) -> str:
         return _words(name)
     role = _words(name[number.end() :])
     return f"{number['what'].strip('_')} {number['number']}" + (f", {role}" if role else "")
-
-
-def _layer(name: str) -> str:
-    return _part(name).partition(",")[0]
 
 
 def _words(path: str) -> str:

@@ -9,8 +9,6 @@ import onnxruntime as ort
 
 from onnxferry.scoring.engine import Array
 
-_IR_VERSION = 10
-
 
 def run(
     graph: ir.Graph, outputs: Sequence[ir.Value], feeds: Sequence[Mapping[ir.Value, Array]]
@@ -25,7 +23,7 @@ def run(
     kinds += [ir.DataType.FLOAT for _ in outputs]
     for value, kind in zip((*part.inputs, *part.outputs), kinds, strict=True):
         value.type, value.shape = ir.TensorType(kind), None
-    model = ir.to_proto(ir.Model(part, ir_version=_IR_VERSION)).SerializeToString()
+    model = ir.to_proto(ir.Model(part, ir_version=10)).SerializeToString()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -37,8 +37,8 @@ from onnxferry.system.errors import UsageError
 @dataclass(frozen=True)
 class VariantTable:
     """`variants`: the first is the graph as exported, which the others are compared with.
-    `skipped(variant, cpu kind, inputs)` tells why one is not tried, `groups` what mixed precision
-    may keep, `fuse` makes the optimised graph."""
+    `skipped` tells why one is not tried for a CPU kind, `groups` what mixed precision may keep,
+    `fuse` makes the optimised graph."""
 
     variants: Sequence[Variant]
     skipped: Callable[[Variant, str, VariantInputs], str | None]
