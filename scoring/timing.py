@@ -52,7 +52,7 @@ def measuring() -> Iterator[RequestMetrics]:
 
 
 def count(*, items: int = 0, tokens: int = 0) -> None:
-    """Add to the current request's metrics; outside of a request, nothing happens."""
+    """Add to the current request's metrics; outside of a request, do nothing."""
     if metrics := _current.get():
         metrics.items += items
         metrics.tokens += tokens

@@ -55,8 +55,8 @@ class Encoded:
         return self._without([(self.ranges[side][0], start), (stop, self.ranges[side][1])])
 
     def truncated(self, max_length: int) -> Tokens:
-        """The sequence at `max_length` tokens at most. Of two texts the longer one is shortened
-        first, until both have a half, as by the library's strategy longest_first."""
+        """At most `max_length` tokens. Of two texts the longer one is shortened first, until both
+        have a half, as by the library's strategy longest_first."""
         excess = len(self) - max_length
         if excess <= 0:
             return self.tokens

@@ -37,10 +37,10 @@ class MediaType:
         name, _, rest = value.partition(";")
         return MediaType(name.strip().lower(), parameters(f";{rest}"))
 
-    def text(self, body: bytes, default: str = "utf-8-sig") -> str:
+    def text(self, body: bytes) -> str:
         """`body` as text in the charset that is named, without a byte order mark. Raises
         UnsupportedEncoding for an unknown charset, InvalidBody that names the wrong byte."""
-        charset = self.charset() or default
+        charset = self.charset() or "utf-8-sig"
         try:
             return body.decode(charset).removeprefix("\ufeff")
         except UnicodeDecodeError as e:
