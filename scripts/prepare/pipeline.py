@@ -159,11 +159,10 @@ def _verify(context: PrepareContext) -> None:
     if context.cpu.mismatch:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
     reference = ReferenceModel(spec, context.exported, source.run)
-    evaluator = Evaluator(reference, inputs, data)
+    bounds = context.criteria.bounds(FP32)
     with stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
-        evaluator.verify(context.exported, context.criteria.bounds(FP32))
-        answers = data.ask(context.exported, progress) if data else None
-    context.evaluator = replace(evaluator, answers=answers)
+        evaluator = Evaluator(reference, inputs, data)
+        context.evaluator = evaluator.verified(context.exported, bounds, progress)
     ask = source.pipeline if spec.task in RECIPES else None
     context.pipeline = PipelineReference(ask()) if ask else None
     context.pipeline_figures = _compare_pipeline(context, context.exported, FP32)
