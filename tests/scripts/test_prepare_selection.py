@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from onnxferry import scoring
 from onnxferry.scoring import ModelSpec, cpu
 from onnxferry.scoring.errors import ModelError
-from onnxferry.scripts import machine
 from onnxferry.scripts.package import model as package
 from onnxferry.scripts.prepare import Options
 from onnxferry.scripts.prepare.__main__ import command
@@ -271,8 +270,8 @@ def test_the_processor_is_named_as_its_maker_does(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(
         "processor\t: 0\nmodel name\t: Brand 9 CPU\n\nmodel name\t: Brand 9 CPU\n"
     )
-    assert machine.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
-    assert machine.processor(tmp_path / "absent")
+    assert cpu.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
+    assert cpu.processor(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from onnxferry.scoring import cpu_count
-from onnxferry.scripts.machine import processor
+from onnxferry.scoring import cpu
 from onnxferry.scripts.prepare.options import AUTO
 
 SAFEST = "avx2"  # what is made for it is exact on every x86 CPU
@@ -38,5 +37,5 @@ class CpuTarget:
 
     def record(self) -> dict[str, Any]:
         """Where it was measured, as it goes into the spec."""
-        found = {"cpu": self.host, "model": processor(), "cores": cpu_count.available()}
+        found = {"cpu": self.host, "model": cpu.processor(), "cores": cpu.available()}
         return {**found, "note": self.mismatch} if self.mismatch else found

@@ -57,7 +57,7 @@ def _configured(options: Options, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _known(task: str) -> Mapping[str, Parameter]:
     """The settings of a task, as its file in scoring/tasks lists them."""
-    name, _, _ = TASKS[task].where.partition(".")
+    name, _, _ = TASKS[task].class_path.partition(".")
     module = importlib.import_module(f"onnxferry.scoring.tasks.{name}")
     found: Mapping[str, Parameter] = getattr(module, "SETTINGS", {})
     return found
