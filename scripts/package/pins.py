@@ -111,7 +111,6 @@ def _environment(python: str) -> dict[str, str]:
     return {
         "python_version": python,
         "python_full_version": f"{python}.0",
-        "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
         "os_name": "posix",
         "sys_platform": "linux",
