@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-from onnxferry.infra.clients import azure as door
-from onnxferry.infra.clients.groups import Resources
+from onnxferry.infra.clients.azure import (
+    METADATA,
+    AzureEnvironment,
+    AzureSession,
+    azure_environment,
+    credential,
+)
+from onnxferry.infra.clients.azure_errors import translated
+from onnxferry.infra.clients.groups import ArmResources
 from onnxferry.infra.errors import (
     CloudError,
     NoCredentials,
@@ -21,23 +27,25 @@ from onnxferry.infra.errors import (
     Unavailable,
 )
 from tests.fakes.azure import AzureFake
+from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.login import SECRET, TOKEN
-from tests.fakes.azure.providers import resources
+from tests.fakes.azure.providers.resources import TYPES
+from tests.fakes.azure.shapes import ANY
 
 
 @pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureFake]:
-    with AzureFake() as fake, fake.reachable(monkeypatch):
-        fake.arm.add(*resources.TYPES)
+def azure() -> Iterator[AzureFake]:
+    with AzureFake() as fake, fake.reachable():
+        fake.arm.add(*TYPES)
         yield fake
 
 
 def groups(retries: int = 3) -> ResourceManagementClient:
-    where = door.cloud()
+    where = azure_environment()
     return ResourceManagementClient(
-        door.credential(where),
+        credential(where),
         SUBSCRIPTION,
         base_url=where.resource_manager,
         credential_scopes=[where.scope],
@@ -61,7 +69,7 @@ def test_the_tenant_of_deploy_toml_is_asked_for(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
     tenant = "00000000-0000-0000-0000-0000000000ff"
-    who = door.credential(door.AzureCloud(), tenant)
+    who = credential(AzureEnvironment(), tenant)
     who.get_token("https://management.azure.com/.default")
     who.get_token_info("https://management.azure.com/.default", options={})
     asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
@@ -70,7 +78,7 @@ def test_the_tenant_of_deploy_toml_is_asked_for(
 
 
 def create() -> None:
-    with door.translated("resource group rg"):
+    with translated("resource group rg"):
         groups().resource_groups.create_or_update("rg", {"location": "westeurope"})
 
 
@@ -102,9 +110,9 @@ def test_one_fault_is_retried(azure: AzureFake, fault: Fault, number: int) -> No
     assert azure.store.get(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg")
 
 
-def test_nobody_is_signed_in(azure: AzureFake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-    text = failure(NoCredentials)
+def test_nobody_is_signed_in(azure: AzureFake) -> None:
+    with azure.reachable(known=False):
+        text = failure(NoCredentials)
     assert "AADSTS7000215" in text
     assert "az login" in text
 
@@ -117,10 +125,7 @@ def test_a_missing_permission_is_named(azure: AzureFake) -> None:
 
 
 def test_not_found(azure: AzureFake) -> None:
-    with (
-        pytest.raises(NotFound, match="resource group other"),
-        door.translated("resource group other"),
-    ):
+    with pytest.raises(NotFound, match="resource group other"), translated("resource group other"):
         groups().resource_groups.get("other")
 
 
@@ -131,37 +136,25 @@ def test_unavailable_after_retries(azure: AzureFake) -> None:
 
 def test_no_cloud_at_the_address(azure: AzureFake) -> None:
     with pytest.raises(Unavailable, match="correct or unset"):
-        door.cloud(
-            {door.METADATA: f"{azure.url}/nothing", "REQUESTS_CA_BUNDLE": str(azure.certificates)}
+        azure_environment(
+            {METADATA: f"{azure.url}/nothing", "REQUESTS_CA_BUNDLE": str(azure.certificates)}
         )
 
 
 def test_the_public_cloud_is_the_default() -> None:
-    assert door.cloud({}).resource_manager == "https://management.azure.com"
+    assert azure_environment({}).resource_manager == "https://management.azure.com"
 
 
-class Endless:
-    """An operation of the resource manager that does not end."""
-
-    def wait(self, limit: float) -> None:
-        self.limit = limit
-
-    def done(self) -> bool:
-        return False
-
-    def status(self) -> str:
-        return "InProgress"
-
-
-def test_an_operation_that_does_not_end_is_left(
-    azure: AzureFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    where = door.cloud()
-    opened = Resources(door.Session(where, door.credential(where), SUBSCRIPTION), "2024-10-01")
-    monkeypatch.setattr(
-        opened, "_client", SimpleNamespace(begin_delete_by_id=lambda *args, **options: Endless())
-    )
+def test_an_operation_that_does_not_end_is_left(azure: AzureFake) -> None:
+    azure.arm.add(ResourceType("Microsoft.X/codes", {"properties": ANY}, slow=True))
+    azure.operations.polls = 10**6
+    where = azure_environment()
+    session = AzureSession(where, credential(where), SUBSCRIPTION, interval=0.01)
+    resources = ArmResources(session, "2024-10-01", limit=0.2)
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
+    create()
     with pytest.raises(
-        TimedOut, match=r"codes/squad: still InProgress after 600 s.*run the same command again"
+        TimedOut, match=r"codes/squad: still InProgress after 0.2 s.*run the same command again"
     ):
-        opened.delete("/subscriptions/s/resourceGroups/rg/providers/Microsoft.X/codes/squad")
+        resources.put(f"{group}/providers/Microsoft.X/codes/squad", {})
+    azure.operations.polls = 0

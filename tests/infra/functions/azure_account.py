@@ -1,4 +1,4 @@
-"""A subscription on loopback with nothing in it, and three packages to deploy there."""
+"""A subscription on loopback with nothing in it, and packages to deploy there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from onnxferry import scoring
 from onnxferry.infra.apply import apply
-from onnxferry.infra.clients import azure as door
-from onnxferry.infra.clients import blobs as blob_door
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.functions import connect
@@ -40,7 +36,7 @@ from tests.fakes.azure.providers.web import FunctionApps
 from tests.infra.quiet import QuietReport
 
 GROUP, APP = "ml-rg", "squad"
-BACKOFFS = ("initial_backoff", "increment_base", "random_jitter_range")
+QUICK = Clock(sleep=lambda seconds: time.sleep(0.001), interval=0)
 QUESTION = Request(
     b'{"inputs": {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca'
     b' Parton"}}'
@@ -68,7 +64,7 @@ def bundle(folder: Path, word: str, python: str = "3.12") -> Bundle:
 
 
 @dataclass
-class Scene:
+class AzureAccount:
     """The fake with the services of a function app. `snapshot` and `restore` keep and put back all
     of its state."""
 
@@ -89,14 +85,10 @@ class Scene:
         own = (*resources.routes(self.fake), *self.accounts.routes, *self.apps.routes)
         self.fake.add(*own)
 
-    def cloud(self, name: str = APP, clock: Clock | None = None, **settings: Any) -> FunctionsCloud:
+    def cloud(self, name: str = APP, **settings: Any) -> FunctionsCloud:
         """The cloud as deploy.py opens it, with a clock that hardly waits."""
         table = Functions(**{"subscription": SUBSCRIPTION, "resource_group": GROUP, **settings})
-        return connect(
-            DeployConfig(functions=table),
-            name,
-            clock or Clock(sleep=lambda seconds: time.sleep(0.001)),
-        )
+        return connect(DeployConfig(functions=table), name, QUICK)
 
     @property
     def names(self) -> Names:
@@ -160,15 +152,10 @@ class Scene:
 
 
 @contextmanager
-def scene() -> Iterator[Scene]:
-    """The scene, found by the SDKs of this process, whose retries do not wait."""
-    with pytest.MonkeyPatch.context() as patch, AzureFake() as fake, fake.reachable(patch):
-        patch.setattr(door, "RETRIES", {**door.RETRIES, "retry_backoff_factor": 0.001})
-        patch.setattr(door, "POLLING", 0)
-        patch.setattr(
-            blob_door, "BLOB_RETRIES", {**blob_door.BLOB_RETRIES, **dict.fromkeys(BACKOFFS, 0)}
-        )
-        yield Scene(fake)
+def azure_account() -> Iterator[AzureAccount]:
+    """The account, found by the SDKs of this process."""
+    with AzureFake() as fake, fake.reachable():
+        yield AzureAccount(fake)
 
 
 def quiet(title: str) -> nullcontext[Any]:
