@@ -1,5 +1,4 @@
-"""The share of a request's time that is not the engine's: what decoding, tokenising, batching and
-encoding cost.
+"""The share of a request's time that is not the engine's: decoding, tokenising, batching, encoding.
 
     python -m scripts.overhead --model build/models/my-model
 
@@ -22,7 +21,7 @@ import click
 from rich.table import Table
 
 from onnxferry import scoring
-from onnxferry.scripts import local_scorer, sections
+from onnxferry.scripts import local_scorer, sections, tables
 from onnxferry.scripts.datasets import built_in
 from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError, UsageError
@@ -51,16 +50,10 @@ def measure(scorer: scoring.Scorer, inputs: Sequence[Any], rounds: int) -> Overh
     """
     request = scoring.Request(json.dumps({"inputs": list(inputs)}).encode())
     seen = [_stages(scorer.handle(request)) for _ in range(WARM_UP + rounds)][WARM_UP:]
-    totals = [sum(stages.values()) for stages in seen]
-    return Overhead(
-        len(inputs),
-        rounds,
-        {name: statistics.median(stages[name] for stages in seen) for name in seen[0]},
-        statistics.median(totals),
-        statistics.median(
-            1 - stages[ENGINE] / total for stages, total in zip(seen, totals, strict=True)
-        ),
-    )
+    stages = {name: statistics.median(times[name] for times in seen) for name in seen[0]}
+    total = statistics.median(sum(times.values()) for times in seen)
+    outside = statistics.median(1 - times[ENGINE] / sum(times.values()) for times in seen)
+    return Overhead(len(inputs), rounds, stages, total, outside)
 
 
 def _stages(response: scoring.Response) -> dict[str, float]:
@@ -83,24 +76,20 @@ def inputs_of(task: str, size: int) -> list[Any]:
 
 
 def table(found: Sequence[Overhead], name: str) -> Table:
-    shown = Table(title=f"{name}: milliseconds a request, medians", title_justify="left")
-    for i, column in enumerate(_columns(found)):
-        shown.add_column(column, justify="right" if i else "left")
-    for row in _rows(found):
-        shown.add_row(*row)
-    return shown
+    """For the terminal."""
+    return tables.terminal(
+        f"{name}: milliseconds a request, medians", _columns(found), _rows(found)
+    )
 
 
 def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
-    columns, rows = _columns(found), _rows(found)
-    lines = ["| " + " | ".join(row) + " |" for row in (columns, ["---:"] * len(columns), *rows)]
+    """The section of a document."""
     what = (
         f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that is"
         " not the engine's."
     )
-    return "\n\n".join(
-        [f"## Time outside the engine: {name}", f"```\n{command}\n```", what, "\n".join(lines)]
-    )
+    parts = [f"## Time outside the engine: {name}", f"```\n{command}\n```", what]
+    return "\n\n".join([*parts, tables.markdown(_columns(found), _rows(found))])
 
 
 def _columns(found: Sequence[Overhead]) -> list[str]:
@@ -108,15 +97,8 @@ def _columns(found: Sequence[Overhead]) -> list[str]:
 
 
 def _rows(found: Sequence[Overhead]) -> list[list[str]]:
-    return [
-        [
-            str(f.texts),
-            *(f"{ms:.2f}" for ms in f.stages.values()),
-            f"{f.total:.2f}",
-            f"{f.outside:.1%}",
-        ]
-        for f in found
-    ]
+    times = [[f"{ms:.2f}" for ms in (*f.stages.values(), f.total)] for f in found]
+    return [[str(f.texts), *row, f"{f.outside:.1%}"] for f, row in zip(found, times, strict=True)]
 
 
 @options.command()
@@ -140,8 +122,10 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A Markdown file: write or renew the section of this model.",
 )
-@click.option("--output", type=click.Choice(["text", "json"]), default="text")
-def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str) -> None:
+@options.output
+def command(
+    model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str
+) -> None:
     """Measure the share of a request's time that is not the engine's."""
     scorer = local_scorer.load(model)
     name, task = scorer.spec.name, scorer.spec.task
@@ -151,9 +135,9 @@ def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, out
     else:
         console.out.print(table(found, name))
     if out:
-        command = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
-        sections.replace(out, f"overhead of {name}", markdown(found, name, command))
+        again = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
+        sections.replace(out, f"overhead of {name}", markdown(found, name, again))
 
 
 if __name__ == "__main__":
-    main()
+    command()

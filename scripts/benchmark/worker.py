@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 ROOMS = HERE.parents[1]
 
 
-class Work:
+class LoadedEngine:
     """One engine and the requests that it is asked."""
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class Work:
         """Keep the requests, each a list of items."""
         self._requests = requests
 
-    def answers(self, first: int | None = None) -> Any:
-        """The answers to the items of all requests, or of the first ones."""
-        return [answer for request in self._requests[:first] for answer in self._answer(request)]
+    def answers(self) -> Any:
+        """The answers to the items of all requests."""
+        return [answer for request in self._requests for answer in self._answer(request)]
 
     def play(self, arrivals: list[float] | None, streams: int, seconds: float) -> Any:
         """One round: (asked, answered) of each request, in seconds since the round began.
@@ -63,6 +63,8 @@ class Work:
         not before, and no later than a thread is free: it counts as asked at its time all the same,
         as one that waits in a queue does.
         """
+        from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
+
         spans: list[tuple[float, float]] = []
         numbers, lock, began = itertools.count(), threading.Lock(), time.perf_counter()
 
@@ -77,15 +79,19 @@ class Work:
                     number = next(numbers)
                 if over(number):
                     return
-                asked = (
-                    time.perf_counter() - began
-                    if arrivals is None
-                    else _wait(began, arrivals[number])
-                )
+                if arrivals is not None:
+                    _wait(began + arrivals[number])
+                now = time.perf_counter() - began
+                asked = now if arrivals is None else arrivals[number]
                 self._answer(self._requests[number % len(self._requests)])
                 spans.append((asked, time.perf_counter() - began))
 
-        _together(stream, streams)
+        if streams == 1:
+            stream()
+            return spans
+        with ThreadPoolExecutor(streams) as pool:
+            for done in [pool.submit(stream) for _ in range(streams)]:
+                done.result()
         return spans
 
     def memory(self) -> Any:
@@ -101,6 +107,7 @@ class Work:
         return None
 
     def versions(self, packages: list[str]) -> Any:
+        """The versions of those that are installed."""
         found = {}
         for name in packages:
             with suppress(importlib.metadata.PackageNotFoundError):
@@ -108,39 +115,14 @@ class Work:
         return found
 
 
-def _wait(began: float, until: float) -> float:
-    left = began + until - time.perf_counter()
-    if left > 0:
+def _wait(until: float) -> None:
+    if (left := until - time.perf_counter()) > 0:
         time.sleep(left)
-    return until
-
-
-def _together(work: Callable[[], None], times: int) -> None:
-    """Run `work` in that many threads at once; raise what the first of them raised."""
-    if times == 1:
-        work()
-        return
-    failures: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException as e:
-            failures.append(e)
-
-    threads = [threading.Thread(target=guarded) for _ in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def _own() -> None:
-    """Make this project's rooms known from where they lie, without a folder on the path: beside an
-    installed one lie the other libraries of its environment, which are not for this
-    interpreter."""
+    """Make this project importable without a folder on the path: beside an installed one lie
+    libraries that are not for this interpreter."""
     sys.modules["onnxferry"] = module = types.ModuleType("onnxferry")
     module.__path__ = [str(ROOMS)]
 
@@ -148,10 +130,8 @@ def _own() -> None:
 def _pipes() -> tuple[TextIO, TextIO]:
     """Standard input and output for commands and replies alone: whoever else reads gets nothing,
     and prints to standard error."""
-    commands, replies = (
-        os.fdopen(os.dup(0), encoding="utf-8"),
-        os.fdopen(os.dup(1), "w", encoding="utf-8"),
-    )
+    commands = os.fdopen(os.dup(0), encoding="utf-8")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
@@ -174,7 +154,7 @@ def _lines(commands: TextIO) -> Iterator[dict[str, Any]]:
         yield json.loads(waiting.get())
 
 
-def _reply(work: Work, command: dict[str, Any]) -> dict[str, Any]:
+def _reply(work: LoadedEngine, command: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"result": getattr(work, command.pop("do"))(**command)}
     except ImportError as e:
@@ -187,7 +167,7 @@ def _reply(work: Work, command: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     commands, replies = _pipes()
-    work = Work()
+    work = LoadedEngine()
     for command in _lines(commands):
         replies.write(json.dumps(_reply(work, command), default=float) + "\n")
         replies.flush()

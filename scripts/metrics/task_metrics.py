@@ -34,6 +34,11 @@ class TaskMetric:
     primary: tuple[str, ...]
 
 
+def is_multi_label(spec: ModelSpec) -> bool:
+    """Whether several labels may hold for one text."""
+    return bool(spec.settings.get("problem_type") == "multi_label_classification")
+
+
 def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
     impossible = any(set(item.references) <= {""} for item in items)
     metric = metrics.squad2 if impossible else metrics.squad
@@ -50,7 +55,7 @@ def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float)
 
 def text_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
     """Every label is asked for, so that each label's score can be compared."""
-    if spec.settings.get("problem_type") == "multi_label_classification":
+    if is_multi_label(spec):
         return TaskMetric(
             {"top_k": None},
             lambda answer: frozenset(row["label"] for row in answer if row["score"] >= threshold),

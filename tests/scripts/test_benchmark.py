@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxferry.scripts.benchmark.__main__ import _command
+from onnxferry.scripts.benchmark.__main__ import _repeated
 from onnxferry.scripts.benchmark.__main__ import command as main
 from onnxferry.scripts.prepare import Options, prepare
 from tests import tiny
@@ -99,7 +99,7 @@ def test_engines_side_by_side_answer_the_same_and_are_told_with_deepsparses_keys
         "--batch",
         4,
         *QUICK,
-        "--against",
+        "--baseline",
         "pipeline",
         "--export",
         export,
@@ -214,8 +214,8 @@ def test_the_table_names_the_peer(texts: tuple[Path, Path]) -> None:
         (["-e", "onnxferry@{served}", "--text", "a", "-s", "rate"], "--rate REQUESTS_A_SECOND"),
         (["-e", "onnxferry@{served}", "--text", "a", "--streams", "2"], "--streams is for"),
         (
-            ["-e", "onnxferry@{served}", "--text", "a", "--against", "torch"],
-            "--against torch: no --engine",
+            ["-e", "onnxferry@{served}", "--text", "a", "--baseline", "torch"],
+            "--baseline torch: no --engine",
         ),
         (
             ["-e", "onnxferry@{served}", "--text", "a", "--python", "x=y"],
@@ -249,11 +249,11 @@ def test_the_command_in_a_document_says_what_was_measured_and_not_where() -> Non
         "/home/me/squad.json",
         "--python",
         "torch=/home/me/python",
-        "--against",
+        "--baseline",
         "torch",
     ]
     assert (
-        _command(given)
+        _repeated(given)
         == "python -m scripts.benchmark \\\n    -e onnxferry@m \\\n    --text 'I like you' \\\n   "
-        " --data squad.json \\\n    --against torch"
+        " --data squad.json \\\n    --baseline torch"
     )
