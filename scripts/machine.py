@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
 from pathlib import Path
 
 from onnxferry.scoring import cpu, cpu_count
@@ -14,10 +13,7 @@ FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp",
 
 def machine() -> str:
     """Such as: AMD EPYC, 2 CPUs, avx2 avx512f avx512_vnni, Linux 6.1, Python 3.11.7."""
-    text = ""
-    with suppress(OSError):
-        text = cpu.CPUINFO.read_text(encoding="utf-8", errors="replace")
-    flags = set(text.split())
+    flags = set(_read(cpu.CPUINFO).split())
     parts = (
         processor(),
         f"{cpu_count.available()} CPUs",
@@ -30,9 +26,13 @@ def machine() -> str:
 
 def processor(cpuinfo: Path = cpu.CPUINFO) -> str:
     """The name of the CPU, as its maker says it where that can be read."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
+    lines = _read(cpuinfo).splitlines()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, "") or platform.processor() or platform.machine()
+
+
+def _read(cpuinfo: Path) -> str:
+    try:
+        return cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no Linux
+        return ""

@@ -18,7 +18,6 @@ from random import Random
 from typing import Any
 
 import click
-from rich.table import Table
 
 from onnxferry import scoring
 from onnxferry.scripts import local_scorer, sections, tables
@@ -29,6 +28,7 @@ from onnxferry.system.errors import EvaluationError, UsageError
 SIZES = (1, 128)  # texts a request
 WARM_UP = 3  # requests before those that count
 ENGINE = "engine"
+COUNT = click.IntRange(1)
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,6 @@ def inputs_of(task: str, size: int) -> list[Any]:
     return [Random(i).choice(rows) for i in range(size)]  # noqa: S311
 
 
-def table(found: Sequence[Overhead], name: str) -> Table:
-    """For the terminal."""
-    return tables.terminal(
-        f"{name}: milliseconds a request, medians", _columns(found), _rows(found)
-    )
-
-
 def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
     """The section of a document."""
     what = (
@@ -89,14 +82,16 @@ def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
         " not the engine's."
     )
     parts = [f"## Time outside the engine: {name}", f"```\n{command}\n```", what]
-    return "\n\n".join([*parts, tables.markdown(_columns(found), _rows(found))])
+    return "\n\n".join([*parts, tables.markdown(columns(found), rows(found))])
 
 
-def _columns(found: Sequence[Overhead]) -> list[str]:
+def columns(found: Sequence[Overhead]) -> list[str]:
+    """The table's columns."""
     return ["texts", *found[0].stages, "total", "outside"]
 
 
-def _rows(found: Sequence[Overhead]) -> list[list[str]]:
+def rows(found: Sequence[Overhead]) -> list[list[str]]:
+    """A row for each size of a request."""
     times = [[f"{ms:.2f}" for ms in (*f.stages.values(), f.total)] for f in found]
     return [[str(f.texts), *row, f"{f.outside:.1%}"] for f, row in zip(found, times, strict=True)]
 
@@ -108,15 +103,8 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     required=True,
     help="The model directory that is served.",
 )
-@click.option(
-    "--texts",
-    "sizes",
-    multiple=True,
-    default=SIZES,
-    type=click.IntRange(1),
-    help="Texts a request.",
-)
-@click.option("--rounds", default=20, type=click.IntRange(1), help="Requests that count.")
+@click.option("--texts", "sizes", multiple=True, default=SIZES, type=COUNT, help="Texts a request.")
+@click.option("--rounds", default=20, type=COUNT, help="Requests that count.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -133,7 +121,8 @@ def command(
     if output == "json":
         click.echo(json.dumps([vars(f) for f in found], indent=2))
     else:
-        console.out.print(table(found, name))
+        title = f"{name}: milliseconds a request, medians"
+        console.out.print(tables.terminal(title, columns(found), rows(found)))
     if out:
         again = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
         sections.replace(out, f"overhead of {name}", markdown(found, name, again))

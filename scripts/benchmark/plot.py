@@ -1,5 +1,4 @@
-"""A benchmark as a picture, by matplotlib: speed beside latency or, of cold starts, seconds beside
-memory."""
+"""A benchmark as a picture: speed beside latency or, of cold starts, seconds beside memory."""
 
 from __future__ import annotations
 
@@ -21,9 +20,8 @@ def save(done: Benchmark, path: Path) -> None:
         import matplotlib as mpl
         from matplotlib.figure import Figure  # not pyplot: it would look for a screen
     except ImportError as e:
-        raise UsageError(
-            f"{e}. --plot needs the extra 'export': pip install 'onnxferry[export]'"
-        ) from e
+        advice = "--plot needs the extra 'export': pip install 'onnxferry[export]'"
+        raise UsageError(f"{e}. {advice}") from e
     names = [engine.spec.name for engine in done.engines]
     with mpl.rc_context({"svg.hashsalt": "onnxferry", "svg.fonttype": "none"}):
         figure = Figure(figsize=(11, 1.6 + 0.45 * len(names)), layout="constrained")

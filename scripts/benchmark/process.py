@@ -57,6 +57,7 @@ class EngineProcess:
                 stdout=subprocess.PIPE,
                 stderr=self._said,
             )
+            self.pid, self.temporary = self._process.pid, self._own.name
         except OSError as e:
             self._said.close()
             self._own.cleanup()
@@ -70,24 +71,12 @@ class EngineProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    @property
-    def temporary(self) -> str:
-        """The folder that goes with it."""
-        return self._own.name
-
     def load(self, task: str) -> float:
         """Seconds that the engine took to be imported and loaded. Raises
         LibraryMissing, BenchmarkError."""
-        spec = self.spec
-        options = {"options": dict(spec.options), "cores": self._cores}
-        return float(
-            self.ask("load", kind=spec.kind, folder=str(spec.folder), task=task, **options)
-        )
+        spec = {"kind": self.spec.kind, "folder": str(self.spec.folder)}
+        options = dict(self.spec.options)
+        return float(self.ask("load", **spec, task=task, options=options, cores=self._cores))
 
     def versions(self) -> dict[str, str]:
         """The versions of the engine's packages, its own first."""

@@ -1,9 +1,8 @@
-"""The process of one engine: it takes commands as JSON lines on standard input and answers each
-with a JSON line.
+"""The process of one engine: takes commands as JSON lines on standard input, and answers in kind.
 
-It is started by its path, with the interpreter that has the engine's library, and needs nothing but
-that and the standard library. What the libraries print goes to standard error. When its input
-closes, it removes its temporary folder (the argument) and ends, whatever it does then.
+It is started by its path, with the interpreter that has the engine's library, and needs only that
+and the standard library. What libraries print goes to standard error. When its input closes, it
+removes its temporary folder (the argument) and ends, whatever it does then.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-HERE = Path(__file__).resolve().parent
-ROOMS = HERE.parents[1]
+ROOMS = Path(__file__).resolve().parents[2]
 
 
 class LoadedEngine:
@@ -59,9 +57,8 @@ class LoadedEngine:
         """One round: (asked, answered) of each request, in seconds since the round began.
 
         Each of `streams` threads takes the next request when it is free, and begins again with the
-        first while less than `seconds` have passed. With `arrivals` a request is asked at its time,
-        not before, and no later than a thread is free: it counts as asked at its time all the same,
-        as one that waits in a queue does.
+        first while less than `seconds` have passed. With `arrivals` a request counts as asked at
+        its time, even if it then waits for a free thread.
         """
         from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
 
@@ -95,10 +92,9 @@ class LoadedEngine:
         return spans
 
     def memory(self) -> Any:
-        """The most memory that this process had so far, in bytes; None where the system does not
-        tell.
+        """The most memory that this process had, in bytes; None where the system does not tell.
 
-        Not getrusage, which counts what the starting process had before this one replaced it.
+        getrusage would count what the starting process had before this one replaced it.
         """
         with suppress(OSError):
             for line in Path("/proc/self/status").read_text().splitlines():
@@ -128,8 +124,8 @@ def _own() -> None:
 
 
 def _pipes() -> tuple[TextIO, TextIO]:
-    """Standard input and output for commands and replies alone: whoever else reads gets nothing,
-    and prints to standard error."""
+    """Standard input and output for commands and replies alone: others read nothing, and print to
+    standard error."""
     commands = os.fdopen(os.dup(0), encoding="utf-8")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
