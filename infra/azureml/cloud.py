@@ -1,28 +1,37 @@
-"""One online endpoint: plan, execute, ask, tell."""
+"""One online endpoint of a workspace."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from onnxferry.infra.azureml import plan
 from onnxferry.infra.azureml.deletion import delete
-from onnxferry.infra.azureml.desired import DesiredState, desired
+from onnxferry.infra.azureml.desired import desired_state
 from onnxferry.infra.azureml.names import VERSION, Names
 from onnxferry.infra.azureml.operations import Operations
 from onnxferry.infra.azureml.smoke import CONTAINERS
-from onnxferry.infra.azureml.state import Assets, Clients, CurrentState, assets, read, serving
-from onnxferry.infra.clients import azure, online
+from onnxferry.infra.azureml.state import (
+    Assets,
+    Clients,
+    CurrentState,
+    read_assets,
+    read_registered,
+    read_state,
+    serving_endpoint,
+)
+from onnxferry.infra.clients import online
+from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
-from onnxferry.infra.plan import Plan, Step
-from onnxferry.infra.waiting import Clock
+from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
-
-_TARGET = "azureml"
+from onnxferry.system.exits import program
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:  # noqa: B008 - frozen
@@ -30,128 +39,127 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
     settings = config.azureml
     if settings is None:
         raise CloudError("the configuration has no [azureml] table")
-    session = azure.session(settings.subscription, settings.tenant)
+    session = azure_session(settings.subscription, settings.tenant, clock.interval)
     names = Names(settings.subscription, settings.resource_group, settings.workspace, name)
-    return AzureMLCloud(Clients.open(session, names), names, settings, clock)
+    return AzureMLCloud(Clients.of(session, names), names, settings, clock)
 
 
-@dataclass
+@dataclass(frozen=True)
 class AzureMLCloud:
-    """See infra.cloud.OnlineEndpoint."""
+    """Implements infra.cloud.OnlineEndpoint."""
 
-    doors: Clients
+    clients: Clients
     names: Names
     settings: AzureML
     clock: Clock
-    bundle: Bundle | None = field(default=None, init=False)
 
     def sign_in(self) -> None:
-        self.doors.session.sign_in()
+        """See Cloud."""
+        self.clients.session.token()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        self.bundle = bundle
-        live, want = self._read(), desired(bundle, self.settings)
-        plan.check(live, want.auth_mode)
-        return Plan(
-            _TARGET, "deploy", self.names.endpoint, plan.deploy(live, want, self._registered(want))
-        )
+        """See OnlineEndpoint."""
+        state, desired = self._read(), desired_state(bundle, self.settings)
+        plan.check(state, desired.auth_mode)
+        steps = plan.deploy(state, desired, read_registered(self.clients, self.names, desired))
+        instances = f"{self.settings.instance_count} x {self.settings.instance_type}"
+        place, replaces = _place(state), _version(state, state.serving)
+        summary = Summary(place, bundle.version, replaces, instances, minutes=(8, 20))
+        return Plan("azureml", "deploy", self.names.endpoint, steps, summary)
 
     def plan_rollback(self) -> Plan:
-        live = self._read()
-        plan.check(live)
-        return Plan(_TARGET, "roll back", self.names.endpoint, plan.rollback(live))
+        """See OnlineEndpoint."""
+        state = self._read()
+        plan.check(state)
+        steps, target = plan.rollback(state), _version(state, state.rolling or state.previous)
+        replaces = _version(state, state.serving)
+        summary = Summary(_place(state), target, replaces, minutes=(1, 3))
+        return Plan("azureml", "roll back", self.names.endpoint, steps, summary)
 
     def plan_delete(self) -> Plan:
-        return Plan(
-            _TARGET,
-            "delete",
-            self.names.endpoint,
-            delete(self._read(), assets(self.doors, self.names)),
-        )
+        """See OnlineEndpoint."""
+        state = self._read()
+        steps = delete(state, read_assets(self.clients, self.names))
+        summary = Summary(_place(state), minutes=(2, 10))
+        return Plan("azureml", "delete", self.names.endpoint, steps, summary)
 
     @property
     def operations(self) -> Collection[str]:
-        return self._operations.table().keys()
+        """See Cloud."""
+        return {name for name in vars(Operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
-        self._operations.table()[step.operation](step, progress)
-
-    @property
-    def _operations(self) -> Operations:
+        """See Cloud."""
         limit = self.settings.wait_minutes * 60
-        return Operations(self.doors, self.names, limit, self.clock, self.bundle)
+        waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
+        operations = Operations(self.clients, self.names, waiting, self.clock, progress)
+        getattr(operations, step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        endpoint = serving(self.doors, self.names)
-        return online.send(endpoint, self.doors.workspace.bearer(endpoint), request, timeout)
+        """See OnlineEndpoint."""
+        endpoint = serving_endpoint(self.clients, self.names)
+        return online.send(endpoint, self.clients.endpoints.bearer(endpoint), request, timeout)
 
     def status(self) -> EndpointStatus:
-        live = self._read()
-        endpoint, ours = live.endpoint, live.ours
+        """See OnlineEndpoint."""
+        state, unread = self._read(), ""
         try:
-            made, unread = assets(self.doors, self.names), ""
+            assets = read_assets(self.clients, self.names)
         except (NotAllowed, Unavailable) as e:  # such as the storage of a private network
-            made, unread = Assets(), str(e)
-        there = bool(made.rows() or made.files)
-        details = {
-            "workspace": self.names.workspace,
-            "region": live.location,
-            "auth mode": "",
-            "traffic": "",
-        }
-        if endpoint:
-            shares = ", ".join(f"{name} {share} %" for name, share in endpoint.traffic.items())
-            details |= {"auth mode": endpoint.auth_mode, "traffic": shares}
-        state = endpoint.state if endpoint else "half-made" if there else "absent"
-        version, previous = (
-            ours[name].tags.get(VERSION, "") if name in ours else ""
-            for name in (live.serving, live.previous)
-        )
-        url = endpoint.url if endpoint else ""
-        resources = (
-            *_resources(live, made),
-            *([("files", self.names.folder, f"not readable: {unread}")] if unread else []),
-        )
-        return EndpointStatus(
-            _TARGET, self.names.endpoint, state, url, version, previous, resources, details
-        )
+            assets, unread = Assets(), f"not readable: {e}"
+        return _status(state, assets, unread)
 
     def logs(self, lines: int) -> str:
-        live = self._read()
-        if not live.serving:
+        """See OnlineEndpoint."""
+        serving, endpoint = self._read().serving, self.names.endpoint
+        if not serving:
             raise NotFound(
-                f"endpoint {self.names.endpoint} of workspace {self.names.workspace}: no deployment"
-                " takes traffic, so none has logs to show; see deploy.py status"
+                f"endpoint {endpoint} of workspace {self.names.workspace}: no deployment takes"
+                f" traffic, so none has logs to show; see {program('status')}"
             )
-        return self.doors.workspace.logs(self.names.endpoint, live.serving, lines, CONTAINERS[0])
+        return self.clients.endpoints.logs(endpoint, serving, lines, CONTAINERS[0])
 
     def _read(self) -> CurrentState:
-        return read(self.doors, self.names)
-
-    def _registered(self, want: DesiredState) -> plan.Registered:
-        ids = {kind: self.names.id(kind, version) for kind, version in want.versions.items()}
-        there = {kind: self.doors.resources.get(id_) is not None for kind, id_ in ids.items()}
-        return plan.Registered(there, self.doors.workspace.datastore())
+        return read_state(self.clients, self.names)
 
 
-def _resources(live: CurrentState, made: Assets) -> list[tuple[str, str, str]]:
-    found = [("endpoint", live.endpoint.name, live.endpoint.state)] if live.endpoint else []
-    for d in live.deployments:
-        role = (
-            "serves"
-            if d.name == live.serving
-            else "previous"
-            if d.name == live.previous
-            else "idle"
-        )
-        whose = role if d.name in live.ours else "not onnxferry's"
+def _place(state: CurrentState) -> str:
+    return f"workspace {state.names.workspace}, {state.location}"
+
+
+def _version(state: CurrentState, deployment: str) -> str:
+    found = state.ours.get(deployment)
+    return found.tags.get(VERSION, "") if found else ""
+
+
+def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
+    names, endpoint = state.names, state.endpoint
+    half_made = "half-made" if assets.versions or assets.files else "absent"
+    return EndpointStatus(
+        "azureml",
+        names.endpoint,
+        endpoint.state if endpoint else half_made,
+        endpoint.url if endpoint else "",
+        _version(state, state.serving),
+        _version(state, state.previous),
+        tuple(_resources(state, assets, unread)),
+        {
+            "workspace": names.workspace,
+            "region": state.location,
+            "auth mode": endpoint.auth_mode if endpoint else "",
+            "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
+        },
+    )
+
+
+def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
+    roles = {state.previous: "previous", state.serving: "serves"}
+    found = [("endpoint", state.endpoint.name, state.endpoint.state)] if state.endpoint else []
+    for d in state.deployments:
+        role = roles.get(d.name, "idle") if d.name in state.ours else "not onnxferry's"
         found.append(
-            ("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {whose}")
+            ("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {role}")
         )
-    found += [
-        (kind, f"{live.names.endpoint}:{version}", "registered") for kind, version in made.rows()
-    ]
-    return [
-        *found,
-        *([("files", live.names.folder, f"{len(made.files)} files")] if made.files else []),
-    ]
+    found += [(kind, state.names.asset(v), "registered") for kind, v in assets.versions]
+    files = unread or (f"{len(assets.files)} files" if assets.files else "")
+    return [*found, *([("files", state.names.folder, files)] if files else [])]

@@ -1,60 +1,41 @@
-"""What goes when an endpoint goes: all that deploying made for it, and nothing that was there
-before."""
+"""The steps that delete all that deploying made for an endpoint, and nothing that was there before.
+Nothing is read or written here."""
 
 from __future__ import annotations
 
 from onnxferry.infra.azureml.names import PREVIOUS, ROLLING
-from onnxferry.infra.azureml.plan import check
+from onnxferry.infra.azureml.plan import change_tags, check, shift_traffic
 from onnxferry.infra.azureml.state import Assets, CurrentState
 from onnxferry.infra.plan import Action, Step
 
 
-def delete(live: CurrentState, assets: Assets) -> tuple[Step, ...]:
+def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     """The steps that delete the endpoint, if it is ours alone, and else our deployments in it; then
-    what is registered, which nothing uses any more, and the files last, which tell a later run what
-    may be registered."""
-    steps = _endpoint(live) if live.endpoint else []
-    for kind, version in assets.rows():
-        name = f"{live.names.endpoint}:{version}"
-        steps.append(
-            Step(Action.DELETE, kind, name, "delete_asset", {"id": live.names.id(kind, version)})
-        )
+    what is registered, which nothing uses any more; and the files last, by which a later run finds
+    what may be registered."""
+    names = state.names
+    steps = _endpoint(state)
+    for kind, version in assets.versions:
+        facts = {"id": names.id(kind, version)}
+        steps.append(Step(Action.DELETE, kind, names.asset(version), "delete_asset", facts))
     if assets.files:
-        facts = {"folder": live.names.folder, "files": len(assets.files)}
-        steps.append(Step(Action.DELETE, "files", live.names.folder, "delete_files", facts))
+        files = {"files": list(assets.files)}
+        steps.append(Step(Action.DELETE, "files", names.folder, "delete_files", files))
     return tuple(steps)
 
 
-def _endpoint(live: CurrentState) -> list[Step]:
-    name = live.names.endpoint
-    endpoint = live.endpoint
-    if endpoint and live.is_ours(endpoint.tags) and not live.others:
-        return [
-            Step(
-                Action.DELETE,
-                "endpoint",
-                name,
-                "delete_endpoint",
-                {"deployments": sorted(live.ours)},
-            )
-        ]
-    steps = []
-    tags = {PREVIOUS: "", ROLLING: ""}
-    if live.ours and live.traffic:
-        check(live)
-        steps.append(
-            Step(Action.UPDATE, "traffic of endpoint", name, "move", {"traffic": {}, "tags": tags})
-        )
-    elif endpoint and set(tags) & set(endpoint.tags):
-        steps.append(Step(Action.UPDATE, "tags of endpoint", name, "move", {"tags": tags}))
-    steps += [
-        Step(
-            Action.DELETE,
-            "deployment",
-            d.name,
-            "delete_deployment",
-            {"endpoint": name, "state": d.state},
-        )
-        for d in live.ours.values()
-    ]
-    return steps
+def _endpoint(state: CurrentState) -> list[Step]:
+    name, endpoint = state.names.endpoint, state.endpoint
+    if endpoint is None:
+        return []
+    if state.is_ours(endpoint.tags) and not state.others:
+        facts = {"deployments": sorted(state.ours)}
+        return [Step(Action.DELETE, "endpoint", name, "delete_endpoint", facts)]
+    steps, tags = [], {PREVIOUS: "", ROLLING: ""}
+    if state.ours and state.traffic:
+        check(state)
+        steps.append(shift_traffic(state, {}, tags))
+    elif set(tags) & set(endpoint.tags):
+        steps.append(change_tags(state, tags))
+    ours = (Step(Action.DELETE, "deployment", n, "delete_deployment") for n in state.ours)
+    return [*steps, *ours]

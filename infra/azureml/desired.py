@@ -1,5 +1,5 @@
-"""What shall be live: the package folder and deploy.toml, read into names by content and the
-deployment's settings."""
+"""What shall be there for a bundle: the package folder and deploy.toml, read into names by content
+and the deployment's settings."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ import yaml  # type: ignore[import-untyped]
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import AzureML
+from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scripts.package import Package
 from onnxferry.system.errors import PackageError
-
-_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class DesiredState:
-    """`model`, `code` and `environment` are versions, made of what is in them, as is the
-    `deployment`'s name.
-
-    `settings` are the deployment's, as in its YAML file; `conda` and `image` are the environment.
-    """
+    """`versions` are those of "model", "code" and "environment", made of what is in them, as is the
+    `deployment`'s name. `settings` are the deployment's, as in its YAML file; `conda` and `image`
+    are the environment. `files` has the folder on this machine ("source") of model and code, and
+    the sha256 of each file in it ("files"); `spec` is the file with the golden request."""
 
     version: str
-    model: str
-    code: str
-    environment: str
+    versions: Mapping[str, str]
+    files: Mapping[str, Mapping[str, Any]]
+    spec: str
     deployment: str
     image: str
     conda: Mapping[str, Any]
@@ -39,13 +37,8 @@ class DesiredState:
     auth_mode: str
     tags: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def versions(self) -> dict[str, str]:
-        """What is registered, by kind."""
-        return {"model": self.model, "code": self.code, "environment": self.environment}
 
-
-def desired(bundle: Bundle, mine: AzureML) -> DesiredState:
+def desired_state(bundle: Bundle, config: AzureML) -> DesiredState:
     """Read the package of `bundle`. Raises PackageError when it is not AzureML's."""
     package = bundle.package
     conda, declared = (_read(package.path / name) for name in ("env.yml", "deployment.yml"))
@@ -55,46 +48,52 @@ def desired(bundle: Bundle, mine: AzureML) -> DesiredState:
             "scoring_script": declared["code_configuration"]["scoring_script"],
             "environment_variables": {
                 **(declared.get("environment_variables") or {}),
-                **mine.environment,
+                **config.environment,
             },
             "request_settings": declared.get("request_settings") or {},
             "liveness_probe": declared.get("liveness_probe"),
             "readiness_probe": declared.get("readiness_probe"),
-            "instance_type": mine.instance_type,
-            "instance_count": mine.instance_count,
+            "instance_type": config.instance_type,
+            "instance_count": config.instance_count,
         }
     except (KeyError, TypeError) as e:
         raise PackageError(
             f"{package.path / 'deployment.yml'}: {e!r} is missing; build the package again"
         ) from e
+    files = {kind: _files(package, kind) for kind in ("model", "code")}
+    versions = {
+        kind: _digest(
+            [[f"{kind}/{name}", sha256] for name, sha256 in sorted(found["files"].items())]
+        )
+        for kind, found in files.items()
+    }
     return DesiredState(
         version=bundle.version,
-        model=_members(package, "model/"),
-        code=_members(package, "code/"),
-        environment=_digest([image, conda]),
+        versions={**versions, "environment": _digest([image, conda])},
+        files=files,
+        spec=str(package.path / "model" / SPEC_FILE),
         deployment=f"v{bundle.version}-{_digest(settings)[:6]}",
         image=image,
         conda=conda,
         settings=settings,
-        auth_mode=mine.auth_mode,
-        tags=dict(mine.tags),
+        auth_mode=config.auth_mode,
+        tags=config.tags,
     )
 
 
-def _members(package: Package, folder: str) -> str:
-    """A name for the content of one of the package's folders."""
-    found = [
-        [m.path, m.sha256]
-        for m in sorted(package.members, key=lambda m: m.path)
-        if m.path.startswith(folder)
-    ]
+def _files(package: Package, folder: str) -> dict[str, Any]:
+    found = {
+        m.path.removeprefix(f"{folder}/"): m.sha256
+        for m in package.members
+        if m.path.startswith(f"{folder}/")
+    }
     if not found:
-        raise PackageError(f"{package.path}: nothing in {folder}; build the package again")
-    return _digest(found)
+        raise PackageError(f"{package.path}: nothing in {folder}/; build the package again")
+    return {"source": str(package.path / folder), "files": found}
 
 
 def _digest(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _read(path: Path) -> dict[str, Any]:

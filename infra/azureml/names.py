@@ -30,16 +30,21 @@ class Names:
         container, too."""
         return f"{self.folder}/{kind}-{version}/{kind}"
 
+    def asset(self, version: str) -> str:
+        """A version of the endpoint's model, code or environment, for people."""
+        return f"{self.endpoint}:{version}"
+
     def id(self, kind: str, version: str) -> str:
         """The id of a version of the endpoint's model, code or environment."""
         return (
-            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/"
-            f"Microsoft.MachineLearningServices/workspaces/{self.workspace}/{kind}s/{self.endpoint}/versions/{version}"
+            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers"
+            f"/Microsoft.MachineLearningServices/workspaces/{self.workspace}"
+            f"/{kind}s/{self.endpoint}/versions/{version}"
         )
 
     def path(self, datastore: str, folder: str) -> str:
         """A folder of a datastore as a model's path."""
         return (
-            f"azureml://subscriptions/{self.subscription}/resourcegroups/{self.group}/workspaces/{self.workspace}/"
-            f"datastores/{datastore}/paths/{folder}"
+            f"azureml://subscriptions/{self.subscription}/resourcegroups/{self.group}"
+            f"/workspaces/{self.workspace}/datastores/{datastore}/paths/{folder}"
         )

@@ -1,154 +1,130 @@
-"""How a plan's steps are executed: each method is one Step.operation, does what the step's
-parameters say, and does no harm when it is done twice.
-"""
+"""How a plan's steps are executed: each public method is one Step.operation, does what the step's
+parameters say, and does no harm when it is done twice."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from pathlib import Path
 
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
+from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.azureml import Until
-from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.errors import CloudError
-from onnxferry.infra.plan import Operation, Step
-from onnxferry.infra.waiting import Clock, wait
+from onnxferry.infra.clients.blobs import Sent, megabytes
+from onnxferry.infra.plan import Step
+from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress
 
 
 @dataclass(frozen=True)
 class Operations:
-    """`limit` is that of each wait, in seconds; `bundle` is what is deployed, if anything is."""
+    """The operations at one endpoint; `wait` waits for what they begin."""
 
-    doors: Clients
+    clients: Clients
     names: Names
-    limit: float
+    wait: Wait
     clock: Clock
-    bundle: Bundle | None = None
+    progress: Progress
 
-    def table(self) -> Mapping[str, Operation]:
-        return {
-            "upload": self.upload,
-            "register_model": self.register_model,
-            "register_code": self.register_code,
-            "register_environment": self.register_environment,
-            "create_endpoint": self.create_endpoint,
-            "settle_endpoint": self.settle_endpoint,
-            "delete_endpoint": self.delete_endpoint,
-            "create_deployment": self.create_deployment,
-            "settle_deployment": self.settle_deployment,
-            "delete_deployment": self.delete_deployment,
-            "smoke": self.smoke,
-            "move": self.move,
-            "delete_asset": self.delete_asset,
-            "delete_files": self.delete_files,
-        }
+    def upload(self, step: Step) -> None:
+        """Upload a folder of the package; what an earlier run got there whole stays."""
+        folder, source = step.parameters["folder"], Path(step.parameters["source"])
+        blobs = self.clients.workspace.blobs()
+        there = blobs.list(f"{folder}/")
+        sizes = {name: (source / name).stat().st_size for name in step.parameters["files"]}
+        sent, done, total = megabytes(self.progress), 0, sum(sizes.values())
+        for name, sha256 in step.parameters["files"].items():
+            blob, facts = f"{folder}/{name}", {"sha256": sha256}
+            if there.get(blob, {}).get("sha256") != sha256:
+                told = _after(done, total, sent)
+                blobs.upload(blob, source / name, facts, told, overwrite=True)
+            done += sizes[name]
+            sent(done, total)
 
-    def upload(self, step: Step, progress: Progress) -> None:
-        """Upload the package's folder of one kind; what an earlier run got there whole stays."""
-        kind, package = step.parameters["kind"], self._bundle.package
-        folder = step.parameters["folder"]
-        blobs = self.doors.workspace.blobs()
-        there = blobs.hashes(folder)
-        members = [m for m in package.members if m.path.startswith(f"{kind}/")]
-        total, done = sum(m.size for m in members), 0
-        for member in members:
-            name = f"{folder}/{member.path.partition('/')[2]}"
-            if there.get(name) != member.sha256:
-                blobs.upload(
-                    name,
-                    package.path / member.path,
-                    member.sha256,
-                    _progress(progress, done, total),
-                )
-            done += member.size
-            _progress(progress, 0, total)(done)
-
-    def register_model(self, step: Step, progress: Progress) -> None:
+    def register_model(self, step: Step) -> None:
+        """Register the uploaded folder as a version of the model."""
         facts = step.parameters
-        self.doors.workspace.register_model(
-            self.names.endpoint, facts["version"], facts["path"], facts["tags"]
-        )
+        register = self.clients.workspace.register_model
+        register(self.names.endpoint, facts["version"], facts["path"], facts["tags"])
 
-    def register_code(self, step: Step, progress: Progress) -> None:
+    def register_code(self, step: Step) -> None:
+        """Register the uploaded folder as a version of the code."""
         facts = step.parameters
         own = {"codeUri": facts["uri"], "isAnonymous": False, "isArchived": False}
-        self.doors.resources.put(self.names.id("code", facts["version"]), own)
+        self.clients.resources.put(self.names.id("code", facts["version"]), own)
 
-    def register_environment(self, step: Step, progress: Progress) -> None:
-        facts = step.parameters
-        self.doors.workspace.register_environment(
-            self.names.endpoint, facts["version"], facts["image"], facts["conda"], facts["tags"]
+    def register_environment(self, step: Step) -> None:
+        """Register a version of the environment."""
+        register = self.clients.workspace.register_environment
+        register(self.names.endpoint, step.parameters["version"], step.parameters)
+
+    def create_endpoint(self, step: Step) -> None:
+        """Create the endpoint, without deployments."""
+        facts, until = step.parameters, self._until(step)
+        create = self.clients.endpoints.create_endpoint
+        create(step.name, facts["auth_mode"], facts["tags"], until)
+
+    def update_endpoint(self, step: Step) -> None:
+        """Give the endpoint the traffic, if any is said, and the tags; its other tags stay."""
+        facts, until = step.parameters, self._until(step)
+        update = self.clients.endpoints.shift_traffic
+        update(step.name, facts.get("traffic"), facts["tags"], until)
+
+    def delete_endpoint(self, step: Step) -> None:
+        """Delete the endpoint with all its deployments."""
+        self.clients.endpoints.delete_endpoint(step.name, self._until(step))
+
+    def create_deployment(self, step: Step) -> None:
+        """Create a deployment without traffic, or change it. An error has the end of its logs."""
+        create, until = self.clients.endpoints.create_deployment, self._until(step)
+        with self._smoke_test.logged(step.name):
+            create(self.names.endpoint, step.name, step.parameters, until)
+
+    def delete_deployment(self, step: Step) -> None:
+        """Delete a deployment."""
+        delete = self.clients.endpoints.delete_deployment
+        delete(self.names.endpoint, step.name, self._until(step))
+
+    def wait_until_stable(self, step: Step) -> None:
+        """Wait for what an earlier run began at the endpoint or the deployment."""
+        endpoints, until = self.clients.endpoints, self._until(step)
+        if step.resource == "endpoint":
+            until(endpoints.endpoint_state(step.name))
+            return
+        with self._smoke_test.logged(step.name):
+            until(endpoints.deployment_state(self.names.endpoint, step.name))
+
+    def smoke(self, step: Step) -> None:
+        """Send the golden request, which is in the package's file or in the workspace."""
+        facts, test = step.parameters, self._smoke_test
+        golden = (
+            test.golden_in_file(facts["spec"])
+            if "spec" in facts
+            else test.golden_in_workspace(facts["model"])
         )
+        test.run(golden, facts.get("deployment", ""), facts.get("expected", ""))
 
-    def create_endpoint(self, step: Step, progress: Progress) -> None:
-        facts = step.parameters
-        self.doors.workspace.create_endpoint(
-            step.name, facts["auth_mode"], facts["tags"], self._until(step, progress)
-        )
+    def delete_asset(self, step: Step) -> None:
+        """Delete a version of model, code or environment."""
+        self.clients.resources.delete(step.parameters["id"])
 
-    def settle_endpoint(self, step: Step, progress: Progress) -> None:
-        self._until(step, progress)(self.doors.workspace.endpoint_state(step.name))
-
-    def delete_endpoint(self, step: Step, progress: Progress) -> None:
-        self.doors.workspace.delete_endpoint(step.name, self._until(step, progress))
-
-    def create_deployment(self, step: Step, progress: Progress) -> None:
-        until = self._until(step, progress)
-        with self._prover.logged(step.name):
-            self.doors.workspace.create_deployment(
-                self.names.endpoint, step.name, step.parameters, until
-            )
-
-    def settle_deployment(self, step: Step, progress: Progress) -> None:
-        """Wait for what an earlier run began."""
-        state = self.doors.workspace.deployment_state(self.names.endpoint, step.name)
-        with self._prover.logged(step.name):
-            self._until(step, progress)(state)
-
-    def delete_deployment(self, step: Step, progress: Progress) -> None:
-        self.doors.workspace.delete_deployment(
-            self.names.endpoint, step.name, self._until(step, progress)
-        )
-
-    def smoke(self, step: Step, progress: Progress) -> None:
-        facts = step.parameters
-        golden = self._prover.golden_of(facts["model"]) if "model" in facts else self._bundle.golden
-        self._prover.prove(golden, facts.get("deployment", ""), facts.get("expected", ""))
-
-    def move(self, step: Step, progress: Progress) -> None:
-        facts = step.parameters
-        self.doors.workspace.move(
-            step.name, facts.get("traffic"), facts["tags"], self._until(step, progress)
-        )
-
-    def delete_asset(self, step: Step, progress: Progress) -> None:
-        self.doors.resources.delete(step.parameters["id"])
-
-    def delete_files(self, step: Step, progress: Progress) -> None:
-        blobs = self.doors.workspace.blobs()
-        for name in sorted(blobs.hashes(step.parameters["folder"])):
-            progress(name)
+    def delete_files(self, step: Step) -> None:
+        """Delete files of the default datastore."""
+        blobs = self.clients.workspace.blobs()
+        for name in step.parameters["files"]:
+            self.progress(name)
             blobs.delete(name)
 
     @property
-    def _prover(self) -> SmokeTest:
-        return SmokeTest(self.doors, self.names, self.clock)
+    def _smoke_test(self) -> SmokeTest:
+        return SmokeTest(self.clients, self.names, self.clock)
 
-    @property
-    def _bundle(self) -> Bundle:
-        if self.bundle is None:
-            raise CloudError("this step is a deployment's, and needs the package")
-        return self.bundle
-
-    def _until(self, step: Step, progress: Progress) -> Until:
-        return lambda state: wait(
-            f"{step.resource} {step.name}", state, self.limit, progress, self.clock
-        )
+    def _until(self, step: Step) -> Until:
+        return partial(self.wait, f"{step.resource} {step.name}")
 
 
-def _progress(progress: Progress, before: int, total: int) -> Any:
-    return lambda done: progress(f"{(before + done) / 1e6:.1f} of {total / 1e6:.1f} MB")
+def _after(before: int, total: int, sent: Sent) -> Sent:
+    """Tell `sent` what one file of several has come to."""
+    return lambda done, _: sent(before + done, total)

@@ -1,16 +1,17 @@
-"""Does a deployment work? It gives the golden answer; and where it does not come up, what its
-containers printed."""
+"""Whether a deployment gives the golden answer; and what its containers printed where it does not
+come up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from onnxferry.infra.azureml.names import Names
-from onnxferry.infra.azureml.state import Clients, serving
+from onnxferry.infra.azureml.state import Clients, serving_endpoint
 from onnxferry.infra.clients import online
-from onnxferry.infra.clients.azureml_facts import Endpoint
+from onnxferry.infra.clients.azureml_facts import ManagedEndpoint
 from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
@@ -35,30 +36,32 @@ _TRIES = 6
 class SmokeTest:
     """Sends golden requests; `clock` paces second tries."""
 
-    doors: Clients
+    clients: Clients
     names: Names
     clock: Clock
 
-    def prove(self, golden: Golden, deployment: str = "", expected: str = "") -> None:
-        """Send the golden request to `deployment`, or to what takes the traffic, which must be
-        `expected`. Raises NotHealthy or WrongAnswer."""
-        endpoint = serving(self.doors, self.names)
-        bearer = self.doors.workspace.bearer(endpoint)
+    def run(self, golden: Golden, deployment: str = "", expected: str = "") -> None:
+        """Send the golden request to `deployment`, or to the endpoint, where `expected` must
+        answer. Raises NotHealthy or WrongAnswer."""
+        endpoint = serving_endpoint(self.clients, self.names)
+        bearer = self.clients.endpoints.bearer(endpoint)
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
-        reply = smoke(
-            golden, lambda request: self._send(endpoint, bearer, request, deployment), where
-        )
+        reply = smoke(golden, lambda r: self._send(endpoint, bearer, r, deployment), where)
         if expected and reply.served_by not in ("", expected):
             raise WrongAnswer(
                 f"endpoint {endpoint.name}: {reply.served_by} answered, though {expected} has all"
                 " traffic"
             )
 
-    def golden_of(self, model: str) -> Golden:
-        """The golden request of a version that was deployed before, from its files in the
-        workspace."""
+    def golden_in_file(self, spec: str) -> Golden:
+        """The golden request in the package that is deployed."""
+        return golden_in(Path(spec).read_bytes(), spec)
+
+    def golden_in_workspace(self, model: str) -> Golden:
+        """The golden request of a version of the model that was deployed before. Raises
+        NotFound."""
         name = f"{self.names.files('model', model)}/{SPEC_FILE}"
-        text = self.doors.workspace.blobs().read(name)
+        text = self.clients.workspace.blobs().read(name)
         if text is None:
             raise NotFound(
                 f"{name}: not in the default datastore of workspace {self.names.workspace}, so"
@@ -69,7 +72,7 @@ class SmokeTest:
 
     @contextmanager
     def logged(self, deployment: str) -> Iterator[None]:
-        """A failure to come up, in the block, gets the end of the deployment's logs."""
+        """Add the end of the deployment's logs to a failure to come up, in the block."""
         try:
             yield
         except (BuildFailed, NotHealthy) as e:
@@ -80,22 +83,24 @@ class SmokeTest:
         parts = []
         for container in reversed(CONTAINERS):
             try:
-                text = self.doors.workspace.logs(self.names.endpoint, deployment, lines, container)
+                logs = self.clients.endpoints.logs
+                text = logs(self.names.endpoint, deployment, lines, container)
             except CloudError as e:
                 text = f"(no log: {e})"
             parts.append(f"[{container}]\n{text.strip()}")
         return "\n".join(parts)
 
-    def _send(self, endpoint: Endpoint, bearer: str, request: Request, deployment: str) -> Reply:
+    def _send(
+        self, endpoint: ManagedEndpoint, bearer: str, request: Request, deployment: str
+    ) -> Reply:
         """Try again where the front end is busy or the connection breaks, as it may just after a
         change."""
         for _ in range(_TRIES - 1):
             try:
                 reply = online.send(endpoint, bearer, request, deployment=deployment)
+                if reply.status not in _BUSY:
+                    return reply
             except InvokeFailed:
-                self.clock.sleep(self.clock.interval)
-                continue
-            if reply.status not in _BUSY:
-                return reply
+                pass
             self.clock.sleep(self.clock.interval)
         return online.send(endpoint, bearer, request, deployment=deployment)

@@ -1,17 +1,17 @@
-"""What is in the workspace of one endpoint, read once: a snapshot that plans are made of."""
+"""What is in the workspace for one endpoint now, read once, as frozen data for plans."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from onnxferry.infra.azureml.desired import DesiredState
 from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, Names
-from onnxferry.infra.clients import azureml
-from onnxferry.infra.clients.azure import Session
+from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azureml import Workspace
-from onnxferry.infra.clients.azureml_facts import Deployment, Endpoint
-from onnxferry.infra.clients.groups import Resources
+from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
+from onnxferry.infra.clients.azureml_facts import Datastore, ManagedDeployment, ManagedEndpoint
+from onnxferry.infra.clients.groups import ArmResources
 from onnxferry.infra.errors import NotFound
 
 # of codes, and of deleting models and environments, which the SDK does not offer
@@ -20,16 +20,19 @@ API_VERSION = "2024-10-01"
 
 @dataclass(frozen=True)
 class Clients:
-    """The doors to the services that an endpoint needs."""
+    """The clients of the services that an endpoint needs."""
 
-    session: Session
+    session: AzureSession
     workspace: Workspace
-    resources: Resources
+    endpoints: OnlineEndpoints
+    resources: ArmResources
 
     @classmethod
-    def open(cls, session: Session, names: Names) -> Clients:
-        workspace = azureml.Workspace(session, names.group, names.workspace)
-        return cls(session, workspace, Resources(session, API_VERSION))
+    def of(cls, session: AzureSession, names: Names) -> Clients:
+        """The clients for the workspace of `names`. Sends nothing."""
+        workspace = Workspace(session, names.group, names.workspace)
+        resources = ArmResources(session, API_VERSION)
+        return cls(session, workspace, OnlineEndpoints(workspace), resources)
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,22 @@ class CurrentState:
 
     names: Names
     location: str
-    endpoint: Endpoint | None
-    deployments: Sequence[Deployment] = ()
+    endpoint: ManagedEndpoint | None
+    deployments: Sequence[ManagedDeployment] = ()
 
     @property
-    def ours(self) -> dict[str, Deployment]:
-        """The deployments that onnxferry made."""
+    def ours(self) -> dict[str, ManagedDeployment]:
+        """The deployments that onnxferry made, by name."""
         return {d.name: d for d in self.deployments if self.is_ours(d.tags)}
 
     @property
-    def others(self) -> dict[str, Deployment]:
-        return {d.name: d for d in self.deployments if not self.is_ours(d.tags)}
+    def others(self) -> set[str]:
+        """The names of the other deployments."""
+        return {d.name for d in self.deployments} - set(self.ours)
 
     @property
     def traffic(self) -> Mapping[str, int]:
+        """Percentages by deployment, without zeros."""
         return self.endpoint.traffic if self.endpoint else {}
 
     @property
@@ -62,72 +67,81 @@ class CurrentState:
     @property
     def previous(self) -> str:
         """The deployment that served before, if it is still there."""
-        name = self.endpoint.tags.get(PREVIOUS, "") if self.endpoint else ""
+        name = self._tag(PREVIOUS)
         return name if name in self.ours else ""
 
     @property
     def rolling(self) -> str:
         """The deployment that an interrupted roll-back gave the traffic to, if it has it still."""
-        name = self.endpoint.tags.get(ROLLING, "") if self.endpoint else ""
+        name = self._tag(ROLLING)
         return name if name == self.serving and name in self.ours else ""
 
+    @property
+    def mirrored(self) -> Mapping[str, int]:
+        """The deployments that get a copy of the traffic, as percentages."""
+        return self.endpoint.mirror if self.endpoint else {}
+
     def is_ours(self, tags: Mapping[str, str]) -> bool:
+        """Whether `tags` are those of something that deploying this endpoint made."""
         return tags.get(MADE) == self.names.endpoint
+
+    def _tag(self, name: str) -> str:
+        return self.endpoint.tags.get(name, "") if self.endpoint else ""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Which kinds ("model", "code", "environment") of a desired state are registered already, and
+    the datastore for the others."""
+
+    kinds: frozenset[str]
+    datastore: Datastore
 
 
 @dataclass(frozen=True)
 class Assets:
-    """What is registered for the endpoint, by version, and the names of its files."""
+    """What deploying left in the workspace: (kind, version) of what is registered, and the names of
+    the files."""
 
-    model: Sequence[str] = ()
-    environment: Sequence[str] = ()
-    code: Sequence[str] = ()
-    files: Sequence[str] = field(default_factory=tuple)
-
-    def rows(self) -> list[tuple[str, str]]:
-        kinds: dict[str, Any] = {
-            "model": self.model,
-            "environment": self.environment,
-            "code": self.code,
-        }
-        return [(kind, version) for kind, versions in kinds.items() for version in versions]
+    versions: Sequence[tuple[str, str]] = ()
+    files: Sequence[str] = ()
 
 
-def read(doors: Clients, names: Names) -> CurrentState:
+def read_state(clients: Clients, names: Names) -> CurrentState:
     """The endpoint now. Raises NotFound when there is no such workspace."""
-    location = doors.workspace.location()
-    endpoint = doors.workspace.endpoint(names.endpoint)
-    return CurrentState(
-        names, location, endpoint, doors.workspace.deployments(names.endpoint) if endpoint else ()
-    )
+    location = clients.workspace.location()
+    endpoint = clients.endpoints.endpoint(names.endpoint)
+    deployments = clients.endpoints.deployments(names.endpoint) if endpoint else ()
+    return CurrentState(names, location, endpoint, deployments)
 
 
-def assets(doors: Clients, names: Names) -> Assets:
+def read_registered(clients: Clients, names: Names, desired: DesiredState) -> Registered:
+    """What of `desired` is registered already."""
+    kinds = {
+        kind
+        for kind, version in desired.versions.items()
+        if clients.resources.exists(names.id(kind, version))
+    }
+    return Registered(frozenset(kinds), clients.workspace.datastore())
+
+
+def read_assets(clients: Clients, names: Names) -> Assets:
     """What deploying the endpoint left in the workspace. A code has no tags: its files say that it
     may be there."""
-    files = sorted(doors.workspace.blobs().hashes(names.folder))
-    codes = sorted(
-        {
-            name.split("/")[2].removeprefix("code-")
-            for name in files
-            if name.split("/")[2].startswith("code-")
-        }
-    )
-    return Assets(
-        _ours(doors.workspace.models(names.endpoint), names),
-        _ours(doors.workspace.environments(names.endpoint), names),
-        [
-            version
-            for version in codes
-            if doors.resources.get(names.id("code", version)) is not None
-        ],
-        files,
-    )
+    files = sorted(clients.workspace.blobs().list(f"{names.folder}/"))
+    folders = {name.split("/")[2] for name in files}
+    codes = [f.removeprefix("code-") for f in sorted(folders) if f.startswith("code-")]
+    found = {
+        "model": _ours(clients.workspace.models(names.endpoint), names),
+        "environment": _ours(clients.workspace.environments(names.endpoint), names),
+        "code": [code for code in codes if clients.resources.exists(names.id("code", code))],
+    }
+    return Assets([(kind, v) for kind, versions in found.items() for v in versions], files)
 
 
-def serving(doors: Clients, names: Names) -> Endpoint:
+def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:
     """The endpoint. Raises NotFound when there is none."""
-    endpoint = doors.workspace.endpoint(names.endpoint)
+    endpoint = clients.endpoints.endpoint(names.endpoint)
     if endpoint is None:
         raise NotFound(
             f"endpoint {names.endpoint}: workspace {names.workspace} of resource group"

@@ -1,4 +1,4 @@
-"""The doors to the clouds' SDKs: one file for each service, the only ones that import its library.
+"""Clients of the clouds' services: one file for each SDK, the only one that imports it.
 
-They are thin: sign in, call, and say in our own errors what went wrong.
+They are thin: sign in, call, and translate what goes wrong into our own errors.
 """

@@ -1,7 +1,7 @@
-"""Azure, whichever cloud it is: where it is, who signs in, and what its refusals mean.
+"""Azure's addresses and sign-in.
 
-The public cloud unless ARM_CLOUD_METADATA_URL names another (a sovereign cloud, Azure Stack), as
-the Azure CLI and azure-ai-ml read it. Sign-in is azure-identity's DefaultAzureCredential:
+It is the public cloud unless ARM_CLOUD_METADATA_URL names another (a sovereign cloud, Azure Stack),
+as the Azure CLI and azure-ai-ml read it. Sign-in is azure-identity's DefaultAzureCredential:
 environment, workload identity, `az login` ...
 """
 
@@ -9,39 +9,24 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
-from azure.identity import CredentialUnavailableError, DefaultAzureCredential
+from azure.identity import DefaultAzureCredential
 
-from onnxferry.infra.errors import (
-    CloudError,
-    NameTaken,
-    NoCredentials,
-    NotAllowed,
-    NotFound,
-    QuotaExceeded,
-    Refused,
-    Unavailable,
-)
+from onnxferry.infra.clients.azure_errors import translated
+from onnxferry.infra.clients.azure_http import trust
+from onnxferry.infra.errors import Unavailable
 
 METADATA = "ARM_CLOUD_METADATA_URL"
+State = Callable[[], str | None]  # what is still waited for; None at its end; raises for a failure
+Wait = Callable[[str, State], None]  # waits for what its first argument names
 
 
 @dataclass(frozen=True)
-class AzureCloud:
+class AzureEnvironment:
     """A cloud's addresses: of its resource manager, of its sign-in, and the suffix of its storage
     accounts."""
 
@@ -56,15 +41,15 @@ class AzureCloud:
         return f"{self.resource_manager}/.default"
 
 
-def cloud(environment: Mapping[str, str] = os.environ) -> AzureCloud:
-    """The cloud that `environment` names. Raises Unavailable when its metadata cannot be had."""
-    url = environment.get(METADATA)
+def azure_environment(variables: Mapping[str, str] = os.environ) -> AzureEnvironment:
+    """The cloud that `variables` name. Raises Unavailable when its metadata cannot be had."""
+    url = variables.get(METADATA)
     if not url:
-        return AzureCloud()
+        return AzureEnvironment()
     try:
-        found = httpx.get(url, timeout=30, verify=trust(environment)).raise_for_status().json()
+        found = httpx.get(url, timeout=30, verify=trust(variables)).raise_for_status().json()
         first = found[0] if isinstance(found, list) else found
-        return AzureCloud(
+        return AzureEnvironment(
             first["name"],
             first["resourceManager"].rstrip("/"),
             first["authentication"]["loginEndpoint"].rstrip("/"),
@@ -76,26 +61,20 @@ def cloud(environment: Mapping[str, str] = os.environ) -> AzureCloud:
         ) from e
 
 
-def trust(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
-    """Whom to trust: REQUESTS_CA_BUNDLE where it is set, as the SDKs do."""
-    return ssl.create_default_context(cafile=environment.get("REQUESTS_CA_BUNDLE") or None)
-
-
-def credential(where: AzureCloud, tenant: str | None = None) -> Any:
-    """Who signs in to `where`. Nothing is asked of the user, and nothing is sent before the first
+def credential(where: AzureEnvironment, tenant: str | None = None) -> Any:
+    """The credential for `where`. It asks the user nothing, and sends nothing before the first
     call."""
-    public = where == AzureCloud()
     # it warns of each way to sign in that is not set up
     logger = logging.getLogger("azure.identity")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.ERROR)
+    public = where == AzureEnvironment()
     options = {"authority": where.authority, "disable_instance_discovery": not public}
     return _OfTenant(tenant, **options) if tenant else DefaultAzureCredential(**options)
 
 
 class _OfTenant(DefaultAzureCredential):  # type: ignore[misc]
-    """Asks for tokens of one tenant, whichever way the user is signed in; DefaultAzureCredential
-    itself has no setting for that."""
+    """Asks for tokens of one tenant; DefaultAzureCredential itself has no setting for that."""
 
     def __init__(self, tenant: str, **options: Any) -> None:
         super().__init__(additionally_allowed_tenants=[tenant], **options)
@@ -105,28 +84,41 @@ class _OfTenant(DefaultAzureCredential):  # type: ignore[misc]
         return super().get_token(*scopes, tenant_id=tenant_id or self._tenant, **options)
 
     def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Any:
-        return super().get_token_info(
-            *scopes, options={"tenant_id": self._tenant, **(options or {})}
-        )
-
-
-# the SDKs' own
-RETRIES: Mapping[str, Any] = {
-    "retry_total": 5,
-    "retry_backoff_factor": 0.8,
-    "retry_backoff_max": 30,
-}
-POLLING = 5  # seconds between two polls of an operation, where the service does not say
+        own = {"tenant_id": self._tenant, **(options or {})}
+        return super().get_token_info(*scopes, options=own)
 
 
 @dataclass(frozen=True)
-class Session:
-    """Who is signed in, where, and to which subscription: what the doors of the services are opened
-    with."""
+class AzureSession:
+    """The sign-in, the cloud and the subscription that the clients of all services share.
 
-    where: AzureCloud
+    `interval` is how many seconds lie between two polls of an operation where the service does not
+    say; the pauses before second tries are in proportion to it.
+    """
+
+    where: AzureEnvironment
     credential: Any
     subscription: str
+    interval: float = 5.0
+
+    @property
+    def retries(self) -> dict[str, Any]:
+        """azure-core's retry policy."""
+        return {
+            "retry_total": 5,
+            "retry_backoff_factor": 0.16 * self.interval,
+            "retry_backoff_max": 6 * self.interval,
+        }
+
+    @property
+    def blob_retries(self) -> dict[str, Any]:
+        """azure-storage-blob's own retry policy; the jitter is in seconds."""
+        return {
+            "retry_total": 5,
+            "initial_backoff": 0.2 * self.interval,
+            "increment_base": 0.4 * self.interval,
+            "random_jitter_range": 0.2 * self.interval,
+        }
 
     @property
     def options(self) -> dict[str, Any]:
@@ -136,105 +128,18 @@ class Session:
             "subscription_id": self.subscription,
             "base_url": self.where.resource_manager,
             "credential_scopes": [self.where.scope],
-            "polling_interval": POLLING,
-            **RETRIES,
+            "polling_interval": self.interval,
+            **self.retries,
         }
 
-    def sign_in(self) -> None:
-        """Ask for a token. Raises NoCredentials when nobody is signed in."""
+    def token(self) -> str:
+        """A token for the resource manager. Raises NoCredentials when nobody is signed in."""
         with translated(f"subscription {self.subscription}"):
-            self.credential.get_token(self.where.scope)
+            return str(self.credential.get_token(self.where.scope).token)
 
 
-def session(subscription: str, tenant: str | None = None) -> Session:
-    """Of whoever is signed in. Sends nothing before the first call, unless ARM_CLOUD_METADATA_URL
-    names a cloud."""
-    where = cloud()
-    return Session(where, credential(where, tenant), subscription)
-
-
-_NEXT = {
-    NotAllowed: (
-        "ask the subscription's owner for a role that allows it, then wait some minutes and run"
-        " again"
-    ),
-    NotFound: "check subscription, resource group, workspace, location and name in deploy.toml",
-    QuotaExceeded: (
-        "ask for more quota in the portal, or choose another size, location or count in deploy.toml"
-    ),
-    NameTaken: "choose another name: --name, or name in [model] of deploy.toml",
-    Unavailable: "run the same command again; it goes on where it stopped",
-    Refused: "the message says which setting; correct it in deploy.toml",
-}
-
-_CODES: Mapping[str, type[CloudError]] = {
-    "authorizationfailed": NotAllowed,
-    "linkedauthorizationfailed": NotAllowed,
-    "authorizationpermissionmismatch": NotAllowed,
-    "forbidden": NotAllowed,
-    "resourcegroupnotfound": NotFound,
-    "resourcenotfound": NotFound,
-    "subscriptionnotfound": NotFound,
-    "notfound": NotFound,
-    "locationnotavailableforresourcetype": NotFound,
-    "invalidsubscriptionid": NotFound,
-    "quotaexceeded": QuotaExceeded,
-    "outofquota": QuotaExceeded,
-    "skunotavailable": QuotaExceeded,
-    "outofcapacity": QuotaExceeded,
-    "storageaccountalreadytaken": NameTaken,
-    "websitewithgivennamealreadyexists": NameTaken,
-    "toomanyrequests": Unavailable,
-}
-_STATUSES: Mapping[int, type[CloudError]] = {403: NotAllowed, 404: NotFound, 429: Unavailable}
-_ACTION = re.compile(r"perform action '([^']+)'")
-
-
-@contextmanager
-def translated(where: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """An SDK's error in the block becomes one of ours, saying `where` ("resource group rg of
-    subscription ...")."""
-    try:
-        yield
-    except (CredentialUnavailableError, ClientAuthenticationError) as e:
-        raise NoCredentials(_unsigned(where, e)) from e
-    except HttpResponseError as e:
-        raise _of_response(where, e) from e
-    except (ServiceRequestError, ServiceResponseError) as e:
-        raise Unavailable(
-            f"{where}: no connection ({type(e).__name__}); check the network, then run again"
-        ) from e
-    except AzureError as e:
-        raise CloudError(f"{where}: {_first_line(str(e))}") from e
-
-
-def _unsigned(where: str, e: AzureError) -> str:
-    said = re.search(r"AADSTS\d+[^\n]*", str(e))
-    return (
-        f"{where}: nobody is signed in to Azure, or the sign-in has expired"
-        + (f" ({said[0][:300]})" if said else "")
-        + ". Run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET of a"
-        " service principal"
-    )
-
-
-def _of_response(where: str, e: HttpResponseError) -> CloudError:
-    code = (e.error.code if e.error else None) or ""
-    said = _first_line((e.error.message if e.error else None) or e.message or "")
-    kind = _CODES.get(code.lower()) or _by_status(e.status_code)
-    action = _ACTION.search(said)
-    if kind is NotAllowed and action:
-        said = f"the permission {action[1]} is missing. {said}"
-    return kind(
-        f"{where}: {code or e.status_code}: {said}. What next: {_NEXT.get(kind, 'see the message')}"
-    )
-
-
-def _by_status(status: int | None) -> type[CloudError]:
-    if status is not None and status >= 500:
-        return Unavailable
-    return _STATUSES.get(status or 0, Refused)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].rstrip(".")[:600]
+def azure_session(subscription: str, tenant: str | None, interval: float) -> AzureSession:
+    """The session of whoever is signed in. Sends nothing before the first call, unless
+    ARM_CLOUD_METADATA_URL names a cloud."""
+    where = azure_environment()
+    return AzureSession(where, credential(where, tenant), subscription, interval)

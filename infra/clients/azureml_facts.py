@@ -1,12 +1,12 @@
-"""What the door to a workspace gives: datastores, endpoints and deployments; what a deployment
-failed of; and what azure-ai-ml must be told of a cloud."""
+"""Datastores, endpoints and deployments as the client of a workspace gives them; why a deployment
+failed; and what azure-ai-ml must be told of a cloud."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from onnxferry.infra.clients.azure import AzureCloud
+from onnxferry.infra.clients.azure import AzureEnvironment
 from onnxferry.infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded
 
 _AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
@@ -30,7 +30,7 @@ _FAILURES: tuple[tuple[str, type[CloudError]], ...] = (
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ManagedEndpoint:
     """An online endpoint. `traffic` and `mirror` are percentages by deployment, without zeros."""
 
     name: str
@@ -43,7 +43,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Deployment:
+class ManagedDeployment:
     """A deployment of an endpoint; `model` is the id of its model."""
 
     name: str
@@ -63,21 +63,20 @@ class Datastore:
     container: str
 
 
-def meaning(code: str, said: str) -> type[CloudError] | None:
-    """What a failed deployment says that it failed of; None for what all services' errors have in
-    common."""
+def failure_of(code: str, said: str) -> type[CloudError] | None:
+    """The error for what a failed deployment says; None for what any service may say."""
     text = f"{code} {said}".lower()
     return next((kind for part, kind in _FAILURES if part in text), None)
 
 
-def audience(where: AzureCloud) -> str:
+def audience(where: AzureEnvironment) -> str:
     """What a token for endpoints is asked for."""
     return f"{_AUDIENCES.get(where.storage_suffix, where.resource_manager)}/.default"
 
 
-def metadata(where: AzureCloud) -> Mapping[str, str] | None:
+def metadata(where: AzureEnvironment) -> Mapping[str, str] | None:
     """What azure-ai-ml must know of a cloud that it has no table of."""
-    if where == AzureCloud():
+    if where == AzureEnvironment():
         return None
     urls = ("azure_portal", "resource_manager", "aml_resource_id", "registry_discovery_endpoint")
     own = {"active_directory": f"{where.authority}/", "storage_endpoint": where.storage_suffix}

@@ -1,163 +1,102 @@
-"""The blobs of one container: packages by their hash, and folders of files. The door to
-azure-storage-blob."""
+"""The blobs of one container: the only importer of azure-storage-blob."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
 
-from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.errors import NotAllowed
 from onnxferry.system.console import Progress
 
-if TYPE_CHECKING:
-    from onnxferry.infra.clients.storage import Account
-
-BLOB_RETRIES: Mapping[str, Any] = {  # the blob SDK's own policy, with jitter in seconds
-    "retry_total": 5,
-    "initial_backoff": 1,
-    "increment_base": 2,
-    "random_jitter_range": 1,
-}
-# metadata of each blob: what is in it, so that an upload that was cut off goes on where it was
-_SHA256 = "sha256"
+Sent = Callable[[int, int | None], None]  # told the bytes so far, and those of all
 
 
-class _Container:
-    """`container` of the storage account at `url`, opened by `credential`; errors say that it is
-    `where`."""
-
-    def __init__(self, url: str, container: str, credential: Any, where: str) -> None:
-        self._where = where
-        service = BlobServiceClient(url, credential=credential, **BLOB_RETRIES)
-        self._container = service.get_container_client(container)
-
-    def delete(self, name: str) -> None:
-        """Delete a blob, which may be gone already."""
-        with self._opened(name):
-            try:
-                self._container.delete_blob(name)
-            except ResourceNotFoundError:
-                return
-
-    @contextmanager
-    def _opened(self, name: str) -> Iterator[None]:
-        """Errors of `name`; who may manage an account may not, by that alone, open what is in
-        it."""
-        where = f"{name} in container {self._container.container_name} {self._where}"
-        with translated(where):
-            try:
-                yield
-            except HttpResponseError as e:
-                if e.status_code == 403:
-                    raise NotAllowed(
-                        f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may"
-                        " not read or write blobs there. Give it the role Storage Blob Data"
-                        " Contributor on the storage account (the roles Owner and Contributor do"
-                        " not include it), wait some minutes and run again; where the account has"
-                        " a firewall, it must let this machine in"
-                    ) from e
-                raise
+def megabytes(progress: Progress) -> Sent:
+    """Tell `progress` how much was sent."""
+    return lambda done, total: progress(f"{done / 1e6:.1f} of {(total or done) / 1e6:.1f} MB")
 
 
-class Packages(_Container):
-    """The blobs of one container, each named PREFIX/SHA256.zip; the signed-in user needs a data
-    role for them."""
+class BlobContainer:
+    """The container `name` of the storage account at `url`. `credential` is a SAS, a key, or that
+    of the session, which needs a data role; default: the session's."""
 
-    def __init__(self, session: Session, account: Account, container: str) -> None:
-        super().__init__(
-            account.url, container, session.credential, f"of storage account {account.name}"
+    def __init__(self, session: AzureSession, url: str, name: str, credential: Any = None) -> None:
+        self._where = f"in container {name} at {url}"
+        service = BlobServiceClient(
+            url, credential=credential or session.credential, **session.blob_retries
         )
+        self._container = service.get_container_client(name)
 
     def list(self, prefix: str) -> dict[str, Mapping[str, str]]:
-        """The blobs whose names begin with `prefix`, with their metadata. NotAllowed without a data
-        role."""
-        with self._opened(prefix):
+        """The metadata of the blobs whose names begin with `prefix`, by name. Raises NotAllowed
+        without a data role."""
+        with self._opened(prefix.rstrip("/")):
             try:
-                return {
-                    b.name: dict(b.metadata or {})
-                    for b in self._container.list_blobs(prefix, include=["metadata"])
-                }
+                found = self._container.list_blobs(prefix, include=["metadata"])
+                return {blob.name: dict(blob.metadata or {}) for blob in found}
             except ResourceNotFoundError:
                 return {}  # no container yet
 
     def has_other(self, prefix: str) -> bool:
         """Whether there are blobs whose names do not begin with `prefix`."""
-        with self._opened(prefix):
+        with self._opened(prefix.rstrip("/")):
             try:
-                return any(
-                    not name.startswith(prefix) for name in self._container.list_blob_names()
-                )
+                names = self._container.list_blob_names()
+                return any(not name.startswith(prefix) for name in names)
             except ResourceNotFoundError:
                 return False
 
     def upload(
-        self, name: str, file: Path, metadata: Mapping[str, str], progress: Progress
+        self, name: str, file: Path, metadata: Mapping[str, str], sent: Sent, *, overwrite: bool
     ) -> None:
-        """Upload `file`; a blob of that name that is there is left as it is."""
-        with self._opened(name), file.open("rb") as data:
-            try:
-                self._container.upload_blob(
-                    name,
-                    data,
-                    metadata=dict(metadata),
-                    overwrite=False,
-                    max_concurrency=2,
-                    progress_hook=_progress(progress),
-                )
-            except ResourceExistsError:
-                return
-
-    def download(self, name: str, file: Path, progress: Progress) -> None:
-        with self._opened(name), file.open("wb") as out:
-            self._container.download_blob(
-                name, max_concurrency=2, progress_hook=_progress(progress)
-            ).readinto(out)
-
-
-class Blobs(_Container):
-    """The blobs of `container` at the storage account's `url`. `credential` is a SAS, a key, or who
-    is signed in."""
-
-    def __init__(self, url: str, container: str, credential: Any) -> None:
-        super().__init__(url, container, credential, f"at {url}")
-
-    def hashes(self, folder: str) -> dict[str, str]:
-        """The blobs below `folder`, by name, with the sha256 that their upload noted ("" for
-        others')."""
-        with self._opened(folder):
-            found = self._container.list_blobs(f"{folder}/", include=["metadata"])
-            return {blob.name: (blob.metadata or {}).get(_SHA256, "") for blob in found}
-
-    def upload(self, name: str, file: Path, sha256: str, progress: Callable[[int], None]) -> None:
-        """Upload `file`, over what is there; `progress` is told the bytes that have arrived."""
-        with self._opened(name), file.open("rb") as data:
+        """Upload `file`; a blob of that name that is there stays unless `overwrite`."""
+        options: dict[str, Any] = {"overwrite": overwrite, "metadata": dict(metadata)}
+        with self._opened(name), suppress(ResourceExistsError), file.open("rb") as data:
             self._container.upload_blob(
-                name,
-                data,
-                overwrite=True,
-                max_concurrency=2,
-                metadata={_SHA256: sha256},
-                progress_hook=lambda done, total: progress(done),
+                name, data, max_concurrency=2, progress_hook=sent, **options
             )
+
+    def download(self, name: str, file: Path, sent: Sent) -> None:
+        """Write a blob's bytes to `file`."""
+        with self._opened(name), file.open("wb") as out:
+            blob = self._container.download_blob(name, max_concurrency=2, progress_hook=sent)
+            blob.readinto(out)
 
     def read(self, name: str) -> bytes | None:
         """A blob's bytes, or None when there is none of that name."""
         with self._opened(name):
             try:
-                data: bytes = self._container.download_blob(name).readall()
+                return bytes(self._container.download_blob(name).readall())
             except ResourceNotFoundError:
                 return None
-        return data
 
+    def delete(self, name: str) -> None:
+        """Delete a blob, which may be gone already."""
+        with self._opened(name), suppress(ResourceNotFoundError):
+            self._container.delete_blob(name)
 
-def _progress(progress: Progress) -> Callable[[int, int | None], None]:
-    def say(done: int, total: int | None) -> None:
-        progress(f"{done / 1e6:.1f} of {(total or done) / 1e6:.1f} MB")
-
-    return say
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[None]:
+        """Translate errors of `name`; who may manage an account may not, by that alone, open its
+        blobs."""
+        where = f"{name} {self._where}"
+        with translated(where):
+            try:
+                yield
+            except HttpResponseError as e:
+                if e.status_code != 403:
+                    raise
+                raise NotAllowed(
+                    f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may"
+                    " not read or write blobs there. Give it the role Storage Blob Data"
+                    " Contributor on the storage account (the roles Owner and Contributor do"
+                    " not include it), wait some minutes and run again; where the account has"
+                    " a firewall, it must let this machine in"
+                ) from e

@@ -1,5 +1,5 @@
-"""The door of the sagemaker SDK (version 2), which is never needed and asked for one thing only:
-where a region has the Hugging Face container."""
+"""Where a region has the Hugging Face container, as the sagemaker SDK (version 2) knows it. The SDK
+is optional, and imported here only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Azure's resource groups, tags, and any resource by its id: the door to azure-mgmt-resource."""
+"""Azure's resource groups, tags, and any resource by its id: the only importer of
+azure-mgmt-resource."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.errors import TimedOut
 
 # for calls that may be sent twice, though they are POST
@@ -18,24 +20,22 @@ LIMIT = 600.0  # seconds for an operation that is a matter of seconds
 
 
 @dataclass(frozen=True)
-class Item:
-    """A resource group, or a resource in one. `state` is its provisioning state."""
+class ResourceGroup:
+    """A resource group; `state` is its provisioning state."""
 
-    kind: str
     name: str
-    location: str = ""
     state: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Groups:
-    """Resource groups of one subscription."""
+    """The resource groups of one subscription."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: AzureSession) -> None:
+        self._subscription = session.subscription
         self._client = ResourceManagementClient(**session.options)
 
-    def get(self, group: str) -> Item | None:
+    def get(self, group: str) -> ResourceGroup | None:
         """The group, or None when there is none."""
         with translated(self._where(group)):
             try:
@@ -45,84 +45,77 @@ class Groups:
                     raise
                 return None
         state = found.properties.provisioning_state if found.properties else ""
-        return Item(
-            "resource group", found.name, found.location, state or "", dict(found.tags or {})
-        )
+        return ResourceGroup(found.name, state or "", dict(found.tags or {}))
 
     def create(self, group: str, location: str, tags: Mapping[str, str]) -> None:
+        """Create the group."""
+        wanted = {"location": location, "tags": dict(tags)}
         with translated(self._where(group)):
-            self._client.resource_groups.create_or_update(
-                group, {"location": location, "tags": dict(tags)}
-            )
+            self._client.resource_groups.create_or_update(group, wanted)
 
     def delete(self, group: str) -> Any:
         """Begin to delete the group with all that is in it; the poller of the operation."""
         with translated(self._where(group)):
             return self._client.resource_groups.begin_delete(group)
 
-    def resources(self, group: str) -> list[Item]:
-        """All resources in the group."""
+    def resources(self, group: str) -> list[str]:
+        """The names of all resources in the group."""
         with translated(self._where(group)):
-            found = list(self._client.resources.list_by_resource_group(group))
-        return [Item(r.type, r.name, r.location or "", "", dict(r.tags or {})) for r in found]
+            return [r.name for r in self._client.resources.list_by_resource_group(group)]
 
     def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Add `tags` to a resource, or change their values; its other tags stay."""
         patch = {"operation": "Merge", "properties": {"tags": dict(tags)}}
         where = f"tags of {resource_id.rpartition('/')[2]}"
         with translated(where):
-            begun = self._client.tags.begin_update_at_scope(
-                resource_id, patch, retry_on_methods=AGAIN
-            )
-            _end(begun, where)
+            update = self._client.tags.begin_update_at_scope
+            _finish(update(resource_id, patch, retry_on_methods=AGAIN), where)
 
     def _where(self, group: str) -> str:
-        return f"resource group {group} of subscription {self._session.subscription}"
+        return f"resource group {group} of subscription {self._subscription}"
 
 
-class Resources:
+class ArmResources:
     """Any resource by its id and its type's `api_version`, for types that their service's SDK does
-    not offer."""
+    not offer. `limit` is the seconds that an operation may take."""
 
-    def __init__(self, session: Session, api_version: str) -> None:
+    def __init__(self, session: AzureSession, api_version: str, limit: float = LIMIT) -> None:
         self._client = ResourceManagementClient(**session.options).resources
-        self._api_version = api_version
+        self._version = {"api_version": api_version}
+        self._limit = limit
 
-    def get(self, id_: str) -> Mapping[str, Any] | None:
-        """The resource's properties, or None when there is none."""
+    def exists(self, id_: str) -> bool:
+        """Whether there is such a resource."""
         with translated(_where(id_)):
             try:
-                found = self._client.get_by_id(id_, api_version=self._api_version)
+                self._client.get_by_id(id_, **self._version)
             except ResourceNotFoundError:
-                return None
-        return dict(found.properties or {})
+                return False
+        return True
 
     def put(self, id_: str, properties: Mapping[str, Any]) -> None:
-        """Create the resource, or change it, and wait until that is done."""
-        with translated(_where(id_)):
-            body = {"properties": dict(properties)}
-            _end(
-                self._client.begin_create_or_update_by_id(id_, body, api_version=self._api_version),
-                _where(id_),
-            )
+        """Create the resource, or change it, and wait until that is done. Raises TimedOut."""
+        body, where = {"properties": dict(properties)}, _where(id_)
+        with translated(where):
+            begun = self._client.begin_create_or_update_by_id(id_, body, **self._version)
+            _finish(begun, where, self._limit)
 
     def delete(self, id_: str) -> None:
-        """Delete the resource, and wait until it is gone; none there is none to delete."""
-        with translated(_where(id_)):
+        """Delete the resource, which may be gone already, and wait for that. Raises TimedOut."""
+        where = _where(id_)
+        with translated(where):
             try:
-                _end(
-                    self._client.begin_delete_by_id(id_, api_version=self._api_version), _where(id_)
-                )
+                begun = self._client.begin_delete_by_id(id_, **self._version)
+                _finish(begun, where, self._limit)
             except ResourceNotFoundError:
                 return
 
 
-def _end(begun: Any, where: str) -> None:
-    """Wait for an operation that is a matter of seconds. Raises TimedOut after LIMIT."""
-    begun.wait(LIMIT)
+def _finish(begun: Any, where: str, limit: float = LIMIT) -> None:
+    begun.wait(limit)
     if not begun.done():
         raise TimedOut(
-            f"{where}: still {begun.status()} after {LIMIT:g} s. Azure may yet complete it: run the"
+            f"{where}: still {begun.status()} after {limit:g} s. Azure may yet complete it: run the"
             " same command again"
         )
     begun.result()

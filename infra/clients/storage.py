@@ -1,4 +1,4 @@
-"""Azure's storage accounts and their containers, as who manages them sees them: the door to
+"""Azure's storage accounts and their containers at the resource manager: the only importer of
 azure-mgmt-storage."""
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.storage import StorageManagementClient
 
-from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.groups import AGAIN
 from onnxferry.infra.errors import NameTaken
 
@@ -18,13 +19,11 @@ API_VERSION = "2025-01-01"
 
 
 @dataclass(frozen=True)
-class Account:
+class StorageAccount:
     """A storage account. `url` is where its blobs are, without a slash at its end; `state` its
     provisioning state."""
 
-    id: str
     name: str
-    location: str
     state: str
     url: str
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -33,11 +32,11 @@ class Account:
 class Storage:
     """The storage accounts of one resource group."""
 
-    def __init__(self, session: Session, group: str) -> None:
+    def __init__(self, session: AzureSession, group: str) -> None:
         self._group = group
         self._client = StorageManagementClient(api_version=API_VERSION, **session.options)
 
-    def get(self, name: str) -> Account | None:
+    def get(self, name: str) -> StorageAccount | None:
         """The account, or None when the group has none of that name."""
         with translated(self._where(name)):
             try:
@@ -45,10 +44,8 @@ class Storage:
             except ResourceNotFoundError:
                 return None
         facts = found.get("properties") or {}
-        return Account(
-            id=found["id"],
+        return StorageAccount(
             name=found["name"],
-            location=found["location"],
             state=facts.get("provisioningState", ""),
             url=(facts.get("primaryEndpoints") or {}).get("blob", "").rstrip("/"),
             tags=found.get("tags") or {},
@@ -58,9 +55,8 @@ class Storage:
         """Raise NameTaken when somebody else has an account of that name."""
         asked = {"name": name, "type": "Microsoft.Storage/storageAccounts"}
         with translated(self._where(name)):
-            answer = self._client.storage_accounts.check_name_availability(
-                asked, retry_on_methods=AGAIN
-            )
+            check = self._client.storage_accounts.check_name_availability
+            answer = check(asked, retry_on_methods=AGAIN)
         if not answer.name_available:
             raise NameTaken(
                 f"{self._where(name)}: {answer.reason}: {answer.message} Set storage_account in"
@@ -86,36 +82,39 @@ class Storage:
             return self._client.storage_accounts.begin_create(self._group, name, wanted)
 
     def delete(self, name: str) -> None:
+        """Delete the account with all that is in it."""
         with translated(self._where(name)):
             self._client.storage_accounts.delete(self._group, name)
 
     def containers(self, account: str) -> frozenset[str]:
         """The names of the account's blob containers."""
         with translated(self._where(account)):
-            return frozenset(
-                c.name for c in self._client.blob_containers.list(self._group, account)
-            )
+            found = self._client.blob_containers.list(self._group, account)
+            return frozenset(container.name for container in found)
 
     def create_container(self, account: str, name: str) -> None:
+        """Create a container that only identities can open; it may be there already."""
+        wanted = {"properties": {"publicAccess": "None"}}
         with translated(f"container {name} of {self._where(account)}"):
-            self._client.blob_containers.create(
-                self._group, account, name, {"properties": {"publicAccess": "None"}}
-            )
+            self._client.blob_containers.create(self._group, account, name, wanted)
 
     def delete_container(self, account: str, name: str) -> None:
+        """Delete a container with its blobs; it may be gone already."""
         with translated(f"container {name} of {self._where(account)}"):
             self._client.blob_containers.delete(self._group, account, name)
 
     def others(self, account: str) -> list[str]:
         """The account's file shares, queues and tables: what an app's own account has none of."""
+        services = {
+            "file share": self._client.file_shares,
+            "queue": self._client.queue,
+            "table": self._client.table,
+        }
         with translated(self._where(account)):
             return [
-                *(
-                    f"file share {found.name}"
-                    for found in self._client.file_shares.list(self._group, account)
-                ),
-                *(f"queue {found.name}" for found in self._client.queue.list(self._group, account)),
-                *(f"table {found.name}" for found in self._client.table.list(self._group, account)),
+                f"{kind} {found.name}"
+                for kind, service in services.items()
+                for found in service.list(self._group, account)
             ]
 
     def _where(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Function apps on Flex Consumption and their plans: the door to azure-mgmt-web."""
+"""Function apps on Flex Consumption and their plans: the only importer of azure-mgmt-web."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.web import WebSiteManagementClient
 
-from onnxferry.infra.clients.azure import Session, translated
+from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.groups import AGAIN
 from onnxferry.infra.errors import NameTaken, QuotaExceeded
 
@@ -17,17 +18,16 @@ API_VERSION = "2024-11-01"
 
 
 @dataclass(frozen=True)
-class Farm:
+class AppPlan:
     """An App Service plan. `state` is its provisioning state."""
 
-    id: str
     name: str
     state: str
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class App:
+class FunctionApp:
     """A function app. `host` and `scm` are the hosts of its functions and of its publishing;
     `principal` is the object id of its identity; `config` is its functionAppConfig, as the resource
     manager has it."""
@@ -54,25 +54,21 @@ class Keys:
 class Web:
     """The function apps of one resource group."""
 
-    def __init__(self, session: Session, group: str) -> None:
+    def __init__(self, session: AzureSession, group: str) -> None:
         self._group = group
         self._client = WebSiteManagementClient(api_version=API_VERSION, **session.options)
 
-    def farm(self, name: str) -> Farm | None:
+    def app_plan(self, name: str) -> AppPlan | None:
         """The plan, or None when the group has none of that name."""
         with translated(self._where("plan", name)):
             try:
                 found = self._client.app_service_plans.get(self._group, name).as_dict()
             except ResourceNotFoundError:
                 return None
-        return Farm(
-            found["id"],
-            found["name"],
-            found["properties"].get("provisioningState", ""),
-            found.get("tags") or {},
-        )
+        state = found["properties"].get("provisioningState", "")
+        return AppPlan(found["name"], state, found.get("tags") or {})
 
-    def create_farm(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
+    def create_app_plan(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create a Flex Consumption plan; the poller of the operation."""
         wanted = {
             "location": location,
@@ -81,12 +77,10 @@ class Web:
             "properties": {"reserved": True},
             "tags": dict(tags),
         }
-        where = self._where("plan", name)
+        where, plans = self._where("plan", name), self._client.app_service_plans
         with translated(where):
             try:
-                return self._client.app_service_plans.begin_create_or_update(
-                    self._group, name, wanted
-                )
+                return plans.begin_create_or_update(self._group, name, wanted)
             except HttpResponseError as e:
                 # said with status 401, too, as if nobody were signed in
                 if "quota" in str(e).lower():
@@ -98,11 +92,12 @@ class Web:
                     ) from e
                 raise
 
-    def delete_farm(self, name: str) -> None:
+    def delete_app_plan(self, name: str) -> None:
+        """Delete the plan, which may be gone already."""
         with translated(self._where("plan", name)):
             self._client.app_service_plans.delete(self._group, name)
 
-    def app(self, name: str) -> App | None:
+    def app(self, name: str) -> FunctionApp | None:
         """The function app, or None when the group has none of that name."""
         with translated(self._where("app", name)):
             try:
@@ -154,23 +149,21 @@ class Web:
         """The app's settings, its functions' environment variables; others' secrets may be among
         them."""
         with translated(self._where("settings of app", name)):
-            found = self._client.web_apps.list_application_settings(
-                self._group, name, retry_on_methods=AGAIN
-            )
+            ask = self._client.web_apps.list_application_settings
+            found = ask(self._group, name, retry_on_methods=AGAIN)
         return dict(found.properties or {})
 
     def put_settings(self, name: str, settings: Mapping[str, str]) -> None:
         """Have these settings and no others; the app starts again with them."""
         with translated(self._where("settings of app", name)):
-            self._client.web_apps.update_application_settings(
-                self._group, name, {"properties": dict(settings)}
-            )
+            replace = self._client.web_apps.update_application_settings
+            replace(self._group, name, {"properties": dict(settings)})
 
     def functions(self, name: str) -> frozenset[str]:
         """The names of the functions that the platform found in the app's package."""
         with translated(self._where("functions of app", name)):
-            found = list(self._client.web_apps.list_functions(self._group, name))
-        return frozenset(one.name.rpartition("/")[2] for one in found)
+            found = self._client.web_apps.list_functions(self._group, name)
+            return frozenset(one.name.rpartition("/")[2] for one in found)
 
     def sync(self, name: str) -> None:
         """Let the platform look again which functions the app's package has."""
@@ -187,14 +180,14 @@ class Web:
         return f"Azure Functions {kind} {name} of resource group {self._group}"
 
 
-def _app(found: Mapping[str, Any]) -> App:
+def _app(found: Mapping[str, Any]) -> FunctionApp:
     facts = found.get("properties") or {}
     scm = [
         host["name"]
         for host in facts.get("hostNameSslStates") or ()
         if host.get("hostType") == "Repository"
     ]
-    return App(
+    return FunctionApp(
         id=found["id"],
         name=found["name"],
         location=found.get("location", ""),

@@ -1,31 +1,32 @@
-"""One function app: plan, execute, ask, tell."""
+"""One function app, with its candidate."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from onnxferry.infra.clients import azure, function_host
-from onnxferry.infra.clients.web import App
+from onnxferry.infra.clients import function_host
+from onnxferry.infra.clients.azure import azure_session
+from onnxferry.infra.clients.web import FunctionApp
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
-from onnxferry.infra.functions.deletion import Surroundings, delete
-from onnxferry.infra.functions.desired import desired
-from onnxferry.infra.functions.names import PACKAGES, VERSION, Names, container
-from onnxferry.infra.functions.operations import Operations, described
+from onnxferry.infra.functions.deletion import delete
+from onnxferry.infra.functions.desired import desired_state
+from onnxferry.infra.functions.names import VERSION, Names, container
+from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.smoke import publication_log
-from onnxferry.infra.functions.state import Clients, CurrentState, read
-from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.waiting import Clock
+from onnxferry.infra.functions.state import Clients, CurrentState, read_state, read_surroundings
+from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
-
-_TARGET = "functions"
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> FunctionsCloud:  # noqa: B008 - frozen
@@ -34,98 +35,84 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> Function
     settings = config.functions
     if settings is None:
         raise CloudError("the configuration has no [functions] table")
-    session = azure.session(settings.subscription, settings.tenant)
+    session = azure_session(settings.subscription, settings.tenant, clock.interval)
     names = Names(settings.subscription, settings.resource_group, name, settings.storage_account)
-    return FunctionsCloud(Clients.open(session, settings.resource_group), names, settings, clock)
+    return FunctionsCloud(Clients.of(session, names), names, settings, clock)
 
 
 @dataclass(frozen=True)
 class FunctionsCloud:
-    """See infra.cloud.OnlineEndpoint."""
+    """Implements infra.cloud.OnlineEndpoint."""
 
-    doors: Clients
+    clients: Clients
     names: Names
     settings: Functions
     clock: Clock
 
     def sign_in(self) -> None:
-        self.doors.session.sign_in()
+        """See Cloud."""
+        self.clients.session.token()
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        self._operations.bundle = bundle
-        live = read(self.doors, self.names, settings=True)
-        plan.check(live)
-        if live.account is None:
-            self.doors.storage.check_name(self.names.account)
-        for side in (live.main, live.candidate):
-            if side.app is None:
-                self.doors.web.check_name(side.name)
-        wanted = desired(live, self.settings, self.doors.session.where.storage_suffix)
-        steps = plan.deploy(live, wanted, bundle.package.sha256, bundle.package.python)
-        return Plan(_TARGET, "deploy", self.names.app, steps)
+        """See OnlineEndpoint."""
+        state = read_state(self.clients, self.names, settings=True)
+        plan.check(state)
+        if state.account is None:
+            self.clients.storage.check_name(self.names.account)
+        for app in (state.main, state.candidate):
+            if app.app is None:
+                self.clients.web.check_name(app.name)
+        suffix = self.clients.session.where.storage_suffix
+        desired = desired_state(bundle, self.settings, state, suffix)
+        place, replaces = self._place(), state.main.version[:12]
+        summary = Summary(place, bundle.version, replaces, self._instances(), minutes=(2, 8))
+        return Plan("functions", "deploy", self.names.app, plan.deploy(state, desired), summary)
 
     def plan_rollback(self) -> Plan:
-        live = self._read()
-        plan.check(live)
-        return Plan(_TARGET, "roll back", self.names.app, plan.rollback(live))
+        """See OnlineEndpoint."""
+        state = self._read()
+        plan.check(state)
+        steps = plan.rollback(state)
+        target, replaces = steps[0].name, state.main.version[:12]
+        summary = Summary(self._place(), target, replaces, minutes=(1, 4))
+        return Plan("functions", "roll back", self.names.app, steps, summary)
 
     def plan_delete(self) -> Plan:
-        live = self._read()
-        if live.group and live.group.state == "Deleting":
-            facts = {"kind": "resource group", "state": live.group.state}
-            gone = Step(Action.CHECK, "resource group", live.group.name, "settle", facts)
-            return Plan(_TARGET, "delete", self.names.app, (gone,))
-        plan.check_ours(live)
-        if live.account and live.packages is None and not live.account_is_ours:
-            # says who may not look, for they would stay
-            self.doors.packages(live.account).list(self.names.folder)
-        steps = delete(live, self._surroundings(live)) if live.group else ()
-        return Plan(_TARGET, "delete", self.names.app, steps)
+        """See OnlineEndpoint."""
+        state = self._read()
+        plan.check_ours(state)
+        steps = delete(state, read_surroundings(self.clients, state))
+        summary = Summary(self._place(), minutes=(1, 5))
+        return Plan("functions", "delete", self.names.app, steps, summary)
+
+    def _place(self) -> str:
+        return f"resource group {self.names.group}, {self.settings.location}"
+
+    def _instances(self) -> str:
+        mine = self.settings
+        return f"at most {mine.maximum_instance_count} instances of {mine.instance_memory_mb} MB"
 
     @property
     def operations(self) -> Collection[str]:
-        return self._operations.table().keys()
+        """See Cloud."""
+        return {name for name in vars(Operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
-        self._operations.table()[step.operation](step, progress)
-
-    @cached_property
-    def _operations(self) -> Operations:
-        limit = self.settings.wait_minutes * 60
-        return Operations(self.doors, self.names, limit, self.clock)
+        """See Cloud."""
+        limit, folder = self.settings.wait_minutes * 60, Path(self._folder.name)
+        waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
+        operations = Operations(self.clients, self.names, waiting, progress, folder)
+        getattr(operations, step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
+        """See OnlineEndpoint."""
         app = self._serving()
-        served_by = app.tags.get(VERSION, "")[:12]
-        return function_host.send(
-            app.host, self.doors.web.keys(app.name), request, timeout, served_by
-        )
+        keys, served_by = self.clients.web.keys(app.name), app.tags.get(VERSION, "")[:12]
+        return function_host.send(app.host, keys, request, timeout, served_by)
 
     def status(self) -> EndpointStatus:
-        live = self._read()
-        main = live.main
-        details: dict[str, Any] = {"publishing": main.publishing[:12]} if main.publishing else {}
-        if main.app:
-            runtime, scale = (
-                main.app.config.get(key) or {} for key in ("runtime", "scaleAndConcurrency")
-            )
-            details |= {
-                "python": runtime.get("version"),
-                "instance memory MB": scale.get("instanceMemoryMB"),
-            }
-        resources = tuple(_resources(live))
-        url = f"https://{main.app.host}/api/score" if main.app and main.app.host else ""
-        state = (main.app.state if main.app else "half-made") if _made(live) else "absent"
-        return EndpointStatus(
-            _TARGET,
-            self.names.app,
-            state,
-            url,
-            main.version[:12],
-            main.previous[:12],
-            resources,
-            details,
-        )
+        """See OnlineEndpoint."""
+        return _status(self._read())
 
     def logs(self, lines: int) -> str:
         """The last `lines` of how the latest package was published, and what the Functions host
@@ -136,18 +123,22 @@ class FunctionsCloud:
         and query its `traces` there.
         """
         app = self._serving()
-        log = publication_log(self.doors, app).splitlines()
+        log = publication_log(self.clients, app).splitlines()
         try:
-            state = function_host.host_state(app.host, self.doors.web.keys(app.name))
+            state = function_host.host_state(app.host, self.clients.web.keys(app.name))
         except CloudError as e:
             state = f"not up ({e})"
         return "\n".join([*log, f"host: {state}"][-lines:])
 
     def _read(self) -> CurrentState:
-        return read(self.doors, self.names)
+        return read_state(self.clients, self.names)
 
-    def _serving(self) -> App:
-        app = self.doors.web.app(self.names.app)
+    @cached_property
+    def _folder(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory(prefix="onnxferry-")
+
+    def _serving(self) -> FunctionApp:
+        app = self.clients.web.app(self.names.app)
         if app is None:
             raise NotFound(
                 f"Azure Functions app {self.names.app}: resource group {self.names.group} has none"
@@ -156,43 +147,32 @@ class FunctionsCloud:
             )
         return app
 
-    def _surroundings(self, live: CurrentState) -> Surroundings:
-        resources = self.doors.groups.resources(self.names.group)
-        if live.account is None:
-            return Surroundings(resources)
-        roles = [
-            name
-            for name in (self.names.app, self.names.candidate)
-            if self.doors.roles.described(self.names.account_id, described(name))
-        ]
-        others = self.doors.storage.others(self.names.account) if live.account_is_ours else []
-        return Surroundings(resources, others, self._foreign_packages(live), roles)
 
-    def _foreign_packages(self, live: CurrentState) -> bool:
-        """Whether other apps keep packages in this account, too; so we say where we may not
-        look."""
-        if PACKAGES not in live.containers or live.account is None:
-            return False
-        if live.packages is None:
-            return not live.account_is_ours
-        return self.doors.packages(live.account).has_other(live.names.folder)
-
-
-def _made(live: CurrentState) -> bool:
-    """Whether anything of this app is there."""
-    ours = bool(live.account) and live.account_is_ours
-    return bool(live.main.exists or live.candidate.exists or live.packages or ours)
+def _status(state: CurrentState) -> EndpointStatus:
+    main, app, details = state.main, state.main.app, dict[str, Any]()
+    if main.publishing:
+        details["publishing"] = main.publishing[:12]
+    if app:
+        memory = (app.config.get("scaleAndConcurrency") or {}).get("instanceMemoryMB")
+        details |= {"python": main.python, "instance memory MB": memory}
+    half_made = "half-made" if state.exists else "absent"
+    return EndpointStatus(
+        "functions",
+        main.name,
+        app.state if app else half_made,
+        function_host.score_url(app.host) if app and app.host else "",
+        main.version[:12],
+        main.previous[:12],
+        tuple(_resources(state)),
+        details,
+    )
 
 
-def _resources(live: CurrentState) -> list[tuple[str, str, str]]:
-    found: list[tuple[str, str, str]] = []
-    if live.group and _made(live):
-        found.append(("resource group", live.group.name, live.group.state))
-    if live.account and _made(live):
-        found.append(("storage account", live.account.name, live.account.state))
-    for side in (live.main, live.candidate):
-        found += [
-            (kind, x.name, x.state) for kind, x in (("app", side.app), ("plan", side.farm)) if x
-        ]
-        found += [("container", container(side.name), "made")] if side.container else []
-    return [*found, *(("package", sha256[:12], "stored") for sha256 in sorted(live.packages or {}))]
+def _resources(state: CurrentState) -> list[tuple[str, str, str]]:
+    shared = (("resource group", state.group), ("storage account", state.account))
+    found = [(kind, x.name, x.state) for kind, x in shared if x and state.exists]
+    for app in (state.main, state.candidate):
+        own = (("app", app.app), ("plan", app.plan))
+        found += [(kind, x.name, x.state) for kind, x in own if x]
+        found += [("container", container(app.name), "made")] if app.container else []
+    return [*found, *(("package", s[:12], "stored") for s in sorted(state.packages or {}))]

@@ -35,31 +35,31 @@ class Names:
         """Differs from the app's name within the host's 32 characters, since both share a storage
         account."""
         plain = f"{self.app}-candidate"
-        return (
-            plain
-            if len(plain) <= _LONGEST
-            else f"{self.app[:17]}-{_hash(self.app.lower(), 4)}-candidate"
-        )
+        if len(plain) <= _LONGEST:
+            return plain
+        return f"{self.app[:17]}-{_hash(self.app.lower(), 4)}-candidate"
 
     @property
     def account(self) -> str:
         """The storage account: the given one, or one whose name is the app's in this group
         alone."""
         owner = f"{self.subscription}/{self.group}/{self.app}".lower()
-        return self.given_account or re.sub(r"[^a-z0-9]", "", self.app.lower())[:14] + _hash(
-            owner, 10
-        )
+        own = re.sub(r"[^a-z0-9]", "", self.app.lower())[:14] + _hash(owner, 10)
+        return self.given_account or own
 
     @property
     def account_id(self) -> str:
+        """The storage account's id."""
         return f"{self.group_id}/providers/Microsoft.Storage/storageAccounts/{self.account}"
 
     @property
     def group_id(self) -> str:
+        """The resource group's id."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
 
-    def farm_id(self, app: str) -> str:
-        return f"{self.group_id}/providers/Microsoft.Web/serverfarms/{farm(app)}"
+    def app_plan_id(self, app: str) -> str:
+        """The id of an app's plan."""
+        return f"{self.group_id}/providers/Microsoft.Web/serverfarms/{app_plan(app)}"
 
     def package(self, sha256: str) -> str:
         """The blob of a package."""
@@ -71,7 +71,7 @@ class Names:
         return f"{self.app.lower()}/"
 
 
-def farm(app: str) -> str:
+def app_plan(app: str) -> str:
     """The plan of an app."""
     return f"{app}-plan"
 
@@ -82,6 +82,12 @@ def container(app: str) -> str:
     plain = app.lower()
     single = re.sub("-{2,}", "-", plain)
     return f"onnxferry-app-{single}" + ("" if single == plain else f"-{_hash(plain, 6)}")
+
+
+def description(app: str) -> str:
+    """What the role assignments of an app's identity say of themselves, so that they are found when
+    it is gone."""
+    return f"{MADE}: {app}"
 
 
 def _hash(text: str, digits: int) -> str:

@@ -1,262 +1,216 @@
-"""How a plan's steps are executed: each method is one Step.operation, does what the step's
-parameters say, and does no harm when it is done twice.
-"""
+"""How a plan's steps are executed: each public method is one Step.operation, does what the step's
+parameters say, and does no harm when it is done twice."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.infra.clients.azure import translated
-from onnxferry.infra.clients.blobs import Packages
-from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Role
+from onnxferry.infra.clients.azure import Wait
+from onnxferry.infra.clients.azure_errors import translated
+from onnxferry.infra.clients.blobs import BlobContainer, megabytes
+from onnxferry.infra.clients.roles import Principal
 from onnxferry.infra.clients.scm import Scm
-from onnxferry.infra.clients.storage import Account
-from onnxferry.infra.clients.web import App
-from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.clients.web import FunctionApp
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
-from onnxferry.infra.functions.archive import golden_of
-from onnxferry.infra.functions.environment import changed
-from onnxferry.infra.functions.names import MADE, PREVIOUS, PUBLISHING, VERSION, Names
+from onnxferry.infra.functions.desired import changed
+from onnxferry.infra.functions.names import PREVIOUS, PUBLISHING, VERSION, Names, description
 from onnxferry.infra.functions.publishing import Publication, publish
-from onnxferry.infra.functions.smoke import SmokeTest
+from onnxferry.infra.functions.smoke import SmokeTest, golden_of
 from onnxferry.infra.functions.state import Clients
-from onnxferry.infra.plan import Operation, Step
-from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scoring.manifest import Golden
+from onnxferry.infra.plan import Step
 from onnxferry.system.console import Progress
 from onnxferry.system.hashes import sha256 as sha256_of
 
 
-@dataclass
+@dataclass(frozen=True)
 class Operations:
-    """The operations of one app; `limit` is that of each wait, in seconds."""
+    """The operations on one app; `wait` waits for what they begin. Packages that are fetched from
+    storage are kept in `folder`."""
 
-    doors: Clients
+    clients: Clients
     names: Names
-    limit: float
-    clock: Clock
-    bundle: Bundle | None = None
-    _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
-    # before, by app
-    _settings: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
+    wait: Wait
+    progress: Progress
+    folder: Path
 
-    def table(self) -> Mapping[str, Operation]:
-        """By the names that steps give."""
-        names = (
-            "group",
-            "account",
-            "uploader",
-            "container",
-            "upload",
-            "farm",
-            "app",
-            "environment",
-            "role",
-            "settle",
-            "fetch",
-            "publish",
-            "promote",
-            "restore",
-            "healthy",
-            "smoke",
-            "record",
-            "delete_roles",
-            "delete_app",
-            "delete_farm",
-            "delete_container",
-            "delete_package",
-            "delete_account",
-            "delete_group",
-        )
-        return {name: getattr(self, name) for name in names}
+    def create_group(self, step: Step) -> None:
+        """Create the resource group."""
+        self.clients.groups.create(step.name, step.parameters["location"], step.parameters["tags"])
 
-    def group(self, step: Step, progress: Progress) -> None:
-        self.doors.groups.create(step.name, step.parameters["location"], step.parameters["tags"])
+    def create_account(self, step: Step) -> None:
+        """Create the storage account."""
+        facts = step.parameters
+        begun = self.clients.storage.create(step.name, facts["location"], facts["tags"])
+        self._finish(begun, f"storage account {step.name}")
 
-    def account(self, step: Step, progress: Progress) -> None:
-        begun = self.doors.storage.create(
-            step.name, step.parameters["location"], step.parameters["tags"]
-        )
-        self._finish(begun, f"storage account {step.name}", progress)
+    def create_container(self, step: Step) -> None:
+        """Create a container of the storage account."""
+        self.clients.storage.create_container(step.parameters["account"], step.name)
 
-    def uploader(self, step: Step, progress: Progress) -> None:
-        """Let the signed-in user write to the account that we made: no owner's role includes
-        that."""
-        self._give(
-            BLOB_CONTRIBUTOR, self.doors.roles.signed_in(), f"{self.names.app} uploads", progress
-        )
+    def assign_role(self, step: Step) -> None:
+        """Give a role over a scope to the identity of the app that is said, or to who is signed
+        in."""
+        role, scope, app = (step.parameters.get(key, "") for key in ("role", "scope", "app"))
+        who = Principal(self._app(app).principal) if app else self.clients.roles.signed_in()
+        whose = app or f"{self.names.app} uploads"
 
-    def container(self, step: Step, progress: Progress) -> None:
-        self.doors.storage.create_container(step.parameters["account"], step.name)
+        def missing() -> str | None:
+            return self.clients.roles.assign(scope, role, who, description(whose))
 
-    def upload(self, step: Step, progress: Progress) -> None:
-        """Upload the package; where we gave the right a moment ago, wait until it is known
+        self.wait(f"role {role} for {whose}", missing)
+
+    def upload_package(self, step: Step) -> None:
+        """Upload the package; where its right was given a moment ago, wait until that is known
         everywhere."""
-        package = self._package(step.parameters["sha256"], progress)
+        facts, file = step.parameters, self._package(step)
+        name, metadata = self.names.package(facts["sha256"]), {"python": facts["python"]}
 
         def missing() -> str | None:
             try:
-                name, python = (
-                    self.names.package(step.parameters["sha256"]),
-                    step.parameters["python"],
-                )
-                self._packages().upload(name, package, {"python": python}, progress)
+                upload, sent = self._packages().upload, megabytes(self.progress)
+                upload(name, file, metadata, sent, overwrite=False)
             except NotAllowed:
-                if not step.parameters["patient"]:
+                if not facts["wait_for_role"]:
                     raise
                 return "waiting for the signed-in user's role on the storage account to take effect"
             return None
 
-        self._wait(f"uploading package {step.name}", missing, progress)
+        self.wait(f"uploading package {step.name}", missing)
 
-    def farm(self, step: Step, progress: Progress) -> None:
-        begun = self.doors.web.create_farm(
-            step.name, step.parameters["location"], step.parameters["tags"]
-        )
-        self._finish(begun, f"plan {step.name}", progress)
+    def create_app_plan(self, step: Step) -> None:
+        """Create a plan for an app."""
+        facts = step.parameters
+        begun = self.clients.web.create_app_plan(step.name, facts["location"], facts["tags"])
+        self._finish(begun, f"plan {step.name}")
 
-    def app(self, step: Step, progress: Progress) -> None:
-        """Create the app, or create one again that failed; tags that are there stay."""
-        facts, found = step.parameters, self.doors.web.app(step.name)
-        settings = [{"name": name, "value": value} for name, value in facts["settings"].items()]
-        properties: dict[str, Any] = {
-            "serverFarmId": self.names.farm_id(step.name),
-            "httpsOnly": True,
-            "functionAppConfig": facts["config"],
-        }
-        if found is None or found.state == "Failed":
-            properties["siteConfig"] = {"minTlsVersion": "1.2", "appSettings": settings}
+    def put_app(self, step: Step) -> None:
+        """Create or change an app; tags that are there stay, and so do its settings unless the step
+        has some."""
+        facts, found = step.parameters, self.clients.web.app(step.name)
+        site = {}
+        if settings := facts.get("settings"):
+            pairs = [{"name": name, "value": value} for name, value in settings.items()]
+            site = {"siteConfig": {"minTlsVersion": "1.2", "appSettings": pairs}}
         tags = {**facts["tags"], **(found.tags if found else {})}
-        begun = self.doors.web.put_app(step.name, facts["location"], tags, properties)
-        self._finish(begun, f"app {step.name}", progress)
+        properties = {"functionAppConfig": facts["config"], **site}
+        begun = self._put(step.name, facts["location"], tags, properties)
+        self._finish(begun, f"app {step.name}")
 
-    def environment(self, step: Step, progress: Progress) -> None:
+    def change_settings(self, step: Step) -> None:
         """Set and remove variables; all other settings of the app stay."""
-        found = self.doors.web.settings(step.name)
-        self._settings.setdefault(step.name, found)
-        self.doors.web.put_settings(step.name, changed(found, step.parameters))
+        found = self.clients.web.settings(step.name)
+        self.clients.web.put_settings(step.name, changed(found, step.parameters))
 
-    def role(self, step: Step, progress: Progress) -> None:
-        """Let the app's identity use the storage account: the host's own blobs, and the published
-        package."""
-        name = step.parameters["app"]
-        self._give(BLOB_OWNER, Principal(self._app(name).principal), name, progress)
-
-    def _give(self, role: Role, who: Principal, whose: str, progress: Progress) -> None:
-        def missing() -> str | None:
-            return self.doors.roles.assign(self.names.account_id, role, who, described(whose))
-
-        self._wait(f"role {role.name} for {whose}", missing, progress)
-
-    def settle(self, step: Step, progress: Progress) -> None:
+    def wait_until_stable(self, step: Step) -> None:
         """Wait for what an earlier run, or another, has begun."""
-        ask: Mapping[str, Callable[[str], Any]] = {
-            "resource group": self.doors.groups.get,
-            "storage account": self.doors.storage.get,
-            "plan": self.doors.web.farm,
-            "app": self.doors.web.app,
+        ask: dict[str, Callable[[str], Any]] = {
+            "resource group": self.clients.groups.get,
+            "storage account": self.clients.storage.get,
+            "plan": self.clients.web.app_plan,
+            "app": self.clients.web.app,
         }
-        begun = step.parameters["state"]
 
-        def unsettled() -> str | None:
-            found = ask[step.parameters["kind"]](step.name)
-            return found.state if found is not None and found.state == begun else None
+        def unstable() -> str | None:
+            found = ask[step.resource](step.name)
+            begun = step.parameters["state"]
+            return begun if found is not None and found.state == begun else None
 
-        self._wait(str(step), unsettled, progress)
+        self.wait(str(step), unstable)
 
-    def fetch(self, step: Step, progress: Progress) -> None:
+    def fetch_package(self, step: Step) -> None:
         """Have the package here, whole, before anything is changed."""
-        self._package(step.parameters["sha256"], progress)
+        self._package(step)
 
-    def publish(self, step: Step, progress: Progress) -> None:
-        self._publish(self._app(step.name), step.parameters["sha256"], progress)
+    def publish(self, step: Step) -> None:
+        """Publish a package to an app."""
+        package, app = self._package(step), self._app(step.name)
+        scm = Scm(self.clients.session, app.name, app.scm)
+        publish(Publication(scm, app.name, package, self.progress), self.wait)
 
-    def promote(self, step: Step, progress: Progress) -> None:
-        """Publish to the app that serves. Its tags say so before: while they do, a run cut off is
-        done again."""
-        app, package = self._app(step.name), self._package(step.parameters["sha256"], progress)
-        self.doors.groups.tag(app.id, {PUBLISHING: step.parameters["sha256"]})
-        if config := step.parameters.get("config"):
-            properties = {
-                "serverFarmId": self.names.farm_id(app.name),
-                "httpsOnly": True,
-                "functionAppConfig": config,
-            }
-            tags = {**app.tags, PUBLISHING: step.parameters["sha256"]}
-            self._finish(
-                self.doors.web.put_app(app.name, app.location, tags, properties),
-                f"app {app.name}",
-                progress,
-            )
-        if changes := step.parameters.get("environment"):
-            self.environment(replace(step, parameters=changes), progress)
-        self._send(app, package, progress)
+    def promote(self, step: Step) -> None:
+        """Publish to the app that serves, with the configuration and the changes of its settings
+        that the step has. Its tags say so before: while they do, a run cut off is done again."""
+        self._package(step)
+        app, facts = self._app(step.name), step.parameters
+        publishing = {PUBLISHING: facts["sha256"]}
+        self.clients.groups.tag(app.id, publishing)
+        if config := facts.get("config"):
+            properties, tags = {"functionAppConfig": config}, {**app.tags, **publishing}
+            begun = self._put(app.name, app.location, tags, properties)
+            self._finish(begun, f"app {app.name}")
+        if changes := facts.get("settings"):
+            self.change_settings(replace(step, parameters=changes))
+        self.publish(step)
 
-    def restore(self, step: Step, progress: Progress) -> None:
-        """Publish what served before, let it prove itself, and let the tags say so. The settings
-        that were there are known to this run alone, since they are no plan's to hold."""
-        if "settings" in step.parameters and step.name in self._settings:
-            self.doors.web.put_settings(step.name, self._settings[step.name])
-        self.promote(step, progress)
-        self.healthy(step, progress)
-        self.smoke(step, progress)
-        self._tag(step.name, step.parameters["sha256"], step.parameters["previous"])
+    def restore(self, step: Step) -> None:
+        """Publish what served before, let it prove itself, and let the tags say so."""
+        self.promote(step)
+        self.wait_until_healthy(step)
+        self.smoke(step)
+        self._record(step.name, step.parameters["sha256"], step.parameters["previous"])
 
-    def healthy(self, step: Step, progress: Progress) -> None:
-        self._prover().healthy(self._app(step.name), progress)
+    def wait_until_healthy(self, step: Step) -> None:
+        """Wait until the app's host runs and knows its function."""
+        self._smoke_test.wait_until_healthy(self._app(step.name))
 
-    def smoke(self, step: Step, progress: Progress) -> None:
-        golden = self._golden(step.parameters["sha256"], progress)
-        self._prover().answers(self._app(step.name), golden, progress)
+    def smoke(self, step: Step) -> None:
+        """Send the golden request of the package to the app."""
+        golden = golden_of(self._package(step))
+        self._smoke_test.run(self._app(step.name), golden)
 
-    def record(self, step: Step, progress: Progress) -> None:
-        self._tag(step.name, step.parameters["version"], step.parameters["previous"])
+    def record_version(self, step: Step) -> None:
+        """Record in the app's tags what serves and what served before."""
+        self._record(step.name, step.parameters["version"], step.parameters["previous"])
 
-    def delete_roles(self, step: Step, progress: Progress) -> None:
-        for assignment in self.doors.roles.described(self.names.account_id, described(step.name)):
-            self.doors.roles.delete(assignment)
+    def delete_roles(self, step: Step) -> None:
+        """Delete the roles on the storage account that were given to an app."""
+        roles, scope = self.clients.roles, self.names.account_id
+        for assignment in roles.described(scope, description(step.name)):
+            roles.delete(assignment)
 
-    def delete_app(self, step: Step, progress: Progress) -> None:
-        self.doors.web.delete_app(step.name)
+    def delete_app(self, step: Step) -> None:
+        """Delete an app."""
+        self.clients.web.delete_app(step.name)
 
-    def delete_farm(self, step: Step, progress: Progress) -> None:
-        self.doors.web.delete_farm(step.name)
+    def delete_app_plan(self, step: Step) -> None:
+        """Delete an app's plan."""
+        self.clients.web.delete_app_plan(step.name)
 
-    def delete_container(self, step: Step, progress: Progress) -> None:
-        self.doors.storage.delete_container(step.parameters["account"], step.name)
+    def delete_container(self, step: Step) -> None:
+        """Delete a container of the storage account."""
+        self.clients.storage.delete_container(step.parameters["account"], step.name)
 
-    def delete_package(self, step: Step, progress: Progress) -> None:
+    def delete_package(self, step: Step) -> None:
+        """Delete a package from the storage account."""
         self._packages().delete(self.names.package(step.parameters["sha256"]))
 
-    def delete_account(self, step: Step, progress: Progress) -> None:
-        self.doors.storage.delete(step.name)
+    def delete_account(self, step: Step) -> None:
+        """Delete the storage account."""
+        self.clients.storage.delete(step.name)
 
-    def delete_group(self, step: Step, progress: Progress) -> None:
-        self._finish(self.doors.groups.delete(step.name), f"resource group {step.name}", progress)
+    def delete_group(self, step: Step) -> None:
+        """Delete the resource group with all that is in it."""
+        begun = self.clients.groups.delete(step.name)
+        self._finish(begun, f"resource group {step.name}")
 
-    def _tag(self, app: str, version: str, previous: str) -> None:
+    @property
+    def _smoke_test(self) -> SmokeTest:
+        return SmokeTest(self.clients, self.wait)
+
+    def _put(self, app: str, location: str, tags: Mapping[str, str], own: Mapping[str, Any]) -> Any:
+        properties = {"serverFarmId": self.names.app_plan_id(app), "httpsOnly": True, **own}
+        return self.clients.web.put_app(app, location, tags, properties)
+
+    def _record(self, app: str, version: str, previous: str) -> None:
         # in one call: both, or neither
         tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: ""}
-        self.doors.groups.tag(self._app(app).id, tags)
+        self.clients.groups.tag(self._app(app).id, tags)
 
-    def _publish(self, app: App, sha256: str, progress: Progress) -> None:
-        self._send(app, self._package(sha256, progress), progress)
-
-    def _send(self, app: App, package: Path, progress: Progress) -> None:
-        publication = Publication(
-            Scm(self.doors.session, app.name, app.scm), app.name, package, progress
-        )
-        publish(publication, self.limit, self.clock)
-
-    def _prover(self) -> SmokeTest:
-        return SmokeTest(self.doors, self.limit, self.clock)
-
-    def _app(self, name: str) -> App:
-        found = self.doors.web.app(name)
+    def _app(self, name: str) -> FunctionApp:
+        found = self.clients.web.app(name)
         if found is None:
             raise NotFound(
                 f"Azure Functions app {name} of resource group {self.names.group}: it is gone; run"
@@ -264,49 +218,35 @@ class Operations:
             )
         return found
 
-    def _account(self) -> Account:
-        found = self.doors.storage.get(self.names.account)
+    def _packages(self) -> BlobContainer:
+        found = self.clients.storage.get(self.names.account)
         if found is None:
             raise NotFound(f"storage account {self.names.account}: it is gone; run again")
-        return found
+        return self.clients.packages(found)
 
-    def _packages(self) -> Packages:
-        return self.doors.packages(self._account())
+    def _package(self, step: Step) -> Path:
+        """The file of the step's package: the one that is deployed, or a copy of the one in
+        storage. Raises CloudError when its bytes are not those that the step says."""
+        sha256, given = step.parameters["sha256"], step.parameters.get("file")
+        file = Path(given) if given else self._fetched(sha256)
+        if sha256_of(file) != sha256:
+            where = given or f"in storage account {self.names.account}"
+            raise CloudError(
+                f"package {sha256[:12]} {where}: its bytes are not those that were uploaded."
+                " Delete it, and deploy that version again from its model directory"
+            )
+        return file
 
-    def _package(self, sha256: str, progress: Progress) -> Path:
-        """The package's file: the bundle's, or a copy of the one in storage."""
-        if self.bundle and self.bundle.package.sha256 == sha256:
-            return self.bundle.package.path
-        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="onnxferry-")
-        file = Path(self._folder.name) / f"{sha256}.zip"
+    def _fetched(self, sha256: str) -> Path:
+        file = self.folder / f"{sha256}.zip"
         if not file.exists():
             fresh = file.with_suffix(".part")
-            self._packages().download(self.names.package(sha256), fresh, progress)
-            if sha256_of(fresh) != sha256:
-                raise CloudError(
-                    f"package {sha256[:12]} in storage account {self.names.account}: its bytes are"
-                    " not those that were uploaded. Delete the blob, and deploy that version again"
-                    " from its model directory"
-                )
+            self._packages().download(self.names.package(sha256), fresh, megabytes(self.progress))
             fresh.rename(file)
         return file
 
-    def _golden(self, sha256: str, progress: Progress) -> Golden:
-        if self.bundle and self.bundle.package.sha256 == sha256:
-            return self.bundle.golden
-        return golden_of(self._package(sha256, progress))
-
-    def _wait(self, what: str, state: Callable[[], str | None], progress: Progress) -> None:
-        wait(what, state, self.limit, progress, self.clock)
-
-    def _finish(self, poller: Any, what: str, progress: Progress) -> None:
+    def _finish(self, poller: Any, what: str) -> None:
         """Wait for an operation of the resource manager."""
         with translated(what):
-            self._wait(what, lambda: None if poller.done() else str(poller.status()), progress)
+            self.wait(what, lambda: None if poller.done() else str(poller.status()))
             poller.result()
-
-
-def described(app: str) -> str:
-    """What the role assignments of an app's identity say of themselves, so that they are found when
-    it is gone."""
-    return f"{MADE}: {app}"

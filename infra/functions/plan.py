@@ -1,89 +1,79 @@
-"""What to change, as data: a snapshot of the cloud and a bundle become the steps of a deployment, a
-roll-back or a deletion. Nothing is read or written here.
-"""
+"""The steps of a deployment and of a roll-back, made of the current and the desired state. Nothing
+is read or written here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER
 from onnxferry.infra.errors import NameTaken, NotFound, Unavailable
-from onnxferry.infra.functions import environment
-from onnxferry.infra.functions.desired import DesiredState
-from onnxferry.infra.functions.names import MADE, PACKAGES, container, farm
+from onnxferry.infra.functions.desired import DesiredState, reverse, setting_changes
+from onnxferry.infra.functions.names import MADE, PACKAGES, app_plan, container
 from onnxferry.infra.functions.state import AppState, CurrentState
 from onnxferry.infra.plan import Action, Step, unless
 
 _PENDING = frozenset(
     {"Creating", "Updating", "InProgress", "Accepted", "ResolvingDNS", "Provisioning", "Deleting"}
 )
-# by Flex Consumption: functionAppConfig says it, or a publication would go wrong
-FORBIDDEN_SETTINGS = frozenset(
-    {
-        "ENABLE_ORYX_BUILD",
-        "FUNCTIONS_EXTENSION_VERSION",
-        "FUNCTIONS_WORKER_RUNTIME",
-        "SCM_DO_BUILD_DURING_DEPLOYMENT",
-        "WEBSITE_RUN_FROM_PACKAGE",
-    }
-)
 
 
-def check(live: CurrentState) -> None:
+def check(state: CurrentState) -> None:
     """Raise where nothing can be deployed: the group is going, or what was given is not there, or
     is not ours."""
-    if live.group and live.group.state == "Deleting":
+    names = state.names
+    if state.group and state.group.state == "Deleting":
         raise Unavailable(
-            f"resource group {live.names.group}: it is being deleted; wait, then run again"
+            f"resource group {names.group}: it is being deleted; wait, then run again"
         )
-    if live.names.given_account and not live.account:
+    if names.given_account and not state.account:
         raise NotFound(
-            f"storage account {live.names.given_account}: resource group {live.names.group} has"
-            " none of that name; correct storage_account in [functions] of deploy.toml, or leave"
-            " it out and one is created"
+            f"storage account {names.given_account}: resource group {names.group} has none of that"
+            " name; correct storage_account in [functions] of deploy.toml, or leave it out and one"
+            " is created"
         )
-    check_ours(live)
+    check_ours(state)
 
 
-def check_ours(live: CurrentState) -> None:
+def check_ours(state: CurrentState) -> None:
     """Raise NameTaken when an app or a plan of our names is there that onnxferry did not make."""
-    for side in (live.main, live.candidate):
-        for kind, found in (("app", side.app), ("plan", side.farm)):
-            if found and found.tags.get(MADE, "").lower() != live.names.app.lower():
+    names = state.names
+    for app in (state.main, state.candidate):
+        for kind, found in (("app", app.app), ("plan", app.plan)):
+            if found and found.tags.get(MADE, "").lower() != names.app.lower():
                 raise NameTaken(
-                    f"Azure Functions {kind} {found.name} of resource group {live.names.group}: it"
-                    f" is there, and onnxferry did not make it (no tag {MADE}={live.names.app})."
-                    " Choose another name: --name, or name in [model] of deploy.toml"
+                    f"Azure Functions {kind} {found.name} of resource group {names.group}: it is"
+                    f" there, and onnxferry did not make it (no tag {MADE}={names.app}). Choose"
+                    " another name: --name, or name in [model] of deploy.toml"
                 )
 
 
-def deploy(live: CurrentState, wanted: DesiredState, sha256: str, python: str) -> tuple[Step, ...]:
-    """The steps that end with package `sha256` live, and nothing of the way there left."""
-    first = [*_ground(live, wanted), *_package(live, sha256, python)]
-    main, config = live.main, wanted.config(live.names.app, python)
+def deploy(state: CurrentState, desired: DesiredState) -> tuple[Step, ...]:
+    """The steps that end with the package of `desired` live, and nothing of the way there left."""
+    main, sha256 = state.main, desired.sha256
     if not main.version:
         steps = [
-            *_side(main, live, wanted, python),
-            *_publish(main.name, sha256),
-            *_proof(main.name, sha256),
+            *_put_app(main, state, desired),
+            *_publish_and_smoke(main.name, desired),
+            _record(main.name, sha256, ""),
         ]
-        steps.append(_record(main.name, sha256, ""))
-    elif main.version == sha256 and not main.publishing and not _strays(main, config, wanted):
-        steps = [*_side(main, live, wanted, python), *_proof(main.name, sha256)]
+    elif main.version == sha256 and not main.publishing and not _strays(main, desired):
+        steps = [*_put_app(main, state, desired), *_smoke(main.name, sha256, desired.file)]
     else:
-        steps = [*_side(main, live, wanted, None), *_update(live, wanted, sha256, python)]
+        steps = [*_put_app(main, state, desired, change=False), *_update(state, desired)]
     keep = {sha256, main.previous if main.version == sha256 else main.version}
     return (
-        *first,
+        *_foundation(state, desired),
+        *_upload(state, desired),
         *steps,
-        *_tidy(live, keep, made_candidate=any(s.name == live.names.candidate for s in steps)),
+        *_tidy(state, keep, made_candidate=any(s.name == state.candidate.name for s in steps)),
     )
 
 
-def rollback(live: CurrentState) -> tuple[Step, ...]:
+def rollback(state: CurrentState) -> tuple[Step, ...]:
     """The steps that publish the package before the one that serves; after an update that was cut
-    off, that is the one that served last."""
-    main, packages = live.main, live.packages or {}
+    off, that is the one that served last. Raises NotFound when there is none."""
+    main, packages = state.main, state.packages or {}
     cut_off = main.publishing not in ("", main.previous)
     target, before = (main.version, main.previous) if cut_off else (main.previous, main.version)
     if not main.app or not main.version or not target:
@@ -91,241 +81,211 @@ def rollback(live: CurrentState) -> tuple[Step, ...]:
             f"Azure Functions app {main.name}: no previous version is kept, so there is none to go"
             " back to"
         )
-    if live.packages is not None and target not in packages:
+    if state.packages is not None and target not in packages:
         raise NotFound(
             f"Azure Functions app {main.name}: the package {target[:12]} is no longer in container"
-            f" {PACKAGES} of storage account {live.names.account}; deploy that version again from"
+            f" {PACKAGES} of storage account {state.names.account}; deploy that version again from"
             " its model directory"
         )
-    runtime = {"name": "python", "version": packages.get(target, {}).get("python") or _python(main)}
+    python = packages.get(target, {}).get("python") or main.python
     return (
-        Step(Action.CHECK, "package", target[:12], "fetch", {"sha256": target}),
-        _promote(main, target, {"runtime": runtime}, None),
-        *_proof(main.name, target),
+        Step(Action.CHECK, "package", target[:12], "fetch_package", {"sha256": target}),
+        _promote(main, {"sha256": target}, {"runtime": {"name": "python", "version": python}}, {}),
+        *_smoke(main.name, target),
         _record(main.name, target, before),
     )
 
 
-def drift(side: AppState, config: Mapping[str, Any]) -> bool:
+def _strays(app: AppState, desired: DesiredState) -> bool:
+    """Whether the app differs from what deploy.toml says."""
+    changes = setting_changes(app.settings, desired.environment)
+    return bool(changes) or _drifts(app, desired.config(app.name))
+
+
+def _drifts(app: AppState, config: Mapping[str, Any]) -> bool:
     """Whether the app's functionAppConfig differs in a value that `config` sets."""
-    return side.app is not None and _differs(config, side.app.config)
+    return app.app is not None and _differs(config, app.app.config)
 
 
-def _strays(side: AppState, config: Mapping[str, Any], wanted: DesiredState) -> bool:
-    """Whether the app differs from what deploy.toml says, in its configuration or its
-    environment."""
-    return drift(side, config) or bool(environment.change(side.settings, wanted.environment))
-
-
-def _differs(wanted: Any, found: Any) -> bool:
-    if isinstance(wanted, Mapping):
+def _differs(desired: Any, found: Any) -> bool:
+    if isinstance(desired, Mapping):
         return not isinstance(found, Mapping) or any(
-            _differs(value, found.get(key)) for key, value in wanted.items()
+            _differs(value, found.get(key)) for key, value in desired.items()
         )
-    return str(wanted).rstrip("/").lower() != str(found).rstrip("/").lower()
+    return str(desired).rstrip("/").lower() != str(found).rstrip("/").lower()
 
 
-def _ground(live: CurrentState, wanted: DesiredState) -> list[Step]:
+def _foundation(state: CurrentState, desired: DesiredState) -> list[Step]:
     """What all apps stand on: resource group, storage account, the right to write to it, the
     packages' container."""
-    account, tags = live.names.account, dict(wanted.tags)
-    place = {"location": wanted.location, "tags": tags}
-    steps = [Step(Action.REUSE, "resource group", live.names.group)]
-    if live.group is None:
-        steps = [Step(Action.CREATE, "resource group", live.names.group, "group", place)]
-    if live.account is None or live.account.state == "Failed":
-        steps.append(Step(Action.CREATE, "storage account", account, "account", place))
+    names, place = state.names, {"location": desired.location, "tags": dict(desired.tags)}
+    kind, account = "storage account", state.account
+    steps = [unless(bool(state.group), "resource group", names.group, "create_group", place)]
+    if account and account.state in _PENDING:
+        steps.append(_wait(kind, names.account, account.state))
     else:
-        steps.append(_reuse_or_settle("storage account", account, live.account.state))
-    if live.account_is_ours:
-        steps.append(
-            unless(
-                live.uploader, "role assignment", "signed-in user", "uploader", {"account": account}
-            )
-        )
-    there = PACKAGES in live.containers
-    return [*steps, unless(there, "container", PACKAGES, "container", {"account": account})]
+        there = account is not None and account.state != "Failed"
+        steps.append(unless(there, kind, names.account, "create_account", place))
+    if state.account_is_ours:  # no owner's role includes the right to write there
+        facts = {"role": BLOB_CONTRIBUTOR, "scope": names.account_id}
+        what = "role assignment", "signed-in user"
+        steps.append(unless(state.uploader, *what, "assign_role", facts))
+    there = PACKAGES in state.containers
+    return [*steps, _create_container(there, PACKAGES, names.account)]
 
 
-def _package(live: CurrentState, sha256: str, python: str) -> list[Step]:
-    there = live.packages is not None and sha256 in live.packages
+def _create_container(there: bool, name: str, account: str) -> Step:
+    return unless(there, "container", name, "create_container", {"account": account})
+
+
+def _upload(state: CurrentState, desired: DesiredState) -> list[Step]:
     facts = {
-        "account": live.names.account,
-        "sha256": sha256,
-        "python": python,
-        "patient": live.account_is_ours,
+        "sha256": desired.sha256,
+        "file": desired.file,
+        "python": desired.python,
+        # where we gave the right a moment ago
+        "wait_for_role": state.account_is_ours,
     }
-    return [unless(there, "package", sha256[:12], "upload", facts)]
+    there = desired.sha256 in (state.packages or ())
+    return [unless(there, "package", desired.sha256[:12], "upload_package", facts)]
 
 
-def _side(
-    side: AppState, live: CurrentState, wanted: DesiredState, python: str | None
+def _put_app(
+    app: AppState, state: CurrentState, desired: DesiredState, *, change: bool = True
 ) -> list[Step]:
-    """An app with its plan, container and role. Without `python` an app that is there is not
-    changed."""
-    account, place = live.names.account, {"location": wanted.location, "tags": dict(wanted.tags)}
-    plan, there = farm(side.name), side.farm is not None and side.farm.state != "Failed"
-    steps = [unless(there, "plan", plan, "farm", place)]
-    if side.farm and side.farm.state in _PENDING:
-        steps = [_settle("plan", plan, side.farm.state)]
-    steps.append(
-        unless(side.container, "container", container(side.name), "container", {"account": account})
-    )
-    steps += _app(side, live, wanted, python)
-    return [
-        *steps,
-        unless(
-            side.role, "role assignment", side.name, "role", {"account": account, "app": side.name}
-        ),
-    ]
+    """An app with its plan, container and role. Unless `change`, a working app that is there stays
+    as it is."""
+    account, place = state.names.account, {"location": desired.location, "tags": dict(desired.tags)}
+    plan, there = app_plan(app.name), app.plan is not None and app.plan.state != "Failed"
+    steps = [unless(there, "plan", plan, "create_app_plan", place)]
+    if app.plan and app.plan.state in _PENDING:
+        steps = [_wait("plan", plan, app.plan.state)]
+    steps.append(_create_container(app.container, container(app.name), account))
+    steps += _app(app, desired, account, change=change)
+    role = {"role": BLOB_OWNER, "scope": state.names.account_id, "app": app.name}
+    return [*steps, unless(app.role, "role assignment", app.name, "assign_role", role)]
 
 
-def _app(
-    side: AppState, live: CurrentState, wanted: DesiredState, python: str | None
-) -> list[Step]:
-    facts: dict[str, Any] = {"location": wanted.location, "tags": dict(wanted.tags)}
-    settings = {
-        "AzureWebJobsStorage__accountName": live.names.account,
-        "AzureWebJobsStorage__credential": "managedidentity",
-        **environment.settings(wanted.environment),
-    }
-    if side.app is None:
-        facts |= {"settings": settings, "config": wanted.config(side.name, python or "")}
-        return [Step(Action.CREATE, "app", side.name, "app", facts)]
-    steps = [_settle("app", side.name, side.app.state)] if side.app.state in _PENDING else []
-    config = wanted.config(side.name, python or _python(side))
-    if side.app.state == "Failed" or (python and drift(side, config)):
-        facts |= {"settings": settings, "config": _laid_over(side.app.config, config)}
-        steps.append(Step(Action.UPDATE, "app", side.name, "app", facts))
-    if python and side.app.state != "Failed":
-        steps += _environment(side, wanted)
-    return steps or [Step(Action.REUSE, "app", side.name)]
+def _app(app: AppState, desired: DesiredState, account: str, *, change: bool) -> list[Step]:
+    facts = {"location": desired.location, "tags": dict(desired.tags)}
+    config, settings = desired.config(app.name), {"settings": desired.settings(account)}
+    if app.app is None:
+        create = {**facts, "config": config, **settings}
+        return [Step(Action.CREATE, "app", app.name, "put_app", create)]
+    steps = [_wait("app", app.name, app.app.state)] if app.app.state in _PENDING else []
+    failed = app.app.state == "Failed"
+    if failed or (change and _drifts(app, config)):
+        if not change:
+            config["runtime"]["version"] = app.python
+        update = {
+            **facts,
+            "config": _merged(app.app.config, config),
+            **(settings if failed else {}),
+        }
+        steps.append(Step(Action.UPDATE, "app", app.name, "put_app", update))
+    changes = setting_changes(app.settings, desired.environment)
+    if change and changes and not failed:
+        what = "environment of app"
+        steps.append(Step(Action.UPDATE, what, app.name, "change_settings", changes))
+    return steps or [Step(Action.REUSE, "app", app.name)]
 
 
-def _environment(side: AppState, wanted: DesiredState) -> list[Step]:
-    changes = environment.change(side.settings, wanted.environment)
-    return (
-        [Step(Action.UPDATE, "environment of app", side.name, "environment", changes)]
-        if changes
-        else []
-    )
-
-
-def _update(live: CurrentState, wanted: DesiredState, sha256: str, python: str) -> list[Step]:
+def _update(state: CurrentState, desired: DesiredState) -> list[Step]:
     """Prove the package on the candidate, unless it has proved itself on the app before, and give
     it to the app."""
-    main, candidate = live.main, live.candidate
-    config = wanted.config(main.name, python)
+    main, candidate, sha256 = state.main, state.candidate, desired.sha256
     steps = []
-    if main.version != sha256 or _strays(main, config, wanted):
-        steps = [*_side(candidate, live, wanted, python), *_publish(candidate.name, sha256)]
-        steps += _proof(candidate.name, sha256)
+    if main.version != sha256 or _strays(main, desired):
+        steps = [*_put_app(candidate, state, desired), *_publish_and_smoke(candidate.name, desired)]
+    package = {"sha256": sha256, "file": desired.file}
+    changes = setting_changes(main.settings, desired.environment)
     before = main.previous if main.version == sha256 else main.version
     return [
         *steps,
-        _promote(main, sha256, config, wanted.environment),
-        *_proof(main.name, sha256),
+        _promote(main, package, desired.config(main.name), changes),
+        *_smoke(main.name, sha256, desired.file),
         _record(main.name, sha256, before),
     ]
 
 
-def _publish(app: str, sha256: str) -> list[Step]:
-    return [Step(Action.UPDATE, "package of app", app, "publish", {"sha256": sha256})]
+def _publish_and_smoke(app: str, desired: DesiredState) -> list[Step]:
+    package = {"sha256": desired.sha256, "file": desired.file}
+    publish = Step(Action.UPDATE, "package of app", app, "publish", package)
+    return [publish, *_smoke(app, desired.sha256, desired.file)]
 
 
 def _promote(
-    main: AppState, sha256: str, config: Mapping[str, Any], variables: Mapping[str, str] | None
+    main: AppState,
+    package: Mapping[str, str],
+    config: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> Step:
-    """Publish to the app that serves, with its environment unless `variables` is None; the way back
-    is to publish what served, with its configuration and the settings that were there."""
+    """Publish to the app that serves, with its configuration and changes of its settings. The way
+    back is to publish what served, with the configuration and the settings of now."""
     now = dict(main.app.config) if main.app else {}
-    changes: dict[str, Any] = {"config": _laid_over(now, config)} if drift(main, config) else {}
-    back = {
-        "sha256": main.version,
-        "previous": main.previous,
-        **({"config": now} if changes else {}),
-    }
-    if variables is not None and (differ := environment.change(main.settings, variables)):
-        changes, back = {"environment": differ, **changes}, {**back, "settings": "as they were"}
+    facts: dict[str, Any] = {**package}
+    back: dict[str, Any] = {"sha256": main.version, "previous": main.previous}
+    if _drifts(main, config):
+        facts["config"], back["config"] = _merged(now, config), now
+    if settings:
+        facts["settings"], back["settings"] = settings, reverse(main.settings, settings)
     restore = Step(Action.UPDATE, "package of app", main.name, "restore", back)
-    return Step(
-        Action.UPDATE,
-        "package of app",
-        main.name,
-        "promote",
-        {"sha256": sha256, **changes},
-        restore,
-    )
+    return Step(Action.UPDATE, "package of app", main.name, "promote", facts, restore)
 
 
-def _laid_over(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """`found` with what `wanted` says: what a user set beside, such as instances that are always
+def _merged(found: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:
+    """`found` with what `desired` says: what a user set beside, such as instances that are always
     ready, stays."""
     both = {
-        key: _laid_over(found.get(key) or {}, value)
-        for key, value in wanted.items()
+        key: _merged(found.get(key) or {}, value)
+        for key, value in desired.items()
         if isinstance(value, Mapping)
     }
-    return {**found, **wanted, **both}
+    return {**found, **desired, **both}
 
 
-def _proof(app: str, sha256: str) -> list[Step]:
+def _smoke(app: str, sha256: str, file: str = "") -> list[Step]:
+    facts = {"sha256": sha256, **({"file": file} if file else {})}
     return [
-        Step(Action.CHECK, "health of app", app, "healthy"),
-        Step(Action.CHECK, "golden request to app", app, "smoke", {"sha256": sha256}, settles=True),
+        Step(Action.CHECK, "health of app", app, "wait_until_healthy"),
+        Step(Action.CHECK, "golden request to app", app, "smoke", facts, settles=True),
     ]
 
 
 def _record(app: str, sha256: str, previous: str) -> Step:
     facts = {"version": sha256, "previous": previous}
-    return Step(Action.UPDATE, "tags of app", app, "record", facts)
+    return Step(Action.UPDATE, "tags of app", app, "record_version", facts)
 
 
-def _python(side: AppState) -> str:
-    return str((side.app.config.get("runtime") or {}).get("version", "")) if side.app else ""
-
-
-def _tidy(live: CurrentState, keep: set[str], *, made_candidate: bool) -> list[Step]:
+def _tidy(state: CurrentState, keep: set[str], *, made_candidate: bool) -> list[Step]:
     """Delete the candidate, and the packages that neither serve nor are the previous one."""
-    old = sorted(set(live.packages or {}) - keep)
-    steps = (
-        remove(live.candidate, live, certainly=made_candidate)
-        if made_candidate or live.candidate.exists
-        else []
-    )
-    return [*steps, *(_unpack(live, sha256) for sha256 in old)]
+    old = sorted(set(state.packages or {}) - keep)
+    account = state.names.account
+    steps = delete_app(state.candidate, account, certainly=made_candidate)
+    return [*steps, *(delete_package(sha256) for sha256 in old)]
 
 
-def _unpack(live: CurrentState, sha256: str) -> Step:
-    return Step(
-        Action.DELETE,
-        "package",
-        sha256[:12],
-        "delete_package",
-        {"account": live.names.account, "sha256": sha256},
-    )
+def delete_package(sha256: str) -> Step:
+    """Delete a package from the storage account."""
+    return Step(Action.DELETE, "package", sha256[:12], "delete_package", {"sha256": sha256})
 
 
-def remove(side: AppState, live: CurrentState, *, certainly: bool = False) -> list[Step]:
+def delete_app(app: AppState, account: str, *, certainly: bool = False) -> list[Step]:
     """Delete an app and what it stands on, as far as it is there; all of it `certainly` when the
     plan made it."""
-    name, account = side.name, {"account": live.names.account}
+    name, facts = app.name, {"account": account}
     rows = [
-        (side.app is not None, "role assignment", name, "delete_roles", account),
-        (side.app is not None, "app", name, "delete_app", {}),
-        (side.farm is not None, "plan", farm(name), "delete_farm", {}),
-        (side.container, "container", container(name), "delete_container", account),
+        (app.app is not None, "role assignment", name, "delete_roles", {}),
+        (app.app is not None, "app", name, "delete_app", {}),
+        (app.plan is not None, "plan", app_plan(name), "delete_app_plan", {}),
+        (app.container, "container", container(name), "delete_container", facts),
     ]
     return [
-        Step(Action.DELETE, kind, what, op, facts)
-        for there, kind, what, op, facts in rows
+        Step(Action.DELETE, kind, what, operation, parameters)
+        for there, kind, what, operation, parameters in rows
         if there or certainly
     ]
 
 
-def _reuse_or_settle(kind: str, name: str, state: str) -> Step:
-    return _settle(kind, name, state) if state in _PENDING else Step(Action.REUSE, kind, name)
-
-
-def _settle(kind: str, name: str, state: str) -> Step:
-    return Step(Action.CHECK, kind, name, "settle", {"kind": kind, "state": state})
+def _wait(kind: str, name: str, found: str) -> Step:
+    return Step(Action.CHECK, kind, name, "wait_until_stable", {"state": found})

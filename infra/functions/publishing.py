@@ -1,14 +1,15 @@
-"""Publish a package to an app by One Deploy, and see the publication through to its end."""
+"""Publish a package to an app by One Deploy, and wait for the publication's end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxferry.infra.clients.scm import Deployment, Scm
+from onnxferry.infra.clients.azure import Wait
+from onnxferry.infra.clients.scm import PublishStatus, Scm
 from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, with_log
-from onnxferry.infra.waiting import Clock, wait
 from onnxferry.system.console import Progress
+from onnxferry.system.exits import program
 
 _DONE = 4
 _FAILED = {
@@ -23,8 +24,8 @@ _NO_ROLE_YET = ("not authorized", "forbidden", "(403)", "authorizationpermission
 
 @dataclass
 class Publication:
-    """One package on its way to one app. The states of `step` are words for what it waits for; None
-    is the end."""
+    """One package on its way to one app. `step` gives what it waits for, in words; None is the
+    end."""
 
     scm: Scm
     app: str
@@ -45,11 +46,9 @@ class Publication:
             return "accepted, not begun"
         if found.status == _DONE:
             return None
-        return (
-            self._failed(found)
-            if found.status in _FAILED
-            else f"being published {found.text}".strip()
-        )
+        if found.status in _FAILED:
+            return self._failed(found)
+        return f"being published {found.text}".strip()
 
     def _send(self) -> str:
         latest = self.scm.latest()
@@ -72,33 +71,25 @@ class Publication:
             raise e
         return "the connection broke; it is sent again"
 
-    def _failed(self, found: Deployment) -> str:
+    def _failed(self, found: PublishStatus) -> str:
         """A role that was given a moment ago may not be known everywhere: send again. Any other
         failure is one."""
         log = f"{found.text}\n{self.scm.log()}"
         if found.status == 3 and any(sign in log.lower() for sign in _NO_ROLE_YET):
             self._id = None
             return "waiting for the app's role on the storage account to take effect"
-        raise PublishFailed(
-            with_log(
-                f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}. What"
-                " serves is what the platform took last; the log says why. Rehearse the package"
-                " (deploy.py rehearse), then run again",
-                log,
-            )
+        said = (
+            f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}. What"
+            " serves is what the platform took last; the log says why. Rehearse the package"
+            f" ({program('rehearse')}), then run again"
         )
+        raise PublishFailed(with_log(said, log))
 
 
-def publish(publication: Publication, limit: float, clock: Clock) -> None:
-    """See `publication` through. Raises PublishFailed with the log, or TimedOut, with the log
-    too."""
+def publish(publication: Publication, wait: Wait) -> None:
+    """Wait for the end of `publication`. Raises PublishFailed or TimedOut, with the log."""
+    what = f"publishing to app {publication.app}"
     try:
-        wait(
-            f"publishing to app {publication.app}",
-            publication.step,
-            limit,
-            publication.progress,
-            clock,
-        )
+        wait(what, publication.step)
     except TimedOut as e:
         raise TimedOut(with_log(str(e), publication.scm.log())) from e

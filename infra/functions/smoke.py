@@ -1,14 +1,16 @@
-"""Does an app work? Its host runs, the platform found the function in its package, and it gives the
-golden answer."""
+"""Whether an app works: its host runs, the platform found the function in its package, and it gives
+the golden answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from onnxferry.infra.clients import function_host
+from onnxferry.infra.clients.azure import State, Wait
 from onnxferry.infra.clients.scm import Scm
-from onnxferry.infra.clients.web import App
+from onnxferry.infra.clients.web import FunctionApp
 from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
@@ -21,12 +23,10 @@ from onnxferry.infra.errors import (
 )
 from onnxferry.infra.functions.names import FUNCTION
 from onnxferry.infra.functions.state import Clients
-from onnxferry.infra.smoke import smoke
-from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scoring.manifest import Golden
+from onnxferry.infra.smoke import golden_in, smoke
+from onnxferry.scoring.manifest import SPEC_FILE, Golden
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
-from onnxferry.system.console import Progress
 
 # what a host answers before it knows its keys, functions and workers
 _STARTING = frozenset({401, 404, 502, 503, 504})
@@ -35,48 +35,44 @@ _TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """`limit` is that of each wait, in seconds."""
+    """Asks apps; `wait` waits for their answers."""
 
-    doors: Clients
-    limit: float
-    clock: Clock
+    clients: Clients
+    wait: Wait
 
-    def healthy(self, app: App, progress: Progress) -> None:
+    def wait_until_healthy(self, app: FunctionApp) -> None:
         """Wait until the app's host runs and knows the function. Raises NotHealthy with the
         publication's log."""
-        self._wait(app, lambda: self._unhealthy(app), progress)
+        self._wait(app, lambda: self._unhealthy(app))
 
-    def answers(self, app: App, golden: Golden, progress: Progress) -> None:
+    def run(self, app: FunctionApp, golden: Golden) -> None:
         """Send the golden request. Raises NotHealthy or WrongAnswer."""
         refusals: list[Reply] = []
-        self._wait(app, lambda: self._unproved(app, golden, refusals), progress)
+        self._wait(app, lambda: self._unanswered(app, golden, refusals))
 
-    def _wait(self, app: App, state: Callable[[], str | None], progress: Progress) -> None:
+    def _wait(self, app: FunctionApp, state: State) -> None:
         try:
-            wait(f"Azure Functions app {app.name}", state, self.limit, progress, self.clock)
+            self.wait(f"Azure Functions app {app.name}", state)
         except TimedOut as e:
-            raise NotHealthy(with_log(str(e), publication_log(self.doors, app))) from e
+            raise NotHealthy(with_log(str(e), publication_log(self.clients, app))) from e
 
-    def _unhealthy(self, app: App) -> str | None:
+    def _unhealthy(self, app: FunctionApp) -> str | None:
+        web = self.clients.web
         try:
-            keys = self.doors.web.keys(app.name)
-            state = function_host.host_state(app.host, keys)
+            state = function_host.host_state(app.host, web.keys(app.name))
             if state != "Running":
                 return f"its host: {state}"
-            if FUNCTION not in self.doors.web.functions(app.name):
-                self.doors.web.sync(app.name)
+            if FUNCTION not in web.functions(app.name):
+                web.sync(app.name)
                 return f"its function {FUNCTION}: not found yet"
-        except (
-            Refused,
-            NotFound,
-            Unavailable,
-        ) as e:  # the resource manager asks the host, which is not up yet
+        # the resource manager asks the host, which is not up yet
+        except (Refused, NotFound, Unavailable) as e:
             return f"its host: not up ({str(e)[:200]})"
         return None
 
-    def _unproved(self, app: App, golden: Golden, refusals: list[Reply]) -> str | None:
+    def _unanswered(self, app: FunctionApp, golden: Golden, refusals: list[Reply]) -> str | None:
         """Send it once; `refusals` are those so far that a host which starts has no reason for."""
-        keys, replies = self.doors.web.keys(app.name), []
+        keys, replies = self.clients.web.keys(app.name), []
 
         def send(request: Request) -> Reply:
             replies.append(function_host.send(app.host, keys, request))
@@ -95,9 +91,20 @@ class SmokeTest:
         return None
 
 
-def publication_log(doors: Clients, app: App) -> str:
+def golden_of(package: Path) -> Golden:
+    """The golden request in the model_spec.json of function.zip, which no host and no user can lose
+    or confuse with another version's. Raises CloudError when it is no such package."""
+    try:
+        with zipfile.ZipFile(package) as zipped:
+            text = zipped.read(f"model/{SPEC_FILE}")
+    except (OSError, KeyError, zipfile.BadZipFile) as e:
+        raise CloudError(f"package {package.name}: no function package of onnxferry ({e!r})") from e
+    return golden_in(text, f"package {package.name}")
+
+
+def publication_log(clients: Clients, app: FunctionApp) -> str:
     """The log of the app's latest publication; why there is none where that is so."""
     try:
-        return Scm(doors.session, app.name, app.scm).log()
+        return Scm(clients.session, app.name, app.scm).log()
     except CloudError as e:
         return f"(no log: {e})"

@@ -1,16 +1,16 @@
-"""What the cloud has of one app now, read once, as frozen data: what a plan is made of."""
+"""What the cloud has of one app now, read once, as frozen data that plans are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from onnxferry.infra.clients.azure import Session
-from onnxferry.infra.clients.blobs import Packages
-from onnxferry.infra.clients.groups import Groups, Item
+from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.blobs import BlobContainer
+from onnxferry.infra.clients.groups import Groups, ResourceGroup
 from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
-from onnxferry.infra.clients.storage import Account, Storage
-from onnxferry.infra.clients.web import App, Farm, Web
+from onnxferry.infra.clients.storage import Storage, StorageAccount
+from onnxferry.infra.clients.web import AppPlan, FunctionApp, Web
 from onnxferry.infra.errors import NotAllowed, NotFound
 from onnxferry.infra.functions.names import (
     MADE,
@@ -19,30 +19,31 @@ from onnxferry.infra.functions.names import (
     PUBLISHING,
     VERSION,
     Names,
+    app_plan,
     container,
-    farm,
+    description,
 )
 
 
 @dataclass(frozen=True)
 class Clients:
-    """The doors that a Functions app needs, opened."""
+    """The clients of the services that an app needs."""
 
-    session: Session
+    session: AzureSession
     groups: Groups
     storage: Storage
     roles: Roles
     web: Web
 
     @classmethod
-    def open(cls, session: Session, group: str) -> Clients:
-        return cls(
-            session, Groups(session), Storage(session, group), Roles(session), Web(session, group)
-        )
+    def of(cls, session: AzureSession, names: Names) -> Clients:
+        """The clients for the resource group of `names`. Sends nothing."""
+        storage, web = Storage(session, names.group), Web(session, names.group)
+        return cls(session, Groups(session), storage, Roles(session), web)
 
-    def packages(self, account: Account) -> Packages:
+    def packages(self, account: StorageAccount) -> BlobContainer:
         """The packages in `account`."""
-        return Packages(self.session, account, PACKAGES)
+        return BlobContainer(self.session, account.url, PACKAGES)
 
 
 @dataclass(frozen=True)
@@ -52,31 +53,40 @@ class AppState:
     secrets."""
 
     name: str
-    app: App | None = None
-    farm: Farm | None = None
+    app: FunctionApp | None = None
+    plan: AppPlan | None = None
     container: bool = False
     role: bool = False
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def tag(self, name: str) -> str:
-        return self.app.tags.get(name, "") if self.app else ""
-
     @property
     def version(self) -> str:
         """The sha256 of the package that has proved itself here and serves."""
-        return self.tag(VERSION)
+        return self._tag(VERSION)
 
     @property
     def previous(self) -> str:
-        return self.tag(PREVIOUS)
+        """The sha256 of the package that served before."""
+        return self._tag(PREVIOUS)
 
     @property
     def publishing(self) -> str:
-        return self.tag(PUBLISHING)
+        """The sha256 of the package whose publication has not come to its end."""
+        return self._tag(PUBLISHING)
+
+    @property
+    def python(self) -> str:
+        """The version of Python that the app runs."""
+        config = self.app.config if self.app else {}
+        return str((config.get("runtime") or {}).get("version", ""))
 
     @property
     def exists(self) -> bool:
-        return bool(self.app or self.farm or self.container)
+        """Whether any part of it is there."""
+        return bool(self.app or self.plan or self.container)
+
+    def _tag(self, name: str) -> str:
+        return self.app.tags.get(name, "") if self.app else ""
 
 
 @dataclass(frozen=True)
@@ -87,8 +97,8 @@ class CurrentState:
     names: Names
     main: AppState
     candidate: AppState
-    group: Item | None = None
-    account: Account | None = None
+    group: ResourceGroup | None = None
+    account: StorageAccount | None = None
     containers: frozenset[str] = frozenset()
     uploader: bool = False
     packages: Mapping[str, Mapping[str, str]] | None = None
@@ -98,55 +108,84 @@ class CurrentState:
         """Whether we made the account, or will."""
         return not self.names.given_account and (self.account is None or MADE in self.account.tags)
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything of this app is there."""
+        ours = bool(self.account) and self.account_is_ours
+        return bool(self.main.exists or self.candidate.exists or self.packages or ours)
 
-def read(doors: Clients, names: Names, *, settings: bool = False) -> CurrentState:
-    """Ask the cloud for all of it, and for the apps' `settings` where they are needed. Only
-    reads."""
-    group = doors.groups.get(names.group)
-    nothing = CurrentState(names, AppState(names.app), AppState(names.candidate), group)
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What else is there: the names of all resources of the group; the account's shares, queues and
+    tables; whether other apps keep packages in the container; and the apps whose roles on the
+    account are ours."""
+
+    resources: Sequence[str] = ()
+    others: Sequence[str] = ()
+    foreign: bool = False
+    roles: Sequence[str] = ()
+
+
+def read_state(clients: Clients, names: Names, *, settings: bool = False) -> CurrentState:
+    """The app now, with the apps' `settings` where they are needed."""
+    group = clients.groups.get(names.group)
     if group is None or group.state == "Deleting":
-        return nothing
-    account = doors.storage.get(names.account)
-    settled = account if account and account.state in ("", "Succeeded") else None
-    containers = doors.storage.containers(names.account) if settled else frozenset()
+        return CurrentState(names, AppState(names.app), AppState(names.candidate), group)
+    account = clients.storage.get(names.account)
+    stable = account if account and account.state in ("", "Succeeded") else None
+    containers = clients.storage.containers(names.account) if stable else frozenset()
     ours = not names.given_account and account is not None and MADE in account.tags
-    return CurrentState(
-        names,
-        _side(doors, names, names.app, containers, settings),
-        _side(doors, names, names.candidate, containers, settings),
-        group,
-        account,
-        containers,
-        uploader=ours
-        and doors.roles.has(names.account_id, BLOB_CONTRIBUTOR, doors.roles.signed_in()),
-        packages=_packages(doors, names, settled) if settled and PACKAGES in containers else {},
+    main, candidate = (
+        _app_state(clients, names, app, containers, settings)
+        for app in (names.app, names.candidate)
     )
+    user = clients.roles.signed_in() if ours else None
+    uploader = user is not None and clients.roles.has(names.account_id, BLOB_CONTRIBUTOR, user)
+    packages = _packages(clients, names, stable) if stable and PACKAGES in containers else {}
+    return CurrentState(names, main, candidate, group, account, containers, uploader, packages)
 
 
-def _side(
-    doors: Clients, names: Names, name: str, containers: frozenset[str], settings: bool
+def read_surroundings(clients: Clients, state: CurrentState) -> Surroundings:
+    """What a deletion must know besides. Raises NotAllowed where packages of ours would stay since
+    the signed-in user may not look."""
+    names, account = state.names, state.account
+    resources = clients.groups.resources(names.group) if state.group else []
+    if account is None:
+        return Surroundings(resources)
+    found = clients.roles.described
+    roles = [a for a in (names.app, names.candidate) if found(names.account_id, description(a))]
+    others = clients.storage.others(names.account) if state.account_is_ours else []
+    packages, foreign = clients.packages(account), not state.account_is_ours
+    if state.packages is not None:
+        foreign = PACKAGES in state.containers and packages.has_other(names.folder)
+    elif foreign:
+        packages.list(names.folder)  # raises, and says who may not look
+    return Surroundings(resources, others, foreign, roles)
+
+
+def _app_state(
+    clients: Clients, names: Names, name: str, containers: frozenset[str], settings: bool
 ) -> AppState:
-    app = doors.web.app(name)
+    app, plan = clients.web.app(name), clients.web.app_plan(app_plan(name))
     who = Principal(app.principal) if app and app.principal else None
-    role = who is not None and doors.roles.has(names.account_id, BLOB_OWNER, who)
-    found = _settings(doors, name) if settings and app else {}
-    return AppState(
-        name, app, doors.web.farm(farm(name)), container(name) in containers, role, found
-    )
+    role = who is not None and clients.roles.has(names.account_id, BLOB_OWNER, who)
+    found = _settings(clients, name) if settings and app else {}
+    return AppState(name, app, plan, container(name) in containers, role, found)
 
 
-def _settings(doors: Clients, app: str) -> Mapping[str, str]:
+def _settings(clients: Clients, app: str) -> Mapping[str, str]:
     try:
-        return doors.web.settings(app)
+        return clients.web.settings(app)
     except NotFound:  # an app that is only being made, or is going
         return {}
 
 
 def _packages(
-    doors: Clients, names: Names, account: Account
+    clients: Clients, names: Names, account: StorageAccount
 ) -> Mapping[str, Mapping[str, str]] | None:
     try:
-        blobs = doors.packages(account).list(names.folder)
+        blobs = clients.packages(account).list(names.folder)
     except NotAllowed:
         return None
     return {name.rpartition("/")[2].removesuffix(".zip"): facts for name, facts in blobs.items()}

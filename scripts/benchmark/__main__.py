@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 from onnxferry.scripts import sections
 from onnxferry.scripts.benchmark import figures, inputs, plot, report, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
@@ -131,7 +131,7 @@ def _settings(
     if streams and not concurrent:
         raise UsageError("--streams is for --scenario async and rate")
     same = {name: flags[name] for name in ("rounds", "warm_up", "seconds", "seed", "cores")}
-    cpus = flags["cores"] or cpu_count.available()
+    cpus = flags["cores"] or cpu.available()
     return BenchmarkSettings(
         task,
         scenario,

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 from onnxferry.scripts import tables
 from onnxferry.scripts.benchmark import figures
 from onnxferry.scripts.benchmark.engines import ENGINES
@@ -141,7 +141,7 @@ def record(done: Benchmark, engine: EngineResult) -> dict[str, Any]:
         "model_path": str(spec.path.resolve()),
         "batch_size": done.batch,
         "input_shapes": None,
-        "num_cores": settings.cores or cpu_count.available(),
+        "num_cores": settings.cores or cpu.available(),
         "scenario": scenario,
         "scheduler": None,
         "seconds_to_run": settings.seconds * settings.rounds,

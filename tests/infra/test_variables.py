@@ -11,14 +11,14 @@ from jsonschema import Draft202012Validator
 
 from onnxferry.infra import config
 from onnxferry.infra.config import load
-from onnxferry.infra.functions.environment import RECORD
-from onnxferry.infra.functions.plan import FORBIDDEN_SETTINGS
+from onnxferry.infra.functions.desired import RECORD
 from onnxferry.infra.variables import AZUREML, FUNCTIONS, SAGEMAKER, Rules, checked
 from onnxferry.system.errors import UsageError
+from tests.fakes.azure.providers.web_shapes import FORBIDDEN
 
 ROOT = Path(__file__).parents[2]
 OUR_PLANS = [  # what they set on an app or a model, or the platform forbids
-    *((FUNCTIONS, name) for name in sorted(FORBIDDEN_SETTINGS)),
+    *((FUNCTIONS, name) for name in sorted(FORBIDDEN)),
     *((FUNCTIONS, f"AzureWebJobsStorage__{name}") for name in ("accountName", "credential")),
     (FUNCTIONS, "DEPLOYMENT_STORAGE_CONNECTION_STRING"),
     (FUNCTIONS, "azurewebjobsstorage"),  # names of app settings count in any case

@@ -19,12 +19,11 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
-from tests.infra.azureml.conftest import quick
-from tests.infra.functions.scene import scene
+from tests.infra.functions.azure_account import azure_account
 from tests.infra.sagemaker.conftest import sign_in
 from tests.live.walk import Command, Said, in_a_process, in_this_process
 
-QUICK = Clock(sleep=lambda seconds: time.sleep(0.002))
+QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 SUBSCRIBED = f'subscription = "{SUBSCRIPTION}"\nresource_group = "rg"\n'
 
 
@@ -37,9 +36,8 @@ def sagemaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def azureml(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    quick(monkeypatch)
-    with AzureFake() as fake, fake.reachable(monkeypatch):
+def azureml() -> Iterator[str]:
+    with AzureFake() as fake, fake.reachable():
         fake.arm.add(*resources.TYPES)
         MachineLearning(fake).workspace()
         yield f'[azureml]\n{SUBSCRIBED}workspace = "work"\n'
@@ -50,7 +48,7 @@ def functions(tmp_path: Path) -> Iterator[str]:
     """The wheels of a package are fetched before the double is there, since pip would trust nobody
     else then."""
     package(tiny.question_answering(tmp_path / "fetch"), "functions", out=tmp_path / "fetched")
-    with scene() as made:
+    with azure_account() as made:
         yield f"[functions]\n{SUBSCRIBED}"
         assert made.kinds() == []
 

@@ -1,11 +1,9 @@
 """Azure on loopback: sign-in, resource manager, blob storage and each service's own hosts behind
 one TLS port.
 
-    with AzureFake() as azure, azure.reachable(monkeypatch):      # the SDKs find it by environment
-    variables
+    with AzureFake() as azure, azure.reachable():          # the SDKs find it by the environment
         ...
-        azure.store.get("/subscriptions/.../sites/squad")         # what a test asserts on: the
-        state
+        azure.store.get("/subscriptions/.../sites/squad")  # a test asserts on its state
 
 It holds state, takes its time (operations need several polls), fails on demand, checks every body
 that it gets, and records every call. Each service is one file in providers/.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import socket
 import ssl
 import tempfile
@@ -14,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pytest
 import trustme
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
@@ -99,19 +99,22 @@ class AzureFake:
         }
 
     @contextmanager
-    def reachable(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
-        """The SDKs of this process and its children find the fake; names below localhost, which few
-        systems resolve, lead to it."""
-        real = socket.getaddrinfo
+    def reachable(self, *, known: bool = True) -> Iterator[None]:
+        """The SDKs of this process and its children find the fake, which knows who signs in unless
+        `known` is false; names below localhost, which few systems resolve, lead to it."""
+        real, before = socket.getaddrinfo, dict(os.environ)
 
         def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
             return real("127.0.0.1" if str(host).endswith(".localhost") else host, *args, **kwargs)
 
-        with patch.context() as inside:
-            inside.setattr(socket, "getaddrinfo", resolve)
-            for name, value in self.environment().items():
-                inside.setenv(name, value)
+        socket.getaddrinfo = resolve
+        os.environ |= {**self.environment(), **({} if known else {"AZURE_CLIENT_SECRET": "-"})}
+        try:
             yield
+        finally:
+            socket.getaddrinfo = real
+            os.environ.clear()
+            os.environ |= before
 
     def restart_counting(self) -> None:
         """Forget the calls so far, so that the next has number 0."""

@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
-from onnxferry.infra.clients import azure as door
+from onnxferry.infra.clients.azure import azure_environment, credential
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.blob import Blobs
 
@@ -24,8 +24,8 @@ ONCE = {
 
 
 @pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[AzureFake]:
-    with AzureFake() as fake, fake.reachable(monkeypatch):
+def azure() -> Iterator[AzureFake]:
+    with AzureFake() as fake, fake.reachable():
         yield fake
 
 
@@ -82,7 +82,7 @@ def test_containers_come_and_go(azure: AzureFake, blobs: Blobs) -> None:
 
 
 def test_tells_who_may(azure: AzureFake, blobs: Blobs) -> None:
-    by_token = service(azure, door.credential(door.cloud())).get_container_client("box")
+    by_token = service(azure, credential(azure_environment())).get_container_client("box")
     by_key = service(azure).get_container_client("box")
     by_token.upload_blob("a", b"")
     blobs.denied.add("acc")

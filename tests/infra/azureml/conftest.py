@@ -27,25 +27,12 @@ from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 
 NAME = "squad"
-QUICK = Clock(sleep=lambda seconds: time.sleep(0.002))
-
-
-def quick(patch: pytest.MonkeyPatch) -> None:
-    """The SDKs' own retries and polls, without their pauses."""
-    patch.setattr(
-        "onnxferry.infra.clients.azure.RETRIES", {"retry_total": 5, "retry_backoff_factor": 0.001}
-    )
-    patch.setattr("onnxferry.infra.clients.azure.POLLING", 0.005)
-    waits = {"retry_total": 5, "initial_backoff": 0, "increment_base": 0, "random_jitter_range": 0}
-    patch.setattr("onnxferry.infra.clients.blobs.BLOB_RETRIES", waits)
+QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 
 
 @pytest.fixture
-def azure(
-    monkeypatch: pytest.MonkeyPatch, keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]
-) -> Iterator[AzureFake]:
-    quick(monkeypatch)
-    with AzureFake() as fake, fake.reachable(monkeypatch):
+def azure(keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]) -> Iterator[AzureFake]:
+    with AzureFake() as fake, fake.reachable():
         fake.arm.add(*resources.TYPES)
         yield fake
         keep_bodies(fake.arm.puts)

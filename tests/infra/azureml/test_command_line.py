@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from examples.models import examples, ready
 from onnxferry import cli
 from onnxferry.infra import azureml as room
-from onnxferry.infra.azureml.desired import desired
+from onnxferry.infra.azureml.desired import desired_state
 from onnxferry.infra.cloud import bundle
 from onnxferry.scripts.package import layout_of, package
 from onnxferry.scripts.rehearse import start
@@ -98,7 +98,7 @@ def command(
     with ExitStack() as hosts:
         for model in models:
             built = package(model, "azureml", out=tmp_path / "build", python=PYTHON)
-            version = desired(bundle(built, model), mine).model
+            version = desired_state(bundle(built, model), mine).versions["model"]
             ml.runtimes[version] = hosts.enter_context(start(built)).url
         yield run
 

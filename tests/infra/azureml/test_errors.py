@@ -63,10 +63,10 @@ def served(ml: MachineLearning) -> list[str]:
 
 
 def test_nobody_is_signed_in(
-    ml: MachineLearning, monkeypatch: pytest.MonkeyPatch, versions: dict[str, Bundle]
+    azure: AzureFake, ml: MachineLearning, versions: dict[str, Bundle]
 ) -> None:
-    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-    text = failure(NoCredentials, connected(), versions["a"])
+    with azure.reachable(known=False):
+        text = failure(NoCredentials, connected(), versions["a"])
     assert "az login" in text
 
 
@@ -239,7 +239,7 @@ def test_a_version_that_fails_once_it_serves_goes_back(
         ml.answers[model] = b'{"answer": "Bob"}'
 
     with pytest.raises(WrongAnswer, match="The earlier version serves again"):
-        apply(plan, Replaced(cloud, {"move": spoiled}))
+        apply(plan, Replaced(cloud, {"update_endpoint": spoiled}))
     first, second, third = (change.traffic for change in ml.history)
     assert first == third != second
     assert cloud.status().version == versions["a"].version
@@ -251,7 +251,7 @@ def test_a_wait_has_a_limit(
 ) -> None:
     azure.operations.polls = 10_000
     ticks = itertools.count(step=30)
-    clock = Clock(now=lambda: float(next(ticks)), sleep=lambda seconds: None)
+    clock = Clock(now=lambda: float(next(ticks)), sleep=lambda seconds: None, interval=0)
     cloud = azureml.connect(config(wait_minutes=1), NAME, clock)
     text = failure(TimedOut, cloud, versions["a"])
     assert "endpoint squad: still InProgress after 90 s" in text
@@ -312,7 +312,7 @@ def test_waits_for_what_another_run_began(
     )
     azure.operations.polls = 8
     plan = cloud.plan_deploy(versions["a"])
-    assert ("settle_deployment", {"state": state}) in [
+    assert ("wait_until_stable", {"state": state}) in [
         (s.operation, s.parameters) for s in plan.steps
     ]
     apply(plan, cloud)

@@ -24,7 +24,7 @@ from tests.fakes.azure import AzureFake, Call
 from tests.fakes.azure.faults import Fault, Faults
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import ENDPOINTS, MachineLearning
-from tests.infra.azureml.conftest import connected, deploy, quick
+from tests.infra.azureml.conftest import connected, deploy
 from tests.infra.forking import killed
 
 pytestmark = pytest.mark.faults
@@ -150,8 +150,7 @@ def _slim(bundle: Bundle) -> Bundle:
 def world(
     versions: dict[str, Bundle], keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]
 ) -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch, AzureFake() as fake, fake.reachable(patch):
-        quick(patch)
+    with AzureFake() as fake, fake.reachable():
         fake.arm.add(*resources.TYPES)
         yield World(fake, versions)
         keep_bodies(fake.arm.puts)

@@ -12,7 +12,7 @@ from typing import Any
 import azure.identity as azure_identity
 import pytest
 
-from onnxferry.infra.clients import azure as door
+from onnxferry.infra.clients.azure import azure_environment, credential
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from tests import tiny
 from tests.documents import snippet
@@ -41,7 +41,7 @@ def place(
     monkeypatch.chdir(tmp_path)
     Path("question.json").write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
     monkeypatch.setattr(
-        azure_identity, "DefaultAzureCredential", lambda: door.credential(door.cloud())
+        azure_identity, "DefaultAzureCredential", lambda: credential(azure_environment())
     )
     return {
         "SUBSCRIPTION": SUBSCRIPTION,

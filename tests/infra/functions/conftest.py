@@ -1,4 +1,4 @@
-"""One scene for all tests of a file, empty at the start of each, and three versions to deploy."""
+"""One account for all tests of a file, empty at the start of each, and three versions to deploy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from onnxferry.infra.cloud import Bundle
-from tests.infra.functions.scene import Scene, bundle, scene
+from tests.infra.functions.azure_account import AzureAccount, azure_account, bundle
 
 
 @pytest.fixture(scope="session")
@@ -20,17 +20,17 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle, 
 
 # not longer: it changes whom this process trusts, and pip would, too
 @pytest.fixture(scope="module")
-def shared_scene() -> Iterator[tuple[Scene, object]]:
-    with scene() as made:
+def shared_account() -> Iterator[tuple[AzureAccount, object]]:
+    with azure_account() as made:
         yield made, made.snapshot()
 
 
 @pytest.fixture
 def azure(
-    shared_scene: tuple[Scene, object], keep_bodies: Callable[[Any], None]
-) -> Iterator[Scene]:
+    shared_account: tuple[AzureAccount, object], keep_bodies: Callable[[Any], None]
+) -> Iterator[AzureAccount]:
     """Azure on loopback, with nothing in the subscription."""
-    made, empty = shared_scene
+    made, empty = shared_account
     made.restore(empty)
     yield made
     keep_bodies(made.fake.arm.puts)

@@ -24,7 +24,7 @@ from onnxferry.scripts.package import layout_of, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure.fake import SUBSCRIPTION
-from tests.infra.functions.scene import APP, GROUP, Scene, quiet
+from tests.infra.functions.azure_account import APP, GROUP, AzureAccount, quiet
 
 pytestmark = [pytest.mark.host, pytest.mark.models]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def command(
     functions_ready: None,
-    azure: Scene,
+    azure: AzureAccount,
     models: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -97,7 +97,7 @@ def command(
 
 
 def test_deploy_update_invoke_rollback_delete(
-    azure: Scene, models: tuple[Path, Path], command: Command, tmp_path: Path
+    azure: AzureAccount, models: tuple[Path, Path], command: Command, tmp_path: Path
 ) -> None:
     demo, successor = models
     first = json.loads(command("deploy", demo))

@@ -8,16 +8,16 @@ import pytest
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotHealthy, PublishFailed, WrongAnswer
-from onnxferry.infra.functions.environment import RECORD
+from onnxferry.infra.functions.desired import RECORD
 from tests.fakes.azure.providers import web_settings
-from tests.infra.functions.scene import APP, Scene, deploy, run
+from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 
 Versions = tuple[Bundle, Bundle, Bundle]
 THEIRS = "never-to-be-printed"
 TWO, FOUR = ({"ONNXFERRY_ENGINE_THREADS": number} for number in ("2", "4"))
 
 
-def settings(azure: Scene, app: str = APP) -> dict[str, str]:
+def settings(azure: AzureAccount, app: str = APP) -> dict[str, str]:
     """All settings but those of the storage account, which every app has."""
     found = web_settings.settings(azure.apps.site(app))
     storage = {
@@ -27,7 +27,7 @@ def settings(azure: Scene, app: str = APP) -> dict[str, str]:
     return found
 
 
-def add(azure: Scene, **values: str) -> None:
+def add(azure: AzureAccount, **values: str) -> None:
     """The user sets these in the portal."""
     site = azure.apps.site(APP)
     assert site
@@ -35,7 +35,7 @@ def add(azure: Scene, **values: str) -> None:
 
 
 def test_it_is_there_from_the_beginning_and_then_there_is_nothing_to_do(
-    azure: Scene, versions: Versions
+    azure: AzureAccount, versions: Versions
 ) -> None:
     cloud = azure.cloud(environment={**TWO, "TEAM": "ml"})
     plan = cloud.plan_deploy(versions[0])
@@ -45,7 +45,7 @@ def test_it_is_there_from_the_beginning_and_then_there_is_nothing_to_do(
     assert cloud.plan_deploy(versions[0]).changes == ()
 
 
-def test_a_change_is_proved_on_the_candidate(azure: Scene, versions: Versions) -> None:
+def test_a_change_is_proved_on_the_candidate(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(environment=TWO), versions[0])
     plan = deploy(azure.cloud(environment=FOUR), versions[0])
     (created,) = (step for step in plan.changes if str(step) == f"create app {APP}-candidate")
@@ -55,7 +55,9 @@ def test_a_change_is_proved_on_the_candidate(azure: Scene, versions: Versions) -
     assert deploy(azure.cloud(environment=FOUR), versions[0]).changes == ()
 
 
-def test_what_is_taken_out_goes_and_what_others_set_stays(azure: Scene, versions: Versions) -> None:
+def test_what_is_taken_out_goes_and_what_others_set_stays(
+    azure: AzureAccount, versions: Versions
+) -> None:
     deploy(azure.cloud(environment={**TWO, "TEAM": "ml"}), versions[0])
     add(azure, KEY=THEIRS)
     deploy(azure.cloud(environment={"TEAM": "ml"}), versions[0])
@@ -65,14 +67,14 @@ def test_what_is_taken_out_goes_and_what_others_set_stays(azure: Scene, versions
     assert deploy(azure.cloud(), versions[0]).changes == ()
 
 
-def test_it_goes_with_a_new_version_too(azure: Scene, versions: Versions) -> None:
+def test_it_goes_with_a_new_version_too(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     deploy(azure.cloud(environment=TWO), versions[1])
     assert settings(azure) == {**TWO, RECORD: "ONNXFERRY_ENGINE_THREADS"}
     assert azure.serves() == versions[1].package.sha256
 
 
-def test_a_roll_back_leaves_it(azure: Scene, versions: Versions) -> None:
+def test_a_roll_back_leaves_it(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(environment=TWO), versions[0])
     deploy(azure.cloud(environment=FOUR), versions[1])
     run(azure.cloud().plan_rollback(), azure.cloud())
@@ -81,7 +83,7 @@ def test_a_roll_back_leaves_it(azure: Scene, versions: Versions) -> None:
 
 
 def test_all_settings_are_as_they_were_when_the_switch_fails_and_no_plan_holds_them(
-    azure: Scene, versions: Versions
+    azure: AzureAccount, versions: Versions
 ) -> None:
     deploy(azure.cloud(environment=TWO), versions[0])
     add(azure, TOKEN=THEIRS)
@@ -96,7 +98,7 @@ def test_all_settings_are_as_they_were_when_the_switch_fails_and_no_plan_holds_t
 
 
 def test_one_that_the_model_cannot_serve_with_does_not_reach_the_app(
-    azure: Scene, versions: Versions
+    azure: AzureAccount, versions: Versions
 ) -> None:
     deploy(azure.cloud(), versions[0])
     with pytest.raises(
@@ -106,7 +108,7 @@ def test_one_that_the_model_cannot_serve_with_does_not_reach_the_app(
     assert settings(azure) == {}
 
 
-def test_a_half_made_app_gets_it(azure: Scene, versions: Versions) -> None:
+def test_a_half_made_app_gets_it(azure: AzureAccount, versions: Versions) -> None:
     """A first deployment that broke off before anything was published, and another environment the
     next time."""
     azure.apps.publish_failures = ["no"]
@@ -117,7 +119,9 @@ def test_a_half_made_app_gets_it(azure: Scene, versions: Versions) -> None:
     assert settings(azure) == {"TEAM": "ml", RECORD: "TEAM"}
 
 
-def test_a_run_that_was_cut_off_in_the_switch_is_taken_up(azure: Scene, versions: Versions) -> None:
+def test_a_run_that_was_cut_off_in_the_switch_is_taken_up(
+    azure: AzureAccount, versions: Versions
+) -> None:
     deploy(azure.cloud(environment=TWO), versions[0])
     cloud = azure.cloud(environment=FOUR)
     plan = cloud.plan_deploy(versions[0])
@@ -130,7 +134,9 @@ def test_a_run_that_was_cut_off_in_the_switch_is_taken_up(azure: Scene, versions
     assert azure.cloud(environment=FOUR).plan_deploy(versions[0]).changes == ()
 
 
-def test_status_and_deletion_do_not_read_the_settings(azure: Scene, versions: Versions) -> None:
+def test_status_and_deletion_do_not_read_the_settings(
+    azure: AzureAccount, versions: Versions
+) -> None:
     deploy(azure.cloud(environment=TWO), versions[0])
     azure.fake.restart_counting()
     cloud = azure.cloud()
@@ -138,3 +144,29 @@ def test_status_and_deletion_do_not_read_the_settings(azure: Scene, versions: Ve
     run(cloud.plan_delete(), cloud)
     assert not [call for call in azure.fake.calls if "appsettings" in call.path]
     assert azure.kinds() == []
+
+
+def test_a_users_setting_is_set_aside_and_comes_back(
+    azure: AzureAccount, versions: Versions
+) -> None:
+    deploy(azure.cloud(), versions[0])
+    add(azure, TOKEN=THEIRS)
+    plan = deploy(azure.cloud(environment={"TOKEN": "ours"}), versions[0])
+    assert settings(azure).items() >= {"TOKEN": "ours", RECORD: "TOKEN"}.items()
+    assert not azure.cloud(environment={"TOKEN": "ours"}).plan_deploy(versions[0]).changes
+    back = deploy(azure.cloud(), versions[0])
+    assert settings(azure) == {"TOKEN": THEIRS}
+    assert THEIRS not in plan.to_json() + back.to_json()
+
+
+def test_a_failed_switch_that_took_a_variable_out_gives_it_back(
+    azure: AzureAccount, versions: Versions
+) -> None:
+    deploy(azure.cloud(), versions[0])
+    add(azure, TOKEN=THEIRS)
+    deploy(azure.cloud(environment={"TOKEN": "ours", "TEAM": "ml"}), versions[0])
+    before = settings(azure)
+    azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
+    with pytest.raises(WrongAnswer, match="The earlier version serves again"):
+        deploy(azure.cloud(), versions[1])
+    assert settings(azure) == before

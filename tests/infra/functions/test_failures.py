@@ -28,7 +28,7 @@ from onnxferry.infra.plan import Action, Step
 from onnxferry.system.console import Progress
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.login import SECRET, TOKEN
-from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, run
+from tests.infra.functions.azure_account import APP, GROUP, QUESTION, AzureAccount, deploy, run
 from tests.infra.quiet import QuietReport
 from tests.infra.replaced import Replaced
 
@@ -37,7 +37,7 @@ SITE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsof
 
 
 @pytest.fixture
-def failure(azure: Scene) -> Callable[..., str]:
+def failure(azure: AzureAccount) -> Callable[..., str]:
     """failure(kind, act): the message of the error that `act` raises."""
 
     def caught(kind: type[CloudError], act: Callable[[], object]) -> str:
@@ -54,7 +54,9 @@ def failure(azure: Scene) -> Callable[..., str]:
 Failure = Callable[..., str]
 
 
-def test_a_name_that_somebody_has(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_name_that_somebody_has(
+    azure: AzureAccount, versions: Versions, failure: Failure
+) -> None:
     azure.apps.taken.add(APP)
     text = failure(NameTaken, lambda: azure.cloud().plan_deploy(versions[0]))
     assert "app squad of resource group ml-rg" in text
@@ -67,7 +69,7 @@ def test_a_name_that_somebody_has(azure: Scene, versions: Versions, failure: Fai
 
 
 def test_an_app_that_onnxferry_did_not_make(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     deploy(azure.cloud(), versions[0])
     (azure.apps.site(APP) or {})["tags"] = {"owner": "somebody"}
@@ -76,21 +78,23 @@ def test_an_app_that_onnxferry_did_not_make(
 
 
 def test_a_region_without_flex_consumption(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     text = failure(NotFound, lambda: deploy(azure.cloud(location="moonbase1"), versions[0]))
     assert "moonbase1" in text
     assert "location" in text
 
 
-def test_no_quota(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_no_quota(azure: AzureAccount, versions: Versions, failure: Failure) -> None:
     azure.apps.no_quota = True
     text = failure(QuotaExceeded, lambda: deploy(azure.cloud(), versions[0]))
     assert "quota of 0 instances" in text
     assert "another location" in text
 
 
-def test_a_missing_permission_is_named(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_a_missing_permission_is_named(
+    azure: AzureAccount, versions: Versions, failure: Failure
+) -> None:
     azure.fake.arm.denied.add("PUT Microsoft.Authorization/roleAssignments")
     text = failure(NotAllowed, lambda: deploy(azure.cloud(), versions[0]))
     assert "Microsoft.Authorization/roleAssignments/write is missing" in text
@@ -98,7 +102,7 @@ def test_a_missing_permission_is_named(azure: Scene, versions: Versions, failure
     deploy(azure.cloud(), versions[0])  # and goes on where it was
 
 
-def given_account(azure: Scene) -> None:
+def given_account(azure: AzureAccount) -> None:
     """An account that the user has, with a container of theirs, and a right to its blobs that the
     user lacks."""
     azure.fake.store.put(azure.group_id, {"location": "westeurope", "properties": {}})
@@ -113,7 +117,7 @@ def given_account(azure: Scene) -> None:
 
 
 def test_a_given_account_needs_a_data_role(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     given_account(azure)
     azure.blobs.denied.add("theirs")
@@ -122,7 +126,7 @@ def test_a_given_account_needs_a_data_role(
     assert "theirs" in text
 
 
-def test_what_the_user_gave_stays(azure: Scene, versions: Versions) -> None:
+def test_what_the_user_gave_stays(azure: AzureAccount, versions: Versions) -> None:
     given_account(azure)
     before = azure.kinds()
     cloud = azure.cloud(storage_account="theirs")
@@ -131,7 +135,7 @@ def test_what_the_user_gave_stays(azure: Scene, versions: Versions) -> None:
     assert azure.kinds() == before
 
 
-def test_an_account_that_others_use_stays(azure: Scene, versions: Versions) -> None:
+def test_an_account_that_others_use_stays(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     account = azure.names.account_id
     azure.fake.store.put(f"{account}/blobServices/default/containers/photos", {"properties": {}})
@@ -146,14 +150,14 @@ def test_an_account_that_others_use_stays(azure: Scene, versions: Versions) -> N
 
 
 def test_a_given_account_that_is_not_there(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     text = failure(NotFound, lambda: azure.cloud(storage_account="typo").plan_deploy(versions[0]))
     assert "storage_account" in text
 
 
 def test_a_publication_that_fails_shows_its_log(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     azure.apps.publish_failures.append("Central Directory corrupt.")
     text = failure(PublishFailed, lambda: deploy(azure.cloud(), versions[0]))
@@ -163,19 +167,21 @@ def test_a_publication_that_fails_shows_its_log(
     assert ("app", APP, "Succeeded") in azure.cloud().status().resources
 
 
-def test_a_role_that_is_not_known_yet_is_waited_for(azure: Scene, versions: Versions) -> None:
+def test_a_role_that_is_not_known_yet_is_waited_for(
+    azure: AzureAccount, versions: Versions
+) -> None:
     azure.apps.roles_unknown, azure.authorization.unknown, azure.apps.busy = 3, 2, 2
     deploy(azure.cloud(), versions[0])
     assert azure.serves() == versions[0].package.sha256
 
 
-def sick(azure: Scene, version: Bundle) -> FunctionsCloud:
+def sick(azure: AzureAccount, version: Bundle) -> FunctionsCloud:
     """A cloud where the host of `version` never comes up, and a short limit for waits."""
     azure.apps.sick.add(version.package.sha256)
     return azure.cloud(wait_minutes=0.02)
 
 
-def test_health_never_reached(azure: Scene, versions: Versions, failure: Failure) -> None:
+def test_health_never_reached(azure: AzureAccount, versions: Versions, failure: Failure) -> None:
     deploy(azure.cloud(), versions[0])
     cloud = sick(azure, versions[1])
     text = failure(NotHealthy, lambda: deploy(cloud, versions[1]))
@@ -187,7 +193,7 @@ def test_health_never_reached(azure: Scene, versions: Versions, failure: Failure
 
 
 def test_a_wrong_answer_shows_both_and_takes_no_traffic(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     deploy(azure.cloud(), versions[0])
     azure.apps.answers[f"{APP}-candidate", versions[1].package.sha256] = b'{"answer": "Parton"}'
@@ -202,7 +208,7 @@ def test_a_wrong_answer_shows_both_and_takes_no_traffic(
 
 @pytest.mark.parametrize("trouble", ["wrong answer", "publication"])
 def test_the_earlier_version_is_put_back(
-    azure: Scene, versions: Versions, failure: Failure, trouble: str
+    azure: AzureAccount, versions: Versions, failure: Failure, trouble: str
 ) -> None:
     one, two = (v.package.sha256 for v in versions[:2])
     deploy(azure.cloud(), versions[0])
@@ -221,7 +227,7 @@ def test_the_earlier_version_is_put_back(
 
 
 def test_a_rollback_that_fails_puts_the_later_version_back(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     one, two = (v.package.sha256 for v in versions[:2])
     for version in versions[:2]:
@@ -233,7 +239,7 @@ def test_a_rollback_that_fails_puts_the_later_version_back(
 
 
 def test_a_previous_package_that_is_gone(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     for version in versions[:2]:
         deploy(azure.cloud(), version)
@@ -245,7 +251,7 @@ def test_a_previous_package_that_is_gone(
 
 
 def test_a_package_that_was_changed_in_storage(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     for version in versions[:2]:
         deploy(azure.cloud(), version)
@@ -261,7 +267,7 @@ def test_a_package_that_was_changed_in_storage(
 
 
 def test_an_update_that_was_cut_off_is_rolled_back_to_what_served(
-    azure: Scene, versions: Versions
+    azure: AzureAccount, versions: Versions
 ) -> None:
     for version in versions[:2]:
         deploy(azure.cloud(), version)
@@ -275,7 +281,7 @@ def test_an_update_that_was_cut_off_is_rolled_back_to_what_served(
 
 
 def test_a_publication_without_end_times_out(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     deploy(azure.cloud(), versions[0])
     plan = azure.cloud().plan_deploy(versions[0])
@@ -292,7 +298,7 @@ def _publish(version: Bundle) -> Step:
 
 
 def test_invoke_without_an_app_or_an_answer(
-    azure: Scene, versions: Versions, failure: Failure, monkeypatch: pytest.MonkeyPatch
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     assert "deploy it first" in failure(NotFound, lambda: azure.cloud().invoke(QUESTION, 5))
     deploy(azure.cloud(), versions[0])
@@ -301,7 +307,7 @@ def test_invoke_without_an_app_or_an_answer(
 
 
 def test_a_body_that_azure_refuses_is_a_refusal(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     azure.fake.arm.refusals["microsoft.web/sites"] = (
         400,
@@ -313,7 +319,7 @@ def test_a_body_that_azure_refuses_is_a_refusal(
     )
 
 
-def test_logs_say_what_there_is(azure: Scene, versions: Versions) -> None:
+def test_logs_say_what_there_is(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     text = azure.cloud().logs(100)
     assert "Deployment was successful." in text
@@ -322,13 +328,13 @@ def test_logs_say_what_there_is(azure: Scene, versions: Versions) -> None:
 
 
 @pytest.fixture(autouse=True)
-def clean(azure: Scene) -> Iterator[None]:
+def clean(azure: AzureAccount) -> Iterator[None]:
     yield
     azure.apps.publish_failures.clear()
 
 
 def test_what_is_proved_stays_though_its_tag_cannot_be_written(
-    azure: Scene, versions: Versions, failure: Failure
+    azure: AzureAccount, versions: Versions, failure: Failure
 ) -> None:
     deploy(azure.cloud(), versions[0])
     cloud = azure.cloud()
@@ -339,7 +345,8 @@ def test_what_is_proved_stays_though_its_tag_cannot_be_written(
     plan = cloud.plan_deploy(versions[1])
     assert (
         failure(
-            Unavailable, lambda: apply(plan, Replaced(cloud, {"record": untagged}), QuietReport())
+            Unavailable,
+            lambda: apply(plan, Replaced(cloud, {"record_version": untagged}), QuietReport()),
         )
         == "no tags today"
     )

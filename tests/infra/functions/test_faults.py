@@ -16,7 +16,7 @@ from onnxferry.infra.errors import CloudError
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from tests.fakes.azure.faults import Fault
 from tests.infra.forking import killed
-from tests.infra.functions.scene import APP, Scene, deploy, run
+from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 
 pytestmark = pytest.mark.faults
 Versions = tuple[Bundle, Bundle, Bundle]
@@ -54,16 +54,16 @@ FLOWS = {
 
 
 @pytest.fixture(scope="module")
-def states(shared_scene: tuple[Scene, Any], versions: Versions) -> list[Any]:
+def states(shared_account: tuple[AzureAccount, Any], versions: Versions) -> list[Any]:
     """The state with none, one and two versions deployed; operations end at their first poll."""
-    scene, empty = shared_scene
-    scene.restore(empty)
-    polls, scene.fake.operations.polls = scene.fake.operations.polls, 0
+    account, empty = shared_account
+    account.restore(empty)
+    polls, account.fake.operations.polls = account.fake.operations.polls, 0
     found = [empty]
     for version in versions[:2]:
-        deploy(scene.cloud(), version)
-        found.append(scene.snapshot())
-    scene.fake.operations.polls = polls
+        deploy(account.cloud(), version)
+        found.append(account.snapshot())
+    account.fake.operations.polls = polls
     return found
 
 
@@ -74,7 +74,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def begin(azure: Scene, states: list[Any]) -> Iterator[Callable[[Flow], FunctionsCloud]]:
+def begin(azure: AzureAccount, states: list[Any]) -> Iterator[Callable[[Flow], FunctionsCloud]]:
     """begin(flow): its cloud, in the state that it starts from, with no call counted."""
     polls, azure.fake.operations.polls = azure.fake.operations.polls, 0
 
@@ -89,7 +89,7 @@ def begin(azure: Scene, states: list[Any]) -> Iterator[Callable[[Flow], Function
     azure.fake.operations.polls = polls
 
 
-def arrived(azure: Scene, flow: Flow, versions: Versions) -> None:
+def arrived(azure: AzureAccount, flow: Flow, versions: Versions) -> None:
     """All is as after a run without trouble, and at no time did an unproved version serve, or
     none."""
     wanted = versions[flow.then].package.sha256 if flow.then is not None else ""
@@ -105,7 +105,7 @@ def arrived(azure: Scene, flow: Flow, versions: Versions) -> None:
 
 
 @contextmanager
-def every_call(azure: Scene, fault: Fault) -> Iterator[None]:
+def every_call(azure: AzureAccount, fault: Fault) -> Iterator[None]:
     """Each call meets the fault, and its repetition does not."""
     azure.fake.faults.every = fault
     yield
@@ -119,7 +119,7 @@ def every_call(azure: Scene, fault: Fault) -> Iterator[None]:
 def test_every_call_fails_once(
     name: str,
     fault: Fault,
-    azure: Scene,
+    azure: AzureAccount,
     versions: Versions,
     begin: Callable[[Flow], FunctionsCloud],
 ) -> None:
@@ -136,7 +136,7 @@ def test_every_call_fails_once(
     arrived(azure, flow, versions)
 
 
-def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
+def killed_at(azure: AzureAccount, number: int, act: Callable[[], object]) -> bool:
     """Run `act` in a child that is killed when the call of that number has been handled; whether it
     came so far."""
     azure.fake.faults.at = {number: Fault.KILLED}
@@ -147,7 +147,7 @@ def killed_at(azure: Scene, number: int, act: Callable[[], object]) -> bool:
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_killed_after_every_change(
-    name: str, azure: Scene, versions: Versions, begin: Callable[[Flow], FunctionsCloud]
+    name: str, azure: AzureAccount, versions: Versions, begin: Callable[[Flow], FunctionsCloud]
 ) -> None:
     """After a call that only reads, the cloud is as after the change before it, so changes are what
     counts."""

@@ -7,12 +7,12 @@ import pytest
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action
-from tests.infra.functions.scene import APP, GROUP, QUESTION, Scene, deploy, run
+from tests.infra.functions.azure_account import APP, GROUP, QUESTION, AzureAccount, deploy, run
 
 Versions = tuple[Bundle, Bundle, Bundle]
 
 
-def test_first_deployment(azure: Scene, versions: Versions) -> None:
+def test_first_deployment(azure: AzureAccount, versions: Versions) -> None:
     cloud = azure.cloud()
     deploy(cloud, versions[0])
     assert azure.serves() == versions[0].package.sha256
@@ -27,7 +27,7 @@ def test_first_deployment(azure: Scene, versions: Versions) -> None:
     assert (status.version, status.previous, status.state) == (versions[0].version, "", "Succeeded")
 
 
-def test_a_second_deployment_has_nothing_to_do(azure: Scene, versions: Versions) -> None:
+def test_a_second_deployment_has_nothing_to_do(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     plan = deploy(azure.cloud(), versions[0])
     assert plan.changes == ()
@@ -35,7 +35,9 @@ def test_a_second_deployment_has_nothing_to_do(azure: Scene, versions: Versions)
     assert azure.apps.history == [(APP, versions[0].package.sha256)]
 
 
-def test_an_update_is_proved_on_the_candidate_first(azure: Scene, versions: Versions) -> None:
+def test_an_update_is_proved_on_the_candidate_first(
+    azure: AzureAccount, versions: Versions
+) -> None:
     cloud = azure.cloud()
     deploy(cloud, versions[0])
     deploy(cloud, versions[1])
@@ -48,14 +50,14 @@ def test_an_update_is_proved_on_the_candidate_first(azure: Scene, versions: Vers
     assert len([kind for kind in azure.kinds() if kind.startswith("roleAssignments")]) == 2
 
 
-def test_a_third_version_prunes_the_first(azure: Scene, versions: Versions) -> None:
+def test_a_third_version_prunes_the_first(azure: AzureAccount, versions: Versions) -> None:
     for version in versions:
         deploy(azure.cloud(), version)
     kept = azure.blobs.names(azure.names.account, "onnxferry-packages")
     assert kept == sorted(f"{APP}/{v.package.sha256}.zip" for v in versions[1:])
 
 
-def test_rollback_and_back_again(azure: Scene, versions: Versions) -> None:
+def test_rollback_and_back_again(azure: AzureAccount, versions: Versions) -> None:
     cloud = azure.cloud()
     deploy(cloud, versions[0])
     deploy(cloud, versions[1])
@@ -65,13 +67,13 @@ def test_rollback_and_back_again(azure: Scene, versions: Versions) -> None:
         assert cloud.status().previous == versions[previous].version
 
 
-def test_nothing_to_roll_back_to(azure: Scene, versions: Versions) -> None:
+def test_nothing_to_roll_back_to(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     with pytest.raises(NotFound, match="no previous version is kept"):
         azure.cloud().plan_rollback()
 
 
-def test_delete_removes_all_that_deploying_made(azure: Scene, versions: Versions) -> None:
+def test_delete_removes_all_that_deploying_made(azure: AzureAccount, versions: Versions) -> None:
     cloud = azure.cloud()
     deploy(cloud, versions[0])
     deploy(cloud, versions[1])
@@ -81,7 +83,7 @@ def test_delete_removes_all_that_deploying_made(azure: Scene, versions: Versions
     assert cloud.status().state == "absent"
 
 
-def test_invoke_says_what_served(azure: Scene, versions: Versions) -> None:
+def test_invoke_says_what_served(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     reply = azure.cloud().invoke(QUESTION, 10)
     assert (reply.status, reply.served_by) == (200, versions[0].version)

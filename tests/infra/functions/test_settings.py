@@ -9,19 +9,19 @@ import pytest
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NoCredentials, WrongAnswer
-from onnxferry.infra.functions.plan import FORBIDDEN_SETTINGS
 from tests.fakes.azure.login import TOKEN
-from tests.infra.functions.scene import APP, Scene, deploy, run
+from tests.fakes.azure.providers.web_shapes import FORBIDDEN
+from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 
 Versions = tuple[Bundle, Bundle, Bundle]
 
 
-def config(azure: Scene) -> dict[str, Any]:
+def config(azure: AzureAccount) -> dict[str, Any]:
     found: dict[str, Any] = (azure.apps.site(APP) or {})["properties"]["functionAppConfig"]
     return found
 
 
-def test_all_settings_reach_the_app(azure: Scene, versions: Versions) -> None:
+def test_all_settings_reach_the_app(azure: AzureAccount, versions: Versions) -> None:
     cloud = azure.cloud(
         instance_memory_mb=4096, maximum_instance_count=50, http_concurrency=4, tags={"team": "ml"}
     )
@@ -43,10 +43,12 @@ def test_all_settings_reach_the_app(azure: Scene, versions: Versions) -> None:
         "AzureWebJobsStorage__accountName",
         "AzureWebJobsStorage__credential",
     }
-    assert not {s["name"] for s in settings} & FORBIDDEN_SETTINGS
+    assert not {s["name"] for s in settings} & FORBIDDEN
 
 
-def test_other_settings_are_proved_before_they_serve(azure: Scene, versions: Versions) -> None:
+def test_other_settings_are_proved_before_they_serve(
+    azure: AzureAccount, versions: Versions
+) -> None:
     deploy(azure.cloud(), versions[0])
     config(azure)["scaleAndConcurrency"]["alwaysReady"] = [{"name": "http", "instanceCount": 1}]
     (azure.apps.site(APP) or {})["tags"]["owner"] = "me"
@@ -58,7 +60,7 @@ def test_other_settings_are_proved_before_they_serve(azure: Scene, versions: Ver
     assert deploy(azure.cloud(instance_memory_mb=4096), versions[0]).changes == ()
 
 
-def test_settings_go_back_with_their_version(azure: Scene, versions: Versions) -> None:
+def test_settings_go_back_with_their_version(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
     successor = replace(versions[1], package=replace(versions[1].package, python="3.11"))
@@ -68,7 +70,9 @@ def test_settings_go_back_with_their_version(azure: Scene, versions: Versions) -
     assert config(azure)["runtime"]["version"] == "3.12"
 
 
-def test_a_roll_back_brings_the_python_of_its_package(azure: Scene, versions: Versions) -> None:
+def test_a_roll_back_brings_the_python_of_its_package(
+    azure: AzureAccount, versions: Versions
+) -> None:
     deploy(azure.cloud(), versions[0])
     deploy(azure.cloud(), replace(versions[1], package=replace(versions[1].package, python="3.11")))
     assert config(azure)["runtime"]["version"] == "3.11"
@@ -76,7 +80,7 @@ def test_a_roll_back_brings_the_python_of_its_package(azure: Scene, versions: Ve
     assert config(azure)["runtime"]["version"] == "3.12"
 
 
-def test_a_plan_only_reads_and_holds_no_secret(azure: Scene, versions: Versions) -> None:
+def test_a_plan_only_reads_and_holds_no_secret(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     cloud = azure.cloud()
     before = azure.kinds(), azure.tags()
@@ -94,7 +98,6 @@ def test_a_plan_only_reads_and_holds_no_secret(azure: Scene, versions: Versions)
     assert not [text for text in texts if "never-to-be-printed" in text or TOKEN in text]
 
 
-def test_nobody_signed_in(azure: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-    with pytest.raises(NoCredentials, match="az login"):
+def test_nobody_signed_in(azure: AzureAccount) -> None:
+    with azure.fake.reachable(known=False), pytest.raises(NoCredentials, match="az login"):
         azure.cloud().status()

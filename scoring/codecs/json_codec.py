@@ -1,0 +1,92 @@
+"""application/json and JSON Lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from onnxferry.scoring.codecs.headers import MediaType
+from onnxferry.scoring.errors import InternalError, InvalidBody, InvalidValue
+
+
+def decode_json(body: bytes, media_type: MediaType) -> Any:
+    """JSON data. Raises InvalidBody that says where the text stops being JSON."""
+    # without a charset it is one of the UTFs
+    text = media_type.text(body) if media_type.charset() else body
+    return _loads(text, "the body")
+
+
+def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
+    """{"inputs": [an item a line]}; blank lines are skipped. A line {"inputs": item, "parameters":
+    {...}} holds an item too: the lines' parameters are the request's, and must be the same. Raises
+    InvalidBody that names the line, InvalidValue for parameters that differ."""
+    items, shared = [], None
+    for number, line in _lines(media_type.text(body)):
+        item = _loads(line, f"line {number} of the body")
+        if isinstance(item, dict) and "inputs" in item:
+            parameters = item.get("parameters")
+            if parameters is not None and shared is not None and parameters != shared:
+                raise InvalidValue(
+                    f"line {number} has other 'parameters' than a line before; send it as its own"
+                    " request"
+                )
+            item, shared = item["inputs"], shared if parameters is None else parameters
+        items.append(item)
+    if not items:
+        raise InvalidBody("the body has no lines; expected JSON Lines, one item a line")
+    return {"inputs": items} if shared is None else {"inputs": items, "parameters": shared}
+
+
+def encode_json(answer: Any) -> bytes:
+    """UTF-8 JSON, numpy arrays as lists; half of a surrogate pair, which a header may hold, becomes
+    its JSON escape. Raises InternalError for NaN and infinity, which JSON cannot hold."""
+    try:
+        text = json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain)
+    except ValueError as e:
+        raise InternalError(
+            "the model's answer holds NaN or infinity, which JSON cannot carry"
+        ) from e
+    return text.encode("utf-8", "backslashreplace")
+
+
+def encode_jsonlines(answer: Any) -> bytes:
+    """One line an item of a list or of an array's first axis; another answer is one line."""
+    many = isinstance(answer, list) or (isinstance(answer, np.ndarray) and answer.ndim)
+    return b"".join(encode_json(item) + b"\n" for item in (answer if many else [answer]))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"an answer holds {type(value).__name__}, which has no JSON form")
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, each with its number from 1. Only LF ends a line: JSON texts
+    may hold Unicode's other separators."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip(" \t\r"):
+            yield number, line
+
+
+def _loads(text: str | bytes, where: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as e:
+        what = f"{e.msg} at line {e.lineno} column {e.colno}" if text.strip() else "an empty body"
+        raise InvalidBody(f"{where} is not JSON: {what}") from e
+    except UnicodeDecodeError as e:
+        raise InvalidBody(
+            f"{where} is not JSON: not {e.encoding.upper()} text at byte {e.start}"
+        ) from e
+    except (RecursionError, ValueError) as e:
+        raise InvalidBody(
+            f"{where} is not JSON that can be read: nested too deeply, or a number out of range"
+        ) from e
+
+
+def _no_constant(name: str) -> None:
+    raise json.JSONDecodeError(f"{name} is not a JSON number", name, 0)

@@ -1,0 +1,32 @@
+"""The names of the media types, and what payloads hold besides JSON data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxferry.scoring.wire import JSON
+
+
+@dataclass(frozen=True)
+class Image:
+    """The encoded bytes of one image; scoring/images.py decodes them."""
+
+    data: bytes
+
+
+JSONLINES = ("application/jsonlines", "application/x-ndjson", "application/jsonl")
+CSV = "text/csv"
+TEXT = "text/plain"
+MULTIPART = "multipart/form-data"
+NPY = "application/x-npy"
+IMAGES = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "image/bmp",
+    "image/tiff",
+    "application/octet-stream",
+)
+# forms of the same fields: a task that takes the first takes each
+STRUCTURED = (JSON, *JSONLINES, CSV, MULTIPART)

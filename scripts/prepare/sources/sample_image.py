@@ -1,0 +1,28 @@
+"""A test picture, the same bytes on every machine."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+
+def sample_image(width: int = 64, height: int = 64) -> bytes:
+    """A PNG of width x height RGB pixels: red grows to the right, green downwards, blue in stripes.
+
+    Its data is stored, not compressed, since zlib's versions compress differently.
+    """
+    rows = [
+        b"\0" + bytes(v for x in range(width) for v in _pixel(x / width, y / height))
+        for y in range(height)
+    ]
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows), 0)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _pixel(x: float, y: float) -> tuple[int, int, int]:
+    return int(255 * x), int(255 * y), 255 * (int(16 * (x + y)) % 2)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
