@@ -63,7 +63,7 @@ class LoadedEngine:
         from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
 
         spans: list[tuple[float, float]] = []
-        numbers, lock, began = itertools.count(), threading.Lock(), time.perf_counter()
+        numbers, began = itertools.count(), time.perf_counter()  # next() is atomic
 
         def over(number: int) -> bool:
             if arrivals is not None:
@@ -71,11 +71,7 @@ class LoadedEngine:
             return number >= len(self._requests) and time.perf_counter() - began >= seconds
 
         def stream() -> None:
-            while True:
-                with lock:
-                    number = next(numbers)
-                if over(number):
-                    return
+            while not over(number := next(numbers)):
                 if arrivals is not None:
                     _wait(began + arrivals[number])
                 now = time.perf_counter() - began
@@ -162,6 +158,7 @@ def _reply(work: LoadedEngine, command: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Answer commands until standard input closes."""
     commands, replies = _pipes()
     work = LoadedEngine()
     for command in _lines(commands):

@@ -21,6 +21,7 @@ NAMES = {"question-answering": "question_answering", "text-classification": "tex
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     if task not in NAMES:
         raise ValueError(f"deepsparse is asked for {' and '.join(NAMES)} here, not for {task}")
     path = _copy(Path(folder), options.pop("file_name", "model.onnx"))

@@ -12,6 +12,7 @@ PARAMETERS = {"text-classification": {"top_k": None}}
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     scorer, parameters = scoring.load(folder), PARAMETERS.get(task, {})
 
     def answer(items: list[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ CLASSES = {
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
     model = getattr(transformers, CLASSES.get(task, "AutoModel")).from_pretrained(folder).eval()
