@@ -20,7 +20,6 @@ from onnxferry.scripts.benchmark.report import Benchmark
 from onnxferry.scripts.benchmark.rounds import SCENARIOS, BenchmarkSettings, measure
 from onnxferry.system import console, options
 from onnxferry.system.errors import UsageError
-from onnxferry.system.renamed_option import RenamedOption
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 DATA = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -52,12 +51,11 @@ NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--tit
 )
 @click.option(
     "--baseline",
-    cls=RenamedOption,
-    former="--against",
     multiple=True,
     metavar="NAME",
     help="Compare with this engine, or the fastest of this kind; repeat it. Default: the first.",
 )
+@click.option("--against", multiple=True, hidden=True)  # the older name of --baseline
 @click.option(
     "-s",
     "--scenario",
@@ -102,7 +100,8 @@ def command(**flags: Any) -> None:
     chosen = specs.parse(flags["engines"])
     task = flags["task"] or specs.task_of(chosen)
     settings = _settings(flags, task, chosen)
-    figures.check_names(flags["baseline"], [*(s.name for s in chosen), *(s.kind for s in chosen)])
+    names = flags["baseline"] + flags["against"]
+    figures.check_names(names, [*(s.name for s in chosen), *(s.kind for s in chosen)])
     asked, labels = _inputs(flags), specs.labels_of(chosen)
     requests = inputs.requests(inputs.read(asked, task, labels), flags["batch"])
     with console.stage(f"{len(chosen)} engines, {settings.scenario}") as progress:
@@ -115,7 +114,7 @@ def command(**flags: Any) -> None:
         labels=len(labels),
         settings=settings,
         engines=tuple(found),
-        baselines=tuple(figures.baselines(found, flags["baseline"], settings.scenario)),
+        baselines=tuple(figures.baselines(found, names, settings.scenario)),
         skipped=tuple(spec.name for spec in chosen if spec not in measured),
     )
     _write(done, flags)

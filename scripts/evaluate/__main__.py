@@ -14,7 +14,6 @@ from onnxferry.scripts.evaluate import report
 from onnxferry.scripts.evaluate.evaluation import Evaluation, EvaluationOptions, evaluate
 from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError
-from onnxferry.system.renamed_option import RenamedOption
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DATA = click.Path(exists=True, path_type=Path)
@@ -40,18 +39,19 @@ FORMATS = (
 @click.option("--limit", type=click.IntRange(1), help="Take this many items, evenly over the set.")
 @click.option(
     "--max-difference",
-    cls=RenamedOption,
-    former="--within",
     type=click.FloatRange(0),
     help="Fail when a metric differs from the pipeline's by more points.",
 )
+@click.option("--within", type=click.FloatRange(0), hidden=True)  # the older name of it
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A Markdown file: write or renew the section of this model and set.",
 )
 @options.output
-def command(out: Path | None, output: str, max_difference: float | None, **flags: Any) -> None:
+def command(
+    out: Path | None, output: str, max_difference: float | None, within: float | None, **flags: Any
+) -> None:
     """Measure a model directory by its task's metric, as it is served, and against its source
     model."""
     chosen = EvaluationOptions(**flags)
@@ -62,8 +62,9 @@ def command(out: Path | None, output: str, max_difference: float | None, **flags
         console.out.print(report.table(found), *report.agreement(found), sep="\n")
     if out:
         sections.replace(out, report.title(found), report.markdown(found, _repeated(chosen)))
-    if max_difference is not None:
-        _check(found, max_difference)
+    most = within if max_difference is None else max_difference
+    if most is not None:
+        _check(found, most)
 
 
 def _repeated(chosen: EvaluationOptions) -> str:

@@ -168,6 +168,13 @@ def test_the_table_names_the_peer(texts: tuple[Path, Path]) -> None:
     assert "onnxferry@served#1" in cold.stdout and "first answer s" in cold.stdout
 
 
+def test_the_older_name_of_baseline_is_accepted_and_not_shown(texts: tuple[Path, Path]) -> None:
+    engines = ["-e", f"onnxferry@{texts[1]}", "-e", f"onnxferry:name=other@{texts[1]}"]
+    found = done(*engines, "--text", "good", "--rounds", 1, "--against", "other")
+    assert found["against"] == ["other"]
+    assert "--against" not in run("--help").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
