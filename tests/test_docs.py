@@ -161,7 +161,7 @@ def module_command(name: str) -> click.Command | None:
     if name == "overhead":
         from onnxferry.scripts import overhead
 
-        return overhead.main
+        return overhead.command
     return None
 
 
