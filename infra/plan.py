@@ -11,12 +11,10 @@ the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
-
-from onnxferry.system.console import Progress
 
 
 class Action(str, Enum):
@@ -49,19 +47,6 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.action.value} {self.resource} {self.name}"
-
-
-Operation = Callable[[Step, Progress], None]  # how a cloud executes one kind of step
-
-
-def operations_of(*holders: object) -> dict[str, Operation]:
-    """The public methods of `holders`, by their names."""
-    return {
-        name: getattr(holder, name)
-        for holder in holders
-        for name in vars(type(holder))
-        if not name.startswith("_")
-    }
 
 
 def unless(

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import SageMaker
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.plan import Operation, Plan, Step, operations_of
+from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.sagemaker import deletion, plan, state, storage
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.names import Names, version_of
 from onnxferry.infra.sagemaker.operations import Operations
-from onnxferry.infra.sagemaker.prerequisites import PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
-from onnxferry.infra.waiting import Clock, Waiter
+from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
@@ -66,19 +65,12 @@ class SageMakerCloud:
 
     @property
     def operations(self) -> Collection[str]:
-        return self._table.keys()
+        return {name for name in dir(Operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
-        self._table[step.operation](step, progress)
-
-    @cached_property
-    def _table(self) -> Mapping[str, Operation]:
-        where = f"AWS {self.clients.region}, "
-        waiter = Waiter(self.clock, self.settings.wait_minutes * 60, where)
-        return operations_of(
-            PrerequisiteOperations(self.clients, self.names, waiter),
-            Operations(self.clients, self.names, waiter),
-        )
+        limit = self.settings.wait_minutes * 60
+        waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
+        getattr(Operations(self.clients, self.names, waiting, progress), step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         reply = self.clients.invoke(self.endpoint, request, timeout)

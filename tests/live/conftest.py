@@ -20,7 +20,6 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import azure_account
-from tests.infra.sagemaker.conftest import sign_in
 from tests.live.walk import Command, Said, in_a_process, in_this_process
 
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
@@ -28,9 +27,8 @@ SUBSCRIBED = f'subscription = "{SUBSCRIPTION}"\nresource_group = "rg"\n'
 
 
 @pytest.fixture
-def sagemaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with double() as server:
-        sign_in(server, monkeypatch, tmp_path)
+def sagemaker() -> Iterator[str]:
+    with double() as server, server.reachable():
         yield f'[sagemaker]\nregion = "{REGION}"\n'
         assert (dict(server.endpoints), server.keys, server.roles, server.logs) == ({}, {}, {}, [])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
 import tarfile
 import tempfile
@@ -33,6 +34,14 @@ from tests.fakes.aws.faults import Dropped, Faults
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
+_UNSET = (
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_SESSION_TOKEN",
+    "HTTP_PROXY",
+    "http_proxy",
+)
 _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 Host = Callable[[Request], Response]
@@ -253,6 +262,30 @@ class Double:
                 tar.extractall(folder / "model", filter="data")
             self.up[url] = self.hosts(folder / "model")
         return self.up[url]
+
+    @contextmanager
+    def reachable(self, **changes: str | None) -> Iterator[None]:
+        """The SDK of this process and its children finds the double, signed in, and nothing that
+        the machine knows; `changes` are other variables, None for one that is not set."""
+        none, before = f"{self._temp.name}/none", dict(os.environ)
+        given: dict[str, str | None] = {
+            **dict.fromkeys(_UNSET),
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_CONFIG_FILE": none,
+            "AWS_SHARED_CREDENTIALS_FILE": none,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **changes,
+        }
+        os.environ |= {name: value for name, value in given.items() if value is not None}
+        for name in [name for name, value in given.items() if value is None]:
+            os.environ.pop(name, None)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ |= before
 
     @contextmanager
     def answering(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from onnxferry.infra.sagemaker import state
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import Double, Fault
 from tests.infra.forking import killed
-from tests.infra.sagemaker.conftest import NAME, cloud, deploy, keep_clients, sign_in
+from tests.infra.sagemaker.conftest import NAME, cloud, deploy, no_pauses
 
 pytestmark = pytest.mark.faults
 
@@ -194,16 +194,14 @@ def _report(say: int, work: Callable[[], Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(bundles: tuple[Bundle, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(bundles: tuple[Bundle, ...]) -> Iterator[World]:
     aws = Double()
-    with pytest.MonkeyPatch.context() as patch:
-        sign_in(aws, patch, tmp_path_factory.mktemp("aws"))
-        keep_clients(patch)
+    with aws.reachable(), no_pauses():
         made = World(aws, bundles)
         made.start()
         yield made
         made.stop()
-        aws.close()
+    aws.close()
 
 
 @pytest.mark.parametrize("flow", CALLS)

@@ -31,14 +31,15 @@ from tests.fakes.aws.endpoints import Endpoint
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 
 CANDIDATE = f"{NAME}-candidate"
+NOWHERE = "http://127.0.0.1:9"
 
 
-def test_nobody_is_signed_in(
-    aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(NoCredentials, match=r"nobody is signed in.*aws sso login"):
+def test_nobody_is_signed_in(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    nobody = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    with (
+        aws.reachable(**nobody),
+        pytest.raises(NoCredentials, match=r"nobody is signed in.*aws sso login"),
+    ):
         cloud().plan_deploy(bundles[0])
 
 
@@ -60,10 +61,12 @@ def test_no_region(aws: Double) -> None:
         cloud(region=None)
 
 
-def test_no_such_region(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(
-        NotFound, match=r"no region eu-west-9 is known to have SageMaker; .*eu-west-1"
+def test_no_such_region(aws: Double) -> None:
+    with (
+        aws.reachable(AWS_ENDPOINT_URL=NOWHERE),
+        pytest.raises(
+            NotFound, match=r"no region eu-west-9 is known to have SageMaker; .*eu-west-1"
+        ),
     ):
         cloud(region="eu-west-9").status()
 
