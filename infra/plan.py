@@ -101,17 +101,3 @@ class Plan:
     def to_json(self) -> str:
         """The plan as JSON text."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """The plan that `to_json` wrote. Raises KeyError, TypeError or ValueError for another
-        text."""
-        data = json.loads(text)
-        minutes = data["summary"]["minutes"]
-        summary = Summary(**{**data["summary"], "minutes": tuple(minutes) if minutes else None})
-        return cls(**{**data, "steps": tuple(map(_step, data["steps"])), "summary": summary})
-
-
-def _step(data: Mapping[str, Any]) -> Step:
-    restore = _step(data["restore"]) if data["restore"] else None
-    return Step(**{**data, "action": Action(data["action"]), "restore": restore})

@@ -23,11 +23,8 @@ class Report(Protocol):
     def stage(self, title: str) -> AbstractContextManager[Progress]:
         """A step that runs as long as the block; the block says by Progress what it is at."""
 
-    def reused(self, title: str) -> None:
-        """A step that has nothing to do."""
-
     def note(self, text: str) -> None:
-        """What the reader must know beside the steps."""
+        """What is said beside the steps that run."""
 
 
 class ConsoleReport:
@@ -36,10 +33,6 @@ class ConsoleReport:
     def stage(self, title: str) -> AbstractContextManager[Progress]:
         """A spinner, then 'ok TITLE 1.2 s'."""
         return console.stage(title)
-
-    def reused(self, title: str) -> None:
-        """'-- TITLE'."""
-        console.err.print(f"[dim]--[/dim] {escape(title)}")
 
     def note(self, text: str) -> None:
         """The text as it is."""

@@ -1,4 +1,4 @@
-"""The door of boto3: sign in, call, upload, ask an endpoint, and say in our own errors what went
+"""The one user of boto3: sign in, call, upload, ask an endpoint, and say in our own errors what went
 wrong.
 
 Sign-in is that of the AWS CLI: variables, profiles, SSO, instance and container roles.

@@ -43,7 +43,7 @@ def deploy(state: CurrentState, desired: DesiredState, found: Prerequisites) -> 
         *_pruned(state, config, found.packages),
     )
     minutes = (10, 25) if made else (5, 15)
-    summary = Summary(names.place, desired.version, state.version, desired.instances, minutes)
+    summary = Summary(names.place, desired.version, state.replaced, desired.instances, minutes)
     return Plan(TARGET, "deploy", names.endpoint, steps, summary)
 
 
@@ -73,7 +73,7 @@ def rollback(state: CurrentState, url: str) -> Plan:
         *(_candidate_gone(state.names) if state.candidate else ()),
     )
     version = state.names.version_of(config)
-    summary = Summary(state.names.place, version, state.version, minutes=(5, 15))
+    summary = Summary(state.names.place, version, state.replaced, minutes=(5, 15))
     return Plan(TARGET, "roll back", state.names.endpoint, steps, summary)
 
 

@@ -56,6 +56,11 @@ class CurrentState:
         return self.names.version_of(self.main.config) if self.main else ""
 
     @property
+    def replaced(self) -> str:
+        """The version that has served, and that another would replace; "" if none."""
+        return self.version if self.main and self.main.history else ""
+
+    @property
     def previous(self) -> str:
         """The configuration that a roll-back goes to; "" if none is kept."""
         if self.main is None:

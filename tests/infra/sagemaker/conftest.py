@@ -1,4 +1,4 @@
-"""The double of AWS, two versions of a tiny model, and an endpoint named squad to deploy them
+"""The fake of AWS, two versions of a tiny model, and an endpoint named squad to deploy them
 to."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import package
 from tests import tiny
-from tests.fakes.aws import REGION, Double, double
+from tests.fakes.aws import REGION, AwsServer, aws_server
 
 NAME = "squad"
 QUESTION = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
@@ -77,8 +77,8 @@ class KeptSession(boto3.Session):  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Double]:
-    with double() as made, no_pauses():
+def server() -> Iterator[AwsServer]:
+    with aws_server() as made, no_pauses():
         yield made
 
 
@@ -94,7 +94,7 @@ def no_pauses() -> Iterator[None]:
 
 
 @pytest.fixture
-def aws(server: Double) -> Iterator[Double]:
+def aws(server: AwsServer) -> Iterator[AwsServer]:
     """An empty account that this process is signed in to; every request was well-formed."""
     server.reset()
     with server.reachable():

@@ -47,7 +47,7 @@ _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 Host = Callable[[Request], Response]
 
 
-class Double:
+class AwsServer:
     """AWS as one account in one region sees it.
 
     `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
@@ -60,7 +60,7 @@ class Double:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.RLock()
-        self._temp = tempfile.TemporaryDirectory(prefix="aws-double-")
+        self._temp = tempfile.TemporaryDirectory(prefix="aws-fake-")
         self.reset()
 
     def reset(self) -> None:
@@ -265,7 +265,7 @@ class Double:
 
     @contextmanager
     def reachable(self, **changes: str | None) -> Iterator[None]:
-        """The SDK of this process and its children finds the double, signed in, and nothing that
+        """The SDK of this process and its children finds the fake, signed in, and nothing that
         the machine knows; `changes` are other variables, None for one that is not set."""
         none, before = f"{self._temp.name}/none", dict(os.environ)
         given: dict[str, str | None] = {
@@ -338,9 +338,9 @@ class _Quiet(MotoRequestHandler):  # type: ignore[misc]
 
 
 @contextmanager
-def double() -> Iterator[Double]:
-    """A double that is up, on a free port, for as long as the block runs."""
-    made = Double()
+def aws_server() -> Iterator[AwsServer]:
+    """A fake that is up, on a free port, for as long as the block runs."""
+    made = AwsServer()
     try:
         with made.answering():
             yield made

@@ -74,7 +74,7 @@ def _version(folder: Path, word: str) -> Path:
     return tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=golden))
 
 
-def walk(command: Command, folder: Path) -> None:
+def live_flow(command: Command, folder: Path) -> None:
     """The whole way with `command("deploy", ...)`, which knows target, name and settings; deletes
     at its end."""
     models = versions(folder)
