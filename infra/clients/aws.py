@@ -1,5 +1,4 @@
-"""The one user of boto3: sign in, call, upload, ask an endpoint, and say in our own errors what went
-wrong.
+"""The one user of boto3: sign in, call, upload, ask an endpoint, and translate its errors.
 
 Sign-in is that of the AWS CLI: variables, profiles, SSO, instance and container roles.
 AWS_ENDPOINT_URL leads all calls elsewhere, as it does for every AWS SDK. Retries are botocore's

@@ -53,9 +53,9 @@ class SageMakerCloud:
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url = state.package_url(self.clients, plan.to_go_back_to(there))
+        url, instances = state.served(self.clients, plan.to_go_back_to(there))
         SmokeTest(self.clients).golden(url)
-        return plan.rollback(there, url)
+        return plan.rollback(there, url, instances)
 
     def plan_delete(self) -> Plan:
         there = self._read()

@@ -59,8 +59,9 @@ def to_go_back_to(state: CurrentState) -> str:
     return found
 
 
-def rollback(state: CurrentState, url: str) -> Plan:
-    """Steps that point the endpoint back, to the configuration whose package is at `url`.
+def rollback(state: CurrentState, url: str, instances: str) -> Plan:
+    """Steps that point the endpoint back, to the configuration whose package is at `url`, and
+    that runs on `instances`.
 
     It has proved itself here before, so it is not built up a second time: SageMaker checks the new
     instances' health before it moves traffic, and the golden request decides after. Raises NotFound
@@ -73,7 +74,7 @@ def rollback(state: CurrentState, url: str) -> Plan:
         *(_candidate_gone(state.names) if state.candidate else ()),
     )
     version = state.names.version_of(config)
-    summary = Summary(state.names.place, version, state.replaced, minutes=(5, 15))
+    summary = Summary(state.names.place, version, state.replaced, instances, (5, 15))
     return Plan(TARGET, "roll back", state.names.endpoint, steps, summary)
 
 
@@ -180,7 +181,9 @@ def _point(names: Names, config: str, restore: Step | None = None) -> Step:
 
 
 def _smoke(name: str, url: str) -> Step:
-    return Step(Action.CHECK, "answer", name, "smoke", {"package": url}, settles=True)
+    return Step(
+        Action.CHECK, "golden request to endpoint", name, "smoke", {"package": url}, settles=True
+    )
 
 
 def _proved(state: CurrentState, config: str) -> Steps:
@@ -192,7 +195,7 @@ def _proved(state: CurrentState, config: str) -> Steps:
         return ()
     tag = {"Tags": [{"Key": HISTORY_TAG, "Value": " ".join(history)}]}
     name = state.names.endpoint
-    return (Step(Action.UPDATE, "record of what served", name, "record_history", tag),)
+    return (Step(Action.UPDATE, "history of endpoint", name, "record_history", tag),)
 
 
 def _stable(found: Endpoint | None) -> Steps:

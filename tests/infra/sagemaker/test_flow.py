@@ -13,6 +13,7 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action
+from onnxferry.infra.report import plan_text
 from onnxferry.scoring.wire import Request
 from onnxferry.system.hashes import sha256
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
@@ -295,3 +296,21 @@ def test_a_large_package_goes_in_parts_and_is_known_again(
     assert notes[-1] == f"{large.package.size / 1e6:.1f} of {large.package.size / 1e6:.1f} MB"
     assert sum(call.operation == "UploadPart" for call in aws.calls) == 3
     assert [s.action for s in made.plan_deploy(large).steps[:2]] == [Action.REUSE, Action.REUSE]
+
+
+def test_plans_say_where_what_and_on_which_instances(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    where = f"squad on sagemaker (AWS account {ACCOUNT}, region {REGION})."
+    first, second = (bundle.version for bundle in bundles[:2])
+    text = plan_text(cloud().plan_deploy(bundles[0]))
+    assert text.startswith(f"Deploy {where}\nVersion {first} will serve on 1 x ml.m5.large.\n")
+    deploy(bundles[0])
+    plan = cloud(instance_count=2).plan_deploy(bundles[1])
+    assert f"{second} will serve on 2 x ml.m5.large, and replaces {first}." in plan_text(plan)
+    assert "For the time of the change only: endpoint squad-candidate." in plan_text(plan)
+    assert [step.name for step in plan.losses] == [NAME]
+    deploy(bundles[1])
+    back = plan_text(cloud().plan_rollback())
+    assert f"{first} will serve on 1 x ml.m5.large, and replaces {second}." in back
+    assert plan_text(cloud().plan_delete()).startswith(f"Delete {where}\nDeletes:\n")
