@@ -20,8 +20,8 @@ LIMIT = 600.0  # seconds for an operation that is a matter of seconds
 
 
 @dataclass(frozen=True)
-class ResourceGroup:
-    """A resource group; `state` is its provisioning state."""
+class ArmResource:
+    """A resource group, or a resource in one; `state` is its provisioning state."""
 
     name: str
     state: str = ""
@@ -35,7 +35,7 @@ class Groups:
         self._subscription = session.subscription
         self._client = ResourceManagementClient(**session.options)
 
-    def get(self, group: str) -> ResourceGroup | None:
+    def get(self, group: str) -> ArmResource | None:
         """The group, or None when there is none."""
         with translated(self._where(group)):
             try:
@@ -45,7 +45,7 @@ class Groups:
                     raise
                 return None
         state = found.properties.provisioning_state if found.properties else ""
-        return ResourceGroup(found.name, state or "", dict(found.tags or {}))
+        return ArmResource(found.name, state or "", dict(found.tags or {}))
 
     def create(self, group: str, location: str, tags: Mapping[str, str]) -> None:
         """Create the group."""

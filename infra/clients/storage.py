@@ -4,7 +4,7 @@ azure-mgmt-storage."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -12,21 +12,17 @@ from azure.mgmt.storage import StorageManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.clients.groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken
 
 API_VERSION = "2025-01-01"
 
 
 @dataclass(frozen=True)
-class StorageAccount:
-    """A storage account. `url` is where its blobs are, without a slash at its end; `state` its
-    provisioning state."""
+class StorageAccount(ArmResource):
+    """A storage account. `url` is where its blobs are, without a slash at its end."""
 
-    name: str
-    state: str
-    url: str
-    tags: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
 
 
 class Storage:

@@ -11,19 +11,10 @@ from azure.mgmt.web import WebSiteManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.clients.groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken, QuotaExceeded
 
 API_VERSION = "2024-11-01"
-
-
-@dataclass(frozen=True)
-class AppPlan:
-    """An App Service plan. `state` is its provisioning state."""
-
-    name: str
-    state: str
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class Web:
         self._group = group
         self._client = WebSiteManagementClient(api_version=API_VERSION, **session.options)
 
-    def app_plan(self, name: str) -> AppPlan | None:
+    def app_plan(self, name: str) -> ArmResource | None:
         """The plan, or None when the group has none of that name."""
         with translated(self._where("plan", name)):
             try:
@@ -66,7 +57,7 @@ class Web:
             except ResourceNotFoundError:
                 return None
         state = found["properties"].get("provisioningState", "")
-        return AppPlan(found["name"], state, found.get("tags") or {})
+        return ArmResource(found["name"], state, found.get("tags") or {})
 
     def create_app_plan(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create a Flex Consumption plan; the poller of the operation."""
