@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     HttpResponseError,
+    ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -73,6 +75,16 @@ def translated(where: str) -> Iterator[None]:
         ) from e
     except AzureError as e:
         raise CloudError(f"{where}: {_first_line(str(e))}") from e
+
+
+def existing(where: str, ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any | None:
+    """What `ask` gives for the arguments; None where there is no such thing. Errors are
+    translated."""
+    with translated(where):
+        try:
+            return ask(*arguments, **options)
+        except ResourceNotFoundError:
+            return None
 
 
 def _unsigned(where: str, e: AzureError) -> str:

@@ -11,7 +11,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
-from onnxferry.infra.clients.azure_errors import translated
+from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.errors import TimedOut
 
 # for calls that may be sent twice, though they are POST
@@ -86,12 +86,7 @@ class ArmResources:
 
     def exists(self, id_: str) -> bool:
         """Whether there is such a resource."""
-        with translated(_where(id_)):
-            try:
-                self._client.get_by_id(id_, **self._version)
-            except ResourceNotFoundError:
-                return False
-        return True
+        return existing(_where(id_), self._client.get_by_id, id_, **self._version) is not None
 
     def put(self, id_: str, properties: Mapping[str, Any]) -> None:
         """Create the resource, or change it, and wait until that is done. Raises TimedOut."""
