@@ -172,11 +172,12 @@ def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
 def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:
     """What makes a resource whose state is `found`, None where it is not there."""
     wait = _wait(create.resource, create.name, found or "")
-    by_state = {
+    if found in FAILED:
+        return failed
+    by_state: dict[str | None, list[Step]] = {
         None: [create],
         "Succeeded": [Step(Action.REUSE, create.resource, create.name)],
         "Deleting": [wait, create],
-        **dict.fromkeys(FAILED, failed),
     }
     return by_state.get(found, [wait])
 
