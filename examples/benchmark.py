@@ -120,7 +120,7 @@ def served(name: str) -> Path:
     that calls it. Every answer may differ from the source's, for these weights decide nothing
     clearly."""
     source, out = ready(name), OUT / "served" / f"{name}-int8"
-    options = Options(str(source), out, precision="int8", max_loss=1, min_agreement=0)
+    options = Options(str(source), out, precision="int8", max_metric_drop=1, min_agreement=0)
     return models.ready(models.Example(out.name, options, source / "config.json"))
 
 

@@ -29,7 +29,7 @@ OUT = Path("build")
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """One rehearsal. `packed` is the size in bytes of what the platform would be given."""
 
     example: Example
@@ -42,11 +42,11 @@ class Row:
         return (self.done.answer, *(answer.body for answer in self.done.extra))
 
 
-def rehearsed(example: Example, target: str) -> Row:
+def rehearsed(example: Example, target: str) -> DemoRow:
     """One row: package the example for `target` and rehearse it."""
     err.print(f"[bold]{example.name} on {target}[/bold]")
     package = rehearsable(ready(example), target, OUT)
-    return Row(example, package.size, rehearse(package, extra=[read_request(example.request)]))
+    return DemoRow(example, package.size, rehearse(package, extra=[read_request(example.request)]))
 
 
 def shown(answer: bytes) -> str:
@@ -56,7 +56,8 @@ def shown(answer: bytes) -> str:
     return f"{best.get('answer') or best['label']} ({best['score']:.3f})"
 
 
-def table(rows: list[Row]) -> Table:
+def table(rows: list[DemoRow]) -> Table:
+    """The closing table: a line a rehearsal."""
     made = Table(title="One model, three clouds' runtimes, the same bytes", box=SIMPLE_HEAD)
     for heading in ("model", "target"):
         made.add_column(heading, no_wrap=True)
@@ -78,7 +79,7 @@ def table(rows: list[Row]) -> Table:
     return made
 
 
-def same(row: Row, rows: list[Row]) -> bool:
+def same(row: DemoRow, rows: list[DemoRow]) -> bool:
     """Whether every target answered this row's model in the same bytes."""
     return {other.answers for other in rows if other.example is row.example} == {row.answers}
 

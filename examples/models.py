@@ -1,4 +1,4 @@
-"""The demo's three trained models: where each comes from, and how `scripts.prepare` makes a model
+"""The demo's three trained models: where each comes from, and how `onnxferry prepare` makes a model
 directory of it.
 
     python -m examples.models            prepare all three below build/models
@@ -10,13 +10,14 @@ from this folder. A model that was prepared before from the same files is left a
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from filelock import FileLock
 
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.console import err
@@ -49,6 +50,7 @@ def minilm() -> Path:
 
 
 def examples() -> list[Example]:
+    """The demo's models."""
     squad, emotions, imagenet = HERE / "squad", HERE / "goemotions", HERE / "imagenet"
     return [
         Example(
@@ -96,8 +98,7 @@ def ready(example: Example) -> Path:
     files. Of several processes that ask at a time, one prepares it and the others wait."""
     out = example.options.out
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_name(f"{out.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+    with FileLock(f"{out}.lock"):
         return _ready(example, out)
 
 
@@ -136,6 +137,7 @@ def _fingerprint(example: Example) -> str:
 
 
 def main() -> None:
+    """The command line."""
     wanted = sys.argv[1:]
     known = {example.name: example for example in examples()}
     if unknown := set(wanted) - set(known):

@@ -13,6 +13,7 @@ from onnxferry.infra.plan import Action, Plan, Step
 from onnxferry.infra.report import CONSOLE, Report
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import FerryError
+from onnxferry.system.exits import program
 
 
 class Executor(Protocol):
@@ -81,10 +82,11 @@ def _restore(begun: tuple[Step, ...], cloud: Executor, report: Report) -> str:
     except (KeyboardInterrupt, SystemExit) as e:
         raise Interrupted(
             "interrupted while the earlier version was put back, which may still complete in the"
-            " cloud. See what serves with deploy.py status, and go back with deploy.py rollback"
+            f" cloud. See what serves with {program('status')}, and go back with"
+            f" {program('rollback')}"
         ) from e
     except Exception as e:
-        return f"Putting the earlier version back failed too: {e}\nRun: deploy.py rollback"
+        return f"Putting the earlier version back failed too: {e}\nRun: {program('rollback')}"
     if not restores:
         return ""
     return f"The earlier version serves again ({'; '.join(map(str, restores))})."
@@ -93,7 +95,7 @@ def _restore(begun: tuple[Step, ...], cloud: Executor, report: Report) -> str:
 def _fail(e: Exception, restored: str, report: Report) -> None:
     """Say what came of the restores: in the error, or by the report where it is a defect."""
     if restored and isinstance(e, FerryError):
-        e.add_context(restored)
+        e.with_context(restored)
     elif restored:
         report.note(restored)
 
@@ -103,5 +105,6 @@ def _left(plan: Plan, step: Step, done: list[Step]) -> str:
     return (
         f"interrupted at: {step}. It may still complete in the cloud.\nDone before it:"
         f" {'; '.join(made) or 'no change'}.\nTo go on, run the same command again: it reuses what"
-        f" is there. To remove it all: deploy.py delete --target {plan.target} --name {plan.name}"
+        f" is there. To remove it all: {program('delete')} --target {plan.target} --name"
+        f" {plan.name}"
     )

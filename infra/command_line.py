@@ -19,6 +19,7 @@ from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS, clouds, load
 
 if TYPE_CHECKING:
+    from onnxferry.infra.apply import Executor
     from onnxferry.infra.cloud import Bundle, EndpointStatus, OnlineEndpoint
     from onnxferry.infra.plan import Plan
 
@@ -53,7 +54,7 @@ def deploy(yes: bool, output: str, **flags: Any) -> None:
     anything."""
     given = CommandOptions(**flags)
     endpoint, bundle = _open_with_bundle(given)
-    _execute(endpoint.plan_deploy(bundle), endpoint, yes)
+    execute(endpoint.plan_deploy(bundle), endpoint, yes=yes, terminal=sys.stdin.isatty())
     _record(endpoint, bundle, given.out, output)
 
 
@@ -121,7 +122,7 @@ def rollback(yes: bool, output: str, **flags: Any) -> None:
     """Put the previous version back. Shows the plan first, and asks on a terminal."""
     given = CommandOptions(**flags)
     endpoint = _open(given)
-    _execute(endpoint.plan_rollback(), endpoint, yes)
+    execute(endpoint.plan_rollback(), endpoint, yes=yes, terminal=sys.stdin.isatty())
     _record(endpoint, None, given.out, output)
 
 
@@ -136,7 +137,7 @@ def delete(yes: bool, output: str, **flags: Any) -> None:
     given = CommandOptions(**flags)
     endpoint = _open(given)
     planned = endpoint.plan_delete()
-    _execute(planned, endpoint, yes, always_ask=True)
+    execute(planned, endpoint, yes=yes, terminal=sys.stdin.isatty(), always_ask=True)
     record.write(given.out, endpoint.status())
     if output == "json":
         gone = [[step.resource, step.name] for step in planned.changes]
@@ -171,21 +172,23 @@ def _open_with_bundle(given: CommandOptions) -> tuple[OnlineEndpoint, Bundle]:
     return endpoint, bundle(package(folder, given.target, out=given.out, python=python), folder)
 
 
-def _execute(plan: Plan, endpoint: OnlineEndpoint, yes: bool, always_ask: bool = False) -> None:
+def execute(
+    plan: Plan, cloud: Executor, *, yes: bool, terminal: bool, always_ask: bool = False
+) -> None:
     """Show `plan`, ask where it must be asked, and execute it.
 
-    It asks on a terminal where something is deleted or replaced; with `always_ask` for any change,
-    and where nobody answers it raises UsageError. Raises Abort for a no.
+    Without `yes` it asks on a `terminal` where something is deleted or replaced, and with
+    `always_ask` before any change, wherever it runs. Raises UsageError where nobody answers, and
+    Abort for a no.
     """
     from onnxferry.infra.apply import apply
     from onnxferry.infra.report import plan_text
 
     _LOG.debug("the plan: %s", plan.to_json())
     click.echo(plan_text(plan), err=True)
-    lost = plan.losses and sys.stdin.isatty()
-    if not yes and (plan.changes if always_ask else lost):
+    if not yes and (plan.changes if always_ask else terminal and plan.losses):
         _ask(plan)
-    apply(plan, endpoint)
+    apply(plan, cloud)
 
 
 def _ask(plan: Plan) -> None:

@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 
 from onnxferry.infra import variables
 from onnxferry.system.errors import UsageError
+from onnxferry.system.exits import program
 from onnxferry.targets import TARGETS
 from onnxferry.targets import load as resolve
 
@@ -212,8 +213,8 @@ def load(
     except ValidationError as e:
         lines = "\n".join(f"  {line}" for line in _complaints(e, file, origins))
         raise UsageError(
-            f"the configuration is not valid:\n{lines}\nKeys and defaults: deploy.py init --target"
-            f" {target}"
+            f"the configuration is not valid:\n{lines}\nKeys and defaults: {program('init')}"
+            f" --target {target}"
         ) from e
 
 

@@ -80,5 +80,10 @@ class Unavailable(CloudError):
 
 def with_log(message: str, log: str, lines: int = 30) -> str:
     """`message` and the last `lines` of `log`."""
+    return f"{message}\n{end_of_log(log, lines)}"
+
+
+def end_of_log(log: str, lines: int = 30) -> str:
+    """The last `lines` of `log`, as context of an error."""
     tail = "\n".join(log.rstrip().splitlines()[-lines:])
-    return f"{message}\nThe end of its log:\n{tail or '(empty)'}"
+    return f"The end of its log:\n{tail or '(empty)'}"

@@ -54,6 +54,16 @@ class Step:
 Operation = Callable[[Step, Progress], None]  # how a cloud executes one kind of step
 
 
+def operations_of(*holders: object) -> dict[str, Operation]:
+    """The public methods of `holders`, by their names."""
+    return {
+        name: getattr(holder, name)
+        for holder in holders
+        for name in vars(type(holder))
+        if not name.startswith("_")
+    }
+
+
 def unless(
     there: bool, resource: str, name: str, operation: str, parameters: Mapping[str, Any]
 ) -> Step:

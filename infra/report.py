@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.markup import escape
 from rich.table import Table
 
-from onnxferry.infra.plan import Action, Plan, Step, Summary
+from onnxferry.infra.plan import Action, Plan, Summary
 from onnxferry.system import console
 from onnxferry.system.console import Progress
 
@@ -50,65 +49,50 @@ class ConsoleReport:
 CONSOLE = ConsoleReport()
 
 _HEADINGS = {
+    Action.REUSE: "Uses what is there",
     Action.CREATE: "Creates",
     Action.UPDATE: "Changes",
     Action.DELETE: "Deletes",
     Action.CHECK: "Checks",
-    Action.REUSE: "Uses what is there",
 }
-_VERBS = {"deploy": "Deploy", "roll back": "Roll back", "delete": "Delete"}
 
 
 def plan_text(plan: Plan) -> str:
-    """What `plan` does, in sentences."""
+    """What `plan` does, in sentences; one line each."""
     return "\n".join(_sentences(plan))
 
 
 def _sentences(plan: Plan) -> Iterator[str]:
     summary = plan.summary
     where = f"{plan.target} ({summary.place})" if summary.place else plan.target
-    if not plan.changes:
-        yield f"{_VERBS[plan.purpose]} {plan.name} on {where}: nothing to do."
-        return
-    yield f"{_VERBS[plan.purpose]} {plan.name} on {where}."
+    start = f"{plan.purpose.capitalize()} {plan.name} on {where}"
+    yield f"{start}: nothing to do." if not plan.changes else f"{start}."
     if summary.version:
         yield _serves(summary)
-    for action, heading in _HEADINGS.items():
-        if names := [_named(step) for step in plan.steps if step.action is action]:
-            yield f"{heading}: {', '.join(dict.fromkeys(names))}."
+    if not plan.changes:
+        return
+    groups = {heading: _named(plan, action) for action, heading in _HEADINGS.items()}
+    passing = [name for name in groups["Creates"] if name in groups["Deletes"]]
+    for heading, names in groups.items():
+        if listed := [name for name in names if heading == "Checks" or name not in passing]:
+            yield f"{heading}: {', '.join(listed)}."
+    if passing:
+        yield f"For the time of the change only: {', '.join(passing)}."
     if summary.minutes:
         yield "It usually takes {} to {} minutes.".format(*summary.minutes)
 
 
+def _named(plan: Plan, action: Action) -> list[str]:
+    names = (f"{step.resource} {step.name}" for step in plan.steps if step.action is action)
+    return list(dict.fromkeys(names))
+
+
 def _serves(summary: Summary) -> str:
     on = f" on {summary.instances}" if summary.instances else ""
-    if not summary.replaces:
-        return f"Version {summary.version} will serve{on}."
     if summary.replaces == summary.version:
         return f"Version {summary.version} goes on serving{on}."
-    return f"Version {summary.version} will serve{on}, and replaces {summary.replaces}."
-
-
-def _named(step: Step) -> str:
-    return f"{step.resource} {step.name}"
-
-
-def plan_table(plan: Plan) -> Table:
-    """A line a step, with its parameters."""
-    count = len(plan.changes)
-    title = f"{plan.purpose} {plan.name} on {plan.target}: {count or 'no'} change"
-    table = Table(title=title + ("" if count == 1 else "s"), title_justify="left")
-    for heading in ("action", "resource", "name", "with"):
-        table.add_column(heading, overflow="fold")
-    for step in plan.steps:
-        cells = step.name, _short(step.parameters)
-        table.add_row(step.action.value, step.resource, *map(escape, cells))
-    return table
-
-
-def _short(parameters: Mapping[str, Any], limit: int = 200) -> str:
-    text = ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in parameters.items())
-    return text if len(text) <= limit else f"{text[: limit - 4]} ..."
+    instead = f", and replaces {summary.replaces}" if summary.replaces else ""
+    return f"Version {summary.version} will serve{on}{instead}."
 
 
 def status_table(status: EndpointStatus) -> Table:

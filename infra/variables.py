@@ -92,8 +92,8 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
 def _unread(name: str, value: str) -> str:
     """Why scoring would refuse or overlook a variable of ours; "" when it reads it."""
     from onnxferry.scoring import engine_options
-    from onnxferry.scoring.errors import ModelError, variable
-    from onnxferry.scoring.manifest import Limits
+    from onnxferry.scoring.errors import ModelError
+    from onnxferry.scoring.limits import Limits, variable
 
     families = variable(""), engine_options.PREFIX
     if not name.startswith(families):

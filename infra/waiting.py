@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from onnxferry.infra.errors import TimedOut
 from onnxferry.system.console import Progress
+from onnxferry.system.exits import program
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,28 @@ def wait(
         if waited > limit:
             raise TimedOut(
                 f"{what}: still {last} after {waited:.0f} s, the limit of this wait. The cloud may"
-                " yet complete it: look with deploy.py status, raise wait_minutes in deploy.toml,"
-                " and run the same command again"
+                f" yet complete it: look with {program('status')}, raise wait_minutes in"
+                " deploy.toml, and run the same command again"
             )
         progress(f"{last}, {waited:.0f} s of at most {limit:.0f} s")
         clock.sleep(clock.interval)
+
+
+@dataclass(frozen=True)
+class Waiter:
+    """How one cloud waits: at most `limit` seconds unless a wait says otherwise; its texts begin
+    with `where`."""
+
+    clock: Clock
+    limit: float
+    where: str = ""
+
+    def wait(
+        self,
+        what: str,
+        state: Callable[[], str | None],
+        progress: Progress,
+        limit: float | None = None,
+    ) -> None:
+        """See `wait` of this module."""
+        wait(f"{self.where}{what}", state, limit or self.limit, progress, self.clock)

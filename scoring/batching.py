@@ -1,13 +1,13 @@
 """Batches of like length: padding costs as much as text, so sequences are sorted and packed under a
-token budget, and the batches run several at a time.
+token budget, and several batches run at a time.
 
-An answer does not depend on what else is in a request. How wide a sequence is padded follows from
-its own length alone (a multiple of STEP), so that batch mates change nothing but the number of
-rows, and ONNX Runtime's float kernels add up a row's products in the same order however many rows
-there are: tests/scoring/test_determinism.py holds that to the byte. A graph that quantises its
-activations as it runs is another matter: the scale comes from all of the batch, and a row's scores
-follow its neighbours (by 0.2 in a logit, measured on MiniLM with int8 weights). There each sequence
-runs alone and unpadded. A graph whose int8 scales are constants (static) has no such trouble.
+An answer does not depend on what else is in a request. A sequence is padded to a width that follows
+from its own length alone (a multiple of STEP), so other rows change nothing but the number of rows,
+and ONNX Runtime's float kernels add up a row's products in the same order for any number of rows:
+tests/scoring/test_determinism.py checks the bytes. A graph that quantises its activations as it
+runs takes the scale from the whole batch, so that a row's scores depend on the others (by 0.2 in a
+logit, measured on MiniLM with int8 weights). There each sequence runs alone and unpadded. A graph
+whose int8 scales are constants (static) is not affected.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ T = TypeVar("T")
 # runs, for 8 to 1024 texts of any length.
 TOKEN_BUDGET = 512  # rows x width of one run; bounds its memory
 STEP = 2  # the widths of batches are multiples of it
+INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
 def width(length: int) -> int:
@@ -38,16 +39,13 @@ def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int
     """The indices of `lengths` in groups of one `width`: size x width <= `budget`, or one item.
     Shortest first."""
     groups: list[list[int]] = []
+    current = -1  # the width of the last group
     for i in sorted(range(len(lengths)), key=lambda k: lengths[k]):
-        wide = width(lengths[i])
-        if (
-            groups
-            and width(lengths[groups[-1][0]]) == wide
-            and (len(groups[-1]) + 1) * wide <= budget
-        ):
+        if width(lengths[i]) == current and (len(groups[-1]) + 1) * current <= budget:
             groups[-1].append(i)
         else:
             groups.append([i])
+            current = width(lengths[i])
     return groups
 
 
@@ -55,33 +53,26 @@ def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> di
     """input_ids, attention_mask and token_type_ids of a batch, each int64 [rows, wide], padded on
     the right."""
     shape = (len(batch), wide)
-    ids, mask, types = (
-        np.full(shape, pad_id),
-        np.zeros(shape, np.int64),
-        np.full(shape, pad_type_id),
-    )
+    ids, types = np.full(shape, pad_id), np.full(shape, pad_type_id)
+    mask = np.zeros(shape, np.int64)
     for row, tokens in enumerate(batch):
-        ids[row, : len(tokens)], types[row, : len(tokens)], mask[row, : len(tokens)] = (
-            tokens.ids,
-            tokens.type_ids,
-            1,
-        )
+        filled = slice(len(tokens))
+        ids[row, filled], types[row, filled], mask[row, filled] = tokens.ids, tokens.type_ids, 1
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
-class TextModel:
-    """A graph that takes token ids, with the padding that its tokenizer prescribes.
+class TokenBatcher:
+    """Runs a graph that takes token ids, with the padding that its tokenizer prescribes.
 
-    `longest` is the model's own limit of a sequence, where it has one: none is padded beyond it.
+    `max_length`: the model's own limit of a sequence, where it has one: none is padded beyond it.
     """
 
-    INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
-
     def __init__(
-        self, runner: Runner, pad_id: int, pad_type_id: int, longest: int | None = None
+        self, runner: Runner, pad_id: int, pad_type_id: int, max_length: int | None = None
     ) -> None:
-        expect_inputs(runner, set(self.INPUTS))
-        self._runner, self._pad, self._longest = runner, (pad_id, pad_type_id), longest
+        """Raises ModelError if the graph needs other inputs than INPUTS."""
+        expect_inputs(runner, INPUTS)
+        self._runner, self._pad, self._max_length = runner, (pad_id, pad_type_id), max_length
 
     def run(
         self,
@@ -89,26 +80,23 @@ class TextModel:
         read: Callable[[list[Array], Tokens], T],
         budget: int = TOKEN_BUDGET,
     ) -> list[T]:
-        """What `read` makes of each sequence and its row of every output of the graph, in the order
-        of `sequences`.
+        """What `read` makes of each sequence and its row of every output, in the order of
+        `sequences`.
 
-        `budget` bounds the rows x width of one run. Rows of token outputs still carry their
-        padding. What `read` does not keep is freed with its batch; it is called in the caller's
-        thread, so it need not be safe in several.
+        `budget` bounds the rows x width of one run. Rows of token outputs still have their padding.
+        What `read` does not keep is freed with its batch. It is called in the caller's thread.
         """
         timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}
         batches = self._runner.run_each(self._feeds(sequences, groups))
         for group, outputs in zip(groups, batches, strict=True):
-            results |= {
-                i: read([output[row] for output in outputs], sequences[i])
-                for row, i in enumerate(group)
-            }
+            for row, i in enumerate(group):
+                results[i] = read([output[row] for output in outputs], sequences[i])
         return [results[i] for i in range(len(sequences))]
 
     def _groups(self, lengths: Sequence[int], budget: int) -> list[list[int]]:
-        """Longest first, so that the last runs in flight are short."""
+        """Longest first, so that the last parallel runs are short."""
         if self._runner.batch_dependent:
             return [[i] for i in sorted(range(len(lengths)), key=lambda k: -lengths[k])]
         return buckets(lengths, budget)[::-1]
@@ -124,4 +112,4 @@ class TextModel:
             yield feeds
 
     def _width(self, length: int) -> int:
-        return max(length, min(width(length), self._longest or width(length)))
+        return max(length, min(width(length), self._max_length or width(length)))

@@ -1,13 +1,21 @@
-"""Which kind of CPU this is: int8 graphs are made for a kind, and lose accuracy or speed on
-another."""
+"""The host's CPU: its kind (int8 graphs are made for one, and lose accuracy or speed on another),
+its name, and how many CPUs this process may use.
+
+A container with a quota of two CPUs on a machine of 64 sees all 64; with a thread for each, the
+kernel would stop them in the middle of their work most of the time.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import platform
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux
-_X86 = {  # kind -> what the kernel must list, the most able first
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+_X86 = {  # kind -> the flags that it needs, the most able kind first
     "avx512-vnni": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
     "avx512": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
     "avx2": frozenset({"avx2", "fma"}),
@@ -16,31 +24,87 @@ KINDS = (*reversed(_X86), "arm64")
 
 
 def kind(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:
-    """One of KINDS; None where it cannot be told (not Linux) or is none of them (an x86 without
-    AVX2).
+    """One of KINDS; None where it is unknown (not Linux) or none of them (x86 without AVX2).
 
     AVX-VNNI without AVX-512, as desktop CPUs have it, counts as avx2: what is made for avx2 is
-    exact on all of them. `machine` is platform.machine()'s word for the architecture.
+    exact on all of them. `machine`: the architecture, as platform.machine() names it.
     """
     if (machine or platform.machine()).lower() in ("arm64", "aarch64"):
         return "arm64"
-    flags = _flags(cpuinfo)
-    return next((name for name, needs in _X86.items() if needs <= flags), None)
+    found = flags(cpuinfo)
+    return next((name for name, needs in _X86.items() if needs <= found), None)
 
 
 def saturates(kind: str) -> bool:
-    """Whether the int8 products of CPUs of this kind are added in pairs in 16 bits, where weights
-    of the full range overflow: so graphs made for it use 7 of the 8 bits."""
+    """Whether CPUs of this kind add int8 products in pairs in 16 bits, where weights of the full
+    range overflow: graphs for it use 7 of the 8 bits."""
     return kind in ("avx2", "avx512")
 
 
-def _flags(cpuinfo: Path) -> frozenset[str]:
-    """What the first processor of the list can do."""
+def flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """The instruction sets of the first processor, as Linux names them; empty elsewhere."""
+    return frozenset((_value(cpuinfo, "flags") or _value(cpuinfo, "Features")).split())
+
+
+def processor(cpuinfo: Path = CPUINFO) -> str:
+    """The CPU's name as its maker gives it, or else the architecture."""
+    return _value(cpuinfo, "model name") or platform.processor() or platform.machine()
+
+
+def _value(cpuinfo: Path, key: str) -> str:
+    lines = (line.partition(":") for line in _read(cpuinfo).splitlines())
+    return next((value.strip() for name, _, value in lines if name.strip() == key), "")
+
+
+def available(proc: Path = PROC, cgroups: Path = CGROUPS, system: Any = os) -> int:
+    """How many CPUs the process may run on, at most its cgroups' quota (version 1 or 2) rounded up;
+    at least 1."""
+    if hasattr(system, "sched_getaffinity"):
+        allowed = len(system.sched_getaffinity(0))
+    else:
+        allowed = system.cpu_count() or 1
+    return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas(proc, cgroups))]))
+
+
+def _quotas(proc: Path, cgroups: Path) -> list[float]:
+    """The quota, in CPUs, of each cgroup that the process is in, up to the root, that has one."""
+    found: list[float | None] = []
+    for line in _read(proc / "self" / "cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            found += [_version2(group) for group in _upwards(cgroups, path)]
+        elif "cpu" in controllers.split(","):
+            found += [_version1(group) for group in _upwards(cgroups / "cpu", path)]
+    return [quota for quota in found if quota]
+
+
+def _upwards(root: Path, path: str) -> list[Path]:
+    """The folders of a group and of its parents. In a container the path may be the host's, of
+    which only the root is visible."""
+    inside = PurePosixPath(path.lstrip("/"))
+    parts = [inside, *inside.parents] if ".." not in inside.parts else [PurePosixPath(".")]
+    return [root / part for part in parts]
+
+
+def _version2(group: Path) -> float | None:
+    quota, _, period = _read(group / "cpu.max").strip().partition(" ")
+    return _ratio(quota, period)
+
+
+def _version1(group: Path) -> float | None:
+    quota, period = (_read(group / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
+    return _ratio(quota, period)
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    """None where there is no limit: 'max', -1, or no file."""
+    numbers = quota.isdecimal() and period.isdecimal() and int(period) > 0
+    return int(quota) / int(period) if numbers and int(quota) else None
+
+
+def _read(path: Path) -> str:
     try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return frozenset()
-    lines = (line.partition(":") for line in text.splitlines())
-    return next(
-        (frozenset(value.split()) for key, _, value in lines if key.strip() == "flags"), frozenset()
-    )
+        return ""

@@ -1,12 +1,13 @@
-"""What ONNX Runtime may use of a host, chosen for its cores, and how a deployment overrides each
-choice.
+"""What ONNX Runtime may use of a host, chosen for its CPUs, and how a deployment overrides it.
 
-One run on all cores answers one text soonest; many small runs are done soonest one a core. Threads
-that wait in a loop for moments only (`spinning`) and sleep after that allow both with one session.
-Measured on two cores, a DistilBERT in int8, milliseconds of a run alone and of each of two in
-flight: 10 tokens 2.9 and 2.8, 176 tokens 26.8 and 28.1; with threads that never wait in a loop 3.4
-and 2.7, 28.0 and 28.2; with threads that always do 3.0 and 3.2, 26.9 and 28.6 on a quiet machine,
-and half as fast on a busy one.
+One run on all CPUs answers one text soonest; many small runs are done soonest with one CPU each.
+Threads that spin for a moment before they sleep allow both with one session. Measured on two CPUs
+with DistilBERT in int8, milliseconds of a run alone and of each of two parallel runs:
+
+spinning          10 tokens    176 tokens
+10 us             2.9  2.8     26.8  28.1
+never             3.4  2.7     28.0  28.2
+always            3.0  3.2     26.9  28.6 (quiet machine; half as fast on a busy one)
 """
 
 from __future__ import annotations
@@ -16,73 +17,79 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 from onnxferry.scoring.errors import ModelError
 
 PREFIX = "ONNXFERRY_ENGINE_"
+_OLD_NAMES = {"runs": "parallel_runs", "spinning": "spin_duration_us"}
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """`engine` of model_spec.json; an environment variable ONNXFERRY_ENGINE_* of the deployment
-    overrides each.
+    """`engine` of model_spec.json; ONNXFERRY_ENGINE_* variables override each.
 
-    threads   of one run; 0: the CPUs that the process may use, a container's limit respected
-    runs      in flight for one request that needs several; 0: as many as threads
-    spinning  microseconds that an idle thread waits in a loop before it sleeps: it is sooner back
-    at work, at the price
-              of the core it waits on. Before onnxruntime 1.26 less than 1000 is none, and more is
-              for ever
-    arena     memory that a run has used is kept for the next; without, it goes back to the system,
-    which takes time
-    prepack   weights are copied into the order that the kernels read best; without, a weight file
-    beside model.onnx is
-              used where it lies, one copy for all processes of a host, at a few percent of the
-              speed
+    threads           of one run; 0: the CPUs that the process may use (see cpu.available)
+    parallel_runs     of one request that needs several runs; 0: as many as threads
+    spin_duration_us  microseconds that an idle thread spins before it sleeps: it starts sooner,
+                      and keeps its CPU busy. Before onnxruntime 1.26 less than 1000 means never,
+                      and more means always
+    arena             a run's memory is kept for the next; without, it goes back to the system,
+                      which takes time
+    prepack           weights are copied into the order that the kernels read fastest; without, a
+                      weight file beside model.onnx is used where it lies, one copy for all
+                      processes of a host, a few percent slower
+
+    `runs` and `spinning` are the former names of two of them, still read.
     """
 
     threads: int = 0
-    runs: int = 0
-    spinning: int = 10
+    parallel_runs: int = 0
+    spin_duration_us: int = 10
     arena: bool = True
     prepack: bool = True
 
     @staticmethod
     def read(data: Mapping[str, Any]) -> EngineOptions:
         """From model_spec.json. Raises ValueError that names the key and what it should hold."""
-        kinds: dict[str, type] = {f.name: type(f.default) for f in fields(EngineOptions)}
-        if unknown := sorted(set(data) - set(kinds)):
+        types: dict[str, type] = {f.name: type(f.default) for f in fields(EngineOptions)}
+        if unknown := sorted(set(data) - set(types) - set(_OLD_NAMES)):
             raise ValueError(
-                f"engine has unknown key(s) {', '.join(unknown)}; known: {', '.join(kinds)}"
+                f"engine has unknown key(s) {', '.join(unknown)}; known: {', '.join(types)}"
             )
-        for name, value in data.items():
-            right = type(value) is kinds[name]
+        for key, value in data.items():
+            expected = types[_OLD_NAMES.get(key, key)]
+            right = type(value) is expected
             if not right or value < 0:
-                wanted = "true or false" if kinds[name] is bool else "an integer of at least 0"
-                raise ValueError(f"engine.{name} must be {wanted}, got {value!r}")
-        return EngineOptions(**data)
+                holds = "true or false" if expected is bool else "an integer of at least 0"
+                raise ValueError(f"engine.{key} must be {holds}, got {value!r}")
+        return EngineOptions(**{_OLD_NAMES.get(key, key): value for key, value in data.items()})
 
     def overridden(self, environment: Mapping[str, str]) -> EngineOptions:
         """These, but for those that ONNXFERRY_ENGINE_* variables of `environment` set.
 
-        Raises ModelError that names the variable that is unknown, or whose value is none.
+        Raises ModelError that names the variable that is unknown, or whose value does not fit.
         """
-        known = {PREFIX + f.name.upper(): f for f in fields(self)}
-        given = {
-            name: value.strip() for name, value in environment.items() if name.startswith(PREFIX)
-        }
-        if unknown := sorted(set(given) - set(known)):
+        known = variables()
+        if unknown := sorted(n for n in environment if n.startswith(PREFIX) and n not in known):
             raise ModelError(f"{unknown[0]} sets nothing of the engine; known: {', '.join(known)}")
-        read: dict[str, Any] = {
-            known[n].name: _value(n, text, type(known[n].default)) for n, text in given.items()
+        values: dict[str, Any] = {
+            option: _value(name, environment[name].strip(), type(getattr(self, option)))
+            for name, option in reversed(known.items())  # the newer of two names counts
+            if name in environment
         }
-        return replace(self, **read)
+        return replace(self, **values)
 
     def resolved(self) -> EngineOptions:
         """These with numbers for what is left to the host."""
-        threads = self.threads or cpu_count.available()
-        return replace(self, threads=threads, runs=self.runs or threads)
+        threads = self.threads or cpu.available()
+        return replace(self, threads=threads, parallel_runs=self.parallel_runs or threads)
+
+
+def variables() -> dict[str, str]:
+    """The name of the option that each environment variable sets."""
+    names = {**{f.name: f.name for f in fields(EngineOptions)}, **_OLD_NAMES}
+    return {PREFIX + name.upper(): option for name, option in names.items()}
 
 
 def _value(name: str, text: str, kind: type) -> int | bool:

@@ -20,6 +20,7 @@ import numpy as np
 from onnxferry.scoring.engine import Array
 from onnxferry.scoring.tokenization import Encoded, Tokenizer
 
+Join = Callable[[Sequence[str]], str]
 WORDS: dict[str, Callable[[Array], Array]] = {  # scores [tokens, labels] of a word -> [labels]
     "first": lambda scores: scores[0],
     "average": lambda scores: scores.mean(axis=0),
@@ -29,7 +30,7 @@ STRATEGIES = ("none", "simple", *WORDS)
 
 
 @dataclass(frozen=True)
-class Unit:
+class ScoredToken:
     """A token, or a word: `scores` [labels], its spelling, its characters [start, end) in the
     text."""
 
@@ -40,17 +41,17 @@ class Unit:
 
     @property
     def score(self) -> float:
+        """The best label's."""
         return float(self.scores.max())
 
 
-def units(
+def scored_tokens(
     encoded: Encoded, within: range, scores: Array, text: str, tokenizer: Tokenizer
-) -> list[tuple[Unit, bool]]:
+) -> list[tuple[ScoredToken, bool]]:
     """The tokens `within` of a text with their scores [tokens, labels], and whether each continues
     the word before it.
 
-    What a tokenizer without marks for parts of words thinks a word is follows from the spaces in
-    the text.
+    Where the tokenizer does not mark parts of words, the spaces in the text tell.
     """
     offsets, unknown, marked = encoded.offsets(), tokenizer.unknown, tokenizer.marks_subwords
     found = []
@@ -62,25 +63,24 @@ def units(
             continues = len(word) != end - start
         else:
             continues = start > 0 and " " not in text[start - 1 : start + 1]
-        found.append((Unit(row, word, start, end), continues))
+        found.append((ScoredToken(row, word, start, end), continues))
     return found
 
 
 def words(
-    tokens: Iterable[tuple[Unit, bool]], strategy: str, join: Callable[[Sequence[str]], str]
-) -> list[Unit]:
+    tokens: Iterable[tuple[ScoredToken, bool]], strategy: str, join: Join
+) -> list[ScoredToken]:
     """The words that tokens make up, each with the scores that `strategy` gives it."""
-    groups: list[list[Unit]] = []
-    for unit, continues in tokens:
+    groups: list[list[ScoredToken]] = []
+    for token, continues in tokens:
         if groups and continues:
-            groups[-1].append(unit)
+            groups[-1].append(token)
         else:
-            groups.append([unit])
-    choose = WORDS[strategy]
+            groups.append([token])
     return [
-        Unit(
-            choose(np.stack([u.scores for u in group])),
-            join([u.word for u in group]),
+        ScoredToken(
+            WORDS[strategy](np.stack([token.scores for token in group])),
+            join([token.word for token in group]),
             group[0].start,
             group[-1].end,
         )
@@ -88,22 +88,20 @@ def words(
     ]
 
 
-def entities(
-    labelled: Sequence[Unit], labels: Sequence[str], join: Callable[[Sequence[str]], str]
-) -> list[Any]:
-    """Neighbouring units of one entity as {"entity_group", "score", "word", "start", "end"}, the
+def entities(tokens: Sequence[ScoredToken], labels: Sequence[str], join: Join) -> list[Any]:
+    """Neighbouring tokens of one entity as {"entity_group", "score", "word", "start", "end"}, the
     score their mean."""
-    names = [labels[int(unit.scores.argmax())] for unit in labelled]
+    names = [labels[int(token.scores.argmax())] for token in tokens]
     tags = [_tag(name) for name in names]
     first = [i for i, tag in enumerate(tags) if i == 0 or tag[0] or tag[1] != tags[i - 1][1]]
     found = []
-    for start, stop in pairwise([*first, len(labelled)]):
-        group = labelled[start:stop]
+    for start, stop in pairwise([*first, len(tokens)]):
+        group = tokens[start:stop]
         found.append(
             {
                 "entity_group": names[start].split("-", 1)[-1],
-                "score": sum(unit.score for unit in group) / len(group),
-                "word": join([unit.word for unit in group]),
+                "score": sum(token.score for token in group) / len(group),
+                "word": join([token.word for token in group]),
                 "start": group[0].start,
                 "end": group[-1].end,
             }
@@ -117,8 +115,8 @@ def _tag(name: str) -> tuple[bool, str]:
 
 
 def without_overlaps(found: Sequence[Any]) -> list[Any]:
-    """What several windows found, in the text's order: of two that overlap the longer, of equal
-    ones the surer."""
+    """What several windows found, in the text's order: of two that overlap the longer, of equally
+    long ones that with the higher score."""
     ordered = sorted(found, key=lambda entity: int(entity["start"]))
     kept = ordered[:1]
     for entity in ordered:

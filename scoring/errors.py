@@ -20,8 +20,7 @@ from __future__ import annotations
 
 
 class ScoringError(Exception):
-    """A refusal with a stable `code`, an HTTP `status` and a message that is safe to show to a
-    client."""
+    """A refusal with a stable `code`, an HTTP `status` and a message that clients may see."""
 
     code = "internal"
     status = 500
@@ -61,19 +60,6 @@ class NotAcceptable(ScoringError):
 
 class TooLarge(ScoringError):
     code, status = "too_large", 413
-
-    @staticmethod
-    def over(what: str, limit: int, name: str) -> TooLarge:
-        """`what` came, `limit` is the most, and `name` is the limit's key in model_spec.json."""
-        return TooLarge(
-            f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by"
-            f" {variable(name)}"
-        )
-
-
-def variable(name: str) -> str:
-    """The environment variable by which a deployment sets the limit `name`."""
-    return f"ONNXFERRY_LIMIT_{name.upper()}"
 
 
 class ModelError(ScoringError):

@@ -1,7 +1,7 @@
-"""Encoded pictures to model input: decoding with limits, and the steps that a model was trained
-with, by name.
+"""Encoded images to model input: decoding with limits, and the preprocessing steps that a model was
+trained with, by name.
 
-The only place that imports Pillow, and only when a picture comes.
+The only place that imports Pillow, and only when an image comes.
 """
 
 from __future__ import annotations
@@ -14,76 +14,71 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scoring.errors import InvalidImage, InvalidValue, TooLarge
+from onnxferry.scoring.errors import InvalidImage, InvalidValue
+from onnxferry.scoring.limits import exceeded
 from onnxferry.scoring.settings import REQUIRED
 from onnxferry.scoring.validation import Parameter, number
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-RESIZED = 50_000_000  # pixels that a step may make of a picture
+MAX_RESIZED = 50_000_000  # pixels that a step may make of an image
 # Pillow's numbers
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
 
 def decode(data: bytes, max_pixels: int) -> Any:
-    """The RGB PIL.Image of `data`, upright (EXIF orientation applied); transparency and palettes
-    are dropped to RGB.
+    """The RGB PIL.Image of `data`, upright (EXIF orientation applied), without transparency or
+    palette.
 
-    Raises InvalidImage when the bytes are no picture or damaged, TooLarge before decompressing more
+    Raises InvalidImage when the bytes are no image or damaged, TooLarge before it decompresses more
     than `max_pixels`.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = picture.size
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
         if width * height > max_pixels:
-            raise TooLarge.over(f"the picture has {width}x{height} pixels", max_pixels, "pixels")
-        return ImageOps.exif_transpose(picture).convert("RGB")
+            raise exceeded(f"the picture has {width}x{height} pixels", max_pixels, "pixels")
+        return ImageOps.exif_transpose(image).convert("RGB")
     except UnidentifiedImageError as e:
         raise InvalidImage(
             f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}"
         ) from e
     except Image.DecompressionBombError as e:
-        raise TooLarge.over(
+        raise exceeded(
             "the picture has more pixels than can be decoded", max_pixels, "pixels"
         ) from e
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-    ) as e:  # what Pillow's readers raise on damaged data
+    except (OSError, SyntaxError, ValueError, EOFError) as e:  # Pillow's for damaged data
         raise InvalidImage(f"the picture is truncated or damaged ({len(data)} bytes came)") from e
 
 
-def _resize(picture: Any, step: Mapping[str, Any]) -> Any:
+def _resize(image: Any, step: Mapping[str, Any]) -> Any:
     height, width = step["size"]
-    return picture.resize((width, height), _RESAMPLE[step.get("resample", "bilinear")])
+    return image.resize((width, height), _RESAMPLE[step.get("resample", "bilinear")])
 
 
-def _resize_shortest(picture: Any, step: Mapping[str, Any]) -> Any:
-    width, height = picture.size
+def _resize_shortest(image: Any, step: Mapping[str, Any]) -> Any:
+    width, height = image.size
     size = step["size"]
     longest = int(size * max(width, height) / min(width, height))
-    # few pixels by themselves: 1 x 1,000,000 would become 224 x 224,000,000
-    if size * longest > RESIZED:
+    # an image of few pixels can become a large one: 1 x 1,000,000 would be 224 x 224,000,000
+    if size * longest > MAX_RESIZED:
         raise InvalidImage(
             f"the picture has {width}x{height} pixels; it is too narrow to be resized to {size}"
             " pixels"
         )
-    wanted = (size, longest) if width <= height else (longest, size)
-    return picture.resize(wanted, _RESAMPLE[step.get("resample", "bilinear")])
+    return _resize(image, {**step, "size": (longest, size) if width <= height else (size, longest)})
 
 
-def _center_crop(picture: Any, step: Mapping[str, Any]) -> Any:
+def _center_crop(image: Any, step: Mapping[str, Any]) -> Any:
     height, width = step["size"]
-    left, top = (picture.size[0] - width) // 2, (picture.size[1] - height) // 2
-    return picture.crop((left, top, left + width, top + height))
+    left, top = (image.size[0] - width) // 2, (image.size[1] - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
-def _center_crop_fraction(picture: Any, step: Mapping[str, Any]) -> Any:
-    side = max(1, int(step["fraction"] * min(picture.size)))
-    return _center_crop(picture, {"size": (side, side)})
+def _center_crop_fraction(image: Any, step: Mapping[str, Any]) -> Any:
+    side = max(1, int(step["fraction"] * min(image.size)))
+    return _center_crop(image, {"size": (side, side)})
 
 
 STEPS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
@@ -92,8 +87,6 @@ STEPS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "center_crop": _center_crop,
     "center_crop_fraction": _center_crop_fraction,
 }
-
-
 _SIZES = {  # step -> its key, and what that must hold
     "resize": ("size", "a list of two integers, height and width"),
     "resize_shortest": ("size", "an integer"),
@@ -102,14 +95,13 @@ _SIZES = {  # step -> its key, and what that must hold
 }
 
 
-def _fits(op: str, value: object) -> bool:
+def _fits(op: str, value: Any) -> bool:
     if op == "center_crop_fraction":
-        return type(value) in (int, float) and 0 < value <= 1  # type: ignore[operator]
-    sizes = [value] if op == "resize_shortest" else value
-    count = 1 if op == "resize_shortest" else 2
+        return type(value) in (int, float) and 0 < value <= 1
+    sizes = [value, value] if op == "resize_shortest" else value
     return (
         isinstance(sizes, list)
-        and len(sizes) == count
+        and len(sizes) == 2
         and all(type(s) is int and 0 < s <= 10_000 for s in sizes)
     )
 
@@ -119,23 +111,23 @@ def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
     if not isinstance(value, list):
         raise InvalidValue(f"'{where}' must be a list of steps")
     for i, step in enumerate(value):
-        if not isinstance(step, dict) or step.get("op") not in STEPS:
-            op = step.get("op") if isinstance(step, dict) else step
+        op = step.get("op") if isinstance(step, dict) else step
+        if not isinstance(step, dict) or op not in STEPS:
             raise InvalidValue(
                 f"'{where}[{i}]': preprocess step {op!r} is not one of {', '.join(STEPS)}"
             )
-        key, expected = _SIZES[step["op"]]
-        if not _fits(step["op"], step.get(key)):
+        key, expected = _SIZES[op]
+        if not _fits(op, step.get(key)):
             raise InvalidValue(f"'{where}[{i}].{key}' must be {expected}")
         if step.get("resample", "bilinear") not in _RESAMPLE:
+            known = ", ".join(_RESAMPLE)
             raise InvalidValue(
-                f"'{where}[{i}]': resample {step['resample']!r} is not one of"
-                f" {', '.join(_RESAMPLE)}"
+                f"'{where}[{i}]': resample {step['resample']!r} is not one of {known}"
             )
     return value
 
 
-def _read_colour(value: object, where: str) -> list[float]:
+def _read_channels(value: object, where: str) -> list[float]:
     if not isinstance(value, list) or len(value) != 3:
         raise InvalidValue(f"'{where}' must be a list of three numbers, for red, green and blue")
     return [number(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
@@ -144,16 +136,15 @@ def _read_colour(value: object, where: str) -> list[float]:
 SETTINGS: Mapping[str, Parameter] = {
     "preprocess": Parameter(_read_steps, REQUIRED),
     "rescale_factor": Parameter(number, REQUIRED),
-    "image_mean": Parameter(_read_colour, REQUIRED),
-    "image_std": Parameter(_read_colour, REQUIRED),
+    "image_mean": Parameter(_read_channels, REQUIRED),
+    "image_std": Parameter(_read_channels, REQUIRED),
 }
-"""`preprocess`: a list of STEPS, each {"op", ...}; then x * `rescale_factor`, less `image_mean`,
-over `image_std`."""
+"""`preprocess` is a list of STEPS, each {"op", ...}; see Preprocessing for the rest."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """`steps` on the picture, then (x * rescale_factor - mean) / std, then channels first."""
+    """`steps` on the image, then (x * rescale_factor - mean) / std, then channels first."""
 
     steps: Sequence[Mapping[str, Any]]
     rescale_factor: float
@@ -162,13 +153,13 @@ class Preprocessing:
 
     @staticmethod
     def read(settings: Mapping[str, Any]) -> Preprocessing:
-        """From settings that hold those of SETTINGS, as they were read."""
+        """From settings, as read, that hold those of SETTINGS."""
         mean, std = (np.array(settings[key], np.float32) for key in ("image_mean", "image_std"))
         return Preprocessing(tuple(settings["preprocess"]), settings["rescale_factor"], mean, std)
 
-    def apply(self, picture: Any) -> Array:
+    def apply(self, image: Any) -> Array:
         """float32 [3, height, width] of an RGB PIL.Image."""
         for step in self.steps:
-            picture = STEPS[step["op"]](picture, step)
-        pixels = np.asarray(picture, np.float32) * np.float32(self.rescale_factor)
+            image = STEPS[step["op"]](image, step)
+        pixels = np.asarray(image, np.float32) * np.float32(self.rescale_factor)
         return np.ascontiguousarray(((pixels - self.mean) / self.std).transpose(2, 0, 1))

@@ -12,32 +12,29 @@ from onnxferry.scoring.errors import InternalError
 
 
 def sigmoid(logits: Array) -> Array:
-    # exp(1000) is infinite, and 1 / (1 + inf) is the 0 that is meant
+    """Of each logit by itself; the shape stays."""
+    # exp(1000) is infinite, and 1 / (1 + inf) is 0, as it should be
     with np.errstate(over="ignore"):
         result: Array = 1.0 / (1.0 + np.exp(-logits))
     return result
 
 
 def softmax(logits: Array) -> Array:
-    """Over the last axis."""
+    """Over the last axis; the shape stays."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: Array = exponents / exponents.sum(axis=-1, keepdims=True)
     return result
 
 
-def identity(logits: Array) -> Array:
-    return logits
-
-
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": sigmoid,
     "softmax": softmax,
-    "none": identity,
+    "none": lambda logits: logits,
 }
 
 
 def logits_output(runner: Runner) -> int:
-    """Which of a graph's outputs holds the logits: the one of that name, else the first."""
+    """The index of the output that holds the logits: the one of that name, else the first."""
     names = [t.name for t in runner.outputs]
     return names.index("logits") if "logits" in names else 0
 
@@ -46,8 +43,7 @@ class Labels:
     """The names of a graph's scores, in the order of its output."""
 
     def __init__(self, names: Sequence[str], runner: Runner) -> None:
-        """Raises ValueError when there are none, or the graph is known to give another number of
-        scores."""
+        """Raises ValueError when there are none, or the graph declares another number of scores."""
         self.names = tuple(names)
         self._output = logits_output(runner)
         if not names:
@@ -64,7 +60,8 @@ class Labels:
         return len(self.names)
 
     def logits(self, row: Sequence[Array]) -> Array:
-        """float32 [..., labels] of one item's row of every output."""
+        """float32 [..., labels] of one item's row of every output. Raises InternalError when the
+        graph gave another number of them."""
         logits = row[self._output]
         if logits.ndim < 1 or logits.shape[-1] != len(self.names):
             raise InternalError(
@@ -73,16 +70,16 @@ class Labels:
         return logits.astype(np.float32, copy=False)
 
     def best(self, scores: Array) -> dict[str, Any]:
-        """The best of scores [labels]; of equal ones the first."""
+        """{"label", "score"} of the best of scores [labels]; of equal ones the first."""
         return self._entry(scores, int(scores.argmax()))
 
-    def name(self, scores: Array) -> list[dict[str, Any]]:
-        """All of scores [labels], in the labels' order."""
+    def all(self, scores: Array) -> list[dict[str, Any]]:
+        """Each of scores [labels], in the labels' order."""
         return [self._entry(scores, i) for i in range(len(self.names))]
 
-    def rank(self, scores: Array, top_k: int | None) -> list[dict[str, Any]]:
-        """The `top_k` best (None: all) of scores [labels], best first; equal scores keep the
-        labels' order."""
+    def top(self, scores: Array, top_k: int | None) -> list[dict[str, Any]]:
+        """The `top_k` best (None: all) of scores [labels], best first; equal ones in the labels'
+        order."""
         return [self._entry(scores, int(i)) for i in np.argsort(-scores, kind="stable")[:top_k]]
 
     def _entry(self, scores: Array, index: int) -> dict[str, Any]:

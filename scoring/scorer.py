@@ -2,7 +2,7 @@
 
 Each request leaves one line on the logger "scoring", at INFO: a JSON object with its id, task,
 status, error code (or null), items, tokens, and milliseconds by stage and in all. Nothing of the
-payload is in it. What the line says goes to the client too, as X-Request-Id and Server-Timing.
+payload is in it. The client gets the same as X-Request-Id and Server-Timing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from onnxferry.scoring import codecs, cpu, timing
+from onnxferry.scoring import codecs, cpu, limits, timing
 from onnxferry.scoring.engine import Session
-from onnxferry.scoring.errors import InternalError, ModelError, ScoringError, TooLarge
+from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import Task, build, needs
 from onnxferry.scoring.wire import JSON, Request, Response
@@ -40,33 +39,43 @@ class Scorer:
         """Answer `request`. Whatever it holds, the result is a Response: status 200 with the task's
         answer, or the status of a ScoringError with {"error": {"code", "message"}}.
 
-        Its headers carry the request's id (given or made here), the time of each stage, and the
+        Its headers carry the request's id (sent or made here), the time of each stage, and the
         content's encoding.
         """
-        identity = request_id(request.id)
-        with timing.tracing() as figures:
-            response, error = self._attempt(request, identity)
+        id_ = request_id(request.id)
+        with timing.measuring() as metrics:
+            response, code = self._attempt(request, id_)
             response = _compressed(response, request.accept_encoding)
-            milliseconds = figures.milliseconds()
+            stages = metrics.milliseconds()
         if _log.isEnabledFor(logging.INFO):
-            _log.info("%s", self._line(identity, response.status, error, figures, milliseconds))
-        spent = ", ".join(f"{name};dur={value}" for name, value in milliseconds.items())
-        return replace(
-            response, headers={**response.headers, "X-Request-Id": identity, "Server-Timing": spent}
-        )
+            line = {
+                "id": id_,
+                "model": self.spec.name,
+                "task": self.spec.task,
+                "status": response.status,
+                "code": code,
+                "items": metrics.items,
+                "tokens": metrics.tokens,
+                "ms": {**stages, "total": round(sum(stages.values()), 3)},
+            }
+            _log.info("%s", json.dumps(line))
+        spent = ", ".join(f"{name};dur={value}" for name, value in stages.items())
+        headers = {**response.headers, "X-Request-Id": id_, "Server-Timing": spent}
+        return replace(response, headers=headers)
 
-    def _attempt(self, request: Request, identity: str) -> tuple[Response, ScoringError | None]:
+    def _attempt(self, request: Request, id_: str) -> tuple[Response, str | None]:
+        """The answer or the refusal, and the refusal's code."""
         try:
             return self._answer(request), None
         except ScoringError as e:
             error = e
         except Exception:
-            _log.exception("request %s: unexpected failure while scoring", identity)
+            _log.exception("request %s: unexpected failure while scoring", id_)
             error = InternalError(
-                "the model could not score this request; the host's log has the cause under"
-                f" {identity}"
+                f"the model could not score this request; the host's log has the cause under {id_}"
             )
-        return _refusal(error), error
+        body = {"error": {"code": error.code, "message": str(error)}}
+        return Response(error.status, codecs.encode_json(body), JSON), error.code
 
     def _answer(self, request: Request) -> Response:
         media_types = codecs.negotiate(request.accept)
@@ -77,37 +86,20 @@ class Scorer:
         return Response(200, *codecs.encode(answer, media_types))
 
     def _body(self, request: Request) -> bytes:
-        limit, size = self.spec.limits.body_bytes, max(len(request.body), request.announced)
+        limit, size = self.spec.limits.body_bytes, max(len(request.body), request.content_length)
         if size > limit:
-            raise TooLarge.over(f"the body has {size} bytes", limit, "body_bytes")
+            raise limits.exceeded(f"the body has {size} bytes", limit, "body_bytes")
         return codecs.decompress(request.body, request.content_encoding, limit)
 
-    def _line(
-        self,
-        identity: str,
-        status: int,
-        error: ScoringError | None,
-        figures: timing.Trace,
-        stages: Mapping[str, float],
-    ) -> str:
-        line: dict[str, Any] = {
-            "id": identity,
-            "model": self.spec.name,
-            "task": self.spec.task,
-            "status": status,
-        }
-        line |= {
-            "code": error.code if error else None,
-            "items": figures.items,
-            "tokens": figures.tokens,
-        }
-        return json.dumps({**line, "ms": {**stages, "total": round(sum(stages.values()), 3)}})
 
-
-def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> Scorer:
+def load(
+    model_dir: str | Path,
+    environment: Mapping[str, str] = os.environ,
+    host_cpu: Callable[[], str | None] = cpu.kind,
+) -> Scorer:
     """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json),
-    with the limits and engine settings that ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of
-    `environment` set in place of its own.
+    with the limits and engine options that ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of
+    `environment` set in place of its own. Warns of a graph that was made for another kind of CPU.
 
     Raises ModelError that names the file, or the variable, and what is wrong with it.
     """
@@ -120,7 +112,7 @@ def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> 
         needs(spec)
     except ModelError as e:
         raise ModelError(f"{folder}: {e}") from e
-    _compare_cpus(spec)
+    _warn_of_cpu(spec, host_cpu())
     session = Session(folder / MODEL_FILE, spec.engine)
     try:
         return Scorer(spec, build(spec, session, folder))
@@ -130,16 +122,10 @@ def load(model_dir: str | Path, environment: Mapping[str, str] = os.environ) -> 
         ) from e
 
 
-def _compare_cpus(spec: ModelSpec) -> None:
-    """Warn, in one line, of a graph that was made for CPUs of another kind than this host's."""
-    host = cpu.kind()
+def _warn_of_cpu(spec: ModelSpec, host: str | None) -> None:
     if spec.cpu is None or host is None or host == spec.cpu:
         return
-    harm = (
-        "answers may be less accurate"
-        if cpu.saturates(host) and not cpu.saturates(spec.cpu)
-        else "it may be slower"
-    )
+    inexact = cpu.saturates(host) and not cpu.saturates(spec.cpu)
     _log.warning(
         "model %s was prepared in %s for %s CPUs, and this host's is %s: %s than measured; prepare"
         " it with --cpu %s",
@@ -147,7 +133,7 @@ def _compare_cpus(spec: ModelSpec) -> None:
         spec.precision,
         spec.cpu,
         host,
-        harm,
+        "answers may be less accurate" if inexact else "it may be slower",
         host,
     )
 
@@ -162,15 +148,10 @@ def log_requests() -> None:
         _log.addHandler(logging.StreamHandler(sys.stdout))
 
 
-def request_id(given: str) -> str:
-    """`given` without what is not printable ASCII, cut to 128 characters; a new id if nothing is
+def request_id(sent: str) -> str:
+    """`sent` without what is not printable ASCII, cut to 128 characters; a new id if nothing is
     left."""
-    return re.sub("[^!-~]+", "", given)[:ID_LENGTH] or uuid.uuid4().hex
-
-
-def _refusal(error: ScoringError) -> Response:
-    body = {"error": {"code": error.code, "message": str(error)}}
-    return Response(error.status, codecs.encode_json(body), JSON)
+    return re.sub("[^!-~]+", "", sent)[:ID_LENGTH] or uuid.uuid4().hex
 
 
 def _compressed(response: Response, accept_encoding: str) -> Response:

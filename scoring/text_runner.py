@@ -1,4 +1,4 @@
-"""What the text tasks share: reading the texts of a request, and cutting, encoding and running
+"""What the text tasks share: reading the texts of a request, and truncating, encoding and running
 them."""
 
 from __future__ import annotations
@@ -8,51 +8,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from onnxferry.scoring import validation
-from onnxferry.scoring.batching import TextModel
+from onnxferry.scoring import limits, validation
+from onnxferry.scoring.batching import TokenBatcher
 from onnxferry.scoring.engine import Array, Runner
-from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
-from onnxferry.scoring.manifest import TOKENIZER_FILE, Limits, ModelSpec
+from onnxferry.scoring.errors import InvalidType, InvalidValue
+from onnxferry.scoring.manifest import TOKENIZER_FILE, ModelSpec
 from onnxferry.scoring.tokenization import Encoded, Text, Tokenizer, Tokens
 from onnxferry.scoring.validation import Parameter
 
 T = TypeVar("T")
-# that one request may make of its texts (windows, hypotheses): its memory and time
-SEQUENCES = 8192
 
 
 def _truncation(value: object, where: str) -> bool:
     if isinstance(value, str):
-        return (
-            validation.one_of("longest_first", "do_not_truncate")(value, where) == "longest_first"
-        )
+        strategy = validation.one_of("longest_first", "do_not_truncate")(value, where)
+        return strategy == "longest_first"
     return validation.flag(value, where)
 
 
 def _padding(value: object, where: str) -> object:
-    return (
-        validation.one_of("longest", "max_length", "do_not_pad")(value, where)
-        if isinstance(value, str)
-        else value
-    )
+    if not isinstance(value, str):
+        return value
+    return validation.one_of("longest", "max_length", "do_not_pad")(value, where)
 
 
-CUTTING: Mapping[str, Parameter] = {
+TOKENIZER_PARAMETERS: Mapping[str, Parameter] = {
     "truncation": Parameter(_truncation, True),
     "max_length": Parameter(validation.positive),
     "padding": Parameter(_padding),
 }
-"""The tokenizer's own parameters, as clients of the pipelines pass them on: `truncation` (default
-true; false refuses a text that is longer than the model), `max_length` in tokens, and `padding`,
-which changes no answer."""
+"""The tokenizer's parameters, as clients of the pipelines send them: `truncation` (default true;
+false refuses a text that is longer than the model), `max_length` in tokens, and `padding`, which
+changes no answer."""
 
 
-def read_cutting(value: object, where: str) -> Mapping[str, Any]:
-    """The parameters of CUTTING that stand in an object of their own, as some pipelines take
+def read_tokenizer_parameters(value: object, where: str) -> Mapping[str, Any]:
+    """Those of TOKENIZER_PARAMETERS that stand in an object of their own, as some pipelines take
     them."""
-    given = validation.mapping(value, f"'{where}'")
-    read = validation.parameters({"parameters": given}, CUTTING)
-    return {name: read[name] for name in given}
+    sent = validation.mapping(value, f"'{where}'")
+    values = validation.parameters({"parameters": sent}, TOKENIZER_PARAMETERS)
+    return {name: values[name] for name in sent}
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,8 @@ class Texts:
 def read_texts(
     data: Mapping[str, Any], limit: int, read: Callable[[Any, str], Any] = validation.text
 ) -> Texts:
-    """The texts of a request's body, in the field `inputs` or, as DeepSparse has it,
-    `sequences`."""
+    """The texts of a request's body, in the field `inputs` or, as DeepSparse has it, `sequences`;
+    `limit` at most."""
     key = "sequences" if "sequences" in data and "inputs" not in data else "inputs"
     return Texts(*validation.one_or_list(validation.member(data, key), read, limit, key), key)
 
@@ -103,62 +98,61 @@ def read_text_or_pair(value: object, where: str) -> Text:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class TextRunner:
     """The tokenizer and the graph of a text task. `max_length`: the most tokens of a sequence,
     special ones included; `limits`: the model's, of one request."""
 
     tokenizer: Tokenizer
-    model: TextModel
+    batcher: TokenBatcher
     max_length: int
-    limits: Limits
+    limits: limits.Limits
 
     @staticmethod
-    def load(spec: ModelSpec, runner: Runner, folder: Path, own: Mapping[str, Any]) -> Encoder:
-        """From a model directory and its settings, read, among which are those of settings.TEXT."""
-        model = TextModel(runner, own["pad_token_id"], own["pad_token_type_id"], own["max_length"])
-        return Encoder(Tokenizer(folder / TOKENIZER_FILE), model, own["max_length"], spec.limits)
+    def load(
+        spec: ModelSpec, runner: Runner, folder: Path, settings: Mapping[str, Any]
+    ) -> TextRunner:
+        """Of a model directory; `settings`, as read, hold those of settings.TEXT. Raises ModelError
+        for a graph or tokenizer that does not fit."""
+        length = settings["max_length"]
+        pads = settings["pad_token_id"], settings["pad_token_type_id"]
+        tokenizer = Tokenizer(folder / TOKENIZER_FILE)
+        return TextRunner(tokenizer, TokenBatcher(runner, *pads, length), length, spec.limits)
 
     def run(
         self, texts: Texts, options: Mapping[str, Any], read: Callable[[list[Array], Tokens], T]
     ) -> list[T]:
         """What `read` makes of each text's row of every output, in order; `options` may hold
-        CUTTING's."""
-        return self.model.run(self.encode(texts, options), read)
+        TOKENIZER_PARAMETERS. Raises as `encode`."""
+        return self.batcher.run(self.encode(texts, options), read)
 
     def encode(self, texts: Texts, options: Mapping[str, Any]) -> list[Tokens]:
         """Each text as a sequence of the length that `options` allow. Raises InvalidValue for a
-        text that is too long when it must not be cut, or that has no token at all."""
-        most = self.length(options.get("max_length"), "max_length")
+        text that is too long when it must not be truncated, or that has no token at all."""
+        length = self.length(options.get("max_length"), "max_length")
         encoded = self.tokenizer.encode(texts.items)
         for i, text in enumerate(encoded):
             self.check(text, texts.where(i))
-            if len(text) > most and not options.get("truncation", True):
+            if len(text) > length and not options.get("truncation", True):
                 raise InvalidValue(
                     f"'{texts.where(i)}' has {len(text)} tokens; without truncation at most"
-                    f" {most} fit"
+                    f" {length} fit"
                 )
-        return [text.cut(most) for text in encoded]
+        return [text.truncated(length) for text in encoded]
 
     def check(self, text: Encoded, where: str, side: int | None = None) -> None:
         """Raise TooLarge for an item of more tokens than the limit, InvalidValue for one without
-        any; of a pair whose text `side` may not be empty, too."""
+        any; of a pair, for one whose text `side` has none."""
         if len(text) > self.limits.tokens:
-            raise TooLarge.over(f"'{where}' has {len(text)} tokens", self.limits.tokens, "tokens")
+            raise limits.exceeded(f"'{where}' has {len(text)} tokens", self.limits.tokens, "tokens")
         if not (len(text) if side is None else text.size(side)):
             raise InvalidValue(f"'{where}' holds no character that the model's tokenizer knows")
 
-    def length(self, wanted: int | None, name: str) -> int:
-        """The most tokens of a sequence, as the parameter `name` asks for it; None: what the model
-        takes."""
-        if wanted is not None and wanted > self.max_length:
+    def length(self, requested: int | None, name: str) -> int:
+        """The most tokens of a sequence, as the parameter `name` requests; None: what the model
+        takes. Raises InvalidValue for more than that."""
+        if requested is not None and requested > self.max_length:
             raise InvalidValue(
-                f"'parameters.{name}' is {wanted} tokens; this model takes at most"
+                f"'parameters.{name}' is {requested} tokens; this model takes at most"
                 f" {self.max_length}"
             )
-        return wanted or self.max_length
-
-
-def expect_sequences(count: int, what: str, advice: str) -> None:
-    """Raise TooLarge when a request makes more sequences for the model than one may."""
-    if count > SEQUENCES:
-        raise TooLarge(f"{what}, and one request gets at most {SEQUENCES}; {advice}")
+        return requested or self.max_length

@@ -1,8 +1,7 @@
-"""Text to token ids and back: the one place that imports tokenizers. Padding is done where batches
-are made.
+"""Text to token ids and back: the one place that imports tokenizers. Batches pad for themselves.
 
-Cutting is done here too and not by the library, whose truncation is a state of the tokenizer, while
-each request may ask for another length. The result is the same: special tokens stay, text goes.
+Truncation is done here and not by the library, where it is a state of the tokenizer, while each
+request may ask for another length. The result is the same: special tokens stay, text goes.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from onnxferry.scoring.errors import ModelError
 
 Text: TypeAlias = "str | tuple[str, str]"
 Range: TypeAlias = tuple[int, int]
-CHUNK = 200_000  # characters
+CHUNK = 200_000  # characters that are encoded at once
 _UNKNOWN = ("[UNK]", "<unk>")  # where the tokenizer's model does not name its own
 
 
@@ -37,10 +36,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One text, or two as one sequence, whole: nothing is cut. `ranges`: the tokens [start, stop)
-    of each text, special ones not counted; start equals stop where a text has no token.
+    """One text, or two as one sequence, untruncated. `ranges`: the tokens [start, stop) of each
+    text without special ones; start equals stop where a text has no token.
 
-    The character offsets count Unicode code points in the text as the caller sent it.
+    Character offsets count Unicode code points in the text as the caller sent it. `side` is the
+    text's index in the sequence: 0, or 1 for the second of two.
     """
 
     tokens: Tokens
@@ -59,16 +59,16 @@ class Encoded:
         """The sequence with only the tokens start..stop-1 of text `side`."""
         return self._without([(self.ranges[side][0], start), (stop, self.ranges[side][1])])
 
-    def cut(self, max_length: int) -> Tokens:
-        """The sequence at `max_length` tokens at most: of two texts the longer one gives way first,
-        and where both are longer than half of the room they get a half each, as the library's
+    def truncated(self, max_length: int) -> Tokens:
+        """The sequence at `max_length` tokens at most. Of two texts the longer one is shortened
+        first; where both are longer than half of the space each gets a half, as the library's
         strategy longest_first has it."""
         excess = len(self) - max_length
         if excess <= 0:
             return self.tokens
         sizes = [self.size(side) for side in range(len(self.ranges))]
-        room = max(0, sum(sizes) - excess)
-        kept = _shares(sizes[0], sizes[1], room) if len(sizes) == 2 else (min(sizes[0], room),)
+        space = max(0, sum(sizes) - excess)
+        kept = _shares(sizes[0], sizes[1], space) if len(sizes) == 2 else (min(sizes[0], space),)
         return self._without(
             [(start + n, stop) for (start, stop), n in zip(self.ranges, kept, strict=True)]
         )
@@ -79,14 +79,12 @@ class Encoded:
         return found
 
     def word(self, token: int, within: Range) -> Range | None:
-        """The characters [start, end) of that part of the word around `token` that is in the tokens
+        """The characters [start, end) of the word around `token`, as far as it is in the tokens
         `within`; None where the tokenizer knows no words."""
         number = self.encoding.token_to_word(token)
-        tokens = (
-            None
-            if number is None
-            else self.encoding.word_to_tokens(number, self.encoding.token_to_sequence(token))
-        )
+        if number is None:
+            return None
+        tokens = self.encoding.word_to_tokens(number, self.encoding.token_to_sequence(token))
         if tokens is None:
             return None
         first, last = max(tokens[0], within[0]), min(tokens[1], within[1]) - 1
@@ -104,17 +102,16 @@ class Encoded:
         return Tokens(self.tokens.ids[mask], self.tokens.type_ids[mask])
 
 
-def _shares(first: int, second: int, room: int) -> tuple[int, int]:
+def _shares(first: int, second: int, space: int) -> tuple[int, int]:
     short = min(first, second)
-    long = max(short, room - short)
-    if short + long > room:
-        short, long = room // 2, room - room // 2
+    long = max(short, space - short)
+    if short + long > space:
+        short, long = space // 2, space - space // 2
     return (short, long) if first <= second else (long, short)
 
 
 class Tokenizer:
-    """A tokenizer.json, read once; safe to use from several threads, since nothing is changed after
-    that."""
+    """A tokenizer.json, read once. Nothing changes it after that: it is safe in several threads."""
 
     def __init__(self, path: Path) -> None:
         """Read `path`. Raises ModelError when the file is absent or not a tokenizer."""
@@ -130,19 +127,15 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """Each text, or pair of texts, as one sequence with its special tokens, without offsets."""
-        return [
-            _encoded(e)
-            for chunk in _chunks(texts)
-            for e in self._tokenizer.encode_batch_fast(chunk)
-        ]
+        encode = self._tokenizer.encode_batch_fast
+        return [_encoded(e) for chunk in _chunks(texts) for e in encode(chunk)]
 
     def encode_with_offsets(self, texts: Sequence[Text]) -> Iterator[Encoded]:
-        """As `encode`, with character offsets, which take longer; bit by bit, so that the caller
-        can stop."""
+        """As `encode`, with character offsets, which take longer; chunk by chunk, so that the
+        caller can stop."""
         for chunk in _chunks(texts):
-            yield from (
-                replace(_encoded(e), encoding=e) for e in self._tokenizer.encode_batch(chunk)
-            )
+            for encoding in self._tokenizer.encode_batch(chunk):
+                yield replace(_encoded(encoding), encoding=encoding)
 
     def decode(self, ids: Sequence[int], special: bool = True) -> str:
         """The text of `ids`; without `special`, special tokens are left out."""
@@ -176,8 +169,8 @@ class Tokenizer:
 
 
 def _chunks(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """The texts in lists of CHUNK characters each, or of one text: what the library makes of a text
-    while it works on it takes some hundred bytes a token."""
+    """The texts in lists of CHUNK characters at most, or of one text: while the library works on a
+    text it takes some hundred bytes a token."""
     chunk: list[Text] = []
     size = 0
     for text in texts:
@@ -192,13 +185,9 @@ def _chunks(texts: Sequence[Text]) -> Iterator[list[Text]]:
 
 def _encoded(encoding: Any) -> Encoded:
     tokens = Tokens(np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64))
-    return Encoded(tokens, _ranges(encoding))
-
-
-def _ranges(encoding: Any) -> tuple[Range, ...]:
     sides: list[int | None] = encoding.sequence_ids
-    found = []
+    ranges = []
     for side in range(encoding.n_sequences):
         start = sides.index(side) if side in sides else len(sides)
-        found.append((start, start + sides.count(side)))
-    return tuple(found)
+        ranges.append((start, start + sides.count(side)))
+    return Encoded(tokens, tuple(ranges))

@@ -1,5 +1,5 @@
-"""Reading a decoded request: each function gives back a value of the wanted type, or refuses and
-names the field."""
+"""Readers of a decoded request. Each takes a value and the name of its field (`where`), and returns
+the value in the type that is meant, or raises InvalidType or InvalidValue that names the field."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from onnxferry.scoring import timing
-from onnxferry.scoring.errors import InvalidType, InvalidValue, MissingField, TooLarge
+from onnxferry.scoring import limits, timing
+from onnxferry.scoring.errors import InvalidType, InvalidValue, MissingField
 
 T = TypeVar("T")
 LARGEST = 2**31 - 1
@@ -26,35 +26,30 @@ _NAMES = {
 
 
 def kind(value: object) -> str:
-    """What came, for a message: the JSON type, never the content."""
+    """The JSON type of a value, for a message, which never shows its content."""
     return _NAMES.get(type(value), type(value).__name__)
 
 
 def mapping(value: object, where: str) -> Mapping[str, Any]:
+    """A JSON object; `where` is written as it is, without quotes."""
     if not isinstance(value, dict):
         raise InvalidType(f"{where} must be an object, got {kind(value)}")
     return value
 
 
 def member(data: Mapping[str, Any], key: str, where: str = "") -> Any:
-    """data[key], or MissingField that names it."""
+    """data[key]. Raises MissingField that names it, and the fields that came."""
     if key not in data:
-        raise MissingField(f"'{where}{key}' is missing; got field(s) {_listed(data) or 'none'}")
+        came = ", ".join(repr(str(name)[:40]) for name in list(data)[:10])
+        raise MissingField(f"'{where}{key}' is missing; got field(s) {came or 'none'}")
     return data[key]
 
 
-def text(value: object, where: str) -> str:
-    """A string that holds something besides white space."""
+def string(value: object, where: str) -> str:
+    """A string that has a UTF-8 form: JSON's escapes can spell one that has none, which no
+    tokenizer or graph takes."""
     if not isinstance(value, str):
         raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
-    if not value.strip():
-        raise InvalidValue(f"'{where}' is empty; expected text")
-    return unicode(value, where)
-
-
-def unicode(value: str, where: str) -> str:
-    """A string that has a UTF-8 form: JSON's escapes can spell what is none, and no tokenizer or
-    graph takes it."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as e:
@@ -64,17 +59,25 @@ def unicode(value: str, where: str) -> str:
     return value
 
 
+def text(value: object, where: str) -> str:
+    """A string that holds something besides white space."""
+    if isinstance(value, str) and not value.strip():
+        raise InvalidValue(f"'{where}' is empty; expected text")
+    return string(value, where)
+
+
 def one_or_list(
     value: object, read: Callable[[Any, str], T], limit: int, where: str = "inputs"
 ) -> tuple[list[T], bool]:
-    """The request's items, `limit` at most, each read by `read`, and whether `value` was a list."""
+    """The request's items, each read by `read`, and whether `value` was a list. Raises TooLarge for
+    more than `limit`."""
     if not isinstance(value, list):
         timing.count(items=1)
         return [read(value, where)], False
     if not value:
         raise InvalidValue(f"'{where}' is an empty list; expected at least one item")
     if len(value) > limit:
-        raise TooLarge.over(f"'{where}' has {len(value)} items", limit, "items")
+        raise limits.exceeded(f"'{where}' has {len(value)} items", limit, "items")
     timing.count(items=len(value))
     return [read(item, f"{where}[{i}]") for i, item in enumerate(value)], True
 
@@ -91,33 +94,35 @@ class Parameter:
     default: Any = None
     null: bool = False
 
-    def take(self, given: Mapping[str, Any], name: str, where: str = "") -> Any:
-        """given[name] as read, or the default where it is absent."""
-        if name not in given or (given[name] is None and not self.null):
+    def take(self, values: Mapping[str, Any], name: str, where: str = "") -> Any:
+        """values[name] as read, or the default where it is absent."""
+        if name not in values or (values[name] is None and not self.null):
             return self.default
-        return self.read(given[name], where + name)
+        return self.read(values[name], where + name)
 
 
 def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The request's `parameters`, checked, with the defaults of those that are absent. Unknown ones
-    are refused."""
-    given = data.get("parameters")
-    given = {} if given is None else mapping(given, "'parameters'")
-    if unknown := sorted(set(given) - set(known)):
+    """The request's `parameters`, checked, with the defaults of those that are absent. Raises
+    InvalidValue for unknown ones."""
+    values = data.get("parameters")
+    values = {} if values is None else mapping(values, "'parameters'")
+    if unknown := sorted(set(values) - set(known)):
         named = ", ".join(repr(name[:40]) for name in unknown[:5])
         raise InvalidValue(
             f"unknown parameter(s) {named}; known: {', '.join(sorted(known)) or 'none'}"
         )
-    return {name: entry.take(given, name, "parameters.") for name, entry in known.items()}
+    return {name: entry.take(values, name, "parameters.") for name, entry in known.items()}
 
 
 def flag(value: object, where: str) -> bool:
+    """true or false."""
     if not isinstance(value, bool):
         raise InvalidType(f"'{where}' must be a boolean, got {kind(value)}")
     return value
 
 
 def positive(value: object, where: str) -> int:
+    """An integer from 1 to LARGEST."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidType(f"'{where}' must be an integer, got {kind(value)}")
     if not 1 <= value <= LARGEST:
@@ -126,15 +131,17 @@ def positive(value: object, where: str) -> int:
 
 
 def natural(value: object, where: str) -> int:
-    """An integer from 0."""
+    """An integer from 0 to LARGEST."""
     return 0 if type(value) is int and value == 0 else positive(value, where)
 
 
 def positive_or_null(value: object, where: str) -> int | None:
+    """An integer from 1 to LARGEST, or null."""
     return None if value is None else positive(value, where)
 
 
 def number(value: object, where: str) -> float:
+    """A number from -LARGEST to LARGEST."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidType(f"'{where}' must be a number, got {kind(value)}")
     if not abs(value) <= LARGEST:
@@ -143,11 +150,11 @@ def number(value: object, where: str) -> float:
 
 
 def strings(value: object, where: str) -> list[str]:
-    """A list of strings, or one string as a list of one; white space and empty ones included."""
+    """A list of strings, or one string as a list of one; empty ones are allowed."""
     items: list[Any] = value if isinstance(value, list) else [value]
-    if odd := [item for item in items if not isinstance(item, str)]:
-        raise InvalidType(f"'{where}' must be a string or a list of strings, got {kind(odd[0])}")
-    return [unicode(item, where) for item in items]
+    if wrong := [item for item in items if not isinstance(item, str)]:
+        raise InvalidType(f"'{where}' must be a string or a list of strings, got {kind(wrong[0])}")
+    return [string(item, where) for item in items]
 
 
 def one_of(*choices: str) -> Callable[[object, str], str]:
@@ -161,7 +168,3 @@ def one_of(*choices: str) -> Callable[[object, str], str]:
         return value.lower()
 
     return read
-
-
-def _listed(data: Mapping[str, Any]) -> str:
-    return ", ".join(repr(str(key)[:40]) for key in list(data)[:10])

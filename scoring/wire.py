@@ -22,11 +22,11 @@ ID_HEADERS = (
 
 @dataclass(frozen=True)
 class Request:
-    """One request as a platform handed it over: the body's bytes, and what its headers say of them.
+    """One request as a platform hands it over: the body's bytes, and what its headers say of them.
 
-    `id` is the platform's or the client's id of the request, "" where there is none. `announced` is
-    the body's size in bytes as its sender said it, for a host that refuses a body over the limit
-    without having read it.
+    `id`: the platform's or the client's id of the request, "" where there is none.
+    `content_length`: the body's size in bytes as its headers say, for a host that does not read a
+    body over the limit.
     """
 
     body: bytes
@@ -35,27 +35,27 @@ class Request:
     content_encoding: str = ""
     accept_encoding: str = ""
     id: str = ""
-    announced: int = 0
+    content_length: int = 0
 
     @staticmethod
-    def of(body: bytes, headers: Mapping[str, str], announced: int = 0) -> Request:
+    def of(body: bytes, headers: Mapping[str, str], content_length: int = 0) -> Request:
         """A request from HTTP headers, whose names are taken in any case."""
-        given = {name.lower(): value for name, value in headers.items()}
+        lower = {name.lower(): value for name, value in headers.items()}
         return Request(
             body,
-            given.get("content-type") or JSON,
-            given.get("accept") or JSON,
-            given.get("content-encoding", ""),
-            given.get("accept-encoding", ""),
-            next((given[name] for name in ID_HEADERS if given.get(name)), ""),
-            announced,
+            lower.get("content-type") or JSON,
+            lower.get("accept") or JSON,
+            lower.get("content-encoding", ""),
+            lower.get("accept-encoding", ""),
+            next((lower[name] for name in ID_HEADERS if lower.get(name)), ""),
+            content_length,
         )
 
 
 @dataclass(frozen=True)
 class Response:
     """The answer to a Request. `status` is an HTTP status; every error has a JSON body. `headers`
-    go to the client as far as a platform lets them through: X-Request-Id, Content-Encoding,
+    go to the client as far as a platform lets them: X-Request-Id, Content-Encoding,
     Server-Timing."""
 
     status: int

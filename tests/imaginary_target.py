@@ -9,10 +9,18 @@ from pydantic import BaseModel
 
 from onnxferry.scripts.package import local as packaged
 from onnxferry.scripts.rehearse import local as rehearsed
+from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS, Target
 
 LAYOUT = replace(packaged.LAYOUT, target="moon")
-RUNTIME = replace(rehearsed.RUNTIME, title="the moon's server")
+
+
+def check() -> None:
+    """What the machine lacks."""
+    raise RehearsalError("the moon's runtime needs a rocket")
+
+
+RUNTIME = replace(rehearsed.RUNTIME, check=check)
 
 
 class Moon(BaseModel):

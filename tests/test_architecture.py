@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ ROOMS = {
     "examples",
     "tests",
 }
+PRODUCT = ("onnxferry", "infra", "scoring", "scripts", "targets")
 OURS = {  # room -> the rooms that it may import
     "scoring": {"scoring"},
     "targets": {"scoring"},
@@ -62,12 +64,25 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
 
 
 def modules(path: Path) -> Iterator[str]:
-    """The full names that a file imports, anywhere in it."""
+    """The full names of the modules that a file imports from, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""
+
+
+def at_import(tree: ast.Module) -> Iterator[ast.AST]:
+    """What runs when a module is imported: not in functions, nor for type checkers alone."""
+    waiting: list[ast.AST] = [*tree.body]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        waiting += ast.iter_child_nodes(node)
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -105,6 +120,63 @@ def test_a_host_loads_only_what_scoring_needs(room: str) -> None:
     for path in files(room):
         foreign = set(imports(path)) - ROOMS - sys.stdlib_module_names
         assert foreign <= THEIRS[room], path
+
+
+def product(root: Path = ROOT) -> dict[str, Path]:
+    """Each module of the product by its full name."""
+    paths = [path for room in PRODUCT for path in sorted((root / room).rglob("*.py"))]
+    names = {path: ".".join(path.relative_to(root).with_suffix("").parts) for path in paths}
+    return {
+        f"onnxferry.{name.removeprefix('onnxferry.')}".removesuffix(".__init__"): path
+        for path, name in names.items()
+    }
+
+
+def needed(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    """The modules of `known` that are imported when this file's is; of `from x import y`, x.y where
+    that is a module."""
+    for node in at_import(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield from [full] if full in known else {node.module or ""} & known.keys()
+
+
+def circle(known: Mapping[str, Path]) -> list[str]:
+    """Modules that import each other in a circle; none if there is none."""
+    graph = {name: {*needed(path, known)} - {name} for name, path in known.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as e:
+        return list(e.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(product()) == []
+
+
+def test_a_circle_would_be_found(tmp_path: Path) -> None:
+    for name, text in (
+        ("a", "from onnxferry.scoring import b"),
+        ("b", "def f():\n    import onnxferry.scoring.a"),
+        ("c", "class C:\n    import onnxferry.scoring.d"),
+        ("d", "from onnxferry.scoring.c import C"),
+    ):
+        (tmp_path / "scoring").mkdir(exist_ok=True)
+        (tmp_path / "scoring" / f"{name}.py").write_text(text)
+    found = circle(product(tmp_path))
+    assert {*found} == {"onnxferry.scoring.c", "onnxferry.scoring.d"}
+
+
+@pytest.mark.parametrize("room", PRODUCT)
+def test_a_room_is_imported_below_onnxferry_alone(room: str) -> None:
+    """In a user's process `scoring` may be the user's own module."""
+    bare = {"infra", "scoring", "scripts", "targets", "cli", "system"}
+    for path in files(room):
+        assert not bare & {name.partition(".")[0] for name in modules(path)}, path
 
 
 @pytest.mark.parametrize("library", DOORS)

@@ -53,37 +53,19 @@ def test_help_names_every_action_and_imports_no_sdk() -> None:
 def test_deploy_is_the_default_action(tmp_path: Path) -> None:
     shown = run("--target", "sagemaker", "--help").output
     assert "Package the model and put it live" in shown
-    result = run(
-        "--target",
-        "sagemaker",
-        "--set",
-        "region=nowhere",
-        "--config",
-        str(tmp_path / "deploy.toml"),
-    )
+    file = str(tmp_path / "deploy.toml")
+    result = run("--target", "sagemaker", "--set", "region=nowhere", "--config", file)
     assert result.exit_code == 2
     assert "sagemaker.region" in result.stderr
 
 
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    for name in [
-        name
-        for name in sys.modules
-        if name.startswith(("onnxferry.infra.sagemaker", "onnxferry.infra.clients.aws"))
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    result = run(
-        "status",
-        "--target",
-        "sagemaker",
-        "--name",
-        "squad",
-        "--config",
-        str(tmp_path / "none.toml"),
-    )
-    assert result.exit_code == 2
-    assert "pip install 'onnxferry[aws]'" in result.stderr
+def test_a_missing_library_is_named(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['boto3'] = None; from onnxferry.cli import main; main()"
+    words = ("status", "--target", "sagemaker", "--name", "squad")
+    command = [sys.executable, "-c", code, *words, "--config", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'onnxferry[aws]'" in done.stderr
 
 
 def test_init_writes_a_starter(tmp_path: Path) -> None:
@@ -120,24 +102,18 @@ def test_an_unknown_table_says_where_it_came_from(tmp_path: Path) -> None:
     assert "clouds (--set clouds.region): no such key" in result.stderr
 
 
-def test_nobody_waits_for_a_package_to_hear_that_nobody_is_signed_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+def test_credentials_are_checked_before_packaging(tmp_path: Path) -> None:
+    none = str(tmp_path / "none")
+    environment: dict[str, str | None] = {
+        **{name: None for name in os.environ if name.startswith("AWS_")},
+        "AWS_CONFIG_FILE": none,
+        "AWS_SHARED_CREDENTIALS_FILE": none,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     folder, out = tiny.question_answering(tmp_path / "model"), tmp_path / "build"
-    options = (
-        "--config",
-        str(tmp_path / "none.toml"),
-        "--set",
-        "region=eu-west-1",
-        "--out",
-        str(out),
-    )
-    result = run("deploy", "--target", "sagemaker", "--model", str(folder), *options)
+    settings = ("--config", f"{none}.toml", "--set", "region=eu-west-1", "--out", str(out))
+    words = ["deploy", "--target", "sagemaker", "--model", str(folder), *settings]
+    result = CliRunner().invoke(cli.cli, words, env=environment)
     assert result.exit_code == 1
     assert "credentials" in result.stderr
     assert not out.exists()

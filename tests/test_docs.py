@@ -20,6 +20,7 @@ from onnxferry.cli import cli
 from onnxferry.infra.config import load
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.targets import clouds
 from tests import tiny
 from tests.documents import PAGES, ROOT, code_blocks, links, read, snippet
 
@@ -61,6 +62,18 @@ def test_every_path_in_the_repository_exists(page: Path) -> None:
     pattern = rf"`((?:{'|'.join(ROOMS)})/[\w./-]+)`"
     named = re.findall(pattern, page.read_text(encoding="utf-8"))
     missing = [p for p in named if not PLACEHOLDER.search(p) and not (ROOT / p).exists()]
+    assert not missing
+
+
+def test_every_cloud_has_the_files_that_the_architecture_names() -> None:
+    text = read("docs/architecture.md")
+    table = text.partition("same files for the same purposes")[2].partition("\n\n")[2]
+    listed = re.findall(r"^\| `(\w+\.py)`", table, re.MULTILINE)
+    assert len(listed) == 8
+    named = {*listed, *re.findall(r"infra/CLOUD/(\w+\.py)", text)}
+    missing = [
+        (cloud, f) for cloud in clouds() for f in named if not (ROOT / "infra" / cloud / f).exists()
+    ]
     assert not missing
 
 

@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.manifest import Limits, ModelSpec
+from onnxferry.scoring.limits import Limits
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import package
 from onnxferry.scripts.rehearse import Host, Reply, start

@@ -17,7 +17,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from onnxferry.scoring.manifest import Golden, Limits, ModelSpec
+from onnxferry.scoring.limits import Limits
+from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

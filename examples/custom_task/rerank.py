@@ -14,7 +14,7 @@ from onnxferry.scoring.engine import Runner
 from onnxferry.scoring.labels import logits_output, sigmoid
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import custom
-from onnxferry.scoring.text_runner import Encoder, Texts
+from onnxferry.scoring.text_runner import TextRunner, Texts
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.wire import JSON
 
@@ -25,7 +25,7 @@ class Rerank:
     accepts = (JSON,)
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
-        self._encoder = Encoder.load(spec, runner, folder, settings.read(spec.settings, SETTINGS))
+        self._text = TextRunner.load(spec, runner, folder, settings.read(spec.settings, SETTINGS))
         self._logits = logits_output(runner)
         self._parameters = {"top_k": Parameter(validation.positive)}
 
@@ -36,11 +36,11 @@ class Rerank:
         documents, _ = validation.one_or_list(
             validation.member(inputs, "documents", "inputs."),
             validation.text,
-            self._encoder.limits.items,
+            self._text.limits.items,
             "inputs.documents",
         )
         options = validation.parameters(data, self._parameters)
         pairs = Texts([(query, document) for document in documents], True, "inputs.documents")
-        scores = self._encoder.run(pairs, {}, lambda row, _: float(sigmoid(row[self._logits])[0]))
+        scores = self._text.run(pairs, {}, lambda row, _: float(sigmoid(row[self._logits])[0]))
         ranked = sorted(enumerate(scores), key=lambda entry: -entry[1])
         return [{"index": index, "score": score} for index, score in ranked[: options["top_k"]]]

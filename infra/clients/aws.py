@@ -39,9 +39,9 @@ from onnxferry.infra.errors import (
 from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.errors import UsageError
+from onnxferry.system.exits import program
 
 ATTEMPTS = 5
-PART = 8 << 20  # bytes of a part of an upload; a file that is smaller goes as it is
 _UNSIGNED = (
     broken.NoCredentialsError,
     broken.PartialCredentialsError,
@@ -54,11 +54,11 @@ _UNSIGNED = (
 _NO_CONNECTION = (broken.HTTPClientError, broken.ConnectionError)
 
 
-class Aws:
-    """One account in one region. Nothing is sent before the first call; clients are made once for
-    each service."""
+class AwsClients:
+    """The clients of one account in one region, each made once. Nothing is sent before the first
+    call. `part` is the size of an upload's parts in bytes; a smaller file goes as it is."""
 
-    def __init__(self, profile: str | None, region: str | None) -> None:
+    def __init__(self, profile: str | None, region: str | None, part: int = 8 << 20) -> None:
         """Raises NoCredentials for an unknown profile, and UsageError when nothing says the
         region."""
         try:
@@ -75,6 +75,7 @@ class Aws:
             )
         self.region: str = self.session.region_name
         self._clients: dict[str, Any] = {}
+        self._part = part
 
     @cached_property
     def _caller(self) -> Mapping[str, str]:
@@ -123,11 +124,19 @@ class Aws:
         bucket, key = url
         client = self._client("s3")
         extra = {"ChecksumAlgorithm": "SHA256", **options}
-        parts = TransferConfig(
-            multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=4
-        )
+        sizes = {"multipart_threshold": self._part, "multipart_chunksize": self._part}
+        parts = TransferConfig(max_concurrency=4, **sizes)
         with self._translated("s3", f"s3://{bucket}/{key}"):
             client.upload_file(str(path), bucket, key, ExtraArgs=extra, Callback=sent, Config=parts)
+
+    def checksum(self, path: Path) -> str:
+        """What S3 says is the sha256 of `path` as `upload` sends it: of the bytes, or of its parts'
+        own; without the number of parts, which S3 adds after a hyphen."""
+        with path.open("rb") as file:
+            parts = [hashlib.sha256(p).digest() for p in iter(lambda: file.read(self._part), b"")]
+        if path.stat().st_size >= self._part:
+            parts = [hashlib.sha256(b"".join(parts)).digest()]
+        return base64.b64encode(parts[0] if parts else hashlib.sha256().digest()).decode()
 
     def url_of(self, name: str) -> str:
         """Where a client POSTs to the endpoint `name`."""
@@ -153,8 +162,8 @@ class Aws:
             except broken.ReadTimeoutError as e:
                 raise InvokeFailed(
                     f"AWS {self.region}, endpoint {name}: no answer within {timeout:g} s; SageMaker"
-                    " itself ends a request after 60 s. Send fewer items, look at deploy.py logs,"
-                    " or raise --timeout"
+                    " itself ends a request after 60 s. Send fewer items, look at"
+                    f" {program('logs')}, or raise --timeout"
                 ) from e
         seconds = time.perf_counter() - began
         return Reply(
@@ -221,16 +230,6 @@ class Aws:
         return sorted(
             region for p in partitions for region in self.session.get_available_regions(service, p)
         )
-
-
-def checksum(path: Path) -> str:
-    """What S3 says is the sha256 of `path` as `upload` sends it: of the bytes, or of its parts'
-    own; without the number of parts, which S3 adds after a hyphen."""
-    with path.open("rb") as file:
-        parts = [hashlib.sha256(part).digest() for part in iter(lambda: file.read(PART), b"")]
-    if path.stat().st_size < PART:
-        return base64.b64encode(parts[0] if parts else hashlib.sha256().digest()).decode()
-    return base64.b64encode(hashlib.sha256(b"".join(parts)).digest()).decode()
 
 
 def _once(caught_exception: Exception | None = None, **_: Any) -> None:

@@ -18,86 +18,30 @@ from onnxferry.infra.errors import (
     Unavailable,
 )
 
-CODES: Mapping[str, type[CloudError]] = {
-    **dict.fromkeys(
-        (
-            "ExpiredToken",
-            "ExpiredTokenException",
-            "RequestExpired",
-            "InvalidClientTokenId",
-            "InvalidAccessKeyId",
-            "UnrecognizedClientException",
-            "SignatureDoesNotMatch",
-            "InvalidSignatureException",
-            "AuthFailure",
-            "MissingAuthenticationToken",
-            "MissingAuthenticationTokenException",
-            "InvalidToken",
-        ),
-        NoCredentials,
-    ),
-    **dict.fromkeys(
-        ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"), NotAllowed
-    ),
-    **dict.fromkeys(
-        (
-            "NoSuchBucket",
-            "NoSuchKey",
-            "NoSuchEntity",
-            "NoSuchUpload",
-            "NoSuchTagSet",
-            "ResourceNotFound",
-            "ResourceNotFoundException",
-            "404",
-        ),
-        NotFound,
-    ),
-    **dict.fromkeys(
-        (
-            "ResourceLimitExceeded",
-            "LimitExceeded",
-            "LimitExceededException",
-            "ServiceQuotaExceededException",
-            "TooManyBuckets",
-        ),
-        QuotaExceeded,
-    ),
-    **dict.fromkeys(
-        ("BucketAlreadyExists", "BucketAlreadyOwnedByYou", "EntityAlreadyExists", "ResourceInUse"),
-        NameTaken,
-    ),
-    **dict.fromkeys(
-        (
-            "Throttling",
-            "ThrottlingException",
-            "ThrottledException",
-            "TooManyRequestsException",
-            "SlowDown",
-            "RequestLimitExceeded",
-            "RequestThrottled",
-            "RequestThrottledException",
-            "BandwidthLimitExceeded",
-            "ModelNotReadyException",
-            "OperationAborted",
-            "ConcurrentModification",
-            "RequestTimeout",
-        ),
-        Unavailable,
-    ),
-    **dict.fromkeys(
-        ("BadDigest", "IncompleteBody", "InvalidDigest", "XAmzContentChecksumMismatch"),
-        PublishFailed,
-    ),
+_CODES: Mapping[type[CloudError], str] = {
+    NoCredentials: """ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId
+        InvalidAccessKeyId UnrecognizedClientException SignatureDoesNotMatch
+        InvalidSignatureException AuthFailure MissingAuthenticationToken
+        MissingAuthenticationTokenException InvalidToken""",
+    NotAllowed: "AccessDenied AccessDeniedException UnauthorizedOperation 403",
+    NotFound: """NoSuchBucket NoSuchKey NoSuchEntity NoSuchUpload NoSuchTagSet ResourceNotFound
+        ResourceNotFoundException 404""",
+    QuotaExceeded: """ResourceLimitExceeded LimitExceeded LimitExceededException
+        ServiceQuotaExceededException TooManyBuckets""",
+    NameTaken: "BucketAlreadyExists BucketAlreadyOwnedByYou EntityAlreadyExists ResourceInUse",
+    Unavailable: """Throttling ThrottlingException ThrottledException TooManyRequestsException
+        SlowDown RequestLimitExceeded RequestThrottled RequestThrottledException
+        BandwidthLimitExceeded ModelNotReadyException OperationAborted ConcurrentModification
+        RequestTimeout""",
+    PublishFailed: "BadDigest IncompleteBody InvalidDigest XAmzContentChecksumMismatch",
 }
+CODES = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
 
-_WORDS: tuple[tuple[re.Pattern[str], type[CloudError]], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), kind)
-    for pattern, kind in (
-        (r"already exist", NameTaken),
-        (r"could not find|not found|does not exist", NotFound),
-        (r"rate exceeded|throttl", Unavailable),
-    )
-)
+_WORDS: Mapping[str, type[CloudError]] = {  # in a message, whatever its case
+    r"already exist": NameTaken,
+    r"could not find|not found|does not exist": NotFound,
+    r"rate exceeded|throttl": Unavailable,
+}
 _ACTION = re.compile(r"perform:? '?([a-z0-9-]+:\w+)")
 # HEAD has no body that could name the action, and some actions are not called as their operation
 # is.
@@ -124,8 +68,8 @@ NEXT: Mapping[type[CloudError], str] = {
     ),
     NotAllowed: "ask the account's owner for a policy that allows it, then run again",
     NotFound: (
-        "check sagemaker.region, sagemaker.profile (which account) and the name; deploy.py status"
-        " shows what is there, deploy.py deploy puts a model live"
+        "check sagemaker.region, sagemaker.profile (which account) and the name; the command"
+        " status shows what is there, deploy puts a model live"
     ),
     QuotaExceeded: (
         "ask for more in the console under Service Quotas, or choose another instance type, count"
@@ -148,7 +92,7 @@ def kind_of(code: str, message: str, status: int) -> type[CloudError]:
         return CODES[code]
     if status >= 500:
         return Unavailable
-    found = next((kind for pattern, kind in _WORDS if pattern.search(message)), None)
+    found = next((kind for words, kind in _WORDS.items() if re.search(words, message, re.I)), None)
     return found or {403: NotAllowed, 404: NotFound, 429: Unavailable}.get(status, Refused)
 
 

@@ -1,17 +1,15 @@
 """SageMaker: a real-time endpoint, its configuration and model, its package in S3 and its role.
 
-An update stands up NAME-candidate with the new configuration, asks it the golden request, points
-NAME to that configuration (SageMaker's own blue/green) and asks again. Names are content hashes, so
-a second run finds all.
+An update creates NAME-candidate with the new configuration, asks it the golden request, points NAME
+to that configuration (SageMaker's own blue/green) and asks again. Names are content hashes, so a
+second run finds all.
 """
 
 from __future__ import annotations
 
-from onnxferry.infra.clients.aws import Aws
+from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.config import DeployConfig, SageMaker
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
-from onnxferry.infra.sagemaker.names import Names
-from onnxferry.infra.sagemaker.scope import Scope
 from onnxferry.infra.waiting import Clock
 
 __all__ = ["connect"]
@@ -21,5 +19,4 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> SageMake
     """The endpoint `name` in the account that is signed in. Raises NoCredentials or UsageError;
     sends nothing yet."""
     settings = config.sagemaker or SageMaker()
-    aws = Aws(settings.profile, settings.region)
-    return SageMakerCloud(Scope(aws, settings, Names(name, aws.region), clock))
+    return SageMakerCloud(AwsClients(settings.profile, settings.region), settings, name, clock)

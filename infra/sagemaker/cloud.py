@@ -1,142 +1,155 @@
-"""One endpoint at SageMaker, as deploy.py knows a cloud."""
+"""One endpoint at SageMaker, as the command line knows a cloud."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus
+from onnxferry.infra.config import SageMaker
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.plan import Operation, Plan, Step
-from onnxferry.infra.sagemaker import deletion, plan, storage
-from onnxferry.infra.sagemaker import state as live
+from onnxferry.infra.plan import Operation, Plan, Step, operations_of
+from onnxferry.infra.sagemaker import deletion, plan, state, storage
+from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
-from onnxferry.infra.sagemaker.hosting import Hosting
-from onnxferry.infra.sagemaker.prerequisites import Prerequisites
-from onnxferry.infra.sagemaker.scope import Scope
-from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.sagemaker.names import Names, version_of
+from onnxferry.infra.sagemaker.operations import Operations
+from onnxferry.infra.sagemaker.prerequisites import PrerequisiteOperations
+from onnxferry.infra.sagemaker.smoke import SmokeTest
+from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
+from onnxferry.infra.waiting import Clock, Waiter
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
+from onnxferry.system.exits import program
 
 
-@dataclass
+@dataclass(frozen=True)
 class SageMakerCloud:
     """See infra.cloud.OnlineEndpoint."""
 
-    scope: Scope
-    bundle: Bundle | None = field(default=None, init=False)
+    clients: AwsClients
+    settings: SageMaker
+    endpoint: str
+    clock: Clock
+
+    @cached_property
+    def names(self) -> Names:
+        """Asks once which account is signed in."""
+        clients = self.clients
+        return Names(
+            self.endpoint, clients.region, clients.account, clients.partition, self.settings
+        )
 
     def sign_in(self) -> None:
-        _ = self.scope.aws.account
+        _ = self.names
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        self.bundle = bundle
-        return plan.plan_deploy(self.scope, bundle)
+        wanted = desired(self.names, bundle)
+        found = state.read_prerequisites(self.clients, self.names, wanted)
+        return plan.deploy(self._read(), wanted, found)
 
     def plan_rollback(self) -> Plan:
-        return plan.plan_rollback(self.scope)
+        """Reads the golden request too: it must be there before anything is switched."""
+        there = self._read()
+        url = state.package_url(self.clients, plan.to_go_back_to(there))
+        SmokeTest(self.clients).golden(url)
+        return plan.rollback(there, url)
 
     def plan_delete(self) -> Plan:
-        return deletion.plan_delete(self.scope)
+        there = self._read()
+        owned = state.read_owned(self.clients, there)
+        spare = storage.bucket_is_spare(self.clients, self.names)
+        return deletion.delete(there, owned, bucket=spare)
 
     @property
     def operations(self) -> Collection[str]:
-        return self._operations.keys()
+        return self._table.keys()
 
     def execute(self, step: Step, progress: Progress) -> None:
-        self._operations[step.operation](step, progress)
+        self._table[step.operation](step, progress)
 
-    @property
-    def _operations(self) -> Mapping[str, Operation]:
-        return {
-            **Prerequisites(self.scope, self.bundle).operations(),
-            **Hosting(self.scope).operations(),
-        }
+    @cached_property
+    def _table(self) -> Mapping[str, Operation]:
+        where = f"AWS {self.clients.region}, "
+        waiter = Waiter(self.clock, self.settings.wait_minutes * 60, where)
+        return operations_of(
+            PrerequisiteOperations(self.clients, self.names, waiter),
+            Operations(self.clients, self.names, waiter),
+        )
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        name = self.scope.names.endpoint
-        reply = self.scope.aws.invoke(name, request, timeout)
+        reply = self.clients.invoke(self.endpoint, request, timeout)
         return replace(reply, served_by=" ".join(filter(None, (reply.served_by, self._version()))))
 
     def _version(self) -> str:
         """The serving version, where the caller may ask for it: to invoke needs less permission,
         and the answer that is there already counts."""
         try:
-            found = live.endpoint(self.scope, self.scope.names.endpoint)
+            found = state.endpoint(self.clients, self.endpoint)
         except CloudError:
             return ""
-        return self.scope.names.version_of(found.config) if found else ""
+        return version_of(self.endpoint, found.config) if found else ""
 
     def status(self) -> EndpointStatus:
-        scope, there = self.scope, live.read(self.scope)
-        name, main = scope.names.endpoint, there.main
-        resources = self._resources(there)
+        there = self._read()
+        main, names = there.main, self.names
+        owned = state.read_owned(self.clients, there)
+        resources = (*_hosting(there), *self._role(owned), *_owned(owned))
         if main is None:
-            return EndpointStatus("sagemaker", name, "absent", resources=resources)
-        details = {
-            "region": scope.aws.region,
-            "account": scope.aws.account,
-            "configuration": main.config,
-            **(
-                {"on its way": main.pending} if main.pending and main.pending != main.config else {}
-            ),
-            **({"reason": main.reason} if main.reason else {}),
-        }
-        version, previous = (
-            scope.names.version_of(main.config),
-            scope.names.version_of(there.previous),
-        )
+            return EndpointStatus(plan.TARGET, names.endpoint, "absent", resources=resources)
+        facts = {"on its way": main.pending, "reason": main.reason}
+        if main.pending == main.config:
+            del facts["on its way"]
+        place = {"region": names.region, "account": names.account, "configuration": main.config}
         return EndpointStatus(
-            "sagemaker",
-            name,
+            plan.TARGET,
+            names.endpoint,
             main.state,
-            scope.aws.url_of(name),
-            version,
-            previous,
+            self.clients.url_of(names.endpoint),
+            there.version,
+            names.version_of(there.previous),
             resources,
-            details,
+            {**place, **{key: value for key, value in facts.items() if value}},
         )
 
-    def _resources(self, there: CurrentState) -> tuple[tuple[str, str, str], ...]:
-        endpoints = [("endpoint", e.name, e.state) for e in (there.main, there.candidate) if e]
-        configs = [("endpoint configuration", c, _use(c, there)) for c in there.configs]
-        models = [("model", model, "kept") for model in there.models]
-        logs = [("log group", group, "kept") for group in deletion.log_groups(self.scope)]
-        return (*endpoints, *configs, *models, *self._role(), *self._packages(there), *logs)
-
-    def _role(self) -> list[tuple[str, str, str]]:
-        if self.scope.config.role:
-            return [("role", self.scope.config.role, "given")]
-        return [("role", self.scope.names.role, "made")] if live.role(self.scope) else []
-
-    def _packages(self, there: CurrentState) -> list[tuple[str, str, str]]:
-        found = [
-            storage.packages(self.scope, *place) for place in deletion.places(self.scope, there)
-        ]
-        return [
-            ("package", f"s3://{p.bucket}/{p.prefix}{version}", f"{len(keys)} objects")
-            for p in found
-            if p
-            for version, keys in p.versions().items()
-        ] + [
-            ("unfinished upload", f"s3://{p.bucket}/{key}", upload[:12])
-            for p in found
-            if p
-            for key, upload in p.uploads
-        ]
+    def _role(self, owned: OwnedResources) -> Iterator[tuple[str, str, str]]:
+        if self.settings.role:
+            yield "role", self.settings.role, "given"
+        elif owned.role:
+            yield "role", self.names.role, "made"
 
     def logs(self, lines: int) -> str:
-        name = self.scope.names.endpoint
-        if live.endpoint(self.scope, name) is None:
+        if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(
-                f"AWS {self.scope.aws.region}, endpoint {name}: there is none; deploy.py deploy"
-                " makes it"
+                f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
+                f" {program('deploy')} makes it"
             )
-        return tail(self.scope, name, lines)
+        return tail(self.clients, self.endpoint, lines)
+
+    def _read(self) -> CurrentState:
+        return state.read(self.clients, self.names)
 
 
-def _use(config: str, there: CurrentState) -> str:
-    if there.main and config == there.main.config:
-        return "serves"
-    return "previous" if config == there.previous else "kept"
+def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
+    for endpoint in filter(None, (there.main, there.candidate)):
+        yield "endpoint", endpoint.name, endpoint.state
+    for config in there.configs:
+        serves = there.main and config == there.main.config
+        use = "serves" if serves else "previous" if config == there.previous else "kept"
+        yield "endpoint configuration", config, use
+    for model in there.models:
+        yield "model", model, "kept"
+
+
+def _owned(owned: OwnedResources) -> Iterator[tuple[str, str, str]]:
+    for found in owned.packages:
+        for version, keys in found.versions().items():
+            name = f"s3://{found.bucket}/{found.prefix}{version}"
+            yield "package", name, f"{len(keys)} objects"
+        for key, upload in found.uploads:
+            yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+    for group in owned.logs:
+        yield "log group", group, "kept"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import (
     BuildFailed,
     CloudError,
@@ -13,10 +14,11 @@ from onnxferry.infra.errors import (
     NotHealthy,
     PublishFailed,
     QuotaExceeded,
-    with_log,
+    end_of_log,
 )
-from onnxferry.infra.sagemaker.scope import Scope
+from onnxferry.infra.sagemaker.names import log_group
 from onnxferry.infra.sagemaker.state import Endpoint
+from onnxferry.system.exits import program
 
 _REASONS: tuple[tuple[str, type[CloudError], str], ...] = (
     (
@@ -51,17 +53,16 @@ _INSTALLATION = re.compile(
 )
 
 
-def failure(scope: Scope, found: Endpoint, what: str) -> CloudError:
+def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
     """The error for an endpoint that is not what it should be; `what` says so."""
-    log = tail(scope, found.name)
+    log = tail(clients, found.name)
     kind, following = _kind(found.reason, log)
-    reason = found.reason or "SageMaker gives no reason"
-    message = (
-        f"AWS {scope.aws.region}, endpoint {found.name}: {what}: {reason}. What next: {following}."
-        " What is left is listed by deploy.py status; a new deploy takes it up, deploy.py delete"
-        " removes it"
+    error = kind(
+        f"AWS {clients.region}, endpoint {found.name}: {what}:"
+        f" {found.reason or 'SageMaker gives no reason'}. What next: {following}. What is left is"
+        f" listed by {program('status')}; a new deploy takes it up, {program('delete')} removes it"
     )
-    return kind(with_log(message, log))
+    return error.with_context(end_of_log(log))
 
 
 def _kind(reason: str, log: str) -> tuple[type[CloudError], str]:
@@ -78,23 +79,18 @@ def _kind(reason: str, log: str) -> tuple[type[CloudError], str]:
         )
     return (
         NotHealthy,
-        "the log says why; rehearse the package: deploy.py rehearse --target sagemaker",
+        f"the log says why; rehearse the package: {program('rehearse')} --target sagemaker",
     )
 
 
-def tail(scope: Scope, name: str, lines: int = 30) -> str:
+def tail(clients: AwsClients, name: str, lines: int = 30) -> str:
     """The last lines that the containers of an endpoint printed; in words, why there are none."""
-    group = scope.names.logs(name)
+    group = log_group(name)
     newest = {"logGroupName": group, "orderBy": "LastEventTime", "descending": True, "limit": 5}
     try:
-        streams = scope.aws.call("logs", "describe_log_streams", f"log group {group}", newest)[
-            "logStreams"
-        ]
-        events = [
-            event
-            for stream in streams
-            for event in _events(scope, group, stream["logStreamName"], lines)
-        ]
+        found = clients.call("logs", "describe_log_streams", f"log group {group}", newest)
+        streams = [stream["logStreamName"] for stream in found["logStreams"]]
+        events = [event for stream in streams for event in _events(clients, group, stream, lines)]
     except NotFound:
         return f"(no log group {group}: no container has printed anything)"
     except CloudError as e:
@@ -103,14 +99,13 @@ def tail(scope: Scope, name: str, lines: int = 30) -> str:
     return "\n".join(message.rstrip() for _, message in events[-lines:])
 
 
-def _events(scope: Scope, group: str, stream: str, lines: int) -> list[tuple[int, str]]:
+def _events(clients: AwsClients, group: str, stream: str, lines: int) -> list[tuple[int, str]]:
+    """(time, message) of the last events of one container."""
     request = {
         "logGroupName": group,
         "logStreamName": stream,
         "limit": min(lines, 10_000),
         "startFromHead": False,
     }
-    found = scope.aws.call("logs", "get_log_events", f"log stream {group} {stream}", request)[
-        "events"
-    ]
-    return [(event["timestamp"], event["message"]) for event in found]
+    found = clients.call("logs", "get_log_events", f"log stream {group} {stream}", request)
+    return [(event["timestamp"], event["message"]) for event in found["events"]]

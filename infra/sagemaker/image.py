@@ -14,29 +14,11 @@ from onnxferry.system.errors import UsageError
 PYTHON = "3.12"
 TAG = "2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04"
 REPOSITORY = "huggingface-pytorch-inference"
-_MOST = "763104351884"
+_MOST = """ap-northeast-1 ap-northeast-2 ap-south-1 ap-southeast-1 ap-southeast-2 ca-central-1
+    eu-central-1 eu-north-1 eu-west-1 eu-west-2 eu-west-3 sa-east-1 us-east-1 us-east-2 us-west-1
+    us-west-2"""
 _ACCOUNTS = {
-    **dict.fromkeys(
-        (
-            "ap-northeast-1",
-            "ap-northeast-2",
-            "ap-south-1",
-            "ap-southeast-1",
-            "ap-southeast-2",
-            "ca-central-1",
-            "eu-central-1",
-            "eu-north-1",
-            "eu-west-1",
-            "eu-west-2",
-            "eu-west-3",
-            "sa-east-1",
-            "us-east-1",
-            "us-east-2",
-            "us-west-1",
-            "us-west-2",
-        ),
-        _MOST,
-    ),
+    **dict.fromkeys(_MOST.split(), "763104351884"),
     "af-south-1": "626614931356",
     "ap-east-1": "871362719292",
     "ap-northeast-3": "364406365360",

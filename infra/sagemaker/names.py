@@ -1,6 +1,6 @@
-"""What an endpoint's resources are called. A model and a configuration are named by what they
-contain: ENDPOINT-VERSION-DIGEST, so that equal content is found again and different content never
-meets."""
+"""What an endpoint's resources are called, and the tags that say whose they are. A model and a
+configuration are named by what they contain: ENDPOINT-VERSION-DIGEST, so that equal content is
+found again and different content never meets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from onnxferry.infra.config import SageMaker
+
 ENDPOINT_TAG = "onnxferry:endpoint"  # the endpoint that a resource belongs to
 VERSION_TAG = "onnxferry:version"
 HISTORY_TAG = "onnxferry:previous"  # configurations that served, newest first
@@ -18,19 +20,50 @@ READY_TAG = "onnxferry:ready"  # the last thing that is done to a bucket that is
 
 @dataclass(frozen=True)
 class Names:
-    """The names of what belongs to the endpoint `endpoint`."""
+    """The names, addresses and tags of what belongs to the endpoint `endpoint`, in one account and
+    region, with these `settings`."""
 
     endpoint: str
     region: str
+    account: str
+    partition: str
+    settings: SageMaker
 
     @property
     def candidate(self) -> str:
+        """The endpoint on which a new version proves itself."""
         return f"{self.endpoint}-candidate"
 
     @property
     def role(self) -> str:
-        """Roles are the account's, not the region's."""
+        """The role that is made where none is given. Roles are the account's, not the region's."""
         return f"onnxferry-{self.endpoint}-{self.region}"
+
+    @property
+    def role_arn(self) -> str:
+        """The given role's, or that of the one that is made."""
+        return self.settings.role or self.arn("iam", f"role/{self.role}", region="")
+
+    @property
+    def bucket(self) -> str:
+        """The bucket for packages: the given one, or the account's for onnxferry in the region."""
+        return self.settings.bucket or f"onnxferry-{self.account}-{self.region}"
+
+    @property
+    def owner(self) -> dict[str, str]:
+        """What makes S3 refuse when the bucket whose name anybody could guess is somebody
+        else's."""
+        return {} if self.settings.bucket else {"ExpectedBucketOwner": self.account}
+
+    @property
+    def prefix(self) -> str:
+        """Below which the endpoint's packages are."""
+        return f"{self.settings.prefix}/{self.endpoint}/"
+
+    @property
+    def place(self) -> str:
+        """For people."""
+        return f"AWS account {self.account}, region {self.region}"
 
     def of(self, version: str, content: Any) -> str:
         """The name of a model or configuration of `version` with this `content` (JSON data)."""
@@ -38,17 +71,31 @@ class Names:
 
     def version_of(self, name: str) -> str:
         """The version in a name that `of` made; "" for another."""
-        found = re.fullmatch(rf"{re.escape(self.endpoint)}-([0-9a-f]{{12}})-[0-9a-f]{{8}}", name)
-        return found[1] if found else ""
+        return version_of(self.endpoint, name)
 
-    def logs(self, endpoint: str) -> str:
-        """The log group that SageMaker makes for an endpoint."""
-        return f"/aws/sagemaker/Endpoints/{endpoint}"
+    def arn(
+        self, service: str, resource: str, region: str | None = None, account: str | None = None
+    ) -> str:
+        """The ARN of a resource; `region` and `account` are these unless given."""
+        where = self.region if region is None else region
+        return f"arn:{self.partition}:{service}:{where}:{account or self.account}:{resource}"
+
+    def tags(self, version: str = "", history: tuple[str, ...] = ()) -> list[dict[str, str]]:
+        """The user's tags and ours, as AWS writes them."""
+        own = {ENDPOINT_TAG: self.endpoint, VERSION_TAG: version, HISTORY_TAG: " ".join(history)}
+        said = {key: value for key, value in own.items() if value}
+        return tags({**self.settings.tags, **said})
 
 
-def bucket_name(account: str, region: str) -> str:
-    """The bucket for packages where none is given."""
-    return f"onnxferry-{account}-{region}"
+def version_of(endpoint: str, name: str) -> str:
+    """The version in the name of a model or configuration of `endpoint`; "" for another name."""
+    found = re.fullmatch(rf"{re.escape(endpoint)}-([0-9a-f]{{12}})-[0-9a-f]{{8}}", name)
+    return found[1] if found else ""
+
+
+def log_group(endpoint: str) -> str:
+    """The log group that SageMaker makes for an endpoint."""
+    return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
 def digest(content: Any) -> str:

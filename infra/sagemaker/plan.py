@@ -3,273 +3,247 @@ configuration must answer the golden request before the first is pointed to it.
 
 The endpoint's tag onnxferry:previous lists the configurations that proved themselves there, newest
 first. It is written when a version has proved itself, so that an interruption anywhere leaves a tag
-that is true.
+that is true. Nothing is read here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict
 
-from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
-from onnxferry.infra.plan import Action, Plan, Step, unless
-from onnxferry.infra.sagemaker import state as live
-from onnxferry.infra.sagemaker import storage
-from onnxferry.infra.sagemaker.desired import DesiredState, bucket, desired, role, role_policy
-from onnxferry.infra.sagemaker.names import HISTORY_TAG
-from onnxferry.infra.sagemaker.scope import Scope
-from onnxferry.infra.sagemaker.state import BROKEN, BUSY, CurrentState, Endpoint
+from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
+from onnxferry.infra.sagemaker.desired import DesiredState
+from onnxferry.infra.sagemaker.names import HISTORY_TAG, Names
+from onnxferry.infra.sagemaker.state import BROKEN, BUSY, CurrentState, Endpoint, Prerequisites
+from onnxferry.infra.sagemaker.storage import Packages
+from onnxferry.system.exits import program
 
+TARGET = "sagemaker"
 KEPT = 2  # what serves, and what served before
 
 Steps = tuple[Step, ...]
 
 
-def plan_deploy(scope: Scope, bundle: Bundle) -> Plan:
-    """Steps that end with `bundle` serving."""
-    want = desired(scope, bundle)
-    there = live.read(scope)
-    url = str(want.model["PrimaryContainer"]["ModelDataUrl"])
-    serving = _serving(scope, want.config_name, url, there)
+def deploy(state: CurrentState, desired: DesiredState, found: Prerequisites) -> Plan:
+    """Steps that end with the bundle of `desired` serving."""
+    names, config = state.names, desired.config_name
+    serving = _serving(state, config, desired.package.url)
+    made = any(s.name == names.candidate and s.action is Action.CREATE for s in serving)
+    model = str(desired.model["ModelName"])
     steps = (
-        *_storage(scope, bundle, want),
-        *_role(scope),
-        _made("model", "create_model", want.model["ModelName"], want.model, there.models),
-        _made(
-            "endpoint configuration", "create_config", want.config_name, want.config, there.configs
+        _bucket(names, desired, found),
+        _package(desired, found),
+        _role(names, desired, found),
+        unless(model in state.models, "model", model, "create_model", desired.model),
+        unless(
+            config in state.configs,
+            "endpoint configuration",
+            config,
+            "create_config",
+            desired.config,
         ),
         *serving,
-        *(
-            _candidate_gone(scope)
-            if there.candidate or _creates(serving, scope.names.candidate)
-            else ()
-        ),
-        *_pruned(scope, want, there),
+        *(_candidate_gone(names) if state.candidate or made else ()),
+        *_pruned(state, config, found.packages),
     )
-    return Plan("sagemaker", "deploy", scope.names.endpoint, steps)
+    minutes = (10, 25) if made else (5, 15)
+    summary = Summary(names.place, desired.version, state.version, desired.instances, minutes)
+    return Plan(TARGET, "deploy", names.endpoint, steps, summary)
 
 
-def plan_rollback(scope: Scope) -> Plan:
-    """Steps that point the endpoint back. The version has proved itself here before, so it is not
-    built up a second time: SageMaker checks the new instances' health before it moves traffic, and
-    the golden request decides after."""
-    there, name = live.read(scope), scope.names.endpoint
-    back = there.unfinished or there.previous
-    if there.main is None or not back:
+def to_go_back_to(state: CurrentState) -> str:
+    """The configuration that a roll-back goes to. Raises NotFound when none is kept."""
+    found = state.unfinished or state.previous
+    if state.main is None or not found:
         raise NotFound(
-            f"AWS {scope.aws.region}, endpoint {name}: there is no previous version to go back to;"
-            " deploy.py status shows what is there, deploy.py deploy puts any version live"
+            f"AWS {state.names.region}, endpoint {state.names.endpoint}: there is no previous"
+            f" version to go back to; {program('status')} shows what is there, {program('deploy')}"
+            " puts any version live"
         )
-    url = live.model_url(scope, back)
-    storage.golden(scope, url)  # must be there before anything is switched
+    return found
+
+
+def rollback(state: CurrentState, url: str) -> Plan:
+    """Steps that point the endpoint back, to the configuration whose package is at `url`.
+
+    It has proved itself here before, so it is not built up a second time: SageMaker checks the new
+    instances' health before it moves traffic, and the golden request decides after. Raises NotFound
+    when none is kept.
+    """
+    config = to_go_back_to(state)
     steps = (
-        *_moved(scope, back, url, there),
-        *_proved(scope, there.main, back),
-        *(_candidate_gone(scope) if there.candidate else ()),
+        *_moved(state, config, url),
+        *_proved(state, config),
+        *(_candidate_gone(state.names) if state.candidate else ()),
     )
-    return Plan("sagemaker", "roll back", name, steps)
+    version = state.names.version_of(config)
+    summary = Summary(state.names.place, version, state.version, minutes=(5, 15))
+    return Plan(TARGET, "roll back", state.names.endpoint, steps, summary)
 
 
-def _storage(scope: Scope, bundle: Bundle, want: DesiredState) -> Steps:
-    state = storage.bucket_state(scope)
-    made = _bucket(scope, state)
-    found = "absent" if state == "absent" else storage.stored(scope, bundle, want)
-    name = f"s3://{scope.bucket}/{want.key}"
-    if found == "same":
-        return made, Step(Action.REUSE, "package", name)
-    action = Action.CREATE if found == "absent" else Action.UPDATE
-    parameters = {
-        "sha256": bundle.package.sha256,
-        "size": bundle.package.size,
-        "golden": want.golden,
-    }
-    return made, Step(action, "package", name, "put_package", parameters)
+def _bucket(names: Names, desired: DesiredState, found: Prerequisites) -> Step:
+    if found.bucket == "ready":
+        return Step(Action.REUSE, "bucket", names.bucket)
+    action = Action.CREATE if found.bucket == "absent" else Action.UPDATE
+    return Step(action, "bucket", names.bucket, "make_bucket", desired.bucket)
 
 
-def _bucket(scope: Scope, state: str) -> Step:
-    if state == "ready":
-        return Step(Action.REUSE, "bucket", scope.bucket)
-    action = Action.CREATE if state == "absent" else Action.UPDATE
-    return Step(action, "bucket", scope.bucket, "make_bucket", bucket(scope))
+def _package(desired: DesiredState, found: Prerequisites) -> Step:
+    if found.package == "same":
+        return Step(Action.REUSE, "package", desired.package.url)
+    action = Action.CREATE if found.package == "absent" else Action.UPDATE
+    return Step(action, "package", desired.package.url, "put_package", asdict(desired.package))
 
 
-def _role(scope: Scope) -> Steps:
-    if scope.config.role:
-        return (Step(Action.REUSE, "role", scope.config.role),)
-    there, policy = live.role(scope), role_policy(scope)
-    if there and policy["PolicyName"] in live.role_policies(scope):
-        return (Step(Action.REUSE, "role", scope.names.role),)
-    action = Action.UPDATE if there else Action.CREATE
-    return (
-        Step(
-            action, "role", scope.names.role, "make_role", {"create": role(scope), "policy": policy}
-        ),
-    )
+def _role(names: Names, desired: DesiredState, found: Prerequisites) -> Step:
+    if desired.role is None:
+        return Step(Action.REUSE, "role", names.role_arn)
+    if desired.role["policy"]["PolicyName"] in (found.policies or ()):
+        return Step(Action.REUSE, "role", names.role)
+    action = Action.CREATE if found.policies is None else Action.UPDATE
+    return Step(action, "role", names.role, "make_role", desired.role)
 
 
-def _made(
-    resource: str, operation: str, name: str, request: dict[str, Any], there: tuple[str, ...]
-) -> Step:
-    return unless(name in there, resource, name, operation, request)
-
-
-def _serving(scope: Scope, config: str, url: str, there: CurrentState) -> Steps:
+def _serving(state: CurrentState, config: str, url: str) -> Steps:
     """From whatever the endpoint is to `config` serving, proved."""
-    main, name = there.main, scope.names.endpoint
+    main, names = state.main, state.names
     if main is None or main.state == "Deleting":
-        return (
-            *_settled(main),
-            *_created(scope, name, config),
-            _smoke(name, url),
-            *_proved(scope, main, config),
-        )
-    if _on_its_way(main, config):
-        return (
-            _arriving(main, config, there.previous),
-            _smoke(name, url),
-            *_proved(scope, main, config),
-        )
-    if main.state in BROKEN and not main.history:  # it never served
-        successor: Steps = ()
+        up = (*_stable(main), _created(names, names.endpoint, config), _smoke(names.endpoint, url))
+    elif _on_its_way(main, config) or (main.state in BROKEN and not main.history):
+        up = _moved(state, config, url)
     else:
-        successor = _candidate(scope, config, url, there)
-    return (
-        *_settled(main),
-        *successor,
-        *_pointed(scope, config, url, main),
-        *_proved(scope, main, config),
-    )
+        up = (*_stable(main), *_candidate(state, config, url), *_pointed(names, main, config, url))
+    return *up, *_proved(state, config)
 
 
-def _moved(scope: Scope, config: str, url: str, there: CurrentState) -> Steps:
+def _moved(state: CurrentState, config: str, url: str) -> Steps:
     """The endpoint at `config` without a candidate, smoked."""
-    main = there.main
+    main = state.main
     if main is None:
         return ()
     if _on_its_way(main, config):
-        return _arriving(main, config, there.previous), _smoke(main.name, url)
-    return *_settled(main), *_pointed(scope, config, url, main)
+        return _arriving(state, main, config), _smoke(main.name, url)
+    return *_stable(main), *_pointed(state.names, main, config, url)
 
 
 def _on_its_way(main: Endpoint, config: str) -> bool:
     return main.coming == config and main.state not in {*BROKEN, "UpdateRollbackFailed"}
 
 
-def _arriving(main: Endpoint, config: str, previous: str) -> Step:
+def _arriving(state: CurrentState, main: Endpoint, config: str) -> Step:
     """It serves already, or an interrupted run has begun to make it serve."""
     if main.state == "InService" and main.history[:1] == (config,):
         return Step(Action.REUSE, "endpoint", main.name)
-    back = _point(main.name, previous) if previous else None
-    return Step(
-        Action.CHECK, "endpoint", main.name, "await_endpoint", {"EndpointConfigName": config}, back
-    )
+    back = _point(state.names, state.previous) if state.previous else None
+    return _awaited(main.name, config, back)
 
 
-def _candidate(scope: Scope, config: str, url: str, there: CurrentState) -> Steps:
+def _awaited(name: str, config: str, restore: Step | None = None) -> Step:
+    parameters = {"EndpointConfigName": config}
+    return Step(Action.CHECK, "endpoint", name, "await_endpoint", parameters, restore)
+
+
+def _candidate(state: CurrentState, config: str, url: str) -> Steps:
     """A second endpoint with `config`, proved."""
-    found, name = there.candidate, scope.names.candidate
+    found, names = state.candidate, state.names
     if found and found.coming == config and found.state in {"Creating", "InService"}:
-        up: Steps = (
-            Step(Action.CHECK, "endpoint", name, "await_endpoint", {"EndpointConfigName": config}),
-        )
-    else:
-        up = (*(_candidate_gone(scope) if found else ()), *_created(scope, name, config))
-    return *up, _smoke(name, url)
+        return _awaited(names.candidate, config), _smoke(names.candidate, url)
+    gone = _candidate_gone(names) if found else ()
+    return *gone, _created(names, names.candidate, config), _smoke(names.candidate, url)
 
 
-def _created(scope: Scope, name: str, config: str, history: tuple[str, ...] = ()) -> Steps:
-    more = {HISTORY_TAG: " ".join(history)} if history else {}
-    request = {"EndpointName": name, "EndpointConfigName": config, "Tags": scope.tags(**more)}
-    return (Step(Action.CREATE, "endpoint", name, "create_endpoint", request),)
+def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()) -> Step:
+    tags = names.tags(history=history)
+    request = {"EndpointName": name, "EndpointConfigName": config, "Tags": tags}
+    return Step(Action.CREATE, "endpoint", name, "create_endpoint", request)
 
 
-def _pointed(scope: Scope, config: str, url: str, main: Endpoint) -> Steps:
+def _pointed(names: Names, main: Endpoint, config: str, url: str) -> Steps:
     """The endpoint moved to `config` and smoked; what served before comes back when that fails."""
     if main.state in BROKEN:
         gone = Step(Action.DELETE, "endpoint", main.name, "delete_endpoint")
-        return gone, *_created(scope, main.name, config, main.history), _smoke(main.name, url)
-    step = _point(main.name, config, _point(main.name, main.config))
-    return step, _smoke(main.name, url)
+        return gone, _created(names, main.name, config, main.history), _smoke(main.name, url)
+    return _point(names, config, _point(names, main.config)), _smoke(main.name, url)
 
 
-def _point(name: str, config: str, restore: Step | None = None) -> Step:
-    """All traffic at once, after the new instances are healthy: SageMaker's own blue/green."""
+def _point(names: Names, config: str, restore: Step | None = None) -> Step:
+    """All traffic at once, after the new instances are healthy: SageMaker's own blue/green.
+    "create" is for an endpoint that an update has broken."""
     traffic = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
     policy = {"TrafficRoutingConfiguration": traffic, "TerminationWaitInSeconds": 0}
-    request = {
-        "EndpointName": name,
-        "EndpointConfigName": config,
-        "DeploymentConfig": {"BlueGreenUpdatePolicy": policy},
+    what = {"EndpointName": names.endpoint, "EndpointConfigName": config}
+    parameters = {
+        "update": {**what, "DeploymentConfig": {"BlueGreenUpdatePolicy": policy}},
+        "create": {**what, "Tags": names.tags()},
     }
-    return Step(Action.UPDATE, "endpoint", name, "promote", request, restore)
+    return Step(Action.UPDATE, "endpoint", names.endpoint, "promote", parameters, restore)
 
 
 def _smoke(name: str, url: str) -> Step:
     return Step(Action.CHECK, "answer", name, "smoke", {"package": url}, settles=True)
 
 
-def _proved(scope: Scope, main: Endpoint | None, config: str) -> Steps:
+def _proved(state: CurrentState, config: str) -> Steps:
     """The tag that says what has proved itself; no step when it says so already."""
+    main = state.main
     before = main.history if main and main.state != "Deleting" else ()
     history = (config, *(c for c in before if c != config))[:KEPT]
     if history == before:
         return ()
     tag = {"Tags": [{"Key": HISTORY_TAG, "Value": " ".join(history)}]}
-    return (Step(Action.UPDATE, "record of what served", scope.names.endpoint, "mark", tag),)
+    name = state.names.endpoint
+    return (Step(Action.UPDATE, "record of what served", name, "record_history", tag),)
 
 
-def _settled(found: Endpoint | None) -> Steps:
+def _stable(found: Endpoint | None) -> Steps:
     if found is None or found.state not in BUSY:
         return ()
-    return (Step(Action.CHECK, "endpoint", found.name, "settle", {"state": found.state}),)
+    parameters = {"state": found.state}
+    return (Step(Action.CHECK, "endpoint", found.name, "wait_until_stable", parameters),)
 
 
-def _candidate_gone(scope: Scope) -> Steps:
-    return (Step(Action.DELETE, "endpoint", scope.names.candidate, "delete_endpoint"),)
+def _candidate_gone(names: Names) -> Steps:
+    return (Step(Action.DELETE, "endpoint", names.candidate, "delete_endpoint"),)
 
 
-def _creates(steps: Steps, name: str) -> bool:
-    return any(step.name == name and step.operation == "create_endpoint" for step in steps)
-
-
-def _pruned(scope: Scope, want: DesiredState, there: CurrentState) -> Steps:
+def _pruned(state: CurrentState, config: str, packages: Packages) -> Steps:
     """Delete what is neither to serve nor the version before it."""
-    history = there.main.history if there.main else ()
-    kept = {want.config_name, *[c for c in history if c != want.config_name][: KEPT - 1]}
-    versions = {scope.names.version_of(config) for config in kept}
-    configs = [c for c in there.configs if c not in kept]
-    models = [m for m in there.models if scope.names.version_of(m) not in versions]
-    return *deleted_configs(configs), *deleted_models(models), *_packages(scope, versions)
-
-
-def _packages(scope: Scope, versions: set[str]) -> Steps:
-    found = storage.packages(scope, scope.bucket, scope.prefix)
-    return tuple(
-        deleted_package(scope.bucket, f"{scope.prefix}{version}", keys)
-        for version, keys in (found.versions().items() if found else ())
-        if version not in versions
+    names, history = state.names, state.main.history if state.main else ()
+    kept = {config, *[c for c in history if c != config][: KEPT - 1]}
+    versions = {names.version_of(c) for c in kept}
+    return (
+        *deleted_configs(c for c in state.configs if c not in kept),
+        *deleted_models(m for m in state.models if names.version_of(m) not in versions),
+        *deleted_packages(packages, versions),
     )
 
 
-def deleted_configs(names: list[str]) -> Steps:
+def deleted_configs(names: Iterable[str]) -> Steps:
+    """A step for each endpoint configuration."""
+    kind, operation = "endpoint configuration", "delete_config"
     return tuple(
-        Step(
-            Action.DELETE,
-            "endpoint configuration",
-            name,
-            "delete_config",
-            {"EndpointConfigName": name},
-        )
-        for name in names
+        Step(Action.DELETE, kind, name, operation, {"EndpointConfigName": name}) for name in names
     )
 
 
-def deleted_models(names: list[str]) -> Steps:
+def deleted_models(names: Iterable[str]) -> Steps:
+    """A step for each model."""
     return tuple(
         Step(Action.DELETE, "model", name, "delete_model", {"ModelName": name}) for name in names
     )
 
 
-def deleted_package(bucket: str, name: str, keys: list[str]) -> Step:
-    parameters = {"bucket": bucket, "keys": keys, "uploads": []}
-    return Step(Action.DELETE, "package", f"s3://{bucket}/{name}", "delete_package", parameters)
+def deleted_packages(found: Packages, kept: Iterable[str] = ()) -> Steps:
+    """A step for each version that is not in `kept`."""
+    return tuple(
+        Step(
+            Action.DELETE,
+            "package",
+            f"s3://{found.bucket}/{found.prefix}{version}",
+            "delete_package",
+            {"bucket": found.bucket, "keys": keys, "uploads": []},
+        )
+        for version, keys in found.versions().items()
+        if version not in kept
+    )

@@ -6,140 +6,129 @@ import base64
 import hashlib
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
-from onnxferry.infra.clients.aws import checksum
-from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.errors import (
-    CloudError,
-    NameTaken,
-    NotAllowed,
-    NotFound,
-    PublishFailed,
-    Refused,
-)
-from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.names import READY_TAG
-from onnxferry.infra.sagemaker.scope import Scope
-from onnxferry.infra.smoke import golden_in
-from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.infra.clients.aws import AwsClients
+from onnxferry.infra.errors import NameTaken, NotAllowed, NotFound, PublishFailed, Refused
+from onnxferry.infra.sagemaker.desired import Upload
+from onnxferry.infra.sagemaker.names import READY_TAG, Names
 from onnxferry.system.console import Progress
+from onnxferry.system.hashes import sha256
 
 
-def bucket_state(scope: Scope) -> str:
+def bucket_state(clients: AwsClients, names: Names) -> str:
     """ "absent", "half-made" or "ready". A given bucket must be there, and any must be in the
-    region."""
-    where = f"bucket {scope.bucket}"
+    region. Raises NotFound, Refused, NotAllowed or NameTaken."""
+    where, given = f"bucket {names.bucket}", names.settings.bucket
+    request = {"Bucket": names.bucket, **names.owner}
     try:
-        found = scope.aws.call("s3", "head_bucket", where, {"Bucket": scope.bucket, **scope.owner})
+        found = clients.call("s3", "head_bucket", where, request)
     except NotFound as e:
-        if scope.config.bucket:
-            raise NotFound(
-                f"{e}; sagemaker.bucket names it, and only the default bucket is created"
-            ) from e
+        if given:
+            text = "sagemaker.bucket names it, and only the default bucket is created"
+            e.with_context(text, "; ")
+            raise
         return "absent"
     except NotAllowed as e:
-        raise _guessed(scope, e) from e
-    region = found.get("BucketRegion", scope.aws.region)
-    if region != scope.aws.region:
+        if given:
+            raise
+        raise NameTaken(
+            f"{e}\nIt may be that another account has the bucket {names.bucket}; then set"
+            " sagemaker.bucket to one of yours"
+        ) from e
+    region = found.get("BucketRegion", names.region)
+    if region != names.region:
         raise Refused(
-            f"AWS {scope.aws.region}, {where}: it is in {region}, and SageMaker reads packages of"
-            " its own region only; set sagemaker.region, or another sagemaker.bucket"
+            f"AWS {names.region}, {where}: it is in {region}, and SageMaker reads packages of its"
+            " own region only; set sagemaker.region, or another sagemaker.bucket"
         )
-    return "ready" if scope.config.bucket or _tagged(scope) else "half-made"
+    return "ready" if given or _is_tagged(clients, where, request) else "half-made"
 
 
-def _guessed(scope: Scope, e: NotAllowed) -> CloudError:
-    if scope.config.bucket:
-        return e
-    return NameTaken(
-        f"{e}\nIt may be that another account has the bucket {scope.bucket}; then set"
-        " sagemaker.bucket to one of yours"
-    )
-
-
-def _tagged(scope: Scope) -> bool:
-    request = {"Bucket": scope.bucket, **scope.owner}
+def _is_tagged(clients: AwsClients, where: str, request: dict[str, str]) -> bool:
     try:
-        found = scope.aws.call("s3", "get_bucket_tagging", f"bucket {scope.bucket}", request)
+        found = clients.call("s3", "get_bucket_tagging", where, request)
     except NotFound:
         return False
     return any(tag["Key"] == READY_TAG for tag in found["TagSet"])
 
 
-def stored(scope: Scope, bundle: Bundle, want: DesiredState) -> str:
+def bucket_is_spare(clients: AwsClients, names: Names) -> bool:
+    """Whether the default bucket is there, and nothing but this endpoint's packages is in it."""
+    if names.settings.bucket or bucket_state(clients, names) == "absent":
+        return False
+    where, request = f"bucket {names.bucket}", {"Bucket": names.bucket}
+    try:
+        found = clients.pages("s3", "list_objects_v2", "Contents", where, request)
+    except NotFound:
+        return False
+    return all(item["Key"].startswith(names.prefix) for item in found)
+
+
+def stored(clients: AwsClients, package: Upload) -> str:
     """ "absent", "same", or "other" where what is stored under the package's name is not the
     package."""
+    golden = package.golden.encode()
     expected = {
-        want.key: (bundle.package.size, checksum(bundle.package.path)),
-        want.golden: _facts(golden_text(bundle)),
+        package.key: (package.size, clients.checksum(Path(package.path))),
+        package.golden_key: (len(golden), _base64(golden)),
     }
-    found = {key: _stored(scope, key) for key in expected}
+    found = {key: _facts(clients, package, key) for key in expected}
     if found == expected:
         return "same"
     return "other" if any(found.values()) else "absent"
 
 
-def _stored(scope: Scope, key: str) -> tuple[int, str] | None:
-    request = {"Bucket": scope.bucket, "Key": key, "ChecksumMode": "ENABLED", **scope.owner}
+def _facts(clients: AwsClients, package: Upload, key: str) -> tuple[int, str] | None:
+    """Size and checksum of an object; None if there is none."""
+    request = {"Bucket": package.bucket, "Key": key, "ChecksumMode": "ENABLED", **package.owner}
     try:
-        found = scope.aws.call("s3", "head_object", f"s3://{scope.bucket}/{key}", request)
+        found = clients.call("s3", "head_object", f"s3://{package.bucket}/{key}", request)
     except NotFound:
         return None
     return found["ContentLength"], found.get("ChecksumSHA256", "").partition("-")[0]
 
 
-def _facts(text: bytes) -> tuple[int, str]:
-    return len(text), base64.b64encode(hashlib.sha256(text).digest()).decode()
+def _base64(text: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(text).digest()).decode()
 
 
-def put(scope: Scope, bundle: Bundle, want: DesiredState, progress: Progress) -> None:
+def put(clients: AwsClients, package: Upload, progress: Progress) -> None:
     """Upload golden.json, then the package, and ask S3 whether it has what was sent. Raises
-    PublishFailed if not."""
-    body = {
-        "Body": golden_text(bundle),
+    PublishFailed if not, or if the file is no longer what was planned."""
+    where, path = f"s3://{package.bucket}/{package.key}", Path(package.path)
+    if sha256(path) != package.sha256:
+        raise PublishFailed(f"{path}: not the package that was planned; run the same command again")
+    request = {
+        "Bucket": package.bucket,
+        "Key": package.golden_key,
+        "Body": package.golden.encode(),
         "ContentType": "application/json",
         "ChecksumAlgorithm": "SHA256",
+        **package.owner,
     }
-    request = {"Bucket": scope.bucket, "Key": want.golden, **body, **scope.owner}
-    scope.aws.call("s3", "put_object", f"s3://{scope.bucket}/{want.golden}", request)
-    scope.aws.upload(
-        bundle.package.path,
-        (scope.bucket, want.key),
-        scope.owner,
-        _Progress(bundle.package.size, progress),
-    )
-    if stored(scope, bundle, want) != "same":
+    clients.call("s3", "put_object", f"s3://{package.bucket}/{package.golden_key}", request)
+    sent = _Sent(package.size, progress)
+    clients.upload(path, (package.bucket, package.key), package.owner, sent)
+    if stored(clients, package) != "same":
         raise PublishFailed(
-            f"AWS {scope.aws.region}, s3://{scope.bucket}/{want.key}: what is stored is not what"
-            " was sent; does a rule of the bucket change or remove objects? Run the same command"
-            " again, or set another sagemaker.bucket"
+            f"AWS {clients.region}, {where}: what is stored is not what was sent; does a rule of"
+            " the bucket change or remove objects? Run the same command again, or set another"
+            " sagemaker.bucket"
         )
 
 
-class _Progress:
+class _Sent:
     """Adds up what several threads have sent."""
 
     def __init__(self, size: int, progress: Progress) -> None:
-        self._size, self._note, self._sent, self._lock = size, progress, 0, threading.Lock()
+        self._size, self._progress = size, progress
+        self._sent, self._lock = 0, threading.Lock()
 
     def __call__(self, sent: int) -> None:
         with self._lock:
             self._sent += sent
-            self._note(f"{self._sent / 1e6:.1f} of {self._size / 1e6:.1f} MB")
-
-
-def golden_text(bundle: Bundle) -> bytes:
-    """golden.json: what model_spec.json says of the golden request, in its format."""
-    return ModelSpec(bundle.package.model, "golden", golden=bundle.golden).to_json().encode()
-
-
-def golden(scope: Scope, url: str) -> Golden:
-    """The golden request that is kept beside the package at `url` (s3://...)."""
-    bucket, key = split(url)
-    key = f"{key.rpartition('/')[0]}/golden.json"
-    where = f"s3://{bucket}/{key}"
-    answer = scope.aws.call("s3", "get_object", where, {"Bucket": bucket, "Key": key})
-    return golden_in(answer["Body"].read(), where)
+            self._progress(f"{self._sent / 1e6:.1f} of {self._size / 1e6:.1f} MB")
 
 
 @dataclass(frozen=True)
@@ -149,8 +138,8 @@ class Packages:
 
     bucket: str
     prefix: str
-    keys: tuple[str, ...]
-    uploads: tuple[tuple[str, str], ...]
+    keys: tuple[str, ...] = ()
+    uploads: tuple[tuple[str, str], ...] = ()
 
     def versions(self) -> dict[str, list[str]]:
         """Version -> its keys."""
@@ -160,19 +149,19 @@ class Packages:
         return found
 
 
-def packages(scope: Scope, bucket: str, prefix: str) -> Packages | None:
-    """What is below `prefix`; None where there is no such bucket."""
+def packages(clients: AwsClients, bucket: str, prefix: str) -> Packages:
+    """What is below `prefix`; nothing where there is no such bucket."""
     where, request = f"bucket {bucket}", {"Bucket": bucket, "Prefix": prefix}
     try:
-        keys = scope.aws.pages("s3", "list_objects_v2", "Contents", where, request)
-        uploads = scope.aws.pages("s3", "list_multipart_uploads", "Uploads", where, request)
+        keys = clients.pages("s3", "list_objects_v2", "Contents", where, request)
+        uploads = clients.pages("s3", "list_multipart_uploads", "Uploads", where, request)
     except NotFound:
-        return None
+        return Packages(bucket, prefix)
     return Packages(
         bucket,
         prefix,
         tuple(item["Key"] for item in keys),
-        tuple((u["Key"], u["UploadId"]) for u in uploads),
+        tuple((upload["Key"], upload["UploadId"]) for upload in uploads),
     )
 
 

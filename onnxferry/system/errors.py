@@ -11,6 +11,10 @@ FerryError                what, where, what next; the command exits with `exit_c
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+E = TypeVar("E", bound="FerryError")
+
 
 class FerryError(Exception):
     """A failure that the user can act on. The message says what happened, where, and what to do
@@ -18,9 +22,10 @@ class FerryError(Exception):
 
     exit_code = 1
 
-    def add_context(self, text: str) -> None:
-        """Put `text` on a line below the message; type, attributes and cause stay."""
-        self.args = (f"{self}\n{text}",)
+    def with_context(self: E, text: str, separator: str = "\n") -> E:
+        """This very error with `text` after its message, so type, attributes and cause stay."""
+        self.args = (f"{self}{separator}{text}",)
+        return self
 
 
 class UsageError(FerryError):

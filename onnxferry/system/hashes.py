@@ -8,6 +8,7 @@ from pathlib import Path
 
 
 def sha256(path: Path) -> str:
+    """Of a file's content, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

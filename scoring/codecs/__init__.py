@@ -1,16 +1,18 @@
-"""Media types as tables: how a request's body becomes a payload, and how an answer becomes bytes.
+"""Media types as tables: how a request's body becomes a payload (DECODERS), and how an answer
+becomes bytes (ENCODERS). Each media type's code is in the file that bears its name.
 
 A payload is what the body's JSON would hold: mostly {"inputs": ..., "parameters": {...}}, with an
-`Image` where a picture's bytes came and a numpy array where an array came. Each form gives the same
+`Image` where an image's bytes came and a numpy array where an array came. Each form gives the same
 payload for the same request:
 
-media type                                     a payload's "inputs" application/json
-(the payload is the body's data as it is) application/jsonlines, -x-ndjson, -jsonl       a list, one
-item a line: a text, an object, or {"inputs": item} text/csv                                       a
-list, one item a row: a text, or an object of the row's cells text/plain
-one text: the body multipart/form-data                            pictures uploaded as files, or the
-fields of a form application/x-npy                              one array image/*,
-application/octet-stream              one picture
+media type                            "inputs" of the payload
+application/json                      (the payload is the body's data as it is)
+application/jsonlines, -x-ndjson      a list, one item a line: a text, an object, {"inputs": item}
+text/csv                              a list, one item a row: a text, or an object of its cells
+text/plain                            one text: the body
+multipart/form-data                   images uploaded as files, or the fields of a form
+application/x-npy                     one array
+image/*, application/octet-stream     one image: the payload is the Image
 
 Answers are JSON; JSON Lines, CSV and npy where the answer has that form.
 """
@@ -21,19 +23,27 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from onnxferry.scoring.codecs.arrays import decode_npy, encode_npy
 from onnxferry.scoring.codecs.content_encoding import compress, decompress
+from onnxferry.scoring.codecs.csv_codec import decode_csv, encode_csv
 from onnxferry.scoring.codecs.headers import MediaType, preferred, weights
-from onnxferry.scoring.codecs.multipart import decode_multipart
-from onnxferry.scoring.codecs.payload import IMAGES, JSONLINES, MULTIPART, NPY, TEXT, Image
-from onnxferry.scoring.codecs.tables import CSV, decode_csv, encode_csv
-from onnxferry.scoring.codecs.text import (
+from onnxferry.scoring.codecs.json_codec import (
     decode_json,
     decode_jsonlines,
-    decode_text,
     encode_json,
     encode_jsonlines,
 )
+from onnxferry.scoring.codecs.media_types import (
+    CSV,
+    IMAGES,
+    JSONLINES,
+    MULTIPART,
+    NPY,
+    STRUCTURED,
+    TEXT,
+    Image,
+)
+from onnxferry.scoring.codecs.multipart_codec import decode_multipart
+from onnxferry.scoring.codecs.npy_codec import decode_npy, encode_npy
 from onnxferry.scoring.errors import NotAcceptable, UnsupportedMediaType
 from onnxferry.scoring.wire import JSON
 
@@ -59,14 +69,11 @@ __all__ = [
     "weights",
 ]
 
-# forms of the same fields: what takes the first takes each
-STRUCTURED = (JSON, *JSONLINES, CSV, MULTIPART)
-
 DECODERS: dict[str, Callable[[bytes, MediaType], Any]] = {
     JSON: decode_json,
     **dict.fromkeys(JSONLINES, decode_jsonlines),
     CSV: decode_csv,
-    TEXT: decode_text,
+    TEXT: lambda body, media_type: {"inputs": media_type.text(body)},
     MULTIPART: decode_multipart,
     NPY: decode_npy,
     **dict.fromkeys(IMAGES, lambda body, media_type: Image(body)),
@@ -82,11 +89,9 @@ ENCODERS: dict[str, Callable[[Any], bytes]] = {
 @functools.lru_cache(64)
 def expand(accepted: tuple[str, ...]) -> tuple[str, ...]:
     """`accepted`, where JSON stands for every form of the same fields."""
-    return (
-        (*STRUCTURED, *(a for a in accepted if a not in STRUCTURED))
-        if JSON in accepted
-        else accepted
-    )
+    if JSON not in accepted:
+        return accepted
+    return (*STRUCTURED, *(name for name in accepted if name not in STRUCTURED))
 
 
 def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
@@ -102,7 +107,7 @@ def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
 
 @functools.lru_cache(256)  # clients send the same few
 def negotiate(accept: str) -> tuple[str, ...]:
-    """The media types to answer in that `accept` allows, the most wanted first. Raises
+    """The media types of an answer that `accept` allows, the most preferred first. Raises
     NotAcceptable if none is."""
     if found := preferred(accept, tuple(ENCODERS)):
         return found

@@ -1,6 +1,6 @@
 """Content codings: gzip and deflate in, gzip out (RFC 9110, section 8.4).
 
-What comes out of a compressed body is counted while it comes, so that a small body cannot fill the
+What comes out of a compressed body is counted as it comes, so that a small body cannot fill the
 memory.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 import zlib
 
 from onnxferry.scoring.codecs.headers import weights
-from onnxferry.scoring.errors import InvalidBody, TooLarge, UnsupportedEncoding
+from onnxferry.scoring.errors import InvalidBody, UnsupportedEncoding
+from onnxferry.scoring.limits import exceeded
 
-SMALLEST = 1024  # bytes of an answer below which gzip gains nothing
-MEMBERS = 100  # of one gzip body: each costs a copy of what follows it
-_GZIP = 31  # zlib's word for a gzip header and trailer
+MIN_SIZE = 1024  # bytes of an answer below which gzip gains nothing
+MAX_MEMBERS = 100  # of one gzip body: each costs a copy of what follows it
+_GZIP = 31  # zlib's window size for a gzip header and trailer
 NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 
 
@@ -21,7 +22,7 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
     """`body` without its Content-Encoding.
 
     Raises UnsupportedEncoding for any but gzip, deflate and identity, or for several; InvalidBody
-    for damaged data; TooLarge as soon as more than `limit` bytes have come out.
+    for damaged data; TooLarge as soon as more than `limit` bytes come out.
     """
     name = coding.strip().lower()
     if name in ("", "identity"):
@@ -31,24 +32,23 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
             f"content encoding '{name[:80]}' is not known; send gzip, deflate or none"
         )
     out, rest = bytearray(), body
-    for _ in range(MEMBERS):
+    for _ in range(MAX_MEMBERS):
         stream = zlib.decompressobj(_window(NAMES[name], rest))
         try:
             out += stream.decompress(rest, limit + 1 - len(out))
         except zlib.error as e:
             raise InvalidBody(f"the body is not {NAMES[name]} data, or damaged") from e
         if len(out) > limit:
-            raise TooLarge.over("the body is larger when decompressed", limit, "body_bytes")
+            raise exceeded("the body is larger when decompressed", limit, "body_bytes")
         if not stream.eof:
             raise InvalidBody(f"the body ends within its {NAMES[name]} data")
         if not (rest := stream.unused_data):
             return bytes(out)
-    raise InvalidBody(f"the body is {NAMES[name]} data of more than {MEMBERS} members")
+    raise InvalidBody(f"the body is {NAMES[name]} data of more than {MAX_MEMBERS} members")
 
 
 def _window(name: str, data: bytes) -> int:
-    """deflate means zlib's format; many a client sends it without zlib's header, which two bytes
-    show."""
+    """deflate means zlib's format; some clients leave out its header of two bytes."""
     if name == "gzip":
         return _GZIP
     has_header = (
@@ -58,15 +58,12 @@ def _window(name: str, data: bytes) -> int:
 
 
 def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
-    """`body` in gzip and "gzip", where the client takes it and it is worth the while; else `body`
-    and "".
-
-    The same bytes each time: the header holds no time.
-    """
-    if len(body) < SMALLEST:
+    """`body` in gzip and "gzip", where the client takes it and `body` is not small; else `body` and
+    "". The bytes are the same each time: the header holds no time."""
+    if len(body) < MIN_SIZE:
         return body, ""
-    wanted = dict(weights(accept_encoding))
-    if not wanted.get("gzip", wanted.get("x-gzip", wanted.get("*", 0.0))):
+    accepted = dict(weights(accept_encoding))
+    if not accepted.get("gzip", accepted.get("x-gzip", accepted.get("*", 0.0))):
         return body, ""
     stream = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
     return stream.compress(body) + stream.flush(), "gzip"

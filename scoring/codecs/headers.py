@@ -12,45 +12,15 @@ from onnxferry.scoring.errors import InvalidBody, UnsupportedEncoding
 
 _PARAMETER = re.compile(r';[ \t]*([^\s=;]+)=("(?:[^"\\]|\\.)*"|[^;]*)', re.DOTALL)
 _WEIGHT = re.compile(r"0?\.\d{1,3}|0\.?|1(\.0{0,3})?")  # Java's clients leave out the leading zero
-ENTRIES = 100  # of an Accept header that are read
+MAX_ENTRIES = 100  # of an Accept header that are read
 
-# Python's names. Codecs that are no character sets (idna, unicode_escape) or that hide text (utf-7)
-# are not among them.
-CHARSETS = frozenset(
-    {
-        "utf-8",
-        "utf-8-sig",
-        "ascii",
-        "iso8859-1",
-        "iso8859-2",
-        "iso8859-5",
-        "iso8859-7",
-        "iso8859-9",
-        "iso8859-15",
-        "cp1250",
-        "cp1251",
-        "cp1252",
-        "cp1253",
-        "cp1254",
-        "cp1257",
-        "koi8-r",
-        "koi8-u",
-        "utf-16",
-        "utf-16-le",
-        "utf-16-be",
-        "utf-32",
-        "utf-32-le",
-        "utf-32-be",
-        "shift_jis",
-        "cp932",
-        "euc_jp",
-        "gb2312",
-        "gbk",
-        "gb18030",
-        "big5",
-        "euc_kr",
-    }
-)
+# Python's names, without codecs that are no charsets (idna, unicode_escape) or hide text (utf-7)
+_CHARSETS = """
+    utf-8 utf-8-sig ascii iso8859-1 iso8859-2 iso8859-5 iso8859-7 iso8859-9 iso8859-15 cp1250
+    cp1251 cp1252 cp1253 cp1254 cp1257 koi8-r koi8-u utf-16 utf-16-le utf-16-be utf-32
+    utf-32-le utf-32-be shift_jis cp932 euc_jp gb2312 gbk gb18030 big5 euc_kr
+"""
+CHARSETS = frozenset(_CHARSETS.split())
 
 
 @dataclass(frozen=True)
@@ -63,14 +33,14 @@ class MediaType:
     @staticmethod
     @functools.lru_cache(256)  # clients send the same few
     def parse(value: str) -> MediaType:
+        """Of a Content-Type header."""
         name, _, rest = value.partition(";")
         return MediaType(name.strip().lower(), parameters(f";{rest}"))
 
     def text(self, body: bytes, default: str = "utf-8-sig") -> str:
         """`body` as text, in the charset that is named, without a byte order mark.
 
-        Raises UnsupportedEncoding for an unknown charset, InvalidBody that says at which byte the
-        text ends.
+        Raises UnsupportedEncoding for an unknown charset, InvalidBody that names the wrong byte.
         """
         charset = self.charset() or default
         try:
@@ -83,20 +53,19 @@ class MediaType:
     def charset(self) -> str | None:
         """Python's name of the charset, None if none is named. Raises UnsupportedEncoding for an
         unknown one."""
-        if not (given := self.parameters.get("charset")):
+        if not (sent := self.parameters.get("charset")):
             return None
         try:
-            name = codecs.lookup(given).name
+            name = codecs.lookup(sent).name
         except (LookupError, ValueError):  # a name with a NUL is a ValueError
             name = ""
         if name not in CHARSETS:
-            raise UnsupportedEncoding(f"charset '{given[:40]}' is not known; send UTF-8")
+            raise UnsupportedEncoding(f"charset '{sent[:40]}' is not known; send UTF-8")
         return name
 
 
 def parameters(text: str) -> dict[str, str]:
-    """What follows a header's value, as `; name=value` or `; name="value"`; the first of a name
-    counts."""
+    """The `; name=value` or `; name="value"` after a header's value; the first of a name counts."""
     found: dict[str, str] = {}
     for name, value in _PARAMETER.findall(text):
         quoted = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else None
@@ -109,7 +78,7 @@ def parameters(text: str) -> dict[str, str]:
 def weights(header: str) -> Iterator[tuple[str, float]]:
     """The entries of an Accept-like header in lower case, each with its q; one that is no number
     from 0 to 1 is 1."""
-    for entry in header.split(",", ENTRIES)[:ENTRIES]:
+    for entry in header.split(",", MAX_ENTRIES)[:MAX_ENTRIES]:
         name, _, rest = entry.partition(";")
         weight = parameters(f";{rest}").get("q", "1")
         if name.strip():
@@ -120,15 +89,13 @@ def preferred(accept: str, offered: Sequence[str]) -> tuple[str, ...]:
     """Those of `offered` that an Accept header allows, by q, then by its order, then by that of
     `offered`. For each the most specific entry counts: application/json before application/* before
     */*. An empty header allows all."""
-    entries = list(weights(accept)) or [("*/*", 1.0)]
+    entries: dict[str, tuple[float, int]] = {}
+    for i, (name, q) in enumerate(weights(accept)):
+        entries.setdefault("*/*" if name == "*" else name, (-q, i))
+    entries = entries or {"*/*": (-1.0, 0)}
     ranked = []
     for media_type in offered:
-        for patterns in ((media_type,), (f"{media_type.partition('/')[0]}/*",), ("*/*", "*")):
-            if (
-                match := next(
-                    ((q, i) for i, (name, q) in enumerate(entries) if name in patterns), None
-                )
-            ) is not None:
-                ranked.append((-match[0], match[1], media_type))
-                break
-    return tuple(media_type for q, _, media_type in sorted(ranked, key=lambda r: r[:2]) if q)
+        patterns = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+        if found := next((entries[name] for name in patterns if name in entries), None):
+            ranked.append((found, media_type))
+    return tuple(name for (q, _), name in sorted(ranked, key=lambda r: r[0]) if q)

@@ -1,6 +1,6 @@
 """The tasks: one file each, one row here. A task turns a decoded payload into the answer that
 transformers' pipeline of the same name gives. Only the file of the task in use is imported: a host
-of pictures has no tokenizers, one of texts no Pillow. A model directory may bring a task of its
+for images has no tokenizers, one for texts no Pillow. A model directory may bring a task of its
 own: see custom.py.
 """
 
@@ -18,36 +18,38 @@ from onnxferry.scoring.tasks import custom
 
 
 @dataclass(frozen=True)
-class Row:
-    """`where`: the class in scoring.tasks. `needs`: the distributions that it imports besides numpy
-    and onnxruntime."""
+class TaskEntry:
+    """`class_path`: MODULE.CLASS in scoring.tasks. `needs`: the distributions that it imports
+    besides numpy and onnxruntime."""
 
-    where: str
+    class_path: str
     needs: tuple[str, ...]
 
 
 TASKS = {
-    "feature-extraction": Row("feature_extraction.FeatureExtraction", ("tokenizers",)),
-    "fill-mask": Row("fill_mask.FillMask", ("tokenizers",)),
-    "image-classification": Row("image_classification.ImageClassification", ("pillow",)),
-    "question-answering": Row("question_answering.QuestionAnswering", ("tokenizers",)),
-    "tensors": Row("tensors.Tensors", ()),
-    "text-classification": Row("text_classification.TextClassification", ("tokenizers",)),
-    "token-classification": Row("token_classification.TokenClassification", ("tokenizers",)),
-    "zero-shot-classification": Row(
+    "feature-extraction": TaskEntry("feature_extraction.FeatureExtraction", ("tokenizers",)),
+    "fill-mask": TaskEntry("fill_mask.FillMask", ("tokenizers",)),
+    "image-classification": TaskEntry("image_classification.ImageClassification", ("pillow",)),
+    "question-answering": TaskEntry("question_answering.QuestionAnswering", ("tokenizers",)),
+    "tensors": TaskEntry("tensors.Tensors", ()),
+    "text-classification": TaskEntry("text_classification.TextClassification", ("tokenizers",)),
+    "token-classification": TaskEntry("token_classification.TokenClassification", ("tokenizers",)),
+    "zero-shot-classification": TaskEntry(
         "zero_shot_classification.ZeroShotClassification", ("tokenizers",)
     ),
 }
 
 
 class Task(Protocol):
-    """`accepts`: the media types of its requests. `answer`: payload (see codecs) -> JSON data, in
-    which numpy arrays may stand for lists; raises ScoringError."""
+    """Made with (spec, runner, folder)."""
 
     @property
-    def accepts(self) -> tuple[str, ...]: ...
+    def accepts(self) -> tuple[str, ...]:
+        """The media types of its requests."""
 
-    def answer(self, payload: Any) -> Any: ...
+    def answer(self, payload: Any) -> Any:
+        """JSON data for a payload (see codecs), in which numpy arrays may stand for lists. Raises
+        ScoringError."""
 
 
 def needs(spec: ModelSpec) -> tuple[str, ...]:
@@ -75,6 +77,6 @@ def build(spec: ModelSpec, runner: Runner, folder: Path) -> Task:
     needs(spec)
     if spec.task not in TASKS:
         return cast(Task, custom.build(spec, runner, folder))
-    module, _, name = TASKS[spec.task].where.partition(".")
-    made = getattr(importlib.import_module(f"{__name__}.{module}"), name)(spec, runner, folder)
-    return cast(Task, made)
+    module, _, name = TASKS[spec.task].class_path.partition(".")
+    task = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return cast(Task, task(spec, runner, folder))

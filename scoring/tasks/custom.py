@@ -2,17 +2,17 @@
 it.
 
 In model_spec.json, `task` is "file:NAME.py:CLASS", `files` lists NAME.py with its sha256, and
-`settings.needs` names what the file imports besides the standard library, numpy and scoring: any of
-tokenizers, pillow. The class is made with (spec, runner, folder) as every task is, and is a
-scoring.tasks.Task. examples/custom_task shows one.
+`settings.needs` names what the file imports besides the standard library, numpy and
+onnxferry.scoring: any of tokenizers, pillow. The class is made with (spec, runner, folder) as every
+task is, and is a scoring.tasks.Task. examples/custom_task shows one.
 
-The file is the model owner's own code: it runs as what it is. It runs only if it is the very file
-that the spec lists, so that what was packed is what is served, and an absent or a changed file is
-refused by name.
+The file is the model owner's own code and is not confined. It runs only if its hash is the one that
+the spec lists, so that what was packed is what is served.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 import sys
@@ -37,8 +37,8 @@ _TASK = re.compile(r"file:([A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)"
 
 
 def parse(spec: ModelSpec) -> tuple[str, str]:
-    """The file and the class that `spec.task` names. Raises ModelError that says what the spec
-    lacks."""
+    """The file and the class that `spec.task` names. Raises ModelError that says what is
+    missing."""
     found = _TASK.fullmatch(spec.task)
     if not found:
         raise ModelError(f"task '{spec.task[:80]}' in model_spec.json is not file:NAME.py:CLASS")
@@ -52,39 +52,40 @@ def parse(spec: ModelSpec) -> tuple[str, str]:
 
 def needs(spec: ModelSpec) -> tuple[str, ...]:
     """The distributions that the task imports besides numpy and onnxruntime. Raises ModelError for
-    any other."""
+    any that is not in LIBRARIES."""
     parse(spec)
-    given = spec.settings.get("needs", [])
-    if not isinstance(given, list) or (odd := [name for name in given if name not in LIBRARIES]):
-        what = f"'{odd[0]}'" if isinstance(given, list) else validation.kind(given)
+    names = spec.settings.get("needs", [])
+    unknown = [name for name in names if name not in LIBRARIES] if isinstance(names, list) else []
+    if unknown or not isinstance(names, list):
+        came = f"'{unknown[0]}'" if unknown else validation.kind(names)
         raise ModelError(
             f"'settings.needs' in model_spec.json must list some of {', '.join(LIBRARIES)}, got"
-            f" {what}"
+            f" {came}"
         )
-    return tuple(sorted(set(given)))
+    return tuple(sorted(set(names)))
 
 
 def build(spec: ModelSpec, runner: Runner, folder: Path) -> Any:
     """The task of the file that `spec` names. Raises ModelError that names the file and what is
     wrong with it."""
-    name, wanted = parse(spec)
-    path = folder / name
-    kind = getattr(_module(path, spec.files[name]), wanted, None)
-    if not isinstance(kind, type):
-        raise ModelError(f"{path} has no class {wanted}, which 'task' in model_spec.json names")
+    file, name = parse(spec)
+    path = folder / file
+    task_class = getattr(_module(path, spec.files[file]), name, None)
+    if not isinstance(task_class, type):
+        raise ModelError(f"{path} has no class {name}, which 'task' in model_spec.json names")
     try:
-        task = kind(spec, runner, folder)
+        task = task_class(spec, runner, folder)
     except ScoringError:
         raise
     except Exception as e:
-        raise ModelError(f"{path}: {wanted} cannot be made: {type(e).__name__}: {e}") from e
+        raise ModelError(f"{path}: {name} cannot be made: {type(e).__name__}: {e}") from e
     accepts = getattr(task, "accepts", None)
     if not isinstance(accepts, tuple) or not accepts or not set(accepts) <= set(DECODERS):
         raise ModelError(
-            f"{path}: {wanted}.accepts must be a tuple of media types among {', '.join(DECODERS)}"
+            f"{path}: {name}.accepts must be a tuple of media types among {', '.join(DECODERS)}"
         )
     if not callable(getattr(task, "answer", None)):
-        raise ModelError(f"{path}: {wanted} has no method answer(payload)")
+        raise ModelError(f"{path}: {name} has no method answer(payload)")
     return task
 
 
@@ -105,11 +106,32 @@ def _module(path: Path, sha256: str) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look their module up there
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102
+        tree = ast.parse(source, str(path))
+        _check_imports(tree, path)
+        exec(compile(tree, str(path), "exec"), module.__dict__)  # noqa: S102
+    except ModelError:
+        raise
     except ImportError as e:
         raise ModelError(
-            f"{path}: {e}; a host has numpy, onnxruntime, scoring and what 'settings.needs' names"
+            f"{path}: {e}; a host has numpy, onnxruntime, onnxferry.scoring and what"
+            " 'settings.needs' names"
         ) from e
     except Exception as e:
         raise ModelError(f"{path}: cannot be loaded: {type(e).__name__}: {e}") from e
     return module
+
+
+def _check_imports(tree: ast.Module, path: Path) -> None:
+    """Refuse `scoring`, the package's former name, which only a checkout has."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        else:
+            continue
+        if any(name.partition(".")[0] == "scoring" for name in names):
+            raise ModelError(
+                f"{path}: line {node.lineno} imports scoring, which is onnxferry.scoring now; write"
+                " 'from onnxferry.scoring import ...', and pack the model again"
+            )

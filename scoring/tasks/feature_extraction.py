@@ -26,14 +26,18 @@ from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import TooLarge
+from onnxferry.scoring.limits import MAX_NUMBERS
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.text_runner import CUTTING, Encoder, Texts, read_cutting, read_texts
+from onnxferry.scoring.text_runner import (
+    TOKENIZER_PARAMETERS,
+    TextRunner,
+    Texts,
+    read_texts,
+    read_tokenizer_parameters,
+)
 from onnxferry.scoring.tokenization import Tokens
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.wire import JSON
-
-# in one answer: as JSON some 80 MB, where platforms carry a few; token vectors soon pass it
-NUMBERS = 4_000_000
 
 # [tokens, hidden] -> [1, tokens, hidden] or [hidden]
 POOLINGS: dict[str, Callable[[Array], Array]] = {
@@ -42,36 +46,33 @@ POOLINGS: dict[str, Callable[[Array], Array]] = {
     "cls": lambda vectors: vectors[0],
     "max": lambda vectors: vectors.max(axis=0),
 }
-TOKENS = ("last_hidden_state", "token_embeddings")  # outputs [batch, tokens, hidden]
-POOLED = ("sentence_embedding", "pooler_output")  # outputs [batch, hidden]
+TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")  # [batch, tokens, hidden]
+POOLED_OUTPUTS = ("sentence_embedding", "pooler_output")  # [batch, hidden]
 SETTINGS = {
     **settings.TEXT,
-    "pooling": Parameter(validation.one_of(*POOLINGS, *POOLED)),
+    "pooling": Parameter(validation.one_of(*POOLINGS, *POOLED_OUTPUTS)),
     "normalize": Parameter(validation.flag, False),
 }
 # one text's row of every output, its number of tokens -> vectors
 Read = Callable[[Sequence[Array], int], Array]
 
 
-def unit(vectors: Array) -> Array:
+def normalized(vectors: Array) -> Array:
     """Vectors along the last axis at length 1; a zero vector stays zero."""
     result: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return result
 
 
 def readers(runner: Runner) -> dict[str, Read]:
-    """What can be read from a graph, by the name of the pooling: its own pooled outputs, and
-    poolings of its tokens."""
+    """What a graph gives, by the name of the pooling: its own pooled outputs, and poolings of its
+    token vectors."""
     names = [t.name for t in runner.outputs]
-    found = {name: _output(names.index(name)) for name in POOLED if name in names}
-    ranks = [len(t.shape) for t in runner.outputs]
-    tokens = [names.index(name) for name in TOKENS if name in names] + [
-        i for i, rank in enumerate(ranks) if rank == 3
-    ]
+    found = {name: _output(names.index(name)) for name in POOLED_OUTPUTS if name in names}
+    tokens = [names.index(name) for name in TOKEN_OUTPUTS if name in names]
+    tokens += [i for i, output in enumerate(runner.outputs) if len(output.shape) == 3]
     if tokens or not found:  # a graph that does not say its shapes has them in its first output
-        found |= {
-            name: _pooled(tokens[0] if tokens else 0, pool) for name, pool in POOLINGS.items()
-        }
+        index = tokens[0] if tokens else 0
+        found |= {name: _pooled(index, pool) for name, pool in POOLINGS.items()}
     return found
 
 
@@ -84,44 +85,49 @@ def _pooled(index: int, pool: Callable[[Array], Array]) -> Read:
 
 
 class FeatureExtraction:
+    """A Task; see the module. An answer holds at most `max_numbers` numbers."""
+
     accepts = (JSON, TEXT)
 
-    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
-        own = settings.read(spec.settings, SETTINGS)
-        self._encoder = Encoder.load(spec, runner, folder, own)
-        self._readers = readers(runner)
-        pooling = own["pooling"] or next(
-            name for name in (*POOLED[:1], "none", *POOLED) if name in self._readers
+    def __init__(
+        self, spec: ModelSpec, runner: Runner, folder: Path, max_numbers: int = MAX_NUMBERS
+    ) -> None:
+        values = settings.read(spec.settings, SETTINGS)
+        self._text = TextRunner.load(spec, runner, folder, values)
+        self._readers, self._max_numbers = readers(runner), max_numbers
+        pooling = values["pooling"] or next(
+            name for name in (POOLED_OUTPUTS[0], "none", *POOLED_OUTPUTS) if name in self._readers
         )
         if pooling not in self._readers:
             raise ValueError(
                 f"pooling '{pooling}' is not what the graph gives: {', '.join(self._readers)}"
             )
         self._parameters = {
-            **CUTTING,
-            "tokenize_kwargs": Parameter(read_cutting, {}),
+            **TOKENIZER_PARAMETERS,
+            "tokenize_kwargs": Parameter(read_tokenizer_parameters, {}),
             "pooling": Parameter(validation.one_of(*self._readers), pooling),
-            "normalize": Parameter(validation.flag, own["normalize"]),
+            "normalize": Parameter(validation.flag, values["normalize"]),
         }
 
     def answer(self, payload: Any) -> Any:
+        """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._encoder.limits.items)
+        texts = read_texts(data, self._text.limits.items)
         options = validation.parameters(data, self._parameters)
         return texts.shape(self._vectors(texts, {**options, **options["tokenize_kwargs"]}))
 
     def _vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:
-        reader, room = self._readers[options["pooling"]], NUMBERS
+        reader, space = self._readers[options["pooling"]], self._max_numbers
 
         def read(row: Sequence[Array], tokens: Tokens) -> Array:
-            nonlocal room
-            # a copy, or the whole batch would be kept
+            nonlocal space
+            # a copy, or the whole batch would stay in memory
             vectors = reader(row, len(tokens)).astype(np.float32)
-            if (room := room - vectors.size) < 0:
+            if (space := space - vectors.size) < 0:
                 raise TooLarge(
-                    f"the answer holds more than {NUMBERS} numbers; send fewer texts, or ask for"
-                    " pooling"
+                    f"the answer holds more than {self._max_numbers} numbers; send fewer texts, or"
+                    " ask for pooling"
                 )
-            return unit(vectors) if options["normalize"] else vectors
+            return normalized(vectors) if options["normalize"] else vectors
 
-        return self._encoder.run(texts, options, read)
+        return self._text.run(texts, options, read)

@@ -25,29 +25,25 @@ from onnxferry.scoring import settings, validation
 from onnxferry.scoring.batching import TOKEN_BUDGET
 from onnxferry.scoring.codecs import TEXT
 from onnxferry.scoring.engine import Array, Runner
-from onnxferry.scoring.errors import InvalidValue, TooLarge
+from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.labels import logits_output, softmax
+from onnxferry.scoring.limits import check_answers
 from onnxferry.scoring.manifest import ModelSpec, Tensor
-from onnxferry.scoring.text_runner import CUTTING, Encoder, Texts, read_cutting, read_texts
+from onnxferry.scoring.text_runner import (
+    TOKENIZER_PARAMETERS,
+    TextRunner,
+    Texts,
+    read_texts,
+    read_tokenizer_parameters,
+)
 from onnxferry.scoring.tokenization import Tokens
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.wire import JSON
 
-ANSWERS = 10_000  # of one request, masks x top_k; each carries its text
-TARGETS = 1000
-SCORES = 2**24  # of one run, 64 MB
-_CLEAN = (  # as transformers cleans the spaces up that decoding leaves (PreTrainedTokenizerBase)
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-)
+MAX_TARGETS = 1000
+MAX_SCORES = 2**24  # of one run, 64 MB
+# the spaces that transformers' decoding removes (PreTrainedTokenizerBase.clean_up_tokenization)
+_CLEAN = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 SETTINGS = {
     **settings.TEXT,
     "mask_token": Parameter(validation.text, settings.REQUIRED),
@@ -57,72 +53,68 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Guess:
+class MaskTokens:
     """The best tokens for one mask: `ids` and their probabilities `scores`, both [top_k], best
     first."""
 
     ids: Array
     scores: Array
 
-    def pairs(self) -> list[tuple[int, float]]:
-        return list(zip(self.ids.tolist(), self.scores.tolist(), strict=True))
-
 
 def read_targets(value: object, where: str) -> list[str]:
+    """A string, or 1 to MAX_TARGETS of them."""
     targets = validation.strings(value, where)
-    if not targets or len(targets) > TARGETS:
-        raise InvalidValue(f"'{where}' holds {len(targets)} strings; expected 1 to {TARGETS}")
+    if not targets or len(targets) > MAX_TARGETS:
+        raise InvalidValue(f"'{where}' holds {len(targets)} strings; expected 1 to {MAX_TARGETS}")
     return targets
 
 
 class FillMask:
+    """A Task; see the module."""
+
     accepts = (JSON, TEXT)
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
-        own = settings.read(spec.settings, SETTINGS)
+        values = settings.read(spec.settings, SETTINGS)
         self._output = logits_output(runner)
-        self._encoder = Encoder.load(spec, runner, folder, own)
+        self._text = TextRunner.load(spec, runner, folder, values)
         self._budget = _budget(runner.outputs[self._output])
-        self._mask_token, self._pad = own["mask_token"], own["pad_token_id"]
-        mask = self._encoder.tokenizer.id(self._mask_token)
+        self._mask_token, self._pad = values["mask_token"], values["pad_token_id"]
+        mask = self._text.tokenizer.id(self._mask_token)
         if mask is None:
             raise ValueError(
                 f"mask_token {self._mask_token!r} is not in the tokenizer's vocabulary"
             )
-        self._mask, self._clean = mask, own["clean_up_tokenization_spaces"]
+        self._mask, self._clean = mask, values["clean_up_tokenization_spaces"]
         self._parameters = {
-            **CUTTING,
-            "tokenizer_kwargs": Parameter(read_cutting, {}),
-            "top_k": Parameter(validation.positive, own["top_k"]),
+            **TOKENIZER_PARAMETERS,
+            "tokenizer_kwargs": Parameter(read_tokenizer_parameters, {}),
+            "top_k": Parameter(validation.positive, values["top_k"]),
             "targets": Parameter(read_targets),
         }
 
     def answer(self, payload: Any) -> Any:
+        """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._encoder.limits.items)
+        texts = read_texts(data, self._text.limits.items)
         options = validation.parameters(data, self._parameters)
-        sequences = self._encoder.encode(texts, {**options, **options["tokenizer_kwargs"]})
+        sequences = self._text.encode(texts, {**options, **options["tokenizer_kwargs"]})
         targets = self._targets(options["targets"])
-        self._check(
-            texts,
-            sequences,
-            min(options["top_k"], len(targets) if targets is not None else options["top_k"]),
+        top_k = options["top_k"] if targets is None else min(options["top_k"], len(targets))
+        self._check(texts, sequences, top_k)
+        found = self._text.batcher.run(
+            sequences, lambda row, tokens: self._read(row, tokens, targets, top_k), self._budget
         )
-        guesses = self._encoder.model.run(
-            sequences, lambda row, t: self._guesses(row, t, targets, options["top_k"]), self._budget
-        )
-        return texts.shape([self._answer(t, g) for t, g in zip(sequences, guesses, strict=True)])
+        return texts.shape([self._answer(t, f) for t, f in zip(sequences, found, strict=True)])
 
     def _targets(self, targets: Sequence[str] | None) -> Array | None:
-        """The ids of the targets, each once, in ascending order."""
+        """int64 [targets]: their ids, each once, in ascending order."""
         if targets is None:
             return None
-        tokenizer = self._encoder.tokenizer
+        tokenizer = self._text.tokenizer
         whole = {id for target in targets if (id := tokenizer.id(target)) is not None}
         others = tokenizer.encode([target for target in targets if tokenizer.id(target) is None])
-        ids = whole | {
-            int(other.tokens.ids[other.ranges[0][0]]) for other in others if other.size(0)
-        }
+        ids = whole | {int(e.tokens.ids[e.ranges[0][0]]) for e in others if e.size(0)}
         if not ids:
             raise InvalidValue(
                 "'parameters.targets' holds no character that the model's tokenizer knows"
@@ -135,64 +127,53 @@ class FillMask:
             if not count:
                 raise InvalidValue(
                     f"'{texts.where(i)}' has no mask token {self._mask_token} within the "
-                    f"{self._encoder.max_length} tokens that this model reads"
+                    f"{self._text.max_length} tokens that this model reads"
                 )
-        if sum(masks) * top_k > ANSWERS:
-            raise TooLarge(
-                f"{sum(masks)} mask(s) with 'parameters.top_k' {top_k} ask for more than {ANSWERS}"
-                " answers, the most that one request gets"
-            )
+        check_answers(sum(masks), "mask(s)", top_k)
 
-    def _guesses(
+    def _read(
         self, row: Sequence[Array], tokens: Tokens, targets: Array | None, top_k: int
-    ) -> list[Guess]:
-        """What fits each mask of one sequence, read while the scores of its batch are held."""
-        places = np.flatnonzero(tokens.ids == self._mask)
+    ) -> list[MaskTokens]:
+        """What fits each mask of one sequence; the scores of its batch are freed after it."""
         return [
-            self._guess(row[self._output][place].astype(np.float32), targets, top_k)
-            for place in places
+            _best(softmax(row[self._output][place].astype(np.float32)), targets, top_k)
+            for place in np.flatnonzero(tokens.ids == self._mask)
         ]
 
-    def _guess(self, logits: Array, targets: Array | None, top_k: int) -> Guess:
-        scores = softmax(logits)
-        ids = np.arange(len(scores)) if targets is None else targets[targets < len(scores)]
-        top_k = min(top_k, len(ids))
-        best = np.argpartition(-scores[ids], top_k - 1)[:top_k]
-        best = best[np.argsort(-scores[ids][best], kind="stable")]
-        return Guess(ids[best], scores[ids][best])
-
-    def _answer(self, tokens: Tokens, guesses: Sequence[Guess]) -> Any:
-        single = len(guesses) == 1
-        places = np.flatnonzero(tokens.ids == self._mask)
-        rows = [
-            [
-                self._entry(_filled(tokens.ids, place, id), id, score, single)
-                for id, score in guess.pairs()
-            ]
-            for place, guess in zip(places, guesses, strict=True)
-        ]
+    def _answer(self, tokens: Tokens, found: Sequence[MaskTokens]) -> Any:
+        single = len(found) == 1
+        rows = []
+        for place, best in zip(np.flatnonzero(tokens.ids == self._mask), found, strict=True):
+            entries = []
+            for id, score in zip(best.ids.tolist(), best.scores.tolist(), strict=True):
+                filled = tokens.ids.copy()
+                filled[place] = id
+                entries.append(self._entry(filled, id, score, single))
+            rows.append(entries)
         return rows[0] if single else rows
 
     def _entry(self, filled: Array, id: int, score: float, single: bool) -> dict[str, Any]:
-        """Where several masks are, special tokens stay in the text, or the other masks would be
-        lost."""
+        """With several masks the text keeps its special tokens, which the other masks are."""
         sequence = self._decode(filled[filled != self._pad].tolist(), special=not single)
         return {"score": score, "token": id, "token_str": self._decode([id]), "sequence": sequence}
 
     def _decode(self, ids: Sequence[int], special: bool = True) -> str:
-        text = self._encoder.tokenizer.decode(ids, special)
-        for before, after in _CLEAN if self._clean else ():
-            text = text.replace(before, after)
+        text = self._text.tokenizer.decode(ids, special)
+        for spaced in _CLEAN if self._clean else ():
+            text = text.replace(spaced, spaced.strip())
         return text
 
 
 def _budget(output: Tensor) -> int:
-    """How many tokens one run may hold: each brings a score for every token of the vocabulary."""
+    """How many tokens one run may hold: each has a score for every token of the vocabulary."""
     vocabulary = output.shape[-1] if output.shape and isinstance(output.shape[-1], int) else 50_000
-    return min(TOKEN_BUDGET, max(SCORES // vocabulary, 1))
+    return min(TOKEN_BUDGET, max(MAX_SCORES // vocabulary, 1))
 
 
-def _filled(ids: Array, place: int, id: int) -> Array:
-    filled = ids.copy()
-    filled[place] = id
-    return filled
+def _best(scores: Array, targets: Array | None, top_k: int) -> MaskTokens:
+    """Of scores [vocabulary]; `targets`, ids in ascending order, are the only ones that compete."""
+    ids = np.arange(len(scores)) if targets is None else targets[targets < len(scores)]
+    top_k = min(top_k, len(ids))
+    best = np.argpartition(-scores[ids], top_k - 1)[:top_k]
+    best = best[np.argsort(-scores[ids][best], kind="stable")]
+    return MaskTokens(ids[best], scores[ids][best])

@@ -1,6 +1,6 @@
 """Image classification.
 
-Request: the bytes of one picture (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or {"inputs":
+Request: the bytes of one image (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or {"inputs":
 base64 | [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is not fetched. Answer,
 as transformers' image-classification pipeline gives it: the top_k (default 5) labels, best first,
 [{"label", "score"}, ...]; a list is answered by a list.
@@ -14,26 +14,24 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import settings, timing, validation
+from onnxferry.scoring import images, settings, timing, validation
 from onnxferry.scoring.codecs import IMAGES, Image
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue
-from onnxferry.scoring.images import SETTINGS as PICTURES
-from onnxferry.scoring.images import Preprocessing, decode
 from onnxferry.scoring.labels import FUNCTIONS, Labels
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.wire import JSON
 
-BATCH = 8  # pictures a run; bounds its memory
+BATCH = 8  # images a run; bounds its memory
 SETTINGS = {
-    **PICTURES,
+    **images.SETTINGS,
     "top_k": Parameter(validation.positive_or_null, 5, null=True),
     "problem_type": Parameter(
         validation.one_of("single_label_classification", "multi_label_classification", "regression")
@@ -41,8 +39,8 @@ SETTINGS = {
 }
 
 
-def read_picture(value: object, where: str) -> bytes:
-    """The bytes of a picture: as they came, or of a base64 string or a data: URL."""
+def read_image(value: object, where: str) -> bytes:
+    """The bytes of an image: as they came, or of a base64 string or a data: URL."""
     if isinstance(value, Image):
         return value.data
     if not isinstance(value, str):
@@ -61,50 +59,45 @@ def read_picture(value: object, where: str) -> bytes:
 
 
 class ImageClassification:
+    """A Task; see the module."""
+
     accepts = (JSON, *IMAGES)
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
-        own = settings.read(spec.settings, SETTINGS)
+        values = settings.read(spec.settings, SETTINGS)
         if len(runner.inputs) != 1:
             raise ValueError(
                 "image-classification needs a graph with one input, this one has"
                 f" {len(runner.inputs)}"
             )
-        self._runner, self._labels, self._limits = (
-            runner,
-            Labels(spec.labels, runner),
-            spec.limits,
-        )
-        self._preprocessing = Preprocessing.read(own)
-        sigmoid = len(self._labels) == 1 or own["problem_type"] == "multi_label_classification"
+        self._runner, self._limits = runner, spec.limits
+        self._labels = Labels(spec.labels, runner)
+        self._preprocessing = images.Preprocessing.read(values)
+        sigmoid = len(self._labels) == 1 or values["problem_type"] == "multi_label_classification"
+        function = "sigmoid" if sigmoid else "softmax"
         self._parameters = {
-            "top_k": Parameter(validation.positive, own["top_k"]),
-            "function_to_apply": Parameter(
-                validation.one_of(*FUNCTIONS), "sigmoid" if sigmoid else "softmax"
-            ),
+            "top_k": Parameter(validation.positive, values["top_k"]),
+            "function_to_apply": Parameter(validation.one_of(*FUNCTIONS), function),
         }
 
     def answer(self, payload: Any) -> Any:
-        data: Mapping[str, Any] = (
-            {"inputs": payload}
-            if isinstance(payload, Image)
-            else validation.mapping(payload, "the body")
-        )
-        pictures, many = validation.one_or_list(
-            validation.member(data, "inputs"), read_picture, self._limits.items
-        )
+        """See the module."""
+        bare = isinstance(payload, Image)
+        data = {"inputs": payload} if bare else validation.mapping(payload, "the body")
+        inputs = validation.member(data, "inputs")
+        encoded, many = validation.one_or_list(inputs, read_image, self._limits.items)
         options = validation.parameters(data, self._parameters)
-        rows = self._scores(pictures, FUNCTIONS[options["function_to_apply"]])
-        answers = [self._labels.rank(row, options["top_k"]) for row in rows]
+        rows = self._scores(encoded, FUNCTIONS[options["function_to_apply"]])
+        answers = [self._labels.top(row, options["top_k"]) for row in rows]
         return answers if many else answers[0]
 
-    def _scores(self, pictures: Sequence[bytes], function: Callable[[Array], Array]) -> list[Array]:
-        """The scores [labels] of each picture."""
+    def _scores(self, encoded: Sequence[bytes], function: Callable[[Array], Array]) -> list[Array]:
+        """The scores [labels] of each image."""
         name, rows = self._runner.inputs[0].name, []
         size = 1 if self._runner.batch_dependent else BATCH
-        for i in range(0, len(pictures), size):
+        for i in range(0, len(encoded), size):
             with timing.stage("preprocess"):
-                pixels = np.stack([self._pixels(data) for data in pictures[i : i + size]])
+                pixels = np.stack([self._pixels(data) for data in encoded[i : i + size]])
             outputs = self._runner.run({name: pixels})
             rows += [
                 function(self._labels.logits([output[k] for output in outputs]))
@@ -113,4 +106,4 @@ class ImageClassification:
         return rows
 
     def _pixels(self, data: bytes) -> Array:
-        return self._preprocessing.apply(decode(data, self._limits.pixels))
+        return self._preprocessing.apply(images.decode(data, self._limits.pixels))

@@ -23,14 +23,13 @@ from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import NPY
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
+from onnxferry.scoring.limits import MAX_NUMBERS
 from onnxferry.scoring.manifest import ModelSpec, Tensor
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.wire import JSON
 
-NUMBERS = 4_000_000  # in one answer: as JSON some 80 MB
-_KINDS: dict[
-    str, tuple[set[type], str, str]
-] = {  # kind of a tensor's dtype -> the JSON types and array kinds that it takes, its name
+# kind of a tensor's dtype -> the JSON types and array kinds that it takes, its name
+_KINDS: dict[str, tuple[set[type], str, str]] = {
     "f": ({int, float}, "fiu", "numbers"),
     "i": ({int}, "iu", "integers"),
     "u": ({int}, "iu", "integers of at least 0"),
@@ -44,9 +43,9 @@ def read_array(value: object, tensor: Tensor, where: str) -> Array:
 
     Raises InvalidType or InvalidValue that says what the graph takes and what came.
     """
-    given = value if isinstance(value, np.ndarray) else _from_lists(value, tensor, where)
-    _check_shape(given.shape, tensor, where)
-    return _cast(given, tensor, where)
+    array = value if isinstance(value, np.ndarray) else _from_lists(value, tensor, where)
+    _check_shape(array.shape, tensor, where)
+    return _cast(array, tensor, where)
 
 
 def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
@@ -68,17 +67,16 @@ def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
         shape.append(sizes.pop() if sizes else 0)
         level = list(chain.from_iterable(level))
     taken, _, name = _KINDS[np.dtype(tensor.dtype).kind]
-    if odd := {type(entry) for entry in level} - taken:
-        came = validation.kind(next(entry for entry in level if type(entry) in odd))
+    if wrong := {type(entry) for entry in level} - taken:
+        came = validation.kind(next(entry for entry in level if type(entry) in wrong))
         raise InvalidType(
             f"'{where}' must hold {name} ({tensor.dtype}) at depth {len(shape)}, got {came}"
         )
     if str in taken:
-        level = [validation.unicode(entry, where) for entry in level]
+        level = [validation.string(entry, where) for entry in level]
     try:
-        return np.array(
-            level, float if float in taken else bool if bool in taken else object
-        ).reshape(shape)
+        dtype = float if float in taken else bool if bool in taken else object
+        return np.array(level, dtype).reshape(shape)
     except OverflowError as e:
         raise InvalidValue(f"'{where}' holds a number that is too large") from e
 
@@ -94,24 +92,24 @@ def _check_shape(shape: Sequence[int], tensor: Tensor, where: str) -> None:
         raise InvalidValue(f"'{where}' has shape {list(shape)}, and so holds nothing")
 
 
-def _cast(given: Array, tensor: Tensor, where: str) -> Array:
+def _cast(array: Array, tensor: Tensor, where: str) -> Array:
     dtype = np.dtype(tensor.dtype)
     _, kinds, name = _KINDS[dtype.kind]
-    if given.dtype == object and dtype.kind == "U":
-        return given
-    if given.dtype.kind not in kinds and not (given.dtype == object and dtype.kind in "iu"):
+    if array.dtype == object and dtype.kind == "U":
+        return array
+    if array.dtype.kind not in kinds and not (array.dtype == object and dtype.kind in "iu"):
         raise InvalidType(
-            f"'{where}' must hold {name} ({tensor.dtype}), got an array of {given.dtype}"
+            f"'{where}' must hold {name} ({tensor.dtype}), got an array of {array.dtype}"
         )
     if dtype.kind in "iuf":
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-        low, high = given.min(), given.max()
+        low, high = array.min(), array.max()
         if not (limits.min <= low and high <= limits.max):
             raise InvalidValue(
                 f"'{where}' holds a number that {tensor.dtype} cannot: beyond {limits.min} to"
                 f" {limits.max}"
             )
-    return np.ascontiguousarray(given.astype(dtype))
+    return np.ascontiguousarray(array.astype(dtype))
 
 
 def _shape(tensor: Tensor) -> str:
@@ -127,29 +125,36 @@ def _count(result: Any) -> int:
 
 
 class Tensors:
+    """A Task; see the module. An answer holds at most `max_numbers` numbers."""
+
     accepts = (JSON, NPY)
 
-    def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
+    def __init__(
+        self, spec: ModelSpec, runner: Runner, folder: Path, max_numbers: int = MAX_NUMBERS
+    ) -> None:
         settings.read(spec.settings, {})
-        self._runner = runner
+        self._runner, self._max_numbers = runner, max_numbers
         self._inputs = {t.name: t for t in runner.inputs}
         self._outputs = [t.name for t in runner.outputs]
-        if odd := [t for t in runner.inputs if t.dtype not in np.sctypeDict]:
-            raise ValueError(
-                f"input '{odd[0].name}' of the graph is {odd[0].dtype}, which a request cannot hold"
-            )
+        for tensor in runner.inputs:
+            if tensor.dtype not in np.sctypeDict:
+                raise ValueError(
+                    f"input '{tensor.name}' of the graph is {tensor.dtype}, which a request cannot"
+                    " hold"
+                )
         self._parameters = {"outputs": Parameter(self._read_outputs, self._outputs)}
 
     def answer(self, payload: Any) -> Any:
+        """See the module."""
         data = validation.mapping(payload, "the body")
         feeds = self._feeds(validation.member(data, "inputs"))
-        wanted = validation.parameters(data, self._parameters)["outputs"]
+        names = validation.parameters(data, self._parameters)["outputs"]
         results = dict(zip(self._outputs, self._run(feeds), strict=True))
-        answer = {name: results[name] for name in wanted}
-        if (numbers := sum(map(_count, answer.values()))) > NUMBERS:
+        answer = {name: results[name] for name in names}
+        if (numbers := sum(map(_count, answer.values()))) > self._max_numbers:
             raise TooLarge(
-                f"the answer holds {numbers} numbers, and one request gets at most {NUMBERS}; "
-                "send fewer, or choose some 'parameters.outputs'"
+                f"the answer holds {numbers} numbers, and one request gets at most"
+                f" {self._max_numbers}; send fewer, or choose some 'parameters.outputs'"
             )
         return answer
 
@@ -173,9 +178,9 @@ class Tensors:
             raise InvalidType(
                 f"'inputs' must be an object with {self._listed()}, got {validation.kind(value)}"
             )
-        if odd := sorted(set(named) ^ set(self._inputs)):
-            what = "is missing" if odd[0] in self._inputs else "is not an input of the graph"
-            raise InvalidValue(f"'inputs.{odd[0][:80]}' {what}; it takes {self._listed()}")
+        if wrong := sorted(set(named) ^ set(self._inputs)):
+            what = "is missing" if wrong[0] in self._inputs else "is not an input of the graph"
+            raise InvalidValue(f"'inputs.{wrong[0][:80]}' {what}; it takes {self._listed()}")
         feeds = {
             name: read_array(named[name], tensor, f"inputs.{name}")
             for name, tensor in self._inputs.items()
@@ -188,28 +193,23 @@ class Tensors:
         seen: dict[str, tuple[int, str]] = {}
         for name, tensor in self._inputs.items():
             for size, got in zip(tensor.shape, feeds[name].shape, strict=True):
-                if (
-                    isinstance(size, str)
-                    and size != "?"
-                    and seen.setdefault(size, (got, name))[0] != got
-                ):
-                    before, other = seen[size]
+                if isinstance(size, int) or size == "?":
+                    continue
+                before, other = seen.setdefault(size, (got, name))
+                if before != got:
                     raise InvalidValue(
                         f"'inputs.{name}' has {got} for the size '{size}', and 'inputs.{other}' has"
                         f" {before}"
                     )
 
     def _read_outputs(self, value: object, where: str) -> list[str]:
-        wanted = list(dict.fromkeys(validation.strings(value, where)))
-        if odd := [name for name in wanted if name not in self._outputs]:
-            raise InvalidValue(
-                f"'{where}' names '{odd[0][:80]}'; the graph gives {', '.join(self._outputs)}"
-            )
-        if not wanted:
-            raise InvalidValue(
-                f"'{where}' is an empty list; the graph gives {', '.join(self._outputs)}"
-            )
-        return wanted
+        names = list(dict.fromkeys(validation.strings(value, where)))
+        known = ", ".join(self._outputs)
+        if unknown := [name for name in names if name not in self._outputs]:
+            raise InvalidValue(f"'{where}' names '{unknown[0][:80]}'; the graph gives {known}")
+        if not names:
+            raise InvalidValue(f"'{where}' is an empty list; the graph gives {known}")
+        return names
 
     def _listed(self) -> str:
         return ", ".join(f"{t.name} {_shape(t)}" for t in self._inputs.values())

@@ -1,15 +1,14 @@
 """Text classification, with one label a text or several.
 
 Request: {"inputs": item | [item, ...], "parameters": {"top_k", "function_to_apply",
-"return_all_scores", "truncation",
-"max_length", "padding"}}; an item is a text or a pair: {"text", "text_pair"}. "sequences" is read
-as inputs.
+"return_all_scores", "truncation", "max_length", "padding"}}; an item is a text or a pair: {"text",
+"text_pair"}. "sequences" is read as inputs.
+
 Answer, as transformers' text-classification pipeline shapes it:
 - the best label of each item: {"label", "score"}; for one text, but not for one object, in a list;
-- with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list [[{...},
-  ...], ...];
-- with return_all_scores, the older form, all labels in their own order; for one text again in a
-  list.
+- with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list
+  [[{...}, ...], ...];
+- with return_all_scores, the older form, all labels in their own order; for one text in a list.
 
 Settings besides those of every text task: `problem_type` (the default of function_to_apply: softmax
 for single_label_classification, sigmoid for multi_label_classification or one label, none for
@@ -27,11 +26,16 @@ from onnxferry.scoring.codecs import TEXT
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.labels import FUNCTIONS, Labels
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.text_runner import CUTTING, Encoder, read_text_or_pair, read_texts
+from onnxferry.scoring.text_runner import (
+    TOKENIZER_PARAMETERS,
+    TextRunner,
+    read_text_or_pair,
+    read_texts,
+)
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.wire import JSON
 
-_UNSET = object()  # top_k was not given, which for a pipeline is not the same as null
+_UNSET = object()  # top_k was not sent, which for a pipeline is not the same as null
 
 DEFAULT_FUNCTION = {
     "multi_label_classification": "sigmoid",
@@ -46,41 +50,42 @@ SETTINGS = {
 
 
 def default_function(problem: str | None, labels: int) -> str:
-    """The pipeline's choice of the function that makes scores of logits."""
+    """The key of FUNCTIONS that the pipeline applies to the logits of so many labels."""
     if labels == 1 and problem != "regression":
         return "sigmoid"
     return DEFAULT_FUNCTION[problem or "single_label_classification"]
 
 
 class TextClassification:
+    """A Task; see the module."""
+
     accepts = (JSON, TEXT)
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
-        own = settings.read(spec.settings, SETTINGS)
+        values = settings.read(spec.settings, SETTINGS)
         self._labels = Labels(spec.labels, runner)
-        self._encoder = Encoder.load(spec, runner, folder, own)
+        self._text = TextRunner.load(spec, runner, folder, values)
+        function = default_function(values["problem_type"], len(self._labels))
         self._parameters = {
-            **CUTTING,
-            "top_k": Parameter(validation.positive_or_null, own["top_k"], null=True),
+            **TOKENIZER_PARAMETERS,
+            "top_k": Parameter(validation.positive_or_null, values["top_k"], null=True),
             "return_all_scores": Parameter(validation.flag),
-            "function_to_apply": Parameter(
-                validation.one_of(*FUNCTIONS),
-                default_function(own["problem_type"], len(self._labels)),
-            ),
+            "function_to_apply": Parameter(validation.one_of(*FUNCTIONS), function),
         }
 
     def answer(self, payload: Any) -> Any:
+        """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._encoder.limits.items, read_text_or_pair)
+        texts = read_texts(data, self._text.limits.items, read_text_or_pair)
         options = validation.parameters(data, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
-        rows = self._encoder.run(texts, options, lambda row, _: function(self._labels.logits(row)))
+        rows = self._text.run(texts, options, lambda row, _: function(self._labels.logits(row)))
         answers = self._answers(rows, options)
         one_text = isinstance(data[texts.key], str) and options["top_k"] is _UNSET
         return answers if one_text else texts.shape(answers)
 
     def _answers(self, rows: list[Array], options: Mapping[str, Any]) -> list[Any]:
         if options["top_k"] is not _UNSET:
-            return [self._labels.rank(row, options["top_k"]) for row in rows]
-        name = self._labels.name if options["return_all_scores"] else self._labels.best
-        return [name(row) for row in rows]
+            return [self._labels.top(row, options["top_k"]) for row in rows]
+        shape = self._labels.all if options["return_all_scores"] else self._labels.best
+        return [shape(row) for row in rows]

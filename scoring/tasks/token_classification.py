@@ -1,18 +1,19 @@
 """Token classification: named entities, parts of speech.
 
 Request: {"inputs": text | [text, ...], "parameters": {"aggregation_strategy", "ignore_labels",
-"stride",
-"grouped_entities", "ignore_subwords"}}. The last two are the older form of aggregation_strategy.
+"stride", "grouped_entities", "ignore_subwords"}}. The last two are the older form of
+aggregation_strategy.
+
 Answer, as transformers' token-classification pipeline gives it: for each text a list, in the text's
 order;
 - aggregation_strategy none: a token each, {"entity", "score", "index", "word", "start", "end"};
 - simple, first, average, max: an entity each, {"entity_group", "score", "word", "start", "end"}.
-start and end index the caller's string in code points; `word` is the tokenizer's spelling. Labels
-in ignore_labels
-(default ["O"]) are left out. A list is answered by a list of lists.
 
-A text that is longer than the model is cut, unless `stride` (tokens that two windows share) asks
-for windows. The method is in scoring/entities.py. Settings besides those of every text task:
+start and end index the caller's string in code points; `word` is the tokenizer's spelling. Labels
+in ignore_labels (default ["O"]) are left out. A list is answered by a list of lists.
+
+A text that is longer than the model is truncated, unless `stride` (tokens that two windows share)
+asks for windows. The method is in scoring/entities.py. Settings besides those of every text task:
 `aggregation_strategy`, `ignore_labels` (what a request without them gets).
 """
 
@@ -26,14 +27,23 @@ from typing import Any
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import TEXT
 from onnxferry.scoring.engine import Array, Runner
-from onnxferry.scoring.entities import STRATEGIES, WORDS, entities, units, without_overlaps, words
+from onnxferry.scoring.entities import (
+    STRATEGIES,
+    WORDS,
+    ScoredToken,
+    entities,
+    scored_tokens,
+    without_overlaps,
+    words,
+)
 from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.labels import Labels, softmax
+from onnxferry.scoring.limits import check_sequences
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.spans import Window, count_windows, expect_stride, windows
-from onnxferry.scoring.text_runner import Encoder, Texts, expect_sequences, read_texts
+from onnxferry.scoring.text_runner import TextRunner, Texts, read_texts
 from onnxferry.scoring.tokenization import Encoded
 from onnxferry.scoring.validation import Parameter
+from onnxferry.scoring.windows import Window, check_stride, count_windows, windows
 from onnxferry.scoring.wire import JSON
 
 SETTINGS = {
@@ -51,102 +61,101 @@ class _Options:
 
 
 class TokenClassification:
+    """A Task; see the module."""
+
     accepts = (JSON, TEXT)
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
-        own = settings.read(spec.settings, SETTINGS)
+        values = settings.read(spec.settings, SETTINGS)
         self._labels = Labels(spec.labels, runner)
-        self._encoder = Encoder.load(spec, runner, folder, own)
-        self._strategy = own["aggregation_strategy"]
+        self._text = TextRunner.load(spec, runner, folder, values)
+        self._strategy = values["aggregation_strategy"]
         self._parameters = {
             "aggregation_strategy": Parameter(validation.one_of(*STRATEGIES)),
             "grouped_entities": Parameter(validation.flag),
             "ignore_subwords": Parameter(validation.flag),
-            "ignore_labels": Parameter(validation.strings, own["ignore_labels"]),
+            "ignore_labels": Parameter(validation.strings, values["ignore_labels"]),
             "stride": Parameter(validation.natural),
         }
 
     def answer(self, payload: Any) -> Any:
+        """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._encoder.limits.items)
+        texts = read_texts(data, self._text.limits.items)
         options = self._options(validation.parameters(data, self._parameters))
-        encoded = list(self._encoder.tokenizer.encode_with_offsets(texts.items))
-        cuts = self._cuts(texts, encoded, options.stride)
-        rows = iter(
-            self._encoder.model.run(
-                [w.tokens for cut in cuts for w in cut], lambda row, _: self._labels.logits(row)
-            )
-        )
+        encoded = list(self._text.tokenizer.encode_with_offsets(texts.items))
+        cuts = self._windows(texts, encoded, options.stride)
+        sequences = [window.tokens for cut in cuts for window in cut]
+        rows = iter(self._text.batcher.run(sequences, lambda row, _: self._labels.logits(row)))
         answers = [
-            self._found(text, e, [(window, next(rows)) for window in cut], options)
+            self._found(str(text), e, [(window, next(rows)) for window in cut], options)
             for text, e, cut in zip(texts.items, encoded, cuts, strict=True)
         ]
         return texts.shape(answers)
 
-    def _options(self, given: Mapping[str, Any]) -> _Options:
-        chosen = given["aggregation_strategy"]
-        if given["grouped_entities"] is not None or given["ignore_subwords"] is not None:
-            grouped = "first" if given["ignore_subwords"] else "simple"
-            chosen = grouped if given["grouped_entities"] else "none"
-        if given["stride"] is not None and chosen == "none":
+    def _options(self, sent: Mapping[str, Any]) -> _Options:
+        strategy = sent["aggregation_strategy"]
+        if sent["grouped_entities"] is not None or sent["ignore_subwords"] is not None:
+            grouped = "first" if sent["ignore_subwords"] else "simple"
+            strategy = grouped if sent["grouped_entities"] else "none"
+        if sent["stride"] is not None and strategy == "none":
             raise InvalidValue(
                 "'parameters.stride' needs an 'aggregation_strategy' other than none"
             )
-        return _Options(chosen or self._strategy, given["ignore_labels"], given["stride"])
+        return _Options(strategy or self._strategy, sent["ignore_labels"], sent["stride"])
 
-    def _cuts(
+    def _windows(
         self, texts: Texts, encoded: Sequence[Encoded], stride: int | None
     ) -> list[list[Window]]:
-        """The windows of each text: the first alone without `stride`. None is made when they are
-        too many."""
-        length = self._encoder.max_length
+        """The windows of each text: the first alone without `stride`. They are counted before they
+        are made."""
+        length = self._text.max_length
         for i, text in enumerate(encoded):
-            self._encoder.check(text, texts.where(i), 0)
+            self._text.check(text, texts.where(i), 0)
             if stride is not None:
-                expect_stride(text, 0, length, ("stride", stride))
+                check_stride(text, 0, length, ("stride", stride))
         if stride is None:
             return [[next(windows(text, 0, length, 0))] for text in encoded]
-        wanted = sum(count_windows(text, 0, length, stride) for text in encoded)
-        expect_sequences(
-            wanted, f"the texts make {wanted} windows of {length} tokens", "send less text"
+        count = sum(count_windows(text, 0, length, stride) for text in encoded)
+        check_sequences(
+            count, f"the texts make {count} windows of {length} tokens", "send less text"
         )
         return [list(windows(text, 0, length, stride)) for text in encoded]
 
     def _found(
-        self, text: Any, encoded: Encoded, rows: Sequence[tuple[Window, Array]], options: _Options
+        self, text: str, encoded: Encoded, rows: Sequence[tuple[Window, Array]], options: _Options
     ) -> list[Any]:
-        found = [
-            item
-            for window, logits in rows
-            for item in self._window(text, encoded, window, logits, options)
-        ]
-        kept = [
-            item
-            for item in found
-            if item.get("entity", item.get("entity_group")) not in options.ignored
-        ]
+        """What all windows of a text have, without the labels that are left out."""
+        kept = []
+        for window, logits in rows:
+            scores = softmax(logits[window.first : window.stop])
+            tokens = window.tokens_of_text
+            scored = scored_tokens(encoded, tokens, scores, text, self._text.tokenizer)
+            if options.strategy == "none":
+                names = self._labels.names
+                found = [_entry(names, i, t) for i, (t, _) in enumerate(scored, window.first)]
+            else:
+                found = self._entities(scored, options.strategy)
+            kept += [e for e in found if _label(e) not in options.ignored]
         return without_overlaps(kept) if len(rows) > 1 else kept
 
-    def _window(
-        self, text: str, encoded: Encoded, window: Window, logits: Array, options: _Options
-    ) -> list[Any]:
-        scores = softmax(logits[window.first : window.stop])
-        tokens = units(encoded, window.tokens_of_text, scores, text, self._encoder.tokenizer)
-        names, join = self._labels.names, self._encoder.tokenizer.join
-        if options.strategy == "none":
-            return [
-                {
-                    "entity": names[int(u.scores.argmax())],
-                    "score": u.score,
-                    "index": i,
-                    "word": u.word,
-                }
-                | {"start": u.start, "end": u.end}
-                for i, (u, _) in enumerate(tokens, window.first)
-            ]
-        labelled = (
-            words(tokens, options.strategy, join)
-            if options.strategy in WORDS
-            else [u for u, _ in tokens]
-        )
-        return entities(labelled, names, join)
+    def _entities(self, scored: Sequence[tuple[ScoredToken, bool]], strategy: str) -> list[Any]:
+        join = self._text.tokenizer.join
+        tokens = [token for token, _ in scored]
+        labelled = words(scored, strategy, join) if strategy in WORDS else tokens
+        return entities(labelled, self._labels.names, join)
+
+
+def _label(entry: Mapping[str, Any]) -> Any:
+    return entry.get("entity", entry.get("entity_group"))
+
+
+def _entry(names: Sequence[str], index: int, token: ScoredToken) -> dict[str, Any]:
+    return {
+        "entity": names[int(token.scores.argmax())],
+        "score": token.score,
+        "index": index,
+        "word": token.word,
+        "start": token.start,
+        "end": token.end,
+    }

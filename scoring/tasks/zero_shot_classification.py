@@ -24,58 +24,52 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import settings, validation
-from onnxferry.scoring.codecs import TEXT as PLAIN
+from onnxferry.scoring import codecs, settings, validation
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidValue, MissingField
 from onnxferry.scoring.labels import Labels, softmax
+from onnxferry.scoring.limits import check_sequences
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.text_runner import Encoder, Texts, expect_sequences, read_texts
+from onnxferry.scoring.text_runner import TextRunner, Texts, read_texts
 from onnxferry.scoring.tokenization import Encoded, Tokens
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.wire import JSON
 
-TEMPLATE = 1000  # characters of a template: each label is written into a copy
-PARTNER = 200  # characters of the text that only keeps a place
-TEXT, HYPOTHESIS = 0, 1
+MAX_TEMPLATE = 1000  # characters: each label is written into a copy
+PLACEHOLDER = 200  # characters of the text that another will replace
+TEXT, HYPOTHESIS = 0, 1  # sides of a sequence
 
 
 def read_labels(value: object, where: str) -> list[str]:
     """A list of labels, or one string with commas between them."""
-    labels = (
-        [part.strip() for part in value.split(",")]
-        if isinstance(value, str)
-        else validation.strings(value, where)
-    )
     if isinstance(value, str):
-        labels = [label for label in labels if label]
+        labels = [part.strip() for part in value.split(",") if part.strip()]
+    else:
+        labels = validation.strings(value, where)
     if not labels:
         raise InvalidValue(f"'{where}' holds no label")
     return [validation.text(label, f"{where}[{i}]") for i, label in enumerate(labels)]
 
 
 def read_template(value: object, where: str) -> tuple[str, str]:
-    """What stands before and after the label: a template has one {} and is no program, as
-    str.format would read it."""
+    """What is before and after the label. A template has one {}, without the conversions and
+    attribute access that str.format would allow."""
     text = validation.text(value, where)
-    if len(text) > TEMPLATE:
-        raise InvalidValue(f"'{where}' has {len(text)} characters; at most {TEMPLATE} are taken")
+    if len(text) > MAX_TEMPLATE:
+        raise InvalidValue(
+            f"'{where}' has {len(text)} characters; at most {MAX_TEMPLATE} are taken"
+        )
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as e:
         raise InvalidValue(
             f"'{where}' has a brace without its pair; write {{{{ and }}}} for braces"
         ) from e
-    places = [i for i, part in enumerate(parts) if part[1] is not None]
-    if (
-        len(places) != 1
-        or parts[places[0]][1] not in ("", "0")
-        or parts[places[0]][2]
-        or parts[places[0]][3]
-    ):
+    places = [i for i, (_, name, _, _) in enumerate(parts) if name is not None]
+    if len(places) != 1 or parts[places[0]][1:] not in (("", "", None), ("0", "", None)):
         raise InvalidValue(f"'{where}' must hold {{}} once, where the label goes")
-    literals = [part[0] for part in parts]
-    return "".join(literals[: places[0] + 1]), "".join(literals[places[0] + 1 :])
+    literals, after = [part[0] for part in parts], places[0] + 1
+    return "".join(literals[:after]), "".join(literals[after:])
 
 
 SETTINGS = {
@@ -87,96 +81,93 @@ SETTINGS = {
 
 
 def _entailment(names: Sequence[str]) -> int:
-    for i, name in enumerate(names):
-        if name.lower().startswith("entail"):
-            return i
-    raise ValueError(
-        "none of 'labels' begins with 'entail'; name the NLI model's labels in the order of its"
-        " output"
-    )
+    found = [i for i, name in enumerate(names) if name.lower().startswith("entail")]
+    if not found:
+        raise ValueError(
+            "none of 'labels' begins with 'entail'; name the NLI model's labels in the order of its"
+            " output"
+        )
+    return found[0]
 
 
 class ZeroShotClassification:
-    accepts = (JSON, PLAIN)
+    """A Task; see the module."""
+
+    accepts = (JSON, codecs.TEXT)
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
-        own = settings.read(spec.settings, SETTINGS)
-        self._logits = Labels(spec.labels, runner)
+        values = settings.read(spec.settings, SETTINGS)
+        self._labels = Labels(spec.labels, runner)
         self._entailment = _entailment(spec.labels)
         self._contradiction = len(spec.labels) - 1 if self._entailment == 0 else 0
-        self._encoder = Encoder.load(spec, runner, folder, own)
+        self._text = TextRunner.load(spec, runner, folder, values)
         self._parameters = {
-            "candidate_labels": Parameter(read_labels, own["candidate_labels"]),
-            "hypothesis_template": Parameter(read_template, own["hypothesis_template"]),
+            "candidate_labels": Parameter(read_labels, values["candidate_labels"]),
+            "hypothesis_template": Parameter(read_template, values["hypothesis_template"]),
             "multi_label": Parameter(validation.flag),
-            "multi_class": Parameter(validation.flag, own["multi_label"]),
+            "multi_class": Parameter(validation.flag, values["multi_label"]),
         }
 
     def answer(self, payload: Any) -> Any:
+        """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._encoder.limits.items)
-        options = validation.parameters(self._gathered(data), self._parameters)
+        texts = read_texts(data, self._text.limits.items)
+        options = validation.parameters(self._all_parameters(data), self._parameters)
         if (labels := options["candidate_labels"]) is None:
             raise MissingField(
                 "'parameters.candidate_labels' is missing; give the labels to choose from"
             )
-        several = (
-            options["multi_class"] if options["multi_label"] is None else options["multi_label"]
-        )
-        rows = self._encoder.model.run(
-            self._pairs(texts, labels, options), lambda row, _: self._logits.logits(row)
-        )
-        scores = self._scores(np.stack(rows).reshape(len(texts.items), len(labels), -1), several)
+        multi_label = options["multi_label"]
+        if multi_label is None:
+            multi_label = options["multi_class"]
+        pairs = self._pairs(texts, labels, options["hypothesis_template"])
+        rows = self._text.batcher.run(pairs, lambda row, _: self._labels.logits(row))
+        logits = np.stack(rows).reshape(len(texts.items), len(labels), -1)
+        scores = self._scores(logits, multi_label)
         return texts.shape(
             [_ranked(text, labels, row) for text, row in zip(texts.items, scores, strict=True)]
         )
 
-    def _gathered(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The body with the parameters that stand beside the texts among its `parameters`."""
+    def _all_parameters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body's `parameters`, with those that stand beside its texts."""
         beside = {name: data[name] for name in self._parameters if name in data}
         if "labels" in data:
             beside["candidate_labels"] = data["labels"]
-        given = data.get("parameters")
-        return {
-            "parameters": (
-                {**beside, **given}
-                if isinstance(given, dict)
-                else beside
-                if given is None
-                else given
-            )
-        }
+        sent = data.get("parameters")
+        if sent is None or isinstance(sent, dict):
+            sent = {**beside, **(sent or {})}
+        return {"parameters": sent}
 
     def _pairs(
-        self, texts: Texts, labels: Sequence[str], options: Mapping[str, Any]
+        self, texts: Texts, labels: Sequence[str], template: tuple[str, str]
     ) -> list[Tokens]:
         """Text and hypothesis as one sequence, for each label of each text. Each is encoded once,
-        with a short partner whose place the others then take."""
+        beside a short placeholder that `_joined` replaces."""
         count = len(texts.items) * len(labels)
-        expect_sequences(
+        check_sequences(
             count, f"{len(texts.items)} text(s) with {len(labels)} labels", "send fewer of either"
         )
-        before, after = options["hypothesis_template"]
+        before, after = template
         hypotheses = [f"{before}{label}{after}" for label in labels]
-        encode = self._encoder.tokenizer.encode
-        partner = hypotheses[0][:PARTNER]
-        right = encode([(partner, hypothesis) for hypothesis in hypotheses])
+        encode = self._text.tokenizer.encode
+        placeholder = hypotheses[0][:PLACEHOLDER]
+        right = encode([(placeholder, hypothesis) for hypothesis in hypotheses])
         for i, pair in enumerate(right):
             for side in (HYPOTHESIS, TEXT):
-                self._encoder.check(pair, f"parameters.candidate_labels[{i}]", side)
-        left = encode([(str(text), partner) for text in texts.items])
+                self._text.check(pair, f"parameters.candidate_labels[{i}]", side)
+        left = encode([(str(text), placeholder) for text in texts.items])
         for i, pair in enumerate(left):
-            self._encoder.check(pair, texts.where(i), TEXT)
+            self._text.check(pair, texts.where(i), TEXT)
         return [self._joined(a, b) for a in left for b in right]
 
     def _joined(self, left: Encoded, right: Encoded) -> Tokens:
         """The text of `left` with the hypothesis of `right`."""
         (start, stop), (first, last) = left.ranges[HYPOTHESIS], right.ranges[HYPOTHESIS]
-        excess = max(0, len(left) - (stop - start) + (last - first) - self._encoder.max_length)
+        excess = max(0, len(left) - (stop - start) + (last - first) - self._text.max_length)
         if excess and left.size(TEXT) <= excess:
             raise InvalidValue(
                 f"a candidate label makes a hypothesis of {last - first} tokens, which leaves no"
-                f" room for the text; this model takes {self._encoder.max_length} in all"
+                f" room for the text; this model takes {self._text.max_length} in all"
             )
         end = left.ranges[TEXT][1]
         pieces = (
@@ -188,9 +179,9 @@ class ZeroShotClassification:
         ids = np.concatenate([side.tokens.ids[a:b] for side, a, b in pieces])
         return Tokens(ids, np.concatenate([side.tokens.type_ids[a:b] for side, a, b in pieces]))
 
-    def _scores(self, logits: Array, several: bool) -> Array:
+    def _scores(self, logits: Array, multi_label: bool) -> Array:
         """[texts, labels] of the logits [texts, labels, classes]."""
-        if several or logits.shape[1] == 1:
+        if multi_label or logits.shape[1] == 1:
             scores: Array = softmax(logits[..., [self._contradiction, self._entailment]])[..., 1]
             return scores
         return softmax(logits[..., self._entailment])

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 from onnxferry.scripts import sections
 from onnxferry.scripts.benchmark import figures, inputs, plot, report, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
@@ -152,9 +152,7 @@ def _plan(flags: dict[str, Any], task: str, chosen: Sequence[specs.Spec]) -> Pla
         raise UsageError("--scenario rate and --rate REQUESTS_A_SECOND go together")
     if streams and scenario not in ("async", "rate"):
         raise UsageError("--streams is for --scenario async and rate")
-    some = streams or (
-        1 if scenario in ("sync", "cold") else flags["cores"] or cpu_count.available()
-    )
+    some = streams or (1 if scenario in ("sync", "cold") else flags["cores"] or cpu.available())
     pythons = dict(_python(text, chosen) for text in flags["pythons"])
     return Plan(
         task,

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 from onnxferry.scripts.benchmark import figures
 from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.scripts.benchmark.rounds import Measured, Plan
@@ -154,7 +154,7 @@ def record(done: Benchmark, engine: Measured) -> dict[str, Any]:
         "model_path": str(spec.path.resolve()),
         "batch_size": done.batch,
         "input_shapes": None,
-        "num_cores": plan.cores or cpu_count.available(),
+        "num_cores": plan.cores or cpu.available(),
         "scenario": scenario,
         "scheduler": None,
         "seconds_to_run": plan.seconds * plan.rounds,

@@ -14,14 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.endpoint_name import endpoint_name
-from onnxferry.scripts.package.layout import (
-    Entry,
-    PackageLayout,
-    PackageRequest,
-    model_entries,
-    scoring_entries,
-    target_entries,
-)
+from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest, host_entries
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/"
 _SERVER = "azureml-inference-server-http"
@@ -43,9 +36,7 @@ def entries(request: PackageRequest) -> list[Entry]:
     """The three YAML files, code/ and model/."""
     name = endpoint_name(request.model.spec.name)
     return [
-        *model_entries(request.model, "model/"),
-        *target_entries("azureml", "code/"),
-        *scoring_entries("code/"),
+        *host_entries(request, "azureml", model="model/", code="code/"),
         Entry("env.yml", _yaml(environment(request.model.libraries, request.python))),
         Entry("endpoint.yml", _yaml(endpoint(name))),
         Entry("deployment.yml", _yaml(deployment(name))),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from onnxferry.scripts.package import archive, manifest, model
 from onnxferry.scripts.package.contract import Member, Package
-from onnxferry.scripts.package.layout import Entry, Limit, PackageLayout, PackageRequest
+from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
 from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.targets import TARGETS, load
@@ -66,29 +67,31 @@ def _python(layout: PackageLayout, python: str | None) -> str:
 
 def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> Package:
     members = archive.members(entries)
-    check_limit(draft.target, "unpacked", sum(m.size for m in members), layout.limit, members)
+    unpacked = sum(member.size for member in members)
+    check_limit(draft.target, "unpacked", unpacked, layout.limit.unpacked, members)
     with archive.replacing(draft.path) as fresh:
         layout.write(entries, fresh)
-        size = fresh.stat().st_size if fresh.is_file() else sum(m.size for m in members)
-        check_limit(draft.target, "packed", size, layout.limit, members)
+        size = fresh.stat().st_size if fresh.is_file() else unpacked
+        check_limit(draft.target, "packed", size, layout.limit.packed, members)
         sha256 = archive.fingerprint(fresh)
-    built = Package(draft.target, draft.model, draft.path, sha256, size, draft.python, members)
+    built = replace(draft, sha256=sha256, size=size, members=members)
     manifest.write(built)
     return built
 
 
-def check_limit(target: str, what: str, size: int, limit: Limit, members: Sequence[Member]) -> None:
+def check_limit(
+    target: str, what: str, size: int, limit: int | None, members: Sequence[Member]
+) -> None:
     """Raise PackageError when `size`, which is the "packed" or the "unpacked" one, is over the
-    platform's limit."""
-    allowed = limit.packed if what == "packed" else limit.unpacked
-    if allowed is not None and size > allowed:
-        largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
-        raise PackageError(
-            f"the package is {_mb(size)} {what}; {target} takes {_mb(allowed)}. Its largest"
-            " members, unpacked: "
-            + ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
-            + ". Quantise the model, or choose a smaller one or another target"
-        )
+    platform's `limit`; all are in bytes."""
+    if limit is None or size <= limit:
+        return
+    largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
+    listed = ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
+    raise PackageError(
+        f"the package is {_mb(size)} {what}; {target} takes {_mb(limit)}. Its largest members,"
+        f" unpacked: {listed}. Quantise the model, or choose a smaller one or another target"
+    )
 
 
 def _mb(size: int) -> str:

@@ -14,9 +14,7 @@ from onnxferry.scripts.package.layout import (
     Limit,
     PackageLayout,
     PackageRequest,
-    model_entries,
-    scoring_entries,
-    target_entries,
+    host_entries,
     tree,
 )
 
@@ -30,9 +28,7 @@ _DEPENDENCIES = ("numpy", "onnxruntime", "azure-functions", "werkzeug", "markups
 def entries(request: PackageRequest) -> list[Entry]:
     """The app's files at the root, model/, and the dependencies."""
     return [
-        *model_entries(request.model, "model/"),
-        *target_entries("functions", ""),
-        *scoring_entries(""),
+        *host_entries(request, "functions", model="model/", code=""),
         *_dependency_entries(request),
     ]
 

@@ -68,23 +68,16 @@ class PackageLayout:
     limit: Limit = Limit()
 
 
-def scoring_entries(under: str) -> list[Entry]:
-    """The scoring core, verbatim, as the package onnxferry.scoring below `under`."""
-    own = f"{under}onnxferry/"
+def host_entries(request: PackageRequest, target: str, *, model: str, code: str) -> list[Entry]:
+    """The files of the model directory below `model`; below `code`, the files of targets/<target>/
+    and the scoring core, verbatim, as the package onnxferry.scoring."""
+    folder = request.model.folder
     return [
-        Entry(f"{own}__init__.py", _FACE / "__init__.py"),
-        *tree(_ROOMS / "scoring", f"{own}scoring/"),
+        *(Entry(model + name, folder / name) for name in request.model.files),
+        *tree(_ROOMS / "targets" / target, code),
+        Entry(f"{code}onnxferry/__init__.py", _FACE / "__init__.py"),
+        *tree(_ROOMS / "scoring", f"{code}onnxferry/scoring/"),
     ]
-
-
-def target_entries(target: str, under: str) -> list[Entry]:
-    """The files of targets/<target>/ below `under`."""
-    return [*tree(_ROOMS / "targets" / target, under)]
-
-
-def model_entries(model: CheckedModel, under: str) -> list[Entry]:
-    """The files of the model directory below `under`."""
-    return [Entry(under + name, model.folder / name) for name in model.files]
 
 
 def tree(folder: Path, under: str) -> Iterator[Entry]:

@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
-from onnxferry.scripts.package.layout import (
-    Entry,
-    PackageLayout,
-    PackageRequest,
-    model_entries,
-    scoring_entries,
-    target_entries,
-)
+from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest, host_entries
 
 _REQUIREMENTS = """\
 # In this folder, in an environment of its own: pip install -r requirements.txt && python server.py
@@ -26,9 +19,7 @@ _SERVER = ("fastapi", "uvicorn")
 def entries(request: PackageRequest) -> list[Entry]:
     """server.py, model/, the scoring core and requirements.txt."""
     return [
-        *model_entries(request.model, "model/"),
-        *target_entries("local", ""),
-        *scoring_entries(""),
+        *host_entries(request, "local", model="model/", code=""),
         Entry("requirements.txt", requirements(request.model.libraries).encode()),
     ]
 

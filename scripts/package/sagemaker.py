@@ -14,9 +14,7 @@ from onnxferry.scripts.package.layout import (
     Limit,
     PackageLayout,
     PackageRequest,
-    model_entries,
-    scoring_entries,
-    target_entries,
+    host_entries,
 )
 
 _REQUIREMENTS = """\
@@ -29,9 +27,7 @@ _REQUIREMENTS = """\
 def entries(request: PackageRequest) -> list[Entry]:
     """The model at the root, and code/."""
     return [
-        *model_entries(request.model, ""),
-        *target_entries("sagemaker", "code/"),
-        *scoring_entries("code/"),
+        *host_entries(request, "sagemaker", model="", code="code/"),
         Entry("code/requirements.txt", requirements(request.model.libraries).encode()),
     ]
 

@@ -1,10 +1,12 @@
-"""A trained model in, a checked model directory out: export, quantise, verify against the source
-model, write.
+"""A trained model in, a checked model directory out.
 
-    python -m scripts.prepare SOURCE --out DIR
+    onnxferry prepare SOURCE --out DIR
 
-torch, transformers, optimum and onnx are imported when a stage needs them, so that the face is
-cheap.
+The rooms, in the order in which pipeline.py goes through them: sources/ (what the model is read
+from), variants/ (faster or smaller forms of it), verification/ (whether answers are still the
+source's), selection/ (which variant is accepted, and which is chosen), report/.
+
+torch, transformers, optimum and onnx are imported when a stage needs them.
 """
 
 from onnxferry.scripts.prepare.options import Options

@@ -1,5 +1,4 @@
-"""ONNX graphs as files. With scripts/prepare/variants, which rewrites them, the one place that
-imports onnx."""
+"""ONNX graphs as files. With variants/, which rewrites them, the only importer of onnx."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ import onnx
 from onnxferry.system.errors import PrepareError
 
 WEIGHTS_FILE = "model.onnx.data"
-# bytes: of the smallest tensor that is moved; what its place is a multiple of
-_SPLIT, _ALIGNED = 1024, 64
+_LEAST_MOVED = 1024  # bytes of a tensor
+_ALIGNMENT = 64  # bytes
 _PLAIN = frozenset(
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name))
     for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
@@ -23,45 +22,59 @@ MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may
 
 
 @dataclass(frozen=True)
-class Facts:
+class OnnxVersions:
+    """What a graph needs of ONNX Runtime."""
+
     opset: int
     ir_version: int
 
 
 def copy(source: Path, target: Path) -> None:
-    """`source` as one self-contained file: the same bytes, unless its weights lie in files beside
-    it."""
-    model = _read(source, weights=False)
-    if not any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+    """Write `source` to `target` as one file: the same bytes, unless its weights lie beside it.
+    Raises PrepareError where it cannot be read, or is too large for one file."""
+    model = read(source, weights=False)
+    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+        save(read(source), target)
+    else:
         target.write_bytes(source.read_bytes())
-        return
-    try:
-        onnx.save(_read(source), target)
-    except ValueError as e:  # protobuf's limit of 2 GB
-        raise PrepareError(f"{source}: cannot be saved as one file: {e}") from e
 
 
-def facts(path: Path) -> Facts:
-    """Opset and IR version; raises PrepareError when ONNX Runtime on the hosts would not load
-    them."""
-    model = _read(path, weights=False)
-    opset = max(
-        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
-        default=0,
-    )
-    if opset > MAX_OPSET or model.ir_version > MAX_IR:
+def versions(path: Path) -> OnnxVersions:
+    """Opset and IR version of a graph. Raises PrepareError when ONNX Runtime on the hosts would not
+    load them."""
+    model = read(path, weights=False)
+    found = OnnxVersions(opset(model), model.ir_version)
+    if found.opset > MAX_OPSET or found.ir_version > MAX_IR:
         raise PrepareError(
-            f"{path.name}: opset {opset}, IR version {model.ir_version}; the hosts load up to opset"
-            f" {MAX_OPSET} and IR version {MAX_IR}. Export it again with a lower opset, such as 18"
+            f"{path.name}: opset {found.opset}, IR version {found.ir_version}; the hosts load up to"
+            f" opset {MAX_OPSET} and IR version {MAX_IR}. Export it again with a lower opset, such"
+            " as 18"
         )
-    return Facts(opset, model.ir_version)
+    return found
 
 
-def _read(path: Path, weights: bool = True) -> onnx.ModelProto:
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operators; 0 where a model has none."""
+    return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=0)
+
+
+def read(path: Path, weights: bool = True) -> onnx.ModelProto:
+    """The model of a file, without `weights` that lie in files beside it if so asked.
+
+    Raises PrepareError for what is not readable as ONNX.
+    """
     try:
         return onnx.load(path, load_external_data=weights)
     except Exception as e:  # DecodeError, ValidationError, FileNotFoundError of the weights
         raise PrepareError(f"{path}: not readable as an ONNX model: {e}") from e
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model as one file; raises PrepareError beyond protobuf's limit of 2 GB."""
+    try:
+        onnx.save(model, path)
+    except ValueError as e:
+        raise PrepareError(f"{path}: cannot be saved as one file: {e}") from e
 
 
 def split(path: Path, least: int = 1_000_000) -> None:
@@ -72,19 +85,18 @@ def split(path: Path, least: int = 1_000_000) -> None:
     time, its embeddings take memory only as they are used, and all processes of a host share them.
     The same graph makes the same bytes.
     """
-    model = _read(path)
-    large = [t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _SPLIT]
+    model = read(path)
+    large = [
+        t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _LEAST_MOVED
+    ]
     if sum(map(_size, large)) < least:
         return
     with path.with_name(WEIGHTS_FILE).open("wb") as file:
         for tensor in large:
             raw = onnx.numpy_helper.to_array(tensor).tobytes()
-            file.write(bytes(-file.tell() % _ALIGNED))
-            tensor.CopyFrom(
-                onnx.TensorProto(
-                    name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, raw_data=b"."
-                )
-            )
+            file.write(bytes(-file.tell() % _ALIGNMENT))
+            described = {"name": tensor.name, "dims": tensor.dims, "data_type": tensor.data_type}
+            tensor.CopyFrom(onnx.TensorProto(**described, raw_data=b"."))
             onnx.external_data_helper.set_external_data(tensor, WEIGHTS_FILE, file.tell(), len(raw))
             tensor.ClearField("raw_data")
             file.write(raw)
@@ -92,6 +104,5 @@ def split(path: Path, least: int = 1_000_000) -> None:
 
 
 def _size(tensor: onnx.TensorProto) -> int:
-    return int(
-        math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    )
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return int(math.prod(tensor.dims) * dtype.itemsize)

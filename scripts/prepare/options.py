@@ -7,15 +7,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.datasets import READERS
-from onnxferry.scripts.prepare.selection import cpu_target
 from onnxferry.system.errors import UsageError
 
 HUGGINGFACE, MODULE, ONNX = "huggingface", "module", "onnx"
 AUTO, FP32, INT8 = "auto", "fp32", "int8"
 PRECISIONS = (AUTO, FP32, INT8)
+CPUS = (AUTO, *cpu.KINDS)
 OPSETS = (17, 18)
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -23,17 +24,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of `python -m scripts.prepare`; `source` is a folder, `module:factory` or an .onnx
-    file.
-
-    `precision` "auto" tries all variants, others those of their kind; `variant` only one, by its
-    name. `data` is an evaluation set, of which `limit` items (None: 500 or 1000, by task) are
-    asked, evenly over it; `threshold` is the least score of a label that is given, for models with
-    several labels a text. `max_loss` bounds the loss of a metric on it, as a share of the source
-    model's; without `data`, the share of answers that change. `tolerance` bounds the absolute
-    difference of any raw output (None: 1e-3 for fp32, unbounded for int8); `min_agreement` the
-    share of inputs whose final answer stays the same. `cpu` is the kind that it is made for.
-    """
+    """The flags of prepare, which --help explains. `source` is a folder, `module:factory` or an
+    .onnx file; shares are between 0 and 1; None stands for the default of the task or precision."""
 
     source: str
     out: Path
@@ -45,11 +37,11 @@ class Options:
     name: str | None = None
     precision: str = AUTO
     variant: str | None = None
-    cpu: str = cpu_target.AUTO
+    cpu: str = AUTO
     data: Path | None = None
     limit: int | None = None
     threshold: float = 0.5
-    max_loss: float = 0.01
+    max_metric_drop: float = 0.01
     inputs: Path | None = None
     golden: Path | None = None
     tolerance: float | None = None
@@ -75,6 +67,7 @@ class Options:
 
     @property
     def model_name(self) -> str:
+        """The model's name: by default the last part of `out`."""
         return self.name or self.out.resolve().name
 
 
@@ -84,6 +77,7 @@ def check(options: Options) -> None:
     _check_choices(options)
     _check_combination(options, kind)
     _check_paths(options)
+    _check_out(options.out)
     if not _NAME.fullmatch(options.model_name):
         raise UsageError(
             f"--name {options.model_name!r}: use letters, digits, '.', '_' and '-', starting with a"
@@ -95,7 +89,7 @@ def _check_choices(options: Options) -> None:
     for flag, value, choices in (
         ("--task", options.task, sorted(TASKS)),
         ("--precision", options.precision, PRECISIONS),
-        ("--cpu", options.cpu, cpu_target.CPUS),
+        ("--cpu", options.cpu, CPUS),
         ("--opset", options.opset, OPSETS),
     ):
         if value is not None and value not in choices:
@@ -104,7 +98,7 @@ def _check_choices(options: Options) -> None:
         raise UsageError(f"--tolerance {options.tolerance}: must be above 0")
     for flag, share in (
         ("--min-agreement", options.min_agreement),
-        ("--max-loss", options.max_loss),
+        ("--max-metric-drop", options.max_metric_drop),
         ("--threshold", options.threshold),
     ):
         if not 0 <= share <= 1:
@@ -112,59 +106,56 @@ def _check_choices(options: Options) -> None:
 
 
 def _check_combination(options: Options, kind: str) -> None:
-    if kind != HUGGINGFACE and options.adapter:
-        raise UsageError(
-            f"--adapter needs a Hugging Face model folder as SOURCE, got {options.source}"
-        )
-    if kind != HUGGINGFACE and not options.task:
-        raise UsageError(
-            f"--task is needed for {options.source}: one of {', '.join(sorted(TASKS))}"
-        )
-    if kind == HUGGINGFACE and options.task == "tensors":
-        raise UsageError(
-            "--task tensors takes an .onnx file or module:factory as SOURCE; a model folder has a"
-            " task"
-        )
-    if options.task == "tensors" and kind == MODULE and not options.golden:
-        raise UsageError(
-            '--golden FILE is needed: a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose'
-            " arrays tell what the module takes"
-        )
-    if options.task == "tensors" and options.tokenizer:
-        raise UsageError("--tokenizer: tensors has no texts; leave it out")
-    if options.data and options.task and options.task not in READERS:
-        raise UsageError(
-            f"--data: there is no metric for {options.task}; leave it out, and give inputs of your"
-            " own with --inputs"
-        )
-    if kind == ONNX and options.opset:
-        raise UsageError("--opset is for exports; an .onnx file keeps the opset that it has")
+    source, task = options.source, options.task
+    tensors = task == "tensors"
+    tasks = ", ".join(sorted(TASKS))
+    golden = (
+        '--golden FILE is needed: a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose arrays'
+        " tell what the module takes"
+    )
+    for wrong, message in (
+        (
+            kind != HUGGINGFACE and options.adapter,
+            f"--adapter needs a Hugging Face model folder as SOURCE, got {source}",
+        ),
+        (kind != HUGGINGFACE and not task, f"--task is needed for {source}: one of {tasks}"),
+        (
+            kind == HUGGINGFACE and tensors,
+            "--task tensors takes an .onnx file or module:factory; a model folder has a task",
+        ),
+        (tensors and kind == MODULE and not options.golden, golden),
+        (tensors and options.tokenizer, "--tokenizer: tensors has no texts; leave it out"),
+        (
+            options.data and task and task not in READERS,
+            f"--data: there is no metric for {task}; give inputs of your own with --inputs instead",
+        ),
+        (
+            kind == ONNX and options.opset,
+            "--opset is for exports; an .onnx file keeps the opset that it has",
+        ),
+    ):
+        if wrong:
+            raise UsageError(message)
 
 
 def _check_paths(options: Options) -> None:
-    for flag, folder in (("--adapter", options.adapter), ("--tokenizer", options.tokenizer)):
-        if folder and not folder.is_dir():
-            raise UsageError(f"{flag} {folder}: no such folder")
-    for flag, file in (
-        ("--labels", options.labels),
-        ("--settings", options.settings),
-        ("--golden", options.golden),
+    for flag, path, exists, what in (
+        ("--adapter", options.adapter, Path.is_dir, "folder"),
+        ("--tokenizer", options.tokenizer, Path.is_dir, "folder"),
+        ("--labels", options.labels, Path.is_file, "file"),
+        ("--settings", options.settings, Path.is_file, "file"),
+        ("--golden", options.golden, Path.is_file, "file"),
+        ("--inputs", options.inputs, Path.exists, "file or folder"),
+        ("--data", options.data, Path.exists, "file or folder"),
     ):
-        if file and not file.is_file():
-            raise UsageError(f"{flag} {file}: no such file")
-    for flag, path in (("--inputs", options.inputs), ("--data", options.data)):
-        if path and not path.exists():
-            raise UsageError(f"{flag} {path}: no such file or folder")
-    _check_out(options.out)
+        if path and not exists(path):
+            raise UsageError(f"{flag} {path}: no such {what}")
 
 
 def _check_out(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UsageError(
-            f"--out {out}: is not a folder; give the path of a new folder or of a model directory"
-        )
+        wanted = "give the path of a new folder or of a model directory"
+        raise UsageError(f"--out {out}: is not a folder; {wanted}")
     if out.is_dir() and any(out.iterdir()) and not (out / SPEC_FILE).is_file():
-        raise UsageError(
-            f"--out {out}: exists, is not empty and holds no {SPEC_FILE}, so it will not be"
-            " replaced"
-        )
+        why = f"exists, is not empty and holds no {SPEC_FILE}"
+        raise UsageError(f"--out {out}: {why}, so it will not be replaced")

@@ -1,41 +1,43 @@
-"""The stages of prepare, in order. Nothing is visible at --out before the last.
+"""One run of prepare, stage by stage. Nothing is visible at --out before the last.
 
-load -> export -> fuse -> prove the exported graph -> make and examine each variant -> measure speed
--> choose -> write
+sources: load, export -> variants: fuse -> verification: verify the exported graph -> selection:
+make, evaluate, measure and choose a variant -> report: complete the spec, write
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
-from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, MODULE, ONNX, Options, check
-from onnxferry.scripts.prepare.report import document, record
-from onnxferry.scripts.prepare.selection import select_variant, variant_table
-from onnxferry.scripts.prepare.selection.candidates import Bench, Trial
-from onnxferry.scripts.prepare.selection.cpu_target import Target
-from onnxferry.scripts.prepare.selection.criteria import Gate
-from onnxferry.scripts.prepare.selection.select_variant import Contest
-from onnxferry.scripts.prepare.selection.variant_table import Ways
-from onnxferry.scripts.prepare.sources.source import Source
-from onnxferry.scripts.prepare.staging import publish, staging
+from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare.model_directory import described, write_spec
+from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
+from onnxferry.scripts.prepare.report import document
+from onnxferry.scripts.prepare.selection import candidate_tester
+from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
+from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
+from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
+from onnxferry.scripts.prepare.sources.source import ModelSource
+from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.scripts.prepare.verification import eval_set, golden
-from onnxferry.scripts.prepare.verification.comparison import Truth
-from onnxferry.scripts.prepare.verification.evaluator import Exam
-from onnxferry.scripts.prepare.verification.reference import compare, remembered
-from onnxferry.scripts.prepare.verification.samples import Sample, samples
+from onnxferry.scripts.prepare.verification.evaluator import Evaluator
+from onnxferry.scripts.prepare.verification.pipeline_comparison import RECIPES, PipelineReference
+from onnxferry.scripts.prepare.verification.reference import ReferenceModel
+from onnxferry.scripts.prepare.verification.samples import samples
 from onnxferry.system import console
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.library_output import silence_libraries
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders say so
     from onnxferry.scripts.prepare.variants.fusion import Fusion
+    from onnxferry.scripts.prepare.variants.table import VariantTable
 
 LOADERS = {
     HUGGINGFACE: "onnxferry.scripts.prepare.sources.checkpoint",
@@ -44,23 +46,30 @@ LOADERS = {
 }
 """Imported on demand: they bring torch and transformers, which cost seconds to import."""
 CALIBRATION = 200  # requests at most
-Piped: TypeAlias = Mapping[str, Any] | None  # the figures against transformers' pipeline
 
 
-@dataclass(frozen=True)
-class Work:
-    """What the stages hand on: the user's `options`, the loaded `source`, the table of variants,
-    and the folder of the exported graph as a model directory with its `spec`."""
+@dataclass
+class PrepareContext:
+    """What goes through the stages, in the order in which they set it. `work` is a folder that is
+    deleted at the end."""
 
     options: Options
-    source: Source
-    ways: Ways
-    folder: Path
-    spec: ModelSpec
-    target: Target
+    work: Path
+    criteria: AcceptanceCriteria
+    cpu: CpuTarget
+    source: ModelSource = field(init=False)
+    table: VariantTable = field(init=False)
+    exported: Path = field(init=False)  # the model directory of the graph in float32
+    spec: ModelSpec = field(init=False)
+    fusion: Fusion = field(init=False)
+    evaluator: Evaluator = field(init=False)
+    pipeline: PipelineReference | None = field(init=False)  # None: transformers has none
+    pipeline_figures: Mapping[str, Any] = field(init=False)
+    selection: Selection = field(init=False)
+    final_spec: ModelSpec = field(init=False)
 
 
-def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
+def prepare(options: Options, table: VariantTable | None = None) -> ModelSpec:
     """Make the model directory `options.out` and return its spec; `table` replaces the variants
     that are tried.
 
@@ -69,146 +78,161 @@ def prepare(options: Options, table: Ways | None = None) -> ModelSpec:
     """
     check(options)
     out = options.out.resolve()
-    with silence_libraries(), staging(out) as work:
-        source = _load(options)
-        table = table or variant_table.shipped()
-        table.asked(options)  # wrong names are told before the work
-        folder = _export(source, work)
-        made = Work(
-            options,
-            source,
-            table,
-            folder,
-            record.describe(options, source, folder),
-            Target.of(options.cpu),
-        )
-        fusion = _fuse(made, work)
-        exam, spare = _exam(made)
-        exam, piped = _prove(made, exam)
-        held = select_variant.hold(
-            options, table, _bench(made, work, fusion, [*exam.samples, *spare]), exam, made.target
-        )
-        spec = _finish(made, held, fusion, piped)
-        with stage(f"write {out.name}"):
-            record.write(spec, held.chosen.place)
-            document.write(document.Facts(spec, held, fusion), held.chosen.place)
-            publish(held.chosen.place, out)
-    console.err.print(document.table(held))
-    console.err.print(f"{held.chosen.name} is chosen: {held.why}", markup=False)
-    return spec
+    criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
+    with silence_libraries(), model_directory.staging(out) as work:
+        context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
+        _load(context, table)
+        _export(context)
+        _fuse(context)
+        _verify(context)
+        _select(context)
+        _complete(context)
+        _write(context, out)
+    chosen, why = context.selection.chosen, context.selection.why
+    console.err.print(document.console_table(context.selection))
+    console.err.print(f"{chosen.name} is chosen: {why}", markup=False)
+    return context.final_spec
 
 
-def _load(options: Options) -> Source:
+def _load(context: PrepareContext, table: VariantTable | None) -> None:
     try:
         with stage("start the tool-chain"):
-            loader = importlib.import_module(LOADERS[options.kind])
+            loader = importlib.import_module(LOADERS[context.options.kind])
     except ImportError as e:
-        raise UsageError(
-            f"{e}. Preparing a model needs the extra 'export': pip install"
-            " 'onnxferry[export,image]'"
-        ) from e
-    source: Source = loader.load(options)
-    return replace(source, ask=remembered(source.ask)) if source.ask else source
+        need = "Preparing a model needs the extra 'export'"
+        raise UsageError(f"{e}. {need}: pip install 'onnxferry[export,image]'") from e
+    context.source = loader.load(context.options)
+    context.table = table or _shipped_table()
+    context.table.asked(context.options)  # a wrong name is told before the work
 
 
-def _export(source: Source, work: Path) -> Path:
-    """The exported graph and the tokenizer as a folder."""
-    folder = work / "exported"
+def _shipped_table() -> VariantTable:
+    from onnxferry.scripts.prepare.variants.table import SHIPPED
+
+    return SHIPPED
+
+
+def _export(context: PrepareContext) -> None:
+    source, folder = context.source, context.work / "exported"
     folder.mkdir()
     with stage("export"):
-        source.export(work / "exported.onnx")
-        (work / "exported.onnx").rename(folder / MODEL_FILE)
+        source.export(context.work / "exported.onnx")
+        (context.work / "exported.onnx").rename(folder / MODEL_FILE)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
-    return folder
+    spec = ModelSpec(
+        context.options.model_name,
+        source.task,
+        source.settings,
+        source.labels,
+        provenance={"source": source.record, "tools": model_directory.tool_versions()},
+    )
+    context.exported, context.spec = folder, described(spec, folder)
+    write_spec(context.spec, folder)
 
 
-def _fuse(made: Work, work: Path) -> Fusion:
-    from onnxferry.scripts.prepare.variants.fusion import Fusion
+def _fuse(context: PrepareContext) -> None:
+    """The graph with fused operators, of which int8 is made, too."""
+    from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
 
+    graph, target = context.exported / MODEL_FILE, context.work / "fused.onnx"
+    architecture = Architecture.of(context.source.config)
     try:
         with stage("fuse operators"):
-            fusion = made.ways.fuse(
-                made.folder / MODEL_FILE,
-                work / "fused.onnx",
-                variant_table.architecture(made.source.config),
-            )
+            context.fusion = context.table.fuse(graph, target, architecture)
     except Exception as e:  # of a graph that the optimiser does not know
-        fusion = Fusion(None, {}, {}, (f"the graph cannot be optimised: {type(e).__name__}: {e}",))
-    for sentence in fusion.missing:
+        candidate_tester.log_defect("the graph cannot be optimised")
+        missing = f"the graph cannot be optimised: {type(e).__name__}: {e}"
+        context.fusion = Fusion(None, {}, {}, (missing,))
+    for sentence in context.fusion.missing:
         console.err.print(f"    {sentence}", style="yellow", markup=False)
-    return fusion
 
 
-def _prove(made: Work, exam: Exam) -> tuple[Exam, Piped]:
-    """That the exported graph gives the answers of its source, whose part it plays from here on."""
-    record.write(made.spec, made.folder)
-    # what cannot be answered is told before the long work
-    golden.answer(made.folder, exam.samples[-1].request)
-    if made.target.mismatch:
-        console.err.print(made.target.mismatch, style="yellow", markup=False)
-    with stage(f"verify the exported graph on {len(exam.samples)} inputs") as progress:
-        exam = exam.opened(made.folder, progress)
-    return exam, _compare(made, made.folder, exam, FP32)
+def _verify(context: PrepareContext) -> None:
+    """That the exported graph answers as its source, and so is the reference from here on."""
+    options, spec, source = context.options, context.spec, context.source
+    data = eval_set.read(options, spec)
+    request = golden.request(spec, options.golden)
+    golden.answer(context.exported, request)  # what is refused is told before the long work
+    mask = spec.settings.get("mask_token", MASK)
+    inputs = [*samples(spec.task, options.inputs, mask), Sample(request, "the golden request")]
+    if context.cpu.mismatch:
+        console.err.print(context.cpu.mismatch, style="yellow", markup=False)
+    reference = ReferenceModel(spec, context.exported, source.run)
+    evaluator = Evaluator(reference, inputs, data)
+    with stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
+        evaluator.verify(context.exported, context.criteria.bounds(FP32))
+        answers = data.ask(context.exported, progress) if data else None
+    context.evaluator = replace(evaluator, answers=answers)
+    ask = source.pipeline if spec.task in RECIPES else None
+    context.pipeline = PipelineReference(ask()) if ask else None
+    context.pipeline_figures = _compare_pipeline(context, context.exported, FP32)
 
 
-def _bench(made: Work, work: Path, fusion: Fusion, real: Sequence[Sample]) -> Bench:
-    """Where variants are made; `real` requests are what int8 is calibrated with."""
-    from onnxferry.scripts.prepare.variants import Material
+def _select(context: PrepareContext) -> None:
+    from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
-    truth = Truth(made.spec, made.folder, None)
-    fed = [] if made.options.precision == FP32 else truth.feeds(real[-CALIBRATION:])
-    material = Material(made.folder / MODEL_FILE, fusion.graph, fed)
-    return Bench(work / "variants", made.folder, made.spec, material)
-
-
-def _exam(made: Work) -> tuple[Exam, list[Sample]]:
-    """What the variants are asked, and other items of the same evaluation set."""
-    options, spec = made.options, made.spec
-    asked = eval_set.read(options, spec)
-    request = Sample(golden.request(spec, options.golden), "the golden request")
-    inputs = [*samples(spec.task, options.inputs, spec.settings.get("mask_token", MASK)), request]
-    gate = Gate(options.tolerance, options.min_agreement, options.max_loss)
-    spare = eval_set.as_samples(asked.spare, asked.judge) if asked else []
-    return Exam(Truth(spec, made.folder, made.source.run), inputs, gate, asked), spare
+    exported, spec, evaluator = context.exported, context.spec, context.evaluator
+    data, calibration = evaluator.eval_set, []
+    if context.options.precision != FP32:
+        spare = eval_set.as_samples(data.spare, data.metric) if data else []
+        real = [*evaluator.samples, *spare][-CALIBRATION:]
+        calibration = ReferenceModel(spec, exported, None).feeds(real)
+    inputs = VariantInputs(exported / MODEL_FILE, context.fusion.graph, calibration)
+    builder = candidate_tester.VariantBuilder(context.work / "variants", exported, spec, inputs)
+    tester = candidate_tester.CandidateTester(builder, evaluator, context.criteria)
+    context.selection = select_variant(context.options, context.table, tester, context.cpu)
 
 
-def _compare(made: Work, folder: Path, exam: Exam, precision: str) -> Piped:
-    """The figures against transformers' own pipeline; None where it has none of the source."""
-    if made.source.ask is None:
-        return None
+def _compare_pipeline(context: PrepareContext, folder: Path, precision: str) -> Mapping[str, Any]:
+    """The figures against transformers' own pipeline; {} where it has none of the source."""
+    if context.pipeline is None:
+        return {}
+    bounds = context.criteria.bounds(precision)
     with stage("compare with transformers' pipeline"):
-        gate = replace(exam.gate, tolerance=exam.gate.of(precision))
-        return compare(made.spec, folder, made.source.ask, exam.samples, gate)
+        inputs = context.evaluator.samples
+        return context.pipeline.compare(context.spec, folder, inputs, bounds)
 
 
-def _finish(made: Work, held: Contest, fusion: Fusion, piped: Piped) -> ModelSpec:
-    """The whole record of the chosen variant, with its golden answer."""
+def _complete(context: PrepareContext) -> None:
+    """The chosen variant's spec: its golden answer, and the record of how it was made."""
     from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
 
-    trial, exam = held.chosen, held.exam
-    onnx_file_io.split(trial.place / MODEL_FILE)
-    spec = record.chosen(made.spec, trial.place, trial.variant.precision, made.target.kind)
-    difference = _difference(made, trial)
-    if trial.place != made.folder:
-        piped = _compare(made, trial.place, exam, trial.variant.precision)
-    if piped:
-        difference = {**difference, "pipeline": piped}
-    record.write(spec, trial.place)
+    chosen, data = context.selection.chosen, context.evaluator.eval_set
+    folder, precision = chosen.model_dir, chosen.variant.precision
+    onnx_file_io.split(folder / MODEL_FILE)
+    kind = context.cpu.kind if precision == INT8 else None
+    spec = described(replace(context.spec, precision=precision, cpu=kind), folder)
+    write_spec(spec, folder)
+    if folder != context.exported:
+        context.pipeline_figures = _compare_pipeline(context, folder, precision)
     with stage("golden answer"):
-        answer = golden.answer(trial.place, golden.request(spec, made.options.golden))
+        answer = golden.answer(folder, golden.request(spec, context.options.golden))
     provenance = {
         **spec.provenance,
-        "difference": difference,
-        "variants": [trial.record() for trial in held.trials],
-        "fusion": dict(fusion.found),
-        "data": dict(exam.questions.record) if exam.questions else {},
-        "measured_on": made.target.record(),
+        "difference": _difference(context),
+        "variants": [result.record() for result in context.selection.results],
+        "fusion": dict(context.fusion.found),
+        "data": dict(data.record) if data else {},
+        "measured_on": context.cpu.record(),
     }
-    return replace(spec, golden=answer, provenance=provenance)
+    context.final_spec = replace(spec, golden=answer, provenance=provenance)
 
 
-def _difference(made: Work, trial: Trial) -> Mapping[str, Any]:
-    if made.source.run is None and trial.variant is made.ways.variants[0]:
-        return {"not measured": "no source model"}
-    return trial.score.difference if trial.score else {}
+def _difference(context: PrepareContext) -> dict[str, Any]:
+    """How far the chosen variant is from its source, and within which bounds."""
+    chosen, pipeline = context.selection.chosen, context.pipeline_figures
+    found: dict[str, Any] = {"not measured": "no source model"}
+    if chosen.evaluation and (context.source.run or chosen.model_dir != context.exported):
+        bounds = context.criteria.bounds(chosen.variant.precision)
+        found = {**chosen.evaluation.difference, **asdict(bounds)}
+    return {**found, "pipeline": pipeline} if pipeline else found
+
+
+def _write(context: PrepareContext, out: Path) -> None:
+    folder = context.selection.chosen.model_dir
+    contents = document.ReportContents(context.final_spec, context.selection, context.fusion)
+    with stage(f"write {out.name}"):
+        write_spec(context.final_spec, folder)
+        document.write_report(contents, folder)
+        model_directory.publish(folder, out)

@@ -16,40 +16,24 @@ import yaml  # type: ignore[import-untyped]
 
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage
-from onnxferry.system.errors import RehearsalError
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
     app, version = root / "azureml-app", root / "azureml-models" / package.model / "1"
-    try:
-        shutil.copytree(package.path / "code", app / "code")
-        shutil.copytree(package.path / "model", version / "model")
-        for name in ("env.yml", "deployment.yml"):
-            shutil.copy(package.path / name, app / name)
-    except OSError as e:
-        raise RehearsalError(f"{package.path}: not an AzureML package ({e}); build it again") from e
+    shutil.copytree(package.path / "code", app / "code")
+    shutil.copytree(package.path / "model", version / "model")
+    for name in ("env.yml", "deployment.yml"):
+        shutil.copy(package.path / name, app / name)
     return UnpackedPackage(root, app, version / "model")
 
 
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
-    listed = _read(unpacked.app / "env.yml").get("dependencies", [])
-    pip = next(
-        (entry["pip"] for entry in listed if isinstance(entry, dict) and "pip" in entry), None
-    )
-    if not pip:
-        raise RehearsalError(
-            "env.yml: no list of pip requirements among its dependencies; build the package again"
-        )
-    return (Install(tuple(pip)),)
+    dependencies = _read(unpacked.app / "env.yml")["dependencies"]
+    return tuple(Install(tuple(e["pip"])) for e in dependencies if isinstance(e, dict))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, TypeError, ValueError) as e:
-        raise RehearsalError(
-            f"{path.name}: not readable as YAML ({e}); build the package again"
-        ) from e
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _arguments(unpacked: UnpackedPackage, port: int) -> tuple[str, ...]:
@@ -58,9 +42,9 @@ def _arguments(unpacked: UnpackedPackage, port: int) -> tuple[str, ...]:
 
 
 def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
-    declared = _read(unpacked.app / "deployment.yml").get("environment_variables") or {}
+    declared: dict[str, str] = _read(unpacked.app / "deployment.yml")["environment_variables"]
     own = {"AML_APP_ROOT": str(unpacked.app / "code"), "AML_APP_INSIGHTS_ENABLED": "false"}
-    return {**{name: str(value) for name, value in declared.items()}, **own}
+    return {**declared, **own}
 
 
 RUNTIME = Runtime(

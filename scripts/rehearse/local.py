@@ -7,25 +7,12 @@ from pathlib import Path
 
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage, listed
-from onnxferry.system.errors import RehearsalError
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
     app = root / "package"
-    try:
-        shutil.copytree(package.path, app)
-    except OSError as e:
-        raise RehearsalError(
-            f"{package.path}: not a package of the local server ({e}); build it again"
-        ) from e
+    shutil.copytree(package.path, app)
     return UnpackedPackage(root, app, app / "model")
-
-
-def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
-    requirements = unpacked.app / "requirements.txt"
-    if not requirements.is_file():
-        raise RehearsalError("requirements.txt is not in the package; build it again")
-    return (Install(listed(requirements)),)
 
 
 RUNTIME = Runtime(
@@ -34,6 +21,6 @@ RUNTIME = Runtime(
     score="/score",
     launcher="local_server.py",
     unpack=_unpack,
-    installs=_installs,
+    installs=lambda unpacked, python: (Install(listed(unpacked.app / "requirements.txt")),),
     arguments=lambda unpacked, port: (str(unpacked.app / "server.py"), "--port", str(port)),
 )

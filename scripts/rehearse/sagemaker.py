@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from onnxferry.scripts.package import pins
@@ -27,12 +28,13 @@ _STACK = """
 """
 
 
-def _check_java() -> None:
-    """macOS has a `java` that only says where to get one, so it is run."""
-    home = os.environ.get("JAVA_HOME")
+def check_java(environ: Mapping[str, str] = os.environ) -> None:
+    """Raise RehearsalError where no Java runs. macOS has a `java` that only says where to get one,
+    so it is run."""
+    home = environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
     try:
-        subprocess.run([java, "-version"], capture_output=True, check=True)
+        subprocess.run([java, "-version"], env=environ, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as e:
         raise RehearsalError(
             f"SageMaker's model server needs Java (11 or newer), and {java!r} does not run here"
@@ -51,10 +53,7 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     names = (*pins.with_closure(["tokenizers"]), *_STACK.split())
     stack = Install(tuple(pins.select(names, python)), ("--no-deps",))
-    requirements = unpacked.model / "code" / "requirements.txt"
-    if not requirements.is_file():
-        return (stack,)
-    return stack, Install(listed(requirements))
+    return stack, Install(listed(unpacked.model / "code" / "requirements.txt"))
 
 
 def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
@@ -79,5 +78,5 @@ RUNTIME = Runtime(
     installs=_installs,
     arguments=lambda unpacked, port: (),
     environment=_environment,
-    check=_check_java,
+    check=check_java,
 )

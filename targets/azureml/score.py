@@ -36,8 +36,8 @@ def run(request: AMLRequest) -> AMLResponse:
     """Score one request."""
     if _scorer is None:
         raise RuntimeError("run() was called before init()")
-    given = Request.of(request.get_data(), request.headers)
-    response = _scorer.handle(replace(given, id=given.id or g.request_id))
+    parsed = Request.of(request.get_data(), request.headers)
+    response = _scorer.handle(replace(parsed, id=parsed.id or g.request_id))
     return AMLResponse(
         response.body, response.status, {**response.headers, "Content-Type": response.content_type}
     )

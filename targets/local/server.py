@@ -6,9 +6,9 @@ already call.
 POST /score (AzureML), /invocations (SageMaker), /api/score (Azure Functions) and /predict
 (DeepSparse) are one: status, body and headers are the core's. GET /, /ping and /health answer 200
 once the model is loaded, also while it scores. A body over the model's limit is refused before it
-is read, or where its size is not announced, as soon as it is over. SIGTERM and Ctrl-C end the
+is read, or, without a Content-Length, as soon as it is over. SIGTERM and Ctrl-C end the
 server when the requests in flight are answered. It listens on loopback alone unless --host says
-otherwise, and asks for no key: show it to others behind a proxy that does.
+otherwise, and asks for no key: put it behind a proxy that does before others reach it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from onnxferry import scoring
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 from onnxferry.scoring.codecs import encode_json
 
 SCORE = ("/score", "/invocations", "/api/score", "/predict")
 HEALTH = ("/", "/ping", "/health")
-PATIENCE = 30  # seconds that requests in flight are given when the server is told to end
+GRACE_SECONDS = 30  # that requests in flight get when the server is told to end
 
 
 def application(scorer: scoring.Scorer) -> FastAPI:
@@ -40,11 +40,12 @@ def application(scorer: scoring.Scorer) -> FastAPI:
     app = FastAPI(
         title=scorer.spec.name, exception_handlers={HTTPException: _refuse, ClientDisconnect: _gone}
     )
-    threads = ThreadPoolExecutor(cpu_count.available(), "score")
+    threads = ThreadPoolExecutor(cpu.available(), "score")
 
     async def score(request: Request) -> Response:
-        given = await _read(request, scorer.spec.limits.body_bytes)
-        answer = await asyncio.get_running_loop().run_in_executor(threads, scorer.handle, given)
+        scoring_request = await _read(request, scorer.spec.limits.body_bytes)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(threads, scorer.handle, scoring_request)
         return Response(
             answer.body, answer.status, {**answer.headers, "Content-Type": answer.content_type}
         )
@@ -59,13 +60,13 @@ def application(scorer: scoring.Scorer) -> FastAPI:
 async def _read(request: Request, limit: int) -> scoring.Request:
     """The request, with its body if that has at most `limit` bytes."""
     headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
-    announced, body = int(headers.get("content-length", 0)), bytearray()
-    if announced <= limit:
+    length, body = int(headers.get("content-length", 0)), bytearray()
+    if length <= limit:
         async for chunk in request.stream():
             body += chunk
             if len(body) > limit:
                 break
-    return scoring.Request.of(bytes(body), headers, announced)
+    return scoring.Request.of(bytes(body), headers, length)
 
 
 async def _healthy() -> Response:
@@ -73,7 +74,7 @@ async def _healthy() -> Response:
 
 
 async def _refuse(request: Request, error: HTTPException) -> Response:
-    """What the routes do not know, with a body like the core's errors."""
+    """The answer to an unknown route or method, with a body like the core's errors."""
     code = error.detail.lower().replace(" ", "_")
     message = (
         f"{error.detail}; this server takes POST {', '.join(SCORE)} and GET {', '.join(HEALTH)}"
@@ -106,7 +107,7 @@ def serve(folder: Path, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=PATIENCE,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
 

@@ -38,24 +38,20 @@ def transform_fn(
     accept: str,
     context: Any = None,
 ) -> bytes:
-    """Score one request. An error's status goes through the context, since raising would turn each
-    into a 400."""
+    """Score one request. An error's status is set in the context, since raising would make each a
+    400."""
     raw = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
     headers = context.get_all_request_header(0) if context is not None else {}
-    texts = {
-        name: value for name, value in headers.items() if isinstance(value, str)
-    }  # parts have headers of their own
-    request = Request.of(
-        raw, {**texts, "content-type": content_type or JSON, "accept": accept or JSON}
-    )
+    # the parts of a form have headers of their own, as objects
+    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
+    own = {"content-type": content_type or JSON, "accept": accept or JSON}
+    request = Request.of(raw, {**texts, **own})
     if context is not None:
         request = replace(request, id=request.id or context.get_request_id(0))
     response = scorer.handle(request)
     if context is not None:
-        for name, value in {
-            **response.headers,
-            ATTRIBUTES: response.headers["X-Request-Id"],
-        }.items():
+        attributes = {ATTRIBUTES: response.headers["X-Request-Id"]}
+        for name, value in {**response.headers, **attributes}.items():
             context.set_response_header(0, name, value)
         context.set_response_status(response.status, HTTPStatus(response.status).phrase, 0)
     return response.body

@@ -388,8 +388,8 @@ def _id(made: Request, random: Random) -> Request:
     return replace(made, id=random.choice(IDS))
 
 
-def _announced(made: Request, random: Random) -> Request:
-    return replace(made, announced=random.choice((-1, 0, 1, 5_000_001, 2**80)))
+def _length(made: Request, random: Random) -> Request:
+    return replace(made, content_length=random.choice((-1, 0, 1, 5_000_001, 2**80)))
 
 
-_HEADERS = (_type, _parameters, _accept, _accept, _coding, _coded, _coded, _back, _id, _announced)
+_HEADERS = (_type, _parameters, _accept, _accept, _coding, _coded, _coded, _back, _id, _length)

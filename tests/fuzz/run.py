@@ -172,7 +172,7 @@ def shrink(request: Request, fails: Callable[[Request], bool]) -> Request:
         "content_encoding",
         "accept_encoding",
         "id",
-        "announced",
+        "content_length",
     ):
         candidate = replace(request, **{name: getattr(plain, name)})
         request = candidate if fails(candidate) else request

@@ -10,9 +10,9 @@ import pytest
 
 from onnxferry.infra.apply import Interrupted, apply
 from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
-from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.report import plan_table
-from onnxferry.system.console import Progress, out
+from onnxferry.infra.plan import Action, Plan, Step, Summary
+from onnxferry.infra.report import plan_text
+from onnxferry.system.console import Progress
 from tests.infra.quiet import QuietReport
 
 BACK = Step(Action.UPDATE, "endpoint", "squad", "promote", {"to": "old"})
@@ -91,7 +91,7 @@ def test_a_failing_restore_is_said() -> None:
             super().execute(step, progress)
 
     with pytest.raises(
-        WrongAnswer, match=r"(?s)differs.*failed too: no network.*deploy.py rollback"
+        WrongAnswer, match=r"(?s)differs.*failed too: no network.*onnxferry rollback"
     ):
         apply(PLAN, Broken(smoke=WrongAnswer("differs")), QuietReport())
 
@@ -111,7 +111,7 @@ def test_an_interruption_while_putting_back_says_so() -> None:
             super().execute(step, progress)
 
     with pytest.raises(
-        Interrupted, match=r"while the earlier version was put back.*deploy.py rollback"
+        Interrupted, match=r"while the earlier version was put back.*onnxferry rollback"
     ) as caught:
         apply(PLAN, Impatient(smoke=WrongAnswer("differs")), QuietReport())
     assert isinstance(caught.value.__context__, KeyboardInterrupt)
@@ -129,15 +129,75 @@ def test_an_interruption_says_what_was_left_and_how_to_go_on() -> None:
     assert caught.value.exit_code == 130
 
 
-def test_reads_as_json_and_as_a_table() -> None:
+def test_reads_as_json_and_back() -> None:
     data = json.loads(PLAN.to_json())
     assert [step["action"] for step in data["steps"]] == ["reuse", "create", "update", "check"]
     assert data["steps"][2]["restore"]["parameters"] == {"to": "old"}
-    with out.capture() as capture:
-        out.print(plan_table(PLAN))
-    shown = capture.get()
-    assert "deploy squad on sagemaker: 2 changes" in shown
-    assert 'image="i"' in shown
+    summed = replace(PLAN, summary=Summary("here", "b", "a", "1 x small", (5, 10)))
+    for plan in (PLAN, summed):
+        assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_an_unknown_operation_is_refused_before_the_first_step() -> None:
+    odd = Step(Action.CREATE, "queue", "q", "create_queue")
+    for step in (odd, replace(PLAN.steps[2], restore=odd)):
+        world = World()
+        with pytest.raises(ValueError, match="sagemaker has no operation 'create_queue'"):
+            apply(replace(PLAN, steps=(*PLAN.steps, step)), world, QuietReport())
+        assert world.done == []
+
+
+def test_an_error_keeps_its_type_attributes_and_cause() -> None:
+    class Coded(CloudError):
+        def __init__(self, message: str, code: int) -> None:
+            super().__init__(message)
+            self.code = code
+
+    error = Coded("no quota", 429)
+    error.__cause__ = cause = OSError("429")
+    with pytest.raises(Coded, match=r"^no quota\nThe earlier version serves again") as caught:
+        apply(PLAN, World(smoke=error), QuietReport())
+    assert caught.value is error
+    assert (caught.value.code, caught.value.__cause__) == (429, cause)
+
+
+def test_a_defect_s_restores_are_said_by_the_report() -> None:
+    report = QuietReport()
+    with pytest.raises(KeyError):
+        apply(PLAN, World(smoke=KeyError("answer")), report)
+    assert report.notes[-1] == "The earlier version serves again (update endpoint squad)."
+
+
+def test_losses_are_what_is_deleted_or_replaced() -> None:
+    """Not what the plan itself makes for a while."""
+    made = Step(Action.CREATE, "endpoint", "squad-candidate", "create")
+    gone = Step(Action.DELETE, "endpoint", "squad-candidate", "tidy")
+    assert replace(PLAN, steps=(made, gone)).losses == ()
+    assert replace(PLAN, steps=(gone,)).losses == (gone,)
+    assert PLAN.losses == (PLAN.steps[2],)
+
+
+def test_a_plan_reads_as_sentences() -> None:
+    passing = Step(Action.CREATE, "endpoint", "squad-candidate", "create")
+    gone = Step(Action.DELETE, "endpoint", "squad-candidate", "tidy")
+    old = Step(Action.DELETE, "model", "squad-0", "tidy")
+    summary = Summary("AWS account 1", "b" * 12, "a" * 12, "2 x ml.m5.large", (10, 25))
+    text = plan_text(replace(PLAN, steps=(passing, *PLAN.steps, gone, old), summary=summary))
+    assert text.splitlines() == [
+        "Deploy squad on sagemaker (AWS account 1).",
+        "Version bbbbbbbbbbbb will serve on 2 x ml.m5.large, and replaces aaaaaaaaaaaa.",
+        "Uses what is there: bucket b.",
+        "Creates: model squad-1.",
+        "Changes: endpoint squad.",
+        "Deletes: model squad-0.",
+        "Checks: answer squad.",
+        "For the time of the change only: endpoint squad-candidate.",
+        "It usually takes 10 to 25 minutes.",
+    ]
+    assert (
+        plan_text(replace(PLAN, steps=PLAN.steps[:1]))
+        == "Deploy squad on sagemaker: nothing to do."
+    )
 
 
 def test_changes_are_what_changes_something() -> None:

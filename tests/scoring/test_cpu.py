@@ -68,11 +68,10 @@ def test_a_graph_for_other_cpus_is_one_warning_at_load(
     said: str | None,
     *,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(cpu, "kind", lambda: host)
-    scorer = scoring.load(tiny.text_classification(tmp_path, precision="int8", cpu=made_for))
+    folder = tiny.text_classification(tmp_path, precision="int8", cpu=made_for)
+    scorer = scoring.load(folder, host_cpu=lambda: host)
     assert scorer.handle(scoring.Request(b'{"inputs": "good"}')).status == 200
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     if said is None:

@@ -119,6 +119,12 @@ def test_an_exception_of_the_task_is_told_without_its_details(tmp_path: Path) ->
             {},
             "echo.py: No module named 'not_there'; a host has numpy, onnxruntime",
         ),
+        (
+            "from scoring.errors import InvalidValue\n" + ECHO,
+            {},
+            "echo.py: line 1 imports scoring, which is onnxferry.scoring now; write 'from onnx",
+        ),
+        (ECHO + "\n    import scoring", {}, "imports scoring, which is onnxferry.scoring now"),
         ("def", {}, "echo.py: cannot be loaded: SyntaxError"),
         ("1 / 0", {}, "echo.py: cannot be loaded: ZeroDivisionError"),
         (ECHO.replace("factor", "missing", 2), {}, "Echo cannot be made: KeyError"),

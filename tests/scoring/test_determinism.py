@@ -17,11 +17,14 @@ import numpy as np
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.batching import TextModel
+from onnxferry.scoring.batching import TokenBatcher
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.prepare.variants import VARIANTS, Material, fuse
+from onnxferry.scripts.prepare.variants.fusion import fuse
+from onnxferry.scripts.prepare.variants.table import VARIANTS
+from onnxferry.scripts.prepare.variants.variant import VariantInputs
 from tests import tiny
+from tests.cpu_kinds import EXACT, needs_cpu
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -65,12 +68,16 @@ def bert(folder: Path) -> Path:
 
 
 def quantised(folder: Path, source: Path) -> Path:
-    """The same in int8, its activations quantised as it runs."""
+    """The same in int8 of reduced range, its activations quantised as it runs."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     folder.mkdir()
     quantize_dynamic(
-        source / "model.onnx", folder / "model.onnx", weight_type=QuantType.QInt8, per_channel=True
+        source / "model.onnx",
+        folder / "model.onnx",
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
     )
     for name in ("tokenizer.json", "model_spec.json"):
         (folder / name).write_bytes((source / name).read_bytes())
@@ -89,12 +96,21 @@ def prepared(folder: Path, source: Path, variant: str) -> Path:
         for i in ids
     ]
     (made,) = (v for v in VARIANTS if v.name == variant)
-    made.make(Material(source / "model.onnx", fused, feeds), folder / "model.onnx", frozenset())
+    made.make(
+        VariantInputs(source / "model.onnx", fused, feeds), folder / "model.onnx", frozenset()
+    )
     return folder
 
 
 @pytest.fixture(
-    scope="module", params=["fp32", "int8", "fp32-optimised", "int8-static", "int8-static-reduced"]
+    scope="module",
+    params=[
+        "fp32",
+        "int8",
+        "fp32-optimised",
+        pytest.param("int8-static", marks=needs_cpu(*EXACT)),
+        "int8-static-reduced",
+    ],
 )
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bert")
@@ -161,4 +177,4 @@ def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
         Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)
     ]
     with pytest.raises(Exception, match="indices element out of data bounds"):
-        TextModel(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)
+        TokenBatcher(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)

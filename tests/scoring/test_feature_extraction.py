@@ -12,6 +12,9 @@ import pytest
 from tokenizers import normalizers, processors
 
 from onnxferry import scoring
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.manifest import MODEL_FILE
+from onnxferry.scoring.tasks.feature_extraction import FeatureExtraction
 from tests import tiny
 
 
@@ -56,11 +59,10 @@ def test_an_unknown_pooling_in_the_spec_stops_the_load(tmp_path: Path) -> None:
         scoring.load(tiny.feature_extraction(tmp_path, pooling="median"))
 
 
-def test_an_answer_of_too_many_numbers_is_refused_before_it_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onnxferry.scoring.tasks.feature_extraction.NUMBERS", 19)
-    scorer = scoring.load(tiny.feature_extraction(tmp_path))
+def test_an_answer_of_too_many_numbers_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    folder = tiny.feature_extraction(tmp_path)
+    spec, session = scoring.ModelSpec.read(folder), Session(folder / MODEL_FILE)
+    scorer = scoring.Scorer(spec, FeatureExtraction(spec, session, folder, max_numbers=19))
     response = scorer.handle(scoring.Request(b'{"inputs": ["good day", "good day good day"]}'))
     assert response.status == 413
     assert "more than 19 numbers" in json.loads(response.body)["error"]["message"]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from onnxferry import scoring
 from onnxferry.scoring.images import Preprocessing
-from onnxferry.scoring.manifest import Limits
+from onnxferry.scoring.limits import Limits
 from tests import tiny
 
 

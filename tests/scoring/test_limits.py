@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.manifest import Limits
+from onnxferry.scoring.limits import Limits
 from tests import tiny
 
 

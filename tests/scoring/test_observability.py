@@ -151,7 +151,7 @@ def test_requests_in_several_threads_count_for_themselves(
 
 
 def test_stages_follow_one_another_and_nothing_counts_twice() -> None:
-    with timing.tracing() as figures:
+    with timing.measuring() as figures:
         timing.switch("preprocess")
         with timing.stage("engine"), timing.stage("postprocess"):
             pass
@@ -171,7 +171,7 @@ def test_outside_of_a_request_nothing_is_counted() -> None:
         with timing.stage("engine"):
             seen.append("done")
 
-    with timing.tracing() as figures:
+    with timing.measuring() as figures:
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxferry import scoring
-from onnxferry.scoring.spans import Window, best_spans, count_windows, windows
+from onnxferry.scoring.spans import best_spans
 from onnxferry.scoring.tokenization import Tokenizer, Tokens
+from onnxferry.scoring.windows import Window, count_windows, windows
 from tests import tiny
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.manifest import Golden, Limits, ModelSpec
+from onnxferry.scoring.limits import Limits
+from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from tests import tiny
 
@@ -38,7 +39,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
             "2001 bytes; this model takes at most 2000 (limits.body_bytes)",
         ),
         (
-            Request(b"", announced=10**9),
+            Request(b"", content_length=10**9),
             413,
             "too_large",
             "1000000000 bytes; this model takes at most 2000",

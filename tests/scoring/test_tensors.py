@@ -12,6 +12,9 @@ import pytest
 from onnx import TensorProto
 
 from onnxferry import scoring
+from onnxferry.scoring.engine import Session
+from onnxferry.scoring.manifest import MODEL_FILE
+from onnxferry.scoring.tasks.tensors import Tensors
 from tests import tiny
 
 GOOD = {"x": [[1, 2.5], [-3, 0]], "k": [[1], [2]]}
@@ -177,10 +180,10 @@ def test_indices_beyond_the_graphs_tables_are_the_callers_mistake(tmp_path: Path
     assert "the graph cannot compute these inputs" in error["message"]
 
 
-def test_an_answer_of_too_many_numbers_is_refused(
-    scorer: scoring.Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onnxferry.scoring.tasks.tensors.NUMBERS", 7)
+def test_an_answer_of_too_many_numbers_is_refused(tmp_path: Path) -> None:
+    folder = tiny.tensors(tmp_path)
+    spec, session = scoring.ModelSpec.read(folder), Session(folder / MODEL_FILE)
+    scorer = scoring.Scorer(spec, Tensors(spec, session, folder, max_numbers=7))
     assert (
         "the answer holds 8 numbers, and one request gets at most 7"
         in ask(scorer, GOOD)["error"]["message"]

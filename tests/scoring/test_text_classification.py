@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.manifest import Limits, ModelSpec
+from onnxferry.scoring.limits import Limits
+from onnxferry.scoring.manifest import ModelSpec
 from tests import tiny
 
 

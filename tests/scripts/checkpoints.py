@@ -37,7 +37,7 @@ HEADS = {
     "zero-shot-classification": "BertForSequenceClassification",
     "fill-mask": "BertForMaskedLM",
 }
-INT8 = "int8-dynamic-u8s8"
+INT8, CPU = "int8-dynamic-u8s8-reduced", "avx2"  # weights of 7 bits: exact on every kind of CPU
 MASK = {"mask_token": "[MASK]"}
 
 

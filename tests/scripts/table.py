@@ -13,20 +13,20 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from onnxferry.scripts.prepare.selection.variant_table import Ways
-from onnxferry.scripts.prepare.variants import Group, Material, Variant
 from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+from onnxferry.scripts.prepare.variants.table import VariantTable
+from onnxferry.scripts.prepare.variants.variant import OperatorGroup, Variant, VariantInputs
 
-Make = Callable[[Material, Path, frozenset[str]], None]
-
-
-def copy(material: Material, target: Path, keep: frozenset[str]) -> None:
-    shutil.copyfile(material.exported, target)
+Make = Callable[[VariantInputs, Path, frozenset[str]], None]
 
 
-def int8(material: Material, target: Path, keep: frozenset[str]) -> None:
+def copy(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
+    shutil.copyfile(inputs.exported, target)
+
+
+def int8(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     quantize_dynamic(
-        material.exported,
+        inputs.exported,
         target,
         ["MatMul"],
         per_channel=True,
@@ -36,9 +36,9 @@ def int8(material: Material, target: Path, keep: frozenset[str]) -> None:
     )
 
 
-def damaged(material: Material, target: Path, keep: frozenset[str]) -> None:
+def damaged(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     """As a quantiser that gets its scales wrong."""
-    int8(material, target, keep)
+    int8(inputs, target, keep)
     model = onnx.load(target)
     for tensor in model.graph.initializer:
         if tensor.name.endswith("_scale"):
@@ -48,29 +48,29 @@ def damaged(material: Material, target: Path, keep: frozenset[str]) -> None:
     onnx.save(model, target)
 
 
-def broken(material: Material, target: Path, keep: frozenset[str]) -> None:
+def broken(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     raise RuntimeError("no such operator")
 
 
-def no_graph(material: Material, target: Path, keep: frozenset[str]) -> None:
+def no_graph(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     target.write_bytes(b"not a graph")
 
 
-def spoiling(operator: str) -> Make:
+def degrading(operator: str) -> Make:
     """int8 whose one `operator` loses its weights, as a matrix with huge outliers does."""
 
-    def make(material: Material, target: Path, keep: frozenset[str]) -> None:
-        model = onnx.load(material.exported)
+    def make(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
+        model = onnx.load(inputs.exported)
         node = next(n for n in model.graph.node if n.name == operator)
         for tensor in model.graph.initializer:
             if tensor.name in node.input and operator not in keep:
                 tensor.CopyFrom(
                     numpy_helper.from_array(0 * numpy_helper.to_array(tensor), tensor.name)
                 )
-        spoilt = target.with_name("spoilt.onnx")
-        onnx.save(model, spoilt)
-        int8(replace(material, exported=spoilt), target, keep)
-        spoilt.unlink()
+        degraded = target.with_name("degraded.onnx")
+        onnx.save(model, degraded)
+        int8(replace(inputs, exported=degraded), target, keep)
+        degraded.unlink()
 
     return make
 
@@ -82,11 +82,11 @@ def products(path: Path) -> list[str]:
     return [n.name for n in graph.node if n.op_type == "MatMul" and weights & set(n.input)]
 
 
-def groups(material: Material) -> Sequence[Group]:
-    return [Group(name, frozenset({name})) for name in products(material.exported)]
+def groups(inputs: VariantInputs) -> Sequence[OperatorGroup]:
+    return [OperatorGroup(name, frozenset({name})) for name in products(inputs.exported)]
 
 
-def skipped(variant: Variant, cpu: str, material: Material) -> str | None:
+def skipped(variant: Variant, cpu: str, inputs: VariantInputs) -> str | None:
     return f"{cpu} has no such instructions" if variant.name == "int4" else None
 
 
@@ -99,5 +99,5 @@ COPY = Variant("fp32-copy", "fp32", "the same again", copy)
 INT8 = Variant("int8", "int8", "dynamic int8", int8)
 
 
-def table(*variants: Variant) -> Ways:
-    return Ways((EXPORTED, *variants), skipped, groups, unfused)
+def table(*variants: Variant) -> VariantTable:
+    return VariantTable((EXPORTED, *variants), skipped, groups, unfused)

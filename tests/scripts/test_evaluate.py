@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxferry.scoring.manifest import Limits, ModelSpec
+from onnxferry.scoring.limits import Limits
+from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts import sections
 from onnxferry.scripts.datasets import Item, read
 from onnxferry.scripts.evaluate import Evaluation, Options, evaluate

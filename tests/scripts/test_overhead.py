@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from onnxferry import scoring
-from onnxferry.scoring.manifest import Limits
+from onnxferry.scoring.limits import Limits
 from onnxferry.scripts.overhead import inputs_of, main, measure
 from onnxferry.system.errors import EvaluationError, UsageError
 from tests import tiny

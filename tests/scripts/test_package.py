@@ -252,9 +252,7 @@ def test_a_package_over_the_limit_names_both_sizes_and_the_largest_members(
 
 
 def test_exactly_the_limit_is_allowed() -> None:
-    check_limit(
-        "functions", "packed", 1_000, Limit(packed=1_000), [Member("model.onnx", 1_000, "")]
-    )
+    check_limit("functions", "packed", 1_000, 1_000, [Member("model.onnx", 1_000, "")])
 
 
 def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from onnxferry.scripts.prepare import prepare
 from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 
 def ask(folder: Path, payload: Any) -> Any:
@@ -255,13 +255,11 @@ def test_labels_that_do_not_fit_the_model_are_refused(tmp_path: Path) -> None:
 
 def test_the_same_source_gives_the_same_files(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "question-answering")
+    free = {"min_agreement": 0, "max_metric_drop": 1}
 
     for name in ("one", "two"):
-        prepare(
-            as_exported(
-                str(source), tmp_path / name, name="same", variant=INT8, min_agreement=0, max_loss=1
-            )
-        )
+        out = tmp_path / name
+        prepare(as_exported(str(source), out, name="same", variant=INT8, cpu=CPU, **free))
 
     files = [
         {p.name: p.read_bytes() for p in (tmp_path / name).glob("[mt]o*")}

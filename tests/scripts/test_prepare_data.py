@@ -14,13 +14,14 @@ from onnxferry.scripts import datasets
 from onnxferry.scripts.datasets import Item
 from onnxferry.scripts.metrics.task_metrics import TASK_METRICS
 from onnxferry.scripts.prepare import Options, prepare
-from onnxferry.scripts.prepare.selection.criteria import Gate
-from onnxferry.scripts.prepare.variants import Variant
+from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
+from onnxferry.scripts.prepare.variants.variant import Variant
 from onnxferry.scripts.prepare.verification import eval_set
-from onnxferry.scripts.prepare.verification.eval_set import Answers, Questions
+from onnxferry.scripts.prepare.verification.eval_set import EvalAnswers, EvalSet
 from onnxferry.system.errors import UsageError
 from tests import tiny
 from tests.scripts import checkpoints, table
+from tests.scripts.checkpoints import CPU
 
 TEXTS = (
     "What a great day!",
@@ -118,20 +119,21 @@ def test_a_metric_that_falls_rejects_with_examples_from_the_set(
     moods: Path, tmp_path: Path
 ) -> None:
     """The right answers are the source model's own, so that each change is a loss."""
-    ways = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
-    prepare(Options(str(moods), tmp_path / "first", variant="fp32"), ways)
+    tried = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
+    prepare(Options(str(moods), tmp_path / "first", variant="fp32"), tried)
     data = write(
         tmp_path / "own.jsonl", "\n".join(json.dumps(row) for row in _answered(tmp_path / "first"))
     )
 
     spec = prepare(
-        Options(str(moods), tmp_path / "out", data=data, min_agreement=0, threshold=0.4), ways
+        Options(str(moods), tmp_path / "out", data=data, cpu=CPU, min_agreement=0, threshold=0.4),
+        tried,
     )
 
     row = spec.provenance["variants"][1]
     assert (row["status"], spec.provenance["data"]["threshold"]) == ("rejected", 0.4)
     assert "F1" in row["reason"]
-    assert ": a loss of " in row["reason"]
+    assert ": a drop of " in row["reason"]
     assert row["loss"] > 0.01
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| input | source model | int8-damaged |" in report
@@ -168,11 +170,11 @@ def test_a_set_that_names_other_labels_is_refused_by_the_label(tmp_path: Path) -
         prepare(Options(str(source), tmp_path / "out", data=data), table.table())
 
 
-def asked(count: int, labels: tuple[str, ...] = ("bad", "good")) -> Questions:
+def asked(count: int, labels: tuple[str, ...] = ("bad", "good")) -> EvalSet:
     from onnxferry.scoring import ModelSpec
 
     items = tuple(Item("good day", (labels[i % 2],), f"line {i}") for i in range(count))
-    return Questions(
+    return EvalSet(
         items,
         (),
         TASK_METRICS["text-classification"](
@@ -186,23 +188,23 @@ def test_what_is_hopeless_is_asked_only_in_part(tmp_path: Path) -> None:
     """A model that says 'good' to everything, against a source model that is always right."""
     model = tiny.text_classification(tmp_path / "m")
     given = asked(400)
-    source = Answers(
+    source = EvalAnswers(
         tuple(item.references[0] for item in given.items), {"accuracy": 100.0, "macro-F1": 100.0}
     )
     notes: list[str] = []
 
-    found = given.ask(model, notes.append, source, Gate())
+    found = given.ask(model, notes.append, source, AcceptanceCriteria().hopeless)
 
     assert (len(found.decisions), notes) == (100, ["100 of 400 items"])
-    assert given.loss(found, source)[1] > 0.25
+    assert given.drop(found, source) > 0.25
     assert len(given.ask(model, notes.append).decisions) == 400
 
 
 def test_changes_that_cost_a_right_answer_come_first() -> None:
     given = asked(4)
     source, found = (
-        Answers(("bad", "bad", "bad", "bad"), {}),
-        Answers(("bad", "good", "good", "bad"), {}),
+        EvalAnswers(("bad", "bad", "bad", "bad"), {}),
+        EvalAnswers(("bad", "good", "good", "bad"), {}),
     )
     assert [(c.input, c.expected, c.got) for c in given.changed(found, source)] == [
         ("line 2", "bad", "good"),
@@ -230,18 +232,18 @@ def test_vectors_are_held_against_the_source_model_s() -> None:
     from onnxferry.scoring import ModelSpec
 
     items = (Item("a", ()), Item("b", ()))
-    given = Questions(
+    given = EvalSet(
         items,
         (),
         TASK_METRICS["feature-extraction"](ModelSpec("x", "feature-extraction"), items, 0.5),
         {},
     )
-    source = Answers((np.array([1.0, 0]), np.array([0, 2.0])), {"cosine": 100.0})
-    found = Answers(
+    source = EvalAnswers((np.array([1.0, 0]), np.array([0, 2.0])), {"cosine": 100.0})
+    found = EvalAnswers(
         (np.array([3.0, 0]), np.array([1.0, 1.0])), {"cosine": 100 * (1 + 0.5**0.5) / 2}
     )
 
-    assert given.loss(found, source)[1] == pytest.approx((1 - 0.5**0.5) / 2)
+    assert given.drop(found, source) == pytest.approx((1 - 0.5**0.5) / 2)
     (change,) = given.changed(found, source)
     assert (change.input, change.got) == ("b", "one with cosine 0.707 to it")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,22 @@ from click.testing import CliRunner
 from onnxferry import scoring
 from onnxferry.scoring import ModelSpec, cpu
 from onnxferry.scoring.errors import ModelError
-from onnxferry.scripts import machine
 from onnxferry.scripts.package import model as package
-from onnxferry.scripts.prepare import Options, variants
+from onnxferry.scripts.prepare import Options
 from onnxferry.scripts.prepare.__main__ import command
 from onnxferry.scripts.prepare.pipeline import prepare
-from onnxferry.scripts.prepare.selection import cpu_target, criteria, variant_table
-from onnxferry.scripts.prepare.selection.candidates import REJECTED, WITHIN, Trial
-from onnxferry.scripts.prepare.selection.cpu_target import Target
-from onnxferry.scripts.prepare.selection.latency import Speed
-from onnxferry.scripts.prepare.selection.mixed_precision import bundled, fewest
+from onnxferry.scripts.prepare.selection import criteria
+from onnxferry.scripts.prepare.selection.candidates import REJECTED, WITHIN, CandidateResult
+from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
+from onnxferry.scripts.prepare.selection.latency import Latency
+from onnxferry.scripts.prepare.selection.mixed_precision import fewest, neighbours
 from onnxferry.scripts.prepare.selection.ranking import choose
-from onnxferry.scripts.prepare.variants import Group, Material, Variant
-from onnxferry.scripts.prepare.verification.evaluator import Score
+from onnxferry.scripts.prepare.variants.table import SHIPPED
+from onnxferry.scripts.prepare.variants.variant import OperatorGroup, Variant, VariantInputs
+from onnxferry.scripts.prepare.verification.evaluator import EvaluationResult
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints, table
+from tests.scripts.checkpoints import CPU
 
 ASKED = "Thank you so much"  # a built-in input: records that leave the machine hold none
 
@@ -52,7 +52,7 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelS
         Variant("int8-no-graph", "int8", "cannot be loaded", table.no_graph),
         Variant("int4", "int8", "4 bits", table.int8),
     )
-    spec = prepare(Options(str(source), out, max_loss=0.09), tried)
+    spec = prepare(Options(str(source), out, cpu=CPU, max_metric_drop=0.09), tried)
     return spec, out, (out / "report.md").read_text(encoding="utf-8")
 
 
@@ -77,7 +77,7 @@ def test_each_variant_gets_its_verdict(made: tuple[ModelSpec, Path, str]) -> Non
     assert [v["status"] for v in spec.provenance["variants"]].count("chosen") == 1
     rows = {v["name"]: v for v in spec.provenance["variants"]}
     assert (
-        "more than 9% (--max-loss)" in rows["int8-damaged"]["reason"]
+        "more than 9% (--max-metric-drop)" in rows["int8-damaged"]["reason"]
         or "--min-agr" in rows["int8-damaged"]["reason"]
     )
     assert rows["int8-damaged"]["loss"] == pytest.approx(
@@ -126,7 +126,7 @@ def test_what_is_chosen_is_what_is_served(made: tuple[ModelSpec, Path, str]) -> 
     spec, out, _ = made
     assert spec.golden
     assert json.loads(scoring.load(out).handle(spec.golden.request).body) == spec.golden.answer
-    assert spec.cpu == (cpu.kind() if spec.precision == "int8" else None)
+    assert spec.cpu == (CPU if spec.precision == "int8" else None)
 
 
 def test_reports_are_not_packed(made: tuple[ModelSpec, Path, str]) -> None:
@@ -138,18 +138,19 @@ def test_reports_are_not_packed(made: tuple[ModelSpec, Path, str]) -> None:
 
 
 def test_too_few_inputs_for_the_gate_are_said(source: Path, tmp_path: Path) -> None:
-    prepare(Options(str(source), tmp_path / "out", variant="int8"), table.table(table.INT8))
+    options = Options(str(source), tmp_path / "out", variant="int8", cpu=CPU)
+    prepare(options, table.table(table.INT8))
     note = (
-        "with 61 input(s) one changed answer is 1.64%, more than 1% (--max-loss): give --data or"
-        " --inputs"
+        "with 61 input(s) one changed answer is 1.64%, more than 1% (--max-metric-drop): give"
+        " --data or --inputs"
     )
     assert note in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
-    spec = prepare(Options(str(source), tmp_path / "out", max_loss=0.2))
+    spec = prepare(Options(str(source), tmp_path / "out", cpu=CPU, max_metric_drop=0.2))
 
-    assert {v.name for v in variants.VARIANTS} <= set(statuses(spec))
+    assert {v.name for v in SHIPPED.variants} <= set(statuses(spec))
     assert set(statuses(spec).values()) <= {"within", "rejected", "skipped"}
     assert statuses(spec)["fp32-optimised"] == "within"
     assert spec.provenance["fusion"]["Attention"] == 2
@@ -158,8 +159,11 @@ def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
 
 def test_a_precision_keeps_the_others_out(source: Path, tmp_path: Path) -> None:
     tried = table.table(table.COPY, table.INT8)
-    spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.1), tried)
-    assert (spec.precision, spec.cpu) == ("int8", cpu.kind() or cpu_target.SAFEST)
+    spec = prepare(
+        Options(str(source), tmp_path / "out", precision="int8", cpu=CPU, max_metric_drop=0.1),
+        tried,
+    )
+    assert (spec.precision, spec.cpu) == ("int8", CPU)
     assert statuses(spec) == {"fp32": "within", "int8": "within"}
 
 
@@ -168,9 +172,14 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
     prepare(Options(str(source), tmp_path / "first", variant="fp32"), table.table())
     (tmp_path / "first" / "model.onnx").rename(exported)
     sensitive = table.products(exported)[-2]
-    tried = table.table(Variant("int8-outliers", "int8", "dynamic int8", table.spoiling(sensitive)))
+    tried = table.table(
+        Variant("int8-outliers", "int8", "dynamic int8", table.degrading(sensitive))
+    )
 
-    spec = prepare(Options(str(source), tmp_path / "out", precision="int8", max_loss=0.09), tried)
+    spec = prepare(
+        Options(str(source), tmp_path / "out", precision="int8", cpu=CPU, max_metric_drop=0.09),
+        tried,
+    )
 
     rows = {v["name"]: v for v in spec.provenance["variants"]}
     assert rows["int8-outliers"]["status"] == "rejected"
@@ -188,7 +197,9 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
 
 def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path: Path) -> None:
     tried = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
-    options = Options(str(source), tmp_path / "out", variant="int8-damaged", min_agreement=0)
+    options = Options(
+        str(source), tmp_path / "out", variant="int8-damaged", cpu=CPU, min_agreement=0
+    )
 
     with pytest.raises(
         PrepareError, match=r"no variant int8-damaged is within the gate:\n .*: rejected: .*\d"
@@ -196,7 +207,7 @@ def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path
         prepare(options, tried)
 
     assert [p.name for p in tmp_path.iterdir()] == []
-    spec = prepare(replace(options, max_loss=1), tried)
+    spec = prepare(replace(options, max_metric_drop=1), tried)
     assert [v["status"] for v in spec.provenance["variants"]] == ["within", "chosen"]
     assert "it was asked for (--variant)" in (tmp_path / "out" / "report.md").read_text()
 
@@ -204,15 +215,17 @@ def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path
 def test_names_and_precisions_that_do_not_go_together_are_refused(
     source: Path, tmp_path: Path
 ) -> None:
-    options = Options(str(source), tmp_path / "out", variant="int2")
+    options = Options(str(source), tmp_path / "out", variant="int2", cpu=CPU)
     with pytest.raises(UsageError, match="--variant int2: choose one of fp32, int8"):
         prepare(options, table.table(table.INT8))
     with pytest.raises(UsageError, match=r"--variant int8: is not fp32 \(--precision\)"):
-        prepare(replace(options, variant="int8", precision="fp32"), table.table(table.INT8))
+        prepare(
+            replace(options, variant="int8", cpu=CPU, precision="fp32"), table.table(table.INT8)
+        )
 
 
 def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> None:
-    def interrupted(material: Material, target: Path, keep: frozenset[str]) -> None:
+    def interrupted(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
         target.touch()
         raise KeyboardInterrupt
 
@@ -221,7 +234,7 @@ def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> 
 
     with pytest.raises(KeyboardInterrupt):
         prepare(
-            Options(str(source), tmp_path / "out"),
+            Options(str(source), tmp_path / "out", cpu=CPU),
             table.table(Variant("int8", "int8", "", interrupted)),
         )
 
@@ -236,58 +249,66 @@ def test_another_machine_s_cpu_is_said(source: Path, tmp_path: Path) -> None:
         f"made for {other}, but this machine is {cpu.kind()}: the latencies"
     )
     assert f"> **Note:** made for {other}" in (tmp_path / "out" / "report.md").read_text()
-    assert Target("avx2", "avx2").mismatch is None
-    assert "cannot be told" in str(Target("avx2", None).mismatch)
+    assert CpuTarget("avx2", "avx2").mismatch is None
+    assert "cannot be told" in str(CpuTarget("avx2", None).mismatch)
+
+
+@pytest.mark.parametrize(
+    ("asked", "host", "kind"),
+    [("auto", "avx512", "avx512"), ("auto", None, "avx2"), ("arm64", "avx2", "arm64")],
+)
+def test_auto_is_this_machine_s_cpu_or_the_safest(asked: str, host: str | None, kind: str) -> None:
+    assert CpuTarget.of(asked, host) == CpuTarget(kind, host)
 
 
 def test_the_processor_is_named_as_its_maker_does(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(
         "processor\t: 0\nmodel name\t: Brand 9 CPU\n\nmodel name\t: Brand 9 CPU\n"
     )
-    assert machine.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
-    assert machine.processor(tmp_path / "absent")
+    assert cpu.processor(tmp_path / "cpuinfo") == "Brand 9 CPU"
+    assert cpu.processor(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
     ("text", "share"), [("1%", 0.01), (" 0.5 % ", 0.005), ("0.01", 0.01), ("0", 0), ("100%", 1)]
 )
 def test_a_loss_is_a_percentage_or_a_share(text: str, share: float) -> None:
-    assert criteria.share(text) == pytest.approx(share)
+    assert criteria.parse_share(text) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("text", ["one", "", "%", "1%%", "101%", "1.5", "-1%", "nan"])
 def test_what_is_no_loss_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--max-loss"):
-        criteria.share(text)
+    with pytest.raises(UsageError, match="--max-metric-drop"):
+        criteria.parse_share(text)
 
 
-def trial(name: str, ms: float, size: int = 100, difference: float = 0.0) -> Trial:
-    score = Score({"mean_abs": difference}, 0.0, None)
+def candidate(name: str, ms: float, size: int = 100, difference: float = 0.0) -> CandidateResult:
+    found = EvaluationResult({"mean_abs": difference}, 0.0)
     variant = Variant(name, "int8", "", table.int8)
-    return Trial(variant, WITHIN, size=size, score=score, speed=Speed(ms, ms))
+    return CandidateResult(variant, WITHIN, size=size, evaluation=found, latency=Latency(ms, ms))
 
 
 @pytest.mark.parametrize(
-    ("trials", "name", "why"),
+    ("results", "name", "why"),
     [
-        ([trial("a", 10), trial("b", 9)], "b", "it is the fastest"),
+        ([candidate("a", 10), candidate("b", 9)], "b", "it is the fastest"),
         (
-            [trial("a", 10, 50), trial("b", 9.9)],
+            [candidate("a", 10, 50), candidate("b", 9.9)],
             "a",
             r"as fast as b \(within 3%\), and the smallest",
         ),
         (
-            [trial("a", 10, 1000, 0.1), trial("b", 10.1, 1001, 0.01)],
+            [candidate("a", 10, 1000, 0.1), candidate("b", 10.1, 1001, 0.01)],
             "b",
             "and the most exact of the smallest",
         ),
-        ([trial("a", 10)], "a", "the only one"),
+        ([candidate("a", 10)], "a", "the only one"),
     ],
 )
 def test_the_fastest_is_chosen_and_ties_go_to_the_smaller_and_the_more_exact(
-    trials: list[Trial], name: str, why: str
+    results: list[CandidateResult], name: str, why: str
 ) -> None:
-    best, reason = choose(trials)
+    best, reason = choose(results)
     assert best.name == name
     assert re.search(why, reason)
 
@@ -296,10 +317,12 @@ def test_the_fastest_is_chosen_and_ties_go_to_the_smaller_and_the_more_exact(
 def test_as_few_parts_as_possible_stay_in_float(needed: int, kept: int | None) -> None:
     tried: list[int] = []
 
-    def attempt(names: Any) -> Trial:
+    def attempt(names: Any) -> CandidateResult:
         tried.append(len(names))
         return replace(
-            trial("x", 1), status=WITHIN if len(names) >= needed else REJECTED, kept=tuple(names)
+            candidate("x", 1),
+            status=WITHIN if len(names) >= needed else REJECTED,
+            kept=tuple(names),
         )
 
     found, count = fewest([f"part {i}" for i in range(10)], 5, attempt)
@@ -310,8 +333,8 @@ def test_as_few_parts_as_possible_stay_in_float(needed: int, kept: int | None) -
 
 
 def test_many_groups_are_ranked_as_neighbours() -> None:
-    groups = [Group(f"layer {i}", frozenset({f"/layer.{i}"})) for i in range(90)]
-    parts = bundled(groups)
+    groups = [OperatorGroup(f"layer {i}", frozenset({f"/layer.{i}"})) for i in range(90)]
+    parts = neighbours(groups)
     assert len(parts) == 30
     assert parts["layer 87 to layer 89"] == {"/layer.87", "/layer.88", "/layer.89"}
 
@@ -326,31 +349,76 @@ def test_a_spec_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 
 def test_the_command_line_shows_the_table_and_fails_when_nothing_is_left(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, tmp_path: Path
 ) -> None:
-    """With the tests' table in the place of the shipped one."""
-    tables: list[Callable[[], Any]] = [
-        lambda: table.table(table.COPY),
-        lambda: table.table(Variant("int8", "int8", "", table.broken)),
-    ]
-    monkeypatch.setattr(variant_table, "shipped", lambda: tables.pop(0)())  # noqa: PLW0108 (the next one)
-    flags = [str(source), "--out", str(tmp_path / "out"), "--max-loss", "2%"]
+    flags = [str(source), "--out", str(tmp_path / "out"), "--cpu", CPU]
 
-    done = CliRunner().invoke(command, flags)
+    done = CliRunner().invoke(command, [*flags, "--variant", "fp32", "--max-metric-drop", "2%"])
     assert done.exit_code == 0, done.output
     assert f"report: {tmp_path / 'out' / 'report.md'}" in done.stdout.replace("\n", "")
+    assert "fp32 is chosen: it was asked for (--variant)" in done.stderr
 
-    done = CliRunner().invoke(command, [*flags, "--precision", "int8"])
+    done = CliRunner().invoke(command, [*flags, "--variant", "int8-static-cnn-reduced"])
     assert done.exit_code == 1
     assert (
-        "no int8 variant is within the gate:\n  int8: failed: RuntimeError: no such operator"
-        in done.stderr
+        "no variant int8-static-cnn-reduced is within the gate:\n"
+        "  int8-static-cnn-reduced: skipped: the graph has no convolutions" in done.stderr
     )
+
+
+def test_the_older_name_of_the_metric_drop_is_taken_and_not_shown(source: Path) -> None:
+    done = CliRunner().invoke(command, [str(source), "--out", "out", "--max-loss", "200%"])
+    assert done.exit_code == 2
+    assert "--max-metric-drop 200%: must be between 0 and 100%" in done.stderr
+    shown = CliRunner().invoke(command, ["--help"]).output
+    assert "--max-metric-drop" in shown
+    assert "--max-loss" not in shown
+
+
+def test_a_defect_is_logged_with_its_traceback_and_is_no_rejection(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a variant that cannot be made, and of one that cannot be evaluated."""
+    tried = table.table(
+        Variant("int8-broken", "int8", "cannot be made", table.broken),
+        Variant("int8-no-graph", "int8", "cannot be loaded", table.no_graph),
+    )
+    options = Options(str(source), tmp_path / "out", precision="int8", cpu=CPU)
+
+    with pytest.raises(PrepareError) as failure:
+        prepare(options, tried)
+
+    assert "  int8-broken: failed: RuntimeError: no such operator" in str(failure.value)
+    assert "  int8-no-graph: failed: ModelError: " in str(failure.value)
+    assert "rejected" not in str(failure.value)
+    logged = {record.message: record.exc_text or "" for record in caplog.records}
+    assert "table.py" in logged["variant int8-broken failed"]
+    assert "RuntimeError: no such operator" in logged["variant int8-broken failed"]
+    assert "ModelError: " in logged["variant int8-no-graph failed"]
+
+
+def test_a_defect_of_mixed_precision_is_logged_and_said(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def whole_only(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
+        if keep:
+            raise RuntimeError("keeps nothing")
+        table.damaged(inputs, target, keep)
+
+    tried = table.table(Variant("int8-damaged", "int8", "wrong scales", whole_only))
+    options = Options(str(source), tmp_path / "out", precision="int8", cpu=CPU)
+
+    with pytest.raises(PrepareError, match=r"rejected: .* failed \(RuntimeError: keeps nothing\)"):
+        prepare(options, tried)
+
+    logged = {record.message: record.exc_text or "" for record in caplog.records}
+    assert "RuntimeError: keeps nothing" in logged["a part of int8-damaged cannot be ranked"]
+    assert "RuntimeError: keeps nothing" in logged["variant int8-damaged-mixed failed"]
 
 
 def test_what_one_input_cannot_tell_is_not_taken_unasked(tmp_path: Path) -> None:
     source = checkpoints.vit(tmp_path / "vit")
-    options = Options(str(source), tmp_path / "out")
+    options = Options(str(source), tmp_path / "out", cpu=CPU)
 
     spec = prepare(options, table.table(table.INT8))
 
@@ -360,4 +428,5 @@ def test_what_one_input_cannot_tell_is_not_taken_unasked(tmp_path: Path) -> None
         == "it may lose accuracy, and 1 input(s) cannot tell: give --data or --inputs (at least"
         " 10), or ask for it with --variant int8"
     )
-    assert prepare(replace(options, variant="int8"), table.table(table.INT8)).precision == "int8"
+    asked = replace(options, variant="int8", cpu=CPU)
+    assert prepare(asked, table.table(table.INT8)).precision == "int8"

@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "--task translation: choose one of feature-extraction, ",
         ),
         (
-            Options("folder", Path("out"), precision="fp16"),
+            Options("folder", Path("out"), precision="fp16", cpu="avx2"),
             "--precision fp16: choose one of auto, fp32, int8",
         ),
         (
@@ -47,7 +47,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "--cpu sse2: choose one of auto, avx2, avx512, ",
         ),
         (Options("folder", Path("out"), data=Path("nope")), "--data nope: no such file or folder"),
-        (Options("folder", Path("out"), max_loss=2), "--max-loss 2: must be between 0 and 1"),
+        (
+            Options("folder", Path("out"), max_metric_drop=2),
+            "--max-metric-drop 2: must be between 0 and 1",
+        ),
         (Options("folder", Path("out"), threshold=-1), "--threshold -1: must be between 0 and 1"),
         (
             Options("folder", Path("out"), "fill-mask", data=Path("notes")),

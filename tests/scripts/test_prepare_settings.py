@@ -14,7 +14,7 @@ from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
 from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
-from onnxferry.scripts.prepare.sources.user_settings import read_given
+from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.scripts.prepare.verification.samples import samples
 from onnxferry.system.errors import UsageError
 
@@ -108,7 +108,7 @@ def test_a_settings_file_with_a_mistake_is_refused(tmp_path: Path, text: str, me
     path = tmp_path / "settings.json"
     path.write_text(text)
     with pytest.raises(UsageError, match=f"--settings .*{message}"):
-        read_given(path, "text-classification")
+        read_user_settings(path, "text-classification")
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_a_setting_of_another_type_is_refused(
 ) -> None:
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     with pytest.raises(UsageError, match=message):
-        read_given(tmp_path / "settings.json", "image-classification")
+        read_user_settings(tmp_path / "settings.json", "image-classification")
 
 
 def test_null_leaves_a_setting_as_it_is_derived(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text('{"max_length": null, "top_k": null}')
-    assert read_given(tmp_path / "settings.json", "text-classification") == {"top_k": None}
+    assert read_user_settings(tmp_path / "settings.json", "text-classification") == {"top_k": None}
 
 
 def test_a_pooling_that_scoring_does_not_have_is_refused(tmp_path: Path) -> None:

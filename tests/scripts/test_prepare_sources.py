@@ -16,7 +16,7 @@ from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 MODULES = '''
 import torch
@@ -180,7 +180,7 @@ def test_int8_that_does_not_go_with_a_graph_is_skipped_with_the_reason(options: 
     with pytest.raises(
         PrepareError, match=r"no variant int8-d.* within the gate:\n .*: skipped: .*linear layers"
     ):
-        prepare(replace(options, variant=INT8))
+        prepare(replace(options, variant=INT8, cpu=CPU))
 
     assert not Path("out").exists()
 
@@ -272,9 +272,9 @@ def test_a_configuration_without_its_model_s_type_is_enough(onnx_options: Option
 
 
 def test_an_onnx_file_with_int8_is_measured_against_itself(onnx_options: Options) -> None:
-    spec = prepare(replace(onnx_options, variant=INT8, cpu="avx512-vnni"))
+    spec = prepare(replace(onnx_options, variant=INT8, cpu=CPU))
 
-    assert (spec.precision, spec.cpu) == ("int8", "avx512-vnni")
+    assert (spec.precision, spec.cpu) == ("int8", CPU)
     assert 0 < spec.provenance["difference"]["max_abs"] < 0.5
     kinds = {node.op_type for node in onnx.load(str(onnx_options.out / "model.onnx")).graph.node}
     assert any("Integer" in kind for kind in kinds)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.prepare.staging import publish, staging
+from onnxferry.scripts.prepare.model_directory import publish, staging
 
 
 def names(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from onnxferry.scripts.prepare import prepare
 from onnxferry.scripts.prepare.sources import checkpoint, huggingface
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 NEW = ("token-classification", "zero-shot-classification", "fill-mask")
 BODIES: dict[str, Any] = {
@@ -87,9 +87,9 @@ def approx(answer: Any) -> Any:
 
 @pytest.mark.parametrize("task", ["token-classification", "fill-mask", "text-classification"])
 def test_int8_is_measured_against_the_pipeline_and_not_bound(tmp_path: Path, task: str) -> None:
-    _, spec = made(tmp_path, task, variant=INT8, cpu="avx512-vnni", min_agreement=0, max_loss=1)
+    _, spec = made(tmp_path, task, variant=INT8, cpu=CPU, min_agreement=0, max_metric_drop=1)
 
-    assert spec.cpu == "avx512-vnni"
+    assert spec.cpu == CPU
     assert spec.provenance["difference"]["tolerance"] is None
     assert 1e-5 < spec.provenance["difference"]["pipeline"]["max_abs"] < 0.9
     assert spec.golden
@@ -150,7 +150,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused(tmp_path: Path) -> None:
 )
 def test_the_task_is_told_by_the_architecture(tmp_path: Path, architecture: str, task: str) -> None:
     config = transformers.BertConfig(architectures=[architecture])
-    assert checkpoint._infer(config, tmp_path, None) == task
+    assert checkpoint.infer_task(config, tmp_path, None) == task
 
 
 def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(
@@ -159,7 +159,7 @@ def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(
     """As all-mpnet-base-v2, whose config.json names MPNetForMaskedLM."""
     (tmp_path / "modules.json").write_text("[]")
     config = transformers.BertConfig(architectures=["MPNetForMaskedLM"])
-    assert checkpoint._infer(config, tmp_path, None) == "feature-extraction"
+    assert checkpoint.infer_task(config, tmp_path, None) == "feature-extraction"
 
 
 def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxferry import scoring
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.errors import PrepareError, UsageError
-from tests.scripts.checkpoints import INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported
 
 MODULES = '''
 import torch
@@ -171,7 +171,7 @@ def test_int8_is_measured_on_the_user_s_inputs_too() -> None:
     Path("own.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
     spec = prepare(
-        replace(product("product.onnx"), variant=INT8, cpu="avx512-vnni", inputs=Path("own.jsonl"))
+        replace(product("product.onnx"), variant=INT8, cpu=CPU, inputs=Path("own.jsonl"))
     )
 
     assert (

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
+import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry.scoring.engine import Array, Session
-from onnxferry.scripts.prepare.variants import VARIANTS, Material
-from onnxferry.scripts.prepare.variants.calibration import measure
-from onnxferry.scripts.prepare.variants.linear import inputs
-from onnxferry.scripts.prepare.variants.onnx_graph import Graph
+from onnxferry.scripts.prepare.variants import onnx_graph
+from onnxferry.scripts.prepare.variants.calibration import Ranges, measure_ranges
+from onnxferry.scripts.prepare.variants.int8_linear import channels, quantise_linear
 from onnxferry.scripts.prepare.variants.smoothing import smooth
+from onnxferry.scripts.prepare.variants.weight_format import FULL_RANGE
+from tests.scripts import exact_arithmetic
 
-BY_NAME = {variant.name: variant for variant in VARIANTS}
 WIDTH = 64
 OUTLIERS = [3, 40]  # channels of x that are far larger than the others
 
@@ -59,35 +59,46 @@ def activations(seed: int, rows: int = 50) -> Array:
 
 def error(path: Path, source: Path) -> float:
     feeds = {"x": activations(9)}
-    want, got = Session(source).run(feeds)[0], Session(path).run(feeds)[0]
+    want, got = Session(source).run(feeds)[0], exact_arithmetic.run(path, feeds)[0]
     return float(np.abs(want - got).mean() / np.abs(want).mean())
+
+
+def measured(source: Path, inputs: int = 3) -> tuple[ir.Model, Ranges]:
+    model = onnx_graph.read(source)
+    feeds = [{"x": activations(seed)} for seed in range(inputs)]
+    return model, measure_ranges(model.graph, channels(model.graph), feeds)
 
 
 def test_products_stay_the_same_and_ranges_are_those_of_the_smoothed(tmp_path: Path) -> None:
     source = layers(tmp_path / "source.onnx")
-    graph = Graph.read(source)
-    seen = measure(graph, inputs(graph), [{"x": activations(seed)} for seed in range(3)])
-    after = smooth(graph, frozenset(), seen)
-    graph.save(tmp_path / "smooth.onnx")
+    model, ranges = measured(source)
+    after = smooth(model.graph, frozenset(), ranges)
+    onnx_graph.save(model, tmp_path / "smooth.onnx")
     assert error(tmp_path / "smooth.onnx", source) < 1e-5
     assert set(after) == {"x", "h", "x_smoothed", "h_smoothed"}
     spread = [after[name].high.max() / np.median(after[name].high) for name in ("x", "x_smoothed")]
     assert spread[1] < spread[0] / 5
 
 
-def test_static_int8_loses_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def static_int8(source: Path, path: Path, is_smoothed: bool) -> Path:
+    model, ranges = measured(source)
+    if is_smoothed:
+        ranges = smooth(model.graph, frozenset(), ranges)
+    quantise_linear(model.graph, frozenset(), FULL_RANGE, ranges)
+    onnx_graph.save(model, path)
+    return path
+
+
+def test_static_int8_loses_less(tmp_path: Path) -> None:
     source = layers(tmp_path / "source.onnx")
-    material = Material(source, None, [{"x": activations(seed)} for seed in range(3)])
-    BY_NAME["int8-static"].make(material, tmp_path / "smoothed.onnx", frozenset())
-    monkeypatch.setattr("onnxferry.scripts.prepare.variants.smooth", lambda graph, keep, seen: seen)
-    BY_NAME["int8-static"].make(material, tmp_path / "rough.onnx", frozenset())
-    assert error(tmp_path / "smoothed.onnx", source) < error(tmp_path / "rough.onnx", source) / 2
+    smoothed = static_int8(source, tmp_path / "smoothed.onnx", True)
+    rough = static_int8(source, tmp_path / "rough.onnx", False)
+    assert error(smoothed, source) < error(rough, source) / 2
 
 
 def test_weights_that_layers_share_are_not_copied(tmp_path: Path) -> None:
     """As ALBERT's, whose layers are all one."""
-    graph = Graph.read(layers(tmp_path / "source.onnx", shared=True))
-    before = len(graph.nodes)
-    seen = measure(graph, inputs(graph), [{"x": activations(0)}])
-    assert smooth(graph, frozenset(), seen) == seen
-    assert len(graph.nodes) == before
+    model, ranges = measured(layers(tmp_path / "source.onnx", shared=True), inputs=1)
+    before = len(model.graph)
+    assert smooth(model.graph, frozenset(), ranges) == ranges
+    assert len(model.graph) == before

@@ -21,7 +21,7 @@ import pytest
 from onnxferry.scoring import Request
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scripts.package import Package
-from onnxferry.scripts.rehearse import find_python, rehearse, start
+from onnxferry.scripts.rehearse import find_python, rehearse, sagemaker, start
 from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
@@ -172,15 +172,16 @@ def _told(process: psutil.Process) -> str:
         return ""
 
 
+@pytest.mark.parametrize("home", [{}, {"JAVA_HOME": "/none"}])
 def test_missing_java_is_said_before_anything_is_made(
-    temp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: dict[str, str], temp: Path, tmp_path: Path
 ) -> None:
     package = Package("sagemaker", "tiny", tmp_path / "model.tar.gz", "0" * 64, 0, HERE, ())
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("JAVA_HOME", raising=False)
+    environ = {"PATH": str(tmp_path), **home}
+    runtime = replace(sagemaker.RUNTIME, check=lambda: sagemaker.check_java(environ))
     with (
         pytest.raises(RehearsalError, match="needs Java"),
-        start(package, cache=tmp_path / "cache", report=quiet),
+        start(package, runtime=runtime, cache=tmp_path / "cache", report=quiet),
     ):
         pass
     assert not (tmp_path / "cache").exists()

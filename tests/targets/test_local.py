@@ -21,7 +21,7 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.scoring import Request
-from onnxferry.scoring.manifest import Limits
+from onnxferry.scoring.limits import Limits
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import Host, start
 from onnxferry.scripts.rehearse.local import RUNTIME
@@ -223,7 +223,10 @@ def test_a_body_that_announces_too_much_is_refused_unread(served: Host) -> None:
         response.begin()
         body = response.read()
     assert response.status == 413
-    assert body == scoring.load(served.model_dir).handle(Request(b"", announced=9_000_000_000)).body
+    assert (
+        body
+        == scoring.load(served.model_dir).handle(Request(b"", content_length=9_000_000_000)).body
+    )
 
 
 def test_a_body_of_unknown_length_is_refused_as_soon_as_it_is_over(served: Host) -> None:

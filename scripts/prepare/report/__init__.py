@@ -1,1 +1,1 @@
-"""What preparing a model leaves to read: model_spec.json, report.md and its picture."""
+"""What preparing a model leaves to read: report.md and its plot."""

@@ -1,5 +1,4 @@
-"""The picture of the report: accuracy against latency, the size of a mark as the size of the
-file."""
+"""The plot of the report: accuracy against latency; a larger mark is a larger file."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, WITHIN, Trial
+from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, WITHIN, CandidateResult
 
 COLOURS = {CHOSEN: "#1a7f37", WITHIN: "#0969da", REJECTED: "#cf222e"}
 _SMALLEST, _LARGEST = 60.0, 600.0  # areas of the marks, in square points
@@ -15,9 +14,11 @@ _WIDE, _HIGH = 0.3, 0.08  # of the axes' spans: what a label takes
 _LINE = 13  # points of height
 
 
-def draw(trials: Sequence[Trial], max_loss: float, heads: tuple[str, str], path: Path) -> None:
-    """Write the picture of the measured `trials`. `heads`: the title, and what the upright axis
-    keeps of the source model, in %; a line across it is the gate."""
+def draw(
+    results: Sequence[CandidateResult], max_metric_drop: float, titles: tuple[str, str], path: Path
+) -> None:
+    """Write the plot of the measured `results` as SVG. `titles`: of the plot, and of the vertical
+    axis, in % of the source model. A line across it is the gate."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "onnxferry", "font.size": 9}):
@@ -27,64 +28,61 @@ def draw(trials: Sequence[Trial], max_loss: float, heads: tuple[str, str], path:
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.add_subplot()
         for status, colour in COLOURS.items():
-            some = [t for t in trials if t.status == status]
+            some = [r for r in results if r.status == status]
             axes.scatter(
-                [_x(t) for t in some],
-                [_y(t) for t in some],
-                s=[_area(t, trials) for t in some],
+                [_x(r) for r in some],
+                [_y(r) for r in some],
+                s=[_area(r, results) for r in some],
                 label=status,
                 facecolor="none" if status == REJECTED else colour,
                 edgecolor=colour,
                 alpha=0.8,
             )
-        gate = 100 * (1 - max_loss)
+        gate = 100 * (1 - max_metric_drop)
         axes.axhline(gate, color="grey", linestyle="--", linewidth=0.8)
         axes.annotate(
             f"gate {gate:g}", (0, gate), xytext=(3, 3), textcoords="offset points", color="grey"
         )
-        axes.set(
-            title=heads[0],
-            xlabel="ms (geometric mean of a single request, and of an input among many)",
-        )
-        axes.set_ylabel(heads[1])
+        axes.set_title(titles[0])
+        axes.set_xlabel("ms (geometric mean of a single request, and of an input among many)")
+        axes.set_ylabel(titles[1])
         axes.grid(alpha=0.3)
         axes.margins(y=0.2)
-        axes.set_xlim(0, 1.2 * max((_x(t) for t in trials), default=1.0))
-        _label(axes, trials)
+        axes.set_xlim(0, 1.2 * max((_x(r) for r in results), default=1.0))
+        _label(axes, results)
         FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
 
 
-def _label(axes: Any, trials: Sequence[Trial]) -> None:
+def _label(axes: Any, results: Sequence[CandidateResult]) -> None:
     """A name and a size above each mark, higher where another label is."""
     taken: list[tuple[float, float]] = []
     spans = [abs(high - low) for low, high in (axes.get_xlim(), axes.get_ylim())]
-    for trial in sorted(trials, key=_x):
-        x, y = _x(trial), _y(trial)
-        while any(
-            abs(x - a) < _WIDE * spans[0] and abs(y - b) < _HIGH * spans[1] for a, b in taken
-        ):
-            y += _HIGH * spans[1]
-        lifted = round((y - _y(trial)) / (_HIGH * spans[1]))
+    wide, high = _WIDE * spans[0], _HIGH * spans[1]
+    for result in sorted(results, key=_x):
+        x, y = _x(result), _y(result)
+        while any(abs(x - a) < wide and abs(y - b) < high for a, b in taken):
+            y += high
+        lifted = round((y - _y(result)) / high)
         taken.append((x, y))
         axes.annotate(
-            f"{trial.name}, {(trial.size or 0) / 1e6:.0f} MB",
-            (x, _y(trial)),
+            f"{result.name}, {(result.size or 0) / 1e6:.0f} MB",
+            (x, _y(result)),
             xytext=(0, 14 + _LINE * lifted),
             textcoords="offset points",
             fontsize=8,
             ha="center",
-            color=COLOURS[trial.status],
+            color=COLOURS[result.status],
         )
 
 
-def _x(trial: Trial) -> float:
-    return trial.speed.mean if trial.speed else 0.0
+def _x(result: CandidateResult) -> float:
+    return result.latency.mean if result.latency else 0.0
 
 
-def _y(trial: Trial) -> float:
-    return 100 * (1 - trial.score.loss) if trial.score else 0.0
+def _y(result: CandidateResult) -> float:
+    return 100 * (1 - result.evaluation.drop) if result.evaluation else 0.0
 
 
-def _area(trial: Trial, trials: Sequence[Trial]) -> float:
-    largest = max(t.size or 0 for t in trials)
-    return _SMALLEST + (_LARGEST - _SMALLEST) * (trial.size or 0) / max(largest, 1)
+def _area(result: CandidateResult, results: Sequence[CandidateResult]) -> float:
+    largest = max(r.size or 0 for r in results)
+    return _SMALLEST + (_LARGEST - _SMALLEST) * (result.size or 0) / max(largest, 1)

@@ -2,9 +2,9 @@
 
 Two figures: the milliseconds of a request with one input (for each of a few requests the median
 over its repetitions, then their mean, since short and long inputs differ), and the milliseconds an
-input of a request with MANY inputs (the median). The fastest is the one with the least geometric
-mean of both. Variants take turns: each round loads one after another, forwards and then backwards,
-so that only one is in memory and what else the machine does troubles all alike.
+input of a request with MANY inputs (the median). Variants are compared by the geometric mean of
+both. They take turns: each round loads one after another, forwards and then backwards, so that only
+one is in memory, and other work of the machine slows all of them alike.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxferry import scoring
 from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.wire import JSON
-from onnxferry.scripts.prepare.verification.samples import Sample
+from onnxferry.scripts.datasets import evenly
+from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import PrepareError
 
 FIRST, ROUNDS = 2, 4  # rounds of all variants, and after them of those that may be chosen
 FEW, MANY = 8, 32  # inputs that are sent alone, and inputs of one request
 REPEATS = 5  # at most, in a round
-SECONDS = 0.8  # in which a round stops repeating
-SLOW = 3  # times the fastest at first look: not measured again
-_LISTLESS = ("tensors",)  # tasks whose list of inputs is one item
+SECONDS = 0.8  # after which a round stops repeating
+SLOW = 3  # times the fastest in the first rounds: not measured again
+_WITHOUT_LISTS = ("tensors",)  # tasks whose list of inputs is one item
 
 
 @dataclass(frozen=True)
-class Speed:
+class Latency:
     """Milliseconds of a request with one input, and of an input among MANY; None where a task takes
     no list."""
 
@@ -49,43 +50,23 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Workload:
-    """The requests that are timed."""
+class TimedRequests:
+    """The requests that are timed: with one input each, and with many."""
 
     ones: tuple[Request, ...]
     many: Request | None = None
 
 
-@dataclass
-class _Times:
-    """Seconds: of each request with one input its repetitions, and of the request with many."""
-
-    ones: list[list[float]]
-    many: list[float] = field(default_factory=list)
-
-    def speed(self) -> Speed:
-        one = statistics.fmean(statistics.median(times) for times in self.ones)
-        return Speed(1000 * one, 1000 * statistics.median(self.many) / MANY if self.many else None)
-
-
-def workload(task: str, samples: Sequence[Sample]) -> Workload:
+def timed_requests(task: str, samples: Sequence[Sample]) -> TimedRequests:
     """A few of `samples` alone, and MANY of them in one request, evenly over all."""
-    ones = (
-        tuple(samples[i * len(samples) // FEW].request for i in range(FEW))
-        if len(samples) > FEW
-        else ()
-    )
-    ones = ones or tuple(sample.request for sample in samples)
-    items = (
-        [found for sample in samples if (found := _inputs(sample.request))]
-        if task not in _LISTLESS
-        else []
-    )
+    ones = tuple(sample.request for sample in evenly(list(samples), FEW))
+    listed = () if task in _WITHOUT_LISTS else samples
+    items = [found for sample in listed if (found := _inputs(sample.request))]
     if not items:
-        return Workload(ones)
+        return TimedRequests(ones)
     chosen = [items[i * len(items) // MANY % len(items)] for i in range(MANY)]
     body = {"inputs": [inputs for inputs, _ in chosen], "parameters": chosen[0][1]}
-    return Workload(ones, Request(json.dumps(body).encode()))
+    return TimedRequests(ones, Request(json.dumps(body).encode()))
 
 
 def _inputs(request: Request) -> tuple[Any, Mapping[str, Any]] | None:
@@ -97,42 +78,41 @@ def _inputs(request: Request) -> tuple[Any, Mapping[str, Any]] | None:
 
 
 def measure(
-    folders: Mapping[str, Path], work: Workload, rounds: int, progress: Progress
-) -> dict[str, Speed]:
-    """The speed of each of the model directories `folders`, by their names."""
-    times = {name: _Times([[] for _ in work.ones]) for name in folders}
+    folders: Mapping[str, Path], requests: TimedRequests, rounds: int, progress: Progress
+) -> dict[str, Latency]:
+    """The latency of each of the model directories `folders`, by their names. Raises PrepareError
+    where a request is refused."""
+    ones: dict[str, list[list[float]]] = {name: [] for name in folders}
+    many: dict[str, list[list[float]]] = {name: [] for name in folders}
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
         for name in list(folders)[:: -1 if number % 2 else 1]:
-            _time(scoring.load(folders[name]), work, times[name])
-    return {name: found.speed() for name, found in times.items()}
+            scorer = scoring.load(folders[name])
+            _pass(scorer, requests.ones)  # warms up
+            ones[name] += _passes(scorer, requests.ones)
+            # refused where the task takes no request of its size
+            if requests.many and scorer.handle(requests.many).status == 200:
+                many[name] += _passes(scorer, (requests.many,))
+    return {name: _latency(ones[name], many[name]) for name in folders}
 
 
-def _time(scorer: Scorer, work: Workload, times: _Times) -> None:
-    """One round of one variant; the first pass warms up and does not count."""
-    _repeat(
-        lambda: [_seconds(scorer, request) for request in work.ones],
-        lambda found: _add(times.ones, found),
-    )
-    # else the task takes none of its size
-    if work.many is not None and scorer.handle(work.many).status == 200:
-        many = work.many
-        _repeat(lambda: [_seconds(scorer, many)], times.many.extend, warm=True)
+def _latency(ones: list[list[float]], many: list[list[float]]) -> Latency:
+    one = statistics.fmean(map(statistics.median, zip(*ones, strict=True)))
+    item = statistics.median(seconds for (seconds,) in many) / MANY if many else None
+    return Latency(1000 * one, item and 1000 * item)
 
 
-def _add(lists: list[list[float]], found: Sequence[float]) -> None:
-    for times, seconds in zip(lists, found, strict=True):
-        times.append(seconds)
-
-
-def _repeat(work: Any, keep: Any, warm: bool = False) -> None:
+def _passes(scorer: Scorer, requests: Sequence[Request]) -> list[list[float]]:
+    """The seconds of each request, in each of at most REPEATS passes."""
     began = time.perf_counter()
-    if not warm:
-        work()
-    for _ in range(REPEATS):
-        keep(work())
-        if time.perf_counter() - began > SECONDS:
-            break
+    found = [_pass(scorer, requests)]
+    while len(found) < REPEATS and time.perf_counter() - began <= SECONDS:
+        found.append(_pass(scorer, requests))
+    return found
+
+
+def _pass(scorer: Scorer, requests: Sequence[Request]) -> list[float]:
+    return [_seconds(scorer, request) for request in requests]
 
 
 def _seconds(scorer: Scorer, request: Request) -> float:
@@ -140,8 +120,6 @@ def _seconds(scorer: Scorer, request: Request) -> float:
     response = scorer.handle(request)
     took = time.perf_counter() - began
     if response.status != 200:
-        raise PrepareError(
-            f"a request to measure speed with got status {response.status}:"
-            f" {response.body.decode()}"
-        )
+        said = f"status {response.status}: {response.body.decode()}"
+        raise PrepareError(f"a request to measure latency with got {said}")
     return took

@@ -1,10 +1,10 @@
-"""Mixed precision: which parts of a graph int8 spoils, and the fewest of them that must stay in
-float32.
+"""Mixed precision: which parts of a graph int8 degrades most, and the fewest of them that must stay
+in float32.
 
 Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs.
-Then the worst k groups are kept in float32, k doubling until the gate lets it pass, and halving
-back to the fewest that do. Groups that are neighbours count as one where there are more than PARTS,
-so that a candidate takes at most about 50 builds.
+Then the worst k groups are kept in float32, k doubling until the variant is accepted, and halving
+back to the fewest with which it is. Neighbouring groups count as one where there are more than
+PARTS, so that a variant takes at most about 50 builds.
 """
 
 from __future__ import annotations
@@ -12,119 +12,112 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
 
-from onnxferry.scripts.prepare.selection.candidates import Bench, Trial, discard
+from onnxferry.scripts.datasets import evenly
+from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, log_defect
+from onnxferry.scripts.prepare.selection.candidates import FAILED, CandidateResult
 from onnxferry.scripts.prepare.verification import comparison
-from onnxferry.scripts.prepare.verification.evaluator import Exam
 from onnxferry.system.console import Progress
 
 if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants import Group
+    from onnxferry.scripts.prepare.variants.variant import OperatorGroup
 
 PARTS = 40  # that are ranked
-INPUTS = 24  # on which
-MOST = 0.5  # of the parts: with more in float32 there is no speed left to gain
-Parts = Mapping[str, frozenset[str]]
+INPUTS = 24  # with which they are ranked
+MOST = 0.5  # of the parts: with more in float32 int8 gains no time
+Parts: TypeAlias = Mapping[str, frozenset[str]]
+"""The operators of each part, by its name."""
 
 
 @dataclass(frozen=True)
-class Search:
-    """The search for one rejected trial."""
+class MixedPrecisionSearch:
+    """The search for one rejected candidate. `failures` are the defects met on the way."""
 
-    rejected: Trial
-    bench: Bench
-    exam: Exam
+    rejected: CandidateResult
+    tester: CandidateTester
+    failures: list[str] = field(default_factory=list)
 
-    def run(self, groups: Sequence[Group], progress: Progress) -> Trial:
-        """The trial with the fewest groups in float32 that passes; the rejected one, with what was
-        tried as its reason, when none does."""
-        parts = bundled(groups)
+    def run(self, groups: Sequence[OperatorGroup], progress: Progress) -> CandidateResult:
+        """The candidate with the fewest groups in float32 that is accepted; the rejected one, with
+        what was tried in its reason, when there is none."""
+        parts = neighbours(groups)
         ranked = self._ranked(parts, progress)
-        found, tried = fewest(
-            ranked,
-            math.floor(MOST * len(ranked)),
-            lambda worst: self._attempt(parts, worst, progress),
-        )
+        most = math.floor(MOST * len(ranked))
+        found, tried = fewest(ranked, most, lambda worst: self._test(parts, worst, progress))
+        ranking = f"{len(parts)} parts ranked, {tried} mixtures tried"
+        if self.failures:
+            ranking += f", {len(self.failures)} failed ({self.failures[-1]})"
         if found:
-            return replace(found, reason=f"{len(parts)} parts ranked, {tried} mixtures tried")
-        trial = self.rejected
-        return replace(
-            trial,
-            reason=(
-                f"{trial.reason}; mixed precision does not help: {len(parts)} parts ranked, "
-                f"{tried} mixtures tried, with up to half of the parts in float32"
-            ),
-        )
+            return replace(found, reason=ranking)
+        why = f"mixed precision does not help: {ranking}, with up to half of the parts in float32"
+        return replace(self.rejected, reason=f"{self.rejected.reason}; {why}")
 
     def _ranked(self, parts: Parts, progress: Progress) -> list[str]:
-        """The names of `parts`, the one that int8 spoils most first."""
+        """The names of `parts`, the one that int8 degrades most first."""
         everything = frozenset().union(*parts.values())
-        spoilt: dict[str, float] = {}
+        degraded: dict[str, float] = {}
         for number, (name, operators) in enumerate(parts.items()):
             progress(f"part {number + 1} of {len(parts)}: {name}")
-            spoilt[name] = self._difference(everything - operators)
-        return sorted(parts, key=lambda name: -spoilt[name])
+            degraded[name] = self._difference(everything - operators)
+        return sorted(parts, key=lambda name: -degraded[name])
 
     def _difference(self, keep: frozenset[str]) -> float:
-        samples = self.exam.samples
-        some = (
-            [samples[i * len(samples) // INPUTS] for i in range(INPUTS)]
-            if len(samples) > INPUTS
-            else samples
-        )
+        """The mean difference with `keep` in float32; infinity where that cannot be made."""
+        tester, evaluator = self.tester, self.tester.evaluator
+        samples = evenly(list(evaluator.samples), INPUTS)
+        folder = None
         try:
-            folder = self.bench.build(self.rejected.variant, "part", keep)
-        except Exception:  # what cannot be quantised alone is told to be spoilt
+            folder = tester.builder.build(self.rejected.variant, "part", keep)
+            compared = comparison.compare(evaluator.reference, folder, samples)
+            return float(comparison.figures(compared)["mean_abs"])
+        except Exception as e:  # a tool's own kinds
+            log_defect(f"a part of {self.rejected.name} cannot be ranked")
+            self.failures.append(f"{type(e).__name__}: {e}")
             return math.inf
-        try:
-            return float(
-                comparison.figures(comparison.measure(self.exam.truth, folder, some))["mean_abs"]
-            )
         finally:
-            shutil.rmtree(folder)
+            if folder:
+                shutil.rmtree(folder)
 
-    def _attempt(self, parts: Parts, worst: Sequence[str], progress: Progress) -> Trial:
+    def _test(self, parts: Parts, worst: Sequence[str], progress: Progress) -> CandidateResult:
         old = self.rejected.variant
-        variant = replace(
-            old,
-            name=f"{old.name}-mixed",
-            how=f"{old.how}; {len(worst)} of {len(parts)} parts stay in float32",
-        )
+        how = f"{old.how}; {len(worst)} of {len(parts)} parts stay in float32"
+        variant = replace(old, name=f"{old.name}-mixed", how=how)
         progress(f"{len(worst)} parts in float32")
-        return self.bench.attempt(
-            variant, self.exam, progress, {name: parts[name] for name in worst}
-        )
+        result = self.tester.test(variant, progress, {name: parts[name] for name in worst})
+        if result.status == FAILED:
+            self.failures.append(result.reason)
+        return result
 
 
-def bundled(groups: Sequence[Group]) -> dict[str, frozenset[str]]:
-    """At most PARTS parts of neighbours, each named by its groups."""
-    size = -(-len(groups) // PARTS)
-    chunks = (groups[i : i + size] for i in range(0, len(groups), max(size, 1)))
+def neighbours(groups: Sequence[OperatorGroup]) -> dict[str, frozenset[str]]:
+    """At most PARTS parts of neighbouring groups, each named by its first and last."""
+    size = max(-(-len(groups) // PARTS), 1)
+    chunks = (groups[i : i + size] for i in range(0, len(groups), size))
     return {_name(chunk): frozenset().union(*(g.operators for g in chunk)) for chunk in chunks}
 
 
-def _name(groups: Sequence[Group]) -> str:
+def _name(groups: Sequence[OperatorGroup]) -> str:
     return groups[0].name if len(groups) == 1 else f"{groups[0].name} to {groups[-1].name}"
 
 
 def fewest(
-    ranked: Sequence[str], most: int, attempt: Callable[[Sequence[str]], Trial]
-) -> tuple[Trial | None, int]:
-    """The trial with the fewest of the first `ranked` names that is within the gate, None when none
-    up to `most` is, and how many were tried. Only the folder of the result is left."""
+    ranked: Sequence[str], most: int, test: Callable[[Sequence[str]], CandidateResult]
+) -> tuple[CandidateResult | None, int]:
+    """The candidate with the fewest of the first `ranked` names that is accepted, None when there
+    is none up to `most`, and how many were tested. Only the folder of the result is left."""
     failed, passed, tried = 0, most + 1, 0
-    best: Trial | None = None
+    best: CandidateResult | None = None
     while passed - failed > 1:
         count = (failed + passed) // 2 if best else min(max(2 * failed, 1), most)
-        trial = attempt(ranked[:count])
+        result = test(ranked[:count])
         tried += 1
-        if trial.within:
+        if result.within:
             if best:
-                discard(best)
-            best, passed = trial, count
+                best.discarded()
+            best, passed = result, count
         else:
-            discard(trial)
+            result.discarded()
             failed = count
     return best, tried

@@ -5,7 +5,6 @@ Everything is read from local folders: no network, no pickle (safetensors only),
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
-from onnxferry.scripts.prepare.sources.source import Ask, TextTokenizer
+from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer
 from onnxferry.system.errors import PrepareError
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
@@ -34,13 +33,12 @@ _UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's output
 
 
 def read_config(folder: Path) -> Any:
-    """The transformers configuration of a model folder."""
+    """The transformers configuration of a model folder. Raises PrepareError for none."""
     try:
         return transformers.AutoConfig.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError, KeyError) as e:
-        raise PrepareError(
-            f"{folder / 'config.json'}: not a configuration that transformers knows: {e}"
-        ) from e
+        path = folder / "config.json"
+        raise PrepareError(f"{path}: not a configuration that transformers knows: {e}") from e
 
 
 def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
@@ -51,12 +49,9 @@ def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
     random.
     """
     model, missing = _load(folder, config, task)
-    given = _merged_modules(adapter)
-    lost = [
-        k
-        for k in missing
-        if not k.startswith(_UNUSED.get(task, ())) and not given & set(k.split("."))
-    ]
+    unused = _UNUSED.get(task, ())
+    brought = set(adapter_config(adapter).modules_to_save or ()) if adapter else set()
+    lost = [k for k in missing if not k.startswith(unused) and not brought & set(k.split("."))]
     if lost:
         raise PrepareError(
             f"{folder}: no trained weights for {', '.join(lost[:6])}, which {task} needs. Give the"
@@ -82,41 +77,33 @@ def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
     return model, sorted(info["missing_keys"])
 
 
-def _merged_modules(adapter: Path | None) -> set[str]:
-    """The names of the modules that an adapter brings whole."""
-    return set(adapter_config(adapter).modules_to_save or ()) if adapter else set()
-
-
 def adapter_config(adapter: Path) -> Any:
+    """The PEFT configuration of an adapter folder. Raises PrepareError for none."""
     try:
         return PeftConfig.from_pretrained(str(adapter))
     except (OSError, ValueError, TypeError, KeyError) as e:
-        raise PrepareError(
-            f"--adapter {adapter}: not a PEFT adapter folder (adapter_config.json): {e}"
-        ) from e
+        what = "not a PEFT adapter folder (adapter_config.json)"
+        raise PrepareError(f"--adapter {adapter}: {what}: {e}") from e
 
 
 def merge(model: Any, adapter: Path) -> Any:
-    """`model` with a PEFT adapter merged into its weights; refuses an adapter that fits only in
-    part."""
+    """`model` with a PEFT adapter merged into its weights. Raises PrepareError for an adapter that
+    does not fit, or only in part."""
     config = adapter_config(adapter)
     if config.is_prompt_learning:
-        raise PrepareError(
-            f"--adapter {adapter}: {config.peft_type.value} adds inputs, so it cannot be merged"
-            " into weights"
-        )
+        what = f"{config.peft_type.value} adds inputs, so it cannot be merged into weights"
+        raise PrepareError(f"--adapter {adapter}: {what}")
+    unfit = f"--adapter {adapter}: does not fit {type(model).__name__}"
     try:
         tuned = get_peft_model(model, config)
         result = set_peft_model_state_dict(tuned, load_peft_weights(str(adapter), device="cpu"))
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
-        raise PrepareError(
-            f"--adapter {adapter}: does not fit {type(model).__name__}: {e}{_hint(str(e))}"
-        ) from e
+        raise PrepareError(f"{unfit}: {e}{_hint(str(e))}") from e
     absent = [k for k in result.missing_keys if "lora_" in k or ".modules_to_save." in k]
     if odd := absent + list(result.unexpected_keys):
         raise PrepareError(
-            f"--adapter {adapter}: does not fit {type(model).__name__}: {len(odd)} weight(s) have"
-            f" no counterpart, such as {', '.join(odd[:3])}. Was it trained on another base model?"
+            f"{unfit}: {len(odd)} weight(s) have no counterpart, such as {', '.join(odd[:3])}. Was"
+            " it trained on another base model?"
         )
     return tuned.merge_and_unload().float().eval()
 
@@ -127,65 +114,47 @@ def _hint(message: str) -> str:
 
 
 def export(model: Any, path: Path, task: str, opset: int) -> None:
-    """Write `model` as ONNX through optimum, which knows the inputs and outputs of each
-    architecture."""
-    folder = path.parent / "optimum"
+    """Write `model` as ONNX by optimum, which knows each architecture's inputs and outputs. Raises
+    PrepareError where that fails."""
+    folder, name = path.parent / "optimum", type(model).__name__
     try:
         exporters.onnx_export_from_model(
             model, folder, task=_EXPORTED_AS.get(task, task), opset=opset, do_validation=False
         )
     except Exception as e:  # whatever tracing the model's code raises
-        raise PrepareError(
-            f"export of {type(model).__name__} failed: {type(e).__name__}: {e}"
-        ) from e
+        raise PrepareError(f"export of {name} failed: {type(e).__name__}: {e}") from e
     if list(folder.glob("*.onnx_data")):
-        raise PrepareError(
-            f"{type(model).__name__} is larger than 2 GB as ONNX, which one file cannot hold"
-        )
+        raise PrepareError(f"{name} is larger than 2 GB as ONNX, which one file cannot hold")
     (folder / "model.onnx").replace(path)
 
 
 def read_tokenizer(folder: Path) -> TextTokenizer:
-    """The fast tokenizer of a folder, with padding and truncation switched off: whoever serves it
-    sets its own."""
-    bare = (folder / "tokenizer.json").is_file() and not (
-        folder / "tokenizer_config.json"
-    ).is_file()
-    kind = (
-        "PreTrainedTokenizerFast"
-        if bare and not (folder / "config.json").is_file()
-        else "AutoTokenizer"
-    )
+    """The fast tokenizer of a folder, without padding and truncation, which scoring sets itself.
+    Raises PrepareError where there is none."""
+    held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    bare = "tokenizer.json" in held and not held & {"tokenizer_config.json", "config.json"}
+    kind = "PreTrainedTokenizerFast" if bare else "AutoTokenizer"
     try:
         tokenizer = getattr(transformers, kind).from_pretrained(folder, **LOCAL)
     except Exception as e:  # transformers raises many kinds, tokenizers bare Exception
         raise PrepareError(f"{folder}: transformers finds no tokenizer in it: {e}") from e
     if not tokenizer.is_fast:
-        raise PrepareError(
-            f"{folder}: {type(tokenizer).__name__} has no fast form, so no tokenizer.json can be"
-            " made"
-        )
+        kind = type(tokenizer).__name__
+        raise PrepareError(f"{folder}: {kind} has no fast form, so no tokenizer.json can be made")
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
     limit = tokenizer.model_max_length
+    pad = _usual(backend, "[PAD]", "<pad>") if tokenizer.pad_token_id is None else None
     return TextTokenizer(
         backend.to_str(),
         int(limit) if limit < 1_000_000 else None,
-        _pad(tokenizer),
+        backend.token_to_id(pad) if pad else tokenizer.pad_token_id,
         tokenizer.pad_token_type_id,
         tokenizer.padding_side,
         tokenizer.mask_token or _usual(backend, "[MASK]", "<mask>"),
         bool(tokenizer.clean_up_tokenization_spaces),
     )
-
-
-def _pad(tokenizer: Any) -> int | None:
-    """The padding token's id."""
-    backend, named = tokenizer.backend_tokenizer, tokenizer.pad_token_id
-    usual = _usual(backend, "[PAD]", "<pad>") if named is None else None
-    found: int | None = backend.token_to_id(usual) if usual else named
-    return found
 
 
 def _usual(backend: Any, *spellings: str) -> str | None:
@@ -194,28 +163,20 @@ def _usual(backend: Any, *spellings: str) -> str | None:
     return next((token for token in spellings if backend.token_to_id(token) is not None), None)
 
 
-def pipeline(model: Any, folder: Path, task: str, max_length: int) -> Ask:
+def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:
     """transformers' own pipeline of `task` over a loaded model, with the tokenizer of `folder`
     cutting at `max_length` tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     tokenizer.model_max_length = max_length
-    made = transformers.pipeline(
+    ask = transformers.pipeline(
         task, model=model, tokenizer=tokenizer, framework="pt", device="cpu"
     )
-    return lambda inputs, parameters: made(inputs, **parameters)
+    return lambda inputs, parameters: ask(inputs, **parameters)
 
 
-def pixels(folder: Path, picture: Any) -> Any:
-    """What the folder's own image processor makes of an RGB PIL.Image: float [3, height, width]."""
-    processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
-    return processor(picture, return_tensors="np")["pixel_values"][0]
-
-
-def read_processor(folder: Path) -> Mapping[str, Any]:
-    """The image processor's settings, with the defaults of its class filled in."""
+def image_processor(folder: Path) -> Any:
+    """The image processor of a folder. Raises PrepareError where there is none."""
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
+        return transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
     except (OSError, ValueError, ImportError) as e:
         raise PrepareError(f"{folder}: no image processor that transformers can read: {e}") from e
-    settings: Mapping[str, Any] = processor.to_dict()
-    return settings

@@ -1,20 +1,19 @@
 """An image processor's configuration as scoring's preprocessing steps.
 
-A processor that does something which these steps cannot say is refused: wrong preprocessing costs
-accuracy in silence.
+A processor that does something that these steps cannot express is refused: wrong preprocessing
+costs accuracy and raises no error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array
 from onnxferry.scoring.images import Preprocessing, decode
+from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.scripts.prepare.sources.settings import DEFAULTS
-from onnxferry.scripts.prepare.verification.sample_image import gradient
 from onnxferry.system.errors import PrepareError, UsageError
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
@@ -27,21 +26,17 @@ _REFUSED = (
     "do_align_long_axis",
 )
 _NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
+_ADVICE = "write the preprocessing into --settings FILE"
 
 
 def image_settings(processor: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of image-classification: from a transformers image processor ({} for none), then
-    what the user says."""
-    settings = {
-        **DEFAULTS["image-classification"],
-        **(_derived(processor) if processor else {}),
-        **given,
-    }
-    if missing := [key for key in _NEEDED if key not in settings]:
-        raise UsageError(
-            f"--settings FILE is needed with {', '.join(missing)}: there is no image processor to"
-            " read them from"
-        )
+    """Settings of image-classification: from a transformers image processor ({} for none), then the
+    user's, `given`. Raises UsageError for what cannot be derived, or is missing."""
+    derived = _derived(processor) if processor else {}
+    settings = {**DEFAULTS["image-classification"], **derived, **given}
+    if missing := ", ".join(key for key in _NEEDED if key not in settings):
+        why = "there is no image processor to read them from"
+        raise UsageError(f"--settings FILE is needed with {missing}: {why}")
     return settings
 
 
@@ -52,16 +47,13 @@ def is_complete(given: Mapping[str, Any]) -> bool:
 
 def _derived(processor: Mapping[str, Any]) -> dict[str, Any]:
     if odd := [key for key in _REFUSED if processor.get(key)]:
-        raise UsageError(
-            f"{processor.get('image_processor_type', 'the image processor')} uses {', '.join(odd)},"
-            " which cannot be derived; write the preprocessing into --settings FILE"
-        )
+        kind = processor.get("image_processor_type", "the image processor")
+        raise UsageError(f"{kind} uses {', '.join(odd)}, which cannot be derived; {_ADVICE}")
     normalise = processor.get("do_normalize", True)
+    factor = processor.get("rescale_factor", 1 / 255)
     return {
         "preprocess": [*_resize(processor), *_crop(processor)],
-        "rescale_factor": (
-            processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1
-        ),
+        "rescale_factor": factor if processor.get("do_rescale", True) else 1,
         "image_mean": list(processor["image_mean"]) if normalise else [0.0, 0.0, 0.0],
         "image_std": list(processor["image_std"]) if normalise else [1.0, 1.0, 1.0],
     }
@@ -75,16 +67,14 @@ def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [{"op": "resize", "size": [size["height"], size["width"]], "resample": resample}]
     shortest = size.get("shortest_edge")
     if shortest is None or "longest_edge" in size:
-        raise UsageError(
-            f"the image processor's size {size} cannot be derived; write it into --settings FILE"
-        )
+        raise UsageError(f"the image processor's size {size} cannot be derived; {_ADVICE}")
     if processor.get("crop_pct"):
         return _crop_pct(shortest, processor["crop_pct"], resample)
     return [{"op": "resize_shortest", "size": shortest, "resample": resample}]
 
 
 def _crop_pct(size: int, share: float, resample: str) -> list[dict[str, Any]]:
-    """ConvNeXT: small sizes are resized larger and cropped, from 384 the picture is squeezed."""
+    """As ConvNeXT: small sizes are resized larger and cropped, from 384 on resized as they are."""
     if size >= 384:
         return [{"op": "resize", "size": [size, size], "resample": resample}]
     larger = {"op": "resize_shortest", "size": int(size / share), "resample": resample}
@@ -98,13 +88,14 @@ def _crop(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"op": "center_crop", "size": [size["height"], size["width"]]}]
 
 
-def compare(settings: Mapping[str, Any], reference: Callable[[Any], Array]) -> None:
-    """Raise PrepareError unless the settings make the same pixels of test pictures as the source's
-    own processor."""
+def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
+    """Raise PrepareError unless the settings make the same pixels of test pictures, float32 [3,
+    height, width], as the source's own image processor of transformers."""
     preprocessing = Preprocessing.read(settings)
     for width, height in ((300, 200), (200, 300)):
-        picture = decode(gradient(width, height), width * height)
-        ours, theirs = preprocessing.apply(picture), reference(picture)
+        picture = decode(sample_image(width, height), width * height)
+        ours = preprocessing.apply(picture)
+        theirs = processor(picture, return_tensors="np")["pixel_values"][0]
         worst = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
         if not worst <= 1e-3:
             raise PrepareError(
@@ -115,12 +106,11 @@ def compare(settings: Mapping[str, Any], reference: Callable[[Any], Array]) -> N
 
 
 def input_size(settings: Mapping[str, Any]) -> tuple[int, int]:
-    """(height, width) that the steps end with; raises UsageError when they leave it open."""
+    """(height, width) in pixels that the steps end with. Raises UsageError where they leave it
+    open."""
     for step in reversed(settings["preprocess"]):
         size = step.get("size")
         if isinstance(size, list) and len(size) == 2:
             return int(size[0]), int(size[1])
-    raise UsageError(
-        "'preprocess' in --settings must end at a fixed size: a 'resize' or 'center_crop' with"
-        " [h, w]"
-    )
+    expected = "a fixed size: a 'resize' or 'center_crop' with [h, w]"
+    raise UsageError(f"'preprocess' in --settings must end at {expected}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from onnxferry.system.errors import UsageError
 
@@ -18,37 +17,33 @@ CLASSIFIERS = (
 
 
 def read(path: Path | None, task: str) -> tuple[str, ...]:
-    """The labels of a file: a JSON list of strings, or one label a line; () without a file."""
+    """The labels of a file: a JSON list of strings, or one label a line; () without a file. Raises
+    UsageError for what is neither."""
     if path is None:
         return ()
     if task not in CLASSIFIERS:
         raise UsageError(f"--labels: {task} has no labels; leave it out")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as e:
         raise UsageError(f"--labels {path}: not UTF-8 text ({e})") from e
-    names = (
-        _from_json(path, text)
-        if text.lstrip().startswith(("[", "{"))
-        else text.strip().splitlines()
-    )
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UsageError(
-            f"--labels {path}: expected a JSON list of strings or one label a line, without empty"
-            " ones"
-        )
+    try:
+        names = json.loads(text) if text.startswith(("[", "{")) else text.splitlines()
+    except ValueError as e:
+        raise UsageError(f"--labels {path}: not readable as JSON ({e})") from e
+    strings = isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names)
+    if not names or not strings:
+        expected = "a JSON list of strings or one label a line, without empty ones"
+        raise UsageError(f"--labels {path}: expected {expected}")
     return tuple(name.strip() for name in names)
 
 
-def _from_json(path: Path, text: str) -> list[Any]:
-    try:
-        names = json.loads(text)
-    except ValueError as e:
-        raise UsageError(f"--labels {path}: not readable as JSON ({e})") from e
-    if not isinstance(names, list):
-        raise UsageError(
-            f"--labels {path}: expected a JSON list of strings, got {type(names).__name__}"
-        )
+def required(names: tuple[str, ...], task: str, source: str) -> tuple[str, ...]:
+    """`names`, checked. Raises UsageError where a classifier `source` has none, or where they do
+    not fit `task`."""
+    if task in CLASSIFIERS and not names:
+        raise UsageError(f"--labels FILE is needed: {source} does not tell the names of its labels")
+    check_entailment(names, task)
     return names
 
 
@@ -58,8 +53,8 @@ def entailment(names: Sequence[str]) -> bool:
 
 
 def check_entailment(names: Sequence[str], task: str) -> None:
-    """Raise UsageError when zero-shot classification is asked of labels that do not say which one
-    is entailment."""
+    """Raise UsageError when zero-shot classification is asked of labels none of which says
+    entailment."""
     if task == "zero-shot-classification" and not entailment(names):
         raise UsageError(
             f"--task {task}: none of the model's {len(names)} labels begins with 'entail'"

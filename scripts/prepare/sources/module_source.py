@@ -1,10 +1,10 @@
-"""A PyTorch module given as `module:factory`, as a Source.
+"""A PyTorch module given as `module:factory`, as a source.
 
 The factory takes no arguments and returns a torch.nn.Module. By the task, its forward takes pixels
 [b, 3, h, w], or some of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these
 names; it returns logits [b, labels], start and end logits [b, s] each, token vectors [b, s,
 hidden], or for each token logits [b, s, labels or vocabulary]. For `tensors` it takes and returns
-any arrays: see arrays.py.
+any arrays: see tensor_export.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels, pytorch, tensor_export
 from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
 from onnxferry.scripts.prepare.sources.settings import text_settings
-from onnxferry.scripts.prepare.sources.source import Source
-from onnxferry.scripts.prepare.sources.user_settings import read_given
+from onnxferry.scripts.prepare.sources.source import ModelSource
+from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError, UsageError
 
@@ -42,23 +42,19 @@ OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def load(options: Options) -> Source:
-    """Import the factory, call it, and derive the rest from the user's files."""
+def load(options: Options) -> ModelSource:
+    """Import the factory, call it, and derive the rest from the user's files. Raises UsageError
+    that names the flag that is missing or wrong, and PrepareError for what the module raises."""
     task = str(options.task)
-    names = labels.read(options.labels, task)
-    if task in labels.CLASSIFIERS and not names:
-        raise UsageError(
-            f"--labels FILE is needed: {options.source} does not tell the names of its labels"
-        )
-    labels.check_entailment(names, task)
-    given = read_given(options.settings, task)
-    source = _described(Source(task, lambda path: None, None, given, names), options)
+    names = labels.required(labels.read(options.labels, task), task, options.source)
+    given = read_user_settings(options.settings, task)
+    source = _with_settings(ModelSource(task, lambda path: None, None, given, names), options)
     with stage(f"load {options.source}"):
         module = build(options.source)
     if task == "tensors" and options.golden:
-        example, axes = tensor_export.traced(options.golden, options.inputs, module)
+        example, axes = tensor_export.trace_inputs(options.golden, options.inputs, module)
     else:
-        example, axes = _traced(source, module)
+        example, axes = _trace_inputs(source, module)
     opset = options.opset or pytorch.OPSET
     return replace(
         source,
@@ -73,7 +69,7 @@ def load(options: Options) -> Source:
     )
 
 
-def _described(source: Source, options: Options) -> Source:
+def _with_settings(source: ModelSource, options: Options) -> ModelSource:
     """`source` with all settings, and with its tokenizer where its task needs one."""
     if source.task == "tensors":
         return source
@@ -84,11 +80,8 @@ def _described(source: Source, options: Options) -> Source:
     if not options.tokenizer:
         raise UsageError(f"--tokenizer DIR is needed for {source.task} of {options.source}")
     tokenizer = huggingface.read_tokenizer(options.tokenizer)
-    return replace(
-        source,
-        tokenizer=tokenizer,
-        settings=text_settings(source.task, tokenizer, {}, source.settings),
-    )
+    settings = text_settings(source.task, tokenizer, {}, source.settings)
+    return replace(source, tokenizer=tokenizer, settings=settings)
 
 
 def build(name: str) -> Any:
@@ -100,26 +93,24 @@ def build(name: str) -> Any:
     try:
         make = getattr(importlib.import_module(where), factory)
     except (ImportError, AttributeError) as e:
-        raise UsageError(
-            f"SOURCE {name}: {e}. Modules are looked for in {here} and in the environment"
-        ) from e
+        places = f"Modules are looked for in {here} and in the environment"
+        raise UsageError(f"SOURCE {name}: {e}. {places}") from e
     except Exception as e:  # the user's own code
-        raise PrepareError(
-            f"SOURCE {name}: importing {where} raised {type(e).__name__}: {e}"
-        ) from e
+        raised = f"importing {where} raised {type(e).__name__}"
+        raise PrepareError(f"SOURCE {name}: {raised}: {e}") from e
     try:
         module = make()
     except Exception as e:  # the user's own code
         raise PrepareError(f"SOURCE {name}: {factory}() raised {type(e).__name__}: {e}") from e
     if not pytorch.is_module(module):
-        raise UsageError(
-            f"SOURCE {name}: {factory}() returned {type(module).__name__}, expected a"
-            " torch.nn.Module"
-        )
+        got = f"{factory}() returned {type(module).__name__}"
+        raise UsageError(f"SOURCE {name}: {got}, expected a torch.nn.Module")
     return module.float().eval()
 
 
-def _traced(source: Source, module: Any) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
+def _trace_inputs(
+    source: ModelSource, module: Any
+) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
     """Feeds of the right shape for tracing, and the dynamic axes of all inputs and outputs. Two
     rows, so that no axis is mistaken for a constant 1."""
     if source.task == "image-classification":
@@ -127,10 +118,8 @@ def _traced(source: Source, module: Any) -> tuple[Mapping[str, Array], Mapping[s
         return {"pixel_values": pixels}, {"pixel_values": _ROW, **OUTPUTS[source.task]}
     wanted = [name for name in pytorch.parameters(module) if name in TEXT_INPUTS]
     if "input_ids" not in wanted:
-        raise PrepareError(
-            f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))};"
-            f" {source.task} needs input_ids, and attention_mask and token_type_ids if the model"
-            " uses them"
-        )
+        takes = f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))}"
+        needs = "needs input_ids, and attention_mask and token_type_ids if the model uses them"
+        raise PrepareError(f"{takes}; {source.task} {needs}")
     axes = {**dict.fromkeys(wanted, _TOKEN), **OUTPUTS[source.task]}
     return {name: np.ones((2, 8), np.int64) for name in wanted}, axes

@@ -1,5 +1,5 @@
-"""An existing .onnx file, as a Source: it is its own source model, so only quantising it can change
-its answers."""
+"""An existing .onnx file as a source. It is its own source model: only quantising it can change its
+answers."""
 
 from __future__ import annotations
 
@@ -11,45 +11,38 @@ from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings
-from onnxferry.scripts.prepare.sources.settings import read_json, text_settings
-from onnxferry.scripts.prepare.sources.source import TEXTLESS, Source, TextTokenizer
-from onnxferry.scripts.prepare.sources.user_settings import read_given
+from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
+from onnxferry.scripts.prepare.sources.source import TEXTLESS, ModelSource, TextTokenizer
+from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import sha256
 
 
-def load(options: Options) -> Source:
+def load(options: Options) -> ModelSource:
     """Describe the file from the user's flags, and from the config.json beside its tokenizer where
-    there is one."""
+    there is one. Raises UsageError that names the flag that is missing or wrong."""
     path, task = Path(options.source), str(options.task)
     config = _config(options.tokenizer)
     tokenizer = _tokenizer(options, task)
-    given = read_given(options.settings, task)
-    settings = given
+    settings = read_user_settings(options.settings, task)
     if tokenizer:
-        settings = text_settings(task, tokenizer, config, given)
+        settings = text_settings(task, tokenizer, config, settings)
     elif task == "image-classification":
-        settings = image_settings({}, given)
-    record = {"kind": "onnx", "name": path.name, "sha256": sha256(path)}
-    return Source(
+        settings = image_settings({}, settings)
+    return ModelSource(
         task,
         lambda target: onnx_file_io.copy(path, target),
         None,
         settings,
         _labels(options, task, config),
         tokenizer,
-        record,
+        {"kind": "onnx", "name": path.name, "sha256": sha256(path)},
     )
 
 
 def _config(folder: Path | None) -> Mapping[str, Any]:
     path = folder / "config.json" if folder else None
-    if path is None or not path.is_file():
-        return {}
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise UsageError(f"{path}: expected a JSON object, got {type(config).__name__}")
-    return config
+    return read_object(path) if path and path.is_file() else {}
 
 
 def _tokenizer(options: Options, task: str) -> TextTokenizer | None:
@@ -63,22 +56,13 @@ def _tokenizer(options: Options, task: str) -> TextTokenizer | None:
 
 
 def _labels(options: Options, task: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    names = labels.read(options.labels, task) or _configured(options, task, config)
-    labels.check_entailment(names, task)
-    return names
-
-
-def _configured(options: Options, task: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The labels of the config.json beside the tokenizer."""
-    if task not in labels.CLASSIFIERS:
-        return ()
-    if not config.get("id2label"):
-        raise UsageError(
-            f"--labels FILE is needed: {options.source} does not tell the names of its labels"
-        )
-    try:
-        return labels.from_config({int(key): name for key, name in config["id2label"].items()})
-    except (AttributeError, ValueError) as e:
-        raise UsageError(
-            f"{options.tokenizer}/config.json: id2label must map numbers to names ({e})"
-        ) from e
+    """The user's labels, else those of the config.json beside the tokenizer."""
+    names = labels.read(options.labels, task)
+    if task in labels.CLASSIFIERS and not names and config.get("id2label"):
+        try:
+            by_number = {int(key): name for key, name in config["id2label"].items()}
+        except (AttributeError, ValueError) as e:
+            path = f"{options.tokenizer}/config.json"
+            raise UsageError(f"{path}: id2label must map numbers to names ({e})") from e
+        names = labels.from_config(by_number)
+    return labels.required(names, task, options.source)

@@ -1,5 +1,4 @@
-"""PyTorch modules: running, exporting and naming them by content. With huggingface.py the only
-importer of torch."""
+"""PyTorch modules: run, export and hash them. With huggingface.py the only importer of torch."""
 
 from __future__ import annotations
 
@@ -13,22 +12,20 @@ import numpy as np
 import torch
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.sources.source import Run
+from onnxferry.scripts.prepare.sources.source import RunModel
 from onnxferry.system.errors import PrepareError
 
 OPSET = 17
 Axes = Mapping[int, str]  # the dynamic axes of an input or an output, and their names
 
 
-def runner(module: torch.nn.Module) -> Run:
+def runner(module: torch.nn.Module) -> RunModel:
     """`module` as a function of arrays. Outputs are found by name where it names them, else by
     position."""
     wanted = parameters(module)
 
     def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        tensors = {
-            name: torch.from_numpy(np.asarray(value, order="C")) for name, value in feeds.items()
-        }
+        tensors = {n: torch.from_numpy(np.asarray(v, order="C")) for n, v in feeds.items()}
         with torch.inference_mode():
             by_name = tensors.keys() <= set(wanted)
             result = module(**tensors) if by_name else module(*tensors.values())
@@ -57,11 +54,11 @@ def export(
     axes: Mapping[str, Axes],
     opset: int,
 ) -> None:
-    """Write `module` as ONNX. `axes` names all inputs and, after them, all outputs, each with its
-    dynamic axes.
+    """Write `module` as ONNX, traced with `example`. `axes` names all inputs and, after them, all
+    outputs, each with its dynamic axes. Raises PrepareError where that fails.
 
-    By the TorchScript exporter: on the models of this project its graphs are as exact as those of
-    the newer one, at a lower opset and IR version, which every ONNX Runtime since 1.17 loads.
+    The TorchScript exporter is used: its graphs are as exact as those of the newer one, at a lower
+    opset and IR version, which every ONNX Runtime since 1.17 loads.
     """
     names = list(example)
     try:
@@ -76,9 +73,8 @@ def export(
             dynamo=False,
         )
     except Exception as e:  # whatever tracing the user's code raises
-        raise PrepareError(
-            f"torch.onnx.export of {type(module).__name__} failed: {type(e).__name__}: {e}"
-        ) from e
+        kind = type(module).__name__
+        raise PrepareError(f"torch.onnx.export of {kind} failed: {type(e).__name__}: {e}") from e
 
 
 def named_outputs(module: torch.nn.Module, feeds: Mapping[str, Array]) -> tuple[str, ...]:
@@ -86,10 +82,8 @@ def named_outputs(module: torch.nn.Module, feeds: Mapping[str, Array]) -> tuple[
     output, or output_0 and so on. Raises PrepareError when it fails, or returns something else than
     tensors."""
     tensors = {name: torch.from_numpy(value) for name, value in feeds.items()}
-    kind, shapes = (
-        type(module).__name__,
-        ", ".join(f"{n} {list(t.shape)} {t.dtype}" for n, t in tensors.items()),
-    )
+    kind = type(module).__name__
+    shapes = ", ".join(f"{n} {list(t.shape)} {t.dtype}" for n, t in tensors.items())
     try:
         with torch.inference_mode():
             result = module(**tensors)
@@ -101,10 +95,8 @@ def named_outputs(module: torch.nn.Module, feeds: Mapping[str, Array]) -> tuple[
     if isinstance(result, tuple | list):
         found = {f"output_{i}": value for i, value in enumerate(result)}
     if not found or any(not isinstance(value, torch.Tensor) for value in found.values()):
-        raise PrepareError(
-            f"{kind}.forward returned {type(result).__name__}; expected tensors, or a mapping of"
-            " them"
-        )
+        got = type(result).__name__
+        raise PrepareError(f"{kind}.forward returned {got}; expected tensors, or a mapping of them")
     return tuple(found)
 
 
@@ -119,4 +111,5 @@ def fingerprint(module: torch.nn.Module) -> str:
 
 
 def is_module(value: object) -> bool:
+    """Whether `value` is a torch.nn.Module."""
     return isinstance(value, torch.nn.Module)

@@ -1,7 +1,7 @@
 """The settings of model_spec.json: what scoring must know to make tensors of a request, by task.
 
-Derived from the source model's own configuration, so that answers equal those of transformers'
-pipeline; a user's settings file overrides key by key.
+They are derived from the source model's own configuration, so that answers equal those of
+transformers' pipeline. A user's settings file overrides key by key.
 """
 
 from __future__ import annotations
@@ -25,28 +25,18 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     "image-classification": {"top_k": 5},
 }
 _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "roberta-prelayernorm",
-    "camembert",
-    "longformer",
-    "mpnet",
-    "data2vec-text",
-    "ibert",
-    "xmod",
-    "esm",
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert"),
+    *("longformer", "mpnet", "data2vec-text", "ibert", "xmod", "esm"),
 }
 
 
 def text_settings(
     task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings of a text task: the defaults, what tokenizer and configuration say, then what the
-    user says."""
-    limit = _limit(tokenizer, config)
+    """Settings of a text task: the defaults, what tokenizer and configuration say, then the user's,
+    `given`. Raises UsageError for a length that the model cannot take, or a missing token."""
     derived: dict[str, Any] = {
-        "max_length": limit,
+        "max_length": _limit(tokenizer, config),
         "pad_token_id": tokenizer.pad_token_id,
         "pad_token_type_id": tokenizer.pad_token_type_id,
         "padding_side": tokenizer.padding_side,
@@ -56,7 +46,7 @@ def text_settings(
     if task == "fill-mask":
         derived |= {
             "mask_token": tokenizer.mask_token,
-            "clean_up_tokenization_spaces": tokenizer.cleans_up,
+            "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,
         }
     if task == "question-answering":
         derived |= _windows(given.get("max_length", derived["max_length"]))
@@ -81,29 +71,23 @@ def _positions(config: Mapping[str, Any]) -> int | None:
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions < 1:
         return None
-    return (
-        positions - (config.get("pad_token_id") or 0) - 1
-        if config.get("model_type") in _OFFSET_POSITIONS
-        else positions
-    )
+    offset = config.get("model_type") in _OFFSET_POSITIONS
+    return positions - (config.get("pad_token_id") or 0) - 1 if offset else positions
 
 
 def _check_length(length: Any, config: Mapping[str, Any]) -> None:
     positions = _positions(config)
     if isinstance(length, bool) or not isinstance(length, int) or length < 8:
-        raise UsageError(
-            f"--settings: max_length must be an integer of at least 8 tokens, got {length!r}"
-        )
+        wanted = "an integer of at least 8 tokens"
+        raise UsageError(f"--settings: max_length must be {wanted}, got {length!r}")
     if positions and length > positions:
-        raise UsageError(
-            f"--settings: max_length is {length}, but the model has embeddings for {positions}"
-            " positions"
-        )
+        held = f"the model has embeddings for {positions} positions"
+        raise UsageError(f"--settings: max_length is {length}, but {held}")
 
 
 def _windows(length: int) -> dict[str, int]:
-    """How long contexts are read, as transformers' pipeline does it: through windows of at most 384
-    of the model's `length` tokens, each beginning with the last 128 of the one before."""
+    """How a context of more than `length` tokens is read, as transformers' pipeline does it: by
+    windows of at most 384 tokens, each beginning with the last 128 of the one before."""
     return {"doc_stride": min(min(length, 384) // 2, 128)}
 
 
@@ -126,9 +110,8 @@ def pooling_settings(folder: Path) -> dict[str, Any]:
         return {}
     kinds = {str(m["type"]).rpartition(".")[2]: m["path"] for m in modules}
     if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
-        raise UsageError(
-            f"{folder / 'modules.json'}: module(s) {', '.join(unknown)} are not supported"
-        )
+        path = folder / "modules.json"
+        raise UsageError(f"{path}: module(s) {', '.join(unknown)} are not supported")
     found: dict[str, Any] = {"normalize": "Normalize" in kinds}
     if "Pooling" in kinds:
         found["pooling"] = _pooling(folder / kinds["Pooling"] / "config.json")
@@ -143,16 +126,11 @@ def _pooling(path: Path) -> str:
         "pooling_mode_mean_tokens": "mean",
         "pooling_mode_max_tokens": "max",
     }
-    on = [
-        key
-        for key, value in (_json(path) or {}).items()
-        if key.startswith("pooling_mode_") and value
-    ]
+    config = _json(path) or {}
+    on = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
     if len(on) != 1 or on[0] not in modes:
-        raise UsageError(
-            f"{path}: pooling {' + '.join(on) or 'none'} is not supported; known:"
-            f" {', '.join(modes)}"
-        )
+        found, known = " + ".join(on) or "none", ", ".join(modes)
+        raise UsageError(f"{path}: pooling {found} is not supported; known: {known}")
     return modes[on[0]]
 
 
@@ -160,9 +138,17 @@ def _json(path: Path) -> Any:
     return read_json(path) if path.is_file() else None
 
 
-def read_json(path: Path) -> Any:
-    """The data of one of the source model's own files. Raises UsageError that names it."""
+def read_json(path: Path, flag: str = "") -> Any:
+    """The data of a file, which `flag` names. Raises UsageError where it is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise UsageError(f"{path}: not readable as JSON ({e})") from e
+    except (OSError, ValueError) as e:
+        raise UsageError(f"{flag}{path}: not readable as JSON ({e})") from e
+
+
+def read_object(path: Path, flag: str = "") -> dict[str, Any]:
+    """The object in a file, as read_json. Raises UsageError where it is none."""
+    data = read_json(path, flag)
+    if not isinstance(data, dict):
+        raise UsageError(f"{flag}{path}: expected a JSON object, got {type(data).__name__}")
+    return data

@@ -1,8 +1,8 @@
-"""A PyTorch module that takes any arrays: what they are is read from the user's requests (--golden,
---inputs).
+"""The arrays and axes to export a PyTorch module of task tensors with, from the user's requests
+(--golden, --inputs).
 
-The sizes in which the requests differ are dynamic, and so is the first one, the batch, if the
-module answers twice as many rows. All others are those of the golden request.
+The sizes in which the requests differ are dynamic. So is the first one, the batch, if the module
+answers twice as many rows. All others are those of the golden request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from onnxferry.scoring import Request, ScoringError, codecs
 from onnxferry.scoring.engine import Array
 from onnxferry.scoring.tasks.tensors import Tensors
 from onnxferry.scripts.prepare.sources import pytorch
-from onnxferry.scripts.prepare.verification.samples import Sample, samples
+from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.errors import PrepareError, UsageError
 
@@ -26,28 +26,23 @@ Feeds = Mapping[str, Array]
 _DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
 
 
-def traced(golden: Path, own: Path | None, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
+def trace_inputs(
+    golden: Path, own: Path | None, module: Any
+) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
     """The arrays to trace `module` with, and the dynamic axes of all its inputs and outputs, as the
-    golden request and the user's `own` have them."""
+    golden request and the user's `own` have them. Raises UsageError for a request that does not fit
+    the module."""
     names = pytorch.parameters(module)
     first = Sample(read_request(golden), f"--golden {golden}")
-    found = [_feeds(sample, names) for sample in (first, *samples("tensors", own))]
+    found = [_feeds(sample, names) for sample in (first, *read_inputs(own, "tensors"))]
     example, axes = found[0], _differing(found)
     outputs = pytorch.named_outputs(module, example)
-    double = {
-        name: np.concatenate([array, array]) if array.ndim else array
-        for name, array in example.items()
-    }
-    if _runs(module, double):
+    double = {n: np.concatenate([a, a]) if a.ndim else a for n, a in example.items()}
+    batched = _runs(module, double)
+    if batched:
         example, axes = double, {n: {0: "batch", **axes[n]} if double[n].ndim else {} for n in axes}
-    return example, {
-        **axes,
-        **{name: {0: "batch"} if "batch" in _names(axes) else {} for name in outputs},
-    }
-
-
-def _names(axes: Mapping[str, pytorch.Axes]) -> set[str]:
-    return {name for dynamic in axes.values() for name in dynamic.values()}
+    batched = batched and any(array.ndim for array in example.values())
+    return example, {**axes, **{name: {0: "batch"} if batched else {} for name in outputs}}
 
 
 def _runs(module: Any, feeds: Feeds) -> bool:
@@ -62,18 +57,11 @@ def _feeds(sample: Sample, names: Sequence[str]) -> Feeds:
     """The arrays of a request, in the order of forward's parameters `names`."""
     inputs = _inputs(sample.request, sample.where)
     given = inputs if isinstance(inputs, dict) else {names[0]: inputs}
-    if sorted(given, key=_position(names)) != list(names[: len(given)]):
-        raise UsageError(
-            f"{sample.where}: 'inputs' holds {', '.join(given)}; the module's forward takes"
-            f" {', '.join(names)}"
-        )
-    return {
-        name: _array(given[name], f"{sample.where}: inputs.{name}") for name in names[: len(given)]
-    }
-
-
-def _position(names: Sequence[str]) -> Any:
-    return lambda name: names.index(name) if name in names else len(names)
+    if set(given) != set(names[: len(given)]):
+        held, wanted = ", ".join(given), ", ".join(names)
+        what = f"'inputs' holds {held}; the module's forward takes {wanted}"
+        raise UsageError(f"{sample.where}: {what}")
+    return {n: _array(given[n], f"{sample.where}: inputs.{n}") for n in names[: len(given)]}
 
 
 def _inputs(request: Request, where: str) -> Any:
@@ -102,11 +90,8 @@ def _differing(found: Sequence[Feeds]) -> dict[str, dict[int, str]]:
     for name, array in found[0].items():
         shapes = [feeds[name].shape for feeds in found if name in feeds]
         if len({len(shape) for shape in shapes}) > 1 or len(shapes) < len(found):
-            raise UsageError(
-                f"'inputs.{name}' is not in every request, or not with the same number of"
-                " dimensions"
-            )
-        axes[name] = {
-            i: f"{name}_{i}" for i in range(array.ndim) if len({shape[i] for shape in shapes}) > 1
-        }
+            what = "is not in every request, or not with the same number of dimensions"
+            raise UsageError(f"'inputs.{name}' {what}")
+        dynamic = (i for i in range(array.ndim) if len({shape[i] for shape in shapes}) > 1)
+        axes[name] = {i: f"{name}_{i}" for i in dynamic}
     return axes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,19 @@ from typing import Any
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.validation import Parameter
+from onnxferry.scripts.prepare.sources.settings import read_object
 from onnxferry.system.errors import UsageError
 
 
-def known(task: str) -> Mapping[str, Parameter]:
+def _known(task: str) -> Mapping[str, Parameter]:
     """The settings of a task, as its file in scoring/tasks lists them."""
-    module, _, _ = TASKS[task].where.partition(".")
-    found: Mapping[str, Parameter] = getattr(
-        importlib.import_module(f"onnxferry.scoring.tasks.{module}"), "SETTINGS", {}
-    )
+    name, _, _ = TASKS[task].class_path.partition(".")
+    module = importlib.import_module(f"onnxferry.scoring.tasks.{name}")
+    found: Mapping[str, Parameter] = getattr(module, "SETTINGS", {})
     return found
 
 
-def read_given(path: Path | None, task: str) -> dict[str, Any]:
+def read_user_settings(path: Path | None, task: str) -> dict[str, Any]:
     """The user's settings; null leaves one as it is derived, unless it is a value of its own.
 
     Raises UsageError that names a key that the task does not have, or that holds what the task
@@ -31,25 +30,15 @@ def read_given(path: Path | None, task: str) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"--settings {path}: not readable as JSON ({e})") from e
-    if not isinstance(given, dict):
-        raise UsageError(f"--settings {path}: expected a JSON object, got {type(given).__name__}")
-    table = known(task)
+    given = read_object(path, "--settings ")
+    table = _known(task)
     if unknown := sorted(set(given) - set(table)):
-        raise UsageError(
-            f"--settings {path}: unknown key(s) {', '.join(unknown)} for {task}; known:"
-            f" {', '.join(table) or 'none'}"
-        )
-    _check(given, table, path)
-    return {key: value for key, value in given.items() if value is not None or table[key].null}
-
-
-def _check(given: Mapping[str, Any], table: Mapping[str, Parameter], path: Path) -> None:
+        known = ", ".join(table) or "none"
+        what = f"unknown key(s) {', '.join(unknown)} for {task}; known: {known}"
+        raise UsageError(f"--settings {path}: {what}")
     try:
         for key in given:
             table[key].take(given, key)
     except ScoringError as e:
         raise UsageError(f"--settings {path}: {e}") from e
+    return {key: value for key, value in given.items() if value is not None or table[key].null}

@@ -3,92 +3,83 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from onnx import TensorProto
+import onnx_ir as ir
 
-from onnxferry.scripts.prepare.variants.float16 import LEAST as LEAST_HALF
-from onnxferry.scripts.prepare.variants.folding import OPSET
-from onnxferry.scripts.prepare.variants.linear import linears
-from onnxferry.scripts.prepare.variants.onnx_graph import Graph
-from onnxferry.scripts.prepare.variants.variant_inputs import Material
+from onnxferry.scoring import cpu
+from onnxferry.scripts.prepare.variants import float16, onnx_graph
+from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET
+from onnxferry.scripts.prepare.variants.linear_layers import linear_layers
+from onnxferry.scripts.prepare.variants.variant import Method, Variant, VariantInputs
 
 # the share of the weights in convolutions from which on a graph counts as one of those
 CONVOLUTIONAL = 0.1
 # of the weights: linear layers that hold less are quantised with the convolutions only
-LEAST_SHARE = 0.5
+MIN_SHARE = 0.5
 _QUANTISED = ("Quantize", "QLinear", "Integer", "QAttention", "QGemm", "NBits", "BlockQuant")
-
-OVERFLOW = (
-    "{cpu} adds two products of uint8 and int8 in 16 bits, which weights of 8 bits overflow; tried"
-    " with 7 bits"
-)
-GIVEN_AWAY = (
-    "{cpu} does not overflow with weights of 8 bits: with 7 bits a bit would be given away for"
-    " nothing"
-)
-SAME = "on {cpu} uint8 weights give the same numbers as int8 weights, no faster"
-SLOWER = "on {cpu} uint8 weights give the same numbers as int8 weights, at half the speed"
-CPU_REASONS = {  # a word of the variant's name -> CPU kind -> why it is not tried there
-    "full": {"avx2": OVERFLOW, "avx512": OVERFLOW},
-    "reduced": {"avx512-vnni": GIVEN_AWAY, "arm64": GIVEN_AWAY},
-    "u8u8": {"avx512-vnni": SLOWER, "arm64": SAME},
-}
 
 
 @dataclass(frozen=True)
-class Inventory:
-    """What a graph holds: numbers in weights of linear layers, of convolutions, and of those that
-    can be halved; whether it is quantised already, or has parts that are no tensors of numbers."""
+class GraphInventory:
+    """What a graph holds: numbers in the weights of linear layers and of convolutions; whether any
+    weight is worth storing as float16; whether the graph is quantised already, or has parts that
+    are no tensors of numbers (`foreign`)."""
 
     linear: int
     convolution: int
-    halved: int
+    halvable: bool
     quantised: bool
     foreign: bool
     opset: int
 
     @property
     def convolutional(self) -> bool:
+        """Whether convolutions are worth quantising."""
         return self.share(self.convolution) >= CONVOLUTIONAL
 
     def share(self, part: int) -> float:
+        """`part` as a share of all weights of linear layers and convolutions."""
         return part / max(self.linear + self.convolution, 1)
 
 
-def inventory(path: Path) -> Inventory:
-    return _inventory(path, path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4)
-def _inventory(path: Path, _: int) -> Inventory:
-    graph = Graph.read(path)
-    ops = Counter(node.op_type for node in graph.nodes)
-    sizes = {t.name: math.prod(t.dims) for t in graph.model.graph.initializer}
-    weights = {node.input[1] for node in linears(graph)}
-    convolutions = {node.input[1] for node in graph.nodes if node.op_type == "Conv"}
-    strings = any(i.type.tensor_type.elem_type == TensorProto.STRING for i in graph.inputs)
-    return Inventory(
-        sum(_size(graph, name) for name in weights),
-        sum(sizes.get(name, 0) for name in convolutions),
-        sum(size for size in sizes.values() if size >= LEAST_HALF),
-        any(word in op for op in ops for word in _QUANTISED),
-        strings or any(node.domain == "ai.onnx.ml" for node in graph.nodes),
-        graph.opset,
+def inventory(model: ir.Model) -> GraphInventory:
+    """What a model's main graph holds."""
+    graph = model.graph
+    operators = Counter(node.op_type for node in graph)
+    strings = any(value.dtype == ir.DataType.STRING for value in graph.inputs)
+    sizes = [value.const_value.size for value in graph.initializers.values() if value.const_value]
+    return GraphInventory(
+        _size(linear_layers(graph)),
+        _size(node for node in graph if node.op_type == "Conv"),
+        any(size >= float16.MIN_SIZE for size in sizes),
+        any(word in operator for operator in operators for word in _QUANTISED),
+        strings or any(node.domain == "ai.onnx.ml" for node in graph),
+        onnx_graph.opset(model),
     )
 
 
-def _size(graph: Graph, name: str) -> int:
-    value = graph.constant(name)
-    return 0 if value is None else value.size
+def skipped(variant: Variant, kind: str, inputs: VariantInputs) -> str | None:
+    """Why `variant` is not tried for CPUs of kind `kind` or for this graph; None when it is.
+
+    Raises ValueError for an unknown kind.
+    """
+    if kind not in cpu.KINDS:
+        raise ValueError(f"cpu: expected one of {', '.join(cpu.KINDS)}, got {kind!r}")
+    reason = _unfit(variant.method, inputs) if variant.method else None
+    return reason or variant.not_on.get(kind, "").format(kind) or None
 
 
-def unfit(method: str, material: Material) -> str | None:
-    """Why a method (linear, static, convolution, half, fused) does not go with a graph."""
-    held = inventory(material.best)
+@functools.lru_cache(maxsize=1)
+def _inventory(inputs: VariantInputs) -> GraphInventory:
+    return inventory(onnx_graph.read(inputs.best))
+
+
+def _unfit(method: Method, inputs: VariantInputs) -> str | None:
+    """Why a method does not go with a graph."""
+    held = _inventory(inputs)
     if held.foreign:
         return (
             "the graph has strings or operators of classical machine learning (ai.onnx.ml): it is"
@@ -97,35 +88,32 @@ def unfit(method: str, material: Material) -> str | None:
     if held.quantised:
         return "the graph is quantised already: it is left as it is"
     if method == "fused":
-        return None if material.optimised else "no operators of the graph could be fused"
+        return None if inputs.optimised else "no operators of the graph could be fused"
     if method == "half":
-        return None if held.halved else "the weights are too small for their size to matter"
-    if method in ("static", "convolution") and not material.calibration:
+        return None if held.halvable else "the weights are too small for their size to matter"
+    if method in ("static", "convolution") and not inputs.calibration:
         return "there are no inputs to measure the activations on"
     return _uncovered(held, method)
 
 
-def _uncovered(held: Inventory, method: str) -> str | None:
+def _uncovered(held: GraphInventory, method: Method) -> str | None:
+    """Why int8 would not reach enough of the weights."""
     if method == "convolution":
         part, least, name = held.convolution, CONVOLUTIONAL, "convolutions"
     else:
-        part, least, name = held.linear, LEAST_SHARE, "linear layers"
+        part, least, name = held.linear, MIN_SHARE, "linear layers"
     if not part:
         return f"the graph has no {name} with constant weights"
-    if method == "convolution" and held.opset < OPSET:
+    if method == "convolution" and held.opset < MIN_OPSET:
         return (
-            f"the graph has opset {held.opset}; int8 convolutions need {OPSET} or more: export it"
-            " again"
+            f"the graph has opset {held.opset}; int8 convolutions need {MIN_OPSET} or more: export"
+            " it again"
         )
-    return (
-        None
-        if held.share(part) >= least
-        else f"{name} hold only {held.share(part):.0%} of the weights"
-    )
+    share = held.share(part)
+    return None if share >= least else f"{name} hold only {share:.0%} of the weights"
 
 
-def unfit_cpu(name: str, cpu: str) -> str | None:
-    """Why an int8 variant is not for a kind of CPU."""
-    bits = next((word for word in ("reduced", "u8u8") if word in name), "full")
-    reason = CPU_REASONS[bits].get(cpu)
-    return reason.format(cpu=cpu) if reason else None
+def _size(layers: Iterable[ir.Node]) -> int:
+    """Numbers in the constant weights of `layers`, shared ones counted once."""
+    arrays = [onnx_graph.constant(value) for value in {node.inputs[1] for node in layers}]
+    return sum(array.size for array in arrays if array is not None)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-from onnx import helper
+import onnx_ir as ir
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.variants.onnx_graph import Graph
+from onnxferry.scripts.prepare.variants.onnx_graph import known
 from onnxferry.scripts.prepare.variants.subgraph import run
 
 # batch, tokens: wider than the usual windows; where positions do not allow it, a few
@@ -23,82 +23,86 @@ SHAPES = ((2, 131), (2, 7))
 # of the largest number: additions in another order, on scores that random activations make large
 TOLERANCE = 1e-3
 
+Feeds: TypeAlias = Mapping[ir.Value, Array]
+
 
 @dataclass(frozen=True)
-class Candidate:
+class AttentionCandidate:
     """What looks like an attention over the tensor `x` [batch, tokens, width]; `output` is the node
-    that gives its result, `query` the tensor [batch, heads, tokens, size]."""
+    that gives its result, `query` the tensor [batch, heads, tokens, size]. `weights` and `biases`
+    are those of queries, keys and values, or one of each for all three."""
 
     name: str
-    x: str
-    output: Any
-    query: str
-    weights: tuple[str, ...]
-    biases: tuple[str | None, ...]
+    x: ir.Value
+    output: ir.Node
+    query: ir.Value
+    weights: tuple[ir.Value, ...]
+    biases: tuple[ir.Value | None, ...]
+
+    def merged(self) -> tuple[Array, Array]:
+        """Weights [width, 3 * width] and bias [3 * width] for queries, keys and values."""
+        weights = [known(value) for value in self.weights]
+        biases = [
+            np.broadcast_to(np.float32(0) if b is None else np.ravel(known(b)), w.shape[1])
+            for w, b in zip(weights, self.biases, strict=True)
+        ]
+        return np.concatenate(weights, 1), np.concatenate(biases)
 
 
 @dataclass(frozen=True)
-class Proved:
-    """A candidate's form: `mask` names the graph's input [batch, tokens] that is 0 for padding,
-    None where there is no mask; queries are to be multiplied with `factor` to have the operator's
-    own scale."""
+class ProvedAttention:
+    """A candidate's form: `mask` is the graph's input [batch, tokens] that is 0 for padding, None
+    where there is no mask; queries are to be multiplied with `factor` to have the operator's own
+    scale."""
 
-    candidate: Candidate
+    candidate: AttentionCandidate
     heads: int
-    mask: str | None
+    mask: ir.Value | None
     factor: float
 
 
-def prove(graph: Graph, candidate: Candidate) -> Proved | None:
+def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | None:
     """The form in which the operator gives the same numbers; None if there is none."""
-    weights, bias = merged(graph, candidate)
-    tried = (
-        _run(graph, candidate, _feeds(graph, candidate, shape, len(weights))) for shape in SHAPES
-    )
-    done = next((run for run in tried if run), None)
-    if done is None:
+    weights, bias = candidate.merged()
+    runs = (_run(graph, candidate, shape, len(weights)) for shape in SHAPES)
+    done = next((found for found in runs if found), None)
+    if done is None or done[2].ndim != 4:
         return None
     feeds, want, query = done
     heads, size = query.shape[1], query.shape[-1]
-    if query.ndim != 4 or weights.shape[1] != 3 * heads * size or want.shape[2:] != (heads * size,):
+    if weights.shape[1] != 3 * heads * size or want.shape[2:] != (heads * size,):
         return None
     projected = feeds[candidate.x].astype(np.float64) @ weights + bias
-    masks = [None, *(name for name in feeds if name != candidate.x)]
+    masks = [None, *(value for value in feeds if value is not candidate.x)]
     for mask, factor in itertools.product(masks, (1.0, float(np.sqrt(size)))):
         got = _attention(projected, heads, factor, feeds[mask] if mask else None)
         if np.abs(got - want).max() <= TOLERANCE * np.abs(want).max():
-            return Proved(candidate, heads, mask, factor)
+            return ProvedAttention(candidate, heads, mask, factor)
     return None
 
 
 def _run(
-    graph: Graph, candidate: Candidate, feeds: Mapping[str, Array]
-) -> tuple[Mapping[str, Array], Array, Array] | None:
-    """The feeds, the candidate's result and its queries; None where the part does not take such
+    graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int], width: int
+) -> tuple[Feeds, Array, Array] | None:
+    """The feeds, the candidate's result and its queries; None where its part does not take such
     feeds."""
+    feeds = _feeds(graph, candidate.x, shape, width)
     try:
-        want, query = run(graph, [candidate.output.output[0], candidate.query], feeds)
+        want, query = run(graph, [candidate.output.outputs[0], candidate.query], feeds)
     except Exception:  # whatever the runtime says to it
         return None
     return feeds, want, query
 
 
-def _feeds(
-    graph: Graph, candidate: Candidate, shape: tuple[int, int], width: int
-) -> dict[str, Array]:
-    """Random activations, and a random mask for each input of the graph that the attention depends
-    on."""
+def _feeds(graph: ir.Graph, x: ir.Value, shape: tuple[int, int], width: int) -> Feeds:
+    """Random activations, and a random mask for each input of the graph."""
     draw = np.random.default_rng(0)
-    _, leaves = graph.ancestors([candidate.output.output[0]], [candidate.x])
-    feeds: dict[str, Array] = {
-        candidate.x: draw.standard_normal((*shape, width)).astype(np.float32)
-    }
+    feeds = {x: draw.standard_normal((*shape, width)).astype(np.float32)}
     for value in graph.inputs:
-        if value.name in leaves and value.name not in feeds:
-            kind = value.type.tensor_type
+        if value is not x and value.dtype:
             mask = draw.random(shape) < 0.7
             mask[:, 0] = True
-            feeds[value.name] = mask.astype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            feeds[value] = mask.astype(value.dtype.numpy())
     return feeds
 
 
@@ -114,17 +118,3 @@ def _attention(projected: Array, heads: int, factor: float, mask: Array | None) 
     mixed = weights / weights.sum(-1, keepdims=True) @ parts[2]
     result: Array = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, width // 3)
     return result
-
-
-def merged(graph: Graph, candidate: Candidate) -> tuple[Array, Array]:
-    """Weights [width, 3 * width] and bias [3 * width] for queries, keys and values."""
-    weights = [graph.known(name) for name in candidate.weights]
-    biases = [
-        (
-            np.zeros(w.shape[1], np.float32)
-            if b is None
-            else np.broadcast_to(np.ravel(graph.known(b)), w.shape[1])
-        )
-        for w, b in zip(weights, candidate.biases, strict=True)
-    ]
-    return np.concatenate(weights, 1), np.concatenate(biases)

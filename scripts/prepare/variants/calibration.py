@@ -1,35 +1,36 @@
-"""A graph's activations on real inputs."""
+"""A graph's activations on real inputs, which static int8 takes its scales from."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from onnx import TensorProto, helper
+import onnx_ir as ir
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.variants.onnx_graph import Graph
-from onnxferry.scripts.prepare.variants.subgraph import fed, session
-from onnxferry.scripts.prepare.variants.variant_inputs import Material
+from onnxferry.scripts.prepare.variants import onnx_graph
+from onnxferry.scripts.prepare.variants.subgraph import session
+from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The smallest and the largest number and the mean of each of a tensor's channels over all
-    inputs: float32 [channels] each. Nothing is cut off: the rare large activations of transformers
-    matter, percentiles cost whole points of accuracy."""
+class ActivationRange:
+    """The smallest and the largest number and the mean of each channel of a tensor over all inputs:
+    float32 [channels] each. Nothing is cut off: the rare large activations of transformers matter,
+    percentiles cost whole points of accuracy."""
 
     low: Array
     high: Array
     mean: Array
 
-    def divided(self, factors: Array) -> Seen:
-        """The same when each channel is divided by its factor."""
-        return Seen(self.low / factors, self.high / factors, self.mean / factors)
+    def divided(self, factors: Array) -> ActivationRange:
+        """The range when each channel is divided by its factor; `factors`: float32 [channels]."""
+        return ActivationRange(self.low / factors, self.high / factors, self.mean / factors)
 
-    def scale(self) -> tuple[float, int]:
+    def uint8(self) -> tuple[float, int]:
         """(scale, zero point) with which uint8 reaches from the smallest to the largest number;
         zero is exact."""
         low, high = min(float(self.low.min()), 0.0), max(float(self.high.max()), 0.0)
@@ -37,64 +38,57 @@ class Seen:
         return scale, int(np.clip(round(-low / scale), 0, 255))
 
 
-def observed(material: Material, channels: Mapping[str, int]) -> Mapping[str, Seen]:
-    """What is seen in the tensors of `channels`, whose values say which of their axes is that of
-    the channels.
-
-    Measured once for a material, however many graphs are made of it.
-    """
-    return _observed(
-        _Once(material, material.best.stat().st_mtime_ns, tuple(sorted(channels.items())))
-    )
+Ranges: TypeAlias = Mapping[str, ActivationRange]
+"""Tensor name -> its range."""
 
 
-class _Once:
-    """What is measured, compared by the calibration's identity: its arrays have no hash."""
-
-    def __init__(
-        self, material: Material, changed: int, channels: tuple[tuple[str, int], ...]
-    ) -> None:
-        self.material, self.channels = material, channels
-        self._key = material.best, changed, channels, id(material.calibration)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Once) and self._key == other._key
+def activation_ranges(inputs: VariantInputs, channels: Mapping[str, int]) -> Ranges:
+    """The ranges of the tensors `channels` (name -> axis of its channels) in the graph that int8 is
+    made of. The last measurement is kept: mixed precision asks for it once a graph."""
+    return _measured(inputs, tuple(sorted(channels.items())))
 
 
 @functools.lru_cache(maxsize=1)
-def _observed(once: _Once) -> Mapping[str, Seen]:
-    return measure(Graph.read(once.material.best), dict(once.channels), once.material.calibration)
+def _measured(inputs: VariantInputs, channels: tuple[tuple[str, int], ...]) -> Ranges:
+    graph = onnx_graph.read(inputs.best).graph
+    return measure_ranges(graph, dict(channels), inputs.calibration)
 
 
-def measure(
-    graph: Graph, channels: Mapping[str, int], feeds: Sequence[Mapping[str, Array]]
-) -> Mapping[str, Seen]:
-    whole, names = graph.whole(), list(channels)
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
-    part = helper.make_graph(
-        whole.graph.node, "seen", whole.graph.input, ends, whole.graph.initializer
-    )
-    runner = session(
-        helper.make_model(part, opset_imports=whole.opset_import, ir_version=whole.ir_version)
-    )
-    found: dict[str, list[Seen]] = {name: [] for name in names}
+def measure_ranges(
+    graph: ir.Graph, channels: Mapping[str, int], feeds: Sequence[Mapping[str, Array]]
+) -> Ranges:
+    """The ranges of the tensors `channels` (name -> axis of its channels) over all `feeds`."""
+    values = ir.convenience.create_value_mapping(graph)
+    inputs = {value: value.dtype for value in graph.inputs}
+    runner = session(graph, inputs, [values[name] for name in channels])
+    found: dict[str, list[ActivationRange]] = {name: [] for name in channels}
     for feed in feeds:
-        for name, array in zip(names, runner.run(names, fed(runner, feed)), strict=True):
-            found[name].append(_seen(array, channels[name]))
-    return {name: _together(parts) for name, parts in found.items()}
+        arrays = runner.run(None, _typed(inputs, feed))
+        for (name, axis), array in zip(channels.items(), arrays, strict=True):
+            found[name].append(_range(array, axis))
+    return {name: _union(parts) for name, parts in found.items()}
 
 
-def _seen(array: Array, channel: int) -> Seen:
-    rows = np.moveaxis(array, channel, -1).reshape(-1, array.shape[channel])
-    return Seen(rows.min(0), rows.max(0), rows.mean(0))
+def _typed(
+    inputs: Mapping[ir.Value, ir.DataType | None], feed: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What the graph takes of a feed, in the dtypes that it declares."""
+    dtypes = {value.name: dtype for value, dtype in inputs.items()}
+    return {
+        name: array.astype(dtype.numpy(), copy=False)
+        for name, array in feed.items()
+        if (dtype := dtypes.get(name))
+    }
 
 
-def _together(parts: Sequence[Seen]) -> Seen:
-    low, high = (
+def _range(array: Array, axis: int) -> ActivationRange:
+    rows = np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
+    return ActivationRange(rows.min(0), rows.max(0), rows.mean(0))
+
+
+def _union(parts: Sequence[ActivationRange]) -> ActivationRange:
+    return ActivationRange(
         np.min([part.low for part in parts], axis=0),
         np.max([part.high for part in parts], axis=0),
+        np.mean([part.mean for part in parts], axis=0),
     )
-    return Seen(low, high, np.mean([part.mean for part in parts], axis=0))

@@ -3,44 +3,41 @@ the graph, so that a run is as fast as in float32, and needs as much memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper
+import onnx_ir as ir
 
-from onnxferry.scripts.prepare.variants.onnx_graph import Graph
+from onnxferry.scripts.prepare.variants import onnx_graph
+from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, new_node
+from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
-LEAST = 2**12  # numbers of the smallest weight that is stored as float16
-_LARGEST = float(np.finfo(np.float16).max)
-
-
-def halves(graph: Graph, keep: frozenset[str] = frozenset()) -> list[str]:
-    """The weights that fit float16, but for those of the operators in `keep`."""
-    large = [
-        t.name
-        for t in graph.model.graph.initializer
-        if t.data_type == TensorProto.FLOAT and _size(t) >= LEAST
-    ]
-    free = [name for name in large if not any(node.name in keep for node in graph.consumers(name))]
-    return [
-        name
-        for name in free
-        if (value := graph.constant(name)) is not None and np.abs(value).max() <= _LARGEST
-    ]
+MIN_SIZE = 2**12  # numbers of the smallest weight that is stored as float16
+_MAX = float(np.finfo(np.float16).max)
 
 
-def halve(graph: Graph, keep: frozenset[str]) -> None:
-    """Store the weights as float16, each with a Cast that gives it back under its name."""
-    casts: list[Any] = []
-    for name in halves(graph, keep):
-        stored = graph.swap(name, f"{name}_half", np.float16)
-        casts.append(
-            helper.make_node("Cast", [stored], [name], f"{name}_cast", to=TensorProto.FLOAT)
-        )
-    graph.replace({}, casts)
+def make_float16(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
+    """Write the graph with its weights as float16, but for those of the operators in `keep`."""
+    model = onnx_graph.read(inputs.best)
+    fitting = [value for value in model.graph.initializers.values() if _fits(value, keep)]
+    casts = [_cast(model.graph, value) for value in fitting]
+    if casts:
+        onnx_graph.insert_first(model.graph, casts)
+    onnx_graph.save(model, target)
 
 
-def _size(tensor: Any) -> int:
-    shape: Sequence[int] = tensor.dims
-    return int(np.prod(shape))
+def _fits(value: ir.Value, keep: frozenset[str]) -> bool:
+    return (
+        value.dtype == ir.DataType.FLOAT
+        and known(value).size >= MIN_SIZE
+        and not any(node.name in keep for node in value.consumers())
+        and bool(np.abs(known(value)).max() <= _MAX)
+    )
+
+
+def _cast(graph: ir.Graph, value: ir.Value) -> ir.Node:
+    """A Cast that takes the place of a weight; it reads the same numbers as float16."""
+    half = add_weight(graph, f"{value.name}_half", known(value).astype(np.float16))
+    cast = new_node("Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
+    value.replace_all_uses_with(cast.outputs[0], replace_graph_outputs=True)
+    return cast

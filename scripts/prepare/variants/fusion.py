@@ -1,26 +1,27 @@
 """Fused operators: the exported graph with attention, Gelu and LayerNormalization as one operator
 each, or with what can be part of a convolution folded into it.
 
-None of it depends on the machine that it is made on: attention is ours (attention.py), the rest is
-onnxruntime's Python optimiser at level 0, which does not run its C++ one. SkipLayerNormalization
+None of it depends on the machine that it is made on: attention is ours (attention_fusion), the rest
+is onnxruntime's Python optimiser at level 0, which does not run its C++ one. SkipLayerNormalization
 and EmbedLayerNormalization are left out: the CPU kernel of the first took 8.1 ms where Add and
 LayerNormalization took 1.9 ms (12 of 1 x 176 x 768).
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import onnx_ir as ir
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
+from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.applicability import inventory
-from onnxferry.scripts.prepare.variants.attention import fuse_attention, unfused
-from onnxferry.scripts.prepare.variants.folding import fold
-from onnxferry.scripts.prepare.variants.onnx_graph import MICROSOFT, Graph
+from onnxferry.scripts.prepare.variants.attention_fusion import fuse_attention, unfused
+from onnxferry.scripts.prepare.variants.convolution_folding import fold
 from onnxferry.system.library_output import silence_libraries
 
 KINDS = {  # what is counted -> the operators that are of this kind
@@ -33,17 +34,36 @@ KINDS = {  # what is counted -> the operators that are of this kind
     ),
 }
 _LEFT_OUT = ("attention", "skip_layer_norm", "bias_skip_layer_norm", "embed_layer_norm")
+_NOT_FUSED = (
+    "they are not plain scaled dot-product attention with a padding mask (relative positions, a"
+    " causal mask or a window are of this kind), or the exporter wrote them in a form that is not"
+    " known; they run as single operators"
+)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A transformer encoder as its configuration tells of it; `activation` by its name in
+    """What a configuration tells of a transformer encoder; `activation` by its name in
     transformers."""
 
     num_layers: int
-    num_heads: int
-    hidden_size: int
     activation: str = "gelu"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Architecture | None:
+        """From a transformers configuration; None where it is not that of an encoder."""
+        layers = [config.get(name) for name in ("num_hidden_layers", "n_layers")]
+        heads = [config.get(name) for name in ("num_attention_heads", "n_heads")]
+        sizes = [config.get(name) for name in ("hidden_size", "dim")]
+        if not all(any(isinstance(n, int) for n in found) for found in (layers, heads, sizes)):
+            return None
+        activation = config.get("hidden_act") or config.get("activation") or cls.activation
+        return cls(next(n for n in layers if isinstance(n, int)), str(activation))
+
+    def expected(self) -> dict[str, int]:
+        """How many fused operators of each kind there should be at least."""
+        gelu = {"Gelu": self.num_layers} if "gelu" in self.activation else {}
+        return {"Attention": self.num_layers, **gelu, "LayerNormalization": 2 * self.num_layers}
 
 
 @dataclass(frozen=True)
@@ -63,64 +83,42 @@ def fuse(exported: Path, target: Path, architecture: Architecture | None = None)
 
     Raises PrepareError for a file that is not readable as ONNX.
     """
-    held = inventory(exported)
+    before = onnx_graph.read(exported)
+    held = inventory(before)
     if held.foreign or held.quantised:
         return Fusion(None, {})
-    before = Graph.read(exported)
-    graph = _folded(exported, target) if held.convolutional else Graph.read(exported)
-    folded = _operators(before) - _operators(graph)
-    fuse_attention(graph)
-    left = unfused(graph)
-    fused = _optimised(graph)
-    found = _found(fused)
-    more = any(found[kind] > count for kind, count in _found(before).items())
-    changed = more or folded > 0 or graph.opset > before.opset
+    model = fold(exported) if held.convolutional else onnx_graph.read(exported)
+    folded = _operators(before.graph) - _operators(model.graph)
+    newer = onnx_graph.opset(model) > onnx_graph.opset(before)
+    fuse_attention(model.graph)
+    model = _fused(model)
+    found, had = _counts(model.graph), _counts(before.graph)
+    changed = folded > 0 or newer or any(found[kind] > had[kind] for kind in found)
     if changed:
-        fused.save(target)
+        onnx_graph.save(model, target)
     found |= {"folded into others": folded} if folded else {}
-    expected = _expected(architecture)
-    return Fusion(
-        target if changed else None, found, expected, tuple(_missing(found, expected, left))
-    )
+    expected = architecture.expected() if architecture else {}
+    missing = _missing(found, expected, unfused(model.graph))
+    return Fusion(target if changed else None, found, expected, tuple(missing))
 
 
-def _folded(exported: Path, target: Path) -> Graph:
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        path = Path(folder) / "folded.onnx"
-        fold(exported, path)
-        return Graph.read(path)
+def _counts(graph: ir.Graph) -> dict[str, int]:
+    return {kind: sum(1 for node in graph if node.op_type in ops) for kind, ops in KINDS.items()}
 
 
-def _found(graph: Graph) -> dict[str, int]:
-    return {
-        kind: sum(1 for node in graph.nodes if node.op_type in ops) for kind, ops in KINDS.items()
-    }
+def _operators(graph: ir.Graph) -> int:
+    return sum(1 for node in graph if node.op_type != "Constant")
 
 
-def _operators(graph: Graph) -> int:
-    return sum(1 for node in graph.nodes if node.op_type != "Constant")
-
-
-def _optimised(graph: Graph) -> Graph:
+def _fused(model: ir.Model) -> ir.Model:
     """With onnxruntime's own fusions of Gelu and LayerNormalization."""
     options = FusionOptions("bert")
     for name in _LEFT_OUT:
         setattr(options, f"enable_{name}", False)
+    proto = onnx_graph.to_proto(model)
     with silence_libraries():
-        result = optimizer.optimize_model(
-            graph.whole(), "bert", opt_level=0, optimization_options=options
-        )
-    fused = Graph(result.model)
-    fused.uses(MICROSOFT)
-    return fused
-
-
-def _expected(architecture: Architecture | None) -> dict[str, int]:
-    if architecture is None:
-        return {}
-    layers = architecture.num_layers
-    gelu = {"Gelu": layers} if "gelu" in architecture.activation else {}
-    return {"Attention": layers, **gelu, "LayerNormalization": 2 * layers}
+        result = optimizer.optimize_model(proto, "bert", opt_level=0, optimization_options=options)
+    return onnx_graph.from_proto(result.model)
 
 
 def _missing(found: Mapping[str, int], expected: Mapping[str, int], left: int) -> list[str]:
@@ -130,15 +128,9 @@ def _missing(found: Mapping[str, int], expected: Mapping[str, int], left: int) -
         for kind, wanted in expected.items()
         if kind != "Attention" and found[kind] < wanted
     ]
-    count = max(left, expected.get("Attention", 0) - found["Attention"])
+    fused, wanted = found["Attention"], expected.get("Attention", 0)
+    count = max(left, wanted - fused)
     if count:
-        total = max(count + found["Attention"], expected.get("Attention", 0))
-        sentences.insert(0, f"{count} of {total} attentions are not fused: {_WHY}")
+        total = max(count + fused, wanted)
+        sentences.insert(0, f"{count} of {total} attentions are not fused: {_NOT_FUSED}")
     return sentences
-
-
-_WHY = (
-    "they are not plain scaled dot-product attention with a padding mask (relative positions, a"
-    " causal mask or a window are of this kind), or the exporter wrote them in a form that is not"
-    " known; they run as single operators"
-)

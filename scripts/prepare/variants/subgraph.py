@@ -5,50 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import onnx_ir as ir
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto, helper
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.variants.onnx_graph import Graph
+
+_IR_VERSION = 10
 
 
-def run(graph: Graph, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-    """The float32 tensors `outputs` of a graph that begins at the tensors of `feeds`."""
-    nodes, leaves = graph.ancestors(outputs, feeds)
-    kinds = {name: helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
-    inputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()]
-    weights = [t for t in graph.model.graph.initializer if t.name in leaves]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
-    part = helper.make_graph(nodes, "part", inputs, ends, weights)
-    model = helper.make_model(
-        part, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version
-    )
-    result: list[Array] = session(model).run(list(outputs), dict(feeds))
+def run(
+    graph: ir.Graph, outputs: Sequence[ir.Value], feeds: Mapping[ir.Value, Array]
+) -> list[Array]:
+    """The float32 tensors `outputs` of the part that begins at the tensors of `feeds`.
+
+    Raises ValueError or an error of onnxruntime where they do not depend on those alone.
+    """
+    runner = session(graph, {v: ir.DataType.from_numpy(a.dtype) for v, a in feeds.items()}, outputs)
+    named = {value.name: array for value, array in feeds.items()}
+    result: list[Array] = runner.run(None, named)
     return result
 
 
-def session(model: ModelProto) -> Any:
-    """An onnxruntime session of a model in memory, which must be smaller than 2 GB."""
+def session(
+    graph: ir.Graph, inputs: Mapping[ir.Value, ir.DataType | None], outputs: Sequence[ir.Value]
+) -> Any:
+    """An onnxruntime session of the part from `inputs` to the float32 tensors `outputs`, which must
+    be smaller than 2 GB."""
+    part = ir.convenience.extract(graph, list(inputs), outputs)
+    kinds = [*inputs.values(), *(ir.DataType.FLOAT for _ in outputs)]
+    for value, kind in zip((*part.inputs, *part.outputs), kinds, strict=True):
+        value.shape = None
+        value.type = ir.TensorType(kind) if kind else value.type
+    model = ir.to_proto(ir.Model(part, ir_version=_IR_VERSION))
     options = ort.SessionOptions()
     options.log_severity_level = 4
     return ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def fed(runner: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """What a session takes of `feeds`, in the dtypes that it declares."""
-    kinds = {value.name: _DTYPES.get(value.type) for value in runner.get_inputs()}
-    return {
-        name: array.astype(kinds[name] or array.dtype, copy=False)
-        for name, array in feeds.items()
-        if name in kinds
-    }
-
-
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(int64)": "int64",
-    "tensor(int32)": "int32",
-    "tensor(bool)": "bool",
-}

@@ -1,42 +1,32 @@
-"""The proof that the answers are still right: source model and ONNX model score the same requests,
-side by side.
-
-Both sides go through the very task that will serve, so that what is compared is the raw outputs and
-the final answers, and never two ways of preprocessing.
-"""
+"""The same requests to the reference and to an ONNX model: how far raw outputs and answers are
+apart."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import Scorer
-from onnxferry.scoring.engine import Array, Runner, Session
-from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
-from onnxferry.scoring.tasks import build
 from onnxferry.scripts.metrics.agreement import AGREE
-from onnxferry.scripts.prepare.sources.source import Run
-from onnxferry.scripts.prepare.verification.samples import Sample
+from onnxferry.scripts.prepare.sources.user_inputs import Sample
+from onnxferry.scripts.prepare.verification.formatting import changed
+from onnxferry.scripts.prepare.verification.reference import ReferenceModel, Scored, ScoredModel
 from onnxferry.system.errors import PrepareError
 
-_TURNS = {"fill-mask": 1}  # its raw outputs hold the vocabulary's scores for every token
-# samples that one side scores before the other: both keep their threads spinning, which slows a
-# rival down
+# Samples that one model scores before the other: both keep their threads spinning, which slows the
+# other down.
 TURN = 16
-KEPT = 512 * 2**20  # bytes of raw outputs of the source model that are kept for the next variant
-
-Scored = tuple[Any, list[Array]]  # the final answer, and the raw outputs
+_TURNS = {"fill-mask": 1}  # its raw outputs hold the vocabulary's scores for every token
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One sample on both sides: the largest and the sum of the absolute differences of its
+class SampleComparison:
+    """One sample on both models: the largest and the sum of the absolute differences of its
     `numbers` raw outputs, and both final answers."""
 
     sample: Sample
@@ -48,132 +38,72 @@ class Outcome:
     agrees: bool
 
 
-class _Recorder:
-    """A Runner that answers by `run` in the place of a graph; keeps the raw outputs of the request.
-    `batch_dependent` as of the graph that it is compared with, so that both sides pad alike."""
+@dataclass(frozen=True)
+class DifferenceBounds:
+    """The largest difference of a raw output (None: any), and the least share of answers that are
+    the reference's."""
 
-    def __init__(self, graph: Runner, run: Run, batch_dependent: bool) -> None:
-        self.inputs, self.outputs, self.batch_dependent = (
-            graph.inputs,
-            graph.outputs,
-            batch_dependent,
-        )
-        self._run = run
-        self.taken: list[Array] = []
+    tolerance: float | None
+    min_agreement: float
 
-    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-        return map(self.run, batches)
+    def differs(self, max_abs: float) -> bool:
+        """Whether a difference is above the tolerance, or not a number."""
+        return self.tolerance is not None and not max_abs <= self.tolerance
 
-    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
-        known = {t.name: np.dtype(t.dtype) for t in self.inputs}
-        fed = {
-            name: value.astype(known[name], copy=False)
-            for name, value in feeds.items()
-            if name in known
-        }
-        result = self._run(fed, [t.name for t in self.outputs])
-        self.taken += result
-        return result
+    def disagrees(self, agreement: float) -> bool:
+        """Whether too few answers agree."""
+        return not agreement >= self.min_agreement
 
-
-class Side:
-    """One of the two models behind its scorer."""
-
-    def __init__(self, spec: ModelSpec, folder: Path, recorder: _Recorder) -> None:
-        self._recorder = recorder
-        try:
-            self._scorer = Scorer(spec, build(spec, self._recorder, folder))
-        except (ModelError, AttributeError, KeyError, TypeError, ValueError) as e:
-            raise PrepareError(f"the model does not fit task '{spec.task}': {e}") from e
-
-    def score(self, sample: Sample) -> Scored:
-        """The final answer and the raw outputs."""
-        self._recorder.taken = []
-        response = self._scorer.handle(sample.request)
-        if response.status != 200:
-            raise PrepareError(
-                f"{sample.where}: status {response.status}: {response.body.decode()}"
-            )
-        return json.loads(response.body), self._recorder.taken
+    def require(self, found: Mapping[str, Any], model: str, reference: str, summary: str) -> None:
+        """Raise PrepareError, with the flag that would let it pass, when `found`, figures of
+        `model` against `reference`, break a bound."""
+        if self.differs(found["max_abs"]):
+            more = f"by more than {self.tolerance:g} (--tolerance)"
+            raise PrepareError(f"{model} differs from {reference} {more}, {summary}")
+        if self.disagrees(found["agreement"]):
+            least = f"fewer than {self.min_agreement:.0%} of the answers are those of {reference}"
+            raise PrepareError(f"{least} (--min-agreement), {summary}")
 
 
-class Truth:
-    """The source model over the tokenizer and settings of the model directory `folder`, asked once
-    a sample: every variant is held against the same answers. `run` None: the directory's own graph
-    is the source."""
-
-    def __init__(self, spec: ModelSpec, folder: Path, run: Run | None) -> None:
-        self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
-        self._run: Run = run or (lambda feeds, _: self._graph.run(feeds))
-        self._sides: dict[bool, Side] = {}
-        self._known: dict[tuple[Sample, bool], Scored] = {}
-        self._room = KEPT
-
-    def score(self, sample: Sample, batch_dependent: bool) -> Scored:
-        key = (sample, batch_dependent)
-        if key in self._known:
-            return self._known[key]
-        if batch_dependent not in self._sides:
-            recorder = _Recorder(self._graph, self._run, batch_dependent)
-            self._sides[batch_dependent] = Side(self.spec, self._folder, recorder)
-        scored = self._sides[batch_dependent].score(sample)
-        self._room -= sum(array.nbytes for array in scored[1])
-        if self._room > 0:
-            self._known[key] = scored
-        return scored
-
-    def feeds(self, samples: Sequence[Sample]) -> list[Mapping[str, Array]]:
-        """What the graph is fed for `samples`: real inputs to calibrate with."""
-        taken: list[Mapping[str, Array]] = []
-
-        def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-            taken.append(feeds)
-            return self._graph.run(feeds)
-
-        side = Side(self.spec, self._folder, _Recorder(self._graph, run, False))
-        for sample in samples:
-            side.score(sample)
-        return taken
-
-
-def measure(truth: Truth, folder: Path, samples: Sequence[Sample]) -> list[Outcome]:
-    """Each of `samples` on both sides. Raises PrepareError where a side cannot answer, or gives
-    other shapes."""
-    spec, graph = truth.spec, Session(folder / MODEL_FILE)
-    ours = Side(
-        spec, folder, _Recorder(graph, lambda feeds, _: graph.run(feeds), graph.batch_dependent)
-    )
+def compare(
+    reference: ReferenceModel, folder: Path, samples: Sequence[Sample]
+) -> list[SampleComparison]:
+    """Each of `samples` on the reference and on the model directory `folder`. Raises PrepareError
+    where one of them cannot answer, or gives other shapes."""
+    spec, graph = reference.spec, Session(folder / MODEL_FILE)
+    model = ScoredModel.of_graph(spec, folder, graph)
     turn = _TURNS.get(spec.task, TURN)
-    found: list[Outcome] = []
+    found: list[SampleComparison] = []
     for i in range(0, len(samples), turn):
         part = samples[i : i + turn]
-        expected = [truth.score(sample, graph.batch_dependent) for sample in part]
-        got = [ours.score(sample) for sample in part]
+        expected = [reference.score(sample, graph.batch_dependent) for sample in part]
+        got = [model.score(sample) for sample in part]
         found += [_compare(spec, *triple) for triple in zip(part, expected, got, strict=True)]
     return found
 
 
-def _compare(spec: ModelSpec, sample: Sample, theirs: Scored, ours: Scored) -> Outcome:
+def _compare(spec: ModelSpec, sample: Sample, theirs: Scored, ours: Scored) -> SampleComparison:
     (expected, wanted), (got, outputs) = theirs, ours
-    shapes = [[np.shape(a) for a in side] for side in (wanted, outputs)]
+    shapes = [[np.shape(a) for a in arrays] for arrays in (wanted, outputs)]
     if shapes[0] != shapes[1]:
-        raise PrepareError(
-            f"{sample.where}: the source model gives shapes {shapes[0]}, the ONNX model {shapes[1]}"
-        )
-    found = [
-        _difference(np.asarray(a), np.asarray(b)) for a, b in zip(wanted, outputs, strict=True)
-    ]
-    worst, total = (
-        max((float(d.max(initial=0)) for d in found), default=0.0),
-        sum(float(d.sum()) for d in found),
+        what = f"the source model gives shapes {shapes[0]}, the ONNX model {shapes[1]}"
+        raise PrepareError(f"{sample.where}: {what}")
+    pairs = zip(wanted, outputs, strict=True)
+    differences = [_difference(np.asarray(a), np.asarray(b)) for a, b in pairs]
+    return SampleComparison(
+        sample,
+        max((float(d.max(initial=0)) for d in differences), default=0.0),
+        sum(float(d.sum()) for d in differences),
+        sum(d.size for d in differences),
+        expected,
+        got,
+        AGREE[spec.task](expected, got, len(spec.labels)),
     )
-    agrees = AGREE[spec.task](expected, got, len(spec.labels))
-    return Outcome(sample, worst, total, sum(d.size for d in found), expected, got, agrees)
 
 
 def _difference(a: Array, b: Array) -> Array:
     """|a - b|; 0 where both are the same infinity, infinity where one is not a number. What holds
-    no numbers (strings, maps) is equal, which is 0, or differs without bound."""
+    no numbers (strings, maps) differs by 0 or infinity."""
     if a.dtype.kind not in "fiub":
         return np.where(a == b, 0.0, np.inf)
     with np.errstate(invalid="ignore"):
@@ -182,21 +112,25 @@ def _difference(a: Array, b: Array) -> Array:
     return result
 
 
-def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def figures(compared: Sequence[SampleComparison]) -> dict[str, Any]:
     """The measured difference, as it goes into the spec."""
     return {
-        "inputs": len(outcomes),
-        "max_abs": max(o.worst for o in outcomes),
-        "mean_abs": sum(o.total for o in outcomes) / max(sum(o.numbers for o in outcomes), 1),
-        "agreement": sum(o.agrees for o in outcomes) / len(outcomes),
+        "inputs": len(compared),
+        "max_abs": max(c.worst for c in compared),
+        "mean_abs": sum(c.total for c in compared) / max(sum(c.numbers for c in compared), 1),
+        "agreement": sum(c.agrees for c in compared) / len(compared),
     }
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """The figures in words, and the input where they are worst."""
-    found, worst = figures(outcomes), max(outcomes, key=lambda o: o.worst)
-    return (
+def require_same(compared: Sequence[SampleComparison], bounds: DifferenceBounds) -> None:
+    """Raise PrepareError when the exported graph, of which all variants are made, is not its
+    source: with the figures, the worst input, and some of the answers that changed."""
+    found, worst = figures(compared), max(compared, key=lambda c: c.worst)
+    summary = (
         f"on {found['inputs']} inputs: maximum difference {found['max_abs']:.3g}, mean"
         f" {found['mean_abs']:.3g}, {found['agreement']:.1%} of the answers the same; worst input"
-        f" {outcomes.index(worst)}: {worst.sample.where}"
+        f" {compared.index(worst)}: {worst.sample.where}"
     )
+    if examples := "; ".join(map(str, changed(compared)[:3])):
+        summary += f". Changed: {examples}"
+    bounds.require(found, "the ONNX model", "its source", summary)

@@ -1,5 +1,4 @@
-"""A request to a graph of which nothing is known but what its inputs are: the same bytes on every
-machine."""
+"""A request to a graph of which only the inputs are known: the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from onnxferry.scoring.engine import Array
 from onnxferry.scoring.manifest import Tensor
 
 
-def request(inputs: Sequence[Tensor]) -> Request:
+def dummy_request(inputs: Sequence[Tensor]) -> Request:
     """Arrays for all of a graph's inputs: floats grow from 0 towards 1, integers are 1 (a token id,
     a mask that hides nothing), sizes that the graph leaves open are 1."""
     arrays = {tensor.name: _values(tensor) for tensor in inputs}

@@ -1,106 +1,92 @@
-"""What every variant is asked, and what it scored: agreement with the source model on real inputs
-always, the task's metric where an evaluation set is given.
-"""
+"""What a model directory scores: its difference from the reference on real inputs, and the task's
+metric where an evaluation set is given."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.options import FP32
-from onnxferry.scripts.prepare.report import formatting
-from onnxferry.scripts.prepare.report.formatting import Change
-from onnxferry.scripts.prepare.selection import criteria
-from onnxferry.scripts.prepare.selection.criteria import Gate
+from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.scripts.prepare.verification import comparison
-from onnxferry.scripts.prepare.verification.comparison import Outcome, Truth
-from onnxferry.scripts.prepare.verification.eval_set import Answers, Questions
-from onnxferry.scripts.prepare.verification.samples import Sample
+from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds, SampleComparison
+from onnxferry.scripts.prepare.verification.eval_set import EvalAnswers, EvalSet
+from onnxferry.scripts.prepare.verification.formatting import ChangedAnswer, changed
+from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system.console import Progress
 
 EXAMPLES = 5  # of changed answers
 
 
 @dataclass(frozen=True)
-class Score:
-    """`difference`: the figures of verify. `metrics`: points by name, empty without an evaluation
-    set, of which `asked` items were asked. `loss`: the largest relative loss of a metric, else the
-    share of changed answers. `reason`: the bound that is broken, None within the gate."""
+class EvaluationResult:
+    """`difference`: the figures of comparison. `drop`: the largest share that a primary metric
+    lost, else the share of changed answers. `metrics`: points by name, empty without an evaluation
+    set, of which `asked` items were asked, and `reference` those primary ones of the reference on
+    these items."""
 
     difference: Mapping[str, Any]
-    loss: float
-    reason: str | None
+    drop: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+    reference: Mapping[str, float] = field(default_factory=dict)
     asked: int = 0
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ChangedAnswer, ...] = ()
 
 
 @dataclass(frozen=True)
-class Exam:
-    """`source` is the source model's own part: the answers of the exported graph, once that is
-    proved to be the source model's."""
+class Evaluator:
+    """Asks every variant the same: `samples`, and `eval_set` where there is one. `answers` are the
+    reference's to that set, by the exported graph once it is verified."""
 
-    truth: Truth
+    reference: ReferenceModel
     samples: Sequence[Sample]
-    gate: Gate
-    questions: Questions | None = None
-    source: Answers | None = None
+    eval_set: EvalSet | None = None
+    answers: EvalAnswers | None = None
 
-    def opened(self, exported: Path, progress: Progress) -> Exam:
-        """The exam with the key to its questions. Raises PrepareError when the model directory
-        `exported` does not answer as the source model does."""
-        criteria.require(comparison.measure(self.truth, exported, self.samples), self.gate)
-        return (
-            replace(self, source=self.questions.ask(exported, progress)) if self.questions else self
+    def verify(self, exported: Path, bounds: DifferenceBounds) -> None:
+        """Raise PrepareError when the model directory `exported` does not answer as the source
+        model does."""
+        comparison.require_same(self._compare(exported), bounds)
+
+    def exported(self, folder: Path) -> EvaluationResult:
+        """The result of the exported graph itself, whose answers are the reference's."""
+        found = comparison.figures(self._compare(folder))
+        if self.answers is None:
+            return EvaluationResult(found, 0.0)
+        return EvaluationResult(found, 0.0, self.answers.metrics, asked=len(self.answers.decisions))
+
+    def evaluate(
+        self, folder: Path, progress: Progress, hopeless: float = math.inf
+    ) -> EvaluationResult:
+        """The result of the model directory `folder`; `hopeless` as in EvalSet.ask. Raises
+        PrepareError or EvaluationError where it cannot answer."""
+        compared = self._compare(folder)
+        found, changes = comparison.figures(compared), changed(compared)
+        if self.eval_set is None or self.answers is None:
+            return EvaluationResult(found, 1 - found["agreement"], changes=_examples(changes))
+        answers = self.eval_set.ask(folder, progress, self.answers, hopeless)
+        return EvaluationResult(
+            found,
+            self.eval_set.drop(answers, self.answers),
+            answers.metrics,
+            self.eval_set.primary(self.answers, len(answers.decisions)),
+            len(answers.decisions),
+            _examples([*self.eval_set.changed(answers, self.answers), *changes]),
         )
 
-    def baseline(self, folder: Path) -> Score:
-        """The score of the exported graph itself, which `opened` has let through."""
-        found = self._figures(comparison.measure(self.truth, folder, self.samples), FP32)
-        answers = self.source
-        return (
-            Score(found, 0.0, None, answers.figures, len(answers.decisions))
-            if answers
-            else Score(found, 0.0, None)
-        )
+    def partial(self, result: EvaluationResult) -> bool:
+        """Whether only a part of the evaluation set was asked."""
+        return self.answers is not None and result.asked < len(self.answers.decisions)
 
-    def score(self, folder: Path, precision: str, progress: Progress) -> Score:
-        """What the model directory `folder` scores. Raises PrepareError or EvaluationError where it
-        cannot answer."""
-        outcomes = comparison.measure(self.truth, folder, self.samples)
-        found = self._figures(outcomes, precision)
-        changes = formatting.changed(outcomes)
-        reason = criteria.difference(outcomes, self.gate, precision)
-        if self.questions is None or self.source is None:
-            reason = reason or criteria.changes(found["agreement"], len(outcomes), self.gate)
-            return Score(found, 1 - found["agreement"], reason, changes=_some(changes))
-        answers = self.questions.ask(folder, progress, self.source, self.gate)
-        lost = self.questions.source(self.source, len(answers.decisions))
-        reason = reason or criteria.loss(answers.figures, lost, self.gate)
-        changes = self.questions.changed(answers, self.source) + changes
-        _, loss = criteria.worst_loss(answers.figures, lost)
-        return Score(found, loss, reason, answers.figures, len(answers.decisions), _some(changes))
-
-    def _figures(self, outcomes: Sequence[Outcome], precision: str) -> dict[str, Any]:
-        bounds = {"tolerance": self.gate.of(precision), "min_agreement": self.gate.min_agreement}
-        return comparison.figures(outcomes) | bounds
-
-    def note(self) -> str | None:
-        """That the inputs are too few to tell a loss of --max-loss; None when they are enough."""
-        count = len(self.samples)
-        if self.questions or count * self.gate.max_loss >= 1 or not self.gate.max_loss:
-            return None
-        return (
-            f"with {count} input(s) one changed answer is {criteria.percent(1 / count)}, more than"
-            f" {criteria.percent(self.gate.max_loss)} (--max-loss): give --data or --inputs to tell"
-            " smaller losses"
-        )
+    def _compare(self, folder: Path) -> list[SampleComparison]:
+        return comparison.compare(self.reference, folder, self.samples)
 
 
-def _some(changes: Sequence[Change]) -> tuple[Change, ...]:
+def _examples(changes: Sequence[ChangedAnswer]) -> tuple[ChangedAnswer, ...]:
     """The first few, each input once."""
-    return tuple({change.input or change.where: change for change in reversed(changes)}.values())[
-        ::-1
-    ][:EXAMPLES]
+    first: dict[str, ChangedAnswer] = {}
+    for change in changes:
+        first.setdefault(change.input or change.where, change)
+    return tuple(first.values())[:EXAMPLES]

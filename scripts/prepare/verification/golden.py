@@ -11,8 +11,8 @@ from onnxferry.scoring import Request, ScoringError
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.sources.labels import entailment
-from onnxferry.scripts.prepare.verification import dummy_inputs
-from onnxferry.scripts.prepare.verification.sample_image import gradient
+from onnxferry.scripts.prepare.sources.sample_image import sample_image
+from onnxferry.scripts.prepare.verification.dummy_inputs import dummy_request
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.errors import PrepareError
 
@@ -29,48 +29,44 @@ _BUILT_IN: dict[str, Any] = {
     ),
     "fill-mask": f"Paris is the {MASK} of France.",
 }
-_PARAMETERS: dict[str, Any] = {
-    "zero-shot-classification": {"candidate_labels": ["technology", "cooking", "politics"]}
-}
 _ENTAILMENT = {
     "text": "A man is playing a guitar on the stage.",
     "text_pair": "Somebody is making music.",
 }
+_CANDIDATES = {"candidate_labels": ["technology", "cooking", "politics"]}
 _ANSWER = 1_000_000  # bytes that every package carries, and every deployment compares
 
 
 def request(spec: ModelSpec, own: Path | None) -> Request:
-    """The user's golden request, else the built-in one of the spec's task; of a task that takes any
-    arrays, generated ones."""
+    """The user's golden request `own`, else the built-in one of the spec's task; of task tensors
+    one with generated arrays."""
     if own:
         return read_request(own)
     if spec.task == "image-classification":
-        return Request(gradient(), "image/png")
+        return Request(sample_image(), "image/png")
     if spec.task == "tensors":
-        return dummy_inputs.request(spec.inputs)
+        return dummy_request(spec.inputs)
     pairs = spec.task == "text-classification" and entailment(spec.labels)
     inputs: Any = _ENTAILMENT if pairs else _BUILT_IN[spec.task]
     if "mask_token" in spec.settings:
         inputs = inputs.replace(MASK, spec.settings["mask_token"])
-    parameters = {"parameters": _PARAMETERS[spec.task]} if spec.task in _PARAMETERS else {}
+    zero_shot = spec.task == "zero-shot-classification"
+    parameters = {"parameters": _CANDIDATES} if zero_shot else {}
     return Request(json.dumps({"inputs": inputs, **parameters}).encode())
 
 
 def answer(model_dir: Path, golden: Request) -> Golden:
-    """`golden` with the answer of the model directory itself; raises PrepareError when that is not
-    an answer."""
+    """`golden` with the answer of the model directory itself. Raises PrepareError when that is an
+    error, or too long to be carried by every package."""
     try:
         response = scoring.load(model_dir).handle(golden)
     except ScoringError as e:
         raise PrepareError(f"the model directory cannot be served: {e}") from e
     if response.status != 200:
-        raise PrepareError(
-            f"the golden request got status {response.status}: {response.body.decode()}. Give one"
-            " that the model answers with --golden FILE"
-        )
-    if len(response.body) > _ANSWER:
-        raise PrepareError(
-            f"the golden answer has {len(response.body):,} bytes, and a model directory carries at"
-            f" most {_ANSWER:,}; give a smaller request with --golden FILE"
-        )
+        said = f"the golden request got status {response.status}: {response.body.decode()}"
+        raise PrepareError(f"{said}. Give one that the model answers with --golden FILE")
+    if (size := len(response.body)) > _ANSWER:
+        limit = f"a model directory carries at most {_ANSWER:,}"
+        advice = "give a smaller request with --golden FILE"
+        raise PrepareError(f"the golden answer has {size:,} bytes, and {limit}; {advice}")
     return Golden(golden, json.loads(response.body))

@@ -31,41 +31,36 @@ PACKAGES = ".python_packages/lib/site-packages"
 
 
 class ProtoMessage(SimpleNamespace):
-    """A protobuf message's place-holder: fields by keyword, and which of a group's alternatives is
+    """In place of a protobuf message: fields by keyword, and which of a group's alternatives is
     set."""
 
     def WhichOneof(self, group: str) -> str | None:  # noqa: N802
+        """The field of `group` that is set."""
         if group == "rpc_data":
             return "data"
         return next((name for name, value in vars(self).items() if value is not None), None)
 
 
 def message(name: str, **constants: Any) -> Any:
+    """A class of messages with an enumeration's `constants`."""
     return type(name, (ProtoMessage,), constants)
 
 
-class Protos:
-    """The message classes that the worker makes, as many as HTTP triggers need."""
-
-    StatusResult = message("StatusResult", Failure=0, Success=1, Cancelled=2)
-    BindingInfo = message(
-        "BindingInfo",
-        **{"in": 0, "out": 1, "inout": 2, "undefined": 0, "string": 1, "binary": 2, "stream": 3},
-    )
-    TypedData = message("TypedData")
-    RpcHttp = message("RpcHttp")
-    RpcHttpCookie = message(
-        "RpcHttpCookie", SameSite=message("SameSite", **{"None": 0, "Lax": 1, "Strict": 2})
-    )
-    RpcException = message("RpcException")
-    RpcFunctionMetadata = message("RpcFunctionMetadata")
-    ParameterBinding = message("ParameterBinding")
-    WorkerMetadata = message("WorkerMetadata")
-    WorkerInitResponse = message("WorkerInitResponse")
-    FunctionMetadataResponse = message("FunctionMetadataResponse")
-    FunctionLoadResponse = message("FunctionLoadResponse")
-    InvocationResponse = message("InvocationResponse")
-    NullableString = NullableBool = NullableDouble = NullableTimestamp = message("Nullable")
+_DIRECTIONS = {"in": 0, "out": 1, "inout": 2}
+_DATA_TYPES = {"undefined": 0, "string": 1, "binary": 2, "stream": 3}
+_SAME_SITE = message("SameSite", **{"None": 0, "Lax": 1, "Strict": 2})
+_PLAIN = """
+    TypedData RpcHttp RpcException RpcFunctionMetadata ParameterBinding WorkerMetadata
+    WorkerInitResponse FunctionMetadataResponse FunctionLoadResponse InvocationResponse
+    NullableString NullableBool NullableDouble NullableTimestamp
+"""
+# the message classes that the worker makes, as many as HTTP triggers need
+PROTOS = SimpleNamespace(
+    StatusResult=message("StatusResult", Failure=0, Success=1, Cancelled=2),
+    BindingInfo=message("BindingInfo", **_DIRECTIONS, **_DATA_TYPES),
+    RpcHttpCookie=message("RpcHttpCookie", SameSite=_SAME_SITE),
+    **{name: message(name) for name in _PLAIN.split()},
+)
 
 
 class FunctionsWorker:
@@ -97,7 +92,7 @@ class FunctionsWorker:
             "invocation_request",
             invocation_id=str(uuid.uuid4()),
             function_id=function.function_id,
-            input_data=[ProtoMessage(name=binding["name"], data=Protos.TypedData(http=http))],
+            input_data=[ProtoMessage(name=binding["name"], data=PROTOS.TypedData(http=http))],
             trigger_metadata={},
             trace_context=trace,
             retry_context=ProtoMessage(retry_count=0, max_retry_count=0, exception=None),
@@ -106,10 +101,10 @@ class FunctionsWorker:
 
     def _call(self, name: str, **fields: Any) -> Any:
         body = ProtoMessage(**{name: ProtoMessage(**fields)})
-        request = ProtoMessage(request=body, properties={"host": "127.0.0.1", "protos": Protos})
+        request = ProtoMessage(request=body, properties={"host": "127.0.0.1", "protos": PROTOS})
         coroutine = getattr(self._runtime, name)(request)
         response = asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(LIMIT)
-        if response.result.status != Protos.StatusResult.Success:
+        if response.result.status != PROTOS.StatusResult.Success:
             error = response.result.exception
             raise RuntimeError(f"{error.message}\n{error.stack_trace}")
         return response
@@ -119,12 +114,9 @@ class HttpTrigger:
     """One HTTP trigger: the paths and methods that lead to its function."""
 
     def __init__(self, function: Any, binding: dict[str, Any], prefix: str) -> None:
-        path = "/".join(
-            part
-            for part in ("", prefix, (binding.get("route") or function.name).strip("/"))
-            if part
-        )
-        pattern = re.sub(r"\{\*([^}:]+)[^}]*\}", r"(?P<\1>.*)", f"/{path}")
+        route = (binding.get("route") or function.name).strip("/")
+        path = "/".join(("", *filter(None, (prefix, route))))
+        pattern = re.sub(r"\{\*([^}:]+)[^}]*\}", r"(?P<\1>.*)", path)
         pattern = re.sub(r"\{([^}:?]+)[^}]*\}", r"(?P<\1>[^/]+)", pattern)
         self.path = re.compile(f"^{pattern}$", re.IGNORECASE)
         self.methods = {method.upper() for method in binding.get("methods") or ["GET", "POST"]}
@@ -132,18 +124,14 @@ class HttpTrigger:
         self.binding = binding
 
 
-def routes(worker: FunctionsWorker, app: Path) -> list[HttpTrigger]:
+def triggers(worker: FunctionsWorker, app: Path) -> list[HttpTrigger]:
     """The HTTP triggers of the app, below host.json's prefix."""
     settings = json.loads((app / "host.json").read_text(encoding="utf-8"))
     prefix = settings.get("extensions", {}).get("http", {}).get("routePrefix", "api")
-    bindings = [
-        (function, json.loads(raw))
-        for function in worker.functions
-        for raw in function.raw_bindings
-    ]
+    bindings = [(f, json.loads(raw)) for f in worker.functions for raw in f.raw_bindings]
     return [
-        HttpTrigger(f, binding, prefix)
-        for f, binding in bindings
+        HttpTrigger(function, binding, prefix)
+        for function, binding in bindings
         if binding.get("type", "").lower() == "httptrigger"
     ]
 
@@ -156,17 +144,16 @@ class FunctionsHandler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
     worker: FunctionsWorker
-    routes: list[HttpTrigger]
+    triggers: list[HttpTrigger]
 
     def answer(self) -> None:
+        """Call the function that the path and the method lead to."""
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         url = urllib.parse.urlsplit(self.path)
         if url.path == "/" and self.command == "GET":
-            return self._reply(
-                200, {"content-type": "text/plain"}, b"Your Functions app is up and running"
-            )
-        here = [(route, match) for route in self.routes if (match := route.path.match(url.path))]
-        allowed = [(route, match) for route, match in here if self.command in route.methods]
+            return self._reply(200, {"content-type": "text/plain"}, b"The app is up and running")
+        here = [(t, match) for t in self.triggers if (match := t.path.match(url.path))]
+        allowed = [(t, match) for t, match in here if self.command in t.methods]
         if not allowed:
             return self._reply(405 if here else 404, {}, b"")
         try:
@@ -179,21 +166,18 @@ class FunctionsHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer  # noqa: N815
 
     def _invoke(
-        self, route: HttpTrigger, match: re.Match[str], body: bytes
+        self, trigger: HttpTrigger, match: re.Match[str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
+        query = urllib.parse.urlsplit(self.path).query
         http = ProtoMessage(
             method=self.command,
             url=f"http://{self.headers.get('host', '127.0.0.1')}{self.path}",
             headers={name.lower(): value for name, value in self.headers.items()},
-            query=dict(
-                urllib.parse.parse_qsl(
-                    urllib.parse.urlsplit(self.path).query, keep_blank_values=True
-                )
-            ),
+            query=dict(urllib.parse.parse_qsl(query, keep_blank_values=True)),
             params={name: value for name, value in match.groupdict().items() if value is not None},
-            body=Protos.TypedData(bytes=body) if body else Protos.TypedData(),
+            body=PROTOS.TypedData(bytes=body) if body else PROTOS.TypedData(),
         )
-        value = self.worker.invoke(route.function, route.binding, http)
+        value = self.worker.invoke(trigger.function, trigger.binding, http)
         kind = value.WhichOneof("data") if value is not None else None
         if kind == "http":
             return int(value.http.status_code), dict(value.http.headers), _data(value.http.body)
@@ -210,6 +194,7 @@ class FunctionsHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, form: str, *values: Any) -> None:
+        """To standard output, which is the rehearsal's log."""
         print(f"{self.command} {self.path} {form % values}", flush=True)
 
 
@@ -228,14 +213,11 @@ def serve(app: Path, port: int) -> None:
     sys.path.append(str(app))
     os.chdir(app)
     FunctionsHandler.worker = FunctionsWorker(app)
-    FunctionsHandler.routes = routes(FunctionsHandler.worker, app)
-    if not FunctionsHandler.routes:
+    FunctionsHandler.triggers = triggers(FunctionsHandler.worker, app)
+    if not FunctionsHandler.triggers:
         sys.exit(f"{app / 'function_app.py'}: no function with an HTTP trigger was found")
-    print(
-        "routes:",
-        ", ".join(f"{sorted(r.methods)} {r.path.pattern}" for r in FunctionsHandler.routes),
-        flush=True,
-    )
+    for trigger in FunctionsHandler.triggers:
+        print(sorted(trigger.methods), trigger.path.pattern, flush=True)
     ThreadingHTTPServer(("127.0.0.1", port), FunctionsHandler).serve_forever()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.infra.clients.aws import checksum
+from onnxferry.infra.clients.aws import AwsClients
 from tests.test_architecture import ROOT, files, imports
 
 
@@ -38,7 +38,10 @@ def test_no_sdk_is_loaded_before_it_is_needed(words: list[str]) -> None:
 
 
 def test_sagemaker_loads_nothing_of_azure() -> None:
-    code = "import sys, infra.sagemaker; print({'azure', 'sagemaker', 'torch'} & set(sys.modules))"
+    code = (
+        "import sys, onnxferry.infra.sagemaker;"
+        "print({'azure', 'sagemaker', 'torch'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -46,6 +49,9 @@ def test_sagemaker_loads_nothing_of_azure() -> None:
 
 
 def test_the_checksum_of_a_small_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    clients = AwsClients(None, "eu-west-1")
     for text in (b"", b"x"):
         (tmp_path / "file").write_bytes(text)
-        assert base64.b64decode(checksum(tmp_path / "file")) == hashlib.sha256(text).digest()
+        assert (
+            base64.b64decode(clients.checksum(tmp_path / "file")) == hashlib.sha256(text).digest()
+        )

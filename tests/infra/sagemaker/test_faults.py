@@ -21,7 +21,7 @@ import pytest
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, Unavailable
-from onnxferry.infra.sagemaker import state as live
+from onnxferry.infra.sagemaker import state
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import Double, Fault
 from tests.infra.forking import killed
@@ -93,8 +93,8 @@ def run(flow: str, bundles: tuple[Bundle, ...]) -> None:
 
 def done(made: SageMakerCloud, bundle: Bundle) -> bool:
     """Whether the record names `bundle` as the last that proved itself."""
-    main = live.read(made.scope).main
-    return main is not None and made.scope.names.version_of(main.history[0]) == bundle.version
+    main = state.read(made.clients, made.names).main
+    return main is not None and made.names.version_of(main.history[0]) == bundle.version
 
 
 def found(aws: Double) -> Any:

@@ -9,10 +9,12 @@ import boto3
 import pytest
 
 from onnxferry.infra.apply import apply
+from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action
 from onnxferry.scoring.wire import Request
+from onnxferry.system.hashes import sha256
 from tests.fakes.aws import ACCOUNT, REGION, Double
 from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
@@ -84,7 +86,7 @@ def test_planning_only_reads(aws: Double, bundles: tuple[Bundle, ...]) -> None:
     plan = made.plan_deploy(bundles[0])
     assert all(call.reads for call in aws.calls)
     assert aws.keys == {}
-    assert json.loads(plan.to_json())["steps"][-1]["operation"] == "mark"
+    assert json.loads(plan.to_json())["steps"][-1]["operation"] == "record_history"
 
 
 def test_an_update_proves_a_candidate_first_and_keeps_what_served(
@@ -275,16 +277,16 @@ def test_what_is_stored_otherwise_is_uploaded_again(
 
 
 def test_a_large_package_goes_in_parts_and_is_known_again(
-    aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
+    aws: Double, bundles: tuple[Bundle, ...]
 ) -> None:
-    monkeypatch.setattr("onnxferry.infra.clients.aws.PART", 5 << 20)
     path = bundles[0].package.path.parent / "large.tar.gz"
     path.write_bytes(bundles[0].package.path.read_bytes() + b"\0" * (11 << 20))
     large = Bundle(
-        replace(bundles[0].package, path=path, size=path.stat().st_size), bundles[0].golden
+        replace(bundles[0].package, path=path, size=path.stat().st_size, sha256=sha256(path)),
+        bundles[0].golden,
     )
     notes: list[str] = []
-    made = cloud()
+    made = replace(cloud(), clients=AwsClients(None, REGION, part=5 << 20))
     step = made.plan_deploy(large).steps
     for each in step[:2]:
         made.execute(each, notes.append)

@@ -76,7 +76,7 @@ def test_an_endpoint_that_does_not_come_up(
     text = str(caught.value)
     assert trouble.reason in text
     assert following in text
-    assert "deploy.py delete removes it" in text
+    assert "onnxferry delete removes it" in text
     assert f"The end of its log:\n{trouble.log or '(empty)'}" in text
     status = cloud().status()
     assert (status.state, status.version) == ("Failed", bundles[0].version)

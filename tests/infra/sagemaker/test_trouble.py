@@ -70,9 +70,7 @@ def test_no_such_region(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_network(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(
-        Unavailable, match=r"no connection to sagemaker .*run the same command again"
-    ):
+    with pytest.raises(Unavailable, match=r"no connection to sts .*run the same command again"):
         cloud().status()
 
 
@@ -211,7 +209,7 @@ def test_a_package_that_does_not_arrive(aws: Double, bundles: tuple[Bundle, ...]
 
 def test_a_request_that_no_service_knows(aws: Double) -> None:
     with pytest.raises(Refused, match=r"Unknown parameter in input: .Colour"):
-        cloud().scope.aws.call(
+        cloud().clients.call(
             "sagemaker", "describe_endpoint", "x", {"EndpointName": "x", "Colour": "blue"}
         )
     assert aws.calls == []
@@ -232,7 +230,7 @@ def test_nothing_to_invoke(aws: Double) -> None:
         NotFound, match=r"endpoint squad: ValidationError: Endpoint squad of account .* not found"
     ):
         cloud().invoke(QUESTION, 60)
-    with pytest.raises(NotFound, match=r"deploy.py deploy makes it"):
+    with pytest.raises(NotFound, match=r"onnxferry deploy makes it"):
         cloud().logs(10)
 
 
@@ -259,7 +257,7 @@ def test_an_unfinished_upload_is_listed_and_deleted(
     aws: Double, bundles: tuple[Bundle, ...]
 ) -> None:
     made = deploy(bundles[0])
-    bucket = made.scope.bucket
+    bucket = made.names.bucket
     boto3.client("s3", region_name=REGION).create_multipart_upload(
         Bucket=bucket, Key=f"onnxferry/{NAME}/a/model.tar.gz"
     )

@@ -1,4 +1,4 @@
-"""CSV: a header, then one item a row (RFC 4180; a line may end in LF alone)."""
+"""text/csv: a header, then one item a row (RFC 4180; a line may end in LF alone)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ import numpy as np
 from onnxferry.scoring.codecs.headers import MediaType
 from onnxferry.scoring.errors import InternalError, InvalidBody, NotAcceptable
 
-CSV = "text/csv"
-# each cell of a row is an entry of an object, which takes many times the memory of its comma
-COLUMNS = 1000
-ITEMS = ("inputs", "text", "sequences")  # columns that hold a whole item
+MAX_COLUMNS = 1000  # each cell becomes an entry of an object: many times the memory of its comma
+ITEM_COLUMNS = ("inputs", "text", "sequences")  # that hold a whole item
 
 
 def decode_csv(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a row]}. The item is the cell of a column `inputs`, whatever stands
-    beside it, as the Hugging Face containers read it, or of a lone column `text` or `sequences`;
-    else an object of all the row's cells.
+    """{"inputs": [an item a row]}. The item is the cell of a column `inputs`, whatever the other
+    columns are, as the Hugging Face containers read it, or of a lone column `text` or `sequences`;
+    else an object of all the row's cells, which are strings. CSV has no place for parameters.
 
-    A cell is a string. Parameters have no place in CSV. Raises InvalidBody that names the line.
+    Raises InvalidBody that names the line.
     """
     rows = _rows(media_type.text(body))
     header = [name.strip() for _, row in [next(rows, (1, []))] for name in row]
@@ -33,8 +31,8 @@ def decode_csv(body: bytes, media_type: MediaType) -> Any:
         )
     if len(set(header)) < len(header) or "" in header:
         raise InvalidBody("the header of the CSV names a column twice, or not at all")
-    if len(header) > COLUMNS:
-        raise InvalidBody(f"the CSV has {len(header)} columns; at most {COLUMNS} are taken")
+    if len(header) > MAX_COLUMNS:
+        raise InvalidBody(f"the CSV has {len(header)} columns; at most {MAX_COLUMNS} are taken")
     column = _item_column(header)
     items = []
     for line, row in rows:
@@ -49,7 +47,7 @@ def decode_csv(body: bytes, media_type: MediaType) -> Any:
 
 
 def _item_column(header: Sequence[str]) -> int | None:
-    names = ITEMS if len(header) == 1 else ITEMS[:1]
+    names = ITEM_COLUMNS if len(header) == 1 else ITEM_COLUMNS[:1]
     return next((i for i, name in enumerate(header) if name in names), None)
 
 
@@ -61,19 +59,16 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             if row:
                 yield reader.line_num, row
     except csv.Error as e:
-        hint = (
-            f"; a cell holds at most {csv.field_size_limit()} characters, send longer texts as JSON"
-        )
-        what = f"{e}{hint if 'limit' in str(e) else ''}"
-        raise InvalidBody(f"the body is not CSV: {what} at line {reader.line_num}") from e
+        hint = ""
+        if "limit" in str(e):
+            most = csv.field_size_limit()
+            hint = f"; a cell holds at most {most} characters, send longer texts as JSON"
+        raise InvalidBody(f"the body is not CSV: {e}{hint} at line {reader.line_num}") from e
 
 
 def encode_csv(answer: Any) -> bytes:
     """UTF-8 CSV of an object, or of a list of objects, whose values are texts, numbers, booleans or
-    null (empty).
-
-    Raises NotAcceptable for an answer of another form, InternalError for NaN and infinity, as JSON
-    does.
+    null (empty). Raises NotAcceptable for another answer, InternalError for NaN and infinity.
     """
     rows = answer if isinstance(answer, list) else [answer]
     if not rows or not all(isinstance(row, Mapping) for row in rows):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnxferry import scoring
 from onnxferry.scoring.codecs.content_encoding import compress, decompress
 from onnxferry.scoring.errors import ScoringError
-from onnxferry.scoring.manifest import Limits
+from onnxferry.scoring.limits import Limits
 from tests import tiny
 
 

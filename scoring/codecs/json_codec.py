@@ -1,4 +1,4 @@
-"""JSON, JSON Lines and plain text."""
+"""application/json and JSON Lines."""
 
 from __future__ import annotations
 
@@ -20,37 +20,29 @@ def decode_json(body: bytes, media_type: MediaType) -> Any:
 
 
 def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a line]}; blank lines are passed over. A line {"inputs": item,
-    "parameters": {...}} holds an item too: the lines' parameters are the request's, and those that
-    are given must be the same."""
-    items, given = [], None
+    """{"inputs": [an item a line]}; blank lines are skipped. A line {"inputs": item, "parameters":
+    {...}} holds an item too: the lines' parameters are the request's, and must be the same. Raises
+    InvalidBody that names the line, InvalidValue for parameters that differ."""
+    items, shared = [], None
     for number, line in _lines(media_type.text(body)):
         item = _loads(line, f"line {number} of the body")
         if isinstance(item, dict) and "inputs" in item:
             parameters = item.get("parameters")
-            if parameters is not None and given is not None and parameters != given:
+            if parameters is not None and shared is not None and parameters != shared:
                 raise InvalidValue(
                     f"line {number} has other 'parameters' than a line before; send it as its own"
                     " request"
                 )
-            item, given = item["inputs"], given if parameters is None else parameters
+            item, shared = item["inputs"], shared if parameters is None else parameters
         items.append(item)
     if not items:
         raise InvalidBody("the body has no lines; expected JSON Lines, one item a line")
-    return {"inputs": items} if given is None else {"inputs": items, "parameters": given}
-
-
-def decode_text(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": the whole body}."""
-    return {"inputs": media_type.text(body)}
+    return {"inputs": items} if shared is None else {"inputs": items, "parameters": shared}
 
 
 def encode_json(answer: Any) -> bytes:
     """UTF-8 JSON, numpy arrays as lists; half of a surrogate pair, which a header may hold, becomes
-    its JSON escape.
-
-    Raises InternalError if the model gave a number that JSON cannot hold (NaN, infinity).
-    """
+    its JSON escape. Raises InternalError for NaN and infinity, which JSON cannot hold."""
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain)
     except ValueError as e:
@@ -62,12 +54,8 @@ def encode_json(answer: Any) -> bytes:
 
 def encode_jsonlines(answer: Any) -> bytes:
     """One line an item of a list or of an array's first axis; another answer is one line."""
-    items = (
-        answer
-        if isinstance(answer, list) or (isinstance(answer, np.ndarray) and answer.ndim)
-        else [answer]
-    )
-    return b"".join(encode_json(item) + b"\n" for item in items)
+    many = isinstance(answer, list) or (isinstance(answer, np.ndarray) and answer.ndim)
+    return b"".join(encode_json(item) + b"\n" for item in (answer if many else [answer]))
 
 
 def _plain(value: Any) -> Any:
@@ -77,8 +65,8 @@ def _plain(value: Any) -> Any:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, each with its number from 1. JSON texts may hold any other
-    separator of lines."""
+    """The lines that are not blank, each with its number from 1. Only LF ends a line: JSON texts
+    may hold Unicode's other separators."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip(" \t\r"):
             yield number, line
@@ -88,10 +76,8 @@ def _loads(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as e:
-        got = (
-            "an empty body" if not text.strip() else f"{e.msg} at line {e.lineno} column {e.colno}"
-        )
-        raise InvalidBody(f"{where} is not JSON: {got}") from e
+        what = f"{e.msg} at line {e.lineno} column {e.colno}" if text.strip() else "an empty body"
+        raise InvalidBody(f"{where} is not JSON: {what}") from e
     except UnicodeDecodeError as e:
         raise InvalidBody(
             f"{where} is not JSON: not {e.encoding.upper()} text at byte {e.start}"

@@ -1,18 +1,21 @@
-"""What payloads are made of besides JSON data, and the names of the media types that carry them."""
+"""The names of the media types, and what payloads hold besides JSON data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onnxferry.scoring.wire import JSON
+
 
 @dataclass(frozen=True)
 class Image:
-    """The encoded bytes of one picture."""
+    """The encoded bytes of one image; scoring/images.py decodes them."""
 
     data: bytes
 
 
 JSONLINES = ("application/jsonlines", "application/x-ndjson", "application/jsonl")
+CSV = "text/csv"
 TEXT = "text/plain"
 MULTIPART = "multipart/form-data"
 NPY = "application/x-npy"
@@ -25,3 +28,5 @@ IMAGES = (
     "image/tiff",
     "application/octet-stream",
 )
+# forms of the same fields: a task that takes the first takes each
+STRUCTURED = (JSON, *JSONLINES, CSV, MULTIPART)

@@ -1,5 +1,5 @@
-"""A form as browsers and `curl -F` send it (RFC 7578): files are pictures, fields are the
-payload's."""
+"""multipart/form-data, a form as browsers and `curl -F` send it (RFC 7578): files are images, other
+fields are the payload's."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.scoring.codecs.headers import MediaType, parameters
-from onnxferry.scoring.codecs.payload import IMAGES, Image
-from onnxferry.scoring.codecs.text import decode_json
+from onnxferry.scoring.codecs.json_codec import decode_json
+from onnxferry.scoring.codecs.media_types import IMAGES, TEXT, Image
 from onnxferry.scoring.errors import InvalidBody, UnsupportedMediaType
 
-PARTS = 10_000
-HEADERS = 8192  # bytes of one part's headers
+MAX_PARTS = 10_000
+MAX_HEADERS = 8192  # bytes of one part's headers
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class _Part:
     data: bytes
 
     def value(self) -> Any:
-        """A picture, the JSON of `parameters`, or text."""
+        """An Image, the JSON of `parameters`, or text."""
         if self.file:
             return Image(self.data)
         try:
@@ -36,11 +36,11 @@ class _Part:
 
 
 def decode_multipart(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": the picture} of a file, or a list of several, whatever their fields' names; other
+    """{"inputs": the Image} of a file, or a list of several, whatever their fields' names; other
     fields by name, with `parameters` as JSON and a repeated field as a list.
 
     Raises InvalidBody that says what the form lacks, UnsupportedMediaType for a file that is no
-    picture.
+    image.
     """
     fields: dict[str, list[Any]] = {}
     for part in _parts(body, media_type.parameters.get("boundary", "")):
@@ -62,14 +62,14 @@ def _parts(body: bytes, boundary: str) -> Iterator[_Part]:
         raise InvalidBody(
             "the content type names no boundary; expected multipart/form-data; boundary=..."
         )
-    chunks = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"), PARTS + 2)
+    chunks = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"), MAX_PARTS + 2)
     if len(chunks) < 2 or not chunks[-1].startswith(b"--"):
         raise InvalidBody(
-            f"the form is cut off: it has no closing boundary, or more than {PARTS} fields"
+            f"the form is cut off: it has no closing boundary, or more than {MAX_PARTS} fields"
         )
     for chunk in chunks[1:-1]:
         head, blank, data = chunk.partition(b"\r\n\r\n")
-        if not blank or len(head) > HEADERS or head[:2] != b"\r\n":
+        if not blank or len(head) > MAX_HEADERS or head[:2] != b"\r\n":
             raise InvalidBody("a part of the form has no headers, or too long ones")
         yield _part(head.decode("utf-8", "replace"), data)
 
@@ -84,7 +84,5 @@ def _part(head: str, data: bytes) -> _Part:
             "a part of the form has no name; expected Content-Disposition: form-data; name=..."
         )
     file = "filename" in options or "filename*" in options
-    media_type = MediaType.parse(
-        headers.get("content-type") or (IMAGES[-1] if file else "text/plain")
-    )
+    media_type = MediaType.parse(headers.get("content-type") or (IMAGES[-1] if file else TEXT))
     return _Part(options["name"], file or media_type.name in IMAGES, media_type, data)

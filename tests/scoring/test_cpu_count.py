@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from onnxferry.scoring import cpu_count
+from onnxferry.scoring import cpu
 
 MACHINE = 64
-
-
-@pytest.fixture(autouse=True)
-def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(MACHINE)), raising=False)
+SYSTEM = SimpleNamespace(sched_getaffinity=lambda _: range(MACHINE))
 
 
 def seen(root: Path, groups: str, files: Mapping[str, str]) -> int:
@@ -27,7 +23,7 @@ def seen(root: Path, groups: str, files: Mapping[str, str]) -> int:
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
-    return cpu_count.available(root / "proc", root / "cgroup")
+    return cpu.available(root / "proc", root / "cgroup", SYSTEM)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +58,8 @@ def test_a_containers_limit_counts(
     assert seen(tmp_path, groups, files) == expected
 
 
-def test_without_these_files_the_processs_own_cpus_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert cpu_count.available(tmp_path, tmp_path) == MACHINE
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert cpu_count.available(tmp_path, tmp_path) == 1
+def test_without_these_files_the_processs_own_cpus_count(tmp_path: Path) -> None:
+    assert cpu.available(tmp_path, tmp_path, SYSTEM) == MACHINE
+    for count, expected in ((6, 6), (None, 1)):
+        no_affinity = SimpleNamespace(cpu_count=lambda count=count: count)
+        assert cpu.available(tmp_path, tmp_path, no_affinity) == expected

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring import cpu_count, engine
-from onnxferry.scoring.engine import Session
-from onnxferry.scoring.engine_options import PREFIX, EngineOptions
+from onnxferry.scoring import cpu
+from onnxferry.scoring.engine import Session, spin_entries
+from onnxferry.scoring.engine_options import PREFIX, EngineOptions, variables
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from tests import tiny
 
@@ -22,19 +22,21 @@ PAGE = Path(__file__).parents[2] / "docs/host-settings.md"
 
 def test_what_is_left_open_is_the_hosts_cores() -> None:
     assert EngineOptions().resolved() == EngineOptions(
-        threads=cpu_count.available(), runs=cpu_count.available()
+        threads=cpu.available(), parallel_runs=cpu.available()
     )
-    assert EngineOptions(threads=3).resolved() == EngineOptions(threads=3, runs=3)
-    assert EngineOptions(threads=3, runs=1).resolved() == EngineOptions(threads=3, runs=1)
+    assert EngineOptions(threads=3).resolved() == EngineOptions(threads=3, parallel_runs=3)
+    assert EngineOptions(threads=3, parallel_runs=1).resolved() == EngineOptions(
+        threads=3, parallel_runs=1
+    )
 
 
 def test_a_spec_may_say_what_the_engine_gets(tmp_path: Path) -> None:
-    folder = tiny.text_classification(tmp_path, engine=EngineOptions(threads=1, spinning=0))
-    assert ModelSpec.read(folder).engine == EngineOptions(threads=1, spinning=0)
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(threads=1, spin_duration_us=0))
+    assert ModelSpec.read(folder).engine == EngineOptions(threads=1, spin_duration_us=0)
 
 
 def test_a_deployment_overrides_the_spec(tmp_path: Path) -> None:
-    folder = tiny.text_classification(tmp_path, engine=EngineOptions(threads=1, runs=4))
+    folder = tiny.text_classification(tmp_path, engine=EngineOptions(threads=1, parallel_runs=4))
     given = {
         "ONNXFERRY_ENGINE_THREADS": " 2 ",
         "ONNXFERRY_ENGINE_SPINNING": "500",
@@ -44,7 +46,7 @@ def test_a_deployment_overrides_the_spec(tmp_path: Path) -> None:
     }
     scorer = scoring.load(folder, given)
     assert scorer.spec.engine == EngineOptions(
-        threads=2, runs=4, spinning=500, arena=False, prepack=False
+        threads=2, parallel_runs=4, spin_duration_us=500, arena=False, prepack=False
     )
     assert scorer.handle(scoring.Request(b'{"inputs": ["good", "bad day"]}')).status == 200
 
@@ -58,7 +60,7 @@ def test_the_session_has_what_was_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "spinning", "entries"),
+    ("version", "duration_us", "entries"),
     [
         ("1.31.1", 10, {"spin_duration_us": "10"}),
         ("1.31.1", 0, {"allow_spinning": "0"}),
@@ -67,10 +69,20 @@ def test_the_session_has_what_was_asked_for(tmp_path: Path) -> None:
     ],
 )
 def test_threads_wait_as_this_onnxruntime_can(
-    version: str, spinning: int, entries: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    version: str, duration_us: int, entries: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(onnxruntime, "__version__", version)
-    assert engine._waiting(spinning) == entries
+    assert spin_entries(duration_us, version) == entries
+
+
+def test_former_names_of_options_are_read(tmp_path: Path) -> None:
+    """In model_spec.json and as variables; the newer name counts where both are set."""
+    expected = EngineOptions(parallel_runs=3, spin_duration_us=7)
+    assert EngineOptions.read({"runs": 3, "spinning": 7}) == expected
+    old = {PREFIX + "RUNS": "3", PREFIX + "SPINNING": "7"}
+    assert EngineOptions().overridden(old) == expected
+    assert EngineOptions().overridden({PREFIX + "PARALLEL_RUNS": "2", **old}).parallel_runs == 2
+    with pytest.raises(ValueError, match=r"engine\.runs must be an integer of at least 0, got -1"):
+        EngineOptions.read({"runs": -1})
 
 
 @pytest.mark.parametrize(
@@ -107,7 +119,7 @@ def test_a_variable_that_cannot_be_meant_stops_the_load_by_its_name(
         ('{"arena": 1}', "engine.arena must be true or false, got 1"),
         (
             '{"cores": 1}',
-            "engine has unknown key(s) cores; known: threads, runs, spinning, arena, prepack",
+            "engine has unknown key(s) cores; known: threads, parallel_runs, spin_duration_us,",
         ),
     ],
 )
@@ -129,6 +141,7 @@ def test_the_page_has_each_of_them_with_its_default() -> None:
         if len(row) > 3 and f"`{PREFIX}" in row[2]
     }
     wanted = {"0": "the host's", "10": "10", "True": "on", "False": "off"}
-    assert shown == {
-        PREFIX + name.upper(): wanted[str(value)] for name, value in asdict(EngineOptions()).items()
+    by_option = {variables()[name]: default for name, default in shown.items()}
+    assert by_option == {
+        name: wanted[str(value)] for name, value in asdict(EngineOptions()).items()
     }

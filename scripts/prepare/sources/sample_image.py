@@ -1,4 +1,4 @@
-"""A picture to test with, the same bytes on every machine."""
+"""A test picture, the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 import zlib
 
 
-def gradient(width: int = 64, height: int = 64) -> bytes:
+def sample_image(width: int = 64, height: int = 64) -> bytes:
     """A PNG of width x height RGB pixels: red grows to the right, green downwards, blue in stripes.
 
     Its data is stored, not compressed, since zlib's versions compress differently.

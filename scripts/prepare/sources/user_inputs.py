@@ -1,0 +1,63 @@
+"""The user's own requests: --inputs, a file of JSON Lines or a folder of pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnxferry.scoring import Request
+from onnxferry.scripts.request_file import MEDIA_TYPES, read_request
+from onnxferry.system.errors import UsageError
+
+_LIST_IS_ONE_ITEM = ("tensors",)  # tasks where a list of inputs is one item
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One request with one item, and where it comes from, for messages."""
+
+    request: Request
+    where: str
+
+
+def read_inputs(path: Path | None, task: str) -> list[Sample]:
+    """The user's samples; none without `path`. Raises UsageError that names the line that is no
+    request body."""
+    if path is None:
+        return []
+    found = list(_pictures(path) if path.is_dir() else read_lines(path, task))
+    if not found:
+        expected = "expected JSON Lines of request bodies, or pictures in a folder"
+        raise UsageError(f"--inputs {path}: holds no input; {expected}")
+    return found
+
+
+def read_lines(path: Path, task: str) -> Iterator[Sample]:
+    """The samples of a file of JSON Lines. Raises UsageError that names the line."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if line.strip():
+            yield from _items(line, f"{path.name} line {number}", task)
+
+
+def _items(line: bytes, where: str, task: str) -> Iterator[Sample]:
+    """One sample for each item of a request's `inputs`, so that answers are compared one by one."""
+    try:
+        data = json.loads(line)
+    except ValueError as e:
+        raise UsageError(f"--inputs: {where} is not JSON ({e})") from e
+    if not isinstance(data, dict):
+        expected = 'a request body such as {"inputs": ...}'
+        raise UsageError(f"--inputs: {where} must be {expected}, got {line[:40]!r}")
+    if not isinstance(data.get("inputs"), list) or task in _LIST_IS_ONE_ITEM:
+        yield Sample(Request(line), where)
+        return
+    for i, item in enumerate(data["inputs"]):
+        yield Sample(Request(json.dumps({**data, "inputs": item}).encode()), f"{where} inputs[{i}]")
+
+
+def _pictures(folder: Path) -> Iterator[Sample]:
+    for path in sorted(folder.iterdir()):
+        if MEDIA_TYPES.get(path.suffix.lower(), "").startswith("image/"):
+            yield Sample(read_request(path), path.name)

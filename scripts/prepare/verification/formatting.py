@@ -1,0 +1,106 @@
+"""Inputs, answers and shares as texts for messages and reports: short, and in words where the task
+has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxferry.scoring.wire import JSON, Request
+
+if TYPE_CHECKING:
+    from onnxferry.scripts.prepare.verification.comparison import SampleComparison
+
+MAX_LENGTH = 80  # characters
+_PARTS = ("question", "context", "text", "text_pair")  # in the order in which they are read
+
+
+@dataclass(frozen=True)
+class ChangedAnswer:
+    """An answer that a variant changed: what was asked (`input`), the source model's answer, the
+    variant's. All three are texts of at most MAX_LENGTH characters."""
+
+    where: str
+    input: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.expected} became {self.got}"
+
+
+def changed(compared: Sequence[SampleComparison]) -> list[ChangedAnswer]:
+    """The answers that changed."""
+    return [
+        ChangedAnswer(
+            c.sample.where,
+            format_request(c.sample.request),
+            format_answer(c.expected),
+            format_answer(c.got),
+        )
+        for c in compared
+        if not c.agrees
+    ]
+
+
+def format_request(request: Request) -> str:
+    """The inputs of a request; "" where its body is no JSON."""
+    if request.content_type != JSON:
+        return ""
+    data = json.loads(request.body)
+    return format_inputs(data.get("inputs", data) if isinstance(data, Mapping) else data)
+
+
+def format_inputs(value: Any) -> str:
+    """One item of a request's inputs."""
+    if isinstance(value, str):
+        return shorten(value)
+    if isinstance(value, Mapping) and (parts := [str(value[p]) for p in _PARTS if p in value]):
+        return shorten(" | ".join(parts))
+    return shorten(json.dumps(value, ensure_ascii=False))
+
+
+def format_answer(value: Any) -> str:
+    """An answer, or a task metric's decision: a text, labels, entities, a vector."""
+    for fits, words in _FORMS:
+        if fits(value):
+            return shorten(words(value))
+    return shorten(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _is_ranking(value: Any) -> bool:
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, Mapping) and "label" in first
+
+
+def _is_span(value: Any) -> bool:
+    return isinstance(value, Mapping) and "answer" in value
+
+
+_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], str]], ...] = (
+    (lambda v: isinstance(v, str), str),
+    (lambda v: isinstance(v, np.ndarray), lambda v: f"a vector of {v.size} numbers"),
+    (lambda v: isinstance(v, frozenset), lambda v: ", ".join(sorted(map(_word, v))) or "nothing"),
+    (lambda v: isinstance(v, tuple), lambda v: str(v[0]) or "no answer"),
+    (_is_span, lambda v: f"{v['answer'] or 'no answer'} ({v['score']:.2f})"),
+    (_is_ranking, lambda v: f"{v[0]['label']} ({v[0]['score']:.2f})"),
+)
+
+
+def _word(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def shorten(text: str, most: int = MAX_LENGTH) -> str:
+    """One line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def percent(value: float) -> str:
+    """0.0123 -> 1.23%, 0.01 -> 1%."""
+    return f"{100 * value:.2f}".rstrip("0").rstrip(".") + "%"

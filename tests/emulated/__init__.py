@@ -1,0 +1,1 @@
+"""Models on CPU kinds that this machine is not, by emulation: `make emulated`."""
