@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.scm import PublishStatus, Scm
-from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, with_log
+from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, end_of_log, with_log
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
@@ -92,4 +92,5 @@ def publish(publication: Publication, wait: Wait) -> None:
     try:
         wait(what, publication.step)
     except TimedOut as e:
-        raise TimedOut(with_log(str(e), publication.scm.log())) from e
+        e.with_context(end_of_log(publication.scm.log()))
+        raise
