@@ -43,9 +43,11 @@ class SageMakerCloud:
         )
 
     def sign_in(self) -> None:
+        """See Cloud."""
         _ = self.names
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
+        """See OnlineEndpoint."""
         wanted = desired(self.names, bundle)
         found = state.read_prerequisites(self.clients, self.names, wanted)
         return plan.deploy(self._read(), wanted, found)
@@ -58,6 +60,7 @@ class SageMakerCloud:
         return plan.rollback(there, url, instances)
 
     def plan_delete(self) -> Plan:
+        """See OnlineEndpoint."""
         there = self._read()
         owned = state.read_owned(self.clients, there)
         spare = storage.bucket_is_spare(self.clients, self.names)
@@ -65,14 +68,17 @@ class SageMakerCloud:
 
     @property
     def operations(self) -> Collection[str]:
+        """See Cloud."""
         return {name for name in dir(Operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
+        """See Cloud."""
         limit = self.settings.wait_minutes * 60
         waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
         getattr(Operations(self.clients, self.names, waiting, progress), step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
+        """See OnlineEndpoint."""
         reply = self.clients.invoke(self.endpoint, request, timeout)
         return replace(reply, served_by=" ".join(filter(None, (reply.served_by, self._version()))))
 
@@ -86,6 +92,7 @@ class SageMakerCloud:
         return version_of(self.endpoint, found.config) if found else ""
 
     def status(self) -> EndpointStatus:
+        """See OnlineEndpoint."""
         there = self._read()
         main, names = there.main, self.names
         owned = state.read_owned(self.clients, there)
@@ -114,6 +121,7 @@ class SageMakerCloud:
             yield "role", self.names.role, "made"
 
     def logs(self, lines: int) -> str:
+        """See OnlineEndpoint."""
         if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(
                 f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"
