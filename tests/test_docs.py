@@ -89,7 +89,8 @@ def test_the_worked_task_names_every_table_of_tasks() -> None:
 @PAGE
 def test_every_module_can_be_imported(page: Path) -> None:
     pattern = r"\bonnxferry\.(?:infra|scoring|scripts|system|targets)(?:\.[a-z_]+)*\b"
-    for name in sorted(set(re.findall(pattern, page.read_text(encoding="utf-8")))):
+    named = set(re.findall(pattern, page.read_text(encoding="utf-8")))
+    for name in sorted(name for name in named if not PLACEHOLDER.search(name)):
         importlib.import_module(name)
 
 
