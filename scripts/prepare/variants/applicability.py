@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxferry.scoring import cpu
 from onnxferry.scripts.prepare.variants import float16, onnx_graph
-from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET
+from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET, OLD_OPSET
 from onnxferry.scripts.prepare.variants.linear_layers import linear_layers
 from onnxferry.scripts.prepare.variants.variant import Method, Variant, VariantInputs
 
@@ -21,15 +21,13 @@ _QUANTISED = ("Quantize", "QLinear", "Integer", "QAttention", "QGemm", "NBits", 
 
 @dataclass(frozen=True)
 class GraphInventory:
-    """What a graph holds: numbers in the weights of linear layers and of convolutions; whether any
-    weight is worth storing as float16; whether the graph is quantised already, or has parts that
-    are no tensors of numbers (`foreign`)."""
+    """What a graph holds: numbers in the weights of linear layers and of convolutions, whether any
+    weight is worth storing as float16, and what forbids to change it ("" where nothing does)."""
 
     linear: int
     convolution: int
     halvable: bool
-    quantised: bool
-    foreign: bool
+    forbidden: str
     opset: int
 
     @property
@@ -45,15 +43,12 @@ class GraphInventory:
 def inventory(model: ir.Model) -> GraphInventory:
     """What a model's main graph holds."""
     graph = model.graph
-    operators = {node.op_type for node in graph}
-    strings = any(value.dtype == ir.DataType.STRING for value in graph.inputs)
     sizes = [value.const_value.size for value in graph.initializers.values() if value.const_value]
     return GraphInventory(
         _size(linear_layers(graph)),
         _size(node for node in graph if node.op_type == "Conv"),
         any(size >= float16.MIN_SIZE for size in sizes),
-        any(word in operator for operator in operators for word in _QUANTISED),
-        strings or any(node.domain == "ai.onnx.ml" for node in graph),
+        _forbidden(graph),
         onnx_graph.opset(model),
     )
 
@@ -69,6 +64,15 @@ def skipped(variant: Variant, kind: str, inputs: VariantInputs) -> str | None:
     return reason or variant.not_on.get(kind, "").format(kind) or None
 
 
+def _forbidden(graph: ir.Graph) -> str:
+    strings = any(value.dtype == ir.DataType.STRING for value in graph.inputs)
+    if strings or any(node.domain == "ai.onnx.ml" for node in graph):
+        return "the graph has strings or operators of ai.onnx.ml: it is left as it is"
+    if any(word in node.op_type for node in graph for word in _QUANTISED):
+        return "the graph is quantised already: it is left as it is"
+    return ""
+
+
 @functools.lru_cache(maxsize=1)
 def _inventory(inputs: VariantInputs) -> GraphInventory:
     return inventory(onnx_graph.read(inputs.best))
@@ -77,13 +81,8 @@ def _inventory(inputs: VariantInputs) -> GraphInventory:
 def _unfit(method: Method, inputs: VariantInputs) -> str | None:
     """Why a method does not go with a graph."""
     held = _inventory(inputs)
-    if held.foreign:
-        return (
-            "the graph has strings or operators of classical machine learning (ai.onnx.ml): it is"
-            " left as it is"
-        )
-    if held.quantised:
-        return "the graph is quantised already: it is left as it is"
+    if held.forbidden:
+        return held.forbidden
     if method == "fused":
         return None if inputs.optimised else "no operators of the graph could be fused"
     if method == "half":
@@ -102,10 +101,7 @@ def _uncovered(held: GraphInventory, method: Method) -> str | None:
     if not part:
         return f"the graph has no {name} with constant weights"
     if method == "convolution" and held.opset < MIN_OPSET:
-        return (
-            f"the graph has opset {held.opset}; int8 convolutions need {MIN_OPSET} or more: export"
-            " it again"
-        )
+        return OLD_OPSET.format(held.opset)
     share = held.share(part)
     return None if share >= least else f"{name} hold only {share:.0%} of the weights"
 

@@ -1,7 +1,5 @@
-"""The proof that a part of a graph is attention: its numbers.
-
-The part is cut out, run on random activations and a random padding mask, and must give what plain
-scaled dot-product attention gives.
+"""The proof that a part of a graph is attention: run on random activations and a random padding
+mask, it gives what plain scaled dot-product attention gives.
 """
 
 from __future__ import annotations
@@ -17,17 +15,17 @@ from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants.onnx_graph import known
 from onnxferry.scripts.prepare.variants.subgraph import run
 
-# batch, tokens: wider than the usual windows; where positions do not allow it, a few
+# batch, tokens: wider than usual windows; a few where positions do not allow that
 SHAPES = ((2, 131), (2, 7))
-# of the largest number: additions in another order, on scores that random activations make large
+# of the largest number: scores of random activations are large, and added in another order
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class AttentionCandidate:
-    """What looks like an attention over the tensor `x` [batch, tokens, width]; `output` is the node
-    that gives its result, `query` the tensor [batch, heads, tokens, size]. `weights` and `biases`
-    are those of queries, keys and values, or one of each for all three."""
+    """What looks like an attention over `x` [batch, tokens, width]; `output` gives its result,
+    `query` is [batch, heads, tokens, size]; `weights` and `biases` are those of queries, keys and
+    values, or one of each for all three."""
 
     name: str
     x: ir.Value
@@ -48,9 +46,8 @@ class AttentionCandidate:
 
 @dataclass(frozen=True)
 class ProvedAttention:
-    """A candidate's form: `mask` is the graph's input [batch, tokens] that is 0 for padding, None
-    where there is no mask; queries are to be multiplied with `factor` to have the operator's own
-    scale."""
+    """A candidate's form: `mask` is the graph's input [batch, tokens] that is 0 for padding, if
+    any; queries times `factor` have the operator's own scale."""
 
     candidate: AttentionCandidate
     heads: int
@@ -61,7 +58,7 @@ class ProvedAttention:
 def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | None:
     """The form in which the operator gives the same numbers; None if there is none."""
     weights, bias = candidate.merged()
-    runs = (_run(graph, candidate, shape, len(weights)) for shape in SHAPES)
+    runs = (_run(graph, candidate, (*shape, len(weights))) for shape in SHAPES)
     done = next((found for found in runs if found), None)
     if done is None or done[2].ndim != 4:
         return None
@@ -79,11 +76,10 @@ def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | N
 
 
 def _run(
-    graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int], width: int
+    graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int, int]
 ) -> tuple[Mapping[ir.Value, Array], Array, Array] | None:
-    """The feeds, the candidate's result and its queries; None where its part does not take such
-    feeds."""
-    feeds = _feeds(graph, candidate.x, shape, width)
+    """The feeds, the candidate's result and its queries; None where it does not take the feeds."""
+    feeds = _feeds(graph, candidate.x, shape)
     try:
         outputs = [candidate.output.outputs[0], candidate.query]
         ((want, query),) = run(graph, outputs, [feeds])
@@ -92,23 +88,20 @@ def _run(
     return feeds, want, query
 
 
-def _feeds(
-    graph: ir.Graph, x: ir.Value, shape: tuple[int, int], width: int
-) -> dict[ir.Value, Array]:
+def _feeds(graph: ir.Graph, x: ir.Value, shape: tuple[int, int, int]) -> dict[ir.Value, Array]:
     """Random activations, and a random mask for each input of the graph."""
     draw = np.random.default_rng(0)
-    feeds = {x: draw.standard_normal((*shape, width)).astype(np.float32)}
+    feeds = {x: draw.standard_normal(shape).astype(np.float32)}
     for value in graph.inputs:
         if value is not x and value.dtype:
-            mask = draw.random(shape) < 0.7
+            mask = draw.random(shape[:2]) < 0.7
             mask[:, 0] = True
             feeds[value] = mask.astype(value.dtype.numpy())
     return feeds
 
 
 def _attention(projected: Array, heads: int, factor: float, mask: Array | None) -> Array:
-    """Scaled dot-product attention of [batch, tokens, 3 * width] in float64, queries multiplied
-    with `factor`."""
+    """Scaled dot-product attention of [batch, tokens, 3 * width], queries times `factor`."""
     batch, tokens, width = projected.shape
     parts = projected.reshape(batch, tokens, 3, heads, width // 3 // heads).transpose(2, 0, 3, 1, 4)
     scores = factor * parts[0] @ parts[1].swapaxes(-1, -2) / np.sqrt(parts.shape[-1])

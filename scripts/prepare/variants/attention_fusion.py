@@ -1,9 +1,9 @@
 """Attention as one operator: found by its shape in the graph, proved by its numbers, then replaced.
 
-The search is a loose one, so that it finds the forms of several exporters (scores scaled before or
-after the product, masks that are added or chosen with Where, one product for queries, keys and
-values or three). What it finds is replaced only if it is proved (attention_equivalence): relative
-positions, causal masks and sliding windows are not, and stay as they are.
+The search is loose, to find the forms of several exporters (scores scaled before or after the
+product, masks added or chosen with Where, one product for queries, keys and values or three). Only
+what is proved (attention_equivalence) is replaced; relative positions, causal masks and sliding
+windows are not.
 """
 
 from __future__ import annotations
@@ -41,19 +41,18 @@ def fuse_attention(graph: ir.Graph) -> int:
     """Replace every attention that can be proved; how many those were."""
     candidates = [c for node in graph if (c := _candidate(node))]
     proved = [p for candidate in candidates if (p := prove(graph, candidate))]
-    masks = dict.fromkeys(p.mask for p in proved if p.mask)
-    int32 = {
-        mask: prepend(graph[0], "Cast", [mask], f"{mask.name}_int32", to=ir.DataType.INT32)
-        for mask in masks
-    }
+    int32: dict[ir.Value | None, Sequence[ir.Value]] = {None: ()}
     for attention in proved:
-        _replace(graph, attention, int32[attention.mask] if attention.mask else ())
+        mask = attention.mask
+        if mask and mask not in int32:
+            name = f"{mask.name}_int32"
+            int32[mask] = prepend(graph[0], "Cast", [mask], name, to=ir.DataType.INT32)
+        _replace(graph, attention, int32[mask])
     return len(proved)
 
 
 def unfused(graph: ir.Graph) -> int:
-    """How many attentions are left as single operators: a product of two activations, Softmax,
-    another product."""
+    """How many attentions are left as single operators: Softmax, then a product."""
     return sum(1 for node in graph if node.op_type == "Softmax" and _product(node.outputs[0]))
 
 
@@ -76,7 +75,7 @@ def _candidate(softmax: ir.Node) -> AttentionCandidate | None:
 
 
 def _scores(value: ir.Value | None, steps: int = _MAX_STEPS) -> ir.Node | None:
-    """The product of two activations that a tensor comes from, by scaling and masking only."""
+    """The product of two activations that a tensor is but for scaling and masking."""
     node = value.producer() if value else None
     if node is None or not steps:
         return None
@@ -99,8 +98,7 @@ def _product(value: ir.Value) -> ir.Node | None:
 
 
 def _follow(node: ir.Node, ops: Sequence[str]) -> ir.Node | None:
-    """The node at the end of a chain of `ops`, each the only reader but for its shape; None if it
-    is another chain."""
+    """The end of a chain of `ops` after `node`, each the only reader but for Shape; else None."""
     for op in ops:
         readers = [n for n in node.outputs[0].consumers() if n.op_type != "Shape"]
         if len(readers) != 1 or readers[0].op_type != op:
@@ -133,15 +131,11 @@ def _projection(value: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value | None] |
 
 def _replace(graph: ir.Graph, proved: ProvedAttention, mask: Sequence[ir.Value]) -> None:
     candidate, (weights, bias) = proved.candidate, proved.candidate.merged()
-    scaling = np.ones(bias.shape, np.float32)
-    scaling[: len(bias) // 3] = proved.factor
+    scaling = np.repeat(np.array([proved.factor, 1, 1], np.float32), len(bias) // 3)
     # layers may share their weights
     key = "+".join(str(v.name) if v else "" for v in (*candidate.weights, *candidate.biases))
-    inputs = [
-        candidate.x,
-        add_weight(graph, f"{key}.qkv", weights * scaling),
-        add_weight(graph, f"{key}.qkv_bias", bias * scaling),
-        *mask,
-    ]
+    qkv = add_weight(graph, f"{key}.qkv", weights * scaling)
+    qkv_bias = add_weight(graph, f"{key}.qkv_bias", bias * scaling)
+    inputs = [candidate.x, qkv, qkv_bias, *mask]
     rewrite(candidate.output, "Attention", inputs, MICROSOFT, num_heads=proved.heads)
     candidate.output.name = candidate.name

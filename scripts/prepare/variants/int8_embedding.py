@@ -6,14 +6,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from onnxferry.scripts.prepare.variants.onnx_graph import (
-    add_weight,
-    is_matrix,
-    known,
-    operand,
-    prepend,
-    rewrite,
-)
+from onnxferry.scripts.prepare.variants import onnx_graph
+from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, operand, prepend
 
 MIN_SIZE = 2**20  # numbers of the smallest table whose size is worth it: words, not positions
 
@@ -25,7 +19,7 @@ def embeddings(graph: ir.Graph, min_size: int = MIN_SIZE) -> list[ir.Node]:
         for node in graph
         if node.op_type == "Gather"
         and not node.attributes.get_int("axis", 0)
-        and is_matrix(node.inputs[0])
+        and onnx_graph.is_matrix(node.inputs[0])
         and known(node.inputs[0]).size >= min_size
     ]
 
@@ -48,4 +42,4 @@ def _quantise(graph: ir.Graph, node: ir.Node) -> None:
     row = prepend(node, "Gather", [rows, indices], f"{node.name}_row")
     number = prepend(node, "Cast", row, f"{node.name}_number", to=ir.DataType.FLOAT)
     factor = prepend(node, "Gather", [scales, indices], f"{node.name}_factor")
-    rewrite(node, "Mul", [*number, *factor], "")
+    onnx_graph.rewrite(node, "Mul", [*number, *factor], "")

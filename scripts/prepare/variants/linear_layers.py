@@ -16,8 +16,7 @@ def linear_layers(graph: ir.Graph) -> list[ir.Node]:
 
 
 def is_linear(node: ir.Node) -> bool:
-    """Whether the weights are one matrix of float32 constants, and the rest is as the int8 operator
-    has it."""
+    """Whether the weights are a matrix of float32 constants, the rest as int8 operators have it."""
     return (
         node.op_type in _OPERATORS
         and constant(node.inputs[0]) is None

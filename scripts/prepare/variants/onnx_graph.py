@@ -19,17 +19,13 @@ MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 
 
 def read(path: Path) -> ir.Model:
-    """The model of a file. Every node has a unique name, the same one each time that the same file
-    is read; weights are no inputs.
-
-    Raises PrepareError for a file that is not readable as ONNX.
-    """
+    """The model of a file. Nodes have unique names, the same at each reading; weights are no
+    inputs. Raises PrepareError for what is not readable as ONNX."""
     return from_proto(onnx_file_io.read(path))
 
 
 def from_proto(proto: onnx.ModelProto) -> ir.Model:
-    """As `read`. Types and shapes between the nodes are dropped: a rewritten graph may have
-    others."""
+    """As `read`, without types and shapes between the nodes: a rewritten graph may have others."""
     model: ir.Model = ir.from_proto(proto)
     common.RemoveInitializersFromInputsPass()(model)
     uses = Counter(node.name for node in model.graph)
@@ -61,8 +57,8 @@ def opset(model: ir.Model) -> int:
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """The numbers of a tensor that does not depend on the inputs, None for others; Constant,
-    Identity and Transpose nodes are followed."""
+    """The numbers of a tensor that is a weight or a Constant, or one of those after Identity and
+    Transpose; None for others."""
     tensor = ir.convenience.get_const_tensor(value) if value else None
     if tensor is not None:
         return tensor.numpy()
@@ -76,7 +72,7 @@ def constant(value: ir.Value | None) -> Array | None:
 
 
 def known(value: ir.Value | None) -> Array:
-    """The numbers of a tensor that is a constant; raises KeyError for others."""
+    """As `constant`; raises KeyError instead of None."""
     array = constant(value)
     if array is None:
         raise KeyError(f"{value} is no constant")
@@ -98,7 +94,7 @@ def is_matrix(value: ir.Value | None) -> bool:
 
 
 def add_weight(graph: ir.Graph, name: str, array: Any) -> ir.Value:
-    """An array or a numpy number as a weight; one that is there under the name is kept."""
+    """An array or number as a weight, unless one of that name is there."""
     if name not in graph.initializers:
         tensor = ir.tensor(np.asarray(array), name=name)
         graph.register_initializer(ir.val(name, const_value=tensor))
@@ -106,14 +102,14 @@ def add_weight(graph: ir.Graph, name: str, array: Any) -> ir.Value:
 
 
 def add_scale(graph: ir.Graph, name: str, scale: Any, zero: Any) -> list[ir.Value]:
-    """The scale and the zero point of a quantised tensor as weights."""
+    """A scale and a zero point as weights."""
     return [add_weight(graph, f"{name}_scale", scale), add_weight(graph, f"{name}_zero", zero)]
 
 
 def new_node(
     op_type: str, inputs: Sequence[ir.Value | None], *outputs: str, **attributes: Any
 ) -> ir.Node:
-    """A node of the standard operators, named as its first output."""
+    """A standard operator, named as its first output."""
     values = [ir.val(name) for name in outputs]
     return ir.node(op_type, inputs, attributes, outputs=values, name=outputs[0])
 

@@ -1,4 +1,4 @@
-"""What a variant is, what it is made of, and the groups of operators that it quantises."""
+"""What a variant is, what it is made of, and what it quantises together."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from onnxferry.scoring.engine import Array
 
 @dataclass(frozen=True, eq=False)
 class VariantInputs:
-    """What variants are made of: the float32 graph `exported`, the same with fused operators
-    (`optimised`, None where nothing could be fused), and real feeds to calibrate with: for each,
-    input name -> array [batch, ...]."""
+    """The float32 graph as `exported` and with fused operators (`optimised`, None where nothing
+    could be fused), and real feeds to calibrate with: input name -> array [batch, ...]."""
 
     exported: Path
     optimised: Path | None
@@ -26,31 +25,26 @@ class VariantInputs:
         return self.optimised or self.exported
 
 
-Make: TypeAlias = Callable[[VariantInputs, Path, frozenset[str]], None]
 Method: TypeAlias = Literal["fused", "linear", "static", "convolution", "half"]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the table. `make(inputs, target, keep)` writes the graph `target`; operators whose
-    names are in `keep` stay in float32. `how` is its line in the report.
-
-    `method` says what it asks of a graph, None for nothing. `not_on`: CPU kind -> why it is not
-    tried there.
-    """
+    """One row of the table. `how` is its line in the report. `make(inputs, target, keep)` writes
+    the graph `target`, with the operators named in `keep` in float32. `method` says what it asks of
+    a graph. `not_on`: CPU kind -> why it is not tried there."""
 
     name: str
     precision: str
     how: str
-    make: Make
+    make: Callable[[VariantInputs, Path, frozenset[str]], None]
     method: Method | None = None
     not_on: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class OperatorGroup:
-    """Operators that belong together ("layer 3, output dense"): mixed precision keeps all of them
-    in float32 or none."""
+    """Operators that mixed precision keeps in float32 together ("layer 3, output dense")."""
 
     name: str
     operators: frozenset[str]
