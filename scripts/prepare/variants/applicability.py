@@ -14,15 +14,15 @@ from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET, OL
 from onnxferry.scripts.prepare.variants.linear_layers import linear_layers
 from onnxferry.scripts.prepare.variants.variant import Method, Variant, VariantInputs
 
-# shares of the weights that must be in convolutions and in linear layers to quantise those
+# shares of the weights from which on convolutions and linear layers are quantised
 CONVOLUTIONAL, MIN_SHARE = 0.1, 0.5
 _QUANTISED = ("Quantize", "QLinear", "Integer", "QAttention", "QGemm", "NBits", "BlockQuant")
 
 
 @dataclass(frozen=True)
 class GraphInventory:
-    """What a graph holds: numbers in the weights of linear layers and of convolutions, whether any
-    weight is worth storing as float16, and what forbids to change it ("" where nothing does)."""
+    """Numbers in the weights of linear layers and of convolutions, whether any weight is worth
+    storing as float16, and what forbids to change the graph ("": nothing)."""
 
     linear: int
     convolution: int
@@ -43,21 +43,16 @@ class GraphInventory:
 def inventory(model: ir.Model) -> GraphInventory:
     """What a model's main graph holds."""
     graph = model.graph
-    sizes = [value.const_value.size for value in graph.initializers.values() if value.const_value]
-    return GraphInventory(
-        _size(linear_layers(graph)),
-        _size(node for node in graph if node.op_type == "Conv"),
-        any(size >= float16.MIN_SIZE for size in sizes),
-        _forbidden(graph),
-        onnx_graph.opset(model),
-    )
+    weights = [value.const_value for value in graph.initializers.values()]
+    halvable = any(tensor and tensor.size >= float16.MIN_SIZE for tensor in weights)
+    linear, convolution = linear_layers(graph), (n for n in graph if n.op_type == "Conv")
+    opset, forbidden = onnx_graph.opset(model), _forbidden(graph)
+    return GraphInventory(_size(linear), _size(convolution), halvable, forbidden, opset)
 
 
 def skipped(variant: Variant, kind: str, inputs: VariantInputs) -> str | None:
-    """Why `variant` is not tried for CPUs of kind `kind` or for this graph; None when it is.
-
-    Raises ValueError for an unknown kind.
-    """
+    """Why `variant` is not tried for CPUs of `kind` or for this graph; None when it is. Raises
+    ValueError for an unknown kind."""
     if kind not in cpu.KINDS:
         raise ValueError(f"cpu: expected one of {', '.join(cpu.KINDS)}, got {kind!r}")
     reason = _unfit(variant.method, inputs) if variant.method else None

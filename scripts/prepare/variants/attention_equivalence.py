@@ -35,7 +35,7 @@ class AttentionCandidate:
     biases: tuple[ir.Value | None, ...]
 
     def merged(self) -> tuple[Array, Array]:
-        """Weights [width, 3 * width] and bias [3 * width] for queries, keys and values."""
+        """Weights [width, 3 * width] and bias [3 * width] of queries, keys and values."""
         weights = [known(value) for value in self.weights]
         biases = [
             np.broadcast_to(np.float32(0) if b is None else np.ravel(known(b)), w.shape[1])
@@ -56,7 +56,7 @@ class ProvedAttention:
 
 
 def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | None:
-    """The form in which the operator gives the same numbers; None if there is none."""
+    """The form in which the operator gives the same numbers, if any."""
     weights, bias = candidate.merged()
     runs = (_run(graph, candidate, (*shape, len(weights))) for shape in SHAPES)
     done = next((found for found in runs if found), None)
@@ -80,8 +80,8 @@ def _run(
 ) -> tuple[Mapping[ir.Value, Array], Array, Array] | None:
     """The feeds, the candidate's result and its queries; None where it does not take the feeds."""
     feeds = _feeds(graph, candidate.x, shape)
+    outputs = [candidate.output.outputs[0], candidate.query]
     try:
-        outputs = [candidate.output.outputs[0], candidate.query]
         ((want, query),) = run(graph, outputs, [feeds])
     except Exception:  # onnxruntime's errors have no other base
         return None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -16,18 +15,13 @@ from onnxferry.scripts.prepare.variants.subgraph import run
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
 
-@dataclass(frozen=True)
-class ActivationRange:
+class ActivationRange(NamedTuple):
     """The smallest and largest number and the mean of each channel over all inputs, float32
     [channels]. Nothing is cut off: percentiles cost transformers whole points of accuracy."""
 
     low: Array
     high: Array
     mean: Array
-
-    def divided(self, factors: Array) -> ActivationRange:
-        """The range when channels are divided by `factors`, float32 [channels]."""
-        return ActivationRange(self.low / factors, self.high / factors, self.mean / factors)
 
     def uint8(self) -> tuple[float, int]:
         """(scale, zero point) with which uint8 spans the tensor's numbers; zero is exact."""

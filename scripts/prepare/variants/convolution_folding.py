@@ -21,10 +21,8 @@ OLD_OPSET = f"opset {{}}: int8 convolutions need {MIN_OPSET} or more; export the
 
 
 def fold(path: Path) -> ir.Model:
-    """The folded graph of a file; an opset older than MIN_OPSET is converted where onnx can.
-
-    Raises PrepareError for a graph that onnxruntime does not load.
-    """
+    """The folded graph of a file; an opset below MIN_OPSET is converted where onnx can. Raises
+    PrepareError for a graph that onnxruntime does not load."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC

@@ -21,7 +21,7 @@ def make_float16(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> N
     model = onnx_graph.read(inputs.best)
     for value in list(model.graph.initializers.values()):
         if _fits(value, keep):
-            _store(model.graph, value)
+            _store(model.graph[0], value)
     onnx_graph.save(model, target)
 
 
@@ -34,8 +34,8 @@ def _fits(value: ir.Value, keep: frozenset[str]) -> bool:
     )
 
 
-def _store(graph: ir.Graph, value: ir.Value) -> None:
-    """Put a Cast of the float16 numbers in the place of a weight."""
-    half = add_weight(graph, f"{value.name}_half", known(value).astype(np.float16))
-    (single,) = prepend(graph[0], "Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
+def _store(first: ir.Node, value: ir.Value) -> None:
+    """Put a Cast of the float16 numbers, before the `first` node, in the place of a weight."""
+    half = add_weight(first, f"{value.name}_half", known(value).astype(np.float16))
+    (single,) = prepend(first, "Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
     value.replace_all_uses_with(single, replace_graph_outputs=True)

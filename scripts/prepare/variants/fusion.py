@@ -2,8 +2,8 @@
 can be part of a convolution folded into it.
 
 The same on every machine: attention is ours (attention_fusion), the rest is onnxruntime's Python
-optimiser at level 0, which does not run its C++ one. SkipLayerNormalization and
-EmbedLayerNormalization are left out, since the first takes four times as long as what it replaces.
+optimiser at level 0, which does not run its C++ one. Without SkipLayerNormalization and
+EmbedLayerNormalization: the first takes four times as long as what it replaces.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Fusion:
-    """The fused `graph` (None: nothing could be fused), how many operators of each kind it holds,
-    how many it should hold at least (empty: not known), and a sentence for each kind of missing
-    ones."""
+    """The fused `graph` (None: nothing could be fused), how many operators of each kind it holds
+    and should hold at least (empty: not known), and a sentence for each kind that misses some."""
 
     graph: Path | None
     found: Mapping[str, int]

@@ -1,9 +1,9 @@
 """Static int8 for graphs with convolutions: QuantizeLinear and DequantizeLinear around operators,
 which onnxruntime takes together when it loads the graph, for the CPU that it finds.
 
-Weights are int8, a scale for each output channel. What rounding them adds to a channel on average
-is taken off its bias: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
-Correction", 2019, with means of the inputs that were measured.
+Weights have a scale for each output channel. What their rounding adds to a channel on average is
+taken off its bias: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+Correction", 2019, with measured means.
 """
 
 from __future__ import annotations
@@ -38,10 +38,8 @@ _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 def int8_convolutions(
     weights: WeightFormat, inputs: VariantInputs, target: Path, keep: frozenset[str]
 ) -> None:
-    """Write the graph with its convolutions, and the linear layers beside them, in int8.
-
-    Raises PrepareError for a graph of an opset below MIN_OPSET.
-    """
+    """Write the graph with its convolutions, and the linear layers beside them, in int8. Raises
+    PrepareError for an opset below MIN_OPSET."""
     model = onnx_graph.read(inputs.best)
     graph, opset = model.graph, onnx_graph.opset(model)
     if opset < MIN_OPSET:
@@ -51,13 +49,13 @@ def int8_convolutions(
     scales = {v: ranges[str(placement.source(v).name)].uint8() for v in placement.tensors}
     for node in placement.layers:
         x = operand(node, 0)
-        _quantise_weights(graph, node, scales[x][0], ranges[str(x.name)], weights.limit)
+        _quantise_weights(node, scales[x][0], ranges[str(x.name)], weights.limit)
     _store_activations(graph, placement, scales)
     onnx_graph.save(model, target)
 
 
 def _output_axis(node: ir.Node) -> int:
-    """Which axis of an operator's weights is that of its output channels."""
+    """The axis of the output channels in an operator's weights."""
     return 0 if node.op_type == "Conv" or is_transposed(node) else 1
 
 
@@ -68,11 +66,8 @@ def _bias(node: ir.Node, channels: int) -> Array | None:
     return np.zeros(channels, np.float32) if node.op_type == "Conv" else None
 
 
-def _quantise_weights(
-    graph: ir.Graph, node: ir.Node, factor: float, seen: ActivationRange, limit: int
-) -> None:
-    """Make an operator read int8 weights from -`limit` to `limit` and an int32 bias; `factor` is
-    the scale of its input."""
+def _quantise_weights(node: ir.Node, factor: float, seen: ActivationRange, limit: int) -> None:
+    """Make an operator read int8 weights and an int32 bias; `factor` is its input's scale."""
     axis = _output_axis(node)
     weights = np.moveaxis(known(node.inputs[1]), axis, 0)
     bias = _bias(node, len(weights))
@@ -83,29 +78,27 @@ def _quantise_weights(
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     whole = np.clip(np.round(flat / scale[:, None]), -limit, limit)
     stored = np.moveaxis(whole.reshape(weights.shape).astype(np.int8), 0, axis)
-    _read_dequantised(graph, node, 1, stored, scale)
+    _read_dequantised(node, 1, stored, scale)
     if bias is not None:
         drift = _drift(weights.shape, whole * scale[:, None] - flat, seen.mean)
         corrected = np.round((bias - drift) / (scale * factor)).astype(np.int32)
-        _read_dequantised(graph, node, 2, corrected, scale * np.float32(factor))
+        _read_dequantised(node, 2, corrected, scale * np.float32(factor))
 
 
 def _drift(shape: tuple[int, ...], error: Array, mean: Array) -> Array:
-    """What the `error` [channels, inputs * kernel] of weights of the shape (channels, inputs of the
-    channel's group, kernel...) adds to each channel, for inputs of this `mean`."""
+    """What the `error` [channels, inputs * kernel] of weights of a shape (channels, inputs of the
+    group, kernel...) adds to each channel, for inputs of this `mean`."""
     summed = error.reshape(*shape[:2], -1).sum(2)
     groups = mean.reshape(-1, shape[1])
     drift: Array = (summed * groups.repeat(shape[0] // len(groups), 0)).sum(1)
     return drift
 
 
-def _read_dequantised(
-    graph: ir.Graph, node: ir.Node, index: int, values: Array, scale: Array
-) -> None:
+def _read_dequantised(node: ir.Node, index: int, values: Array, scale: Array) -> None:
     """Make input `index` of a node (1: weights, 2: bias) `values` times the scale [channels]."""
     name = f"{node.name}_{('', 'weights', 'bias')[index]}"
-    factors = add_scale(graph, name, scale, np.zeros(scale.shape, values.dtype))
-    inputs = [add_weight(graph, f"{name}_quantised", values), *factors]
+    factors = add_scale(node, name, scale, np.zeros(scale.shape, values.dtype))
+    inputs = [add_weight(node, f"{name}_quantised", values), *factors]
     axis = _output_axis(node) if index == 1 else 0
     new = onnx_graph.prepend(node, "DequantizeLinear", inputs, f"{name}_dequantised", axis=axis)
     node.resize_inputs(max(len(node.inputs), index + 1))
@@ -118,7 +111,7 @@ def _store_activations(
     """Put each tensor of the placement through uint8 (scale, zero point), where it is made."""
     for value, begin in placement.tensors.items():
         uses = list(value.uses())
-        added = _through_uint8(graph, value, begin, scales[value])
+        added = _through_uint8(graph[0], value, begin, scales[value])
         for node, i in uses:
             is_float = node.op_type in _WITH_WEIGHTS and node not in placement.layers
             node.replace_input_with(i, added[2 if is_float else 1].outputs[0])
@@ -129,15 +122,14 @@ def _store_activations(
 
 
 def _through_uint8(
-    graph: ir.Graph, value: ir.Value, begin: ir.Value, scale: tuple[float, int]
+    first: ir.Node, value: ir.Value, begin: ir.Value, scale: tuple[float, int]
 ) -> list[ir.Node]:
     """QuantizeLinear, DequantizeLinear and, for layers that stay in float32, a Clip that changes
-    nothing: onnxruntime (1.31) would quantise those all the same when it loads the graph, with one
-    scale for all of their weights."""
+    nothing: onnxruntime (1.31) would quantise them all the same as it loads the graph."""
     name, (factor, zero) = value.name, scale
-    factors = add_scale(graph, str(name), np.float32(factor), np.uint8(zero))
-    low = add_weight(graph, f"{name}_low", np.float32(-factor * zero))
-    high = add_weight(graph, f"{name}_high", np.float32(factor * (255 - zero)))
+    factors = add_scale(first, str(name), np.float32(factor), np.uint8(zero))
+    low = add_weight(first, f"{name}_low", np.float32(-factor * zero))
+    high = add_weight(first, f"{name}_high", np.float32(factor * (255 - zero)))
     stored = new_node("QuantizeLinear", [begin, *factors], f"{name}_quantised")
     given = new_node("DequantizeLinear", [*stored.outputs, *factors], f"{name}_dequantised")
     return [stored, given, new_node("Clip", [*given.outputs, low, high], f"{name}_limited")]

@@ -1,5 +1,4 @@
-"""Embeddings in int8, with a scale a row: a quarter of their size, which is most of a small text
-model's."""
+"""Embeddings in int8, with a scale a row: a quarter of what is most of a small text model."""
 
 from __future__ import annotations
 
@@ -25,20 +24,20 @@ def embeddings(graph: ir.Graph, min_size: int = MIN_SIZE) -> list[ir.Node]:
 
 
 def quantise_embeddings(graph: ir.Graph, keep: frozenset[str], min_size: int = MIN_SIZE) -> None:
-    """Store the tables of the look-ups that are not in `keep` as int8; a row is multiplied with its
-    scale as it is read."""
+    """Store the tables of the look-ups that are not in `keep` as int8; rows are scaled as they are
+    read."""
     for node in embeddings(graph, min_size):
         if node.name not in keep:
-            _quantise(graph, node)
+            _quantise(node)
 
 
-def _quantise(graph: ir.Graph, node: ir.Node) -> None:
+def _quantise(node: ir.Node) -> None:
     table, indices = operand(node, 0), operand(node, 1)
     array = known(table)
     scale = np.abs(array).max(1, keepdims=True) / 127
     scale[scale == 0] = 1
-    rows = add_weight(graph, f"{table.name}_rows", np.round(array / scale).astype(np.int8))
-    scales = add_weight(graph, f"{table.name}_scales", scale.astype(np.float32))
+    rows = add_weight(node, f"{table.name}_rows", np.round(array / scale).astype(np.int8))
+    scales = add_weight(node, f"{table.name}_scales", scale.astype(np.float32))
     row = prepend(node, "Gather", [rows, indices], f"{node.name}_row")
     number = prepend(node, "Cast", row, f"{node.name}_number", to=ir.DataType.FLOAT)
     factor = prepend(node, "Gather", [scales, indices], f"{node.name}_factor")

@@ -1,9 +1,8 @@
 """Linear layers in int8: MatMul, Gemm and Attention whose weights are constants.
 
 Weights are quantised per output column, symmetric around zero; activations to uint8, with a scale
-that each run takes from its own numbers (dynamic), or that was measured on real inputs (static): a
-row's result then does not depend on the other rows of its run. The operators are onnxruntime's own
-(com.microsoft), the same on every CPU.
+from each run's own numbers (dynamic), or from real inputs beforehand (static), so that a row's
+result does not depend on the others of its run. The operators are onnxruntime's own.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def int8_linear(
 
 
 def channels(graph: ir.Graph) -> dict[str, int]:
-    """The tensors whose range static quantisation needs, and the axis of their channels."""
+    """The tensors whose range static int8 needs -> the axis of their channels."""
     return {str(operand(node, 0).name): -1 for node in linear_layers(graph)}
 
 
@@ -66,24 +65,24 @@ def quantise_linear(
         if node.name not in keep:
             x = operand(node, 0)
             if x not in done:
-                done[x] = _quantised_input(graph, node, ranges)
+                done[x] = _quantised_input(node, ranges)
             rewrite = _attention if node.op_type == "Attention" else _product
-            rewrite(node, done[x], _quantised_weights(graph, node, weights))
+            rewrite(node, done[x], _quantised_weights(node, weights))
 
 
-def _quantised_input(graph: ir.Graph, node: ir.Node, ranges: Ranges | None) -> QuantisedTensor:
+def _quantised_input(node: ir.Node, ranges: Ranges | None) -> QuantisedTensor:
     """The layer's input as uint8, made by a new node before the layer."""
     x = operand(node, 0)
     names = [f"{x.name}_{part}" for part in ("quantised", "scale", "zero")]
     if ranges is None:
         return QuantisedTensor(*prepend(node, "DynamicQuantizeLinear", [x], *names))
     scale, zero = ranges[str(x.name)].uint8()
-    factors = add_scale(graph, str(x.name), np.float32(scale), np.uint8(zero))
+    factors = add_scale(node, str(x.name), np.float32(scale), np.uint8(zero))
     (values,) = prepend(node, "QuantizeLinear", [x, *factors], names[0])
     return QuantisedTensor(values, *factors)
 
 
-def _quantised_weights(graph: ir.Graph, node: ir.Node, weights: WeightFormat) -> QuantisedTensor:
+def _quantised_weights(node: ir.Node, weights: WeightFormat) -> QuantisedTensor:
     """The layer's weights [inputs, outputs] and their scale [outputs]; once for all layers that
     share them."""
     limit, array = weights.limit, matrix(node)
@@ -92,9 +91,9 @@ def _quantised_weights(graph: ir.Graph, node: ir.Node, weights: WeightFormat) ->
     whole = np.clip(np.round(array / scale), -limit, limit)
     dtype, zero = (np.int8, 0) if weights.signed else (np.uint8, 128)
     name = f"{operand(node, 1).name}{'_transposed' if is_transposed(node) else ''}"
-    values = add_weight(graph, f"{name}_quantised", (whole + zero).astype(dtype))
+    values = add_weight(node, f"{name}_quantised", (whole + zero).astype(dtype))
     zeros = np.full(scale.shape, zero, dtype)
-    return QuantisedTensor(values, *add_scale(graph, name, scale.astype(np.float32), zeros))
+    return QuantisedTensor(values, *add_scale(node, name, scale.astype(np.float32), zeros))
 
 
 def _product(node: ir.Node, x: QuantisedTensor, w: QuantisedTensor) -> None:

@@ -1,4 +1,4 @@
-"""Which operators are linear layers that int8 has an operator for."""
+"""The linear layers that int8 has an operator for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX graphs as onnx-ir holds them: read from a file, changed in place, written to a file."""
+"""ONNX graphs of onnx-ir: read from a file, changed in place, written to a file."""
 
 from __future__ import annotations
 
@@ -57,8 +57,7 @@ def opset(model: ir.Model) -> int:
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """The numbers of a tensor that is a weight or a Constant, or one of those after Identity and
-    Transpose; None for others."""
+    """The numbers of a weight or Constant, also after Identity and Transpose; else None."""
     tensor = ir.convenience.get_const_tensor(value) if value else None
     if tensor is not None:
         return tensor.numpy()
@@ -93,17 +92,20 @@ def is_matrix(value: ir.Value | None) -> bool:
     return array is not None and array.ndim == 2 and array.dtype == np.float32
 
 
-def add_weight(graph: ir.Graph, name: str, array: Any) -> ir.Value:
-    """An array or number as a weight, unless one of that name is there."""
+def add_weight(node: ir.Node, name: str, array: Any) -> ir.Value:
+    """A weight of the node's graph; made of `array` unless one of that name is there."""
+    graph = node.graph
+    if graph is None:
+        raise ValueError(f"{node.name} is in no graph")
     if name not in graph.initializers:
         tensor = ir.tensor(np.asarray(array), name=name)
         graph.register_initializer(ir.val(name, const_value=tensor))
     return graph.initializers[name]
 
 
-def add_scale(graph: ir.Graph, name: str, scale: Any, zero: Any) -> list[ir.Value]:
+def add_scale(node: ir.Node, name: str, scale: Any, zero: Any) -> list[ir.Value]:
     """A scale and a zero point as weights."""
-    return [add_weight(graph, f"{name}_scale", scale), add_weight(graph, f"{name}_zero", zero)]
+    return [add_weight(node, f"{name}_scale", scale), add_weight(node, f"{name}_zero", zero)]
 
 
 def new_node(

@@ -48,6 +48,6 @@ def _part(name: str) -> str:
 
 
 def _words(path: str) -> str:
-    """A path's words, without the operator's own name."""
+    """A path without the operator's own name."""
     parts = [part for part in path.split("/") if part]
     return " ".join(parts[:-1] or parts).strip("._")

@@ -32,7 +32,7 @@ class QdqPlacement:
 
     @property
     def channels(self) -> dict[str, int]:
-        """The tensors whose range is needed, and the axis of their channels."""
+        """The tensors whose range is needed -> the axis of their channels."""
         convolved = {operand(node, 0) for node in self.layers if node.op_type == "Conv"}
         return {str(value.name): 1 if value in convolved else -1 for value in self.tensors}
 

@@ -1,4 +1,4 @@
-"""How int8 variants store weights, and the CPU kinds that each form is not for."""
+"""How int8 variants store weights, and for which CPU kinds not."""
 
 from __future__ import annotations
 
