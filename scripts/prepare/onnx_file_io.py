@@ -13,7 +13,7 @@ from onnxferry.system.errors import PrepareError
 WEIGHTS_FILE = "model.onnx.data"
 _LEAST_MOVED = 1024  # bytes of a tensor
 _ALIGNMENT = 64  # bytes
-MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may have, loads
+MAX_IR, MAX_OPSET = 11, 23  # of ONNX Runtime 1.23, the oldest that a host may have
 
 
 class OnnxVersions(NamedTuple):

@@ -15,9 +15,9 @@ from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants.onnx_graph import known
 from onnxferry.scripts.prepare.variants.subgraph import run
 
-# batch, tokens: wider than usual windows; a few where positions do not allow that
+# batch, tokens: wider than usual windows, or few, where positions end earlier
 SHAPES = ((2, 131), (2, 7))
-# of the largest number: scores of random activations are large, and added in another order
+# of the largest number: sums of large scores in another order
 TOLERANCE = 1e-3
 
 

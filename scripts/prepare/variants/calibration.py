@@ -30,18 +30,12 @@ class ActivationRange(NamedTuple):
         return scale, int(np.clip(round(-low / scale), 0, 255))
 
 
-Ranges: TypeAlias = Mapping[str, ActivationRange]
-"""Tensor name -> its range."""
+Ranges: TypeAlias = Mapping[str, ActivationRange]  # by the tensor's name
 
 
-def activation_ranges(inputs: VariantInputs, channels: Mapping[str, int]) -> Ranges:
-    """As `measure_ranges`, in the graph that int8 is made of. The last measurement is kept: mixed
-    precision asks for it once a graph."""
-    return _measured(inputs, tuple(sorted(channels.items())))
-
-
-@functools.lru_cache(maxsize=1)
-def _measured(inputs: VariantInputs, channels: tuple[tuple[str, int], ...]) -> Ranges:
+@functools.lru_cache(maxsize=1)  # mixed precision asks for the same ones once a graph
+def activation_ranges(inputs: VariantInputs, channels: tuple[tuple[str, int], ...]) -> Ranges:
+    """As `measure_ranges`, in the graph that int8 is made of."""
     graph = onnx_graph.read(inputs.best).graph
     return measure_ranges(graph, dict(channels), inputs.calibration)
 

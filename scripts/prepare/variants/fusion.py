@@ -23,7 +23,7 @@ from onnxferry.scripts.prepare.variants.attention_fusion import fuse_attention, 
 from onnxferry.scripts.prepare.variants.convolution_folding import fold
 from onnxferry.system.library_output import silence_libraries
 
-# what is counted: the ends of the operators' names, such as BiasGelu and MultiHeadAttention
+# the ends of the names of what is counted, such as BiasGelu
 KINDS = ("Attention", "Gelu", "LayerNormalization")
 _LEFT_OUT = ("attention", "skip_layer_norm", "bias_skip_layer_norm", "embed_layer_norm")
 # as transformers names them

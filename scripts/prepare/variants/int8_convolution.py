@@ -27,8 +27,7 @@ from onnxferry.scripts.prepare.variants.onnx_graph import (
     operand,
 )
 from onnxferry.scripts.prepare.variants.qdq_placement import QdqPlacement, place_qdq
-from onnxferry.scripts.prepare.variants.variant import VariantInputs
-from onnxferry.scripts.prepare.variants.weight_format import WeightFormat
+from onnxferry.scripts.prepare.variants.variant import VariantInputs, WeightFormat
 from onnxferry.system.errors import PrepareError
 
 _INT32_MAX = 2.0**31 - 1
@@ -44,7 +43,7 @@ def int8_convolutions(
     graph, opset = model.graph, onnx_graph.opset(model)
     if opset < MIN_OPSET:
         raise PrepareError(OLD_OPSET.format(opset))
-    ranges = activation_ranges(inputs, place_qdq(graph, frozenset()).channels)
+    ranges = activation_ranges(inputs, tuple(place_qdq(graph, frozenset()).channels.items()))
     placement = place_qdq(graph, keep)
     scales = {v: ranges[str(placement.source(v).name)].uint8() for v in placement.tensors}
     for node in placement.layers:
@@ -60,7 +59,7 @@ def _output_axis(node: ir.Node) -> int:
 
 
 def _bias(node: ir.Node, channels: int) -> Array | None:
-    """A bias [channels]; None for a product without one."""
+    """The bias [channels]; None for a product without one."""
     if bias := (*node.inputs, None)[2]:
         return known(bias)
     return np.zeros(channels, np.float32) if node.op_type == "Conv" else None

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, operand, prepend
 
-MIN_SIZE = 2**20  # numbers of the smallest table whose size is worth it: words, not positions
+MIN_SIZE = 2**20  # numbers of the smallest table that is worth it: words, not positions
 
 
 def embeddings(graph: ir.Graph, min_size: int = MIN_SIZE) -> list[ir.Node]:

@@ -25,8 +25,7 @@ from onnxferry.scripts.prepare.variants.onnx_graph import (
     prepend,
 )
 from onnxferry.scripts.prepare.variants.smoothing import smooth
-from onnxferry.scripts.prepare.variants.variant import VariantInputs
-from onnxferry.scripts.prepare.variants.weight_format import WeightFormat
+from onnxferry.scripts.prepare.variants.variant import VariantInputs, WeightFormat
 
 
 class QuantisedTensor(NamedTuple):
@@ -45,7 +44,8 @@ def int8_linear(
     model = onnx_graph.read(inputs.best)
     graph, ranges = model.graph, None
     if static:
-        ranges = smooth(graph, keep, activation_ranges(inputs, channels(graph)))
+        measured = activation_ranges(inputs, tuple(channels(graph).items()))
+        ranges = smooth(graph, keep, measured)
     quantise_linear(graph, keep, weights, ranges)
     quantise_embeddings(graph, keep)
     onnx_graph.save(model, target)

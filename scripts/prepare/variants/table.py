@@ -15,11 +15,14 @@ from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion, fuse
 from onnxferry.scripts.prepare.variants.int8_convolution import int8_convolutions
 from onnxferry.scripts.prepare.variants.int8_linear import int8_linear
 from onnxferry.scripts.prepare.variants.operator_groups import groups
-from onnxferry.scripts.prepare.variants.variant import Method, OperatorGroup, Variant, VariantInputs
-from onnxferry.scripts.prepare.variants.weight_format import (
+from onnxferry.scripts.prepare.variants.variant import (
     FULL_RANGE,
     REDUCED_RANGE,
     UINT8,
+    Method,
+    OperatorGroup,
+    Variant,
+    VariantInputs,
     WeightFormat,
 )
 from onnxferry.system.errors import UsageError
@@ -87,4 +90,3 @@ VARIANTS = (
     Variant("fp16-weights", "fp16", _HALF, make_float16, "half"),
 )
 SHIPPED = VariantTable(VARIANTS, skipped, groups, fuse)
-"""The table that the command line uses."""

@@ -1,4 +1,4 @@
-"""What a variant is, what it is made of, and what it quantises together."""
+"""What a variant is, what it is made of, and how it stores weights."""
 
 from __future__ import annotations
 
@@ -48,3 +48,25 @@ class OperatorGroup:
 
     name: str
     operators: frozenset[str]
+
+
+@dataclass(frozen=True)
+class WeightFormat:
+    """Whole numbers from -`limit` to `limit`, as int8 or, shifted by 128, as uint8. `not_on` is a
+    variant's; {} stands for the kind."""
+
+    name: str
+    limit: int
+    signed: bool
+    not_on: Mapping[str, str]
+
+
+_OVERFLOW = "{} adds products in 16 bits, which weights of 8 bits overflow; tried with 7 bits"
+_NEEDLESS = "{} does not overflow with weights of 8 bits: 7 would lose accuracy for nothing"
+_SAME = "on {} uint8 weights give the same numbers as int8 weights, "
+
+FULL_RANGE = WeightFormat("int8", 127, True, dict.fromkeys(("avx2", "avx512"), _OVERFLOW))
+# two products, 255 * 64 * 2, fit the 16 bits that AVX2 adds them in
+REDUCED_RANGE = WeightFormat("7-bit", 64, True, dict.fromkeys(("avx512-vnni", "arm64"), _NEEDLESS))
+_NO_USE = {"avx512-vnni": f"{_SAME}at half the speed", "arm64": f"{_SAME}no faster"}
+UINT8 = WeightFormat("uint8", 127, False, _NO_USE)
