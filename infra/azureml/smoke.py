@@ -19,7 +19,6 @@ from onnxferry.infra.errors import (
     NotFound,
     NotHealthy,
     WrongAnswer,
-    end_of_log,
 )
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
@@ -76,7 +75,7 @@ class SmokeTest:
         try:
             yield
         except (BuildFailed, NotHealthy) as e:
-            e.with_context(end_of_log(self.log(deployment, 100)))
+            e.with_log(self.log(deployment, 100))
             raise
 
     def log(self, deployment: str, lines: int) -> str:

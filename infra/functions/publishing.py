@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.scm import PublishStatus, Scm
-from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, end_of_log, with_log
+from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
@@ -83,7 +83,7 @@ class Publication:
             " serves is what the platform took last; the log says why. Rehearse the package"
             f" ({program('rehearse')}), then run again"
         )
-        raise PublishFailed(with_log(said, log))
+        raise PublishFailed(said).with_log(log)
 
 
 def publish(publication: Publication, wait: Wait) -> None:
@@ -92,5 +92,5 @@ def publish(publication: Publication, wait: Wait) -> None:
     try:
         wait(what, publication.step)
     except TimedOut as e:
-        e.with_context(end_of_log(publication.scm.log()))
+        e.with_log(publication.scm.log())
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,7 +47,7 @@ class GraphInventory:
 def inventory(model: ir.Model) -> GraphInventory:
     """What a model's main graph holds."""
     graph = model.graph
-    operators = Counter(node.op_type for node in graph)
+    operators = {node.op_type for node in graph}
     strings = any(value.dtype == ir.DataType.STRING for value in graph.inputs)
     sizes = [value.const_value.size for value in graph.initializers.values() if value.const_value]
     return GraphInventory(

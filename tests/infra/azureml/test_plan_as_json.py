@@ -16,11 +16,12 @@ from onnxferry.system.errors import PackageError
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.machinelearning import ENDPOINTS, MachineLearning
 from tests.infra.azureml.conftest import connected, deploy
+from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 
 
 def read_again(plan: Plan) -> Plan:
-    found = Plan.from_json(plan.to_json())
+    found = plan_of(plan.to_json())
     assert found == plan
     return found
 
