@@ -70,8 +70,8 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 def split(path: Path, least: int = 1_000_000) -> None:
     """Move the weights of a graph of `least` bytes or more into WEIGHTS_FILE beside it.
 
-    ONNX Runtime maps that file instead of reading it: a model starts faster, embeddings take memory
-    as they are used, and a host's processes share them. The same graph makes the same bytes.
+    ONNX Runtime maps that file: a model starts faster, embeddings take memory as they are used, and
+    a host's processes share them. The same graph makes the same bytes.
     """
     model = read(path)
     numeric = (t for t in model.graph.initializer if t.data_type != onnx.TensorProto.STRING)

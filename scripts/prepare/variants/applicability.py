@@ -102,6 +102,6 @@ def _uncovered(held: GraphInventory, method: Method) -> str | None:
 
 
 def _size(layers: Iterable[ir.Node]) -> int:
-    """Numbers in the constant weights of `layers`, shared ones counted once."""
+    """Numbers in the constant weights of `layers`, shared ones once."""
     arrays = [onnx_graph.constant(value) for value in {node.inputs[1] for node in layers}]
     return sum(array.size for array in arrays if array is not None)

@@ -5,7 +5,6 @@ mask, it gives what plain scaled dot-product attention gives.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +23,8 @@ TOLERANCE = 1e-3
 @dataclass(frozen=True)
 class AttentionCandidate:
     """What looks like an attention over `x` [batch, tokens, width]; `output` gives its result,
-    `query` is [batch, heads, tokens, size]; `weights` and `biases` are those of queries, keys and
-    values, or one of each for all three."""
+    `query` is [batch, heads, tokens, size]; `weights` and `biases` of queries, keys and values, or
+    one for all three."""
 
     name: str
     x: ir.Value
@@ -77,8 +76,8 @@ def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | N
 
 def _run(
     graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int, int]
-) -> tuple[Mapping[ir.Value, Array], Array, Array] | None:
-    """The feeds, the candidate's result and its queries; None where it does not take the feeds."""
+) -> tuple[dict[ir.Value, Array], Array, Array] | None:
+    """The feeds, the result and the queries; None where the candidate does not take the feeds."""
     feeds = _feeds(graph, candidate.x, shape)
     outputs = [candidate.output.outputs[0], candidate.query]
     try:

@@ -106,7 +106,7 @@ def _end(node: ir.Node) -> ir.Node | None:
 
 
 def _projection(value: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value | None] | None:
-    """(input, weights, bias) of the linear layer that a side of a product comes from."""
+    """(input, weights, bias) of the linear layer that `value` comes from."""
     bias = None
     for _ in range(_MAX_STEPS):
         node = value.producer()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -30,7 +30,7 @@ class ActivationRange(NamedTuple):
         return scale, int(np.clip(round(-low / scale), 0, 255))
 
 
-Ranges: TypeAlias = Mapping[str, ActivationRange]  # by the tensor's name
+Ranges = Mapping[str, ActivationRange]  # by the tensor's name
 
 
 @functools.lru_cache(maxsize=1)  # mixed precision asks for the same ones once a graph

@@ -1,6 +1,5 @@
-"""Normalisation and padding become part of convolutions, and what is constant is computed: by
-onnxruntime's optimiser at its basic level, the same on every machine, which writes standard ONNX.
-"""
+"""Normalisation and padding folded into convolutions, and constants computed, by onnxruntime's
+optimiser at its basic level: the same on every machine, standard ONNX."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, pre
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
 MIN_SIZE = 2**12  # numbers of the smallest weight that is worth it
-_MAX = float(np.finfo(np.float16).max)
 
 
 def make_float16(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
@@ -30,7 +29,7 @@ def _fits(value: ir.Value, keep: frozenset[str]) -> bool:
         value.dtype == ir.DataType.FLOAT
         and known(value).size >= MIN_SIZE
         and not any(node.name in keep for node in value.consumers())
-        and bool(np.abs(known(value)).max() <= _MAX)
+        and bool(np.abs(known(value)).max() <= np.finfo(np.float16).max)
     )
 
 

@@ -64,8 +64,8 @@ class Fusion:
 
 
 def fuse(exported: Path, target: Path, architecture: Architecture | None = None) -> Fusion:
-    """Write `exported` with fused operators as `target`; nothing where there is nothing to fuse.
-    Raises PrepareError for what is not readable as ONNX."""
+    """Write `exported` with fused operators as `target`, if there are any. Raises PrepareError for
+    what is not readable as ONNX."""
     model = onnx_graph.read(exported)
     held, had, operators = inventory(model), _counts(model.graph), _operators(model.graph)
     if held.forbidden:
@@ -93,7 +93,7 @@ def _operators(graph: ir.Graph) -> int:
 
 
 def _fused(model: ir.Model) -> ir.Model:
-    """With onnxruntime's own fusions of Gelu and LayerNormalization."""
+    """With onnxruntime's fusions of Gelu and LayerNormalization."""
     options = FusionOptions("bert")
     for name in _LEFT_OUT:
         setattr(options, f"enable_{name}", False)

@@ -30,7 +30,6 @@ from onnxferry.scripts.prepare.variants.qdq_placement import QdqPlacement, place
 from onnxferry.scripts.prepare.variants.variant import VariantInputs, WeightFormat
 from onnxferry.system.errors import PrepareError
 
-_INT32_MAX = 2.0**31 - 1
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
 
 
@@ -66,14 +65,14 @@ def _bias(node: ir.Node, channels: int) -> Array | None:
 
 
 def _quantise_weights(node: ir.Node, factor: float, seen: ActivationRange, limit: int) -> None:
-    """Make an operator read int8 weights and an int32 bias; `factor` is its input's scale."""
+    """Make weights int8 and the bias int32; `factor` is the input's scale."""
     axis = _output_axis(node)
     weights = np.moveaxis(known(node.inputs[1]), axis, 0)
     bias = _bias(node, len(weights))
     flat = weights.reshape(len(weights), -1)
     scale = np.abs(flat).max(1) / limit
     if bias is not None:  # it is an int32 of the scale `scale * factor`
-        scale = np.maximum(scale, np.abs(bias) / (factor * _INT32_MAX) * 1.01)
+        scale = np.maximum(scale, np.abs(bias) / (factor * (2.0**31 - 1)) * 1.01)
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     whole = np.clip(np.round(flat / scale[:, None]), -limit, limit)
     stored = np.moveaxis(whole.reshape(weights.shape).astype(np.int8), 0, axis)
@@ -107,7 +106,7 @@ def _read_dequantised(node: ir.Node, index: int, values: Array, scale: Array) ->
 def _store_activations(
     graph: ir.Graph, placement: QdqPlacement, scales: Mapping[ir.Value, tuple[float, int]]
 ) -> None:
-    """Put each tensor of the placement through uint8 (scale, zero point), where it is made."""
+    """Put each tensor of the placement through uint8 (scale, zero point)."""
     for value, begin in placement.tensors.items():
         uses = list(value.uses())
         added = _through_uint8(graph[0], value, begin, scales[value])

@@ -39,8 +39,8 @@ class QuantisedTensor(NamedTuple):
 def int8_linear(
     static: bool, weights: WeightFormat, inputs: VariantInputs, target: Path, keep: frozenset[str]
 ) -> None:
-    """Write the graph with linear layers and embeddings in int8; `static`: activations smoothed,
-    with measured scales."""
+    """Write the graph with linear layers and embeddings in int8; `static`: with smoothed
+    activations."""
     model = onnx_graph.read(inputs.best)
     graph, ranges = model.graph, None
     if static:
@@ -59,7 +59,7 @@ def channels(graph: ir.Graph) -> dict[str, int]:
 def quantise_linear(
     graph: ir.Graph, keep: frozenset[str], weights: WeightFormat, ranges: Ranges | None = None
 ) -> None:
-    """Put int8 in the place of the linear layers that are not in `keep`; static with `ranges`."""
+    """Make the linear layers that are not in `keep` int8; static with `ranges`."""
     done: dict[ir.Value, QuantisedTensor] = {}
     for node in linear_layers(graph):
         if node.name not in keep:
@@ -71,7 +71,7 @@ def quantise_linear(
 
 
 def _quantised_input(node: ir.Node, ranges: Ranges | None) -> QuantisedTensor:
-    """The layer's input as uint8, made by a new node before the layer."""
+    """The layer's input as uint8, made before the layer."""
     x = operand(node, 0)
     names = [f"{x.name}_{part}" for part in ("quantised", "scale", "zero")]
     if ranges is None:
@@ -83,8 +83,7 @@ def _quantised_input(node: ir.Node, ranges: Ranges | None) -> QuantisedTensor:
 
 
 def _quantised_weights(node: ir.Node, weights: WeightFormat) -> QuantisedTensor:
-    """The layer's weights [inputs, outputs] and their scale [outputs]; once for all layers that
-    share them."""
+    """The layer's weights [inputs, outputs] and their scale [outputs], once if they are shared."""
     limit, array = weights.limit, matrix(node)
     scale = np.abs(array).max(0) / limit
     scale[scale == 0] = 1

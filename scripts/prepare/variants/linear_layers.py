@@ -9,7 +9,7 @@ from onnxferry.scripts.prepare.variants.onnx_graph import constant, is_matrix, k
 
 
 def linear_layers(graph: ir.Graph) -> list[ir.Node]:
-    """The operators that can be quantised, in the order of the graph."""
+    """The layers in the order of the graph."""
     return [node for node in graph if is_linear(node)]
 
 

@@ -47,7 +47,7 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
 
 
 def save(model: ir.Model, path: Path) -> None:
-    """Write one file. Raises PrepareError when it would be larger than protobuf's 2 GB."""
+    """Write one file; raises PrepareError beyond protobuf's limit of 2 GB."""
     onnx_file_io.save(to_proto(model), path)
 
 

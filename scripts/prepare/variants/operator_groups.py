@@ -1,4 +1,4 @@
-"""Which operators belong together, by the layer and the role in the names that exporters write."""
+"""Which operators belong together, by layer and role in the exporters' names."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NUMBERED = re.compile(
 
 
 def groups(inputs: VariantInputs) -> Sequence[OperatorGroup]:
-    """What int8 variants quantise, in the order of the graph: the parts of each layer, or whole
-    layers where these are more than MAX_GROUPS, else each operator alone."""
+    """What int8 variants quantise, in the order of the graph: parts of layers, whole layers where
+    these are more than MAX_GROUPS, else single operators."""
     graph = onnx_graph.read(inputs.best).graph
     found = {*linear_layers(graph), *embeddings(graph), *convolutions(graph)}
     names = [str(node.name) for node in graph if node in found]

@@ -19,8 +19,8 @@ _COMPUTING = ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Leaky
 @dataclass(frozen=True)
 class QdqPlacement:
     """`layers`: the operators with weights that run in int8. `tensors`: what is stored as uint8 ->
-    where it is taken: before limits such as Relu, which the uint8's range replaces.
-    `same_numbers`: a tensor that holds the numbers of another -> that other."""
+    where it is taken: before limits such as Relu, which the uint8's range replaces. `same_numbers`:
+    a tensor -> the one whose numbers it holds."""
 
     layers: tuple[ir.Node, ...]
     tensors: Mapping[ir.Value, ir.Value]
@@ -73,7 +73,7 @@ def _is_convolution(node: ir.Node) -> bool:
 
 
 def _after_limits(value: ir.Value) -> ir.Value:
-    """A tensor after the limits that follow it, if they are all that reads it."""
+    """`value` after its limits, if they are all that reads it."""
     readers = value.consumers()
     if len(readers) == 1 and not value.is_graph_output() and _limits(readers[0]):
         return readers[0].outputs[0]
@@ -81,7 +81,7 @@ def _after_limits(value: ir.Value) -> ir.Value:
 
 
 def _before_limits(value: ir.Value) -> ir.Value:
-    """The tensor that `value` limits, or itself."""
+    """What `value` limits, or itself."""
     node = value.producer()
     source = node.inputs[0] if node and node.inputs else None
     if source is None or value.is_graph_output():

@@ -30,8 +30,8 @@ from onnxferry.system.errors import UsageError
 
 @dataclass(frozen=True)
 class VariantTable:
-    """`variants`: the first is the graph as exported. `skipped` tells why one is not tried for a
-    CPU kind, `groups` what mixed precision may keep, `fuse` makes the optimised graph."""
+    """`variants`: the first is as exported. `skipped` tells why one is not tried for a CPU kind,
+    `groups` what mixed precision may keep, `fuse` makes the optimised graph."""
 
     variants: Sequence[Variant]
     skipped: Callable[[Variant, str, VariantInputs], str | None]
@@ -64,8 +64,8 @@ def _int8(
     make: Callable[..., None], method: Method, how: str, name: str, weights: WeightFormat
 ) -> Variant:
     """A row; {} in `how` stands for the weights."""
-    made_with = partial(make, weights)
-    return Variant(name, "int8", how.format(weights.name), made_with, method, weights.not_on)
+    how = how.format(weights.name)
+    return Variant(name, "int8", how, partial(make, weights), method, weights.not_on)
 
 
 _EACH = "{} weights, activations' scale from each run"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from onnxferry.scoring.engine import Array
 
@@ -25,7 +25,7 @@ class VariantInputs:
         return self.optimised or self.exported
 
 
-Method: TypeAlias = Literal["fused", "linear", "static", "convolution", "half"]
+Method = Literal["fused", "linear", "static", "convolution", "half"]
 
 
 @dataclass(frozen=True)
