@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, create_model
 from pydantic_core import ErrorDetails
 
 from onnxferry.infra import environment_variables as variables
@@ -149,11 +149,7 @@ _further: dict[str, Any] = {  # targets that have only a row and their own folde
     for name, table in TABLES.items()
     if name not in DeployConfig.model_fields
 }
-ALL = (
-    pydantic.create_model("DeployConfig", __base__=DeployConfig, **_further)
-    if _further
-    else DeployConfig
-)
+ALL = create_model("DeployConfig", __base__=DeployConfig, **_further) if _further else DeployConfig
 
 
 def load(

@@ -21,10 +21,10 @@ class Report(Protocol):
     """Who is told what `apply` does."""
 
     def stage(self, title: str) -> AbstractContextManager[Progress]:
-        """A step that runs as long as the block; the block says by Progress what it is at."""
+        """A step that runs as long as the block, which says by Progress what it is at."""
 
     def note(self, text: str) -> None:
-        """What is said beside the steps that run."""
+        """What is said between the steps."""
 
 
 class ConsoleReport:
@@ -51,7 +51,7 @@ _HEADINGS = {
 
 
 def plan_text(plan: Plan) -> str:
-    """What `plan` does, in sentences, and a list of all that is touched."""
+    """What `plan` does, in sentences, with all that is touched."""
     return "\n".join(_sentences(plan))
 
 
