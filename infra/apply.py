@@ -10,7 +10,7 @@ from typing import Protocol
 
 from onnxferry.infra.errors import CloudError
 from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.report import CONSOLE, Report
+from onnxferry.infra.report import Report
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import FerryError
 from onnxferry.system.exits import program
@@ -33,7 +33,7 @@ class Interrupted(CloudError):
     exit_code = 130
 
 
-def apply(plan: Plan, cloud: Executor, report: Report = CONSOLE) -> None:
+def apply(plan: Plan, cloud: Executor, report: Report = Report()) -> None:
     """Execute the steps of `plan` by `cloud`, and tell `report` of each.
 
     When a step fails, the restores of all steps that were begun and not settled run, last first,

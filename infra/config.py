@@ -28,7 +28,6 @@ else:
     import tomli as tomllib
 
 FILE = Path("deploy.toml")
-PREFIX = "ONNXFERRY_"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$")]
 Guid = Annotated[
@@ -212,14 +211,14 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Key path -> value of the variables that name a table; an unknown key is a mistake, later."""
     found = {}
     for name, value in sorted(environment.items()):
-        table, _, key = name.removeprefix(PREFIX).lower().partition("_")
-        if name.startswith(PREFIX) and table in TABLES and key:
+        table, _, key = name.removeprefix(variables.PREFIX).lower().partition("_")
+        if name.startswith(variables.PREFIX) and table in TABLES and key:
             found[f"{table}.{key}"] = value
     return found
 
 
 def _variable(path: str) -> str:
-    return PREFIX + path.replace(".", "_").upper()
+    return variables.PREFIX + path.replace(".", "_").upper()
 
 
 def _put(data: dict[str, Any], path: str, value: str) -> None:

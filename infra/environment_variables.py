@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 PROBLEM = "variable"  # the type of the errors that say all themselves
-_OURS = "ONNXFERRY_"
+PREFIX = "ONNXFERRY_"  # of all variables of ours
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
         yield f'a variable\'s value is a text, in quotes like "2"; got {value!r:.80}'
     elif rules.longest and len(value) > rules.longest:
         yield f"the platform takes values of at most {rules.longest} characters; got {len(value)}"
-    elif name.upper().startswith(_OURS) and (text := _unread(name, value)):
+    elif name.upper().startswith(PREFIX) and (text := _unread(name, value)):
         yield text
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from onnxferry.infra.config import PREFIX, TABLES, ModelTable
+from onnxferry.infra.config import TABLES, ModelTable
+from onnxferry.infra.environment_variables import PREFIX
 from onnxferry.system.errors import UsageError
 
 _HEAD = f"""\
