@@ -27,8 +27,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-FILE = Path("deploy.toml")
-
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$")]
 Guid = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
@@ -153,15 +151,15 @@ ALL = create_model("DeployConfig", __base__=DeployConfig, **_further) if _furthe
 
 def load(
     target: str,
-    file: Path = FILE,
+    file: Path,
     flags: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> DeployConfig:
     """The configuration for `target`, whose table is present in the result.
 
     `flags` maps key paths ("sagemaker.region", "model.name") to text, `environment` holds
-    variables. A missing `file` is an empty one. Raises UsageError that lists all mistakes: key
-    path, where from, what was expected, what came.
+    variables. A missing `file` is an empty one. Raises UsageError with all mistakes: key, where
+    from, what was expected, what came.
     """
     data, origins = _read(file), dict[str, str]()
     for path, value in _variables(environment or {}).items():
@@ -181,8 +179,7 @@ def load(
 
 
 def settings_of(settings: Iterable[str], target: str) -> dict[str, str]:
-    """KEY=VALUE texts as key paths and values; a key without a table is one of `target`'s. Raises
-    UsageError."""
+    """KEY=VALUE texts by key path; one without a table is `target`'s. Raises UsageError."""
     found = {}
     for setting in settings:
         key, equals, value = setting.partition("=")

@@ -13,8 +13,6 @@ from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.scripts.package.archive import replacing
 from onnxferry.system.errors import UsageError
 
-FILE = "deployed.json"
-
 
 def write(
     out: Path,
@@ -27,7 +25,7 @@ def write(
     `bundle` is what was deployed; without one (after a roll-back) the record's facts of that
     version are kept.
     """
-    file = out / status.target / FILE
+    file = out / status.target / "deployed.json"
     endpoints = _read(file)
     earlier = endpoints.pop(status.name, {}).get("versions", [])
     known = {version["version"]: version for version in earlier}

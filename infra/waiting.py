@@ -32,10 +32,8 @@ def wait(
     while (last := state()) is not None:
         waited = clock.now() - began
         if waited > limit:
-            raise TimedOut(
-                f"{what}: still {last} after {waited:.0f} s, the limit of this wait. The cloud may"
-                f" yet complete it: look with {program('status')}, or raise wait_minutes and run"
-                " the same command again"
-            )
+            advice = f"look: {program('status')}; or raise wait_minutes and run the command again"
+            late = f"still {last} after {waited:.0f} s; the cloud may yet complete it"
+            raise TimedOut(f"{what}: {late}: {advice}")
         progress(f"{last}, {waited:.0f} s of at most {limit:.0f} s")
         clock.sleep(clock.interval)
