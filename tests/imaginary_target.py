@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from onnxferry.scripts.package import local as packaged
+from onnxferry.scripts.package.layout import Entry, PackageRequest, tree
 from onnxferry.scripts.rehearse import local as rehearsed
 from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS, Target
 
-LAYOUT = replace(packaged.LAYOUT, target="moon")
+SERVER = Path(__file__).parents[1] / "targets" / "local"  # in place of targets/moon/
+
+
+def added(request: PackageRequest) -> list[Entry]:
+    """Local's files."""
+    return [*packaged.added(request), *tree(SERVER, "")]
+
+
+LAYOUT = replace(packaged.LAYOUT, target="moon", added=added)
 
 
 def check() -> None:

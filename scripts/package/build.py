@@ -11,6 +11,7 @@ from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
 from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import PackageError, UsageError
+from onnxferry.system.files import replacing
 from onnxferry.targets import TARGETS, load
 
 
@@ -22,8 +23,7 @@ def package(
     python: str | None = None,
     report: Report = stage,
 ) -> Package:
-    """Build `target`'s package of the model directory `model_dir` as <out>/<target>/<name>/, and
-    its package.json.
+    """Build `target`'s package of `model_dir` as <out>/<target>/<name>/, with its package.json.
 
     `python` is the Python version of the host ("3.12"; default: the platform's). Equal input gives
     equal bytes. An existing package is replaced when the new one is whole. Raises UsageError for an
@@ -45,7 +45,10 @@ def build(
     layout: PackageLayout, model_dir: Path, out: Path, python: str | None, report: Report
 ) -> Package:
     """Build the package that `layout` describes, as `package` does."""
-    python = _python(layout, python)
+    python = python or layout.pythons[0]
+    if python not in layout.pythons:
+        allowed = ", ".join(sorted(layout.pythons))
+        raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
     with report(f"check {model_dir}"):
         checked = model.check(Path(model_dir), python)
     entries = layout.entries(PackageRequest(checked, python, report))
@@ -55,24 +58,14 @@ def build(
         return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
 
 
-def _python(layout: PackageLayout, python: str | None) -> str:
-    default, allowed = layout.pythons[0], ", ".join(sorted(layout.pythons))
-    if python and python not in layout.pythons:
-        raise UsageError(
-            f"Python {python} is not what {layout.target} runs; allowed: {allowed} (default"
-            f" {default})"
-        )
-    return python or default
-
-
 def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> Package:
     members = archive.members(entries)
     unpacked = sum(member.size for member in members)
-    check_limit(draft.target, "unpacked", unpacked, layout.limit.unpacked, members)
-    with archive.replacing(draft.path) as fresh:
+    check_limit(draft.target, "unpacked", unpacked, layout.unpacked, members)
+    with replacing(draft.path) as fresh:
         layout.write(entries, fresh)
         size = fresh.stat().st_size if fresh.is_file() else unpacked
-        check_limit(draft.target, "packed", size, layout.limit.packed, members)
+        check_limit(draft.target, "packed", size, layout.packed, members)
         sha256 = archive.fingerprint(fresh)
     built = replace(draft, sha256=sha256, size=size, members=members)
     manifest.write(built)
@@ -82,15 +75,15 @@ def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> P
 def check_limit(
     target: str, what: str, size: int, limit: int | None, members: Sequence[Member]
 ) -> None:
-    """Raise PackageError when `size`, which is the "packed" or the "unpacked" one, is over the
-    platform's `limit`; all are in bytes."""
+    """Raise PackageError when `size` ("packed" or "unpacked") is over the platform's `limit`, both
+    in bytes."""
     if limit is None or size <= limit:
         return
     largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
     listed = ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
     raise PackageError(
-        f"the package is {_mb(size)} {what}; {target} takes {_mb(limit)}. Its largest members,"
-        f" unpacked: {listed}. Quantise the model, or choose a smaller one or another target"
+        f"the package is {_mb(size)} {what}; {target} takes {_mb(limit)}. Its largest members:"
+        f" {listed}. Quantise the model, or choose a smaller one or another target"
     )
 
 

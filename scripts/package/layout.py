@@ -1,7 +1,6 @@
 """What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's.
 
-A target's file (sagemaker.py, ...) returns entries; archive.py writes them. The rooms are found
-beside this one, so that an installed onnxferry packs as a checkout does.
+The rooms are found beside this one, so that an installed onnxferry packs as a checkout does.
 """
 
 from __future__ import annotations
@@ -46,37 +45,35 @@ class PackageRequest:
 
 
 @dataclass(frozen=True)
-class Limit:
-    """What a platform takes, in bytes: `packed` is the archive, `unpacked` the sum of its files;
-    None if unlimited."""
-
-    packed: int | None = None
-    unpacked: int | None = None
-
-
-@dataclass(frozen=True)
 class PackageLayout:
-    """One target's package: its file name, what writes it, what is in it, and the platform's
-    Pythons (default first)."""
+    """One target's package.
+
+    `model` and `code` are the folders in it of the model and of the code; `added` gives what else
+    is in it. `pythons` are the platform's, the default first. Its limits are in bytes: `packed` of
+    the archive, `unpacked` of all files.
+    """
 
     target: str
     file: str
     write: Callable[[Sequence[Entry], Path], None]
-    entries: Callable[[PackageRequest], list[Entry]]
-    pythons: tuple[str, ...]
-    limit: Limit = Limit()
+    added: Callable[[PackageRequest], list[Entry]]
+    model: str = "model/"
+    code: str = ""
+    pythons: tuple[str, ...] = ("3.12", "3.10", "3.11", "3.13")
+    packed: int | None = None
+    unpacked: int | None = None
 
-
-def host_entries(request: PackageRequest, target: str, *, model: str, code: str) -> list[Entry]:
-    """The files of the model directory below `model`; below `code`, the files of targets/<target>/
-    and the scoring core, verbatim, as the package onnxferry.scoring."""
-    folder = request.model.folder
-    return [
-        *(Entry(model + name, folder / name) for name in request.model.files),
-        *tree(_ROOMS / "targets" / target, code),
-        Entry(f"{code}onnxferry/__init__.py", _INIT_FOLDER / "__init__.py"),
-        *tree(_ROOMS / "scoring", f"{code}onnxferry/scoring/"),
-    ]
+    def entries(self, request: PackageRequest) -> list[Entry]:
+        """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and
+        what is added."""
+        folder, code = request.model.folder, self.code
+        return [
+            *(Entry(self.model + name, folder / name) for name in request.model.files),
+            *tree(_ROOMS / "targets" / self.target, code),
+            Entry(f"{code}onnxferry/__init__.py", _INIT_FOLDER / "__init__.py"),
+            *tree(_ROOMS / "scoring", f"{code}onnxferry/scoring/"),
+            *self.added(request),
+        ]
 
 
 def tree(folder: Path, under: str) -> Iterator[Entry]:

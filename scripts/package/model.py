@@ -15,7 +15,7 @@ from onnxferry.system.exits import program
 from onnxferry.system.hashes import sha256
 
 # What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default
-# domain. Measured by loading a one-node graph of every version; a new pin needs a row.
+# domain, measured by loading a one-node graph of every version.
 ENGINES = {"1.31.1": (13, 26), "1.23.2": (11, 23)}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -39,47 +39,33 @@ def check(folder: Path, python: str) -> CheckedModel:
     missing spec, graph or tokenizer, a file whose hash is not the spec's, an unknown task, or a
     graph newer than the pinned onnxruntime.
     """
-    spec = _spec(folder)
-    needs = _needs(folder, spec)
-    _check_present(folder, spec, needs)
+    from onnxferry.scoring.tasks import needs  # imports onnxruntime; reading a package needs it not
+
+    if not folder.is_dir():
+        made = f"{program('prepare')} makes one"
+        raise UsageError(f"{folder}: no such folder; give a model directory ({made})")
+    try:
+        spec = ModelSpec.read(folder)
+        libraries = needs(spec)
+    except ModelError as e:
+        raise PackageError(str(e)) from e
+    _check_present(folder, spec, libraries)
     for name, expected in spec.files.items():
         _check_hash(folder, name, expected)
     _check_engine(folder, spec, python)
-    return CheckedModel(folder, spec, _files(folder, spec), needs)
+    return CheckedModel(folder, spec, _files(folder, spec), libraries)
 
 
-def _spec(folder: Path) -> ModelSpec:
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder}: no such folder; give a model directory, which {program('prepare')} makes"
-        )
-    try:
-        spec = ModelSpec.read(folder)
-    except ModelError as e:
-        raise PackageError(str(e)) from e
+def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:
     if not _NAME.fullmatch(spec.name):
         raise PackageError(
             f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use letters, digits,"
             " '.', '_' and '-' (at most 63, the first a letter or digit)"
         )
-    return spec
-
-
-def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    from onnxferry.scoring.tasks import needs  # imports onnxruntime; reading a package needs it not
-
-    try:
-        return needs(spec)
-    except ModelError as e:
-        raise PackageError(f"{folder / SPEC_FILE}: {e}") from e
-
-
-def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> None:
     if not (folder / MODEL_FILE).is_file():
-        raise PackageError(
-            f"{folder}: no {MODEL_FILE}; make the model directory with {program('prepare')}"
-        )
-    if "tokenizers" in needs and not (folder / TOKENIZER_FILE).is_file():
+        made = program("prepare")
+        raise PackageError(f"{folder}: no {MODEL_FILE}; make the model directory with {made}")
+    if "tokenizers" in libraries and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
             f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from"
             " transformers with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
@@ -89,41 +75,30 @@ def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> Non
 def _check_hash(folder: Path, name: str, expected: str) -> None:
     inside = PurePosixPath(name)
     if inside.is_absolute() or ".." in inside.parts:
-        raise PackageError(
-            f"{folder / SPEC_FILE}: files: {name!r} is outside of the model directory"
-        )
+        raise PackageError(f"{folder / SPEC_FILE}: {name!r} is outside of the model directory")
     if not (folder / name).is_file():
         raise PackageError(f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again")
     if (actual := sha256(folder / name)) != expected.removeprefix("sha256:"):
         raise PackageError(
-            f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file was"
-            " changed after the model was prepared: prepare it again, so that its golden answer and"
-            " its figures are those of this file"
+            f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}: changed since"
+            " it was prepared; prepare the model again, for its golden answer and its figures"
         )
 
 
 def _check_engine(folder: Path, spec: ModelSpec, python: str) -> None:
     version = pins.version("onnxruntime", python)
-    if version not in ENGINES:
-        raise PackageError(
-            f"onnxruntime {version} (pins.txt) has no row in scripts/package/model.py ENGINES;"
-            " add one"
-        )
     newest_ir, newest_opset = ENGINES[version]
-    for what, value, newest in (
-        ("IR version", spec.ir_version, newest_ir),
-        ("opset", spec.opset, newest_opset),
-    ):
+    limits = {"IR version": (spec.ir_version, newest_ir), "opset": (spec.opset, newest_opset)}
+    for what, (value, newest) in limits.items():
         if value is not None and value > newest:
             raise PackageError(
                 f"{folder / MODEL_FILE}: ONNX {what} {value}; onnxruntime {version}, pinned for"
-                f" Python {python}, loads at most {newest}. Export the model with an older {what},"
-                " or pin a newer onnxruntime"
+                f" Python {python}, loads at most {newest}: export with an older {what}"
             )
 
 
 def _files(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    # with the weights beside a large graph
-    names = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}
-    names |= {name for name in (SPEC_FILE, TOKENIZER_FILE) if (folder / name).is_file()}
+    # the glob finds the weights beside a large graph too
+    found = {*folder.glob(f"{MODEL_FILE}*"), folder / SPEC_FILE, folder / TOKENIZER_FILE}
+    names = {path.name for path in found if path.is_file()}
     return tuple(sorted(names | {PurePosixPath(name).as_posix() for name in spec.files}))

@@ -1,9 +1,8 @@
 """The virtual environments that the runtimes need, made once and kept in the user's cache, named by
 what is in them.
 
-A folder is ready when it holds the file `ready`, which is written last; without it, it is made
-anew. A lock beside it keeps two processes from making the same. (Making it elsewhere and renaming
-would not do: an environment's scripts hold its path.)
+A folder is ready when it holds the file `ready`, which is written last; a lock beside it keeps two
+processes from making the same. (It cannot be renamed: its scripts hold its path.)
 """
 
 from __future__ import annotations
@@ -33,12 +32,9 @@ def environment(
     name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report
 ) -> Path:
     """The folder of a virtual environment made by `python` with `installs`; its interpreter is
-    bin/python.
-
-    Raises RehearsalError with the end of pip's output when it cannot be made; nothing of it is left
-    then.
-    """
-    folder = cache / "envs" / f"{name}-{_key(python, installs)}"
+    bin/python. Raises RehearsalError with the end of pip's output when it cannot be made."""
+    content = repr((str(python.resolve()), tuple(installs))).encode()
+    folder = cache / "envs" / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
     if not _ready(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(FileLock(f"{folder}.lock"), report):
@@ -50,11 +46,6 @@ def environment(
 
 def _ready(folder: Path) -> bool:
     return (folder / "ready").is_file() and (folder / "bin" / "python").exists()
-
-
-def _key(python: Path, installs: Sequence[Install]) -> str:
-    """A hash of what decides the content: the interpreter and the requirements."""
-    return hashlib.sha256(repr((str(python.resolve()), tuple(installs))).encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -73,33 +64,30 @@ def _locked(lock: FileLock, report: Report) -> Iterator[None]:
 def _make(folder: Path, python: Path, installs: Sequence[Install]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        _run(folder, python, ("-m", "venv", str(folder)))
+        _run(folder, python, "-m", "venv", str(folder))
+        pip = ("-m", "pip", "install", *_QUIET)
         for install in installs:
-            pip = ("-m", "pip", "install", *_QUIET, *install.options, *install.requirements)
-            _run(folder, folder / "bin" / "python", pip)
+            wanted = (*install.options, *install.requirements)
+            _run(folder, folder / "bin" / "python", *pip, *wanted)
         (folder / "ready").touch()
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _run(folder: Path, python: Path, arguments: Sequence[str]) -> None:
+def _run(folder: Path, *command: str | Path) -> None:
     # the user's environment, which names pip's index and proxy, without what would mislead
-    kept = {name: text for name, text in os.environ.items() if name not in _MISLEADING.split()}
+    env = {name: text for name, text in os.environ.items() if name not in _MISLEADING.split()}
     with tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True) as temp:
         log = Path(temp) / "pip.log"
-        command, env = [str(python), *arguments], {**kept, "TMPDIR": temp}
         try:
-            with running(command, env=env, cwd=Path(temp), log=log) as process:
+            with running(command, env={**env, "TMPDIR": temp}, cwd=log.parent, log=log) as process:
                 code = process.wait(_LIMIT)
         except subprocess.TimeoutExpired as e:
-            raise RehearsalError(
-                f"{folder}: pip did not end within {_LIMIT:.0f} s; try again when it is faster"
-            ) from e
+            raise RehearsalError(f"{folder}: pip did not end within {_LIMIT:.0f} s") from e
         if code != 0:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
             raise RehearsalError(
-                f"{folder}: this command failed (exit {code}): {' '.join(command)}\n"
-                f"{tail}\nCheck the network and pip's index; where a version does not exist for"
-                " this Python, package for another"
+                f"{folder}: exit {code} of: {' '.join(map(str, command))}\n{tail}\nCheck the"
+                " network and pip's index; where this Python lacks a version, package for another"
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,8 @@ TOLERANCE = 1e-4  # relative or absolute: processors differ in the last digits o
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for one request.
-
-    `body` has no content encoding; `seconds` is the time that the client waited; `served_by` is the
-    version, deployment or variant that answered, as far as the platform tells.
-    """
+    """What came back for one request: `body` without content encoding, `seconds` that the client
+    waited, `served_by` the version, deployment or variant, as far as the platform tells."""
 
     status: int
     body: bytes
@@ -31,8 +27,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Why a reply is not the golden answer. `refused`: its status is not 200, so there is no
-    answer."""
+    """Why a reply is not the golden answer. `refused`: its status is not 200."""
 
     refused: bool
     text: str
@@ -62,23 +57,21 @@ def difference(expected: Any, actual: Any, where: str = "answer") -> str | None:
     elif type(expected) is not type(actual):
         same = False
     elif isinstance(expected, dict) and expected.keys() == actual.keys():
-        return _first(difference(expected[key], actual[key], f"{where}.{key}") for key in expected)
+        found = (difference(expected[key], actual[key], f"{where}.{key}") for key in expected)
+        return next(filter(None, found), None)
     elif isinstance(expected, list) and len(expected) == len(actual):
         pairs = enumerate(zip(expected, actual, strict=True))
-        return _first(difference(e, a, f"{where}[{i}]") for i, (e, a) in pairs)
+        found = (difference(e, a, f"{where}[{i}]") for i, (e, a) in pairs)
+        return next(filter(None, found), None)
     else:
         same = expected == actual
     return None if same else f"{where}: expected {_short(expected)}, got {_short(actual)}"
 
 
 def _is_float(*values: Any) -> bool:
-    """Whether these are two numbers and one of them a float: a float may come as 1 or as 1.0."""
+    """Whether these are numbers and one is a float, which may come as 1 or as 1.0."""
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     return numbers and any(isinstance(value, float) for value in values)
-
-
-def _first(differences: Iterable[str | None]) -> str | None:
-    return next(filter(None, differences), None)
 
 
 def _short(value: Any, limit: int = 1000) -> str:

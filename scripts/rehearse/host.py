@@ -43,21 +43,20 @@ class Host:
     def send(self, request: Request) -> Reply:
         """POST one request. Any status is a Reply; RehearsalError only where no answer comes
         within the limit."""
-        optional = {"Content-Encoding": request.content_encoding, "X-Request-Id": request.id}
         headers = {
             "Content-Type": request.content_type,
             "Accept": request.accept,
             "Accept-Encoding": request.accept_encoding or "identity",
-            **{name: value for name, value in optional.items() if value},
+            "Content-Encoding": request.content_encoding,
+            "X-Request-Id": request.id,
         }
+        given = {name: value for name, value in headers.items() if value}
         began = time.perf_counter()
         try:
-            response = self._client.post(self.url, content=request.body, headers=headers)
+            response = self._client.post(self.url, content=request.body, headers=given)
         except httpx.TimeoutException as e:
-            raise self.failure(
-                f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s; the model loads or scores too"
-                " slowly, or its worker ends again and again"
-            ) from e
+            slow = "the model is too slow, or its worker ends again and again"
+            raise self.failure(f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s; {slow}") from e
         except httpx.HTTPError as e:
             raise self.failure(f"{self.url}: the connection broke ({e})") from e
         seconds, media_type = time.perf_counter() - began, response.headers.get("content-type", "")
@@ -69,8 +68,7 @@ class Host:
         return self._memory.bytes / 2**20
 
     def log_tail(self, lines: int = 80) -> str:
-        """The last lines that the runtime printed; enough to show a cause above the server's own
-        tracebacks."""
+        """The last lines that the runtime printed."""
         text = self._log.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
@@ -80,25 +78,20 @@ class Host:
         return RehearsalError(f"{self.title}: {message}\nThe end of its log:\n{log}")
 
     @contextmanager
-    def up(self, limit: float, report: Report) -> Iterator[Host]:
+    def up(self, limit: float, report: Report) -> Iterator[None]:
         """Wait at most `limit` seconds until the runtime is healthy, then measure its memory for as
         long as the block runs. Raises RehearsalError with its log when it is not."""
         with self._memory.sampled(), self._client:
             with report(f"wait for {self.title} at {self._health} (at most {limit:.0f} s)"):
                 self._wait(limit)
-            yield self
+            yield
 
     def _wait(self, limit: float) -> None:
         while not self._healthy():
             if (code := self._process.poll()) is not None:
-                raise self.failure(
-                    f"it ended with exit code {code} before it was ready; the log says why"
-                )
+                raise self.failure(f"it ended with exit code {code} before it was ready")
             if time.monotonic() > self.began + limit:
-                raise self.failure(
-                    f"not ready within {limit:.0f} s at {self._health}; give it longer, or see"
-                    " the log"
-                )
+                raise self.failure(f"not ready within {limit:.0f} s at {self._health}")
             time.sleep(0.1)
 
     def _healthy(self) -> bool:

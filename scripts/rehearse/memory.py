@@ -15,8 +15,8 @@ _EVERY = 0.2  # seconds between samples
 
 
 class PeakMemory:
-    """The largest sum of the resident memory of a process group, in bytes, over the samples so far.
-    Memory that processes share is counted once for each."""
+    """The largest sum so far of a process group's resident memory, in bytes; shared memory counts
+    for each."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.bytes = 0

@@ -24,19 +24,15 @@ _SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 
 @contextmanager
 def running(
-    command: Sequence[str | Path],
-    *,
-    env: Mapping[str, str],
-    cwd: Path,
-    log: Path,
-    grace: float = 5.0,
+    command: Sequence[object], *, env: Mapping[str, str], cwd: Path, log: Path, grace: float = 5.0
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` for as long as the block; its output goes to `log`. The process is a group
-    leader. `grace` is the time in seconds between asking the group to end and killing it."""
-    _LOG.debug("run %s", " ".join(map(str, command)))
+    """Run `command` for as long as the block, leading a process group; its output goes to `log`.
+    After `grace` seconds to end by itself the group is killed."""
+    words = [str(word) for word in command]
+    _LOG.debug("run %s", " ".join(words))
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)],
+            [sys.executable, "-ES", str(_SUPERVISOR), *words],
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.PIPE,
@@ -51,8 +47,7 @@ def running(
 
 
 def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The live processes of the group that `process` leads, without the supervisor itself; orphans
-    of its children too."""
+    """The live processes of the group that `process` leads, without itself."""
     found = []
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):

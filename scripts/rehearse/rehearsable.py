@@ -15,10 +15,9 @@ from onnxferry.system.errors import RehearsalError
 
 def rehearsable(model: Path, target: str, out: Path, python: str | None = None) -> Package:
     """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to
-    rehearse: that one, or where this machine lacks its Python, and after saying so, one for a
-    Python that it has, below <out>/rehearsal/.
+    rehearse: that one, or, below <out>/rehearsal/, one for a Python that this machine has.
 
-    Raises RehearsalError when the machine has none of the Pythons that the target runs.
+    Raises RehearsalError when it has none of the Pythons that the target runs.
     """
     built = package(model, target, out=out, python=python)
     if find_python(built.python):
@@ -27,12 +26,10 @@ def rehearsable(model: Path, target: str, out: Path, python: str | None = None) 
     pythons = sorted(layout_of(target).pythons, key=lambda version: (version != here, version))
     version = next(filter(find_python, pythons), None)
     if version is None:
-        raise RehearsalError(
-            f"{target} runs Python {', '.join(sorted(pythons))}, and this machine has none of them;"
-            f" install python{built.python}"
-        )
+        known = ", ".join(sorted(pythons))
+        raise RehearsalError(f"{target} runs Python {known}, and none of them is installed here")
     err.print(
-        f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which this"
-        f" machine has not: rehearsing a package built for Python {version}"
+        f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which is"
+        f" not here: rehearsing a package built for Python {version}"
     )
     return package(model, target, out=out / "rehearsal", python=version)

@@ -28,23 +28,21 @@ _STACK = """
 
 
 def check_java(environ: Mapping[str, str] = os.environ) -> None:
-    """Raise RehearsalError where no Java runs. macOS has a `java` that only says where to get one,
-    so it is run."""
+    """Raise RehearsalError where no Java runs: macOS has a `java` that only says where to get
+    one."""
     home = environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
     try:
         subprocess.run([java, "-version"], env=environ, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as e:
         raise RehearsalError(
-            f"SageMaker's model server needs Java (11 or newer), and {java!r} does not run here"
-            f" (JAVA_HOME: {home or 'not set'}). Install a Java runtime (on Debian: apt install"
-            " default-jre-headless), or rehearse another target"
+            f"SageMaker's model server needs Java (11 or newer), and {java!r} does not run here."
+            " Install one (on Debian: apt install default-jre-headless), or rehearse another target"
         ) from e
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
     model = root / "ml" / "model"
-    model.mkdir(parents=True)
     unpack_tar(package.path, model)
     return UnpackedPackage(root, root / "ml", model)
 
@@ -52,7 +50,7 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     names = (*pins.with_closure(["tokenizers"]), *_STACK.split())
     stack = Install(tuple(pins.select(names, python)), ("--no-deps",))
-    return stack, Install(listed(unpacked.model / "code" / "requirements.txt"))
+    return stack, listed(unpacked.model / "code" / "requirements.txt")
 
 
 def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
@@ -72,10 +70,9 @@ RUNTIME = Runtime(
     title="SageMaker's model server",
     health="/ping",
     score="/invocations",
-    launcher="sagemaker_server.py",
     unpack=_unpack,
     installs=_installs,
-    arguments=lambda unpacked, port: (),
+    command=lambda unpacked, port: (HOSTS / "sagemaker_server.py",),
     environment=_environment,
     check=check_java,
 )

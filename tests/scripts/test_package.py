@@ -22,7 +22,6 @@ from onnxferry.scripts.package.__main__ import command as main
 from onnxferry.scripts.package.build import build as build_as
 from onnxferry.scripts.package.build import check_limit
 from onnxferry.scripts.package.contract import Member
-from onnxferry.scripts.package.layout import Limit
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.targets import TARGETS
 from tests import tiny
@@ -237,16 +236,14 @@ def test_a_package_over_the_limit_names_both_sizes_and_the_largest_members(
     model: Path, tmp_path: Path
 ) -> None:
     (model / "model.onnx.data").write_bytes(os.urandom(2_000_000))
-    for limit, what in (
-        (Limit(packed=1_000_000), "packed"),
-        (Limit(unpacked=1_500_000), "unpacked"),
+    layout = layout_of("sagemaker")
+    for limited, what in (
+        (replace(layout, packed=1_000_000), "packed"),
+        (replace(layout, unpacked=1_500_000), "unpacked"),
     ):
-        with pytest.raises(
-            PackageError,
-            match=rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB",
-        ):
-            layout = replace(layout_of("sagemaker"), limit=limit)
-            build_as(layout, model, tmp_path, None, quiet)
+        said = rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB"
+        with pytest.raises(PackageError, match=said):
+            build_as(limited, model, tmp_path, None, quiet)
 
     assert not (tmp_path / "sagemaker" / "tiny-qa" / "model.tar.gz").exists()
 
