@@ -5,8 +5,6 @@ names are imported from `onnxferry.scoring` when they are first used, so that `o
 does not load numpy and ONNX Runtime.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """A file as a request: its suffix says the media type, the same on every machine."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from onnxferry.scoring.wire import Request

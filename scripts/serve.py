@@ -1,7 +1,5 @@
 """onnxferry serve: one model directory, served on this machine by the local target's server."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

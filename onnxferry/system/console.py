@@ -1,7 +1,5 @@
 """How commands talk: results on standard output, progress on standard error, one line a stage."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import time

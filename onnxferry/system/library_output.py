@@ -1,8 +1,6 @@
 """Silences what the libraries print and log, so that the user sees the stage lines. Errors
 propagate."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging
@@ -17,16 +15,13 @@ _OFFLINE = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-# PyTorch's threads wait in sleep, not in a loop: on a busy machine of two cores a text took 108 ms
-# instead of 1644.
-_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
     """No warnings, no log lines below error, no prints; and for what is imported inside, no
-    network, and threads that leave the cores to others while they wait, unless the environment says
-    how they wait."""
+    network, and threads that leave the cores to others while they wait (a loop of PyTorch's threads
+    slows a busy machine), unless the environment says how they wait."""
     with _environment(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         disabled = logging.root.manager.disable
@@ -39,18 +34,13 @@ def silence_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    wanted = {
-        **_WAITING,
-        **{key: os.environ[key] for key in _WAITING if key in os.environ},
-        **_OFFLINE,
-    }
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
+    wanted = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **_OFFLINE}
+    before = {key: os.environ.get(key) for key in ("OMP_WAIT_POLICY", *_OFFLINE)}
+    os.environ.update({key: wanted[key] for key in before})
     try:
         yield
     finally:
         for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
+            os.environ.pop(key, None)
+            if value is not None:
                 os.environ[key] = value

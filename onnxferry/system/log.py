@@ -1,8 +1,6 @@
 """Logging of one command: by -v to standard error, by --log-file to a file. Nothing is set up at
 import, and the level of other libraries' loggers is left alone."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Every command is made by `@command()`: it takes -v and --log-file, and a known f
 message and an exit code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Writers whose output depends on the entries alone: equal entries give equal bytes."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import shutil

@@ -1,8 +1,6 @@
 """AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with
 online-deployment and deployment.yml, whose paths are relative, so that it can be moved."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]

@@ -1,7 +1,5 @@
 """package(): a model directory becomes what one platform loads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@ host.json and function_app.py are at its root; what scoring imports, as Linux wh
 Python (wheels.py), is where the Python worker looks for it.
 """
 
-from __future__ import annotations
-
 from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_zip
 from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest, tree

@@ -3,8 +3,6 @@
 The rooms are found beside this one, so that an installed onnxferry packs as a checkout does.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """A model directory, checked before it is packed: what shows without loading it is refused here,
 not by a host."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

@@ -1,8 +1,6 @@
 """pins.txt: the exact versions of what ships, for Linux on x86_64 and CPython of the target's
 version. (pip itself evaluates environment markers for the Python that runs it.)"""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ The model is at the archive's root, code/inference.py beside it, and code/requir
 the container installs before it serves. It finds nothing behind a wrapper folder or a link.
 """
 
-from __future__ import annotations
-
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_tar_gz
 from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest

@@ -6,8 +6,6 @@ libraries, onnxruntime's tools and the second copy of its library, parts of Pill
 test_package_functions.py runs what is left.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

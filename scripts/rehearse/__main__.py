@@ -1,7 +1,5 @@
 """onnxferry rehearse: the command line, and what it prints of a rehearsal."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

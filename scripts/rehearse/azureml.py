@@ -5,8 +5,6 @@ AZUREML_MODEL_DIR, and deployment.yml's environment variables are set (the numbe
 among them). The packages are those of env.yml's pip list; conda only brings Python.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

@@ -5,15 +5,13 @@ A folder is ready when it holds the file `ready`, which is written last; a lock 
 processes from making the same. (It cannot be renamed: its scripts hold its path.)
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -48,17 +46,12 @@ def _ready(folder: Path) -> bool:
     return (folder / "ready").is_file() and (folder / "bin" / "python").exists()
 
 
-@contextmanager
-def _locked(lock: FileLock, report: Report) -> Iterator[None]:
+def _locked(lock: FileLock, report: Report) -> AbstractContextManager[object]:
     try:
-        lock.acquire(blocking=False)
+        return lock.acquire(blocking=False)
     except Timeout:
         with report("wait for another process that makes the same environment"):
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+            return lock.acquire()
 
 
 def _make(folder: Path, python: Path, installs: Sequence[Install]) -> None:

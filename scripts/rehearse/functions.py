@@ -5,8 +5,6 @@ As on the platform, all that the app needs is in the zip, below .python_packages
 holds only the worker.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from onnxferry.scripts.package import pins

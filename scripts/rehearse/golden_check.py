@@ -1,8 +1,6 @@
 """Compare a reply with the golden answer: as JSON data, numbers within a tolerance, all else
 exactly. Rehearsals and the clouds' smoke tests both use it."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass

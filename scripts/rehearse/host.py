@@ -1,7 +1,5 @@
 """A hosting runtime that is up: send it requests, see its log and its memory."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ import httpx
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
-from onnxferry.scripts.rehearse.memory import PeakMemory
+from onnxferry.scripts.rehearse.processes import PeakMemory
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.console import Report
 from onnxferry.system.errors import RehearsalError

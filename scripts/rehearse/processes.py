@@ -4,13 +4,12 @@ Each runs in a session of its own, behind hosts/supervisor.py, which ends the gr
 its standard input closes: after an orderly stop, a failure, or kill -9 of this process.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -79,3 +78,37 @@ def _wait_until_gone(process: subprocess.Popen[bytes], limit: float) -> None:
     until = time.monotonic() + limit
     while time.monotonic() < until and (process.poll() is None or members(process)):
         time.sleep(0.05)
+
+
+class PeakMemory:
+    """The largest sum so far of a process group's resident memory, in bytes; shared memory counts
+    for each."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.bytes = 0
+        self._process = process
+
+    def sample(self) -> None:
+        """Look once."""
+        total = 0
+        for member in members(self._process):
+            with suppress(psutil.Error):
+                total += member.memory_info().rss
+        self.bytes = max(self.bytes, total)
+
+    @contextmanager
+    def sampled(self) -> Iterator[None]:
+        """Look five times a second while the block runs."""
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.2):
+                self.sample()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()

@@ -1,8 +1,6 @@
 """Find the interpreter of the Python version that a package is for: its compiled wheels load in no
 other."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

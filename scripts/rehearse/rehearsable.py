@@ -1,7 +1,5 @@
 """From a model directory to a package that can be rehearsed on this machine."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

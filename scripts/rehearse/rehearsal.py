@@ -1,7 +1,5 @@
 """rehearse(package): start it, prove it by the golden request, measure it, stop it."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Sequence

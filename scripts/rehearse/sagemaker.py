@@ -5,8 +5,6 @@ As in the container: the archive at <base>/model, the stack's own versions insta
 package's code/requirements.txt over them (here once, there at every start).
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Mapping

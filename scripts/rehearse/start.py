@@ -3,8 +3,6 @@
 All that it makes is in one temporary folder and one process group, gone when the block ends.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import socket

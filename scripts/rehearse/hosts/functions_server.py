@@ -10,8 +10,6 @@ host. It hands over plain objects in place of protobuf messages, routes by the t
 empty 500 when a function raises. Keys, limits and time-outs are not rehearsed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
