@@ -19,11 +19,11 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
     """
     reply = send(golden.request)
     found = mismatch(golden, reply)
-    if found and found.refused:
-        raise NotHealthy(f"{where}: {found.text}")
+    if found and reply.status != 200:
+        raise NotHealthy(f"{where}: {found}")
     if found:
         raise WrongAnswer(
-            f"{where}: {found.text}\nRehearse the package, and compare pins.txt with 'tools' in"
+            f"{where}: {found}\nRehearse the package, and compare pins.txt with 'tools' in"
             " model_spec.json"
         )
     return reply

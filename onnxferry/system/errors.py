@@ -15,13 +15,12 @@ E = TypeVar("E", bound="FerryError")
 
 
 class FerryError(Exception):
-    """A failure that the user can act on. The message says what happened, where, and what to do
-    next."""
+    """A failure that the user can act on."""
 
     exit_code = 1
 
     def with_context(self: E, text: str, separator: str = "\n") -> E:
-        """This very error with `text` after its message, so type, attributes and cause stay."""
+        """This very error with `text` after its message."""
         self.args = (f"{self}{separator}{text}",)
         return self
 

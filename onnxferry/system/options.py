@@ -1,8 +1,4 @@
-"""The options and the command class that several commands share.
-
-Every command is made by `@command()`: it takes -v and --log-file, and a known failure ends it by a
-message and an exit code.
-"""
+"""What all commands share: `@command()`, which makes each, and options."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -34,7 +30,7 @@ class FerryCommand(click.Command):
         self.params += LOGGING
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Raises SystemExit where it fails in a known way."""
+        """Raises SystemExit where it fails in a known way."""
         flags = ctx.params
         with cli_errors(), logging_to(flags.pop("log_file"), verbose=flags.pop("verbose")):
             return super().invoke(ctx)
@@ -87,8 +83,7 @@ def chosen_model(argument: Path | None, option: Path | None) -> Path:
 
 
 def only_model() -> Path:
-    """The one model directory below build/models. Raises UsageError when there is none, or more
-    than one."""
+    """The one model directory below build/models. Raises UsageError unless there is one."""
     found = sorted(path.parent for path in MODELS.glob("*/model_spec.json"))
     if len(found) == 1:
         return found[0]

@@ -9,11 +9,8 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise SystemExit(128 + number), so that what was started
-    is stopped.
-
-    Outside the main thread, where Python allows no handler, it changes nothing.
-    """
+    """Within the block SIGTERM and SIGHUP raise SystemExit(128 + number), but in the main thread
+    alone, where Python allows handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

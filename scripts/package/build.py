@@ -10,7 +10,7 @@ from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageReques
 from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.files import replacing
-from onnxferry.targets import TARGETS, load
+from onnxferry.targets import TARGETS, Target, load
 
 
 def package(
@@ -24,19 +24,23 @@ def package(
     """Build `target`'s package of `model_dir` as <out>/<target>/<name>/, with its package.json.
 
     `python` is the Python version of the host ("3.12"; default: the platform's). Equal input gives
-    equal bytes. An existing package is replaced when the new one is whole. Raises UsageError for an
-    unknown target or Python, and PackageError for an unusable model directory, a dependency that
-    cannot be had, or a package over the limit.
+    equal bytes. Raises UsageError for an unknown target or Python, and PackageError for an unusable
+    model directory, a dependency that cannot be had, or a package over the limit.
     """
     return build(layout_of(target), model_dir, out, python, report)
 
 
 def layout_of(target: str) -> PackageLayout:
     """The package layout of `target`. Raises UsageError for an unknown one."""
+    layout: PackageLayout = load(target_row(target).layout)
+    return layout
+
+
+def target_row(target: str) -> Target:
+    """The row of `target`. Raises UsageError for an unknown one."""
     if target not in TARGETS:
         raise UsageError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
-    layout: PackageLayout = load(TARGETS[target].layout)
-    return layout
+    return TARGETS[target]
 
 
 def build(
@@ -73,8 +77,7 @@ def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> P
 def check_limit(
     target: str, what: str, size: int, limit: int | None, members: Sequence[Member]
 ) -> None:
-    """Raise PackageError when `size` ("packed" or "unpacked") is over the platform's `limit`, both
-    in bytes."""
+    """Raise PackageError when `size` is over `limit`, both in bytes ("packed" or "unpacked")."""
     if limit is None or size <= limit:
         return
     largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]

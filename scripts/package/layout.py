@@ -1,7 +1,4 @@
-"""What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's.
-
-The rooms are found beside this one, so that an installed onnxferry packs as a checkout does.
-"""
+"""What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +9,7 @@ from typing import BinaryIO
 from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.system.console import Report
 
-_ROOMS = Path(__file__).resolve().parents[2]
+_ROOMS = Path(__file__).resolve().parents[2]  # in a checkout as in an installed onnxferry
 _INIT_FOLDER = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
 
 
@@ -44,12 +41,8 @@ class PackageRequest:
 
 @dataclass(frozen=True)
 class PackageLayout:
-    """One target's package.
-
-    `model` and `code` are the folders in it of the model and of the code; `added` gives what else
-    is in it. `pythons` are the platform's, the default first. Its limits are in bytes: `packed` of
-    the archive, `unpacked` of all files.
-    """
+    """One target's package: the folders in it of the model and the code, what is `added` to them, the
+    platform's Pythons (default first), and its limits in bytes."""
 
     target: str
     file: str

@@ -21,8 +21,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """A checked model directory: its manifest, the files to pack (relative, with /) and the
-    distributions that scoring imports for its task besides numpy and onnxruntime."""
+    """A checked model directory: the files to pack are relative, with /; `libraries` is what scoring
+    imports besides numpy and onnxruntime."""
 
     folder: Path
     spec: ModelSpec
@@ -33,15 +33,13 @@ class CheckedModel:
 def check(folder: Path, python: str) -> CheckedModel:
     """Read and check the model directory `folder` for a host with Python `python`.
 
-    Raises UsageError for no such folder, and PackageError that names the file or the setting: a
-    missing spec, graph or tokenizer, a file whose hash is not the spec's, an unknown task, or a
-    graph newer than the pinned onnxruntime.
+    Raises UsageError for no such folder, and PackageError for a missing spec, graph or tokenizer, a
+    file whose hash is not the spec's, an unknown task, or a graph that is too new.
     """
     from onnxferry.scoring.tasks import needs  # imports onnxruntime; reading a package needs it not
 
     if not folder.is_dir():
-        made = f"{program('prepare')} makes one"
-        raise UsageError(f"{folder}: no such folder; give a model directory ({made})")
+        raise UsageError(f"{folder}: no such folder; make it with {program('prepare')}")
     try:
         spec = ModelSpec.read(folder)
         libraries = needs(spec)
@@ -57,16 +55,15 @@ def check(folder: Path, python: str) -> CheckedModel:
 def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:
     if not _NAME.fullmatch(spec.name):
         raise PackageError(
-            f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use letters, digits,"
-            " '.', '_' and '-' (at most 63, the first a letter or digit)"
+            f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use at most 63 of"
+            " letters, digits, '.', '_' and '-', the first a letter or digit"
         )
     if not (folder / MODEL_FILE).is_file():
-        made = program("prepare")
-        raise PackageError(f"{folder}: no {MODEL_FILE}; make the model directory with {made}")
+        raise PackageError(f"{folder}: no {MODEL_FILE}; make it with {program('prepare')}")
     if "tokenizers" in libraries and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
-            f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from"
-            " transformers with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+            f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it by transformers:"
+            " AutoTokenizer.from_pretrained(...).save_pretrained(...)"
         )
 
 
@@ -78,8 +75,8 @@ def _check_hash(folder: Path, name: str, expected: str) -> None:
         raise PackageError(f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again")
     if (actual := sha256(folder / name)) != expected.removeprefix("sha256:"):
         raise PackageError(
-            f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}: changed since"
-            " it was prepared; prepare the model again, for its golden answer and its figures"
+            f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file was"
+            " changed: prepare the model again"
         )
 
 

@@ -81,8 +81,7 @@ def _pins_of(names: Iterable[str]) -> Iterator[Requirement]:
 
 @functools.cache
 def read(path: Path) -> dict[str, list[Requirement]]:
-    """All pins of a constraints file by canonical name. Raises PackageError for a line that is not
-    an exact pin."""
+    """All pins of a file by canonical name. Raises PackageError for a line that is no exact pin."""
     pins: dict[str, list[Requirement]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if text := line.partition("#")[0].strip():

@@ -1,8 +1,8 @@
 """AzureML's managed online endpoint: azureml-inference-server-http on gunicorn.
 
 As on the platform: AML_APP_ROOT is the folder of the entry script, the model lies one level below
-AZUREML_MODEL_DIR, and deployment.yml's environment variables are set (the number of workers is
-among them). The packages are those of env.yml's pip list; conda only brings Python.
+AZUREML_MODEL_DIR, deployment.yml's environment variables are set, and env.yml's pip list is
+installed.
 """
 
 import shutil

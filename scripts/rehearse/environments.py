@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from onnxferry.scripts.rehearse.processes import running
+from onnxferry.scripts.rehearse.processes import running, tail
 from onnxferry.scripts.rehearse.runtime import Install
 from onnxferry.system.console import Report
 from onnxferry.system.errors import RehearsalError
@@ -79,8 +79,7 @@ def _run(folder: Path, *command: str | Path) -> None:
         except subprocess.TimeoutExpired as e:
             raise RehearsalError(f"{folder}: pip did not end within {_LIMIT:.0f} s") from e
         if code != 0:
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])
             raise RehearsalError(
-                f"{folder}: exit {code} of: {' '.join(map(str, command))}\n{tail}\nCheck the"
+                f"{folder}: exit {code} of: {' '.join(map(str, command))}\n{tail(log, 30)}\nCheck the"
                 " network and pip's index; where this Python lacks a version, package for another"
             )

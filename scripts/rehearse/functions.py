@@ -1,8 +1,7 @@
 """Azure Functions: the Python worker, driven as the Functions host drives it
 (hosts/functions_server.py).
 
-As on the platform, all that the app needs is in the zip, below .python_packages; the environment
-holds only the worker.
+As on the platform, all that the app needs is in the zip; the environment holds only the worker.
 """
 
 from pathlib import Path
@@ -23,7 +22,7 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     """--no-deps, since azure-functions comes from the package. The worker's metadata asks for
-    Python 3.13, since Azure runs it as a library from there on; its code runs on 3.10 as well."""
+    Python 3.13, where Azure runs it as a library; its code runs on 3.10 as well."""
     worker = tuple(pins.select(_WORKER, python))
     return (Install(worker, ("--no-deps", "--ignore-requires-python")),)
 

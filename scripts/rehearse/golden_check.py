@@ -1,5 +1,5 @@
 """Compare a reply with the golden answer: as JSON data, numbers within a tolerance, all else
-exactly. Rehearsals and the clouds' smoke tests both use it."""
+exactly."""
 
 import json
 import math
@@ -23,20 +23,11 @@ class Reply:
     served_by: str = ""
 
 
-@dataclass(frozen=True)
-class Mismatch:
-    """Why a reply is not the golden answer. `refused`: its status is not 200."""
-
-    refused: bool
-    text: str
-
-
-def mismatch(golden: Golden, reply: Reply) -> Mismatch | None:
+def mismatch(golden: Golden, reply: Reply) -> str | None:
     """How the reply to the golden request differs from the golden answer; None if it does not."""
     shown = reply.body[:2000].decode("utf-8", errors="replace")
     if reply.status != 200:
-        text = f"the golden request was refused with status {reply.status}: {shown}"
-        return Mismatch(True, text)
+        return f"the golden request was refused with status {reply.status}: {shown}"
     try:
         found = difference(golden.answer, json.loads(reply.body))
     except ValueError:
@@ -45,7 +36,7 @@ def mismatch(golden: Golden, reply: Reply) -> Mismatch | None:
         return None
     expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
     start = f"the answer to the golden request differs. {found}"
-    return Mismatch(False, f"{start}\nexpected: {expected}\nanswered: {shown}")
+    return f"{start}\nexpected: {expected}\nanswered: {shown}"
 
 
 def difference(expected: Any, actual: Any, where: str = "answer") -> str | None:
@@ -72,6 +63,6 @@ def _is_float(*values: Any) -> bool:
     return numbers and any(isinstance(value, float) for value in values)
 
 
-def _short(value: Any, limit: int = 1000) -> str:
+def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text)} characters)"
+    return text if len(text) <= 1000 else f"{text[:1000]} ... ({len(text)} characters)"

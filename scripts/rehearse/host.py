@@ -1,15 +1,15 @@
 """A hosting runtime that is up: send it requests, see its log and its memory."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 
 import httpx
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
-from onnxferry.scripts.rehearse.processes import PeakMemory
+from onnxferry.scripts.rehearse.processes import PeakMemory, tail
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.console import Report
 from onnxferry.system.errors import RehearsalError
@@ -18,15 +18,11 @@ ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time
 
 
 class Host:
-    """A runtime that is up. `url` is where to POST; `model_dir` is the unpacked model directory;
-    `began` is time.monotonic() at the start of its process."""
+    """`url` is where to POST; `model_dir` is the unpacked model directory; `began` is
+    time.monotonic() at the start of the runtime's process."""
 
     def __init__(
-        self,
-        runtime: Runtime,
-        unpacked: UnpackedPackage,
-        port: int,
-        process: subprocess.Popen[bytes],
+        self, runtime: Runtime, unpacked: UnpackedPackage, port: int, process: Popen[bytes]
     ) -> None:
         self.title = runtime.title
         self.url = f"http://127.0.0.1:{port}{runtime.score}"
@@ -39,8 +35,7 @@ class Host:
         self._client = httpx.Client(trust_env=False, timeout=ANSWER_LIMIT)
 
     def send(self, request: Request) -> Reply:
-        """POST one request. Any status is a Reply; RehearsalError only where no answer comes
-        within the limit."""
+        """POST one request. Raises RehearsalError where no answer comes within the limit."""
         headers = {
             "Content-Type": request.content_type,
             "Accept": request.accept,
@@ -61,14 +56,13 @@ class Host:
         return Reply(response.status_code, response.content, media_type, seconds)
 
     def memory_mib(self) -> float:
-        """The peak of the resident memory of all processes that serve, summed, in MiB."""
+        """The peak of the resident memory of all processes that serve, in MiB."""
         self._memory.sample()
         return self._memory.bytes / 2**20
 
     def log_tail(self, lines: int = 80) -> str:
         """The last lines that the runtime printed."""
-        text = self._log.read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return tail(self._log, lines)
 
     def failure(self, message: str) -> RehearsalError:
         """An error that says `message` and shows the end of the runtime's log."""
@@ -77,8 +71,8 @@ class Host:
 
     @contextmanager
     def up(self, limit: float, report: Report) -> Iterator[None]:
-        """Wait at most `limit` seconds until the runtime is healthy, then measure its memory for as
-        long as the block runs. Raises RehearsalError with its log when it is not."""
+        """Wait at most `limit` seconds until it is healthy, then measure its memory as long as the
+        block runs. Raises RehearsalError with its log."""
         with self._memory.sampled(), self._client:
             with report(f"wait for {self.title} at {self._health} (at most {limit:.0f} s)"):
                 self._wait(limit)

@@ -1,19 +1,16 @@
-"""Start a program so that it, and whatever it starts, is certain to end with us.
-
-Each runs in a session of its own, behind hosts/supervisor.py, which ends the group when our end of
-its standard input closes: after an orderly stop, a failure, or kill -9 of this process.
-"""
+"""Start a program so that it, and whatever it starts, ends with us, even by kill -9: it runs in a
+session of its own, behind hosts/supervisor.py."""
 
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 import psutil  # type: ignore[import-untyped]
 
@@ -24,19 +21,19 @@ _SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 @contextmanager
 def running(
     command: Sequence[object], *, env: Mapping[str, str], cwd: Path, log: Path, grace: float = 5.0
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Popen[bytes]]:
     """Run `command` for as long as the block, leading a process group; its output goes to `log`.
     After `grace` seconds to end by itself the group is killed."""
-    words = [str(word) for word in command]
-    _LOG.debug("run %s", " ".join(words))
+    words = [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)]
+    _LOG.debug("run %s", " ".join(words[3:]))
     with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-ES", str(_SUPERVISOR), *words],
-            env=dict(env),
+        process = Popen(
+            starter,
+            env=env,
             cwd=cwd,
-            stdin=subprocess.PIPE,
+            stdin=PIPE,
             stdout=sink,
-            stderr=subprocess.STDOUT,
+            stderr=STDOUT,
             start_new_session=True,
         )
     try:
@@ -45,7 +42,12 @@ def running(
         _end(process, grace)
 
 
-def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def tail(log: Path, lines: int) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def members(process: Popen[bytes]) -> list[psutil.Process]:
     """The live processes of the group that `process` leads, without itself."""
     found = []
     for pid in psutil.pids():
@@ -57,7 +59,7 @@ def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
-def _end(process: subprocess.Popen[bytes], grace: float) -> None:
+def _end(process: Popen[bytes], grace: float) -> None:
     try:
         _signal(process, signal.SIGTERM)
         _wait_until_gone(process, grace)
@@ -69,12 +71,12 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> None:
             process.stdin.close()
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(process: Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
-def _wait_until_gone(process: subprocess.Popen[bytes], limit: float) -> None:
+def _wait_until_gone(process: Popen[bytes], limit: float) -> None:
     until = time.monotonic() + limit
     while time.monotonic() < until and (process.poll() is None or members(process)):
         time.sleep(0.05)
@@ -84,7 +86,7 @@ class PeakMemory:
     """The largest sum so far of a process group's resident memory, in bytes; shared memory counts
     for each."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Popen[bytes]) -> None:
         self.bytes = 0
         self._process = process
 

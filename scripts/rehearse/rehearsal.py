@@ -70,10 +70,10 @@ def _golden_of(host: Host, package: Package) -> Golden:
 def _proved(host: Host, golden: Golden) -> bytes:
     reply = host.send(golden.request)
     if found := mismatch(golden, reply):
-        if found.refused:
-            raise host.failure(found.text)
+        if reply.status != 200:
+            raise host.failure(found)
         raise RehearsalError(
-            f"{host.title}: {found.text}\nDo not deploy this package. Compare pins.txt with the"
+            f"{host.title}: {found}\nDo not deploy this package. Compare pins.txt with the"
             " tools in model_spec.json, or prepare the model again"
         )
     return reply.body

@@ -35,12 +35,9 @@ class UnpackedPackage:
 
 @dataclass(frozen=True)
 class Runtime:
-    """`health` and `score` are paths on the runtime's port.
-
-    `installs` is given the Python version, `command` (a program for the environment's Python, and
-    its arguments) and `environment` the port; `check` raises RehearsalError when the machine lacks
-    something that no environment can hold.
-    """
+    """`health` and `score` are paths on the runtime's port. `installs` is given the Python version,
+    `command` (a Python program and its arguments) and `environment` the port; `check` raises
+    RehearsalError when the machine lacks what no environment can hold."""
 
     title: str
     health: str

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from onnxferry.scripts.package.build import target_row
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.host import Host
@@ -22,7 +23,7 @@ from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import RehearsalError
 from onnxferry.system.exits import program
 from onnxferry.system.signals import interruptible
-from onnxferry.targets import TARGETS, load
+from onnxferry.targets import load
 
 START_LIMIT = 120.0  # seconds to the first healthy answer
 _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
@@ -40,10 +41,9 @@ def start(
     """Unpack `package`, make its environment if `cache` has it not, start its runtime (by default
     its target's), and yield it once it is healthy, within `timeout` seconds.
 
-    Raises RehearsalError that says what is missing on this machine, or what the runtime printed
-    when it did not start.
+    Raises RehearsalError with what is missing on this machine, or what the runtime printed.
     """
-    runtime = runtime or _runtime(package)
+    runtime = runtime or load(target_row(package.target).runtime)
     runtime.check()
     python = _python(package)
     folder = tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True)
@@ -69,14 +69,6 @@ def _serving(runtime: Runtime, unpacked: UnpackedPackage, venv: Path) -> Iterato
         yield Host(runtime, unpacked, port, process)
 
 
-def _runtime(package: Package) -> Runtime:
-    if package.target not in TARGETS:
-        known = ", ".join(TARGETS)
-        raise RehearsalError(f"target '{package.target}' has no rehearsal; known: {known}")
-    runtime: Runtime = load(TARGETS[package.target].runtime)
-    return runtime
-
-
 def _python(package: Package) -> Path:
     if found := find_python(package.python):
         return found
@@ -88,8 +80,8 @@ def _python(package: Package) -> Path:
 
 
 def _clean_environment(venv: Path, home: Path) -> dict[str, str]:
-    """Little of the user's environment, so that a rehearsal proves the package and not the machine,
-    and leaves nothing in the user's folders. Nothing may come from a model hub."""
+    """Little of the user's environment, so that a rehearsal proves the package, not the machine,
+    and leaves nothing in the user's folders."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     path = os.pathsep.join((str(venv / "bin"), kept.get("PATH", os.defpath)))
     own = dict.fromkeys(("HOME", "TMPDIR", "TEMP"), str(home))
@@ -97,8 +89,8 @@ def _clean_environment(venv: Path, home: Path) -> dict[str, str]:
 
 
 def _free_port() -> int:
-    """A free port on loopback, below 32767: SageMaker's model server takes no other, and above it
-    systems hand out ports to clients, one of which could be sooner."""
+    """A free port on loopback, below 32767: SageMaker's model server takes no other, and others are
+    handed out to clients."""
     for port in random.sample(range(15000, 32000), 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))

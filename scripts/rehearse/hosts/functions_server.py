@@ -1,13 +1,10 @@
-"""Runs inside the host's environment: the library worker of Azure Functions behind HTTP on
-127.0.0.1.
+"""usage: functions_server.py APP_FOLDER PORT
 
-usage: functions_server.py APP_FOLDER PORT
-
-The worker is Microsoft's (azure-functions-runtime): it indexes function_app.py and turns each
-request into a call. In Azure it hangs on the Functions host, by gRPC; here this program is the
-host. It hands over plain objects in place of protobuf messages, routes by the triggers' bindings
-(plain paths, no parameters) and host.json's prefix, and answers as the host does: 404, 405, and an
-empty 500 when a function raises. Keys, limits and time-outs are not rehearsed.
+Runs inside the host's environment: Microsoft's library worker of Azure Functions behind HTTP on
+127.0.0.1. It indexes function_app.py and turns each request into a call. In Azure it hangs on the
+Functions host, by gRPC; here this program is the host: it hands over plain objects in place of
+protobuf messages, routes by the triggers' bindings (plain paths) and host.json's prefix, and
+answers as the host does: 404, 405, and an empty 500 when a function raises.
 """
 
 import asyncio
@@ -60,7 +57,7 @@ PROTOS = SimpleNamespace(
 
 @dataclass(frozen=True)
 class HttpTrigger:
-    """A function, the name of its HTTP binding, and the methods that lead to it."""
+    """A function's HTTP trigger: the name of its binding, and the methods that lead to it."""
 
     function_id: str
     binding: str
@@ -162,10 +159,6 @@ class FunctionsHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, form: str, *values: Any) -> None:
-        """To standard output, which is the rehearsal's log."""
-        print(f"{self.command} {self.path} {form % values}", flush=True)
 
 
 def serve(app: Path, port: int) -> None:
