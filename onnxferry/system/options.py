@@ -59,17 +59,15 @@ def target(names: Iterable[str], *, required: bool = True) -> Callable[[F], F]:
     return click.option("--target", required=required, type=choice, help="The platform.")
 
 
-_NAME = "The endpoint's name (default: made of the model's)."
 _SETTING = "A setting of deploy.toml, like region=eu-west-1. May be repeated."
 model_dir = click.argument("model_dir", required=False, type=PATH)
 model = click.option("--model", type=PATH, help=f"Model directory; default: the one in {MODELS}.")
-out = click.option("--out", default=Path("build"), type=PATH, help="Where packages go.")
+out = click.option("--out", default="build", type=PATH, help="Where packages go.")
 python = click.option("--python", help="Python of the host, like 3.12 (default: the platform's).")
 FORMATS = click.Choice(["text", "json"])
 output = click.option("--output", type=FORMATS, default="text", help="Of standard output.")
-name = click.option("--name", "--endpoint-name", "-n", help=_NAME)
-TOML = Path("deploy.toml")
-config = click.option("--config", "file", default=TOML, type=PATH, help="The settings' file.")
+name = click.option("--name", "--endpoint-name", "-n", help="Endpoint (default: the model's name).")
+config = click.option("--config", "file", default="deploy.toml", type=PATH, help="Settings' file.")
 settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=_SETTING)
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 

@@ -1,5 +1,5 @@
 """AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with
-online-deployment and deployment.yml, whose paths are relative, so that it can be moved."""
+online-deployment and deployment.yml."""
 
 from typing import Any
 
@@ -38,8 +38,7 @@ def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
 
 
 def deployment(endpoint: str) -> dict[str, Any]:
-    """What deployment.yml says: one process with threads, so that the model is in memory once, on
-    an image whose conda builds env.yml."""
+    """What deployment.yml says: one process with threads, so that the model is in memory once."""
     threads = f"--threads={_THREADS}"
     image = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
     return {

@@ -15,7 +15,7 @@ from onnxferry.targets import TARGETS, Target, load
 
 def package(
     model_dir: Path,
-    target: str,
+    target: str | PackageLayout,
     *,
     out: Path = Path("build"),
     python: str | None = None,
@@ -27,7 +27,18 @@ def package(
     equal bytes. Raises UsageError for an unknown target or Python, and PackageError for an unusable
     model directory, a dependency that cannot be had, or a package over the limit.
     """
-    return build(layout_of(target), model_dir, out, python, report)
+    layout = layout_of(target) if isinstance(target, str) else target
+    python = python or layout.pythons[0]
+    if python not in layout.pythons:
+        allowed = ", ".join(sorted(layout.pythons))
+        raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
+    with report(f"check {model_dir}"):
+        checked = model.check(model_dir, python)
+    entries = layout.entries(PackageRequest(checked, python, report))
+    path = out / layout.target / checked.spec.name / layout.file
+    draft = Package(layout.target, checked.spec.name, path, "", 0, python, ())
+    with report(f"write {path}"):
+        return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
 
 
 def layout_of(target: str) -> PackageLayout:
@@ -41,23 +52,6 @@ def target_row(target: str) -> Target:
     if target not in TARGETS:
         raise UsageError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
     return TARGETS[target]
-
-
-def build(
-    layout: PackageLayout, model_dir: Path, out: Path, python: str | None, report: Report
-) -> Package:
-    """Build the package that `layout` describes, as `package` does."""
-    python = python or layout.pythons[0]
-    if python not in layout.pythons:
-        allowed = ", ".join(sorted(layout.pythons))
-        raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
-    with report(f"check {model_dir}"):
-        checked = model.check(Path(model_dir), python)
-    entries = layout.entries(PackageRequest(checked, python, report))
-    path = out / layout.target / checked.spec.name / layout.file
-    draft = Package(layout.target, checked.spec.name, path, "", 0, python, ())
-    with report(f"write {path}"):
-        return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
 
 
 def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> Package:

@@ -1,8 +1,10 @@
 """Azure Functions: function.zip as One Deploy publishes it without a remote build.
 
-host.json and function_app.py are at its root; what scoring imports, as Linux wheels for the app's
-Python (wheels.py), is where the Python worker looks for it.
+host.json and function_app.py are at its root, what scoring imports where the worker looks for it.
 """
+
+import os
+from collections.abc import Mapping
 
 from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_zip
@@ -10,16 +12,16 @@ from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageReques
 
 _SITE_PACKAGES = ".python_packages/lib/site-packages/"
 
-# azure-functions imports werkzeug, which imports markupsafe. onnxruntime's own requirements
-# (protobuf, flatbuffers, packaging, sympy) serve its tools; a session imports none of them.
+# azure-functions imports werkzeug, which imports markupsafe. onnxruntime's own requirements serve
+# its tools; a session imports none of them.
 _DEPENDENCIES = ("numpy", "onnxruntime", "azure-functions", "werkzeug", "markupsafe")
 
 
-def added(request: PackageRequest) -> list[Entry]:
-    """The dependencies."""
+def added(request: PackageRequest, environ: Mapping[str, str] = os.environ) -> list[Entry]:
+    """The dependencies, as wheels that pip fetches in `environ`."""
     wanted = pins.select((*_DEPENDENCIES, *request.model.libraries), request.python)
     with request.report(f"wheels for Linux and Python {request.python}"):
-        folders = wheels.fetch(wanted, request.python)
+        folders = wheels.fetch(wanted, request.python, environ)
     return [entry for folder in folders for entry in tree(folder, _SITE_PACKAGES)]
 
 

@@ -41,7 +41,7 @@ class PackageRequest:
 
 @dataclass(frozen=True)
 class PackageLayout:
-    """One target's package: the folders in it of the model and the code, what is `added` to them, the
+    """One target's package: its folders of the model and the code, what is `added` to them, the
     platform's Pythons (default first), and its limits in bytes."""
 
     target: str

@@ -21,8 +21,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """A checked model directory: the files to pack are relative, with /; `libraries` is what scoring
-    imports besides numpy and onnxruntime."""
+    """A checked model directory: the files to pack, relative, with /, and the distributions that
+    scoring imports besides numpy and onnxruntime."""
 
     folder: Path
     spec: ModelSpec

@@ -1,7 +1,7 @@
 """SageMaker: model.tar.gz as the Hugging Face inference container unpacks it to /opt/ml/model.
 
-The model is at the archive's root, code/inference.py beside it, and code/requirements.txt is what
-the container installs before it serves. It finds nothing behind a wrapper folder or a link.
+The model is at the archive's root, where the container finds it, and code/requirements.txt is what
+it installs before it serves.
 """
 
 from onnxferry.scripts.package import pins

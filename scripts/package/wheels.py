@@ -1,19 +1,13 @@
-"""Linux wheels for a Python that need not be this one: fetched by pip, slimmed, and kept in a cache
-by their content.
-
-What is dropped is never imported where a model is served: tests, type stubs, C headers and static
-libraries, onnxruntime's tools and the second copy of its library, parts of Pillow.
-test_package_functions.py runs what is left.
-"""
+"""Linux wheels for any Python: fetched by pip, slimmed of what serving a model never imports
+(test_package_functions.py runs what is left), and kept in a cache."""
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -40,35 +34,34 @@ _DROPPED = re.compile(
 )
 
 
-def fetch(requirements: Sequence[str], python: str) -> list[Path]:
+def fetch(requirements: Sequence[str], python: str, environ: Mapping[str, str]) -> list[Path]:
     """A folder for each of `requirements` ("numpy==2.2.6") with its slimmed files for Linux and
     Python `python`. Raises PackageError with pip's words when a wheel cannot be had."""
-    folders = {requirement: _folder(requirement, python) for requirement in requirements}
+    cache = cache_folder(environ) / "wheels"
+    folders = {requirement: cache / _folder(requirement, python) for requirement in requirements}
     if missing := [r for r, folder in folders.items() if not folder.is_dir()]:
         with tempfile.TemporaryDirectory() as scratch:
-            _download(missing, python, scratch)
+            _download(missing, python, {**environ, "TMPDIR": scratch})
             found = {parse_wheel_filename(p.name)[0]: p for p in Path(scratch).glob("*.whl")}
             for requirement in missing:
-                # another process may have been sooner, and reads it now
-                if not folders[requirement].is_dir():
-                    name = canonicalize_name(requirement.partition("==")[0])
-                    _unpack(found[name], folders[requirement])
+                wheel = found[canonicalize_name(requirement.partition("==")[0])]
+                _unpack(wheel, folders[requirement])
     return list(folders.values())
 
 
-def _folder(requirement: str, python: str) -> Path:
-    """The cache's place for a requirement; another rule of what to drop makes another place."""
+def _folder(requirement: str, python: str) -> str:
+    """The cache's folder for a requirement; another rule of what to drop makes another."""
     made_of = "\n".join((requirement, python, *_LINUX, _DROPPED.pattern))
     key = hashlib.sha256(made_of.encode()).hexdigest()[:12]
-    return cache_folder() / "wheels" / f"{requirement.replace('==', '-')}-py{python}-{key}"
+    return f"{requirement.replace('==', '-')}-py{python}-{key}"
 
 
-def _download(requirements: Sequence[str], python: str, folder: str) -> None:
+def _download(requirements: Sequence[str], python: str, env: Mapping[str, str]) -> None:
+    """Into TMPDIR of `env`, where pip's own files are too, even if it is killed."""
     host = ["--implementation", "cp", "--python-version", python]
     host += [word for name in _LINUX for word in ("--platform", name)]
-    command = [sys.executable, "-m", *_PIP.split(), *host, "--dest", folder, *requirements]
-    # what pip leaves in TMPDIR goes away with the folder, even if pip is killed
-    env = {**os.environ, "TMPDIR": folder}
+    host += ["--dest", env["TMPDIR"]]
+    command = [sys.executable, "-m", *_PIP.split(), *host, *requirements]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         said = "\n".join(x for x in done.stderr.splitlines() if not x.startswith("WARNING"))
@@ -79,10 +72,12 @@ def _download(requirements: Sequence[str], python: str, folder: str) -> None:
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
+    if folder.is_dir():  # another process was sooner, and reads it now
+        return
     with replacing(folder) as fresh, zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name[-1] != "/"]
         kept = [name for name in names if not _DROPPED.search(name)]
         if odd := [name for name in kept if ".data/" in name]:
             where = "would be installed elsewhere than site-packages"
-            raise PackageError(f"{wheel.name}: {odd[0]} {where}; not supported")
+            raise PackageError(f"{wheel.name}: {odd[0]} {where}")
         archive.extractall(fresh, kept)

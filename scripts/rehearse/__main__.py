@@ -47,10 +47,10 @@ def _package(package: Path | None, target: str | None, model: Path | None, **fla
 
 
 def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:
+    figures = {key: value for key, value in vars(done).items() if key != "extra"}
     inputs = [
         {"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()
     ]
-    figures = {key: value for key, value in vars(done).items() if key != "extra"}
     return {**figures, "answer": _text(done.answer), "inputs": inputs}
 
 

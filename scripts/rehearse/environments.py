@@ -1,8 +1,7 @@
-"""The virtual environments that the runtimes need, made once and kept in the user's cache, named by
-what is in them.
+"""The virtual environments that the runtimes need, made once and kept in the user's cache.
 
-A folder is ready when it holds the file `ready`, which is written last; a lock beside it keeps two
-processes from making the same. (It cannot be renamed: its scripts hold its path.)
+A folder is ready when it holds the file `ready`, which is written last (it cannot be renamed: its
+scripts hold its path); a lock beside it keeps two processes from making the same.
 """
 
 import hashlib
@@ -80,6 +79,6 @@ def _run(folder: Path, *command: str | Path) -> None:
             raise RehearsalError(f"{folder}: pip did not end within {_LIMIT:.0f} s") from e
         if code != 0:
             raise RehearsalError(
-                f"{folder}: exit {code} of: {' '.join(map(str, command))}\n{tail(log, 30)}\nCheck the"
-                " network and pip's index; where this Python lacks a version, package for another"
+                f"{folder}: exit {code} of: {' '.join(map(str, command))}\n{tail(log, 30)}\nCheck"
+                " the network and pip's index, or package for another Python"
             )

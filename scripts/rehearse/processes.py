@@ -28,13 +28,7 @@ def running(
     _LOG.debug("run %s", " ".join(words[3:]))
     with log.open("ab") as sink:
         process = Popen(
-            starter,
-            env=env,
-            cwd=cwd,
-            stdin=PIPE,
-            stdout=sink,
-            stderr=STDOUT,
-            start_new_session=True,
+            words, env=env, cwd=cwd, stdin=PIPE, stdout=sink, stderr=STDOUT, start_new_session=True
         )
     try:
         yield process

@@ -1,4 +1,4 @@
-"""From a model directory to a package that can be rehearsed on this machine."""
+"""From a model directory to a package that can be rehearsed here."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,5 @@
 """SageMaker's Hugging Face container: multi-model-server (Java) with the Hugging Face inference
-toolkit as its handler.
-
-As in the container: the archive at <base>/model, the stack's own versions installed first, then the
-package's code/requirements.txt over them (here once, there at every start).
+toolkit as its handler, and the package's code/requirements.txt installed over the container's own.
 """
 
 import os
@@ -16,8 +13,7 @@ from onnxferry.scripts.rehearse.archives import unpack_tar
 from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage, listed
 from onnxferry.system.errors import RehearsalError
 
-# All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer,
-# which serving a package's own inference.py needs not.
+# With --no-deps: the toolkit asks for audio libraries too, and the model server for a packer.
 _STACK = """
     sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server boto3 botocore
     future jmespath numpy pillow psutil python-dateutil regex retrying s3transfer safetensors scipy
