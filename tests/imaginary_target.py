@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from onnxferry.scripts.package import local as packaged
-from onnxferry.scripts.package.layout import Entry, PackageRequest, tree
+from onnxferry.scripts.package.layout import Entry, tree
+from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.scripts.rehearse import local as rehearsed
 from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS, Target
@@ -17,9 +18,9 @@ from onnxferry.targets import TARGETS, Target
 SERVER = Path(__file__).parents[1] / "targets" / "local"  # in place of targets/moon/
 
 
-def added(request: PackageRequest) -> list[Entry]:
+def added(model: CheckedModel) -> list[Entry]:
     """Local's files."""
-    return [*packaged.added(request), *tree(SERVER, "")]
+    return [*packaged.added(model), *tree(SERVER, "")]
 
 
 LAYOUT = replace(packaged.LAYOUT, target="moon", added=added)

@@ -8,18 +8,19 @@ import yaml  # type: ignore[import-untyped]
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.endpoint_name import endpoint_name
-from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
+from onnxferry.scripts.package.layout import Entry, PackageLayout
+from onnxferry.scripts.package.model import CheckedModel
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/managedOnline"
 _THREADS = 2  # requests at a time: one for each core of the instance type
 
 
-def added(request: PackageRequest) -> list[Entry]:
+def added(model: CheckedModel) -> list[Entry]:
     """The three YAML files."""
-    name = endpoint_name(request.model.spec.name)
+    name = endpoint_name(model.spec.name)
     schema = f"{_SCHEMAS}Endpoint.schema.json"
     files = {
-        "env.yml": environment(request.model.libraries, request.python),
+        "env.yml": environment(model.libraries, model.python),
         "endpoint.yml": {"$schema": schema, "name": name, "auth_mode": "key"},
         "deployment.yml": deployment(name),
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onnxferry.scripts.package import archive, manifest, model
 from onnxferry.scripts.package.contract import Member, Package
-from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
+from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.files import replacing
@@ -34,7 +34,8 @@ def package(
         raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
     with report(f"check {model_dir}"):
         checked = model.check(model_dir, python)
-    entries = layout.entries(PackageRequest(checked, python, report))
+    with report(f"collect what {layout.target} needs for Python {python}"):
+        entries = layout.entries(checked)
     path = out / layout.target / checked.spec.name / layout.file
     draft = Package(layout.target, checked.spec.name, path, "", 0, python, ())
     with report(f"write {path}"):

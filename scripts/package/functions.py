@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_zip
-from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest, tree
+from onnxferry.scripts.package.layout import Entry, PackageLayout, tree
+from onnxferry.scripts.package.model import CheckedModel
 
 _SITE_PACKAGES = ".python_packages/lib/site-packages/"
 
@@ -17,11 +18,10 @@ _SITE_PACKAGES = ".python_packages/lib/site-packages/"
 _DEPENDENCIES = ("numpy", "onnxruntime", "azure-functions", "werkzeug", "markupsafe")
 
 
-def added(request: PackageRequest, environ: Mapping[str, str] = os.environ) -> list[Entry]:
+def added(model: CheckedModel, environ: Mapping[str, str] = os.environ) -> list[Entry]:
     """The dependencies, as wheels that pip fetches in `environ`."""
-    wanted = pins.select((*_DEPENDENCIES, *request.model.libraries), request.python)
-    with request.report(f"wheels for Linux and Python {request.python}"):
-        folders = wheels.fetch(wanted, request.python, environ)
+    wanted = pins.select((*_DEPENDENCIES, *model.libraries), model.python)
+    folders = wheels.fetch(wanted, model.python, environ)
     return [entry for folder in folders for entry in tree(folder, _SITE_PACKAGES)]
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from onnxferry.scripts.package.model import CheckedModel
-from onnxferry.system.console import Report
 
 _ROOMS = Path(__file__).resolve().parents[2]  # in a checkout as in an installed onnxferry
 _INIT_FOLDER = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
@@ -31,15 +30,6 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class PackageRequest:
-    """What is to be packed: a checked model, for a Python version ("3.12")."""
-
-    model: CheckedModel
-    python: str
-    report: Report
-
-
-@dataclass(frozen=True)
 class PackageLayout:
     """One target's package: its folders of the model and the code, what is `added` to them, the
     platform's Pythons (default first), and its limits in bytes."""
@@ -47,23 +37,22 @@ class PackageLayout:
     target: str
     file: str
     write: Callable[[Sequence[Entry], Path], None]
-    added: Callable[[PackageRequest], list[Entry]]
+    added: Callable[[CheckedModel], list[Entry]]
     model: str = "model/"
     code: str = ""
     pythons: tuple[str, ...] = ("3.12", "3.10", "3.11", "3.13")
     packed: int | None = None
     unpacked: int | None = None
 
-    def entries(self, request: PackageRequest) -> list[Entry]:
+    def entries(self, model: CheckedModel) -> list[Entry]:
         """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and
         what is added."""
-        folder, code = request.model.folder, self.code
         return [
-            *(Entry(self.model + name, folder / name) for name in request.model.files),
-            *tree(_ROOMS / "targets" / self.target, code),
-            Entry(f"{code}onnxferry/__init__.py", _INIT_FOLDER / "__init__.py"),
-            *tree(_ROOMS / "scoring", f"{code}onnxferry/scoring/"),
-            *self.added(request),
+            *(Entry(self.model + name, model.folder / name) for name in model.files),
+            *tree(_ROOMS / "targets" / self.target, self.code),
+            Entry(f"{self.code}onnxferry/__init__.py", _INIT_FOLDER / "__init__.py"),
+            *tree(_ROOMS / "scoring", f"{self.code}onnxferry/scoring/"),
+            *self.added(model),
         ]
 
 

@@ -2,16 +2,17 @@
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
-from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
+from onnxferry.scripts.package.layout import Entry, PackageLayout
+from onnxferry.scripts.package.model import CheckedModel
 
 _HEAD = """\
 # In this folder, in an environment of its own: pip install -r requirements.txt && python server.py
 """
 
 
-def added(request: PackageRequest) -> list[Entry]:
+def added(model: CheckedModel) -> list[Entry]:
     """requirements.txt."""
-    return [Entry("requirements.txt", requirements(request.model.libraries).encode())]
+    return [Entry("requirements.txt", requirements(model.libraries).encode())]
 
 
 def requirements(libraries: tuple[str, ...]) -> str:

@@ -21,10 +21,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """A checked model directory: the files to pack, relative, with /, and the distributions that
-    scoring imports besides numpy and onnxruntime."""
+    """A model directory checked for a Python ("3.12"): the files to pack, relative, with /, and the
+    distributions that scoring imports besides numpy and onnxruntime."""
 
     folder: Path
+    python: str
     spec: ModelSpec
     files: tuple[str, ...]
     libraries: tuple[str, ...]
@@ -49,7 +50,7 @@ def check(folder: Path, python: str) -> CheckedModel:
     for name, expected in spec.files.items():
         _check_hash(folder, name, expected)
     _check_engine(folder, spec, python)
-    return CheckedModel(folder, spec, _files(folder, spec), libraries)
+    return CheckedModel(folder, python, spec, _files(folder, spec), libraries)
 
 
 def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:

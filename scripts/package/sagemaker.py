@@ -6,7 +6,8 @@ it installs before it serves.
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_tar_gz
-from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
+from onnxferry.scripts.package.layout import Entry, PackageLayout
+from onnxferry.scripts.package.model import CheckedModel
 
 _HEAD = """\
 # Made by onnxferry. The container installs this over what it has, so only what scoring imports
@@ -15,9 +16,9 @@ _HEAD = """\
 """
 
 
-def added(request: PackageRequest) -> list[Entry]:
+def added(model: CheckedModel) -> list[Entry]:
     """code/requirements.txt: exact pins for each Python of the images."""
-    names = {"numpy", *pins.with_closure(["onnxruntime"]), *request.model.libraries}
+    names = {"numpy", *pins.with_closure(["onnxruntime"]), *model.libraries}
     text = _HEAD + pins.lines(sorted(names))
     return [Entry("code/requirements.txt", text.encode())]
 
