@@ -1,6 +1,6 @@
 """Installs each room of the repository as a package below `onnxferry`, the one top-level name.
 
-The links in onnxferry/ do the same for a checkout; the mapping here holds where links are not kept.
+The links in onnxferry/ do the same for a checkout.
 """
 
 from setuptools import find_namespace_packages, setup

@@ -1,7 +1,7 @@
 """onnxferry: one trained model, packaged, proved and deployed on several clouds.
 
 `onnxferry.load(model_dir)` gives a Scorer, whose `handle(Request(body))` gives a Response. They are
-imported when they are first used, so that `onnxferry --help` does not load numpy and ONNX Runtime.
+imported when used, so that `onnxferry --help` does not load ONNX Runtime.
 """
 
 from importlib import import_module

@@ -13,10 +13,9 @@ from typing import Any
 class Target:
     """One platform, by references "module:attribute".
 
-    `layout` names a scripts.package.layout.PackageLayout, `runtime` a scripts.rehearse.runtime.
-    Runtime, `settings` the pydantic model of its table in deploy.toml, `connect` a function of
-    (DeployConfig, endpoint name) that gives its infra.cloud.Cloud; both are "" where there is no
-    cloud. `extra` is what pip installs for it: onnxferry[extra].
+    `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
+    deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
+    are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra].
     """
 
     layout: str

@@ -8,8 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write a file or a folder to, which takes the place of `path` when the block ends
-    without an error."""
+    """A path to write to, which takes the place of `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as scratch:
         fresh = Path(scratch) / path.name
@@ -18,8 +17,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def put(fresh: Path, path: Path) -> None:
-    """Move `fresh` to `path`. A folder that was there is moved beside `fresh`, and back if `fresh`
-    cannot be moved."""
+    """Move `fresh` to `path`; a folder that was there goes beside `fresh`, or back on failure."""
     if not path.is_dir():
         fresh.replace(path)
         return

@@ -19,9 +19,8 @@ _OFFLINE = {
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
-    """No warnings, no log lines below error, no prints; and for what is imported inside, no
-    network, and threads that leave the cores to others while they wait (a loop of PyTorch's threads
-    slows a busy machine), unless the environment says how they wait."""
+    """No warnings, no log lines below error, no prints; for what is imported inside no network, and
+    threads that wait in sleep, not in a loop, unless the environment says how they wait."""
     with _environment(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         disabled = logging.root.manager.disable

@@ -1,5 +1,4 @@
-"""A model directory, checked before it is packed: what shows without loading it is refused here,
-not by a host."""
+"""A model directory, checked before it is packed."""
 
 import re
 from dataclasses import dataclass
@@ -12,8 +11,7 @@ from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.exits import program
 from onnxferry.system.hashes import sha256
 
-# What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default
-# domain, measured by loading a one-node graph of every version.
+# the newest ONNX IR version and opset that each pinned onnxruntime loads (measured)
 ENGINES = {"1.31.1": (13, 26), "1.23.2": (11, 23)}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -32,11 +30,9 @@ class CheckedModel:
 
 
 def check(folder: Path, python: str) -> CheckedModel:
-    """Read and check the model directory `folder` for a host with Python `python`.
-
-    Raises UsageError for no such folder, and PackageError for a missing spec, graph or tokenizer, a
-    file whose hash is not the spec's, an unknown task, or a graph that is too new.
-    """
+    """Read and check `folder` for a host with Python `python`. Raises UsageError for no folder, and
+    PackageError for a missing spec, graph or tokenizer, a file whose hash is not the spec's, an
+    unknown task, or a graph that is too new."""
     from onnxferry.scoring.tasks import needs  # imports onnxruntime; reading a package needs it not
 
     if not folder.is_dir():

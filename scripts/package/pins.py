@@ -1,5 +1,4 @@
-"""pins.txt: the exact versions of what ships, for Linux on x86_64 and CPython of the target's
-version. (pip itself evaluates environment markers for the Python that runs it.)"""
+"""pins.txt: the exact versions of what ships, for CPython of any version on Linux on x86_64."""
 
 import functools
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,6 @@
 """SageMaker: model.tar.gz as the Hugging Face inference container unpacks it to /opt/ml/model.
 
-The model is at the archive's root, where the container finds it, and code/requirements.txt is what
-it installs before it serves.
+The container installs code/requirements.txt before it serves.
 """
 
 from onnxferry.scripts.package import pins

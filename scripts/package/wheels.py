@@ -1,5 +1,5 @@
-"""Linux wheels for any Python: fetched by pip, slimmed of what serving a model never imports
-(test_package_functions.py runs what is left), and kept in a cache."""
+"""Linux wheels for any Python: fetched by pip, without what serving a model never imports, and kept
+in a cache."""
 
 import hashlib
 import re

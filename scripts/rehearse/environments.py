@@ -1,8 +1,5 @@
-"""The virtual environments that the runtimes need, made once and kept in the user's cache.
-
-A folder is ready when it holds the file `ready`, which is written last (it cannot be renamed: its
-scripts hold its path); a lock beside it keeps two processes from making the same.
-"""
+"""The virtual environments that the runtimes need, made once and kept in the user's cache: ready
+with the file `ready` (they cannot be renamed: their scripts hold their path)."""
 
 import hashlib
 import os
@@ -28,8 +25,8 @@ _LIMIT = 1800.0  # seconds for one run of pip
 def environment(
     name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report
 ) -> Path:
-    """The folder of a virtual environment made by `python` with `installs`; its interpreter is
-    bin/python. Raises RehearsalError with the end of pip's output when it cannot be made."""
+    """The folder of a virtual environment of `python` with `installs`. Raises RehearsalError with
+    the end of pip's output."""
     content = repr((str(python.resolve()), tuple(installs))).encode()
     folder = cache / "envs" / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
     if not _ready(folder):

@@ -12,6 +12,9 @@ from onnxferry.scripts.rehearse.archives import unpack_zip
 from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage
 
 _WORKER = ("azure-functions-runtime", "azurefunctions-extensions-base")
+# azure-functions comes from the package. The worker's metadata asks for Python 3.13, where Azure
+# runs it as a library; its code runs on 3.10 as well.
+_OPTIONS = ("--no-deps", "--ignore-requires-python")
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
@@ -20,19 +23,12 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
     return UnpackedPackage(root, app, app / "model")
 
 
-def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
-    """--no-deps, since azure-functions comes from the package. The worker's metadata asks for
-    Python 3.13, where Azure runs it as a library; its code runs on 3.10 as well."""
-    worker = tuple(pins.select(_WORKER, python))
-    return (Install(worker, ("--no-deps", "--ignore-requires-python")),)
-
-
 RUNTIME = Runtime(
     title="the Azure Functions worker",
     health="/",
     score="/api/score",
     unpack=_unpack,
-    installs=_installs,
+    installs=lambda unpacked, python: (Install(tuple(pins.select(_WORKER, python)), _OPTIONS),),
     command=lambda unpacked, port: (HOSTS / "functions_server.py", unpacked.app, port),
     environment=lambda unpacked, port: {
         "AzureWebJobsScriptRoot": str(unpacked.app),

@@ -41,26 +41,23 @@ def mismatch(golden: Golden, reply: Reply) -> str | None:
 
 def difference(expected: Any, actual: Any, where: str = "answer") -> str | None:
     """Where `actual` first differs from `expected`, in words; None if it does not."""
-    if _is_float(expected, actual):
-        same = math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    elif type(expected) is not type(actual):
-        same = False
-    elif isinstance(expected, dict) and expected.keys() == actual.keys():
-        found = (difference(expected[key], actual[key], f"{where}.{key}") for key in expected)
-        return next(filter(None, found), None)
-    elif isinstance(expected, list) and len(expected) == len(actual):
-        pairs = enumerate(zip(expected, actual, strict=True))
-        found = (difference(e, a, f"{where}[{i}]") for i, (e, a) in pairs)
-        return next(filter(None, found), None)
+    if isinstance(expected, dict) and isinstance(actual, dict) and expected.keys() == actual.keys():
+        parts = [(f"{where}.{key}", value, actual[key]) for key, value in expected.items()]
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        parts = [(f"{where}[{i}]", value, actual[i]) for i, value in enumerate(expected)]
+    elif _same(expected, actual):
+        return None
     else:
-        same = expected == actual
-    return None if same else f"{where}: expected {_short(expected)}, got {_short(actual)}"
+        return f"{where}: expected {_short(expected)}, got {_short(actual)}"
+    return next(filter(None, (difference(e, a, place) for place, e, a in parts)), None)
 
 
-def _is_float(*values: Any) -> bool:
-    """Whether these are numbers and one is a float, which may come as 1 or as 1.0."""
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    return numbers and any(isinstance(value, float) for value in values)
+def _same(expected: Any, actual: Any) -> bool:
+    """A float may come as 1 or as 1.0; all else is of one type."""
+    types = {type(expected), type(actual)}
+    if float in types and types <= {int, float}:
+        return math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return len(types) == 1 and bool(expected == actual)
 
 
 def _short(value: Any) -> str:

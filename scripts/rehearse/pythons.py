@@ -1,5 +1,4 @@
-"""Find the interpreter of the Python version that a package is for: its compiled wheels load in no
-other."""
+"""Find the interpreter of the Python version that a package is for."""
 
 import os
 import shutil
@@ -14,8 +13,7 @@ _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 def find_python(version: str, environ: Mapping[str, str] = os.environ) -> Path | None:
     """An interpreter of `version` ("3.12") that can make a virtual environment: the running one, in
-    PATH, or of pyenv; None if there is none. Each is run, since pyenv puts shims on PATH that run
-    no Python."""
+    PATH, or of pyenv. Each is run, since pyenv puts shims on PATH that run no Python."""
     return next((path for path in _candidates(version, environ) if _runs(path, version)), None)
 
 

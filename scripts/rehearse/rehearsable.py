@@ -12,11 +12,8 @@ from onnxferry.system.errors import RehearsalError
 
 
 def rehearsable(model: Path, target: str, out: Path, python: str | None = None) -> Package:
-    """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to
-    rehearse: that one, or, below <out>/rehearsal/, one for a Python that this machine has.
-
-    Raises RehearsalError when it has none of the Pythons that the target runs.
-    """
+    """Build what `target` would be given below `out`, and return the package to rehearse: that one,
+    or, below <out>/rehearsal/, one for a Python that is here. Raises RehearsalError if none is."""
     built = package(model, target, out=out, python=python)
     if find_python(built.python):
         return built

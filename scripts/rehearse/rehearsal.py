@@ -18,8 +18,8 @@ from onnxferry.system.errors import RehearsalError
 @dataclass(frozen=True)
 class Rehearsal:
     """What a rehearsal found: `size` of the package in bytes, `start_seconds` from the start of the
-    runtime's process to the first golden answer, latencies of the golden request, one at a time, on
-    the same machine, `memory_mib` at the peak of all processes that serve."""
+    runtime's process to the first golden answer, latencies of the golden request, one at a time,
+    `memory_mib` of all processes that serve, at its peak."""
 
     target: str
     size: int

@@ -1,7 +1,5 @@
-"""start(package): the package in its platform's hosting runtime, up for as long as the block runs.
-
-All that it makes is in one temporary folder and one process group, gone when the block ends.
-"""
+"""start(package): the package in its platform's hosting runtime, in one temporary folder and one
+process group, gone when the block ends."""
 
 import os
 import random

@@ -1,7 +1,5 @@
 """The local server: the same core on your own machine, on the routes that the platforms' clients
-already call.
-
-    python server.py --port 8080
+already call: python server.py --port 8080
 
 POST /score (AzureML), /invocations (SageMaker), /api/score (Azure Functions) and /predict
 (DeepSparse) are one. GET /, /ping and /health answer 200 once the model is loaded, also while it

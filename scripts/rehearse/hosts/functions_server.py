@@ -38,8 +38,7 @@ def message(name: str, **constants: Any) -> Any:
     return type(name, (ProtoMessage,), constants)
 
 
-_DIRECTIONS = {"in": 0, "out": 1, "inout": 2}
-_DATA_TYPES = {"undefined": 0, "string": 1, "binary": 2, "stream": 3}
+_BINDING = {"in": 0, "out": 1, "inout": 2, "undefined": 0, "string": 1, "binary": 2, "stream": 3}
 _SAME_SITE = message("SameSite", **{"None": 0, "Lax": 1, "Strict": 2})
 _PLAIN = """
     TypedData RpcHttp RpcException RpcFunctionMetadata ParameterBinding WorkerMetadata
@@ -49,7 +48,7 @@ _PLAIN = """
 # the message classes that the worker makes, as many as HTTP triggers need
 PROTOS = SimpleNamespace(
     StatusResult=message("StatusResult", Failure=0, Success=1, Cancelled=2),
-    BindingInfo=message("BindingInfo", **_DIRECTIONS, **_DATA_TYPES),
+    BindingInfo=message("BindingInfo", **_BINDING),
     RpcHttpCookie=message("RpcHttpCookie", SameSite=_SAME_SITE),
     **{name: message(name) for name in _PLAIN.split()},
 )
