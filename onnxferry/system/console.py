@@ -28,8 +28,8 @@ err = _console(sys.stderr, stderr=True)
 
 @contextmanager
 def stage(title: str) -> Iterator[Progress]:
-    """One stage of a longer work: a spinner while it runs, 'ok TITLE 1.2 s' at its end. The block
-    gets a function that says what it is at, now and then in a log."""
+    """One stage of a longer work: a spinner while it runs, 'ok TITLE 1.2 s' at its end; the block
+    says by Progress what it is at."""
     began = said = time.monotonic()
     with err.status(f"{escape(title)} ...") as status:
 

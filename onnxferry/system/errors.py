@@ -1,12 +1,12 @@
 """What can go wrong on the user's machine, as one tree.
 
-FerryError                what, where, what next; the command exits with `exit_code`
-├── UsageError            exit 2: a flag, a path or a setting is wrong
-├── PrepareError          a model cannot be exported, or its answers differ
-├── PackageError          a package cannot be built, or is over its platform's limit
-├── RehearsalError        the hosting runtime did not start, or gave another answer
-├── EvaluationError       an item cannot be answered, or a figure is too far off
-└── BenchmarkError        an engine cannot be loaded or asked, or its process died
+FerryError            what, where, what next; the command exits with `exit_code`
+├── UsageError        exit 2: a flag, a path or a setting is wrong
+├── PrepareError      a model cannot be exported, or its answers differ
+├── PackageError      a package cannot be built, or is over its platform's limit
+├── RehearsalError    the hosting runtime did not start, or gave another answer
+├── EvaluationError   an item cannot be answered, or a figure is too far off
+└── BenchmarkError    an engine cannot be loaded or asked, or its process died
 """
 
 from typing import TypeVar

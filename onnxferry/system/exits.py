@@ -11,8 +11,6 @@ import click
 from onnxferry.system.errors import FerryError
 from onnxferry.system.signals import interruptible
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # the system names no file with these
-
 
 def program(command: str = "") -> str:
     """How `command` is run, the way this process was: "onnxferry package", "python deploy.py
@@ -40,7 +38,8 @@ def cli_errors() -> Iterator[None]:
     except FerryError as e:
         _exit(str(e), e.exit_code)
     except OSError as e:
-        if e.filename is None and e.errno not in _FULL:
+        # a full disk has no file name
+        if e.filename is None and e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f"{e.filename}: " if e.filename else ""
         _exit(f"{where}{e.strerror}; give a path that can be used, on a disk with room", 1)

@@ -9,8 +9,7 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise SystemExit(128 + number), but in the main thread
-    alone, where Python allows handlers."""
+    """Within the block SIGTERM and SIGHUP raise SystemExit(128 + number), in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -65,7 +65,7 @@ def _sha256(entry: Entry) -> str:
 
 def fingerprint(path: Path) -> str:
     """The sha256 of an archive's bytes, or of a folder's listing as sha256sum prints it, without
-    Python's caches, which come when its code is run in place."""
+    Python's caches."""
     if path.is_file():
         return sha256(path)
     files = [p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import onnxferry
 from onnxferry.scripts.package.model import CheckedModel
 
 _ROOMS = Path(__file__).resolve().parents[2]  # in a checkout as in an installed onnxferry
-_INIT_FOLDER = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PackageLayout:
         return [
             *(Entry(self.model + name, model.folder / name) for name in model.files),
             *tree(_ROOMS / "targets" / self.target, self.code),
-            Entry(f"{self.code}onnxferry/__init__.py", _INIT_FOLDER / "__init__.py"),
+            Entry(f"{self.code}onnxferry/__init__.py", Path(onnxferry.__file__)),
             *tree(_ROOMS / "scoring", f"{self.code}onnxferry/scoring/"),
             *self.added(model),
         ]

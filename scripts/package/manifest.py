@@ -25,10 +25,8 @@ def to_json(package: Package, path: str) -> str:
 
 
 def read(path: Path) -> Package:
-    """The package at `path`: the package itself, the folder that holds it, or its package.json.
-
-    Raises PackageError when it is absent, or is not what package.json says.
-    """
+    """The package at `path`, which is itself, its folder or its package.json. Raises PackageError
+    when it is absent, or is not what package.json says."""
     package = _load(_manifest(Path(path)))
     if not package.path.exists():
         said = "no such package, though package.json is there"

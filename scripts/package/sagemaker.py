@@ -9,9 +9,8 @@ from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.scripts.package.model import CheckedModel
 
 _HEAD = """\
-# Made by onnxferry. The container installs this over what it has, so only what scoring imports
-# and what onnxruntime brings is pinned. huggingface-hub, which tokenizers asks for, is left as the
-# container's transformers has it.
+# Made by onnxferry. The container installs this over what it has: what scoring imports and what
+# onnxruntime brings, but huggingface-hub, which its transformers needs as it is.
 """
 
 

@@ -60,13 +60,15 @@ def _text(body: bytes) -> str:
 
 def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
     table = Table(show_header=False)
-    table.add_row("target", f"{done.target}, Python {done.python}")
-    table.add_row("package", f"{done.size / 1e6:.1f} MB")
-    table.add_row("start to first answer", f"{done.start_seconds:.1f} s")
-    latency = f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms"
-    table.add_row("latency p50 / p95", latency)
-    table.add_row("memory, peak", f"{done.memory_mib:.0f} MiB")
-    table.add_row("golden answer", "as expected")
+    for row in (
+        ("target", f"{done.target}, Python {done.python}"),
+        ("package", f"{done.size / 1e6:.1f} MB"),
+        ("start to first answer", f"{done.start_seconds:.1f} s"),
+        ("latency p50 / p95", f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms"),
+        ("memory, peak", f"{done.memory_mib:.0f} MiB"),
+        ("golden answer", "as expected"),
+    ):
+        table.add_row(*row)
     out.print(table)
     out.print(_text(done.answer), markup=False)
     for path, answer in answers.items():

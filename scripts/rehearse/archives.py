@@ -13,8 +13,7 @@ _UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.err
 
 
 def unpack_tar(archive: Path, folder: Path) -> None:
-    """The files of a .tar.gz below `folder`. Raises RehearsalError, for links too: the platforms do
-    not follow them."""
+    """The files of a .tar.gz below `folder`. Raises RehearsalError, for links too."""
     with _readable(archive), tarfile.open(archive) as tar:
         for member in tar:
             if not (member.isfile() or member.isdir()):

@@ -18,8 +18,7 @@ ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time
 
 
 class Host:
-    """`url` is where to POST; `model_dir` is the unpacked model directory; `began` is
-    time.monotonic() at the start of the runtime's process."""
+    """`url` is where to POST; `began` is time.monotonic() at the start of the process."""
 
     def __init__(
         self, runtime: Runtime, unpacked: UnpackedPackage, port: int, process: Popen[bytes]
@@ -71,8 +70,8 @@ class Host:
 
     @contextmanager
     def up(self, limit: float, report: Report) -> Iterator[None]:
-        """Wait at most `limit` seconds until it is healthy, then measure its memory as long as the
-        block runs. Raises RehearsalError with its log."""
+        """Wait at most `limit` seconds until it is healthy, and measure its memory in the block.
+        Raises RehearsalError with its log."""
         with self._memory.sampled(), self._client:
             with report(f"wait for {self.title} at {self._health} (at most {limit:.0f} s)"):
                 self._wait(limit)

@@ -22,8 +22,8 @@ _SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 def running(
     command: Sequence[object], *, env: Mapping[str, str], cwd: Path, log: Path, grace: float = 5.0
 ) -> Iterator[Popen[bytes]]:
-    """Run `command` for as long as the block, leading a process group; its output goes to `log`.
-    After `grace` seconds to end by itself the group is killed."""
+    """Run `command` for as long as the block, leading a process group that has `grace` seconds to
+    end; its output goes to `log`."""
     words = [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)]
     _LOG.debug("run %s", " ".join(words[3:]))
     with log.open("ab") as sink:

@@ -39,11 +39,10 @@ def rehearse(
     repeats: int = 30,
     report: Report = stage,
 ) -> Rehearsal:
-    """Serve `package` by its platform's runtime; send the golden request, each of `extra`, and the
-    golden one `repeats` times (at least twice).
+    """Serve `package` by its platform's runtime; send the golden request (the package's own unless
+    given), each of `extra`, and the golden one `repeats` times (at least twice).
 
-    `golden` is the package's own unless given. Raises RehearsalError when the runtime does not
-    start or the golden answer differs; a request of `extra` may have any status.
+    Raises RehearsalError when the runtime does not start or the golden answer differs.
     """
     with start(package, report=report) as host:
         golden = golden or _golden_of(host, package)

@@ -25,8 +25,7 @@ def listed(requirements: Path) -> Install:
 
 @dataclass(frozen=True)
 class UnpackedPackage:
-    """Where a package lies unpacked: `app` is what the runtime is pointed at, `model` holds
-    model_spec.json."""
+    """Where a package lies unpacked: `app` is what the runtime is pointed at."""
 
     root: Path
     app: Path

@@ -36,11 +36,9 @@ def start(
     timeout: float = START_LIMIT,
     report: Report = stage,
 ) -> Iterator[Host]:
-    """Unpack `package`, make its environment if `cache` has it not, start its runtime (by default
-    its target's), and yield it once it is healthy, within `timeout` seconds.
-
-    Raises RehearsalError with what is missing on this machine, or what the runtime printed.
-    """
+    """Unpack `package`, make its environment if `cache` has it not, start its runtime, and yield it
+    once it is healthy, within `timeout` seconds. Raises RehearsalError with what is missing on this
+    machine, or what the runtime printed."""
     runtime = runtime or load(target_row(package.target).runtime)
     runtime.check()
     python = _python(package)

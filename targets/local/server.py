@@ -27,7 +27,6 @@ from onnxferry.scoring.codecs import encode_json
 
 SCORE = ("/score", "/invocations", "/api/score", "/predict")
 HEALTH = ("/", "/ping", "/health")
-GRACE_SECONDS = 30  # that requests in flight get when the server is told to end
 
 
 def application(scorer: scoring.Scorer) -> FastAPI:
@@ -96,7 +95,7 @@ def serve(folder: Path, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=30,  # seconds for the requests in flight
     )
 
 

@@ -64,8 +64,7 @@ class HttpTrigger:
 
 
 class FunctionsWorker:
-    """The library worker on an app's folder. `triggers`: its HTTP triggers by path in lower case,
-    below host.json's prefix."""
+    """The library worker on an app's folder. `triggers`: the app's, by path in lower case."""
 
     def __init__(self, app: Path) -> None:
         import azure_functions_runtime as runtime
@@ -74,19 +73,14 @@ class FunctionsWorker:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         runtime.start_threadpool_executor()
-        folder = str(app)
-        self._call("worker_init_request", capabilities={}, function_app_directory=folder)
-        found = self._call("functions_metadata_request", function_app_directory=folder)
+        self._call("worker_init_request", capabilities={}, function_app_directory=str(app))
+        found = self._call("functions_metadata_request", function_app_directory=str(app))
         http = json.loads((app / "host.json").read_text(encoding="utf-8"))["extensions"]["http"]
         self.triggers: dict[str, HttpTrigger] = {}
         for function in found.function_metadata_results or []:
             name = function.function_id
             self._call("function_load_request", function_id=name, metadata=function)
-            for binding in map(json.loads, function.raw_bindings):
-                if binding["type"].lower() == "httptrigger":
-                    path = f"/{http['routePrefix']}/{binding.get('route') or function.name}"
-                    methods = frozenset(map(str.upper, binding.get("methods") or ["GET", "POST"]))
-                    self.triggers[path.lower()] = HttpTrigger(name, binding["name"], methods)
+            self.triggers |= _triggers(function, http["routePrefix"])
 
     def invoke(self, trigger: HttpTrigger, http: ProtoMessage) -> Any:
         """What the function answers to one HTTP request. Raises RuntimeError when it raised."""
@@ -112,6 +106,16 @@ class FunctionsWorker:
             error = response.result.exception
             raise RuntimeError(f"{error.message}\n{error.stack_trace}")
         return response
+
+
+def _triggers(function: Any, prefix: str) -> dict[str, HttpTrigger]:
+    found = {}
+    for binding in map(json.loads, function.raw_bindings):
+        if binding["type"].lower() == "httptrigger":
+            path = f"/{prefix}/{binding.get('route') or function.name}".lower()
+            methods = frozenset(map(str.upper, binding.get("methods") or ["GET", "POST"]))
+            found[path] = HttpTrigger(function.function_id, binding["name"], methods)
+    return found
 
 
 class FunctionsHandler(BaseHTTPRequestHandler):
