@@ -19,8 +19,8 @@ _OFFLINE = {
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
-    """No warnings, no log lines below error, no prints; for what is imported inside no network, and
-    threads that wait in sleep, not in a loop, unless the environment says how they wait."""
+    """No warnings, no log lines below error, no prints. What is imported inside uses no network,
+    and its threads sleep while they wait, unless the environment says otherwise."""
     with _environment(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         disabled = logging.root.manager.disable
@@ -33,13 +33,11 @@ def silence_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    wanted = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **_OFFLINE}
-    before = {key: os.environ.get(key) for key in ("OMP_WAIT_POLICY", *_OFFLINE)}
-    os.environ.update({key: wanted[key] for key in before})
+    before = dict(os.environ)
+    os.environ.update({"OMP_WAIT_POLICY": "PASSIVE", **before, **_OFFLINE})
     try:
         yield
     finally:
-        for key, value in before.items():
-            os.environ.pop(key, None)
-            if value is not None:
-                os.environ[key] = value
+        for key in ("OMP_WAIT_POLICY", *_OFFLINE):
+            del os.environ[key]
+        os.environ.update(before)

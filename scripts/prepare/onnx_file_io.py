@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from onnxferry.system.errors import PrepareError
@@ -14,10 +13,6 @@ from onnxferry.system.errors import PrepareError
 WEIGHTS_FILE = "model.onnx.data"
 _LEAST_MOVED = 1024  # bytes of a tensor
 _ALIGNMENT = 64  # bytes
-_PLAIN = frozenset(
-    onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name))
-    for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")
-)  # types whose elements numpy lays out as ONNX does: not those of 4 bits, nor strings
 MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may have, loads
 
 
@@ -86,21 +81,17 @@ def split(path: Path, least: int = 1_000_000) -> None:
     The same graph makes the same bytes.
     """
     model = read(path)
-    large = [
-        t for t in model.graph.initializer if t.data_type in _PLAIN and _size(t) >= _LEAST_MOVED
-    ]
+    numeric = (t for t in model.graph.initializer if t.data_type != onnx.TensorProto.STRING)
+    large = [t for t in numeric if _size(t) >= _LEAST_MOVED]
     if sum(map(_size, large)) < least:
         return
-    with path.with_name(WEIGHTS_FILE).open("wb") as file:
-        for tensor in large:
-            raw = onnx.numpy_helper.to_array(tensor).tobytes()
-            file.write(bytes(-file.tell() % _ALIGNMENT))
-            described = {"name": tensor.name, "dims": tensor.dims, "data_type": tensor.data_type}
-            tensor.CopyFrom(onnx.TensorProto(**described, raw_data=b"."))
-            onnx.external_data_helper.set_external_data(tensor, WEIGHTS_FILE, file.tell(), len(raw))
-            tensor.ClearField("raw_data")
-            file.write(raw)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    offset = 0
+    for tensor in large:
+        array = onnx.numpy_helper.to_array(tensor)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))  # as raw bytes
+        onnx.external_data_helper.set_external_data(tensor, WEIGHTS_FILE, offset)
+        offset += -(-len(tensor.raw_data) // _ALIGNMENT) * _ALIGNMENT
+    save(model, path)
 
 
 def _size(tensor: onnx.TensorProto) -> int:

@@ -78,11 +78,15 @@ def check(options: Options) -> None:
     _check_combination(options, kind)
     _check_paths(options)
     _check_out(options.out)
-    if not _NAME.fullmatch(options.model_name):
-        raise UsageError(
-            f"--name {options.model_name!r}: use letters, digits, '.', '_' and '-', starting with a"
-            " letter or digit (the default is the last part of --out)"
-        )
+    form = "use letters, digits, '.', '_' and '-', starting with a letter or digit"
+    default = "(the default is the last part of --out)"
+    named = _NAME.fullmatch(options.model_name)
+    _refuse(not named, f"--name {options.model_name!r}: {form} {default}")
+
+
+def _refuse(wrong: object, message: str) -> None:
+    if wrong:
+        raise UsageError(message)
 
 
 def _check_choices(options: Options) -> None:
@@ -92,50 +96,37 @@ def _check_choices(options: Options) -> None:
         ("--cpu", options.cpu, CPUS),
         ("--opset", options.opset, OPSETS),
     ):
-        if value is not None and value not in choices:
-            raise UsageError(f"{flag} {value}: choose one of {', '.join(map(str, choices))}")
-    if options.tolerance is not None and not options.tolerance > 0:
-        raise UsageError(f"--tolerance {options.tolerance}: must be above 0")
+        wrong = value is not None and value not in choices
+        _refuse(wrong, f"{flag} {value}: choose one of {', '.join(map(str, choices))}")
+    tolerance = options.tolerance
+    low = tolerance is not None and not tolerance > 0
+    _refuse(low, f"--tolerance {tolerance}: must be above 0")
     for flag, share in (
         ("--min-agreement", options.min_agreement),
         ("--max-metric-drop", options.max_metric_drop),
         ("--threshold", options.threshold),
     ):
-        if not 0 <= share <= 1:
-            raise UsageError(f"{flag} {share}: must be between 0 and 1")
+        _refuse(not 0 <= share <= 1, f"{flag} {share}: must be between 0 and 1")
 
 
 def _check_combination(options: Options, kind: str) -> None:
     source, task = options.source, options.task
-    tensors = task == "tensors"
+    other, tensors = kind != HUGGINGFACE, task == "tensors"
+    folder = f"--adapter needs a Hugging Face model folder as SOURCE, got {source}"
+    _refuse(other and options.adapter, folder)
     tasks = ", ".join(sorted(TASKS))
-    golden = (
-        '--golden FILE is needed: a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose arrays'
-        " tell what the module takes"
-    )
-    for wrong, message in (
-        (
-            kind != HUGGINGFACE and options.adapter,
-            f"--adapter needs a Hugging Face model folder as SOURCE, got {source}",
-        ),
-        (kind != HUGGINGFACE and not task, f"--task is needed for {source}: one of {tasks}"),
-        (
-            kind == HUGGINGFACE and tensors,
-            "--task tensors takes an .onnx file or module:factory; a model folder has a task",
-        ),
-        (tensors and kind == MODULE and not options.golden, golden),
-        (tensors and options.tokenizer, "--tokenizer: tensors has no texts; leave it out"),
-        (
-            options.data and task and task not in READERS,
-            f"--data: there is no metric for {task}; give inputs of your own with --inputs instead",
-        ),
-        (
-            kind == ONNX and options.opset,
-            "--opset is for exports; an .onnx file keeps the opset that it has",
-        ),
-    ):
-        if wrong:
-            raise UsageError(message)
+    _refuse(other and not task, f"--task is needed for {source}: one of {tasks}")
+    files = "an .onnx file or module:factory as SOURCE; a model folder has a task"
+    _refuse(tensors and not other, f"--task tensors takes {files}")
+    request = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose arrays tell what the'
+    golden = f"--golden FILE is needed: {request} module takes"
+    _refuse(tensors and kind == MODULE and not options.golden, golden)
+    _refuse(tensors and options.tokenizer, "--tokenizer: tensors has no texts; leave it out")
+    inputs = "leave it out, and give inputs of your own with --inputs"
+    unknown = options.data and task and task not in READERS
+    _refuse(unknown, f"--data: there is no metric for {task}; {inputs}")
+    kept = "--opset is for exports; an .onnx file keeps the opset that it has"
+    _refuse(kind == ONNX and options.opset, kept)
 
 
 def _check_paths(options: Options) -> None:
@@ -148,14 +139,13 @@ def _check_paths(options: Options) -> None:
         ("--inputs", options.inputs, Path.exists, "file or folder"),
         ("--data", options.data, Path.exists, "file or folder"),
     ):
-        if path and not exists(path):
-            raise UsageError(f"{flag} {path}: no such {what}")
+        _refuse(path and not exists(path), f"{flag} {path}: no such {what}")
 
 
 def _check_out(out: Path) -> None:
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        wanted = "give the path of a new folder or of a model directory"
-        raise UsageError(f"--out {out}: is not a folder; {wanted}")
-    if out.is_dir() and any(out.iterdir()) and not (out / SPEC_FILE).is_file():
-        why = f"exists, is not empty and holds no {SPEC_FILE}"
-        raise UsageError(f"--out {out}: {why}, so it will not be replaced")
+    taken = out.is_symlink() or (out.exists() and not out.is_dir())
+    wanted = "give the path of a new folder or of a model directory"
+    _refuse(taken, f"--out {out}: is not a folder; {wanted}")
+    foreign = out.is_dir() and any(out.iterdir()) and not (out / SPEC_FILE).is_file()
+    why = f"exists, is not empty and holds no {SPEC_FILE}"
+    _refuse(foreign, f"--out {out}: {why}, so it will not be replaced")

@@ -69,9 +69,11 @@ class PrepareContext:
     final_spec: ModelSpec = field(init=False)
 
 
-def prepare(options: Options, table: VariantTable | None = None) -> ModelSpec:
-    """Make the model directory `options.out` and return its spec; `table` replaces the variants
-    that are tried.
+def prepare(
+    options: Options, table: VariantTable | None = None, source: ModelSource | None = None
+) -> ModelSpec:
+    """Make the model directory `options.out` and return its spec. `table` replaces the variants
+    that are tried, and `source` what the options would load.
 
     Raises UsageError for what was asked, PrepareError for what the model cannot do; then
     `options.out` is as it was.
@@ -81,7 +83,7 @@ def prepare(options: Options, table: VariantTable | None = None) -> ModelSpec:
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
     with silence_libraries(), model_directory.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
-        _load(context, table)
+        _load(context, table, source)
         _export(context)
         _fuse(context)
         _verify(context)
@@ -94,14 +96,14 @@ def prepare(options: Options, table: VariantTable | None = None) -> ModelSpec:
     return context.final_spec
 
 
-def _load(context: PrepareContext, table: VariantTable | None) -> None:
+def _load(context: PrepareContext, table: VariantTable | None, source: ModelSource | None) -> None:
     try:
         with stage("start the tool-chain"):
             loader = importlib.import_module(LOADERS[context.options.kind])
     except ImportError as e:
         need = "Preparing a model needs the extra 'export'"
         raise UsageError(f"{e}. {need}: pip install 'onnxferry[export,image]'") from e
-    context.source = loader.load(context.options)
+    context.source = source or loader.load(context.options)
     context.table = table or _shipped_table()
     context.table.asked(context.options)  # a wrong name is told before the work
 
@@ -159,11 +161,10 @@ def _verify(context: PrepareContext) -> None:
     if context.cpu.mismatch:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
     reference = ReferenceModel(spec, context.exported, source.run)
-    evaluator = Evaluator(reference, inputs, data)
+    bounds = context.criteria.bounds(FP32)
     with stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
-        evaluator.verify(context.exported, context.criteria.bounds(FP32))
-        answers = data.ask(context.exported, progress) if data else None
-    context.evaluator = replace(evaluator, answers=answers)
+        evaluator = Evaluator(reference, inputs, data)
+        context.evaluator = evaluator.verified(context.exported, bounds, progress)
     ask = source.pipeline if spec.task in RECIPES else None
     context.pipeline = PipelineReference(ask()) if ask else None
     context.pipeline_figures = _compare_pipeline(context, context.exported, FP32)

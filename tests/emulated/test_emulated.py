@@ -53,7 +53,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         payloads = [{**p, "parameters": parameters} for p in built_in.payloads(task)[:ASKED]]
         for variant, cpu in {**EXACT, **FULL_RANGE}.items():
             folder = root / "models" / task / variant
-            wanted = {"variant": variant, "cpu": cpu, "min_agreement": 0, "max_loss": 1}
+            wanted = {"variant": variant, "cpu": cpu, "min_agreement": 0, "max_metric_drop": 1}
             prepare(checkpoints.as_exported(str(source), folder, **wanted))
             asked[str(folder)] = payloads
     path = root / "questions.json"

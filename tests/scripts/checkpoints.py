@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +177,21 @@ def adapter(
             torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.3)
     tuned.save_pretrained(folder)
     return folder
+
+
+@contextmanager
+def working_directory(folder: Path, *modules: str) -> Iterator[None]:
+    """Within the block `folder` is the working directory, from which `modules` are imported; they
+    and what was put on the path are gone at its end."""
+    before, path = Path.cwd(), list(sys.path)
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        sys.path[:] = path
+        for name in modules:
+            sys.modules.pop(name, None)
 
 
 def as_exported(source: str, out: Path, *more: Any, **options: Any) -> Options:

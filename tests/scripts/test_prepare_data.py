@@ -20,7 +20,7 @@ from onnxferry.scripts.prepare.verification import eval_set
 from onnxferry.scripts.prepare.verification.eval_set import EvalAnswers, EvalSet
 from onnxferry.system.errors import UsageError
 from tests import tiny
-from tests.scripts import checkpoints, table
+from tests.scripts import checkpoints, fake_variants
 from tests.scripts.checkpoints import CPU
 
 TEXTS = (
@@ -92,7 +92,7 @@ def test_each_task_has_its_metric(tmp_path: Path, task: str, data: Any, metrics:
 
     spec = prepare(
         Options(str(source), tmp_path / "out", data=path, variant="fp32-copy", limit=3),
-        table.table(table.COPY),
+        fake_variants.table(fake_variants.COPY),
     )
 
     exported, copied = spec.provenance["variants"]
@@ -119,7 +119,9 @@ def test_a_metric_that_falls_rejects_with_examples_from_the_set(
     moods: Path, tmp_path: Path
 ) -> None:
     """The right answers are the source model's own, so that each change is a loss."""
-    tried = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
+    tried = fake_variants.table(
+        Variant("int8-damaged", "int8", "wrong scales", fake_variants.damaged)
+    )
     prepare(Options(str(moods), tmp_path / "first", variant="fp32"), tried)
     data = write(
         tmp_path / "own.jsonl", "\n".join(json.dumps(row) for row in _answered(tmp_path / "first"))
@@ -160,14 +162,16 @@ def test_a_task_without_a_metric_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match="no metric for task 'fill-mask'; there is one for question-answering"
     ):
-        prepare(Options(str(source), tmp_path / "out", data=labelled(tmp_path)), table.table())
+        prepare(
+            Options(str(source), tmp_path / "out", data=labelled(tmp_path)), fake_variants.table()
+        )
 
 
 def test_a_set_that_names_other_labels_is_refused_by_the_label(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "text-classification")
     data = write(tmp_path / "dev.tsv", "good\tecstatic\n")
     with pytest.raises(UsageError, match="label 'ecstatic' is neither a label of the model"):
-        prepare(Options(str(source), tmp_path / "out", data=data), table.table())
+        prepare(Options(str(source), tmp_path / "out", data=data), fake_variants.table())
 
 
 def asked(count: int, labels: tuple[str, ...] = ("bad", "good")) -> EvalSet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,19 @@ from click.testing import CliRunner
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.__main__ import command
 from onnxferry.system.errors import UsageError
+from tests.scripts.checkpoints import working_directory
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("folder").mkdir()
-    Path("model.onnx").write_bytes(b"not a graph")
-    Path("notes").mkdir()
-    Path("notes/diary.txt").write_text("precious")
+def here(tmp_path: Path) -> Iterator[None]:
+    with working_directory(tmp_path):
+        Path("folder").mkdir()
+        Path("model.onnx").write_bytes(b"not a graph")
+        Path("notes").mkdir()
+        Path("notes/diary.txt").write_text("precious")
+        yield
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
-from tests.scripts.checkpoints import CPU, INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported, working_directory
 
 MODULES = '''
 import torch
@@ -60,23 +61,21 @@ PICTURE = {
 
 
 @pytest.fixture
-def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+def options(tmp_path: Path) -> Iterator[Options]:
     """A colour classifier as module:factory, with its labels and settings, in the working
     directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    Path("tiny_modules.py").write_text(MODULES)
-    Path("unsound_module.py").write_text("1 / 0")
-    Path("labels.txt").write_text("red\ngreen\nblue\n")
-    Path("settings.json").write_text(json.dumps(PICTURE))
-    monkeypatch.delitem(__import__("sys").modules, "tiny_modules", raising=False)
-    return as_exported(
-        "tiny_modules:Colours",
-        Path("out"),
-        "image-classification",
-        labels=Path("labels.txt"),
-        settings=Path("settings.json"),
-    )
+    with working_directory(tmp_path, "tiny_modules"):
+        Path("tiny_modules.py").write_text(MODULES)
+        Path("unsound_module.py").write_text("1 / 0")
+        Path("labels.txt").write_text("red\ngreen\nblue\n")
+        Path("settings.json").write_text(json.dumps(PICTURE))
+        yield as_exported(
+            "tiny_modules:Colours",
+            Path("out"),
+            "image-classification",
+            labels=Path("labels.txt"),
+            settings=Path("settings.json"),
+        )
 
 
 def two_labels(options: Options, factory: str) -> Options:

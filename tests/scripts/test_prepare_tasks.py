@@ -15,7 +15,7 @@ import transformers
 
 from onnxferry import scoring
 from onnxferry.scripts.prepare import prepare
-from onnxferry.scripts.prepare.sources import checkpoint, huggingface
+from onnxferry.scripts.prepare.sources import checkpoint
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import CPU, INT8, as_exported
@@ -196,20 +196,20 @@ def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(
     ],
 )
 def test_answers_that_are_not_the_pipeline_s_are_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any], message: str
+    tmp_path: Path, change: Callable[[Any], Any], message: str
 ) -> None:
     """As if the serving side made other answers of the same outputs."""
-    genuine = huggingface.pipeline
+    folder = checkpoints.bert(tmp_path / "bert", "token-classification")
+    options = as_exported(str(folder), tmp_path / "out", min_agreement=0.9)
+    source = checkpoint.load(options)
+    assert source.pipeline
+    genuine = source.pipeline()
 
-    def odd(*arguments: Any) -> Any:
-        asked = genuine(*arguments)
-        return lambda inputs, parameters: (
-            [change(e) for e in asked(inputs, parameters)] if inputs != "ok" else []
-        )
+    def ask(inputs: Any, parameters: Any) -> Any:
+        return [change(entry) for entry in genuine(inputs, parameters)]
 
-    monkeypatch.setattr(huggingface, "pipeline", odd)
     with pytest.raises(PrepareError, match=message):
-        made(tmp_path, "token-classification", min_agreement=0.9)
+        prepare(options, source=replace(source, pipeline=lambda: ask))
 
     assert not (tmp_path / "out").exists()
 

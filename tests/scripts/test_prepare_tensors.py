@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import json
-import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxferry import scoring
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.errors import PrepareError, UsageError
-from tests.scripts.checkpoints import CPU, INT8, as_exported
+from tests.scripts.checkpoints import CPU, INT8, as_exported, working_directory
 
 MODULES = '''
 import torch
@@ -42,11 +42,10 @@ class Wordy(torch.nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    Path("array_modules.py").write_text(MODULES)
-    monkeypatch.delitem(sys.modules, "array_modules", raising=False)
+def here(tmp_path: Path) -> Iterator[None]:
+    with working_directory(tmp_path, "array_modules"):
+        Path("array_modules.py").write_text(MODULES)
+        yield
 
 
 def golden(payload: Any, name: str = "golden.json") -> Path:

@@ -74,9 +74,8 @@ class CandidateTester:
 
     def test_exported(self, variant: Variant) -> CandidateResult:
         """The result of the exported graph, which is made and verified already."""
-        folder = self.builder.exported
-        evaluation = self.evaluator.exported(folder)
-        result = CandidateResult(variant, WITHIN, "", folder, graph_bytes(folder), evaluation)
+        folder, found = self.builder.exported, self.evaluator.exported
+        result = CandidateResult(variant, WITHIN, "", folder, graph_bytes(folder), found)
         announce(result)
         return result
 
@@ -84,50 +83,37 @@ class CandidateTester:
         self, variants: Sequence[Variant], skipped: Callable[[Variant], str | None]
     ) -> list[CandidateResult]:
         """A result for each of `variants`; `skipped` says why one is not tried."""
-        found: list[CandidateResult] = []
-        for variant in variants:
-            if result := self._untried(variant, skipped):
-                announce(result)
-            else:
-                result = announced(variant.name, partial(self.test, variant))
-            found.append(result)
-        return found
+        return [announced(v.name, partial(self.test, v, skipped=skipped)) for v in variants]
 
     def test(
-        self, variant: Variant, progress: Progress, keep: Mapping[str, frozenset[str]] = {}
+        self,
+        variant: Variant,
+        progress: Progress,
+        keep: Mapping[str, frozenset[str]] = {},
+        skipped: Callable[[Variant], str | None] = lambda _: None,
     ) -> CandidateResult:
         """Make and evaluate `variant` with the groups of operators `keep` in float32. A defect is
         logged with its traceback, and makes the status FAILED."""
         kept, folder = tuple(keep), None
-        operators = frozenset().union(*keep.values())
         try:
+            if reason := skipped(variant):
+                return CandidateResult(variant, SKIPPED, reason)
             progress("make")
+            operators = frozenset().union(*keep.values())
             folder = self.builder.build(variant, f"{variant.name}.{len(kept)}", operators)
             progress("evaluate")
             evaluation = self.evaluator.evaluate(folder, progress, self.criteria.hopeless)
         except Exception as e:  # a tool's own kinds, onnxruntime's bare Exception
             if folder:
                 shutil.rmtree(folder)
-            return self._failed(variant, e, kept)
-        reason = self.criteria.rejection(evaluation, variant.precision)
-        status, size = REJECTED if reason else WITHIN, graph_bytes(folder)
-        return CandidateResult(variant, status, reason or "", folder, size, evaluation, kept=kept)
-
-    def _untried(
-        self, variant: Variant, skipped: Callable[[Variant], str | None]
-    ) -> CandidateResult | None:
-        try:
-            reason = skipped(variant)
-        except Exception as e:  # of a graph that the table cannot read
-            return self._failed(variant, e)
-        return CandidateResult(variant, SKIPPED, reason) if reason else None
-
-    def _failed(
-        self, variant: Variant, error: Exception, kept: tuple[str, ...] = ()
-    ) -> CandidateResult:
-        log_defect(f"variant {variant.name} failed")
-        reason = f"{type(error).__name__}: {error}".replace(f"{self.builder.folder}/", "")
-        return CandidateResult(variant, FAILED, shorten(reason, MAX_REASON), kept=kept)
+            log_defect(f"variant {variant.name} failed")
+            said = f"{type(e).__name__}: {e}".replace(f"{self.builder.folder}/", "")
+            return CandidateResult(variant, FAILED, shorten(said, MAX_REASON), kept=kept)
+        rejection = self.criteria.rejection(evaluation, variant.precision)
+        status, size = REJECTED if rejection else WITHIN, graph_bytes(folder)
+        return CandidateResult(
+            variant, status, rejection or "", folder, size, evaluation, kept=kept
+        )
 
 
 def log_defect(what: str) -> None:
@@ -147,7 +133,7 @@ def announced(name: str, work: Callable[[Progress], CandidateResult]) -> Candida
 
 def announce(result: CandidateResult, seconds: float | None = None) -> None:
     """Print one line, and of a rejected variant the first few answers that it changed."""
-    took = "" if seconds is None else f" {seconds:.1f} s"
+    took = "" if seconds is None or result.status == SKIPPED else f" {seconds:.1f} s"
     line = f"{result.name}: {result.reason or _figures(result)}{took}"
     console.err.print(f"[{_COLOURS[result.status]}]{result.status}[/] {escape(line)}")
     if result.status == REJECTED and result.evaluation:

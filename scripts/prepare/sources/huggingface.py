@@ -14,7 +14,7 @@ from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
-from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer
+from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer, prepare_errors
 from onnxferry.system.errors import PrepareError
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
@@ -29,16 +29,15 @@ HEADS = {
 }
 # where optimum has another name for the graph
 _EXPORTED_AS = {"zero-shot-classification": "text-classification"}
+_UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
 _UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's outputs do not depend on
 
 
 def read_config(folder: Path) -> Any:
     """The transformers configuration of a model folder. Raises PrepareError for none."""
-    try:
+    what = f"{folder / 'config.json'}: not a configuration that transformers knows"
+    with prepare_errors(what, OSError, ValueError, KeyError):
         return transformers.AutoConfig.from_pretrained(folder, **LOCAL)
-    except (OSError, ValueError, KeyError) as e:
-        path = folder / "config.json"
-        raise PrepareError(f"{path}: not a configuration that transformers knows: {e}") from e
 
 
 def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
@@ -63,7 +62,7 @@ def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
 
 def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
     """The model of a folder, and the names of the weights that the folder does not hold."""
-    try:
+    with prepare_errors(f"{folder}: transformers cannot load it for {task}", *_UNREADABLE):
         model, info = getattr(transformers, HEADS[task]).from_pretrained(
             folder,
             config=config,
@@ -72,18 +71,14 @@ def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
             output_loading_info=True,
             **LOCAL,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
-        raise PrepareError(f"{folder}: transformers cannot load it for {task}: {e}") from e
     return model, sorted(info["missing_keys"])
 
 
 def adapter_config(adapter: Path) -> Any:
     """The PEFT configuration of an adapter folder. Raises PrepareError for none."""
-    try:
+    what = f"--adapter {adapter}: not a PEFT adapter folder (adapter_config.json)"
+    with prepare_errors(what, OSError, ValueError, TypeError, KeyError):
         return PeftConfig.from_pretrained(str(adapter))
-    except (OSError, ValueError, TypeError, KeyError) as e:
-        what = "not a PEFT adapter folder (adapter_config.json)"
-        raise PrepareError(f"--adapter {adapter}: {what}: {e}") from e
 
 
 def merge(model: Any, adapter: Path) -> Any:
@@ -97,7 +92,7 @@ def merge(model: Any, adapter: Path) -> Any:
     try:
         tuned = get_peft_model(model, config)
         result = set_peft_model_state_dict(tuned, load_peft_weights(str(adapter), device="cpu"))
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
+    except _UNREADABLE as e:
         raise PrepareError(f"{unfit}: {e}{_hint(str(e))}") from e
     absent = [k for k in result.missing_keys if "lora_" in k or ".modules_to_save." in k]
     if odd := absent + list(result.unexpected_keys):
@@ -117,12 +112,10 @@ def export(model: Any, path: Path, task: str, opset: int) -> None:
     """Write `model` as ONNX by optimum, which knows each architecture's inputs and outputs. Raises
     PrepareError where that fails."""
     folder, name = path.parent / "optimum", type(model).__name__
-    try:
+    with prepare_errors(f"export of {name}"):
         exporters.onnx_export_from_model(
             model, folder, task=_EXPORTED_AS.get(task, task), opset=opset, do_validation=False
         )
-    except Exception as e:  # whatever tracing the model's code raises
-        raise PrepareError(f"export of {name} failed: {type(e).__name__}: {e}") from e
     if list(folder.glob("*.onnx_data")):
         raise PrepareError(f"{name} is larger than 2 GB as ONNX, which one file cannot hold")
     (folder / "model.onnx").replace(path)
@@ -134,10 +127,9 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     bare = "tokenizer.json" in held and not held & {"tokenizer_config.json", "config.json"}
     kind = "PreTrainedTokenizerFast" if bare else "AutoTokenizer"
-    try:
+    # transformers raises many kinds, tokenizers bare Exception
+    with prepare_errors(f"{folder}: transformers finds no tokenizer in it", Exception):
         tokenizer = getattr(transformers, kind).from_pretrained(folder, **LOCAL)
-    except Exception as e:  # transformers raises many kinds, tokenizers bare Exception
-        raise PrepareError(f"{folder}: transformers finds no tokenizer in it: {e}") from e
     if not tokenizer.is_fast:
         kind = type(tokenizer).__name__
         raise PrepareError(f"{folder}: {kind} has no fast form, so no tokenizer.json can be made")
@@ -176,7 +168,6 @@ def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipelin
 
 def image_processor(folder: Path) -> Any:
     """The image processor of a folder. Raises PrepareError where there is none."""
-    try:
+    what = f"{folder}: no image processor that transformers can read"
+    with prepare_errors(what, OSError, ValueError, ImportError):
         return transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
-    except (OSError, ValueError, ImportError) as e:
-        raise PrepareError(f"{folder}: no image processor that transformers can read: {e}") from e

@@ -38,15 +38,6 @@ def read(path: Path | None, task: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names)
 
 
-def required(names: tuple[str, ...], task: str, source: str) -> tuple[str, ...]:
-    """`names`, checked. Raises UsageError where a classifier `source` has none, or where they do
-    not fit `task`."""
-    if task in CLASSIFIERS and not names:
-        raise UsageError(f"--labels FILE is needed: {source} does not tell the names of its labels")
-    check_entailment(names, task)
-    return names
-
-
 def entailment(names: Sequence[str]) -> bool:
     """Whether these are the labels of a model of natural language inference."""
     return any(name.lower().startswith("entail") for name in names)

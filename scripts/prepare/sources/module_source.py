@@ -20,11 +20,10 @@ import numpy as np
 
 from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.options import Options
-from onnxferry.scripts.prepare.sources import labels, pytorch, tensor_export
-from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
-from onnxferry.scripts.prepare.sources.settings import text_settings
-from onnxferry.scripts.prepare.sources.source import ModelSource
-from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
+from onnxferry.scripts.prepare.sources import pytorch, tensor_export
+from onnxferry.scripts.prepare.sources.image_settings import input_size
+from onnxferry.scripts.prepare.sources.source import ModelSource, prepare_errors
+from onnxferry.scripts.prepare.sources.user_settings import described_by_user
 from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError, UsageError
 
@@ -45,13 +44,10 @@ TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 def load(options: Options) -> ModelSource:
     """Import the factory, call it, and derive the rest from the user's files. Raises UsageError
     that names the flag that is missing or wrong, and PrepareError for what the module raises."""
-    task = str(options.task)
-    names = labels.required(labels.read(options.labels, task), task, options.source)
-    given = read_user_settings(options.settings, task)
-    source = _with_settings(ModelSource(task, lambda path: None, None, given, names), options)
+    source = described_by_user(options, {})
     with stage(f"load {options.source}"):
         module = build(options.source)
-    if task == "tensors" and options.golden:
+    if options.golden and source.task == "tensors":
         example, axes = tensor_export.trace_inputs(options.golden, options.inputs, module)
     else:
         example, axes = _trace_inputs(source, module)
@@ -69,21 +65,6 @@ def load(options: Options) -> ModelSource:
     )
 
 
-def _with_settings(source: ModelSource, options: Options) -> ModelSource:
-    """`source` with all settings, and with its tokenizer where its task needs one."""
-    if source.task == "tensors":
-        return source
-    if source.task == "image-classification":
-        return replace(source, settings=image_settings({}, source.settings))
-    from onnxferry.scripts.prepare.sources import huggingface
-
-    if not options.tokenizer:
-        raise UsageError(f"--tokenizer DIR is needed for {source.task} of {options.source}")
-    tokenizer = huggingface.read_tokenizer(options.tokenizer)
-    settings = text_settings(source.task, tokenizer, {}, source.settings)
-    return replace(source, tokenizer=tokenizer, settings=settings)
-
-
 def build(name: str) -> Any:
     """The torch.nn.Module of `module:factory`, in float32 and evaluation mode; the working
     directory is importable."""
@@ -98,10 +79,8 @@ def build(name: str) -> Any:
     except Exception as e:  # the user's own code
         raised = f"importing {where} raised {type(e).__name__}"
         raise PrepareError(f"SOURCE {name}: {raised}: {e}") from e
-    try:
+    with prepare_errors(f"SOURCE {name}: {factory}()"):
         module = make()
-    except Exception as e:  # the user's own code
-        raise PrepareError(f"SOURCE {name}: {factory}() raised {type(e).__name__}: {e}") from e
     if not pytorch.is_module(module):
         got = f"{factory}() returned {type(module).__name__}"
         raise UsageError(f"SOURCE {name}: {got}, expected a torch.nn.Module")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.sources.source import RunModel
+from onnxferry.scripts.prepare.sources.source import RunModel, prepare_errors
 from onnxferry.system.errors import PrepareError
 
 OPSET = 17
@@ -61,7 +61,7 @@ def export(
     opset and IR version, which every ONNX Runtime since 1.17 loads.
     """
     names = list(example)
-    try:
+    with prepare_errors(f"torch.onnx.export of {type(module).__name__}"):
         torch.onnx.export(
             module,
             tuple(torch.from_numpy(v) for v in example.values()),
@@ -72,9 +72,6 @@ def export(
             opset_version=opset,
             dynamo=False,
         )
-    except Exception as e:  # whatever tracing the user's code raises
-        kind = type(module).__name__
-        raise PrepareError(f"torch.onnx.export of {kind} failed: {type(e).__name__}: {e}") from e
 
 
 def named_outputs(module: torch.nn.Module, feeds: Mapping[str, Array]) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxferry.scoring.engine import Array
+from onnxferry.system.errors import PrepareError
 
-TEXTLESS = ("image-classification", "tensors")  # tasks without a tokenizer
 RunModel: TypeAlias = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
 """(feeds by input name, names of the wanted outputs) -> the raw outputs in that order."""
 AskPipeline: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
@@ -49,3 +50,14 @@ class ModelSource:
     record: Mapping[str, Any] = field(default_factory=dict)
     pipeline: Callable[[], AskPipeline] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def prepare_errors(what: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Within the block an exception of these `kinds` becomes a PrepareError that says `what`;
+    without kinds, any that the user's own code raises."""
+    try:
+        yield
+    except kinds or (Exception,) as e:  # noqa: B030, PLW0711 (a tuple either way)
+        raised = "" if kinds else f" raised {type(e).__name__}"
+        raise PrepareError(f"{what}{raised}: {e}") from e

@@ -1,4 +1,5 @@
-"""The user's settings file, read with the very readers of the task that will serve the model."""
+"""The user's settings file, read with the very readers of the task that will serve the model; and
+sources of which only the user's flags tell."""
 
 from __future__ import annotations
 
@@ -10,8 +11,48 @@ from typing import Any
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scripts.prepare.sources.settings import read_object
+from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.sources import labels
+from onnxferry.scripts.prepare.sources.image_settings import image_settings
+from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
+from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.system.errors import UsageError
+
+
+def described_by_user(options: Options, config: Mapping[str, Any]) -> ModelSource:
+    """A source still without export, run and record, from the flags; `config` is the config.json
+    beside the tokenizer, or {}. Raises UsageError that names the flag that is missing or wrong."""
+    task = str(options.task)
+    settings, tokenizer = read_user_settings(options.settings, task), None
+    if task == "image-classification":
+        settings = image_settings({}, settings)
+    elif task != "tensors":
+        from onnxferry.scripts.prepare.sources import huggingface
+
+        if not options.tokenizer:
+            raise UsageError(f"--tokenizer DIR is needed for {task} of {options.source}")
+        tokenizer = huggingface.read_tokenizer(options.tokenizer)
+        settings = text_settings(task, tokenizer, config, settings)
+    names = labels.read(options.labels, task)
+    if task in labels.CLASSIFIERS and not names:
+        names = _configured(options, config)
+    labels.check_entailment(names, task)
+    return ModelSource(task, _no_export, None, settings, names, tokenizer)
+
+
+def _no_export(path: Path) -> None:
+    raise NotImplementedError
+
+
+def _configured(options: Options, config: Mapping[str, Any]) -> tuple[str, ...]:
+    if not config.get("id2label"):
+        source = f"{options.source} does not tell the names of its labels"
+        raise UsageError(f"--labels FILE is needed: {source}")
+    try:
+        return labels.from_config({int(key): name for key, name in config["id2label"].items()})
+    except (AttributeError, ValueError) as e:
+        path = f"{options.tokenizer}/config.json"
+        raise UsageError(f"{path}: id2label must map numbers to names ({e})") from e
 
 
 def _known(task: str) -> Mapping[str, Parameter]:

@@ -14,7 +14,11 @@ from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
-from onnxferry.scripts.prepare.verification.formatting import changed
+from onnxferry.scripts.prepare.verification.formatting import (
+    ChangedAnswer,
+    format_answer,
+    format_request,
+)
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel, Scored, ScoredModel
 from onnxferry.system.errors import PrepareError
 
@@ -120,6 +124,20 @@ def figures(compared: Sequence[SampleComparison]) -> dict[str, Any]:
         "mean_abs": sum(c.total for c in compared) / max(sum(c.numbers for c in compared), 1),
         "agreement": sum(c.agrees for c in compared) / len(compared),
     }
+
+
+def changed(compared: Sequence[SampleComparison]) -> list[ChangedAnswer]:
+    """The answers that changed."""
+    return [
+        ChangedAnswer(
+            c.sample.where,
+            format_request(c.sample.request),
+            format_answer(c.expected),
+            format_answer(c.got),
+        )
+        for c in compared
+        if not c.agrees
+    ]
 
 
 def require_same(compared: Sequence[SampleComparison], bounds: DifferenceBounds) -> None:

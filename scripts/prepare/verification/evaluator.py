@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.scripts.prepare.verification import comparison
-from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds, SampleComparison
+from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds
 from onnxferry.scripts.prepare.verification.eval_set import EvalAnswers, EvalSet
-from onnxferry.scripts.prepare.verification.formatting import ChangedAnswer, changed
+from onnxferry.scripts.prepare.verification.formatting import ChangedAnswer
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system.console import Progress
 
@@ -37,33 +37,34 @@ class EvaluationResult:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Asks every variant the same: `samples`, and `eval_set` where there is one. `answers` are the
-    reference's to that set, by the exported graph once it is verified."""
+    """Asks every variant the same: `samples`, and `eval_set` where there is one. `exported` is the
+    result of the exported graph once it is verified, and `answers` its answers to that set."""
 
     reference: ReferenceModel
     samples: Sequence[Sample]
     eval_set: EvalSet | None = None
     answers: EvalAnswers | None = None
+    exported: EvaluationResult | None = None
 
-    def verify(self, exported: Path, bounds: DifferenceBounds) -> None:
-        """Raise PrepareError when the model directory `exported` does not answer as the source
-        model does."""
-        comparison.require_same(self._compare(exported), bounds)
-
-    def exported(self, folder: Path) -> EvaluationResult:
-        """The result of the exported graph itself, whose answers are the reference's."""
-        found = comparison.figures(self._compare(folder))
-        if self.answers is None:
-            return EvaluationResult(found, 0.0)
-        return EvaluationResult(found, 0.0, self.answers.metrics, asked=len(self.answers.decisions))
+    def verified(self, folder: Path, bounds: DifferenceBounds, progress: Progress) -> Evaluator:
+        """The same with the result and the answers of the exported graph in `folder`. Raises
+        PrepareError when it does not answer as the source model does."""
+        compared = comparison.compare(self.reference, folder, self.samples)
+        comparison.require_same(compared, bounds)
+        result = EvaluationResult(comparison.figures(compared), 0.0)
+        if self.eval_set is None:
+            return replace(self, exported=result)
+        answers = self.eval_set.ask(folder, progress)
+        result = replace(result, metrics=answers.metrics, asked=len(answers.decisions))
+        return replace(self, exported=result, answers=answers)
 
     def evaluate(
         self, folder: Path, progress: Progress, hopeless: float = math.inf
     ) -> EvaluationResult:
         """The result of the model directory `folder`; `hopeless` as in EvalSet.ask. Raises
         PrepareError or EvaluationError where it cannot answer."""
-        compared = self._compare(folder)
-        found, changes = comparison.figures(compared), changed(compared)
+        compared = comparison.compare(self.reference, folder, self.samples)
+        found, changes = comparison.figures(compared), comparison.changed(compared)
         if self.eval_set is None or self.answers is None:
             return EvaluationResult(found, 1 - found["agreement"], changes=_examples(changes))
         answers = self.eval_set.ask(folder, progress, self.answers, hopeless)
@@ -79,9 +80,6 @@ class Evaluator:
     def partial(self, result: EvaluationResult) -> bool:
         """Whether only a part of the evaluation set was asked."""
         return self.answers is not None and result.asked < len(self.answers.decisions)
-
-    def _compare(self, folder: Path) -> list[SampleComparison]:
-        return comparison.compare(self.reference, folder, self.samples)
 
 
 def _examples(changes: Sequence[ChangedAnswer]) -> tuple[ChangedAnswer, ...]:

@@ -4,16 +4,13 @@ has them."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from onnxferry.scoring.wire import JSON, Request
-
-if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.verification.comparison import SampleComparison
 
 MAX_LENGTH = 80  # characters
 _PARTS = ("question", "context", "text", "text_pair")  # in the order in which they are read
@@ -31,20 +28,6 @@ class ChangedAnswer:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.expected} became {self.got}"
-
-
-def changed(compared: Sequence[SampleComparison]) -> list[ChangedAnswer]:
-    """The answers that changed."""
-    return [
-        ChangedAnswer(
-            c.sample.where,
-            format_request(c.sample.request),
-            format_answer(c.expected),
-            format_answer(c.got),
-        )
-        for c in compared
-        if not c.agrees
-    ]
 
 
 def format_request(request: Request) -> str:

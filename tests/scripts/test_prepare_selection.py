@@ -1,4 +1,4 @@
-"""Variants against the source model: what is rejected, skipped, mended and chosen, and what the
+"""Variants against the source model: what is rejected, skipped, mixed and chosen, and what the
 records tell of it."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from onnxferry.scripts.prepare.variants.table import SHIPPED
 from onnxferry.scripts.prepare.variants.variant import OperatorGroup, Variant, VariantInputs
 from onnxferry.scripts.prepare.verification.evaluator import EvaluationResult
 from onnxferry.system.errors import PrepareError, UsageError
-from tests.scripts import checkpoints, table
+from tests.scripts import checkpoints, fake_variants
 from tests.scripts.checkpoints import CPU
 
 ASKED = "Thank you so much"  # a built-in input: records that leave the machine hold none
@@ -44,13 +44,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, Path, str]:
     """A model directory chosen among sound and unsound variants, and its report."""
     out = tmp_path_factory.mktemp("made") / "moods"
-    tried = table.table(
-        table.COPY,
-        table.INT8,
-        Variant("int8-damaged", "int8", "wrong scales", table.damaged),
-        Variant("int8-broken", "int8", "cannot be made", table.broken),
-        Variant("int8-no-graph", "int8", "cannot be loaded", table.no_graph),
-        Variant("int4", "int8", "4 bits", table.int8),
+    tried = fake_variants.table(
+        fake_variants.COPY,
+        fake_variants.INT8,
+        Variant("int8-damaged", "int8", "wrong scales", fake_variants.damaged),
+        Variant("int8-broken", "int8", "cannot be made", fake_variants.broken),
+        Variant("int8-no-graph", "int8", "cannot be loaded", fake_variants.no_graph),
+        Variant("int4", "int8", "4 bits", fake_variants.int8),
     )
     spec = prepare(Options(str(source), out, cpu=CPU, max_metric_drop=0.09), tried)
     return spec, out, (out / "report.md").read_text(encoding="utf-8")
@@ -139,7 +139,7 @@ def test_reports_are_not_packed(made: tuple[ModelSpec, Path, str]) -> None:
 
 def test_too_few_inputs_for_the_gate_are_said(source: Path, tmp_path: Path) -> None:
     options = Options(str(source), tmp_path / "out", variant="int8", cpu=CPU)
-    prepare(options, table.table(table.INT8))
+    prepare(options, fake_variants.table(fake_variants.INT8))
     note = (
         "with 61 input(s) one changed answer is 1.64%, more than 1% (--max-metric-drop): give"
         " --data or --inputs"
@@ -158,7 +158,7 @@ def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_precision_keeps_the_others_out(source: Path, tmp_path: Path) -> None:
-    tried = table.table(table.COPY, table.INT8)
+    tried = fake_variants.table(fake_variants.COPY, fake_variants.INT8)
     spec = prepare(
         Options(str(source), tmp_path / "out", precision="int8", cpu=CPU, max_metric_drop=0.1),
         tried,
@@ -167,13 +167,13 @@ def test_a_precision_keeps_the_others_out(source: Path, tmp_path: Path) -> None:
     assert statuses(spec) == {"fp32": "within", "int8": "within"}
 
 
-def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Path) -> None:
+def test_the_operator_that_int8_degrades_stays_in_float32(source: Path, tmp_path: Path) -> None:
     exported = tmp_path / "exported.onnx"
-    prepare(Options(str(source), tmp_path / "first", variant="fp32"), table.table())
+    prepare(Options(str(source), tmp_path / "first", variant="fp32"), fake_variants.table())
     (tmp_path / "first" / "model.onnx").rename(exported)
-    sensitive = table.products(exported)[-2]
-    tried = table.table(
-        Variant("int8-outliers", "int8", "dynamic int8", table.degrading(sensitive))
+    sensitive = fake_variants.products(exported)[-2]
+    tried = fake_variants.table(
+        Variant("int8-outliers", "int8", "dynamic int8", fake_variants.degrading(sensitive))
     )
 
     spec = prepare(
@@ -188,7 +188,7 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
         [sensitive],
     )
     report = (tmp_path / "out" / "report.md").read_text()
-    parts = len(table.products(exported))
+    parts = len(fake_variants.products(exported))
     assert (
         f"int8-outliers-mixed: {parts} parts ranked, 1 mixtures tried. In float32: {sensitive}."
         in report
@@ -196,7 +196,9 @@ def test_the_operator_that_int8_spoils_stays_in_float(source: Path, tmp_path: Pa
 
 
 def test_a_forced_variant_outside_of_the_gate_is_an_error(source: Path, tmp_path: Path) -> None:
-    tried = table.table(Variant("int8-damaged", "int8", "wrong scales", table.damaged))
+    tried = fake_variants.table(
+        Variant("int8-damaged", "int8", "wrong scales", fake_variants.damaged)
+    )
     options = Options(
         str(source), tmp_path / "out", variant="int8-damaged", cpu=CPU, min_agreement=0
     )
@@ -217,10 +219,11 @@ def test_names_and_precisions_that_do_not_go_together_are_refused(
 ) -> None:
     options = Options(str(source), tmp_path / "out", variant="int2", cpu=CPU)
     with pytest.raises(UsageError, match="--variant int2: choose one of fp32, int8"):
-        prepare(options, table.table(table.INT8))
+        prepare(options, fake_variants.table(fake_variants.INT8))
     with pytest.raises(UsageError, match=r"--variant int8: is not fp32 \(--precision\)"):
         prepare(
-            replace(options, variant="int8", cpu=CPU, precision="fp32"), table.table(table.INT8)
+            replace(options, variant="int8", cpu=CPU, precision="fp32"),
+            fake_variants.table(fake_variants.INT8),
         )
 
 
@@ -229,13 +232,13 @@ def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> 
         target.touch()
         raise KeyboardInterrupt
 
-    prepare(Options(str(source), tmp_path / "out", variant="fp32"), table.table())
+    prepare(Options(str(source), tmp_path / "out", variant="fp32"), fake_variants.table())
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
 
     with pytest.raises(KeyboardInterrupt):
         prepare(
             Options(str(source), tmp_path / "out", cpu=CPU),
-            table.table(Variant("int8", "int8", "", interrupted)),
+            fake_variants.table(Variant("int8", "int8", "", interrupted)),
         )
 
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -244,7 +247,9 @@ def test_an_interruption_leaves_what_was_there(source: Path, tmp_path: Path) -> 
 
 def test_another_machine_s_cpu_is_said(source: Path, tmp_path: Path) -> None:
     other = next(kind for kind in cpu.KINDS if kind != cpu.kind())
-    spec = prepare(Options(str(source), tmp_path / "out", variant="fp32", cpu=other), table.table())
+    spec = prepare(
+        Options(str(source), tmp_path / "out", variant="fp32", cpu=other), fake_variants.table()
+    )
     assert spec.provenance["measured_on"]["note"].startswith(
         f"made for {other}, but this machine is {cpu.kind()}: the latencies"
     )
@@ -284,7 +289,7 @@ def test_what_is_no_loss_is_refused(text: str) -> None:
 
 def candidate(name: str, ms: float, size: int = 100, difference: float = 0.0) -> CandidateResult:
     found = EvaluationResult({"mean_abs": difference}, 0.0)
-    variant = Variant(name, "int8", "", table.int8)
+    variant = Variant(name, "int8", "", fake_variants.int8)
     return CandidateResult(variant, WITHIN, size=size, evaluation=found, latency=Latency(ms, ms))
 
 
@@ -379,9 +384,9 @@ def test_a_defect_is_logged_with_its_traceback_and_is_no_rejection(
     source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of a variant that cannot be made, and of one that cannot be evaluated."""
-    tried = table.table(
-        Variant("int8-broken", "int8", "cannot be made", table.broken),
-        Variant("int8-no-graph", "int8", "cannot be loaded", table.no_graph),
+    tried = fake_variants.table(
+        Variant("int8-broken", "int8", "cannot be made", fake_variants.broken),
+        Variant("int8-no-graph", "int8", "cannot be loaded", fake_variants.no_graph),
     )
     options = Options(str(source), tmp_path / "out", precision="int8", cpu=CPU)
 
@@ -392,7 +397,7 @@ def test_a_defect_is_logged_with_its_traceback_and_is_no_rejection(
     assert "  int8-no-graph: failed: ModelError: " in str(failure.value)
     assert "rejected" not in str(failure.value)
     logged = {record.message: record.exc_text or "" for record in caplog.records}
-    assert "table.py" in logged["variant int8-broken failed"]
+    assert "fake_variants.py" in logged["variant int8-broken failed"]
     assert "RuntimeError: no such operator" in logged["variant int8-broken failed"]
     assert "ModelError: " in logged["variant int8-no-graph failed"]
 
@@ -403,9 +408,9 @@ def test_a_defect_of_mixed_precision_is_logged_and_said(
     def whole_only(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
         if keep:
             raise RuntimeError("keeps nothing")
-        table.damaged(inputs, target, keep)
+        fake_variants.damaged(inputs, target, keep)
 
-    tried = table.table(Variant("int8-damaged", "int8", "wrong scales", whole_only))
+    tried = fake_variants.table(Variant("int8-damaged", "int8", "wrong scales", whole_only))
     options = Options(str(source), tmp_path / "out", precision="int8", cpu=CPU)
 
     with pytest.raises(PrepareError, match=r"rejected: .* failed \(RuntimeError: keeps nothing\)"):
@@ -420,7 +425,7 @@ def test_what_one_input_cannot_tell_is_not_taken_unasked(tmp_path: Path) -> None
     source = checkpoints.vit(tmp_path / "vit")
     options = Options(str(source), tmp_path / "out", cpu=CPU)
 
-    spec = prepare(options, table.table(table.INT8))
+    spec = prepare(options, fake_variants.table(fake_variants.INT8))
 
     assert spec.precision == "fp32"
     assert (
@@ -429,4 +434,4 @@ def test_what_one_input_cannot_tell_is_not_taken_unasked(tmp_path: Path) -> None
         " 10), or ask for it with --variant int8"
     )
     asked = replace(options, variant="int8", cpu=CPU)
-    assert prepare(asked, table.table(table.INT8)).precision == "int8"
+    assert prepare(asked, fake_variants.table(fake_variants.INT8)).precision == "int8"
