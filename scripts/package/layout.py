@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import onnxferry
+from onnxferry import system
 from onnxferry.scripts.package.model import CheckedModel
 
 _ROOMS = Path(__file__).resolve().parents[2]  # in a checkout as in an installed onnxferry
+_INIT = Path(system.__file__).parents[1] / "__init__.py"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class PackageLayout:
         return [
             *(Entry(self.model + name, model.folder / name) for name in model.files),
             *tree(_ROOMS / "targets" / self.target, self.code),
-            Entry(f"{self.code}onnxferry/__init__.py", Path(onnxferry.__file__)),
+            Entry(f"{self.code}onnxferry/__init__.py", _INIT),
             *tree(_ROOMS / "scoring", f"{self.code}onnxferry/scoring/"),
             *self.added(model),
         ]
