@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle, EndpointStatus
-from onnxferry.scripts.package.archive import replacing
 from onnxferry.system.errors import UsageError
+from onnxferry.system.files import replacing
 
 
 def write(

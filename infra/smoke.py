@@ -16,11 +16,11 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
     WrongAnswer, with both answers, when it differs from the golden answer."""
     reply = send(golden.request)
     found = mismatch(golden, reply)
-    if found and found.refused:
-        raise NotHealthy(f"{where}: {found.text}")
+    if found and reply.status != 200:
+        raise NotHealthy(f"{where}: {found}")
     if found:
-        advice = "Rehearse the package, and compare pins.txt with 'tools' in model_spec.json"
-        raise WrongAnswer(f"{where}: {found.text}\n{advice}")
+        advice = "Rehearse the package, and compare pins.txt with provenance.tools in model_spec.json"
+        raise WrongAnswer(f"{where}: {found}\n{advice}")
     return reply
 
 
