@@ -42,8 +42,8 @@ _UNSIGNED = (
 
 
 class AwsClients:
-    """The clients of one account in one region, each made once. `part` is the size of an upload's
-    parts in bytes; a smaller file goes as it is."""
+    """The clients of one account in one region. `part` is the size of an upload's parts in bytes;
+    a smaller file goes as it is."""
 
     def __init__(
         self,
@@ -106,8 +106,7 @@ class AwsClients:
     def upload(
         self, path: Path, bucket: str, key: str, sent: Callable[[int], None], **options: str
     ) -> None:
-        """Upload in parts where it is large; S3 checks the sha256 of each. Several threads tell
-        `sent` the bytes of each piece."""
+        """Upload; S3 checks the sha256. Several threads tell `sent` the bytes of each piece."""
         extra = {"ChecksumAlgorithm": "SHA256", **options}
         sizes = {"multipart_threshold": self._part, "multipart_chunksize": self._part}
         parts = TransferConfig(max_concurrency=4, **sizes)
@@ -116,8 +115,8 @@ class AwsClients:
             send(str(path), bucket, key, ExtraArgs=extra, Callback=sent, Config=parts)
 
     def checksum(self, path: Path) -> str:
-        """The sha256 that S3 keeps for `path` as `upload` sends it: of its bytes, or of its parts'
-        hashes; without the number of parts, which S3 adds after a hyphen."""
+        """The sha256 that S3 keeps for `path`: of its bytes, or of its parts' hashes (without the
+        number of parts, which S3 adds after a hyphen)."""
         with path.open("rb") as file:
             parts = [hashlib.sha256(p).digest() for p in iter(lambda: file.read(self._part), b"")]
         if path.stat().st_size >= self._part:
@@ -129,8 +128,8 @@ class AwsClients:
         return f"{self._client('sagemaker-runtime').meta.endpoint_url}/endpoints/{name}/invocations"
 
     def invoke(self, name: str, request: Request, timeout: float) -> Reply:
-        """The endpoint's answer, or the container's own refusal. `timeout` is in seconds; after it,
-        nothing is tried again."""
+        """The endpoint's answer, or the container's own refusal. Not tried again after `timeout`
+        (seconds)."""
         client = self._make("sagemaker-runtime", read_timeout=timeout)
         client.meta.events.register_first("needs-retry.sagemaker-runtime.InvokeEndpoint", _once)
         asked = {"Body": request.body, "ContentType": request.content_type}
@@ -197,13 +196,13 @@ class AwsClients:
 
 
 def _once(caught_exception: Exception | None = None, **_: Any) -> None:
-    """Before botocore decides on another attempt: none after a time-out."""
+    """No further attempt after a time-out."""
     if isinstance(caught_exception, broken.ReadTimeoutError):
         raise caught_exception
 
 
 def _of_model(e: Any, seconds: float) -> Reply:
-    """What the container answered, from the ModelError that SageMaker wraps it into."""
+    """What the container answered, from a ModelError."""
     body = str(e.response.get("OriginalMessage", "")).encode("utf-8")
     status = int(e.response.get("OriginalStatusCode") or 424)
     try:

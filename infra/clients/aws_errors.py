@@ -18,21 +18,18 @@ from onnxferry.infra.errors import (
     Unavailable,
 )
 
-_CODES: Mapping[type[CloudError], str] = {
-    NoCredentials: """ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId
-        InvalidAccessKeyId UnrecognizedClientException SignatureDoesNotMatch
-        InvalidSignatureException AuthFailure MissingAuthenticationToken
-        MissingAuthenticationTokenException InvalidToken""",
-    NotAllowed: "AccessDenied AccessDeniedException UnauthorizedOperation 403",
+_CODES: Mapping[type[CloudError], str] = {  # without "Exception", by which some services end them
+    NoCredentials: """ExpiredToken RequestExpired InvalidClientTokenId InvalidAccessKeyId
+        UnrecognizedClient SignatureDoesNotMatch InvalidSignature AuthFailure
+        MissingAuthenticationToken InvalidToken""",
+    NotAllowed: "AccessDenied UnauthorizedOperation 403",
     NotFound: """NoSuchBucket NoSuchKey NoSuchEntity NoSuchUpload NoSuchTagSet ResourceNotFound
-        ResourceNotFoundException 404""",
-    QuotaExceeded: """ResourceLimitExceeded LimitExceeded LimitExceededException
-        ServiceQuotaExceededException TooManyBuckets""",
+        404""",
+    QuotaExceeded: "ResourceLimitExceeded LimitExceeded ServiceQuotaExceeded TooManyBuckets",
     NameTaken: "BucketAlreadyExists BucketAlreadyOwnedByYou EntityAlreadyExists ResourceInUse",
-    Unavailable: """Throttling ThrottlingException ThrottledException TooManyRequestsException
-        SlowDown RequestLimitExceeded RequestThrottled RequestThrottledException
-        BandwidthLimitExceeded ModelNotReadyException OperationAborted ConcurrentModification
-        RequestTimeout""",
+    Unavailable: """Throttling Throttled TooManyRequests SlowDown RequestLimitExceeded
+        RequestThrottled BandwidthLimitExceeded ModelNotReady OperationAborted
+        ConcurrentModification RequestTimeout""",
     PublishFailed: "BadDigest IncompleteBody InvalidDigest XAmzContentChecksumMismatch",
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
@@ -60,19 +57,18 @@ _ACTIONS = {
 }
 
 _NEXT: Mapping[type[CloudError], str] = {
-    NoCredentials: "sign in (aws sso login, aws configure, or the AWS_ variables), or name the"
-    " profile with sagemaker.profile; `aws sts get-caller-identity` shows who is signed in. A"
-    " region that the account has not enabled answers like this too",
+    NoCredentials: "sign in (aws sso login, aws configure, the AWS_ variables) or set"
+    " sagemaker.profile, and see with `aws sts get-caller-identity`; a region that is not enabled"
+    " answers like this too",
     NotAllowed: "ask the account's owner for a policy that allows it, then run again",
-    NotFound: "check the name, sagemaker.region and sagemaker.profile (which account); the command"
-    " status shows what is there, deploy puts a model live",
+    NotFound: "check the name, sagemaker.region and sagemaker.profile; the command status shows"
+    " what is there, deploy puts a model live",
     QuotaExceeded: "ask for more in the console under Service Quotas, or choose another instance"
     " type, count or region",
     NameTaken: "choose another name: --name, or name in [model] of deploy.toml",
     PublishFailed: "run the same command again; the package is uploaded anew",
     Refused: "the message says which setting; correct it in [sagemaker] of deploy.toml",
-    Unavailable: "the SDK's retries did not help; run the same command again, it goes on where it"
-    " stopped",
+    Unavailable: "run the same command again, it goes on where it stopped",
 }
 
 
@@ -92,8 +88,8 @@ def of_response(where: str, service: str, e: Any) -> CloudError:
 
 
 def _kind_of(code: str, message: str, status: int) -> type[CloudError]:
-    if code in _KINDS:
-        return _KINDS[code]
+    if known := _KINDS.get(code.removesuffix("Exception")):
+        return known
     if status >= 500:
         return Unavailable
     found = next((kind for words, kind in _WORDS.items() if re.search(words, message, re.I)), None)

@@ -93,23 +93,17 @@ class SageMakerCloud:
         """See OnlineEndpoint."""
         there, names = self._read(), self.names
         main, resources = there.main, tuple(self._resources(there))
+        absent = EndpointStatus(plan.TARGET, names.endpoint, "absent", resources=resources)
         if main is None:
-            return EndpointStatus(plan.TARGET, names.endpoint, "absent", resources=resources)
+            return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.reason:
             details["reason"] = main.reason
-        return EndpointStatus(
-            target=plan.TARGET,
-            name=names.endpoint,
-            state=main.state,
-            url=self.clients.url_of(names.endpoint),
-            version=there.version,
-            previous=names.version_of(there.previous),
-            resources=resources,
-            details=details,
-        )
+        url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
+        serving = replace(absent, state=main.state, url=url, version=there.version)
+        return replace(serving, previous=previous, details=details)
 
     def _resources(self, there: CurrentState) -> Iterator[tuple[str, str, str]]:
         owned = state.read_owned(self.clients, there)

@@ -1,8 +1,5 @@
-"""The plan that deletes what deploying made for an endpoint, from the endpoint back to the bucket.
-
-What the user gave stays: a bucket, a role. The default bucket goes with the last endpoint that has
-packages in it.
-"""
+"""The plan that deletes what deploying made, from the endpoint back to the bucket. What the user
+gave stays. The default bucket goes with the last endpoint that has packages in it."""
 
 from __future__ import annotations
 
@@ -17,9 +14,7 @@ def delete(
     state: CurrentState, owned: OwnedResources, policies: Collection[str], *, bucket: bool
 ) -> Plan:
     """Steps for all that is `owned`, the role with its `policies`, and the bucket if `bucket`.
-
-    Packages go before the models that say where they are, so that a broken deletion can be
-    resumed."""
+    Packages go before the models that say where they are: a broken deletion can be resumed."""
     names, last = state.names, []
     if owned.role:
         last.append(deleted("role", names.role, "delete_role", policies=list(policies)))

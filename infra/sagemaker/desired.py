@@ -18,8 +18,8 @@ _START_SECONDS = 900
 
 @dataclass(frozen=True)
 class Upload:
-    """A package to be in S3: the file, its size in bytes, and the text of golden.json, which is
-    kept beside it. `owner` goes with every request to the bucket."""
+    """A package to be in S3 (`size` in bytes), with the text of golden.json, which is kept beside
+    it. `owner` goes with every request to the bucket."""
 
     path: str
     sha256: str
@@ -38,7 +38,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The requests for one bundle. `role` has "create" and "policy"; None where one is given."""
+    """The requests for one bundle; `role` is None where one is given."""
 
     version: str
     package: Upload
@@ -49,12 +49,12 @@ class DesiredState:
 
     @property
     def instances(self) -> str:
-        """For people, like "1 x ml.m5.large"."""
+        """Like "1 x ml.m5.large"."""
         return instances(self.config["ProductionVariants"][0])
 
 
 def instances(variant: Mapping[str, Any]) -> str:
-    """What a production variant runs on, for people."""
+    """What a production variant runs on."""
     return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}"
 
 
@@ -92,7 +92,7 @@ def _model(names: Names, version: str, uri: str, url: str) -> dict[str, Any]:
 
 
 def _config(names: Names, version: str, model: str) -> dict[str, Any]:
-    """CreateEndpointConfig. Another serving mode is another variant here, and nowhere else."""
+    """CreateEndpointConfig. Another serving mode is another variant here."""
     variant = {
         "VariantName": "AllTraffic",
         "ModelName": model,
@@ -124,8 +124,8 @@ def _role(names: Names) -> dict[str, Any]:
 
 
 def _role_policy(names: Names) -> dict[str, Any]:
-    """PutRolePolicy: this endpoint's packages, its logs and metrics, and the images. Named by
-    content, so that a policy for another bucket leaves what an earlier version needs."""
+    """PutRolePolicy. Named by content, so that a policy for another bucket leaves what an earlier
+    version needs."""
     bucket = f"arn:{names.partition}:s3:::{names.bucket}"
     below = {"StringLike": {"s3:prefix": f"{names.prefix}*"}}
     metrics = {"StringLike": {"cloudwatch:namespace": ["*SageMaker*", "*sagemaker*"]}}
@@ -154,9 +154,8 @@ def _document(*statements: dict[str, Any]) -> str:
 
 
 def _bucket(names: Names) -> dict[str, Any]:
-    """CreateBucket, and the calls that follow it: private, encrypted, no leftovers of broken
-    uploads; the tag that says that all is done comes last. Not versioned: keys are content hashes,
-    so nothing is ever overwritten by other bytes."""
+    """CreateBucket, and the calls that follow it; the tag that all is done comes last. Not
+    versioned: keys are content hashes."""
     place = {"CreateBucketConfiguration": {"LocationConstraint": names.region}}
     if names.region == "us-east-1":
         place = {}

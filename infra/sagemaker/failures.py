@@ -1,5 +1,4 @@
-"""Why an endpoint did not come up: SageMaker's own reason and the end of the container's log, as
-one of our errors."""
+"""Why an endpoint did not come up: SageMaker's reason and the container's log, as an error."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ _NEXT: Mapping[type[CloudError], str] = {
 
 
 def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
-    """The error for an endpoint that is not what it should be; `what` says so."""
+    """The error for an endpoint of which `what` is wrong."""
     log, reason = tail(clients, found.name), found.reason or "SageMaker gives no reason"
     kind = _kind(found.reason, log)
     error = kind(
@@ -62,7 +61,7 @@ def _kind(reason: str, log: str) -> type[CloudError]:
 
 
 def tail(clients: AwsClients, name: str, lines: int = 30) -> str:
-    """The last lines that the containers of an endpoint printed; in words, why there are none."""
+    """The last lines of an endpoint's log, or why there are none."""
     group = log_group(name)
     try:
         events = sorted(_events(clients, group, lines), key=lambda event: event[0])
@@ -74,7 +73,7 @@ def tail(clients: AwsClients, name: str, lines: int = 30) -> str:
 
 
 def _events(clients: AwsClients, group: str, lines: int) -> Iterator[tuple[int, str]]:
-    """(time, message) of the last `lines` events of each of the five containers that wrote last."""
+    """(time, message) of the last events of the five containers that wrote last."""
     of_group = {"logGroupName": group}
     newest = {"orderBy": "LastEventTime", "descending": True, "limit": 5, **of_group}
     last = {"limit": min(lines, 10_000), "startFromHead": False, **of_group}

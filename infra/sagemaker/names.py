@@ -1,5 +1,5 @@
-"""What an endpoint's resources are called, and the tags that say whose they are. A model and a
-configuration are named by their content: ENDPOINT-VERSION-DIGEST."""
+"""Names and tags of an endpoint's resources. A model and a configuration are named by their
+content: ENDPOINT-VERSION-DIGEST."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from onnxferry.infra.config import SageMaker
 
-ENDPOINT_TAG = "onnxferry:endpoint"  # the endpoint that a resource belongs to
+ENDPOINT_TAG = "onnxferry:endpoint"
 HISTORY_TAG = "onnxferry:previous"  # configurations that served, newest first
 READY_TAG = "onnxferry:ready"  # set last on a bucket that is made
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names, addresses and tags of what belongs to `endpoint` in one account and region."""
+    """Of what belongs to `endpoint` in one account and region."""
 
     endpoint: str
     region: str
@@ -34,7 +34,7 @@ class Names:
 
     @property
     def role(self) -> str:
-        """The role that is made where none is given. Roles are the account's, not the region's."""
+        """The role that is made. Roles are the account's, not the region's."""
         return f"onnxferry-{self.endpoint}-{self.region}"
 
     @property
@@ -44,7 +44,7 @@ class Names:
 
     @property
     def bucket(self) -> str:
-        """The bucket for packages: the given one, or the account's for onnxferry in the region."""
+        """The given bucket for packages, or the account's in the region."""
         return self.settings.bucket or f"onnxferry-{self.account}-{self.region}"
 
     @property
@@ -63,11 +63,11 @@ class Names:
         return f"AWS account {self.account}, region {self.region}"
 
     def of(self, version: str, content: Any) -> str:
-        """The name of a model or configuration of `version` with this `content` (JSON data)."""
+        """The name of a model or configuration of `version` with this JSON data."""
         return f"{self.endpoint}-{version}-{digest(content)}"
 
     def version_of(self, name: str) -> str:
-        """The version in a name that `of` made; "" for another."""
+        """See the function."""
         return version_of(self.endpoint, name)
 
     def arn(self, service: str, resource: str, **other: str) -> str:
@@ -83,7 +83,7 @@ class Names:
 
 
 def version_of(endpoint: str, name: str) -> str:
-    """The version in the name of a model or configuration of `endpoint`; "" for another name."""
+    """The version in a name that `Names.of` made; "" for another."""
     found = re.fullmatch(rf"{re.escape(endpoint)}-([0-9a-f]{{12}})-[0-9a-f]{{8}}", name)
     return found[1] if found else ""
 

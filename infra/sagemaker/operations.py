@@ -1,8 +1,6 @@
-"""How a plan's steps are executed: models, configurations, endpoints, their waits. Each public
-method is one Step.operation.
+"""How models, configurations and endpoints are changed. Each public method is one Step.operation.
 
-Each may be done twice: that something is there already, or is gone, is success where that is
-desired, for a broken connection may have hidden that an earlier attempt succeeded.
+Each may be done twice, for a broken connection may have hidden that an earlier attempt succeeded.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOpe
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 
-_STALE = 3  # looks at an endpoint that says nothing yet of an update that was accepted
+_STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
 class Operations(PrerequisiteOperations):
@@ -69,8 +67,8 @@ class Operations(PrerequisiteOperations):
         self._stable(step.name)
 
     def promote(self, step: Step) -> None:
-        """Point the endpoint to a configuration and wait until that serves; nothing when it does
-        already. An endpoint that an update has broken is recreated."""
+        """Point the endpoint to a configuration, unless that serves, and wait. An endpoint that an
+        update has broken is recreated."""
         config = step.parameters["update"]["EndpointConfigName"]
         found = self._stable(step.name)
         if found is None or found.state in BROKEN:
@@ -80,7 +78,6 @@ class Operations(PrerequisiteOperations):
         return self._await(step.name, config)
 
     def _recreate(self, step: Step) -> None:
-        """Delete the endpoint, which nothing else helps, and create it with its history."""
         request = step.parameters["create"]
         if found := state.own(self.clients, self.names, step.name):
             self._delete(step.name)
@@ -89,7 +86,7 @@ class Operations(PrerequisiteOperations):
         self.create_endpoint(Step(step.action, step.resource, step.name, "", request))
 
     def smoke(self, step: Step) -> None:
-        """The golden request that is kept beside the package must get the golden answer."""
+        """See SmokeTest."""
         SmokeTest(self.clients).run(step.name, step.parameters["package"])
 
     def record_history(self, step: Step) -> None:

@@ -1,8 +1,8 @@
-"""What to change, as data. An endpoint is updated behind a candidate: a second endpoint of the same
-configuration must answer the golden request before the first is pointed to it.
+"""What to change, as data. A candidate, a second endpoint of the same configuration, must answer
+the golden request before the first is pointed to it.
 
-The endpoint's tag onnxferry:previous lists the configurations that proved themselves there, newest
-first. It is written last, so that it is true wherever a run is interrupted.
+The tag onnxferry:previous lists the configurations that proved themselves, newest first. It is
+written last, so that it is true wherever a run is interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def deploy(state: CurrentState, desired: DesiredState, found: Prerequisites) -> 
         unless(model in state.models, "model", model, "create_model", desired.model),
         unless(config in state.configs, kind, config, "create_config", desired.config),
         *serving,
-        *(_candidate_gone(names) if state.candidate or made else ()),
+        *_candidate_gone(state, made),
         *_pruned(state, config, found.packages),
     )
     minutes = (10, 25) if made else (5, 15)
@@ -54,24 +54,19 @@ def to_go_back_to(state: CurrentState) -> str:
     if not found:
         raise NotFound(
             f"AWS {state.names.region}, endpoint {state.names.endpoint}: there is no previous"
-            f" version to go back to; {program('status')} shows what is there, {program('deploy')}"
-            " puts any version live"
+            f" version to go back to; {program('deploy')} puts any version live"
         )
     return found
 
 
 def rollback(state: CurrentState, url: str, instances: str) -> Plan:
-    """Steps that point the endpoint back, to the configuration whose package is at `url`, and
-    that runs on `instances`. Raises NotFound when none is kept.
-
-    It has proved itself here before, so it needs no candidate: SageMaker checks the new instances'
-    health before it moves traffic, and the golden request decides after.
-    """
+    """Steps that point the endpoint back, to the package at `url` on `instances`. Raises NotFound
+    when none is kept. It has proved itself here before, so it needs no candidate."""
     names, config = state.names, to_go_back_to(state)
-    gone = _candidate_gone(names) if state.candidate else ()
-    steps = (*_moved(state, config, url), *_proved(state, config), *gone)
-    version = names.version_of(config)
-    summary = Summary(names.place, version, state.replaced, instances, (5, 15))
+    back = _moved(state, config, url)
+    steps = (*back, *_proved(state, config), *_candidate_gone(state))
+    version, minutes = names.version_of(config), (5, 15)
+    summary = Summary(names.place, version, state.replaced, instances, minutes)
     return Plan(TARGET, "roll back", names.endpoint, steps, summary)
 
 
@@ -118,7 +113,6 @@ def _on_its_way(main: Endpoint, config: str) -> bool:
 
 
 def _arriving(state: CurrentState, main: Endpoint, config: str) -> Step:
-    """It serves already, or an interrupted run has begun to make it serve."""
     if main.state == "InService" and main.history[:1] == (config,):
         return Step(Action.REUSE, "endpoint", main.name)
     back = _point(state.names, state.previous) if state.previous else None
@@ -135,8 +129,8 @@ def _candidate(state: CurrentState, config: str, url: str) -> Steps:
     found, names = state.candidate, state.names
     if found and found.coming == config and found.state in {"Creating", "InService"}:
         return _awaited(names.candidate, config), _smoke(names.candidate, url)
-    gone = _candidate_gone(names) if found else ()
-    return *gone, _created(names, names.candidate, config), _smoke(names.candidate, url)
+    made = _created(names, names.candidate, config)
+    return *_candidate_gone(state), made, _smoke(names.candidate, url)
 
 
 def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()) -> Step:
@@ -146,7 +140,7 @@ def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()
 
 
 def _pointed(names: Names, main: Endpoint, config: str, url: str) -> Steps:
-    """The endpoint moved to `config` and smoked; what served before comes back when that fails."""
+    """The endpoint moved to `config` and smoked, else taken back."""
     proof = _smoke(main.name, url)
     if main.state in BROKEN:
         gone = deleted("endpoint", main.name, "delete_endpoint")
@@ -155,8 +149,8 @@ def _pointed(names: Names, main: Endpoint, config: str, url: str) -> Steps:
 
 
 def _point(names: Names, config: str, restore: Step | None = None) -> Step:
-    """All traffic at once, after the new instances are healthy: SageMaker's own blue/green.
-    "create" is for an endpoint that an update has broken."""
+    """All traffic at once, when the new instances are healthy (SageMaker's blue/green). "create"
+    is for an endpoint that an update has broken."""
     traffic = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
     policy = {"TrafficRoutingConfiguration": traffic, "TerminationWaitInSeconds": 0}
     what = {"EndpointName": names.endpoint, "EndpointConfigName": config}
@@ -173,7 +167,7 @@ def _smoke(name: str, url: str) -> Step:
 
 
 def _proved(state: CurrentState, config: str) -> Steps:
-    """The tag that says what has proved itself; no step when it says so already."""
+    """The tag, unless it says so already."""
     main, name = state.main, state.names.endpoint
     before = main.history if main and main.state != "Deleting" else ()
     history = (config, *(c for c in before if c != config))[:_KEPT]
@@ -190,8 +184,10 @@ def _stable(found: Endpoint | None) -> Steps:
     return (Step(Action.CHECK, "endpoint", found.name, "wait_until_stable", request),)
 
 
-def _candidate_gone(names: Names) -> Steps:
-    return (deleted("endpoint", names.candidate, "delete_endpoint"),)
+def _candidate_gone(state: CurrentState, made: bool = False) -> Steps:
+    if not (state.candidate or made):
+        return ()
+    return (deleted("endpoint", state.names.candidate, "delete_endpoint"),)
 
 
 def _pruned(state: CurrentState, config: str, packages: Packages) -> Iterator[Step]:

@@ -21,7 +21,7 @@ IAM_SECONDS = 180.0  # how long IAM may take to make a new role known
 
 @dataclass(frozen=True)
 class PrerequisiteOperations:
-    """The operations on what an endpoint stands on; `wait` waits for what they begin."""
+    """On what an endpoint stands on."""
 
     clients: AwsClients
     names: Names
@@ -29,7 +29,7 @@ class PrerequisiteOperations:
     progress: Progress
 
     def make_bucket(self, step: Step) -> None:
-        """Create it, then set it up; the tag that says "ready" comes last."""
+        """Create the bucket and set it up."""
         where, bucket = f"bucket {step.name}", step.parameters["bucket"]
         with suppress(NameTaken):
             self.clients.call("s3", "create_bucket", where, **step.parameters["create"])
@@ -90,7 +90,7 @@ class PrerequisiteOperations:
         self.clients.call_if_there("iam", "delete_role", where, **role)
 
     def delete_bucket(self, step: Step) -> None:
-        """Another endpoint's package may have come in meanwhile: then it stays."""
+        """Delete the bucket, unless another endpoint's package has come in."""
         where = f"bucket {step.name}"
         try:
             self.clients.call_if_there("s3", "delete_bucket", where, **step.parameters)

@@ -1,4 +1,4 @@
-"""What is there: endpoints and their states, configurations, models, role, packages. Only reads."""
+"""What is there. Only reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint. `config` serves, or is being created; `pending` is on its way, "" if none."""
+    """`config` serves, or is being created; `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -25,18 +25,17 @@ class Endpoint:
     config: str
     pending: str
     reason: str
-    history: tuple[str, ...] = ()  # the configurations that proved themselves here, newest first
+    history: tuple[str, ...] = ()  # configurations that proved themselves, newest first
 
     @property
     def coming(self) -> str:
-        """The configuration that serves when all that is under way is done."""
+        """The configuration that serves in the end."""
         return self.pending or self.config
 
 
 @dataclass(frozen=True)
 class CurrentState:
-    """What SageMaker has of an endpoint; configurations and models are names, older versions'
-    too."""
+    """What SageMaker has of an endpoint, older versions' configurations and models too."""
 
     names: Names
     main: Endpoint | None
@@ -64,18 +63,16 @@ class CurrentState:
 
     @property
     def unfinished(self) -> str:
-        """The configuration that an interrupted roll-back was going to, "" if none: one that is on
-        its way or serves, and is in the history, which is written last, but not first."""
-        if self.main is None or self.main.coming not in self.main.history[1:]:
-            return ""
-        return self.main.coming
+        """The configuration that an interrupted roll-back was going to, "" if none. The history is
+        written last, and does not name it first yet."""
+        main = self.main
+        return main.coming if main and main.coming in main.history[1:] else ""
 
 
 @dataclass(frozen=True)
 class Prerequisites:
-    """What a deployment stands on. `bucket` is "absent", "half-made" or "ready", `package`
-    "absent", "same" or "other"; `policies` are those of the role that we make, None if there is no
-    role."""
+    """`bucket` is "absent", "half-made" or "ready", `package` "absent", "same" or "other";
+    `policies` are those of the role that we make, None without role."""
 
     bucket: str
     package: str
@@ -85,7 +82,7 @@ class Prerequisites:
 
 @dataclass(frozen=True)
 class OwnedResources:
-    """What else deploying made for the endpoint: packages, log groups, and whether the role."""
+    """What else deploying made: packages, log groups, and whether the role."""
 
     packages: tuple[Packages, ...]
     logs: tuple[str, ...]
@@ -93,7 +90,7 @@ class OwnedResources:
 
 
 def read(clients: AwsClients, names: Names) -> CurrentState:
-    """The endpoint now. Raises NameTaken when somebody else has an endpoint of one of our names."""
+    """The endpoint now. Raises NameTaken where an endpoint of its names is not ours."""
     main, candidate = (own(clients, names, n) for n in (names.endpoint, names.candidate))
     configs = _listed(clients, names, "list_endpoint_configs", "EndpointConfig")
     models = _listed(clients, names, "list_models", "Model")
@@ -101,8 +98,7 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
-    """What is there of what `desired` stands on. Raises NameTaken or NotFound where it cannot be
-    had."""
+    """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
     made = desired.role and has_role(clients, names)
     policies = role_policies(clients, names) if made else None
     bucket = storage.bucket_state(clients, names)
@@ -113,8 +109,7 @@ def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState)
 
 
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
-    """Packages are looked for where they are put now, and where the models say, which may be
-    older."""
+    """Packages are looked for where they are put now, and where the models say."""
     names = state.names
     places = {(names.bucket, names.prefix)}
     for model in state.models:
@@ -126,7 +121,7 @@ def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
 
 
 def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
-    """The endpoint `name`, without its history; None if there is none."""
+    """The endpoint without its history; None if there is none."""
     describe = ("sagemaker", "describe_endpoint", f"endpoint {name}")
     if (found := clients.call_if_there(*describe, EndpointName=name)) is None:
         return None
@@ -137,7 +132,7 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
 
 
 def served(clients: AwsClients, config: str) -> tuple[str, str]:
-    """The s3:// address of the package that a configuration serves, and on what instances."""
+    """The package (s3://...) that a configuration serves, and on what instances."""
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
     variant = clients.call(*describe, EndpointConfigName=config)["ProductionVariants"][0]
     return _url_of_model(clients, variant["ModelName"]), instances(variant)
@@ -156,9 +151,9 @@ def has_role(clients: AwsClients, names: Names) -> bool:
 
 
 def role_policies(clients: AwsClients, names: Names) -> tuple[str, ...]:
-    """The names of the policies of the role that we make, which must be there."""
-    found = ("iam", "list_role_policies", "PolicyNames", f"role {names.role}")
-    return tuple(sorted(clients.pages(*found, RoleName=names.role)))
+    """Names of the policies of the role that we make, which must be there."""
+    listed, role = ("iam", "list_role_policies", "PolicyNames"), names.role
+    return tuple(sorted(clients.pages(*listed, f"role {role}", RoleName=role)))
 
 
 def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
@@ -189,7 +184,6 @@ def _url_of_model(clients: AwsClients, model: str) -> str:
 
 
 def _log_groups(clients: AwsClients, names: Names) -> tuple[str, ...]:
-    """The endpoint's log groups, the candidate's too."""
     group, listed = log_group(names.endpoint), ("logs", "describe_log_groups", "logGroups")
     found = clients.pages(*listed, "log groups", logGroupNamePrefix=group)
     known = {group, log_group(names.candidate)}

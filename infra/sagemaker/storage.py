@@ -17,8 +17,8 @@ from onnxferry.system.hashes import sha256
 
 
 def bucket_state(clients: AwsClients, names: Names) -> str:
-    """ "absent", "half-made" or "ready". A given bucket must be there, and any must be in the
-    region. Raises NotFound, Refused, NotAllowed or NameTaken."""
+    """ "absent", "half-made" or "ready". Raises NotFound for a given bucket, Refused for one of
+    another region, NotAllowed or NameTaken."""
     where, given = f"bucket {names.bucket}", names.settings.bucket
     request = {"Bucket": names.bucket, **names.owner}
     try:
@@ -32,8 +32,8 @@ def bucket_state(clients: AwsClients, names: Names) -> str:
         if given:
             raise
         raise NameTaken(
-            f"{e}\nIt may be that another account has the bucket {names.bucket}; then set"
-            " sagemaker.bucket to one of yours"
+            f"{e}\nMaybe another account has the bucket {names.bucket}; then set sagemaker.bucket"
+            " to one of yours"
         ) from e
     region = found.get("BucketRegion", names.region)
     if region != names.region:
@@ -48,15 +48,14 @@ def bucket_state(clients: AwsClients, names: Names) -> str:
 
 
 def bucket_is_spare(clients: AwsClients, names: Names) -> bool:
-    """Whether the default bucket is there, and nothing but this endpoint's packages is in it."""
+    """Whether the default bucket is there, with nothing but this endpoint's packages."""
     if names.settings.bucket or bucket_state(clients, names) == "absent":
         return False
     return all(key.startswith(names.prefix) for key in packages(clients, names.bucket, "").keys)
 
 
 def stored(clients: AwsClients, package: Upload) -> str:
-    """ "absent", "same", or "other" where what is stored under the package's name is not the
-    package."""
+    """ "absent", "same", or "other" where something else has the package's name."""
     golden = package.golden.encode()
     digest = base64.b64encode(hashlib.sha256(golden).digest()).decode()
     expected = {
@@ -79,8 +78,8 @@ def _size_and_checksum(clients: AwsClients, package: Upload, key: str) -> tuple[
 
 
 def put(clients: AwsClients, package: Upload, progress: Progress) -> None:
-    """Upload golden.json, then the package, and ask S3 whether it has what was sent. Raises
-    PublishFailed if not, or if the file is no longer what was planned."""
+    """Upload golden.json, then the package. Raises PublishFailed if S3 has not what was sent, or
+    the file is no longer what was planned."""
     path, bucket = Path(package.path), package.bucket
     if sha256(path) != package.sha256:
         raise PublishFailed(f"{path}: not the package that was planned; run the same command again")
@@ -96,9 +95,9 @@ def put(clients: AwsClients, package: Upload, progress: Progress) -> None:
     clients.upload(path, bucket, package.key, sent, **package.owner)
     if stored(clients, package) != "same":
         raise PublishFailed(
-            f"AWS {clients.region}, {package.url}: what is stored is not what was sent; does a rule"
-            " of the bucket change or remove objects? Run the same command again, or set another"
-            " sagemaker.bucket"
+            f"AWS {clients.region}, {package.url}: what is stored is not what was sent. Run the"
+            " same command again, or set another sagemaker.bucket: a rule of this one may change"
+            " objects"
         )
 
 
