@@ -29,14 +29,13 @@ _INSTALLATION = re.compile(
     r"No matching distribution|Could not find a version|ResolutionImpossible|pip install"
 )
 _NEXT: Mapping[type[CloudError], str] = {
-    QuotaExceeded: "AWS has no such instances free now: run again later, or set another"
-    " sagemaker.instance_type or region",
-    PublishFailed: "run the same command again, the package is checked and uploaded anew; a given"
-    " role needs s3:GetObject on it",
+    QuotaExceeded: "run again later, or set another sagemaker.instance_type or region",
+    PublishFailed: "run the same command again, the package is uploaded anew; a given role needs"
+    " s3:GetObject on it",
     NotFound: "set sagemaker.image to one that the role may pull in this region, or leave it out",
     NotAllowed: "give the execution role what the message names",
-    BuildFailed: "the container could not install code/requirements.txt: it needs a package"
-    " registry that has every pinned version",
+    BuildFailed: "the container could not install code/requirements.txt: it needs the way to a"
+    " package registry that has every pinned version",
     NotHealthy: "the log says why; rehearse the package",
 }
 

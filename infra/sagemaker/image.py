@@ -41,8 +41,8 @@ def image(config: SageMaker, region: str, python: str) -> str:
         return config.image
     if python != _PYTHON:
         raise UsageError(
-            f"the package is for Python {python}, and the Hugging Face container ({_TAG}) has"
-            f" {_PYTHON}: leave --python out, or set sagemaker.image to an image that has it"
+            f"the package is for Python {python}, and the Hugging Face container has {_PYTHON}:"
+            " leave --python out, or set sagemaker.image"
         )
     if region in _ACCOUNTS:
         suffix = "com.cn" if region.startswith("cn-") else "com"

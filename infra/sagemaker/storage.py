@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,15 +84,11 @@ def put(clients: AwsClients, package: Upload, progress: Progress) -> None:
     path, bucket = Path(package.path), package.bucket
     if sha256(path) != package.sha256:
         raise PublishFailed(f"{path}: not the package that was planned; run the same command again")
-    request = {
-        "Body": package.golden.encode(),
-        "ContentType": "application/json",
-        "ChecksumAlgorithm": "SHA256",
-        **package.owner,
-    }
-    to_golden = ("s3", "put_object", f"s3://{bucket}/{package.golden_key}")
-    clients.call(*to_golden, Bucket=bucket, Key=package.golden_key, **request)
-    sent = _Sent(package.size, progress)
+    key, kind = package.golden_key, {"ContentType": "application/json"}
+    request = {"Bucket": bucket, "Key": key, "Body": package.golden.encode(), **package.owner}
+    put_object = ("s3", "put_object", f"s3://{bucket}/{key}")
+    clients.call(*put_object, ChecksumAlgorithm="SHA256", **kind, **request)
+    sent = _adding_up(package.size, progress)
     clients.upload(path, bucket, package.key, sent, **package.owner)
     if stored(clients, package) != "same":
         raise PublishFailed(
@@ -101,17 +98,17 @@ def put(clients: AwsClients, package: Upload, progress: Progress) -> None:
         )
 
 
-class _Sent:
-    """Adds up what several threads have sent."""
+def _adding_up(size: int, progress: Progress) -> Callable[[int], None]:
+    """Tells `progress` what several threads have sent so far."""
+    lock, total = threading.Lock(), 0
 
-    def __init__(self, size: int, progress: Progress) -> None:
-        self._size, self._progress = size, progress
-        self._sent, self._lock = 0, threading.Lock()
+    def add(sent: int) -> None:
+        nonlocal total
+        with lock:
+            total += sent
+            progress(f"{total / 1e6:.1f} of {size / 1e6:.1f} MB")
 
-    def __call__(self, sent: int) -> None:
-        with self._lock:
-            self._sent += sent
-            self._progress(f"{self._sent / 1e6:.1f} of {self._size / 1e6:.1f} MB")
+    return add
 
 
 @dataclass(frozen=True)
