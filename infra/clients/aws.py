@@ -1,9 +1,7 @@
 """The one user of boto3: sign in, call, upload, ask an endpoint, and translate its errors.
 
-Sign-in is that of the AWS CLI: variables, profiles, SSO, instance and container roles.
-AWS_ENDPOINT_URL leads all calls elsewhere, as it does for every AWS SDK. Retries are botocore's
-standard mode: throttling, 5xx and broken connections, with jitter, a limit of attempts and a budget
-for each client.
+It signs in as the AWS CLI does. AWS_ENDPOINT_URL leads all calls elsewhere. Retries are botocore's
+standard mode.
 """
 
 from __future__ import annotations
@@ -24,23 +22,14 @@ from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
-from onnxferry.infra.clients.aws_errors import kind_of, missing_action, refusal
-from onnxferry.infra.errors import (
-    CloudError,
-    InvokeFailed,
-    NoCredentials,
-    NotAllowed,
-    NotFound,
-    PublishFailed,
-    Refused,
-    Unavailable,
-)
+from onnxferry.infra import errors
+from onnxferry.infra.clients.aws_errors import of_response, refusal
 from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 
-ATTEMPTS = 5
+_ATTEMPTS = 5
 _UNSIGNED = (
     broken.NoCredentialsError,
     broken.PartialCredentialsError,
@@ -50,13 +39,11 @@ _UNSIGNED = (
     broken.LoginError,
     broken.NoAuthTokenError,
 )
-_NO_CONNECTION = (broken.HTTPClientError, broken.ConnectionError)
 
 
 class AwsClients:
-    """The clients of one account in one region, each made once. Nothing is sent before the first
-    call. `part` is the size of an upload's parts in bytes; a smaller file goes as it is. `session`
-    makes the session."""
+    """The clients of one account in one region. `part` is the size of an upload's parts in bytes;
+    a smaller file goes as it is."""
 
     def __init__(
         self,
@@ -65,14 +52,13 @@ class AwsClients:
         part: int = 8 << 20,
         session: Callable[..., boto3.Session] = boto3.Session,
     ) -> None:
-        """Raises NoCredentials for an unknown profile, and UsageError when nothing says the
-        region."""
+        """Sends nothing. Raises NoCredentials for an unknown profile, UsageError without region."""
         try:
             self.session = session(profile_name=profile, region_name=region)
         except broken.ProfileNotFound as e:
-            raise NoCredentials(
-                f"AWS: the configuration has no profile {profile!r}; `aws configure list-profiles`"
-                " shows those that there are, sagemaker.profile in deploy.toml chooses one"
+            raise errors.NoCredentials(
+                f"AWS: there is no profile {profile!r}; `aws configure list-profiles` shows those"
+                " that there are, sagemaker.profile in deploy.toml chooses one"
             ) from e
         if not self.session.region_name:
             raise UsageError(
@@ -85,8 +71,7 @@ class AwsClients:
 
     @cached_property
     def _caller(self) -> Mapping[str, str]:
-        where = "the account that is signed in"
-        return dict(self.call("sts", "get_caller_identity", where, {}))
+        return dict(self.call("sts", "get_caller_identity", "the account that is signed in"))
 
     @property
     def account(self) -> str:
@@ -98,15 +83,20 @@ class AwsClients:
         """ "aws", or "aws-cn", "aws-us-gov" ..."""
         return self._caller["Arn"].split(":")[1]
 
-    def call(
-        self, service: str, operation: str, resource: str, parameters: Mapping[str, Any]
-    ) -> Any:
+    def call(self, service: str, operation: str, resource: str, /, **parameters: Any) -> Any:
         """The operation's answer. Raises CloudError that names `resource`."""
         with self._translated(service, resource):
             return getattr(self._client(service), operation)(**parameters)
 
+    def call_if_there(self, service: str, operation: str, where: str, /, **parameters: Any) -> Any:
+        """As `call`, but None where AWS does not find what it is about."""
+        try:
+            return self.call(service, operation, where, **parameters)
+        except errors.NotFound:
+            return None
+
     def pages(
-        self, service: str, operation: str, key: str, resource: str, parameters: Mapping[str, Any]
+        self, service: str, operation: str, key: str, resource: str, /, **parameters: Any
     ) -> list[Any]:
         """All items below `key` of all pages of an operation that lists."""
         with self._translated(service, resource):
@@ -114,28 +104,19 @@ class AwsClients:
             return [item for page in pages for item in page.get(key, ())]
 
     def upload(
-        self,
-        path: Path,
-        url: tuple[str, str],
-        options: Mapping[str, str],
-        sent: Callable[[int], None],
+        self, path: Path, bucket: str, key: str, sent: Callable[[int], None], **options: str
     ) -> None:
-        """`path` to the bucket and key of `url`, in parts where it is large; S3 checks the sha256
-        of each.
-
-        `sent` is told the bytes of each piece, by several threads.
-        """
-        bucket, key = url
-        client = self._client("s3")
+        """Upload; S3 checks the sha256. Several threads tell `sent` the bytes of each piece."""
         extra = {"ChecksumAlgorithm": "SHA256", **options}
         sizes = {"multipart_threshold": self._part, "multipart_chunksize": self._part}
         parts = TransferConfig(max_concurrency=4, **sizes)
         with self._translated("s3", f"s3://{bucket}/{key}"):
-            client.upload_file(str(path), bucket, key, ExtraArgs=extra, Callback=sent, Config=parts)
+            send = self._client("s3").upload_file
+            send(str(path), bucket, key, ExtraArgs=extra, Callback=sent, Config=parts)
 
     def checksum(self, path: Path) -> str:
-        """What S3 says is the sha256 of `path` as `upload` sends it: of the bytes, or of its parts'
-        own; without the number of parts, which S3 adds after a hyphen."""
+        """The sha256 that S3 keeps for `path`: of its bytes, or of its parts' hashes (without the
+        number of parts, which S3 adds after a hyphen)."""
         with path.open("rb") as file:
             parts = [hashlib.sha256(p).digest() for p in iter(lambda: file.read(self._part), b"")]
         if path.stat().st_size >= self._part:
@@ -147,24 +128,20 @@ class AwsClients:
         return f"{self._client('sagemaker-runtime').meta.endpoint_url}/endpoints/{name}/invocations"
 
     def invoke(self, name: str, request: Request, timeout: float) -> Reply:
-        """The endpoint's answer; the container's own refusal is one with its status. `timeout` is
-        for one attempt, in seconds, and a time-out is not tried again."""
+        """The endpoint's answer, or the container's own refusal. Not tried again after `timeout`
+        (seconds)."""
         client = self._make("sagemaker-runtime", read_timeout=timeout)
         client.meta.events.register_first("needs-retry.sagemaker-runtime.InvokeEndpoint", _once)
+        asked = {"Body": request.body, "ContentType": request.content_type}
         began = time.perf_counter()
         with self._translated("sagemaker", f"endpoint {name}"):
             try:
-                answer = client.invoke_endpoint(
-                    EndpointName=name,
-                    Body=request.body,
-                    ContentType=request.content_type,
-                    Accept=request.accept,
-                )
+                answer = client.invoke_endpoint(EndpointName=name, Accept=request.accept, **asked)
                 body = answer["Body"].read()
             except client.exceptions.ModelError as e:
                 return _of_model(e, time.perf_counter() - began)
             except broken.ReadTimeoutError as e:
-                raise InvokeFailed(
+                raise errors.InvokeFailed(
                     f"AWS {self.region}, endpoint {name}: no answer within {timeout:g} s; SageMaker"
                     " itself ends a request after 60 s. Send fewer items, look at"
                     f" {program('logs')}, or raise --timeout"
@@ -178,7 +155,7 @@ class AwsClients:
         return self._clients[service]
 
     def _make(self, service: str, read_timeout: float = 60) -> Any:
-        retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+        retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
         limits = {"connect_timeout": 10, "read_timeout": read_timeout}
         config = Config(retries=retries, user_agent_extra="onnxferry", **limits)
         with self._translated(service, service):
@@ -189,49 +166,43 @@ class AwsClients:
         where = f"AWS {self.region}, {resource}"
         try:
             yield
-        except S3UploadFailedError as e:
-            cause = e.__context__
-            if isinstance(cause, broken.ClientError):
-                raise _of_response(where, service, cause) from e
-            said = f"{where}: the upload failed: {e}; run the same command again"
-            raise PublishFailed(said) from e
+        except S3UploadFailedError as e:  # boto3 raises it while it handles a ClientError
+            raise of_response(where, service, e.__context__) from e
         except broken.ClientError as e:
-            raise _of_response(where, service, e) from e
+            raise of_response(where, service, e) from e
         except _UNSIGNED as e:
             said = f"nobody is signed in, or the sign-in has expired ({e})"
-            raise refusal(where, NoCredentials, said) from e
+            raise refusal(where, errors.NoCredentials, said) from e
         except broken.ParamValidationError as e:
-            raise refusal(where, Refused, str(e).replace("\n", " ")) from e
-        except _NO_CONNECTION as e:
+            raise refusal(where, errors.Refused, str(e).replace("\n", " ")) from e
+        except (broken.HTTPClientError, broken.ConnectionError) as e:
             raise self._unreachable(where, service, e) from e
         except broken.BotoCoreError as e:
-            raise CloudError(f"{where}: {e}") from e
+            raise errors.CloudError(f"{where}: {e}") from e
 
-    def _unreachable(self, where: str, service: str, e: Exception) -> CloudError:
-        known = self._regions("sagemaker")
+    def _unreachable(self, where: str, service: str, e: Exception) -> errors.CloudError:
+        regions, partitions = (
+            self.session.get_available_regions,
+            self.session.get_available_partitions,
+        )
+        known = sorted(region for p in partitions() for region in regions("sagemaker", p))
         if isinstance(e, broken.EndpointConnectionError) and self.region not in known:
-            return NotFound(
+            return errors.NotFound(
                 f"{where}: no region {self.region} is known to have SageMaker; set sagemaker.region"
                 f" to one of {', '.join(known)}"
             )
-        return refusal(where, Unavailable, f"no connection to {service} ({type(e).__name__}: {e})")
-
-    def _regions(self, service: str) -> list[str]:
-        partitions = self.session.get_available_partitions()
-        return sorted(
-            region for p in partitions for region in self.session.get_available_regions(service, p)
-        )
+        said = f"no connection to {service} ({type(e).__name__}: {e})"
+        return refusal(where, errors.Unavailable, said)
 
 
 def _once(caught_exception: Exception | None = None, **_: Any) -> None:
-    """Before botocore decides on another attempt: a time-out is the answer that the caller asked
-    for."""
+    """No further attempt after a time-out."""
     if isinstance(caught_exception, broken.ReadTimeoutError):
         raise caught_exception
 
 
 def _of_model(e: Any, seconds: float) -> Reply:
-    """What the container answered, from the ModelError that SageMaker wraps it into."""
+    """What the container answered, from a ModelError."""
     body = str(e.response.get("OriginalMessage", "")).encode("utf-8")
     status = int(e.response.get("OriginalStatusCode") or 424)
     try:
@@ -239,16 +210,3 @@ def _of_model(e: Any, seconds: float) -> Reply:
     except ValueError:
         return Reply(status, body, "text/plain", seconds)
     return Reply(status, body, JSON, seconds)
-
-
-def _of_response(where: str, service: str, e: Any) -> CloudError:
-    error = e.response.get("Error", {})
-    code = str(error.get("Code", ""))
-    message = " ".join(str(error.get("Message", "")).split()).rstrip(".")[:800]
-    status = int(e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    kind = kind_of(code, message, status)
-    said = f"{code}: {message}" if message else code
-    if kind is NotAllowed:
-        action = missing_action(message, service, e.operation_name)
-        said = f"the permission {action} is missing. {said}"
-    return refusal(where, kind, said)

@@ -1,8 +1,7 @@
 """SageMaker: a real-time endpoint, its configuration and model, its package in S3 and its role.
 
 An update creates NAME-candidate with the new configuration, asks it the golden request, points NAME
-to that configuration (SageMaker's own blue/green) and asks again. Names are content hashes, so a
-second run finds all.
+to that configuration (SageMaker's own blue/green) and asks again.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ __all__ = ["connect"]
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> SageMakerCloud:
-    """The endpoint `name` in the account that is signed in. Raises NoCredentials or UsageError;
-    sends nothing yet."""
+    """The endpoint `name`; sends nothing yet. Raises NoCredentials or UsageError."""
     settings = config.sagemaker or SageMaker()
     return SageMakerCloud(AwsClients(settings.profile, settings.region), settings, name, clock)

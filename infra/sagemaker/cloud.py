@@ -17,7 +17,7 @@ from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.names import Names, version_of
 from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
-from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
+from onnxferry.infra.sagemaker.state import CurrentState
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
@@ -37,10 +37,8 @@ class SageMakerCloud:
     @cached_property
     def names(self) -> Names:
         """Asks once which account is signed in."""
-        clients = self.clients
-        return Names(
-            self.endpoint, clients.region, clients.account, clients.partition, self.settings
-        )
+        signed_in = (self.clients.region, self.clients.account, self.clients.partition)
+        return Names(self.endpoint, *signed_in, self.settings)
 
     def sign_in(self) -> None:
         """See Cloud."""
@@ -63,8 +61,9 @@ class SageMakerCloud:
         """See OnlineEndpoint."""
         there = self._read()
         owned = state.read_owned(self.clients, there)
+        policies = state.role_policies(self.clients, self.names) if owned.role else ()
         spare = storage.bucket_is_spare(self.clients, self.names)
-        return deletion.delete(there, owned, bucket=spare)
+        return deletion.delete(there, owned, policies, bucket=spare)
 
     @property
     def operations(self) -> Collection[str]:
@@ -80,11 +79,10 @@ class SageMakerCloud:
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
         reply = self.clients.invoke(self.endpoint, request, timeout)
-        return replace(reply, served_by=" ".join(filter(None, (reply.served_by, self._version()))))
+        return replace(reply, served_by=f"{reply.served_by} {self._version()}".strip())
 
     def _version(self) -> str:
-        """The serving version, where the caller may ask for it: to invoke needs less permission,
-        and the answer that is there already counts."""
+        """The serving version; "" for a caller who may invoke the endpoint and not describe it."""
         try:
             found = state.endpoint(self.clients, self.endpoint)
         except CloudError:
@@ -93,32 +91,35 @@ class SageMakerCloud:
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
-        there = self._read()
-        main, names = there.main, self.names
-        owned = state.read_owned(self.clients, there)
-        resources = (*_hosting(there), *self._role(owned), *_owned(owned))
+        there, names = self._read(), self.names
+        main, resources = there.main, tuple(self._resources(there))
+        absent = EndpointStatus(plan.TARGET, names.endpoint, "absent", resources=resources)
         if main is None:
-            return EndpointStatus(plan.TARGET, names.endpoint, "absent", resources=resources)
-        facts = {"on its way": main.pending, "reason": main.reason}
-        if main.pending == main.config:
-            del facts["on its way"]
-        place = {"region": names.region, "account": names.account, "configuration": main.config}
-        return EndpointStatus(
-            plan.TARGET,
-            names.endpoint,
-            main.state,
-            self.clients.url_of(names.endpoint),
-            there.version,
-            names.version_of(there.previous),
-            resources,
-            {**place, **{key: value for key, value in facts.items() if value}},
-        )
+            return absent
+        details = {"region": names.region, "account": names.account, "configuration": main.config}
+        if main.pending not in ("", main.config):
+            details["on its way"] = main.pending
+        if main.reason:
+            details["reason"] = main.reason
+        url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
+        serving = replace(absent, state=main.state, url=url, version=there.version)
+        return replace(serving, previous=previous, details=details)
 
-    def _role(self, owned: OwnedResources) -> Iterator[tuple[str, str, str]]:
+    def _resources(self, there: CurrentState) -> Iterator[tuple[str, str, str]]:
+        owned = state.read_owned(self.clients, there)
+        yield from _hosting(there)
         if self.settings.role:
             yield "role", self.settings.role, "given"
         elif owned.role:
             yield "role", self.names.role, "made"
+        for found in owned.packages:
+            for version, keys in found.versions().items():
+                name = f"s3://{found.bucket}/{found.prefix}{version}"
+                yield "package", name, f"{len(keys)} objects"
+            for key, upload in found.uploads:
+                yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+        for group in owned.logs:
+            yield "log group", group, "kept"
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
@@ -142,14 +143,3 @@ def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
         yield "endpoint configuration", config, use
     for model in there.models:
         yield "model", model, "kept"
-
-
-def _owned(owned: OwnedResources) -> Iterator[tuple[str, str, str]]:
-    for found in owned.packages:
-        for version, keys in found.versions().items():
-            name = f"s3://{found.bucket}/{found.prefix}{version}"
-            yield "package", name, f"{len(keys)} objects"
-        for key, upload in found.uploads:
-            yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
-    for group in owned.logs:
-        yield "log group", group, "kept"

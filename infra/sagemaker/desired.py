@@ -12,15 +12,14 @@ from onnxferry.infra.sagemaker.image import image
 from onnxferry.infra.sagemaker.names import READY_TAG, Names, digest, log_group, tags
 from onnxferry.scoring.manifest import ModelSpec
 
-VARIANT = "AllTraffic"
 # the container installs code/requirements.txt before it answers its first health check
 _START_SECONDS = 900
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A package to be in S3: the file, with its size in bytes, and the text of golden.json, which
-    is kept beside it. `owner` goes with every request to the bucket."""
+    """A package to be in S3 (`size` in bytes), with the text of golden.json, which is kept beside
+    it. `owner` goes with every request to the bucket."""
 
     path: str
     sha256: str
@@ -39,8 +38,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The requests for one bundle: model and configuration, the bucket that is made unless it is
-    there, and the role ("create" and "policy"; None where one is given)."""
+    """The requests for one bundle; `role` is None where one is given."""
 
     version: str
     package: Upload
@@ -50,65 +48,53 @@ class DesiredState:
     role: Mapping[str, Any] | None
 
     @property
-    def config_name(self) -> str:
-        """The configuration's name."""
-        return str(self.config["EndpointConfigName"])
-
-    @property
     def instances(self) -> str:
-        """For people, like "1 x ml.m5.large"."""
+        """Like "1 x ml.m5.large"."""
         return instances(self.config["ProductionVariants"][0])
 
 
 def instances(variant: Mapping[str, Any]) -> str:
-    """What a production variant runs on, for people."""
+    """What a production variant runs on."""
     return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}"
 
 
 def desired(names: Names, bundle: Bundle) -> DesiredState:
     """What `bundle` needs. Raises UsageError when no image suits it."""
-    uri = image(names.settings, names.region, bundle.package.python)
+    uri, version = image(names.settings, names.region, bundle.package.python), bundle.version
     package = _upload(names, bundle)
-    model = _model(names, bundle.version, uri, package.url)
-    return DesiredState(
-        bundle.version,
-        package,
-        model,
-        _config(names, bundle.version, str(model["ModelName"])),
-        _bucket(names),
-        None if names.settings.role else {"create": _role(names), "policy": _role_policy(names)},
-    )
+    model = _model(names, version, uri, package.url)
+    config = _config(names, version, model["ModelName"])
+    role = None if names.settings.role else {"create": _role(names), "policy": _role_policy(names)}
+    return DesiredState(version, package, model, config, _bucket(names), role)
 
 
 def _upload(names: Names, bundle: Bundle) -> Upload:
-    """golden.json is what model_spec.json says of the golden request, in its format."""
+    """golden.json is in model_spec.json's format."""
     package = bundle.package
-    folder = f"{names.prefix}{package.sha256}/"
+    folder = f"{names.prefix}{package.sha256}"
     return Upload(
-        str(package.path),
-        package.sha256,
-        package.size,
-        names.bucket,
-        f"{folder}model.tar.gz",
-        f"{folder}golden.json",
-        ModelSpec(package.model, "golden", golden=bundle.golden).to_json(),
-        names.owner,
+        path=str(package.path),
+        sha256=package.sha256,
+        size=package.size,
+        bucket=names.bucket,
+        key=f"{folder}/model.tar.gz",
+        golden_key=f"{folder}/golden.json",
+        golden=ModelSpec(package.model, "golden", golden=bundle.golden).to_json(),
+        owner=names.owner,
     )
 
 
 def _model(names: Names, version: str, uri: str, url: str) -> dict[str, Any]:
     variables = {**names.settings.environment, "SAGEMAKER_PROGRAM": "inference.py"}
-    content = {
-        "PrimaryContainer": {"Environment": variables, "Image": uri, "ModelDataUrl": url},
-        "ExecutionRoleArn": names.role_arn,
-    }
+    container = {"Environment": variables, "Image": uri, "ModelDataUrl": url}
+    content = {"PrimaryContainer": container, "ExecutionRoleArn": names.role_arn}
     return {"ModelName": names.of(version, content), **content, "Tags": names.tags(version)}
 
 
 def _config(names: Names, version: str, model: str) -> dict[str, Any]:
-    """CreateEndpointConfig. Another serving mode is another variant here, and nowhere else."""
+    """CreateEndpointConfig. Another serving mode is another variant here."""
     variant = {
-        "VariantName": VARIANT,
+        "VariantName": "AllTraffic",
         "ModelName": model,
         "InstanceType": names.settings.instance_type,
         "InitialInstanceCount": names.settings.instance_count,
@@ -116,11 +102,9 @@ def _config(names: Names, version: str, model: str) -> dict[str, Any]:
         "ModelDataDownloadTimeoutInSeconds": _START_SECONDS,
         "ContainerStartupHealthCheckTimeoutInSeconds": _START_SECONDS,
     }
-    return {
-        "EndpointConfigName": names.of(version, variant),
-        "ProductionVariants": [variant],
-        "Tags": names.tags(version),
-    }
+    name = names.of(version, variant)
+    content = {"ProductionVariants": [variant], "Tags": names.tags(version)}
+    return {"EndpointConfigName": name, **content}
 
 
 def _role(names: Names) -> dict[str, Any]:
@@ -140,38 +124,29 @@ def _role(names: Names) -> dict[str, Any]:
 
 
 def _role_policy(names: Names) -> dict[str, Any]:
-    """PutRolePolicy: this endpoint's packages, its logs and metrics, and the images. Named by
-    content, so that a policy for another bucket leaves what an earlier version needs."""
+    """PutRolePolicy. Named by content, so that a policy for another bucket leaves what an earlier
+    version needs."""
     bucket = f"arn:{names.partition}:s3:::{names.bucket}"
     below = {"StringLike": {"s3:prefix": f"{names.prefix}*"}}
     metrics = {"StringLike": {"cloudwatch:namespace": ["*SageMaker*", "*sagemaker*"]}}
-    logs = names.arn("logs", f"log-group:{log_group(names.endpoint)}*")
-    images = names.arn("ecr", "repository/*", account="*")
+    group = names.arn("logs", f"log-group:{log_group(names.endpoint)}*")
+    logs = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
+    images = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
     document = _document(
-        _allow(f"{bucket}/{names.prefix}*", "s3:GetObject"),
-        {**_allow(bucket, "s3:ListBucket"), "Condition": below},
-        _allow(
-            logs,
-            "logs:CreateLogGroup",
-            "logs:CreateLogStream",
-            "logs:DescribeLogStreams",
-            "logs:PutLogEvents",
-        ),
-        {**_allow("*", "cloudwatch:PutMetricData"), "Condition": metrics},
-        _allow("*", "ecr:GetAuthorizationToken"),
-        _allow(
-            images,
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:BatchGetImage",
-            "ecr:GetDownloadUrlForLayer",
-        ),
+        _allow(f"{bucket}/{names.prefix}*", "s3", "GetObject"),
+        {**_allow(bucket, "s3", "ListBucket"), "Condition": below},
+        _allow(group, "logs", logs),
+        {**_allow("*", "cloudwatch", "PutMetricData"), "Condition": metrics},
+        _allow("*", "ecr", "GetAuthorizationToken"),
+        _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
 
 
-def _allow(resource: str, *actions: str) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+def _allow(resource: str, service: str, actions: str) -> dict[str, Any]:
+    allowed = [f"{service}:{action}" for action in actions.split()]
+    return {"Effect": "Allow", "Action": allowed, "Resource": resource}
 
 
 def _document(*statements: dict[str, Any]) -> str:
@@ -179,16 +154,13 @@ def _document(*statements: dict[str, Any]) -> str:
 
 
 def _bucket(names: Names) -> dict[str, Any]:
-    """CreateBucket, and the calls that follow it: private, encrypted, no leftovers of broken
-    uploads; the tag that says that all is done comes last. Not versioned: keys are content hashes,
-    so nothing is ever overwritten by other bytes.
-    """
+    """CreateBucket, and the calls that follow it; the tag that all is done comes last. Not
+    versioned: keys are content hashes."""
     place = {"CreateBucketConfiguration": {"LocationConstraint": names.region}}
     if names.region == "us-east-1":
         place = {}
-    public = dict.fromkeys(
-        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
-    )
+    blocks = "BlockPublicAcls IgnorePublicAcls BlockPublicPolicy RestrictPublicBuckets"
+    public = dict.fromkeys(blocks.split(), True)
     rule = {
         "ID": "broken-uploads",
         "Status": "Enabled",
@@ -203,8 +175,5 @@ def _bucket(names: Names) -> dict[str, Any]:
         ["put_bucket_lifecycle_configuration", {"LifecycleConfiguration": {"Rules": [rule]}}],
         ["put_bucket_tagging", {"Tagging": {"TagSet": ready}}],
     ]
-    return {
-        "create": {"Bucket": names.bucket, **place},
-        "bucket": {"Bucket": names.bucket, **names.owner},
-        "settings": settings,
-    }
+    bucket = {"Bucket": names.bucket}
+    return {"create": bucket | place, "bucket": bucket | names.owner, "settings": settings}

@@ -1,10 +1,9 @@
-"""Why an endpoint did not come up: SageMaker's own reason and the end of the container's log, as
-one of our errors."""
+"""Why an endpoint did not come up: SageMaker's reason and the container's log, as an error."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import (
@@ -22,7 +21,7 @@ from onnxferry.system.exits import program
 
 _REASONS: Mapping[str, type[CloudError]] = {
     r"insufficient\s?capacity|unable to provision": QuotaExceeded,
-    r"failed to (download|extract) model data|model data": PublishFailed,
+    r"model data": PublishFailed,
     r"image.*(not exist|not found|failed to pull|no.*access)|ecr:": NotFound,
     r"not authorized|access ?denied|permission": NotAllowed,
 }
@@ -30,28 +29,25 @@ _INSTALLATION = re.compile(
     r"No matching distribution|Could not find a version|ResolutionImpossible|pip install"
 )
 _NEXT: Mapping[type[CloudError], str] = {
-    QuotaExceeded: "AWS has no such instances free now: run again later, or set another"
-    " sagemaker.instance_type or region",
-    PublishFailed: "run the same command again, the package is checked and uploaded anew; a given"
-    " role needs s3:GetObject on it",
-    NotFound: "set sagemaker.image to an image that the role may pull in this region, or leave it"
-    " out",
+    QuotaExceeded: "run again later, or set another sagemaker.instance_type or region",
+    PublishFailed: "run the same command again, the package is uploaded anew; a given role needs"
+    " s3:GetObject on it",
+    NotFound: "set sagemaker.image to one that the role may pull in this region, or leave it out",
     NotAllowed: "give the execution role what the message names",
     BuildFailed: "the container could not install code/requirements.txt: it needs the way to a"
-    " package registry, and every pinned version there",
+    " package registry that has every pinned version",
     NotHealthy: "the log says why; rehearse the package",
 }
 
 
 def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
-    """The error for an endpoint that is not what it should be; `what` says so."""
-    log = tail(clients, found.name)
-    kind, reason = _kind(found.reason, log), found.reason or "SageMaker gives no reason"
-    where = f"AWS {clients.region}, endpoint {found.name}"
-    left = f"What is left is listed by {program('status')}; a new deploy takes it up,"
+    """The error for an endpoint of which `what` is wrong."""
+    log, reason = tail(clients, found.name), found.reason or "SageMaker gives no reason"
+    kind = _kind(found.reason, log)
     error = kind(
-        f"{where}: {what}: {reason}. What next: {_NEXT[kind]}. {left} {program('delete')} removes"
-        " it"
+        f"AWS {clients.region}, endpoint {found.name}: {what}: {reason}. What next: {_NEXT[kind]}."
+        f" What is left is listed by {program('status')}; a new deploy takes it up,"
+        f" {program('delete')} removes it"
     )
     return error.with_log(log)
 
@@ -64,28 +60,24 @@ def _kind(reason: str, log: str) -> type[CloudError]:
 
 
 def tail(clients: AwsClients, name: str, lines: int = 30) -> str:
-    """The last lines that the containers of an endpoint printed; in words, why there are none."""
+    """The last lines of an endpoint's log, or why there are none."""
     group = log_group(name)
-    newest = {"logGroupName": group, "orderBy": "LastEventTime", "descending": True, "limit": 5}
     try:
-        found = clients.call("logs", "describe_log_streams", f"log group {group}", newest)
-        streams = [stream["logStreamName"] for stream in found["logStreams"]]
-        events = [event for stream in streams for event in _events(clients, group, stream, lines)]
+        events = sorted(_events(clients, group, lines), key=lambda event: event[0])
     except NotFound:
         return f"(no log group {group}: no container has printed anything)"
     except CloudError as e:
         return f"(the log cannot be read: {e})"
-    events.sort(key=lambda event: event[0])
     return "\n".join(message.rstrip() for _, message in events[-lines:])
 
 
-def _events(clients: AwsClients, group: str, stream: str, lines: int) -> list[tuple[int, str]]:
-    """(time, message) of the last events of one container."""
-    request = {
-        "logGroupName": group,
-        "logStreamName": stream,
-        "limit": min(lines, 10_000),
-        "startFromHead": False,
-    }
-    found = clients.call("logs", "get_log_events", f"log stream {group} {stream}", request)
-    return [(event["timestamp"], event["message"]) for event in found["events"]]
+def _events(clients: AwsClients, group: str, lines: int) -> Iterator[tuple[int, str]]:
+    """(time, message) of the last events of the five containers that wrote last."""
+    of_group = {"logGroupName": group}
+    newest = {"orderBy": "LastEventTime", "descending": True, "limit": 5, **of_group}
+    last = {"limit": min(lines, 10_000), "startFromHead": False, **of_group}
+    streams = clients.call("logs", "describe_log_streams", f"log group {group}", **newest)
+    for stream in (found["logStreamName"] for found in streams["logStreams"]):
+        where = f"log stream {group} {stream}"
+        found = clients.call("logs", "get_log_events", where, logStreamName=stream, **last)
+        yield from ((event["timestamp"], event["message"]) for event in found["events"])

@@ -1,9 +1,6 @@
-"""The Hugging Face inference container for CPUs: its tag, and in which account's registry each
-region has it.
-
-The accounts are those of the sagemaker SDK 2.257.7 (image_uri_config/huggingface.json). Where that
-SDK is installed it is asked about a region that this table has not.
-"""
+"""The Hugging Face inference container for CPUs: its tag, and the account of each region's registry
+(sagemaker SDK 2.257.7, image_uri_config/huggingface.json). Where the SDK is installed, it is asked
+about other regions."""
 
 from __future__ import annotations
 
@@ -11,9 +8,8 @@ from onnxferry.infra.clients.containers import container
 from onnxferry.infra.config import SageMaker
 from onnxferry.system.errors import UsageError
 
-PYTHON = "3.12"
-TAG = "2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04"
-REPOSITORY = "huggingface-pytorch-inference"
+_PYTHON = "3.12"
+_TAG = "2.6.0-transformers4.51.3-cpu-py312-ubuntu22.04"
 _MOST = """ap-northeast-1 ap-northeast-2 ap-south-1 ap-southeast-1 ap-southeast-2 ca-central-1
     eu-central-1 eu-north-1 eu-west-1 eu-west-2 eu-west-3 sa-east-1 us-east-1 us-east-2 us-west-1
     us-west-2"""
@@ -37,26 +33,25 @@ _ACCOUNTS = {
     "us-gov-east-1": "446045086412",
     "us-gov-west-1": "442386744353",
 }
-_SUFFIXES = {"cn": "amazonaws.com.cn"}
 
 
 def image(config: SageMaker, region: str, python: str) -> str:
-    """The image's URI. Raises UsageError where none is known for the region, or the package is for
-    another Python."""
+    """The image's URI. Raises UsageError where none is known for the region or for `python`."""
     if config.image:
         return config.image
-    if python != PYTHON:
+    if python != _PYTHON:
         raise UsageError(
-            f"the package is for Python {python}, and the Hugging Face container ({TAG}) has"
-            f" {PYTHON}: leave --python out, or set sagemaker.image to an image that has it"
+            f"the package is for Python {python}, and the Hugging Face container has {_PYTHON}:"
+            " leave --python out, or set sagemaker.image"
         )
     if region in _ACCOUNTS:
-        suffix = _SUFFIXES.get(region.partition("-")[0], "amazonaws.com")
-        return f"{_ACCOUNTS[region]}.dkr.ecr.{region}.{suffix}/{REPOSITORY}:{TAG}"
+        suffix = "com.cn" if region.startswith("cn-") else "com"
+        registry = f"{_ACCOUNTS[region]}.dkr.ecr.{region}.amazonaws.{suffix}"
+        return f"{registry}/huggingface-pytorch-inference:{_TAG}"
     if found := container(region, "4.51.3", "py312", "pytorch2.6.0"):
         return found
     raise UsageError(
-        f"no Hugging Face container is known for region {region}; set sagemaker.image to one that"
-        " the region has (https://aws.github.io/deep-learning-containers lists them), or install"
-        " 'sagemaker<3', which may know it"
+        f"no Hugging Face container is known for region {region}; set sagemaker.image to one from"
+        " https://aws.github.io/deep-learning-containers, or install 'sagemaker<3', which may know"
+        " one"
     )

@@ -1,27 +1,25 @@
-"""What an endpoint's resources are called, and the tags that say whose they are. A model and a
-configuration are named by what they contain: ENDPOINT-VERSION-DIGEST, so that equal content is
-found again and different content never meets."""
+"""Names and tags of an endpoint's resources. A model and a configuration are named by their
+content: ENDPOINT-VERSION-DIGEST."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.config import SageMaker
 
-ENDPOINT_TAG = "onnxferry:endpoint"  # the endpoint that a resource belongs to
-VERSION_TAG = "onnxferry:version"
+ENDPOINT_TAG = "onnxferry:endpoint"
 HISTORY_TAG = "onnxferry:previous"  # configurations that served, newest first
-READY_TAG = "onnxferry:ready"  # the last thing that is done to a bucket that is made
+READY_TAG = "onnxferry:ready"  # set last on a bucket that is made
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names, addresses and tags of what belongs to the endpoint `endpoint`, in one account and
-    region, with these `settings`."""
+    """Of what belongs to `endpoint` in one account and region."""
 
     endpoint: str
     region: str
@@ -36,59 +34,56 @@ class Names:
 
     @property
     def role(self) -> str:
-        """The role that is made where none is given. Roles are the account's, not the region's."""
+        """The role that is made. Roles are the account's, not the region's."""
         return f"onnxferry-{self.endpoint}-{self.region}"
 
     @property
     def role_arn(self) -> str:
-        """The given role's, or that of the one that is made."""
+        """Of the given role, or of the one that is made."""
         return self.settings.role or self.arn("iam", f"role/{self.role}", region="")
 
     @property
     def bucket(self) -> str:
-        """The bucket for packages: the given one, or the account's for onnxferry in the region."""
+        """The given bucket for packages, or the account's in the region."""
         return self.settings.bucket or f"onnxferry-{self.account}-{self.region}"
 
     @property
     def owner(self) -> dict[str, str]:
-        """What makes S3 refuse when the bucket whose name anybody could guess is somebody
-        else's."""
+        """Makes S3 refuse a bucket of the default name that is somebody else's."""
         return {} if self.settings.bucket else {"ExpectedBucketOwner": self.account}
 
     @property
     def prefix(self) -> str:
-        """Below which the endpoint's packages are."""
+        """Of the keys of the endpoint's packages."""
         return f"{self.settings.prefix}/{self.endpoint}/"
 
     @property
     def place(self) -> str:
-        """For people."""
+        """Account and region, for people."""
         return f"AWS account {self.account}, region {self.region}"
 
     def of(self, version: str, content: Any) -> str:
-        """The name of a model or configuration of `version` with this `content` (JSON data)."""
+        """The name of a model or configuration of `version` with this JSON data."""
         return f"{self.endpoint}-{version}-{digest(content)}"
 
     def version_of(self, name: str) -> str:
-        """The version in a name that `of` made; "" for another."""
+        """See the function."""
         return version_of(self.endpoint, name)
 
-    def arn(
-        self, service: str, resource: str, region: str | None = None, account: str | None = None
-    ) -> str:
-        """The ARN of a resource; `region` and `account` are these unless given."""
-        where = self.region if region is None else region
-        return f"arn:{self.partition}:{service}:{where}:{account or self.account}:{resource}"
+    def arn(self, service: str, resource: str, **other: str) -> str:
+        """The ARN of a resource; `other` are "region" and "account" where they are not these."""
+        place = {"region": self.region, "account": self.account, **other}
+        return f"arn:{self.partition}:{service}:{place['region']}:{place['account']}:{resource}"
 
-    def tags(self, version: str = "", history: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    def tags(self, version: str = "", history: Sequence[str] = ()) -> list[dict[str, str]]:
         """The user's tags and ours, as AWS writes them."""
-        own = {ENDPOINT_TAG: self.endpoint, VERSION_TAG: version, HISTORY_TAG: " ".join(history)}
+        own = {"onnxferry:version": version, HISTORY_TAG: " ".join(history)}
         said = {key: value for key, value in own.items() if value}
-        return tags({**self.settings.tags, **said})
+        return tags({**self.settings.tags, ENDPOINT_TAG: self.endpoint, **said})
 
 
 def version_of(endpoint: str, name: str) -> str:
-    """The version in the name of a model or configuration of `endpoint`; "" for another name."""
+    """The version in a name that `Names.of` made; "" for another."""
     found = re.fullmatch(rf"{re.escape(endpoint)}-([0-9a-f]{{12}})-[0-9a-f]{{8}}", name)
     return found[1] if found else ""
 

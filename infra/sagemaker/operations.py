@@ -1,13 +1,10 @@
-"""How a plan's steps are executed: models, configurations, endpoints, their waits. What they stand
-on is in prerequisites.py. Each public method is one Step.operation.
+"""How models, configurations and endpoints are changed. Each public method is one Step.operation.
 
-Each may be done twice: that something is there already, or is gone, is success when it is
-as desired, for a broken connection may have hidden that an earlier attempt succeeded.
+Each may be done twice, for a broken connection may have hidden that an earlier attempt succeeded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,28 +13,24 @@ from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import state
 from onnxferry.infra.sagemaker.failures import failure
 from onnxferry.infra.sagemaker.names import HISTORY_TAG, tags
-from onnxferry.infra.sagemaker.prerequisites import PrerequisiteOperations
+from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
 
-_ROLE_SECONDS = 180.0  # how long IAM may take to make a new role known
-_STALE = 3  # looks at an endpoint that says nothing yet of an update that was accepted
+_STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
 class Operations(PrerequisiteOperations):
     """The operations on one endpoint."""
 
     def create_model(self, step: Step) -> None:
-        """Where we have just made the role, SageMaker may not be able to assume it yet: that is
-        waited for."""
+        """Wait until SageMaker can assume the role, where we have just made that."""
         ours = step.parameters["ExecutionRoleArn"].endswith(f":role/{self.names.role}")
         refused: list[Refused] = []
 
         def unknown() -> str | None:
             try:
-                # the name says the content, so what has it is what is desired
-                with suppress(NameTaken):
-                    self._call("create_model", step)
+                self._create("create_model", step)
             except Refused as e:
                 if not ours or "role" not in str(e):
                     raise
@@ -46,14 +39,13 @@ class Operations(PrerequisiteOperations):
             return None
 
         try:
-            self._wait(str(step), unknown, limit=_ROLE_SECONDS)
+            self._wait(str(step), unknown, limit=IAM_SECONDS)
         except TimedOut as e:
             raise refused[-1] from e
 
     def create_config(self, step: Step) -> None:
         """Create an endpoint configuration."""
-        with suppress(NameTaken):
-            self._call("create_endpoint_config", step)
+        self._create("create_endpoint_config", step)
 
     def create_endpoint(self, step: Step) -> None:
         """Create an endpoint and wait until it serves."""
@@ -61,7 +53,7 @@ class Operations(PrerequisiteOperations):
         try:
             self._call("create_endpoint", step)
         except NameTaken:
-            found = self._endpoint(step.name)
+            found = state.endpoint(self.clients, step.name)
             if found is None or found.coming != config:
                 raise
         self._await(step.name, config)
@@ -75,8 +67,8 @@ class Operations(PrerequisiteOperations):
         self._stable(step.name)
 
     def promote(self, step: Step) -> None:
-        """Point the endpoint to a configuration and wait until that serves; nothing when it does
-        already. An endpoint that an update has broken is recreated."""
+        """Point the endpoint to a configuration, unless that serves, and wait. An endpoint that an
+        update has broken is recreated."""
         config = step.parameters["update"]["EndpointConfigName"]
         found = self._stable(step.name)
         if found is None or found.state in BROKEN:
@@ -86,27 +78,23 @@ class Operations(PrerequisiteOperations):
         return self._await(step.name, config)
 
     def _recreate(self, step: Step) -> None:
-        """Delete the endpoint, which nothing else helps, and create it with the history of what
-        served."""
-        found = state.own(self.clients, self.names, step.name)
-        if found:
+        request = step.parameters["create"]
+        if found := state.own(self.clients, self.names, step.name):
             self._delete(step.name)
-        history = tags({HISTORY_TAG: " ".join(found.history)}) if found and found.history else []
-        create = step.parameters["create"]
-        request = {**create, "Tags": [*create["Tags"], *history]}
+            history = {HISTORY_TAG: " ".join(found.history)} if found.history else {}
+            request = {**request, "Tags": [*request["Tags"], *tags(history)]}
         self.create_endpoint(Step(step.action, step.resource, step.name, "", request))
 
     def smoke(self, step: Step) -> None:
-        """The golden request that is kept beside the package must get the golden answer."""
+        """See SmokeTest."""
         SmokeTest(self.clients).run(step.name, step.parameters["package"])
 
     def record_history(self, step: Step) -> None:
         """Tag the endpoint with the configurations that have proved themselves."""
-        found = self._endpoint(step.name)
+        found = state.endpoint(self.clients, step.name)
         if found is None:
             raise self._gone(step.name)
-        request = {"ResourceArn": found.arn, **step.parameters}
-        self.clients.call("sagemaker", "add_tags", f"endpoint {step.name}", request)
+        self._ask("add_tags", step.name, ResourceArn=found.arn, **step.parameters)
 
     def delete_endpoint(self, step: Step) -> None:
         """Delete an endpoint, when nothing is under way there."""
@@ -123,12 +111,17 @@ class Operations(PrerequisiteOperations):
         with suppress(NotFound):
             self._call("delete_model", step)
 
-    def _call(self, operation: str, step: Step) -> Any:
-        where = f"{step.resource} {step.name}"
-        return self.clients.call("sagemaker", operation, where, step.parameters)
+    def _create(self, operation: str, step: Step) -> None:
+        """The name says the content, so what has it is what is desired."""
+        with suppress(NameTaken):
+            self._call(operation, step)
 
-    def _endpoint(self, name: str) -> Endpoint | None:
-        return state.endpoint(self.clients, name)
+    def _call(self, operation: str, step: Step) -> None:
+        where = f"{step.resource} {step.name}"
+        self.clients.call("sagemaker", operation, where, **step.parameters)
+
+    def _ask(self, operation: str, name: str, /, **request: Any) -> None:
+        self.clients.call("sagemaker", operation, f"endpoint {name}", **request)
 
     def _gone(self, name: str) -> NotFound:
         return NotFound(
@@ -136,33 +129,31 @@ class Operations(PrerequisiteOperations):
         )
 
     def _update(self, step: Step, config: str) -> None:
-        where, request = f"endpoint {step.name}", step.parameters["update"]
         try:
-            self.clients.call("sagemaker", "update_endpoint", where, request)
+            self._ask("update_endpoint", step.name, **step.parameters["update"])
         except Refused:
-            found = self._endpoint(step.name)
+            found = state.endpoint(self.clients, step.name)
             if found is None or found.coming != config or found.state not in {*BUSY, "InService"}:
                 raise
 
     def _stable(self, name: str) -> Endpoint | None:
         """The endpoint once nothing is under way; None if it is gone."""
-        seen: list[Endpoint | None] = []
+        found: Endpoint | None = None
 
         def busy() -> str | None:
-            seen.append(self._endpoint(name))
-            return seen[-1].state if seen[-1] and seen[-1].state in BUSY else None
+            nonlocal found
+            found = state.endpoint(self.clients, name)
+            return found.state if found and found.state in BUSY else None
 
         self._wait(f"endpoint {name}", busy)
-        return seen[-1]
+        return found
 
     def _await(self, name: str, config: str) -> None:
-        self._wait(f"endpoint {name}", self._arrival(name, config))
-
-    def _arrival(self, name: str, config: str) -> Callable[[], str | None]:
+        """Wait until `config` serves."""
         stale = iter(range(_STALE))
 
         def missing() -> str | None:
-            found = self._endpoint(name)
+            found = state.endpoint(self.clients, name)
             if found is None:
                 raise self._gone(name)
             if found.state in BUSY:
@@ -175,21 +166,20 @@ class Operations(PrerequisiteOperations):
             ended = "SageMaker has put the earlier configuration back" if serves else found.state
             raise failure(self.clients, found, f"it does not serve {config} ({ended})")
 
-        return missing
+        self._wait(f"endpoint {name}", missing)
 
     def _delete(self, name: str) -> None:
-        where, request = f"endpoint {name}", {"EndpointName": name}
         try:
-            self.clients.call("sagemaker", "delete_endpoint", where, request)
+            self._ask("delete_endpoint", name, EndpointName=name)
         except NotFound:
             return
         except Refused:
-            found = self._endpoint(name)
+            found = state.endpoint(self.clients, name)
             if found and found.state != "Deleting":
                 raise
 
         def there() -> str | None:
-            found = self._endpoint(name)
+            found = state.endpoint(self.clients, name)
             return found.state if found else None
 
-        self._wait(where, there)
+        self._wait(f"endpoint {name}", there)

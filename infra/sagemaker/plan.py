@@ -1,45 +1,46 @@
-"""What to change, as data. An endpoint is updated behind a candidate: a second endpoint of the same
-configuration must answer the golden request before the first is pointed to it.
+"""What to change, as data. A candidate, a second endpoint of the same configuration, must answer
+the golden request before the first is pointed to it.
 
-The endpoint's tag onnxferry:previous lists the configurations that proved themselves there, newest
-first. It is written when a version has proved itself, so that an interruption anywhere leaves a tag
-that is true. Nothing is read here.
+The tag onnxferry:previous lists the configurations that proved themselves, newest first. It is
+written last, so that it is true wherever a run is interrupted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
 from onnxferry.infra.sagemaker.desired import DesiredState
-from onnxferry.infra.sagemaker.names import HISTORY_TAG, Names
+from onnxferry.infra.sagemaker.names import HISTORY_TAG, Names, tags
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, CurrentState, Endpoint, Prerequisites
 from onnxferry.infra.sagemaker.storage import Packages
 from onnxferry.system.exits import program
 
 TARGET = "sagemaker"
-KEPT = 2  # what serves, and what served before
+_KEPT = 2  # what serves, and what served before
+_ACTIONS = {"ready": Action.REUSE, "same": Action.REUSE, "absent": Action.CREATE}
 
 Steps = tuple[Step, ...]
 
 
 def deploy(state: CurrentState, desired: DesiredState, found: Prerequisites) -> Plan:
     """Steps that end with the bundle of `desired` serving."""
-    names, config = state.names, desired.config_name
-    serving = _serving(state, config, desired.package.url)
+    names, package = state.names, desired.package
+    model, config = desired.model["ModelName"], desired.config["EndpointConfigName"]
+    serving = _serving(state, config, package.url)
     made = any(s.name == names.candidate and s.action is Action.CREATE for s in serving)
-    model, kind = str(desired.model["ModelName"]), "endpoint configuration"
+    kind = "endpoint configuration"
     steps = (
-        _bucket(names, desired, found),
-        _package(desired, found),
+        _made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),
+        _made(found.package, "package", package.url, "put_package", asdict(package)),
         _role(names, desired, found),
         unless(model in state.models, "model", model, "create_model", desired.model),
         unless(config in state.configs, kind, config, "create_config", desired.config),
         *serving,
-        *(_candidate_gone(names) if state.candidate or made else ()),
+        *_candidate_gone(state, made),
         *_pruned(state, config, found.packages),
     )
     minutes = (10, 25) if made else (5, 15)
@@ -50,59 +51,39 @@ def deploy(state: CurrentState, desired: DesiredState, found: Prerequisites) -> 
 def to_go_back_to(state: CurrentState) -> str:
     """The configuration that a roll-back goes to. Raises NotFound when none is kept."""
     found = state.unfinished or state.previous
-    if state.main is None or not found:
+    if not found:
         raise NotFound(
             f"AWS {state.names.region}, endpoint {state.names.endpoint}: there is no previous"
-            f" version to go back to; {program('status')} shows what is there, {program('deploy')}"
-            " puts any version live"
+            f" version to go back to; {program('deploy')} puts any version live"
         )
     return found
 
 
 def rollback(state: CurrentState, url: str, instances: str) -> Plan:
-    """Steps that point the endpoint back, to the configuration whose package is at `url`, and
-    that runs on `instances`.
-
-    It has proved itself here before, so it is not built up a second time: SageMaker checks the new
-    instances' health before it moves traffic, and the golden request decides after. Raises NotFound
-    when none is kept.
-    """
-    config = to_go_back_to(state)
-    steps = (
-        *_moved(state, config, url),
-        *_proved(state, config),
-        *(_candidate_gone(state.names) if state.candidate else ()),
-    )
-    version = state.names.version_of(config)
-    summary = Summary(state.names.place, version, state.replaced, instances, (5, 15))
-    return Plan(TARGET, "roll back", state.names.endpoint, steps, summary)
-
-
-def _bucket(names: Names, desired: DesiredState, found: Prerequisites) -> Step:
-    there = {"ready": Action.REUSE, "absent": Action.CREATE}.get(found.bucket, Action.UPDATE)
-    return _made(there, "bucket", names.bucket, "make_bucket", desired.bucket)
-
-
-def _package(desired: DesiredState, found: Prerequisites) -> Step:
-    there = {"same": Action.REUSE, "absent": Action.CREATE}.get(found.package, Action.UPDATE)
-    return _made(there, "package", desired.package.url, "put_package", asdict(desired.package))
+    """Steps that point the endpoint back, to the package at `url` on `instances`. Raises NotFound
+    when none is kept. It has proved itself here before, so it needs no candidate."""
+    names, config = state.names, to_go_back_to(state)
+    back = _moved(state, config, url)
+    steps = (*back, *_proved(state, config), *_candidate_gone(state))
+    version, minutes = names.version_of(config), (5, 15)
+    summary = Summary(names.place, version, state.replaced, instances, minutes)
+    return Plan(TARGET, "roll back", names.endpoint, steps, summary)
 
 
 def _role(names: Names, desired: DesiredState, found: Prerequisites) -> Step:
     if desired.role is None:
         return Step(Action.REUSE, "role", names.role_arn)
-    has_policy = desired.role["policy"]["PolicyName"] in (found.policies or ())
-    changed = Action.CREATE if found.policies is None else Action.UPDATE
-    there = Action.REUSE if has_policy else changed
+    there = "absent" if found.policies is None else "other"
+    if desired.role["policy"]["PolicyName"] in (found.policies or ()):
+        there = "same"
     return _made(there, "role", names.role, "make_role", desired.role)
 
 
-def _made(
-    action: Action, resource: str, name: str, operation: str, parameters: Mapping[str, Any]
-) -> Step:
+def _made(there: str, resource: str, name: str, operation: str, request: Mapping[str, Any]) -> Step:
+    action = _ACTIONS.get(there, Action.UPDATE)
     if action is Action.REUSE:
         return Step(action, resource, name)
-    return Step(action, resource, name, operation, parameters)
+    return Step(action, resource, name, operation, request)
 
 
 def _serving(state: CurrentState, config: str, url: str) -> Steps:
@@ -132,7 +113,6 @@ def _on_its_way(main: Endpoint, config: str) -> bool:
 
 
 def _arriving(state: CurrentState, main: Endpoint, config: str) -> Step:
-    """It serves already, or an interrupted run has begun to make it serve."""
     if main.state == "InService" and main.history[:1] == (config,):
         return Step(Action.REUSE, "endpoint", main.name)
     back = _point(state.names, state.previous) if state.previous else None
@@ -140,8 +120,8 @@ def _arriving(state: CurrentState, main: Endpoint, config: str) -> Step:
 
 
 def _awaited(name: str, config: str, restore: Step | None = None) -> Step:
-    parameters = {"EndpointConfigName": config}
-    return Step(Action.CHECK, "endpoint", name, "await_endpoint", parameters, restore)
+    request = {"EndpointConfigName": config}
+    return Step(Action.CHECK, "endpoint", name, "await_endpoint", request, restore)
 
 
 def _candidate(state: CurrentState, config: str, url: str) -> Steps:
@@ -149,27 +129,28 @@ def _candidate(state: CurrentState, config: str, url: str) -> Steps:
     found, names = state.candidate, state.names
     if found and found.coming == config and found.state in {"Creating", "InService"}:
         return _awaited(names.candidate, config), _smoke(names.candidate, url)
-    gone = _candidate_gone(names) if found else ()
-    return *gone, _created(names, names.candidate, config), _smoke(names.candidate, url)
+    made = _created(names, names.candidate, config)
+    return *_candidate_gone(state), made, _smoke(names.candidate, url)
 
 
 def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()) -> Step:
-    tags = names.tags(history=history)
-    request = {"EndpointName": name, "EndpointConfigName": config, "Tags": tags}
-    return Step(Action.CREATE, "endpoint", name, "create_endpoint", request)
+    request = {"EndpointName": name, "EndpointConfigName": config}
+    tagged = {**request, "Tags": names.tags(history=history)}
+    return Step(Action.CREATE, "endpoint", name, "create_endpoint", tagged)
 
 
 def _pointed(names: Names, main: Endpoint, config: str, url: str) -> Steps:
-    """The endpoint moved to `config` and smoked; what served before comes back when that fails."""
+    """The endpoint moved to `config` and smoked, else taken back."""
+    proof = _smoke(main.name, url)
     if main.state in BROKEN:
-        gone = Step(Action.DELETE, "endpoint", main.name, "delete_endpoint")
-        return gone, _created(names, main.name, config, main.history), _smoke(main.name, url)
-    return _point(names, config, _point(names, main.config)), _smoke(main.name, url)
+        gone = deleted("endpoint", main.name, "delete_endpoint")
+        return gone, _created(names, main.name, config, main.history), proof
+    return _point(names, config, _point(names, main.config)), proof
 
 
 def _point(names: Names, config: str, restore: Step | None = None) -> Step:
-    """All traffic at once, after the new instances are healthy: SageMaker's own blue/green.
-    "create" is for an endpoint that an update has broken."""
+    """All traffic at once, when the new instances are healthy (SageMaker's blue/green). "create"
+    is for an endpoint that an update has broken."""
     traffic = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
     policy = {"TrafficRoutingConfiguration": traffic, "TerminationWaitInSeconds": 0}
     what = {"EndpointName": names.endpoint, "EndpointConfigName": config}
@@ -181,68 +162,61 @@ def _point(names: Names, config: str, restore: Step | None = None) -> Step:
 
 
 def _smoke(name: str, url: str) -> Step:
-    return Step(
-        Action.CHECK, "golden request to endpoint", name, "smoke", {"package": url}, settles=True
-    )
+    kind, request = "golden request to endpoint", {"package": url}
+    return Step(Action.CHECK, kind, name, "smoke", request, settles=True)
 
 
 def _proved(state: CurrentState, config: str) -> Steps:
-    """The tag that says what has proved itself; no step when it says so already."""
-    main = state.main
+    """The tag, unless it says so already."""
+    main, name = state.main, state.names.endpoint
     before = main.history if main and main.state != "Deleting" else ()
-    history = (config, *(c for c in before if c != config))[:KEPT]
+    history = (config, *(c for c in before if c != config))[:_KEPT]
     if history == before:
         return ()
-    tag = {"Tags": [{"Key": HISTORY_TAG, "Value": " ".join(history)}]}
-    name = state.names.endpoint
-    return (Step(Action.UPDATE, "history of endpoint", name, "record_history", tag),)
+    request = {"Tags": tags({HISTORY_TAG: " ".join(history)})}
+    return (Step(Action.UPDATE, "history of endpoint", name, "record_history", request),)
 
 
 def _stable(found: Endpoint | None) -> Steps:
     if found is None or found.state not in BUSY:
         return ()
-    parameters = {"state": found.state}
-    return (Step(Action.CHECK, "endpoint", found.name, "wait_until_stable", parameters),)
+    request = {"state": found.state}
+    return (Step(Action.CHECK, "endpoint", found.name, "wait_until_stable", request),)
 
 
-def _candidate_gone(names: Names) -> Steps:
-    return (Step(Action.DELETE, "endpoint", names.candidate, "delete_endpoint"),)
+def _candidate_gone(state: CurrentState, made: bool = False) -> Steps:
+    if not (state.candidate or made):
+        return ()
+    return (deleted("endpoint", state.names.candidate, "delete_endpoint"),)
 
 
-def _pruned(state: CurrentState, config: str, packages: Packages) -> Steps:
+def _pruned(state: CurrentState, config: str, packages: Packages) -> Iterator[Step]:
     """Delete what is neither to serve nor the version before it."""
     names, history = state.names, state.main.history if state.main else ()
-    kept = {config, *[c for c in history if c != config][: KEPT - 1]}
+    kept = {config, *[c for c in history if c != config][: _KEPT - 1]}
     versions = {names.version_of(c) for c in kept}
-    return (
-        *deleted_configs(c for c in state.configs if c not in kept),
-        *deleted_models(m for m in state.models if names.version_of(m) not in versions),
-        *deleted_packages(packages, versions),
-    )
+    models = (m for m in state.models if names.version_of(m) not in versions)
+    yield from deleted_hosting((c for c in state.configs if c not in kept), models)
+    yield from deleted_packages(packages, versions)
 
 
-def deleted_configs(names: Iterable[str]) -> Steps:
-    """A step for each endpoint configuration."""
-    return tuple(
-        _deleted("endpoint configuration", name, "delete_config", EndpointConfigName=name)
-        for name in names
-    )
+def deleted_hosting(configs: Iterable[str], models: Iterable[str]) -> Iterator[Step]:
+    """A step for each endpoint configuration, then for each model."""
+    for name in configs:
+        yield deleted("endpoint configuration", name, "delete_config", EndpointConfigName=name)
+    for name in models:
+        yield deleted("model", name, "delete_model", ModelName=name)
 
 
-def deleted_models(names: Iterable[str]) -> Steps:
-    """A step for each model."""
-    return tuple(_deleted("model", name, "delete_model", ModelName=name) for name in names)
-
-
-def deleted_packages(found: Packages, kept: Iterable[str] = ()) -> Steps:
+def deleted_packages(found: Packages, kept: Collection[str] = ()) -> Iterator[Step]:
     """A step for each version that is not in `kept`."""
-    start, bucket = f"s3://{found.bucket}/{found.prefix}", found.bucket
-    return tuple(
-        _deleted("package", start + v, "delete_package", bucket=bucket, keys=keys, uploads=[])
-        for v, keys in found.versions().items()
-        if v not in kept
-    )
+    for version, keys in found.versions().items():
+        if version not in kept:
+            name = f"s3://{found.bucket}/{found.prefix}{version}"
+            objects = {"bucket": found.bucket, "keys": keys, "uploads": []}
+            yield deleted("package", name, "delete_package", **objects)
 
 
-def _deleted(resource: str, name: str, operation: str, **parameters: Any) -> Step:
+def deleted(resource: str, name: str, operation: str, /, **parameters: Any) -> Step:
+    """A step that deletes."""
     return Step(Action.DELETE, resource, name, operation, parameters)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken, NotAllowed, NotFound, Refused
+from onnxferry.infra.errors import NameTaken, NotAllowed, Refused
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import state, storage
 from onnxferry.infra.sagemaker.desired import Upload
@@ -16,12 +16,12 @@ from onnxferry.infra.sagemaker.names import Names
 from onnxferry.system.console import Progress
 
 _AT_ONCE = 1000  # keys that S3 deletes by one request
-_POLICY_SECONDS = 180  # how long IAM may take to know the role that was made
+IAM_SECONDS = 180.0  # how long IAM may take to make a new role known
 
 
 @dataclass(frozen=True)
 class PrerequisiteOperations:
-    """The operations on what an endpoint stands on; `wait` waits for what they begin."""
+    """On what an endpoint stands on."""
 
     clients: AwsClients
     names: Names
@@ -29,12 +29,12 @@ class PrerequisiteOperations:
     progress: Progress
 
     def make_bucket(self, step: Step) -> None:
-        """Create it, then set it up; the tag that says "ready" comes last."""
+        """Create the bucket and set it up."""
         where, bucket = f"bucket {step.name}", step.parameters["bucket"]
         with suppress(NameTaken):
-            self.clients.call("s3", "create_bucket", where, step.parameters["create"])
+            self.clients.call("s3", "create_bucket", where, **step.parameters["create"])
         try:
-            self.clients.call("s3", "head_bucket", where, bucket)
+            self.clients.call("s3", "head_bucket", where, **bucket)
         except NotAllowed as e:
             raise NameTaken(
                 f"AWS {self.names.region}, {where}: another account has it; set sagemaker.bucket"
@@ -42,7 +42,7 @@ class PrerequisiteOperations:
             ) from e
         for operation, request in step.parameters["settings"]:
             self.progress(operation.replace("_", " "))
-            self.clients.call("s3", operation, where, {**bucket, **request})
+            self.clients.call("s3", operation, where, **bucket, **request)
 
     def put_package(self, step: Step) -> None:
         """Upload the package, and golden.json beside it."""
@@ -50,33 +50,29 @@ class PrerequisiteOperations:
 
     def make_role(self, step: Step) -> None:
         """Create the role unless it is there, and give it the policy."""
-        where = f"role {step.name}"
+        where, policy = f"role {step.name}", step.parameters["policy"]
         try:
-            self.clients.call("iam", "create_role", where, step.parameters["create"])
+            self.clients.call("iam", "create_role", where, **step.parameters["create"])
         except NameTaken:
-            if state.role_policies(self.clients, self.names) is None:  # raises if it is not ours
+            if not state.has_role(self.clients, self.names):  # raises if it is not ours
                 raise
 
         def unknown() -> str | None:
-            try:
-                self.clients.call("iam", "put_role_policy", where, step.parameters["policy"])
-            except NotFound:
-                return "not known to all of IAM yet"
-            return None
+            put = self.clients.call_if_there("iam", "put_role_policy", where, **policy)
+            return "not known to all of IAM yet" if put is None else None
 
-        self._wait(where, unknown, limit=_POLICY_SECONDS)
+        self._wait(where, unknown, limit=IAM_SECONDS)
 
     def delete_package(self, step: Step) -> None:
         """Delete objects by their keys, and unfinished uploads."""
         bucket, keys = step.parameters["bucket"], step.parameters["keys"]
         for key, upload in step.parameters["uploads"]:
-            request = {"Bucket": bucket, "Key": key, "UploadId": upload}
-            with suppress(NotFound):
-                self.clients.call("s3", "abort_multipart_upload", step.name, request)
+            what = {"Bucket": bucket, "Key": key, "UploadId": upload}
+            self.clients.call_if_there("s3", "abort_multipart_upload", step.name, **what)
         for start in range(0, len(keys), _AT_ONCE):
             objects = [{"Key": key} for key in keys[start : start + _AT_ONCE]]
-            request = {"Bucket": bucket, "Delete": {"Objects": objects, "Quiet": True}}
-            answer = self.clients.call("s3", "delete_objects", step.name, request)
+            what = {"Bucket": bucket, "Delete": {"Objects": objects, "Quiet": True}}
+            answer = self.clients.call("s3", "delete_objects", step.name, **what)
             if errors := answer.get("Errors"):
                 said = f"{errors[0].get('Code')}: {errors[0].get('Message')}"
                 raise NotAllowed(
@@ -85,23 +81,19 @@ class PrerequisiteOperations:
 
     def delete_role(self, step: Step) -> None:
         """Delete the role, if it is still ours, with its policies."""
-        where, role = f"role {step.name}", dict(step.parameters)
-        policies = state.role_policies(self.clients, self.names)
-        if policies is None:
+        where, role = f"role {step.name}", {"RoleName": step.name}
+        if not state.has_role(self.clients, self.names):
             return
-        for policy in sorted(policies):
-            with suppress(NotFound):
-                request = {**role, "PolicyName": policy}
-                self.clients.call("iam", "delete_role_policy", where, request)
-        with suppress(NotFound):
-            self.clients.call("iam", "delete_role", where, role)
+        for policy in step.parameters["policies"]:
+            named = {**role, "PolicyName": policy}
+            self.clients.call_if_there("iam", "delete_role_policy", where, **named)
+        self.clients.call_if_there("iam", "delete_role", where, **role)
 
     def delete_bucket(self, step: Step) -> None:
-        """Another endpoint's package may have come in meanwhile: then it stays."""
+        """Delete the bucket, unless another endpoint's package has come in."""
+        where = f"bucket {step.name}"
         try:
-            self.clients.call("s3", "delete_bucket", f"bucket {step.name}", step.parameters)
-        except NotFound:
-            return
+            self.clients.call_if_there("s3", "delete_bucket", where, **step.parameters)
         except Refused as e:
             if "BucketNotEmpty" not in str(e):
                 raise
@@ -109,9 +101,8 @@ class PrerequisiteOperations:
 
     def delete_logs(self, step: Step) -> None:
         """Delete a log group."""
-        with suppress(NotFound):
-            where = f"log group {step.name}"
-            self.clients.call("logs", "delete_log_group", where, step.parameters)
+        where = f"log group {step.name}"
+        self.clients.call_if_there("logs", "delete_log_group", where, **step.parameters)
 
     def _wait(self, what: str, state: Callable[[], str | None], **limit: float) -> None:
         self.wait(f"AWS {self.names.region}, {what}", state, **limit)

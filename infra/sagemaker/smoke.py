@@ -19,8 +19,8 @@ class SmokeTest:
     clients: AwsClients
 
     def run(self, endpoint: str, package: str) -> None:
-        """Ask `endpoint` the golden request of the package at `package` (s3://...). Raises
-        NotHealthy or WrongAnswer, with the end of the container's log."""
+        """Ask `endpoint` the golden request of `package` (s3://...). Raises NotHealthy or
+        WrongAnswer, with the end of the container's log."""
         golden, where = self.golden(package), f"AWS {self.clients.region}, endpoint {endpoint}"
         try:
             smoke(golden, lambda request: self.clients.invoke(endpoint, request, 60), where)
@@ -29,10 +29,8 @@ class SmokeTest:
             raise
 
     def golden(self, package: str) -> Golden:
-        """The golden request that is kept beside the package. Raises NotFound when there is
-        none."""
-        bucket, key = split(package)
-        key = f"{key.rpartition('/')[0]}/golden.json"
+        """The golden request beside the package. Raises NotFound if none is."""
+        bucket, key = split(f"{package.rpartition('/')[0]}/golden.json")
         where = f"s3://{bucket}/{key}"
-        answer = self.clients.call("s3", "get_object", where, {"Bucket": bucket, "Key": key})
+        answer = self.clients.call("s3", "get_object", where, Bucket=bucket, Key=key)
         return golden_in(answer["Body"].read(), where)

@@ -1,12 +1,11 @@
-"""What is there: endpoints and their states, configurations, models, role, packages. Only reads."""
+"""What is there. Only reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken, NotFound
+from onnxferry.infra.errors import NameTaken
 from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.desired import DesiredState, instances
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group
@@ -18,7 +17,7 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint. `config` serves, or is being created; `pending` is on its way, "" if none."""
+    """`config` serves, or is being created; `pending` is on its way, "" if none."""
 
     name: str
     arn: str
@@ -26,23 +25,17 @@ class Endpoint:
     config: str
     pending: str
     reason: str
-    tags: Mapping[str, str]
+    history: tuple[str, ...] = ()  # configurations that proved themselves, newest first
 
     @property
     def coming(self) -> str:
-        """The configuration that serves when all that is under way is done."""
+        """The configuration that serves in the end."""
         return self.pending or self.config
-
-    @property
-    def history(self) -> tuple[str, ...]:
-        """The configurations that have served here and proved themselves, newest first."""
-        return tuple(self.tags.get(HISTORY_TAG, "").split())
 
 
 @dataclass(frozen=True)
 class CurrentState:
-    """What SageMaker has of an endpoint; configurations and models are names, older versions'
-    too."""
+    """What SageMaker has of an endpoint, older versions' configurations and models too."""
 
     names: Names
     main: Endpoint | None
@@ -70,29 +63,26 @@ class CurrentState:
 
     @property
     def unfinished(self) -> str:
-        """The configuration that an interrupted roll-back was going to; "" if there is none: one
-        that has proved itself is on its way or serves, and the history, which is written last, does
-        not name it first."""
-        if self.main is None or self.main.coming not in self.main.history[1:]:
-            return ""
-        return self.main.coming
+        """The configuration that an interrupted roll-back was going to, "" if none. The history is
+        written last, and does not name it first yet."""
+        main = self.main
+        return main.coming if main and main.coming in main.history[1:] else ""
 
 
 @dataclass(frozen=True)
 class Prerequisites:
-    """What a deployment stands on. `bucket` is "absent", "half-made" or "ready", `package`
-    "absent", "same" or "other"; `policies` are those of the role that we make, None if there is no
-    role; `packages` are those in the bucket."""
+    """`bucket` is "absent", "half-made" or "ready", `package` "absent", "same" or "other";
+    `policies` are those of the role that we make, None without role."""
 
     bucket: str
     package: str
-    policies: frozenset[str] | None
+    policies: tuple[str, ...] | None
     packages: Packages
 
 
 @dataclass(frozen=True)
 class OwnedResources:
-    """What else deploying made for the endpoint: packages, log groups, and whether the role."""
+    """What else deploying made: packages, log groups, and whether the role."""
 
     packages: tuple[Packages, ...]
     logs: tuple[str, ...]
@@ -100,20 +90,17 @@ class OwnedResources:
 
 
 def read(clients: AwsClients, names: Names) -> CurrentState:
-    """The endpoint now. Raises NameTaken when somebody else has an endpoint of one of our names."""
-    return CurrentState(
-        names,
-        own(clients, names, names.endpoint),
-        own(clients, names, names.candidate),
-        _listed(clients, names, "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
-        _listed(clients, names, "list_models", "Models", "ModelName"),
-    )
+    """The endpoint now. Raises NameTaken where an endpoint of its names is not ours."""
+    main, candidate = (own(clients, names, n) for n in (names.endpoint, names.candidate))
+    configs = _listed(clients, names, "list_endpoint_configs", "EndpointConfig")
+    models = _listed(clients, names, "list_models", "Model")
+    return CurrentState(names, main, candidate, configs, models)
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
-    """What is there of what `desired` stands on. Raises NameTaken or NotFound where it cannot be
-    had."""
-    policies = role_policies(clients, names) if desired.role else None
+    """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
+    made = desired.role and has_role(clients, names)
+    policies = role_policies(clients, names) if made else None
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
         return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.prefix))
@@ -122,101 +109,85 @@ def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState)
 
 
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
-    """Packages are looked for where they are put now, and where the models say, which may be
-    older."""
+    """Packages are looked for where they are put now, and where the models say."""
     names = state.names
     places = {(names.bucket, names.prefix)}
     for model in state.models:
         bucket, key = storage.split(_url_of_model(clients, model))
         places.add((bucket, "/".join(key.split("/")[:-2]) + "/"))
     packages = tuple(storage.packages(clients, *place) for place in sorted(places))
-    role = not names.settings.role and role_policies(clients, names) is not None
+    role = not names.settings.role and has_role(clients, names)
     return OwnedResources(packages, _log_groups(clients, names), role)
 
 
 def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
-    """The endpoint `name`, without its tags; None if there is none."""
-    request = {"EndpointName": name}
-    try:
-        found = clients.call("sagemaker", "describe_endpoint", f"endpoint {name}", request)
-    except NotFound:
+    """The endpoint without its history; None if there is none."""
+    describe = ("sagemaker", "describe_endpoint", f"endpoint {name}")
+    if (found := clients.call_if_there(*describe, EndpointName=name)) is None:
         return None
-    return Endpoint(
-        name,
-        found["EndpointArn"],
-        found["EndpointStatus"],
-        found.get("EndpointConfigName", ""),
-        found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", ""),
-        found.get("FailureReason", ""),
-        {},
-    )
+    arn, state = found["EndpointArn"], found["EndpointStatus"]
+    pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
+    config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
+    return Endpoint(name, arn, state, config, pending, reason)
 
 
 def served(clients: AwsClients, config: str) -> tuple[str, str]:
-    """The s3:// address of the package that a configuration serves, and on what instances."""
-    where, request = f"endpoint configuration {config}", {"EndpointConfigName": config}
-    found = clients.call("sagemaker", "describe_endpoint_config", where, request)
-    variant = found["ProductionVariants"][0]
+    """The package (s3://...) that a configuration serves, and on what instances."""
+    describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
+    variant = clients.call(*describe, EndpointConfigName=config)["ProductionVariants"][0]
     return _url_of_model(clients, variant["ModelName"]), instances(variant)
 
 
-def role_policies(clients: AwsClients, names: Names) -> frozenset[str] | None:
-    """The policies of the role that we make; None if there is no role. Raises NameTaken when it is
-    not ours."""
-    where, request = f"role {names.role}", {"RoleName": names.role}
-    try:
-        found = clients.call("iam", "get_role", where, request)["Role"]
-    except NotFound:
-        return None
-    if _mapping(found.get("Tags", [])).get(ENDPOINT_TAG) != names.endpoint:
+def has_role(clients: AwsClients, names: Names) -> bool:
+    """Whether the role that we make is there. Raises NameTaken when it is not ours."""
+    role = names.role
+    found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
+    if found and _mapping(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.endpoint:
         raise NameTaken(
-            f"AWS: a role {names.role} exists that onnxferry did not make; set sagemaker.role to"
-            " the role to use, or choose another endpoint name with --name"
+            f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
+            " role to use, or choose another endpoint name with --name"
         )
-    return frozenset(clients.pages("iam", "list_role_policies", "PolicyNames", where, request))
+    return found is not None
+
+
+def role_policies(clients: AwsClients, names: Names) -> tuple[str, ...]:
+    """Names of the policies of the role that we make, which must be there."""
+    listed, role = ("iam", "list_role_policies", "PolicyNames"), names.role
+    return tuple(sorted(clients.pages(*listed, f"role {role}", RoleName=role)))
 
 
 def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
-    """The endpoint with its tags. Raises NameTaken when it is not ours."""
+    """The endpoint with its history. Raises NameTaken when it is not ours."""
     found = endpoint(clients, name)
     if found is None or found.state == "Deleting":
         return found
-    tags = _tags(clients, found)
+    listed = ("sagemaker", "list_tags", "Tags", f"endpoint {name}")
+    tags = _mapping(clients.pages(*listed, ResourceArn=found.arn))
     if tags.get(ENDPOINT_TAG) != names.endpoint:
         raise NameTaken(
-            f"AWS {names.region}, endpoint {name}: it exists, and onnxferry did not make it, so it"
-            " is left alone; choose another name with --name (onnxferry needs NAME and"
-            " NAME-candidate)"
+            f"AWS {names.region}, endpoint {name}: it exists, and onnxferry did not make it;"
+            " choose another name with --name (onnxferry needs NAME and NAME-candidate)"
         )
-    return replace(found, tags=tags)
+    return replace(found, history=tuple(tags.get(HISTORY_TAG, "").split()))
 
 
-def _tags(clients: AwsClients, found: Endpoint) -> dict[str, str]:
-    request = {"ResourceArn": found.arn}
-    return _mapping(
-        clients.pages("sagemaker", "list_tags", "Tags", f"endpoint {found.name}", request)
-    )
-
-
-def _listed(
-    clients: AwsClients, names: Names, operation: str, key: str, name: str
-) -> tuple[str, ...]:
-    where, request = f"{key} of {names.endpoint}", {"NameContains": f"{names.endpoint}-"}
-    found = clients.pages("sagemaker", operation, key, where, request)
-    return tuple(sorted(item[name] for item in found if names.version_of(item[name])))
+def _listed(clients: AwsClients, names: Names, operation: str, kind: str) -> tuple[str, ...]:
+    where, prefix = f"{kind}s of {names.endpoint}", f"{names.endpoint}-"
+    items = clients.pages("sagemaker", operation, f"{kind}s", where, NameContains=prefix)
+    found = (item[f"{kind}Name"] for item in items)
+    return tuple(sorted(name for name in found if names.version_of(name)))
 
 
 def _url_of_model(clients: AwsClients, model: str) -> str:
-    found = clients.call("sagemaker", "describe_model", f"model {model}", {"ModelName": model})
+    found = clients.call("sagemaker", "describe_model", f"model {model}", ModelName=model)
     return str(found["PrimaryContainer"]["ModelDataUrl"])
 
 
 def _log_groups(clients: AwsClients, names: Names) -> tuple[str, ...]:
-    """The endpoint's log groups, the candidate's too."""
-    known = {log_group(name) for name in (names.endpoint, names.candidate)}
-    request = {"logGroupNamePrefix": log_group(names.endpoint)}
-    found = clients.pages("logs", "describe_log_groups", "logGroups", "log groups", request)
-    return tuple(sorted(known & {group["logGroupName"] for group in found}))
+    group, listed = log_group(names.endpoint), ("logs", "describe_log_groups", "logGroups")
+    found = clients.pages(*listed, "log groups", logGroupNamePrefix=group)
+    known = {group, log_group(names.candidate)}
+    return tuple(sorted(known & {item["logGroupName"] for item in found}))
 
 
 def _mapping(tags: list[dict[str, str]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +18,23 @@ from onnxferry.system.hashes import sha256
 
 
 def bucket_state(clients: AwsClients, names: Names) -> str:
-    """ "absent", "half-made" or "ready". A given bucket must be there, and any must be in the
-    region. Raises NotFound, Refused, NotAllowed or NameTaken."""
+    """ "absent", "half-made" or "ready". Raises NotFound for a given bucket, Refused for one of
+    another region, NotAllowed or NameTaken."""
     where, given = f"bucket {names.bucket}", names.settings.bucket
     request = {"Bucket": names.bucket, **names.owner}
     try:
-        found = clients.call("s3", "head_bucket", where, request)
+        found = clients.call("s3", "head_bucket", where, **request)
     except NotFound as e:
-        if given:
-            text = "sagemaker.bucket names it, and only the default bucket is created"
-            e.with_context(text, "; ")
-            raise
-        return "absent"
+        if not given:
+            return "absent"
+        e.with_context("sagemaker.bucket names it, and only the default bucket is created", "; ")
+        raise
     except NotAllowed as e:
         if given:
             raise
         raise NameTaken(
-            f"{e}\nIt may be that another account has the bucket {names.bucket}; then set"
-            " sagemaker.bucket to one of yours"
+            f"{e}\nMaybe another account has the bucket {names.bucket}; then set sagemaker.bucket"
+            " to one of yours"
         ) from e
     region = found.get("BucketRegion", names.region)
     if region != names.region:
@@ -42,99 +42,78 @@ def bucket_state(clients: AwsClients, names: Names) -> str:
             f"AWS {names.region}, {where}: it is in {region}, and SageMaker reads packages of its"
             " own region only; set sagemaker.region, or another sagemaker.bucket"
         )
-    return "ready" if given or _is_tagged(clients, where, request) else "half-made"
-
-
-def _is_tagged(clients: AwsClients, where: str, request: dict[str, str]) -> bool:
-    try:
-        found = clients.call("s3", "get_bucket_tagging", where, request)
-    except NotFound:
-        return False
-    return any(tag["Key"] == READY_TAG for tag in found["TagSet"])
+    if given:
+        return "ready"
+    tagging = clients.call_if_there("s3", "get_bucket_tagging", where, **request) or {"TagSet": []}
+    return "ready" if any(t["Key"] == READY_TAG for t in tagging["TagSet"]) else "half-made"
 
 
 def bucket_is_spare(clients: AwsClients, names: Names) -> bool:
-    """Whether the default bucket is there, and nothing but this endpoint's packages is in it."""
+    """Whether the default bucket is there, with nothing but this endpoint's packages."""
     if names.settings.bucket or bucket_state(clients, names) == "absent":
         return False
-    where, request = f"bucket {names.bucket}", {"Bucket": names.bucket}
-    try:
-        found = clients.pages("s3", "list_objects_v2", "Contents", where, request)
-    except NotFound:
-        return False
-    return all(item["Key"].startswith(names.prefix) for item in found)
+    return all(key.startswith(names.prefix) for key in packages(clients, names.bucket, "").keys)
 
 
 def stored(clients: AwsClients, package: Upload) -> str:
-    """ "absent", "same", or "other" where what is stored under the package's name is not the
-    package."""
+    """ "absent", "same", or "other" where something else has the package's name."""
     golden = package.golden.encode()
+    digest = base64.b64encode(hashlib.sha256(golden).digest()).decode()
     expected = {
         package.key: (package.size, clients.checksum(Path(package.path))),
-        package.golden_key: (len(golden), _base64(golden)),
+        package.golden_key: (len(golden), digest),
     }
-    found = {key: _facts(clients, package, key) for key in expected}
+    found = {key: _size_and_checksum(clients, package, key) for key in expected}
     if found == expected:
         return "same"
     return "other" if any(found.values()) else "absent"
 
 
-def _facts(clients: AwsClients, package: Upload, key: str) -> tuple[int, str] | None:
-    """Size and checksum of an object; None if there is none."""
-    request = {"Bucket": package.bucket, "Key": key, "ChecksumMode": "ENABLED", **package.owner}
-    try:
-        found = clients.call("s3", "head_object", f"s3://{package.bucket}/{key}", request)
-    except NotFound:
+def _size_and_checksum(clients: AwsClients, package: Upload, key: str) -> tuple[int, str] | None:
+    head = ("s3", "head_object", f"s3://{package.bucket}/{key}")
+    request = {"Bucket": package.bucket, "Key": key, **package.owner}
+    found = clients.call_if_there(*head, ChecksumMode="ENABLED", **request)
+    if found is None:
         return None
     return found["ContentLength"], found.get("ChecksumSHA256", "").partition("-")[0]
 
 
-def _base64(text: bytes) -> str:
-    return base64.b64encode(hashlib.sha256(text).digest()).decode()
-
-
 def put(clients: AwsClients, package: Upload, progress: Progress) -> None:
-    """Upload golden.json, then the package, and ask S3 whether it has what was sent. Raises
-    PublishFailed if not, or if the file is no longer what was planned."""
-    where, path = f"s3://{package.bucket}/{package.key}", Path(package.path)
+    """Upload golden.json, then the package. Raises PublishFailed if S3 has not what was sent, or
+    the file is no longer what was planned."""
+    path, bucket = Path(package.path), package.bucket
     if sha256(path) != package.sha256:
         raise PublishFailed(f"{path}: not the package that was planned; run the same command again")
-    request = {
-        "Bucket": package.bucket,
-        "Key": package.golden_key,
-        "Body": package.golden.encode(),
-        "ContentType": "application/json",
-        "ChecksumAlgorithm": "SHA256",
-        **package.owner,
-    }
-    clients.call("s3", "put_object", f"s3://{package.bucket}/{package.golden_key}", request)
-    sent = _Sent(package.size, progress)
-    clients.upload(path, (package.bucket, package.key), package.owner, sent)
+    key, kind = package.golden_key, {"ContentType": "application/json"}
+    request = {"Bucket": bucket, "Key": key, "Body": package.golden.encode(), **package.owner}
+    put_object = ("s3", "put_object", f"s3://{bucket}/{key}")
+    clients.call(*put_object, ChecksumAlgorithm="SHA256", **kind, **request)
+    sent = _adding_up(package.size, progress)
+    clients.upload(path, bucket, package.key, sent, **package.owner)
     if stored(clients, package) != "same":
         raise PublishFailed(
-            f"AWS {clients.region}, {where}: what is stored is not what was sent; does a rule of"
-            " the bucket change or remove objects? Run the same command again, or set another"
-            " sagemaker.bucket"
+            f"AWS {clients.region}, {package.url}: what is stored is not what was sent. Run the"
+            " same command again, or set another sagemaker.bucket: a rule of this one may change"
+            " objects"
         )
 
 
-class _Sent:
-    """Adds up what several threads have sent."""
+def _adding_up(size: int, progress: Progress) -> Callable[[int], None]:
+    """Tells `progress` what several threads have sent so far."""
+    lock, total = threading.Lock(), 0
 
-    def __init__(self, size: int, progress: Progress) -> None:
-        self._size, self._progress = size, progress
-        self._sent, self._lock = 0, threading.Lock()
+    def add(sent: int) -> None:
+        nonlocal total
+        with lock:
+            total += sent
+            progress(f"{total / 1e6:.1f} of {size / 1e6:.1f} MB")
 
-    def __call__(self, sent: int) -> None:
-        with self._lock:
-            self._sent += sent
-            self._progress(f"{self._sent / 1e6:.1f} of {self._size / 1e6:.1f} MB")
+    return add
 
 
 @dataclass(frozen=True)
 class Packages:
-    """What one bucket holds for an endpoint: objects, and unfinished uploads as (key, upload
-    id)."""
+    """What one bucket holds for an endpoint: keys, and unfinished uploads as (key, upload id)."""
 
     bucket: str
     prefix: str
@@ -153,16 +132,12 @@ def packages(clients: AwsClients, bucket: str, prefix: str) -> Packages:
     """What is below `prefix`; nothing where there is no such bucket."""
     where, request = f"bucket {bucket}", {"Bucket": bucket, "Prefix": prefix}
     try:
-        keys = clients.pages("s3", "list_objects_v2", "Contents", where, request)
-        uploads = clients.pages("s3", "list_multipart_uploads", "Uploads", where, request)
+        objects = clients.pages("s3", "list_objects_v2", "Contents", where, **request)
+        uploads = clients.pages("s3", "list_multipart_uploads", "Uploads", where, **request)
     except NotFound:
         return Packages(bucket, prefix)
-    return Packages(
-        bucket,
-        prefix,
-        tuple(item["Key"] for item in keys),
-        tuple((upload["Key"], upload["UploadId"]) for upload in uploads),
-    )
+    keys = tuple(item["Key"] for item in objects)
+    return Packages(bucket, prefix, keys, tuple((u["Key"], u["UploadId"]) for u in uploads))
 
 
 def split(url: str) -> tuple[str, str]:

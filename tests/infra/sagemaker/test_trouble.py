@@ -115,6 +115,20 @@ def left(aws: AwsServer) -> list[list[str]]:
     ]
 
 
+def test_status_does_not_list_the_role_s_policies(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.refusals["ListRolePolicies"] = Refusal("AccessDenied", "no", 403)
+    deploy(bundles[0])
+    role = f"onnxferry-{NAME}-{REGION}"
+    assert ("role", role, "made") in cloud().status().resources
+    with pytest.raises(NotAllowed, match=r"the permission iam:ListRolePolicies is missing"):
+        cloud().plan_delete()
+    del aws.refusals["ListRolePolicies"]
+    (step,) = (step for step in cloud().plan_delete().steps if step.resource == "role")
+    assert step.parameters == {"policies": list(aws.roles[role].policies)}
+
+
 def test_a_permission_that_the_refusal_does_not_name(
     aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
@@ -212,9 +226,7 @@ def test_a_package_that_does_not_arrive(aws: AwsServer, bundles: tuple[Bundle, .
 
 def test_a_request_that_no_service_knows(aws: AwsServer) -> None:
     with pytest.raises(Refused, match=r"Unknown parameter in input: .Colour"):
-        cloud().clients.call(
-            "sagemaker", "describe_endpoint", "x", {"EndpointName": "x", "Colour": "blue"}
-        )
+        cloud().clients.call("sagemaker", "describe_endpoint", "x", EndpointName="x", Colour="blue")
     assert aws.calls == []
 
 
