@@ -1,7 +1,4 @@
-"""What the user asked for, checked before anything heavy is imported. Every error names the
-flag."""
-
-from __future__ import annotations
+"""What the user asked for, checked before anything heavy is imported. Errors name the flag."""
 
 import re
 from dataclasses import dataclass
@@ -24,8 +21,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of prepare, which --help explains. `source` is a folder, `module:factory` or an
-    .onnx file; shares are between 0 and 1; None stands for the default of the task or precision."""
+    """The flags of prepare, as --help explains them. `source` is a folder, `module:factory` or an
+    .onnx file; shares are between 0 and 1; None: the default of the task or precision."""
 
     source: str
     out: Path
@@ -50,8 +47,7 @@ class Options:
 
     @property
     def kind(self) -> str:
-        """HUGGINGFACE, MODULE or ONNX, by the form of `source`; raises UsageError when it is none
-        of them."""
+        """HUGGINGFACE, MODULE or ONNX, by the form of `source`. Raises UsageError for another."""
         path = Path(self.source)
         if path.is_dir():
             return HUGGINGFACE
@@ -67,12 +63,12 @@ class Options:
 
     @property
     def model_name(self) -> str:
-        """The model's name: by default the last part of `out`."""
+        """By default the last part of `out`."""
         return self.name or self.out.resolve().name
 
 
 def check(options: Options) -> None:
-    """Raise UsageError for what can be known to be wrong without loading the model."""
+    """Raise UsageError for what is known to be wrong without loading the model."""
     kind = options.kind
     _check_choices(options)
     _check_combination(options, kind)

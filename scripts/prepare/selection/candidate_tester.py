@@ -1,5 +1,5 @@
-"""Makes a variant, evaluates it and judges it, with one line on the console. A variant that cannot
-be made or evaluated fails alone: the others go on."""
+"""Makes, evaluates and judges variants, each with a line on the console. One that cannot be made or
+evaluated fails alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,8 @@ from rich.markup import escape
 
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.prepare.model_directory import graph_bytes, write_spec
-from onnxferry.scripts.prepare.selection.candidates import (
-    FAILED,
-    REJECTED,
-    SKIPPED,
-    WITHIN,
-    CandidateResult,
-)
+from onnxferry.scripts.prepare.selection import candidates
+from onnxferry.scripts.prepare.selection.candidates import CandidateResult
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.formatting import percent, shorten
@@ -33,15 +28,15 @@ if TYPE_CHECKING:
     from onnxferry.scripts.prepare.variants.variant import Variant, VariantInputs
 
 _log = logging.getLogger(__name__)
-_COLOURS = {WITHIN: "green", REJECTED: "yellow", SKIPPED: "dim", FAILED: "red"}
+_COLOURS = {"within": "green", "rejected": "yellow", "skipped": "dim", "failed": "red"}
 MAX_REASON = 300  # characters of a tool's message
 _EXAMPLES = 2  # of changed answers on the console
 
 
 @dataclass(frozen=True)
 class VariantBuilder:
-    """Makes model directories in `folder` of `inputs`. `exported` is the model directory of the
-    exported graph, whose spec and tokenizer the others share."""
+    """Makes model directories in `folder`, with spec and tokenizer of the model directory
+    `exported`."""
 
     folder: Path
     exported: Path
@@ -49,8 +44,8 @@ class VariantBuilder:
     inputs: VariantInputs
 
     def build(self, variant: Variant, name: str, keep: frozenset[str] = frozenset()) -> Path:
-        """The model directory of `variant` with the operators `keep` in float32. Raises whatever
-        the tools raise, and leaves nothing then."""
+        """The model directory of `variant` with the operators `keep` in float32. Raises what the
+        tools raise, and leaves nothing then."""
         folder = self.folder / name
         folder.mkdir(parents=True)
         try:
@@ -58,8 +53,8 @@ class VariantBuilder:
         except BaseException:
             shutil.rmtree(folder)
             raise
-        if (self.exported / TOKENIZER_FILE).is_file():
-            shutil.copyfile(self.exported / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+        if (tokenizer := self.exported / TOKENIZER_FILE).is_file():
+            shutil.copy(tokenizer, folder)
         write_spec(self.spec, folder)
         return folder
 
@@ -73,9 +68,10 @@ class CandidateTester:
     criteria: AcceptanceCriteria
 
     def test_exported(self, variant: Variant) -> CandidateResult:
-        """The result of the exported graph, which is made and verified already."""
+        """The result of the exported graph, which is verified already."""
         folder, found = self.builder.exported, self.evaluator.exported
-        result = CandidateResult(variant, WITHIN, "", folder, graph_bytes(folder), found)
+        size = graph_bytes(folder)
+        result = CandidateResult(variant, candidates.WITHIN, "", folder, size, found)
         announce(result)
         return result
 
@@ -97,29 +93,23 @@ class CandidateTester:
         kept, folder = tuple(keep), None
         try:
             if reason := skipped(variant):
-                return CandidateResult(variant, SKIPPED, reason)
+                return CandidateResult(variant, candidates.SKIPPED, reason)
             progress("make")
             operators = frozenset().union(*keep.values())
             folder = self.builder.build(variant, f"{variant.name}.{len(kept)}", operators)
             progress("evaluate")
-            evaluation = self.evaluator.evaluate(folder, progress, self.criteria.hopeless)
+            found = self.evaluator.evaluate(folder, progress, self.criteria.hopeless)
         except Exception as e:  # a tool's own kinds, onnxruntime's bare Exception
             if folder:
                 shutil.rmtree(folder)
-            log_defect(f"variant {variant.name} failed")
+            _log.warning("variant %s failed", variant.name, exc_info=True)
             said = f"{type(e).__name__}: {e}".replace(f"{self.builder.folder}/", "")
-            return CandidateResult(variant, FAILED, shorten(said, MAX_REASON), kept=kept)
-        rejection = self.criteria.rejection(evaluation, variant.precision)
-        status, size = REJECTED if rejection else WITHIN, graph_bytes(folder)
-        return CandidateResult(
-            variant, status, rejection or "", folder, size, evaluation, kept=kept
-        )
-
-
-def log_defect(what: str) -> None:
-    """Log the exception that is being handled, with its traceback. As an error, since the libraries
-    are silenced up to warnings."""
-    _log.error(what, exc_info=True)
+            reason = shorten(said, MAX_REASON)
+            return CandidateResult(variant, candidates.FAILED, reason, kept=kept)
+        reason = self.criteria.rejection(found, variant.precision) or ""
+        status = candidates.REJECTED if reason else candidates.WITHIN
+        size = graph_bytes(folder)
+        return CandidateResult(variant, status, reason, folder, size, found, kept=kept)
 
 
 def announced(name: str, work: Callable[[Progress], CandidateResult]) -> CandidateResult:
@@ -132,12 +122,13 @@ def announced(name: str, work: Callable[[Progress], CandidateResult]) -> Candida
 
 
 def announce(result: CandidateResult, seconds: float | None = None) -> None:
-    """Print one line, and of a rejected variant the first few answers that it changed."""
-    took = "" if seconds is None or result.status == SKIPPED else f" {seconds:.1f} s"
+    """Print one line, and of a rejected variant a few answers that it changed."""
+    status, found = result.status, result.evaluation
+    took = "" if seconds is None or status == candidates.SKIPPED else f" {seconds:.1f} s"
     line = f"{result.name}: {result.reason or _figures(result)}{took}"
-    console.err.print(f"[{_COLOURS[result.status]}]{result.status}[/] {escape(line)}")
-    if result.status == REJECTED and result.evaluation:
-        for change in result.evaluation.changes[:_EXAMPLES]:
+    console.err.print(f"[{_COLOURS[status]}]{status}[/] {escape(line)}")
+    if status == candidates.REJECTED and found:
+        for change in found.changes[:_EXAMPLES]:
             became = escape(f"{change.expected} became {change.got}")
             console.err.print(f"    [dim]{escape(change.input or change.where)}[/]: {became}")
 

@@ -1,5 +1,4 @@
-"""Tests every variant, measures those that are accepted, tries mixed precision where int8 degrades
-too much, and chooses one."""
+"""Tests every variant, measures those that are accepted, tries mixed precision, and chooses one."""
 
 from __future__ import annotations
 
@@ -33,8 +32,8 @@ Results: TypeAlias = Sequence[CandidateResult]
 
 @dataclass(frozen=True)
 class Selection:
-    """All candidates in the order of the table, the chosen one, and why. `requests` are those that
-    latency was measured with. `note` tells that the inputs are too few for the criteria."""
+    """All candidates in the order of the table, the chosen one, and why. `requests`: which latency
+    was measured with. `note`: the inputs are too few."""
 
     results: Results
     chosen: CandidateResult
@@ -48,8 +47,7 @@ class Selection:
 def select_variant(
     options: Options, table: VariantTable, tester: CandidateTester, cpu: CpuTarget
 ) -> Selection:
-    """The variant to ship. Raises PrepareError with the reasons when none that may be chosen is
-    accepted."""
+    """The variant to ship. Raises PrepareError with the reasons when none is accepted."""
     requests = _timed_requests(tester.evaluator)
     note = _note(table.asked(options), tester)
     results = _test_all(options, table, tester, cpu)
@@ -72,7 +70,6 @@ def select_variant(
 
 
 def _timed_requests(evaluator: Evaluator) -> TimedRequests:
-    """Of the user's own data where it is given."""
     task, data = evaluator.reference.spec.task, evaluator.eval_set
     samples = as_samples(data.items[:TIMED], data.metric) if data else evaluator.samples
     return latency.timed_requests(task, samples)
@@ -103,7 +100,6 @@ def _test_all(
 
 
 def _unjudged(options: Options, evaluator: Evaluator, variant: Variant) -> str | None:
-    """That there are too few inputs to judge a variant by, which was not asked for."""
     asked = options.variant or options.precision != AUTO
     count = len(evaluator.samples)
     if asked or variant.precision == FP32 or evaluator.eval_set or count >= LEAST:
@@ -115,7 +111,7 @@ def _unjudged(options: Options, evaluator: Evaluator, variant: Variant) -> str |
 
 
 def _timed(results: Results, some: Results, requests: TimedRequests, rounds: int) -> Results:
-    """`results` with a new latency of `some` of them, measured in turns."""
+    """`results` with a new latency of `some`, measured in turns."""
     folders = {r.name: r.model_dir for r in some}
     with stage(f"measure the latency of {len(some)} variant(s)") as progress:
         found = latency.measure(folders, requests, rounds, progress)
@@ -150,7 +146,7 @@ def _with_mixed(
 
 
 def _measured(offered: Results, requests: TimedRequests) -> Results:
-    """`offered`, those that are not much slower than the fastest measured in several rounds."""
+    """Those near the fastest are measured in more rounds."""
     fastest = min(r.mean_ms for r in offered)
     fast = [r for r in offered if r.mean_ms <= latency.SLOW * fastest]
     return offered if len(fast) == 1 else _timed(offered, fast, requests, latency.ROUNDS)

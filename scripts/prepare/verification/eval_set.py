@@ -1,7 +1,4 @@
-"""The user's evaluation set (--data): the same items are asked of every variant, through the core
-that will serve."""
-
-from __future__ import annotations
+"""The user's evaluation set (--data), asked of every variant through the core that will serve."""
 
 import json
 import math
@@ -39,7 +36,7 @@ TIMED = 32  # items to measure latency with
 
 @dataclass(frozen=True)
 class EvalAnswers:
-    """What a model decided for the first items, in their order, and its metrics in points."""
+    """What a model decided for the first items, and its metrics in points."""
 
     decisions: tuple[Any, ...]
     metrics: Mapping[str, float]
@@ -47,8 +44,8 @@ class EvalAnswers:
 
 @dataclass(frozen=True)
 class EvalSet:
-    """`items` in an order in which every prefix is spread over the whole set; `spare` are others of
-    the same set. `record` says which set it is."""
+    """`items`, of which every prefix is spread over the whole set; `spare`: others of the same set.
+    `record` says which set it is."""
 
     items: tuple[Item, ...]
     spare: tuple[Item, ...]
@@ -85,11 +82,11 @@ class EvalSet:
         return {name: metrics[name] for name in self.metric.primary}
 
     def drop(self, found: EvalAnswers, reference: EvalAnswers) -> float:
-        """The largest drop of a primary metric, as a share of the reference's on the same items."""
+        """The largest drop of a primary metric, as a share of the reference's on these items."""
         return worst_drop(found.metrics, self.primary(reference, len(found.decisions)))[1]
 
     def changed(self, found: EvalAnswers, reference: EvalAnswers) -> list[ChangedAnswer]:
-        """The answers that changed, those first that were right and no longer are."""
+        """The answers that changed, those first that were right."""
         pairs = [
             (i, a, b)
             for i, (a, b) in enumerate(zip(reference.decisions, found.decisions, strict=False))
@@ -99,7 +96,6 @@ class EvalSet:
         return [self._change(*pair) for pair in pairs]
 
     def _points(self, i: int, reference: Any, decision: Any) -> float:
-        """What a decision on the item `i` is worth."""
         metrics = self.metric.compute([decision], [_referenced(self.items[i], reference)])
         return sum(metrics[name] for name in self.metric.primary)
 
@@ -118,7 +114,7 @@ class EvalSet:
 
 
 def _referenced(item: Item, reference: Any) -> Item:
-    """`item`, with the reference's decision where it has no right answer of its own."""
+    """`item`, with the reference's decision where it has no right answer."""
     return item if item.references else replace(item, references=(reference,))
 
 
@@ -130,8 +126,7 @@ def worst_drop(found: Mapping[str, float], reference: Mapping[str, float]) -> tu
 
 
 def read(options: Options, spec: ModelSpec) -> EvalSet | None:
-    """The set that --data names; None without. Raises UsageError that names what is wrong with
-    it."""
+    """The set that --data names; None without. Raises UsageError that names what is wrong."""
     if options.data is None:
         return None
     found = datasets.read(options.data, spec.task, spec.labels)

@@ -1,7 +1,4 @@
-"""Inputs, answers and shares as texts for messages and reports: short, and in words where the task
-has them."""
-
-from __future__ import annotations
+"""Inputs, answers and shares as short texts for messages and reports."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,8 +15,8 @@ _PARTS = ("question", "context", "text", "text_pair")  # in the order in which t
 
 @dataclass(frozen=True)
 class ChangedAnswer:
-    """An answer that a variant changed: what was asked (`input`), the source model's answer, the
-    variant's. All three are texts of at most MAX_LENGTH characters."""
+    """An answer that a variant changed: what was asked, the source model's answer, the variant's;
+    texts of at most MAX_LENGTH characters."""
 
     where: str
     input: str
@@ -48,7 +45,7 @@ def format_inputs(value: Any) -> str:
 
 
 def format_answer(value: Any) -> str:
-    """An answer, or a task metric's decision: a text, labels, entities, a vector."""
+    """An answer, or a task metric's decision."""
     for fits, words in _FORMS:
         if fits(value):
             return shorten(words(value))

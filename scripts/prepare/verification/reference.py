@@ -1,9 +1,5 @@
-"""Models behind their scorer: the source model as the reference, and the ONNX models that are
-compared with it.
-
-All of them go through the very task that will serve. So raw outputs and final answers are compared,
-and never two ways of preprocessing.
-"""
+"""Models behind their scorer: the source model as the reference, and the ONNX models compared with
+it. All go through the task that will serve, so that only the models differ."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from onnxferry.scoring import Scorer
+from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.engine import Array, Runner, Session
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
@@ -29,8 +25,8 @@ Scored: TypeAlias = tuple[Any, list[Array]]
 
 
 class _RecordingRunner:
-    """A Runner that has the inputs and outputs of `graph`, answers by `run`, and keeps the raw
-    outputs. `batch_dependent` as of the graph that it is compared with, so that both pad alike."""
+    """A Runner with the inputs and outputs of `graph` that answers by `run` and keeps the raw
+    outputs. `batch_dependent` as of the graph to compare with, so that both pad alike."""
 
     def __init__(self, graph: Runner, run: RunModel, batch_dependent: bool) -> None:
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -49,8 +45,16 @@ class _RecordingRunner:
         return outputs
 
 
+def answer(scorer: Scorer, request: Request, where: str) -> Any:
+    """The answer as JSON data. Raises PrepareError that says `where` it is refused."""
+    response = scorer.handle(request)
+    if response.status != 200:
+        raise PrepareError(f"{where}: status {response.status}: {response.body.decode()}")
+    return json.loads(response.body)
+
+
 class ScoredModel:
-    """A model behind its scorer. Raises PrepareError where it does not fit the spec's task."""
+    """A model behind its scorer. Raises PrepareError where it does not fit the task."""
 
     def __init__(self, spec: ModelSpec, folder: Path, runner: _RecordingRunner) -> None:
         self._runner = runner
@@ -66,19 +70,14 @@ class ScoredModel:
         return cls(spec, folder, _RecordingRunner(graph, run, graph.batch_dependent))
 
     def score(self, sample: Sample) -> Scored:
-        """The final answer and the raw outputs. Raises PrepareError where it is refused."""
+        """The final answer and the raw outputs."""
         self._runner.recorded = []
-        response = self._scorer.handle(sample.request)
-        if response.status != 200:
-            said = f"status {response.status}: {response.body.decode()}"
-            raise PrepareError(f"{sample.where}: {said}")
-        return json.loads(response.body), self._runner.recorded
+        return answer(self._scorer, sample.request, sample.where), self._runner.recorded
 
 
 class ReferenceModel:
-    """The source model with the tokenizer and settings of the model directory `folder`. It is asked
-    once a sample: every variant is compared with the same answers. `run` None: the directory's own
-    graph is the source."""
+    """The source model with the tokenizer and settings of the model directory `folder`, asked once
+    a sample. `run` None: the directory's own graph is the source."""
 
     def __init__(self, spec: ModelSpec, folder: Path, run: RunModel | None) -> None:
         self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
@@ -101,7 +100,7 @@ class ReferenceModel:
         return scored
 
     def feeds(self, samples: Sequence[Sample]) -> list[Mapping[str, Array]]:
-        """What the graph is fed for `samples`: real inputs to calibrate with."""
+        """What the graph is fed for `samples`, to calibrate with."""
         fed: list[Mapping[str, Array]] = []
 
         def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
