@@ -2,8 +2,7 @@
 
 pipeline.py goes through the rooms in this order: sources/ (what the model is read from), variants/
 (faster or smaller forms of it), verification/ (are answers still the source's?), selection/ (which
-variant is accepted and chosen), report/. torch, transformers, optimum and onnx are imported when a
-stage needs them.
+variant is chosen), report/. The ML libraries are imported when a stage needs them.
 """
 
 from onnxferry.scripts.prepare.options import Options

@@ -1,5 +1,5 @@
 """ONNX files. Only this module and variants/ import onnx. Raises PrepareError for what cannot be
-read or written, also beyond protobuf's limit of 2 GB."""
+read or written."""
 
 import math
 from pathlib import Path
@@ -59,7 +59,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
 def split(path: Path, least: int = 1_000_000) -> None:
     """Move the weights of the graph `path` into WEIGHTS_FILE beside it, if they take at least
-    `least` bytes. ONNX Runtime maps that file into memory: a model starts sooner, and a host's
+    `least` bytes. ONNX Runtime maps that file into memory: models start sooner, and a host's
     processes share it. The same graph makes the same bytes."""
     model = read(path)
     numeric = (t for t in model.graph.initializer if t.data_type != onnx.TensorProto.STRING)

@@ -21,8 +21,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of prepare, as --help explains them. `source` is a folder, `module:factory` or an
-    .onnx file; shares are between 0 and 1; None: the default of the task or precision."""
+    """The flags of prepare, as --help explains them. Shares are between 0 and 1; None: the default
+    of the task or precision."""
 
     source: str
     out: Path
@@ -55,11 +55,9 @@ class Options:
             return ONNX
         if _MODULE.fullmatch(self.source):
             return MODULE
-        raise UsageError(
-            f"SOURCE {self.source}: no such folder or .onnx file. Give a Hugging Face model folder,"
-            " module:factory, or an .onnx file; models are not downloaded, so fetch a hub model"
-            " into a folder first"
-        )
+        give = "Give a Hugging Face model folder, module:factory, or an .onnx file"
+        hub = "models are not downloaded, so fetch a hub model into a folder first"
+        raise UsageError(f"SOURCE {self.source}: no such folder or .onnx file. {give}; {hub}")
 
     @property
     def model_name(self) -> str:
@@ -75,9 +73,8 @@ def check(options: Options) -> None:
     _check_paths(options)
     _check_out(options.out)
     form = "use letters, digits, '.', '_' and '-', starting with a letter or digit"
-    default = "(the default is the last part of --out)"
     named = _NAME.fullmatch(options.model_name)
-    _refuse(not named, f"--name {options.model_name!r}: {form} {default}")
+    _refuse(not named, f"--name {options.model_name!r}: {form} (default: the last part of --out)")
 
 
 def _refuse(wrong: object, message: str) -> None:
@@ -114,13 +111,12 @@ def _check_combination(options: Options, kind: str) -> None:
     _refuse(other and not task, f"--task is needed for {source}: one of {tasks}")
     files = "an .onnx file or module:factory as SOURCE; a model folder has a task"
     _refuse(tensors and not other, f"--task tensors takes {files}")
-    request = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose arrays tell what the'
-    golden = f"--golden FILE is needed: {request} module takes"
-    _refuse(tensors and kind == MODULE and not options.golden, golden)
+    golden = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, with what the module takes'
+    nothing = tensors and kind == MODULE and not options.golden
+    _refuse(nothing, f"--golden FILE is needed: {golden}")
     _refuse(tensors and options.tokenizer, "--tokenizer: tensors has no texts; leave it out")
-    inputs = "leave it out, and give inputs of your own with --inputs"
     unknown = options.data and task and task not in READERS
-    _refuse(unknown, f"--data: there is no metric for {task}; {inputs}")
+    _refuse(unknown, f"--data: there is no metric for {task}; give --inputs in its place")
     kept = "--opset is for exports; an .onnx file keeps the opset that it has"
     _refuse(kind == ONNX and options.opset, kept)
 

@@ -25,12 +25,12 @@ from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, samples
+from onnxferry.scripts.prepare.variants.variant import VariantInputs
 from onnxferry.scripts.prepare.verification import eval_set, golden
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.pipeline_comparison import RECIPES, PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system import console
-from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.library_output import silence_libraries
 
@@ -38,11 +38,8 @@ if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders sa
     from onnxferry.scripts.prepare.variants.fusion import Fusion
     from onnxferry.scripts.prepare.variants.table import VariantTable
 
-LOADERS = {  # imported on demand: torch and transformers take seconds
-    HUGGINGFACE: "onnxferry.scripts.prepare.sources.checkpoint",
-    MODULE: "onnxferry.scripts.prepare.sources.module_source",
-    ONNX: "onnxferry.scripts.prepare.sources.onnx_file",
-}
+# modules of sources/, imported on demand: torch and transformers take seconds
+LOADERS = {HUGGINGFACE: "checkpoint", MODULE: "module_source", ONNX: "onnx_file"}
 CALIBRATION = 200  # requests at most
 _log = logging.getLogger(__name__)
 
@@ -70,9 +67,8 @@ class PrepareContext:
 def prepare(
     options: Options, table: VariantTable | None = None, source: ModelSource | None = None
 ) -> ModelSpec:
-    """Make the model directory `options.out` and return its spec; `table` replaces the variants
-    that are tried, `source` what would be loaded. Raises UsageError for what was asked,
-    PrepareError for what the model cannot do; then `options.out` is as it was."""
+    """Make the model directory `options.out` and return its spec; `table` and `source` replace what
+    the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
@@ -93,8 +89,9 @@ def prepare(
 
 def _load(context: PrepareContext, table: VariantTable | None, source: ModelSource | None) -> None:
     try:
-        with stage("start the tool-chain"):
-            loader = importlib.import_module(LOADERS[context.options.kind])
+        with console.stage("start the tool-chain"):
+            name = f"onnxferry.scripts.prepare.sources.{LOADERS[context.options.kind]}"
+            loader = importlib.import_module(name)
     except ImportError as e:
         if (e.name or "").startswith("onnxferry"):
             raise
@@ -110,7 +107,7 @@ def _load(context: PrepareContext, table: VariantTable | None, source: ModelSour
 def _export(context: PrepareContext) -> None:
     source, folder = context.source, context.work / "exported"
     folder.mkdir()
-    with stage("export"):
+    with console.stage("export"):
         source.export(context.work / "exported.onnx")
         (context.work / "exported.onnx").rename(folder / MODEL_FILE)
         if source.tokenizer:
@@ -128,7 +125,7 @@ def _fuse(context: PrepareContext) -> None:
     graph, target = context.exported / MODEL_FILE, context.work / "fused.onnx"
     architecture = Architecture.of(context.source.config)
     try:
-        with stage("fuse operators"):
+        with console.stage("fuse operators"):
             context.fusion = context.table.fuse(graph, target, architecture)
     except Exception as e:  # of a graph that the optimiser does not know
         _log.warning("the graph cannot be optimised", exc_info=True)
@@ -150,7 +147,7 @@ def _verify(context: PrepareContext) -> None:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
     reference = ReferenceModel(spec, context.exported, source.run)
     bounds = context.criteria.bounds(FP32)
-    with stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
+    with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
         evaluator = Evaluator(reference, inputs, data)
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
     ask = source.pipeline if spec.task in RECIPES else None
@@ -159,8 +156,6 @@ def _verify(context: PrepareContext) -> None:
 
 
 def _select(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare.variants.variant import VariantInputs
-
     exported, spec, evaluator = context.exported, context.spec, context.evaluator
     data, calibration = evaluator.eval_set, []
     if context.options.precision != FP32:
@@ -177,7 +172,7 @@ def _compare_pipeline(context: PrepareContext, folder: Path, precision: str) -> 
     if context.pipeline is None:
         return {}
     bounds, inputs = context.criteria.bounds(precision), context.evaluator.samples
-    with stage("compare with transformers' pipeline"):
+    with console.stage("compare with transformers' pipeline"):
         return context.pipeline.compare(context.spec, folder, inputs, bounds)
 
 
@@ -193,7 +188,7 @@ def _complete(context: PrepareContext) -> None:
     model_directory.write_spec(spec, folder)
     if folder != context.exported:
         context.pipeline_figures = _compare_pipeline(context, folder, precision)
-    with stage("golden answer"):
+    with console.stage("golden answer"):
         answer = golden.answer(folder, golden.request(spec, context.options.golden))
     provenance = {
         **spec.provenance,
@@ -218,7 +213,7 @@ def _difference(context: PrepareContext) -> dict[str, Any]:
 def _write(context: PrepareContext, out: Path) -> None:
     selection, spec = context.selection, context.final_spec
     folder = selection.chosen.model_dir
-    with stage(f"write {out.name}"):
+    with console.stage(f"write {out.name}"):
         model_directory.write_spec(spec, folder)
         document.write_report(spec, selection, context.fusion, folder)
         model_directory.publish(folder, out)

@@ -1,5 +1,5 @@
 """report.md: what was tried, what it scored, what was chosen and why. It may show the user's
-inputs, so no package holds it, nor the plot."""
+inputs, so no package holds it."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ _LINE = 13  # points: the height of a label
 def draw(
     results: Sequence[CandidateResult], max_metric_drop: float, titles: tuple[str, str], path: Path
 ) -> None:
-    """Write the plot of the measured `results` as SVG. `titles`: of the plot, and of the vertical
-    axis, in % of the source model. A line is the gate."""
+    """Write the plot of the measured `results` as SVG. `titles`: of the plot and of the vertical
+    axis, in % of the source model. The gate is a line."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "onnxferry", "font.size": 9}):
@@ -35,14 +35,12 @@ def draw(
 
 
 def _marks(axes: Any, results: Sequence[CandidateResult]) -> None:
-    largest = max(r.size or 0 for r in results)
-    for status, colour in COLOURS.items():
-        some = [r for r in results if r.status == status]
-        sizes = [(r.size or 0) / max(largest, 1) for r in some]
-        areas = [_SMALLEST + (_LARGEST - _SMALLEST) * size for size in sizes]
-        face = "none" if status == REJECTED else colour
-        look = {"facecolor": face, "edgecolor": colour, "alpha": 0.8}
-        axes.scatter([*map(_x, some)], [*map(_y, some)], s=areas, label=status, **look)
+    sizes = [r.size or 0 for r in results]
+    areas = [_SMALLEST + (_LARGEST - _SMALLEST) * size / max(*sizes, 1) for size in sizes]
+    edges = [COLOURS[r.status] for r in results]
+    faces = ["none" if r.status == REJECTED else f"{COLOURS[r.status]}cc" for r in results]
+    x, y = [*map(_x, results)], [*map(_y, results)]
+    axes.scatter(x, y, s=areas, facecolors=faces, edgecolors=edges)
 
 
 def _gate(axes: Any, height: float) -> None:

@@ -1,16 +1,11 @@
-"""Makes, evaluates and judges variants, each with a line on the console. One that cannot be made or
-evaluated fails alone."""
-
-from __future__ import annotations
+"""Makes, evaluates and judges variants. One that cannot be made or evaluated fails alone."""
 
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
@@ -19,13 +14,11 @@ from onnxferry.scripts.prepare.model_directory import graph_bytes, write_spec
 from onnxferry.scripts.prepare.selection import candidates
 from onnxferry.scripts.prepare.selection.candidates import CandidateResult
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
+from onnxferry.scripts.prepare.variants.variant import Variant, VariantInputs
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.formatting import percent, shorten
 from onnxferry.system import console
 from onnxferry.system.console import Progress
-
-if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants.variant import Variant, VariantInputs
 
 _log = logging.getLogger(__name__)
 _COLOURS = {"within": "green", "rejected": "yellow", "skipped": "dim", "failed": "red"}
@@ -35,8 +28,7 @@ _EXAMPLES = 2  # of changed answers on the console
 
 @dataclass(frozen=True)
 class VariantBuilder:
-    """Makes model directories in `folder`, with spec and tokenizer of the model directory
-    `exported`."""
+    """Makes model directories in `folder`; `exported` gives the tokenizer."""
 
     folder: Path
     exported: Path
@@ -75,12 +67,6 @@ class CandidateTester:
         announce(result)
         return result
 
-    def test_all(
-        self, variants: Sequence[Variant], skipped: Callable[[Variant], str | None]
-    ) -> list[CandidateResult]:
-        """A result for each of `variants`; `skipped` says why one is not tried."""
-        return [announced(v.name, partial(self.test, v, skipped=skipped)) for v in variants]
-
     def test(
         self,
         variant: Variant,
@@ -88,8 +74,8 @@ class CandidateTester:
         keep: Mapping[str, frozenset[str]] = {},
         skipped: Callable[[Variant], str | None] = lambda _: None,
     ) -> CandidateResult:
-        """Make and evaluate `variant` with the groups of operators `keep` in float32. A defect is
-        logged with its traceback, and makes the status FAILED."""
+        """Make and evaluate `variant` with the groups of operators `keep` in float32, unless
+        `skipped` says why not. A defect is logged, and makes the status FAILED."""
         kept, folder = tuple(keep), None
         try:
             if reason := skipped(variant):

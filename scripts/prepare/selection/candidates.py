@@ -6,13 +6,12 @@ import math
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from onnxferry.scripts.prepare.options import INT8
 from onnxferry.scripts.prepare.selection.latency import Latency
+from onnxferry.scripts.prepare.variants.variant import Variant
 from onnxferry.scripts.prepare.verification.evaluator import EvaluationResult
-
-if TYPE_CHECKING:  # it brings onnx, which may not be installed: the loaders say so
-    from onnxferry.scripts.prepare.variants.variant import Variant
 
 # FAILED is a defect: an exception while the variant was made or evaluated
 CHOSEN, WITHIN, REJECTED, SKIPPED, FAILED = "chosen", "within", "rejected", "skipped", "failed"
@@ -20,9 +19,8 @@ CHOSEN, WITHIN, REJECTED, SKIPPED, FAILED = "chosen", "within", "rejected", "ski
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """One variant, and what became of it. `folder` is its model directory while it may be chosen or
-    measured; `kept` names the groups of operators in float32 where precision is mixed; `offered`:
-    it may be chosen."""
+    """What became of a variant. `folder` is its model directory while that is needed; `kept` names
+    the groups of operators in float32 in mixed precision; `offered`: it may be chosen."""
 
     variant: Variant
     status: str
@@ -50,6 +48,11 @@ class CandidateResult:
     def within(self) -> bool:
         """Whether it is accepted."""
         return self.status in (WITHIN, CHOSEN)
+
+    @property
+    def may_be_mixed(self) -> bool:
+        """Whether it is a rejected int8 variant."""
+        return self.status == REJECTED and self.variant.precision == INT8
 
     @property
     def mean_ms(self) -> float:

@@ -19,7 +19,7 @@ HOPELESS_TIMES, HOPELESS = 10.0, 0.25
 @dataclass(frozen=True)
 class AcceptanceCriteria:
     """The user's bounds. `tolerance` None: TOLERANCE for fp32, else none. `max_metric_drop` is a
-    share of the source model's metric."""
+    share."""
 
     tolerance: float | None = None
     min_agreement: float = 0.9

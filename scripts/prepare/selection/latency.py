@@ -1,9 +1,9 @@
 """How fast each variant answers, through the scorer that will serve it.
 
-Two figures: milliseconds of a request with one input (the median of each of a few requests, then
-their mean), and milliseconds an input of a request with MANY inputs (the median). Variants are
-compared by the geometric mean of both. In each round they take turns, forwards, then backwards: one
-is in memory at a time, and other work of the machine slows all alike.
+Two figures: ms of a request with one input (the median of each of a few requests, then their mean),
+and ms an input of a request with MANY (the median). Variants are compared by their geometric mean.
+In each round they take turns, so that one is in memory at a time, and other work of the machine
+slows all alike.
 """
 
 import base64
@@ -33,8 +33,7 @@ SLOW = 3  # times the fastest in the first rounds: not measured again
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of a request with one input, and of an input among MANY; None where a task takes
-    no list."""
+    """Milliseconds of a request with one input, and of an input among MANY; None: no lists."""
 
     one: float
     item: float | None
@@ -47,7 +46,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class TimedRequests:
-    """The requests that are timed: with one input each, and with many."""
+    """The requests that are timed, with one input each and with many."""
 
     ones: tuple[Request, ...]
     many: Request | None = None

@@ -1,34 +1,29 @@
 """Mixed precision: the fewest parts of a graph that must stay in float32.
 
 Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs.
-Then the worst k are kept in float32, k doubling until the variant is accepted, and halving back to
-the fewest. Neighbouring groups count as one beyond PARTS, so that about 50 builds do.
+The worst k stay in float32, k doubling until the variant is accepted, and halving back. Beyond
+PARTS neighbouring groups count as one, so that about 50 builds do.
 """
-
-from __future__ import annotations
 
 import logging
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from onnxferry.scripts.datasets import evenly
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.candidates import FAILED, CandidateResult
+from onnxferry.scripts.prepare.variants.variant import OperatorGroup
 from onnxferry.scripts.prepare.verification import comparison
 from onnxferry.system.console import Progress
-
-if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants.variant import OperatorGroup
 
 _log = logging.getLogger(__name__)
 PARTS = 40  # that are ranked
 INPUTS = 24  # with which they are ranked
 MOST = 0.5  # of the parts: with more in float32 int8 gains no time
-Parts: TypeAlias = Mapping[str, frozenset[str]]
-"""The operators of each part, by its name."""
+Parts: TypeAlias = Mapping[str, frozenset[str]]  # name -> operators
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,8 @@ class MixedPrecisionSearch:
     failures: list[str] = field(default_factory=list)
 
     def run(self, groups: Sequence[OperatorGroup], progress: Progress) -> CandidateResult:
-        """The accepted candidate with the fewest groups in float32, or the rejected one with what
-        was tried in its reason."""
+        """The accepted candidate with the fewest groups in float32, else the rejected one, with
+        what was tried in its reason."""
         parts = neighbours(groups)
         ranked = self._ranked(parts, progress)
         most = math.floor(MOST * len(ranked))
@@ -81,10 +76,10 @@ class MixedPrecisionSearch:
                 shutil.rmtree(folder)
 
     def _test(self, parts: Parts, worst: Sequence[str], progress: Progress) -> CandidateResult:
-        old = self.rejected.variant
-        how = f"{old.how}; {len(worst)} of {len(parts)} parts stay in float32"
+        old, count = self.rejected.variant, len(worst)
+        how = f"{old.how}; {count} of {len(parts)} parts stay in float32"
         variant = replace(old, name=f"{old.name}-mixed", how=how)
-        progress(f"{len(worst)} parts in float32")
+        progress(f"{count} parts in float32")
         result = self.tester.test(variant, progress, {name: parts[name] for name in worst})
         if result.status == FAILED:
             self.failures.append(result.reason)
@@ -105,8 +100,8 @@ def _name(groups: Sequence[OperatorGroup]) -> str:
 def fewest(
     ranked: Sequence[str], most: int, test: Callable[[Sequence[str]], CandidateResult]
 ) -> tuple[CandidateResult | None, int]:
-    """The accepted candidate with the fewest of the `ranked` names, None when none has up to
-    `most`, and how many were tested. Only its folder is left."""
+    """The accepted candidate with the fewest of the first `ranked` names, up to `most`, or None,
+    and how many were tested. Other folders are deleted."""
     failed, passed, tried = 0, most + 1, 0
     best: CandidateResult | None = None
     while passed - failed > 1:

@@ -1,5 +1,4 @@
-"""Which variant is chosen: the fastest that is accepted; of equals the smallest, then the most
-exact."""
+"""The fastest accepted variant is chosen; of equals the smallest, then the most exact."""
 
 import math
 from collections.abc import Sequence

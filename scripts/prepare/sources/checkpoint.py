@@ -51,7 +51,7 @@ def load(options: Options) -> ModelSource:
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
     """The task that the adapter, else the model, was trained for. A sentence-transformers folder
-    makes embeddings, whatever its configuration names."""
+    makes embeddings."""
     tuned = huggingface.adapter_config(adapter) if adapter else None
     if tuned and tuned.task_type in _BY_PEFT:
         return _BY_PEFT[tuned.task_type]

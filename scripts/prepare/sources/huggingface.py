@@ -1,5 +1,5 @@
-"""Hugging Face model folders: the only importer of transformers, peft and optimum. All is local: no
-network, no pickle (safetensors only), no remote code."""
+"""Hugging Face model folders: the only importer of transformers, peft and optimum. No network, no
+pickle (safetensors only), no remote code."""
 
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ def read_config(folder: Path) -> Any:
 
 
 def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
-    """The model with the head of `task`, float32, in evaluation mode, without its `adapter` yet.
-    Raises PrepareError when neither folder nor adapter has a weight: it would be random."""
+    """The model with the head of `task`, float32, in evaluation mode, `adapter` not yet merged.
+    Raises PrepareError for a weight that neither has: it would be random."""
     model, missing = _load(folder, config, task)
     unused = _UNUSED.get(task, ())
     brought = set(adapter_config(adapter).modules_to_save or ()) if adapter else set()
@@ -105,7 +105,7 @@ def export(model: Any, path: Path, task: str, opset: int) -> None:
 
 
 def read_tokenizer(folder: Path) -> TextTokenizer:
-    """The fast tokenizer of a folder, without padding and truncation, which scoring sets."""
+    """The fast tokenizer of a folder; padding and truncation are left to scoring."""
     held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     bare = "tokenizer.json" in held and not held & {"tokenizer_config.json", "config.json"}
     kind = "PreTrainedTokenizerFast" if bare else "AutoTokenizer"

@@ -1,5 +1,5 @@
 """An image processor's configuration as scoring's preprocessing steps. What they cannot express is
-refused: wrong preprocessing costs accuracy and raises no error."""
+refused: wrong preprocessing costs accuracy unseen."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -78,8 +78,8 @@ def _crop(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
-    """Raise PrepareError unless the settings make the pixels, float32 [3, height, width], of the
-    source's own image processor."""
+    """Raise PrepareError unless the settings make the image processor's pixels, float32 [3, height,
+    width]."""
     preprocessing = Preprocessing.read(settings)
     for width, height in ((300, 200), (200, 300)):
         picture = decode(sample_image(width, height), width * height)

@@ -2,8 +2,8 @@
 
 The factory takes no arguments and returns a torch.nn.Module. Its forward takes pixels [b, 3, h, w],
 or some of `input_ids`, `attention_mask`, `token_type_ids` [b, s] by name, and returns logits [b,
-labels], start and end logits [b, s] each, token vectors [b, s, hidden], or per token logits [b, s,
-labels or vocabulary]. For `tensors` it takes and returns any arrays (tensor_export.py).
+labels], start and end logits [b, s] each, token vectors [b, s, hidden], or logits [b, s, labels or
+vocabulary]. For `tensors` see tensor_export.py.
 """
 
 import importlib
@@ -76,8 +76,8 @@ def build(name: str) -> Any:
 def _trace_inputs(
     source: ModelSource, module: Any
 ) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
-    """Feeds for tracing, and the dynamic axes of all inputs and outputs. Two rows, so that no axis
-    is taken for a constant 1."""
+    """Feeds for tracing, of two rows, so that no axis is taken for a constant 1, and the dynamic
+    axes of all inputs and outputs."""
     outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)
     if source.task == "image-classification":
         pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)

@@ -48,11 +48,10 @@ def parameters(module: torch.nn.Module) -> list[str]:
 def export(
     module: torch.nn.Module, path: Path, example: Feeds, axes: Mapping[str, Axes], opset: int
 ) -> None:
-    """Write `module` as ONNX, traced with `example`. `axes` names all inputs, then all outputs,
-    with their dynamic axes.
+    """Write `module` as ONNX, traced with `example`. `axes`: all inputs, then all outputs.
 
-    By the TorchScript exporter: its graphs are as exact as the newer one's, at a lower opset and IR
-    version, which every ONNX Runtime since 1.17 loads.
+    By the TorchScript exporter: as exact as the newer one, at a lower opset and IR version, which
+    every ONNX Runtime since 1.17 loads.
     """
     tensors = tuple(torch.from_numpy(v) for v in example.values())
     outputs = [name for name in axes if name not in example]
@@ -63,7 +62,7 @@ def export(
 
 def named_outputs(module: torch.nn.Module, feeds: Feeds) -> tuple[str, ...]:
     """The names of what `module` returns for `feeds`: its mapping's, else output, or output_0 and
-    so on. Raises PrepareError when it fails, or returns no tensors."""
+    so on. Raises PrepareError when it returns no tensors."""
     tensors = {name: torch.from_numpy(value) for name, value in feeds.items()}
     kind = type(module).__name__
     shapes = ", ".join(f"{n} {list(t.shape)} {t.dtype}" for n, t in tensors.items())

@@ -6,7 +6,7 @@ import zlib
 
 def sample_image(width: int = 64, height: int = 64) -> bytes:
     """A PNG of width x height RGB pixels: red grows to the right, green downwards, blue in stripes.
-    Stored, not compressed: zlib's versions compress differently."""
+    Not compressed: zlib's versions differ in that."""
     rows = [
         b"\0" + bytes(v for x in range(width) for v in _pixel(x / width, y / height))
         for y in range(height)

@@ -1,6 +1,5 @@
-"""The settings of model_spec.json by task: what scoring must know to make tensors of a request.
-Derived from the model's configuration, so that answers equal transformers' pipeline's; a user's
-settings file overrides key by key."""
+"""The settings of model_spec.json by task, derived from the model's configuration, so that answers
+equal transformers' pipeline's; a user's settings file overrides key by key."""
 
 import json
 from collections.abc import Mapping
@@ -30,8 +29,8 @@ _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
 def text_settings(
     task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings of a text task: defaults, then what tokenizer and configuration say, then the
-    user's, `given`."""
+    """Settings of a text task: defaults, then tokenizer's and configuration's, then the user's,
+    `given`."""
     of_tokenizer = ["pad_token_id", "pad_token_type_id", "padding_side"]
     if task == "fill-mask":
         of_tokenizer += ["mask_token", "clean_up_tokenization_spaces"]
@@ -84,8 +83,7 @@ def _problem_type(config: Mapping[str, Any]) -> str:
 
 
 def pooling_settings(folder: Path) -> dict[str, Any]:
-    """Pooling, normalisation and length of a sentence-transformers folder (modules.json); {} for
-    any other."""
+    """Pooling, normalisation and length of a sentence-transformers folder; {} for any other."""
     path = folder / "modules.json"
     if not (modules := _json(path)):
         return {}

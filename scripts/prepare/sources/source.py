@@ -17,8 +17,8 @@ AskPipeline: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
 
 @dataclass(frozen=True)
 class TextTokenizer:
-    """A fast tokenizer: the text of tokenizer.json (no padding, no truncation) and its
-    configuration. `max_length` is in tokens; None: no limit."""
+    """A fast tokenizer: tokenizer.json (no padding, no truncation) and its configuration.
+    `max_length` is in tokens; None: no limit."""
 
     json: str
     max_length: int | None
@@ -34,9 +34,8 @@ class ModelSource:
     """A loaded source model.
 
     `export(path)` writes its ONNX file. `run` answers by its own runtime; None for an .onnx file,
-    which is its own source. `settings` and `labels` are complete for `task`. `record` goes into
-    model_spec.json. `pipeline()` makes transformers' pipeline; None where there is none. `config`
-    is the model's configuration, or empty.
+    which is its own source. `record` goes into model_spec.json. `pipeline()` makes transformers'
+    pipeline; None where there is none.
     """
 
     task: str
@@ -52,8 +51,7 @@ class ModelSource:
 
 @contextmanager
 def prepare_errors(what: str, *kinds: type[Exception]) -> Iterator[None]:
-    """An exception of `kinds` in the block becomes a PrepareError that says `what`; without kinds,
-    any that the user's code raises."""
+    """An exception of `kinds`, or any without, becomes a PrepareError that says `what`."""
     try:
         yield
     except kinds or (Exception,) as e:  # noqa: B030, PLW0711 (a tuple either way)

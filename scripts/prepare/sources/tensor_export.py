@@ -1,6 +1,5 @@
-"""How a PyTorch module of task tensors is exported, from the user's requests (--golden, --inputs):
-sizes in which they differ are dynamic, and so is the batch if the module answers twice as many
-rows. All others are the golden request's."""
+"""How a module of task tensors is exported, from the user's requests: sizes in which they differ
+are dynamic, and so is the batch if the module answers twice as many rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +21,7 @@ _DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
 
 
 def trace_inputs(golden: Path, own: Path | None, module: Any) -> tuple[Feeds, Mapping[str, Axes]]:
-    """The arrays to trace `module` with, and the dynamic axes of its inputs and outputs, by the
-    golden request and the user's `own`."""
+    """The arrays to trace `module` with, and the dynamic axes of its inputs and outputs."""
     names = pytorch.parameters(module)
     first = Sample(read_request(golden), f"--golden {golden}")
     found = [_feeds(sample, names) for sample in (first, *read_inputs(own, "tensors"))]

@@ -56,8 +56,7 @@ def _items(line: bytes, where: str, task: str) -> Iterator[Sample]:
 
 
 def samples(task: str, own: Path | None, mask_token: str = MASK) -> list[Sample]:
-    """The built-in samples of `task`, with `mask_token` in them, then those of the user's file or
-    folder `own`."""
+    """The built-in samples of `task`, with `mask_token` in them, then the user's `own`."""
     path, token = BUILT_IN / f"{task}.jsonl", json.dumps(mask_token)[1:-1].encode()
     built_in = read_lines(path, task) if path.is_file() else ()
     bodies = [(s.request.body.replace(MASK.encode(), token), s.where) for s in built_in]

@@ -1,5 +1,4 @@
-"""The user's settings file, read as the task that will serve reads it; and sources that only the
-user's flags describe."""
+"""The user's settings file, read as the task reads it; and sources that only flags describe."""
 
 import importlib
 from collections.abc import Mapping
@@ -18,8 +17,8 @@ from onnxferry.system.errors import UsageError
 
 
 def described_by_user(options: Options, config: Mapping[str, Any]) -> ModelSource:
-    """A source without export, run and record, from the flags; `config` is the config.json beside
-    the tokenizer, or {}."""
+    """A source without export, run and record; `config` is the config.json beside the tokenizer, or
+    {}."""
     task = str(options.task)
     settings, tokenizer = read_user_settings(options.settings, task), None
     if task == "image-classification":

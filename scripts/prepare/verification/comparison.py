@@ -38,8 +38,7 @@ class SampleComparison:
 
 @dataclass(frozen=True)
 class DifferenceBounds:
-    """The largest difference of a raw output (None: any), and the least share of answers that are
-    the reference's."""
+    """The largest difference of a raw output (None: any), and the least agreement."""
 
     tolerance: float | None
     min_agreement: float
@@ -121,8 +120,7 @@ def _change(compared: SampleComparison) -> formatting.ChangedAnswer:
 
 
 def require_same(compared: Sequence[SampleComparison], bounds: DifferenceBounds) -> None:
-    """Raise PrepareError when the exported graph is not its source, with the figures, the worst
-    input, and answers that changed."""
+    """Raise PrepareError with the figures when the exported graph is not its source."""
     found = figures(compared)
     if broken := bounds.broken(found):
         worst = max(compared, key=lambda c: c.worst)

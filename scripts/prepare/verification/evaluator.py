@@ -22,8 +22,8 @@ EXAMPLES = 5  # of changed answers
 @dataclass(frozen=True)
 class EvaluationResult:
     """`difference`: the figures of comparison. `drop`: the largest share that a primary metric
-    lost, else the share of changed answers. With an evaluation set `metrics` are points by name on
-    the `asked` items, and `reference` the reference's primary ones on these."""
+    lost, else the share of changed answers. `metrics`: points on the `asked` items of the
+    evaluation set; `reference`: the source's primary ones."""
 
     difference: Mapping[str, Any]
     drop: float
@@ -36,7 +36,7 @@ class EvaluationResult:
 @dataclass(frozen=True)
 class Evaluator:
     """Asks every variant the same: `samples`, and `eval_set` where there is one. `exported` is the
-    verified graph's result, `answers` its answers to that set."""
+    exported graph's result, `answers` its answers to that set."""
 
     reference: ReferenceModel
     samples: Sequence[Sample]
@@ -45,8 +45,8 @@ class Evaluator:
     exported: EvaluationResult | None = None
 
     def verified(self, folder: Path, bounds: DifferenceBounds, progress: Progress) -> Evaluator:
-        """The same with result and answers of the exported graph in `folder`. Raises PrepareError
-        when it does not answer as the source."""
+        """The same with result and answers of the exported graph. Raises PrepareError when it is
+        not its source."""
         compared = comparison.compare(self.reference, folder, self.samples)
         comparison.require_same(compared, bounds)
         result = EvaluationResult(comparison.figures(compared), 0.0)
@@ -65,14 +65,10 @@ class Evaluator:
         if self.eval_set is None or self.answers is None:
             return EvaluationResult(found, 1 - found["agreement"], changes=_examples(changes))
         answers = self.eval_set.ask(folder, progress, self.answers, hopeless)
-        return EvaluationResult(
-            found,
-            self.eval_set.drop(answers, self.answers),
-            answers.metrics,
-            self.eval_set.primary(self.answers, len(answers.decisions)),
-            len(answers.decisions),
-            _examples([*self.eval_set.changed(answers, self.answers), *changes]),
-        )
+        asked, drop = len(answers.decisions), self.eval_set.drop(answers, self.answers)
+        primary = self.eval_set.primary(self.answers, asked)
+        examples = _examples([*self.eval_set.changed(answers, self.answers), *changes])
+        return EvaluationResult(found, drop, answers.metrics, primary, asked, examples)
 
     def partial(self, result: EvaluationResult) -> bool:
         """Whether only a part of the evaluation set was asked."""

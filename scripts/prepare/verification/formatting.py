@@ -15,8 +15,8 @@ _PARTS = ("question", "context", "text", "text_pair")  # in the order in which t
 
 @dataclass(frozen=True)
 class ChangedAnswer:
-    """An answer that a variant changed: what was asked, the source model's answer, the variant's;
-    texts of at most MAX_LENGTH characters."""
+    """What was asked, the source model's answer, the variant's: at most MAX_LENGTH characters
+    each."""
 
     where: str
     input: str

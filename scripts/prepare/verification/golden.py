@@ -36,8 +36,7 @@ _ANSWER = 1_000_000  # bytes that every package carries, and every deployment co
 
 
 def request(spec: ModelSpec, own: Path | None) -> Request:
-    """The user's golden request `own`, else the built-in one of the task; of tensors generated
-    arrays."""
+    """The user's golden request `own`, else the task's built-in one."""
     if own:
         return read_request(own)
     if spec.task == "image-classification":
@@ -67,8 +66,8 @@ def _array(tensor: Tensor) -> Any:
 
 
 def answer(model_dir: Path, golden: Request) -> Golden:
-    """`golden` with the answer of the model directory. Raises PrepareError when that is an error,
-    or too long for every package."""
+    """`golden` with the answer of the model directory. Raises PrepareError for an error, or one too
+    long for every package."""
     try:
         response = scoring.load(model_dir).handle(golden)
     except ScoringError as e:

@@ -1,5 +1,5 @@
-"""The answers of transformers' own pipeline, compared with those that are served: so all around the
-graph is verified, too, from text to answer. Tasks without a row in RECIPES are not compared."""
+"""The answers of transformers' own pipeline against those that are served: so all from text to
+answer is verified, not only the graph. Only for tasks in RECIPES."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +25,8 @@ Scores: TypeAlias = Mapping[Any, float]
 
 @dataclass(frozen=True)
 class PipelineRecipe:
-    """`scores`: an answer's scores by what they belong to. `settings`: parameters from the model's
-    settings, which a pipeline does not know. Both are asked with the parameters `both`, and the
-    pipeline also with `theirs`."""
+    """`scores`: an answer's scores by what they belong to. `settings`: parameters that a pipeline
+    does not know. Both are asked with `both`, and the pipeline also with `theirs`."""
 
     scores: Callable[[Any], Scores]
     settings: Callable[[ModelSpec], Mapping[str, Any]]

@@ -1,5 +1,4 @@
-"""Models behind their scorer: the source model as the reference, and the ONNX models compared with
-it. All go through the task that will serve, so that only the models differ."""
+"""The source model and ONNX models behind the task that will serve, so that only they differ."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ Scored: TypeAlias = tuple[Any, list[Array]]
 
 class _RecordingRunner:
     """A Runner with the inputs and outputs of `graph` that answers by `run` and keeps the raw
-    outputs. `batch_dependent` as of the graph to compare with, so that both pad alike."""
+    outputs. `batch_dependent` as the graph to compare with: both pad alike."""
 
     def __init__(self, graph: Runner, run: RunModel, batch_dependent: bool) -> None:
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -76,8 +75,8 @@ class ScoredModel:
 
 
 class ReferenceModel:
-    """The source model with the tokenizer and settings of the model directory `folder`, asked once
-    a sample. `run` None: the directory's own graph is the source."""
+    """The source model with tokenizer and settings of the model directory `folder`, asked once a
+    sample. `run` None: that directory's graph."""
 
     def __init__(self, spec: ModelSpec, folder: Path, run: RunModel | None) -> None:
         self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
