@@ -1,6 +1,7 @@
 """What the user asked for, checked before anything heavy is imported. Errors name the flag."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,11 @@ AUTO, FP32, INT8 = "auto", "fp32", "int8"
 PRECISIONS = (AUTO, FP32, INT8)
 CPUS = (AUTO, *cpu.KINDS)
 OPSETS = (17, 18)
+_PATHS: Sequence[tuple[str, Callable[[Path], bool], Sequence[str]]] = (
+    ("folder", Path.is_dir, ("adapter", "tokenizer")),
+    ("file", Path.is_file, ("labels", "settings", "golden")),
+    ("file or folder", Path.exists, ("inputs", "data")),
+)
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -83,23 +89,17 @@ def _refuse(wrong: object, message: str) -> None:
 
 
 def _check_choices(options: Options) -> None:
-    for flag, value, choices in (
-        ("--task", options.task, sorted(TASKS)),
-        ("--precision", options.precision, PRECISIONS),
-        ("--cpu", options.cpu, CPUS),
-        ("--opset", options.opset, OPSETS),
-    ):
+    chosen = {"task": sorted(TASKS), "precision": PRECISIONS, "cpu": CPUS, "opset": OPSETS}
+    for flag, choices in chosen.items():
+        value = getattr(options, flag)
         wrong = value is not None and value not in choices
-        _refuse(wrong, f"{flag} {value}: choose one of {', '.join(map(str, choices))}")
+        _refuse(wrong, f"--{flag} {value}: choose one of {', '.join(map(str, choices))}")
     tolerance = options.tolerance
     low = tolerance is not None and not tolerance > 0
     _refuse(low, f"--tolerance {tolerance}: must be above 0")
-    for flag, share in (
-        ("--min-agreement", options.min_agreement),
-        ("--max-metric-drop", options.max_metric_drop),
-        ("--threshold", options.threshold),
-    ):
-        _refuse(not 0 <= share <= 1, f"{flag} {share}: must be between 0 and 1")
+    for name in ("min_agreement", "max_metric_drop", "threshold"):
+        flag, share = name.replace("_", "-"), getattr(options, name)
+        _refuse(not 0 <= share <= 1, f"--{flag} {share}: must be between 0 and 1")
 
 
 def _check_combination(options: Options, kind: str) -> None:
@@ -122,16 +122,10 @@ def _check_combination(options: Options, kind: str) -> None:
 
 
 def _check_paths(options: Options) -> None:
-    for flag, path, exists, what in (
-        ("--adapter", options.adapter, Path.is_dir, "folder"),
-        ("--tokenizer", options.tokenizer, Path.is_dir, "folder"),
-        ("--labels", options.labels, Path.is_file, "file"),
-        ("--settings", options.settings, Path.is_file, "file"),
-        ("--golden", options.golden, Path.is_file, "file"),
-        ("--inputs", options.inputs, Path.exists, "file or folder"),
-        ("--data", options.data, Path.exists, "file or folder"),
-    ):
-        _refuse(path and not exists(path), f"{flag} {path}: no such {what}")
+    for what, exists, flags in _PATHS:
+        for flag in flags:
+            path = getattr(options, flag)
+            _refuse(path and not exists(path), f"--{flag} {path}: no such {what}")
 
 
 def _check_out(out: Path) -> None:

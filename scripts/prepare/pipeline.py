@@ -28,7 +28,7 @@ from onnxferry.scripts.prepare.sources.user_inputs import Sample, samples
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 from onnxferry.scripts.prepare.verification import eval_set, golden
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
-from onnxferry.scripts.prepare.verification.pipeline_comparison import RECIPES, PipelineReference
+from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system import console
 from onnxferry.system.errors import UsageError
@@ -58,7 +58,7 @@ class PrepareContext:
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
     evaluator: Evaluator = field(init=False)
-    pipeline: PipelineReference | None = field(init=False)  # None: transformers has none
+    pipeline: PipelineReference = field(init=False)
     pipeline_figures: Mapping[str, Any] = field(init=False)
     selection: Selection = field(init=False)
     final_spec: ModelSpec = field(init=False)
@@ -150,9 +150,8 @@ def _verify(context: PrepareContext) -> None:
     with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
         evaluator = Evaluator(reference, inputs, data)
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
-    ask = source.pipeline if spec.task in RECIPES else None
-    context.pipeline = PipelineReference(ask()) if ask else None
-    context.pipeline_figures = _compare_pipeline(context, context.exported, FP32)
+    context.pipeline = PipelineReference(source)
+    context.pipeline_figures = context.pipeline.compare(spec, context.exported, inputs, bounds)
 
 
 def _select(context: PrepareContext) -> None:
@@ -163,17 +162,9 @@ def _select(context: PrepareContext) -> None:
         real = [*evaluator.samples, *spare][-CALIBRATION:]
         calibration = ReferenceModel(spec, exported, None).feeds(real)
     inputs = VariantInputs(exported / MODEL_FILE, context.fusion.graph, calibration)
-    builder = VariantBuilder(context.work / "variants", exported, spec, inputs)
+    builder = VariantBuilder(context.work / "variants", exported, inputs)
     tester = CandidateTester(builder, evaluator, context.criteria)
     context.selection = select_variant(context.options, context.table, tester, context.cpu)
-
-
-def _compare_pipeline(context: PrepareContext, folder: Path, precision: str) -> Mapping[str, Any]:
-    if context.pipeline is None:
-        return {}
-    bounds, inputs = context.criteria.bounds(precision), context.evaluator.samples
-    with console.stage("compare with transformers' pipeline"):
-        return context.pipeline.compare(context.spec, folder, inputs, bounds)
 
 
 def _complete(context: PrepareContext) -> None:
@@ -187,7 +178,8 @@ def _complete(context: PrepareContext) -> None:
     spec = model_directory.described(spec, folder)
     model_directory.write_spec(spec, folder)
     if folder != context.exported:
-        context.pipeline_figures = _compare_pipeline(context, folder, precision)
+        bounds, inputs = context.criteria.bounds(precision), context.evaluator.samples
+        context.pipeline_figures = context.pipeline.compare(context.spec, folder, inputs, bounds)
     with console.stage("golden answer"):
         answer = golden.answer(folder, golden.request(spec, context.options.golden))
     provenance = {

@@ -46,7 +46,7 @@ def _parts(spec: ModelSpec, selection: Selection, fusion: Fusion, plotted: bool)
     yield from (f"> **Note:** {note}." for note in notes if note)
     if plotted:
         yield f"![Accuracy against latency]({PLOT_FILE})"
-    yield _markdown(columns(selection), [cells(r, selection) for r in results if r.evaluation])
+    yield _markdown(_columns(selection), [_cells(r, selection) for r in results if r.evaluation])
     yield "\n".join(f"- {line}" for line in _explained(spec, selection))
     yield "## Fused operators"
     yield _fusion(fusion)
@@ -111,8 +111,7 @@ def _not_taken(result: CandidateResult) -> str:
     return f"{text}\n\n{_markdown(['input', 'source model', result.name], rows)}"
 
 
-def columns(selection: Selection) -> list[str]:
-    """The heads of the table of variants."""
+def _columns(selection: Selection) -> list[str]:
     lists = ["ms an input of many"] if selection.requests.many else []
     metrics = _metrics(selection)
     return ["variant", "", "MB", "agreement", *metrics, "drop", "ms one input", *lists]
@@ -123,10 +122,10 @@ def _metrics(selection: Selection) -> list[str]:
     return list(answers.metrics) if answers else []
 
 
-def cells(result: CandidateResult, selection: Selection) -> list[str]:
-    """A variant's row."""
+def _cells(result: CandidateResult, selection: Selection) -> list[str]:
     found, took = result.evaluation, result.latency
-    partial = found is not None and selection.tester.evaluator.partial(found)
+    answers = selection.tester.evaluator.answers
+    partial = found and answers and found.asked < len(answers.decisions)
     metrics = found.metrics if found else {}
     row = [
         result.name,
@@ -145,11 +144,11 @@ def cells(result: CandidateResult, selection: Selection) -> list[str]:
 def console_table(selection: Selection) -> Table:
     """The table of variants for a terminal."""
     table = Table(box=None, pad_edge=False)
-    for i, name in enumerate(columns(selection)):
+    for i, name in enumerate(_columns(selection)):
         table.add_column(name, justify="right" if i > 1 else "left", no_wrap=i < 2)
     for result in (r for r in selection.results if r.evaluation):
         chosen = result.name == selection.chosen.name
-        table.add_row(*cells(result, selection), style="bold" if chosen else None)
+        table.add_row(*_cells(result, selection), style="bold" if chosen else None)
     return table
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
-from onnxferry.scripts.prepare.model_directory import graph_bytes, write_spec
+from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE
+from onnxferry.scripts.prepare.model_directory import graph_bytes
 from onnxferry.scripts.prepare.selection import candidates
 from onnxferry.scripts.prepare.selection.candidates import CandidateResult
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
@@ -18,7 +18,6 @@ from onnxferry.scripts.prepare.variants.variant import Variant, VariantInputs
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.formatting import percent, shorten
 from onnxferry.system import console
-from onnxferry.system.console import Progress
 
 _log = logging.getLogger(__name__)
 _COLOURS = {"within": "green", "rejected": "yellow", "skipped": "dim", "failed": "red"}
@@ -28,11 +27,10 @@ _EXAMPLES = 2  # of changed answers on the console
 
 @dataclass(frozen=True)
 class VariantBuilder:
-    """Makes model directories in `folder`; `exported` gives the tokenizer."""
+    """Makes model directories in `folder`, with spec and tokenizer of `exported`."""
 
     folder: Path
     exported: Path
-    spec: ModelSpec
     inputs: VariantInputs
 
     def build(self, variant: Variant, name: str, keep: frozenset[str] = frozenset()) -> Path:
@@ -45,9 +43,9 @@ class VariantBuilder:
         except BaseException:
             shutil.rmtree(folder)
             raise
-        if (tokenizer := self.exported / TOKENIZER_FILE).is_file():
-            shutil.copy(tokenizer, folder)
-        write_spec(self.spec, folder)
+        for path in (self.exported / SPEC_FILE, self.exported / TOKENIZER_FILE):
+            if path.is_file():
+                shutil.copy(path, folder)
         return folder
 
 
@@ -70,7 +68,7 @@ class CandidateTester:
     def test(
         self,
         variant: Variant,
-        progress: Progress,
+        progress: console.Progress,
         keep: Mapping[str, frozenset[str]] = {},
         skipped: Callable[[Variant], str | None] = lambda _: None,
     ) -> CandidateResult:
@@ -98,7 +96,7 @@ class CandidateTester:
         return CandidateResult(variant, status, reason, folder, size, found, kept=kept)
 
 
-def announced(name: str, work: Callable[[Progress], CandidateResult]) -> CandidateResult:
+def announced(name: str, work: Callable[[console.Progress], CandidateResult]) -> CandidateResult:
     """The result that `work` makes, with a spinner meanwhile and a line at its end."""
     began = time.monotonic()
     with console.err.status(f"{escape(name)} ...") as status:

@@ -86,7 +86,7 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
 def _with_settings(source: ModelSource, folder: Path, options: Options) -> ModelSource:
     given = read_user_settings(options.settings, source.task)
     if source.task == "image-classification":
-        if image_settings.is_complete(given):
+        if given.keys() >= set(image_settings.NEEDED):
             return replace(source, settings=image_settings.image_settings({}, given))
         processor = huggingface.image_processor(folder)
         settings = image_settings.image_settings(processor.to_dict(), given)

@@ -25,14 +25,14 @@ HEADS = {
 }
 # where optimum has another name for the graph
 _EXPORTED_AS = {"zero-shot-classification": "text-classification"}
-_UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError)
 _UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's outputs do not depend on
 
 
 def read_config(folder: Path) -> Any:
     """The transformers configuration of a folder."""
     what = f"{folder / 'config.json'}: not a configuration that transformers knows"
-    with prepare_errors(what, OSError, ValueError, KeyError):
+    with prepare_errors(what, *_UNREADABLE):
         return transformers.AutoConfig.from_pretrained(folder, **LOCAL)
 
 
@@ -44,9 +44,7 @@ def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
     brought = set(adapter_config(adapter).modules_to_save or ()) if adapter else set()
     lost = [k for k in missing if not k.startswith(unused) and not brought & set(k.split("."))]
     if lost:
-        advice = (
-            "Give a model trained for this task, the --adapter with its head, or another --task"
-        )
+        advice = "Give a model trained for it, the --adapter with its head, or another --task"
         lacks = f"no trained weights for {', '.join(lost[:6])}, which {task} needs"
         raise PrepareError(f"{folder}: {lacks}. {advice}")
     return model.float().eval()
@@ -64,7 +62,7 @@ def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
 def adapter_config(adapter: Path) -> Any:
     """The PEFT configuration of a folder."""
     what = f"--adapter {adapter}: not a PEFT adapter folder (adapter_config.json)"
-    with prepare_errors(what, OSError, ValueError, TypeError, KeyError):
+    with prepare_errors(what, *_UNREADABLE):
         return PeftConfig.from_pretrained(str(adapter))
 
 
@@ -95,10 +93,9 @@ def _hint(message: str) -> str:
 def export(model: Any, path: Path, task: str, opset: int) -> None:
     """Write `model` as ONNX by optimum."""
     folder, name = path.parent / "optimum", type(model).__name__
+    how = {"task": _EXPORTED_AS.get(task, task), "opset": opset, "do_validation": False}
     with prepare_errors(f"export of {name}"):
-        exporters.onnx_export_from_model(
-            model, folder, task=_EXPORTED_AS.get(task, task), opset=opset, do_validation=False
-        )
+        exporters.onnx_export_from_model(model, folder, **how)
     if list(folder.glob("*.onnx_data")):
         raise PrepareError(f"{name} is larger than 2 GB as ONNX, which one file cannot hold")
     (folder / "model.onnx").replace(path)
@@ -142,5 +139,5 @@ def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipelin
 def image_processor(folder: Path) -> Any:
     """The image processor of a folder."""
     what = f"{folder}: no image processor that transformers can read"
-    with prepare_errors(what, OSError, ValueError, ImportError):
+    with prepare_errors(what, *_UNREADABLE):
         return transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)

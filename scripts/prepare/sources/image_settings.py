@@ -16,7 +16,7 @@ _REFUSED = (
     *("do_pad", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis"),
     *("rescale_offset", "include_top"),
 )
-_NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
+NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
 _ADVICE = "write the preprocessing into --settings FILE"
 
 
@@ -25,15 +25,10 @@ def image_settings(processor: Mapping[str, Any], given: Mapping[str, Any]) -> di
     user's, `given`."""
     derived = _derived(processor) if processor else {}
     settings = {**DEFAULTS["image-classification"], **derived, **given}
-    if missing := ", ".join(key for key in _NEEDED if key not in settings):
+    if missing := ", ".join(key for key in NEEDED if key not in settings):
         why = "there is no image processor to read them from"
         raise UsageError(f"--settings FILE is needed with {missing}: {why}")
     return settings
-
-
-def is_complete(given: Mapping[str, Any]) -> bool:
-    """Whether the user's settings leave nothing to derive."""
-    return set(_NEEDED) <= set(given)
 
 
 def _derived(processor: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +40,7 @@ def _derived(processor: Mapping[str, Any]) -> dict[str, Any]:
         mean, std = list(processor["image_mean"]), list(processor["image_std"])
     factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1
     steps = [*_resize(processor), *_crop(processor)]
-    return dict(zip(_NEEDED, (steps, factor, mean, std), strict=True))
+    return {"preprocess": steps, "rescale_factor": factor, "image_mean": mean, "image_std": std}
 
 
 def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import pytorch, tensor_export
 from onnxferry.scripts.prepare.sources.image_settings import input_size
-from onnxferry.scripts.prepare.sources.source import ModelSource, prepare_errors
+from onnxferry.scripts.prepare.sources.source import Feeds, ModelSource, prepare_errors
 from onnxferry.scripts.prepare.sources.user_settings import described_by_user
 from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError, UsageError
@@ -73,9 +72,7 @@ def build(name: str) -> Any:
     return module.float().eval()
 
 
-def _trace_inputs(
-    source: ModelSource, module: Any
-) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
+def _trace_inputs(source: ModelSource, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
     """Feeds for tracing, of two rows, so that no axis is taken for a constant 1, and the dynamic
     axes of all inputs and outputs."""
     outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.sources.source import RunModel, prepare_errors
+from onnxferry.scripts.prepare.sources.source import Feeds, RunModel, prepare_errors
 from onnxferry.system.errors import PrepareError
 
 OPSET = 17
-Feeds: TypeAlias = Mapping[str, Array]
 Axes: TypeAlias = Mapping[int, str]  # the dynamic axes of an input or an output, and their names
 
 

@@ -100,7 +100,7 @@ def pooling_settings(folder: Path) -> dict[str, Any]:
 
 def _pooling(path: Path) -> str:
     prefix, config = "pooling_mode_", _json(path) or {}
-    on = [key.removeprefix(prefix) for key, value in config.items() if prefix in key and value]
+    on = [key.removeprefix(prefix) for key in config if key.startswith(prefix) and config[key]]
     if len(on) != 1 or on[0] not in _POOLING:
         found, known = " + ".join(on) or "none", ", ".join(_POOLING)
         raise UsageError(f"{path}: pooling {found} is not supported; known: {known}")

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 from onnxferry.scoring.engine import Array
 from onnxferry.system.errors import PrepareError
 
-RunModel: TypeAlias = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
-"""(feeds by input name, names of the wanted outputs) -> the raw outputs in that order."""
+Feeds: TypeAlias = Mapping[str, Array]  # by input name
+RunModel: TypeAlias = Callable[[Feeds, Sequence[str]], list[Array]]
+"""(feeds, names of the wanted outputs) -> the raw outputs in that order."""
 AskPipeline: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
 """(inputs, parameters) -> the answer of transformers' own pipeline over the source model."""
 

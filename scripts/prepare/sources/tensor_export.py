@@ -11,7 +11,7 @@ from onnxferry.scoring import Request, ScoringError, codecs
 from onnxferry.scoring.engine import Array
 from onnxferry.scoring.tasks.tensors import Tensors
 from onnxferry.scripts.prepare.sources import pytorch
-from onnxferry.scripts.prepare.sources.pytorch import Axes, Feeds
+from onnxferry.scripts.prepare.sources.source import Feeds
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.errors import PrepareError, UsageError
@@ -20,7 +20,9 @@ from onnxferry.system.errors import PrepareError, UsageError
 _DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
 
 
-def trace_inputs(golden: Path, own: Path | None, module: Any) -> tuple[Feeds, Mapping[str, Axes]]:
+def trace_inputs(
+    golden: Path, own: Path | None, module: Any
+) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
     """The arrays to trace `module` with, and the dynamic axes of its inputs and outputs."""
     names = pytorch.parameters(module)
     first = Sample(read_request(golden), f"--golden {golden}")

@@ -46,8 +46,8 @@ def _items(line: bytes, where: str, task: str) -> Iterator[Sample]:
     except ValueError as e:
         raise UsageError(f"--inputs: {where} is not JSON ({e})") from e
     if not isinstance(data, dict):
-        expected = 'a request body such as {"inputs": ...}'
-        raise UsageError(f"--inputs: {where} must be {expected}, got {line[:40]!r}")
+        expected = 'must be a request body such as {"inputs": ...}'
+        raise UsageError(f"--inputs: {where} {expected}, got {line[:40]!r}")
     if not isinstance(data.get("inputs"), list) or task in LIST_IS_ONE_ITEM:
         yield Sample(Request(line), where)
         return

@@ -70,10 +70,6 @@ class Evaluator:
         examples = _examples([*self.eval_set.changed(answers, self.answers), *changes])
         return EvaluationResult(found, drop, answers.metrics, primary, asked, examples)
 
-    def partial(self, result: EvaluationResult) -> bool:
-        """Whether only a part of the evaluation set was asked."""
-        return self.answers is not None and result.asked < len(self.answers.decisions)
-
 
 def _examples(changes: Sequence[ChangedAnswer]) -> tuple[ChangedAnswer, ...]:
     """Each input once."""

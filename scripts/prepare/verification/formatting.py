@@ -1,7 +1,7 @@
 """Inputs, answers and shares as short texts for messages and reports."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,9 @@ def format_request(request: Request) -> str:
 
 def format_inputs(value: Any) -> str:
     """One item of a request's inputs."""
-    if isinstance(value, str):
-        return shorten(value)
     if isinstance(value, Mapping) and (parts := [str(value[p]) for p in _PARTS if p in value]):
         return shorten(" | ".join(parts))
-    return shorten(json.dumps(value, ensure_ascii=False))
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def format_answer(value: Any) -> str:
@@ -52,21 +50,20 @@ def format_answer(value: Any) -> str:
     return shorten(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def _has(value: Any, key: str) -> bool:
+    return isinstance(value, Mapping) and key in value
+
+
 def _is_ranking(value: Any) -> bool:
-    first = value[0] if isinstance(value, list) and value else None
-    return isinstance(first, Mapping) and "label" in first
+    return isinstance(value, list) and bool(value) and _has(value[0], "label")
 
 
-def _is_span(value: Any) -> bool:
-    return isinstance(value, Mapping) and "answer" in value
-
-
-_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], str]], ...] = (
+_FORMS: Sequence[tuple[Callable[[Any], bool], Callable[[Any], str]]] = (
     (lambda v: isinstance(v, str), str),
     (lambda v: isinstance(v, np.ndarray), lambda v: f"a vector of {v.size} numbers"),
     (lambda v: isinstance(v, frozenset), lambda v: ", ".join(sorted(map(_word, v))) or "nothing"),
     (lambda v: isinstance(v, tuple), lambda v: str(v[0]) or "no answer"),
-    (_is_span, lambda v: f"{v['answer'] or 'no answer'} ({v['score']:.2f})"),
+    (lambda v: _has(v, "answer"), lambda v: f"{v['answer'] or 'no answer'} ({v['score']:.2f})"),
     (_is_ranking, lambda v: f"{v[0]['label']} ({v[0]['score']:.2f})"),
 )
 

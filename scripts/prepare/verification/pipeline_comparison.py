@@ -14,10 +14,11 @@ from onnxferry.scoring.tasks import build
 from onnxferry.scoring.tasks.text_classification import default_function
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.metrics.agreement import AGREE, masks
-from onnxferry.scripts.prepare.sources.source import AskPipeline
+from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.scripts.prepare.verification import reference
 from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds
+from onnxferry.system import console
 from onnxferry.system.errors import PrepareError
 
 Scores: TypeAlias = Mapping[Any, float]
@@ -76,32 +77,23 @@ RECIPES = {
 class PipelineReference:
     """transformers' pipeline over the source model, asked each question once."""
 
-    def __init__(self, ask: AskPipeline) -> None:
-        self._ask = ask
+    def __init__(self, source: ModelSource) -> None:
+        self._ask = source.pipeline() if source.pipeline and source.task in RECIPES else None
         self._known: dict[str, Any] = {}
 
     def compare(
         self, spec: ModelSpec, folder: Path, samples: Sequence[Sample], bounds: DifferenceBounds
     ) -> dict[str, Any]:
-        """How far the model directory `folder` is from the pipeline, for the spec. Raises
-        PrepareError where `bounds` are broken."""
-        scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
-        bodies = ((sample, _body(sample)) for sample in samples)
-        asked = [(sample, body) for sample, body in bodies if body is not None]
-        if not asked:
-            return {"inputs": 0}
-        compared = [self._difference(scorer, *pair) for pair in asked]
-        figures = {
-            "inputs": len(compared),
-            "max_abs": max(worst for worst, _ in compared),
-            "agreement": sum(agrees for _, agrees in compared) / len(compared),
-        }
-        if broken := bounds.broken(figures):
-            order = [(not agrees, worst) for worst, agrees in compared]
-            where = asked[order.index(max(order))][0].where
-            pipeline = f"is not what transformers' {spec.task} pipeline answers"
-            raise PrepareError(f"what is served {pipeline}: {broken}; worst input: {where}")
-        return figures
+        """How far the model directory `folder` is from the pipeline, for the spec; {} where there
+        is none. Raises PrepareError where `bounds` are broken."""
+        if self._ask is None:
+            return {}
+        with console.stage("compare with transformers' pipeline"):
+            scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
+            bodies = ((sample, _body(sample)) for sample in samples)
+            asked = [(sample, body) for sample, body in bodies if body is not None]
+            compared = [(*self._difference(scorer, *pair), pair[0].where) for pair in asked]
+            return _figures(compared, bounds, spec.task) if compared else {"inputs": 0}
 
     def _difference(
         self, scorer: Scorer, sample: Sample, body: Mapping[str, Any]
@@ -124,8 +116,22 @@ class PipelineReference:
     def _answer(self, inputs: Any, parameters: Mapping[str, Any]) -> Any:
         key = json.dumps([inputs, parameters], sort_keys=True)
         if key not in self._known:
-            self._known[key] = self._ask(inputs, parameters)
+            self._known[key] = self._ask(inputs, parameters) if self._ask else None
         return self._known[key]
+
+
+def _figures(
+    compared: Sequence[tuple[float, bool, str]], bounds: DifferenceBounds, task: str
+) -> dict[str, Any]:
+    """Of (largest difference, whether the answers agree, where)."""
+    far = max(worst for worst, _, _ in compared)
+    same = sum(agrees for _, agrees, _ in compared) / len(compared)
+    figures = {"inputs": len(compared), "max_abs": far, "agreement": same}
+    if broken := bounds.broken(figures):
+        where = max(compared, key=lambda found: (not found[1], found[0]))[2]
+        pipeline = f"is not what transformers' {task} pipeline answers"
+        raise PrepareError(f"what is served {pipeline}: {broken}; worst input: {where}")
+    return figures
 
 
 def _body(sample: Sample) -> Mapping[str, Any] | None:

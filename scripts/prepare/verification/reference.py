@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from onnxferry.scoring.engine import Array, Runner, Session
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
-from onnxferry.scripts.prepare.sources.source import RunModel
+from onnxferry.scripts.prepare.sources.source import Feeds, RunModel
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.system.errors import PrepareError
 
@@ -33,10 +33,10 @@ class _RecordingRunner:
         self._run = run
         self.recorded: list[Array] = []
 
-    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+    def run_each(self, batches: Iterable[Feeds]) -> Iterator[list[Array]]:
         return map(self.run, batches)
 
-    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+    def run(self, feeds: Feeds) -> list[Array]:
         dtypes = {t.name: np.dtype(t.dtype) for t in self.inputs}
         fed = {n: a.astype(dtypes[n], copy=False) for n, a in feeds.items() if n in dtypes}
         outputs = self._run(fed, [t.name for t in self.outputs])
@@ -98,11 +98,11 @@ class ReferenceModel:
             self._cache[key] = scored
         return scored
 
-    def feeds(self, samples: Sequence[Sample]) -> list[Mapping[str, Array]]:
+    def feeds(self, samples: Sequence[Sample]) -> list[Feeds]:
         """What the graph is fed for `samples`, to calibrate with."""
-        fed: list[Mapping[str, Array]] = []
+        fed: list[Feeds] = []
 
-        def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        def run(feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
             fed.append(feeds)
             return self._graph.run(feeds)
 
