@@ -19,8 +19,7 @@ TOOLS = (*EXPORT_TOOLS, "onnx", "onnxruntime", "tokenizers")
 
 
 def described(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """`spec` with inputs, outputs, versions and hashes of what is in `folder`. Raises PrepareError
-    when ONNX Runtime cannot load it."""
+    """`spec` with what is in `folder`. Raises PrepareError when ONNX Runtime cannot load it."""
     from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
 
     opset, ir_version = onnx_file_io.versions(folder / MODEL_FILE)

@@ -27,8 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of prepare, as --help explains them. Shares are between 0 and 1; None: the default
-    of the task or precision."""
+    """The flags of prepare, as --help explains them. None: the default of task or precision."""
 
     source: str
     out: Path

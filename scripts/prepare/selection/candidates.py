@@ -70,13 +70,11 @@ class CandidateResult:
         found, latency, variant = self.evaluation, self.latency, self.variant
         item = latency.item if latency else None
         max_abs = found.difference["max_abs"] if found else math.inf
+        made = {"name": variant.name, "how": variant.how, "precision": variant.precision}
+        became = {"status": self.status, "reason": self.reason, "size_bytes": self.size}
         return {
-            "name": variant.name,
-            "how": variant.how,
-            "precision": variant.precision,
-            "status": self.status,
-            "reason": self.reason,
-            "size_bytes": self.size,
+            **made,
+            **became,
             "kept": list(self.kept),
             "agreement": found.difference["agreement"] if found else None,
             "max_abs": max_abs if math.isfinite(max_abs) else None,  # JSON has no infinity

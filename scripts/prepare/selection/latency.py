@@ -65,7 +65,7 @@ def timed_requests(task: str, samples: Sequence[Sample]) -> TimedRequests:
 
 
 def _inputs(request: Request) -> tuple[Any, Mapping[str, Any]] | None:
-    """One item and its parameters; None of a shorthand that no list is made of."""
+    """An item and its parameters; None of a shorthand that no list is made of."""
     if request.content_type != JSON:
         return base64.b64encode(request.body).decode(), {}
     data = json.loads(request.body)
@@ -98,7 +98,6 @@ def _latency(ones: list[list[float]], many: list[list[float]]) -> Latency:
 
 
 def _passes(scorer: Scorer, requests: Sequence[Request]) -> list[list[float]]:
-    """Milliseconds of each request, in each pass."""
     began = time.perf_counter()
     found = [_pass(scorer, requests)]
     while len(found) < REPEATS and time.perf_counter() - began <= SECONDS:

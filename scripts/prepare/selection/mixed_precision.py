@@ -35,8 +35,7 @@ class MixedPrecisionSearch:
     failures: list[str] = field(default_factory=list)
 
     def run(self, groups: Sequence[OperatorGroup], progress: Progress) -> CandidateResult:
-        """The accepted candidate with the fewest groups in float32, else the rejected one, with
-        what was tried in its reason."""
+        """The accepted candidate with the fewest groups in float32, else the rejected one."""
         parts = neighbours(groups)
         ranked = self._ranked(parts, progress)
         most = math.floor(MOST * len(ranked))

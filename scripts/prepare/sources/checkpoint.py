@@ -50,8 +50,7 @@ def load(options: Options) -> ModelSource:
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for. A sentence-transformers folder
-    makes embeddings."""
+    """The task that the adapter, else the model, was trained for."""
     tuned = huggingface.adapter_config(adapter) if adapter else None
     if tuned and tuned.task_type in _BY_PEFT:
         return _BY_PEFT[tuned.task_type]
@@ -67,8 +66,7 @@ def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
-    """The user's, else the configuration's. An adapter brings the head, whose size the user's
-    set."""
+    """The user's, else the configuration's. An adapter's head takes the size of the user's."""
     names = labels.read(options.labels, task)
     if task not in labels.CLASSIFIERS:
         return names

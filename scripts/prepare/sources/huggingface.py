@@ -127,8 +127,7 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:
-    """transformers' own pipeline over `model`, with the tokenizer of `folder` cutting at
-    `max_length` tokens."""
+    """transformers' pipeline, with the tokenizer of `folder` cutting at `max_length` tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     tokenizer.model_max_length = max_length
     where = {"framework": "pt", "device": "cpu"}

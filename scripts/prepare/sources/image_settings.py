@@ -21,8 +21,7 @@ _ADVICE = "write the preprocessing into --settings FILE"
 
 
 def image_settings(processor: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of image-classification: from a transformers image processor ({} for none), then the
-    user's, `given`."""
+    """From a transformers image processor ({} for none), then the user's, `given`."""
     derived = _derived(processor) if processor else {}
     settings = {**DEFAULTS["image-classification"], **derived, **given}
     if missing := ", ".join(key for key in NEEDED if key not in settings):
@@ -73,8 +72,7 @@ def _crop(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
-    """Raise PrepareError unless the settings make the image processor's pixels, float32 [3, height,
-    width]."""
+    """Raise PrepareError unless the settings make the processor's pixels, float32 [3, h, w]."""
     preprocessing = Preprocessing.read(settings)
     for width, height in ((300, 200), (200, 300)):
         picture = decode(sample_image(width, height), width * height)

@@ -51,8 +51,7 @@ def load(options: Options) -> ModelSource:
 
 
 def build(name: str) -> Any:
-    """The torch.nn.Module of `module:factory`, float32, in evaluation mode. The working directory
-    is importable."""
+    """The torch.nn.Module of `module:factory`, float32, in evaluation mode."""
     what, (where, _, factory) = f"SOURCE {name}", name.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
@@ -73,8 +72,7 @@ def build(name: str) -> Any:
 
 
 def _trace_inputs(source: ModelSource, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
-    """Feeds for tracing, of two rows, so that no axis is taken for a constant 1, and the dynamic
-    axes of all inputs and outputs."""
+    """Feeds of two rows (1 would be taken for a constant), and the dynamic axes of all."""
     outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)
     if source.task == "image-classification":
         pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)

@@ -29,8 +29,7 @@ _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
 def text_settings(
     task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings of a text task: defaults, then tokenizer's and configuration's, then the user's,
-    `given`."""
+    """Defaults, then what tokenizer and configuration say, then the user's, `given`."""
     of_tokenizer = ["pad_token_id", "pad_token_type_id", "padding_side"]
     if task == "fill-mask":
         of_tokenizer += ["mask_token", "clean_up_tokenization_spaces"]
@@ -69,8 +68,7 @@ def _check_length(length: Any, config: Mapping[str, Any]) -> None:
 
 
 def _stride(length: int) -> int:
-    """As transformers' pipeline: windows of at most 384 tokens, each beginning with the last 128 of
-    the one before."""
+    """As transformers' pipeline, whose windows of 384 tokens overlap by 128."""
     return min(min(length, 384) // 2, 128)
 
 
@@ -83,7 +81,7 @@ def _problem_type(config: Mapping[str, Any]) -> str:
 
 
 def pooling_settings(folder: Path) -> dict[str, Any]:
-    """Pooling, normalisation and length of a sentence-transformers folder; {} for any other."""
+    """Pooling, normalisation, length of a sentence-transformers folder; {} for another."""
     path = folder / "modules.json"
     if not (modules := _json(path)):
         return {}

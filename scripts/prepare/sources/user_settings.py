@@ -17,8 +17,7 @@ from onnxferry.system.errors import UsageError
 
 
 def described_by_user(options: Options, config: Mapping[str, Any]) -> ModelSource:
-    """A source without export, run and record; `config` is the config.json beside the tokenizer, or
-    {}."""
+    """A source without export, run, record; `config`: the config.json by the tokenizer, or {}."""
     task = str(options.task)
     settings, tokenizer = read_user_settings(options.settings, task), None
     if task == "image-classification":

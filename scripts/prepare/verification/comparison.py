@@ -58,8 +58,7 @@ class DifferenceBounds:
 def compare(
     reference: ReferenceModel, folder: Path, samples: Sequence[Sample]
 ) -> list[SampleComparison]:
-    """`samples` on the reference and on the model directory `folder`. Raises PrepareError where
-    shapes differ."""
+    """`samples` on both models. Raises PrepareError where shapes differ."""
     spec, graph = reference.spec, Session(folder / MODEL_FILE)
     model = ScoredModel.of_graph(spec, folder, graph)
     turn = _TURNS.get(spec.task, TURN)

@@ -109,8 +109,7 @@ def _referenced(item: datasets.Item, reference: Any) -> datasets.Item:
 
 
 def worst_drop(found: Mapping[str, float], reference: Mapping[str, float]) -> tuple[str, float]:
-    """The metric that lost the largest share of the reference's, and that share; below 0 for a
-    gain."""
+    """The metric that lost most, and the share of the reference's; below 0 for a gain."""
     drops = {name: (v - found[name]) / v if v else 0.0 for name, v in reference.items()}
     return max(drops.items(), key=lambda entry: entry[1])
 

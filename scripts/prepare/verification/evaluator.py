@@ -45,8 +45,8 @@ class Evaluator:
     exported: EvaluationResult | None = None
 
     def verified(self, folder: Path, bounds: DifferenceBounds, progress: Progress) -> Evaluator:
-        """The same with result and answers of the exported graph. Raises PrepareError when it is
-        not its source."""
+        """With the result and answers of the exported graph. Raises PrepareError when it
+        differs."""
         compared = comparison.compare(self.reference, folder, self.samples)
         comparison.require_same(compared, bounds)
         result = EvaluationResult(comparison.figures(compared), 0.0)

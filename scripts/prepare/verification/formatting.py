@@ -15,8 +15,7 @@ _PARTS = ("question", "context", "text", "text_pair")  # in the order in which t
 
 @dataclass(frozen=True)
 class ChangedAnswer:
-    """What was asked, the source model's answer, the variant's: at most MAX_LENGTH characters
-    each."""
+    """What was asked, the source model's answer, the variant's: texts of MAX_LENGTH at most."""
 
     where: str
     input: str

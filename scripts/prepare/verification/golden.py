@@ -32,7 +32,7 @@ _ENTAILMENT = {
     "text_pair": "Somebody is making music.",
 }
 _CANDIDATES = {"candidate_labels": ["technology", "cooking", "politics"]}
-_ANSWER = 1_000_000  # bytes that every package carries, and every deployment compares
+_ANSWER = 1_000_000  # bytes: every package carries it, every deployment compares it
 
 
 def request(spec: ModelSpec, own: Path | None) -> Request:
@@ -53,8 +53,7 @@ def request(spec: ModelSpec, own: Path | None) -> Request:
 
 
 def _array(tensor: Tensor) -> Any:
-    """Floats from 0 towards 1, by three decimals; integers 1 (a token id, a mask that hides
-    nothing). Open sizes are 1."""
+    """Floats from 0 towards 1, integers 1 (a token id, a mask that hides nothing), open sizes 1."""
     shape = [size if isinstance(size, int) and size > 0 else 1 for size in tensor.shape]
     kind = np.dtype(tensor.dtype).kind
     if kind == "f":
@@ -66,8 +65,8 @@ def _array(tensor: Tensor) -> Any:
 
 
 def answer(model_dir: Path, golden: Request) -> Golden:
-    """`golden` with the answer of the model directory. Raises PrepareError for an error, or one too
-    long for every package."""
+    """`golden` with the answer of the model directory. Raises PrepareError where none can be
+    had."""
     try:
         response = scoring.load(model_dir).handle(golden)
     except ScoringError as e:

@@ -84,8 +84,8 @@ class PipelineReference:
     def compare(
         self, spec: ModelSpec, folder: Path, samples: Sequence[Sample], bounds: DifferenceBounds
     ) -> dict[str, Any]:
-        """How far the model directory `folder` is from the pipeline, for the spec; {} where there
-        is none. Raises PrepareError where `bounds` are broken."""
+        """How far the model directory `folder` is from the pipeline, or {}. Raises PrepareError
+        where `bounds` are broken."""
         if self._ask is None:
             return {}
         with console.stage("compare with transformers' pipeline"):
