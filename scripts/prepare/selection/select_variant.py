@@ -103,8 +103,9 @@ def _unjudged(options: Options, evaluator: Evaluator, variant: Variant) -> str |
     count = len(evaluator.samples)
     if asked or variant.precision == FP32 or evaluator.eval_set or count >= LEAST:
         return None
-    give = f"give --data or --inputs (at least {LEAST}), or ask for it: --variant {variant.name}"
-    return f"it may lose accuracy, and {count} input(s) cannot tell: {give}"
+    give = f"give --data or --inputs (at least {LEAST})"
+    ask = f"ask for it with --variant {variant.name}"
+    return f"it may lose accuracy, and {count} input(s) cannot tell: {give}, or {ask}"
 
 
 def _timed(results: Results, some: Results, requests: TimedRequests, rounds: int) -> Results:
