@@ -2,15 +2,16 @@
 
     python -m examples.benchmark
 
-DistilBERT with 28 labels and BERT-base for question answering, with the sizes of the published ones
-and random, seeded weights: no speed depends on their values (but for how many are zero), and no hub
-is needed. Their answers mean nothing, and int8 changes more of them than it does of a trained
-model's. A folder that is there is left as it is; those of scripts.prepare are made again when it
-has changed.
+They have the sizes of the published ones and random, seeded weights: no speed depends on the
+values, but for how many are zero, and no hub is needed. Their answers mean nothing, and int8
+changes more of them than of a trained model's. A folder that is there is left as it is; model
+directories are made again when `scripts.prepare` has changed.
 
-distilbert        a Hugging Face folder with its ONNX export     bert-base          the same
-distilbert-int8   what the SageMaker tutorial makes of it        bert-base-pruned   90 % of each
-linear weight is zero served/NAME-int8  the model directories of scripts.prepare
+    distilbert         28 labels: a Hugging Face folder with its ONNX export
+    distilbert-int8    what the SageMaker tutorial makes of it
+    bert-base          question answering, the same way
+    bert-base-pruned   90 % of each linear weight is zero
+    served/NAME-int8   the model directories of scripts.prepare
 """
 
 from __future__ import annotations
@@ -46,11 +47,8 @@ def distilbert(folder: Path) -> None:
         problem_type="multi_label_classification",
     )
     transformers.set_seed(0)
-    _save(
-        transformers.DistilBertForSequenceClassification(config),
-        folder,
-        transformers.DistilBertTokenizerFast,
-    )
+    model = transformers.DistilBertForSequenceClassification(config)
+    _save(model, folder, transformers.DistilBertTokenizerFast)
     ORTModelForSequenceClassification.from_pretrained(folder, export=True).save_pretrained(folder)
 
 
@@ -63,6 +61,7 @@ def distilbert_int8(folder: Path) -> None:
 
 
 def bert(folder: Path, change: Callable[[Any], None] = lambda model: None) -> None:
+    """BERT-base for question answering, its weights changed by `change`."""
     transformers.set_seed(0)
     model = transformers.BertForQuestionAnswering(transformers.BertConfig())
     change(model)
@@ -71,6 +70,7 @@ def bert(folder: Path, change: Callable[[Any], None] = lambda model: None) -> No
 
 
 def bert_pruned(folder: Path) -> None:
+    """The same with most weights zero."""
     bert(folder, prune)
 
 
@@ -79,9 +79,8 @@ def prune(model: Any) -> None:
     for module in model.bert.encoder.modules():
         if isinstance(module, torch.nn.Linear):
             sizes = module.weight.detach().abs()
-            module.weight.data[
-                sizes <= sizes.flatten().kthvalue(int(PRUNED * sizes.numel())).values
-            ] = 0
+            least = sizes.flatten().kthvalue(int(PRUNED * sizes.numel())).values
+            module.weight.data[sizes <= least] = 0
 
 
 def _save(model: Any, folder: Path, tokenizer: Any) -> None:

@@ -1,6 +1,6 @@
 """What talks to a cloud: plan, apply, invoke, roll back, delete.
 
-`infra.TARGET.connect(config, name)` gives the Cloud (cloud.py) of one endpoint. It plans by
-reading; plan.py executes the plan with the cloud's operations. The SDKs are behind the doors in
-clients/, one for each service.
+`infra.TARGET.connect(config, name)` gives one endpoint as an OnlineEndpoint (cloud.py). Each
+cloud's folder reads its `state`, says what is `desired`, makes a `plan` of both, and executes its
+steps by `operations`, when apply.py asks. SDKs are used in clients/ only.
 """

@@ -66,7 +66,7 @@ def _refuse_unknown(plan: Plan, cloud: Executor) -> None:
 
 def _execute(step: Step, cloud: Executor, report: Report) -> None:
     if step.action is Action.REUSE:
-        report.reused(str(step))
+        report.note(f"-- {step}")
         return
     with report.stage(str(step)) as progress:
         cloud.execute(step, progress)

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from onnxferry.infra import variables
+from onnxferry.infra import environment_variables as variables
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 from onnxferry.targets import TARGETS
@@ -194,19 +194,13 @@ def load(
     variables. A missing `file` is an empty one. Raises UsageError that lists all mistakes: key
     path, where from, what was expected, what came.
     """
-    data = _read(file)
-    origins: dict[str, str] = {}
-    for source, values in (
-        ("environment", _variables(environment or {})),
-        ("flag", dict(flags or {})),
-    ):
-        for path, value in values.items():
-            _put(data, path, value)
-            origins[path] = (
-                f"{PREFIX}{path.replace('.', '_').upper()}"
-                if source == "environment"
-                else f"--set {path}"
-            )
+    data, origins = _read(file), dict[str, str]()
+    for path, value in _variables(environment or {}).items():
+        _put(data, path, value)
+        origins[path] = _variable(path)
+    for path, value in (flags or {}).items():
+        _put(data, path, value)
+        origins[path] = f"--set {path}"
     data.setdefault(target, {})
     try:
         return ALL.model_validate(data)
@@ -257,6 +251,10 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def _variable(path: str) -> str:
+    return PREFIX + path.replace(".", "_").upper()
+
+
 def _put(data: dict[str, Any], path: str, value: str) -> None:
     table, _, key = path.partition(".")
     inside = data.setdefault(table, {})
@@ -271,15 +269,11 @@ def _complaints(e: ValidationError, file: Path, origins: Mapping[str, str]) -> I
             (o for p, o in origins.items() if p.startswith(f"{path}.")), str(file)
         )
         if error["type"] == "missing":
-            variable = f"{PREFIX}{path.replace('.', '_').upper()}"
-            yield (
-                f"{path}: needed, and not set; set it in {file}, as {variable} or with --set"
-                f" {path}=..."
-            )
+            ways = f"in {file}, as {_variable(path)} or with --set {path}=..."
+            yield f"{path}: needed, and not set; set it {ways}"
         elif error["type"] == "extra_forbidden":
-            yield (
-                f"{path} ({where}): no such key; known: {', '.join(sorted(_fields(error['loc'])))}"
-            )
+            known = ", ".join(sorted(_fields(error["loc"])))
+            yield f"{path} ({where}): no such key; known: {known}"
         elif error["type"] == variables.PROBLEM:
             yield f"{path} ({where}): {error['msg']}"
         else:

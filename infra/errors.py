@@ -18,12 +18,21 @@ CloudError                where (cloud, region, resource), what the cloud said, 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from onnxferry.system.errors import FerryError
+
+E = TypeVar("E", bound="CloudError")
 
 
 class CloudError(FerryError):
     """A failure at a cloud. The message says where, what and what next, and shows no key, token or
     payload."""
+
+    def with_log(self: E, log: str, lines: int = 30) -> E:
+        """This very error with the last `lines` of `log` below its message."""
+        tail = "\n".join(log.rstrip().splitlines()[-lines:])
+        return self.with_context(f"The end of its log:\n{tail or '(empty)'}")
 
 
 class NoCredentials(CloudError):
@@ -76,14 +85,3 @@ class TimedOut(CloudError):
 
 class Unavailable(CloudError):
     pass
-
-
-def with_log(message: str, log: str, lines: int = 30) -> str:
-    """`message` and the last `lines` of `log`."""
-    return f"{message}\n{end_of_log(log, lines)}"
-
-
-def end_of_log(log: str, lines: int = 30) -> str:
-    """The last `lines` of `log`, as context of an error."""
-    tail = "\n".join(log.rstrip().splitlines()[-lines:])
-    return f"The end of its log:\n{tail or '(empty)'}"

@@ -11,12 +11,10 @@ the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
-
-from onnxferry.system.console import Progress
 
 
 class Action(str, Enum):
@@ -49,19 +47,6 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.action.value} {self.resource} {self.name}"
-
-
-Operation = Callable[[Step, Progress], None]  # how a cloud executes one kind of step
-
-
-def operations_of(*holders: object) -> dict[str, Operation]:
-    """The public methods of `holders`, by their names."""
-    return {
-        name: getattr(holder, name)
-        for holder in holders
-        for name in vars(type(holder))
-        if not name.startswith("_")
-    }
 
 
 def unless(
@@ -116,17 +101,3 @@ class Plan:
     def to_json(self) -> str:
         """The plan as JSON text."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """The plan that `to_json` wrote. Raises KeyError, TypeError or ValueError for another
-        text."""
-        data = json.loads(text)
-        minutes = data["summary"]["minutes"]
-        summary = Summary(**{**data["summary"], "minutes": tuple(minutes) if minutes else None})
-        return cls(**{**data, "steps": tuple(map(_step, data["steps"])), "summary": summary})
-
-
-def _step(data: Mapping[str, Any]) -> Step:
-    restore = _step(data["restore"]) if data["restore"] else None
-    return Step(**{**data, "action": Action(data["action"]), "restore": restore})

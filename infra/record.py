@@ -35,12 +35,11 @@ def write(
     """
     file = out / status.target / FILE
     endpoints = _read(file)
-    known = {
-        version["version"]: version
-        for version in endpoints.get(status.name, {}).get("versions", [])
-    }
+    earlier = endpoints.pop(status.name, {}).get("versions", [])
+    known = {version["version"]: version for version in earlier}
     if bundle:
         known[bundle.version] = _facts(bundle)
+    live = (status.version, status.previous)
     entry = {
         "name": status.name,
         "target": status.target,
@@ -49,13 +48,10 @@ def write(
         "version": status.version,
         "previous": status.previous,
         "time": now().isoformat(timespec="seconds"),
-        "versions": [
-            known[version] for version in (status.version, status.previous) if version in known
-        ],
+        "versions": [known[version] for version in live if version in known],
     }
-    endpoints[status.name] = entry
-    if status.state == "absent":
-        del endpoints[status.name]
+    if status.state != "absent":
+        endpoints[status.name] = entry
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as fresh:
         fresh.write_text(json.dumps({"endpoints": endpoints}, indent=2) + "\n", encoding="utf-8")
@@ -63,14 +59,8 @@ def write(
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
-    package = bundle.package
-    return {
-        "version": bundle.version,
-        "sha256": package.sha256,
-        "size": package.size,
-        "model": package.model,
-        "python": package.python,
-    }
+    keys = ("sha256", "size", "model", "python")
+    return {"version": bundle.version, **{key: getattr(bundle.package, key) for key in keys}}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -23,11 +23,8 @@ class Report(Protocol):
     def stage(self, title: str) -> AbstractContextManager[Progress]:
         """A step that runs as long as the block; the block says by Progress what it is at."""
 
-    def reused(self, title: str) -> None:
-        """A step that has nothing to do."""
-
     def note(self, text: str) -> None:
-        """What the reader must know beside the steps."""
+        """What is said beside the steps that run."""
 
 
 class ConsoleReport:
@@ -36,10 +33,6 @@ class ConsoleReport:
     def stage(self, title: str) -> AbstractContextManager[Progress]:
         """A spinner, then 'ok TITLE 1.2 s'."""
         return console.stage(title)
-
-    def reused(self, title: str) -> None:
-        """'-- TITLE'."""
-        console.err.print(f"[dim]--[/dim] {escape(title)}")
 
     def note(self, text: str) -> None:
         """The text as it is."""
@@ -58,7 +51,7 @@ _HEADINGS = {
 
 
 def plan_text(plan: Plan) -> str:
-    """What `plan` does, in sentences; one line each."""
+    """What `plan` does, in sentences, and a list of all that is touched."""
     return "\n".join(_sentences(plan))
 
 
@@ -75,11 +68,19 @@ def _sentences(plan: Plan) -> Iterator[str]:
     passing = [name for name in groups["Creates"] if name in groups["Deletes"]]
     for heading, names in groups.items():
         if listed := [name for name in names if heading == "Checks" or name not in passing]:
-            yield f"{heading}: {', '.join(listed)}."
+            yield from _listed(heading, listed)
     if passing:
-        yield f"For the time of the change only: {', '.join(passing)}."
+        yield from _listed("For the time of the change only", passing)
     if summary.minutes:
         yield "It usually takes {} to {} minutes.".format(*summary.minutes)
+
+
+def _listed(heading: str, names: list[str]) -> Iterator[str]:
+    if len(names) == 1:
+        yield f"{heading}: {names[0]}."
+    else:
+        yield f"{heading}:"
+        yield from (f"  {name}" for name in names)
 
 
 def _named(plan: Plan, action: Action) -> list[str]:

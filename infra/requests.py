@@ -1,5 +1,4 @@
-"""`deploy.py invoke`: a request from a file, standard input or a text, and its reply for people or
-scripts."""
+"""What `invoke` sends, from a file, standard input or a text, and what it shows."""
 
 from __future__ import annotations
 
@@ -42,18 +41,13 @@ def show(reply: Reply, output: str) -> None:
     error; or all as JSON."""
     text = reply.body.decode("utf-8", errors="replace")
     if output == "json":
-        facts = {"status": reply.status, "seconds": reply.seconds, "served_by": reply.served_by}
-        click.echo(
-            json.dumps(
-                {**facts, "content_type": reply.content_type, "answer": _data(text)}, indent=2
-            )
-        )
+        keys = ("status", "seconds", "served_by", "content_type")
+        facts = {**{key: getattr(reply, key) for key in keys}, "answer": _data(text)}
+        click.echo(json.dumps(facts, indent=2))
         return
     click.echo(text)
-    err.print(
-        f"status {reply.status}, {reply.seconds * 1000:.0f} ms, served by"
-        f" {reply.served_by or 'unknown'}"
-    )
+    took, by = f"{reply.seconds * 1000:.0f} ms", reply.served_by or "unknown"
+    err.print(f"status {reply.status}, {took}, served by {by}")
 
 
 def _data(text: str) -> object:

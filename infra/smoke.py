@@ -37,8 +37,5 @@ def golden_in(text: bytes, where: str) -> Golden:
     except ModelError as e:
         raise NotFound(f"{where}: no model's manifest ({e}); deploy that version again") from e
     if found is None:
-        raise NotFound(
-            f"{where}: no golden request in it, so nothing could prove it; deploy that version"
-            " again"
-        )
+        raise NotFound(f"{where}: no golden request to prove it by; deploy that version again")
     return found

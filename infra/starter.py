@@ -1,4 +1,4 @@
-"""The commented deploy.toml that `deploy.py init` writes: every key with its meaning and default,
+"""The commented deploy.toml that `init` writes: every key with its meaning and default,
 made of the model."""
 
 from __future__ import annotations

@@ -40,23 +40,3 @@ def wait(
             )
         progress(f"{last}, {waited:.0f} s of at most {limit:.0f} s")
         clock.sleep(clock.interval)
-
-
-@dataclass(frozen=True)
-class Waiter:
-    """How one cloud waits: at most `limit` seconds unless a wait says otherwise; its texts begin
-    with `where`."""
-
-    clock: Clock
-    limit: float
-    where: str = ""
-
-    def wait(
-        self,
-        what: str,
-        state: Callable[[], str | None],
-        progress: Progress,
-        limit: float | None = None,
-    ) -> None:
-        """See `wait` of this module."""
-        wait(f"{self.where}{what}", state, limit or self.limit, progress, self.clock)

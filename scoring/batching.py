@@ -1,13 +1,12 @@
 """Batches of like length: padding costs as much as text, so sequences are sorted and packed under a
 token budget, and several batches run at a time.
 
-An answer does not depend on what else is in a request. A sequence is padded to a width that follows
-from its own length alone (a multiple of STEP), so other rows change nothing but the number of rows,
-and ONNX Runtime's float kernels add up a row's products in the same order for any number of rows:
-tests/scoring/test_determinism.py checks the bytes. A graph that quantises its activations as it
-runs takes the scale from the whole batch, so that a row's scores depend on the others (by 0.2 in a
-logit, measured on MiniLM with int8 weights). There each sequence runs alone and unpadded. A graph
-whose int8 scales are constants (static) is not affected.
+An answer does not depend on what else is in a request. A sequence's padded width follows from its
+own length (a multiple of STEP), and ONNX Runtime's float kernels add up a row's products in the
+same order for any number of rows: tests/scoring/test_determinism.py checks the bytes. A graph that
+quantises its activations as it runs takes their scale from the whole batch (0.2 in a logit, for
+MiniLM with int8 weights): there each sequence runs alone and unpadded. Constant int8 scales
+(static) have no such effect.
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ from onnxferry.scoring.engine import Array, Runner, expect_inputs
 from onnxferry.scoring.tokenization import Tokens
 
 T = TypeVar("T")
-# By the measured costs of runs and tokens (DistilBERT, fp32 and int8): from 256 tokens on a run is
-# as efficient as it gets, and several runs keep several cores busy; less padding is worth more
-# runs, for 8 to 1024 texts of any length.
+# Measured with DistilBERT (fp32, int8) on 8 to 1024 texts: from 256 tokens on a run is as efficient
+# as it gets, several runs keep several cores busy, and less padding is worth more runs.
 TOKEN_BUDGET = 512  # rows x width of one run; bounds its memory
 STEP = 2  # the widths of batches are multiples of it
 INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
@@ -50,8 +48,8 @@ def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int
 
 
 def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> dict[str, Array]:
-    """input_ids, attention_mask and token_type_ids of a batch, each int64 [rows, wide], padded on
-    the right."""
+    """input_ids, attention_mask and token_type_ids, each int64 [rows, wide], padded on the
+    right."""
     shape = (len(batch), wide)
     ids, types = np.full(shape, pad_id), np.full(shape, pad_type_id)
     mask = np.zeros(shape, np.int64)
@@ -62,10 +60,8 @@ def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> di
 
 
 class TokenBatcher:
-    """Runs a graph that takes token ids, with the padding that its tokenizer prescribes.
-
-    `max_length`: the model's own limit of a sequence, where it has one: none is padded beyond it.
-    """
+    """Runs a graph that takes token ids. No sequence is padded beyond `max_length`, the model's own
+    limit, if it has one."""
 
     def __init__(
         self, runner: Runner, pad_id: int, pad_type_id: int, max_length: int | None = None
@@ -80,12 +76,9 @@ class TokenBatcher:
         read: Callable[[list[Array], Tokens], T],
         budget: int = TOKEN_BUDGET,
     ) -> list[T]:
-        """What `read` makes of each sequence and its row of every output, in the order of
-        `sequences`.
-
-        `budget` bounds the rows x width of one run. Rows of token outputs still have their padding.
-        What `read` does not keep is freed with its batch. It is called in the caller's thread.
-        """
+        """What `read` makes of each sequence and its row of every output, in order. Rows of token
+        outputs still have their padding; what `read` does not keep is freed with its batch.
+        `budget` bounds the rows x width of one run."""
         timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}

@@ -1,15 +1,13 @@
 """The host's CPU: its kind (int8 graphs are made for one, and lose accuracy or speed on another),
-its name, and how many CPUs this process may use.
-
-A container with a quota of two CPUs on a machine of 64 sees all 64; with a thread for each, the
-kernel would stop them in the middle of their work most of the time.
-"""
+its name, and how many CPUs this process may use: a container with a quota of two on a machine of 64
+sees all 64."""
 
 from __future__ import annotations
 
 import math
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,10 +23,8 @@ KINDS = (*reversed(_X86), "arm64")
 
 def kind(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:
     """One of KINDS; None where it is unknown (not Linux) or none of them (x86 without AVX2).
-
-    AVX-VNNI without AVX-512, as desktop CPUs have it, counts as avx2: what is made for avx2 is
-    exact on all of them. `machine`: the architecture, as platform.machine() names it.
-    """
+    AVX-VNNI without AVX-512, as desktop CPUs have it, counts as avx2, for which int8 graphs are
+    exact there. `machine`: the architecture, as platform.machine() names it."""
     if (machine or platform.machine()).lower() in ("arm64", "aarch64"):
         return "arm64"
     found = flags(cpuinfo)
@@ -36,8 +32,8 @@ def kind(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:
 
 
 def saturates(kind: str) -> bool:
-    """Whether CPUs of this kind add int8 products in pairs in 16 bits, where weights of the full
-    range overflow: graphs for it use 7 of the 8 bits."""
+    """Whether CPUs of this kind add int8 products in pairs in 16 bits, where full-range weights
+    overflow: graphs for them use 7 of the 8 bits."""
     return kind in ("avx2", "avx512")
 
 
@@ -57,8 +53,8 @@ def _value(cpuinfo: Path, key: str) -> str:
 
 
 def available(proc: Path = PROC, cgroups: Path = CGROUPS, system: Any = os) -> int:
-    """How many CPUs the process may run on, at most its cgroups' quota (version 1 or 2) rounded up;
-    at least 1."""
+    """How many CPUs the process may run on, at most its cgroups' quota (version 1 or 2), rounded
+    up."""
     if hasattr(system, "sched_getaffinity"):
         allowed = len(system.sched_getaffinity(0))
     else:
@@ -66,41 +62,31 @@ def available(proc: Path = PROC, cgroups: Path = CGROUPS, system: Any = os) -> i
     return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas(proc, cgroups))]))
 
 
-def _quotas(proc: Path, cgroups: Path) -> list[float]:
-    """The quota, in CPUs, of each cgroup that the process is in, up to the root, that has one."""
-    found: list[float | None] = []
+def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
+    """The quotas, in CPUs, of the cgroups that the process is in, up to the root."""
     for line in _read(proc / "self" / "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:
-            found += [_version2(group) for group in _upwards(cgroups, path)]
+            yield from filter(None, map(_quota, _upwards(cgroups, path)))
         elif "cpu" in controllers.split(","):
-            found += [_version1(group) for group in _upwards(cgroups / "cpu", path)]
-    return [quota for quota in found if quota]
+            yield from filter(None, map(_quota, _upwards(cgroups / "cpu", path)))
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
-    """The folders of a group and of its parents. In a container the path may be the host's, of
-    which only the root is visible."""
+    """The folders of a group and its parents; in a container the path may be the host's, of which
+    only the root is visible."""
     inside = PurePosixPath(path.lstrip("/"))
     parts = [inside, *inside.parents] if ".." not in inside.parts else [PurePosixPath(".")]
     return [root / part for part in parts]
 
 
-def _version2(group: Path) -> float | None:
-    quota, _, period = _read(group / "cpu.max").strip().partition(" ")
-    return _ratio(quota, period)
-
-
-def _version1(group: Path) -> float | None:
-    quota, period = (_read(group / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
-    return _ratio(quota, period)
-
-
-def _ratio(quota: str, period: str) -> float | None:
+def _quota(group: Path) -> float | None:
     """None where there is no limit: 'max', -1, or no file."""
-    numbers = quota.isdecimal() and period.isdecimal() and int(period) > 0
-    return int(quota) / int(period) if numbers and int(quota) else None
+    version1 = [_read(group / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
+    quota, period = (*(_read(group / "cpu.max").split() or version1), "")[:2]
+    limited = quota.isdecimal() and period.isdecimal() and int(period)
+    return int(quota) / int(period) if limited else None
 
 
 def _read(path: Path) -> str:

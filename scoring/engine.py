@@ -1,9 +1,6 @@
-"""The ONNX Runtime session: the one place that imports onnxruntime.
-
-From 1.29 on onnxruntime sends telemetry (file and graph names, hashes) to Microsoft for each
-session, unless it is told not to before it is imported, which is done here; ORT_DISABLE_TELEMETRY=0
-in the host's environment allows it.
-"""
+"""The ONNX Runtime session: the one place that imports onnxruntime. From 1.29 on onnxruntime sends
+telemetry (file and graph names, hashes) to Microsoft for each session, unless it is told not to
+before it is imported; ORT_DISABLE_TELEMETRY=0 in the host's environment allows it."""
 
 from __future__ import annotations
 
@@ -54,8 +51,8 @@ class Runner(Protocol):
 
     @property
     def batch_dependent(self) -> bool:
-        """Whether a row's result depends on the other rows of its run, since the graph takes a
-        scale for its activations from all of them."""
+        """Whether a row's result depends on the other rows of its run: the scale of its activations
+        is taken from all of them."""
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs for `feeds`, in the order of `outputs`; feeds that are no input are left out,
@@ -69,10 +66,8 @@ class Session:
     """A Runner: one graph in ONNX Runtime. Safe to call from several threads at once."""
 
     def __init__(self, path: Path, options: EngineOptions = EngineOptions()) -> None:  # noqa: B008 (frozen)
-        """Load `path`; what `options` leave open is chosen for this host.
-
-        Raises ModelError when the file is absent or ONNX Runtime refuses it.
-        """
+        """Load `path`; what `options` leave open is chosen for this host. Raises ModelError when
+        the file is absent or ONNX Runtime refuses it."""
         if not path.is_file():
             raise ModelError(
                 f"{path}: no such file; a model directory holds its graph under this name"
@@ -97,9 +92,9 @@ class Session:
         self._process = os.getpid()
 
     def _own_session(self) -> ort.InferenceSession:
-        """The session of this process. A fork has none of its parent's threads, and a run that
-        waits for them would wait for ever: a process that was forked after the load (gunicorn's
-        --preload) opens its own. The parent's is never freed: that would wait for them, too."""
+        """A fork has none of its parent's threads, for which a run would wait for ever: a process
+        that was forked after the load (gunicorn's --preload) opens a session of its own. The
+        parent's is never freed, since that waits for them, too."""
         if self._process != os.getpid():
             with self._reopening:
                 if self._process != os.getpid():
@@ -170,8 +165,7 @@ def _load(path: Path, options: EngineOptions) -> ort.InferenceSession:
 
 
 def spin_entries(duration_us: int, version: str = ort.__version__) -> dict[str, str]:
-    """The session's configuration entries by which idle threads spin for `duration_us`, as
-    onnxruntime `version` knows them."""
+    """The session entries by which idle threads spin so long in onnxruntime `version`."""
     if duration_us and tuple(int(part) for part in version.split(".")[:2]) >= (1, 26):
         return {"spin_duration_us": str(duration_us)}
     return {"allow_spinning": "1" if duration_us >= 1000 else "0"}
@@ -185,8 +179,7 @@ def _first_result(pending: deque[Future[list[Array]]]) -> list[Array]:
 
 
 def _has_operator(path: Path, prefix: bytes) -> bool:
-    """Whether the graph has an operator whose name begins with `prefix`; names stand in the file as
-    they are."""
+    """Whether an operator's name begins with `prefix`; names stand in the file as they are."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(prefix) >= 0
 

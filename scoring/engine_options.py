@@ -1,8 +1,8 @@
 """What ONNX Runtime may use of a host, chosen for its CPUs, and how a deployment overrides it.
 
-One run on all CPUs answers one text soonest; many small runs are done soonest with one CPU each.
-Threads that spin for a moment before they sleep allow both with one session. Measured on two CPUs
-with DistilBERT in int8, milliseconds of a run alone and of each of two parallel runs:
+One run on all CPUs answers one text soonest; many small runs are done soonest on one CPU each.
+Threads that spin for a moment before they sleep allow both. On two CPUs, DistilBERT in int8, a run
+alone and each of two parallel runs took milliseconds:
 
 spinning          10 tokens    176 tokens
 10 us             2.9  2.8     26.8  28.1
@@ -29,18 +29,15 @@ _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 class EngineOptions:
     """`engine` of model_spec.json; ONNXFERRY_ENGINE_* variables override each.
 
-    threads           of one run; 0: the CPUs that the process may use (see cpu.available)
-    parallel_runs     of one request that needs several runs; 0: as many as threads
-    spin_duration_us  microseconds that an idle thread spins before it sleeps: it starts sooner,
-                      and keeps its CPU busy. Before onnxruntime 1.26 less than 1000 means never,
-                      and more means always
-    arena             a run's memory is kept for the next; without, it goes back to the system,
-                      which takes time
-    prepack           weights are copied into the order that the kernels read fastest; without, a
-                      weight file beside model.onnx is used where it lies, one copy for all
-                      processes of a host, a few percent slower
+    threads           of one run; 0: as many as cpu.available()
+    parallel_runs     of one request that needs several; 0: as many as threads
+    spin_duration_us  microseconds that an idle thread spins before it sleeps: it starts sooner and
+                      keeps its CPU busy; before onnxruntime 1.26 always (from 1000) or never
+    arena             a run's memory is kept for the next, not given back to the system
+    prepack           weights are copied into the order that the kernels read fastest; without, all
+                      processes of a host share a weight file beside model.onnx, somewhat slower
 
-    `runs` and `spinning` are the former names of two of them, still read.
+    `runs` and `spinning`, the former names of two, are still read.
     """
 
     threads: int = 0
@@ -66,10 +63,8 @@ class EngineOptions:
         return EngineOptions(**{_OLD_NAMES.get(key, key): value for key, value in data.items()})
 
     def overridden(self, environment: Mapping[str, str]) -> EngineOptions:
-        """These, but for those that ONNXFERRY_ENGINE_* variables of `environment` set.
-
-        Raises ModelError that names the variable that is unknown, or whose value does not fit.
-        """
+        """These, but for those that ONNXFERRY_ENGINE_* variables of `environment` set. Raises
+        ModelError that names a variable that is unknown, or whose value does not fit."""
         known = variables()
         if unknown := sorted(n for n in environment if n.startswith(PREFIX) and n not in known):
             raise ModelError(f"{unknown[0]} sets nothing of the engine; known: {', '.join(known)}")

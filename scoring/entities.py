@@ -1,11 +1,10 @@
 """The method of token classification: from the scores of tokens to labelled tokens, words and
-entities.
+entities, by the strategies of transformers' pipeline (4.51).
 
-As in transformers' token-classification pipeline (4.51), whose strategies these are: `none` labels
-each token; `simple` joins neighbouring tokens of one entity; `first`, `average` and `max` label
-whole words before they are joined, by the word's first token, by the mean of its tokens' scores, or
-by its surest token. A label of B- begins an entity, one of I- or without a prefix continues one of
-its own name (Ramshaw and Marcus, arXiv:cmp-lg/9505040).
+`none` labels each token; `simple` joins neighbouring tokens of one entity; `first`, `average` and
+`max` label whole words before they are joined, by the first token, the mean of the scores, or the
+surest token. A label of B- begins an entity; one of I- or without a prefix continues one of its own
+name (Ramshaw and Marcus, arXiv:cmp-lg/9505040).
 """
 
 from __future__ import annotations
@@ -49,10 +48,7 @@ def scored_tokens(
     encoded: Encoded, within: range, scores: Array, text: str, tokenizer: Tokenizer
 ) -> list[tuple[ScoredToken, bool]]:
     """The tokens `within` of a text with their scores [tokens, labels], and whether each continues
-    the word before it.
-
-    Where the tokenizer does not mark parts of words, the spaces in the text tell.
-    """
+    the word before it; where the tokenizer does not mark parts of words, the spaces tell."""
     offsets, unknown, marked = encoded.offsets(), tokenizer.unknown, tokenizer.marks_subwords
     found = []
     for token, row in zip(within, scores, strict=True):
@@ -89,8 +85,8 @@ def words(
 
 
 def entities(tokens: Sequence[ScoredToken], labels: Sequence[str], join: Join) -> list[Any]:
-    """Neighbouring tokens of one entity as {"entity_group", "score", "word", "start", "end"}, the
-    score their mean."""
+    """Neighbouring tokens of one entity as {"entity_group", "score" (their mean), "word", "start",
+    "end"}."""
     names = [labels[int(token.scores.argmax())] for token in tokens]
     tags = [_tag(name) for name in names]
     first = [i for i, tag in enumerate(tags) if i == 0 or tag[0] or tag[1] != tags[i - 1][1]]
@@ -115,8 +111,8 @@ def _tag(name: str) -> tuple[bool, str]:
 
 
 def without_overlaps(found: Sequence[Any]) -> list[Any]:
-    """What several windows found, in the text's order: of two that overlap the longer, of equally
-    long ones that with the higher score."""
+    """What several windows found, in the text's order: of two that overlap the longer, or the one
+    with the higher score."""
     ordered = sorted(found, key=lambda entity: int(entity["start"]))
     kept = ordered[:1]
     for entity in ordered:

@@ -1,8 +1,5 @@
-"""Encoded images to model input: decoding with limits, and the preprocessing steps that a model was
-trained with, by name.
-
-The only place that imports Pillow, and only when an image comes.
-"""
+"""Encoded images to model input: decoding with limits, and preprocessing steps by name. The only
+place that imports Pillow, and only when an image comes."""
 
 from __future__ import annotations
 
@@ -20,18 +17,15 @@ from onnxferry.scoring.settings import REQUIRED
 from onnxferry.scoring.validation import Parameter, number
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+Step = Callable[[Any, Mapping[str, Any]], Any]
 MAX_RESIZED = 50_000_000  # pixels that a step may make of an image
 # Pillow's numbers
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
 
 def decode(data: bytes, max_pixels: int) -> Any:
-    """The RGB PIL.Image of `data`, upright (EXIF orientation applied), without transparency or
-    palette.
-
-    Raises InvalidImage when the bytes are no image or damaged, TooLarge before it decompresses more
-    than `max_pixels`.
-    """
+    """The RGB PIL.Image of `data`, upright (EXIF orientation applied). Raises InvalidImage when the
+    bytes are no image or damaged, TooLarge before it decompresses more than `max_pixels`."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -81,29 +75,27 @@ def _center_crop_fraction(image: Any, step: Mapping[str, Any]) -> Any:
     return _center_crop(image, {"size": (side, side)})
 
 
-STEPS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
-    "resize": _resize,
-    "resize_shortest": _resize_shortest,
-    "center_crop": _center_crop,
-    "center_crop_fraction": _center_crop_fraction,
-}
-_SIZES = {  # step -> its key, and what that must hold
-    "resize": ("size", "a list of two integers, height and width"),
-    "resize_shortest": ("size", "an integer"),
-    "center_crop": ("size", "a list of two integers, height and width"),
-    "center_crop_fraction": ("fraction", "a number above 0, at most 1"),
-}
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value <= 10_000
 
 
-def _fits(op: str, value: Any) -> bool:
-    if op == "center_crop_fraction":
-        return type(value) in (int, float) and 0 < value <= 1
-    sizes = [value, value] if op == "resize_shortest" else value
-    return (
-        isinstance(sizes, list)
-        and len(sizes) == 2
-        and all(type(s) is int and 0 < s <= 10_000 for s in sizes)
-    )
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_size, value))
+
+
+def _is_fraction(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= 1
+
+
+_PAIR = ("size", _is_pair, "a list of two integers, height and width")
+_FRACTION = ("fraction", _is_fraction, "a number above 0, at most 1")
+# each step's function, its key, the check of its value, and what fits
+STEPS: dict[str, tuple[Step, tuple[str, Callable[[Any], bool], str]]] = {
+    "resize": (_resize, _PAIR),
+    "resize_shortest": (_resize_shortest, ("size", _is_size, "an integer")),
+    "center_crop": (_center_crop, _PAIR),
+    "center_crop_fraction": (_center_crop_fraction, _FRACTION),
+}
 
 
 def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
@@ -116,8 +108,8 @@ def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
             raise InvalidValue(
                 f"'{where}[{i}]': preprocess step {op!r} is not one of {', '.join(STEPS)}"
             )
-        key, expected = _SIZES[op]
-        if not _fits(op, step.get(key)):
+        key, fits, expected = STEPS[op][1]
+        if not fits(step.get(key)):
             raise InvalidValue(f"'{where}[{i}].{key}' must be {expected}")
         if step.get("resample", "bilinear") not in _RESAMPLE:
             known = ", ".join(_RESAMPLE)
@@ -160,6 +152,6 @@ class Preprocessing:
     def apply(self, image: Any) -> Array:
         """float32 [3, height, width] of an RGB PIL.Image."""
         for step in self.steps:
-            image = STEPS[step["op"]](image, step)
+            image = STEPS[step["op"]][0](image, step)
         pixels = np.asarray(image, np.float32) * np.float32(self.rescale_factor)
         return np.ascontiguousarray(((pixels - self.mean) / self.std).transpose(2, 0, 1))

@@ -60,8 +60,8 @@ class Labels:
         return len(self.names)
 
     def logits(self, row: Sequence[Array]) -> Array:
-        """float32 [..., labels] of one item's row of every output. Raises InternalError when the
-        graph gave another number of them."""
+        """float32 [..., labels] of one item's row of every output. Raises InternalError for another
+        shape."""
         logits = row[self._output]
         if logits.ndim < 1 or logits.shape[-1] != len(self.names):
             raise InternalError(
@@ -78,7 +78,7 @@ class Labels:
         return [self._entry(scores, i) for i in range(len(self.names))]
 
     def top(self, scores: Array, top_k: int | None) -> list[dict[str, Any]]:
-        """The `top_k` best (None: all) of scores [labels], best first; equal ones in the labels'
+        """The `top_k` best (None: all) of scores [labels], best first, equal ones in the labels'
         order."""
         return [self._entry(scores, int(i)) for i in np.argsort(-scores, kind="stable")[:top_k]]
 

@@ -1,8 +1,6 @@
-"""What one request may cost. Every limit is checked before the work is done.
-
-`Limits` holds what a model's owner (`limits` in model_spec.json) or a deployment (environment
-variables ONNXFERRY_LIMIT_*) may set; the constants hold for every model.
-"""
+"""What one request may cost; every limit is checked before the work. `Limits` may be set by a
+model's owner (`limits` in model_spec.json) and a deployment (variables ONNXFERRY_LIMIT_*), the
+constants hold for all."""
 
 from __future__ import annotations
 
@@ -34,11 +32,9 @@ class Limits:
         return Limits(**data)
 
     def overridden(self, environment: Mapping[str, str]) -> Limits:
-        """These limits, but for those that ONNXFERRY_LIMIT_* variables of `environment` set.
-
-        Raises ModelError that names the variable whose limit is unknown, or whose value is no
-        integer of at least 1.
-        """
+        """These, but for those that ONNXFERRY_LIMIT_* variables of `environment` set. Raises
+        ModelError that names a variable whose limit is unknown or whose value is no integer of at
+        least 1."""
         names = {variable(f.name): f.name for f in fields(Limits)}
         limits = {}
         for name, value in environment.items():
@@ -58,8 +54,7 @@ def variable(name: str) -> str:
 
 
 def exceeded(what: str, limit: int, name: str) -> TooLarge:
-    """The error that says `what` came, that `limit` is the most, and how the limit `name` is
-    set."""
+    """An error: `what` came, `limit` is the most, and how the limit `name` is set."""
     return TooLarge(
         f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by"
         f" {variable(name)}"
@@ -67,14 +62,13 @@ def exceeded(what: str, limit: int, name: str) -> TooLarge:
 
 
 def check_sequences(count: int, what: str, advice: str) -> None:
-    """Raise TooLarge when `what` asks for more than MAX_SEQUENCES sequences."""
+    """Raise TooLarge for more than MAX_SEQUENCES sequences."""
     if count > MAX_SEQUENCES:
         raise TooLarge(f"{what}, and one request gets at most {MAX_SEQUENCES}; {advice}")
 
 
 def check_answers(count: int, what: str, top_k: int) -> None:
-    """Raise TooLarge when `count` of `what` (questions, masks) with `top_k` ask for more than
-    MAX_ANSWERS answers."""
+    """Raise TooLarge when `count` of `what` with `top_k` are more than MAX_ANSWERS answers."""
     if count * top_k > MAX_ANSWERS:
         raise TooLarge(
             f"{count} {what} with 'parameters.top_k' {top_k} ask for more than {MAX_ANSWERS}"

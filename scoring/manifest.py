@@ -1,10 +1,10 @@
 """ModelSpec, the manifest beside model.onnx.
 
-`model_spec.json` (format 1) says everything that a host must know of a model and cannot read from
-the graph: how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a
-request may cost (`limits`), what of a host it may use (`engine`), and one `golden` request with its
-answer, by which a deployment is checked. `provenance` is the record of how the model was made and
-measured; scoring carries it and does not read it.
+`model_spec.json` (format 1) says what a host must know of a model and cannot read from the graph:
+how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a request
+may cost (`limits`), what of a host it may use (`engine`), and a `golden` request with its answer,
+by which a deployment is checked. `provenance` is the record of how the model was made and measured,
+which scoring does not read.
 """
 
 from __future__ import annotations
@@ -103,10 +103,8 @@ class ModelSpec:
 
     @staticmethod
     def parse(text: str | bytes, where: str) -> ModelSpec:
-        """The spec in the text of a model_spec.json that comes from `where`, named in errors.
-
-        Raises ModelError that names the key when it is not JSON, or of another format.
-        """
+        """The spec in the text of a model_spec.json that comes from `where`. Raises ModelError that
+        names `where` and the key when it is not JSON, or of another format."""
         try:
             data = json.loads(text)
         except ValueError as e:

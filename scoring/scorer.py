@@ -1,8 +1,8 @@
 """load(model_dir) -> Scorer; Scorer.handle(Request) -> Response, which never raises.
 
 Each request leaves one line on the logger "scoring", at INFO: a JSON object with its id, task,
-status, error code (or null), items, tokens, and milliseconds by stage and in all. Nothing of the
-payload is in it. The client gets the same as X-Request-Id and Server-Timing.
+status, error code (or null), items, tokens, and milliseconds by stage and in all; nothing of the
+payload.
 """
 
 from __future__ import annotations
@@ -37,11 +37,9 @@ class Scorer:
 
     def handle(self, request: Request) -> Response:
         """Answer `request`. Whatever it holds, the result is a Response: status 200 with the task's
-        answer, or the status of a ScoringError with {"error": {"code", "message"}}.
-
-        Its headers carry the request's id (sent or made here), the time of each stage, and the
-        content's encoding.
-        """
+        answer, or the status of a ScoringError with {"error": {"code", "message"}}. Its headers
+        carry the request's id (sent or made here), the milliseconds of each stage, and the
+        content's encoding."""
         id_ = request_id(request.id)
         with timing.measuring() as metrics:
             response, code = self._attempt(request, id_)
@@ -97,12 +95,10 @@ def load(
     environment: Mapping[str, str] = os.environ,
     host_cpu: Callable[[], str | None] = cpu.kind,
 ) -> Scorer:
-    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json),
-    with the limits and engine options that ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of
-    `environment` set in place of its own. Warns of a graph that was made for another kind of CPU.
-
-    Raises ModelError that names the file, or the variable, and what is wrong with it.
-    """
+    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json);
+    ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of `environment` override its limits and
+    engine options. Logs a warning for a graph that was made for another kind of CPU. Raises
+    ModelError that names the file, or the variable, and what is wrong with it."""
     folder = Path(model_dir)
     spec = ModelSpec.read(folder)
     spec = replace(
@@ -139,9 +135,9 @@ def _warn_of_cpu(spec: ModelSpec, host: str | None) -> None:
 
 
 def log_requests() -> None:
-    """Let each request's line reach the host's log: by the handlers that the host has set up or,
-    where there are none, on standard output. For an adapter to call when it starts; a level that
-    the host has set stays."""
+    """Let each request's line reach the host's log: by the host's handlers or, where there are
+    none, on standard output. For an adapter to call when it starts; a level that the host has set
+    stays."""
     if _log.level == logging.NOTSET:
         _log.setLevel(logging.INFO)
     if not _log.hasHandlers():
@@ -149,8 +145,7 @@ def log_requests() -> None:
 
 
 def request_id(sent: str) -> str:
-    """`sent` without what is not printable ASCII, cut to 128 characters; a new id if nothing is
-    left."""
+    """`sent` without what is not printable ASCII, cut to 128 characters, or a new id."""
     return re.sub("[^!-~]+", "", sent)[:ID_LENGTH] or uuid.uuid4().hex
 
 

@@ -1,5 +1,5 @@
-"""The `settings` of model_spec.json, read when the model is loaded, by the readers of a request's
-parameters (see validation.py)."""
+"""The `settings` of model_spec.json, read when the model is loaded by the readers of
+validation.py."""
 
 from __future__ import annotations
 
@@ -27,15 +27,13 @@ TEXT: Mapping[str, Parameter] = {
     "pad_token_type_id": Parameter(validation.natural, 0),
     "padding_side": Parameter(validation.one_of("left", "right"), "right"),
 }
-"""Every text task's: the most tokens of a sequence, special ones included, and what pads a batch.
-Batches are padded on the right whatever `padding_side` is: the attention mask makes it the same."""
+"""Every text task's: the most tokens of a sequence, special ones included, and what pads a batch,
+on the right whatever `padding_side` is: the attention mask makes it the same."""
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The settings of `known`, each checked, with the defaults of those that are absent.
-
-    Raises ValueError that names the key that is unknown, missing, or holds something else.
-    """
+    """The settings of `known`, each checked, with the defaults of those that are absent. Raises
+    ValueError that names a key that is unknown, missing, or holds something else."""
     if unknown := sorted(set(settings) - set(known)):
         raise ValueError(
             f"unknown setting(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}"

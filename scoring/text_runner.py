@@ -1,4 +1,4 @@
-"""What the text tasks share: reading the texts of a request, and truncating, encoding and running
+"""What the text tasks share: reading a request's texts, and truncating, encoding and running
 them."""
 
 from __future__ import annotations
@@ -32,21 +32,19 @@ def _padding(value: object, where: str) -> object:
     return validation.one_of("longest", "max_length", "do_not_pad")(value, where)
 
 
-TOKENIZER_PARAMETERS: Mapping[str, Parameter] = {
+TRUNCATION: Mapping[str, Parameter] = {
     "truncation": Parameter(_truncation, True),
     "max_length": Parameter(validation.positive),
     "padding": Parameter(_padding),
 }
-"""The tokenizer's parameters, as clients of the pipelines send them: `truncation` (default true;
-false refuses a text that is longer than the model), `max_length` in tokens, and `padding`, which
-changes no answer."""
+"""The tokenizer's parameters, as clients of the pipelines send them. Without `truncation` a text
+that is longer than the model is refused; `padding` changes no answer."""
 
 
-def read_tokenizer_parameters(value: object, where: str) -> Mapping[str, Any]:
-    """Those of TOKENIZER_PARAMETERS that stand in an object of their own, as some pipelines take
-    them."""
+def read_truncation(value: object, where: str) -> Mapping[str, Any]:
+    """Those of TRUNCATION in an object of their own, as some pipelines take them."""
     sent = validation.mapping(value, f"'{where}'")
-    values = validation.parameters({"parameters": sent}, TOKENIZER_PARAMETERS)
+    values = validation.parameters({"parameters": sent}, TRUNCATION)
     return {name: values[name] for name in sent}
 
 
@@ -67,18 +65,9 @@ class Texts:
         return list(answers) if self.many else answers[0]
 
 
-def read_texts(
-    data: Mapping[str, Any], limit: int, read: Callable[[Any, str], Any] = validation.text
-) -> Texts:
-    """The texts of a request's body, in the field `inputs` or, as DeepSparse has it, `sequences`;
-    `limit` at most."""
-    key = "sequences" if "sequences" in data and "inputs" not in data else "inputs"
-    return Texts(*validation.one_or_list(validation.member(data, key), read, limit, key), key)
-
-
 def read_text_or_pair(value: object, where: str) -> Text:
-    """A text, or two: {"text", "text_pair"}, or [text, pair] (also [[text, pair]], the pipelines'
-    older form)."""
+    """A text, or two: {"text", "text_pair"}, [text, pair] or, as older pipelines had it, [[text,
+    pair]]."""
     if isinstance(value, dict):
         if unknown := sorted(set(value) - {"text", "text_pair"}):
             raise InvalidValue(
@@ -100,7 +89,7 @@ def read_text_or_pair(value: object, where: str) -> Text:
 @dataclass(frozen=True)
 class TextRunner:
     """The tokenizer and the graph of a text task. `max_length`: the most tokens of a sequence,
-    special ones included; `limits`: the model's, of one request."""
+    special ones included."""
 
     tokenizer: Tokenizer
     batcher: TokenBatcher
@@ -111,23 +100,32 @@ class TextRunner:
     def load(
         spec: ModelSpec, runner: Runner, folder: Path, settings: Mapping[str, Any]
     ) -> TextRunner:
-        """Of a model directory; `settings`, as read, hold those of settings.TEXT. Raises ModelError
-        for a graph or tokenizer that does not fit."""
+        """`settings`, as read, hold those of settings.TEXT. Raises ModelError for a graph or
+        tokenizer that does not fit."""
         length = settings["max_length"]
         pads = settings["pad_token_id"], settings["pad_token_type_id"]
         tokenizer = Tokenizer(folder / TOKENIZER_FILE)
         return TextRunner(tokenizer, TokenBatcher(runner, *pads, length), length, spec.limits)
 
+    def read_texts(
+        self, data: Mapping[str, Any], read: Callable[[Any, str], Any] = validation.text
+    ) -> Texts:
+        """The texts of a request's body, in the field `inputs` or, as DeepSparse has it,
+        `sequences`. Raises TooLarge for too many."""
+        key = "sequences" if "sequences" in data and "inputs" not in data else "inputs"
+        value = validation.member(data, key)
+        return Texts(*validation.one_or_list(value, read, self.limits.items, key), key)
+
     def run(
         self, texts: Texts, options: Mapping[str, Any], read: Callable[[list[Array], Tokens], T]
     ) -> list[T]:
         """What `read` makes of each text's row of every output, in order; `options` may hold
-        TOKENIZER_PARAMETERS. Raises as `encode`."""
+        TRUNCATION. Raises as `encode`."""
         return self.batcher.run(self.encode(texts, options), read)
 
     def encode(self, texts: Texts, options: Mapping[str, Any]) -> list[Tokens]:
-        """Each text as a sequence of the length that `options` allow. Raises InvalidValue for a
-        text that is too long when it must not be truncated, or that has no token at all."""
+        """Each text as a sequence of the length that `options` allow. Raises InvalidValue for one
+        that has no token, or too many when it must not be truncated."""
         length = self.length(options.get("max_length"), "max_length")
         encoded = self.tokenizer.encode(texts.items)
         for i, text in enumerate(encoded):
@@ -141,14 +139,14 @@ class TextRunner:
 
     def check(self, text: Encoded, where: str, side: int | None = None) -> None:
         """Raise TooLarge for an item of more tokens than the limit, InvalidValue for one without
-        any; of a pair, for one whose text `side` has none."""
+        any, or, of a pair, without any in its text `side`."""
         if len(text) > self.limits.tokens:
             raise limits.exceeded(f"'{where}' has {len(text)} tokens", self.limits.tokens, "tokens")
         if not (len(text) if side is None else text.size(side)):
             raise InvalidValue(f"'{where}' holds no character that the model's tokenizer knows")
 
     def length(self, requested: int | None, name: str) -> int:
-        """The most tokens of a sequence, as the parameter `name` requests; None: what the model
+        """The most tokens of a sequence: what the parameter `name` requests, or what the model
         takes. Raises InvalidValue for more than that."""
         if requested is not None and requested > self.max_length:
             raise InvalidValue(

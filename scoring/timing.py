@@ -1,9 +1,8 @@
 """What one request cost, for its log line: items, tokens, and the milliseconds of each stage.
 
 The scorer opens RequestMetrics for each request; what runs on its behalf adds to them without
-having them handed down. At each moment the time counts for one stage, so that the stages' sum is
-the request's time. It is the request's own thread's: what other threads do for the request counts
-as the time that it waits for them.
+having them handed down. The time counts for one stage at each moment, so that the stages' sum is
+the request's time; work of other threads counts as waiting for them.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ STAGES = ("decode", "preprocess", "engine", "postprocess", "encode")
 
 
 class RequestMetrics:
-    """How many items one request had, how many tokens went through the model, and `seconds` by
-    stage."""
+    """One request's items, the tokens that went through the model, and `seconds` by stage."""
 
     def __init__(self) -> None:
         self.items = 0
@@ -54,7 +52,7 @@ def measuring() -> Iterator[RequestMetrics]:
 
 
 def count(*, items: int = 0, tokens: int = 0) -> None:
-    """Add to the current request's metrics; outside of a request, nothing happens."""
+    """Add to the current request's metrics; outside of a request, do nothing."""
     if metrics := _current.get():
         metrics.items += items
         metrics.tokens += tokens
@@ -68,8 +66,7 @@ def switch(name: str) -> None:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """The block's time counts for the stage `name` of the current request; after it, for the stage
-    before again."""
+    """The block's time counts for the stage `name` of the current request."""
     metrics = _current.get()
     before = metrics.switch(name) if metrics else ""
     try:

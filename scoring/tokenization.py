@@ -1,8 +1,6 @@
-"""Text to token ids and back: the one place that imports tokenizers. Batches pad for themselves.
-
-Truncation is done here and not by the library, where it is a state of the tokenizer, while each
-request may ask for another length. The result is the same: special tokens stay, text goes.
-"""
+"""Text to token ids and back: the one place that imports tokenizers. Truncation is done here, since
+the library's is a state of the tokenizer, while each request may ask for another length. The result
+is the same: special tokens stay, text goes."""
 
 from __future__ import annotations
 
@@ -37,11 +35,8 @@ class Tokens:
 @dataclass(frozen=True)
 class Encoded:
     """One text, or two as one sequence, untruncated. `ranges`: the tokens [start, stop) of each
-    text without special ones; start equals stop where a text has no token.
-
-    Character offsets count Unicode code points in the text as the caller sent it. `side` is the
-    text's index in the sequence: 0, or 1 for the second of two.
-    """
+    text, without special ones. `side`: a text's index in the sequence, 0 or 1. Offsets count
+    Unicode code points in the text as it was sent."""
 
     tokens: Tokens
     ranges: tuple[Range, ...]
@@ -60,9 +55,8 @@ class Encoded:
         return self._without([(self.ranges[side][0], start), (stop, self.ranges[side][1])])
 
     def truncated(self, max_length: int) -> Tokens:
-        """The sequence at `max_length` tokens at most. Of two texts the longer one is shortened
-        first; where both are longer than half of the space each gets a half, as the library's
-        strategy longest_first has it."""
+        """At most `max_length` tokens. Of two texts the longer one is shortened first, until both
+        have a half, as by the library's strategy longest_first."""
         excess = len(self) - max_length
         if excess <= 0:
             return self.tokens
@@ -111,7 +105,7 @@ def _shares(first: int, second: int, space: int) -> tuple[int, int]:
 
 
 class Tokenizer:
-    """A tokenizer.json, read once. Nothing changes it after that: it is safe in several threads."""
+    """A tokenizer.json, read once and safe in several threads."""
 
     def __init__(self, path: Path) -> None:
         """Read `path`. Raises ModelError when the file is absent or not a tokenizer."""
@@ -131,8 +125,7 @@ class Tokenizer:
         return [_encoded(e) for chunk in _chunks(texts) for e in encode(chunk)]
 
     def encode_with_offsets(self, texts: Sequence[Text]) -> Iterator[Encoded]:
-        """As `encode`, with character offsets, which take longer; chunk by chunk, so that the
-        caller can stop."""
+        """As `encode`, with character offsets, which take longer; the caller may stop early."""
         for chunk in _chunks(texts):
             for encoding in self._tokenizer.encode_batch(chunk):
                 yield replace(_encoded(encoding), encoding=encoding)
@@ -169,8 +162,8 @@ class Tokenizer:
 
 
 def _chunks(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """The texts in lists of CHUNK characters at most, or of one text: while the library works on a
-    text it takes some hundred bytes a token."""
+    """Lists of at most CHUNK characters, or of one text: the library takes some hundred bytes a
+    token."""
     chunk: list[Text] = []
     size = 0
     for text in texts:

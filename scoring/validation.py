@@ -1,5 +1,5 @@
-"""Readers of a decoded request. Each takes a value and the name of its field (`where`), and returns
-the value in the type that is meant, or raises InvalidType or InvalidValue that names the field."""
+"""Readers of a decoded request. Each takes a value and the name of its field (`where`) and returns
+the value in its type, or raises InvalidType or InvalidValue that names the field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMES = {
 
 
 def kind(value: object) -> str:
-    """The JSON type of a value, for a message, which never shows its content."""
+    """The JSON type of a value, for messages, which never show its content."""
     return _NAMES.get(type(value), type(value).__name__)
 
 
@@ -46,8 +46,7 @@ def member(data: Mapping[str, Any], key: str, where: str = "") -> Any:
 
 
 def string(value: object, where: str) -> str:
-    """A string that has a UTF-8 form: JSON's escapes can spell one that has none, which no
-    tokenizer or graph takes."""
+    """A string with a UTF-8 form: JSON's escapes can spell one that no tokenizer or graph takes."""
     if not isinstance(value, str):
         raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
     try:
@@ -69,8 +68,7 @@ def text(value: object, where: str) -> str:
 def one_or_list(
     value: object, read: Callable[[Any, str], T], limit: int, where: str = "inputs"
 ) -> tuple[list[T], bool]:
-    """The request's items, each read by `read`, and whether `value` was a list. Raises TooLarge for
-    more than `limit`."""
+    """The request's items, each read by `read`, and whether `value` was a list. Raises TooLarge."""
     if not isinstance(value, list):
         timing.count(items=1)
         return [read(value, where)], False
@@ -84,11 +82,8 @@ def one_or_list(
 
 @dataclass(frozen=True)
 class Parameter:
-    """One entry of `parameters`: `read(value, where)` checks and converts it.
-
-    null means the default, as in transformers' pipelines, unless `null` says that it is a value of
-    its own.
-    """
+    """One entry of `parameters`: `read(value, where)` checks and converts it. null means the
+    default, as in transformers' pipelines, unless `null` says that it is a value."""
 
     read: Callable[[object, str], Any]
     default: Any = None
@@ -102,8 +97,8 @@ class Parameter:
 
 
 def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The request's `parameters`, checked, with the defaults of those that are absent. Raises
-    InvalidValue for unknown ones."""
+    """The request's `parameters`, checked, with the defaults of the absent ones; unknown ones are
+    refused."""
     values = data.get("parameters")
     values = {} if values is None else mapping(values, "'parameters'")
     if unknown := sorted(set(values) - set(known)):

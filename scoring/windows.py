@@ -11,8 +11,8 @@ from onnxferry.scoring.tokenization import Encoded, Tokens
 
 @dataclass(frozen=True)
 class Window:
-    """One sequence for the model. Its tokens first..stop-1 are of the long text; token i is token
-    i + shift of the whole sequence."""
+    """One sequence for the model. Its tokens first..stop-1 are of the long text; token i is token i
+    + shift of the whole sequence."""
 
     tokens: Tokens
     first: int
@@ -31,8 +31,8 @@ def capacity(encoded: Encoded, side: int, max_length: int) -> int:
 
 
 def check_stride(encoded: Encoded, side: int, max_length: int, stride: tuple[str, int]) -> None:
-    """Raise InvalidValue that names the parameter when windows are needed and cannot share
-    `stride` = (its name, tokens)."""
+    """Raise InvalidValue that names the parameter when windows cannot share `stride` = (its name,
+    tokens)."""
     (name, tokens), space = stride, capacity(encoded, side, max_length)
     if encoded.size(side) > space and tokens >= space:
         raise InvalidValue(
@@ -49,11 +49,7 @@ def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> 
 
 def windows(encoded: Encoded, side: int, max_length: int, stride: int) -> Iterator[Window]:
     """Sequences of at most `max_length` tokens, each with a part of text `side` and all of the
-    rest.
-
-    A part begins with the last `stride` tokens of the one before; where one part is not enough,
-    `stride` must be below `capacity`.
-    """
+    rest. A part begins with the last `stride` tokens of the one before; see `check_stride`."""
     first, stop = encoded.ranges[side]
     space = capacity(encoded, side, max_length)
     for start in range(first, stop, max(space - stride, 1)):

@@ -22,12 +22,9 @@ ID_HEADERS = (
 
 @dataclass(frozen=True)
 class Request:
-    """One request as a platform hands it over: the body's bytes, and what its headers say of them.
-
-    `id`: the platform's or the client's id of the request, "" where there is none.
-    `content_length`: the body's size in bytes as its headers say, for a host that does not read a
-    body over the limit.
-    """
+    """One request as a platform hands it over. `id`: the platform's or the client's id of it, ""
+    without one. `content_length`: the body's size in bytes by its headers, for a host that does not
+    read a body over the limit."""
 
     body: bytes
     content_type: str = JSON
@@ -55,8 +52,7 @@ class Request:
 @dataclass(frozen=True)
 class Response:
     """The answer to a Request. `status` is an HTTP status; every error has a JSON body. `headers`
-    go to the client as far as a platform lets them: X-Request-Id, Content-Encoding,
-    Server-Timing."""
+    go to the client as far as a platform lets them."""
 
     status: int
     body: bytes

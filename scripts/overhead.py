@@ -1,5 +1,4 @@
-"""The share of a request's time that is not the engine's: what decoding, tokenising, batching and
-encoding cost.
+"""The share of a request's time that is not the engine's: decoding, tokenising, batching, encoding.
 
     python -m scripts.overhead --model build/models/my-model
 
@@ -19,10 +18,9 @@ from random import Random
 from typing import Any
 
 import click
-from rich.table import Table
 
 from onnxferry import scoring
-from onnxferry.scripts import local_scorer, sections
+from onnxferry.scripts import local_scorer, sections, tables
 from onnxferry.scripts.datasets import built_in
 from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError, UsageError
@@ -30,6 +28,7 @@ from onnxferry.system.errors import EvaluationError, UsageError
 SIZES = (1, 128)  # texts a request
 WARM_UP = 3  # requests before those that count
 ENGINE = "engine"
+COUNT = click.IntRange(1)
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,10 @@ def measure(scorer: scoring.Scorer, inputs: Sequence[Any], rounds: int) -> Overh
     """
     request = scoring.Request(json.dumps({"inputs": list(inputs)}).encode())
     seen = [_stages(scorer.handle(request)) for _ in range(WARM_UP + rounds)][WARM_UP:]
-    totals = [sum(stages.values()) for stages in seen]
-    return Overhead(
-        len(inputs),
-        rounds,
-        {name: statistics.median(stages[name] for stages in seen) for name in seen[0]},
-        statistics.median(totals),
-        statistics.median(
-            1 - stages[ENGINE] / total for stages, total in zip(seen, totals, strict=True)
-        ),
-    )
+    stages = {name: statistics.median(times[name] for times in seen) for name in seen[0]}
+    total = statistics.median(sum(times.values()) for times in seen)
+    outside = statistics.median(1 - times[ENGINE] / sum(times.values()) for times in seen)
+    return Overhead(len(inputs), rounds, stages, total, outside)
 
 
 def _stages(response: scoring.Response) -> dict[str, float]:
@@ -82,41 +75,25 @@ def inputs_of(task: str, size: int) -> list[Any]:
     return [Random(i).choice(rows) for i in range(size)]  # noqa: S311
 
 
-def table(found: Sequence[Overhead], name: str) -> Table:
-    shown = Table(title=f"{name}: milliseconds a request, medians", title_justify="left")
-    for i, column in enumerate(_columns(found)):
-        shown.add_column(column, justify="right" if i else "left")
-    for row in _rows(found):
-        shown.add_row(*row)
-    return shown
-
-
 def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
-    columns, rows = _columns(found), _rows(found)
-    lines = ["| " + " | ".join(row) + " |" for row in (columns, ["---:"] * len(columns), *rows)]
+    """The section of a document."""
     what = (
         f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that is"
         " not the engine's."
     )
-    return "\n\n".join(
-        [f"## Time outside the engine: {name}", f"```\n{command}\n```", what, "\n".join(lines)]
-    )
+    parts = [f"## Time outside the engine: {name}", f"```\n{command}\n```", what]
+    return "\n\n".join([*parts, tables.markdown(columns(found), rows(found))])
 
 
-def _columns(found: Sequence[Overhead]) -> list[str]:
+def columns(found: Sequence[Overhead]) -> list[str]:
+    """The table's columns."""
     return ["texts", *found[0].stages, "total", "outside"]
 
 
-def _rows(found: Sequence[Overhead]) -> list[list[str]]:
-    return [
-        [
-            str(f.texts),
-            *(f"{ms:.2f}" for ms in f.stages.values()),
-            f"{f.total:.2f}",
-            f"{f.outside:.1%}",
-        ]
-        for f in found
-    ]
+def rows(found: Sequence[Overhead]) -> list[list[str]]:
+    """A row for each size of a request."""
+    times = [[f"{ms:.2f}" for ms in (*f.stages.values(), f.total)] for f in found]
+    return [[str(f.texts), *row, f"{f.outside:.1%}"] for f, row in zip(found, times, strict=True)]
 
 
 @options.command()
@@ -126,22 +103,17 @@ def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     required=True,
     help="The model directory that is served.",
 )
-@click.option(
-    "--texts",
-    "sizes",
-    multiple=True,
-    default=SIZES,
-    type=click.IntRange(1),
-    help="Texts a request.",
-)
-@click.option("--rounds", default=20, type=click.IntRange(1), help="Requests that count.")
+@click.option("--texts", "sizes", multiple=True, default=SIZES, type=COUNT, help="Texts a request.")
+@click.option("--rounds", default=20, type=COUNT, help="Requests that count.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A Markdown file: write or renew the section of this model.",
 )
-@click.option("--output", type=click.Choice(["text", "json"]), default="text")
-def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str) -> None:
+@options.output
+def command(
+    model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str
+) -> None:
     """Measure the share of a request's time that is not the engine's."""
     scorer = local_scorer.load(model)
     name, task = scorer.spec.name, scorer.spec.task
@@ -149,11 +121,12 @@ def main(model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, out
     if output == "json":
         click.echo(json.dumps([vars(f) for f in found], indent=2))
     else:
-        console.out.print(table(found, name))
+        title = f"{name}: milliseconds a request, medians"
+        console.out.print(tables.terminal(title, columns(found), rows(found)))
     if out:
-        command = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
-        sections.replace(out, f"overhead of {name}", markdown(found, name, command))
+        again = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
+        sections.replace(out, f"overhead of {name}", markdown(found, name, again))
 
 
 if __name__ == "__main__":
-    main()
+    command()

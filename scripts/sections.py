@@ -1,5 +1,4 @@
-"""Documents whose sections are written by what measured them: each script renews its own and leaves
-the others."""
+"""Documents whose sections are written by what measured them."""
 
 from __future__ import annotations
 
@@ -8,20 +7,15 @@ from pathlib import Path
 
 
 def replace(path: Path, name: str, text: str) -> None:
-    """Put `text` in the place of the section `name` of a Markdown file, or at its end where there
-    is none yet.
-
-    A section stands between two comments that are not shown.
-    """
+    """Put `text` in the place of the section `name` of a Markdown file, which stands between two
+    comments, or at the file's end where there is none yet."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     section = f"{begin}\n{text.strip()}\n{end}"
-    found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    after = (
-        found.sub(lambda _: section, before)
-        if found.search(before)
-        else f"{before.rstrip()}\n\n{section}\n".lstrip()
-    )
+    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+    after, found = re.subn(pattern, lambda _: section, before, flags=re.DOTALL)
+    if not found:
+        after = f"{before.rstrip()}\n\n{section}\n".lstrip()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(after, encoding="utf-8")
 

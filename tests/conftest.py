@@ -24,6 +24,14 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start hosting runtimes, trouble each call or need whole models come last, so that
+    what fails fast is seen first."""
+    slow = ("host", "faults", "models", "emulated")
+    last = {item.path for item in items if any(map(item.get_closest_marker, slow))}
+    items.sort(key=lambda item: item.path in last)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--data",

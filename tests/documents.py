@@ -1,4 +1,4 @@
-"""The code blocks and links of README.md and docs/, for the tests that run what they show."""
+"""The documents' code blocks and links, for the tests that run what they show."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-GENERATED = {ROOT / "docs" / "cli.md", ROOT / "docs" / "configuration.md"}
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted(page for at in ("", "docs/**/", "examples/**/") for page in ROOT.glob(f"{at}*.md"))
 
 
 def read(page: str) -> str:

@@ -16,6 +16,8 @@ from onnxferry.infra.clients.blobs import Sent, megabytes
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress
+from onnxferry.system.errors import PackageError
+from onnxferry.system.hashes import sha256 as sha256_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Operations:
     progress: Progress
 
     def upload(self, step: Step) -> None:
-        """Upload a folder of the package; what an earlier run got there whole stays."""
+        """Upload a folder of the package; what an earlier run got there whole stays. Raises
+        PackageError when a file is not what was planned."""
         folder, source = step.parameters["folder"], Path(step.parameters["source"])
         blobs = self.clients.workspace.blobs()
         there = blobs.list(f"{folder}/")
@@ -38,6 +41,8 @@ class Operations:
         for name, sha256 in step.parameters["files"].items():
             blob, facts = f"{folder}/{name}", {"sha256": sha256}
             if there.get(blob, {}).get("sha256") != sha256:
+                if sha256_of(source / name) != sha256:
+                    raise PackageError(f"{source / name}: changed since the plan; deploy again")
                 told = _after(done, total, sent)
                 blobs.upload(blob, source / name, facts, told, overwrite=True)
             done += sizes[name]

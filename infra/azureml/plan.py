@@ -4,6 +4,7 @@ is read or written here."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from onnxferry.infra.azureml.desired import DesiredState
@@ -162,15 +163,23 @@ def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
     name, found = state.names.endpoint, state.endpoint
     facts = {"auth_mode": desired.auth_mode, "tags": {**desired.tags, MADE: name}}
     create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts)
-    if found is None:
-        return [create]
-    if found.state == "Deleting":
-        return [_wait("endpoint", name, found.state), create]
-    if found.state in FAILED and not state.deployments and state.is_ours(found.tags):
-        return [Step(Action.DELETE, "endpoint", name, "delete_endpoint"), create]
-    if found.state in FAILED or found.state == "Succeeded":
-        return [Step(Action.REUSE, "endpoint", name)]
-    return [_wait("endpoint", name, found.state)]
+    failed = [Step(Action.REUSE, "endpoint", name)]
+    if found and state.is_ours(found.tags) and not state.deployments:
+        failed = [Step(Action.DELETE, "endpoint", name, "delete_endpoint"), create]
+    return _made(create, found.state if found else None, failed)
+
+
+def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:
+    """What makes a resource whose state is `found`, None where it is not there."""
+    wait = _wait(create.resource, create.name, found or "")
+    if found in FAILED:
+        return failed
+    by_state: dict[str | None, list[Step]] = {
+        None: [create],
+        "Succeeded": [Step(Action.REUSE, create.resource, create.name)],
+        "Deleting": [wait, create],
+    }
+    return by_state.get(found, [wait])
 
 
 def _failed(state: CurrentState, candidate: str) -> list[str]:
@@ -190,18 +199,10 @@ def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
     ids = {kind: state.names.id(kind, version) for kind, version in desired.versions.items()}
     facts = {**desired.settings, **ids, "tags": tags}
     create = Step(Action.CREATE, "deployment", name, "create_deployment", facts)
-    found = state.ours.get(name)
-    if found is None:
-        return [create]
-    if found.state == "Succeeded":
-        return [Step(Action.REUSE, "deployment", name)]
-    if found.state == "Deleting":
-        return [_wait("deployment", name, found.state), create]
-    if found.state not in FAILED:
-        return [_wait("deployment", name, found.state)]
+    failed = [_delete(name), create]
     if name in state.traffic:
-        return [Step(Action.UPDATE, "deployment", name, "create_deployment", facts)]
-    return [_delete(name), create]
+        failed = [replace(create, action=Action.UPDATE)]
+    return _made(create, state.ours[name].state if name in state.ours else None, failed)
 
 
 def _prune(state: CurrentState, keep: set[str]) -> list[Step]:

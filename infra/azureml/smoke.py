@@ -19,7 +19,6 @@ from onnxferry.infra.errors import (
     NotFound,
     NotHealthy,
     WrongAnswer,
-    with_log,
 )
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
@@ -76,7 +75,8 @@ class SmokeTest:
         try:
             yield
         except (BuildFailed, NotHealthy) as e:
-            raise type(e)(with_log(str(e), self.log(deployment, 100))) from e
+            e.with_log(self.log(deployment, 100))
+            raise
 
     def log(self, deployment: str, lines: int) -> str:
         """What the deployment's containers printed last; why there is none where that is so."""

@@ -1,5 +1,4 @@
-"""The door of boto3: sign in, call, upload, ask an endpoint, and say in our own errors what went
-wrong.
+"""The one user of boto3: sign in, call, upload, ask an endpoint, and translate its errors.
 
 Sign-in is that of the AWS CLI: variables, profiles, SSO, instance and container roles.
 AWS_ENDPOINT_URL leads all calls elsewhere, as it does for every AWS SDK. Retries are botocore's
@@ -56,13 +55,20 @@ _NO_CONNECTION = (broken.HTTPClientError, broken.ConnectionError)
 
 class AwsClients:
     """The clients of one account in one region, each made once. Nothing is sent before the first
-    call. `part` is the size of an upload's parts in bytes; a smaller file goes as it is."""
+    call. `part` is the size of an upload's parts in bytes; a smaller file goes as it is. `session`
+    makes the session."""
 
-    def __init__(self, profile: str | None, region: str | None, part: int = 8 << 20) -> None:
+    def __init__(
+        self,
+        profile: str | None,
+        region: str | None,
+        part: int = 8 << 20,
+        session: Callable[..., boto3.Session] = boto3.Session,
+    ) -> None:
         """Raises NoCredentials for an unknown profile, and UsageError when nothing says the
         region."""
         try:
-            self.session = boto3.Session(profile_name=profile, region_name=region)
+            self.session = session(profile_name=profile, region_name=region)
         except broken.ProfileNotFound as e:
             raise NoCredentials(
                 f"AWS: the configuration has no profile {profile!r}; `aws configure list-profiles`"
@@ -79,10 +85,8 @@ class AwsClients:
 
     @cached_property
     def _caller(self) -> Mapping[str, str]:
-        found: Mapping[str, str] = self.call(
-            "sts", "get_caller_identity", "the account that is signed in", {}
-        )
-        return found
+        where = "the account that is signed in"
+        return dict(self.call("sts", "get_caller_identity", where, {}))
 
     @property
     def account(self) -> str:
@@ -165,14 +169,8 @@ class AwsClients:
                     " itself ends a request after 60 s. Send fewer items, look at"
                     f" {program('logs')}, or raise --timeout"
                 ) from e
-        seconds = time.perf_counter() - began
-        return Reply(
-            200,
-            body,
-            answer.get("ContentType", ""),
-            seconds,
-            answer.get("InvokedProductionVariant", ""),
-        )
+        seconds, by = time.perf_counter() - began, answer.get("InvokedProductionVariant", "")
+        return Reply(200, body, answer.get("ContentType", ""), seconds, by)
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
@@ -181,13 +179,8 @@ class AwsClients:
 
     def _make(self, service: str, read_timeout: float = 60) -> Any:
         retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-        config = Config(
-            retries=retries,
-            connect_timeout=10,
-            read_timeout=read_timeout,
-            user_agent_extra="onnxferry",
-            parameter_validation=True,
-        )
+        limits = {"connect_timeout": 10, "read_timeout": read_timeout}
+        config = Config(retries=retries, user_agent_extra="onnxferry", **limits)
         with self._translated(service, service):
             return self.session.client(service, config=config)
 
@@ -200,15 +193,13 @@ class AwsClients:
             cause = e.__context__
             if isinstance(cause, broken.ClientError):
                 raise _of_response(where, service, cause) from e
-            raise PublishFailed(
-                f"{where}: the upload failed: {e}; run the same command again"
-            ) from e
+            said = f"{where}: the upload failed: {e}; run the same command again"
+            raise PublishFailed(said) from e
         except broken.ClientError as e:
             raise _of_response(where, service, e) from e
         except _UNSIGNED as e:
-            raise refusal(
-                where, NoCredentials, f"nobody is signed in, or the sign-in has expired ({e})"
-            ) from e
+            said = f"nobody is signed in, or the sign-in has expired ({e})"
+            raise refusal(where, NoCredentials, said) from e
         except broken.ParamValidationError as e:
             raise refusal(where, Refused, str(e).replace("\n", " ")) from e
         except _NO_CONNECTION as e:
@@ -243,29 +234,21 @@ def _of_model(e: Any, seconds: float) -> Reply:
     """What the container answered, from the ModelError that SageMaker wraps it into."""
     body = str(e.response.get("OriginalMessage", "")).encode("utf-8")
     status = int(e.response.get("OriginalStatusCode") or 424)
-    return Reply(status, body, JSON if _is_json(body) else "text/plain", seconds, "")
-
-
-def _is_json(body: bytes) -> bool:
     try:
         json.loads(body)
     except ValueError:
-        return False
-    return True
+        return Reply(status, body, "text/plain", seconds)
+    return Reply(status, body, JSON, seconds)
 
 
 def _of_response(where: str, service: str, e: Any) -> CloudError:
     error = e.response.get("Error", {})
-    code, message = (
-        str(error.get("Code", "")),
-        " ".join(str(error.get("Message", "")).split()).rstrip(".")[:800],
-    )
+    code = str(error.get("Code", ""))
+    message = " ".join(str(error.get("Message", "")).split()).rstrip(".")[:800]
     status = int(e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     kind = kind_of(code, message, status)
     said = f"{code}: {message}" if message else code
     if kind is NotAllowed:
-        said = (
-            f"the permission {missing_action(message, service, e.operation_name)} is missing."
-            f" {said}"
-        )
+        action = missing_action(message, service, e.operation_name)
+        said = f"the permission {action} is missing. {said}"
     return refusal(where, kind, said)

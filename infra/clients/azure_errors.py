@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     HttpResponseError,
+    ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -38,24 +40,20 @@ _NEXT = {
     Unavailable: "run the same command again; it goes on where it stopped",
     Refused: "the message says which setting; correct it in deploy.toml",
 }
-_CODES: Mapping[str, type[CloudError]] = {
-    "authorizationfailed": NotAllowed,
-    "linkedauthorizationfailed": NotAllowed,
-    "authorizationpermissionmismatch": NotAllowed,
-    "forbidden": NotAllowed,
-    "resourcegroupnotfound": NotFound,
-    "resourcenotfound": NotFound,
-    "subscriptionnotfound": NotFound,
-    "notfound": NotFound,
-    "locationnotavailableforresourcetype": NotFound,
-    "invalidsubscriptionid": NotFound,
-    "quotaexceeded": QuotaExceeded,
-    "outofquota": QuotaExceeded,
-    "skunotavailable": QuotaExceeded,
-    "outofcapacity": QuotaExceeded,
-    "storageaccountalreadytaken": NameTaken,
-    "websitewithgivennamealreadyexists": NameTaken,
-    "toomanyrequests": Unavailable,
+_CODES = {
+    NotAllowed: (
+        "authorizationfailed linkedauthorizationfailed authorizationpermissionmismatch forbidden"
+    ),
+    NotFound: (
+        "resourcegroupnotfound resourcenotfound subscriptionnotfound notfound"
+        " locationnotavailableforresourcetype invalidsubscriptionid"
+    ),
+    QuotaExceeded: "quotaexceeded outofquota skunotavailable outofcapacity",
+    NameTaken: "storageaccountalreadytaken websitewithgivennamealreadyexists",
+    Unavailable: "toomanyrequests",
+}
+_KINDS: Mapping[str, type[CloudError]] = {
+    code: kind for kind, codes in _CODES.items() for code in codes.split()
 }
 _STATUSES: Mapping[int, type[CloudError]] = {403: NotAllowed, 404: NotFound, 429: Unavailable}
 _ACTION = re.compile(r"perform action '([^']+)'")
@@ -79,6 +77,16 @@ def translated(where: str) -> Iterator[None]:
         raise CloudError(f"{where}: {_first_line(str(e))}") from e
 
 
+def existing(where: str, ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any | None:
+    """What `ask` gives for the arguments; None where there is no such thing. Errors are
+    translated."""
+    with translated(where):
+        try:
+            return ask(*arguments, **options)
+        except ResourceNotFoundError:
+            return None
+
+
 def _unsigned(where: str, e: AzureError) -> str:
     said = re.search(r"AADSTS\d+[^\n]*", str(e))
     why = f" ({said[0][:300]})" if said else ""
@@ -93,7 +101,7 @@ def _of_response(where: str, e: HttpResponseError) -> CloudError:
     said = _first_line((e.error.message if e.error else None) or e.message or "")
     status = e.status_code or 0
     by_status = Unavailable if status >= 500 else _STATUSES.get(status, Refused)
-    kind = _CODES.get(code.lower(), by_status)
+    kind = _KINDS.get(code.lower(), by_status)
     if kind is NotAllowed and (action := _ACTION.search(said)):
         said = f"the permission {action[1]} is missing. {said}"
     return kind(f"{where}: {code or status}: {said}. What next: {_NEXT[kind]}")

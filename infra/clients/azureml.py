@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from azure.ai.ml import MLClient, entities
+import yaml  # type: ignore[import-untyped]
+from azure.ai.ml import MLClient, entities, load_online_deployment
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.policies import RetryPolicy
@@ -173,26 +174,12 @@ def sdk_endpoint(name: str, auth_mode: str, tags: Tags) -> Any:
 
 def sdk_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
     """The SDK's object of a deployment. `facts` are ids of model, environment and code, and the
-    settings of the YAML schema."""
-    code = entities.CodeConfiguration(code=facts["code"], scoring_script=facts["scoring_script"])
-    probes = {
-        key: entities.ProbeSettings(**facts[key])
-        for key in ("liveness_probe", "readiness_probe")
-        if facts.get(key)
-    }
-    return entities.ManagedOnlineDeployment(
-        name=name,
-        endpoint_name=endpoint,
-        model=facts["model"],
-        environment=facts["environment"],
-        code_configuration=code,
-        environment_variables=dict(facts["environment_variables"]),
-        tags=dict(facts["tags"]),
-        instance_type=facts["instance_type"],
-        instance_count=facts["instance_count"],
-        request_settings=entities.OnlineRequestSettings(**facts["request_settings"]),
-        **probes,
-    )
+    settings of the YAML schema; None leaves one out."""
+    code = {key: facts[key] for key in ("code", "scoring_script")}
+    settings = {key: v for key, v in facts.items() if key not in code and v is not None}
+    ids = {key: f"azureml:{facts[key]}" for key in ("model", "environment")}
+    own = {"name": name, "endpoint_name": endpoint, "code_configuration": code}
+    return load_online_deployment(io.StringIO(yaml.safe_dump({**settings, **ids, **own})))
 
 
 def _quieten() -> None:

@@ -11,7 +11,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
-from onnxferry.infra.clients.azure_errors import translated
+from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.errors import TimedOut
 
 # for calls that may be sent twice, though they are POST
@@ -20,8 +20,8 @@ LIMIT = 600.0  # seconds for an operation that is a matter of seconds
 
 
 @dataclass(frozen=True)
-class ResourceGroup:
-    """A resource group; `state` is its provisioning state."""
+class ArmResource:
+    """A resource group, or a resource in one; `state` is its provisioning state."""
 
     name: str
     state: str = ""
@@ -35,7 +35,7 @@ class Groups:
         self._subscription = session.subscription
         self._client = ResourceManagementClient(**session.options)
 
-    def get(self, group: str) -> ResourceGroup | None:
+    def get(self, group: str) -> ArmResource | None:
         """The group, or None when there is none."""
         with translated(self._where(group)):
             try:
@@ -45,7 +45,7 @@ class Groups:
                     raise
                 return None
         state = found.properties.provisioning_state if found.properties else ""
-        return ResourceGroup(found.name, state or "", dict(found.tags or {}))
+        return ArmResource(found.name, state or "", dict(found.tags or {}))
 
     def create(self, group: str, location: str, tags: Mapping[str, str]) -> None:
         """Create the group."""
@@ -86,12 +86,7 @@ class ArmResources:
 
     def exists(self, id_: str) -> bool:
         """Whether there is such a resource."""
-        with translated(_where(id_)):
-            try:
-                self._client.get_by_id(id_, **self._version)
-            except ResourceNotFoundError:
-                return False
-        return True
+        return existing(_where(id_), self._client.get_by_id, id_, **self._version) is not None
 
     def put(self, id_: str, properties: Mapping[str, Any]) -> None:
         """Create the resource, or change it, and wait until that is done. Raises TimedOut."""

@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from onnxferry.infra.clients.azure import AzureSession
-from onnxferry.infra.clients.azure_errors import translated
+from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.errors import CloudError
 
 BLOB_OWNER = "Storage Blob Data Owner"
@@ -59,13 +59,8 @@ class Roles:
 
     def has(self, scope: str, role: str, principal: Principal) -> bool:
         """Whether our assignment is there."""
-        name = assignment_name(scope, role, principal)
-        with translated(_where(scope, role)):
-            try:
-                self._assignments.get(scope.lstrip("/"), name)
-            except ResourceNotFoundError:
-                return False
-        return True
+        name, get = assignment_name(scope, role, principal), self._assignments.get
+        return existing(_where(scope, role), get, scope.lstrip("/"), name) is not None
 
     def assign(self, scope: str, role: str, principal: Principal, description: str) -> str | None:
         """Give `principal` the role over `scope`; no change when it has it.

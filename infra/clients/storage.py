@@ -4,29 +4,24 @@ azure-mgmt-storage."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.storage import StorageManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
-from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.clients.azure_errors import existing, translated
+from onnxferry.infra.clients.groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken
 
 API_VERSION = "2025-01-01"
 
 
 @dataclass(frozen=True)
-class StorageAccount:
-    """A storage account. `url` is where its blobs are, without a slash at its end; `state` its
-    provisioning state."""
+class StorageAccount(ArmResource):
+    """A storage account. `url` is where its blobs are, without a slash at its end."""
 
-    name: str
-    state: str
-    url: str
-    tags: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
 
 
 class Storage:
@@ -38,11 +33,11 @@ class Storage:
 
     def get(self, name: str) -> StorageAccount | None:
         """The account, or None when the group has none of that name."""
-        with translated(self._where(name)):
-            try:
-                found = self._client.storage_accounts.get_properties(self._group, name).as_dict()
-            except ResourceNotFoundError:
-                return None
+        get = self._client.storage_accounts.get_properties
+        model = existing(self._where(name), get, self._group, name)
+        if model is None:
+            return None
+        found = model.as_dict()
         facts = found.get("properties") or {}
         return StorageAccount(
             name=found["name"],

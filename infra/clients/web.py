@@ -6,24 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError
 from azure.mgmt.web import WebSiteManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
-from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.clients.azure_errors import existing, translated
+from onnxferry.infra.clients.groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken, QuotaExceeded
 
 API_VERSION = "2024-11-01"
-
-
-@dataclass(frozen=True)
-class AppPlan:
-    """An App Service plan. `state` is its provisioning state."""
-
-    name: str
-    state: str
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,15 +49,15 @@ class Web:
         self._group = group
         self._client = WebSiteManagementClient(api_version=API_VERSION, **session.options)
 
-    def app_plan(self, name: str) -> AppPlan | None:
+    def app_plan(self, name: str) -> ArmResource | None:
         """The plan, or None when the group has none of that name."""
-        with translated(self._where("plan", name)):
-            try:
-                found = self._client.app_service_plans.get(self._group, name).as_dict()
-            except ResourceNotFoundError:
-                return None
-        state = found["properties"].get("provisioningState", "")
-        return AppPlan(found["name"], state, found.get("tags") or {})
+        get, where = self._client.app_service_plans.get, self._where("plan", name)
+        found = existing(where, get, self._group, name)
+        if found is None:
+            return None
+        facts = found.as_dict()
+        state = facts["properties"].get("provisioningState", "")
+        return ArmResource(found.name, state, facts.get("tags") or {})
 
     def create_app_plan(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create a Flex Consumption plan; the poller of the operation."""
@@ -99,11 +90,8 @@ class Web:
 
     def app(self, name: str) -> FunctionApp | None:
         """The function app, or None when the group has none of that name."""
-        with translated(self._where("app", name)):
-            try:
-                return _app(self._client.web_apps.get(self._group, name).as_dict())
-            except ResourceNotFoundError:
-                return None
+        found = existing(self._where("app", name), self._client.web_apps.get, self._group, name)
+        return _app(found.as_dict()) if found else None
 
     def check_name(self, name: str) -> None:
         """Raise NameTaken when somebody else has an app of that name: they all share one domain."""

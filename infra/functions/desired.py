@@ -36,6 +36,16 @@ class DesiredState:
     blobs: str
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def package(self) -> dict[str, str]:
+        """The package in a step's parameters."""
+        return {"sha256": self.sha256, "file": self.file}
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where and with which tags a resource is created."""
+        return {"location": self.location, "tags": dict(self.tags)}
+
     def config(self, app: str) -> dict[str, Any]:
         """The functionAppConfig of `app`."""
         storage = {

@@ -52,22 +52,14 @@ def deploy(state: CurrentState, desired: DesiredState) -> tuple[Step, ...]:
     """The steps that end with the package of `desired` live, and nothing of the way there left."""
     main, sha256 = state.main, desired.sha256
     if not main.version:
-        steps = [
-            *_put_app(main, state, desired),
-            *_publish_and_smoke(main.name, desired),
-            _record(main.name, sha256, ""),
-        ]
+        steps = [*_proved(main, state, desired), _record(main.name, sha256, "")]
     elif main.version == sha256 and not main.publishing and not _strays(main, desired):
-        steps = [*_put_app(main, state, desired), *_smoke(main.name, sha256, desired.file)]
+        steps = [*_put_app(main, state, desired), *_smoke(main.name, desired.package)]
     else:
         steps = [*_put_app(main, state, desired, change=False), *_update(state, desired)]
     keep = {sha256, main.previous if main.version == sha256 else main.version}
-    return (
-        *_foundation(state, desired),
-        *_upload(state, desired),
-        *steps,
-        *_tidy(state, keep, made_candidate=any(s.name == state.candidate.name for s in steps)),
-    )
+    made = any(step.name == state.candidate.name for step in steps)
+    return (*_foundation(state, desired), *steps, *_tidy(state, keep, made_candidate=made))
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
@@ -88,10 +80,11 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
             " its model directory"
         )
     python = packages.get(target, {}).get("python") or main.python
+    package, config = {"sha256": target}, {"runtime": {"name": "python", "version": python}}
     return (
-        Step(Action.CHECK, "package", target[:12], "fetch_package", {"sha256": target}),
-        _promote(main, {"sha256": target}, {"runtime": {"name": "python", "version": python}}, {}),
-        *_smoke(main.name, target),
+        Step(Action.CHECK, "package", target[:12], "fetch_package", package),
+        _promote(main, package, config, {}),
+        *_smoke(main.name, package),
         _record(main.name, target, before),
     )
 
@@ -117,8 +110,8 @@ def _differs(desired: Any, found: Any) -> bool:
 
 def _foundation(state: CurrentState, desired: DesiredState) -> list[Step]:
     """What all apps stand on: resource group, storage account, the right to write to it, the
-    packages' container."""
-    names, place = state.names, {"location": desired.location, "tags": dict(desired.tags)}
+    container with the package."""
+    names, place = state.names, desired.place
     kind, account = "storage account", state.account
     steps = [unless(bool(state.group), "resource group", names.group, "create_group", place)]
     if account and account.state in _PENDING:
@@ -130,24 +123,15 @@ def _foundation(state: CurrentState, desired: DesiredState) -> list[Step]:
         facts = {"role": BLOB_CONTRIBUTOR, "scope": names.account_id}
         what = "role assignment", "signed-in user"
         steps.append(unless(state.uploader, *what, "assign_role", facts))
-    there = PACKAGES in state.containers
-    return [*steps, _create_container(there, PACKAGES, names.account)]
+    steps.append(_create_container(PACKAGES in state.containers, PACKAGES, names.account))
+    package: dict[str, Any] = {**desired.package, "python": desired.python}
+    package["wait_for_role"] = state.account_is_ours  # we gave it a moment ago
+    there, version = desired.sha256 in (state.packages or ()), desired.sha256[:12]
+    return [*steps, unless(there, "package", version, "upload_package", package)]
 
 
 def _create_container(there: bool, name: str, account: str) -> Step:
     return unless(there, "container", name, "create_container", {"account": account})
-
-
-def _upload(state: CurrentState, desired: DesiredState) -> list[Step]:
-    facts = {
-        "sha256": desired.sha256,
-        "file": desired.file,
-        "python": desired.python,
-        # where we gave the right a moment ago
-        "wait_for_role": state.account_is_ours,
-    }
-    there = desired.sha256 in (state.packages or ())
-    return [unless(there, "package", desired.sha256[:12], "upload_package", facts)]
 
 
 def _put_app(
@@ -155,9 +139,9 @@ def _put_app(
 ) -> list[Step]:
     """An app with its plan, container and role. Unless `change`, a working app that is there stays
     as it is."""
-    account, place = state.names.account, {"location": desired.location, "tags": dict(desired.tags)}
-    plan, there = app_plan(app.name), app.plan is not None and app.plan.state != "Failed"
-    steps = [unless(there, "plan", plan, "create_app_plan", place)]
+    account, plan = state.names.account, app_plan(app.name)
+    there = app.plan is not None and app.plan.state != "Failed"
+    steps = [unless(there, "plan", plan, "create_app_plan", desired.place)]
     if app.plan and app.plan.state in _PENDING:
         steps = [_wait("plan", plan, app.plan.state)]
     steps.append(_create_container(app.container, container(app.name), account))
@@ -167,22 +151,18 @@ def _put_app(
 
 
 def _app(app: AppState, desired: DesiredState, account: str, *, change: bool) -> list[Step]:
-    facts = {"location": desired.location, "tags": dict(desired.tags)}
     config, settings = desired.config(app.name), {"settings": desired.settings(account)}
+    facts: dict[str, Any] = {**desired.place, "config": config}
     if app.app is None:
-        create = {**facts, "config": config, **settings}
-        return [Step(Action.CREATE, "app", app.name, "put_app", create)]
+        return [Step(Action.CREATE, "app", app.name, "put_app", {**facts, **settings})]
     steps = [_wait("app", app.name, app.app.state)] if app.app.state in _PENDING else []
     failed = app.app.state == "Failed"
     if failed or (change and _drifts(app, config)):
         if not change:
             config["runtime"]["version"] = app.python
-        update = {
-            **facts,
-            "config": _merged(app.app.config, config),
-            **(settings if failed else {}),
-        }
-        steps.append(Step(Action.UPDATE, "app", app.name, "put_app", update))
+        facts = {**facts, "config": _merged(app.app.config, config)}
+        facts |= settings if failed else {}
+        steps.append(Step(Action.UPDATE, "app", app.name, "put_app", facts))
     changes = setting_changes(app.settings, desired.environment)
     if change and changes and not failed:
         what = "environment of app"
@@ -193,25 +173,21 @@ def _app(app: AppState, desired: DesiredState, account: str, *, change: bool) ->
 def _update(state: CurrentState, desired: DesiredState) -> list[Step]:
     """Prove the package on the candidate, unless it has proved itself on the app before, and give
     it to the app."""
-    main, candidate, sha256 = state.main, state.candidate, desired.sha256
-    steps = []
-    if main.version != sha256 or _strays(main, desired):
-        steps = [*_put_app(candidate, state, desired), *_publish_and_smoke(candidate.name, desired)]
-    package = {"sha256": sha256, "file": desired.file}
+    main, sha256 = state.main, desired.sha256
+    stale = main.version != sha256 or _strays(main, desired)
     changes = setting_changes(main.settings, desired.environment)
-    before = main.previous if main.version == sha256 else main.version
     return [
-        *steps,
-        _promote(main, package, desired.config(main.name), changes),
-        *_smoke(main.name, sha256, desired.file),
-        _record(main.name, sha256, before),
+        *(_proved(state.candidate, state, desired) if stale else ()),
+        _promote(main, desired.package, desired.config(main.name), changes),
+        *_smoke(main.name, desired.package),
+        _record(main.name, sha256, main.previous if main.version == sha256 else main.version),
     ]
 
 
-def _publish_and_smoke(app: str, desired: DesiredState) -> list[Step]:
-    package = {"sha256": desired.sha256, "file": desired.file}
-    publish = Step(Action.UPDATE, "package of app", app, "publish", package)
-    return [publish, *_smoke(app, desired.sha256, desired.file)]
+def _proved(app: AppState, state: CurrentState, desired: DesiredState) -> list[Step]:
+    """The app with the package, which answers the golden request."""
+    publish = Step(Action.UPDATE, "package of app", app.name, "publish", desired.package)
+    return [*_put_app(app, state, desired), publish, *_smoke(app.name, desired.package)]
 
 
 def _promote(
@@ -244,11 +220,10 @@ def _merged(found: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, A
     return {**found, **desired, **both}
 
 
-def _smoke(app: str, sha256: str, file: str = "") -> list[Step]:
-    facts = {"sha256": sha256, **({"file": file} if file else {})}
+def _smoke(app: str, package: Mapping[str, str]) -> list[Step]:
     return [
         Step(Action.CHECK, "health of app", app, "wait_until_healthy"),
-        Step(Action.CHECK, "golden request to app", app, "smoke", facts, settles=True),
+        Step(Action.CHECK, "golden request to app", app, "smoke", package, settles=True),
     ]
 
 
@@ -259,10 +234,8 @@ def _record(app: str, sha256: str, previous: str) -> Step:
 
 def _tidy(state: CurrentState, keep: set[str], *, made_candidate: bool) -> list[Step]:
     """Delete the candidate, and the packages that neither serve nor are the previous one."""
-    old = sorted(set(state.packages or {}) - keep)
-    account = state.names.account
-    steps = delete_app(state.candidate, account, certainly=made_candidate)
-    return [*steps, *(delete_package(sha256) for sha256 in old)]
+    steps = delete_app(state.candidate, state.names.account, certainly=made_candidate)
+    return [*steps, *map(delete_package, sorted(set(state.packages or ()) - keep))]
 
 
 def delete_package(sha256: str) -> Step:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.scm import PublishStatus, Scm
-from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable, with_log
+from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
@@ -83,7 +83,7 @@ class Publication:
             " serves is what the platform took last; the log says why. Rehearse the package"
             f" ({program('rehearse')}), then run again"
         )
-        raise PublishFailed(with_log(said, log))
+        raise PublishFailed(said).with_log(log)
 
 
 def publish(publication: Publication, wait: Wait) -> None:
@@ -92,4 +92,5 @@ def publish(publication: Publication, wait: Wait) -> None:
     try:
         wait(what, publication.step)
     except TimedOut as e:
-        raise TimedOut(with_log(str(e), publication.scm.log())) from e
+        e.with_log(publication.scm.log())
+        raise

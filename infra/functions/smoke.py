@@ -19,7 +19,6 @@ from onnxferry.infra.errors import (
     Refused,
     TimedOut,
     Unavailable,
-    with_log,
 )
 from onnxferry.infra.functions.names import FUNCTION
 from onnxferry.infra.functions.state import Clients
@@ -54,7 +53,7 @@ class SmokeTest:
         try:
             self.wait(f"Azure Functions app {app.name}", state)
         except TimedOut as e:
-            raise NotHealthy(with_log(str(e), publication_log(self.clients, app))) from e
+            raise NotHealthy(str(e)).with_log(publication_log(self.clients, app)) from e
 
     def _unhealthy(self, app: FunctionApp) -> str | None:
         web = self.clients.web

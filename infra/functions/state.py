@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.blobs import BlobContainer
-from onnxferry.infra.clients.groups import Groups, ResourceGroup
+from onnxferry.infra.clients.groups import ArmResource, Groups
 from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
 from onnxferry.infra.clients.storage import Storage, StorageAccount
-from onnxferry.infra.clients.web import AppPlan, FunctionApp, Web
+from onnxferry.infra.clients.web import FunctionApp, Web
 from onnxferry.infra.errors import NotAllowed, NotFound
 from onnxferry.infra.functions.names import (
     MADE,
@@ -54,7 +54,7 @@ class AppState:
 
     name: str
     app: FunctionApp | None = None
-    plan: AppPlan | None = None
+    plan: ArmResource | None = None
     container: bool = False
     role: bool = False
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -97,7 +97,7 @@ class CurrentState:
     names: Names
     main: AppState
     candidate: AppState
-    group: ResourceGroup | None = None
+    group: ArmResource | None = None
     account: StorageAccount | None = None
     containers: frozenset[str] = frozenset()
     uploader: bool = False

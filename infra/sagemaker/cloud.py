@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import SageMaker
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.plan import Operation, Plan, Step, operations_of
+from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.sagemaker import deletion, plan, state, storage
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.names import Names, version_of
 from onnxferry.infra.sagemaker.operations import Operations
-from onnxferry.infra.sagemaker.prerequisites import PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
-from onnxferry.infra.waiting import Clock, Waiter
+from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
@@ -44,9 +43,11 @@ class SageMakerCloud:
         )
 
     def sign_in(self) -> None:
+        """See Cloud."""
         _ = self.names
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
+        """See OnlineEndpoint."""
         wanted = desired(self.names, bundle)
         found = state.read_prerequisites(self.clients, self.names, wanted)
         return plan.deploy(self._read(), wanted, found)
@@ -54,11 +55,12 @@ class SageMakerCloud:
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url = state.package_url(self.clients, plan.to_go_back_to(there))
+        url, instances = state.served(self.clients, plan.to_go_back_to(there))
         SmokeTest(self.clients).golden(url)
-        return plan.rollback(there, url)
+        return plan.rollback(there, url, instances)
 
     def plan_delete(self) -> Plan:
+        """See OnlineEndpoint."""
         there = self._read()
         owned = state.read_owned(self.clients, there)
         spare = storage.bucket_is_spare(self.clients, self.names)
@@ -66,21 +68,17 @@ class SageMakerCloud:
 
     @property
     def operations(self) -> Collection[str]:
-        return self._table.keys()
+        """See Cloud."""
+        return {name for name in dir(Operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
-        self._table[step.operation](step, progress)
-
-    @cached_property
-    def _table(self) -> Mapping[str, Operation]:
-        where = f"AWS {self.clients.region}, "
-        waiter = Waiter(self.clock, self.settings.wait_minutes * 60, where)
-        return operations_of(
-            PrerequisiteOperations(self.clients, self.names, waiter),
-            Operations(self.clients, self.names, waiter),
-        )
+        """See Cloud."""
+        limit = self.settings.wait_minutes * 60
+        waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
+        getattr(Operations(self.clients, self.names, waiting, progress), step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
+        """See OnlineEndpoint."""
         reply = self.clients.invoke(self.endpoint, request, timeout)
         return replace(reply, served_by=" ".join(filter(None, (reply.served_by, self._version()))))
 
@@ -94,6 +92,7 @@ class SageMakerCloud:
         return version_of(self.endpoint, found.config) if found else ""
 
     def status(self) -> EndpointStatus:
+        """See OnlineEndpoint."""
         there = self._read()
         main, names = there.main, self.names
         owned = state.read_owned(self.clients, there)
@@ -122,6 +121,7 @@ class SageMakerCloud:
             yield "role", self.names.role, "made"
 
     def logs(self, lines: int) -> str:
+        """See OnlineEndpoint."""
         if state.endpoint(self.clients, self.endpoint) is None:
             raise NotFound(
                 f"AWS {self.clients.region}, endpoint {self.endpoint}: there is none;"

@@ -19,7 +19,7 @@ def delete(state: CurrentState, owned: OwnedResources, *, bucket: bool) -> Plan:
     resumed. `bucket` says whether that goes too."""
     names = state.names
     steps = (*_steps(state, owned), *(_bucket(state) if bucket else ()))
-    summary = Summary(names.place, replaces=state.version, minutes=(1, 5))
+    summary = Summary(names.place, minutes=(1, 5))
     return Plan(TARGET, "delete", names.endpoint, steps, summary)
 
 

@@ -57,8 +57,12 @@ class DesiredState:
     @property
     def instances(self) -> str:
         """For people, like "1 x ml.m5.large"."""
-        variant = self.config["ProductionVariants"][0]
-        return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}"
+        return instances(self.config["ProductionVariants"][0])
+
+
+def instances(variant: Mapping[str, Any]) -> str:
+    """What a production variant runs on, for people."""
+    return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}"
 
 
 def desired(names: Names, bundle: Bundle) -> DesiredState:

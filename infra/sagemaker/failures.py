@@ -4,6 +4,7 @@ one of our errors."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import (
@@ -14,73 +15,52 @@ from onnxferry.infra.errors import (
     NotHealthy,
     PublishFailed,
     QuotaExceeded,
-    end_of_log,
 )
 from onnxferry.infra.sagemaker.names import log_group
 from onnxferry.infra.sagemaker.state import Endpoint
 from onnxferry.system.exits import program
 
-_REASONS: tuple[tuple[str, type[CloudError], str], ...] = (
-    (
-        r"insufficient\s?capacity|unable to provision",
-        QuotaExceeded,
-        (
-            "AWS has no such instances free now: run again later, or set another"
-            " sagemaker.instance_type or region"
-        ),
-    ),
-    (
-        r"failed to (download|extract) model data|model data",
-        PublishFailed,
-        (
-            "run the same command again, the package is checked and uploaded anew; a given role"
-            " needs s3:GetObject on it"
-        ),
-    ),
-    (
-        r"image.*(not exist|not found|failed to pull|no.*access)|ecr:",
-        NotFound,
-        "set sagemaker.image to an image that the role may pull in this region, or leave it out",
-    ),
-    (
-        r"not authorized|access ?denied|permission",
-        NotAllowed,
-        "give the execution role what the message names",
-    ),
-)
+_REASONS: Mapping[str, type[CloudError]] = {
+    r"insufficient\s?capacity|unable to provision": QuotaExceeded,
+    r"failed to (download|extract) model data|model data": PublishFailed,
+    r"image.*(not exist|not found|failed to pull|no.*access)|ecr:": NotFound,
+    r"not authorized|access ?denied|permission": NotAllowed,
+}
 _INSTALLATION = re.compile(
     r"No matching distribution|Could not find a version|ResolutionImpossible|pip install"
 )
+_NEXT: Mapping[type[CloudError], str] = {
+    QuotaExceeded: "AWS has no such instances free now: run again later, or set another"
+    " sagemaker.instance_type or region",
+    PublishFailed: "run the same command again, the package is checked and uploaded anew; a given"
+    " role needs s3:GetObject on it",
+    NotFound: "set sagemaker.image to an image that the role may pull in this region, or leave it"
+    " out",
+    NotAllowed: "give the execution role what the message names",
+    BuildFailed: "the container could not install code/requirements.txt: it needs the way to a"
+    " package registry, and every pinned version there",
+    NotHealthy: "the log says why; rehearse the package",
+}
 
 
 def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
     """The error for an endpoint that is not what it should be; `what` says so."""
     log = tail(clients, found.name)
-    kind, following = _kind(found.reason, log)
+    kind, reason = _kind(found.reason, log), found.reason or "SageMaker gives no reason"
+    where = f"AWS {clients.region}, endpoint {found.name}"
+    left = f"What is left is listed by {program('status')}; a new deploy takes it up,"
     error = kind(
-        f"AWS {clients.region}, endpoint {found.name}: {what}:"
-        f" {found.reason or 'SageMaker gives no reason'}. What next: {following}. What is left is"
-        f" listed by {program('status')}; a new deploy takes it up, {program('delete')} removes it"
+        f"{where}: {what}: {reason}. What next: {_NEXT[kind]}. {left} {program('delete')} removes"
+        " it"
     )
-    return error.with_context(end_of_log(log))
+    return error.with_log(log)
 
 
-def _kind(reason: str, log: str) -> tuple[type[CloudError], str]:
-    for pattern, kind, following in _REASONS:
+def _kind(reason: str, log: str) -> type[CloudError]:
+    for pattern, kind in _REASONS.items():
         if re.search(pattern, reason, re.IGNORECASE | re.DOTALL):
-            return kind, following
-    if _INSTALLATION.search(log):
-        return (
-            BuildFailed,
-            (
-                "the container could not install code/requirements.txt: it needs the way to a"
-                " package registry, and every pinned version there"
-            ),
-        )
-    return (
-        NotHealthy,
-        f"the log says why; rehearse the package: {program('rehearse')} --target sagemaker",
-    )
+            return kind
+    return BuildFailed if _INSTALLATION.search(log) else NotHealthy
 
 
 def tail(clients: AwsClients, name: str, lines: int = 30) -> str:

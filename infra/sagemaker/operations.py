@@ -1,7 +1,7 @@
 """How a plan's steps are executed: models, configurations, endpoints, their waits. What they stand
-on is in prerequisites.py.
+on is in prerequisites.py. Each public method is one Step.operation.
 
-Each operation may be done twice: that something is there already, or is gone, is success when it is
+Each may be done twice: that something is there already, or is gone, is success when it is
 as desired, for a broken connection may have hidden that an earlier attempt succeeded.
 """
 
@@ -9,33 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken, NotFound, Refused
+from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import state
 from onnxferry.infra.sagemaker.failures import failure
-from onnxferry.infra.sagemaker.names import HISTORY_TAG, Names, tags
+from onnxferry.infra.sagemaker.names import HISTORY_TAG, tags
+from onnxferry.infra.sagemaker.prerequisites import PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
-from onnxferry.infra.waiting import Waiter
-from onnxferry.system.console import Progress
 
 _ROLE_SECONDS = 180.0  # how long IAM may take to make a new role known
 _STALE = 3  # looks at an endpoint that says nothing yet of an update that was accepted
 
 
-@dataclass(frozen=True)
-class Operations:
-    """Each public method is an operation on an endpoint."""
+class Operations(PrerequisiteOperations):
+    """The operations on one endpoint."""
 
-    clients: AwsClients
-    names: Names
-    waiter: Waiter
-
-    def create_model(self, step: Step, progress: Progress) -> None:
+    def create_model(self, step: Step) -> None:
         """Where we have just made the role, SageMaker may not be able to assume it yet: that is
         waited for."""
         ours = step.parameters["ExecutionRoleArn"].endswith(f":role/{self.names.role}")
@@ -47,21 +39,23 @@ class Operations:
                 with suppress(NameTaken):
                     self._call("create_model", step)
             except Refused as e:
-                refused.append(e)
-                waited = len(refused) * self.waiter.clock.interval
-                if not ours or "role" not in str(e) or waited > _ROLE_SECONDS:
+                if not ours or "role" not in str(e):
                     raise
+                refused.append(e)
                 return "IAM has not made the new role known yet"
             return None
 
-        self.waiter.wait(str(step), unknown, progress)
+        try:
+            self._wait(str(step), unknown, limit=_ROLE_SECONDS)
+        except TimedOut as e:
+            raise refused[-1] from e
 
-    def create_config(self, step: Step, progress: Progress) -> None:
+    def create_config(self, step: Step) -> None:
         """Create an endpoint configuration."""
         with suppress(NameTaken):
             self._call("create_endpoint_config", step)
 
-    def create_endpoint(self, step: Step, progress: Progress) -> None:
+    def create_endpoint(self, step: Step) -> None:
         """Create an endpoint and wait until it serves."""
         config = step.parameters["EndpointConfigName"]
         try:
@@ -70,43 +64,43 @@ class Operations:
             found = self._endpoint(step.name)
             if found is None or found.coming != config:
                 raise
-        self._await(step.name, config, progress)
+        self._await(step.name, config)
 
-    def await_endpoint(self, step: Step, progress: Progress) -> None:
+    def await_endpoint(self, step: Step) -> None:
         """Wait until a configuration serves that is on its way."""
-        self._await(step.name, step.parameters["EndpointConfigName"], progress)
+        self._await(step.name, step.parameters["EndpointConfigName"])
 
-    def wait_until_stable(self, step: Step, progress: Progress) -> None:
+    def wait_until_stable(self, step: Step) -> None:
         """Wait until nothing is under way at the endpoint, however that ends."""
-        self._stable(step.name, progress)
+        self._stable(step.name)
 
-    def promote(self, step: Step, progress: Progress) -> None:
+    def promote(self, step: Step) -> None:
         """Point the endpoint to a configuration and wait until that serves; nothing when it does
         already. An endpoint that an update has broken is recreated."""
         config = step.parameters["update"]["EndpointConfigName"]
-        found = self._stable(step.name, progress)
+        found = self._stable(step.name)
         if found is None or found.state in BROKEN:
-            return self._recreate(step, progress)
+            return self._recreate(step)
         if found.config != config or found.state != "InService":
             self._update(step, config)
-        return self._await(step.name, config, progress)
+        return self._await(step.name, config)
 
-    def _recreate(self, step: Step, progress: Progress) -> None:
+    def _recreate(self, step: Step) -> None:
         """Delete the endpoint, which nothing else helps, and create it with the history of what
         served."""
         found = state.own(self.clients, self.names, step.name)
         if found:
-            self._delete(step.name, progress)
+            self._delete(step.name)
         history = tags({HISTORY_TAG: " ".join(found.history)}) if found and found.history else []
         create = step.parameters["create"]
         request = {**create, "Tags": [*create["Tags"], *history]}
-        self.create_endpoint(Step(step.action, step.resource, step.name, "", request), progress)
+        self.create_endpoint(Step(step.action, step.resource, step.name, "", request))
 
-    def smoke(self, step: Step, progress: Progress) -> None:
+    def smoke(self, step: Step) -> None:
         """The golden request that is kept beside the package must get the golden answer."""
         SmokeTest(self.clients).run(step.name, step.parameters["package"])
 
-    def record_history(self, step: Step, progress: Progress) -> None:
+    def record_history(self, step: Step) -> None:
         """Tag the endpoint with the configurations that have proved themselves."""
         found = self._endpoint(step.name)
         if found is None:
@@ -114,17 +108,17 @@ class Operations:
         request = {"ResourceArn": found.arn, **step.parameters}
         self.clients.call("sagemaker", "add_tags", f"endpoint {step.name}", request)
 
-    def delete_endpoint(self, step: Step, progress: Progress) -> None:
+    def delete_endpoint(self, step: Step) -> None:
         """Delete an endpoint, when nothing is under way there."""
-        if self._stable(step.name, progress):
-            self._delete(step.name, progress)
+        if self._stable(step.name):
+            self._delete(step.name)
 
-    def delete_config(self, step: Step, progress: Progress) -> None:
+    def delete_config(self, step: Step) -> None:
         """Delete an endpoint configuration."""
         with suppress(NotFound):
             self._call("delete_endpoint_config", step)
 
-    def delete_model(self, step: Step, progress: Progress) -> None:
+    def delete_model(self, step: Step) -> None:
         """Delete a model; its package stays."""
         with suppress(NotFound):
             self._call("delete_model", step)
@@ -150,7 +144,7 @@ class Operations:
             if found is None or found.coming != config or found.state not in {*BUSY, "InService"}:
                 raise
 
-    def _stable(self, name: str, progress: Progress) -> Endpoint | None:
+    def _stable(self, name: str) -> Endpoint | None:
         """The endpoint once nothing is under way; None if it is gone."""
         seen: list[Endpoint | None] = []
 
@@ -158,11 +152,11 @@ class Operations:
             seen.append(self._endpoint(name))
             return seen[-1].state if seen[-1] and seen[-1].state in BUSY else None
 
-        self.waiter.wait(f"endpoint {name}", busy, progress)
+        self._wait(f"endpoint {name}", busy)
         return seen[-1]
 
-    def _await(self, name: str, config: str, progress: Progress) -> None:
-        self.waiter.wait(f"endpoint {name}", self._arrival(name, config), progress)
+    def _await(self, name: str, config: str) -> None:
+        self._wait(f"endpoint {name}", self._arrival(name, config))
 
     def _arrival(self, name: str, config: str) -> Callable[[], str | None]:
         stale = iter(range(_STALE))
@@ -183,7 +177,7 @@ class Operations:
 
         return missing
 
-    def _delete(self, name: str, progress: Progress) -> None:
+    def _delete(self, name: str) -> None:
         where, request = f"endpoint {name}", {"EndpointName": name}
         try:
             self.clients.call("sagemaker", "delete_endpoint", where, request)
@@ -198,4 +192,4 @@ class Operations:
             found = self._endpoint(name)
             return found.state if found else None
 
-        self.waiter.wait(where, there, progress)
+        self._wait(where, there)

@@ -8,8 +8,9 @@ that is true. Nothing is read here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
@@ -30,25 +31,19 @@ def deploy(state: CurrentState, desired: DesiredState, found: Prerequisites) -> 
     names, config = state.names, desired.config_name
     serving = _serving(state, config, desired.package.url)
     made = any(s.name == names.candidate and s.action is Action.CREATE for s in serving)
-    model = str(desired.model["ModelName"])
+    model, kind = str(desired.model["ModelName"]), "endpoint configuration"
     steps = (
         _bucket(names, desired, found),
         _package(desired, found),
         _role(names, desired, found),
         unless(model in state.models, "model", model, "create_model", desired.model),
-        unless(
-            config in state.configs,
-            "endpoint configuration",
-            config,
-            "create_config",
-            desired.config,
-        ),
+        unless(config in state.configs, kind, config, "create_config", desired.config),
         *serving,
         *(_candidate_gone(names) if state.candidate or made else ()),
         *_pruned(state, config, found.packages),
     )
     minutes = (10, 25) if made else (5, 15)
-    summary = Summary(names.place, desired.version, state.version, desired.instances, minutes)
+    summary = Summary(names.place, desired.version, state.replaced, desired.instances, minutes)
     return Plan(TARGET, "deploy", names.endpoint, steps, summary)
 
 
@@ -64,8 +59,9 @@ def to_go_back_to(state: CurrentState) -> str:
     return found
 
 
-def rollback(state: CurrentState, url: str) -> Plan:
-    """Steps that point the endpoint back, to the configuration whose package is at `url`.
+def rollback(state: CurrentState, url: str, instances: str) -> Plan:
+    """Steps that point the endpoint back, to the configuration whose package is at `url`, and
+    that runs on `instances`.
 
     It has proved itself here before, so it is not built up a second time: SageMaker checks the new
     instances' health before it moves traffic, and the golden request decides after. Raises NotFound
@@ -78,31 +74,35 @@ def rollback(state: CurrentState, url: str) -> Plan:
         *(_candidate_gone(state.names) if state.candidate else ()),
     )
     version = state.names.version_of(config)
-    summary = Summary(state.names.place, version, state.version, minutes=(5, 15))
+    summary = Summary(state.names.place, version, state.replaced, instances, (5, 15))
     return Plan(TARGET, "roll back", state.names.endpoint, steps, summary)
 
 
 def _bucket(names: Names, desired: DesiredState, found: Prerequisites) -> Step:
-    if found.bucket == "ready":
-        return Step(Action.REUSE, "bucket", names.bucket)
-    action = Action.CREATE if found.bucket == "absent" else Action.UPDATE
-    return Step(action, "bucket", names.bucket, "make_bucket", desired.bucket)
+    there = {"ready": Action.REUSE, "absent": Action.CREATE}.get(found.bucket, Action.UPDATE)
+    return _made(there, "bucket", names.bucket, "make_bucket", desired.bucket)
 
 
 def _package(desired: DesiredState, found: Prerequisites) -> Step:
-    if found.package == "same":
-        return Step(Action.REUSE, "package", desired.package.url)
-    action = Action.CREATE if found.package == "absent" else Action.UPDATE
-    return Step(action, "package", desired.package.url, "put_package", asdict(desired.package))
+    there = {"same": Action.REUSE, "absent": Action.CREATE}.get(found.package, Action.UPDATE)
+    return _made(there, "package", desired.package.url, "put_package", asdict(desired.package))
 
 
 def _role(names: Names, desired: DesiredState, found: Prerequisites) -> Step:
     if desired.role is None:
         return Step(Action.REUSE, "role", names.role_arn)
-    if desired.role["policy"]["PolicyName"] in (found.policies or ()):
-        return Step(Action.REUSE, "role", names.role)
-    action = Action.CREATE if found.policies is None else Action.UPDATE
-    return Step(action, "role", names.role, "make_role", desired.role)
+    has_policy = desired.role["policy"]["PolicyName"] in (found.policies or ())
+    changed = Action.CREATE if found.policies is None else Action.UPDATE
+    there = Action.REUSE if has_policy else changed
+    return _made(there, "role", names.role, "make_role", desired.role)
+
+
+def _made(
+    action: Action, resource: str, name: str, operation: str, parameters: Mapping[str, Any]
+) -> Step:
+    if action is Action.REUSE:
+        return Step(action, resource, name)
+    return Step(action, resource, name, operation, parameters)
 
 
 def _serving(state: CurrentState, config: str, url: str) -> Steps:
@@ -181,7 +181,9 @@ def _point(names: Names, config: str, restore: Step | None = None) -> Step:
 
 
 def _smoke(name: str, url: str) -> Step:
-    return Step(Action.CHECK, "answer", name, "smoke", {"package": url}, settles=True)
+    return Step(
+        Action.CHECK, "golden request to endpoint", name, "smoke", {"package": url}, settles=True
+    )
 
 
 def _proved(state: CurrentState, config: str) -> Steps:
@@ -193,7 +195,7 @@ def _proved(state: CurrentState, config: str) -> Steps:
         return ()
     tag = {"Tags": [{"Key": HISTORY_TAG, "Value": " ".join(history)}]}
     name = state.names.endpoint
-    return (Step(Action.UPDATE, "record of what served", name, "record_history", tag),)
+    return (Step(Action.UPDATE, "history of endpoint", name, "record_history", tag),)
 
 
 def _stable(found: Endpoint | None) -> Steps:
@@ -221,29 +223,26 @@ def _pruned(state: CurrentState, config: str, packages: Packages) -> Steps:
 
 def deleted_configs(names: Iterable[str]) -> Steps:
     """A step for each endpoint configuration."""
-    kind, operation = "endpoint configuration", "delete_config"
     return tuple(
-        Step(Action.DELETE, kind, name, operation, {"EndpointConfigName": name}) for name in names
+        _deleted("endpoint configuration", name, "delete_config", EndpointConfigName=name)
+        for name in names
     )
 
 
 def deleted_models(names: Iterable[str]) -> Steps:
     """A step for each model."""
-    return tuple(
-        Step(Action.DELETE, "model", name, "delete_model", {"ModelName": name}) for name in names
-    )
+    return tuple(_deleted("model", name, "delete_model", ModelName=name) for name in names)
 
 
 def deleted_packages(found: Packages, kept: Iterable[str] = ()) -> Steps:
     """A step for each version that is not in `kept`."""
+    start, bucket = f"s3://{found.bucket}/{found.prefix}", found.bucket
     return tuple(
-        Step(
-            Action.DELETE,
-            "package",
-            f"s3://{found.bucket}/{found.prefix}{version}",
-            "delete_package",
-            {"bucket": found.bucket, "keys": keys, "uploads": []},
-        )
-        for version, keys in found.versions().items()
-        if version not in kept
+        _deleted("package", start + v, "delete_package", bucket=bucket, keys=keys, uploads=[])
+        for v, keys in found.versions().items()
+        if v not in kept
     )
+
+
+def _deleted(resource: str, name: str, operation: str, **parameters: Any) -> Step:
+    return Step(Action.DELETE, resource, name, operation, parameters)

@@ -1,7 +1,9 @@
-"""How bucket, packages, role and logs are changed. Each operation may be done twice."""
+"""How bucket, packages, role and logs are changed. Each public method is one Step.operation, and
+may be done twice."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,7 +13,6 @@ from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import state, storage
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import Names
-from onnxferry.infra.waiting import Waiter
 from onnxferry.system.console import Progress
 
 _AT_ONCE = 1000  # keys that S3 deletes by one request
@@ -20,13 +21,14 @@ _POLICY_SECONDS = 180  # how long IAM may take to know the role that was made
 
 @dataclass(frozen=True)
 class PrerequisiteOperations:
-    """Each public method is an operation on what an endpoint stands on."""
+    """The operations on what an endpoint stands on; `wait` waits for what they begin."""
 
     clients: AwsClients
     names: Names
-    waiter: Waiter
+    wait: Callable[..., None]
+    progress: Progress
 
-    def make_bucket(self, step: Step, progress: Progress) -> None:
+    def make_bucket(self, step: Step) -> None:
         """Create it, then set it up; the tag that says "ready" comes last."""
         where, bucket = f"bucket {step.name}", step.parameters["bucket"]
         with suppress(NameTaken):
@@ -39,14 +41,14 @@ class PrerequisiteOperations:
                 " to one of yours"
             ) from e
         for operation, request in step.parameters["settings"]:
-            progress(operation.replace("_", " "))
+            self.progress(operation.replace("_", " "))
             self.clients.call("s3", operation, where, {**bucket, **request})
 
-    def put_package(self, step: Step, progress: Progress) -> None:
+    def put_package(self, step: Step) -> None:
         """Upload the package, and golden.json beside it."""
-        storage.put(self.clients, Upload(**step.parameters), progress)
+        storage.put(self.clients, Upload(**step.parameters), self.progress)
 
-    def make_role(self, step: Step, progress: Progress) -> None:
+    def make_role(self, step: Step) -> None:
         """Create the role unless it is there, and give it the policy."""
         where = f"role {step.name}"
         try:
@@ -62,9 +64,9 @@ class PrerequisiteOperations:
                 return "not known to all of IAM yet"
             return None
 
-        self.waiter.wait(where, unknown, progress, _POLICY_SECONDS)
+        self._wait(where, unknown, limit=_POLICY_SECONDS)
 
-    def delete_package(self, step: Step, progress: Progress) -> None:
+    def delete_package(self, step: Step) -> None:
         """Delete objects by their keys, and unfinished uploads."""
         bucket, keys = step.parameters["bucket"], step.parameters["keys"]
         for key, upload in step.parameters["uploads"]:
@@ -81,7 +83,7 @@ class PrerequisiteOperations:
                     f"AWS {self.names.region}, {step.name}: not deleted (s3:DeleteObject): {said}"
                 )
 
-    def delete_role(self, step: Step, progress: Progress) -> None:
+    def delete_role(self, step: Step) -> None:
         """Delete the role, if it is still ours, with its policies."""
         where, role = f"role {step.name}", dict(step.parameters)
         policies = state.role_policies(self.clients, self.names)
@@ -94,7 +96,7 @@ class PrerequisiteOperations:
         with suppress(NotFound):
             self.clients.call("iam", "delete_role", where, role)
 
-    def delete_bucket(self, step: Step, progress: Progress) -> None:
+    def delete_bucket(self, step: Step) -> None:
         """Another endpoint's package may have come in meanwhile: then it stays."""
         try:
             self.clients.call("s3", "delete_bucket", f"bucket {step.name}", step.parameters)
@@ -103,10 +105,13 @@ class PrerequisiteOperations:
         except Refused as e:
             if "BucketNotEmpty" not in str(e):
                 raise
-            progress("kept: it is not empty")
+            self.progress("kept: it is not empty")
 
-    def delete_logs(self, step: Step, progress: Progress) -> None:
+    def delete_logs(self, step: Step) -> None:
         """Delete a log group."""
         with suppress(NotFound):
             where = f"log group {step.name}"
             self.clients.call("logs", "delete_log_group", where, step.parameters)
+
+    def _wait(self, what: str, state: Callable[[], str | None], **limit: float) -> None:
+        self.wait(f"AWS {self.names.region}, {what}", state, **limit)

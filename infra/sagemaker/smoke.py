@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NotHealthy, WrongAnswer, end_of_log
+from onnxferry.infra.errors import NotHealthy, WrongAnswer
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.storage import split
 from onnxferry.infra.smoke import golden_in, smoke
@@ -25,7 +25,7 @@ class SmokeTest:
         try:
             smoke(golden, lambda request: self.clients.invoke(endpoint, request, 60), where)
         except (NotHealthy, WrongAnswer) as e:
-            e.with_context(end_of_log(tail(self.clients, endpoint)))
+            e.with_log(tail(self.clients, endpoint))
             raise
 
     def golden(self, package: str) -> Golden:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import storage
-from onnxferry.infra.sagemaker.desired import DesiredState
+from onnxferry.infra.sagemaker.desired import DesiredState, instances
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group
 from onnxferry.infra.sagemaker.storage import Packages
 
@@ -54,6 +54,11 @@ class CurrentState:
     def version(self) -> str:
         """The version that serves, or is being created; "" if none."""
         return self.names.version_of(self.main.config) if self.main else ""
+
+    @property
+    def replaced(self) -> str:
+        """The version that has served, and that another would replace; "" if none."""
+        return self.version if self.main and self.main.history else ""
 
     @property
     def previous(self) -> str:
@@ -147,11 +152,12 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     )
 
 
-def package_url(clients: AwsClients, config: str) -> str:
-    """The s3:// address of the package that a configuration serves."""
+def served(clients: AwsClients, config: str) -> tuple[str, str]:
+    """The s3:// address of the package that a configuration serves, and on what instances."""
     where, request = f"endpoint configuration {config}", {"EndpointConfigName": config}
     found = clients.call("sagemaker", "describe_endpoint_config", where, request)
-    return _url_of_model(clients, found["ProductionVariants"][0]["ModelName"])
+    variant = found["ProductionVariants"][0]
+    return _url_of_model(clients, variant["ModelName"]), instances(variant)
 
 
 def role_policies(clients: AwsClients, names: Names) -> frozenset[str] | None:

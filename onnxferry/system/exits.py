@@ -18,8 +18,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)  # the system names no file with these
 
 def program(command: str = "") -> str:
     """How `command` is run, the way this process was: "onnxferry package", "python deploy.py
-    package", or "python -m scripts.package". Without `command`, what goes before a command's
-    name."""
+    package" or "python -m scripts.package". Without `command`, what precedes a command's name."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.parent if spec else ""
     if module == "onnxferry":

@@ -24,9 +24,8 @@ _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
-    """No warnings, no prints, no log lines below error but this project's; and for what is imported
-    inside, no network, and threads that leave the cores to others while they wait, unless the
-    environment says how they wait."""
+    """No warnings, no prints, no log lines below error but this project's. What is imported inside
+    uses no network, and its threads sleep while waiting, unless the environment says otherwise."""
     with _environment(), _log_levels(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with contextlib.redirect_stdout(io.StringIO()):
@@ -51,18 +50,11 @@ def _log_levels() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    wanted = {
-        **_WAITING,
-        **{key: os.environ[key] for key in _WAITING if key in os.environ},
-        **_OFFLINE,
-    }
-    before = {key: os.environ.get(key) for key in wanted}
-    os.environ.update(wanted)
+    before = dict(os.environ)
+    os.environ.update({**_WAITING, **before, **_OFFLINE})
     try:
         yield
     finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
+        for key in {**_WAITING, **_OFFLINE}:
+            del os.environ[key]
+        os.environ.update(before)

@@ -19,7 +19,6 @@ from onnxferry.system.log import logging_to
 MODELS = Path("build") / "models"
 PATH = click.Path(path_type=Path)
 F = TypeVar("F", bound=Callable[..., Any])
-Option = Callable[[F], F]
 
 verbose = click.Option(
     ["-v", "--verbose"], is_flag=True, help="Show what is done in detail, and tracebacks."

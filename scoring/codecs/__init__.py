@@ -25,7 +25,7 @@ from typing import Any
 
 from onnxferry.scoring.codecs.content_encoding import compress, decompress
 from onnxferry.scoring.codecs.csv_codec import decode_csv, encode_csv
-from onnxferry.scoring.codecs.headers import MediaType, preferred, weights
+from onnxferry.scoring.codecs.headers import MediaType, preferred
 from onnxferry.scoring.codecs.json_codec import (
     decode_json,
     decode_jsonlines,
@@ -56,7 +56,6 @@ __all__ = [
     "JSONLINES",
     "MULTIPART",
     "NPY",
-    "STRUCTURED",
     "TEXT",
     "Image",
     "compress",
@@ -64,9 +63,7 @@ __all__ = [
     "decompress",
     "encode",
     "encode_json",
-    "expand",
     "negotiate",
-    "weights",
 ]
 
 DECODERS: dict[str, Callable[[bytes, MediaType], Any]] = {
@@ -95,8 +92,8 @@ def expand(accepted: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
-    """The payload of `body`, if its media type is among `accepted`. Whatever the bytes, raises
-    nothing but ScoringError."""
+    """The payload of `body`, if its media type is among `accepted`. Raises nothing but
+    ScoringError."""
     media_type, known = MediaType.parse(content_type), expand(tuple(accepted))
     if media_type.name not in known:
         raise UnsupportedMediaType(
@@ -107,8 +104,8 @@ def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
 
 @functools.lru_cache(256)  # clients send the same few
 def negotiate(accept: str) -> tuple[str, ...]:
-    """The media types of an answer that `accept` allows, the most preferred first. Raises
-    NotAcceptable if none is."""
+    """The media types of an answer that `accept` allows, the preferred first. Raises
+    NotAcceptable."""
     if found := preferred(accept, tuple(ENCODERS)):
         return found
     raise NotAcceptable(
@@ -118,7 +115,7 @@ def negotiate(accept: str) -> tuple[str, ...]:
 
 def encode(answer: Any, media_types: Sequence[str]) -> tuple[bytes, str]:
     """`answer` in the first of `media_types` that can hold it, and which that is. Raises
-    NotAcceptable with the reason of the first if none can."""
+    NotAcceptable with the first's reason if none can."""
     refusals = []
     for media_type in media_types:
         try:

@@ -1,8 +1,5 @@
-"""Content codings: gzip and deflate in, gzip out (RFC 9110, section 8.4).
-
-What comes out of a compressed body is counted as it comes, so that a small body cannot fill the
-memory.
-"""
+"""Content codings: gzip and deflate in, gzip out (RFC 9110, section 8.4). Decompression stops at a
+limit, so that a small body cannot fill the memory."""
 
 from __future__ import annotations
 
@@ -19,11 +16,8 @@ NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 
 
 def decompress(body: bytes, coding: str, limit: int) -> bytes:
-    """`body` without its Content-Encoding.
-
-    Raises UnsupportedEncoding for any but gzip, deflate and identity, or for several; InvalidBody
-    for damaged data; TooLarge as soon as more than `limit` bytes come out.
-    """
+    """`body` without its Content-Encoding. Raises UnsupportedEncoding for any but gzip, deflate and
+    identity, or for several; InvalidBody for damaged data; TooLarge beyond `limit` bytes."""
     name = coding.strip().lower()
     if name in ("", "identity"):
         return body
@@ -59,7 +53,7 @@ def _window(name: str, data: bytes) -> int:
 
 def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
     """`body` in gzip and "gzip", where the client takes it and `body` is not small; else `body` and
-    "". The bytes are the same each time: the header holds no time."""
+    "". The same bytes each time: the header holds no time."""
     if len(body) < MIN_SIZE:
         return body, ""
     accepted = dict(weights(accept_encoding))

@@ -17,12 +17,9 @@ ITEM_COLUMNS = ("inputs", "text", "sequences")  # that hold a whole item
 
 
 def decode_csv(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a row]}. The item is the cell of a column `inputs`, whatever the other
-    columns are, as the Hugging Face containers read it, or of a lone column `text` or `sequences`;
-    else an object of all the row's cells, which are strings. CSV has no place for parameters.
-
-    Raises InvalidBody that names the line.
-    """
+    """{"inputs": [an item a row]}: the cell of a column `inputs`, whatever the others are, as the
+    Hugging Face containers read it, or of a lone `text` or `sequences`; else an object of the row's
+    cells, which are strings. Raises InvalidBody that names the line."""
     rows = _rows(media_type.text(body))
     header = [name.strip() for _, row in [next(rows, (1, []))] for name in row]
     if not any(header):
@@ -67,9 +64,8 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def encode_csv(answer: Any) -> bytes:
-    """UTF-8 CSV of an object, or of a list of objects, whose values are texts, numbers, booleans or
-    null (empty). Raises NotAcceptable for another answer, InternalError for NaN and infinity.
-    """
+    """UTF-8 CSV of an object, or of a list of them, whose values are texts, numbers, booleans or
+    null (empty). Raises NotAcceptable for another answer, InternalError for NaN and infinity."""
     rows = answer if isinstance(answer, list) else [answer]
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         raise NotAcceptable(

@@ -37,12 +37,10 @@ class MediaType:
         name, _, rest = value.partition(";")
         return MediaType(name.strip().lower(), parameters(f";{rest}"))
 
-    def text(self, body: bytes, default: str = "utf-8-sig") -> str:
-        """`body` as text, in the charset that is named, without a byte order mark.
-
-        Raises UnsupportedEncoding for an unknown charset, InvalidBody that names the wrong byte.
-        """
-        charset = self.charset() or default
+    def text(self, body: bytes) -> str:
+        """`body` as text in the charset that is named, without a byte order mark. Raises
+        UnsupportedEncoding for an unknown charset, InvalidBody that names the wrong byte."""
+        charset = self.charset() or "utf-8-sig"
         try:
             return body.decode(charset).removeprefix("\ufeff")
         except UnicodeDecodeError as e:
@@ -51,8 +49,7 @@ class MediaType:
             ) from e
 
     def charset(self) -> str | None:
-        """Python's name of the charset, None if none is named. Raises UnsupportedEncoding for an
-        unknown one."""
+        """Python's name of the charset; None if none is named. Raises UnsupportedEncoding."""
         if not (sent := self.parameters.get("charset")):
             return None
         try:
@@ -76,8 +73,7 @@ def parameters(text: str) -> dict[str, str]:
 
 
 def weights(header: str) -> Iterator[tuple[str, float]]:
-    """The entries of an Accept-like header in lower case, each with its q; one that is no number
-    from 0 to 1 is 1."""
+    """The entries of an Accept-like header in lower case, each with its q; an invalid q is 1."""
     for entry in header.split(",", MAX_ENTRIES)[:MAX_ENTRIES]:
         name, _, rest = entry.partition(";")
         weight = parameters(f";{rest}").get("q", "1")
@@ -86,9 +82,9 @@ def weights(header: str) -> Iterator[tuple[str, float]]:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> tuple[str, ...]:
-    """Those of `offered` that an Accept header allows, by q, then by its order, then by that of
-    `offered`. For each the most specific entry counts: application/json before application/* before
-    */*. An empty header allows all."""
+    """Those of `offered` that an Accept header allows, by q, then by its order. For each the most
+    specific entry counts: application/json before application/* before */*. An empty header allows
+    all."""
     entries: dict[str, tuple[float, int]] = {}
     for i, (name, q) in enumerate(weights(accept)):
         entries.setdefault("*/*" if name == "*" else name, (-q, i))

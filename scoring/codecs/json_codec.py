@@ -13,16 +13,16 @@ from onnxferry.scoring.errors import InternalError, InvalidBody, InvalidValue
 
 
 def decode_json(body: bytes, media_type: MediaType) -> Any:
-    """JSON data. Raises InvalidBody that says where the text stops being JSON."""
+    """JSON data. Raises InvalidBody that says where the text is not JSON."""
     # without a charset it is one of the UTFs
     text = media_type.text(body) if media_type.charset() else body
     return _loads(text, "the body")
 
 
 def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a line]}; blank lines are skipped. A line {"inputs": item, "parameters":
-    {...}} holds an item too: the lines' parameters are the request's, and must be the same. Raises
-    InvalidBody that names the line, InvalidValue for parameters that differ."""
+    """{"inputs": [an item a line]}; blank lines are skipped. A line may be {"inputs": item,
+    "parameters": {...}}: the parameters are the request's, and must be the same. Raises InvalidBody
+    that names the line, InvalidValue for parameters that differ."""
     items, shared = [], None
     for number, line in _lines(media_type.text(body)):
         item = _loads(line, f"line {number} of the body")
@@ -41,8 +41,8 @@ def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
 
 
 def encode_json(answer: Any) -> bytes:
-    """UTF-8 JSON, numpy arrays as lists; half of a surrogate pair, which a header may hold, becomes
-    its JSON escape. Raises InternalError for NaN and infinity, which JSON cannot hold."""
+    """UTF-8 JSON, numpy arrays as lists; half of a surrogate pair becomes its escape. Raises
+    InternalError for NaN and infinity."""
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain)
     except ValueError as e:
@@ -65,8 +65,7 @@ def _plain(value: Any) -> Any:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, each with its number from 1. Only LF ends a line: JSON texts
-    may hold Unicode's other separators."""
+    """The lines that are not blank, with their numbers from 1. Only LF ends a line."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip(" \t\r"):
             yield number, line

@@ -36,12 +36,9 @@ class _Part:
 
 
 def decode_multipart(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": the Image} of a file, or a list of several, whatever their fields' names; other
-    fields by name, with `parameters` as JSON and a repeated field as a list.
-
-    Raises InvalidBody that says what the form lacks, UnsupportedMediaType for a file that is no
-    image.
-    """
+    """{"inputs": the Image} of a file, or a list of several, whatever their names; other fields by
+    name, `parameters` as JSON, a repeated field as a list. Raises InvalidBody that says what the
+    form lacks, UnsupportedMediaType for a file that is no image."""
     fields: dict[str, list[Any]] = {}
     for part in _parts(body, media_type.parameters.get("boundary", "")):
         if part.file and part.media_type.name not in IMAGES:

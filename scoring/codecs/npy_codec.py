@@ -22,9 +22,8 @@ MAX_DIMENSIONS = 32  # of every version of numpy
 
 
 def decode_npy(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": the array}: numbers or booleans, any shape, in this machine's byte order; it may
-    be read-only. Raises InvalidBody for any other content, or if the header's size is not that of
-    the bytes that came."""
+    """{"inputs": array} of numbers or booleans in this machine's byte order; it may be read-only.
+    Raises InvalidBody for any other content, and for a header whose size is not the data's."""
     shape, fortran, dtype, start = _header(body)
     if dtype.kind not in _KINDS or dtype.hasobject or dtype.subdtype:
         raise InvalidBody(
@@ -58,8 +57,8 @@ def _header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
 
 
 def encode_npy(answer: Any) -> bytes:
-    """The bytes of numpy.save for an answer that is one array of numbers, also as the only value of
-    an object. Raises NotAcceptable for any other."""
+    """The bytes of numpy.save for an array of numbers, also as an object's only value. Raises
+    NotAcceptable for any other answer."""
     if isinstance(answer, dict) and len(answer) == 1:
         answer = next(iter(answer.values()))
     try:

@@ -1,8 +1,7 @@
-"""The tasks: one file each, one row here. A task turns a decoded payload into the answer that
-transformers' pipeline of the same name gives. Only the file of the task in use is imported: a host
-for images has no tokenizers, one for texts no Pillow. A model directory may bring a task of its
-own: see custom.py.
-"""
+"""The tasks: one file each, one row here. A task turns a decoded payload into the answer of
+transformers' pipeline of the same name. Only the file of the task in use is imported: a host for
+images needs no tokenizers, one for texts no Pillow. A model directory may bring its own: see
+custom.py."""
 
 from __future__ import annotations
 
@@ -53,11 +52,8 @@ class Task(Protocol):
 
 
 def needs(spec: ModelSpec) -> tuple[str, ...]:
-    """The distributions that the task of `spec` imports besides numpy and onnxruntime.
-
-    Raises ModelError for an unknown task, or for one of the user's own that the spec does not
-    describe in full.
-    """
+    """The distributions that the task of `spec` imports besides numpy and onnxruntime. Raises
+    ModelError for an unknown task, or a user's own that the spec does not describe in full."""
     if spec.task in TASKS:
         return TASKS[spec.task].needs
     if spec.task.startswith(custom.PREFIX):
@@ -69,11 +65,8 @@ def needs(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def build(spec: ModelSpec, runner: Runner, folder: Path) -> Task:
-    """The task that `spec` names, over the graph in `runner` and the files in `folder`.
-
-    Raises ModelError for what `needs` refuses; ValueError, or ModelError with the file, for
-    settings that do not fit.
-    """
+    """The task that `spec` names, over `runner` and the files in `folder`. Raises ModelError as
+    `needs`; ValueError, or ModelError with the file, for settings that do not fit."""
     needs(spec)
     if spec.task not in TASKS:
         return cast(Task, custom.build(spec, runner, folder))

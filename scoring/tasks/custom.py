@@ -1,18 +1,16 @@
-"""A user's own task: a class in a Python file that lies in the model directory and is packed with
-it.
+"""A user's own task: a class in a Python file of the model directory.
 
 In model_spec.json, `task` is "file:NAME.py:CLASS", `files` lists NAME.py with its sha256, and
 `settings.needs` names what the file imports besides the standard library, numpy and
-onnxferry.scoring: any of tokenizers, pillow. The class is made with (spec, runner, folder) as every
-task is, and is a scoring.tasks.Task. examples/custom_task shows one.
+onnxferry.scoring: any of LIBRARIES. The class is a scoring.tasks.Task. examples/custom_task shows
+one.
 
-The file is the model owner's own code and is not confined. It runs only if its hash is the one that
-the spec lists, so that what was packed is what is served.
+The file is the model owner's code and is not confined. It runs only if it has the hash that the
+spec lists, so that what was packed is what is served.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 import sys
@@ -33,6 +31,7 @@ LIBRARIES = ("pillow", "tokenizers")
 SETTINGS: Mapping[str, Parameter] = {"needs": Parameter(validation.strings, [])}
 """The settings of every task of this kind, for the class to read its own together with."""
 
+_FORMER_IMPORT = re.compile(rb"^[ \t]*(from|import)[ \t]+scoring\b", re.MULTILINE)
 _TASK = re.compile(r"file:([A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -67,7 +66,7 @@ def needs(spec: ModelSpec) -> tuple[str, ...]:
 
 def build(spec: ModelSpec, runner: Runner, folder: Path) -> Any:
     """The task of the file that `spec` names. Raises ModelError that names the file and what is
-    wrong with it."""
+    wrong."""
     file, name = parse(spec)
     path = folder / file
     task_class = getattr(_module(path, spec.files[file]), name, None)
@@ -102,15 +101,16 @@ def _module(path: Path, sha256: str) -> ModuleType:
             f"{path}: sha256 is {actual}, but model_spec.json says {sha256[:80]}; pack the model"
             " again"
         )
+    if found := _FORMER_IMPORT.search(source):  # a checkout still has it, a host has not
+        raise ModelError(
+            f"{path}: '{found[0].decode().strip()}': scoring is onnxferry.scoring now; write 'from"
+            " onnxferry.scoring import ...', and pack the model again"
+        )
     module = ModuleType(f"onnxferry_task_{actual[:16]}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look their module up there
     try:
-        tree = ast.parse(source, str(path))
-        _check_imports(tree, path)
-        exec(compile(tree, str(path), "exec"), module.__dict__)  # noqa: S102
-    except ModelError:
-        raise
+        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102
     except ImportError as e:
         raise ModelError(
             f"{path}: {e}; a host has numpy, onnxruntime, onnxferry.scoring and what"
@@ -119,19 +119,3 @@ def _module(path: Path, sha256: str) -> ModuleType:
     except Exception as e:
         raise ModelError(f"{path}: cannot be loaded: {type(e).__name__}: {e}") from e
     return module
-
-
-def _check_imports(tree: ast.Module, path: Path) -> None:
-    """Refuse `scoring`, the package's former name, which only a checkout has."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-        else:
-            continue
-        if any(name.partition(".")[0] == "scoring" for name in names):
-            raise ModelError(
-                f"{path}: line {node.lineno} imports scoring, which is onnxferry.scoring now; write"
-                " 'from onnxferry.scoring import ...', and pack the model again"
-            )

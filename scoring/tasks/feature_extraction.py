@@ -1,17 +1,17 @@
 """Embeddings of texts.
 
 Request: {"inputs": text | [text, ...], "parameters": {"pooling", "normalize", "truncation",
-"max_length", "padding"}}; the last three may also stand in "tokenize_kwargs". "sequences" is read
-as inputs. Answer: without pooling, as transformers' feature-extraction pipeline gives it: for each
-text [1][tokens][hidden]. With pooling (mean, cls or max over the tokens that are not padding) one
-vector [hidden] a text, and with normalize of length 1, as sentence-transformers gives it. A list is
-answered by a list.
+"max_length", "padding"}}; the last three may also be in "tokenize_kwargs". "sequences" is read as
+inputs.
+
+Answer: without pooling, as transformers' pipeline gives it, [1][tokens][hidden] for each text. With
+pooling (mean, cls or max over the tokens that are not padding) one vector [hidden] a text, and with
+normalize of length 1, as sentence-transformers gives it. A list for a list.
 
 Token vectors are the output last_hidden_state or token_embeddings, else the first of rank 3. A
-graph that pools by itself has the output sentence_embedding or pooler_output, which are values of
-`pooling` then; sentence_embedding is what its requests get by default. Settings besides those of
-every text task: `pooling` (sentence_embedding where the graph has it, else none) and `normalize`
-(false).
+graph's own pooled output, sentence_embedding or pooler_output, is a value of `pooling`. Settings
+besides those of every text task are the defaults of parameters: `pooling` (sentence_embedding where
+the graph has it, else none) and `normalize` (false).
 """
 
 from __future__ import annotations
@@ -23,21 +23,14 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scoring import settings, validation
-from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.codecs import JSON, TEXT
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import TooLarge
 from onnxferry.scoring.limits import MAX_NUMBERS
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.text_runner import (
-    TOKENIZER_PARAMETERS,
-    TextRunner,
-    Texts,
-    read_texts,
-    read_tokenizer_parameters,
-)
+from onnxferry.scoring.text_runner import TRUNCATION, TextRunner, Texts, read_truncation
 from onnxferry.scoring.tokenization import Tokens
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.wire import JSON
 
 # [tokens, hidden] -> [1, tokens, hidden] or [hidden]
 POOLINGS: dict[str, Callable[[Array], Array]] = {
@@ -64,8 +57,7 @@ def normalized(vectors: Array) -> Array:
 
 
 def readers(runner: Runner) -> dict[str, Read]:
-    """What a graph gives, by the name of the pooling: its own pooled outputs, and poolings of its
-    token vectors."""
+    """What a graph gives, by pooling: its own pooled outputs, and poolings of its token vectors."""
     names = [t.name for t in runner.outputs]
     found = {name: _output(names.index(name)) for name in POOLED_OUTPUTS if name in names}
     tokens = [names.index(name) for name in TOKEN_OUTPUTS if name in names]
@@ -103,8 +95,8 @@ class FeatureExtraction:
                 f"pooling '{pooling}' is not what the graph gives: {', '.join(self._readers)}"
             )
         self._parameters = {
-            **TOKENIZER_PARAMETERS,
-            "tokenize_kwargs": Parameter(read_tokenizer_parameters, {}),
+            **TRUNCATION,
+            "tokenize_kwargs": Parameter(read_truncation, {}),
             "pooling": Parameter(validation.one_of(*self._readers), pooling),
             "normalize": Parameter(validation.flag, values["normalize"]),
         }
@@ -112,7 +104,7 @@ class FeatureExtraction:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._text.limits.items)
+        texts = self._text.read_texts(data)
         options = validation.parameters(data, self._parameters)
         return texts.shape(self._vectors(texts, {**options, **options["tokenize_kwargs"]}))
 

@@ -1,12 +1,13 @@
 """Masked language modelling: which tokens fit where the text has its mask token ([MASK], <mask>).
 
 Request: {"inputs": text | [text, ...], "parameters": {"top_k", "targets", "truncation",
-"max_length", "padding"}}; the last three may also stand in "tokenizer_kwargs". "sequences" is read
-as inputs. Answer, as transformers' fill-mask pipeline gives it: the top_k (5) tokens of a text,
-best first, {"score", "token", "token_str", "sequence"}; where a text has several masks a list of
-them for each mask; a list is answered by a list (of one text, too, where the pipeline leaves the
-outer list out). With `targets` (a string or a list) only these compete; one that is no token stands
-for its first token.
+"max_length", "padding"}}; the last three may also be in "tokenizer_kwargs". "sequences" is read as
+inputs. With `targets` (a string or a list) only these compete; one that is no token stands for its
+first token.
+
+Answer, as transformers' pipeline gives it: the top_k tokens of a text, best first, {"score",
+"token", "token_str", "sequence"}; of a text with several masks a list of them for each mask. A list
+for a list, also of one text, where the pipeline leaves the outer list out.
 
 Settings besides those of every text task: `mask_token` (required), `clean_up_tokenization_spaces`
 (false; as the source model's tokenizer_config.json says) and `top_k` (5).
@@ -15,7 +16,6 @@ Settings besides those of every text task: `mask_token` (required), `clean_up_to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,17 @@ import numpy as np
 
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.batching import TOKEN_BUDGET
-from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.codecs import JSON, TEXT
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.labels import logits_output, softmax
 from onnxferry.scoring.limits import check_answers
 from onnxferry.scoring.manifest import ModelSpec, Tensor
-from onnxferry.scoring.text_runner import (
-    TOKENIZER_PARAMETERS,
-    TextRunner,
-    Texts,
-    read_texts,
-    read_tokenizer_parameters,
-)
+from onnxferry.scoring.text_runner import TRUNCATION, TextRunner, Texts, read_truncation
 from onnxferry.scoring.tokenization import Tokens
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.wire import JSON
 
+Best = list[tuple[int, float]]  # the best tokens for one mask and their probabilities
 MAX_TARGETS = 1000
 MAX_SCORES = 2**24  # of one run, 64 MB
 # the spaces that transformers' decoding removes (PreTrainedTokenizerBase.clean_up_tokenization)
@@ -50,15 +44,6 @@ SETTINGS = {
     "clean_up_tokenization_spaces": Parameter(validation.flag, False),
     "top_k": Parameter(validation.positive, 5),
 }
-
-
-@dataclass(frozen=True)
-class MaskTokens:
-    """The best tokens for one mask: `ids` and their probabilities `scores`, both [top_k], best
-    first."""
-
-    ids: Array
-    scores: Array
 
 
 def read_targets(value: object, where: str) -> list[str]:
@@ -87,8 +72,8 @@ class FillMask:
             )
         self._mask, self._clean = mask, values["clean_up_tokenization_spaces"]
         self._parameters = {
-            **TOKENIZER_PARAMETERS,
-            "tokenizer_kwargs": Parameter(read_tokenizer_parameters, {}),
+            **TRUNCATION,
+            "tokenizer_kwargs": Parameter(read_truncation, {}),
             "top_k": Parameter(validation.positive, values["top_k"]),
             "targets": Parameter(read_targets),
         }
@@ -96,7 +81,7 @@ class FillMask:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._text.limits.items)
+        texts = self._text.read_texts(data)
         options = validation.parameters(data, self._parameters)
         sequences = self._text.encode(texts, {**options, **options["tokenizer_kwargs"]})
         targets = self._targets(options["targets"])
@@ -133,19 +118,19 @@ class FillMask:
 
     def _read(
         self, row: Sequence[Array], tokens: Tokens, targets: Array | None, top_k: int
-    ) -> list[MaskTokens]:
+    ) -> list[Best]:
         """What fits each mask of one sequence; the scores of its batch are freed after it."""
         return [
             _best(softmax(row[self._output][place].astype(np.float32)), targets, top_k)
             for place in np.flatnonzero(tokens.ids == self._mask)
         ]
 
-    def _answer(self, tokens: Tokens, found: Sequence[MaskTokens]) -> Any:
+    def _answer(self, tokens: Tokens, found: Sequence[Best]) -> Any:
         single = len(found) == 1
         rows = []
         for place, best in zip(np.flatnonzero(tokens.ids == self._mask), found, strict=True):
             entries = []
-            for id, score in zip(best.ids.tolist(), best.scores.tolist(), strict=True):
+            for id, score in best:
                 filled = tokens.ids.copy()
                 filled[place] = id
                 entries.append(self._entry(filled, id, score, single))
@@ -170,10 +155,10 @@ def _budget(output: Tensor) -> int:
     return min(TOKEN_BUDGET, max(MAX_SCORES // vocabulary, 1))
 
 
-def _best(scores: Array, targets: Array | None, top_k: int) -> MaskTokens:
+def _best(scores: Array, targets: Array | None, top_k: int) -> Best:
     """Of scores [vocabulary]; `targets`, ids in ascending order, are the only ones that compete."""
     ids = np.arange(len(scores)) if targets is None else targets[targets < len(scores)]
     top_k = min(top_k, len(ids))
     best = np.argpartition(-scores[ids], top_k - 1)[:top_k]
     best = best[np.argsort(-scores[ids][best], kind="stable")]
-    return MaskTokens(ids[best], scores[ids][best])
+    return list(zip(ids[best].tolist(), scores[ids][best].tolist(), strict=True))

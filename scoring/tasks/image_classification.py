@@ -1,13 +1,12 @@
 """Image classification.
 
-Request: the bytes of one image (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or {"inputs":
-base64 | [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is not fetched. Answer,
-as transformers' image-classification pipeline gives it: the top_k (default 5) labels, best first,
-[{"label", "score"}, ...]; a list is answered by a list.
+Request: the bytes of one image (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or {"inputs": base64
+| [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is not fetched. Answer, as
+transformers' pipeline gives it: the top_k labels, best first, [{"label", "score"}, ...]; a list for
+a list.
 
-Settings: those of scoring/images.py, `top_k` (null: all), and `problem_type`:
-multi_label_classification makes sigmoid the default of function_to_apply, as one label does; else
-it is softmax.
+Settings: those of scoring/images.py, `top_k` (5; null: all), and `problem_type`: the default of
+function_to_apply is sigmoid for multi_label_classification and for one label, else softmax.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scoring import images, settings, timing, validation
-from onnxferry.scoring.codecs import IMAGES, Image
+from onnxferry.scoring.codecs import IMAGES, JSON, Image
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue
 from onnxferry.scoring.labels import FUNCTIONS, Labels
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.wire import JSON
 
 BATCH = 8  # images a run; bounds its memory
 SETTINGS = {

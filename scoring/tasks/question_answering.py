@@ -6,28 +6,22 @@ alone is read as inputs, and several questions may share one context: {"question
 text or [...]}. Answer: {"score", "start", "end", "answer"}, or with top_k > 1 a list of them, best
 first; a list is answered by a list. start and end index the caller's context in code points.
 
-Parameters, those of transformers' question-answering pipeline (4.51) unless it says otherwise:
+Parameters, with their defaults; all but the last two are those of transformers' pipeline (4.51):
 
-top_k (also topk)           1
-max_answer_len              15 tokens
-align_to_words              true: answers are widened to whole words
-max_seq_len                 384 tokens, or fewer where the model takes fewer: the length of a
-                            window; a longer context is read in windows
-doc_stride                  128 tokens, or half a window: what two windows share
-max_question_len            none; a question of more tokens is refused (the pipeline ignores it with
-                            fast tokenizers)
-handle_impossible_answer    false; if true, "" with start and end 0 may be the answer: it wins where
-                            its score is the best
-null_score_diff_threshold   none; with handle_impossible_answer, "" wins where its logits' sum
-                            exceeds the best span's by more than this, else it is left out (not the
-                            pipeline's but that of SQuAD 2.0's evaluation, arXiv:1806.03822)
-score                       probability; with logit_sum, answers are ranked by start logit + end
-                            logit, which is their score, as in DeepSparse (not the pipeline's)
+top_k, topk (1)
+max_answer_len (15)         in tokens
+align_to_words (true)       widens answers to whole words
+max_seq_len (384)           tokens of a window; a longer context is read in windows
+doc_stride (128)            tokens that two windows share; at most half a window by default
+max_question_len (none)     a question of more tokens is refused
+handle_impossible_answer (false)  "" with start and end 0 wins where its score is the best
+null_score_diff_threshold (none)  "" wins where its logits' sum exceeds the best span's by more,
+                            else it is left out: SQuAD 2.0's evaluation, arXiv:1806.03822
+score (probability)         logit_sum: start logit + end logit, as in DeepSparse
 
-Settings besides those of every text task, each the default of the parameter in brackets:
-`max_seq_len`, `doc_stride`, `max_answer_length` (max_answer_len), `max_question_length`
-(max_question_len), `handle_impossible_answer`, `null_score_diff_threshold`. The method is in
-scoring/spans.py.
+Settings besides those of every text task are the defaults of parameters: `max_seq_len`,
+`doc_stride`, `max_answer_length`, `max_question_length`, `handle_impossible_answer`,
+`null_score_diff_threshold`. The method is in scoring/spans.py.
 """
 
 from __future__ import annotations
@@ -38,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import settings, validation
+from onnxferry.scoring.codecs import JSON
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.limits import check_answers, check_sequences
@@ -47,7 +42,6 @@ from onnxferry.scoring.text_runner import TextRunner
 from onnxferry.scoring.tokenization import Encoded
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.windows import Window, check_stride, count_windows, windows
-from onnxferry.scoring.wire import JSON
 
 CONTEXT = 1  # the side of the context: the second of two texts
 Answer = tuple[float, int, int]  # score, and the context's characters [start, end)
@@ -76,10 +70,10 @@ def read_question(value: object, where: str) -> Question:
     """{"question", "context"} in the field `where`, "" for the body."""
     data = validation.mapping(value, f"'{where}'" if where else "the body")
     prefix = f"{where}." if where else ""
+    fields = f"{prefix}question", f"{prefix}context"
+    question = validation.text(validation.member(data, "question", prefix), fields[0])
     return Question(
-        validation.text(validation.member(data, "question", prefix), f"{prefix}question"),
-        validation.text(validation.member(data, "context", prefix), f"{prefix}context"),
-        (f"{prefix}question", f"{prefix}context"),
+        question, validation.text(validation.member(data, "context", prefix), fields[1]), fields
     )
 
 
@@ -124,8 +118,7 @@ class QuestionAnswering:
         self._outputs = _logits(runner)
         self._length = values["max_seq_len"] or min(values["max_length"], 384)
         self._stride = values["doc_stride"]
-        impossible = values["handle_impossible_answer"]
-        threshold = values["null_score_diff_threshold"]
+        same = "handle_impossible_answer", "null_score_diff_threshold"
         self._parameters = {
             "top_k": Parameter(validation.positive),
             "topk": Parameter(validation.positive, 1),
@@ -133,8 +126,7 @@ class QuestionAnswering:
             "max_seq_len": Parameter(validation.positive),
             "max_question_len": Parameter(validation.positive, values["max_question_length"]),
             "doc_stride": Parameter(validation.natural),
-            "handle_impossible_answer": Parameter(validation.flag, impossible),
-            "null_score_diff_threshold": Parameter(validation.number, threshold),
+            **{name: Parameter(SETTINGS[name].read, values[name]) for name in same},
             "align_to_words": Parameter(validation.flag, True),
             "score": Parameter(validation.one_of("probability", "logit_sum"), "probability"),
         }
@@ -167,26 +159,54 @@ class QuestionAnswering:
         cuts = [list(windows(pair, CONTEXT, length, stride)) for pair in pairs]
         sequences = [window.tokens for cut in cuts for window in cut]
         rows = iter(self._text.batcher.run(sequences, lambda row, _: row))
-        found = [(self._spans(next(rows), window, options) for window in cut) for cut in cuts]
-        return [_answer(q, p, f, options) for q, p, f in zip(questions, pairs, found, strict=True)]
+        found = [((window, next(rows)) for window in cut) for cut in cuts]
+        return [
+            self._answer(q, p, f, options) for q, p, f in zip(questions, pairs, found, strict=True)
+        ]
 
-    def _spans(
-        self, row: Sequence[Array], window: Window, options: Mapping[str, Any]
-    ) -> tuple[list[Span], NoAnswer]:
+    def _answer(
+        self,
+        question: Question,
+        pair: Encoded,
+        rows: Iterable[tuple[Window, Sequence[Array]]],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """One question's answer from each of its windows with its row of every output."""
+        by_logits, top_k = options["score"] == "logit_sum", options["top_k"]
         start, end = self._outputs
-        logits = row[start], row[end]
-        return best_spans(logits, window, options["top_k"], options["max_answer_len"])
+        best: list[tuple[float, Span]] = []
+        nulls, best_logits = [], -float("inf")
+        for window, row in rows:  # one by one: no more than two windows' spans are in memory
+            logits = row[start], row[end]
+            spans, null = best_spans(logits, window, top_k, options["max_answer_len"])
+            scored = [(span.logits if by_logits else span.probability, span) for span in spans]
+            best = _best([*best, *scored], top_k)
+            nulls.append(null)
+            best_logits = max(best_logits, spans[0].logits)
+        to_words = options["align_to_words"]
+        answers = [(score, *_characters(pair, span, to_words)) for score, span in best]
+        if options["handle_impossible_answer"]:
+            answers = _with_no_answer(answers, nulls, best_logits, options)
+        shaped = [
+            {"score": s, "start": a, "end": b, "answer": question.context[a:b]}
+            for s, a, b in answers[:top_k]
+        ]
+        return shaped[0] if top_k == 1 else shaped
 
     def _pairs(self, questions: Sequence[Question], options: Mapping[str, Any]) -> list[Encoded]:
         """Question and context as one sequence, each checked before the next is made: questions
         that share a context can be many times what came."""
         length, stride = options["max_seq_len"], options["doc_stride"]
         pairs: list[Encoded] = []
-        count = 0
+        count, limit = 0, options["max_question_len"]
         texts = [(q.question, q.context) for q in questions]
         encoded = self._text.tokenizer.encode_with_offsets(texts)
         for question, pair in zip(questions, encoded, strict=True):
-            _check_question(question, pair, options["max_question_len"])
+            if limit is not None and pair.size(0) > limit:
+                raise InvalidValue(
+                    f"'{question.fields[0]}' has {pair.size(0)} tokens; this model takes at most"
+                    f" {limit}"
+                )
             self._text.check(pair, question.fields[1], CONTEXT)
             check_stride(pair, CONTEXT, length, ("doc_stride", stride))
             count += count_windows(pair, CONTEXT, length, stride)
@@ -197,13 +217,6 @@ class QuestionAnswering:
             )
             pairs.append(pair)
         return pairs
-
-
-def _check_question(question: Question, pair: Encoded, limit: int | None) -> None:
-    if limit is not None and pair.size(0) > limit:
-        raise InvalidValue(
-            f"'{question.fields[0]}' has {pair.size(0)} tokens; this model takes at most {limit}"
-        )
 
 
 def _logits(runner: Runner) -> tuple[int, int]:
@@ -217,34 +230,6 @@ def _logits(runner: Runner) -> tuple[int, int]:
     if {"start_logits", "end_logits"} <= set(names):
         return names.index("start_logits"), names.index("end_logits")
     return 0, 1
-
-
-def _answer(
-    question: Question,
-    pair: Encoded,
-    found: Iterable[tuple[list[Span], NoAnswer]],
-    options: Mapping[str, Any],
-) -> Any:
-    """One question's answer from the spans of each of its windows."""
-    by_logits, top_k = options["score"] == "logit_sum", options["top_k"]
-    best: list[tuple[float, Span]] = []
-    nulls, best_logits = [], -float("inf")
-    # window by window, so that no more than two windows' spans are in memory
-    for spans, null in found:
-        scored = [(span.logits if by_logits else span.probability, span) for span in spans]
-        best = _best([*best, *scored], top_k)
-        nulls.append(null)
-        best_logits = max(best_logits, spans[0].logits)
-    answers: list[Answer] = [
-        (score, *_characters(pair, span, options["align_to_words"])) for score, span in best
-    ]
-    if options["handle_impossible_answer"]:
-        answers = _with_no_answer(answers, nulls, best_logits, options)
-    shaped = [
-        {"score": s, "start": a, "end": b, "answer": question.context[a:b]}
-        for s, a, b in answers[:top_k]
-    ]
-    return shaped[0] if top_k == 1 else shaped
 
 
 def _with_no_answer(

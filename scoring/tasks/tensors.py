@@ -1,13 +1,12 @@
 """Any ONNX model: named arrays in, named arrays out.
 
 Request: {"inputs": {name: nested lists, ...}, "parameters": {"outputs": [name, ...]}}; a graph with
-one input also takes the array without its name, and npy as the body. `outputs` chooses what is
-computed and answered (default: all). Answer: {name: nested lists, ...} in the order of `outputs` or
-of the graph.
+one input also takes the array without its name, and npy as the body. Answer: {name: nested lists,
+...}, of all outputs or those of `outputs`, in that order.
 
 Every array is checked against the graph: its type (integers are taken for floats, but not the
-reverse, and numbers must fit the type), its rank, its fixed sizes, and that sizes of one name are
-the same. There are no settings.
+reverse, and numbers must fit the type), rank and fixed sizes, and that sizes of one name are the
+same. There are no settings.
 """
 
 from __future__ import annotations
@@ -20,13 +19,12 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scoring import settings, validation
-from onnxferry.scoring.codecs import NPY
+from onnxferry.scoring.codecs import JSON, NPY
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
 from onnxferry.scoring.limits import MAX_NUMBERS
 from onnxferry.scoring.manifest import ModelSpec, Tensor
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.wire import JSON
 
 # kind of a tensor's dtype -> the JSON types and array kinds that it takes, its name
 _KINDS: dict[str, tuple[set[type], str, str]] = {
@@ -116,12 +114,11 @@ def _shape(tensor: Tensor) -> str:
     return f"[{', '.join(map(str, tensor.shape))}] of {tensor.dtype}"
 
 
-def _count(result: Any) -> int:
-    """How many values an output has: an array's, or those of a sequence or a map, which some graphs
-    give."""
-    if isinstance(result, list | dict):
-        return sum(map(_count, result.values() if isinstance(result, dict) else result))
-    return int(np.size(result))
+def _count(output: Any) -> int:
+    """How many values an output has: an array, or the sequence or map that some graphs give."""
+    if isinstance(output, list | dict):
+        return sum(map(_count, output.values() if isinstance(output, dict) else output))
+    return int(np.size(output))
 
 
 class Tensors:
@@ -161,7 +158,7 @@ class Tensors:
     def _run(self, feeds: Mapping[str, Array]) -> list[Any]:
         try:
             return self._runner.run(feeds)
-        except Exception as e:  # onnxruntime's errors have no common base
+        except Exception as e:  # onnxruntime's errors have no common base class
             if not type(e).__module__.startswith("onnxruntime"):
                 raise
             raise InvalidValue(

@@ -22,18 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import settings, validation
-from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.codecs import JSON, TEXT
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.labels import FUNCTIONS, Labels
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.text_runner import (
-    TOKENIZER_PARAMETERS,
-    TextRunner,
-    read_text_or_pair,
-    read_texts,
-)
+from onnxferry.scoring.text_runner import TRUNCATION, TextRunner, read_text_or_pair
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.wire import JSON
 
 _UNSET = object()  # top_k was not sent, which for a pipeline is not the same as null
 
@@ -67,7 +61,7 @@ class TextClassification:
         self._text = TextRunner.load(spec, runner, folder, values)
         function = default_function(values["problem_type"], len(self._labels))
         self._parameters = {
-            **TOKENIZER_PARAMETERS,
+            **TRUNCATION,
             "top_k": Parameter(validation.positive_or_null, values["top_k"], null=True),
             "return_all_scores": Parameter(validation.flag),
             "function_to_apply": Parameter(validation.one_of(*FUNCTIONS), function),
@@ -76,7 +70,7 @@ class TextClassification:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._text.limits.items, read_text_or_pair)
+        texts = self._text.read_texts(data, read_text_or_pair)
         options = validation.parameters(data, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
         rows = self._text.run(texts, options, lambda row, _: function(self._labels.logits(row)))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import settings, validation
-from onnxferry.scoring.codecs import TEXT
+from onnxferry.scoring.codecs import JSON, TEXT
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.entities import (
     STRATEGIES,
@@ -40,11 +40,10 @@ from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.labels import Labels, softmax
 from onnxferry.scoring.limits import check_sequences
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.text_runner import TextRunner, Texts, read_texts
+from onnxferry.scoring.text_runner import TextRunner, Texts
 from onnxferry.scoring.tokenization import Encoded
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scoring.windows import Window, check_stride, count_windows, windows
-from onnxferry.scoring.wire import JSON
 
 SETTINGS = {
     **settings.TEXT,
@@ -81,7 +80,7 @@ class TokenClassification:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._text.limits.items)
+        texts = self._text.read_texts(data)
         options = self._options(validation.parameters(data, self._parameters))
         encoded = list(self._text.tokenizer.encode_with_offsets(texts.items))
         cuts = self._windows(texts, encoded, options.stride)

@@ -4,15 +4,15 @@ entails "This is LABEL".
 Request: {"inputs": text | [text, ...], "parameters": {"candidate_labels": [label, ...] or "label,
 label", "hypothesis_template", "multi_label"}}; `multi_class` is the older name of multi_label.
 DeepSparse's form is read too: {"sequences": ..., "labels": [...]}, with the parameters beside them.
-Answer, as transformers' zero-shot-classification pipeline gives it: {"sequence", "labels",
-"scores"}, best first; a list is answered by a list. Scores are a softmax of the labels' entailment
-logits; with multi_label, or one label, each is its own softmax of entailment against contradiction
-(Yin et al., arXiv:1909.00161).
 
-The text gives way where text and hypothesis are longer than the model; a hypothesis is never cut.
-The one of the spec's `labels` that begins with "entail" is entailment; contradiction is the first
-label, or the last where the first is entailment. Settings besides those of every text task:
-`candidate_labels`, `hypothesis_template`, `multi_label` (what a request without them gets).
+Answer, as transformers' pipeline gives it: {"sequence", "labels", "scores"}, best first; a list for
+a list. Scores are a softmax of the labels' entailment logits; with multi_label, or one label, each
+is a softmax of entailment against contradiction (Yin et al., arXiv:1909.00161).
+
+A text is truncated, a hypothesis never. Entailment is the first of the spec's `labels` that begins
+with "entail"; contradiction is the first label, or the last where the first is entailment. Settings
+besides those of every text task are the defaults of parameters: `candidate_labels`,
+`hypothesis_template`, `multi_label`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ from onnxferry.scoring.errors import InvalidValue, MissingField
 from onnxferry.scoring.labels import Labels, softmax
 from onnxferry.scoring.limits import check_sequences
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.text_runner import TextRunner, Texts, read_texts
+from onnxferry.scoring.text_runner import TextRunner, Texts
 from onnxferry.scoring.tokenization import Encoded, Tokens
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.wire import JSON
 
 MAX_TEMPLATE = 1000  # characters: each label is written into a copy
 PLACEHOLDER = 200  # characters of the text that another will replace
@@ -52,8 +51,8 @@ def read_labels(value: object, where: str) -> list[str]:
 
 
 def read_template(value: object, where: str) -> tuple[str, str]:
-    """What is before and after the label. A template has one {}, without the conversions and
-    attribute access that str.format would allow."""
+    """What is before and after the label. A template has one {}, without what str.format allows in
+    it."""
     text = validation.text(value, where)
     if len(text) > MAX_TEMPLATE:
         raise InvalidValue(
@@ -93,7 +92,7 @@ def _entailment(names: Sequence[str]) -> int:
 class ZeroShotClassification:
     """A Task; see the module."""
 
-    accepts = (JSON, codecs.TEXT)
+    accepts = (codecs.JSON, codecs.TEXT)
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         values = settings.read(spec.settings, SETTINGS)
@@ -111,7 +110,7 @@ class ZeroShotClassification:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         data = validation.mapping(payload, "the body")
-        texts = read_texts(data, self._text.limits.items)
+        texts = self._text.read_texts(data)
         options = validation.parameters(self._all_parameters(data), self._parameters)
         if (labels := options["candidate_labels"]) is None:
             raise MissingField(

@@ -1,4 +1,4 @@
-"""What is made of the rounds: percentiles, ratios to a peer, and the share of equal answers."""
+"""What is made of the rounds: percentiles, ratios to a baseline, and the share of equal answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scripts.benchmark.rounds import Measured, Round
+from onnxferry.scripts.benchmark.rounds import EngineResult, Round
 from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.system.errors import UsageError
 
@@ -18,10 +18,10 @@ PERCENTILES = (25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times less a peer's median is of an engine's: of the medians, and the least and most
-    of the rounds in which both had a turn."""
+    """How many times as fast as `baseline` an engine is: by the medians, and the least and most of
+    the rounds in which both had a turn."""
 
-    peer: str
+    baseline: str
     median: float
     least: float
     most: float
@@ -30,58 +30,58 @@ class Ratio:
         return f"{self.median:.2f}x ({self.least:.2f} to {self.most:.2f})"
 
 
-def cost(measured: Measured, scenario: str) -> list[float]:
+def cost(engine: EngineResult, scenario: str) -> list[float]:
     """What each round is compared by, in seconds: at a given rate the median latency, else the time
     for one item."""
     if scenario == "rate":
-        return [statistics.median(r.latencies) for r in measured.rounds]
-    return [r.seconds / r.items for r in measured.rounds]
+        return [statistics.median(r.latencies) for r in engine.rounds]
+    return [r.seconds / r.items for r in engine.rounds]
 
 
-def ratio(measured: Measured, peer: Measured, scenario: str) -> Ratio:
-    """How many times as fast as `peer`, above 1 when faster."""
-    own, theirs = cost(measured, scenario), cost(peer, scenario)
+def ratio(engine: EngineResult, baseline: EngineResult, scenario: str) -> Ratio:
+    """How many times as fast as `baseline`, above 1 when faster."""
+    own, theirs = cost(engine, scenario), cost(baseline, scenario)
     pairs = [b / a for a, b in zip(own, theirs, strict=True)]
-    return Ratio(
-        peer.spec.name, statistics.median(theirs) / statistics.median(own), min(pairs), max(pairs)
-    )
+    median = statistics.median(theirs) / statistics.median(own)
+    return Ratio(baseline.spec.name, median, min(pairs), max(pairs))
 
 
-def memory_ratio(measured: Measured, peer: Measured) -> float | None:
-    """How many times less memory than `peer`, at the peak."""
-    return peer.memory / measured.memory if measured.memory and peer.memory else None
+def memory_ratio(engine: EngineResult, baseline: EngineResult) -> float | None:
+    """How many times less memory than `baseline`, at the peak."""
+    return baseline.memory / engine.memory if engine.memory and baseline.memory else None
 
 
-def peers(found: Sequence[Measured], names: Sequence[str], scenario: str) -> list[Measured]:
-    """The engines that --against names: of a kind the one whose median is the best, also where
-    another of them is called like the kind; else the one of that name. Without any the first
-    engine. What is not installed is left out."""
-    chosen: list[Measured] = []
+def baselines(
+    found: Sequence[EngineResult], names: Sequence[str], scenario: str
+) -> list[EngineResult]:
+    """The engines that --baseline names, by default the first: of a kind the fastest, else the one
+    of that name. What is not installed is left out."""
+    chosen: list[EngineResult] = []
     for name in names:
-        fitting = [m for m in found if m.spec.kind == name] or [
-            m for m in found if m.spec.name == name
-        ]
-        chosen += sorted(fitting, key=lambda m: statistics.median(cost(m, scenario)))[:1]
+        kind = [engine for engine in found if engine.spec.kind == name]
+        fitting = kind or [engine for engine in found if engine.spec.name == name]
+        chosen += sorted(fitting, key=lambda e: statistics.median(cost(e, scenario)))[:1]
     return chosen or list(found[:1])
 
 
 def check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raises UsageError for a name that is not `known`."""
     if unknown := [name for name in names if name not in known]:
         raise UsageError(
-            f"--against {unknown[0]}: no --engine has this name or kind; there are"
+            f"--baseline {unknown[0]}: no --engine has this name or kind; there are"
             f" {', '.join(known)}"
         )
 
 
-def same(measured: Measured, peer: Measured, task: str, labels: int) -> float:
-    """The share of answers that are the peer's: the best label, the span, the direction of the
-    vector."""
-    agree = AGREE[task]
-    pairs = list(zip(peer.answers, measured.answers, strict=True))
-    return sum(agree(theirs, own, labels) for theirs, own in pairs) / len(pairs)
+def same(engine: EngineResult, baseline: EngineResult, task: str, labels: int) -> float:
+    """The share of answers, 0 to 1, that are the baseline's: the best label, the span, the
+    direction of the vector."""
+    pairs = list(zip(baseline.answers, engine.answers, strict=True))
+    return sum(AGREE[task](theirs, own, labels) for theirs, own in pairs) / len(pairs)
 
 
 def items_per_second(rounds: Sequence[Round]) -> float:
+    """The median of the rounds."""
     return statistics.median(r.items / r.seconds for r in rounds)
 
 

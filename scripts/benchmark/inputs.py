@@ -23,7 +23,7 @@ DRAWS: dict[str, Callable[[Random, float, float], float]] = {
 
 
 @dataclass(frozen=True)
-class Source:
+class BenchmarkInputs:
     """One of `text`, `lengths` and `data`. `items` is how often the text is asked, how many texts
     are made, or how many items are taken, evenly over the file (None: all)."""
 
@@ -36,27 +36,22 @@ class Source:
     def __str__(self) -> str:
         if self.data:
             return f"{self.items or 'all'} items of {sections.shown(self.data)}"
-        what = (
-            f'"{self.text}"'
-            if self.text
-            else f"English texts of {self.lengths} words (seed {self.seed})"
-        )
-        return f"{self.items or 1} x {what}"
+        what = f"English texts of {self.lengths} words (seed {self.seed})"
+        return f"{self.items or 1} x " + (f'"{self.text}"' if self.text else what)
 
 
-def read(source: Source, task: str, labels: Sequence[str]) -> list[Any]:
+def read(asked: BenchmarkInputs, task: str, labels: Sequence[str]) -> list[Any]:
     """The items, each as a request's `inputs` carry it. Raises UsageError that names the flag."""
-    if len([given for given in (source.text, source.lengths, source.data) if given]) != 1:
+    if sum(map(bool, (asked.text, asked.lengths, asked.data))) != 1:
         raise UsageError("say what to ask: one of --text, --lengths and --data")
-    if source.data:
-        return datasets.evenly(_file(source.data, task, labels), source.items)
+    if asked.data:
+        items = datasets.read(asked.data, task, labels)
+        return [item.inputs for item in datasets.evenly(items, asked.items)]
     if task == "question-answering":
-        raise UsageError(
-            "question-answering needs questions with contexts: give a file with --data"
-        )
-    if source.lengths:
-        return texts(source.lengths, source.items or 1, source.seed)
-    return [source.text] * (source.items or 1)
+        raise UsageError(f"{task} needs questions with contexts: give a file with --data")
+    if asked.lengths:
+        return texts(asked.lengths, asked.items or 1, asked.seed)
+    return [asked.text] * (asked.items or 1)
 
 
 def texts(lengths: str, count: int, seed: int) -> list[str]:
@@ -74,9 +69,8 @@ def texts(lengths: str, count: int, seed: int) -> list[str]:
             " such as lognormal:12:0.8"
         ) from e
     random, words = Random(seed), _english()  # noqa: S311
-    begins = [
-        i for i in range(len(words) - LONGEST) if i == 0 or words[i - 1].endswith((".", "?", "!"))
-    ]
+    ends = (".", "?", "!")
+    begins = [i for i in range(len(words) - LONGEST) if i == 0 or words[i - 1].endswith(ends)]
     found = []
     for _ in range(count):
         size, begin = round(draw(random, first, second)), random.choice(begins)
@@ -85,16 +79,12 @@ def texts(lengths: str, count: int, seed: int) -> list[str]:
 
 
 def _english() -> list[str]:
-    """The words of the texts that prepare verifies on, each text once, and again so that the last
-    can be continued."""
+    """The words of the built-in contexts, and the first ones again so that the last text can be
+    continued."""
     rows = built_in.payloads("question-answering")
     contexts = dict.fromkeys(row["inputs"]["context"] for row in rows)
     words = re.sub(r"\s+", " ", " ".join(contexts)).split()
     return words + words[:LONGEST]
-
-
-def _file(path: Path, task: str, labels: Sequence[str]) -> list[Any]:
-    return [item.inputs for item in datasets.read(path, task, labels)]
 
 
 def requests(items: Sequence[Any], size: int) -> list[list[Any]]:

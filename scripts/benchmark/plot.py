@@ -1,5 +1,4 @@
-"""A benchmark as a picture, by matplotlib: speed beside latency or, of cold starts, seconds beside
-memory."""
+"""A benchmark as a picture: speed beside latency or, of cold starts, seconds beside memory."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 
 from onnxferry.scripts.benchmark import figures
 from onnxferry.scripts.benchmark.report import Benchmark, heading
-from onnxferry.scripts.benchmark.rounds import Measured
+from onnxferry.scripts.benchmark.rounds import EngineResult
 from onnxferry.system.errors import UsageError
 
 
@@ -21,15 +20,14 @@ def save(done: Benchmark, path: Path) -> None:
         import matplotlib as mpl
         from matplotlib.figure import Figure  # not pyplot: it would look for a screen
     except ImportError as e:
-        raise UsageError(
-            f"{e}. --plot needs the extra 'export': pip install 'onnxferry[export]'"
-        ) from e
+        advice = "--plot needs the extra 'export': pip install 'onnxferry[export]'"
+        raise UsageError(f"{e}. {advice}") from e
     names = [engine.spec.name for engine in done.engines]
     with mpl.rc_context({"svg.hashsalt": "onnxferry", "svg.fonttype": "none"}):
         figure = Figure(figsize=(11, 1.6 + 0.45 * len(names)), layout="constrained")
         left, right = figure.subplots(1, 2)
         figure.suptitle(heading(done), fontsize=9, wrap=True)
-        (_cold if done.plan.scenario == "cold" else _warm)(left, right, done.engines)
+        (_cold if done.cold else _warm)(left, right, done.engines)
         right.set_yticklabels([])
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,48 +36,37 @@ def save(done: Benchmark, path: Path) -> None:
             raise UsageError(f"--plot {path}: {e}") from e
 
 
-def _warm(left: Any, right: Any, engines: Sequence[Measured]) -> None:
-    _bars(
-        left, engines, [[r.items / r.seconds for r in e.rounds] for e in engines], "items a second"
-    )
+def _warm(left: Any, right: Any, engines: Sequence[EngineResult]) -> None:
+    speeds = [[r.items / r.seconds for r in e.rounds] for e in engines]
+    _bars(left, engines, speeds, "items a second")
     right.set_xlabel("latency of a request in ms: 25 to 75 % (bar), median, 99 % (line)")
     for place, engine in enumerate(engines):
         at = figures.percentiles(engine.rounds)
-        right.barh(place, at["75.0%"] - at["25.0%"], left=at["25.0%"], color="C0", alpha=0.5)
-        right.plot([at["25.0%"], at["99.0%"]], [place, place], color="C0", linewidth=1)
+        low = at["25.0%"]
+        right.barh(place, at["75.0%"] - low, left=low, color="C0", alpha=0.5)
+        right.plot([low, at["99.0%"]], [place, place], color="C0", linewidth=1)
         right.plot(at["50.0%"], place, "o", color="C0", markersize=5)
     right.set_yticks(range(len(engines)))
     right.invert_yaxis()
     right.set_xscale("log")
 
 
-def _cold(left: Any, right: Any, engines: Sequence[Measured]) -> None:
-    _bars(
-        left,
-        engines,
-        [[r.seconds for r in e.rounds] for e in engines],
-        "seconds to the first answer",
-    )
-    _bars(
-        right,
-        engines,
-        [[(r.memory or 0) / 2**20 for r in e.rounds] for e in engines],
-        "peak memory in MiB",
-    )
+def _cold(left: Any, right: Any, engines: Sequence[EngineResult]) -> None:
+    seconds = [[r.seconds for r in e.rounds] for e in engines]
+    memory = [[(r.memory or 0) / 2**20 for r in e.rounds] for e in engines]
+    _bars(left, engines, seconds, "seconds to the first answer")
+    _bars(right, engines, memory, "peak memory in MiB")
 
 
 def _bars(
-    axes: Any, engines: Sequence[Measured], values: Sequence[Sequence[float]], label: str
+    axes: Any, engines: Sequence[EngineResult], values: Sequence[Sequence[float]], label: str
 ) -> None:
     """Medians as bars, least and most as their whiskers."""
     medians = [statistics.median(each) for each in values]
-    spread = [
-        [m - min(v) for m, v in zip(medians, values, strict=True)],
-        [max(v) - m for m, v in zip(medians, values, strict=True)],
-    ]
-    bars = axes.barh(
-        [e.spec.name for e in engines], medians, xerr=spread, color="C0", alpha=0.7, capsize=3
-    )
+    pairs = list(zip(medians, values, strict=True))
+    spread = [[m - min(v) for m, v in pairs], [max(v) - m for m, v in pairs]]
+    names = [e.spec.name for e in engines]
+    bars = axes.barh(names, medians, xerr=spread, color="C0", alpha=0.7, capsize=3)
     axes.bar_label(bars, fmt="{:.3g}", padding=4, fontsize=8)
     axes.margins(x=0.15)
     axes.invert_yaxis()

@@ -1,4 +1,4 @@
-"""A worker from the outside: start it, ask it, and be certain that it ends."""
+"""The process of one engine, from the outside: start it, ask it, and be certain that it ends."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from onnxferry.scripts.benchmark.engines import ENGINES
-from onnxferry.scripts.benchmark.specs import Spec
+from onnxferry.scripts.benchmark.specs import EngineSpec
 from onnxferry.system.errors import BenchmarkError, UsageError
 
 _FILE = Path(__file__).parent / "worker.py"
-_TAIL = 1500  # characters of a dead worker's last words
-QUIET = {  # nothing is fetched, and nobody is told
+_TAIL = 1500  # characters of what a dead process said last
+OFFLINE = {  # nothing is fetched, and no telemetry is sent
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -30,30 +29,35 @@ QUIET = {  # nothing is fetched, and nobody is told
 }
 
 
-class Missing(BenchmarkError):
-    """The worker's interpreter lacks the engine's library."""
+class LibraryMissing(BenchmarkError):
+    """The interpreter lacks the engine's library."""
 
 
-class Worker:
+class EngineProcess:
     """The process of one engine, for as long as the block, with a temporary folder of its own.
 
     It is in a session of its own, so that Ctrl-C reaches only us.
     """
 
-    def __init__(self, spec: Spec, python: str = sys.executable, cores: int | None = None) -> None:
+    def __init__(
+        self, spec: EngineSpec, python: str = sys.executable, cores: int | None = None
+    ) -> None:
+        """Start it. Raises UsageError when `python` cannot be started."""
         self.spec, self._python, self._cores = spec, python, cores
         self._own = tempfile.TemporaryDirectory(prefix="onnxferry-benchmark-")
         self._said = Path(self._own.name, "stderr").open("w+b")  # noqa: SIM115  # until close()
         threads = {"OMP_NUM_THREADS": str(cores)} if cores else {}
-        environment = {
-            **os.environ,
-            **QUIET,
-            "TMPDIR": self._own.name,
-            **threads,
-            **spec.environment,
-        }
+        own = {**OFFLINE, "TMPDIR": self._own.name, **threads, **spec.environment}
         try:
-            self._process = self._start(environment)
+            self._process = subprocess.Popen(
+                [python, str(_FILE), self._own.name],
+                env={**os.environ, **own},
+                start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+            )
+            self.pid, self.temporary = self._process.pid, self._own.name
         except OSError as e:
             self._said.close()
             self._own.cleanup()
@@ -61,47 +65,18 @@ class Worker:
                 f"--python {spec.kind}={python}: cannot be started ({e.strerror})"
             ) from e
 
-    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [self._python, str(_FILE), self._own.name],
-            env=dict(environment),
-            start_new_session=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-        )
-
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> EngineProcess:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def temporary(self) -> str:
-        """The folder that goes with it."""
-        return self._own.name
-
     def load(self, task: str) -> float:
-        """Seconds that the engine took to be imported and loaded. Raises Missing, and
-        BenchmarkError."""
-        spec = self.spec
-        options = {
-            "kind": spec.kind,
-            "folder": str(spec.folder),
-            "options": dict(spec.options),
-            "cores": self._cores,
-        }
-        return float(self.ask("load", task=task, **options))
+        """Seconds that the engine took to be imported and loaded. Raises
+        LibraryMissing, BenchmarkError."""
+        spec = {"kind": self.spec.kind, "folder": str(self.spec.folder)}
+        options = dict(self.spec.options)
+        return float(self.ask("load", **spec, task=task, options=options, cores=self._cores))
 
     def versions(self) -> dict[str, str]:
         """The versions of the engine's packages, its own first."""
@@ -109,17 +84,17 @@ class Worker:
         return found
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """What the worker's method `do` returns. Raises BenchmarkError when it fails or the process
-        dies."""
+        """What the method `do` of worker.py's LoadedEngine returns. Raises BenchmarkError when it
+        fails or the process dies."""
         reply = self._ask({"do": do, **arguments})
         if "missing" in reply:
-            raise Missing(
+            raise LibraryMissing(
                 f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or give"
                 f" an interpreter that has it: --python {self.spec.kind}=PATH"
             )
         if "error" in reply:
             raise BenchmarkError(
-                f"{self.spec.name} failed to {do}: {reply['error']}\n{self._last_words()}"
+                f"{self.spec.name} failed to {do}: {reply['error']}\n{self._said_last()}"
             )
         return reply["result"]
 
@@ -135,12 +110,12 @@ class Worker:
             code = self._process.wait()
             raise BenchmarkError(
                 f"{self.spec.name}: its process died with {_named(code)}. The last that it"
-                f" said:\n{self._last_words()}"
+                f" said:\n{self._said_last()}"
             )
         reply: dict[str, Any] = json.loads(line)
         return reply
 
-    def _last_words(self) -> str:
+    def _said_last(self) -> str:
         size = self._said.seek(0, os.SEEK_END)
         self._said.seek(max(0, size - _TAIL))
         return self._said.read().decode("utf-8", "replace").strip() or "(nothing)"

@@ -1,24 +1,23 @@
-"""A benchmark as a table for the eye, as data with deepsparse.benchmark's keys, and as a section of
-a document."""
+"""A benchmark as a table, as data with deepsparse.benchmark's keys, and as a document's section."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
 
 from onnxferry.scoring import cpu
+from onnxferry.scripts import tables
 from onnxferry.scripts.benchmark import figures
 from onnxferry.scripts.benchmark.engines import ENGINES
-from onnxferry.scripts.benchmark.rounds import Measured, Plan
+from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult
 from onnxferry.scripts.machine import machine
 
-# as deepsparse.benchmark names its scenarios
-STREAMS = {"sync": "singlestream", "async": "multistream"}
-WAYS = {
+STREAMS = {"sync": "singlestream", "async": "multistream"}  # deepsparse.benchmark's names
+DESCRIBED = {
     "sync": "one request after the other",
     "async": "{streams} requests at a time",
     "rate": (
@@ -27,100 +26,88 @@ WAYS = {
     ),
     "cold": "a fresh process each time, from its start to the first answer",
 }
+_PERCENTILES = {"p50 ms": "50.0%", "p95 ms": "95.0%", "p99 ms": "99.0%"}
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured. `peers` are those that each engine is compared with, `skipped` those that
-    are not installed; `asked` says what was asked."""
+    """What was measured. Each engine is compared with the `baselines`; `skipped` are those that are
+    not installed; `asked` says what was asked, `batch` items a request."""
 
     title: str
     asked: str
     batch: int
     labels: int
-    plan: Plan
-    engines: tuple[Measured, ...]
-    peers: tuple[Measured, ...]
+    settings: BenchmarkSettings
+    engines: tuple[EngineResult, ...]
+    baselines: tuple[EngineResult, ...]
     skipped: tuple[str, ...] = ()
+
+    @property
+    def cold(self) -> bool:
+        """Whether cold starts were measured."""
+        return self.settings.scenario == "cold"
 
 
 def heading(done: Benchmark) -> str:
-    way = WAYS[done.plan.scenario].format(streams=done.plan.streams, rate=done.plan.rate or 0)
-    first = " (the first request)" if done.plan.scenario == "cold" else ""
-    return (
-        f"{done.plan.task}: {done.asked}, {done.batch} a request{first}, {way}, {done.plan.rounds}"
-        " rounds"
-    )
+    """What was asked, and how, in a sentence."""
+    settings = done.settings
+    way = DESCRIBED[settings.scenario].format(streams=settings.streams, rate=settings.rate or 0)
+    first = " (the first request)" if done.cold else ""
+    asked = f"{done.asked}, {done.batch} a request{first}"
+    return f"{settings.task}: {asked}, {way}, {settings.rounds} rounds"
 
 
 def table(done: Benchmark) -> Table:
-    shown = Table(title=heading(done), title_justify="left")
-    for i, column in enumerate(columns(done)):
-        shown.add_column(column, justify="right" if i else "left", overflow="fold")
-    for row in rows(done):
-        shown.add_row(*row)
-    return shown
+    """For the terminal."""
+    return tables.terminal(heading(done), columns(done), rows(done))
 
 
 def columns(done: Benchmark) -> list[str]:
-    timing = (
-        ["first answer s", "least", "most"]
-        if done.plan.scenario == "cold"
-        else ["items/s", *_PERCENTILES]
-    )
-    ratios = [f"against {peer.spec.name}" for peer in done.peers]
-    less = (
-        [f"memory, against {peer.spec.name}" for peer in done.peers]
-        if done.plan.scenario == "cold"
-        else []
-    )
+    """The table's columns, by scenario and baselines."""
+    timing = ["first answer s", "least", "most"] if done.cold else ["items/s", *_PERCENTILES]
+    names = [baseline.spec.name for baseline in done.baselines]
+    ratios = [f"against {name}" for name in names]
+    ratios += [f"memory, against {name}" for name in names] if done.cold else []
+    return ["engine", *timing, "load s", "MiB", f"answers of {names[0]}", *ratios]
+
+
+def rows(done: Benchmark) -> list[list[str]]:
+    """A row for each engine."""
+    return [_row(done, engine) for engine in done.engines]
+
+
+def _row(done: Benchmark, engine: EngineResult) -> list[str]:
+    settings = done.settings
+    timing = (_cold if done.cold else _warm)(engine)
+    memory = f"{engine.memory / 2**20:.0f}" if engine.memory else ""
+    same = figures.same(engine, done.baselines[0], settings.task, done.labels)
+    ratios = [
+        "1" if engine is baseline else str(figures.ratio(engine, baseline, settings.scenario))
+        for baseline in done.baselines
+    ]
+    less = [_less(engine, baseline) for baseline in done.baselines] if done.cold else []
     return [
-        "engine",
-        *timing,
-        "load s",
-        "MiB",
-        f"answers of {done.peers[0].spec.name}",
+        *(engine.spec.name, *timing, f"{engine.load:.2f}", memory, f"{same:.1%}"),
         *ratios,
         *less,
     ]
 
 
-_PERCENTILES = ("p50 ms", "p95 ms", "p99 ms")
-
-
-def rows(done: Benchmark) -> list[list[str]]:
-    return [_row(done, engine) for engine in done.engines]
-
-
-def _row(done: Benchmark, engine: Measured) -> list[str]:
-    plan = done.plan
-    timing = (_cold if plan.scenario == "cold" else _warm)(engine)
-    memory = f"{engine.memory / 2**20:.0f}" if engine.memory else ""
-    same = f"{figures.same(engine, done.peers[0], plan.task, done.labels):.1%}"
-    ratios = [
-        _or_self(engine, peer, lambda e, p: str(figures.ratio(e, p, plan.scenario)))
-        for peer in done.peers
-    ]
-    less = [_or_self(engine, peer, _less) for peer in done.peers] if plan.scenario == "cold" else []
-    return [engine.spec.name, *timing, f"{engine.load:.2f}", memory, same, *ratios, *less]
-
-
-def _or_self(engine: Measured, peer: Measured, shown: Callable[[Measured, Measured], str]) -> str:
-    return "1" if engine is peer else shown(engine, peer)
-
-
-def _less(engine: Measured, peer: Measured) -> str:
-    found = figures.memory_ratio(engine, peer)
+def _less(engine: EngineResult, baseline: EngineResult) -> str:
+    if engine is baseline:
+        return "1"
+    found = figures.memory_ratio(engine, baseline)
     return "" if found is None else f"{found:.2f}x less"
 
 
-def _warm(engine: Measured) -> list[str]:
+def _warm(engine: EngineResult) -> list[str]:
     at = figures.percentiles(engine.rounds)
     speed = figures.items_per_second(engine.rounds)
-    return [f"{speed:.1f}", *(f"{at[name]:.2f}" for name in ("50.0%", "95.0%", "99.0%"))]
+    return [f"{speed:.1f}", *(f"{at[name]:.2f}" for name in _PERCENTILES.values())]
 
 
-def _cold(engine: Measured) -> list[str]:
+def _cold(engine: EngineResult) -> list[str]:
     seconds = [r.seconds for r in engine.rounds]
     return [f"{value:.3f}" for value in (statistics.median(seconds), min(seconds), max(seconds))]
 
@@ -129,24 +116,24 @@ def data(done: Benchmark) -> dict[str, Any]:
     """What --export and --output json write: the first engine's record at the top, as
     deepsparse.benchmark writes the one that it measures, and under `engines` the record of each."""
     records = [record(done, engine) for engine in done.engines]
-    extra = {
+    return {
+        **records[0],
         "title": done.title,
-        "task": done.plan.task,
+        "task": done.settings.task,
         "asked": done.asked,
         "machine": machine(),
-        "plan": asdict(done.plan),
-        "against": [peer.spec.name for peer in done.peers],
+        "plan": asdict(done.settings),
+        "against": [baseline.spec.name for baseline in done.baselines],
         "engines": records,
         "skipped": list(done.skipped),
     }
-    return {**records[0], **extra}
 
 
-def record(done: Benchmark, engine: Measured) -> dict[str, Any]:
+def record(done: Benchmark, engine: EngineResult) -> dict[str, Any]:
     """The keys of deepsparse.benchmark's export, null where an engine has no such thing, then this
     one's own."""
-    plan, spec = done.plan, engine.spec
-    scenario = STREAMS.get(plan.scenario, plan.scenario)
+    settings, spec = done.settings, engine.spec
+    scenario = STREAMS.get(settings.scenario, settings.scenario)
     return {
         "engine": spec.kind,
         "version": engine.versions.get(ENGINES[spec.kind].packages[0]),
@@ -154,11 +141,11 @@ def record(done: Benchmark, engine: Measured) -> dict[str, Any]:
         "model_path": str(spec.path.resolve()),
         "batch_size": done.batch,
         "input_shapes": None,
-        "num_cores": plan.cores or cpu.available(),
+        "num_cores": settings.cores or cpu.available(),
         "scenario": scenario,
         "scheduler": None,
-        "seconds_to_run": plan.seconds * plan.rounds,
-        "num_streams": plan.streams,
+        "seconds_to_run": settings.seconds * settings.rounds,
+        "num_streams": settings.streams,
         "benchmark_result": figures.result(engine.rounds, scenario),
         "fraction_of_supported_ops": None,
         "name": spec.name,
@@ -168,46 +155,35 @@ def record(done: Benchmark, engine: Measured) -> dict[str, Any]:
         "load_seconds": engine.load,
         "peak_memory_bytes": engine.memory,
         "rounds": [{**asdict(r), "latencies": len(r.latencies)} for r in engine.rounds],
-        "against": {peer.spec.name: _against(done, engine, peer) for peer in done.peers},
+        "against": {b.spec.name: _compared(done, engine, b) for b in done.baselines},
     }
 
 
-def _against(done: Benchmark, engine: Measured, peer: Measured) -> dict[str, Any]:
-    found = figures.ratio(engine, peer, done.plan.scenario)
+def _compared(done: Benchmark, engine: EngineResult, baseline: EngineResult) -> dict[str, Any]:
+    found = figures.ratio(engine, baseline, done.settings.scenario)
     return {
         "times_as_fast": found.median,
         "least": found.least,
         "most": found.most,
-        "times_less_memory": figures.memory_ratio(engine, peer),
-        "same_answers": figures.same(engine, peer, done.plan.task, done.labels),
+        "times_less_memory": figures.memory_ratio(engine, baseline),
+        "same_answers": figures.same(engine, baseline, done.settings.task, done.labels),
     }
 
 
 def markdown(done: Benchmark, command: str, picture: str | None) -> str:
     """The section of a document: the command, what was asked of what and where, and the figures.
     `picture` is the plot's path from the document's folder."""
-    lines = ["| " + " | ".join(row) + " |" for row in (columns(done), _rule(done), *rows(done))]
-    parts = [
-        f"## {done.title}",
-        f"```\n{command}\n```",
-        f"{heading(done)}. {machine()}; {versions(done.engines)}.",
-    ]
-    absent = (
-        [f"Not installed where this was measured: {', '.join(done.skipped)}."]
-        if done.skipped
-        else []
-    )
-    shown = [f"![{done.title}]({picture})"] if picture else []
-    return "\n\n".join([*parts, "\n".join(lines), *absent, *shown])
+    what = f"{heading(done)}. {machine()}; {versions(done.engines)}."
+    table = tables.markdown(columns(done), rows(done))
+    parts = [f"## {done.title}", f"```\n{command}\n```", what, table]
+    if done.skipped:
+        parts.append(f"Not installed where this was measured: {', '.join(done.skipped)}.")
+    if picture:
+        parts.append(f"![{done.title}]({picture})")
+    return "\n\n".join(parts)
 
 
-def _rule(done: Benchmark) -> list[str]:
-    return ["---", *["---:"] * (len(columns(done)) - 1)]
-
-
-def versions(engines: Sequence[Measured]) -> str:
+def versions(engines: Sequence[EngineResult]) -> str:
     """Each version once; two interpreters may have different ones."""
-    named = dict.fromkeys(
-        f"{name} {version}" for engine in engines for name, version in engine.versions.items()
-    )
-    return ", ".join(named)
+    named = [f"{name} {version}" for e in engines for name, version in e.versions.items()]
+    return ", ".join(dict.fromkeys(named))

@@ -11,22 +11,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onnxferry.scripts.benchmark import schedule
-from onnxferry.scripts.benchmark.process import Missing, Worker
-from onnxferry.scripts.benchmark.specs import Spec
+from onnxferry.scripts.benchmark.process import EngineProcess, LibraryMissing
+from onnxferry.scripts.benchmark.specs import EngineSpec
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import UsageError
 
 SCENARIOS = ("sync", "async", "rate", "cold")
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkSettings:
     """`scenario`: sync, one request after the other; async, `streams` at a time; rate, at times of
     a Poisson process of `rate` requests a second; cold, a fresh process for each answer to the
     first request.
 
     A round asks every request once, and goes on for at least `seconds`. `warm_up` rounds do not
-    count. `cores` CPUs are left to each engine (None: all), which runs with `pythons[kind]`, by
+    count. Each engine may use `cores` CPUs (None: all), and runs with `pythons[name or kind]`, by
     default this interpreter.
     """
 
@@ -41,8 +42,10 @@ class Plan:
     cores: int | None = None
     pythons: Mapping[str, str] = field(default_factory=dict)
 
-    def python(self, spec: Spec) -> str:
-        return self.pythons.get(spec.name) or self.pythons.get(spec.kind) or sys.executable
+    def start(self, spec: EngineSpec) -> EngineProcess:
+        """A new process for the engine, in its interpreter."""
+        python = self.pythons.get(spec.name) or self.pythons.get(spec.kind) or sys.executable
+        return EngineProcess(spec, python, self.cores)
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,10 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Measured:
+class EngineResult:
     """`load` is the seconds that the engine took to be imported and loaded."""
 
-    spec: Spec
+    spec: EngineSpec
     versions: Mapping[str, str]
     load: float
     rounds: tuple[Round, ...]
@@ -74,120 +77,118 @@ class Measured:
         return known[len(known) // 2] if known else None
 
 
-Warn = Callable[[str], None]
-
-
 def measure(
-    specs: Sequence[Spec], requests: Sequence[list[Any]], plan: Plan, progress: Progress, warn: Warn
-) -> list[Measured]:
+    specs: Sequence[EngineSpec],
+    requests: Sequence[list[Any]],
+    settings: BenchmarkSettings,
+    progress: Progress,
+    warn: Warn,
+) -> list[EngineResult]:
     """Each engine's rounds. One whose library is not installed is left out, which `warn` is told.
 
     Raises UsageError when none is left, BenchmarkError when an engine fails or its process dies.
     """
-    if plan.scenario == "cold":
-        return _Cold(requests[:1], plan, warn).measure(specs, progress)
     with ExitStack() as stack:
-        return _Warm(requests, plan, warn).measure(specs, progress, stack)
+        warm = _Warm(requests, settings, progress, stack)
+        cold = _Cold(requests[:1], settings, progress)
+        found = (cold if settings.scenario == "cold" else warm).measure(specs, warn)
+    if not found:
+        raise UsageError("none of the engines is installed")
+    return found
 
 
+@dataclass(frozen=True)
 class _Warm:
-    """Engines that stay loaded."""
+    """Engines that stay loaded until `stack` is closed."""
 
-    def __init__(self, requests: Sequence[list[Any]], plan: Plan, warn: Warn) -> None:
-        self._requests, self._plan, self._warn = requests, plan, warn
+    requests: Sequence[list[Any]]
+    settings: BenchmarkSettings
+    progress: Progress
+    stack: ExitStack
 
-    def measure(
-        self, specs: Sequence[Spec], progress: Progress, stack: ExitStack
-    ) -> list[Measured]:
-        loaded: dict[str, tuple[Worker, float]] = {}
+    def measure(self, specs: Sequence[EngineSpec], warn: Warn) -> list[EngineResult]:
+        loaded: dict[EngineProcess, float] = {}
         for spec in specs:
-            progress(f"load {spec.name}")
-            worker = stack.enter_context(Worker(spec, self._plan.python(spec), self._plan.cores))
+            self.progress(f"load {spec.name}")
+            process = self.stack.enter_context(self.settings.start(spec))
             try:
-                loaded[spec.name] = worker, worker.load(self._plan.task)
-            except Missing as e:
-                self._warn(str(e))
-        if not loaded:
-            raise UsageError("none of the engines is installed")
-        workers = [worker for worker, _ in loaded.values()]
-        answers = {worker.spec.name: self._ask(worker, progress) for worker in workers}
-        rounds = self._rounds(workers, progress)
+                loaded[process] = process.load(self.settings.task)
+            except LibraryMissing as e:
+                warn(str(e))
+        answers = {process: self._answers(process) for process in loaded}
+        rounds = self._rounds(list(loaded))
         return [
-            Measured(w.spec, w.versions(), load, tuple(rounds[name]), tuple(answers[name]))
-            for name, (w, load) in loaded.items()
+            EngineResult(p.spec, p.versions(), load, tuple(rounds[p]), tuple(answers[p]))
+            for p, load in loaded.items()
         ]
 
-    def _ask(self, worker: Worker, progress: Progress) -> list[Any]:
-        progress(f"{worker.spec.name}: the answers")
-        worker.ask("requests", requests=self._requests)
-        found: list[Any] = worker.ask("answers")
+    def _answers(self, process: EngineProcess) -> list[Any]:
+        self.progress(f"{process.spec.name}: the answers")
+        process.ask("requests", requests=self.requests)
+        found: list[Any] = process.ask("answers")
         return found
 
-    def _rounds(self, workers: Sequence[Worker], progress: Progress) -> dict[str, list[Round]]:
-        found: dict[str, list[Round]] = {worker.spec.name: [] for worker in workers}
-        for number in range(self._plan.warm_up + self._plan.rounds):
-            for worker in schedule.turns(workers, number):
-                progress(
-                    f"round {number + 1} of {self._plan.warm_up + self._plan.rounds}:"
-                    f" {worker.spec.name}"
-                )
-                found[worker.spec.name].append(self._round(worker, number))
-        return {name: rounds[self._plan.warm_up :] for name, rounds in found.items()}
+    def _rounds(self, processes: Sequence[EngineProcess]) -> dict[EngineProcess, list[Round]]:
+        found: dict[EngineProcess, list[Round]] = {process: [] for process in processes}
+        warm_up, count = self.settings.warm_up, self.settings.warm_up + self.settings.rounds
+        for number in range(count if processes else 0):
+            for process in schedule.turns(processes, number):
+                self.progress(f"round {number + 1} of {count}: {process.spec.name}")
+                found[process].append(self._round(process, number))
+        return {process: rounds[warm_up:] for process, rounds in found.items()}
 
-    def _round(self, worker: Worker, number: int) -> Round:
-        plan, times = self._plan, None
-        if plan.rate:
-            count = max(len(self._requests), round(plan.rate * plan.seconds))
-            times = schedule.arrivals(plan.rate, count, plan.seed + number)
-        spans = worker.ask("play", arrivals=times, streams=plan.streams, seconds=plan.seconds)
-        items = sum(len(self._requests[i % len(self._requests)]) for i in range(len(spans)))
-        seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
-        return Round(
-            tuple(end - begin for begin, end in spans), seconds, items, worker.ask("memory")
+    def _round(self, process: EngineProcess, number: int) -> Round:
+        settings, requests, times = self.settings, self.requests, None
+        if settings.rate:
+            count = max(len(requests), round(settings.rate * settings.seconds))
+            times = schedule.arrivals(settings.rate, count, settings.seed + number)
+        spans = process.ask(
+            "play", arrivals=times, streams=settings.streams, seconds=settings.seconds
         )
+        items = sum(len(requests[i % len(requests)]) for i in range(len(spans)))
+        seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
+        latencies = tuple(end - begin for begin, end in spans)
+        return Round(latencies, seconds, items, process.ask("memory"))
 
 
+@dataclass(frozen=True)
 class _Cold:
     """A fresh process each time, from its start to the first answer."""
 
-    def __init__(self, requests: Sequence[list[Any]], plan: Plan, warn: Warn) -> None:
-        self._requests, self._plan, self._warn = requests, plan, warn
+    requests: Sequence[list[Any]]
+    settings: BenchmarkSettings
+    progress: Progress
 
-    def measure(self, specs: Sequence[Spec], progress: Progress) -> list[Measured]:
+    def measure(self, specs: Sequence[EngineSpec], warn: Warn) -> list[EngineResult]:
         """The first start of each, which may have to read its files from the disk, does not
         count."""
-        found = {spec.name: self._first(spec, progress) for spec in specs}
-        present = [spec for spec in specs if found[spec.name]]
-        if not present:
-            raise UsageError("none of the engines is installed")
-        runs: dict[str, list[Measured]] = {spec.name: [] for spec in present}
-        for number in range(self._plan.rounds):
+        runs: dict[str, list[EngineResult]] = {}
+        for spec in specs:
+            self.progress(f"start {spec.name}")
+            try:
+                self._start(spec)
+                runs[spec.name] = []
+            except LibraryMissing as e:
+                warn(str(e))
+        present = [spec for spec in specs if spec.name in runs]
+        for number in range(self.settings.rounds if present else 0):
             for spec in schedule.turns(present, number):
-                progress(f"round {number + 1} of {self._plan.rounds}: {spec.name}")
+                self.progress(f"round {number + 1} of {self.settings.rounds}: {spec.name}")
                 runs[spec.name].append(self._start(spec))
         return [_joined(runs[spec.name]) for spec in present]
 
-    def _first(self, spec: Spec, progress: Progress) -> Measured | None:
-        progress(f"start {spec.name}")
-        try:
-            return self._start(spec)
-        except Missing as e:
-            self._warn(str(e))
-            return None
-
-    def _start(self, spec: Spec) -> Measured:
+    def _start(self, spec: EngineSpec) -> EngineResult:
         began = time.perf_counter()
-        with Worker(spec, self._plan.python(spec), self._plan.cores) as worker:
-            load = worker.load(self._plan.task)
-            worker.ask("requests", requests=self._requests)
-            answers = worker.ask("answers")
+        with self.settings.start(spec) as process:
+            load = process.load(self.settings.task)
+            process.ask("requests", requests=self.requests)
+            answers = process.ask("answers")
             seconds = time.perf_counter() - began
-            only = Round((seconds,), seconds, len(answers), worker.ask("memory"))
-            return Measured(spec, worker.versions(), load, (only,), tuple(answers))
+            once = Round((seconds,), seconds, len(answers), process.ask("memory"))
+            return EngineResult(spec, process.versions(), load, (once,), tuple(answers))
 
 
-def _joined(runs: Sequence[Measured]) -> Measured:
-    last = runs[-1]
-    loads = sorted(run.load for run in runs)
+def _joined(runs: Sequence[EngineResult]) -> EngineResult:
+    last, loads = runs[-1], sorted(run.load for run in runs)
     rounds = tuple(r for run in runs for r in run.rounds)
-    return Measured(last.spec, last.versions, loads[len(loads) // 2], rounds, last.answers)
+    return EngineResult(last.spec, last.versions, loads[len(loads) // 2], rounds, last.answers)

@@ -12,17 +12,12 @@ T = TypeVar("T")
 
 def arrivals(rate: float, count: int, seed: int) -> list[float]:
     """Seconds from the round's start at which each of `count` requests arrives: a Poisson process
-    of `rate` a second.
-
-    The times do not depend on how fast anything answers (an open loop): who is slow gets a queue,
-    whose waiting counts.
-    """
+    of `rate` a second, an open loop that does not depend on how fast anything answers."""
     random = Random(seed)  # noqa: S311
     return list(accumulate(random.expovariate(rate) for _ in range(count)))
 
 
 def turns(engines: Sequence[T], number: int) -> list[T]:
-    """The order of the engines in a round: each is first in turn, so that none is always the one
-    that finds the machine warm, or throttled."""
+    """The order in a round: each is first in turn, so that none always finds the machine warm."""
     first = number % len(engines)
     return [*engines[first:], *engines[:first]]

@@ -2,15 +2,12 @@
 
     onnxferry@build/models/my-model
     pipeline:batch_size=32@path/to/hf-model
-    deepsparse:name=pruned,sequence_length=128+256+384@path/to/folder     several numbers are joined
-    by +
-    onnxruntime:threads=1@path/to/folder/model_int8.onnx                  a file is read with what
-    lies beside it
-    onnxferry:OMP_NUM_THREADS=1@build/models/my-model                     capitals: the process's
-    environment
+    deepsparse:name=pruned,sequence_length=128+256+384@path/to/folder    numbers joined by +
+    onnxruntime:threads=1@path/to/folder/model_int8.onnx    a file, with what lies beside it
+    onnxferry:OMP_NUM_THREADS=1@build/models/my-model    capitals: the process's environment
 
-One word on the command line, without characters that a shell reads, since most runs hold several
-engines; the part before the @ is how a table names the engine.
+One word without characters that a shell reads, since most runs hold several engines. The part
+before the @ is how a table names the engine.
 """
 
 from __future__ import annotations
@@ -35,7 +32,7 @@ TASKS = {
 
 
 @dataclass(frozen=True)
-class Spec:
+class EngineSpec:
     """`options` are the engine's own, `environment` is set for its process."""
 
     kind: str
@@ -50,7 +47,7 @@ class Spec:
         return self.folder / str(self.options.get("file_name", ""))
 
 
-def parse(texts: Sequence[str]) -> list[Spec]:
+def parse(texts: Sequence[str]) -> list[EngineSpec]:
     """The specs of several --engine. Names that would be equal get the folder's, then a number.
 
     Raises UsageError that names what is wrong.
@@ -60,16 +57,14 @@ def parse(texts: Sequence[str]) -> list[Spec]:
     return _apart(specs, [f"{spec.name}#{i}" for i, spec in enumerate(specs, 1)])
 
 
-def _apart(specs: Sequence[Spec], longer: Sequence[str]) -> list[Spec]:
+def _apart(specs: Sequence[EngineSpec], longer: Sequence[str]) -> list[EngineSpec]:
     """The specs, with the longer name where several have one name."""
     times = Counter(spec.name for spec in specs)
-    return [
-        replace(s, name=name) if times[s.name] > 1 else s
-        for s, name in zip(specs, longer, strict=True)
-    ]
+    pairs = zip(specs, longer, strict=True)
+    return [replace(s, name=name) if times[s.name] > 1 else s for s, name in pairs]
 
 
-def _parse(text: str) -> Spec:
+def _parse(text: str) -> EngineSpec:
     before, at, path = text.partition("@")
     kind, _, given = before.partition(":")
     if kind not in ENGINES or not at or not path:
@@ -82,7 +77,7 @@ def _parse(text: str) -> Spec:
     folder = _folder(text, Path(path), options)
     environment = {key: str(options.pop(key)) for key in list(options) if key.isupper()}
     _check(text, kind, options)
-    return Spec(kind, folder, name, options, environment)
+    return EngineSpec(kind, folder, name, options, environment)
 
 
 def _option(text: str, part: str) -> tuple[str, Any]:
@@ -91,14 +86,11 @@ def _option(text: str, part: str) -> tuple[str, Any]:
         raise UsageError(f"--engine {text}: expected OPTION=VALUE, got '{part}'")
     if key.isupper():
         return key, value
-    numbers = [int(n) if n.isdecimal() else n for n in value.split("+")]
-    return key, (
-        numbers if len(numbers) > 1 and all(isinstance(n, int) for n in numbers) else _one(value)
-    )
-
-
-def _one(value: str) -> Any:
-    return int(value) if value.isdecimal() else value
+    parts = value.split("+")
+    if not all(part.isdecimal() for part in parts):
+        return key, value
+    numbers = [int(part) for part in parts]
+    return key, numbers if len(numbers) > 1 else numbers[0]
 
 
 def _folder(text: str, path: Path, options: dict[str, Any]) -> Path:
@@ -113,9 +105,10 @@ def _folder(text: str, path: Path, options: dict[str, Any]) -> Path:
 def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
     known = ENGINES[kind].options
     if unknown := sorted(set(options) - set(known)):
+        options_known = ", ".join(("name", *known))
         raise UsageError(
-            f"--engine {text}: {kind} has no option {', '.join(unknown)}; it has "
-            f"{', '.join(('name', *known))}, and NAMES in capitals are set in its environment"
+            f"--engine {text}: {kind} has no option {', '.join(unknown)}; it has {options_known},"
+            " and NAMES in capitals are set in its environment"
         )
     for key in {"batch_size", "threads", "streams"} & set(options):
         if not isinstance(options[key], int) or options[key] < 1:
@@ -124,7 +117,7 @@ def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
             )
 
 
-def task_of(specs: Sequence[Spec]) -> str:
+def task_of(specs: Sequence[EngineSpec]) -> str:
     """The task that the first folder with a model_spec.json or a config.json tells."""
     for spec in specs:
         if (told := _read(spec.folder / "model_spec.json").get("task")) in TASKS.values():
@@ -136,7 +129,7 @@ def task_of(specs: Sequence[Spec]) -> str:
     raise UsageError("no folder tells the task (model_spec.json, config.json); give it with --task")
 
 
-def labels_of(specs: Sequence[Spec]) -> tuple[str, ...]:
+def labels_of(specs: Sequence[EngineSpec]) -> tuple[str, ...]:
     """The labels that the first folder with some has."""
     for spec in specs:
         names = _read(spec.folder / "model_spec.json").get("labels") or ()

@@ -1,9 +1,8 @@
-"""The process of one engine: it takes commands as JSON lines on standard input and answers each
-with a JSON line.
+"""The process of one engine: takes commands as JSON lines on standard input, and answers in kind.
 
-It is started by its path, with the interpreter that has the engine's library, and needs nothing but
-that and the standard library. What the libraries print goes to standard error. When its input
-closes, it removes its temporary folder (the argument) and ends, whatever it does then.
+It is started by its path, with the interpreter that has the engine's library, and needs only that
+and the standard library. What libraries print goes to standard error. When its input closes, it
+removes its temporary folder (the argument) and ends, whatever it does then.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-HERE = Path(__file__).resolve().parent
-ROOMS = HERE.parents[1]
+ROOMS = Path(__file__).resolve().parents[2]
 
 
-class Work:
+class LoadedEngine:
     """One engine and the requests that it is asked."""
 
     def __init__(self) -> None:
@@ -51,20 +49,21 @@ class Work:
         """Keep the requests, each a list of items."""
         self._requests = requests
 
-    def answers(self, first: int | None = None) -> Any:
-        """The answers to the items of all requests, or of the first ones."""
-        return [answer for request in self._requests[:first] for answer in self._answer(request)]
+    def answers(self) -> Any:
+        """The answers to the items of all requests."""
+        return [answer for request in self._requests for answer in self._answer(request)]
 
     def play(self, arrivals: list[float] | None, streams: int, seconds: float) -> Any:
         """One round: (asked, answered) of each request, in seconds since the round began.
 
         Each of `streams` threads takes the next request when it is free, and begins again with the
-        first while less than `seconds` have passed. With `arrivals` a request is asked at its time,
-        not before, and no later than a thread is free: it counts as asked at its time all the same,
-        as one that waits in a queue does.
+        first while less than `seconds` have passed. With `arrivals` a request counts as asked at
+        its time, even if it then waits for a free thread.
         """
+        from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
+
         spans: list[tuple[float, float]] = []
-        numbers, lock, began = itertools.count(), threading.Lock(), time.perf_counter()
+        numbers, began = itertools.count(), time.perf_counter()  # next() is atomic
 
         def over(number: int) -> bool:
             if arrivals is not None:
@@ -72,27 +71,26 @@ class Work:
             return number >= len(self._requests) and time.perf_counter() - began >= seconds
 
         def stream() -> None:
-            while True:
-                with lock:
-                    number = next(numbers)
-                if over(number):
-                    return
-                asked = (
-                    time.perf_counter() - began
-                    if arrivals is None
-                    else _wait(began, arrivals[number])
-                )
+            while not over(number := next(numbers)):
+                if arrivals is not None:
+                    _wait(began + arrivals[number])
+                now = time.perf_counter() - began
+                asked = now if arrivals is None else arrivals[number]
                 self._answer(self._requests[number % len(self._requests)])
                 spans.append((asked, time.perf_counter() - began))
 
-        _together(stream, streams)
+        if streams == 1:
+            stream()
+            return spans
+        with ThreadPoolExecutor(streams) as pool:
+            for done in [pool.submit(stream) for _ in range(streams)]:
+                done.result()
         return spans
 
     def memory(self) -> Any:
-        """The most memory that this process had so far, in bytes; None where the system does not
-        tell.
+        """The most memory that this process had, in bytes; None where the system does not tell.
 
-        Not getrusage, which counts what the starting process had before this one replaced it.
+        getrusage would count what the starting process had before this one replaced it.
         """
         with suppress(OSError):
             for line in Path("/proc/self/status").read_text().splitlines():
@@ -101,6 +99,7 @@ class Work:
         return None
 
     def versions(self, packages: list[str]) -> Any:
+        """The versions of those that are installed."""
         found = {}
         for name in packages:
             with suppress(importlib.metadata.PackageNotFoundError):
@@ -108,50 +107,23 @@ class Work:
         return found
 
 
-def _wait(began: float, until: float) -> float:
-    left = began + until - time.perf_counter()
-    if left > 0:
+def _wait(until: float) -> None:
+    if (left := until - time.perf_counter()) > 0:
         time.sleep(left)
-    return until
-
-
-def _together(work: Callable[[], None], times: int) -> None:
-    """Run `work` in that many threads at once; raise what the first of them raised."""
-    if times == 1:
-        work()
-        return
-    failures: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException as e:
-            failures.append(e)
-
-    threads = [threading.Thread(target=guarded) for _ in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def _own() -> None:
-    """Make this project's rooms known from where they lie, without a folder on the path: beside an
-    installed one lie the other libraries of its environment, which are not for this
-    interpreter."""
+    """Make this project importable without a folder on the path: beside an installed one lie
+    libraries that are not for this interpreter."""
     sys.modules["onnxferry"] = module = types.ModuleType("onnxferry")
     module.__path__ = [str(ROOMS)]
 
 
 def _pipes() -> tuple[TextIO, TextIO]:
-    """Standard input and output for commands and replies alone: whoever else reads gets nothing,
-    and prints to standard error."""
-    commands, replies = (
-        os.fdopen(os.dup(0), encoding="utf-8"),
-        os.fdopen(os.dup(1), "w", encoding="utf-8"),
-    )
+    """Standard input and output for commands and replies alone: others read nothing, and print to
+    standard error."""
+    commands = os.fdopen(os.dup(0), encoding="utf-8")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
@@ -174,7 +146,7 @@ def _lines(commands: TextIO) -> Iterator[dict[str, Any]]:
         yield json.loads(waiting.get())
 
 
-def _reply(work: Work, command: dict[str, Any]) -> dict[str, Any]:
+def _reply(work: LoadedEngine, command: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"result": getattr(work, command.pop("do"))(**command)}
     except ImportError as e:
@@ -186,8 +158,9 @@ def _reply(work: Work, command: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Answer commands until standard input closes."""
     commands, replies = _pipes()
-    work = Work()
+    work = LoadedEngine()
     for command in _lines(commands):
         replies.write(json.dumps(_reply(work, command), default=float) + "\n")
         replies.flush()

@@ -1,11 +1,14 @@
-"""Quality by a task's own metric: the served core against transformers' pipeline over the source
-model.
+"""Quality by a task's own metric: what is served against transformers' pipeline over the source.
 
-evaluation = evaluate(Options(model, data, source=folder))   # load, ask both, score
-sections.replace(...report.markdown(evaluation, command))    # docs/quality.md is written by what
-measured
+found = evaluate(EvaluationOptions(model, data, source=folder))  # load, ask both, score
+sections.replace(path, report.title(found), report.markdown(found, command))
 """
 
-from onnxferry.scripts.evaluate.evaluation import Evaluation, Figure, Options, evaluate
+from onnxferry.scripts.evaluate.evaluation import (
+    Evaluation,
+    EvaluationOptions,
+    MetricValue,
+    evaluate,
+)
 
-__all__ = ["Evaluation", "Figure", "Options", "evaluate"]
+__all__ = ["Evaluation", "EvaluationOptions", "MetricValue", "evaluate"]

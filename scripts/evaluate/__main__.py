@@ -1,8 +1,9 @@
-"""python -m scripts.evaluate --model DIR --data FILE: the command line over Options."""
+"""python -m scripts.evaluate --model DIR --data FILE: the command line."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +11,23 @@ import click
 
 from onnxferry.scripts import sections
 from onnxferry.scripts.evaluate import report
-from onnxferry.scripts.evaluate.evaluation import Evaluation, Options, evaluate
+from onnxferry.scripts.evaluate.evaluation import Evaluation, EvaluationOptions, evaluate
 from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DATA = click.Path(exists=True, path_type=Path)
+FORMATS = (
+    "SQuAD .json, a .tsv of text and label, CoNLL columns, .jsonl of {inputs, answer}, or a folder"
+    " of pictures by label."
+)
 
 
 @options.command()
 @click.option("--model", type=FOLDER, required=True, help="The model directory that is served.")
+@click.option("--data", type=DATA, required=True, help=FORMATS)
 @click.option(
-    "--data",
-    type=DATA,
-    required=True,
-    help=(
-        "SQuAD .json, a .tsv of text and label, CoNLL columns, "
-        ".jsonl of {inputs, answer}, or a folder of pictures by label."
-    ),
-)
-@click.option(
-    "--source",
-    type=FOLDER,
-    help="The source model's folder: compare with transformers' pipeline over it.",
+    "--source", type=FOLDER, help="The source model's folder: compare with transformers' pipeline."
 )
 @click.option("--adapter", type=FOLDER, help="PEFT adapter folder, merged into the source model.")
 @click.option(
@@ -43,59 +38,57 @@ DATA = click.Path(exists=True, path_type=Path)
 )
 @click.option("--limit", type=click.IntRange(1), help="Take this many items, evenly over the set.")
 @click.option(
-    "--within",
+    "--max-difference",
     type=click.FloatRange(0),
-    help="Fail when a figure differs from the pipeline's by more points.",
+    help="Fail when a metric differs from the pipeline's by more points.",
 )
+@click.option("--within", type=click.FloatRange(0), hidden=True)  # the older name of it
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="A Markdown file: write or renew the section of this model and set.",
 )
-@click.option("--output", type=click.Choice(["text", "json"]), default="text")
-def command(out: Path | None, output: str, within: float | None, **flags: Any) -> None:
+@options.output
+def command(
+    out: Path | None, output: str, max_difference: float | None, within: float | None, **flags: Any
+) -> None:
     """Measure a model directory by its task's metric, as it is served, and against its source
     model."""
-    options = Options(**flags)
-    found = evaluate(options)
+    chosen = EvaluationOptions(**flags)
+    found = evaluate(chosen)
     if output == "json":
         click.echo(json.dumps(report.data(found), indent=2, ensure_ascii=False))
     else:
         console.out.print(report.table(found), *report.agreement(found), sep="\n")
     if out:
-        sections.replace(out, report.title(found), report.markdown(found, _command(options)))
-    if within is not None:
-        _check(found, within)
+        sections.replace(out, report.title(found), report.markdown(found, _repeated(chosen)))
+    most = within if max_difference is None else max_difference
+    if most is not None:
+        _check(found, most)
 
 
-def _command(options: Options) -> str:
-    """The command that measures this again; a path outside of the working folder is shown by its
-    last part."""
-    flags = {
-        "model": options.model,
-        "data": options.data,
-        "source": options.source,
-        "adapter": options.adapter,
-        "threshold": options.threshold if options.threshold != Options.threshold else None,
-        "limit": options.limit,
-    }
+def _repeated(chosen: EvaluationOptions) -> str:
+    """The command that measures this again, with the options that are not the default."""
+    default = asdict(EvaluationOptions(chosen.model, chosen.data))
     given = [
-        f"--{name} {sections.shown(value)}" for name, value in flags.items() if value is not None
+        f"--{name} {sections.shown(value)}"
+        for name, value in asdict(chosen).items()
+        if name in ("model", "data") or value != default[name]
     ]
     return "python -m scripts.evaluate " + " \\\n    ".join(given)
 
 
-def _check(found: Evaluation, within: float) -> None:
-    for name, figure in found.figures.items():
-        if figure.difference is None:
+def _check(found: Evaluation, most: float) -> None:
+    for name, value in found.figures.items():
+        if value.difference is None:
             raise EvaluationError(
-                "--within compares with the source model; give its folder with --source"
+                "--max-difference compares with the source model; give its folder with --source"
             )
-        if abs(figure.difference) > within:
+        if abs(value.difference) > most:
             raise EvaluationError(
-                f"{name}: {figure.core:.3f} served, {figure.reference:.3f} by transformers'"
-                f" pipeline; that is more than {within:g} points apart (--within). --output json"
-                " lists answers that differ"
+                f"{name}: {value.core:.3f} served, {value.reference:.3f} by transformers' pipeline,"
+                f" more than {most:g} points apart (--max-difference). --output json lists answers"
+                " that differ"
             )
 
 

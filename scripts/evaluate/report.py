@@ -1,5 +1,4 @@
-"""An evaluation as a table for the eye, as data for scripts, and as a section of
-docs/quality.md."""
+"""An evaluation as a table, as JSON data, and as a section of docs/quality.md."""
 
 from __future__ import annotations
 
@@ -9,69 +8,63 @@ from typing import Any
 
 from rich.table import Table
 
-from onnxferry.scripts.evaluate.evaluation import Evaluation, Figure
+from onnxferry.scripts import tables
+from onnxferry.scripts.evaluate.evaluation import Evaluation
 
 COLUMNS = ("metric", "served core", "transformers pipeline", "difference in points")
 
 
-def table(evaluation: Evaluation) -> Table:
-    shown = Table(title=title(evaluation), title_justify="left")
-    for i, name in enumerate(COLUMNS):
-        shown.add_column(name, justify="right" if i else "left")
-    for row in _rows(evaluation):
-        shown.add_row(*row)
-    return shown
+def table(found: Evaluation) -> Table:
+    """For the terminal."""
+    return tables.terminal(title(found), COLUMNS, _rows(found))
 
 
-def data(evaluation: Evaluation) -> dict[str, Any]:
+def data(found: Evaluation) -> dict[str, Any]:
     """What --output json prints."""
     figures = {
-        name: {"core": f.core, "transformers": f.reference, "difference": f.difference}
-        for name, f in evaluation.figures.items()
+        name: {"core": value.core, "transformers": value.reference, "difference": value.difference}
+        for name, value in found.figures.items()
     }
-    return {**asdict(evaluation), "figures": figures}
+    return {**asdict(found), "figures": figures}
 
 
-def title(evaluation: Evaluation) -> str:
-    return f"{evaluation.model} on {evaluation.data}"
+def title(found: Evaluation) -> str:
+    """The name of the document's section."""
+    return f"{found.model} on {found.data}"
 
 
-def markdown(evaluation: Evaluation, command: str) -> str:
-    """The section of a document: the command, what was asked of what, and the figures."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- | ---: | ---: | ---: |"]
-    lines += ["| " + " | ".join(row) + " |" for row in _rows(evaluation)]
-    parts = [f"## {title(evaluation)}", f"```\n{command}\n```", _what(evaluation), "\n".join(lines)]
-    return "\n\n".join([*parts, *agreement(evaluation)])
+def markdown(found: Evaluation, command: str) -> str:
+    """The section of a document: the command, what was asked of what, and the metrics."""
+    parts = [f"## {title(found)}", f"```\n{command}\n```", _described(found)]
+    return "\n\n".join([*parts, tables.markdown(COLUMNS, _rows(found)), *agreement(found)])
 
 
-def _what(evaluation: Evaluation) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in evaluation.versions.items())
-    threshold = (
-        "" if evaluation.threshold is None else f", labels from a score of {evaluation.threshold:g}"
-    )
+def _described(found: Evaluation) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    labels = "" if found.threshold is None else f", labels from a score of {found.threshold:g}"
     return (
-        f"{evaluation.items:,} items (sha256 of the file {evaluation.sha256[:12]}...),"
-        f" {evaluation.task}, {evaluation.precision}{threshold}; {versions}."
+        f"{found.items:,} items (sha256 of the file {found.sha256[:12]}...),"
+        f" {found.task}, {found.precision}{labels}; {versions}."
     )
 
 
-def agreement(evaluation: Evaluation) -> Iterator[str]:
-    if found := evaluation.agreement:
-        share = (
-            f"{found.same:,} of {evaluation.items:,} answers are the pipeline's"
-            f" ({found.same / evaluation.items:.2%})"
+def agreement(found: Evaluation) -> Iterator[str]:
+    """A sentence about equal answers, where there was a source model to compare with."""
+    if both := found.agreement:
+        share = f"({both.same / found.items:.2%})"
+        others = f", in the others by at most {both.apart:.1e}" if both.same < found.items else ""
+        yield (
+            f"{both.same:,} of {found.items:,} answers are the pipeline's {share}; a score differs"
+            f" by at most {both.largest:.1e}{others}."
         )
-        others = (
-            f", in the others by at most {found.apart:.1e}" if found.same < evaluation.items else ""
-        )
-        yield f"{share}; a score differs by at most {found.largest:.1e}{others}."
 
 
-def _rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
-    return [(name, *_cells(figure)) for name, figure in evaluation.figures.items()]
+def _rows(found: Evaluation) -> list[list[str]]:
+    return [
+        [name, f"{v.core:.3f}", _or_empty(v.reference, ".3f"), _or_empty(v.difference, "+.3f")]
+        for name, v in found.figures.items()
+    ]
 
 
-def _cells(figure: Figure) -> tuple[str, str, str]:
-    if figure.reference is None or figure.difference is None:
-        return f"{figure.core:.3f}", "", ""
-    return f"{figure.core:.3f}", f"{figure.reference:.3f}", f"{figure.difference:+.3f}"
+def _or_empty(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

@@ -21,6 +21,7 @@ def _best(answer: Any) -> dict[str, Any]:
 
 
 def same_span(expected: Any, got: Any, labels: int) -> bool:
+    """The same start and end of the best answer."""
     a, b = _best(expected), _best(got)
     return bool((a["start"], a["end"]) == (b["start"], b["end"]))
 
@@ -41,11 +42,11 @@ def same_direction(expected: Any, got: Any, labels: int) -> bool:
 
 def same_entities(expected: Any, got: Any, labels: int) -> bool:
     """The same entities, or labelled tokens, with the same words at the same places."""
-    a, b = (
-        [{key: e[key] for key in sorted(e) if key != "score"} for e in found]
-        for found in (expected, got)
-    )
-    return a == b
+
+    def words(found: Any) -> list[dict[str, Any]]:
+        return [{key: e[key] for key in e if key != "score"} for e in found]
+
+    return words(expected) == words(got)
 
 
 def same_choice(expected: Any, got: Any, labels: int) -> bool:
@@ -57,21 +58,15 @@ def same_choice(expected: Any, got: Any, labels: int) -> bool:
 
 def same_tokens(expected: Any, got: Any, labels: int) -> bool:
     """The same best token for each mask, spelt the same, in the same text."""
-    a, b = (
-        [[best[key] for key in ("token", "token_str", "sequence")] for best in _first(x)]
-        for x in (expected, got)
-    )
-    return a == b
 
+    def best(answer: Any) -> list[Any]:
+        return [{**mask[0], "score": None} for mask in masks(answer)]
 
-def _first(answer: Any) -> list[Mapping[str, Any]]:
-    """The best entry for each mask of a text."""
-    return [mask[0] for mask in masks(answer)]
+    return best(expected) == best(got)
 
 
 def masks(answer: Any) -> list[Any]:
-    """The ranking of each mask of a text, whose answer has one list the less where it has one
-    mask."""
+    """The ranking of each mask of a text; the answer for one mask alone is that ranking."""
     return [answer] if isinstance(answer[0], Mapping) else list(answer)
 
 

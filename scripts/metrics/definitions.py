@@ -3,6 +3,7 @@ plain lists."""
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 from collections import Counter
@@ -51,16 +52,13 @@ def squad2(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, 
     """Exact match and F1 by SQuAD v2.0 (Rajpurkar et al. 2018, arXiv:1806.03822), where "" is no
     answer: over all questions, and over those that have an answer and those that have none."""
     known = [[text for text in texts if normalise(text)] or [""] for texts in right]
-    figures = _best_of(answers, known, lambda a, b: overlap(a, b, empty=True))
+    f1 = functools.partial(overlap, empty=True)
+    figures = _best_of(answers, known, f1)
     for name, wanted in (("answerable", True), ("unanswerable", False)):
         part = [i for i, texts in enumerate(known) if (texts != [""]) == wanted]
         if part:
-            found = _best_of(
-                [answers[i] for i in part],
-                [known[i] for i in part],
-                lambda a, b: overlap(a, b, True),
-            )
-            figures |= {f"{figure} ({name})": value for figure, value in found.items()}
+            found = _best_of([answers[i] for i in part], [known[i] for i in part], f1)
+            figures |= {f"{metric} ({name})": value for metric, value in found.items()}
     return figures
 
 
@@ -69,10 +67,8 @@ def _best_of(
 ) -> dict[str, float]:
     pairs = list(zip(answers, right, strict=True))
     return {
-        "exact match": _mean(
-            [max(exact(answer, text) for text in texts) for answer, texts in pairs]
-        ),
-        "F1": _mean([max(f1(answer, text) for text in texts) for answer, texts in pairs]),
+        name: _mean([max(score(answer, text) for text in texts) for answer, texts in pairs])
+        for name, score in (("exact match", exact), ("F1", f1))
     }
 
 
@@ -83,9 +79,7 @@ def labels(
     (over all pairs of text and label), as scikit-learn's f1_score defines them; subset accuracy is
     the share of wholly right sets."""
     pairs = list(zip(given, right, strict=True))
-    counts = [
-        _counts([name in g for g, _ in pairs], [name in r for _, r in pairs]) for name in names
-    ]
+    counts = [_counts([(name in g, name in r) for g, r in pairs]) for name in names]
     totals = [sum(column) for column in zip(*counts, strict=True)]
     return {
         "macro-F1": _mean([_f1(*count) for count in counts]),
@@ -96,9 +90,8 @@ def labels(
 
 def classes(given: Sequence[str], right: Sequence[str], names: Sequence[str]) -> dict[str, float]:
     """Accuracy, and macro-F1 over the `names` that occur."""
-    found = labels(
-        [{g} for g in given], [{r} for r in right], [n for n in names if n in {*given, *right}]
-    )
+    occur = [name for name in names if name in {*given, *right}]
+    found = labels([{g} for g in given], [{r} for r in right], occur)
     return {"accuracy": found["subset accuracy"], "macro-F1": found["macro-F1"]}
 
 
@@ -114,11 +107,6 @@ def entities(given: Sequence[Set[Hashable]], right: Sequence[Set[Hashable]]) -> 
     }
 
 
-def share(hits: Sequence[bool]) -> float:
-    """The share of `hits`."""
-    return _mean([float(hit) for hit in hits])
-
-
 def cosine(given: Sequence[Any], right: Sequence[Any]) -> float:
     """The mean cosine similarity, times 100, of two lists of vectors; of token vectors [tokens,
     hidden], of all of them in a row. Vectors of different lengths have none: 0."""
@@ -130,9 +118,9 @@ def _cosine(a: Any, b: Any) -> float:
     return float(a @ b / norms) if a.shape == b.shape and norms else 0.0
 
 
-def _counts(given: Sequence[bool], right: Sequence[bool]) -> tuple[int, int, int]:
+def _counts(pairs: Sequence[tuple[bool, bool]]) -> tuple[int, int, int]:
     """How many are both, given, right."""
-    return sum(g and r for g, r in zip(given, right, strict=True)), sum(given), sum(right)
+    return sum(map(all, pairs)), sum(g for g, _ in pairs), sum(r for _, r in pairs)
 
 
 def _f1(hits: int, given: int, right: int) -> float:

@@ -34,44 +34,47 @@ class TaskMetric:
     primary: tuple[str, ...]
 
 
+def is_multi_label(spec: ModelSpec) -> bool:
+    """Whether several labels may hold for one text."""
+    return bool(spec.settings.get("problem_type") == "multi_label_classification")
+
+
 def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
+    """Where an item has no answer, all are asked with `handle_impossible_answer`."""
     impossible = any(set(item.references) <= {""} for item in items)
     metric = metrics.squad2 if impossible else metrics.squad
     return TaskMetric(
         {"handle_impossible_answer": True} if impossible else {},
         lambda answer: (answer["answer"], answer["start"], answer["end"]),
         lambda answer: {"score": answer["score"]},
-        lambda decisions, of: metric(
-            [text for text, _, _ in decisions], [item.references or ("",) for item in of]
-        ),
+        lambda spans, of: metric([s[0] for s in spans], [item.references or ("",) for item in of]),
         ("exact match", "F1"),
     )
 
 
 def text_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
     """Every label is asked for, so that each label's score can be compared."""
-    if spec.settings.get("problem_type") == "multi_label_classification":
+    every = {"top_k": None}
+    if is_multi_label(spec):
         return TaskMetric(
-            {"top_k": None},
+            every,
             lambda answer: frozenset(row["label"] for row in answer if row["score"] >= threshold),
             _by_label,
-            lambda decisions, of: metrics.labels(
-                decisions, [set(item.references) for item in of], spec.labels
-            ),
+            lambda sets, of: metrics.labels(sets, [set(i.references) for i in of], spec.labels),
             ("macro-F1", "micro-F1"),
         )
     return TaskMetric(
-        {"top_k": None},
+        every,
         lambda answer: answer[0]["label"],
         _by_label,
-        lambda decisions, of: metrics.classes(
-            decisions, [item.references[0] for item in of], spec.labels
-        ),
+        lambda best, of: metrics.classes(best, [i.references[0] for i in of], spec.labels),
         ("accuracy", "macro-F1"),
     )
 
 
 def token_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
+    """Tokens are asked for as entities."""
+
     def spans(answer: Any) -> frozenset[Any]:
         return frozenset((row["entity_group"], row["start"], row["end"]) for row in answer)
 
@@ -85,9 +88,11 @@ def token_classification(spec: ModelSpec, items: Sequence[Item], threshold: floa
 
 
 def image_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
+    """The best label counts."""
+
     def top_1(decisions: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
         hits = [label in item.references for label, item in zip(decisions, of, strict=True)]
-        return {"top-1": metrics.share(hits)}
+        return {"top-1": 100 * sum(hits) / len(hits)}
 
     return TaskMetric({}, lambda answer: answer[0]["label"], _by_label, top_1, ("top-1",))
 
@@ -107,7 +112,7 @@ def _by_label(answer: Any) -> Mapping[str, float]:
     return {row["label"]: row["score"] for row in answer}
 
 
-TASK_METRICS: dict[str, Callable[[ModelSpec, Sequence[Item], float], TaskMetric]] = {
+TASK_METRICS: Mapping[str, Callable[[ModelSpec, Sequence[Item], float], TaskMetric]] = {
     "question-answering": question_answering,
     "text-classification": text_classification,
     "token-classification": token_classification,

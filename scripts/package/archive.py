@@ -1,9 +1,7 @@
 """Writers whose output depends on the entries alone: sorted, one time, one mode, one owner, one
-compression level.
+compression level (6: level 9 takes three times as long on weights to save a few thousandths).
 
-Equal entries give equal bytes on every machine with the same zlib; the times, modes and the request
-of the files on disk do not matter. Deflate's level 6 it is: level 9 takes three times as long on
-weights to save a few thousandths.
+Equal entries give equal bytes on every machine with the same zlib.
 """
 
 from __future__ import annotations

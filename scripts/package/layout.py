@@ -1,8 +1,7 @@
 """What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's.
 
-A target's file (sagemaker.py, azureml.py, functions.py) says where things go by returning entries;
-archive.py writes them. The rooms are found beside this one, so that an installed onnxferry packs
-as a checkout does.
+A target's file (sagemaker.py, ...) returns entries; archive.py writes them. The rooms are found
+beside this one, so that an installed onnxferry packs as a checkout does.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.system.console import Report
 
 _ROOMS = Path(__file__).resolve().parents[2]
-_FACE = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
+_INIT_FOLDER = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def host_entries(request: PackageRequest, target: str, *, model: str, code: str)
     return [
         *(Entry(model + name, folder / name) for name in request.model.files),
         *tree(_ROOMS / "targets" / target, code),
-        Entry(f"{code}onnxferry/__init__.py", _FACE / "__init__.py"),
+        Entry(f"{code}onnxferry/__init__.py", _INIT_FOLDER / "__init__.py"),
         *tree(_ROOMS / "scoring", f"{code}onnxferry/scoring/"),
     ]
 

@@ -1,8 +1,7 @@
-"""pins.txt, read for a target: the exact versions of what ships, chosen for the target's Python and
-not for this one.
+"""pins.txt, read for a target: the exact versions of what ships.
 
 pip evaluates environment markers for the Python that runs it; a package is for another machine, so
-they are evaluated here for Linux on x86_64 with CPython.
+they are evaluated here, for Linux on x86_64 with CPython of the target's version.
 """
 
 from __future__ import annotations
@@ -111,7 +110,6 @@ def _environment(python: str) -> dict[str, str]:
     return {
         "python_version": python,
         "python_full_version": f"{python}.0",
-        "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
         "os_name": "posix",
         "sys_platform": "linux",

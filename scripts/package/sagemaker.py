@@ -1,8 +1,7 @@
 """SageMaker: model.tar.gz as the Hugging Face inference container unpacks it to /opt/ml/model.
 
 The model is at the archive's root, code/inference.py beside it, and code/requirements.txt is what
-the container installs before it serves. No wrapper folder and no links: the container would not
-find its way.
+the container installs before it serves. It finds nothing behind a wrapper folder or a link.
 """
 
 from __future__ import annotations

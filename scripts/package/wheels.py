@@ -2,9 +2,9 @@
 by their content.
 
 What is dropped is never imported where a model is served: tests, type stubs, C headers and static
-libraries, onnxruntime's tools and the second copy of its library, Pillow's AVIF, fonts, colour
-management and Tk. Licences stay, and the metadata by which importlib.metadata knows a version.
-tests/scripts/test_package_functions.py imports and runs what is left.
+libraries, onnxruntime's tools and the second copy of its library, parts of Pillow. Licences stay,
+and the metadata by which importlib.metadata knows a version. test_package_functions.py imports and
+runs what is left.
 """
 
 from __future__ import annotations

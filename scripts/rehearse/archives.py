@@ -5,40 +5,43 @@ from __future__ import annotations
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from onnxferry.system.errors import RehearsalError
 
+_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error)
+
 
 def unpack_tar(archive: Path, folder: Path) -> None:
     """The regular files of a .tar.gz below `folder`. Links are refused: the platforms do not follow
-    them."""
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if not (member.isfile() or member.isdir()):
-                    raise RehearsalError(
-                        f"{archive}: '{member.name}' is a link or a device, which no package may"
-                        " hold"
-                    )
-                _check(member.name, archive)
-                tar.extract(member, folder, set_attrs=False)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as e:
-        raise RehearsalError(
-            f"{archive}: not readable as a .tar.gz archive ({e}); build the package again"
-        ) from e
+    them. Raises RehearsalError."""
+    with _readable(archive), tarfile.open(archive) as tar:
+        for member in tar:
+            if not (member.isfile() or member.isdir()):
+                raise RehearsalError(
+                    f"{archive}: '{member.name}' is a link or a device, which no package may hold"
+                )
+            _check(member.name, archive)
+            tar.extract(member, folder, set_attrs=False)
 
 
 def unpack_zip(archive: Path, folder: Path) -> None:
-    """The files of a .zip below `folder`."""
+    """The files of a .zip below `folder`. Raises RehearsalError."""
+    with _readable(archive), zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            _check(member.filename, archive)
+            opened.extract(member, folder)
+
+
+@contextmanager
+def _readable(archive: Path) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(archive) as opened:
-            for member in opened.infolist():
-                _check(member.filename, archive)
-                opened.extract(member, folder)
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error) as e:
+        yield
+    except _UNREADABLE as e:
         raise RehearsalError(
-            f"{archive}: not readable as a .zip archive ({e}); build the package again"
+            f"{archive}: not readable as an archive ({e}); build the package again"
         ) from e
 
 

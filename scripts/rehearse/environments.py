@@ -1,10 +1,9 @@
 """The virtual environments that the runtimes need, made once and kept in the user's cache, named by
 what is in them.
 
-A folder is ready when it holds the file `ready`, which is written last; one without it, whose maker
-was interrupted, is made anew. A lock beside it, which the system releases when its holder ends,
-keeps two processes from making the same. (Making it elsewhere and renaming would not do: an
-environment's scripts hold its path.)
+A folder is ready when it holds the file `ready`, which is written last; without it, it is made
+anew. A lock beside it keeps two processes from making the same. (Making it elsewhere and renaming
+would not do: an environment's scripts hold its path.)
 """
 
 from __future__ import annotations

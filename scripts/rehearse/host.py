@@ -21,8 +21,7 @@ ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time
 
 class Host:
     """A runtime that is up. `url` is where to POST; `model_dir` is the unpacked model directory;
-    `began` is time.monotonic() at the start of its process, `start_seconds` the time until it was
-    healthy."""
+    `began` is time.monotonic() at the start of its process."""
 
     def __init__(
         self,
@@ -34,7 +33,6 @@ class Host:
         self.title = runtime.title
         self.url = f"http://127.0.0.1:{port}{runtime.score}"
         self.model_dir = unpacked.model
-        self.start_seconds = 0.0
         self.began = time.monotonic()
         self._health = f"http://127.0.0.1:{port}{runtime.health}"
         self._log = unpacked.root / "host.log"
@@ -102,7 +100,6 @@ class Host:
                     " the log"
                 )
             time.sleep(0.1)
-        self.start_seconds = time.monotonic() - self.began
 
     def _healthy(self) -> bool:
         try:

@@ -1,7 +1,7 @@
 """Start a program so that it, and whatever it starts, is certain to end with us.
 
-Each runs in a session of its own, behind hosts/supervisor.py, which ends the whole group as soon as
-our end of its standard input closes: after an orderly stop, a failure, or kill -9 of this process.
+Each runs in a session of its own, behind hosts/supervisor.py, which ends the group when our end of
+its standard input closes: after an orderly stop, a failure, or kill -9 of this process.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# Prints the version only if the interpreter can make a virtual environment (Debian ships one that
-# cannot).
+# prints the version if it can make a virtual environment (Debian ships one that cannot)
 _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
@@ -19,9 +18,8 @@ def find_python(version: str, environ: Mapping[str, str] = os.environ) -> Path |
     """The path of an interpreter of `version` ("3.12") that can make a virtual environment; None if
     there is none.
 
-    Looks at the running interpreter, at `python3.12` in every folder of PATH, and at pyenv's
-    versions. Each candidate is run, since pyenv puts a shim on PATH for versions that are not
-    active.
+    Looks at the running interpreter, in every folder of PATH, and at pyenv's versions. Each is run,
+    since pyenv puts a shim on PATH for versions that are not active.
     """
     return next((path for path in _candidates(version, environ) if _runs(path, version)), None)
 

@@ -1,6 +1,4 @@
-"""From a model directory to a package that can be rehearsed here: the one for the platform's
-Python, or where this machine has no such Python, and after saying so, one for a version that it
-has."""
+"""From a model directory to a package that can be rehearsed on this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +12,11 @@ from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.system.console import err
 from onnxferry.system.errors import RehearsalError
 
-REHEARSAL = "rehearsal"  # the folder below `out` for packages that are built only to be rehearsed
-
 
 def rehearsable(model: Path, target: str, out: Path, python: str | None = None) -> Package:
     """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to
-    rehearse here: that one, or one for a Python that this machine has, below <out>/rehearsal/.
+    rehearse: that one, or where this machine lacks its Python, and after saying so, one for a
+    Python that it has, below <out>/rehearsal/.
 
     Raises RehearsalError when the machine has none of the Pythons that the target runs.
     """
@@ -38,4 +35,4 @@ def rehearsable(model: Path, target: str, out: Path, python: str | None = None) 
         f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which this"
         f" machine has not: rehearsing a package built for Python {version}"
     )
-    return package(model, target, out=out / REHEARSAL, python=version)
+    return package(model, target, out=out / "rehearsal", python=version)

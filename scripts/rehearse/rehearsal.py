@@ -66,8 +66,8 @@ def _golden_of(host: Host, package: Package) -> Golden:
     golden = ModelSpec.read(host.model_dir).golden
     if golden is None:
         raise RehearsalError(
-            f"{package.path}: model_spec.json has no golden request, so nothing says what the right"
-            " answer is; prepare the model again with an example"
+            f"{package.path}: model_spec.json has no golden request; prepare the model again with"
+            " an example"
         )
     return golden
 

@@ -2,8 +2,7 @@
 toolkit as its handler.
 
 As in the container: the archive at <base>/model, the stack's own versions installed first, then the
-package's code/requirements.txt over them. Not as in the container: the requirements are installed
-once, not at every start.
+package's code/requirements.txt over them (here once, there at every start).
 """
 
 from __future__ import annotations

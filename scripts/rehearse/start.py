@@ -1,7 +1,6 @@
 """start(package): the package in its platform's hosting runtime, up for as long as the block runs.
 
-All that it makes is in one temporary folder and one process group, and gone when the block ends,
-however it ends.
+All that it makes is in one temporary folder and one process group, gone when the block ends.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -58,7 +59,8 @@ def cortex_a72() -> Emulated:
     """Debian's arm64 Python with wheels for it, fetched on first use."""
     qemu = _qemu("qemu-aarch64")
     try:
-        system = arm64.system(cache_folder() / "emulated-arm64")
+        version = importlib.metadata.version("onnxruntime")
+        system = arm64.system(cache_folder() / f"emulated-arm64-onnxruntime-{version}")
     except (OSError, subprocess.CalledProcessError) as e:
         pytest.skip(f"needs Debian's apt and pip to fetch an arm64 Python and its libraries: {e}")
     command = [qemu, "-cpu", "cortex-a72", "-L", str(system), str(arm64.python(system))]

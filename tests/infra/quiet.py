@@ -17,8 +17,5 @@ class QuietReport:
     def stage(self, title: str) -> AbstractContextManager[Progress]:
         return nullcontext(lambda text: None)
 
-    def reused(self, title: str) -> None:
-        self.notes.append(title)
-
     def note(self, text: str) -> None:
         self.notes.append(text)

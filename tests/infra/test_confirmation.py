@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import click
@@ -61,3 +62,10 @@ def test_it_asks_where_something_is_lost(
     result, executed = run(plan, typed, **options)
     assert (executed, result.exit_code) == (done, code)
     assert result.stderr.startswith("Deploy squad on sagemaker.\n")
+
+
+def test_the_parameters_are_in_the_log_that_v_shows(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "onnxferry"):
+        result, _ = run(PLAN, terminal=False)
+    assert '"operation": "make"' in caplog.text
+    assert "operation" not in result.stderr

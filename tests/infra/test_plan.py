@@ -13,6 +13,7 @@ from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
 from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.infra.report import plan_text
 from onnxferry.system.console import Progress
+from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 
 BACK = Step(Action.UPDATE, "endpoint", "squad", "promote", {"to": "old"})
@@ -135,7 +136,7 @@ def test_reads_as_json_and_back() -> None:
     assert data["steps"][2]["restore"]["parameters"] == {"to": "old"}
     summed = replace(PLAN, summary=Summary("here", "b", "a", "1 x small", (5, 10)))
     for plan in (PLAN, summed):
-        assert Plan.from_json(plan.to_json()) == plan
+        assert plan_of(plan.to_json()) == plan
 
 
 def test_an_unknown_operation_is_refused_before_the_first_step() -> None:

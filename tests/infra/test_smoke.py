@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxferry.infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer, with_log
+from onnxferry.infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
@@ -72,5 +72,5 @@ def test_a_wait_has_a_limit() -> None:
 
 
 def test_a_log_is_shown_by_its_end() -> None:
-    text = with_log("it died", "\n".join(map(str, range(100))), lines=3)
+    text = str(WrongAnswer("it died").with_log("\n".join(map(str, range(100))), lines=3))
     assert text == "it died\nThe end of its log:\n97\n98\n99"

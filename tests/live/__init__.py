@@ -1,2 +1,2 @@
-"""The whole way of a model on a target, through deploy.py: on the doubles always, on a real account
+"""The whole way of a model on a target, through deploy.py: on the fakes always, on a real account
 where asked."""

@@ -1,4 +1,4 @@
-"""Where the way leads: to each target's double, or to an account."""
+"""Where the way leads: to each target's fake, or to an account."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ import pytest
 from onnxferry.infra.waiting import Clock
 from onnxferry.scripts.package import package
 from tests import tiny
-from tests.fakes.aws import REGION, double
+from tests.fakes.aws import REGION, aws_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import azure_account
-from tests.infra.sagemaker.conftest import sign_in
-from tests.live.walk import Command, Said, in_a_process, in_this_process
+from tests.live.live_flow import Command, Said, in_a_process, in_this_process
 
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 SUBSCRIBED = f'subscription = "{SUBSCRIPTION}"\nresource_group = "rg"\n'
 
 
 @pytest.fixture
-def sagemaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with double() as server:
-        sign_in(server, monkeypatch, tmp_path)
+def sagemaker() -> Iterator[str]:
+    with aws_server() as server, server.reachable():
         yield f'[sagemaker]\nregion = "{REGION}"\n'
         assert (dict(server.endpoints), server.keys, server.roles, server.logs) == ({}, {}, {}, [])
 
@@ -45,7 +43,7 @@ def azureml() -> Iterator[str]:
 
 @pytest.fixture
 def functions(tmp_path: Path) -> Iterator[str]:
-    """The wheels of a package are fetched before the double is there, since pip would trust nobody
+    """The wheels of a package are fetched before the fake is there, since pip would trust nobody
     else then."""
     package(tiny.question_answering(tmp_path / "fetch"), "functions", out=tmp_path / "fetched")
     with azure_account() as made:
@@ -54,10 +52,10 @@ def functions(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def on_double(
+def on_fake(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Command]:
-    """on_double(target): deploy.py against the target's double, which is empty, and must be so at
+    """on_fake(target): deploy.py against the target's fake, which is empty, and must be so at
     the end."""
 
     def at(target: str) -> Command:

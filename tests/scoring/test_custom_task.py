@@ -122,9 +122,9 @@ def test_an_exception_of_the_task_is_told_without_its_details(tmp_path: Path) ->
         (
             "from scoring.errors import InvalidValue\n" + ECHO,
             {},
-            "echo.py: line 1 imports scoring, which is onnxferry.scoring now; write 'from onnx",
+            "echo.py: 'from scoring': scoring is onnxferry.scoring now; write 'from onnxferry.",
         ),
-        (ECHO + "\n    import scoring", {}, "imports scoring, which is onnxferry.scoring now"),
+        (ECHO + "\n    import scoring", {}, "'import scoring': scoring is onnxferry.scoring now"),
         ("def", {}, "echo.py: cannot be loaded: SyntaxError"),
         ("1 / 0", {}, "echo.py: cannot be loaded: ZeroDivisionError"),
         (ECHO.replace("factor", "missing", 2), {}, "Echo cannot be made: KeyError"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from PIL import Image
 from onnxferry import scoring
 from onnxferry.scoring.limits import Limits
 from tests import tiny
+
+ROOT = Path(__file__).parents[2]
 
 
 def refusal(scorer: scoring.Scorer, body: bytes, content_type: str = "application/json") -> str:
@@ -65,11 +70,14 @@ def test_a_deployment_raises_or_lowers_what_the_spec_says(tmp_path: Path) -> Non
     assert limits == Limits(items=7, tokens=50)
 
 
-def test_the_hosts_environment_counts_by_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ONNXFERRY_LIMIT_ITEMS", "1")
-    assert scoring.load(tiny.text_classification(tmp_path)).spec.limits.items == 1
+def test_the_hosts_environment_counts_by_itself(tmp_path: Path) -> None:
+    """In a process of its own, as a host has it."""
+    code = "import sys; from onnxferry.scoring import load; print(load(sys.argv[1]).spec.limits)"
+    folder = tiny.text_classification(tmp_path)
+    environment = {**os.environ, "ONNXFERRY_LIMIT_ITEMS": "1"}
+    command = [sys.executable, "-c", code, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert b"items=1," in done.stdout
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "many", "1.5", "1e3", "9" * 30, "٣"])
@@ -91,7 +99,7 @@ def test_an_unknown_limit_stops_the_load_and_lists_the_known(tmp_path: Path) -> 
 
 
 def test_the_page_has_the_defaults() -> None:
-    page = (Path(__file__).parents[2] / "docs/host-settings.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/host-settings.md").read_text(encoding="utf-8")
     for name, limit in asdict(Limits()).items():
         (row,) = (row for row in page.splitlines() if f"`ONNXFERRY_LIMIT_{name.upper()}` |" in row)
         assert int(row.split("|")[3].replace(",", "")) == limit

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxferry.scripts.benchmark.__main__ import _command
+from onnxferry.scripts.benchmark.__main__ import _repeated
 from onnxferry.scripts.benchmark.__main__ import command as main
-from onnxferry.scripts.prepare import Options, prepare
+from onnxferry.scripts.prepare import prepare
 from tests import tiny
 from tests.scripts import checkpoints
 
@@ -65,7 +65,7 @@ def done(*arguments: object) -> dict[str, Any]:
 def prepared(folder: Path, task: str) -> tuple[Path, Path]:
     """A Hugging Face folder that also holds its ONNX export, and the model directory made of it."""
     source = checkpoints.bert(folder / "source", task)
-    prepare(Options(str(source), folder / "served"))
+    prepare(checkpoints.as_exported(str(source), folder / "served"))
     shutil.copy(folder / "served" / "model.onnx", source)
     return source, folder / "served"
 
@@ -85,29 +85,12 @@ def test_engines_side_by_side_answer_the_same_and_are_told_with_deepsparses_keys
         f"onnxruntime@{source}",
         f"pipeline:batch_size=4@{source}",
     ]
-    export, picture, document = (
-        tmp_path / "out.json",
-        tmp_path / "plots" / "out.svg",
-        tmp_path / "out.md",
-    )
-    found = done(
-        *(part for engine in engines for part in ("-e", engine)),
-        "--lengths",
-        "lognormal:6:0.8",
-        "--items",
-        10,
-        "--batch",
-        4,
-        *QUICK,
-        "--against",
-        "pipeline",
-        "--export",
-        export,
-        "--plot",
-        picture,
-        "--out",
-        document,
-    )
+    export, document = tmp_path / "out.json", tmp_path / "out.md"
+    picture = tmp_path / "plots" / "out.svg"
+    asked = ["--lengths", "lognormal:6:0.8", "--items", 10, "--batch", 4, *QUICK]
+    written = ["--export", export, "--plot", picture, "--out", document]
+    compared = [part for engine in engines for part in ("-e", engine)]
+    found = done(*compared, *asked, "--baseline", "pipeline", *written)
     assert found.keys() >= DEEPSPARSE
     assert found == json.loads(export.read_text())
     records = found["engines"]
@@ -144,22 +127,9 @@ def test_questions_are_read_through_windows_by_engines_without_a_pipeline(tmp_pa
     ]
     data = tmp_path / "questions.jsonl"
     data.write_text("\n".join(map(json.dumps, rows)))
-    found = done(
-        "-e",
-        f"pipeline@{source}",
-        "-e",
-        f"onnxruntime@{source}",
-        "-e",
-        f"onnxferry@{served}",
-        "--data",
-        data,
-        "--batch",
-        3,
-        "--rounds",
-        1,
-        "--warm-up",
-        0,
-    )
+    engines = ["-e", f"pipeline@{source}", "-e", f"onnxruntime@{source}", "-e"]
+    once = ["--batch", 3, "--rounds", 1, "--warm-up", 0]
+    found = done(*engines, f"onnxferry@{served}", "--data", data, *once)
     assert found["task"] == "question-answering"
     assert [r["against"]["pipeline"]["same_answers"] for r in found["engines"][::2]] == [1, 1]
     # windows of another length
@@ -198,6 +168,13 @@ def test_the_table_names_the_peer(texts: tuple[Path, Path]) -> None:
     assert "onnxferry@served#1" in cold.stdout and "first answer s" in cold.stdout
 
 
+def test_the_older_name_of_baseline_is_accepted_and_not_shown(texts: tuple[Path, Path]) -> None:
+    engines = ["-e", f"onnxferry@{texts[1]}", "-e", f"onnxferry:name=other@{texts[1]}"]
+    found = done(*engines, "--text", "good", "--rounds", 1, "--against", "other")
+    assert found["against"] == ["other"]
+    assert "--against" not in run("--help").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -214,8 +191,8 @@ def test_the_table_names_the_peer(texts: tuple[Path, Path]) -> None:
         (["-e", "onnxferry@{served}", "--text", "a", "-s", "rate"], "--rate REQUESTS_A_SECOND"),
         (["-e", "onnxferry@{served}", "--text", "a", "--streams", "2"], "--streams is for"),
         (
-            ["-e", "onnxferry@{served}", "--text", "a", "--against", "torch"],
-            "--against torch: no --engine",
+            ["-e", "onnxferry@{served}", "--text", "a", "--baseline", "torch"],
+            "--baseline torch: no --engine",
         ),
         (
             ["-e", "onnxferry@{served}", "--text", "a", "--python", "x=y"],
@@ -249,11 +226,11 @@ def test_the_command_in_a_document_says_what_was_measured_and_not_where() -> Non
         "/home/me/squad.json",
         "--python",
         "torch=/home/me/python",
-        "--against",
+        "--baseline",
         "torch",
     ]
     assert (
-        _command(given)
+        _repeated(given)
         == "python -m scripts.benchmark \\\n    -e onnxferry@m \\\n    --text 'I like you' \\\n   "
-        " --data squad.json \\\n    --against torch"
+        " --data squad.json \\\n    --baseline torch"
     )

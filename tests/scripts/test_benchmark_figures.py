@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from onnxferry.scripts.benchmark import figures, inputs, schedule
-from onnxferry.scripts.benchmark.rounds import Measured, Round
-from onnxferry.scripts.benchmark.specs import Spec, parse
-from onnxferry.scripts.benchmark.worker import Work
+from onnxferry.scripts.benchmark.rounds import EngineResult, Round
+from onnxferry.scripts.benchmark.specs import EngineSpec, parse
+from onnxferry.scripts.benchmark.worker import LoadedEngine
 
 
 def measured(
     name: str, seconds: Sequence[float], kind: str = "torch", answers: tuple[str, ...] = ("a",)
-) -> Measured:
+) -> EngineResult:
     rounds = tuple(Round((s / 2, s / 2), s, 10, memory=int(s * 100)) for s in seconds)
-    return Measured(
-        Spec(kind, Path(), name),
+    return EngineResult(
+        EngineSpec(kind, Path(), name),
         {},
         1.0,
         rounds,
@@ -51,7 +51,7 @@ def slow(items: list[object]) -> list[object]:
 def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
     """Three requests that arrive at once at an engine that takes 20 ms: the last has waited for the
     two others."""
-    work = Work()
+    work = LoadedEngine()
     work._answer = slow
     work.requests([["a"], ["b"]])
     spans = work.play(arrivals=[0.0, 0.0, 0.0], streams=1, seconds=0)
@@ -62,7 +62,7 @@ def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
 
 
 def test_what_fails_in_a_stream_fails_the_round() -> None:
-    work = Work()
+    work = LoadedEngine()
     work.requests([[1]] * 4)
     work._answer = lambda items: [1 / 0]
     with pytest.raises(ZeroDivisionError):
@@ -92,8 +92,8 @@ def test_a_peer_is_the_fastest_of_its_kind_or_named() -> None:
         measured("pipeline", [3], "pipeline"),
         measured("c", [2], "pipeline"),
     ]
-    assert [m.spec.name for m in figures.peers(found, ["pipeline", "a"], "sync")] == ["c", "a"]
-    assert [m.spec.name for m in figures.peers(found, [], "sync")] == ["a"]
+    assert [m.spec.name for m in figures.baselines(found, ["pipeline", "a"], "sync")] == ["c", "a"]
+    assert [m.spec.name for m in figures.baselines(found, [], "sync")] == ["a"]
 
 
 def test_percentiles_and_shares_by_hand() -> None:
@@ -125,7 +125,7 @@ def test_texts_are_english_of_the_lengths_asked() -> None:
 def test_a_file_is_taken_evenly_and_cut_into_requests(tmp_path: Path) -> None:
     path = tmp_path / "set.tsv"
     path.write_text("".join(f"text {i}\tgood\n" for i in range(10)))
-    items = inputs.read(inputs.Source(data=path, items=5), "text-classification", ["good"])
+    items = inputs.read(inputs.BenchmarkInputs(data=path, items=5), "text-classification", ["good"])
     assert items == [f"text {i}" for i in (0, 2, 4, 6, 8)]
     assert inputs.requests(items, 2) == [items[:2], items[2:4], items[4:]]
 

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from onnxferry.scripts.benchmark.__main__ import command as main
-from onnxferry.scripts.benchmark.process import Missing, Worker
-from onnxferry.scripts.benchmark.specs import Spec, parse
+from onnxferry.scripts.benchmark.process import EngineProcess, LibraryMissing
+from onnxferry.scripts.benchmark.specs import EngineSpec, parse
 from onnxferry.system.errors import BenchmarkError
 from tests import tiny
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def spec(tmp_path: Path) -> Spec:
+def spec(tmp_path: Path) -> EngineSpec:
     return parse([f"onnxferry@{tiny.text_classification(tmp_path / 'model')}"])[0]
 
 
@@ -49,7 +49,9 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_library_that_is_absent_is_said_and_its_engine_left_out(spec: Spec, poor: Path) -> None:
+def test_a_library_that_is_absent_is_said_and_its_engine_left_out(
+    spec: EngineSpec, poor: Path
+) -> None:
     asked = [
         "-e",
         f"onnxferry@{spec.folder}",
@@ -66,7 +68,9 @@ def test_a_library_that_is_absent_is_said_and_its_engine_left_out(spec: Spec, po
 
 
 @pytest.mark.parametrize("scenario", ["sync", "cold"])
-def test_an_only_engine_that_is_absent_is_an_error(spec: Spec, poor: Path, scenario: str) -> None:
+def test_an_only_engine_that_is_absent_is_an_error(
+    spec: EngineSpec, poor: Path, scenario: str
+) -> None:
     asked = [
         "-e",
         f"onnxferry@{spec.folder}",
@@ -84,19 +88,19 @@ def test_an_only_engine_that_is_absent_is_an_error(spec: Spec, poor: Path, scena
     )
 
 
-def test_what_a_library_prints_is_no_reply(spec: Spec, tmp_path: Path) -> None:
+def test_what_a_library_prints_is_no_reply(spec: EngineSpec, tmp_path: Path) -> None:
     noisy = tmp_path / "noisy"
     noisy.mkdir()
     (noisy / "numpy.py").write_text(
         'import os\nprint("{}")\nos.write(1, b"{}\\n")\nraise ImportError("no numpy here")'
     )
-    loud = Spec("onnxferry", spec.folder, "loud", environment={"PYTHONPATH": str(noisy)})
-    with Worker(loud) as worker, pytest.raises(Missing, match="loud: no numpy here"):
+    loud = EngineSpec("onnxferry", spec.folder, "loud", environment={"PYTHONPATH": str(noisy)})
+    with EngineProcess(loud) as worker, pytest.raises(LibraryMissing, match="loud: no numpy here"):
         worker.load("text-classification")
 
 
-def test_what_an_engine_raises_is_told_with_the_end_of_what_it_said(spec: Spec) -> None:
-    with Worker(spec) as worker:
+def test_what_an_engine_raises_is_told_with_the_end_of_what_it_said(spec: EngineSpec) -> None:
+    with EngineProcess(spec) as worker:
         worker.load("text-classification")
         worker.ask("requests", requests=[[{"not": "a text"}]])
         with pytest.raises(
@@ -106,11 +110,11 @@ def test_what_an_engine_raises_is_told_with_the_end_of_what_it_said(spec: Spec) 
             worker.ask("answers")
 
 
-def test_a_worker_that_dies_is_told_and_leaves_nothing(spec: Spec, tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_told_and_leaves_nothing(spec: EngineSpec, tmp_path: Path) -> None:
     dying = tmp_path / "dying"
     dying.write_text("#!/bin/sh\nread line\necho the disk is on fire >&2\nexit 3\n")
     dying.chmod(0o755)
-    with Worker(spec, str(dying)) as worker:
+    with EngineProcess(spec, str(dying)) as worker:
         own = Path(worker.temporary)
         assert own.is_dir()
         with pytest.raises(
@@ -118,14 +122,14 @@ def test_a_worker_that_dies_is_told_and_leaves_nothing(spec: Spec, tmp_path: Pat
         ):
             worker.load("text-classification")
     assert gone(worker.pid) and not own.exists()
-    with Worker(spec) as worker:
+    with EngineProcess(spec) as worker:
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(BenchmarkError, match="signal SIGKILL"):
             worker.load("text-classification")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_however_it_ends_no_worker_is_left(spec: Spec, number: signal.Signals) -> None:
+def test_however_it_ends_no_worker_is_left(spec: EngineSpec, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "scripts.benchmark", "-e", f"onnxferry@{spec.folder}"]
     with subprocess.Popen(
         [*command, "--text", "good", "--time", "120"],

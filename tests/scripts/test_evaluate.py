@@ -17,7 +17,7 @@ from onnxferry.scoring.limits import Limits
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts import sections
 from onnxferry.scripts.datasets import Item, read
-from onnxferry.scripts.evaluate import Evaluation, Options, evaluate
+from onnxferry.scripts.evaluate import Evaluation, EvaluationOptions, evaluate
 from onnxferry.scripts.evaluate.__main__ import command as main
 from onnxferry.scripts.evaluate.evaluation import Agreement, agreement
 from onnxferry.scripts.metrics import definitions as metrics
@@ -152,7 +152,7 @@ def test_a_set_that_cannot_be_read_is_refused_by_name(
 
 def test_what_is_served_is_measured_without_a_source_model_too(tmp_path: Path) -> None:
     model = tiny.question_answering(tmp_path / "model")
-    found = evaluate(Options(model, squad(tmp_path / "squad.json")))
+    found = evaluate(EvaluationOptions(model, squad(tmp_path / "squad.json")))
     assert {name: figure.core for name, figure in found.figures.items()} == {
         "exact match": 100,
         "F1": 100,
@@ -162,7 +162,7 @@ def test_what_is_served_is_measured_without_a_source_model_too(tmp_path: Path) -
 
 def test_questions_without_an_answer_are_asked_as_such(tmp_path: Path) -> None:
     found = evaluate(
-        Options(
+        EvaluationOptions(
             tiny.question_answering(tmp_path / "m"), squad(tmp_path / "s.json", is_impossible=True)
         )
     )
@@ -173,13 +173,13 @@ def test_a_list_that_is_too_large_for_one_request_is_sent_as_several(tmp_path: P
     limits = Limits(body_bytes=300, items=64)
     model = tiny.text_classification(tmp_path / "m", limits=limits)
     data = write(tmp_path / "d.tsv", "great good day\t1\n" * 50)
-    assert evaluate(Options(model, data)).figures["accuracy"].core == 100
+    assert evaluate(EvaluationOptions(model, data)).figures["accuracy"].core == 100
 
 
 def test_an_item_that_is_refused_is_an_error_with_the_cores_message(tmp_path: Path) -> None:
     data = write(tmp_path / "d.jsonl", '{"inputs": "", "answer": "good"}')
     with pytest.raises(EvaluationError, match=r"refuses an item with 400: 'inputs\[0\]' is empty"):
-        evaluate(Options(tiny.text_classification(tmp_path / "m"), data))
+        evaluate(EvaluationOptions(tiny.text_classification(tmp_path / "m"), data))
 
 
 TEXTS = (
@@ -199,7 +199,7 @@ def classified(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evalua
     source = checkpoints.bert(folder / "source", "text-classification")
     prepare(checkpoints.as_exported(str(source), folder / "model"))
     data = write(folder / "test.tsv", "".join(f"{text}\t{i % 3}\n" for i, text in enumerate(TEXTS)))
-    return lambda **more: evaluate(Options(folder / "model", data, source, **more))
+    return lambda **more: evaluate(EvaluationOptions(folder / "model", data, source, **more))
 
 
 def test_the_core_and_the_pipeline_give_the_same_figures(
@@ -231,7 +231,9 @@ def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -
     prepare(checkpoints.as_exported(str(source), tmp_path / "model"))
     versions: tuple[dict[str, Any], ...] = ({}, {"is_impossible": True})
     for more in versions:
-        found = evaluate(Options(tmp_path / "model", squad(tmp_path / "s.json", **more), source))
+        found = evaluate(
+            EvaluationOptions(tmp_path / "model", squad(tmp_path / "s.json", **more), source)
+        )
         assert found.agreement is not None
         assert found.agreement.differing == ()
 
@@ -254,11 +256,15 @@ def test_the_command_writes_its_section_and_renews_it(tmp_path: Path) -> None:
     assert str(tmp_path) not in text
 
 
-def test_a_figure_that_is_too_far_from_the_pipelines_fails(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--max-difference", "--within"])
+def test_a_metric_that_is_too_far_from_the_pipelines_fails(tmp_path: Path, option: str) -> None:
+    """The former name of the option is accepted, and not shown."""
     model, data = tiny.question_answering(tmp_path / "model"), squad(tmp_path / "squad.json")
-    done = CliRunner().invoke(main, ["--model", str(model), "--data", str(data), "--within", "0.1"])
+    asked = ["--model", str(model), "--data", str(data), option, "0.1"]
+    done = CliRunner().invoke(main, asked)
     assert done.exit_code == 1
-    assert "give its folder with --source" in done.output
+    assert "--max-difference compares with the source model" in done.output
+    assert "--within" not in CliRunner().invoke(main, ["--help"]).output
 
 
 def test_a_folder_that_is_no_model_is_refused_by_the_command(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from onnxferry import scoring
 from onnxferry.scoring.limits import Limits
-from onnxferry.scripts.overhead import inputs_of, main, measure
+from onnxferry.scripts.overhead import command, inputs_of, measure
 from onnxferry.system.errors import EvaluationError, UsageError
 from tests import tiny
 
@@ -37,7 +37,7 @@ def test_the_texts_are_the_same_each_time_and_a_task_without_any_is_refused() ->
 def test_the_command_prints_data_and_writes_its_section(tmp_path: Path) -> None:
     model, out = tiny.text_classification(tmp_path / "model"), tmp_path / "quality.md"
     done = CliRunner().invoke(
-        main,
+        command,
         [
             "--model",
             str(model),

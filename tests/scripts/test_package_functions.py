@@ -54,12 +54,16 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of wheels that is all that pip finds, and an empty cache."""
     folder = tmp_path / "index"
     folder.mkdir()
-    for name, (tag, files) in WHEELS.items():
-        make_wheel(folder, name, tag, files)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("ONNXFERRY_CACHE", str(tmp_path / "cache"))
+    for distribution, (tag, files) in WHEELS.items():
+        make_wheel(folder, distribution, tag, files)
+    environment = {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(folder),
+        "ONNXFERRY_CACHE": str(tmp_path / "cache"),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     return folder
 
 

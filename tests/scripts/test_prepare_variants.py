@@ -18,6 +18,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.prepare import onnx_file_io
+from onnxferry.scripts.prepare.selection import mixed_precision
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.applicability import skipped
 from onnxferry.scripts.prepare.variants.fusion import fuse
@@ -222,8 +223,9 @@ def layered(path: Path, layers: int, name: str = "/layers.{}/{}/MatMul") -> Vari
 def test_groups_become_coarser_where_they_are_many(
     layers: int, name: str, first: str, count: int, tmp_path: Path
 ) -> None:
-    found = groups(layered(tmp_path / "model.onnx", layers, name))
-    assert (found[0].name, len(found)) == (first, count)
+    """By layers here, and by neighbours where mixed precision ranks them."""
+    found = list(mixed_precision.neighbours(groups(layered(tmp_path / "model.onnx", layers, name))))
+    assert (found[0], len(found)) == (first, count)
 
 
 @pytest.mark.parametrize(
@@ -367,6 +369,21 @@ def test_halved_weights_are_those_that_fit_and_are_not_kept(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("name", ["int8-dynamic-u8s8-reduced", "fp16-weights"])
+def test_weights_that_are_declared_as_inputs_are_no_inputs_of_a_variant(
+    name: str, tmp_path: Path
+) -> None:
+    """Exporters of old list them as inputs too; a variant stores them under other names."""
+    weight = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"], "product")]
+    inputs = [value("x", "n", 64), value("w", 64, 64)]
+    source = save(tmp_path / "exported.onnx", nodes, inputs, [value("y", "n", 64)], {"w": weight})
+    BY_NAME[name].make(VariantInputs(source, None), tmp_path / "made.onnx", frozenset())
+    given = {"x": np.ones((2, 64), np.float32)}
+    assert [i.name for i in Session(tmp_path / "made.onnx").inputs] == ["x"]
+    assert distance(VariantInputs(source, None), tmp_path / "made.onnx", given) < 0.05
+
+
 def test_an_old_opset_of_convolutions_is_said(tmp_path: Path) -> None:
     material = VariantInputs(convolutional(tmp_path / "exported.onnx", 11), None, [])
     assert "opset 11; int8 convolutions need 13 or more" in str(
@@ -397,3 +414,10 @@ def test_nothing_is_told_to_onnxruntimes_maker() -> None:
 def test_every_variant_has_a_line_for_the_report() -> None:
     assert len(BY_NAME) == len(VARIANTS) and all(isinstance(v, Variant) and v.how for v in VARIANTS)
     assert {variant.precision for variant in VARIANTS} == {"fp32", "int8", "fp16"}
+
+
+def test_a_test_says_which_cpu_kinds_it_holds_for() -> None:
+    assert set(EXACT) == {"avx512-vnni", "arm64"}
+    assert needs_cpu(*CPUS).args == (cpu.kind() is None,)
+    with pytest.raises(ValueError, match="expected some of avx2, avx512, avx512-vnni, arm64"):
+        needs_cpu("vnni")

@@ -4,10 +4,12 @@ before."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import transformers
 from onnx import helper
 
 from onnxferry.scoring.engine import Session
@@ -88,6 +90,21 @@ def test_what_the_architecture_should_have_is_missed(tmp_path: Path) -> None:
         "1 of 6 LayerNormalization operators are not fused",
     ]
     assert "Gelu" not in fuse(source, tmp_path / "fused.onnx", Architecture(2, "relu")).expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (transformers.BertConfig(num_hidden_layers=2), Architecture(2, "gelu")),
+        (transformers.DistilBertConfig(n_layers=3, activation="relu"), Architecture(3, "relu")),
+        (transformers.ViTConfig(num_hidden_layers=4), Architecture(4, "gelu")),
+        (transformers.ResNetConfig(), None),
+    ],
+)
+def test_an_encoder_is_told_by_its_configuration(
+    config: Any, expected: Architecture | None
+) -> None:
+    assert Architecture.of(config.to_dict()) == expected
 
 
 @pytest.mark.parametrize("form", ["plain", "padding", "where", "unscaled"])

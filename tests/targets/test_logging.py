@@ -18,7 +18,7 @@ pytestmark = pytest.mark.host
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_a_request_can_be_found_in_the_log_by_its_id(target: str, tmp_path: Path) -> None:
-    with serving(target, tmp_path) as host, httpx.Client(trust_env=False) as client:
+    with serving(target, tmp_path) as host, httpx.Client(trust_env=False, timeout=60) as client:
         headers = {
             "Content-Type": "application/json",
             "X-Request-Id": "order-7",
@@ -46,7 +46,7 @@ def test_a_request_can_be_found_in_the_log_by_its_id(target: str, tmp_path: Path
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_a_long_answer_comes_in_gzip_where_the_client_takes_it(target: str, tmp_path: Path) -> None:
-    with serving(target, tmp_path) as host, httpx.Client(trust_env=False) as client:
+    with serving(target, tmp_path) as host, httpx.Client(trust_env=False, timeout=60) as client:
         body = json.dumps({"inputs": ["good day"] * 50}).encode()
         plain, packed = (
             client.post(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Kind:
+class EngineKind:
     """`folder`: what its folder holds. `packages`: those whose versions are told, the engine's own
     first. `options`: what may be given for it besides environment variables."""
 
@@ -20,32 +20,18 @@ class Kind:
     options: tuple[str, ...] = ()
 
 
-_BARE = ("batch_size", "threads", "file_name")
+_OPTIONS = ("batch_size", "threads", "file_name")
+_EXPORT = "model.onnx, config.json, tokenizer.json"
+_HUGGING_FACE = "a Hugging Face model folder"
+_OPTIMUM = ("optimum-onnx", "optimum", "transformers", "onnxruntime")
+_DEEPSPARSE = (*_OPTIONS, "sequence_length", "streams")
 
 ENGINES = {
-    "onnxferry": Kind(
-        "a model directory of scripts.prepare", ("onnxferry", "onnxruntime", "tokenizers")
-    ),
-    "pipeline": Kind(
-        "a Hugging Face model folder", ("transformers", "torch"), ("batch_size", "threads")
-    ),
-    "optimum": Kind(
-        "a Hugging Face folder with an ONNX file",
-        ("optimum-onnx", "optimum", "transformers", "onnxruntime"),
-        _BARE,
-    ),
-    "torch": Kind(
-        "a Hugging Face model folder",
-        ("torch", "transformers", "tokenizers"),
-        ("batch_size", "threads"),
-    ),
-    "onnxruntime": Kind(
-        "model.onnx, config.json, tokenizer.json", ("onnxruntime", "tokenizers"), _BARE
-    ),
-    "openvino": Kind("model.onnx, config.json, tokenizer.json", ("openvino", "tokenizers"), _BARE),
-    "deepsparse": Kind(
-        "model.onnx, config.json, tokenizer.json",
-        ("deepsparse", "transformers"),
-        (*_BARE, "sequence_length", "streams"),
-    ),
+    "onnxferry": EngineKind("a model directory", ("onnxferry", "onnxruntime", "tokenizers")),
+    "pipeline": EngineKind(_HUGGING_FACE, ("transformers", "torch"), _OPTIONS[:2]),
+    "optimum": EngineKind("a Hugging Face folder with an ONNX file", _OPTIMUM, _OPTIONS),
+    "torch": EngineKind(_HUGGING_FACE, ("torch", "transformers", "tokenizers"), _OPTIONS[:2]),
+    "onnxruntime": EngineKind(_EXPORT, ("onnxruntime", "tokenizers"), _OPTIONS),
+    "openvino": EngineKind(_EXPORT, ("openvino", "tokenizers"), _OPTIONS),
+    "deepsparse": EngineKind(_EXPORT, ("deepsparse", "transformers"), _DEEPSPARSE),
 }

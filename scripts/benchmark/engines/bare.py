@@ -1,9 +1,5 @@
-"""The engine's library and tokenizers, with nothing between: the shortest way that one would write
-by hand.
-
-All texts are tokenised at once, sorted by length, run in batches of `batch_size` padded to their
-longest, and read.
-"""
+"""An engine's library and tokenizers, with nothing between, as one would write it by hand: texts
+are tokenised at once, sorted by length, and run in batches padded to their longest."""
 
 from __future__ import annotations
 
@@ -26,9 +22,7 @@ def over(
 ) -> Callable[[list[Any]], list[Any]]:
     """Lists of items asked of `run`. Raises ValueError for a task that is not read here."""
     if task not in TASKS:
-        raise ValueError(
-            f"this engine is used without a pipeline, for {' and '.join(TASKS)}; not for {task}"
-        )
+        raise ValueError(f"this engine is asked for {' and '.join(TASKS)} here, not for {task}")
     config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
     tokenizer.no_padding()
@@ -74,11 +68,8 @@ def _classify(
     tokenizer.enable_truncation(config.get("max_position_embeddings", 512))
 
     def answer(items: list[Any]) -> list[Any]:
-        scored = [_scores(logits, several) for (logits,) in outputs(tokenizer.encode_batch(items))]
-        return [
-            [{"label": names[i], "score": float(row[i])} for i in np.argsort(-row)]
-            for row in scored
-        ]
+        rows = [_scores(logits, several) for (logits,) in outputs(tokenizer.encode_batch(items))]
+        return [[{"label": names[i], "score": float(r[i])} for i in np.argsort(-r)] for r in rows]
 
     return answer
 
@@ -100,9 +91,8 @@ def _question(
         first = tokenizer.encode_batch([(item["question"], item["context"]) for item in items])
         windows = [(i, w) for i, e in enumerate(first) for w in (e, *e.overflowing)]
         best: dict[int, tuple[float, int, int]] = {}
-        for (i, window), (start, end) in zip(
-            windows, outputs([w for _, w in windows]), strict=True
-        ):
+        logits = outputs([window for _, window in windows])
+        for (i, window), (start, end) in zip(windows, logits, strict=True):
             best[i] = max(best.get(i, (-1.0, 0, 0)), _span(window, start, end))
         texts = [item["context"] for item in items]
         return [
@@ -121,11 +111,8 @@ def _span(window: Encoding, start: Any, end: Any) -> tuple[float, int, int]:
         return 0.0, 0, 0
     pairs = np.triu(np.outer(_scores(start[context], False), _scores(end[context], False)))
     first, last = np.unravel_index(np.argmax(np.tril(pairs, ANSWER - 1)), pairs.shape)
-    return (
-        float(pairs[first, last]),
-        window.offsets[context[first]][0],
-        window.offsets[context[last]][1],
-    )
+    begin, end = window.offsets[context[first]][0], window.offsets[context[last]][1]
+    return float(pairs[first, last]), begin, end
 
 
 TASKS = {"text-classification": _classify, "question-answering": _question}

@@ -1,9 +1,7 @@
-"""DeepSparse's own pipeline. Its question answering takes one question a call; with `streams` above
-1 that many calls are under way at a time, and its engine runs with the scheduler that it has for
-that.
+"""DeepSparse's own pipeline. Its question answering takes one question a call: with `streams` above
+1 so many calls are under way at a time, by its scheduler for that.
 
-It writes the lengths that it compiles for into the .onnx file that it is given, so it is given a
-copy.
+It writes the lengths that it compiles for into the .onnx file, so it is given a copy.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ NAMES = {"question-answering": "question_answering", "text-classification": "tex
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     if task not in NAMES:
         raise ValueError(f"deepsparse is asked for {' and '.join(NAMES)} here, not for {task}")
     path = _copy(Path(folder), options.pop("file_name", "model.onnx"))
@@ -30,12 +29,10 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]
     if streams > 1:
         options |= {"scheduler": deepsparse.Scheduler.multi_stream, "num_streams": streams}
     if task == "text-classification":
-        options["top_k"] = len(
-            json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))["id2label"]
-        )
-    asked = deepsparse.Pipeline.create(
-        NAMES[task], model_path=str(path), num_cores=threads, **options
-    )
+        config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+        options["top_k"] = len(config["id2label"])
+    create = deepsparse.Pipeline.create
+    asked = create(NAMES[task], model_path=str(path), num_cores=threads, **options)
     if task == "text-classification":
         return lambda items: _labels(asked(sequences=items))
     each: Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
@@ -55,9 +52,7 @@ def _copy(folder: Path, name: str) -> Path:
 def _span(asked: Callable[..., Any], item: dict[str, str]) -> dict[str, Any]:
     try:
         return dict(asked(**item))
-    except (
-        IndexError
-    ):  # what it raises where none of its 20 best starts and ends fit, as often with random weights
+    except IndexError:  # none of its 20 best starts and ends fit, as often with random weights
         return {"score": 0.0, "start": 0, "end": 0, "answer": ""}
 
 

@@ -12,6 +12,7 @@ from onnxferry.scripts.benchmark.engines import bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.pop("threads", 0)
     path = Path(folder, options.pop("file_name", "model.onnx"))

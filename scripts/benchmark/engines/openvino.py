@@ -14,6 +14,7 @@ from onnxferry.scripts.benchmark.engines import bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if threads := options.pop("threads", None):
         config["INFERENCE_NUM_THREADS"] = threads

@@ -20,6 +20,7 @@ CLASSES = {
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.get("threads", 0)
     named = {"file_name": options["file_name"]} if "file_name" in options else {}

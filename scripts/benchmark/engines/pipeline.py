@@ -12,6 +12,7 @@ PARAMETERS = {"text-classification": {"top_k": None, "truncation": True}}
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     if threads := options.get("threads"):
         torch.set_num_threads(threads)
     asked = transformers.pipeline(task, model=folder, device="cpu")

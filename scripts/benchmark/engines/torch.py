@@ -17,6 +17,7 @@ CLASSES = {
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+    """What answers a list of items, each by one answer."""
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
     model = getattr(transformers, CLASSES.get(task, "AutoModel")).from_pretrained(folder).eval()
@@ -24,9 +25,8 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]
 
     def run(feeds: dict[str, Any]) -> list[Any]:
         with torch.inference_mode():
-            outputs = model(
-                **{name: torch.from_numpy(array) for name, array in feeds.items() if name in known}
-            )
+            tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
+            outputs = model(**{name: tensors[name] for name in known & set(tensors)})
         return [output.numpy() for output in outputs.to_tuple()]
 
     return bare.over(folder, task, run, **options)

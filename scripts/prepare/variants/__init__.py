@@ -1,14 +1,15 @@
 """Variants: faster or smaller forms of the exported graph, each a file of its own.
 
 - table: every variant and what makes it; begin here
-- applicability: why a variant is not tried for a CPU kind or for a graph
+- applicability: why a variant is not tried for a CPU kind or a graph
 - fusion, attention_fusion, attention_equivalence, convolution_folding: the optimised float32 graph
 - int8_linear, int8_embedding, smoothing: int8 for transformers
 - int8_convolution, qdq_placement: int8 for networks of convolutions
-- calibration, subgraph: what activations are on real inputs
+- calibration, subgraph: activations on real inputs
 - float16: weights stored in half the bytes
 - operator_groups: what mixed precision may keep in float32
-- onnx_graph: reading, changing and writing a graph
+- weight_format, linear_layers: what the int8 modules share
+- onnx_graph: a graph read, changed and written
 """
 
 # before any module here imports onnxruntime: it turns off telemetry, which onnxruntime reads once

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -22,8 +21,6 @@ from onnxferry.scripts.prepare.variants.subgraph import run
 SHAPES = ((2, 131), (2, 7))
 # of the largest number: additions in another order, on scores that random activations make large
 TOLERANCE = 1e-3
-
-Feeds: TypeAlias = Mapping[ir.Value, Array]
 
 
 @dataclass(frozen=True)
@@ -83,18 +80,21 @@ def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | N
 
 def _run(
     graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int], width: int
-) -> tuple[Feeds, Array, Array] | None:
+) -> tuple[Mapping[ir.Value, Array], Array, Array] | None:
     """The feeds, the candidate's result and its queries; None where its part does not take such
     feeds."""
     feeds = _feeds(graph, candidate.x, shape, width)
     try:
-        want, query = run(graph, [candidate.output.outputs[0], candidate.query], feeds)
-    except Exception:  # whatever the runtime says to it
+        outputs = [candidate.output.outputs[0], candidate.query]
+        ((want, query),) = run(graph, outputs, [feeds])
+    except Exception:  # onnxruntime's errors have no other base
         return None
     return feeds, want, query
 
 
-def _feeds(graph: ir.Graph, x: ir.Value, shape: tuple[int, int], width: int) -> Feeds:
+def _feeds(
+    graph: ir.Graph, x: ir.Value, shape: tuple[int, int], width: int
+) -> dict[ir.Value, Array]:
     """Random activations, and a random mask for each input of the graph."""
     draw = np.random.default_rng(0)
     feeds = {x: draw.standard_normal((*shape, width)).astype(np.float32)}

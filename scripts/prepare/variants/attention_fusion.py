@@ -8,8 +8,7 @@ positions, causal masks and sliding windows are not, and stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -23,10 +22,9 @@ from onnxferry.scripts.prepare.variants.onnx_graph import (
     MICROSOFT,
     add_weight,
     constant,
-    insert_first,
     is_matrix,
-    new_node,
     operand,
+    prepend,
     rewrite,
 )
 
@@ -38,39 +36,30 @@ _TO_HEADS = (
 )
 _MAX_STEPS = 12  # the longest chain of operators that is followed
 
-Projection: TypeAlias = tuple[ir.Value, ir.Value, ir.Value | None]
-"""Input, weights and bias of a linear layer."""
-
 
 def fuse_attention(graph: ir.Graph) -> int:
     """Replace every attention that can be proved; how many those were."""
-    found = [proved for c in candidates(graph) if (proved := prove(graph, c))]
-    masks: dict[ir.Value, ir.Node] = {}
-    for proved in found:
-        if proved.mask and proved.mask not in masks:
-            name = f"{proved.mask.name}_int32"
-            masks[proved.mask] = new_node("Cast", [proved.mask], name, to=ir.DataType.INT32)
-        _replace(graph, proved, masks[proved.mask].outputs if proved.mask else ())
-    if masks:
-        insert_first(graph, list(masks.values()))
-    return len(found)
+    candidates = [c for node in graph if (c := _candidate(node))]
+    proved = [p for candidate in candidates if (p := prove(graph, candidate))]
+    masks = dict.fromkeys(p.mask for p in proved if p.mask)
+    int32 = {
+        mask: prepend(graph[0], "Cast", [mask], f"{mask.name}_int32", to=ir.DataType.INT32)
+        for mask in masks
+    }
+    for attention in proved:
+        _replace(graph, attention, int32[attention.mask] if attention.mask else ())
+    return len(proved)
 
 
 def unfused(graph: ir.Graph) -> int:
     """How many attentions are left as single operators: a product of two activations, Softmax,
     another product."""
-    softmaxes = [node for node in graph if node.op_type == "Softmax"]
-    return sum(1 for node in softmaxes if _product(node.outputs[0]) is not None)
-
-
-def candidates(graph: ir.Graph) -> Iterator[AttentionCandidate]:
-    """What looks like an attention, in the order of the graph."""
-    for node in graph:
-        if node.op_type == "Softmax" and (found := _candidate(node)):
-            yield found
+    return sum(1 for node in graph if node.op_type == "Softmax" and _product(node.outputs[0]))
 
 
 def _candidate(softmax: ir.Node) -> AttentionCandidate | None:
+    if softmax.op_type != "Softmax":
+        return None
     scores, second = _scores(softmax.inputs[0]), _product(softmax.outputs[0])
     end = _follow(second, ("Transpose", "Reshape")) if second else None
     if not scores or not second or not end:
@@ -120,8 +109,8 @@ def _follow(node: ir.Node, ops: Sequence[str]) -> ir.Node | None:
     return node
 
 
-def _projection(value: ir.Value) -> Projection | None:
-    """The linear layer that one side of a product comes from."""
+def _projection(value: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value | None] | None:
+    """(input, weights, bias) of the linear layer that a side of a product comes from."""
     bias = None
     for _ in range(_MAX_STEPS):
         node = value.producer()

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.subgraph import session
+from onnxferry.scripts.prepare.variants.subgraph import run
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
 
@@ -59,26 +59,15 @@ def measure_ranges(
 ) -> Ranges:
     """The ranges of the tensors `channels` (name -> axis of its channels) over all `feeds`."""
     values = ir.convenience.create_value_mapping(graph)
-    inputs = {value: value.dtype for value in graph.inputs}
-    runner = session(graph, inputs, [values[name] for name in channels])
+    typed = [
+        {v: feed[str(v.name)].astype(v.dtype.numpy(), copy=False) for v in graph.inputs if v.dtype}
+        for feed in feeds
+    ]
     found: dict[str, list[ActivationRange]] = {name: [] for name in channels}
-    for feed in feeds:
-        arrays = runner.run(None, _typed(inputs, feed))
+    for arrays in run(graph, [values[name] for name in channels], typed):
         for (name, axis), array in zip(channels.items(), arrays, strict=True):
             found[name].append(_range(array, axis))
     return {name: _union(parts) for name, parts in found.items()}
-
-
-def _typed(
-    inputs: Mapping[ir.Value, ir.DataType | None], feed: Mapping[str, Array]
-) -> dict[str, Array]:
-    """What the graph takes of a feed, in the dtypes that it declares."""
-    dtypes = {value.name: dtype for value, dtype in inputs.items()}
-    return {
-        name: array.astype(dtype.numpy(), copy=False)
-        for name, array in feed.items()
-        if (dtype := dtypes.get(name))
-    }
 
 
 def _range(array: Array, axis: int) -> ActivationRange:

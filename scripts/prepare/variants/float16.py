@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, new_node
+from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, prepend
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
 MIN_SIZE = 2**12  # numbers of the smallest weight that is stored as float16
@@ -20,9 +20,8 @@ def make_float16(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> N
     """Write the graph with its weights as float16, but for those of the operators in `keep`."""
     model = onnx_graph.read(inputs.best)
     fitting = [value for value in model.graph.initializers.values() if _fits(value, keep)]
-    casts = [_cast(model.graph, value) for value in fitting]
-    if casts:
-        onnx_graph.insert_first(model.graph, casts)
+    for value in fitting:
+        _store(model.graph, value)
     onnx_graph.save(model, target)
 
 
@@ -35,9 +34,8 @@ def _fits(value: ir.Value, keep: frozenset[str]) -> bool:
     )
 
 
-def _cast(graph: ir.Graph, value: ir.Value) -> ir.Node:
-    """A Cast that takes the place of a weight; it reads the same numbers as float16."""
+def _store(graph: ir.Graph, value: ir.Value) -> None:
+    """Put a Cast, which reads the same numbers as float16, in the place of a weight."""
     half = add_weight(graph, f"{value.name}_half", known(value).astype(np.float16))
-    cast = new_node("Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
-    value.replace_all_uses_with(cast.outputs[0], replace_graph_outputs=True)
-    return cast
+    (single,) = prepend(graph[0], "Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
+    value.replace_all_uses_with(single, replace_graph_outputs=True)

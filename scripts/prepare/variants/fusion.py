@@ -24,21 +24,17 @@ from onnxferry.scripts.prepare.variants.attention_fusion import fuse_attention, 
 from onnxferry.scripts.prepare.variants.convolution_folding import fold
 from onnxferry.system.library_output import silence_libraries
 
-KINDS = {  # what is counted -> the operators that are of this kind
-    "Attention": ("Attention", "MultiHeadAttention"),
-    "Gelu": ("Gelu", "BiasGelu", "FastGelu", "QuickGelu"),
-    "LayerNormalization": (
-        "LayerNormalization",
-        "SkipLayerNormalization",
-        "EmbedLayerNormalization",
-    ),
-}
+# what is counted: the ends of the operators' names, such as BiasGelu and MultiHeadAttention
+KINDS = ("Attention", "Gelu", "LayerNormalization")
 _LEFT_OUT = ("attention", "skip_layer_norm", "bias_skip_layer_norm", "embed_layer_norm")
 _NOT_FUSED = (
     "they are not plain scaled dot-product attention with a padding mask (relative positions, a"
     " causal mask or a window are of this kind), or the exporter wrote them in a form that is not"
     " known; they run as single operators"
 )
+
+# as transformers names them
+_SIZES = {"num_hidden_layers": "n_layers", "num_attention_heads": "n_heads", "hidden_size": "dim"}
 
 
 @dataclass(frozen=True)
@@ -52,13 +48,11 @@ class Architecture:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Architecture | None:
         """From a transformers configuration; None where it is not that of an encoder."""
-        layers = [config.get(name) for name in ("num_hidden_layers", "n_layers")]
-        heads = [config.get(name) for name in ("num_attention_heads", "n_heads")]
-        sizes = [config.get(name) for name in ("hidden_size", "dim")]
-        if not all(any(isinstance(n, int) for n in found) for found in (layers, heads, sizes)):
+        sizes = [config.get(name, config.get(other)) for name, other in _SIZES.items()]
+        if not all(isinstance(size, int) for size in sizes):
             return None
         activation = config.get("hidden_act") or config.get("activation") or cls.activation
-        return cls(next(n for n in layers if isinstance(n, int)), str(activation))
+        return cls(sizes[0], str(activation))
 
     def expected(self) -> dict[str, int]:
         """How many fused operators of each kind there should be at least."""
@@ -83,16 +77,15 @@ def fuse(exported: Path, target: Path, architecture: Architecture | None = None)
 
     Raises PrepareError for a file that is not readable as ONNX.
     """
-    before = onnx_graph.read(exported)
-    held = inventory(before)
+    model = onnx_graph.read(exported)
+    held, had, operators = inventory(model), _counts(model.graph), _operators(model.graph)
     if held.foreign or held.quantised:
         return Fusion(None, {})
-    model = fold(exported) if held.convolutional else onnx_graph.read(exported)
-    folded = _operators(before.graph) - _operators(model.graph)
-    newer = onnx_graph.opset(model) > onnx_graph.opset(before)
+    model = fold(exported) if held.convolutional else model
+    folded, newer = operators - _operators(model.graph), onnx_graph.opset(model) > held.opset
     fuse_attention(model.graph)
     model = _fused(model)
-    found, had = _counts(model.graph), _counts(before.graph)
+    found = _counts(model.graph)
     changed = folded > 0 or newer or any(found[kind] > had[kind] for kind in found)
     if changed:
         onnx_graph.save(model, target)
@@ -103,7 +96,7 @@ def fuse(exported: Path, target: Path, architecture: Architecture | None = None)
 
 
 def _counts(graph: ir.Graph) -> dict[str, int]:
-    return {kind: sum(1 for node in graph if node.op_type in ops) for kind, ops in KINDS.items()}
+    return {kind: sum(1 for node in graph if node.op_type.endswith(kind)) for kind in KINDS}
 
 
 def _operators(graph: ir.Graph) -> int:

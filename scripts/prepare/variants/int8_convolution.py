@@ -9,9 +9,7 @@ Weight Equalization and Bias Correction", 2019, with means that were measured.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -21,7 +19,14 @@ from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.calibration import ActivationRange, activation_ranges
 from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET
 from onnxferry.scripts.prepare.variants.linear_layers import is_transposed
-from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, new_node, operand
+from onnxferry.scripts.prepare.variants.onnx_graph import (
+    add_scale,
+    add_weight,
+    known,
+    new_node,
+    operand,
+    prepend,
+)
 from onnxferry.scripts.prepare.variants.qdq_placement import QdqPlacement, place_qdq
 from onnxferry.scripts.prepare.variants.variant import Make, VariantInputs
 from onnxferry.scripts.prepare.variants.weight_format import WeightFormat
@@ -29,9 +34,6 @@ from onnxferry.system.errors import PrepareError
 
 _INT32_MAX = 2.0**31 - 1
 _WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
-
-Scales: TypeAlias = Mapping[ir.Value, tuple[float, int]]
-"""Tensor -> the scale and the zero point of its uint8."""
 
 
 def int8_convolutions(weight_format: WeightFormat) -> Make:
@@ -56,26 +58,16 @@ def int8_convolutions(weight_format: WeightFormat) -> Make:
     return make
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """The float32 weights of an operator, [channels, ...] with the outputs first; `last`: the graph
-    has the outputs last."""
-
-    array: Array
-    bias: Array | None
-    last: bool
-
-    @classmethod
-    def of(cls, node: ir.Node) -> _Weights:
-        array, last = known(node.inputs[1]), _has_outputs_last(node)
-        bias = known(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-        if bias is None and node.op_type == "Conv":
-            bias = np.zeros(len(array), np.float32)
-        return cls(array.T if last else array, bias, last)
+def _output_axis(node: ir.Node) -> int:
+    """Which axis of an operator's weights is that of its output channels."""
+    return 0 if node.op_type == "Conv" or is_transposed(node) else 1
 
 
-def _has_outputs_last(node: ir.Node) -> bool:
-    return node.op_type != "Conv" and not is_transposed(node)
+def _bias(node: ir.Node, channels: int) -> Array | None:
+    """A bias [channels]; None for a product without one."""
+    if bias := (*node.inputs, None)[2]:
+        return known(bias)
+    return np.zeros(channels, np.float32) if node.op_type == "Conv" else None
 
 
 def _quantise_weights(
@@ -83,85 +75,72 @@ def _quantise_weights(
 ) -> None:
     """Make an operator read int8 weights from -`limit` to `limit` and an int32 bias; `factor` is
     the scale of its input."""
-    weights = _Weights.of(node)
-    flat = weights.array.reshape(len(weights.array), -1)
+    axis = _output_axis(node)
+    weights = np.moveaxis(known(node.inputs[1]), axis, 0)
+    bias = _bias(node, len(weights))
+    flat = weights.reshape(len(weights), -1)
     scale = np.abs(flat).max(1) / limit
-    if weights.bias is not None:  # it is an int32 of the scale `scale * factor`
-        scale = np.maximum(scale, np.abs(weights.bias) / (factor * _INT32_MAX) * 1.01)
+    if bias is not None:  # it is an int32 of the scale `scale * factor`
+        scale = np.maximum(scale, np.abs(bias) / (factor * _INT32_MAX) * 1.01)
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     whole = np.clip(np.round(flat / scale[:, None]), -limit, limit)
-    stored = whole.reshape(weights.array.shape).astype(np.int8)
-    _read_dequantised(graph, node, 1, stored.T if weights.last else stored, scale)
-    if weights.bias is not None:
-        drift = _drift(weights.array.shape, whole * scale[:, None] - flat, seen.mean)
-        bias = np.round((weights.bias - drift) / (scale * factor)).astype(np.int32)
-        _read_dequantised(graph, node, 2, bias, scale * np.float32(factor))
+    stored = np.moveaxis(whole.reshape(weights.shape).astype(np.int8), 0, axis)
+    _read_dequantised(graph, node, 1, stored, scale)
+    if bias is not None:
+        drift = _drift(weights.shape, whole * scale[:, None] - flat, seen.mean)
+        corrected = np.round((bias - drift) / (scale * factor)).astype(np.int32)
+        _read_dequantised(graph, node, 2, corrected, scale * np.float32(factor))
 
 
 def _drift(shape: tuple[int, ...], error: Array, mean: Array) -> Array:
     """What the `error` [channels, inputs * kernel] of the weights of this shape (channels, inputs
     of the channel's group, kernel...) adds to each channel, for inputs of this `mean`."""
     summed = error.reshape(shape[0], shape[1], -1).sum(2)
-    groups = len(mean) // shape[1]
-    inputs = mean.reshape(groups, shape[1]).repeat(shape[0] // groups, 0)
-    drift: Array = (summed * inputs).sum(1)
+    groups = mean.reshape(-1, shape[1])
+    drift: Array = (summed * groups.repeat(shape[0] // len(groups), 0)).sum(1)
     return drift
 
 
 def _read_dequantised(
     graph: ir.Graph, node: ir.Node, index: int, values: Array, scale: Array
 ) -> None:
-    """Make the input `index` of a node what DequantizeLinear makes of `values`; `scale` is a number
-    for each output channel: the first axis of a convolution's weights, the last of a product's."""
+    """Make the input `index` of a node what DequantizeLinear makes of `values`, with a scale for
+    each output channel."""
     name = f"{node.name}_{('', 'weights', 'bias')[index]}"
-    inputs = [
-        add_weight(graph, f"{name}_quantised", values),
-        add_weight(graph, f"{name}_scale", scale.astype(np.float32)),
-        add_weight(graph, f"{name}_zero", np.zeros(scale.shape, values.dtype)),
-    ]
-    axis = int(index == 1 and _has_outputs_last(node))
-    added = new_node("DequantizeLinear", inputs, f"{name}_dequantised", axis=axis)
-    node.prepend(added)
+    factors = add_scale(graph, name, scale, np.zeros(scale.shape, values.dtype))
+    inputs = [add_weight(graph, f"{name}_quantised", values), *factors]
+    axis = _output_axis(node) if index == 1 else 0
+    (given,) = prepend(node, "DequantizeLinear", inputs, f"{name}_dequantised", axis=axis)
     node.resize_inputs(max(len(node.inputs), index + 1))
-    node.replace_input_with(index, added.outputs[0])
+    node.replace_input_with(index, given)
 
 
-def _store_activations(graph: ir.Graph, placement: QdqPlacement, scales: Scales) -> None:
-    """Put each tensor of the placement through uint8 where it is made."""
+def _store_activations(
+    graph: ir.Graph, placement: QdqPlacement, scales: Mapping[ir.Value, tuple[float, int]]
+) -> None:
+    """Put each tensor of the placement through uint8, of a scale and a zero point, where it is
+    made."""
     for value, begin in placement.tensors.items():
-        readers = value.consumers()
-        pair = _through_uint8(graph, value, begin, scales[value])
-        given = pair[1].outputs[0]
-        float_layers = [
-            node
-            for node in readers
-            if node.op_type in _WITH_WEIGHTS and node not in placement.layers
+        uses = [
+            (node, i, node.op_type in _WITH_WEIGHTS and node not in placement.layers)
+            for node, i in value.uses()
         ]
-        if float_layers:
-            pair.append(_barrier(graph, given, scales[value]))
-        for node in readers:
-            _read(node, value, pair[2].outputs[0] if node in float_layers else given)
+        added = _through_uint8(graph, value, begin, scales[value])
+        if any(is_float for _, _, is_float in uses):
+            added.append(_barrier(graph, added[1].outputs[0], scales[value]))
+        for node, i, is_float in uses:
+            node.replace_input_with(i, added[2 if is_float else 1].outputs[0])
         producer = begin.producer()
-        if producer is None:
-            onnx_graph.insert_first(graph, pair)
+        if producer:
+            producer.append(added)
         else:
-            producer.append(pair)
-
-
-def _read(node: ir.Node, old: ir.Value, new: ir.Value) -> None:
-    """Make a node read `new` wherever it reads `old`."""
-    for i, value in enumerate(node.inputs):
-        if value is old:
-            node.replace_input_with(i, new)
+            graph.insert_before(graph[0], added)
 
 
 def _through_uint8(
     graph: ir.Graph, value: ir.Value, begin: ir.Value, scale: tuple[float, int]
 ) -> list[ir.Node]:
-    factors = [
-        add_weight(graph, f"{value.name}_scale", np.float32(scale[0])),
-        add_weight(graph, f"{value.name}_zero", np.uint8(scale[1])),
-    ]
+    factors = add_scale(graph, str(value.name), np.float32(scale[0]), np.uint8(scale[1]))
     stored = new_node("QuantizeLinear", [begin, *factors], f"{value.name}_quantised")
     given = new_node("DequantizeLinear", [*stored.outputs, *factors], f"{value.name}_dequantised")
     return [stored, given]

@@ -10,8 +10,8 @@ from onnxferry.scripts.prepare.variants.onnx_graph import (
     add_weight,
     is_matrix,
     known,
-    new_node,
     operand,
+    prepend,
     rewrite,
 )
 
@@ -45,8 +45,7 @@ def _quantise(graph: ir.Graph, node: ir.Node) -> None:
     scale[scale == 0] = 1
     rows = add_weight(graph, f"{table.name}_rows", np.round(array / scale).astype(np.int8))
     scales = add_weight(graph, f"{table.name}_scales", scale.astype(np.float32))
-    row = new_node("Gather", [rows, indices], f"{node.name}_row")
-    number = new_node("Cast", row.outputs, f"{node.name}_number", to=ir.DataType.FLOAT)
-    factor = new_node("Gather", [scales, indices], f"{node.name}_factor")
-    node.prepend([row, number, factor])
-    rewrite(node, "Mul", [*number.outputs, *factor.outputs], "")
+    row = prepend(node, "Gather", [rows, indices], f"{node.name}_row")
+    number = prepend(node, "Cast", row, f"{node.name}_number", to=ir.DataType.FLOAT)
+    factor = prepend(node, "Gather", [scales, indices], f"{node.name}_factor")
+    rewrite(node, "Mul", [*number, *factor], "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ import onnx_ir as ir
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.calibration import Ranges, activation_ranges
 from onnxferry.scripts.prepare.variants.int8_embedding import quantise_embeddings
-from onnxferry.scripts.prepare.variants.linear_layers import is_transposed, linear_layers
+from onnxferry.scripts.prepare.variants.linear_layers import is_transposed, linear_layers, matrix
 from onnxferry.scripts.prepare.variants.onnx_graph import (
     MICROSOFT,
+    add_scale,
     add_weight,
-    known,
-    new_node,
     operand,
+    prepend,
 )
 from onnxferry.scripts.prepare.variants.smoothing import smooth
 from onnxferry.scripts.prepare.variants.variant import Make, VariantInputs
@@ -41,30 +42,24 @@ class QuantisedTensor:
     zero: ir.Value
 
 
-def int8_dynamic(weight_format: WeightFormat) -> Make:
-    """Linear layers with scales from each run, and embeddings."""
+def int8_linear(weight_format: WeightFormat, static: bool) -> Make:
+    """Linear layers and embeddings in int8; `static`: activations smoothed, with measured
+    scales."""
 
     def make(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
         model = onnx_graph.read(inputs.best)
-        quantise_linear(model.graph, keep, weight_format)
-        quantise_embeddings(model.graph, keep)
+        graph, ranges = model.graph, None
+        if static:
+            ranges = smooth(graph, keep, activation_ranges(inputs, channels(graph)))
+        quantise_linear(graph, keep, weight_format, ranges)
+        quantise_embeddings(graph, keep)
         onnx_graph.save(model, target)
 
     return make
 
 
-def int8_static(weight_format: WeightFormat) -> Make:
-    """Linear layers with measured scales and smoothed activations, and embeddings."""
-
-    def make(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
-        model = onnx_graph.read(inputs.best)
-        ranges = activation_ranges(inputs, channels(model.graph))
-        ranges = smooth(model.graph, keep, ranges)
-        quantise_linear(model.graph, keep, weight_format, ranges)
-        quantise_embeddings(model.graph, keep)
-        onnx_graph.save(model, target)
-
-    return make
+int8_dynamic = partial(int8_linear, static=False)
+int8_static = partial(int8_linear, static=True)
 
 
 def channels(graph: ir.Graph) -> dict[str, int]:
@@ -90,17 +85,13 @@ def quantise_linear(
 def _quantised_input(graph: ir.Graph, node: ir.Node, ranges: Ranges | None) -> QuantisedTensor:
     """The layer's input as uint8, made by a new node before the layer."""
     x = operand(node, 0)
-    names = _names(str(x.name))
+    names = [f"{x.name}_{part}" for part in ("quantised", "scale", "zero")]
     if ranges is None:
-        added = new_node("DynamicQuantizeLinear", [x], *names)
-        node.prepend(added)
-        return QuantisedTensor(*added.outputs)
+        return QuantisedTensor(*prepend(node, "DynamicQuantizeLinear", [x], *names))
     scale, zero = ranges[str(x.name)].uint8()
-    stored = add_weight(graph, names[1], np.float32(scale))
-    offset = add_weight(graph, names[2], np.uint8(zero))
-    added = new_node("QuantizeLinear", [x, stored, offset], names[0])
-    node.prepend(added)
-    return QuantisedTensor(added.outputs[0], stored, offset)
+    factors = add_scale(graph, str(x.name), np.float32(scale), np.uint8(zero))
+    (values,) = prepend(node, "QuantizeLinear", [x, *factors], names[0])
+    return QuantisedTensor(values, *factors)
 
 
 def _quantised_weights(
@@ -108,25 +99,15 @@ def _quantised_weights(
 ) -> QuantisedTensor:
     """The layer's weights [inputs, outputs] and their scale [outputs]; once for all layers that
     share them."""
-    weights, transposed = operand(node, 1), is_transposed(node)
-    names = _names(f"{weights.name}_transposed" if transposed else str(weights.name))
-    if names[0] in graph.initializers:
-        return QuantisedTensor(*(graph.initializers[name] for name in names))
-    limit, matrix = weight_format.limit, known(weights)
-    matrix = matrix.T if transposed else matrix
-    scale = np.abs(matrix).max(0) / limit
+    limit, array = weight_format.limit, matrix(node)
+    scale = np.abs(array).max(0) / limit
     scale[scale == 0] = 1
-    whole = np.clip(np.round(matrix / scale), -limit, limit)
+    whole = np.clip(np.round(array / scale), -limit, limit)
     dtype, zero = (np.int8, 0) if weight_format.signed else (np.uint8, 128)
-    return QuantisedTensor(
-        add_weight(graph, names[0], (whole + zero).astype(dtype)),
-        add_weight(graph, names[1], scale.astype(np.float32)),
-        add_weight(graph, names[2], np.full(scale.shape, zero, dtype)),
-    )
-
-
-def _names(tensor: str) -> list[str]:
-    return [f"{tensor}_{part}" for part in ("quantised", "scale", "zero")]
+    name = f"{operand(node, 1).name}{'_transposed' if is_transposed(node) else ''}"
+    values = add_weight(graph, f"{name}_quantised", (whole + zero).astype(dtype))
+    zeros = np.full(scale.shape, zero, dtype)
+    return QuantisedTensor(values, *add_scale(graph, name, scale.astype(np.float32), zeros))
 
 
 def _product(node: ir.Node, x: QuantisedTensor, w: QuantisedTensor) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxferry.scripts.prepare.variants.onnx_graph import constant, is_matrix
+from onnxferry.scoring.engine import Array
+from onnxferry.scripts.prepare.variants.onnx_graph import constant, is_matrix, known
 
 _OPERATORS = ("MatMul", "Gemm", "Attention")
 
@@ -25,6 +26,12 @@ def is_linear(node: ir.Node) -> bool:
     )
 
 
+def matrix(node: ir.Node) -> Array:
+    """A layer's weights, float32 [inputs, outputs]."""
+    weights = known(node.inputs[1])
+    return weights.T if is_transposed(node) else weights
+
+
 def is_transposed(node: ir.Node) -> bool:
     """Whether a layer's weights are stored as [outputs, inputs]."""
     return bool(node.attributes.get_int("transB", 0))
@@ -32,11 +39,8 @@ def is_transposed(node: ir.Node) -> bool:
 
 def _is_plain(node: ir.Node) -> bool:
     """Whether a Gemm is a product and at most a bias of one number a column."""
-    given = node.attributes
-    if given.get_float("alpha", 1.0) != 1 or given.get_float("beta", 1.0) != 1:
-        return False
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    given, bias = node.attributes, (*node.inputs, None)[2]
     array = constant(bias)
-    return not given.get_int("transA", 0) and (
-        bias is None or (array is not None and array.ndim == 1)
-    )
+    is_row = bias is None or (array is not None and array.ndim == 1)
+    scaled = given.get_float("alpha", 1.0) != 1 or given.get_float("beta", 1.0) != 1
+    return is_row and not scaled and not given.get_int("transA", 0)

@@ -63,12 +63,16 @@ def opset(model: ir.Model) -> int:
 def constant(value: ir.Value | None) -> Array | None:
     """The numbers of a tensor that does not depend on the inputs, None for others; Constant,
     Identity and Transpose nodes are followed."""
-    if value is None:
+    tensor = ir.convenience.get_const_tensor(value) if value else None
+    if tensor is not None:
+        return tensor.numpy()
+    node = value.producer() if value else None
+    if node is None or node.op_type not in ("Identity", "Transpose"):
         return None
-    if "array" not in value.meta:
-        value.meta["array"] = _constant(value)
-    array: Array | None = value.meta["array"]
-    return array
+    source = constant(node.inputs[0])
+    if source is None or node.op_type == "Identity":
+        return source
+    return source.transpose(node.attributes.get_ints("perm"))
 
 
 def known(value: ir.Value | None) -> Array:
@@ -93,24 +97,17 @@ def is_matrix(value: ir.Value | None) -> bool:
     return array is not None and array.ndim == 2 and array.dtype == np.float32
 
 
-def _constant(value: ir.Value) -> Array | None:
-    tensor, node = ir.convenience.get_const_tensor(value), value.producer()
-    if tensor is not None:
-        return tensor.numpy()
-    if node is None or node.op_type not in ("Identity", "Transpose"):
-        return None
-    source = constant(node.inputs[0])
-    if source is None or node.op_type == "Identity":
-        return source
-    return source.transpose(node.attributes.get_ints("perm"))
-
-
 def add_weight(graph: ir.Graph, name: str, array: Any) -> ir.Value:
     """An array or a numpy number as a weight; one that is there under the name is kept."""
     if name not in graph.initializers:
         tensor = ir.tensor(np.asarray(array), name=name)
         graph.register_initializer(ir.val(name, const_value=tensor))
     return graph.initializers[name]
+
+
+def add_scale(graph: ir.Graph, name: str, scale: Any, zero: Any) -> list[ir.Value]:
+    """The scale and the zero point of a quantised tensor as weights."""
+    return [add_weight(graph, f"{name}_scale", scale), add_weight(graph, f"{name}_zero", zero)]
 
 
 def new_node(
@@ -134,6 +131,8 @@ def rewrite(
         node.attributes.add(attribute)
 
 
-def insert_first(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
-    """Put nodes before all others."""
-    graph.insert_before(graph[0], nodes)
+def prepend(node: ir.Node, *args: Any, **attributes: Any) -> Sequence[ir.Value]:
+    """The outputs of a `new_node`, put before `node`."""
+    added = new_node(*args, **attributes)
+    node.prepend(added)
+    return added.outputs

@@ -23,13 +23,13 @@ _NUMBERED = re.compile(
 
 def groups(inputs: VariantInputs) -> Sequence[OperatorGroup]:
     """What int8 variants quantise, in the order of the graph: the parts of each layer; whole
-    layers, where that were more than MAX_GROUPS; else neighbours."""
+    layers, where that were more than MAX_GROUPS; else each operator alone."""
     names = _quantised(onnx_graph.read(inputs.best).graph)
-    for key in (_part, _layer):
+    for key in (_part, lambda name: _part(name).partition(",")[0]):
         found = _grouped(key, names)
         if 1 < len(found) <= MAX_GROUPS and len(found) > len(names) / 12:
             return found
-    return _neighbours(names)
+    return [OperatorGroup(name, frozenset({name})) for name in names]
 
 
 def _quantised(graph: ir.Graph) -> list[str]:
@@ -54,21 +54,7 @@ def _part(name: str) -> str:
     return f"{number['what'].strip('_')} {number['number']}" + (f", {role}" if role else "")
 
 
-def _layer(name: str) -> str:
-    return _part(name).partition(",")[0]
-
-
 def _words(path: str) -> str:
     """A path's words, without the operator's own name."""
     parts = [part for part in path.split("/") if part]
     return " ".join(parts[:-1] or parts).strip("._")
-
-
-def _neighbours(names: Sequence[str]) -> list[OperatorGroup]:
-    size = max(-(-len(names) // MAX_GROUPS), 1)
-    chunks = [names[i : i + size] for i in range(0, len(names), size)]
-    return [OperatorGroup(_span(chunk), frozenset(chunk)) for chunk in chunks]
-
-
-def _span(chunk: Sequence[str]) -> str:
-    return chunk[0] if len(chunk) == 1 else f"{chunk[0]} to {chunk[-1]}"

@@ -3,7 +3,7 @@ that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,16 +48,17 @@ def place_qdq(graph: ir.Graph, keep: frozenset[str]) -> QdqPlacement:
     """What runs in int8 where the operators in `keep` do not."""
     layers = [node for node in graph if node.name not in keep and _has_weights(node)]
     stored = {operand(node, 0) for node in layers}
-    stored |= {_end(node) for node in layers if node.op_type == "Conv"}
+    stored |= {_after_limits(node.outputs[0]) for node in layers if node.op_type == "Conv"}
     same: dict[ir.Value, ir.Value] = {}
     for node in graph:
         moves = node.op_type in _SAME_NUMBERS
         computed = node.inputs[:1] if moves else node.inputs
         if (moves or node.op_type in _COMPUTING) and stored.issuperset(computed):
-            stored.add(_end(node))
+            end = _after_limits(node.outputs[0])
+            stored.add(end)
             if moves:
-                same[_end(node)] = operand(node, 0)
-    tensors = {value: _begin(value) for value in sorted(stored, key=lambda v: str(v.name))}
+                same[end] = operand(node, 0)
+    tensors = {value: _before_limits(value) for value in sorted(stored, key=lambda v: str(v.name))}
     return QdqPlacement(tuple(layers), tensors, same)
 
 
@@ -68,41 +69,32 @@ def _has_weights(node: ir.Node) -> bool:
 def _is_convolution(node: ir.Node) -> bool:
     if node.op_type != "Conv":
         return False
-    weights, bias = constant(node.inputs[1]), node.inputs[2] if len(node.inputs) > 2 else None
-    return (bias is None or constant(bias) is not None) and (
-        weights is not None and weights.dtype == np.float32
-    )
+    weights, bias = constant(node.inputs[1]), (*node.inputs, None)[2]
+    is_float = weights is not None and weights.dtype == np.float32
+    return is_float and (bias is None or constant(bias) is not None)
 
 
-def _end(node: ir.Node) -> ir.Value:
-    """A node's result, after the limits that follow it."""
-    value = node.outputs[0]
+def _after_limits(value: ir.Value) -> ir.Value:
+    """A tensor after the limits that follow it, if they are all that reads it."""
     readers = value.consumers()
     if len(readers) == 1 and not value.is_graph_output() and _limits(readers[0]):
         return readers[0].outputs[0]
     return value
 
 
-def _begin(value: ir.Value) -> ir.Value:
+def _before_limits(value: ir.Value) -> ir.Value:
     """The tensor that `value` is but for its limits."""
     node = value.producer()
-    if node is None or value.is_graph_output() or not _limits(node):
+    source = node.inputs[0] if node and node.inputs else None
+    if source is None or value.is_graph_output():
         return value
-    source = operand(node, 0)
-    return source if len(source.consumers()) == 1 and not source.is_graph_output() else value
+    return source if _after_limits(source) is value else value
 
 
 def _limits(node: ir.Node) -> bool:
     """Whether a node only cuts off numbers below or above limits around zero."""
     if node.op_type != "Clip":
         return node.op_type == "Relu"
-    low, high = (*node.inputs[1:], None, None)[:2]
-    return (low is None or _is(low, lambda end: end <= 0)) and (
-        high is None or _is(high, lambda end: end >= 0)
-    )
-
-
-def _is(value: ir.Value, fits: Callable[[float], bool]) -> bool:
-    """Whether a tensor is a constant number that `fits`."""
-    array = constant(value)
-    return array is not None and fits(float(array))
+    ends = (*node.inputs[1:], None, None)[:2]
+    low, high = (0 if value is None else constant(value) for value in ends)
+    return low is not None and high is not None and float(low) <= 0 <= float(high)

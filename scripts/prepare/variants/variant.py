@@ -13,8 +13,8 @@ from onnxferry.scoring.engine import Array
 @dataclass(frozen=True, eq=False)
 class VariantInputs:
     """What variants are made of: the float32 graph `exported`, the same with fused operators
-    (`optimised`, None where nothing could be fused), and real feeds to calibrate with: one
-    mapping of input name to array [batch, ...] for each request."""
+    (`optimised`, None where nothing could be fused), and real feeds to calibrate with: for each,
+    input name -> array [batch, ...]."""
 
     exported: Path
     optimised: Path | None

@@ -6,8 +6,9 @@ usage: functions_server.py APP_FOLDER PORT
 The worker is Microsoft's (azure-functions-runtime): it indexes function_app.py and turns each
 request into a call. In Azure it hangs on the Functions host, by gRPC; here this program is the
 host. It hands over plain objects in place of protobuf messages, routes by the triggers' bindings
-and host.json's prefix, and answers as the host does: 404, 405, and an empty 500 when a function
-raises. Keys, limits and time-outs are the real host's and are not rehearsed.
+(plain paths, no parameters) and host.json's prefix, and answers as the host does: 404, 405, and an
+empty 500 when a function raises. Keys, limits and time-outs are the real host's and are not
+rehearsed.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import sys
 import threading
 import traceback
 import urllib.parse
 import uuid
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,21 +81,17 @@ class FunctionsWorker:
         for function in self.functions:
             self._call("function_load_request", function_id=function.function_id, metadata=function)
 
-    def invoke(self, function: Any, binding: dict[str, Any], http: ProtoMessage) -> Any:
-        """The value that `function` returned for one HTTP request. Raises RuntimeError when it
+    def invoke(self, trigger: HttpTrigger, http: ProtoMessage) -> Any:
+        """The value that the function returned for one HTTP request. Raises RuntimeError when it
         raised."""
-        trace = ProtoMessage(
-            trace_parent=f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00",
-            trace_state="",
-            attributes={},
-        )
+        parent = f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00"
         answer = self._call(
             "invocation_request",
             invocation_id=str(uuid.uuid4()),
-            function_id=function.function_id,
-            input_data=[ProtoMessage(name=binding["name"], data=PROTOS.TypedData(http=http))],
+            function_id=trigger.function.function_id,
+            input_data=[ProtoMessage(name=trigger.binding, data=PROTOS.TypedData(http=http))],
             trigger_metadata={},
-            trace_context=trace,
+            trace_context=ProtoMessage(trace_parent=parent, trace_state="", attributes={}),
             retry_context=ProtoMessage(retry_count=0, max_retry_count=0, exception=None),
         )
         return answer.return_value
@@ -110,30 +107,28 @@ class FunctionsWorker:
         return response
 
 
+@dataclass(frozen=True)
 class HttpTrigger:
-    """One HTTP trigger: the paths and methods that lead to its function."""
+    """A function, the name of its HTTP binding, and the methods that lead to it."""
 
-    def __init__(self, function: Any, binding: dict[str, Any], prefix: str) -> None:
-        route = (binding.get("route") or function.name).strip("/")
-        path = "/".join(("", *filter(None, (prefix, route))))
-        pattern = re.sub(r"\{\*([^}:]+)[^}]*\}", r"(?P<\1>.*)", path)
-        pattern = re.sub(r"\{([^}:?]+)[^}]*\}", r"(?P<\1>[^/]+)", pattern)
-        self.path = re.compile(f"^{pattern}$", re.IGNORECASE)
-        self.methods = {method.upper() for method in binding.get("methods") or ["GET", "POST"]}
-        self.function = function
-        self.binding = binding
+    function: Any
+    binding: str
+    methods: frozenset[str]
 
 
-def triggers(worker: FunctionsWorker, app: Path) -> list[HttpTrigger]:
-    """The HTTP triggers of the app, below host.json's prefix."""
+def triggers(worker: FunctionsWorker, app: Path) -> dict[str, HttpTrigger]:
+    """The HTTP triggers of the app by path in lower case, below host.json's prefix."""
     settings = json.loads((app / "host.json").read_text(encoding="utf-8"))
     prefix = settings.get("extensions", {}).get("http", {}).get("routePrefix", "api")
-    bindings = [(f, json.loads(raw)) for f in worker.functions for raw in f.raw_bindings]
-    return [
-        HttpTrigger(function, binding, prefix)
-        for function, binding in bindings
-        if binding.get("type", "").lower() == "httptrigger"
-    ]
+    found = {}
+    for function in worker.functions:
+        for binding in map(json.loads, function.raw_bindings):
+            if binding.get("type", "").lower() == "httptrigger":
+                route = (binding.get("route") or function.name).strip("/")
+                methods = frozenset(map(str.upper, binding.get("methods") or ["GET", "POST"]))
+                path = "/".join(("", *filter(None, (prefix, route))))
+                found[path.lower()] = HttpTrigger(function, binding["name"], methods)
+    return found
 
 
 class FunctionsHandler(BaseHTTPRequestHandler):
@@ -144,7 +139,7 @@ class FunctionsHandler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
     worker: FunctionsWorker
-    triggers: list[HttpTrigger]
+    triggers: dict[str, HttpTrigger]
 
     def answer(self) -> None:
         """Call the function that the path and the method lead to."""
@@ -152,12 +147,11 @@ class FunctionsHandler(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         if url.path == "/" and self.command == "GET":
             return self._reply(200, {"content-type": "text/plain"}, b"The app is up and running")
-        here = [(t, match) for t in self.triggers if (match := t.path.match(url.path))]
-        allowed = [(t, match) for t, match in here if self.command in t.methods]
-        if not allowed:
-            return self._reply(405 if here else 404, {}, b"")
+        trigger = self.triggers.get(url.path.lower())
+        if not trigger or self.command not in trigger.methods:
+            return self._reply(405 if trigger else 404, {}, b"")
         try:
-            answer = self._invoke(*allowed[0], body)
+            answer = self._invoke(trigger, url.query, body)
         except Exception:
             traceback.print_exc()
             answer = (500, {}, b"")
@@ -166,18 +160,17 @@ class FunctionsHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer  # noqa: N815
 
     def _invoke(
-        self, trigger: HttpTrigger, match: re.Match[str], body: bytes
+        self, trigger: HttpTrigger, query: str, body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        query = urllib.parse.urlsplit(self.path).query
         http = ProtoMessage(
             method=self.command,
             url=f"http://{self.headers.get('host', '127.0.0.1')}{self.path}",
             headers={name.lower(): value for name, value in self.headers.items()},
             query=dict(urllib.parse.parse_qsl(query, keep_blank_values=True)),
-            params={name: value for name, value in match.groupdict().items() if value is not None},
+            params={},
             body=PROTOS.TypedData(bytes=body) if body else PROTOS.TypedData(),
         )
-        value = self.worker.invoke(trigger.function, trigger.binding, http)
+        value = self.worker.invoke(trigger, http)
         kind = value.WhichOneof("data") if value is not None else None
         if kind == "http":
             return int(value.http.status_code), dict(value.http.headers), _data(value.http.body)
@@ -216,8 +209,7 @@ def serve(app: Path, port: int) -> None:
     FunctionsHandler.triggers = triggers(FunctionsHandler.worker, app)
     if not FunctionsHandler.triggers:
         sys.exit(f"{app / 'function_app.py'}: no function with an HTTP trigger was found")
-    for trigger in FunctionsHandler.triggers:
-        print(sorted(trigger.methods), trigger.path.pattern, flush=True)
+    print("routes:", *FunctionsHandler.triggers, flush=True)
     ThreadingHTTPServer(("127.0.0.1", port), FunctionsHandler).serve_forever()
 
 

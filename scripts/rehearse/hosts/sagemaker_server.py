@@ -1,10 +1,9 @@
 """Runs inside the host's environment: what the Hugging Face container runs as `serve`, fit for a
 shared machine.
 
-Three things differ from the container. The server's configuration file is in TMPDIR, not in /etc.
-The package's requirements are not installed at every start, since the environment was made with
-them. The server's process is the one named by its own pid file, where the container takes the only
-one of the machine, so that several can run side by side.
+Not as in the container: the server's configuration file is in TMPDIR; the package's requirements
+are installed in the environment, not at every start; the server's process is the one named by its
+pid file, not the only one of the machine, so that several run side by side.
 """
 
 import tempfile

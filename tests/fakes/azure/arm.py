@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
-from tests.fakes.azure.operations import Operations
+from tests.fakes.azure.operations import FakeOperations
 from tests.fakes.azure.shapes import complaints
 from tests.fakes.azure.store import Resource, Store, type_of
 
@@ -48,7 +48,7 @@ class Arm:
 
     base: str
     store: Store
-    operations: Operations
+    operations: FakeOperations
     types: dict[str, ResourceType] = field(default_factory=dict)
     failures: dict[str, tuple[str, str]] = field(default_factory=dict)
     refusals: dict[str, tuple[int, str, str]] = field(default_factory=dict)

@@ -56,7 +56,7 @@ class Blob:
         return {**own, **{_META + key: value for key, value in self.metadata.items()}}
 
 
-class Blobs:
+class FakeBlobs:
     """`denied` are accounts whose blobs a signed-in user may not touch (no data role); `keyless`
     take no key or SAS."""
 

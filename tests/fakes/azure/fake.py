@@ -20,11 +20,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.fakes.azure.arm import Arm
-from tests.fakes.azure.blob import Blobs
+from tests.fakes.azure.blob import FakeBlobs
 from tests.fakes.azure.faults import Dropped, Faults
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import CLIENT, SECRET, TENANT, Login
-from tests.fakes.azure.operations import Operations
+from tests.fakes.azure.operations import FakeOperations
 from tests.fakes.azure.store import Store
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
@@ -43,7 +43,7 @@ class AzureFake:
 
     def __init__(self) -> None:
         self.store = Store()
-        self.operations = Operations()
+        self.operations = FakeOperations()
         self.faults = Faults()
         self.calls: list[Call] = []
         self._numbers = itertools.count()
@@ -65,7 +65,7 @@ class AzureFake:
         self.storage_suffix = f"core.localhost:{self.port}"
         self.login = Login(self.url, self.storage_suffix)
         self.arm = Arm(self.url, self.store, self.operations)
-        self.blobs = Blobs()
+        self.blobs = FakeBlobs()
         self._routes: list[Route] = [*self.blobs.routes]
 
     def add(self, *routes: Route) -> None:

@@ -22,7 +22,7 @@ class Operation:
     ended: bool = field(default=False)
 
 
-class Operations:
+class FakeOperations:
     """All operations, found by polling their URL, which `start` gives as headers."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from azure.storage.blob import BlobServiceClient
 
 from onnxferry.infra.clients.azure import azure_environment, credential
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.blob import Blobs
+from tests.fakes.azure.blob import FakeBlobs
 
 KEY = "a2V5"
 ONCE = {
@@ -30,7 +30,7 @@ def azure() -> Iterator[AzureFake]:
 
 
 @pytest.fixture
-def blobs(azure: AzureFake) -> Blobs:
+def blobs(azure: AzureFake) -> FakeBlobs:
     azure.blobs.create("acc", "box")
     return azure.blobs
 
@@ -40,7 +40,7 @@ def service(azure: AzureFake, credential: Any = KEY) -> Any:
     return BlobServiceClient(url, credential=credential, max_chunk_get_size=300, **ONCE)
 
 
-def test_bytes_come_back_whole(azure: AzureFake, blobs: Blobs) -> None:
+def test_bytes_come_back_whole(azure: AzureFake, blobs: FakeBlobs) -> None:
     for size in (0, 1, 999, 5000):
         data = bytes(range(256)) * 20
         blob = service(azure).get_blob_client("box", f"a/b c {size}.bin")
@@ -51,7 +51,7 @@ def test_bytes_come_back_whole(azure: AzureFake, blobs: Blobs) -> None:
     assert len(blobs.names("acc", "box")) == 4
 
 
-def test_lists_overwrites_and_deletes(azure: AzureFake, blobs: Blobs) -> None:
+def test_lists_overwrites_and_deletes(azure: AzureFake, blobs: FakeBlobs) -> None:
     container = service(azure).get_container_client("box")
     for name in ("a/1", "a/2", "b/1"):
         container.upload_blob(name, b"x", metadata={"n": name[-1]})
@@ -70,7 +70,7 @@ def test_lists_overwrites_and_deletes(azure: AzureFake, blobs: Blobs) -> None:
     assert blobs.accounts["acc"]["box"]["a/1"].data == b"y"
 
 
-def test_containers_come_and_go(azure: AzureFake, blobs: Blobs) -> None:
+def test_containers_come_and_go(azure: AzureFake, blobs: FakeBlobs) -> None:
     container = service(azure).get_container_client("other")
     assert not container.exists()
     container.create_container()
@@ -81,7 +81,7 @@ def test_containers_come_and_go(azure: AzureFake, blobs: Blobs) -> None:
     assert list(blobs.accounts["acc"]) == ["box"]
 
 
-def test_tells_who_may(azure: AzureFake, blobs: Blobs) -> None:
+def test_tells_who_may(azure: AzureFake, blobs: FakeBlobs) -> None:
     by_token = service(azure, credential(azure_environment())).get_container_client("box")
     by_key = service(azure).get_container_client("box")
     by_token.upload_blob("a", b"")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import WrongAnswer
 from onnxferry.infra.plan import Plan
+from onnxferry.system.errors import PackageError
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.providers.machinelearning import ENDPOINTS, MachineLearning
 from tests.infra.azureml.conftest import connected, deploy
+from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 
 
 def read_again(plan: Plan) -> Plan:
-    found = Plan.from_json(plan.to_json())
+    found = plan_of(plan.to_json())
     assert found == plan
     return found
 
@@ -49,3 +55,15 @@ def test_what_is_put_back_stands_in_the_plan(
     with pytest.raises(WrongAnswer, match="The earlier version serves again"):
         apply(Plan(plan.target, plan.purpose, plan.name, steps), connected(), QuietReport())
     assert ml.history[-1].traffic == {serving: 100}
+
+
+def test_a_package_that_changed_since_the_plan_is_refused(
+    ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle], tmp_path: Path
+) -> None:
+    package = versions["a"].package
+    copy = shutil.copytree(package.path, tmp_path / "package")
+    plan = connected().plan_deploy(replace(versions["a"], package=replace(package, path=copy)))
+    (copy / "model" / "model.onnx").write_bytes(b"another")
+    with pytest.raises(PackageError, match=r"model\.onnx: changed since the plan"):
+        apply(plan, connected(), QuietReport())
+    assert list(azure.store.all(ENDPOINTS)) == []

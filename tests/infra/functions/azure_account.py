@@ -27,7 +27,7 @@ from onnxferry.scripts.package import Package
 from onnxferry.system.hashes import sha256
 from tests import tiny
 from tests.fakes.azure import AzureFake
-from tests.fakes.azure.blob import Blobs
+from tests.fakes.azure.blob import FakeBlobs
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
@@ -69,7 +69,7 @@ class AzureAccount:
     of its state."""
 
     fake: AzureFake
-    blobs: Blobs = field(init=False)
+    blobs: FakeBlobs = field(init=False)
     authorization: Authorization = field(init=False)
     accounts: StorageAccounts = field(init=False)
     apps: FunctionApps = field(init=False)

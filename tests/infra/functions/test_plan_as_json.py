@@ -10,13 +10,14 @@ from onnxferry.infra.errors import WrongAnswer
 from onnxferry.infra.plan import Plan
 from tests.fakes.azure.providers import web_settings
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy
+from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 
 Versions = tuple[Bundle, Bundle, Bundle]
 
 
 def read_again(plan: Plan) -> Plan:
-    found = Plan.from_json(plan.to_json())
+    found = plan_of(plan.to_json())
     assert found == plan
     return found
 

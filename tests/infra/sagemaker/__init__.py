@@ -1,1 +1,1 @@
-"""SageMaker against the double of AWS."""
+"""SageMaker against the fake of AWS."""

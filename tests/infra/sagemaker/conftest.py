@@ -1,4 +1,4 @@
-"""The double of AWS, two versions of a tiny model, and an endpoint named squad to deploy them
+"""The fake of AWS, two versions of a tiny model, and an endpoint named squad to deploy them
 to."""
 
 from __future__ import annotations
@@ -6,26 +6,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
+import botocore.endpoint
 import pytest
 
 from onnxferry import scoring
 from onnxferry.infra.apply import apply
+from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, bundle
-from onnxferry.infra.config import DeployConfig, SageMaker
-from onnxferry.infra.sagemaker import connect
+from onnxferry.infra.config import SageMaker
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import package
 from tests import tiny
-from tests.fakes.aws import REGION, Double, double
+from tests.fakes.aws import REGION, AwsServer, aws_server
 
 NAME = "squad"
 QUESTION = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
@@ -60,68 +62,50 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
     return tuple(made)
 
 
+class KeptSession(boto3.Session):  # type: ignore[misc]
+    """Makes each client once for all sessions, since to make one takes longer than a flow, and
+    retries without the SDK's pauses."""
+
+    _kept: ClassVar[dict[Any, Any]] = {}
+
+    def client(self, service: str, *args: Any, **options: Any) -> Any:
+        signed = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")]
+        key = (service, self.region_name, options["config"].read_timeout, *signed)
+        if key not in self._kept:
+            self._kept[key] = super().client(service, *args, **options)
+        return self._kept[key]
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[Double]:
-    with double() as made, pytest.MonkeyPatch.context() as patch:
-        keep_clients(patch)
+def server() -> Iterator[AwsServer]:
+    with aws_server() as made, no_pauses():
         yield made
 
 
-def keep_clients(patch: pytest.MonkeyPatch) -> None:
-    """Have each client made once, since to make one takes longer than a flow."""
-    kept, make = dict[Any, Any](), boto3.Session.client
-
-    def client(session: Any, service: str, *args: Any, **options: Any) -> Any:
-        config = options.get("config")
-        if config is None:
-            return make(session, service, *args, **options)
-        signed = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")]
-        key = (service, session.region_name, config.read_timeout, *signed)
-        if key not in kept:
-            kept[key] = make(session, service, *args, **options)
-        return kept[key]
-
-    patch.setattr(boto3.Session, "client", client)
+@contextmanager
+def no_pauses() -> Iterator[None]:
+    """botocore has no setting for how long it waits before another attempt."""
+    real = botocore.endpoint.time
+    botocore.endpoint.time = SimpleNamespace(sleep=lambda seconds: None)
+    try:
+        yield
+    finally:
+        botocore.endpoint.time = real
 
 
 @pytest.fixture
-def aws(server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Double]:
+def aws(server: AwsServer) -> Iterator[AwsServer]:
     """An empty account that this process is signed in to; every request was well-formed."""
     server.reset()
-    sign_in(server, monkeypatch, tmp_path)
-    yield server
+    with server.reachable():
+        yield server
     assert server.violations == []
 
 
-def sign_in(server: Double, patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """To the double's account, and to nothing that the machine knows."""
-    none = str(folder / "none")
-    for name, value in {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_CONFIG_FILE": none,
-        "AWS_SHARED_CREDENTIALS_FILE": none,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        patch.setenv(name, value)
-    for name in (
-        "AWS_PROFILE",
-        "AWS_REGION",
-        "AWS_DEFAULT_REGION",
-        "AWS_SESSION_TOKEN",
-        "HTTP_PROXY",
-        "http_proxy",
-    ):
-        patch.delenv(name, raising=False)
-    # the SDK's back-off
-    patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
-
-
 def cloud(**settings: Any) -> SageMakerCloud:
-    return connect(
-        DeployConfig(sagemaker=SageMaker(**{"region": REGION, **settings})), NAME, clock()
-    )
+    given = SageMaker(**{"region": REGION, **settings})
+    clients = AwsClients(given.profile, given.region, session=KeptSession)
+    return SageMakerCloud(clients, given, NAME, clock())
 
 
 def deploy(bundle: Bundle, **settings: Any) -> SageMakerCloud:

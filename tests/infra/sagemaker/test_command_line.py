@@ -17,8 +17,8 @@ from onnxferry.scoring.wire import Request, Response
 from onnxferry.scripts.package import Package, layout_of
 from onnxferry.scripts.rehearse import find_python, start
 from tests import tiny
-from tests.fakes.aws import REGION, Double
-from tests.fakes.aws.double import Host
+from tests.fakes.aws import REGION, AwsServer
+from tests.fakes.aws.server import Host
 from tests.infra.sagemaker.conftest import NAME, model
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +28,7 @@ Command = Callable[..., str]
 
 
 @pytest.fixture
-def command(aws: Double, tmp_path: Path) -> Command:
+def command(aws: AwsServer, tmp_path: Path) -> Command:
     """command("deploy", ...): run deploy.py in a process of its own, and return what it printed."""
     aws.endpoints.looks = 0
     file = tmp_path / "deploy.toml"
@@ -54,7 +54,7 @@ def command(aws: Double, tmp_path: Path) -> Command:
 
 
 @pytest.fixture
-def served(sagemaker_ready: None, aws: Double) -> Iterator[None]:
+def served(sagemaker_ready: None, aws: AwsServer) -> Iterator[None]:
     """What the account's packages answer comes from the real model server."""
     with ExitStack() as up:
 
@@ -77,7 +77,7 @@ def served(sagemaker_ready: None, aws: Double) -> Iterator[None]:
 @pytest.mark.models
 @pytest.mark.skipif(find_python(PYTHON) is None, reason=f"needs Python {PYTHON}")
 def test_deploy_update_invoke_roll_back_delete(
-    aws: Double, served: None, command: Command, tmp_path: Path
+    aws: AwsServer, served: None, command: Command, tmp_path: Path
 ) -> None:
     demo = (
         "--model",
@@ -115,7 +115,7 @@ def test_deploy_update_invoke_roll_back_delete(
 
 
 def test_a_failure_is_a_message_and_an_exit_code(
-    aws: Double, command: Command, tmp_path: Path
+    aws: AwsServer, command: Command, tmp_path: Path
 ) -> None:
     said = command("rollback", "--set", "wait_minutes=none", code=2)
     assert "sagemaker.wait_minutes" in said
@@ -125,7 +125,7 @@ def test_a_failure_is_a_message_and_an_exit_code(
 
 
 def test_a_deployment_by_the_command_line_records_what_is_live(
-    aws: Double, command: Command, tmp_path: Path
+    aws: AwsServer, command: Command, tmp_path: Path
 ) -> None:
     folder = model(tmp_path / "model", 30)
     shown = command("deploy", "--model", str(folder))

@@ -23,9 +23,9 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError, Unavailable
 from onnxferry.infra.sagemaker import state
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
-from tests.fakes.aws import Double, Fault
+from tests.fakes.aws import AwsServer, Fault
 from tests.infra.forking import killed
-from tests.infra.sagemaker.conftest import NAME, cloud, deploy, keep_clients, sign_in
+from tests.infra.sagemaker.conftest import NAME, cloud, deploy, no_pauses
 
 pytestmark = pytest.mark.faults
 
@@ -97,7 +97,7 @@ def done(made: SageMakerCloud, bundle: Bundle) -> bool:
     return main is not None and made.names.version_of(main.history[0]) == bundle.version
 
 
-def found(aws: Double) -> Any:
+def found(aws: AwsServer) -> Any:
     """All that is in the account, once what is under way is done."""
     aws.endpoints.finish()
     endpoints = {e.name: (e.config, e.state, e.tags) for e in aws.endpoints.values()}
@@ -111,7 +111,7 @@ def found(aws: Double) -> Any:
     )
 
 
-def served_throughout(aws: Double, flow: str) -> bool:
+def served_throughout(aws: AwsServer, flow: str) -> bool:
     """Every change of what serves was to something that had answered the golden request before."""
     changes = [change for change in aws.endpoints.changes if change.endpoint == NAME]
     later = changes[1:-1] if flow == "delete" else changes[1:]
@@ -119,9 +119,9 @@ def served_throughout(aws: Double, flow: str) -> bool:
 
 
 class World:
-    """The double with what a flow starts from. What is done in a copy of it leaves it as it is."""
+    """The fake with what a flow starts from. What is done in a copy of it leaves it as it is."""
 
-    def __init__(self, aws: Double, bundles: tuple[Bundle, ...]) -> None:
+    def __init__(self, aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
         self.aws, self.bundles = aws, bundles
         self.calls: dict[str, list[Any]] = {}
         self.ends: dict[str, Any] = {}
@@ -194,16 +194,14 @@ def _report(say: int, work: Callable[[], Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(bundles: tuple[Bundle, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    aws = Double()
-    with pytest.MonkeyPatch.context() as patch:
-        sign_in(aws, patch, tmp_path_factory.mktemp("aws"))
-        keep_clients(patch)
+def world(bundles: tuple[Bundle, ...]) -> Iterator[World]:
+    aws = AwsServer()
+    with aws.reachable(), no_pauses():
         made = World(aws, bundles)
         made.start()
         yield made
         made.stop()
-        aws.close()
+    aws.close()
 
 
 @pytest.mark.parametrize("flow", CALLS)

@@ -13,9 +13,10 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action
+from onnxferry.infra.report import plan_text
 from onnxferry.scoring.wire import Request
 from onnxferry.system.hashes import sha256
-from tests.fakes.aws import ACCOUNT, REGION, Double
+from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.answers import Refusal
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 
@@ -32,7 +33,7 @@ def roll_back() -> None:
 
 
 def test_the_first_deployment_makes_all_that_an_endpoint_needs(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     deploy(bundles[0])
     live = aws.endpoints[NAME]
@@ -47,7 +48,7 @@ def test_the_first_deployment_makes_all_that_an_endpoint_needs(
     assert model.execution_role_arn == f"arn:aws:iam::{ACCOUNT}:role/onnxferry-{NAME}-{REGION}"
 
 
-def test_the_role_may_do_no_more_than_serve(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_role_may_do_no_more_than_serve(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     deploy(bundles[0])
     role = aws.roles[f"onnxferry-{NAME}-{REGION}"]
     trust = json.loads(role.assume_role_policy_document)["Statement"][0]
@@ -61,7 +62,7 @@ def test_the_role_may_do_no_more_than_serve(aws: Double, bundles: tuple[Bundle, 
     assert all("*" not in action for statement in statements for action in statement["Action"])
 
 
-def test_the_bucket_is_private_and_encrypted(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_bucket_is_private_and_encrypted(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     deploy(bundles[0])
     bucket = aws.s3.buckets[BUCKET]
     assert bucket.public_access_block.block_public_policy
@@ -72,7 +73,9 @@ def test_the_bucket_is_private_and_encrypted(aws: Double, bundles: tuple[Bundle,
     assert len(guarded) > len(sent) / 2
 
 
-def test_the_second_deployment_has_nothing_to_do(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_second_deployment_has_nothing_to_do(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
     made = deploy(bundles[0])
     plan = made.plan_deploy(bundles[0])
     assert plan.changes == ()
@@ -81,7 +84,7 @@ def test_the_second_deployment_has_nothing_to_do(aws: Double, bundles: tuple[Bun
     assert all(call.reads for call in aws.calls)
 
 
-def test_planning_only_reads(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_planning_only_reads(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     made = cloud()
     plan = made.plan_deploy(bundles[0])
     assert all(call.reads for call in aws.calls)
@@ -90,7 +93,7 @@ def test_planning_only_reads(aws: Double, bundles: tuple[Bundle, ...]) -> None:
 
 
 def test_an_update_proves_a_candidate_first_and_keeps_what_served(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     first = deploy(bundles[0])
     deploy(bundles[1])
@@ -112,7 +115,7 @@ def test_an_update_proves_a_candidate_first_and_keeps_what_served(
     assert ("endpoint configuration", aws.endpoints[NAME].config, "serves") in status.resources
 
 
-def test_the_third_version_prunes_the_first(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_third_version_prunes_the_first(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     for each in bundles:
         deploy(each)
     kept = {bundles[1].version, bundles[2].version}
@@ -122,7 +125,7 @@ def test_the_third_version_prunes_the_first(aws: Double, bundles: tuple[Bundle, 
 
 
 def test_a_roll_back_puts_the_previous_version_back_and_another_forward_again(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     deploy(bundles[0])
     deploy(bundles[1])
@@ -133,7 +136,7 @@ def test_a_roll_back_puts_the_previous_version_back_and_another_forward_again(
 
 
 def test_without_a_previous_version_there_is_no_roll_back(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     with pytest.raises(NotFound, match="no previous version"):
         cloud().plan_rollback()
@@ -143,7 +146,7 @@ def test_without_a_previous_version_there_is_no_roll_back(
 
 
 def test_another_instance_type_is_an_update_of_the_same_version(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     deploy(bundles[0])
     before = aws.endpoints[NAME].config
@@ -152,7 +155,7 @@ def test_another_instance_type_is_an_update_of_the_same_version(
     assert len(aws.sagemaker._models) == 1
 
 
-def environment(aws: Double) -> dict[str, str]:
+def environment(aws: AwsServer) -> dict[str, str]:
     """Of the model that serves."""
     (variant,) = aws.sagemaker.endpoint_configs[aws.endpoints[NAME].config].production_variants
     found: dict[str, str] = aws.sagemaker._models[variant["ModelName"]].primary_container[
@@ -162,7 +165,7 @@ def environment(aws: Double) -> dict[str, str]:
 
 
 def test_the_environment_is_set_changed_and_taken_away(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     ours = {"SAGEMAKER_PROGRAM": "inference.py"}
     for wanted in (
@@ -180,7 +183,7 @@ def test_the_environment_is_set_changed_and_taken_away(
 
 
 def test_a_roll_back_brings_the_environment_of_before(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     for threads in ("2", "4"):
         deploy(bundles[0], environment={"ONNXFERRY_ENGINE_THREADS": threads})
@@ -188,7 +191,7 @@ def test_a_roll_back_brings_the_environment_of_before(
     assert environment(aws)["ONNXFERRY_ENGINE_THREADS"] == "2"
 
 
-def test_deletion_leaves_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_deletion_leaves_nothing(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     deploy(bundles[0])
     made = deploy(bundles[1])
     plan = made.plan_delete()
@@ -212,7 +215,7 @@ def test_deletion_leaves_nothing(aws: Double, bundles: tuple[Bundle, ...]) -> No
     assert made.status().state == "absent"
 
 
-def test_deletion_leaves_what_was_given(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_deletion_leaves_what_was_given(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     boto3.client("s3", region_name=REGION).create_bucket(
         Bucket="given", CreateBucketConfiguration={"LocationConstraint": REGION}
     )
@@ -230,7 +233,7 @@ def test_deletion_leaves_what_was_given(aws: Double, bundles: tuple[Bundle, ...]
 
 
 def test_the_default_bucket_stays_while_another_endpoint_uses_it(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     made = deploy(bundles[0])
     aws.s3.put_object(BUCKET, "onnxferry/other/x", b"x")
@@ -238,34 +241,34 @@ def test_the_default_bucket_stays_while_another_endpoint_uses_it(
     assert aws.keys == {BUCKET: ["onnxferry/other/x"]}
 
 
-def test_an_answer_says_which_version_gave_it(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_an_answer_says_which_version_gave_it(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     reply = deploy(bundles[0]).invoke(QUESTION, 60)
     assert (reply.status, json.loads(reply.body)["answer"]) == (200, "Rebecca")
     assert reply.served_by == f"AllTraffic {bundles[0].version}"
 
 
 def test_an_answer_counts_though_nobody_says_which_version_gave_it(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     made = deploy(bundles[0])
     aws.refusals["DescribeEndpoint"] = Refusal("ThrottlingException", "Rate exceeded")
     assert made.invoke(QUESTION, 60).served_by == "AllTraffic"
 
 
-def test_a_refusal_of_the_container_is_a_reply(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_refusal_of_the_container_is_a_reply(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     reply = deploy(bundles[0]).invoke(Request(b'{"inputs": 3}'), 60)
     assert reply.status == 400
     assert "inputs" in json.loads(reply.body)["error"]["message"]
 
 
-def test_logs_are_the_last_lines(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_logs_are_the_last_lines(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     made = deploy(bundles[0])
     aws.say(NAME, "one\ntwo\nthree")
     assert made.logs(2) == "two\nthree"
 
 
 def test_what_is_stored_otherwise_is_uploaded_again(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     made = deploy(bundles[0])
     key = f"onnxferry/{NAME}/{bundles[0].package.sha256}/model.tar.gz"
@@ -277,7 +280,7 @@ def test_what_is_stored_otherwise_is_uploaded_again(
 
 
 def test_a_large_package_goes_in_parts_and_is_known_again(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     path = bundles[0].package.path.parent / "large.tar.gz"
     path.write_bytes(bundles[0].package.path.read_bytes() + b"\0" * (11 << 20))
@@ -293,3 +296,21 @@ def test_a_large_package_goes_in_parts_and_is_known_again(
     assert notes[-1] == f"{large.package.size / 1e6:.1f} of {large.package.size / 1e6:.1f} MB"
     assert sum(call.operation == "UploadPart" for call in aws.calls) == 3
     assert [s.action for s in made.plan_deploy(large).steps[:2]] == [Action.REUSE, Action.REUSE]
+
+
+def test_plans_say_where_what_and_on_which_instances(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    where = f"squad on sagemaker (AWS account {ACCOUNT}, region {REGION})."
+    first, second = (bundle.version for bundle in bundles[:2])
+    text = plan_text(cloud().plan_deploy(bundles[0]))
+    assert text.startswith(f"Deploy {where}\nVersion {first} will serve on 1 x ml.m5.large.\n")
+    deploy(bundles[0])
+    plan = cloud(instance_count=2).plan_deploy(bundles[1])
+    assert f"{second} will serve on 2 x ml.m5.large, and replaces {first}." in plan_text(plan)
+    assert "For the time of the change only: endpoint squad-candidate." in plan_text(plan)
+    assert [step.name for step in plan.losses] == [NAME]
+    deploy(bundles[1])
+    back = plan_text(cloud().plan_rollback())
+    assert f"{first} will serve on 1 x ml.m5.large, and replaces {second}." in back
+    assert plan_text(cloud().plan_delete()).startswith(f"Delete {where}\nDeletes:\n")

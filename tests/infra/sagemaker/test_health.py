@@ -22,9 +22,9 @@ from onnxferry.infra.errors import (
     WrongAnswer,
 )
 from onnxferry.scoring.wire import Request, Response
-from tests.fakes.aws import Double
-from tests.fakes.aws.double import Host
+from tests.fakes.aws import AwsServer
 from tests.fakes.aws.endpoints import Trouble
+from tests.fakes.aws.server import Host
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 
 CANDIDATE = f"{NAME}-candidate"
@@ -64,7 +64,7 @@ REASONS: list[tuple[type[CloudError], Trouble, str]] = [
     ("kind", "trouble", "following"), REASONS, ids=[kind.__name__ for kind, _, _ in REASONS]
 )
 def test_an_endpoint_that_does_not_come_up(
-    aws: Double,
+    aws: AwsServer,
     bundles: tuple[Bundle, ...],
     kind: type[CloudError],
     trouble: Trouble,
@@ -87,7 +87,7 @@ def test_an_endpoint_that_does_not_come_up(
 
 
 def test_a_candidate_that_does_not_come_up_changes_nothing(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     deploy(bundles[0])
     changes = len(aws.endpoints.changes)
@@ -104,7 +104,7 @@ def test_a_candidate_that_does_not_come_up_changes_nothing(
 
 @pytest.mark.parametrize("state", ["Failed", "really Failed", "UpdateRollbackFailed"])
 def test_an_update_that_fails_ends_with_the_earlier_version(
-    aws: Double, bundles: tuple[Bundle, ...], state: str
+    aws: AwsServer, bundles: tuple[Bundle, ...], state: str
 ) -> None:
     deploy(bundles[0])
     before = aws.endpoints[NAME].config
@@ -122,7 +122,7 @@ def test_an_update_that_fails_ends_with_the_earlier_version(
 class Once(Trouble):
     """Trouble that is gone when it has been told."""
 
-    def __init__(self, aws: Double, told: Trouble) -> None:
+    def __init__(self, aws: AwsServer, told: Trouble) -> None:
         super().__init__(told.reason, told.log, told.state)
         object.__setattr__(self, "_aws", aws)
 
@@ -148,7 +148,7 @@ def wrong_host(folder: Path, version: int, good: int) -> Host:
 
 
 def test_a_candidate_that_answers_otherwise_changes_nothing(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     aws.hosts = lambda folder: wrong_host(folder, 31, good=0)
     deploy(bundles[0])
@@ -162,7 +162,7 @@ def test_a_candidate_that_answers_otherwise_changes_nothing(
 
 
 def test_an_endpoint_that_answers_otherwise_is_taken_back(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     aws.hosts = lambda folder: wrong_host(folder, 31, good=1)
     deploy(bundles[0])
@@ -172,7 +172,7 @@ def test_an_endpoint_that_answers_otherwise_is_taken_back(
 
 
 def test_a_roll_back_to_a_version_that_answers_otherwise_is_taken_back(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     aws.hosts = lambda folder: wrong_host(folder, 30, good=1)
     deploy(bundles[0])

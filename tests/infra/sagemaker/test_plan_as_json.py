@@ -10,18 +10,18 @@ import pytest
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import PublishFailed
-from onnxferry.infra.plan import Plan
-from tests.fakes.aws import Double
+from tests.fakes.aws import AwsServer
+from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 from tests.infra.sagemaker.conftest import cloud, deploy
 
 
-def calls(aws: Double) -> list[tuple[str, str, Any]]:
+def calls(aws: AwsServer) -> list[tuple[str, str, Any]]:
     """What was asked, without what is of one process alone."""
     return [(call.operation, call.path, call.parameters) for call in aws.calls]
 
 
-def executed(aws: Double, bundles: tuple[Bundle, ...], purpose: str, text: bool) -> list[Any]:
+def executed(aws: AwsServer, bundles: tuple[Bundle, ...], purpose: str, text: bool) -> list[Any]:
     aws.reset()
     for each in bundles[: {"deploy": 0, "update": 1}.get(purpose, 2)]:
         deploy(each)
@@ -31,25 +31,25 @@ def executed(aws: Double, bundles: tuple[Bundle, ...], purpose: str, text: bool)
     executor = cloud() if text else made
     assert executor.names.account  # asked once by each
     aws.begin()
-    apply(Plan.from_json(plan.to_json()) if text else plan, executor, QuietReport())
+    apply(plan_of(plan.to_json()) if text else plan, executor, QuietReport())
     return calls(aws)
 
 
 @pytest.mark.parametrize("purpose", ["deploy", "update", "roll back", "delete"])
 def test_a_plan_from_json_makes_the_same_calls(
-    aws: Double, bundles: tuple[Bundle, ...], purpose: str
+    aws: AwsServer, bundles: tuple[Bundle, ...], purpose: str
 ) -> None:
     first = executed(aws, bundles, purpose, text=False)
     assert first == executed(aws, bundles, purpose, text=True)
 
 
 def test_a_package_that_has_changed_since_the_plan_is_refused(
-    aws: Double, bundles: tuple[Bundle, ...], tmp_path: Path
+    aws: AwsServer, bundles: tuple[Bundle, ...], tmp_path: Path
 ) -> None:
     plan = cloud().plan_deploy(bundles[0])
     other = tmp_path / "model.tar.gz"
     other.write_bytes(b"another")
     text = plan.to_json().replace(str(bundles[0].package.path), str(other))
     with pytest.raises(PublishFailed, match=r"not the package that was planned"):
-        apply(Plan.from_json(text), cloud(), QuietReport())
+        apply(plan_of(text), cloud(), QuietReport())
     assert not any(aws.keys.values())

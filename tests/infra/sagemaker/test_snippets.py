@@ -13,7 +13,7 @@ import pytest
 from onnxferry.infra.cloud import Bundle
 from tests import tiny
 from tests.documents import snippet
-from tests.fakes.aws import Double
+from tests.fakes.aws import AwsServer
 from tests.infra.sagemaker.conftest import NAME, deploy
 
 PAGE = "docs/deploy/sagemaker.md"
@@ -23,7 +23,7 @@ CURL = snippet(PAGE, "--aws-sigv4")
 
 
 @pytest.fixture
-def folder(aws: Double, bundles: tuple[Bundle, ...], tmp_path: Path) -> Path:
+def folder(aws: AwsServer, bundles: tuple[Bundle, ...], tmp_path: Path) -> Path:
     """It holds question.json, and an endpoint is live."""
     deploy(bundles[0])
     (tmp_path / "question.json").write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
@@ -49,7 +49,7 @@ def test_the_aws_cli(folder: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_curl(aws: Double, folder: Path) -> None:
+def test_curl(aws: AwsServer, folder: Path) -> None:
     """Against the real service, the address stands as it is."""
     here = CURL.replace("my-model", NAME).replace(
         "https://runtime.sagemaker.eu-west-1.amazonaws.com", aws.url

@@ -6,7 +6,7 @@ import pytest
 
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from tests.fakes.aws import Double
+from tests.fakes.aws import AwsServer
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 
 STATES = (
@@ -24,7 +24,7 @@ STATES = (
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("state", STATES)
 def test_a_deployment_goes_on_from_any_state(
-    aws: Double, bundles: tuple[Bundle, ...], state: str, version: int
+    aws: AwsServer, bundles: tuple[Bundle, ...], state: str, version: int
 ) -> None:
     deploy(bundles[0])
     found = aws.endpoints[NAME]
@@ -44,7 +44,7 @@ def test_a_deployment_goes_on_from_any_state(
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_deletion_goes_on_from_any_state(
-    aws: Double, bundles: tuple[Bundle, ...], state: str
+    aws: AwsServer, bundles: tuple[Bundle, ...], state: str
 ) -> None:
     made = deploy(bundles[0])
     aws.endpoints[NAME].state, aws.endpoints[NAME].looks = state, 2
@@ -54,7 +54,7 @@ def test_a_deletion_goes_on_from_any_state(
 
 @pytest.mark.parametrize("state", [s for s in STATES if s not in ("Creating", "Deleting")])
 def test_a_roll_back_goes_on_from_any_state(
-    aws: Double, bundles: tuple[Bundle, ...], state: str
+    aws: AwsServer, bundles: tuple[Bundle, ...], state: str
 ) -> None:
     deploy(bundles[0])
     made = deploy(bundles[1])

@@ -25,24 +25,25 @@ from onnxferry.infra.errors import (
 )
 from onnxferry.scoring.wire import Request, Response
 from onnxferry.system.errors import UsageError
-from tests.fakes.aws import ACCOUNT, REGION, Double
+from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.answers import Refusal
 from tests.fakes.aws.endpoints import Endpoint
 from tests.infra.sagemaker.conftest import NAME, QUESTION, cloud, deploy
 
 CANDIDATE = f"{NAME}-candidate"
+NOWHERE = "http://127.0.0.1:9"
 
 
-def test_nobody_is_signed_in(
-    aws: Double, bundles: tuple[Bundle, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(NoCredentials, match=r"nobody is signed in.*aws sso login"):
+def test_nobody_is_signed_in(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
+    nobody = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    with (
+        aws.reachable(**nobody),
+        pytest.raises(NoCredentials, match=r"nobody is signed in.*aws sso login"),
+    ):
         cloud().plan_deploy(bundles[0])
 
 
-def test_the_sign_in_has_expired(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_sign_in_has_expired(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     aws.refusals["GetCallerIdentity"] = Refusal(
         "ExpiredToken", "The security token is expired", 403
     )
@@ -50,25 +51,27 @@ def test_the_sign_in_has_expired(aws: Double, bundles: tuple[Bundle, ...]) -> No
         cloud().plan_deploy(bundles[0])
 
 
-def test_an_unknown_profile(aws: Double) -> None:
+def test_an_unknown_profile(aws: AwsServer) -> None:
     with pytest.raises(NoCredentials, match=r"no profile 'other'.*aws configure list-profiles"):
         cloud(profile="other")
 
 
-def test_no_region(aws: Double) -> None:
+def test_no_region(aws: AwsServer) -> None:
     with pytest.raises(UsageError, match=r"no AWS region is set; set region in \[sagemaker\]"):
         cloud(region=None)
 
 
-def test_no_such_region(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(
-        NotFound, match=r"no region eu-west-9 is known to have SageMaker; .*eu-west-1"
+def test_no_such_region(aws: AwsServer) -> None:
+    with (
+        aws.reachable(AWS_ENDPOINT_URL=NOWHERE),
+        pytest.raises(
+            NotFound, match=r"no region eu-west-9 is known to have SageMaker; .*eu-west-1"
+        ),
     ):
         cloud(region="eu-west-9").status()
 
 
-def test_no_network(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(Unavailable, match=r"no connection to sts .*run the same command again"):
         cloud().status()
@@ -78,7 +81,7 @@ def test_no_network(aws: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     "operation", ["CreateRole", "CreateModel", "CreateEndpoint", "CreateBucket", "PutObject"]
 )
 def test_a_missing_permission_is_named(
-    aws: Double, bundles: tuple[Bundle, ...], operation: str
+    aws: AwsServer, bundles: tuple[Bundle, ...], operation: str
 ) -> None:
     who = (
         f"User: arn:aws:iam::{ACCOUNT}:user/ci is not authorized to perform: x:{operation} on"
@@ -98,7 +101,7 @@ def test_a_missing_permission_is_named(
     assert aws.endpoints[NAME].state == "InService"
 
 
-def left(aws: Double) -> list[list[str]]:
+def left(aws: AwsServer) -> list[list[str]]:
     """Names of all in the account, as status says them."""
     packages = {
         f"s3://{b}/{k.rsplit('/', 1)[0][:-52]}" for b, keys in aws.keys.items() for k in keys
@@ -113,7 +116,7 @@ def left(aws: Double) -> list[list[str]]:
 
 
 def test_a_permission_that_the_refusal_does_not_name(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     deploy(bundles[0])
     aws.refusals["HeadObject"] = Refusal("", "", 403)
@@ -123,7 +126,7 @@ def test_a_permission_that_the_refusal_does_not_name(
         cloud().plan_deploy(bundles[0])
 
 
-def test_the_quota_is_reached(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_the_quota_is_reached(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     said = "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances"
     aws.refusals["CreateEndpoint"] = Refusal("ResourceLimitExceeded", said)
     with pytest.raises(QuotaExceeded, match=r"ml.m5.large for endpoint usage.*Service Quotas"):
@@ -132,7 +135,7 @@ def test_the_quota_is_reached(aws: Double, bundles: tuple[Bundle, ...]) -> None:
 
 @pytest.mark.parametrize("name", [NAME, CANDIDATE])
 def test_somebody_elses_endpoint_is_left_alone(
-    aws: Double, bundles: tuple[Bundle, ...], name: str
+    aws: AwsServer, bundles: tuple[Bundle, ...], name: str
 ) -> None:
     aws.endpoints[name] = Endpoint(
         name, f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}", "c", state="InService"
@@ -144,7 +147,7 @@ def test_somebody_elses_endpoint_is_left_alone(
             act()
 
 
-def test_somebody_elses_role_is_left_alone(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_somebody_elses_role_is_left_alone(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     iam = boto3.client("iam", region_name=REGION)
     iam.create_role(RoleName=f"onnxferry-{NAME}-{REGION}", AssumeRolePolicyDocument="{}")
     with pytest.raises(
@@ -154,7 +157,7 @@ def test_somebody_elses_role_is_left_alone(aws: Double, bundles: tuple[Bundle, .
 
 
 def test_somebody_elses_bucket_of_the_default_name(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     aws.refusals["HeadBucket"] = Refusal("", "", 403)
     with pytest.raises(
@@ -164,7 +167,7 @@ def test_somebody_elses_bucket_of_the_default_name(
 
 
 def test_a_given_bucket_must_be_there_and_in_the_region(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     with pytest.raises(NotFound, match=r"bucket mine.*only the default bucket is created"):
         deploy(bundles[0], bucket="mine")
@@ -175,7 +178,7 @@ def test_a_given_bucket_must_be_there_and_in_the_region(
         deploy(bundles[0], bucket="mine")
 
 
-def test_tidying_that_fails_takes_nothing_back(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_tidying_that_fails_takes_nothing_back(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     for each in bundles[:2]:
         deploy(each)
     aws.refusals["DeleteModel"] = Refusal("AccessDeniedException", "no", 403)
@@ -184,7 +187,7 @@ def test_tidying_that_fails_takes_nothing_back(aws: Double, bundles: tuple[Bundl
     assert cloud().status().version == bundles[2].version
 
 
-def test_a_wait_has_a_limit(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_wait_has_a_limit(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     aws.endpoints.looks = 10_000
     with pytest.raises(
         TimedOut, match=r"AWS eu-west-1, endpoint squad: still Creating after 65 s.*wait_minutes"
@@ -192,14 +195,14 @@ def test_a_wait_has_a_limit(aws: Double, bundles: tuple[Bundle, ...]) -> None:
         deploy(bundles[0], wait_minutes=1)
 
 
-def test_throttling_that_does_not_end(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_throttling_that_does_not_end(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     aws.refusals["CreateModel"] = Refusal("ThrottlingException", "Rate exceeded")
     with pytest.raises(Unavailable, match=r"Rate exceeded.*run the same command again"):
         deploy(bundles[0])
     assert sum(call.operation == "CreateModel" for call in aws.calls) == 5
 
 
-def test_a_package_that_does_not_arrive(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_package_that_does_not_arrive(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     aws.refusals["PutObject"] = Refusal(
         "BadDigest", "The sha256 you specified did not match what we received"
     )
@@ -207,7 +210,7 @@ def test_a_package_that_does_not_arrive(aws: Double, bundles: tuple[Bundle, ...]
         deploy(bundles[0])
 
 
-def test_a_request_that_no_service_knows(aws: Double) -> None:
+def test_a_request_that_no_service_knows(aws: AwsServer) -> None:
     with pytest.raises(Refused, match=r"Unknown parameter in input: .Colour"):
         cloud().clients.call(
             "sagemaker", "describe_endpoint", "x", {"EndpointName": "x", "Colour": "blue"}
@@ -215,7 +218,7 @@ def test_a_request_that_no_service_knows(aws: Double) -> None:
     assert aws.calls == []
 
 
-def test_a_new_role_is_waited_for(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_a_new_role_is_waited_for(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     aws.unknown_role = 3
     deploy(bundles[0])
     assert aws.endpoints[NAME].state == "InService"
@@ -225,7 +228,7 @@ def test_a_new_role_is_waited_for(aws: Double, bundles: tuple[Bundle, ...]) -> N
         deploy(bundles[0])
 
 
-def test_nothing_to_invoke(aws: Double) -> None:
+def test_nothing_to_invoke(aws: AwsServer) -> None:
     with pytest.raises(
         NotFound, match=r"endpoint squad: ValidationError: Endpoint squad of account .* not found"
     ):
@@ -234,7 +237,7 @@ def test_nothing_to_invoke(aws: Double) -> None:
         cloud().logs(10)
 
 
-def test_an_answer_that_does_not_come(aws: Double, bundles: tuple[Bundle, ...]) -> None:
+def test_an_answer_that_does_not_come(aws: AwsServer, bundles: tuple[Bundle, ...]) -> None:
     made, over, asked = deploy(bundles[0]), threading.Event(), []
 
     def stuck(request: Request) -> Response:
@@ -254,7 +257,7 @@ def test_an_answer_that_does_not_come(aws: Double, bundles: tuple[Bundle, ...]) 
 
 
 def test_an_unfinished_upload_is_listed_and_deleted(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     made = deploy(bundles[0])
     bucket = made.names.bucket
@@ -267,7 +270,7 @@ def test_an_unfinished_upload_is_listed_and_deleted(
 
 
 def test_a_package_for_another_python_is_refused_before_anything_is_done(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     other = Bundle(replace(bundles[0].package, python="3.11"), bundles[0].golden)
     with pytest.raises(
@@ -278,7 +281,7 @@ def test_a_package_for_another_python_is_refused_before_anything_is_done(
 
 
 def test_a_region_without_a_known_image_says_what_to_set(
-    aws: Double, bundles: tuple[Bundle, ...]
+    aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     with pytest.raises(
         UsageError, match=r"no Hugging Face .* known for region ap-southeast-9; set sagemaker.image"

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from tests.fakes.azure.arm import ResourceType
-from tests.fakes.azure.blob import Blobs
+from tests.fakes.azure.blob import FakeBlobs
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, error
 from tests.fakes.azure.login import PRINCIPAL
@@ -23,7 +23,7 @@ class Authorization:
     everywhere yet; `spreading` is how many polls it takes until a role that the signed-in user got
     works for blobs."""
 
-    def __init__(self, fake: AzureFake, blobs: Blobs) -> None:
+    def __init__(self, fake: AzureFake, blobs: FakeBlobs) -> None:
         self.unknown = 0
         self.spreading = 2
         self._fake, self._blobs = fake, blobs

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from tests.fakes.azure.arm import ResourceType
-from tests.fakes.azure.blob import Blobs
+from tests.fakes.azure.blob import FakeBlobs
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
@@ -35,7 +35,7 @@ _CONTAINER = {"properties": {"publicAccess": MAY, "metadata": MAY}}
 class StorageAccounts:
     """`taken` holds names that belong to somebody else."""
 
-    def __init__(self, fake: AzureFake, blobs: Blobs) -> None:
+    def __init__(self, fake: AzureFake, blobs: FakeBlobs) -> None:
         self.taken: set[str] = set()
         self._fake, self._blobs = fake, blobs
         below = "Microsoft.Storage/storageAccounts"

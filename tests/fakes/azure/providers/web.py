@@ -40,7 +40,7 @@ _FORBIDDEN_BY_STORAGE = (
 
 
 @dataclass
-class Publication:
+class FakePublication:
     """One deployment: `polls` until its end; `failure` is the log with which it fails."""
 
     package: bytes
@@ -69,8 +69,8 @@ class FunctionApps:
     history: list[tuple[str, str]] = field(default_factory=list)
     unproved: list[str] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
-    serving: dict[str, Publication] = field(default_factory=dict)
-    latest: dict[str, Publication] = field(default_factory=dict)
+    serving: dict[str, FakePublication] = field(default_factory=dict)
+    latest: dict[str, FakePublication] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
     runtimes: dict[str, str] = field(default_factory=dict)
     publish_failures: list[str] = field(default_factory=list)
@@ -143,7 +143,7 @@ class FunctionApps:
             (s for s in self.fake.store.all(SITES) if s["name"].lower() == app.lower()), None
         )
 
-    def up(self, app: str) -> Publication | None:
+    def up(self, app: str) -> FakePublication | None:
         """What the app serves, when its host is up."""
         found = self.serving.get(app.lower())
         if (
@@ -395,7 +395,7 @@ class FunctionApps:
         )
         return Answer(done.status, done.body, {"Content-Type": done.content_type})
 
-    def _scorer(self, found: Publication, app: str) -> Any:
+    def _scorer(self, found: FakePublication, app: str) -> Any:
         """The package's model, loaded with the app's settings as its environment."""
         environment = web_settings.settings(self.site(app))
         key = (found.sha256, *sorted(environment.items()))
@@ -409,6 +409,6 @@ class FunctionApps:
         return self._scorers[key]
 
 
-def _publication(package: bytes, polls: int, failure: str) -> Publication:
+def _publication(package: bytes, polls: int, failure: str) -> FakePublication:
 
-    return Publication(package, hashlib.sha256(package).hexdigest(), polls, failure)
+    return FakePublication(package, hashlib.sha256(package).hexdigest(), polls, failure)

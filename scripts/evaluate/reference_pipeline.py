@@ -1,10 +1,11 @@
-"""The reference: transformers' own pipeline over the source model. It is loaded here as
-transformers' and peft's own documentation says, and not by scripts.prepare, whose work it
-judges."""
+"""The reference: transformers' own pipeline over the source model.
+
+It is loaded as transformers' and peft's documentation says, without `scripts.prepare`, whose work
+it judges.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ CLASSES = {
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
-class Pipeline:
+class ReferencePipeline:
     """The pipeline of `spec`'s task over the folder's model, in float32, with `adapter` merged into
     it."""
 
@@ -37,14 +38,7 @@ class Pipeline:
             ) from e
         try:
             with silence_libraries():
-                model = getattr(transformers, CLASSES[spec.task]).from_pretrained(
-                    folder, use_safetensors=True, **LOCAL, **(_head(spec) if adapter else {})
-                )
-                model = _merged(model, adapter) if adapter else model
-                tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
-                self._pipeline = transformers.pipeline(
-                    spec.task, model=model.float().eval(), tokenizer=tokenizer, device="cpu"
-                )
+                self._pipeline = _load(transformers, folder, adapter, spec)
         except (OSError, ValueError, RuntimeError, KeyError) as e:
             raise EvaluationError(
                 f"--source {folder}: transformers cannot load it for {spec.task}: {e}"
@@ -57,8 +51,17 @@ class Pipeline:
         return found if len(inputs) > 1 or isinstance(found, list) else [found]
 
 
-def versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("transformers", "torch")}
+def _load(transformers: Any, folder: Path, adapter: Path | None, spec: ModelSpec) -> Any:
+    head = _head(spec) if adapter else {}
+    loader = getattr(transformers, CLASSES[spec.task])
+    model = loader.from_pretrained(folder, use_safetensors=True, **LOCAL, **head)
+    if adapter:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
+    model = model.float().eval()
+    return transformers.pipeline(spec.task, model=model, tokenizer=tokenizer, device="cpu")
 
 
 def _head(spec: ModelSpec) -> dict[str, Any]:
@@ -66,17 +69,7 @@ def _head(spec: ModelSpec) -> dict[str, Any]:
     if not spec.labels:
         return {}
     names = dict(enumerate(spec.labels))
-    head = {
-        "num_labels": len(names),
-        "id2label": names,
-        "label2id": {name: i for i, name in names.items()},
-    }
-    return head | (
-        {"problem_type": spec.settings["problem_type"]} if spec.settings.get("problem_type") else {}
-    )
-
-
-def _merged(model: Any, adapter: Path) -> Any:
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    head = {"num_labels": len(names), "id2label": names}
+    head["label2id"] = {name: i for i, name in names.items()}
+    kind = spec.settings.get("problem_type")
+    return {**head, "problem_type": kind} if kind else head

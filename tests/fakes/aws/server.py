@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
 import tarfile
 import tempfile
@@ -33,12 +34,20 @@ from tests.fakes.aws.faults import Dropped, Faults
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
+_UNSET = (
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_SESSION_TOKEN",
+    "HTTP_PROXY",
+    "http_proxy",
+)
 _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 Host = Callable[[Request], Response]
 
 
-class Double:
+class AwsServer:
     """AWS as one account in one region sees it.
 
     `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
@@ -51,7 +60,7 @@ class Double:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.RLock()
-        self._temp = tempfile.TemporaryDirectory(prefix="aws-double-")
+        self._temp = tempfile.TemporaryDirectory(prefix="aws-fake-")
         self.reset()
 
     def reset(self) -> None:
@@ -255,6 +264,30 @@ class Double:
         return self.up[url]
 
     @contextmanager
+    def reachable(self, **changes: str | None) -> Iterator[None]:
+        """The SDK of this process and its children finds the fake, signed in, and nothing that
+        the machine knows; `changes` are other variables, None for one that is not set."""
+        none, before = f"{self._temp.name}/none", dict(os.environ)
+        given: dict[str, str | None] = {
+            **dict.fromkeys(_UNSET),
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_CONFIG_FILE": none,
+            "AWS_SHARED_CREDENTIALS_FILE": none,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **changes,
+        }
+        os.environ |= {name: value for name, value in given.items() if value is not None}
+        for name in [name for name, value in given.items() if value is None]:
+            os.environ.pop(name, None)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ |= before
+
+    @contextmanager
     def answering(self) -> Iterator[None]:
         """Answer for as long as the block runs. (werkzeug's own serve_forever would close the port
         at its end.)"""
@@ -305,9 +338,9 @@ class _Quiet(MotoRequestHandler):  # type: ignore[misc]
 
 
 @contextmanager
-def double() -> Iterator[Double]:
-    """A double that is up, on a free port, for as long as the block runs."""
-    made = Double()
+def aws_server() -> Iterator[AwsServer]:
+    """A fake that is up, on a free port, for as long as the block runs."""
+    made = AwsServer()
     try:
         with made.answering():
             yield made

@@ -1,7 +1,8 @@
 """The environment variables that deploy.toml gives a deployment: which it may set, and to what.
 
-What scoring reads, scoring judges. It is imported only where such a variable is given, since it
-loads numpy and onnxruntime, which the command line's --help has no use for.
+Scoring validates its own: ONNXFERRY_LIMIT_* (scoring/limits.py) and ONNXFERRY_ENGINE_*
+(scoring/engine_options.py). It is imported only where such a variable is given, since it loads
+numpy and onnxruntime, which --help must not.
 """
 
 from __future__ import annotations
@@ -22,36 +23,22 @@ _OURS = "ONNXFERRY_"
 
 @dataclass(frozen=True)
 class Rules:
-    """What one platform leaves to the user: no name that a pattern of `reserved` matches, in any
-    case, and values of at most `longest` characters, where it says so."""
+    """What one platform leaves to the user: no name that a pattern of `reserved` (separated by
+    spaces) matches, in any case, and values of at most `longest` characters, where it says so."""
 
-    reserved: tuple[str, ...]
+    reserved: str
     longest: int | None = None
 
 
 SAGEMAKER = Rules(
-    (
-        "SAGEMAKER_PROGRAM",
-        "SAGEMAKER_SUBMIT_DIRECTORY",
-        "SAGEMAKER_BASE_DIR",
-        "SAGEMAKER_BIND_TO_PORT",
-        "SAGEMAKER_MULTI_MODEL",
-        "HF_MODEL_ID",
-        "HF_MODEL_DIR",
-    ),
+    """SAGEMAKER_PROGRAM SAGEMAKER_SUBMIT_DIRECTORY SAGEMAKER_BASE_DIR SAGEMAKER_BIND_TO_PORT
+    SAGEMAKER_MULTI_MODEL HF_MODEL_ID HF_MODEL_DIR""",
     longest=1024,
 )
-AZUREML = Rules(("AZUREML_MODEL_DIR", "AZUREML_ENTRY_SCRIPT", "AML_APP_ROOT"))
+AZUREML = Rules("AZUREML_MODEL_DIR AZUREML_ENTRY_SCRIPT AML_APP_ROOT")
 FUNCTIONS = Rules(
-    (
-        "AzureWebJobsStorage*",
-        "AzureWebJobsScriptRoot",
-        "FUNCTIONS_*",
-        "DEPLOYMENT_STORAGE_*",
-        "WEBSITE_*",
-        "SCM_*",
-        "ENABLE_ORYX_BUILD",
-    )
+    """AzureWebJobsStorage* AzureWebJobsScriptRoot FUNCTIONS_* DEPLOYMENT_STORAGE_* WEBSITE_* SCM_*
+    ENABLE_ORYX_BUILD"""
 )
 
 
@@ -79,7 +66,7 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
     secret by mistake."""
     if not re.fullmatch(NAME, name):
         yield "a variable's name has letters, digits and underscores, and no digit first"
-    elif any(fnmatchcase(name.upper(), pattern.upper()) for pattern in rules.reserved):
+    elif any(fnmatchcase(name.upper(), pattern.upper()) for pattern in rules.reserved.split()):
         yield "what is deployed, or the platform, depends on this variable; leave it out"
     if not isinstance(value, str):
         yield f'a variable\'s value is a text, in quotes like "2"; got {value!r:.80}'

@@ -7,12 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
-from unittest import mock
+
+from click.testing import CliRunner
 
 from onnxferry import cli, scoring
 from onnxferry.scoring.manifest import Golden, ModelSpec
@@ -56,14 +55,10 @@ def in_a_process(*words: str) -> Said:
 
 def in_this_process(*words: str) -> Said:
     """The same in this process, where a test has changed how long is waited."""
-    out, err, code = StringIO(), StringIO(), 0
-    here = mock.patch.multiple(sys, argv=["deploy.py", *words], stdin=StringIO())
-    with redirect_stdout(out), redirect_stderr(err), here:
-        try:
-            cli.main()
-        except SystemExit as e:
-            code = int(e.code or 0)
-    return Said(code, out.getvalue(), err.getvalue())
+    done = CliRunner().invoke(cli.cli, words)
+    if not isinstance(done.exception, SystemExit | None):
+        raise done.exception
+    return Said(done.exit_code, done.stdout, done.stderr)
 
 
 def versions(folder: Path) -> tuple[Path, Path]:
@@ -79,7 +74,7 @@ def _version(folder: Path, word: str) -> Path:
     return tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=golden))
 
 
-def walk(command: Command, folder: Path) -> None:
+def live_flow(command: Command, folder: Path) -> None:
     """The whole way with `command("deploy", ...)`, which knows target, name and settings; deletes
     at its end."""
     models = versions(folder)

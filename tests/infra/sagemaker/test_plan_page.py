@@ -1,0 +1,26 @@
+"""The plan of an update, as docs/deploy/sagemaker.md shows it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from onnxferry.infra.cloud import Bundle
+from onnxferry.infra.report import plan_text
+from tests.documents import snippet
+from tests.infra.sagemaker.conftest import NAME, cloud, deploy
+
+PLAN = snippet("docs/deploy/sagemaker.md", "will serve on")
+
+
+@pytest.mark.usefixtures("aws")
+def test_the_page_shows_the_plan_of_an_update(bundles: tuple[Bundle, ...]) -> None:
+    deploy(bundles[0])
+    said = plan_text(cloud().plan_deploy(bundles[1]))
+    assert unnumbered(said) == unnumbered(PLAN.replace("my-model", NAME))
+
+
+def unnumbered(text: str) -> list[str]:
+    """The words of a text without its hashes and account numbers."""
+    return re.sub(r"[0-9a-f]{8,64}", "#", text).split()
