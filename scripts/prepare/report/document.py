@@ -91,7 +91,7 @@ def _drop(spec: ModelSpec, selection: Selection) -> str:
     if "threshold" in data:
         metrics += f" A label counts as given from a score of {data['threshold']:g}."
     primary = ", ".join(eval_set.metric.primary)
-    drop = f"Drop: the largest of one of {primary}, as a share of the source model's."
+    drop = f"Drop: the largest loss of one of {primary}, as a share of the source model's."
     return f"{metrics} {drop}"
 
 
