@@ -19,7 +19,7 @@ def read(path: Path | None, task: str) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig").strip()
         names = json.loads(text) if text.startswith(("[", "{")) else text.splitlines()
     except ValueError as e:
-        raise UsageError(f"--labels {path}: not readable as JSON or UTF-8 text ({e})") from e
+        raise UsageError(f"--labels {path}: not UTF-8 text or JSON ({e})") from e
     strings = isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names)
     if not names or not strings:
         expected = "expected a JSON list of strings or one label a line, without empty ones"
