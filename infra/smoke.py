@@ -19,7 +19,7 @@ def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply
     if found and reply.status != 200:
         raise NotHealthy(f"{where}: {found}")
     if found:
-        advice = "Rehearse the package, and compare pins.txt with provenance.tools in model_spec.json"
+        advice = "Rehearse the package; compare pins.txt with provenance.tools in model_spec.json"
         raise WrongAnswer(f"{where}: {found}\n{advice}")
     return reply
 

@@ -109,6 +109,31 @@ def test_a_log_file_keeps_the_stages_and_the_traceback_of_each_run(tmp_path: Pat
     assert f"UsageError: {tmp_path / 'none'}: no such folder" in text
 
 
+def test_an_error_that_is_only_logged_is_not_on_the_console(tmp_path: Path) -> None:
+    code = (
+        "import logging; from onnxferry.system.log import logging_to\n"
+        "with logging_to(None, verbose={}): logging.getLogger('onnxferry.part').error('a defect')"
+    )
+    assert run("-c", code.format(False), folder=tmp_path).stderr == ""
+    assert "a defect" in run("-c", code.format(True), folder=tmp_path).stderr
+
+
+def test_silence_leaves_our_own_log_lines(tmp_path: Path) -> None:
+    code = (
+        "import logging; from pathlib import Path; from onnxferry.system.log import logging_to\n"
+        "from onnxferry.system.library_output import silence_libraries\n"
+        "logging.getLogger('library').setLevel(logging.INFO)\n"
+        "with logging_to(Path('log')), silence_libraries():\n"
+        "    logging.getLogger('onnxferry.part').info('ours')\n"
+        "    logging.getLogger('library.part').warning('theirs')\n"
+        "    logging.getLogger('other').warning('theirs')\n"
+        "logging.getLogger('library.part').warning('later')"
+    )
+    done = run("-c", code, folder=tmp_path)
+    assert "ours" in (tmp_path / "log").read_text()
+    assert done.stderr == "later\n"
+
+
 def test_a_log_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     log = tmp_path / "none" / "log"
     result = invoke("package", "--target", "local", "--model", tmp_path, "--log-file", log)

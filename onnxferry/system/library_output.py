@@ -19,16 +19,28 @@ _OFFLINE = {
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
-    """No warnings, no log lines below error, no prints. What is imported inside uses no network,
-    and its threads sleep while they wait, unless the environment says otherwise."""
-    with _environment(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    """No warnings, no prints, no log lines below error but this project's. What is imported inside
+    uses no network, and its threads sleep while waiting, unless the environment says otherwise."""
+    with _environment(), _log_levels(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        disabled = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
+        with contextlib.redirect_stdout(io.StringIO()):
             yield
-        finally:
-            logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def _log_levels() -> Iterator[None]:
+    ours = logging.getLogger("onnxferry")
+    others = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    libraries = [log for log in others if log.level and not f"{log.name}.".startswith("onnxferry.")]
+    before = {log: log.level for log in (ours, logging.root, *libraries)}
+    ours.setLevel(ours.getEffectiveLevel())
+    for log in (logging.root, *libraries):
+        log.setLevel(max(log.level, logging.ERROR))
+    try:
+        yield
+    finally:
+        for log, level in before.items():
+            log.setLevel(level)
 
 
 @contextlib.contextmanager

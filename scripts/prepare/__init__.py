@@ -1,12 +1,8 @@
-"""A trained model in, a checked model directory out.
+"""A trained model in, a checked model directory out: `onnxferry prepare SOURCE --out DIR`.
 
-    onnxferry prepare SOURCE --out DIR
-
-The rooms, in the order in which pipeline.py goes through them: sources/ (what the model is read
-from), variants/ (faster or smaller forms of it), verification/ (whether answers are still the
-source's), selection/ (which variant is accepted, and which is chosen), report/.
-
-torch, transformers, optimum and onnx are imported when a stage needs them.
+pipeline.py goes through the rooms in this order: sources/ (what the model is read from), variants/
+(faster or smaller forms of it), verification/ (are answers still the source's?), selection/ (which
+variant is chosen), report/. The ML libraries are imported when a stage needs them.
 """
 
 from onnxferry.scripts.prepare.options import Options

@@ -1,7 +1,5 @@
 """The command prepare, over Options."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -18,79 +16,60 @@ from onnxferry.scripts.prepare.verification.eval_set import LIMIT, LIMITS
 from onnxferry.system import console, options
 from onnxferry.system.options import PATH
 
+TASK_HELP = f"{', '.join(sorted(TASKS))}; by default what the model's configuration says."
+SETTINGS_HELP = "JSON object of settings that override the derived ones."
+PRECISION_HELP = "auto: the fastest variant; fp32 or int8: of its kind only."
+VARIANT_HELP = "Only this variant, by its name in the report; it must still pass the gate."
+CPU_HELP = f"What int8 is made for: {', '.join(CPUS)} (this machine's kind)."
+DATA_HELP = (
+    "Evaluation set: the gate is a drop of the task's metric. SQuAD .json, a .tsv of text and"
+    " label, CoNLL columns, .jsonl of {inputs, answer}, a folder of pictures by label, or texts to"
+    " embed."
+)
+LIMIT_HELP = (
+    f"Items of --data that are asked, evenly over it; by default {LIMIT}, or"
+    f" {max(LIMITS.values())} where an item is one text."
+)
+THRESHOLD_HELP = (
+    "With --data: least score of a label that counts as given, for models with several labels a"
+    " text."
+)
+DROP_HELP = (
+    "Largest drop of a metric on --data, as a share of the source model's; without --data, largest"
+    " share of changed answers."
+)
+INPUTS_HELP = "More inputs to verify on: JSON Lines of request bodies, or a picture folder."
+TOLERANCE_HELP = "Largest difference of a raw output; by default 1e-3 for fp32, none for int8."
+SAME_HELP = "Least share of answers equal to the source model's, with and without --data."
+
 
 @options.command()
 @click.argument("source")
 @click.option("--out", type=PATH, required=True, help="The model directory to make or to replace.")
-@click.option(
-    "--task", help=f"{', '.join(sorted(TASKS))}; by default what the model's configuration says."
-)
+@click.option("--task", help=TASK_HELP)
 @click.option("--adapter", type=PATH, help="PEFT adapter folder, merged into the model.")
 @click.option("--tokenizer", type=PATH, help="Tokenizer folder, where SOURCE holds none.")
 @click.option("--labels", type=PATH, help="Names of the outputs: one a line, or a JSON list.")
-@click.option(
-    "--settings", type=PATH, help="JSON object of settings that override the derived ones."
-)
+@click.option("--settings", type=PATH, help=SETTINGS_HELP)
 @click.option("--name", help="The model's name; by default the last part of --out.")
-@click.option(
-    "--precision", default=AUTO, help="auto: the fastest variant; fp32 or int8: of its kind only."
-)
-@click.option(
-    "--variant", help="Only this variant, by its name in the report; it must still pass the gate."
-)
-@click.option(
-    "--cpu", default=AUTO, help=f"What int8 is made for: {', '.join(CPUS)} (this machine's kind)."
-)
-@click.option(
-    "--data",
-    type=PATH,
-    help="Evaluation set: the gate is a drop of the task's metric. SQuAD .json, a .tsv of text and"
-    " label, CoNLL columns, .jsonl of {inputs, answer}, a folder of pictures by label, or texts to"
-    " embed.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    help=f"Items of --data that are asked, evenly over it; by default {LIMIT}, or"
-    f" {max(LIMITS.values())} where an item is one text.",
-)
-@click.option(
-    "--threshold",
-    default=0.5,
-    help="With --data: least score of a label that counts as given, for models with several labels"
-    " a text.",
-)
-@click.option(
-    "--max-metric-drop",
-    default="1%",
-    help="Largest drop of a metric on --data, as a share of the source model's; without --data,"
-    " largest share of changed answers.",
-)
+@click.option("--precision", default=AUTO, help=PRECISION_HELP)
+@click.option("--variant", help=VARIANT_HELP)
+@click.option("--cpu", default=AUTO, help=CPU_HELP)
+@click.option("--data", type=PATH, help=DATA_HELP)
+@click.option("--limit", type=click.IntRange(1), help=LIMIT_HELP)
+@click.option("--threshold", default=0.5, help=THRESHOLD_HELP)
+@click.option("--max-metric-drop", default="1%", help=DROP_HELP)
 @click.option("--max-loss", hidden=True)  # the older name of --max-metric-drop
-@click.option(
-    "--inputs",
-    type=PATH,
-    help="More inputs to verify on: JSON Lines of request bodies, or a picture folder.",
-)
+@click.option("--inputs", type=PATH, help=INPUTS_HELP)
 @click.option("--golden", type=PATH, help="The golden request: a .json body or a picture.")
-@click.option(
-    "--tolerance",
-    type=float,
-    help="Largest difference of a raw output; by default 1e-3 for fp32, none for int8.",
-)
-@click.option(
-    "--min-agreement",
-    type=float,
-    default=0.9,
-    help="Least share of answers equal to the source model's, with and without --data.",
-)
+@click.option("--tolerance", type=float, help=TOLERANCE_HELP)
+@click.option("--min-agreement", type=float, default=0.9, help=SAME_HELP)
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
 def command(max_metric_drop: str, max_loss: str | None, **flags: Any) -> None:
     """Make a checked model directory of SOURCE: a Hugging Face model folder, a PyTorch module given
     as module:factory, or an .onnx file. Several variants are made and compared with the source
     model; the fastest within the gate is taken, and report.md beside it tells of all."""
-    share = parse_share(max_loss or max_metric_drop)
-    asked = Options(**flags, max_metric_drop=share)
+    asked = Options(**flags, max_metric_drop=parse_share(max_loss or max_metric_drop))
     _print_result(prepare(asked), asked.out)
 
 
@@ -102,15 +81,15 @@ def _print_result(spec: ModelSpec, out: Path) -> None:
     ]
     found = spec.provenance["difference"]
     pipeline = found.get("pipeline", {})
-    for reference, of, figures in (
-        ("its source", "", found),
-        ("transformers' pipeline", " of a score", pipeline),
-    ):
+    references = (
+        ("its source", "maximum difference", found),
+        ("transformers' pipeline", "maximum difference of a score", pipeline),
+    )
+    for reference, what, figures in references:
         if "max_abs" in figures:
-            lines.append(
-                f"against {reference} on {figures['inputs']} inputs: maximum difference{of}"
-                f" {figures['max_abs']:.2e}, {figures['agreement']:.1%} of the answers the same"
-            )
+            same = f"{figures['agreement']:.1%} of the answers the same"
+            far = f"on {figures['inputs']} inputs: {what} {figures['max_abs']:.2e}, {same}"
+            lines.append(f"against {reference} {far}")
     if spec.golden:
         text = str(spec.golden.answer)
         lines.append(f"golden answer: {text if len(text) <= 120 else text[:117] + '...'}")

@@ -1,7 +1,4 @@
-"""The model directory that prepare makes: its spec is filled in from the graph, and it appears
-whole or not at all."""
-
-from __future__ import annotations
+"""The model directory that prepare makes. It appears whole or not at all."""
 
 import contextlib
 import secrets
@@ -17,36 +14,23 @@ from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, Mo
 from onnxferry.system.errors import PrepareError
 from onnxferry.system.hashes import sha256
 
-TOOLS = (
-    *("torch", "transformers", "optimum", "optimum-onnx", "peft"),
-    *("onnx", "onnxruntime", "tokenizers"),
-)
+EXPORT_TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "peft")
+TOOLS = (*EXPORT_TOOLS, "onnx", "onnxruntime", "tokenizers")
 
 
 def described(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """`spec` with the inputs, outputs and versions of the graph in `folder`, and the files' hashes.
-    Raises PrepareError when ONNX Runtime cannot load it, here or on the hosts."""
+    """`spec` with what is in `folder`. Raises PrepareError when ONNX Runtime cannot load it."""
     from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
 
-    versions = onnx_file_io.versions(folder / MODEL_FILE)
+    opset, ir_version = onnx_file_io.versions(folder / MODEL_FILE)
     try:
         session = Session(folder / MODEL_FILE)
     except ModelError as e:
         raise PrepareError(str(e)) from e
-    return replace(
-        spec,
-        inputs=session.inputs,
-        outputs=session.outputs,
-        opset=versions.opset,
-        ir_version=versions.ir_version,
-        files=_hashes(folder),
-    )
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of the files that a host needs."""
-    files = {*folder.glob(f"{MODEL_FILE}*"), folder / TOKENIZER_FILE}
-    return {path.name: sha256(path) for path in sorted(files) if path.is_file()}
+    needed = sorted((*folder.glob(f"{MODEL_FILE}*"), *folder.glob(TOKENIZER_FILE)))
+    files = {path.name: sha256(path) for path in needed}
+    spec = replace(spec, inputs=session.inputs, outputs=session.outputs, files=files)
+    return replace(spec, opset=opset, ir_version=ir_version)
 
 
 def write_spec(spec: ModelSpec, folder: Path) -> None:
@@ -55,12 +39,12 @@ def write_spec(spec: ModelSpec, folder: Path) -> None:
 
 
 def graph_bytes(folder: Path) -> int:
-    """The size of a model directory's graph, with the weights beside it."""
+    """The size of a graph with the weights beside it."""
     return sum(p.stat().st_size for p in folder.glob(f"{MODEL_FILE}*"))
 
 
 def tool_versions() -> dict[str, str]:
-    """The versions of TOOLS, of those that are installed."""
+    """Those of TOOLS that are installed."""
     found: dict[str, str] = {}
     for name in TOOLS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -70,8 +54,7 @@ def tool_versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def staging(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, gone at the end whatever happens; what is made in it is put in
-    place by `publish`."""
+    """A new folder beside `out`, for `publish`; deleted at the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = _sibling(out)
     folder.mkdir()
@@ -82,7 +65,7 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, out: Path) -> None:
-    """Move `folder` to `out` and delete what was there; if that fails, `out` is as it was."""
+    """Move `folder` to `out`, in the place of what is there; on failure `out` is as it was."""
     if not out.exists():
         folder.rename(out)
         return

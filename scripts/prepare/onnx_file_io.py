@@ -1,10 +1,8 @@
-"""ONNX graphs as files. With variants/, which rewrites them, the only importer of onnx."""
-
-from __future__ import annotations
+"""ONNX files. Only this module and variants/ import onnx. Raises PrepareError for what cannot be
+read or written."""
 
 import math
 from pathlib import Path
-from typing import NamedTuple
 
 import onnx
 
@@ -13,19 +11,11 @@ from onnxferry.system.errors import PrepareError
 WEIGHTS_FILE = "model.onnx.data"
 _LEAST_MOVED = 1024  # bytes of a tensor
 _ALIGNMENT = 64  # bytes
-MAX_IR, MAX_OPSET = 11, 23  # of ONNX Runtime 1.23, the oldest that a host may have
-
-
-class OnnxVersions(NamedTuple):
-    """What a graph needs of ONNX Runtime."""
-
-    opset: int
-    ir_version: int
+MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may have, loads
 
 
 def copy(source: Path, target: Path) -> None:
-    """Write `source` as one file, the same bytes unless its weights lie beside it. Raises
-    PrepareError where it cannot be read, or is too large for one file."""
+    """Write `source`, with weights that lie beside it, to `target` as one file."""
     model = read(source, weights=False)
     if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
         save(read(source), target)
@@ -33,26 +23,26 @@ def copy(source: Path, target: Path) -> None:
         target.write_bytes(source.read_bytes())
 
 
-def versions(path: Path) -> OnnxVersions:
-    """The versions of a graph. Raises PrepareError when hosts would not load them."""
+def versions(path: Path) -> tuple[int, int]:
+    """Opset and IR version of a graph. Raises PrepareError when the hosts load none such."""
     model = read(path, weights=False)
-    found = OnnxVersions(opset(model), model.ir_version)
-    if found.opset > MAX_OPSET or found.ir_version > MAX_IR:
+    found = opset(model), model.ir_version
+    if found[0] > MAX_OPSET or found[1] > MAX_IR:
+        limit = f"the hosts load up to opset {MAX_OPSET} and IR version {MAX_IR}"
+        advice = "export it again with opset 18"
         raise PrepareError(
-            f"{path.name}: opset {found.opset}, IR version {found.ir_version}; the hosts load up to"
-            f" opset {MAX_OPSET} and IR version {MAX_IR}: export it with a lower opset, such as 18"
+            f"{path.name}: opset {found[0]}, IR version {found[1]}; {limit}: {advice}"
         )
     return found
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """The version of the standard operators; 0 where a model has none."""
+    """The version of the standard operators; 0 where there is none."""
     return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=0)
 
 
 def read(path: Path, weights: bool = True) -> onnx.ModelProto:
-    """The model of a file, with the `weights` in files beside it or without. Raises PrepareError
-    for what is not readable as ONNX."""
+    """The model of a file; `weights` False leaves those out that lie in other files."""
     try:
         return onnx.load(path, load_external_data=weights)
     except Exception as e:  # DecodeError, ValidationError, FileNotFoundError of the weights
@@ -60,7 +50,7 @@ def read(path: Path, weights: bool = True) -> onnx.ModelProto:
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model as one file; raises PrepareError beyond protobuf's limit of 2 GB."""
+    """Write a model as one file."""
     try:
         onnx.save(model, path)
     except ValueError as e:
@@ -68,11 +58,9 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
 
 def split(path: Path, least: int = 1_000_000) -> None:
-    """Move the weights of a graph of `least` bytes or more into WEIGHTS_FILE beside it.
-
-    ONNX Runtime maps that file: a model starts faster, embeddings take memory as they are used, and
-    a host's processes share them. The same graph makes the same bytes.
-    """
+    """Move the weights of the graph `path` into WEIGHTS_FILE beside it, if they take at least
+    `least` bytes. ONNX Runtime maps that file into memory: models start sooner, and a host's
+    processes share it. The same graph makes the same bytes."""
     model = read(path)
     numeric = (t for t in model.graph.initializer if t.data_type != onnx.TensorProto.STRING)
     large = [t for t in numeric if _size(t) >= _LEAST_MOVED]

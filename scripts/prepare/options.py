@@ -1,9 +1,7 @@
-"""What the user asked for, checked before anything heavy is imported. Every error names the
-flag."""
-
-from __future__ import annotations
+"""What the user asked for, checked before anything heavy is imported. Errors name the flag."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +16,18 @@ AUTO, FP32, INT8 = "auto", "fp32", "int8"
 PRECISIONS = (AUTO, FP32, INT8)
 CPUS = (AUTO, *cpu.KINDS)
 OPSETS = (17, 18)
+_PATHS: Sequence[tuple[str, Callable[[Path], bool], Sequence[str]]] = (
+    ("folder", Path.is_dir, ("adapter", "tokenizer")),
+    ("file", Path.is_file, ("labels", "settings", "golden")),
+    ("file or folder", Path.exists, ("inputs", "data")),
+)
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of prepare, which --help explains. `source` is a folder, `module:factory` or an
-    .onnx file; shares are between 0 and 1; None stands for the default of the task or precision."""
+    """The flags of prepare, as --help explains them. None: the default of task or precision."""
 
     source: str
     out: Path
@@ -50,8 +52,7 @@ class Options:
 
     @property
     def kind(self) -> str:
-        """HUGGINGFACE, MODULE or ONNX, by the form of `source`; raises UsageError when it is none
-        of them."""
+        """HUGGINGFACE, MODULE or ONNX, by the form of `source`. Raises UsageError for another."""
         path = Path(self.source)
         if path.is_dir():
             return HUGGINGFACE
@@ -59,29 +60,26 @@ class Options:
             return ONNX
         if _MODULE.fullmatch(self.source):
             return MODULE
-        raise UsageError(
-            f"SOURCE {self.source}: no such folder or .onnx file. Give a Hugging Face model folder,"
-            " module:factory, or an .onnx file; models are not downloaded, so fetch a hub model"
-            " into a folder first"
-        )
+        give = "Give a Hugging Face model folder, module:factory, or an .onnx file"
+        hub = "models are not downloaded, so fetch a hub model into a folder first"
+        raise UsageError(f"SOURCE {self.source}: no such folder or .onnx file. {give}; {hub}")
 
     @property
     def model_name(self) -> str:
-        """The model's name: by default the last part of `out`."""
+        """By default the last part of `out`."""
         return self.name or self.out.resolve().name
 
 
 def check(options: Options) -> None:
-    """Raise UsageError for what can be known to be wrong without loading the model."""
+    """Raise UsageError for what is known to be wrong without loading the model."""
     kind = options.kind
     _check_choices(options)
     _check_combination(options, kind)
     _check_paths(options)
     _check_out(options.out)
     form = "use letters, digits, '.', '_' and '-', starting with a letter or digit"
-    default = "(the default is the last part of --out)"
     named = _NAME.fullmatch(options.model_name)
-    _refuse(not named, f"--name {options.model_name!r}: {form} {default}")
+    _refuse(not named, f"--name {options.model_name!r}: {form} (default: the last part of --out)")
 
 
 def _refuse(wrong: object, message: str) -> None:
@@ -90,23 +88,17 @@ def _refuse(wrong: object, message: str) -> None:
 
 
 def _check_choices(options: Options) -> None:
-    for flag, value, choices in (
-        ("--task", options.task, sorted(TASKS)),
-        ("--precision", options.precision, PRECISIONS),
-        ("--cpu", options.cpu, CPUS),
-        ("--opset", options.opset, OPSETS),
-    ):
+    chosen = {"task": sorted(TASKS), "precision": PRECISIONS, "cpu": CPUS, "opset": OPSETS}
+    for flag, choices in chosen.items():
+        value = getattr(options, flag)
         wrong = value is not None and value not in choices
-        _refuse(wrong, f"{flag} {value}: choose one of {', '.join(map(str, choices))}")
+        _refuse(wrong, f"--{flag} {value}: choose one of {', '.join(map(str, choices))}")
     tolerance = options.tolerance
     low = tolerance is not None and not tolerance > 0
     _refuse(low, f"--tolerance {tolerance}: must be above 0")
-    for flag, share in (
-        ("--min-agreement", options.min_agreement),
-        ("--max-metric-drop", options.max_metric_drop),
-        ("--threshold", options.threshold),
-    ):
-        _refuse(not 0 <= share <= 1, f"{flag} {share}: must be between 0 and 1")
+    for name in ("min_agreement", "max_metric_drop", "threshold"):
+        flag, share = name.replace("_", "-"), getattr(options, name)
+        _refuse(not 0 <= share <= 1, f"--{flag} {share}: must be between 0 and 1")
 
 
 def _check_combination(options: Options, kind: str) -> None:
@@ -118,28 +110,21 @@ def _check_combination(options: Options, kind: str) -> None:
     _refuse(other and not task, f"--task is needed for {source}: one of {tasks}")
     files = "an .onnx file or module:factory as SOURCE; a model folder has a task"
     _refuse(tensors and not other, f"--task tensors takes {files}")
-    request = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, whose arrays tell what the'
-    golden = f"--golden FILE is needed: {request} module takes"
-    _refuse(tensors and kind == MODULE and not options.golden, golden)
+    golden = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, with what the module takes'
+    nothing = tensors and kind == MODULE and not options.golden
+    _refuse(nothing, f"--golden FILE is needed: {golden}")
     _refuse(tensors and options.tokenizer, "--tokenizer: tensors has no texts; leave it out")
-    inputs = "leave it out, and give inputs of your own with --inputs"
     unknown = options.data and task and task not in READERS
-    _refuse(unknown, f"--data: there is no metric for {task}; {inputs}")
+    _refuse(unknown, f"--data: there is no metric for {task}; give --inputs in its place")
     kept = "--opset is for exports; an .onnx file keeps the opset that it has"
     _refuse(kind == ONNX and options.opset, kept)
 
 
 def _check_paths(options: Options) -> None:
-    for flag, path, exists, what in (
-        ("--adapter", options.adapter, Path.is_dir, "folder"),
-        ("--tokenizer", options.tokenizer, Path.is_dir, "folder"),
-        ("--labels", options.labels, Path.is_file, "file"),
-        ("--settings", options.settings, Path.is_file, "file"),
-        ("--golden", options.golden, Path.is_file, "file"),
-        ("--inputs", options.inputs, Path.exists, "file or folder"),
-        ("--data", options.data, Path.exists, "file or folder"),
-    ):
-        _refuse(path and not exists(path), f"{flag} {path}: no such {what}")
+    for what, exists, flags in _PATHS:
+        for flag in flags:
+            path = getattr(options, flag)
+            _refuse(path and not exists(path), f"--{flag} {path}: no such {what}")
 
 
 def _check_out(out: Path) -> None:

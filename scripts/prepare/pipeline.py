@@ -7,6 +7,7 @@ make, evaluate, measure and choose a variant -> report: complete the spec, write
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,22 +17,20 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare import model_directory
-from onnxferry.scripts.prepare.model_directory import described, write_spec
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
-from onnxferry.scripts.prepare.selection import candidate_tester
+from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, VariantBuilder
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
 from onnxferry.scripts.prepare.sources.source import ModelSource
-from onnxferry.scripts.prepare.sources.user_inputs import Sample
+from onnxferry.scripts.prepare.sources.user_inputs import Sample, samples
+from onnxferry.scripts.prepare.variants.variant import VariantInputs
 from onnxferry.scripts.prepare.verification import eval_set, golden
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
-from onnxferry.scripts.prepare.verification.pipeline_comparison import RECIPES, PipelineReference
+from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
-from onnxferry.scripts.prepare.verification.samples import samples
 from onnxferry.system import console
-from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.library_output import silence_libraries
 
@@ -39,19 +38,15 @@ if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders sa
     from onnxferry.scripts.prepare.variants.fusion import Fusion
     from onnxferry.scripts.prepare.variants.table import VariantTable
 
-LOADERS = {
-    HUGGINGFACE: "onnxferry.scripts.prepare.sources.checkpoint",
-    MODULE: "onnxferry.scripts.prepare.sources.module_source",
-    ONNX: "onnxferry.scripts.prepare.sources.onnx_file",
-}
-"""Imported on demand: they bring torch and transformers, which cost seconds to import."""
+# modules of sources/, imported on demand: torch and transformers take seconds
+LOADERS = {HUGGINGFACE: "checkpoint", MODULE: "module_source", ONNX: "onnx_file"}
 CALIBRATION = 200  # requests at most
+_log = logging.getLogger(__name__)
 
 
 @dataclass
 class PrepareContext:
-    """What goes through the stages, in the order in which they set it. `work` is a folder that is
-    deleted at the end."""
+    """What goes through the stages, which set it in this order. `work` is deleted at the end."""
 
     options: Options
     work: Path
@@ -63,7 +58,7 @@ class PrepareContext:
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
     evaluator: Evaluator = field(init=False)
-    pipeline: PipelineReference | None = field(init=False)  # None: transformers has none
+    pipeline: PipelineReference = field(init=False)
     pipeline_figures: Mapping[str, Any] = field(init=False)
     selection: Selection = field(init=False)
     final_spec: ModelSpec = field(init=False)
@@ -72,12 +67,8 @@ class PrepareContext:
 def prepare(
     options: Options, table: VariantTable | None = None, source: ModelSource | None = None
 ) -> ModelSpec:
-    """Make the model directory `options.out` and return its spec. `table` replaces the variants
-    that are tried, and `source` what the options would load.
-
-    Raises UsageError for what was asked, PrepareError for what the model cannot do; then
-    `options.out` is as it was.
-    """
+    """Make the model directory `options.out` and return its spec; `table` and `source` replace what
+    the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
@@ -98,52 +89,46 @@ def prepare(
 
 def _load(context: PrepareContext, table: VariantTable | None, source: ModelSource | None) -> None:
     try:
-        with stage("start the tool-chain"):
-            loader = importlib.import_module(LOADERS[context.options.kind])
+        with console.stage("start the tool-chain"):
+            name = f"onnxferry.scripts.prepare.sources.{LOADERS[context.options.kind]}"
+            loader = importlib.import_module(name)
     except ImportError as e:
+        if (e.name or "").startswith("onnxferry"):
+            raise
         need = "Preparing a model needs the extra 'export'"
         raise UsageError(f"{e}. {need}: pip install 'onnxferry[export,image]'") from e
-    context.source = source or loader.load(context.options)
-    context.table = table or _shipped_table()
-    context.table.asked(context.options)  # a wrong name is told before the work
-
-
-def _shipped_table() -> VariantTable:
     from onnxferry.scripts.prepare.variants.table import SHIPPED
 
-    return SHIPPED
+    context.source = source or loader.load(context.options)
+    context.table = table or SHIPPED
+    context.table.asked(context.options)  # a wrong name is told before the work
 
 
 def _export(context: PrepareContext) -> None:
     source, folder = context.source, context.work / "exported"
     folder.mkdir()
-    with stage("export"):
+    with console.stage("export"):
         source.export(context.work / "exported.onnx")
         (context.work / "exported.onnx").rename(folder / MODEL_FILE)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
-    spec = ModelSpec(
-        context.options.model_name,
-        source.task,
-        source.settings,
-        source.labels,
-        provenance={"source": source.record, "tools": model_directory.tool_versions()},
-    )
-    context.exported, context.spec = folder, described(spec, folder)
-    write_spec(context.spec, folder)
+    provenance = {"source": source.record, "tools": model_directory.tool_versions()}
+    name, task = context.options.model_name, source.task
+    spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)
+    context.exported, context.spec = folder, model_directory.described(spec, folder)
+    model_directory.write_spec(context.spec, folder)
 
 
 def _fuse(context: PrepareContext) -> None:
-    """The graph with fused operators, of which int8 is made, too."""
     from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
 
     graph, target = context.exported / MODEL_FILE, context.work / "fused.onnx"
     architecture = Architecture.of(context.source.config)
     try:
-        with stage("fuse operators"):
+        with console.stage("fuse operators"):
             context.fusion = context.table.fuse(graph, target, architecture)
     except Exception as e:  # of a graph that the optimiser does not know
-        candidate_tester.log_defect("the graph cannot be optimised")
+        _log.warning("the graph cannot be optimised", exc_info=True)
         missing = f"the graph cannot be optimised: {type(e).__name__}: {e}"
         context.fusion = Fusion(None, {}, {}, (missing,))
     for sentence in context.fusion.missing:
@@ -151,7 +136,7 @@ def _fuse(context: PrepareContext) -> None:
 
 
 def _verify(context: PrepareContext) -> None:
-    """That the exported graph answers as its source, and so is the reference from here on."""
+    """From here on the exported graph is the reference."""
     options, spec, source = context.options, context.spec, context.source
     data = eval_set.read(options, spec)
     request = golden.request(spec, options.golden)
@@ -162,17 +147,14 @@ def _verify(context: PrepareContext) -> None:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
     reference = ReferenceModel(spec, context.exported, source.run)
     bounds = context.criteria.bounds(FP32)
-    with stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
+    with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
         evaluator = Evaluator(reference, inputs, data)
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
-    ask = source.pipeline if spec.task in RECIPES else None
-    context.pipeline = PipelineReference(ask()) if ask else None
-    context.pipeline_figures = _compare_pipeline(context, context.exported, FP32)
+    context.pipeline = PipelineReference(source)
+    context.pipeline_figures = context.pipeline.compare(spec, context.exported, inputs, bounds)
 
 
 def _select(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare.variants.variant import VariantInputs
-
     exported, spec, evaluator = context.exported, context.spec, context.evaluator
     data, calibration = evaluator.eval_set, []
     if context.options.precision != FP32:
@@ -180,34 +162,25 @@ def _select(context: PrepareContext) -> None:
         real = [*evaluator.samples, *spare][-CALIBRATION:]
         calibration = ReferenceModel(spec, exported, None).feeds(real)
     inputs = VariantInputs(exported / MODEL_FILE, context.fusion.graph, calibration)
-    builder = candidate_tester.VariantBuilder(context.work / "variants", exported, spec, inputs)
-    tester = candidate_tester.CandidateTester(builder, evaluator, context.criteria)
+    builder = VariantBuilder(context.work / "variants", exported, inputs)
+    tester = CandidateTester(builder, evaluator, context.criteria)
     context.selection = select_variant(context.options, context.table, tester, context.cpu)
 
 
-def _compare_pipeline(context: PrepareContext, folder: Path, precision: str) -> Mapping[str, Any]:
-    """The figures against transformers' own pipeline; {} where it has none of the source."""
-    if context.pipeline is None:
-        return {}
-    bounds = context.criteria.bounds(precision)
-    with stage("compare with transformers' pipeline"):
-        inputs = context.evaluator.samples
-        return context.pipeline.compare(context.spec, folder, inputs, bounds)
-
-
 def _complete(context: PrepareContext) -> None:
-    """The chosen variant's spec: its golden answer, and the record of how it was made."""
     from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
 
     chosen, data = context.selection.chosen, context.evaluator.eval_set
     folder, precision = chosen.model_dir, chosen.variant.precision
     onnx_file_io.split(folder / MODEL_FILE)
     kind = context.cpu.kind if precision == INT8 else None
-    spec = described(replace(context.spec, precision=precision, cpu=kind), folder)
-    write_spec(spec, folder)
+    spec = replace(context.spec, precision=precision, cpu=kind)
+    spec = model_directory.described(spec, folder)
+    model_directory.write_spec(spec, folder)
     if folder != context.exported:
-        context.pipeline_figures = _compare_pipeline(context, folder, precision)
-    with stage("golden answer"):
+        bounds, inputs = context.criteria.bounds(precision), context.evaluator.samples
+        context.pipeline_figures = context.pipeline.compare(context.spec, folder, inputs, bounds)
+    with console.stage("golden answer"):
         answer = golden.answer(folder, golden.request(spec, context.options.golden))
     provenance = {
         **spec.provenance,
@@ -221,7 +194,6 @@ def _complete(context: PrepareContext) -> None:
 
 
 def _difference(context: PrepareContext) -> dict[str, Any]:
-    """How far the chosen variant is from its source, and within which bounds."""
     chosen, pipeline = context.selection.chosen, context.pipeline_figures
     found: dict[str, Any] = {"not measured": "no source model"}
     if chosen.evaluation and (context.source.run or chosen.model_dir != context.exported):
@@ -231,9 +203,9 @@ def _difference(context: PrepareContext) -> dict[str, Any]:
 
 
 def _write(context: PrepareContext, out: Path) -> None:
-    folder = context.selection.chosen.model_dir
-    contents = document.ReportContents(context.final_spec, context.selection, context.fusion)
-    with stage(f"write {out.name}"):
-        write_spec(context.final_spec, folder)
-        document.write_report(contents, folder)
+    selection, spec = context.selection, context.final_spec
+    folder = selection.chosen.model_dir
+    with console.stage(f"write {out.name}"):
+        model_directory.write_spec(spec, folder)
+        document.write_report(spec, selection, context.fusion, folder)
         model_directory.publish(folder, out)

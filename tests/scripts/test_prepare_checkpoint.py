@@ -166,7 +166,7 @@ def test_preprocessing_that_cannot_be_said_in_steps_is_refused(tmp_path: Path) -
 
     with pytest.raises(
         PrepareError,
-        match=r"do not make its pixels: .* Write the preprocessing into --settings FILE",
+        match=r"do not make its pixels: .*; write the preprocessing into --settings FILE",
     ):
         prepare(as_exported(str(source), tmp_path / "out"))
 

@@ -139,17 +139,29 @@ def test_a_file_that_is_no_graph_is_a_failure_with_its_name() -> None:
     assert not Path("out").exists()
 
 
-def test_without_the_tool_chain_the_extra_is_named() -> None:
-    """As after a plain `pip install`, which brings no onnx, torch or transformers."""
+def without_modules(*names: str) -> subprocess.CompletedProcess[str]:
+    """prepare in a process in which the modules `names` cannot be imported."""
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(('onnx', 'torch', 'transformers')))\n"
+        f"import sys; sys.modules.update(dict.fromkeys({names}))\n"
         "from onnxferry.scripts.prepare.__main__ import command\n"
         "command(['folder', '--out', 'out'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
     )
+
+
+def test_without_the_tool_chain_the_extra_is_named() -> None:
+    """As after a plain `pip install`, which brings no onnx, torch or transformers."""
+    done = without_modules("onnx", "torch", "transformers")
     assert done.returncode == 2
     assert "pip install 'onnxferry[export,image]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_module_of_our_own_that_cannot_be_imported_is_a_defect() -> None:
+    done = without_modules("onnxferry.scripts.prepare.sources.checkpoint", "peft")
+    assert done.returncode == 1
+    assert "pip install" not in done.stderr
+    assert "ModuleNotFoundError: import of onnxferry.scripts.prepare.sources" in done.stderr

@@ -14,8 +14,8 @@ from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
 from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
+from onnxferry.scripts.prepare.sources.user_inputs import samples
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
-from onnxferry.scripts.prepare.verification.samples import samples
 from onnxferry.system.errors import UsageError
 
 TOKENIZER = TextTokenizer("{}", 512, 0, 0, "right")

@@ -131,8 +131,8 @@ def test_a_text_module_is_traced_with_the_inputs_that_it_names(options: Options)
 
 def test_a_graph_that_answers_otherwise_is_stopped_with_the_figures(options: Options) -> None:
     wanted = (
-        r"by more than 0.001 \(--tolerance\), on 61 inputs: maximum difference 1, mean 1, .*worst"
-        r" input \d+: .* line"
+        r"differ by up to 1 on 61 inputs, more than 0.001 \(--tolerance\); mean difference 1,"
+        r" .*worst input \d+: .* line"
     )
     with pytest.raises(PrepareError, match=wanted):
         prepare(two_labels(options, "moody"))

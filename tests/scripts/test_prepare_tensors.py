@@ -150,7 +150,7 @@ def test_a_golden_answer_that_every_package_would_carry_is_bounded() -> None:
     options = product("product.onnx", wide=20_000)
 
     with pytest.raises(
-        PrepareError, match=r"golden answer has [\d,]+ bytes, .* at most 1,000,000; give a smaller"
+        PrepareError, match=r"golden answer has [\d,]+ bytes; at most 1,000,000 .*; give a smaller"
     ):
         prepare(options)
 

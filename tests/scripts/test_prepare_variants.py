@@ -105,7 +105,7 @@ def test_a_variant_is_made_and_loaded_like_the_exported_graph(
     made, source = (Session(model, EngineOptions(threads=1)) for model in (path, material.exported))
     assert (made.inputs, made.outputs) == (source.inputs, source.outputs)
     assert made.batch_dependent == ("dynamic" in name)
-    assert onnx_file_io.versions(path).opset == onnx_file_io.versions(material.exported).opset
+    assert onnx_file_io.versions(path)[0] == onnx_file_io.versions(material.exported)[0]
 
 
 @pytest.mark.parametrize(("kind", "name"), RUN)

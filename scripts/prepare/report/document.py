@@ -1,11 +1,9 @@
-"""report.md beside the model: what was tried, what it scored, what was chosen and why. It may show
-the user's inputs, so no package holds it, nor the plot.
-"""
+"""report.md: what was tried, what it scored, what was chosen and why. It may show the user's
+inputs, so no package holds it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +11,8 @@ from rich.table import Table
 
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.report import plot
-from onnxferry.scripts.prepare.selection import latency
-from onnxferry.scripts.prepare.selection.candidates import (
-    FAILED,
-    REJECTED,
-    SKIPPED,
-    CandidateResult,
-)
+from onnxferry.scripts.prepare.selection import candidates, latency
+from onnxferry.scripts.prepare.selection.candidates import CandidateResult
 from onnxferry.scripts.prepare.selection.ranking import TIE
 from onnxferry.scripts.prepare.selection.select_variant import Selection
 from onnxferry.scripts.prepare.verification.formatting import percent
@@ -28,98 +21,78 @@ if TYPE_CHECKING:
     from onnxferry.scripts.prepare.variants.fusion import Fusion
 
 REPORT_FILE, PLOT_FILE = "report.md", "report.svg"
+NOT_TAKEN = (candidates.REJECTED, candidates.SKIPPED, candidates.FAILED)
 
 
-@dataclass(frozen=True)
-class ReportContents:
-    """What the report tells of."""
-
-    spec: ModelSpec
-    selection: Selection
-    fusion: Fusion
-
-    @property
-    def cpu(self) -> str:
-        """The CPU that it was measured on."""
-        host = self.spec.provenance["measured_on"]
-        return f"{host['model']} ({host['cpu']})" if host["cpu"] else str(host["model"])
-
-    @property
-    def max_metric_drop(self) -> float:
-        """The gate, as a share."""
-        return self.selection.tester.criteria.max_metric_drop
-
-
-def write_report(contents: ReportContents, folder: Path) -> None:
-    """Write report.md into `folder` and, where there is something to compare, report.svg."""
-    selection, spec = contents.selection, contents.spec
+def write_report(spec: ModelSpec, selection: Selection, fusion: Fusion, folder: Path) -> None:
+    """Write report.md into `folder`, and report.svg where several were measured."""
     measured = [r for r in selection.results if r.latency and r.evaluation]
-    if len(measured) > 1:
+    plotted = len(measured) > 1
+    if plotted:
         whole = spec.provenance["data"]
         of = "of the source model's metric" if whole else "of the answers are the source model's"
-        titles = (f"{spec.name} on {contents.cpu}", f"% {of}")
-        plot.draw(measured, contents.max_metric_drop, titles, folder / PLOT_FILE)
-    text = "\n\n".join(_parts(contents, plotted=len(measured) > 1))
+        titles = (f"{spec.name} on {_cpu(spec)}", f"% {of}")
+        drop = selection.tester.criteria.max_metric_drop
+        plot.draw(measured, drop, titles, folder / PLOT_FILE)
+    text = "\n\n".join(_parts(spec, selection, fusion, plotted))
     (folder / REPORT_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
-def _parts(contents: ReportContents, plotted: bool) -> Iterator[str]:
-    selection, results = contents.selection, contents.selection.results
-    chosen = selection.chosen
-    yield f"# How {contents.spec.name} was prepared"
+def _parts(spec: ModelSpec, selection: Selection, fusion: Fusion, plotted: bool) -> Iterator[str]:
+    results, chosen = selection.results, selection.chosen
+    yield f"# How {spec.name} was prepared"
     yield f"**{chosen.name}** ({chosen.variant.how}) was chosen: {selection.why}."
     notes = (selection.cpu.mismatch, selection.note)
     yield from (f"> **Note:** {note}." for note in notes if note)
     if plotted:
         yield f"![Accuracy against latency]({PLOT_FILE})"
-    yield _markdown(columns(selection), [cells(r, selection) for r in results if r.evaluation])
-    yield "\n".join(f"- {line}" for line in _explained(contents))
+    yield _markdown(_columns(selection), [_cells(r, selection) for r in results if r.evaluation])
+    yield "\n".join(f"- {line}" for line in _explained(spec, selection))
     yield "## Fused operators"
-    yield _fusion(contents.fusion)
-    if left := [r for r in results if r.status in (REJECTED, SKIPPED, FAILED)]:
+    yield _fusion(fusion)
+    if left := [r for r in results if r.status in NOT_TAKEN]:
         yield "## Not taken"
         yield from map(_not_taken, left)
     if mixed := [r for r in results if r.kept]:
         yield "## Mixed precision"
-        yield from (
-            f"{r.name}: {r.reason or r.status}. In float32: {'; '.join(r.kept)}." for r in mixed
-        )
+        for r in mixed:
+            yield f"{r.name}: {r.reason or r.status}. In float32: {'; '.join(r.kept)}."
 
 
-def _explained(contents: ReportContents) -> Iterator[str]:
-    """What the columns mean."""
-    selection, cores = contents.selection, contents.spec.provenance["measured_on"]["cores"]
-    kind = selection.cpu.kind
-    yield f"Measured on {contents.cpu} with {cores} cores. Where it is int8, it is made for {kind}."
-    gate = f"The gate lets {percent(contents.max_metric_drop)} pass (--max-metric-drop)."
-    yield f"{_drop(contents)} {gate}"
+def _cpu(spec: ModelSpec) -> str:
+    host = spec.provenance["measured_on"]
+    return f"{host['model']} ({host['cpu']})" if host["cpu"] else str(host["model"])
+
+
+def _explained(spec: ModelSpec, selection: Selection) -> Iterator[str]:
+    measured = f"Measured on {_cpu(spec)} with {spec.provenance['measured_on']['cores']} cores."
+    yield f"{measured} Where it is int8, it is made for {selection.cpu.kind}."
+    limit = percent(selection.tester.criteria.max_metric_drop)
+    yield f"{_drop(spec, selection)} The gate lets {limit} pass (--max-metric-drop)."
+    inputs = f"{len(selection.tester.evaluator.samples)} inputs (built in and given)"
+    yield f"Agreement: the share of {inputs} whose answer is the source model's."
+    one = "ms of a request with one input (the median of each of a few requests, then their mean)"
+    many = f"ms an input of a request with {latency.MANY} inputs, in rounds by turns"
+    ties = f"within {TIE:.0%} the smaller file is taken, then the more exact one"
+    slow = f"Variants slower than {latency.SLOW:g} times the fastest, and rejected ones,"
+    rounds = f"in {latency.FIRST} rounds only, others in {latency.ROUNDS}"
     yield (
-        f"Agreement: the share of {len(selection.tester.evaluator.samples)} inputs (built in and"
-        " given) whose answer is the source model's."
-    )
-    yield (
-        "Latency: ms of a request with one input (the median of each of a few requests, then their"
-        f" mean), and ms an input of a request with {latency.MANY} inputs, in rounds by turns. The"
-        f" fastest has the least geometric mean of both; within {TIE:.0%} the smaller file is"
-        f" taken, then the more exact one. Variants slower than {latency.SLOW:g} times the fastest,"
-        f" and rejected ones, were measured in {latency.FIRST} rounds only, others in"
-        f" {latency.ROUNDS}."
+        f"Latency: {one}, and {many}. The fastest has the least geometric mean of both; {ties}."
+        f" {slow} were measured {rounds}."
     )
 
 
-def _drop(contents: ReportContents) -> str:
-    data, eval_set = contents.spec.provenance["data"], contents.selection.tester.evaluator.eval_set
+def _drop(spec: ModelSpec, selection: Selection) -> str:
+    data, eval_set = spec.provenance["data"], selection.tester.evaluator.eval_set
     if eval_set is None:
         return "Drop: the share of answers that are not the source model's."
-    threshold = ""
+    items = f"{data['items']:,} of {data['of']:,} items of {data['name']}"
+    metrics = f"Metrics: {items} (sha256 {data['sha256'][:12]}...), in points."
     if "threshold" in data:
-        threshold = f" A label counts as given from a score of {data['threshold']:g}."
-    return (
-        f"Metrics: {data['items']:,} of {data['of']:,} items of {data['name']} (sha256"
-        f" {data['sha256'][:12]}...), in points.{threshold} Drop: the largest drop of one of"
-        f" {', '.join(eval_set.metric.primary)}, as a share of the exported graph's, which gives"
-        " the source model's answers."
-    )
+        metrics += f" A label counts as given from a score of {data['threshold']:g}."
+    primary = ", ".join(eval_set.metric.primary)
+    drop = f"Drop: the largest loss of one of {primary}, as a share of the source model's."
+    return f"{metrics} {drop}"
 
 
 def _fusion(fusion: Fusion) -> str:
@@ -130,15 +103,15 @@ def _fusion(fusion: Fusion) -> str:
 
 
 def _not_taken(result: CandidateResult) -> str:
-    lines = [f"**{result.name}** {result.status}: {result.reason}."]
-    if result.status == REJECTED and result.evaluation and result.evaluation.changes:
-        rows = [[c.input or c.where, c.expected, c.got] for c in result.evaluation.changes]
-        lines.append(_markdown(["input", "source model", result.name], rows))
-    return "\n\n".join(lines)
+    text = f"**{result.name}** {result.status}: {result.reason}."
+    found = result.evaluation
+    if result.status != candidates.REJECTED or not found or not found.changes:
+        return text
+    rows = [[c.input or c.where, c.expected, c.got] for c in found.changes]
+    return f"{text}\n\n{_markdown(['input', 'source model', result.name], rows)}"
 
 
-def columns(selection: Selection) -> list[str]:
-    """The heads of the table of variants; metrics only where they were measured."""
+def _columns(selection: Selection) -> list[str]:
     lists = ["ms an input of many"] if selection.requests.many else []
     metrics = _metrics(selection)
     return ["variant", "", "MB", "agreement", *metrics, "drop", "ms one input", *lists]
@@ -149,10 +122,10 @@ def _metrics(selection: Selection) -> list[str]:
     return list(answers.metrics) if answers else []
 
 
-def cells(result: CandidateResult, selection: Selection) -> list[str]:
-    """A variant's row."""
+def _cells(result: CandidateResult, selection: Selection) -> list[str]:
     found, took = result.evaluation, result.latency
-    partial = found is not None and selection.tester.evaluator.partial(found)
+    answers = selection.tester.evaluator.answers
+    partial = found and answers and found.asked < len(answers.decisions)
     metrics = found.metrics if found else {}
     row = [
         result.name,
@@ -171,11 +144,11 @@ def cells(result: CandidateResult, selection: Selection) -> list[str]:
 def console_table(selection: Selection) -> Table:
     """The table of variants for a terminal."""
     table = Table(box=None, pad_edge=False)
-    for i, name in enumerate(columns(selection)):
+    for i, name in enumerate(_columns(selection)):
         table.add_column(name, justify="right" if i > 1 else "left", no_wrap=i < 2)
     for result in (r for r in selection.results if r.evaluation):
         chosen = result.name == selection.chosen.name
-        table.add_row(*cells(result, selection), style="bold" if chosen else None)
+        table.add_row(*_cells(result, selection), style="bold" if chosen else None)
     return table
 
 

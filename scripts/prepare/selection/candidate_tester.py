@@ -1,56 +1,41 @@
-"""Makes a variant, evaluates it and judges it, with one line on the console. A variant that cannot
-be made or evaluated fails alone: the others go on."""
-
-from __future__ import annotations
+"""Makes, evaluates and judges variants. One that cannot be made or evaluated fails alone."""
 
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, ModelSpec
-from onnxferry.scripts.prepare.model_directory import graph_bytes, write_spec
-from onnxferry.scripts.prepare.selection.candidates import (
-    FAILED,
-    REJECTED,
-    SKIPPED,
-    WITHIN,
-    CandidateResult,
-)
+from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE
+from onnxferry.scripts.prepare.model_directory import graph_bytes
+from onnxferry.scripts.prepare.selection import candidates
+from onnxferry.scripts.prepare.selection.candidates import CandidateResult
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
+from onnxferry.scripts.prepare.variants.variant import Variant, VariantInputs
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.formatting import percent, shorten
 from onnxferry.system import console
-from onnxferry.system.console import Progress
-
-if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants.variant import Variant, VariantInputs
 
 _log = logging.getLogger(__name__)
-_COLOURS = {WITHIN: "green", REJECTED: "yellow", SKIPPED: "dim", FAILED: "red"}
+_COLOURS = {"within": "green", "rejected": "yellow", "skipped": "dim", "failed": "red"}
 MAX_REASON = 300  # characters of a tool's message
 _EXAMPLES = 2  # of changed answers on the console
 
 
 @dataclass(frozen=True)
 class VariantBuilder:
-    """Makes model directories in `folder` of `inputs`. `exported` is the model directory of the
-    exported graph, whose spec and tokenizer the others share."""
+    """Makes model directories in `folder`, with spec and tokenizer of `exported`."""
 
     folder: Path
     exported: Path
-    spec: ModelSpec
     inputs: VariantInputs
 
     def build(self, variant: Variant, name: str, keep: frozenset[str] = frozenset()) -> Path:
-        """The model directory of `variant` with the operators `keep` in float32. Raises whatever
-        the tools raise, and leaves nothing then."""
+        """The model directory of `variant` with the operators `keep` in float32. Raises what the
+        tools raise, and leaves nothing then."""
         folder = self.folder / name
         folder.mkdir(parents=True)
         try:
@@ -58,9 +43,9 @@ class VariantBuilder:
         except BaseException:
             shutil.rmtree(folder)
             raise
-        if (self.exported / TOKENIZER_FILE).is_file():
-            shutil.copyfile(self.exported / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-        write_spec(self.spec, folder)
+        for path in (self.exported / SPEC_FILE, self.exported / TOKENIZER_FILE):
+            if path.is_file():
+                shutil.copy(path, folder)
         return folder
 
 
@@ -73,56 +58,45 @@ class CandidateTester:
     criteria: AcceptanceCriteria
 
     def test_exported(self, variant: Variant) -> CandidateResult:
-        """The result of the exported graph, which is made and verified already."""
+        """The result of the exported graph, which is verified already."""
         folder, found = self.builder.exported, self.evaluator.exported
-        result = CandidateResult(variant, WITHIN, "", folder, graph_bytes(folder), found)
+        size = graph_bytes(folder)
+        result = CandidateResult(variant, candidates.WITHIN, "", folder, size, found)
         announce(result)
         return result
-
-    def test_all(
-        self, variants: Sequence[Variant], skipped: Callable[[Variant], str | None]
-    ) -> list[CandidateResult]:
-        """A result for each of `variants`; `skipped` says why one is not tried."""
-        return [announced(v.name, partial(self.test, v, skipped=skipped)) for v in variants]
 
     def test(
         self,
         variant: Variant,
-        progress: Progress,
+        progress: console.Progress,
         keep: Mapping[str, frozenset[str]] = {},
         skipped: Callable[[Variant], str | None] = lambda _: None,
     ) -> CandidateResult:
-        """Make and evaluate `variant` with the groups of operators `keep` in float32. A defect is
-        logged with its traceback, and makes the status FAILED."""
+        """Make and evaluate `variant` with the groups of operators `keep` in float32, unless
+        `skipped` says why not. A defect is logged, and makes the status FAILED."""
         kept, folder = tuple(keep), None
         try:
             if reason := skipped(variant):
-                return CandidateResult(variant, SKIPPED, reason)
+                return CandidateResult(variant, candidates.SKIPPED, reason)
             progress("make")
             operators = frozenset().union(*keep.values())
             folder = self.builder.build(variant, f"{variant.name}.{len(kept)}", operators)
             progress("evaluate")
-            evaluation = self.evaluator.evaluate(folder, progress, self.criteria.hopeless)
+            found = self.evaluator.evaluate(folder, progress, self.criteria.hopeless)
         except Exception as e:  # a tool's own kinds, onnxruntime's bare Exception
             if folder:
                 shutil.rmtree(folder)
-            log_defect(f"variant {variant.name} failed")
+            _log.warning("variant %s failed", variant.name, exc_info=True)
             said = f"{type(e).__name__}: {e}".replace(f"{self.builder.folder}/", "")
-            return CandidateResult(variant, FAILED, shorten(said, MAX_REASON), kept=kept)
-        rejection = self.criteria.rejection(evaluation, variant.precision)
-        status, size = REJECTED if rejection else WITHIN, graph_bytes(folder)
-        return CandidateResult(
-            variant, status, rejection or "", folder, size, evaluation, kept=kept
-        )
+            reason = shorten(said, MAX_REASON)
+            return CandidateResult(variant, candidates.FAILED, reason, kept=kept)
+        reason = self.criteria.rejection(found, variant.precision) or ""
+        status = candidates.REJECTED if reason else candidates.WITHIN
+        size = graph_bytes(folder)
+        return CandidateResult(variant, status, reason, folder, size, found, kept=kept)
 
 
-def log_defect(what: str) -> None:
-    """Log the exception that is being handled, with its traceback. As an error, since the libraries
-    are silenced up to warnings."""
-    _log.error(what, exc_info=True)
-
-
-def announced(name: str, work: Callable[[Progress], CandidateResult]) -> CandidateResult:
+def announced(name: str, work: Callable[[console.Progress], CandidateResult]) -> CandidateResult:
     """The result that `work` makes, with a spinner meanwhile and a line at its end."""
     began = time.monotonic()
     with console.err.status(f"{escape(name)} ...") as status:
@@ -132,12 +106,13 @@ def announced(name: str, work: Callable[[Progress], CandidateResult]) -> Candida
 
 
 def announce(result: CandidateResult, seconds: float | None = None) -> None:
-    """Print one line, and of a rejected variant the first few answers that it changed."""
-    took = "" if seconds is None or result.status == SKIPPED else f" {seconds:.1f} s"
+    """Print one line, and of a rejected variant a few answers that it changed."""
+    status, found = result.status, result.evaluation
+    took = "" if seconds is None or status == candidates.SKIPPED else f" {seconds:.1f} s"
     line = f"{result.name}: {result.reason or _figures(result)}{took}"
-    console.err.print(f"[{_COLOURS[result.status]}]{result.status}[/] {escape(line)}")
-    if result.status == REJECTED and result.evaluation:
-        for change in result.evaluation.changes[:_EXAMPLES]:
+    console.err.print(f"[{_COLOURS[status]}]{status}[/] {escape(line)}")
+    if status == candidates.REJECTED and found:
+        for change in found.changes[:_EXAMPLES]:
             became = escape(f"{change.expected} became {change.got}")
             console.err.print(f"    [dim]{escape(change.input or change.where)}[/]: {became}")
 

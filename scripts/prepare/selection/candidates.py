@@ -1,4 +1,4 @@
-"""What became of a variant: the result that the table of the report has a row for."""
+"""What became of a variant: a row of the report's table."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import math
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from onnxferry.scripts.prepare.options import INT8
 from onnxferry.scripts.prepare.selection.latency import Latency
+from onnxferry.scripts.prepare.variants.variant import Variant
 from onnxferry.scripts.prepare.verification.evaluator import EvaluationResult
 
-if TYPE_CHECKING:  # it brings onnx, which may not be installed: the loaders say so
-    from onnxferry.scripts.prepare.variants.variant import Variant
-
+# FAILED is a defect: an exception while the variant was made or evaluated
 CHOSEN, WITHIN, REJECTED, SKIPPED, FAILED = "chosen", "within", "rejected", "skipped", "failed"
-"""FAILED is a defect: an exception while the variant was made or evaluated."""
 
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """One variant, and what became of it. `folder` is its model directory while it may still be
-    chosen or measured; `kept` names the groups of operators that stay in float32 where its
-    precision is mixed; `offered` tells that it may be chosen."""
+    """What became of a variant. `folder` is its model directory while that is needed; `kept` names
+    the groups of operators in float32 in mixed precision; `offered`: it may be chosen."""
 
     variant: Variant
     status: str
@@ -36,12 +34,12 @@ class CandidateResult:
 
     @property
     def name(self) -> str:
-        """The variant's name."""
+        """The variant's."""
         return self.variant.name
 
     @property
     def model_dir(self) -> Path:
-        """`folder` of a candidate that may be chosen. Raises ValueError for another."""
+        """`folder` of one that may be chosen. Raises ValueError for another."""
         if self.folder is None:
             raise ValueError(f"{self.name} has no folder any more: {self.status}")
         return self.folder
@@ -52,8 +50,13 @@ class CandidateResult:
         return self.status in (WITHIN, CHOSEN)
 
     @property
+    def may_be_mixed(self) -> bool:
+        """Whether it is a rejected int8 variant."""
+        return self.status == REJECTED and self.variant.precision == INT8
+
+    @property
     def mean_ms(self) -> float:
-        """The latency by which candidates are compared; infinity where it was not measured."""
+        """The latency to compare by; infinity where it was not measured."""
         return self.latency.mean if self.latency else math.inf
 
     def discarded(self) -> CandidateResult:
@@ -63,25 +66,20 @@ class CandidateResult:
         return replace(self, folder=None)
 
     def record(self) -> dict[str, Any]:
-        """Its row in the spec's table of variants. Nothing of what was asked is in it."""
+        """Its row in the spec's table of variants, without any input or answer."""
         found, latency, variant = self.evaluation, self.latency, self.variant
+        item = latency.item if latency else None
+        max_abs = found.difference["max_abs"] if found else math.inf
+        made = {"name": variant.name, "how": variant.how, "precision": variant.precision}
+        became = {"status": self.status, "reason": self.reason, "size_bytes": self.size}
         return {
-            "name": variant.name,
-            "how": variant.how,
-            "precision": variant.precision,
-            "status": self.status,
-            "reason": self.reason,
-            "size_bytes": self.size,
+            **made,
+            **became,
             "kept": list(self.kept),
             "agreement": found.difference["agreement"] if found else None,
-            "max_abs": _finite(found.difference["max_abs"]) if found else None,
+            "max_abs": max_abs if math.isfinite(max_abs) else None,  # JSON has no infinity
             "metrics": {n: round(v, 4) for n, v in found.metrics.items()} if found else {},
             "loss": round(found.drop, 6) if found else None,
             "ms_one": round(latency.one, 3) if latency else None,
-            "ms_item": round(latency.item, 3) if latency and latency.item is not None else None,
+            "ms_item": None if item is None else round(item, 3),
         }
-
-
-def _finite(value: float) -> float | None:
-    """None in the place of an infinity, which JSON does not have."""
-    return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The CPU kind that a model is prepared for, and the machine that prepares it."""
+"""The CPU kind that a model is prepared for, and this machine's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ SAFEST = "avx2"  # what is made for it is exact on every x86 CPU
 
 @dataclass(frozen=True)
 class CpuTarget:
-    """The CPU `kind` that a model is made for, and this machine's, `host`: None where it is not
-    known."""
+    """The CPU `kind` that a model is made for, and this machine's (None: not known)."""
 
     kind: str
     host: str | None
@@ -26,7 +25,7 @@ class CpuTarget:
 
     @property
     def mismatch(self) -> str | None:
-        """The sentence that latencies are another machine's; None where they are this kind's."""
+        """The sentence that this machine is of another kind; None where it is not."""
         if self.kind == self.host:
             return None
         this = f"machine is {self.host}" if self.host else "machine's kind of CPU cannot be told"
@@ -36,6 +35,6 @@ class CpuTarget:
         )
 
     def record(self) -> dict[str, Any]:
-        """Where it was measured, as it goes into the spec."""
+        """Where it was measured, for the spec."""
         found = {"cpu": self.host, "model": cpu.processor(), "cores": cpu.available()}
         return {**found, "note": self.mismatch} if self.mismatch else found

@@ -1,7 +1,5 @@
 """What a variant must keep to be accepted, and the sentence that says which bound it breaks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from onnxferry.scripts.prepare.options import FP32
@@ -20,8 +18,8 @@ HOPELESS_TIMES, HOPELESS = 10.0, 0.25
 
 @dataclass(frozen=True)
 class AcceptanceCriteria:
-    """The bounds, as the user's flags give them. `tolerance` None: TOLERANCE for fp32, none for
-    other precisions. `max_metric_drop` is a share of the source model's metric."""
+    """The user's bounds. `tolerance` None: TOLERANCE for fp32, else none. `max_metric_drop` is a
+    share."""
 
     tolerance: float | None = None
     min_agreement: float = 0.9
@@ -34,50 +32,42 @@ class AcceptanceCriteria:
 
     @property
     def hopeless(self) -> float:
-        """The drop on a part of the evaluation set with which a variant is not asked the rest."""
+        """The drop on a part of the evaluation set after which the rest is not asked."""
         return max(HOPELESS_TIMES * self.max_metric_drop, HOPELESS)
 
-    def rejection(self, result: EvaluationResult, precision: str) -> str | None:
-        """Why a variant of this precision is rejected; None when it is accepted."""
-        found, bounds = result.difference, self.bounds(precision)
-        if bounds.differs(found["max_abs"]):
-            up_to = f"raw outputs differ by up to {found['max_abs']:.3g}"
-            return f"{up_to}, more than {bounds.tolerance:g} (--tolerance)"
-        if bounds.disagrees(found["agreement"]):
-            same = f"{found['agreement']:.1%} of the answers on {found['inputs']} inputs"
-            least = f"fewer than {self.min_agreement:.0%} (--min-agreement)"
-            return f"{same} are the source model's, {least}"
-        return self._drop(result)
+    @property
+    def _limit(self) -> str:
+        return f"more than {percent(self.max_metric_drop)} (--max-metric-drop)"
 
-    def _drop(self, result: EvaluationResult) -> str | None:
-        """Why the drop is too large: of a metric, or of the share of unchanged answers."""
-        if result.drop <= self.max_metric_drop + 1e-9:
-            return None
-        limit = f"more than {percent(self.max_metric_drop)} (--max-metric-drop)"
+    def rejection(self, result: EvaluationResult, precision: str) -> str | None:
+        """Why a variant is rejected; None when it is accepted."""
+        if broken := self.bounds(precision).broken(result.difference):
+            return broken
+        return self._drop(result) if result.drop > self.max_metric_drop + 1e-9 else None
+
+    def _drop(self, result: EvaluationResult) -> str:
         if not result.reference:
             inputs = result.difference["inputs"]
             changed = f"{round(result.drop * inputs)} of {inputs} answers changed"
-            return f"{changed} ({percent(result.drop)}), {limit}"
+            return f"{changed} ({percent(result.drop)}), {self._limit}"
         name, drop = worst_drop(result.metrics, result.reference)
         values = f"{result.metrics[name]:.2f}, the source model's is {result.reference[name]:.2f}"
-        return f"{name} {values}: a drop of {percent(drop)}, {limit}"
+        return f"{name} {values}: a drop of {percent(drop)}, {self._limit}"
 
     def too_few_inputs(self, evaluator: Evaluator) -> str | None:
-        """The sentence that the inputs cannot tell a drop of `max_metric_drop`; None where they
-        can."""
+        """The sentence that the inputs cannot tell a drop of `max_metric_drop`, or None."""
         count = len(evaluator.samples)
         if evaluator.eval_set or count * self.max_metric_drop >= 1 or not self.max_metric_drop:
             return None
-        limit = f"more than {percent(self.max_metric_drop)} (--max-metric-drop)"
         one = f"with {count} input(s) one changed answer is {percent(1 / count)}"
-        return f"{one}, {limit}: give --data or --inputs to tell smaller drops"
+        return f"{one}, {self._limit}: give --data or --inputs to tell smaller drops"
 
 
 def parse_share(text: str) -> float:
-    """A share from "1%" or "0.01". Raises UsageError with what was given when it is neither, or not
-    within 0 to 1."""
+    """A share from "1%" or "0.01". Raises UsageError for anything else."""
+    number = text.strip()
     try:
-        value = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+        value = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
     except ValueError as e:
         raise UsageError(f"--max-metric-drop {text}: give a share such as 1% or 0.01") from e
     if not 0 <= value <= 1:

@@ -1,13 +1,10 @@
 """How fast each variant answers, through the scorer that will serve it.
 
-Two figures: the milliseconds of a request with one input (for each of a few requests the median
-over its repetitions, then their mean, since short and long inputs differ), and the milliseconds an
-input of a request with MANY inputs (the median). Variants are compared by the geometric mean of
-both. They take turns: each round loads one after another, forwards and then backwards, so that only
-one is in memory, and other work of the machine slows all of them alike.
+Two figures: ms of a request with one input (the median of each of a few requests, then their mean),
+and ms an input of a request with MANY (the median). Variants are compared by their geometric mean.
+In each round they take turns, so that one is in memory at a time, and other work of the machine
+slows all alike.
 """
-
-from __future__ import annotations
 
 import base64
 import json
@@ -23,44 +20,42 @@ from onnxferry import scoring
 from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.datasets import evenly
-from onnxferry.scripts.prepare.sources.user_inputs import Sample
+from onnxferry.scripts.prepare.sources.user_inputs import LIST_IS_ONE_ITEM, Sample
+from onnxferry.scripts.prepare.verification.reference import answer
 from onnxferry.system.console import Progress
-from onnxferry.system.errors import PrepareError
 
 FIRST, ROUNDS = 2, 4  # rounds of all variants, and after them of those that may be chosen
 FEW, MANY = 8, 32  # inputs that are sent alone, and inputs of one request
 REPEATS = 5  # at most, in a round
 SECONDS = 0.8  # after which a round stops repeating
 SLOW = 3  # times the fastest in the first rounds: not measured again
-_WITHOUT_LISTS = ("tensors",)  # tasks whose list of inputs is one item
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of a request with one input, and of an input among MANY; None where a task takes
-    no list."""
+    """Milliseconds of a request with one input, and of an input among MANY; None: no lists."""
 
     one: float
     item: float | None
 
     @property
     def mean(self) -> float:
-        """The geometric mean, by which variants are compared."""
+        """The geometric mean."""
         return self.one if self.item is None else math.sqrt(self.one * self.item)
 
 
 @dataclass(frozen=True)
 class TimedRequests:
-    """The requests that are timed: with one input each, and with many."""
+    """The requests that are timed, with one input each and with many."""
 
     ones: tuple[Request, ...]
     many: Request | None = None
 
 
 def timed_requests(task: str, samples: Sequence[Sample]) -> TimedRequests:
-    """A few of `samples` alone, and MANY of them in one request, evenly over all."""
+    """A few of `samples` alone, and MANY of them in one request."""
     ones = tuple(sample.request for sample in evenly(list(samples), FEW))
-    listed = () if task in _WITHOUT_LISTS else samples
+    listed = () if task in LIST_IS_ONE_ITEM else samples
     items = [found for sample in listed if (found := _inputs(sample.request))]
     if not items:
         return TimedRequests(ones)
@@ -70,7 +65,7 @@ def timed_requests(task: str, samples: Sequence[Sample]) -> TimedRequests:
 
 
 def _inputs(request: Request) -> tuple[Any, Mapping[str, Any]] | None:
-    """One item and its parameters; None of a shorthand that no list is made of."""
+    """An item and its parameters; None of a shorthand that no list is made of."""
     if request.content_type != JSON:
         return base64.b64encode(request.body).decode(), {}
     data = json.loads(request.body)
@@ -80,8 +75,8 @@ def _inputs(request: Request) -> tuple[Any, Mapping[str, Any]] | None:
 def measure(
     folders: Mapping[str, Path], requests: TimedRequests, rounds: int, progress: Progress
 ) -> dict[str, Latency]:
-    """The latency of each of the model directories `folders`, by their names. Raises PrepareError
-    where a request is refused."""
+    """The latency of each of the model directories `folders`. Raises PrepareError where a request
+    is refused."""
     ones: dict[str, list[list[float]]] = {name: [] for name in folders}
     many: dict[str, list[list[float]]] = {name: [] for name in folders}
     for number in range(rounds):
@@ -98,12 +93,11 @@ def measure(
 
 def _latency(ones: list[list[float]], many: list[list[float]]) -> Latency:
     one = statistics.fmean(map(statistics.median, zip(*ones, strict=True)))
-    item = statistics.median(seconds for (seconds,) in many) / MANY if many else None
-    return Latency(1000 * one, item and 1000 * item)
+    item = statistics.median(ms for (ms,) in many) / MANY if many else None
+    return Latency(one, item)
 
 
 def _passes(scorer: Scorer, requests: Sequence[Request]) -> list[list[float]]:
-    """The seconds of each request, in each of at most REPEATS passes."""
     began = time.perf_counter()
     found = [_pass(scorer, requests)]
     while len(found) < REPEATS and time.perf_counter() - began <= SECONDS:
@@ -112,14 +106,10 @@ def _passes(scorer: Scorer, requests: Sequence[Request]) -> list[list[float]]:
 
 
 def _pass(scorer: Scorer, requests: Sequence[Request]) -> list[float]:
-    return [_seconds(scorer, request) for request in requests]
+    return [_milliseconds(scorer, request) for request in requests]
 
 
-def _seconds(scorer: Scorer, request: Request) -> float:
+def _milliseconds(scorer: Scorer, request: Request) -> float:
     began = time.perf_counter()
-    response = scorer.handle(request)
-    took = time.perf_counter() - began
-    if response.status != 200:
-        said = f"status {response.status}: {response.body.decode()}"
-        raise PrepareError(f"a request to measure latency with got {said}")
-    return took
+    answer(scorer, request, "a request to measure latency with")
+    return 1000 * (time.perf_counter() - began)

@@ -1,47 +1,41 @@
-"""Mixed precision: which parts of a graph int8 degrades most, and the fewest of them that must stay
-in float32.
+"""Mixed precision: the fewest parts of a graph that must stay in float32.
 
 Each group of operators is quantised alone, and ranked by the mean difference of the raw outputs.
-Then the worst k groups are kept in float32, k doubling until the variant is accepted, and halving
-back to the fewest with which it is. Neighbouring groups count as one where there are more than
-PARTS, so that a variant takes at most about 50 builds.
+The worst k stay in float32, k doubling until the variant is accepted, and halving back. Beyond
+PARTS neighbouring groups count as one, so that about 50 builds do.
 """
 
-from __future__ import annotations
-
+import logging
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from onnxferry.scripts.datasets import evenly
-from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, log_defect
+from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.candidates import FAILED, CandidateResult
+from onnxferry.scripts.prepare.variants.variant import OperatorGroup
 from onnxferry.scripts.prepare.verification import comparison
 from onnxferry.system.console import Progress
 
-if TYPE_CHECKING:
-    from onnxferry.scripts.prepare.variants.variant import OperatorGroup
-
+_log = logging.getLogger(__name__)
 PARTS = 40  # that are ranked
 INPUTS = 24  # with which they are ranked
 MOST = 0.5  # of the parts: with more in float32 int8 gains no time
-Parts: TypeAlias = Mapping[str, frozenset[str]]
-"""The operators of each part, by its name."""
+Parts: TypeAlias = Mapping[str, frozenset[str]]  # name -> operators
 
 
 @dataclass(frozen=True)
 class MixedPrecisionSearch:
-    """The search for one rejected candidate. `failures` are the defects met on the way."""
+    """The search for one rejected candidate. `failures`: defects on the way."""
 
     rejected: CandidateResult
     tester: CandidateTester
     failures: list[str] = field(default_factory=list)
 
     def run(self, groups: Sequence[OperatorGroup], progress: Progress) -> CandidateResult:
-        """The candidate with the fewest groups in float32 that is accepted; the rejected one, with
-        what was tried in its reason, when there is none."""
+        """The accepted candidate with the fewest groups in float32, else the rejected one."""
         parts = neighbours(groups)
         ranked = self._ranked(parts, progress)
         most = math.floor(MOST * len(ranked))
@@ -64,7 +58,7 @@ class MixedPrecisionSearch:
         return sorted(parts, key=lambda name: -degraded[name])
 
     def _difference(self, keep: frozenset[str]) -> float:
-        """The mean difference with `keep` in float32; infinity where that cannot be made."""
+        """The mean with `keep` in float32; infinity where that cannot be made."""
         tester, evaluator = self.tester, self.tester.evaluator
         samples = evenly(list(evaluator.samples), INPUTS)
         folder = None
@@ -73,7 +67,7 @@ class MixedPrecisionSearch:
             compared = comparison.compare(evaluator.reference, folder, samples)
             return float(comparison.figures(compared)["mean_abs"])
         except Exception as e:  # a tool's own kinds
-            log_defect(f"a part of {self.rejected.name} cannot be ranked")
+            _log.warning("a part of %s cannot be ranked", self.rejected.name, exc_info=True)
             self.failures.append(f"{type(e).__name__}: {e}")
             return math.inf
         finally:
@@ -81,10 +75,10 @@ class MixedPrecisionSearch:
                 shutil.rmtree(folder)
 
     def _test(self, parts: Parts, worst: Sequence[str], progress: Progress) -> CandidateResult:
-        old = self.rejected.variant
-        how = f"{old.how}; {len(worst)} of {len(parts)} parts stay in float32"
+        old, count = self.rejected.variant, len(worst)
+        how = f"{old.how}; {count} of {len(parts)} parts stay in float32"
         variant = replace(old, name=f"{old.name}-mixed", how=how)
-        progress(f"{len(worst)} parts in float32")
+        progress(f"{count} parts in float32")
         result = self.tester.test(variant, progress, {name: parts[name] for name in worst})
         if result.status == FAILED:
             self.failures.append(result.reason)
@@ -105,8 +99,8 @@ def _name(groups: Sequence[OperatorGroup]) -> str:
 def fewest(
     ranked: Sequence[str], most: int, test: Callable[[Sequence[str]], CandidateResult]
 ) -> tuple[CandidateResult | None, int]:
-    """The candidate with the fewest of the first `ranked` names that is accepted, None when there
-    is none up to `most`, and how many were tested. Only the folder of the result is left."""
+    """The accepted candidate with the fewest of the first `ranked` names, up to `most`, or None,
+    and how many were tested. Other folders are deleted."""
     failed, passed, tried = 0, most + 1, 0
     best: CandidateResult | None = None
     while passed - failed > 1:

@@ -1,7 +1,4 @@
-"""Which variant is chosen: the fastest of those that are accepted; of equally fast ones the
-smallest, then the most exact."""
-
-from __future__ import annotations
+"""The fastest accepted variant is chosen; of equals the smallest, then the most exact."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +10,7 @@ SAME_SIZE = 0.01
 
 
 def choose(results: Sequence[CandidateResult]) -> tuple[CandidateResult, str]:
-    """One of `results`, which are all accepted and measured, and the sentence that tells why."""
+    """One of `results`, all accepted and measured, and the sentence that tells why."""
     least_ms = min(r.mean_ms for r in results)
     fast = [r for r in results if r.mean_ms <= (1 + TIE) * least_ms]
     least = min(r.size or 0 for r in fast)

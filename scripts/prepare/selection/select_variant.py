@@ -1,30 +1,28 @@
-"""Tests every variant, measures those that are accepted, tries mixed precision where int8 degrades
-too much, and chooses one."""
+"""Tests every variant, measures those that are accepted, tries mixed precision, and chooses one."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from onnxferry.scripts.prepare.options import AUTO, FP32, INT8, Options
+from onnxferry.scripts.prepare.options import AUTO, FP32, Options
 from onnxferry.scripts.prepare.selection import latency, ranking
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, announced
-from onnxferry.scripts.prepare.selection.candidates import CHOSEN, REJECTED, CandidateResult
+from onnxferry.scripts.prepare.selection.candidates import CHOSEN, CandidateResult
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.latency import TimedRequests
 from onnxferry.scripts.prepare.selection.mixed_precision import MixedPrecisionSearch
+from onnxferry.scripts.prepare.variants.variant import Variant
 from onnxferry.scripts.prepare.verification.eval_set import TIMED, as_samples
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.system import console
-from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError
 
 if TYPE_CHECKING:
     from onnxferry.scripts.prepare.variants.table import VariantTable
-    from onnxferry.scripts.prepare.variants.variant import Variant
 
 MIXED = 2  # rejected int8 variants for which mixed precision is tried, the fastest first
 LEAST = 10  # inputs without which no variant that may lose accuracy is taken unasked
@@ -33,8 +31,8 @@ Results: TypeAlias = Sequence[CandidateResult]
 
 @dataclass(frozen=True)
 class Selection:
-    """All candidates in the order of the table, the chosen one, and why. `requests` are those that
-    latency was measured with. `note` tells that the inputs are too few for the criteria."""
+    """All candidates in the order of the table, the chosen one, and why. `note`: the inputs are too
+    few."""
 
     results: Results
     chosen: CandidateResult
@@ -48,12 +46,11 @@ class Selection:
 def select_variant(
     options: Options, table: VariantTable, tester: CandidateTester, cpu: CpuTarget
 ) -> Selection:
-    """The variant to ship. Raises PrepareError with the reasons when none that may be chosen is
-    accepted."""
+    """The variant to ship. Raises PrepareError with the reasons when none is accepted."""
     requests = _timed_requests(tester.evaluator)
     note = _note(table.asked(options), tester)
     results = _test_all(options, table, tester, cpu)
-    looked = [r for r in results if r.folder and (r.within or _may_be_mixed(r))]
+    looked = [r for r in results if r.folder and (r.within or r.may_be_mixed)]
     rounds = latency.FIRST if len(looked) > 1 and not options.variant else 1
     results = _timed(results, looked, requests, rounds)
     if not options.variant:
@@ -66,13 +63,12 @@ def select_variant(
     chosen, why = ranking.choose(measured)
     chosen = replace(chosen, status=CHOSEN)
     why = "it was asked for (--variant)" if options.variant else why
-    renewed = {r.name: r for r in (*measured, chosen)}
-    results = [renewed.get(r.name, r) for r in results]
+    renewed = {r.name: r for r in (*results, *measured, chosen)}
+    results = list(renewed.values())
     return Selection(results, chosen, why, tester, requests, cpu, note)
 
 
 def _timed_requests(evaluator: Evaluator) -> TimedRequests:
-    """Of the user's own data where it is given."""
     task, data = evaluator.reference.spec.task, evaluator.eval_set
     samples = as_samples(data.items[:TIMED], data.metric) if data else evaluator.samples
     return latency.timed_requests(task, samples)
@@ -97,60 +93,53 @@ def _test_all(
         reason = table.skipped(variant, cpu.kind, tester.builder.inputs)
         return reason or _unjudged(options, tester.evaluator, variant)
 
-    first = tester.test_exported(exported)
-    results = [first, *tester.test_all([v for v in others if v in asked], skipped)]
+    tests = [(v.name, partial(tester.test, v, skipped=skipped)) for v in others if v in asked]
+    results = [tester.test_exported(exported), *(announced(*test) for test in tests)]
     return [replace(r, offered=r.variant in asked) for r in results]
 
 
 def _unjudged(options: Options, evaluator: Evaluator, variant: Variant) -> str | None:
-    """That there are too few inputs to judge a variant by, which was not asked for."""
     asked = options.variant or options.precision != AUTO
     count = len(evaluator.samples)
     if asked or variant.precision == FP32 or evaluator.eval_set or count >= LEAST:
         return None
-    return (
-        f"it may lose accuracy, and {count} input(s) cannot tell: give --data or --inputs (at least"
-        f" {LEAST}), or ask for it with --variant {variant.name}"
-    )
+    give = f"give --data or --inputs (at least {LEAST})"
+    ask = f"ask for it with --variant {variant.name}"
+    return f"it may lose accuracy, and {count} input(s) cannot tell: {give}, or {ask}"
 
 
 def _timed(results: Results, some: Results, requests: TimedRequests, rounds: int) -> Results:
-    """`results` with a new latency of `some` of them, measured in turns."""
+    """`results` with a new latency of `some`, measured in turns."""
     folders = {r.name: r.model_dir for r in some}
-    with stage(f"measure the latency of {len(some)} variant(s)") as progress:
+    with console.stage(f"measure the latency of {len(some)} variant(s)") as progress:
         found = latency.measure(folders, requests, rounds, progress)
     return [replace(r, latency=found.get(r.name, r.latency)) for r in results]
-
-
-def _may_be_mixed(result: CandidateResult) -> bool:
-    return result.status == REJECTED and result.variant.precision == INT8
 
 
 def _with_mixed(
     results: Results, table: VariantTable, tester: CandidateTester, requests: TimedRequests
 ) -> Results:
-    """`results`, and a mixed form of one of the rejected int8 variants that are faster than all
-    that may be chosen."""
+    """`results`, and a mixed form of a rejected int8 variant that is faster than all that may be
+    chosen."""
+    found, ranked = list(results), sorted(results, key=lambda r: r.mean_ms)
     best = min((r.mean_ms for r in results if r.within and r.offered), default=math.inf)
     limit = best * (1 - ranking.TIE)
-    faster = [r for r in results if _may_be_mixed(r) and r.mean_ms < limit]
-    found = list(results)
-    for rejected in sorted(faster, key=lambda r: r.mean_ms)[:MIXED]:
+    faster = [r for r in ranked if r.may_be_mixed and r.mean_ms < limit]
+    for rejected in faster[:MIXED]:
         search = MixedPrecisionSearch(rejected, tester)
-        run = functools.partial(search.run, table.groups(tester.builder.inputs))
+        run = partial(search.run, table.groups(tester.builder.inputs))
         mixed = announced(f"{rejected.name}-mixed", run)
         if mixed.within:
             found.insert(found.index(rejected) + 1, mixed)
-            # With the fastest, in turns: latencies of another minute, when the machine did
-            # something else, cannot be compared.
-            rivals = sorted((r for r in results if r.within and r.latency), key=lambda r: r.mean_ms)
+            # with the fastest, in turns: latencies of another minute cannot be compared
+            rivals = [r for r in ranked if r.within and r.latency]
             return _timed(found, [mixed, *rivals[:1]], requests, latency.FIRST)
         found[found.index(rejected)] = mixed
     return found
 
 
 def _measured(offered: Results, requests: TimedRequests) -> Results:
-    """`offered`, those that are not much slower than the fastest measured in several rounds."""
+    """Those near the fastest are measured in more rounds."""
     fastest = min(r.mean_ms for r in offered)
     fast = [r for r in offered if r.mean_ms <= latency.SLOW * fastest]
     return offered if len(fast) == 1 else _timed(offered, fast, requests, latency.ROUNDS)
@@ -159,9 +148,7 @@ def _measured(offered: Results, requests: TimedRequests) -> Results:
 def _none_left(options: Options, results: Results) -> str:
     asked = f"variant {options.variant}" if options.variant else f"{options.precision} variant"
     rows = [f"  {r.name}: {r.status}: {r.reason}" for r in results if r.offered]
-    advice = (
-        "--max-metric-drop, --min-agreement or --tolerance let more pass; --precision fp32 keeps"
-        " the source's accuracy"
-    )
-    none = ["  there is none of this kind"]
-    return "\n".join([f"no {asked} is within the gate:", *(rows or none), advice])
+    more = "--max-metric-drop, --min-agreement or --tolerance let more pass"
+    advice = f"{more}; --precision fp32 keeps the source's accuracy"
+    rows = rows or ["  there is none of this kind"]
+    return "\n".join([f"no {asked} is within the gate:", *rows, advice])

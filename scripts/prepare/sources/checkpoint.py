@@ -1,33 +1,23 @@
 """A Hugging Face model folder, with or without an adapter, as a source."""
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.options import Options
-from onnxferry.scripts.prepare.sources import huggingface, labels, pytorch
-from onnxferry.scripts.prepare.sources.image_settings import (
-    check_pixels,
-    image_settings,
-    is_complete,
-)
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
+from onnxferry.scripts.prepare.sources import huggingface, image_settings, labels, pytorch
+from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 
+# zero-shot-classification has the head of text-classification, and must be asked for
 _BY_SUFFIX = {
-    "ForQuestionAnswering": "question-answering",
-    "ForSequenceClassification": "text-classification",
-    "ForImageClassification": "image-classification",
-    "ForTokenClassification": "token-classification",
-    "ForMaskedLM": "fill-mask",
-    "Model": "feature-extraction",
+    head.removeprefix("AutoModel") or "Model": task
+    for task, head in huggingface.HEADS.items()
+    if task != "zero-shot-classification"
 }
 _BY_PEFT = {
     "QUESTION_ANS": "question-answering",
@@ -37,8 +27,7 @@ _BY_PEFT = {
 
 
 def load(options: Options) -> ModelSource:
-    """Load the model, merge the adapter, and derive the settings from the folder's own files.
-    Raises UsageError or PrepareError that names the flag or file that is wrong."""
+    """Load the model, merge the adapter, and derive the settings from the folder."""
     folder = Path(options.source)
     config = huggingface.read_config(folder)
     task = options.task or infer_task(config, folder, options.adapter)
@@ -48,16 +37,11 @@ def load(options: Options) -> ModelSource:
     if options.adapter:
         with stage(f"merge adapter {options.adapter.name}"):
             model = huggingface.merge(model, options.adapter)
-    source = ModelSource(
-        task,
-        lambda path: huggingface.export(model, path, task, options.opset or pytorch.OPSET),
-        pytorch.runner(model),
-        settings={},
-        labels=names,
-        record=_record(folder, type(model).__name__, options.adapter),
-        config=config.to_dict(),
-    )
-    source = _with_settings(source, folder, options)
+    opset = options.opset or pytorch.OPSET
+    export = lambda path: huggingface.export(model, path, task, opset)  # noqa: E731
+    record = _record(folder, type(model).__name__, options.adapter)
+    source = ModelSource(task, export, pytorch.runner(model), {}, names, record=record)
+    source = _with_settings(replace(source, config=config.to_dict()), folder, options)
     length = source.settings.get("max_length")
     if length is None:
         return source
@@ -66,8 +50,7 @@ def load(options: Options) -> ModelSource:
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for. A sentence-transformers folder
-    makes embeddings, whatever head its configuration still names."""
+    """The task that the adapter, else the model, was trained for."""
     tuned = huggingface.adapter_config(adapter) if adapter else None
     if tuned and tuned.task_type in _BY_PEFT:
         return _BY_PEFT[tuned.task_type]
@@ -83,17 +66,15 @@ def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
-    """The user's labels, else the configuration's. With an adapter, which brings the head, the
-    user's file also sets their number."""
+    """The user's, else the configuration's. An adapter's head takes the size of the user's."""
     names = labels.read(options.labels, task)
     if task not in labels.CLASSIFIERS:
         return names
     names = names or labels.from_config(config.id2label)
     count = config.num_labels
     if len(names) != count and not options.adapter:
-        raise UsageError(
-            f"--labels {options.labels}: {len(names)} labels, but the model has {count}"
-        )
+        found = f"{len(names)} labels, but the model has {count}"
+        raise UsageError(f"--labels {options.labels}: {found}")
     labels.check_entailment(names, task)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: i for i, name in enumerate(names)}
@@ -103,10 +84,12 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
 def _with_settings(source: ModelSource, folder: Path, options: Options) -> ModelSource:
     given = read_user_settings(options.settings, source.task)
     if source.task == "image-classification":
-        processor = None if is_complete(given) else huggingface.image_processor(folder)
-        settings = image_settings(processor.to_dict() if processor else {}, given)
-        if processor and not given:
-            check_pixels(settings, processor)
+        if given.keys() >= set(image_settings.NEEDED):
+            return replace(source, settings=image_settings.image_settings({}, given))
+        processor = huggingface.image_processor(folder)
+        settings = image_settings.image_settings(processor.to_dict(), given)
+        if not given:
+            image_settings.check_pixels(settings, processor)
         return replace(source, settings=settings)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
     if source.task == "feature-extraction":
@@ -116,20 +99,17 @@ def _with_settings(source: ModelSource, folder: Path, options: Options) -> Model
 
 
 def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, Any]:
-    """Where the weights come from: the names of the folders, not their paths on this machine."""
-    record: dict[str, Any] = {
-        "kind": "huggingface",
-        "name": folder.resolve().name,
-        "architecture": architecture,
-        "sha256": combined_sha256(sorted(folder.glob("*.safetensors"))),
-    }
-    if adapter:
-        digest = combined_sha256(sorted(adapter.glob("*.safetensors")))
-        record["adapter"] = {"name": adapter.resolve().name, "sha256": digest, **_base(adapter)}
-    return record
+    record = {"kind": "huggingface", "architecture": architecture, **_weights(folder)}
+    if not adapter:
+        return record
+    found: dict[str, str] = _weights(adapter)
+    base = str(read_object(adapter / "adapter_config.json").get("base_model_name_or_path") or "")
+    if base and not Path(base).is_absolute():
+        found["base_model"] = base
+    return {**record, "adapter": found}
 
 
-def _base(adapter: Path) -> dict[str, str]:
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    name = config.get("base_model_name_or_path")
-    return {"base_model": str(name)} if name and not Path(str(name)).is_absolute() else {}
+def _weights(folder: Path) -> dict[str, str]:
+    """The name of the folder, not its path, and the hash of its weights."""
+    digest = combined_sha256(sorted(folder.glob("*.safetensors")))
+    return {"name": folder.resolve().name, "sha256": digest}

@@ -1,9 +1,5 @@
-"""Hugging Face model folders: the one place that imports transformers, peft and optimum.
-
-Everything is read from local folders: no network, no pickle (safetensors only), no remote code.
-"""
-
-from __future__ import annotations
+"""Hugging Face model folders: the only importer of transformers, peft and optimum. No network, no
+pickle (safetensors only), no remote code."""
 
 from pathlib import Path
 from typing import Any
@@ -29,61 +25,49 @@ HEADS = {
 }
 # where optimum has another name for the graph
 _EXPORTED_AS = {"zero-shot-classification": "text-classification"}
-_UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, SafetensorError)
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError)
 _UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's outputs do not depend on
 
 
 def read_config(folder: Path) -> Any:
-    """The transformers configuration of a model folder. Raises PrepareError for none."""
+    """The transformers configuration of a folder."""
     what = f"{folder / 'config.json'}: not a configuration that transformers knows"
-    with prepare_errors(what, OSError, ValueError, KeyError):
+    with prepare_errors(what, *_UNREADABLE):
         return transformers.AutoConfig.from_pretrained(folder, **LOCAL)
 
 
 def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
-    """The model with the head of `task`, in float32 and evaluation mode; `adapter` is not merged
-    yet.
-
-    Raises PrepareError when a weight is neither in the folder nor in the adapter: it would be
-    random.
-    """
+    """The model with the head of `task`, float32, in evaluation mode, `adapter` not yet merged.
+    Raises PrepareError for a weight that neither has: it would be random."""
     model, missing = _load(folder, config, task)
     unused = _UNUSED.get(task, ())
     brought = set(adapter_config(adapter).modules_to_save or ()) if adapter else set()
     lost = [k for k in missing if not k.startswith(unused) and not brought & set(k.split("."))]
     if lost:
-        raise PrepareError(
-            f"{folder}: no trained weights for {', '.join(lost[:6])}, which {task} needs. Give the"
-            " folder of a model that was trained for this task, the adapter that holds its head"
-            " (--adapter), or another --task"
-        )
+        advice = "Give a model trained for it, the --adapter with its head, or another --task"
+        lacks = f"no trained weights for {', '.join(lost[:6])}, which {task} needs"
+        raise PrepareError(f"{folder}: {lacks}. {advice}")
     return model.float().eval()
 
 
 def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
-    """The model of a folder, and the names of the weights that the folder does not hold."""
+    """The model, and the names of the weights that the folder lacks."""
+    kind = getattr(transformers, HEADS[task])
+    how = {"attn_implementation": "eager", "use_safetensors": True, **LOCAL}
     with prepare_errors(f"{folder}: transformers cannot load it for {task}", *_UNREADABLE):
-        model, info = getattr(transformers, HEADS[task]).from_pretrained(
-            folder,
-            config=config,
-            attn_implementation="eager",
-            use_safetensors=True,
-            output_loading_info=True,
-            **LOCAL,
-        )
+        model, info = kind.from_pretrained(folder, config=config, output_loading_info=True, **how)
     return model, sorted(info["missing_keys"])
 
 
 def adapter_config(adapter: Path) -> Any:
-    """The PEFT configuration of an adapter folder. Raises PrepareError for none."""
+    """The PEFT configuration of a folder."""
     what = f"--adapter {adapter}: not a PEFT adapter folder (adapter_config.json)"
-    with prepare_errors(what, OSError, ValueError, TypeError, KeyError):
+    with prepare_errors(what, *_UNREADABLE):
         return PeftConfig.from_pretrained(str(adapter))
 
 
 def merge(model: Any, adapter: Path) -> Any:
-    """`model` with a PEFT adapter merged into its weights. Raises PrepareError for an adapter that
-    does not fit, or only in part."""
+    """`model` with an adapter merged into its weights."""
     config = adapter_config(adapter)
     if config.is_prompt_learning:
         what = f"{config.peft_type.value} adds inputs, so it cannot be merged into weights"
@@ -96,10 +80,8 @@ def merge(model: Any, adapter: Path) -> Any:
         raise PrepareError(f"{unfit}: {e}{_hint(str(e))}") from e
     absent = [k for k in result.missing_keys if "lora_" in k or ".modules_to_save." in k]
     if odd := absent + list(result.unexpected_keys):
-        raise PrepareError(
-            f"{unfit}: {len(odd)} weight(s) have no counterpart, such as {', '.join(odd[:3])}. Was"
-            " it trained on another base model?"
-        )
+        such = f"{len(odd)} weight(s) have no counterpart, such as {', '.join(odd[:3])}"
+        raise PrepareError(f"{unfit}: {such}. Was it trained on another base model?")
     return tuned.merge_and_unload().float().eval()
 
 
@@ -109,21 +91,18 @@ def _hint(message: str) -> str:
 
 
 def export(model: Any, path: Path, task: str, opset: int) -> None:
-    """Write `model` as ONNX by optimum, which knows each architecture's inputs and outputs. Raises
-    PrepareError where that fails."""
+    """Write `model` as ONNX by optimum."""
     folder, name = path.parent / "optimum", type(model).__name__
+    how = {"task": _EXPORTED_AS.get(task, task), "opset": opset, "do_validation": False}
     with prepare_errors(f"export of {name}"):
-        exporters.onnx_export_from_model(
-            model, folder, task=_EXPORTED_AS.get(task, task), opset=opset, do_validation=False
-        )
+        exporters.onnx_export_from_model(model, folder, **how)
     if list(folder.glob("*.onnx_data")):
         raise PrepareError(f"{name} is larger than 2 GB as ONNX, which one file cannot hold")
     (folder / "model.onnx").replace(path)
 
 
 def read_tokenizer(folder: Path) -> TextTokenizer:
-    """The fast tokenizer of a folder, without padding and truncation, which scoring sets itself.
-    Raises PrepareError where there is none."""
+    """The fast tokenizer of a folder; padding and truncation are left to scoring."""
     held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     bare = "tokenizer.json" in held and not held & {"tokenizer_config.json", "config.json"}
     kind = "PreTrainedTokenizerFast" if bare else "AutoTokenizer"
@@ -136,38 +115,28 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
+    # a tokenizer.json alone names no special tokens: the usual ones are looked for
+    vocabulary, pad, mask = backend.get_vocab(), tokenizer.pad_token_id, tokenizer.mask_token
+    pad = vocabulary.get("[PAD]", vocabulary.get("<pad>")) if pad is None else pad
+    mask = mask or next((token for token in ("[MASK]", "<mask>") if token in vocabulary), None)
     limit = tokenizer.model_max_length
-    pad = _usual(backend, "[PAD]", "<pad>") if tokenizer.pad_token_id is None else None
-    return TextTokenizer(
-        backend.to_str(),
-        int(limit) if limit < 1_000_000 else None,
-        backend.token_to_id(pad) if pad else tokenizer.pad_token_id,
-        tokenizer.pad_token_type_id,
-        tokenizer.padding_side,
-        tokenizer.mask_token or _usual(backend, "[MASK]", "<mask>"),
-        bool(tokenizer.clean_up_tokenization_spaces),
-    )
-
-
-def _usual(backend: Any, *spellings: str) -> str | None:
-    """The first of the usual spellings that is in the vocabulary, since a tokenizer.json alone
-    names no such token."""
-    return next((token for token in spellings if backend.token_to_id(token) is not None), None)
+    length = int(limit) if limit < 1_000_000 else None
+    padding = (pad, tokenizer.pad_token_type_id, tokenizer.padding_side)
+    spaces = bool(tokenizer.clean_up_tokenization_spaces)
+    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces)
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:
-    """transformers' own pipeline of `task` over a loaded model, with the tokenizer of `folder`
-    cutting at `max_length` tokens."""
+    """transformers' pipeline, with the tokenizer of `folder` cutting at `max_length` tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     tokenizer.model_max_length = max_length
-    ask = transformers.pipeline(
-        task, model=model, tokenizer=tokenizer, framework="pt", device="cpu"
-    )
+    where = {"framework": "pt", "device": "cpu"}
+    ask = transformers.pipeline(task, model=model, tokenizer=tokenizer, **where)
     return lambda inputs, parameters: ask(inputs, **parameters)
 
 
 def image_processor(folder: Path) -> Any:
-    """The image processor of a folder. Raises PrepareError where there is none."""
+    """The image processor of a folder."""
     what = f"{folder}: no image processor that transformers can read"
-    with prepare_errors(what, OSError, ValueError, ImportError):
+    with prepare_errors(what, *_UNREADABLE):
         return transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)

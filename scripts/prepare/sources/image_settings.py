@@ -1,10 +1,5 @@
-"""An image processor's configuration as scoring's preprocessing steps.
-
-A processor that does something that these steps cannot express is refused: wrong preprocessing
-costs accuracy and raises no error.
-"""
-
-from __future__ import annotations
+"""An image processor's configuration as scoring's preprocessing steps. What they cannot express is
+refused: wrong preprocessing costs accuracy unseen."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,45 +13,33 @@ from onnxferry.system.errors import PrepareError, UsageError
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 _REFUSED = (
-    "do_pad",
-    "do_flip_channel_order",
-    "rescale_offset",
-    "include_top",
-    "do_thumbnail",
-    "do_align_long_axis",
+    *("do_pad", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis"),
+    *("rescale_offset", "include_top"),
 )
-_NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
+NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
 _ADVICE = "write the preprocessing into --settings FILE"
 
 
 def image_settings(processor: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of image-classification: from a transformers image processor ({} for none), then the
-    user's, `given`. Raises UsageError for what cannot be derived, or is missing."""
+    """From a transformers image processor ({} for none), then the user's, `given`."""
     derived = _derived(processor) if processor else {}
     settings = {**DEFAULTS["image-classification"], **derived, **given}
-    if missing := ", ".join(key for key in _NEEDED if key not in settings):
+    if missing := ", ".join(key for key in NEEDED if key not in settings):
         why = "there is no image processor to read them from"
         raise UsageError(f"--settings FILE is needed with {missing}: {why}")
     return settings
-
-
-def is_complete(given: Mapping[str, Any]) -> bool:
-    """Whether the user's settings leave nothing to derive."""
-    return set(_NEEDED) <= set(given)
 
 
 def _derived(processor: Mapping[str, Any]) -> dict[str, Any]:
     if odd := [key for key in _REFUSED if processor.get(key)]:
         kind = processor.get("image_processor_type", "the image processor")
         raise UsageError(f"{kind} uses {', '.join(odd)}, which cannot be derived; {_ADVICE}")
-    normalise = processor.get("do_normalize", True)
-    factor = processor.get("rescale_factor", 1 / 255)
-    return {
-        "preprocess": [*_resize(processor), *_crop(processor)],
-        "rescale_factor": factor if processor.get("do_rescale", True) else 1,
-        "image_mean": list(processor["image_mean"]) if normalise else [0.0, 0.0, 0.0],
-        "image_std": list(processor["image_std"]) if normalise else [1.0, 1.0, 1.0],
-    }
+    mean, std = [0.0] * 3, [1.0] * 3
+    if processor.get("do_normalize", True):
+        mean, std = list(processor["image_mean"]), list(processor["image_std"])
+    factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1
+    steps = [*_resize(processor), *_crop(processor)]
+    return {"preprocess": steps, "rescale_factor": factor, "image_mean": mean, "image_std": std}
 
 
 def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -74,7 +57,7 @@ def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _crop_pct(size: int, share: float, resample: str) -> list[dict[str, Any]]:
-    """As ConvNeXT: small sizes are resized larger and cropped, from 384 on resized as they are."""
+    """As ConvNeXT: small sizes are resized larger and cropped."""
     if size >= 384:
         return [{"op": "resize", "size": [size, size], "resample": resample}]
     larger = {"op": "resize_shortest", "size": int(size / share), "resample": resample}
@@ -89,8 +72,7 @@ def _crop(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
-    """Raise PrepareError unless the settings make the same pixels of test pictures, float32 [3,
-    height, width], as the source's own image processor of transformers."""
+    """Raise PrepareError unless the settings make the processor's pixels, float32 [3, h, w]."""
     preprocessing = Preprocessing.read(settings)
     for width, height in ((300, 200), (200, 300)):
         picture = decode(sample_image(width, height), width * height)
@@ -98,19 +80,16 @@ def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
         theirs = processor(picture, return_tensors="np")["pixel_values"][0]
         worst = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
         if not worst <= 1e-3:
-            raise PrepareError(
-                "the settings derived from the image processor do not make its pixels: shape"
-                f" {ours.shape} against {theirs.shape}, maximum difference {worst:.3g}. Write the"
-                " preprocessing into --settings FILE"
-            )
+            far = f"shape {ours.shape} against {theirs.shape}, maximum difference {worst:.3g}"
+            what = "the settings derived from the image processor do not make its pixels"
+            raise PrepareError(f"{what}: {far}; {_ADVICE}")
 
 
 def input_size(settings: Mapping[str, Any]) -> tuple[int, int]:
-    """(height, width) in pixels that the steps end with. Raises UsageError where they leave it
-    open."""
+    """(height, width) in pixels that the steps end with."""
     for step in reversed(settings["preprocess"]):
         size = step.get("size")
         if isinstance(size, list) and len(size) == 2:
             return int(size[0]), int(size[1])
-    expected = "a fixed size: a 'resize' or 'center_crop' with [h, w]"
-    raise UsageError(f"'preprocess' in --settings must end at {expected}")
+    expected = "must end at a fixed size: a 'resize' or 'center_crop' with [h, w]"
+    raise UsageError(f"'preprocess' in --settings {expected}")

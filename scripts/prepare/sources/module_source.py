@@ -1,13 +1,10 @@
 """A PyTorch module given as `module:factory`, as a source.
 
-The factory takes no arguments and returns a torch.nn.Module. By the task, its forward takes pixels
-[b, 3, h, w], or some of `input_ids`, `attention_mask` and `token_type_ids` [b, s] under these
-names; it returns logits [b, labels], start and end logits [b, s] each, token vectors [b, s,
-hidden], or for each token logits [b, s, labels or vocabulary]. For `tensors` it takes and returns
-any arrays: see tensor_export.py.
+The factory takes no arguments and returns a torch.nn.Module. Its forward takes pixels [b, 3, h, w],
+or some of `input_ids`, `attention_mask`, `token_type_ids` [b, s] by name, and returns logits [b,
+labels], start and end logits [b, s] each, token vectors [b, s, hidden], or logits [b, s, labels or
+vocabulary]. For `tensors` see tensor_export.py.
 """
-
-from __future__ import annotations
 
 import importlib
 import sys
@@ -18,23 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import pytorch, tensor_export
 from onnxferry.scripts.prepare.sources.image_settings import input_size
-from onnxferry.scripts.prepare.sources.source import ModelSource, prepare_errors
+from onnxferry.scripts.prepare.sources.source import Feeds, ModelSource, prepare_errors
 from onnxferry.scripts.prepare.sources.user_settings import described_by_user
 from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError, UsageError
 
 _ROW = {0: "batch_size"}
 _TOKEN = {0: "batch_size", 1: "sequence_length"}
-OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {
+OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": _ROW}
     "question-answering": {"start_logits": _TOKEN, "end_logits": _TOKEN},
-    "text-classification": {"logits": _ROW},
-    "zero-shot-classification": {"logits": _ROW},
     "feature-extraction": {"last_hidden_state": _TOKEN},
-    "image-classification": {"logits": _ROW},
     "token-classification": {"logits": _TOKEN},
     "fill-mask": {"logits": _TOKEN},
 }
@@ -42,8 +35,7 @@ TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def load(options: Options) -> ModelSource:
-    """Import the factory, call it, and derive the rest from the user's files. Raises UsageError
-    that names the flag that is missing or wrong, and PrepareError for what the module raises."""
+    """Import the factory, call it, and derive the rest from the user's files."""
     source = described_by_user(options, {})
     with stage(f"load {options.source}"):
         module = build(options.source)
@@ -52,53 +44,43 @@ def load(options: Options) -> ModelSource:
     else:
         example, axes = _trace_inputs(source, module)
     opset = options.opset or pytorch.OPSET
-    return replace(
-        source,
-        export=lambda path: pytorch.export(module, path, example, axes, opset),
-        run=pytorch.runner(module),
-        record={
-            "kind": "module",
-            "name": options.source,
-            "architecture": type(module).__name__,
-            "sha256": pytorch.fingerprint(module),
-        },
-    )
+    export = lambda path: pytorch.export(module, path, example, axes, opset)  # noqa: E731
+    kind, digest = type(module).__name__, pytorch.fingerprint(module)
+    record = {"kind": "module", "name": options.source, "architecture": kind, "sha256": digest}
+    return replace(source, export=export, run=pytorch.runner(module), record=record)
 
 
 def build(name: str) -> Any:
-    """The torch.nn.Module of `module:factory`, in float32 and evaluation mode; the working
-    directory is importable."""
-    where, _, factory = name.partition(":")
+    """The torch.nn.Module of `module:factory`, float32, in evaluation mode."""
+    what, (where, _, factory) = f"SOURCE {name}", name.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
         make = getattr(importlib.import_module(where), factory)
     except (ImportError, AttributeError) as e:
         places = f"Modules are looked for in {here} and in the environment"
-        raise UsageError(f"SOURCE {name}: {e}. {places}") from e
+        raise UsageError(f"{what}: {e}. {places}") from e
     except Exception as e:  # the user's own code
         raised = f"importing {where} raised {type(e).__name__}"
-        raise PrepareError(f"SOURCE {name}: {raised}: {e}") from e
-    with prepare_errors(f"SOURCE {name}: {factory}()"):
+        raise PrepareError(f"{what}: {raised}: {e}") from e
+    with prepare_errors(f"{what}: {factory}()"):
         module = make()
     if not pytorch.is_module(module):
         got = f"{factory}() returned {type(module).__name__}"
-        raise UsageError(f"SOURCE {name}: {got}, expected a torch.nn.Module")
+        raise UsageError(f"{what}: {got}, expected a torch.nn.Module")
     return module.float().eval()
 
 
-def _trace_inputs(
-    source: ModelSource, module: Any
-) -> tuple[Mapping[str, Array], Mapping[str, pytorch.Axes]]:
-    """Feeds of the right shape for tracing, and the dynamic axes of all inputs and outputs. Two
-    rows, so that no axis is mistaken for a constant 1."""
+def _trace_inputs(source: ModelSource, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
+    """Feeds of two rows (1 would be taken for a constant), and the dynamic axes of all."""
+    outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)
     if source.task == "image-classification":
         pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)
-        return {"pixel_values": pixels}, {"pixel_values": _ROW, **OUTPUTS[source.task]}
-    wanted = [name for name in pytorch.parameters(module) if name in TEXT_INPUTS]
+        return {"pixel_values": pixels}, {"pixel_values": _ROW, **outputs}
+    wanted = [name for name in names if name in TEXT_INPUTS]
     if "input_ids" not in wanted:
-        takes = f"{type(module).__name__}.forward takes {', '.join(pytorch.parameters(module))}"
+        takes = f"{type(module).__name__}.forward takes {', '.join(names)}"
         needs = "needs input_ids, and attention_mask and token_type_ids if the model uses them"
         raise PrepareError(f"{takes}; {source.task} {needs}")
-    axes = {**dict.fromkeys(wanted, _TOKEN), **OUTPUTS[source.task]}
+    axes = {**dict.fromkeys(wanted, _TOKEN), **outputs}
     return {name: np.ones((2, 8), np.int64) for name in wanted}, axes

@@ -1,7 +1,4 @@
-"""An existing .onnx file as a source. It is its own source model: only quantising it can change its
-answers."""
-
-from __future__ import annotations
+"""An .onnx file as a source. It is its own reference: only quantising changes its answers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +12,7 @@ from onnxferry.system.hashes import sha256
 
 
 def load(options: Options) -> ModelSource:
-    """Describe the file from the user's flags, and from the config.json beside its tokenizer where
-    there is one. Raises UsageError that names the flag that is missing or wrong."""
+    """Describe the file from the user's flags and the config.json beside its tokenizer."""
     path = Path(options.source)
     config = options.tokenizer / "config.json" if options.tokenizer else None
     found = read_object(config) if config and config.is_file() else {}

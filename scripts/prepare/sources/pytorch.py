@@ -1,30 +1,27 @@
 """PyTorch modules: run, export and hash them. With huggingface.py the only importer of torch."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.sources.source import RunModel, prepare_errors
+from onnxferry.scripts.prepare.sources.source import Feeds, RunModel, prepare_errors
 from onnxferry.system.errors import PrepareError
 
 OPSET = 17
-Axes = Mapping[int, str]  # the dynamic axes of an input or an output, and their names
+Axes: TypeAlias = Mapping[int, str]  # the dynamic axes of an input or an output, and their names
 
 
 def runner(module: torch.nn.Module) -> RunModel:
-    """`module` as a function of arrays. Outputs are found by name where it names them, else by
-    position."""
+    """`module` as a function of arrays. Outputs are found by name, else by position."""
     wanted = parameters(module)
 
-    def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
         tensors = {n: torch.from_numpy(np.asarray(v, order="C")) for n, v in feeds.items()}
         with torch.inference_mode():
             by_name = tensors.keys() <= set(wanted)
@@ -48,36 +45,23 @@ def parameters(module: torch.nn.Module) -> list[str]:
 
 
 def export(
-    module: torch.nn.Module,
-    path: Path,
-    example: Mapping[str, Array],
-    axes: Mapping[str, Axes],
-    opset: int,
+    module: torch.nn.Module, path: Path, example: Feeds, axes: Mapping[str, Axes], opset: int
 ) -> None:
-    """Write `module` as ONNX, traced with `example`. `axes` names all inputs and, after them, all
-    outputs, each with its dynamic axes. Raises PrepareError where that fails.
+    """Write `module` as ONNX, traced with `example`. `axes`: all inputs, then all outputs.
 
-    The TorchScript exporter is used: its graphs are as exact as those of the newer one, at a lower
-    opset and IR version, which every ONNX Runtime since 1.17 loads.
+    By the TorchScript exporter: as exact as the newer one, at a lower opset and IR version, which
+    every ONNX Runtime since 1.17 loads.
     """
-    names = list(example)
+    tensors = tuple(torch.from_numpy(v) for v in example.values())
+    outputs = [name for name in axes if name not in example]
+    names = {"input_names": list(example), "output_names": outputs, "dynamic_axes": axes}
     with prepare_errors(f"torch.onnx.export of {type(module).__name__}"):
-        torch.onnx.export(
-            module,
-            tuple(torch.from_numpy(v) for v in example.values()),
-            str(path),
-            input_names=names,
-            output_names=[name for name in axes if name not in example],
-            dynamic_axes=axes,
-            opset_version=opset,
-            dynamo=False,
-        )
+        torch.onnx.export(module, tensors, str(path), opset_version=opset, dynamo=False, **names)
 
 
-def named_outputs(module: torch.nn.Module, feeds: Mapping[str, Array]) -> tuple[str, ...]:
-    """The names of what `module` returns for `feeds`: its own where it returns a mapping, else
-    output, or output_0 and so on. Raises PrepareError when it fails, or returns something else than
-    tensors."""
+def named_outputs(module: torch.nn.Module, feeds: Feeds) -> tuple[str, ...]:
+    """The names of what `module` returns for `feeds`: its mapping's, else output, or output_0 and
+    so on. Raises PrepareError when it returns no tensors."""
     tensors = {name: torch.from_numpy(value) for name, value in feeds.items()}
     kind = type(module).__name__
     shapes = ", ".join(f"{n} {list(t.shape)} {t.dtype}" for n, t in tensors.items())

@@ -1,16 +1,12 @@
 """A test picture, the same bytes on every machine."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 
 
 def sample_image(width: int = 64, height: int = 64) -> bytes:
     """A PNG of width x height RGB pixels: red grows to the right, green downwards, blue in stripes.
-
-    Its data is stored, not compressed, since zlib's versions compress differently.
-    """
+    Not compressed: zlib's versions differ in that."""
     rows = [
         b"\0" + bytes(v for x in range(width) for v in _pixel(x / width, y / height))
         for y in range(height)

@@ -1,10 +1,5 @@
-"""The settings of model_spec.json: what scoring must know to make tensors of a request, by task.
-
-They are derived from the source model's own configuration, so that answers equal those of
-transformers' pipeline. A user's settings file overrides key by key.
-"""
-
-from __future__ import annotations
+"""The settings of model_spec.json by task, derived from the model's configuration, so that answers
+equal transformers' pipeline's; a user's settings file overrides key by key."""
 
 import json
 from collections.abc import Mapping
@@ -24,6 +19,7 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     "fill-mask": {"top_k": 5},
     "image-classification": {"top_k": 5},
 }
+_POOLING = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
 _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
     *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert"),
     *("longformer", "mpnet", "data2vec-text", "ibert", "xmod", "esm"),
@@ -33,23 +29,17 @@ _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
 def text_settings(
     task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings of a text task: the defaults, what tokenizer and configuration say, then the user's,
-    `given`. Raises UsageError for a length that the model cannot take, or a missing token."""
-    derived: dict[str, Any] = {
-        "max_length": _limit(tokenizer, config),
-        "pad_token_id": tokenizer.pad_token_id,
-        "pad_token_type_id": tokenizer.pad_token_type_id,
-        "padding_side": tokenizer.padding_side,
-    }
+    """Defaults, then what tokenizer and configuration say, then the user's, `given`."""
+    of_tokenizer = ["pad_token_id", "pad_token_type_id", "padding_side"]
+    if task == "fill-mask":
+        of_tokenizer += ["mask_token", "clean_up_tokenization_spaces"]
+    derived: dict[str, Any] = {name: getattr(tokenizer, name) for name in of_tokenizer}
+    limits = (tokenizer.max_length, _positions(config), LONGEST)
+    derived["max_length"] = min(limit for limit in limits if limit)
     if task == "text-classification":
         derived["problem_type"] = _problem_type(config)
-    if task == "fill-mask":
-        derived |= {
-            "mask_token": tokenizer.mask_token,
-            "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,
-        }
     if task == "question-answering":
-        derived |= _windows(given.get("max_length", derived["max_length"]))
+        derived["doc_stride"] = _stride(given.get("max_length", derived["max_length"]))
     settings = {**DEFAULTS.get(task, {}), **derived, **given}
     _check_length(settings["max_length"], config)
     for key, what in (("pad_token_id", "padding"), ("mask_token", "mask")):
@@ -58,16 +48,8 @@ def text_settings(
     return settings
 
 
-def _limit(tokenizer: TextTokenizer, config: Mapping[str, Any]) -> int:
-    """The longest sequence in tokens, special ones included, that tokenizer, model and LONGEST
-    allow."""
-    limits = [n for n in (tokenizer.max_length, _positions(config)) if n]
-    return min([*limits, LONGEST])
-
-
 def _positions(config: Mapping[str, Any]) -> int | None:
-    """How many positions the model has embeddings for; None where it has no table of them, or it is
-    not known."""
+    """How many position embeddings the model has; None: not known."""
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions < 1:
         return None
@@ -77,22 +59,21 @@ def _positions(config: Mapping[str, Any]) -> int | None:
 
 def _check_length(length: Any, config: Mapping[str, Any]) -> None:
     positions = _positions(config)
+    where = "--settings: max_length"
     if isinstance(length, bool) or not isinstance(length, int) or length < 8:
-        wanted = "an integer of at least 8 tokens"
-        raise UsageError(f"--settings: max_length must be {wanted}, got {length!r}")
+        raise UsageError(f"{where} must be an integer of at least 8 tokens, got {length!r}")
     if positions and length > positions:
         held = f"the model has embeddings for {positions} positions"
-        raise UsageError(f"--settings: max_length is {length}, but {held}")
+        raise UsageError(f"{where} is {length}, but {held}")
 
 
-def _windows(length: int) -> dict[str, int]:
-    """How a context of more than `length` tokens is read, as transformers' pipeline does it: by
-    windows of at most 384 tokens, each beginning with the last 128 of the one before."""
-    return {"doc_stride": min(min(length, 384) // 2, 128)}
+def _stride(length: int) -> int:
+    """As transformers' pipeline, whose windows of 384 tokens overlap by 128."""
+    return min(min(length, 384) // 2, 128)
 
 
 def _problem_type(config: Mapping[str, Any]) -> str:
-    """As transformers' pipeline decides it: one label without a problem type gets a sigmoid."""
+    """As transformers' pipeline: a single label gets a sigmoid."""
     if config.get("problem_type"):
         return str(config["problem_type"])
     one = len(config.get("id2label") or ()) == 1
@@ -100,17 +81,12 @@ def _problem_type(config: Mapping[str, Any]) -> str:
 
 
 def pooling_settings(folder: Path) -> dict[str, Any]:
-    """Pooling, normalisation and length of a sentence-transformers folder (modules.json); {} for
-    any other.
-
-    Raises UsageError for a kind of pooling that scoring does not have.
-    """
-    modules = _json(folder / "modules.json")
-    if not modules:
+    """Pooling, normalisation, length of a sentence-transformers folder; {} for another."""
+    path = folder / "modules.json"
+    if not (modules := _json(path)):
         return {}
     kinds = {str(m["type"]).rpartition(".")[2]: m["path"] for m in modules}
     if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
-        path = folder / "modules.json"
         raise UsageError(f"{path}: module(s) {', '.join(unknown)} are not supported")
     found: dict[str, Any] = {"normalize": "Normalize" in kinds}
     if "Pooling" in kinds:
@@ -121,17 +97,12 @@ def pooling_settings(folder: Path) -> dict[str, Any]:
 
 
 def _pooling(path: Path) -> str:
-    modes = {
-        "pooling_mode_cls_token": "cls",
-        "pooling_mode_mean_tokens": "mean",
-        "pooling_mode_max_tokens": "max",
-    }
-    config = _json(path) or {}
-    on = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    if len(on) != 1 or on[0] not in modes:
-        found, known = " + ".join(on) or "none", ", ".join(modes)
+    prefix, config = "pooling_mode_", _json(path) or {}
+    on = [key.removeprefix(prefix) for key in config if key.startswith(prefix) and config[key]]
+    if len(on) != 1 or on[0] not in _POOLING:
+        found, known = " + ".join(on) or "none", ", ".join(_POOLING)
         raise UsageError(f"{path}: pooling {found} is not supported; known: {known}")
-    return modes[on[0]]
+    return _POOLING[on[0]]
 
 
 def _json(path: Path) -> Any:
@@ -139,7 +110,7 @@ def _json(path: Path) -> Any:
 
 
 def read_json(path: Path, flag: str = "") -> Any:
-    """The data of a file, which `flag` names. Raises UsageError where it is no JSON."""
+    """The data of a file, which `flag` names."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
@@ -147,7 +118,7 @@ def read_json(path: Path, flag: str = "") -> Any:
 
 
 def read_object(path: Path, flag: str = "") -> dict[str, Any]:
-    """The object in a file, as read_json. Raises UsageError where it is none."""
+    """The object in a file."""
     data = read_json(path, flag)
     if not isinstance(data, dict):
         raise UsageError(f"{flag}{path}: expected a JSON object, got {type(data).__name__}")

@@ -1,6 +1,4 @@
-"""What every kind of source model gives to the stages after loading."""
-
-from __future__ import annotations
+"""What every kind of source model gives to the later stages."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,16 +9,17 @@ from typing import Any, TypeAlias
 from onnxferry.scoring.engine import Array
 from onnxferry.system.errors import PrepareError
 
-RunModel: TypeAlias = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
-"""(feeds by input name, names of the wanted outputs) -> the raw outputs in that order."""
+Feeds: TypeAlias = Mapping[str, Array]  # by input name
+RunModel: TypeAlias = Callable[[Feeds, Sequence[str]], list[Array]]
+"""(feeds, names of the wanted outputs) -> the raw outputs in that order."""
 AskPipeline: TypeAlias = Callable[[Any, Mapping[str, Any]], Any]
 """(inputs, parameters) -> the answer of transformers' own pipeline over the source model."""
 
 
 @dataclass(frozen=True)
 class TextTokenizer:
-    """A fast tokenizer: the text of tokenizer.json (no padding, no truncation inside) and what its
-    configuration says. `max_length` is in tokens, None where the tokenizer sets no limit."""
+    """A fast tokenizer: tokenizer.json (no padding, no truncation) and its configuration.
+    `max_length` is in tokens; None: no limit."""
 
     json: str
     max_length: int | None
@@ -35,10 +34,9 @@ class TextTokenizer:
 class ModelSource:
     """A loaded source model.
 
-    `export(path)` writes its ONNX file; `run` answers with its own runtime and is None for an .onnx
-    file, which is its own source. `settings` and `labels` are complete for `task`. `record` goes
-    into model_spec.json as it is. `pipeline()` makes transformers' pipeline of the task and
-    is None where the source has none. `config` is the model's own configuration, or empty.
+    `export(path)` writes its ONNX file. `run` answers by its own runtime; None for an .onnx file,
+    which is its own source. `record` goes into model_spec.json. `pipeline()` makes transformers'
+    pipeline; None where there is none.
     """
 
     task: str
@@ -54,8 +52,7 @@ class ModelSource:
 
 @contextmanager
 def prepare_errors(what: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Within the block an exception of these `kinds` becomes a PrepareError that says `what`;
-    without kinds, any that the user's own code raises."""
+    """An exception of `kinds`, or any without, becomes a PrepareError that says `what`."""
     try:
         yield
     except kinds or (Exception,) as e:  # noqa: B030, PLW0711 (a tuple either way)

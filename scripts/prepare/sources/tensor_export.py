@@ -1,11 +1,5 @@
-"""The arrays and axes to export a PyTorch module of task tensors with, from the user's requests
-(--golden, --inputs).
-
-The sizes in which the requests differ are dynamic. So is the first one, the batch, if the module
-answers twice as many rows. All others are those of the golden request.
-"""
-
-from __future__ import annotations
+"""How a module of task tensors is exported, from the user's requests: sizes in which they differ
+are dynamic, and so is the batch if the module answers twice as many rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +11,11 @@ from onnxferry.scoring import Request, ScoringError, codecs
 from onnxferry.scoring.engine import Array
 from onnxferry.scoring.tasks.tensors import Tensors
 from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.source import Feeds
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.errors import PrepareError, UsageError
 
-Feeds = Mapping[str, Array]
 # by numpy's kind: as PyTorch models take them
 _DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
 
@@ -29,9 +23,7 @@ _DTYPES = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
 def trace_inputs(
     golden: Path, own: Path | None, module: Any
 ) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
-    """The arrays to trace `module` with, and the dynamic axes of all its inputs and outputs, as the
-    golden request and the user's `own` have them. Raises UsageError for a request that does not fit
-    the module."""
+    """The arrays to trace `module` with, and the dynamic axes of its inputs and outputs."""
     names = pytorch.parameters(module)
     first = Sample(read_request(golden), f"--golden {golden}")
     found = [_feeds(sample, names) for sample in (first, *read_inputs(own, "tensors"))]
@@ -54,13 +46,12 @@ def _runs(module: Any, feeds: Feeds) -> bool:
 
 
 def _feeds(sample: Sample, names: Sequence[str]) -> Feeds:
-    """The arrays of a request, in the order of forward's parameters `names`."""
+    """In the order of forward's parameters `names`."""
     inputs = _inputs(sample.request, sample.where)
     given = inputs if isinstance(inputs, dict) else {names[0]: inputs}
     if set(given) != set(names[: len(given)]):
-        held, wanted = ", ".join(given), ", ".join(names)
-        what = f"'inputs' holds {held}; the module's forward takes {wanted}"
-        raise UsageError(f"{sample.where}: {what}")
+        takes = f"the module's forward takes {', '.join(names)}"
+        raise UsageError(f"{sample.where}: 'inputs' holds {', '.join(given)}; {takes}")
     return {n: _array(given[n], f"{sample.where}: inputs.{n}") for n in names[: len(given)]}
 
 
@@ -85,7 +76,7 @@ def _array(value: Any, where: str) -> Array:
 
 
 def _differing(found: Sequence[Feeds]) -> dict[str, dict[int, str]]:
-    """The axes in which the requests differ, each by a name of its own."""
+    """The axes in which the requests differ, each with a name."""
     axes: dict[str, dict[int, str]] = {}
     for name, array in found[0].items():
         shapes = [feeds[name].shape for feeds in found if name in feeds]

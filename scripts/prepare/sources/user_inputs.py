@@ -1,6 +1,4 @@
-"""The user's own requests: --inputs, a file of JSON Lines or a folder of pictures."""
-
-from __future__ import annotations
+"""The requests that are compared: those built in, and --inputs, JSON Lines or pictures."""
 
 import json
 from collections.abc import Iterator
@@ -8,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxferry.scoring import Request
+from onnxferry.scripts.datasets.built_in import BUILT_IN, MASK
 from onnxferry.scripts.request_file import MEDIA_TYPES, read_request
 from onnxferry.system.errors import UsageError
 
-_LIST_IS_ONE_ITEM = ("tensors",)  # tasks where a list of inputs is one item
+LIST_IS_ONE_ITEM = ("tensors",)  # tasks where a list of inputs is one item
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,7 @@ class Sample:
 
 
 def read_inputs(path: Path | None, task: str) -> list[Sample]:
-    """The user's samples; none without `path`. Raises UsageError that names the line that is no
-    request body."""
+    """The user's samples; none without `path`."""
     if path is None:
         return []
     found = list(_pictures(path) if path.is_dir() else read_lines(path, task))
@@ -35,26 +33,34 @@ def read_inputs(path: Path | None, task: str) -> list[Sample]:
 
 
 def read_lines(path: Path, task: str) -> Iterator[Sample]:
-    """The samples of a file of JSON Lines. Raises UsageError that names the line."""
+    """The samples of a file of JSON Lines."""
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
         if line.strip():
             yield from _items(line, f"{path.name} line {number}", task)
 
 
 def _items(line: bytes, where: str, task: str) -> Iterator[Sample]:
-    """One sample for each item of a request's `inputs`, so that answers are compared one by one."""
+    """One for each item of a request, so that answers are compared one by one."""
     try:
         data = json.loads(line)
     except ValueError as e:
         raise UsageError(f"--inputs: {where} is not JSON ({e})") from e
     if not isinstance(data, dict):
-        expected = 'a request body such as {"inputs": ...}'
-        raise UsageError(f"--inputs: {where} must be {expected}, got {line[:40]!r}")
-    if not isinstance(data.get("inputs"), list) or task in _LIST_IS_ONE_ITEM:
+        expected = 'must be a request body such as {"inputs": ...}'
+        raise UsageError(f"--inputs: {where} {expected}, got {line[:40]!r}")
+    if not isinstance(data.get("inputs"), list) or task in LIST_IS_ONE_ITEM:
         yield Sample(Request(line), where)
         return
     for i, item in enumerate(data["inputs"]):
         yield Sample(Request(json.dumps({**data, "inputs": item}).encode()), f"{where} inputs[{i}]")
+
+
+def samples(task: str, own: Path | None, mask_token: str = MASK) -> list[Sample]:
+    """The built-in samples of `task`, with `mask_token` in them, then the user's `own`."""
+    path, token = BUILT_IN / f"{task}.jsonl", json.dumps(mask_token)[1:-1].encode()
+    built_in = read_lines(path, task) if path.is_file() else ()
+    bodies = [(s.request.body.replace(MASK.encode(), token), s.where) for s in built_in]
+    return [*(Sample(Request(body), where) for body, where in bodies), *read_inputs(own, task)]
 
 
 def _pictures(folder: Path) -> Iterator[Sample]:

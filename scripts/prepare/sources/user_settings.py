@@ -1,7 +1,4 @@
-"""The user's settings file, read with the very readers of the task that will serve the model; and
-sources of which only the user's flags tell."""
-
-from __future__ import annotations
+"""The user's settings file, read as the task reads it; and sources that only flags describe."""
 
 import importlib
 from collections.abc import Mapping
@@ -20,8 +17,7 @@ from onnxferry.system.errors import UsageError
 
 
 def described_by_user(options: Options, config: Mapping[str, Any]) -> ModelSource:
-    """A source still without export, run and record, from the flags; `config` is the config.json
-    beside the tokenizer, or {}. Raises UsageError that names the flag that is missing or wrong."""
+    """A source without export, run, record; `config`: the config.json by the tokenizer, or {}."""
     task = str(options.task)
     settings, tokenizer = read_user_settings(options.settings, task), None
     if task == "image-classification":
@@ -45,38 +41,32 @@ def _no_export(path: Path) -> None:
 
 
 def _configured(options: Options, config: Mapping[str, Any]) -> tuple[str, ...]:
-    if not config.get("id2label"):
+    if not (id2label := config.get("id2label")):
         source = f"{options.source} does not tell the names of its labels"
         raise UsageError(f"--labels FILE is needed: {source}")
     try:
-        return labels.from_config({int(key): name for key, name in config["id2label"].items()})
+        return labels.from_config({int(key): name for key, name in id2label.items()})
     except (AttributeError, ValueError) as e:
-        path = f"{options.tokenizer}/config.json"
-        raise UsageError(f"{path}: id2label must map numbers to names ({e})") from e
+        wanted = f"id2label must map numbers to names ({e})"
+        raise UsageError(f"{options.tokenizer}/config.json: {wanted}") from e
 
 
 def _known(task: str) -> Mapping[str, Parameter]:
-    """The settings of a task, as its file in scoring/tasks lists them."""
-    name, _, _ = TASKS[task].class_path.partition(".")
+    """As the task's file in scoring/tasks lists them."""
+    name = TASKS[task].class_path.partition(".")[0]
     module = importlib.import_module(f"onnxferry.scoring.tasks.{name}")
     found: Mapping[str, Parameter] = getattr(module, "SETTINGS", {})
     return found
 
 
 def read_user_settings(path: Path | None, task: str) -> dict[str, Any]:
-    """The user's settings; null leaves one as it is derived, unless it is a value of its own.
-
-    Raises UsageError that names a key that the task does not have, or that holds what the task
-    cannot read.
-    """
+    """The user's settings; null leaves one as derived, unless null is a value of its own."""
     if path is None:
         return {}
-    given = read_object(path, "--settings ")
-    table = _known(task)
-    if unknown := sorted(set(given) - set(table)):
+    given, table = read_object(path, "--settings "), _known(task)
+    if unknown := ", ".join(sorted(set(given) - set(table))):
         known = ", ".join(table) or "none"
-        what = f"unknown key(s) {', '.join(unknown)} for {task}; known: {known}"
-        raise UsageError(f"--settings {path}: {what}")
+        raise UsageError(f"--settings {path}: unknown key(s) {unknown} for {task}; known: {known}")
     try:
         for key in given:
             table[key].take(given, key)

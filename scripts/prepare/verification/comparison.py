@@ -1,7 +1,5 @@
-"""The same requests to the reference and to an ONNX model: how far raw outputs and answers are
+"""The same requests to the reference and to an ONNX model: how far outputs and answers are
 apart."""
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +12,7 @@ from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
-from onnxferry.scripts.prepare.verification.formatting import (
-    ChangedAnswer,
-    format_answer,
-    format_request,
-)
+from onnxferry.scripts.prepare.verification import formatting
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel, Scored, ScoredModel
 from onnxferry.system.errors import PrepareError
 
@@ -31,7 +25,7 @@ _TURNS = {"fill-mask": 1}  # its raw outputs hold the vocabulary's scores for ev
 @dataclass(frozen=True)
 class SampleComparison:
     """One sample on both models: the largest and the sum of the absolute differences of its
-    `numbers` raw outputs, and both final answers."""
+    `numbers` raw outputs, and both answers."""
 
     sample: Sample
     worst: float
@@ -44,36 +38,27 @@ class SampleComparison:
 
 @dataclass(frozen=True)
 class DifferenceBounds:
-    """The largest difference of a raw output (None: any), and the least share of answers that are
-    the reference's."""
+    """The largest difference of a raw output (None: any), and the least agreement."""
 
     tolerance: float | None
     min_agreement: float
 
-    def differs(self, max_abs: float) -> bool:
-        """Whether a difference is above the tolerance, or not a number."""
-        return self.tolerance is not None and not max_abs <= self.tolerance
-
-    def disagrees(self, agreement: float) -> bool:
-        """Whether too few answers agree."""
-        return not agreement >= self.min_agreement
-
-    def require(self, found: Mapping[str, Any], model: str, reference: str, summary: str) -> None:
-        """Raise PrepareError, with the flag that would let it pass, when `found`, figures of
-        `model` against `reference`, break a bound."""
-        if self.differs(found["max_abs"]):
-            more = f"by more than {self.tolerance:g} (--tolerance)"
-            raise PrepareError(f"{model} differs from {reference} {more}, {summary}")
-        if self.disagrees(found["agreement"]):
-            least = f"fewer than {self.min_agreement:.0%} of the answers are those of {reference}"
-            raise PrepareError(f"{least} (--min-agreement), {summary}")
+    def broken(self, found: Mapping[str, Any]) -> str | None:
+        """The sentence that says which bound the figures `found` break, or None."""
+        on = f"on {found['inputs']} inputs"
+        if self.tolerance is not None and not found["max_abs"] <= self.tolerance:  # NaN, too
+            up_to = f"raw outputs differ by up to {found['max_abs']:.3g} {on}"
+            return f"{up_to}, more than {self.tolerance:g} (--tolerance)"
+        if not found["agreement"] >= self.min_agreement:
+            same = f"{found['agreement']:.1%} of the answers {on} are the same"
+            return f"{same}, fewer than {self.min_agreement:.0%} (--min-agreement)"
+        return None
 
 
 def compare(
     reference: ReferenceModel, folder: Path, samples: Sequence[Sample]
 ) -> list[SampleComparison]:
-    """Each of `samples` on the reference and on the model directory `folder`. Raises PrepareError
-    where one of them cannot answer, or gives other shapes."""
+    """`samples` on both models. Raises PrepareError where shapes differ."""
     spec, graph = reference.spec, Session(folder / MODEL_FILE)
     model = ScoredModel.of_graph(spec, folder, graph)
     turn = _TURNS.get(spec.task, TURN)
@@ -94,20 +79,15 @@ def _compare(spec: ModelSpec, sample: Sample, theirs: Scored, ours: Scored) -> S
         raise PrepareError(f"{sample.where}: {what}")
     pairs = zip(wanted, outputs, strict=True)
     differences = [_difference(np.asarray(a), np.asarray(b)) for a, b in pairs]
-    return SampleComparison(
-        sample,
-        max((float(d.max(initial=0)) for d in differences), default=0.0),
-        sum(float(d.sum()) for d in differences),
-        sum(d.size for d in differences),
-        expected,
-        got,
-        AGREE[spec.task](expected, got, len(spec.labels)),
-    )
+    worst = max((float(d.max(initial=0)) for d in differences), default=0.0)
+    total = sum(float(d.sum()) for d in differences)
+    numbers = sum(d.size for d in differences)
+    agrees = AGREE[spec.task](expected, got, len(spec.labels))
+    return SampleComparison(sample, worst, total, numbers, expected, got, agrees)
 
 
 def _difference(a: Array, b: Array) -> Array:
-    """|a - b|; 0 where both are the same infinity, infinity where one is not a number. What holds
-    no numbers (strings, maps) differs by 0 or infinity."""
+    """|a - b|; infinity where one is not a number, or what holds no numbers differs."""
     if a.dtype.kind not in "fiub":
         return np.where(a == b, 0.0, np.inf)
     with np.errstate(invalid="ignore"):
@@ -126,29 +106,25 @@ def figures(compared: Sequence[SampleComparison]) -> dict[str, Any]:
     }
 
 
-def changed(compared: Sequence[SampleComparison]) -> list[ChangedAnswer]:
+def changed(compared: Sequence[SampleComparison]) -> list[formatting.ChangedAnswer]:
     """The answers that changed."""
-    return [
-        ChangedAnswer(
-            c.sample.where,
-            format_request(c.sample.request),
-            format_answer(c.expected),
-            format_answer(c.got),
-        )
-        for c in compared
-        if not c.agrees
-    ]
+    return [_change(c) for c in compared if not c.agrees]
+
+
+def _change(compared: SampleComparison) -> formatting.ChangedAnswer:
+    sample = compared.sample
+    answers = [formatting.format_answer(value) for value in (compared.expected, compared.got)]
+    request = formatting.format_request(sample.request)
+    return formatting.ChangedAnswer(sample.where, request, *answers)
 
 
 def require_same(compared: Sequence[SampleComparison], bounds: DifferenceBounds) -> None:
-    """Raise PrepareError when the exported graph, of which all variants are made, is not its
-    source: with the figures, the worst input, and some of the answers that changed."""
-    found, worst = figures(compared), max(compared, key=lambda c: c.worst)
-    summary = (
-        f"on {found['inputs']} inputs: maximum difference {found['max_abs']:.3g}, mean"
-        f" {found['mean_abs']:.3g}, {found['agreement']:.1%} of the answers the same; worst input"
-        f" {compared.index(worst)}: {worst.sample.where}"
-    )
-    if examples := "; ".join(map(str, changed(compared)[:3])):
-        summary += f". Changed: {examples}"
-    bounds.require(found, "the ONNX model", "its source", summary)
+    """Raise PrepareError with the figures when the exported graph is not its source."""
+    found = figures(compared)
+    if broken := bounds.broken(found):
+        worst = max(compared, key=lambda c: c.worst)
+        where = f"worst input {compared.index(worst)}: {worst.sample.where}"
+        same = f"{found['agreement']:.1%} of the answers the same"
+        changes = "; ".join(map(str, changed(compared)[:3])) or "none"
+        means = f"mean difference {found['mean_abs']:.3g}, {same}; {where}. Changed: {changes}"
+        raise PrepareError(f"the ONNX model is not its source: {broken}; {means}")

@@ -1,7 +1,4 @@
-"""The user's evaluation set (--data): the same items are asked of every variant, through the core
-that will serve."""
-
-from __future__ import annotations
+"""The user's evaluation set (--data), asked of every variant through the core that will serve."""
 
 import json
 import math
@@ -13,19 +10,13 @@ from typing import Any
 import numpy as np
 
 from onnxferry import scoring
-from onnxferry.scoring import Request
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts import datasets, local_scorer
-from onnxferry.scripts.datasets import Item
 from onnxferry.scripts.metrics.agreement import same_direction
 from onnxferry.scripts.metrics.task_metrics import TASK_METRICS, TaskMetric
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
-from onnxferry.scripts.prepare.verification.formatting import (
-    ChangedAnswer,
-    format_answer,
-    format_inputs,
-)
+from onnxferry.scripts.prepare.verification import formatting
 from onnxferry.system.console import Progress
 
 LIMIT = 500  # items, where --limit says nothing
@@ -39,7 +30,7 @@ TIMED = 32  # items to measure latency with
 
 @dataclass(frozen=True)
 class EvalAnswers:
-    """What a model decided for the first items, in their order, and its metrics in points."""
+    """What a model decided for the first items, and its metrics in points."""
 
     decisions: tuple[Any, ...]
     metrics: Mapping[str, float]
@@ -47,11 +38,10 @@ class EvalAnswers:
 
 @dataclass(frozen=True)
 class EvalSet:
-    """`items` in an order in which every prefix is spread over the whole set; `spare` are others of
-    the same set. `record` says which set it is."""
+    """`items`, of which every prefix is spread over the whole set; `spare` are others."""
 
-    items: tuple[Item, ...]
-    spare: tuple[Item, ...]
+    items: tuple[datasets.Item, ...]
+    spare: tuple[datasets.Item, ...]
     metric: TaskMetric
     record: Mapping[str, Any]
 
@@ -63,8 +53,7 @@ class EvalSet:
         hopeless: float = math.inf,
     ) -> EvalAnswers:
         """The answers of the model directory `folder`; only to the first items where a metric drops
-        from `reference` by more than the share `hopeless`. Raises EvaluationError where an item is
-        refused."""
+        from `reference` by more than the share `hopeless`. Raises EvaluationError."""
         scorer = scoring.load(folder)
         size = max(LEAST, -(-len(self.items) // PARTS))
         given: list[Any] = []
@@ -85,31 +74,28 @@ class EvalSet:
         return {name: metrics[name] for name in self.metric.primary}
 
     def drop(self, found: EvalAnswers, reference: EvalAnswers) -> float:
-        """The largest drop of a primary metric, as a share of the reference's on the same items."""
+        """The largest drop of a primary metric, as a share of the reference's on these items."""
         return worst_drop(found.metrics, self.primary(reference, len(found.decisions)))[1]
 
-    def changed(self, found: EvalAnswers, reference: EvalAnswers) -> list[ChangedAnswer]:
-        """The answers that changed, those first that were right and no longer are."""
-        pairs = [
-            (i, a, b)
-            for i, (a, b) in enumerate(zip(reference.decisions, found.decisions, strict=False))
-            if not _same(a, b)
-        ]
-        pairs.sort(key=lambda pair: self._points(*pair) - self._points(pair[0], pair[1], pair[1]))
-        return [self._change(*pair) for pair in pairs]
+    def changed(self, found: EvalAnswers, reference: EvalAnswers) -> list[formatting.ChangedAnswer]:
+        """The answers that changed, those first that were right."""
+        numbers = range(len(found.decisions))
+        rows = zip(numbers, reference.decisions, found.decisions, strict=False)
+        changes = [(i, a, b) for i, a, b in rows if not _same(a, b)]
+        changes.sort(key=lambda row: self._points(*row) - self._points(row[0], row[1], row[1]))
+        return [self._change(*row) for row in changes]
 
     def _points(self, i: int, reference: Any, decision: Any) -> float:
-        """What a decision on the item `i` is worth."""
         metrics = self.metric.compute([decision], [_referenced(self.items[i], reference)])
         return sum(metrics[name] for name in self.metric.primary)
 
-    def _change(self, i: int, expected: Any, got: Any) -> ChangedAnswer:
-        item = self.items[i]
-        texts = [format_answer(expected), format_answer(got)]
+    def _change(self, i: int, expected: Any, got: Any) -> formatting.ChangedAnswer:
+        item, texts = self.items[i], [*map(formatting.format_answer, (expected, got))]
         if texts[0] == texts[1]:  # vectors
             cosine = self._points(i, expected, got) / 100
             texts = ["a vector", f"one with cosine {cosine:.3f} to it"]
-        return ChangedAnswer(f"item {i + 1}", item.where or format_inputs(item.inputs), *texts)
+        asked = item.where or formatting.format_inputs(item.inputs)
+        return formatting.ChangedAnswer(f"item {i + 1}", asked, *texts)
 
     def _metrics(self, decisions: Sequence[Any], reference: Sequence[Any]) -> dict[str, float]:
         pairs = zip(self.items, reference, strict=False)
@@ -117,21 +103,19 @@ class EvalSet:
         return self.metric.compute(decisions, items[: len(decisions)])
 
 
-def _referenced(item: Item, reference: Any) -> Item:
-    """`item`, with the reference's decision where it has no right answer of its own."""
+def _referenced(item: datasets.Item, reference: Any) -> datasets.Item:
+    """`item`, with the reference's decision where it has no right answer."""
     return item if item.references else replace(item, references=(reference,))
 
 
 def worst_drop(found: Mapping[str, float], reference: Mapping[str, float]) -> tuple[str, float]:
-    """The metric that lost the largest share of the reference's, and that share; below 0 where all
-    have gained."""
+    """The metric that lost most, and the share of the reference's; below 0 for a gain."""
     drops = {name: (v - found[name]) / v if v else 0.0 for name, v in reference.items()}
     return max(drops.items(), key=lambda entry: entry[1])
 
 
 def read(options: Options, spec: ModelSpec) -> EvalSet | None:
-    """The set that --data names; None without. Raises UsageError that names what is wrong with
-    it."""
+    """The set that --data names; None without. Raises UsageError that names what is wrong."""
     if options.data is None:
         return None
     found = datasets.read(options.data, spec.task, spec.labels)
@@ -139,22 +123,20 @@ def read(options: Options, spec: ModelSpec) -> EvalSet | None:
     items = tuple(chosen[i] for start in range(PARTS) for i in range(start, len(chosen), PARTS))
     taken = {id(item) for item in chosen}
     spare = datasets.evenly([item for item in found if id(item) not in taken], CALIBRATION)
-    record = {
-        "name": datasets.title(options.data),
-        "sha256": datasets.digest(options.data),
-        "items": len(items),
-        "of": len(found),
-    }
+    name, digest = datasets.title(options.data), datasets.digest(options.data)
+    record = {"name": name, "sha256": digest, "items": len(items), "of": len(found)}
     if spec.settings.get("problem_type") == "multi_label_classification":
         record["threshold"] = options.threshold
     metric = TASK_METRICS[spec.task](spec, found, options.threshold)
     return EvalSet(items, tuple(spare), metric, record)
 
 
-def as_samples(items: Sequence[Item], metric: TaskMetric) -> list[Sample]:
+def as_samples(items: Sequence[datasets.Item], metric: TaskMetric) -> list[Sample]:
     """One request an item."""
     bodies = [{"inputs": item.inputs, "parameters": dict(metric.parameters)} for item in items]
-    return [Sample(Request(json.dumps(b).encode()), f"item {i}") for i, b in enumerate(bodies)]
+    return [
+        Sample(scoring.Request(json.dumps(b).encode()), f"item {i}") for i, b in enumerate(bodies)
+    ]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -1,5 +1,4 @@
-"""What a model directory scores: its difference from the reference on real inputs, and the task's
-metric where an evaluation set is given."""
+"""What a model directory scores: its difference from the reference, and the task's metric."""
 
 from __future__ import annotations
 
@@ -23,9 +22,8 @@ EXAMPLES = 5  # of changed answers
 @dataclass(frozen=True)
 class EvaluationResult:
     """`difference`: the figures of comparison. `drop`: the largest share that a primary metric
-    lost, else the share of changed answers. `metrics`: points by name, empty without an evaluation
-    set, of which `asked` items were asked, and `reference` those primary ones of the reference on
-    these items."""
+    lost, else the share of changed answers. `metrics`: points on the `asked` items of the
+    evaluation set; `reference`: the source's primary ones."""
 
     difference: Mapping[str, Any]
     drop: float
@@ -38,7 +36,7 @@ class EvaluationResult:
 @dataclass(frozen=True)
 class Evaluator:
     """Asks every variant the same: `samples`, and `eval_set` where there is one. `exported` is the
-    result of the exported graph once it is verified, and `answers` its answers to that set."""
+    exported graph's result, `answers` its answers to that set."""
 
     reference: ReferenceModel
     samples: Sequence[Sample]
@@ -47,8 +45,8 @@ class Evaluator:
     exported: EvaluationResult | None = None
 
     def verified(self, folder: Path, bounds: DifferenceBounds, progress: Progress) -> Evaluator:
-        """The same with the result and the answers of the exported graph in `folder`. Raises
-        PrepareError when it does not answer as the source model does."""
+        """With the result and answers of the exported graph. Raises PrepareError when it
+        differs."""
         compared = comparison.compare(self.reference, folder, self.samples)
         comparison.require_same(compared, bounds)
         result = EvaluationResult(comparison.figures(compared), 0.0)
@@ -61,29 +59,20 @@ class Evaluator:
     def evaluate(
         self, folder: Path, progress: Progress, hopeless: float = math.inf
     ) -> EvaluationResult:
-        """The result of the model directory `folder`; `hopeless` as in EvalSet.ask. Raises
-        PrepareError or EvaluationError where it cannot answer."""
+        """The result of the model directory `folder`; `hopeless` as in EvalSet.ask."""
         compared = comparison.compare(self.reference, folder, self.samples)
         found, changes = comparison.figures(compared), comparison.changed(compared)
         if self.eval_set is None or self.answers is None:
             return EvaluationResult(found, 1 - found["agreement"], changes=_examples(changes))
         answers = self.eval_set.ask(folder, progress, self.answers, hopeless)
-        return EvaluationResult(
-            found,
-            self.eval_set.drop(answers, self.answers),
-            answers.metrics,
-            self.eval_set.primary(self.answers, len(answers.decisions)),
-            len(answers.decisions),
-            _examples([*self.eval_set.changed(answers, self.answers), *changes]),
-        )
-
-    def partial(self, result: EvaluationResult) -> bool:
-        """Whether only a part of the evaluation set was asked."""
-        return self.answers is not None and result.asked < len(self.answers.decisions)
+        asked, drop = len(answers.decisions), self.eval_set.drop(answers, self.answers)
+        primary = self.eval_set.primary(self.answers, asked)
+        examples = _examples([*self.eval_set.changed(answers, self.answers), *changes])
+        return EvaluationResult(found, drop, answers.metrics, primary, asked, examples)
 
 
 def _examples(changes: Sequence[ChangedAnswer]) -> tuple[ChangedAnswer, ...]:
-    """The first few, each input once."""
+    """Each input once."""
     first: dict[str, ChangedAnswer] = {}
     for change in changes:
         first.setdefault(change.input or change.where, change)

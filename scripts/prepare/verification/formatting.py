@@ -1,10 +1,7 @@
-"""Inputs, answers and shares as texts for messages and reports: short, and in words where the task
-has them."""
-
-from __future__ import annotations
+"""Inputs, answers and shares as short texts for messages and reports."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +15,7 @@ _PARTS = ("question", "context", "text", "text_pair")  # in the order in which t
 
 @dataclass(frozen=True)
 class ChangedAnswer:
-    """An answer that a variant changed: what was asked (`input`), the source model's answer, the
-    variant's. All three are texts of at most MAX_LENGTH characters."""
+    """What was asked, the source model's answer, the variant's: texts of MAX_LENGTH at most."""
 
     where: str
     input: str
@@ -40,36 +36,33 @@ def format_request(request: Request) -> str:
 
 def format_inputs(value: Any) -> str:
     """One item of a request's inputs."""
-    if isinstance(value, str):
-        return shorten(value)
     if isinstance(value, Mapping) and (parts := [str(value[p]) for p in _PARTS if p in value]):
         return shorten(" | ".join(parts))
-    return shorten(json.dumps(value, ensure_ascii=False))
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def format_answer(value: Any) -> str:
-    """An answer, or a task metric's decision: a text, labels, entities, a vector."""
+    """An answer, or a task metric's decision."""
     for fits, words in _FORMS:
         if fits(value):
             return shorten(words(value))
     return shorten(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def _has(value: Any, key: str) -> bool:
+    return isinstance(value, Mapping) and key in value
+
+
 def _is_ranking(value: Any) -> bool:
-    first = value[0] if isinstance(value, list) and value else None
-    return isinstance(first, Mapping) and "label" in first
+    return isinstance(value, list) and bool(value) and _has(value[0], "label")
 
 
-def _is_span(value: Any) -> bool:
-    return isinstance(value, Mapping) and "answer" in value
-
-
-_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], str]], ...] = (
+_FORMS: Sequence[tuple[Callable[[Any], bool], Callable[[Any], str]]] = (
     (lambda v: isinstance(v, str), str),
     (lambda v: isinstance(v, np.ndarray), lambda v: f"a vector of {v.size} numbers"),
     (lambda v: isinstance(v, frozenset), lambda v: ", ".join(sorted(map(_word, v))) or "nothing"),
     (lambda v: isinstance(v, tuple), lambda v: str(v[0]) or "no answer"),
-    (_is_span, lambda v: f"{v['answer'] or 'no answer'} ({v['score']:.2f})"),
+    (lambda v: _has(v, "answer"), lambda v: f"{v['answer'] or 'no answer'} ({v['score']:.2f})"),
     (_is_ranking, lambda v: f"{v[0]['label']} ({v[0]['score']:.2f})"),
 )
 

@@ -1,21 +1,21 @@
 """The golden request: what a deployment is asked before it takes traffic."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from onnxferry import scoring
 from onnxferry.scoring import Request, ScoringError
-from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.manifest import Golden, ModelSpec, Tensor
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.sources.labels import entailment
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
-from onnxferry.scripts.prepare.verification.dummy_inputs import dummy_request
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.errors import PrepareError
 
+_REVIEW = "The new phone has a great camera, but its battery is empty by noon."
 _BUILT_IN: dict[str, Any] = {
     "question-answering": {
         "question": "What is Dolly Parton's middle name?",
@@ -24,9 +24,7 @@ _BUILT_IN: dict[str, Any] = {
     "text-classification": "Thank you so much, this made my day!",
     "feature-extraction": "Good morning",
     "token-classification": "My name is Alex, I work for Maersk and I live in Copenhagen.",
-    "zero-shot-classification": (
-        "The new phone has a great camera, but its battery is empty by noon."
-    ),
+    "zero-shot-classification": _REVIEW,
     "fill-mask": f"Paris is the {MASK} of France.",
 }
 _ENTAILMENT = {
@@ -34,18 +32,17 @@ _ENTAILMENT = {
     "text_pair": "Somebody is making music.",
 }
 _CANDIDATES = {"candidate_labels": ["technology", "cooking", "politics"]}
-_ANSWER = 1_000_000  # bytes that every package carries, and every deployment compares
+_ANSWER = 1_000_000  # bytes: every package carries it, every deployment compares it
 
 
 def request(spec: ModelSpec, own: Path | None) -> Request:
-    """The user's golden request `own`, else the built-in one of the spec's task; of task tensors
-    one with generated arrays."""
+    """The user's golden request `own`, else the task's built-in one."""
     if own:
         return read_request(own)
     if spec.task == "image-classification":
         return Request(sample_image(), "image/png")
     if spec.task == "tensors":
-        return dummy_request(spec.inputs)
+        return Request(json.dumps({"inputs": {t.name: _array(t) for t in spec.inputs}}).encode())
     pairs = spec.task == "text-classification" and entailment(spec.labels)
     inputs: Any = _ENTAILMENT if pairs else _BUILT_IN[spec.task]
     if "mask_token" in spec.settings:
@@ -55,9 +52,21 @@ def request(spec: ModelSpec, own: Path | None) -> Request:
     return Request(json.dumps({"inputs": inputs, **parameters}).encode())
 
 
+def _array(tensor: Tensor) -> Any:
+    """Floats from 0 towards 1, integers 1 (a token id, a mask that hides nothing), open sizes 1."""
+    shape = [size if isinstance(size, int) and size > 0 else 1 for size in tensor.shape]
+    kind = np.dtype(tensor.dtype).kind
+    if kind == "f":
+        count = int(np.prod(shape, dtype=np.int64))
+        ramp = np.arange(count) % 1000 / min(max(count, 1), 1000)
+        return np.round(ramp, 3).reshape(shape).tolist()
+    value: Any = {"b": True, "U": "a"}.get(kind, 1)
+    return np.full(shape, value, object).tolist()
+
+
 def answer(model_dir: Path, golden: Request) -> Golden:
-    """`golden` with the answer of the model directory itself. Raises PrepareError when that is an
-    error, or too long to be carried by every package."""
+    """`golden` with the answer of the model directory. Raises PrepareError where none can be
+    had."""
     try:
         response = scoring.load(model_dir).handle(golden)
     except ScoringError as e:
@@ -66,7 +75,6 @@ def answer(model_dir: Path, golden: Request) -> Golden:
         said = f"the golden request got status {response.status}: {response.body.decode()}"
         raise PrepareError(f"{said}. Give one that the model answers with --golden FILE")
     if (size := len(response.body)) > _ANSWER:
-        limit = f"a model directory carries at most {_ANSWER:,}"
-        advice = "give a smaller request with --golden FILE"
-        raise PrepareError(f"the golden answer has {size:,} bytes, and {limit}; {advice}")
+        advice = f"at most {_ANSWER:,} are allowed; give a smaller request with --golden FILE"
+        raise PrepareError(f"the golden answer has {size:,} bytes; {advice}")
     return Golden(golden, json.loads(response.body))

@@ -1,25 +1,20 @@
-"""Models behind their scorer: the source model as the reference, and the ONNX models that are
-compared with it.
-
-All of them go through the very task that will serve. So raw outputs and final answers are compared,
-and never two ways of preprocessing.
-"""
+"""The source model and ONNX models behind the task that will serve, so that only they differ."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from onnxferry.scoring import Scorer
+from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.engine import Array, Runner, Session
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
-from onnxferry.scripts.prepare.sources.source import RunModel
+from onnxferry.scripts.prepare.sources.source import Feeds, RunModel
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
 from onnxferry.system.errors import PrepareError
 
@@ -29,8 +24,8 @@ Scored: TypeAlias = tuple[Any, list[Array]]
 
 
 class _RecordingRunner:
-    """A Runner that has the inputs and outputs of `graph`, answers by `run`, and keeps the raw
-    outputs. `batch_dependent` as of the graph that it is compared with, so that both pad alike."""
+    """A Runner with the inputs and outputs of `graph` that answers by `run` and keeps the raw
+    outputs. `batch_dependent` as the graph to compare with: both pad alike."""
 
     def __init__(self, graph: Runner, run: RunModel, batch_dependent: bool) -> None:
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -38,10 +33,10 @@ class _RecordingRunner:
         self._run = run
         self.recorded: list[Array] = []
 
-    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+    def run_each(self, batches: Iterable[Feeds]) -> Iterator[list[Array]]:
         return map(self.run, batches)
 
-    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+    def run(self, feeds: Feeds) -> list[Array]:
         dtypes = {t.name: np.dtype(t.dtype) for t in self.inputs}
         fed = {n: a.astype(dtypes[n], copy=False) for n, a in feeds.items() if n in dtypes}
         outputs = self._run(fed, [t.name for t in self.outputs])
@@ -49,8 +44,16 @@ class _RecordingRunner:
         return outputs
 
 
+def answer(scorer: Scorer, request: Request, where: str) -> Any:
+    """The answer as JSON data. Raises PrepareError that says `where` it is refused."""
+    response = scorer.handle(request)
+    if response.status != 200:
+        raise PrepareError(f"{where}: status {response.status}: {response.body.decode()}")
+    return json.loads(response.body)
+
+
 class ScoredModel:
-    """A model behind its scorer. Raises PrepareError where it does not fit the spec's task."""
+    """A model behind its scorer. Raises PrepareError where it does not fit the task."""
 
     def __init__(self, spec: ModelSpec, folder: Path, runner: _RecordingRunner) -> None:
         self._runner = runner
@@ -66,19 +69,14 @@ class ScoredModel:
         return cls(spec, folder, _RecordingRunner(graph, run, graph.batch_dependent))
 
     def score(self, sample: Sample) -> Scored:
-        """The final answer and the raw outputs. Raises PrepareError where it is refused."""
+        """The final answer and the raw outputs."""
         self._runner.recorded = []
-        response = self._scorer.handle(sample.request)
-        if response.status != 200:
-            said = f"status {response.status}: {response.body.decode()}"
-            raise PrepareError(f"{sample.where}: {said}")
-        return json.loads(response.body), self._runner.recorded
+        return answer(self._scorer, sample.request, sample.where), self._runner.recorded
 
 
 class ReferenceModel:
-    """The source model with the tokenizer and settings of the model directory `folder`. It is asked
-    once a sample: every variant is compared with the same answers. `run` None: the directory's own
-    graph is the source."""
+    """The source model with tokenizer and settings of the model directory `folder`, asked once a
+    sample. `run` None: that directory's graph."""
 
     def __init__(self, spec: ModelSpec, folder: Path, run: RunModel | None) -> None:
         self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
@@ -100,11 +98,11 @@ class ReferenceModel:
             self._cache[key] = scored
         return scored
 
-    def feeds(self, samples: Sequence[Sample]) -> list[Mapping[str, Array]]:
-        """What the graph is fed for `samples`: real inputs to calibrate with."""
-        fed: list[Mapping[str, Array]] = []
+    def feeds(self, samples: Sequence[Sample]) -> list[Feeds]:
+        """What the graph is fed for `samples`, to calibrate with."""
+        fed: list[Feeds] = []
 
-        def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        def run(feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
             fed.append(feeds)
             return self._graph.run(feeds)
 
