@@ -71,10 +71,9 @@ class AzureMLCloud:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check(state)
-        steps, target = plan.rollback(state), _version(state, state.rolling or state.previous)
-        replaces = _version(state, state.serving)
-        summary = Summary(_place(state), target, replaces, minutes=(1, 3))
-        return Plan("azureml", "roll back", self.names.endpoint, steps, summary)
+        target, replaces = state.rolling or state.previous, _version(state, state.serving)
+        summary = Summary(_place(state), _version(state, target), replaces, minutes=(1, 3))
+        return Plan("azureml", "roll back", self.names.endpoint, plan.rollback(state), summary)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -111,13 +110,11 @@ class AzureMLCloud:
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
-        serving, endpoint = self._read().serving, self.names.endpoint
+        serving = self._read().serving
         if not serving:
-            raise NotFound(
-                f"endpoint {endpoint} of workspace {self.names.workspace}: no deployment takes"
-                f" traffic, so none has logs to show; see {program('status')}"
-            )
-        return self.clients.endpoints.logs(endpoint, serving, lines, CONTAINERS[0])
+            said = f"no deployment takes traffic, so there are no logs; see {program('status')}"
+            raise NotFound(f"{self.names.where}: {said}")
+        return self.clients.endpoints.logs(self.names.endpoint, serving, lines, CONTAINERS[0])
 
     def _read(self) -> CurrentState:
         return read_state(self.clients, self.names)
@@ -157,9 +154,8 @@ def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[s
     found = [("endpoint", state.endpoint.name, state.endpoint.state)] if state.endpoint else []
     for d in state.deployments:
         role = roles.get(d.name, "idle") if d.name in state.ours else "not onnxferry's"
-        found.append(
-            ("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {role}")
-        )
+        text = f"{d.state}, {d.instances} x {d.instance_type}, {role}"
+        found.append(("deployment", d.name, text))
     found += [(kind, state.names.asset(v), "registered") for kind, v in assets.versions]
     files = unread or (f"{len(assets.files)} files" if assets.files else "")
     return [*found, *([("files", state.names.folder, files)] if files else [])]

@@ -1,5 +1,5 @@
 """How a plan's steps are executed: each public method is one Step.operation, does what the step's
-parameters say, and does no harm when it is done twice."""
+parameters say, and may be done twice."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Operations:
     progress: Progress
 
     def upload(self, step: Step) -> None:
-        """Upload a folder of the package; what an earlier run got there whole stays. Raises
-        PackageError when a file is not what was planned."""
+        """Upload a folder of the package, without what is there already. Raises PackageError when
+        a file is not what was planned."""
         folder, source = step.parameters["folder"], Path(step.parameters["source"])
         blobs = self.clients.workspace.blobs()
         there = blobs.list(f"{folder}/")
@@ -50,9 +50,7 @@ class Operations:
 
     def register_model(self, step: Step) -> None:
         """Register the uploaded folder as a version of the model."""
-        facts = step.parameters
-        register = self.clients.workspace.register_model
-        register(self.names.endpoint, facts["version"], facts["path"], facts["tags"])
+        self.clients.workspace.register_model(self.names.endpoint, step.parameters)
 
     def register_code(self, step: Step) -> None:
         """Register the uploaded folder as a version of the code."""
@@ -62,20 +60,17 @@ class Operations:
 
     def register_environment(self, step: Step) -> None:
         """Register a version of the environment."""
-        register = self.clients.workspace.register_environment
-        register(self.names.endpoint, step.parameters["version"], step.parameters)
+        self.clients.workspace.register_environment(self.names.endpoint, step.parameters)
 
     def create_endpoint(self, step: Step) -> None:
         """Create the endpoint, without deployments."""
-        facts, until = step.parameters, self._until(step)
-        create = self.clients.endpoints.create_endpoint
-        create(step.name, facts["auth_mode"], facts["tags"], until)
+        create, facts = self.clients.endpoints.create_endpoint, step.parameters
+        create(step.name, facts["auth_mode"], facts["tags"], self._until(step))
 
     def update_endpoint(self, step: Step) -> None:
         """Give the endpoint the traffic, if any is said, and the tags; its other tags stay."""
-        facts, until = step.parameters, self._until(step)
-        update = self.clients.endpoints.shift_traffic
-        update(step.name, facts.get("traffic"), facts["tags"], until)
+        update, facts = self.clients.endpoints.shift_traffic, step.parameters
+        update(step.name, facts.get("traffic"), facts["tags"], self._until(step))
 
     def delete_endpoint(self, step: Step) -> None:
         """Delete the endpoint with all its deployments."""
@@ -83,9 +78,9 @@ class Operations:
 
     def create_deployment(self, step: Step) -> None:
         """Create a deployment without traffic, or change it. An error has the end of its logs."""
-        create, until = self.clients.endpoints.create_deployment, self._until(step)
+        create = self.clients.endpoints.create_deployment
         with self._smoke_test.logged(step.name):
-            create(self.names.endpoint, step.name, step.parameters, until)
+            create(self.names.endpoint, step.name, step.parameters, self._until(step))
 
     def delete_deployment(self, step: Step) -> None:
         """Delete a deployment."""
@@ -96,19 +91,16 @@ class Operations:
         """Wait for what an earlier run began at the endpoint or the deployment."""
         endpoints, until = self.clients.endpoints, self._until(step)
         if step.resource == "endpoint":
-            until(endpoints.endpoint_state(step.name))
+            until(partial(endpoints.endpoint_state, step.name))
             return
         with self._smoke_test.logged(step.name):
-            until(endpoints.deployment_state(self.names.endpoint, step.name))
+            until(partial(endpoints.deployment_state, self.names.endpoint, step.name))
 
     def smoke(self, step: Step) -> None:
         """Send the golden request, which is in the package's file or in the workspace."""
         facts, test = step.parameters, self._smoke_test
-        golden = (
-            test.golden_in_file(facts["spec"])
-            if "spec" in facts
-            else test.golden_in_workspace(facts["model"])
-        )
+        spec = facts.get("spec")
+        golden = test.golden_in_file(spec) if spec else test.golden_in_workspace(facts["model"])
         test.run(golden, facts.get("deployment", ""), facts.get("expected", ""))
 
     def delete_asset(self, step: Step) -> None:
