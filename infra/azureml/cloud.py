@@ -97,7 +97,7 @@ class AzureMLCloud:
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
         endpoint = serving_endpoint(self.clients, self.names)
-        return online.send(endpoint, self.clients.endpoints.bearer(endpoint), request, timeout)
+        return online.send(endpoint.url, self.clients.endpoints.bearer(endpoint), request, timeout)
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
@@ -131,22 +131,17 @@ def _version(state: CurrentState, deployment: str) -> str:
 
 def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
     names, endpoint = state.names, state.endpoint
-    half_made = "half-made" if assets.versions or assets.files else "absent"
-    return EndpointStatus(
-        "azureml",
-        names.endpoint,
-        endpoint.state if endpoint else half_made,
-        endpoint.url if endpoint else "",
-        _version(state, state.serving),
-        _version(state, state.previous),
-        tuple(_resources(state, assets, unread)),
-        {
-            "workspace": names.workspace,
-            "region": state.location,
-            "auth mode": endpoint.auth_mode if endpoint else "",
-            "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
-        },
-    )
+    shown = "half-made" if assets.versions or assets.files else "absent"
+    details = {
+        "workspace": names.workspace,
+        "region": state.location,
+        "auth mode": endpoint.auth_mode if endpoint else "",
+        "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
+    }
+    url, shown = (endpoint.url, endpoint.state) if endpoint else ("", shown)
+    live, earlier = _version(state, state.serving), _version(state, state.previous)
+    found = tuple(_resources(state, assets, unread))
+    return EndpointStatus("azureml", names.endpoint, shown, url, live, earlier, found, details)
 
 
 def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:

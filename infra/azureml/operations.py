@@ -12,7 +12,7 @@ from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.azureml import Until
-from onnxferry.infra.clients.blobs import Sent, megabytes
+from onnxferry.infra.clients.blobs import megabytes
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress
@@ -37,16 +37,16 @@ class Operations:
         blobs = self.clients.workspace.blobs()
         there = blobs.list(f"{folder}/")
         sizes = {name: (source / name).stat().st_size for name in step.parameters["files"]}
-        sent, done, total = megabytes(self.progress), 0, sum(sizes.values())
+        done, total = 0, sum(sizes.values())
         for name, sha256 in step.parameters["files"].items():
             blob, facts = f"{folder}/{name}", {"sha256": sha256}
+            sent = megabytes(self.progress, done, total)
             if there.get(blob, {}).get("sha256") != sha256:
                 if sha256_of(source / name) != sha256:
                     raise PackageError(f"{source / name}: changed since the plan; deploy again")
-                told = _after(done, total, sent)
-                blobs.upload(blob, source / name, facts, told, overwrite=True)
+                blobs.upload(blob, source / name, facts, sent, overwrite=True)
+            sent(sizes[name], None)
             done += sizes[name]
-            sent(done, total)
 
     def register_model(self, step: Step) -> None:
         """Register the uploaded folder as a version of the model."""
@@ -98,10 +98,9 @@ class Operations:
 
     def smoke(self, step: Step) -> None:
         """Send the golden request, which is in the package's file or in the workspace."""
-        facts, test = step.parameters, self._smoke_test
-        spec = facts.get("spec")
-        golden = test.golden_in_file(spec) if spec else test.golden_in_workspace(facts["model"])
-        test.run(golden, facts.get("deployment", ""), facts.get("expected", ""))
+        facts = dict(step.parameters)
+        golden = self._smoke_test.golden(facts.pop("spec", ""), facts.pop("model", ""))
+        self._smoke_test.run(golden, **facts)
 
     def delete_asset(self, step: Step) -> None:
         """Delete a version of model, code or environment."""
@@ -120,8 +119,3 @@ class Operations:
 
     def _until(self, step: Step) -> Until:
         return partial(self.wait, f"{step.resource} {step.name}")
-
-
-def _after(before: int, total: int, sent: Sent) -> Sent:
-    """Tell `sent` what one file of several has come to."""
-    return lambda done, _: sent(before + done, total)

@@ -3,16 +3,16 @@ up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from onnxferry.infra import errors
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.state import Clients, serving_endpoint
 from onnxferry.infra.clients import online
-from onnxferry.infra.clients.azureml_facts import ManagedEndpoint
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
@@ -38,18 +38,18 @@ class SmokeTest:
         endpoint = serving_endpoint(self.clients, self.names)
         bearer = self.clients.endpoints.bearer(endpoint)
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
-        reply = smoke(golden, lambda r: self._send(endpoint, bearer, r, deployment), where)
+        send = partial(online.send, endpoint.url, bearer, deployment=deployment)
+        reply = smoke(golden, partial(self._patiently, send), where)
         by = reply.served_by
         if expected and by not in ("", expected):
             said = f"{by} answered, though {expected} has all traffic"
             raise errors.WrongAnswer(f"endpoint {endpoint.name}: {said}")
 
-    def golden_in_file(self, spec: str) -> Golden:
-        """The golden request in the package."""
-        return golden_in(Path(spec).read_bytes(), spec)
-
-    def golden_in_workspace(self, model: str) -> Golden:
-        """The golden request of a version of the model. Raises NotFound."""
+    def golden(self, spec: str, model: str) -> Golden:
+        """The golden request in the file `spec` of a package; without it, of a version of the
+        model in the workspace. Raises NotFound."""
+        if spec:
+            return golden_in(Path(spec).read_bytes(), spec)
         name = f"{self.names.files('model', model)}/{SPEC_FILE}"
         text = self.clients.workspace.blobs().read(name)
         if text is None:
@@ -65,30 +65,28 @@ class SmokeTest:
         try:
             yield
         except (errors.BuildFailed, errors.NotHealthy) as e:
-            e.with_log(self.log(deployment, 100))
+            e.with_log(self._log(deployment))
             raise
 
-    def log(self, deployment: str, lines: int) -> str:
+    def _log(self, deployment: str) -> str:
         """What the deployment's containers printed last, or why there is no log."""
         parts, logs = [], self.clients.endpoints.logs
         for container in reversed(CONTAINERS):
             try:
-                text = logs(self.names.endpoint, deployment, lines, container)
+                text = logs(self.names.endpoint, deployment, 100, container)
             except errors.CloudError as e:
                 text = f"(no log: {e})"
             parts.append(f"[{container}]\n{text.strip()}")
         return "\n".join(parts)
 
-    def _send(
-        self, endpoint: ManagedEndpoint, bearer: str, request: Request, deployment: str
-    ) -> Reply:
+    def _patiently(self, send: Callable[[Request], Reply], request: Request) -> Reply:
         """Try again where the front end is busy or the connection breaks, as after a change."""
         for _ in range(_TRIES - 1):
             try:
-                reply = online.send(endpoint, bearer, request, deployment=deployment)
+                reply = send(request)
                 if reply.status not in _BUSY:
                     return reply
             except errors.InvokeFailed:
                 pass
             self.clock.sleep(self.clock.interval)
-        return online.send(endpoint, bearer, request, deployment=deployment)
+        return send(request)

@@ -7,14 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceNotFoundError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+from azure.core import exceptions
+from azure.core.exceptions import AzureError, HttpResponseError
 
 from onnxferry.infra import errors
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, QuotaExceeded, Unavailable
@@ -46,11 +40,11 @@ def translated(where: str) -> Iterator[None]:
     """Turn an SDK's error in the block into ours, which names `where` ("resource group rg")."""
     try:
         yield
-    except ClientAuthenticationError as e:  # CredentialUnavailableError, too
+    except exceptions.ClientAuthenticationError as e:  # CredentialUnavailableError, too
         raise errors.NoCredentials(_unsigned(where, e)) from e
     except HttpResponseError as e:
         raise _of_response(where, e) from e
-    except (ServiceRequestError, ServiceResponseError) as e:
+    except (exceptions.ServiceRequestError, exceptions.ServiceResponseError) as e:
         said = f"no connection ({type(e).__name__}); check the network, then run again"
         raise Unavailable(f"{where}: {said}") from e
     except AzureError as e:
@@ -62,7 +56,7 @@ def existing(where: str, ask: Callable[..., Any], *arguments: Any, **options: An
     with translated(where):
         try:
             return ask(*arguments, **options)
-        except ResourceNotFoundError:
+        except exceptions.ResourceNotFoundError:
             return None
 
 

@@ -1,7 +1,4 @@
-"""One Azure Machine Learning workspace: the only importer of azure-ai-ml.
-
-The SDK is kept quiet: no telemetry, no progress bars, no dots on standard output while it polls.
-"""
+"""One Azure Machine Learning workspace: the only importer of azure-ai-ml, which is kept quiet."""
 
 from __future__ import annotations
 
@@ -45,13 +42,9 @@ class Workspace:
         subscription = session.subscription
         self.where = f"workspace {name} of resource group {group} in subscription {subscription}"
         self._name = name
-        options: dict[str, Any] = {
-            **session.options,
-            "retry_policy": _Again(**session.retries),
-            "cloud": session.where.name,
-            "cloud_metadata": metadata(session.where),
-            **dict.fromkeys(("enable_telemetry", "show_progress"), False),
-        }
+        options = {**session.options, "retry_policy": _Again(**session.retries)}
+        options |= {"cloud": session.where.name, "cloud_metadata": metadata(session.where)}
+        options |= {"enable_telemetry": False, "show_progress": False}
         with self.translated(""):
             self.ml = MLClient(resource_group_name=group, workspace_name=name, **options)
 
@@ -94,8 +87,7 @@ class Workspace:
     ) -> bool:
         """`begin` an operation with `wanted`, and wait for its end.
 
-        Where one is under way already (such as a first try whose answer was lost), wait until that
-        has `settled`, and return False.
+        Where one is under way already (maybe a first try), wait until it has `settled`; then False.
         """
         with redirect_stdout(io.StringIO()), self.translated(what):
             try:

@@ -24,21 +24,16 @@ class OnlineEndpoints:
         self._deployments = workspace.ml.online_deployments
 
     def endpoint(self, name: str) -> ManagedEndpoint | None:
-        """The endpoint, or None when there is none of that name."""
+        """The endpoint of that name, if there is one."""
         with self._workspace.translated(f"endpoint {name} of "):
             try:
                 found = self._endpoints.get(name)
             except ResourceNotFoundError:
                 return None
-        return ManagedEndpoint(
-            found.name,
-            _plain(found.provisioning_state),
-            found.scoring_uri or "",
-            _plain(found.auth_mode),
-            _shares(found.traffic),
-            _shares(found.mirror_traffic),
-            dict(found.tags or {}),
-        )
+        state, auth_mode = _plain(found.provisioning_state), _plain(found.auth_mode)
+        traffic, mirror = _shares(found.traffic), _shares(found.mirror_traffic)
+        url, tags = found.scoring_uri or "", dict(found.tags or {})
+        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags)
 
     def create_endpoint(self, name: str, auth_mode: str, tags: Tags, until: Until) -> None:
         """Create an endpoint without deployments."""
@@ -127,14 +122,9 @@ def _of(endpoint: str, deployment: str) -> str:
 
 
 def _deployment(found: Any) -> ManagedDeployment:
-    return ManagedDeployment(
-        found.name,
-        _plain(found.provisioning_state),
-        str(found.model or ""),
-        str(getattr(found, "instance_type", None) or ""),
-        int(found.instance_count or 0),
-        dict(found.tags or {}),
-    )
+    state, model, tags = _plain(found.provisioning_state), found.model or "", found.tags or {}
+    kind, count = getattr(found, "instance_type", None) or "", int(found.instance_count or 0)
+    return ManagedDeployment(found.name, state, str(model), kind, count, dict(tags))
 
 
 def _plain(value: Any) -> str:

@@ -18,9 +18,13 @@ from onnxferry.system.console import Progress
 Sent = Callable[[int, int | None], None]  # told the bytes so far, and all
 
 
-def megabytes(progress: Progress) -> Sent:
-    """Tell `progress` how much was sent."""
-    return lambda done, total: progress(f"{done / 1e6:.1f} of {(total or done) / 1e6:.1f} MB")
+def megabytes(progress: Progress, before: int = 0, total: int | None = None) -> Sent:
+    """Tell `progress` how much of `total` was sent, with `before` bytes of other files."""
+
+    def sent(done: int, size: int | None) -> None:
+        progress(f"{(before + done) / 1e6:.1f} of {(total or size or done) / 1e6:.1f} MB")
+
+    return sent
 
 
 class BlobContainer:
