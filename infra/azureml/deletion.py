@@ -9,8 +9,8 @@ from onnxferry.infra.plan import Action, Step
 
 
 def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
-    """The steps that delete the endpoint if it is ours alone, and else our deployments in it; then
-    what is registered; and last the files, by which a later run finds what may be registered."""
+    """The steps that delete the endpoint if it is ours alone, else our deployments in it; then what
+    is registered; and last the files, by which a later run finds what may be registered."""
     names = state.names
     steps = _endpoint(state)
     for kind, version in assets.versions:

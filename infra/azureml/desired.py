@@ -20,10 +20,9 @@ from onnxferry.system.errors import PackageError
 
 @dataclass(frozen=True)
 class DesiredState:
-    """`versions` ("model", "code", "environment") and the `deployment`'s name are hashes of their
-    content. `settings` are the deployment's, as in its YAML file; `environment` is its image and
-    conda file. `files` has, of model and code, the folder on this machine ("source") and the sha256
-    of each file in it ("files"); `spec` is the file with the golden request."""
+    """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
+    `settings` are the deployment's, as in its YAML file. `files` has, of model and code, the folder
+    on this machine ("source") and each file's sha256 ("files"); `spec` has the golden request."""
 
     version: str
     versions: Mapping[str, str]

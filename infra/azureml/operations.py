@@ -31,8 +31,7 @@ class Operations:
     progress: Progress
 
     def upload(self, step: Step) -> None:
-        """Upload a folder of the package, without what is there already. Raises PackageError when
-        a file is not what was planned."""
+        """Upload what is missing of a package's folder. Raises PackageError for a changed file."""
         folder, source = step.parameters["folder"], Path(step.parameters["source"])
         blobs = self.clients.workspace.blobs()
         there = blobs.list(f"{folder}/")
@@ -49,11 +48,11 @@ class Operations:
             done += sizes[name]
 
     def register_model(self, step: Step) -> None:
-        """Register the uploaded folder as a version of the model."""
+        """Register an uploaded version of the model."""
         self.clients.workspace.register_model(self.names.endpoint, step.parameters)
 
     def register_code(self, step: Step) -> None:
-        """Register the uploaded folder as a version of the code."""
+        """Register an uploaded version of the code."""
         facts = step.parameters
         own = {"codeUri": facts["uri"], "isAnonymous": False, "isArchived": False}
         self.clients.resources.put(self.names.id("code", facts["version"]), own)
@@ -68,7 +67,7 @@ class Operations:
         create(step.name, facts["auth_mode"], facts["tags"], self._until(step))
 
     def update_endpoint(self, step: Step) -> None:
-        """Give the endpoint the traffic, if any is said, and the tags; its other tags stay."""
+        """Give the endpoint the traffic, if any, and the tags; its other tags stay."""
         update, facts = self.clients.endpoints.shift_traffic, step.parameters
         update(step.name, facts.get("traffic"), facts["tags"], self._until(step))
 
@@ -77,7 +76,7 @@ class Operations:
         self.clients.endpoints.delete_endpoint(step.name, self._until(step))
 
     def create_deployment(self, step: Step) -> None:
-        """Create a deployment without traffic, or change it. An error has the end of its logs."""
+        """Create a deployment without traffic, or change it."""
         create = self.clients.endpoints.create_deployment
         with self._smoke_test.logged(step.name):
             create(self.names.endpoint, step.name, step.parameters, self._until(step))
@@ -88,7 +87,7 @@ class Operations:
         delete(self.names.endpoint, step.name, self._until(step))
 
     def wait_until_stable(self, step: Step) -> None:
-        """Wait for what an earlier run began at the endpoint or the deployment."""
+        """Wait for what an earlier run began."""
         endpoints, until = self.clients.endpoints, self._until(step)
         if step.resource == "endpoint":
             until(partial(endpoints.endpoint_state, step.name))
@@ -97,7 +96,7 @@ class Operations:
             until(partial(endpoints.deployment_state, self.names.endpoint, step.name))
 
     def smoke(self, step: Step) -> None:
-        """Send the golden request, which is in the package's file or in the workspace."""
+        """Send the golden request."""
         facts = dict(step.parameters)
         golden = self._smoke_test.golden(facts.pop("spec", ""), facts.pop("model", ""))
         self._smoke_test.run(golden, **facts)

@@ -53,8 +53,8 @@ def deploy(state: CurrentState, desired: DesiredState, registered: Registered) -
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
-    """The steps that move the traffic to the deployment that served before, or those that remain
-    of a roll-back that was cut off. Raises NotFound when none served before."""
+    """The steps that move the traffic back, or those that a cut-off roll-back has left. Raises
+    NotFound when no deployment served before."""
     target, where = state.rolling or state.previous, state.names.where
     if not target or (target == state.serving and not state.rolling):
         raise NotFound(f"{where}: no previous version is kept")

@@ -65,7 +65,7 @@ class OnlineEndpoints:
         self._workspace.run(f"endpoint {name} of ", until, self._endpoints.begin_delete, name)
 
     def endpoint_state(self, name: str) -> str | None:
-        """What another run began and is still under way; None when nothing is, or it is gone."""
+        """The state while an operation is under way; None when none is, or it is gone."""
         found = self.endpoint(name)
         return found.state if found and found.state not in {"Succeeded", *FAILED} else None
 
@@ -77,8 +77,8 @@ class OnlineEndpoints:
     def create_deployment(
         self, endpoint: str, name: str, facts: Mapping[str, Any], until: Until
     ) -> None:
-        """Create a deployment without traffic, or change it; `facts`: see `sdk_deployment`. Raises
-        BuildFailed, NotHealthy or QuotaExceeded when it fails."""
+        """Create or change a deployment; `facts`: see `sdk_deployment`. Raises BuildFailed,
+        NotHealthy or QuotaExceeded."""
         where, wanted = _of(endpoint, name), sdk_deployment(endpoint, name, facts)
         begin = self._deployments.begin_create_or_update
         settled = partial(self.deployment_state, endpoint, name)

@@ -44,7 +44,7 @@ class BlobContainer:
         return {}  # no container yet
 
     def has_other(self, prefix: str) -> bool:
-        """Whether there are blobs whose names do not begin with `prefix`."""
+        """Whether there are blobs outside `prefix`."""
         with self._opened(prefix.rstrip("/")), suppress(ResourceNotFoundError):
             names = self._container.list_blob_names()
             return any(not name.startswith(prefix) for name in names)

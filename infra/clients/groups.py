@@ -75,8 +75,7 @@ class Groups:
 
 
 class ArmResources:
-    """Any resource by its id, where its service's SDK does not offer the type. An operation may
-    take `limit` seconds, else TimedOut is raised."""
+    """Any resource by its id, of types that no SDK offers. Raises TimedOut after `limit` s."""
 
     def __init__(self, session: AzureSession, api_version: str, limit: float = LIMIT) -> None:
         self._client = ResourceManagementClient(**session.options).resources

@@ -40,7 +40,7 @@ class Scm:
 
     def publish(self, package: Path, progress: Progress) -> str | None:
         """Send the zip; the publication's id ("" if untold), or None while another is in progress.
-        After Unavailable it may have arrived all the same: `latest` tells."""
+        After Unavailable, `latest` tells whether it arrived."""
         url, headers = self._client.format_url(_PUBLISH), {"Content-Type": "application/zip"}
         with _Reported(package, progress) as zipped:
             request = HttpRequest("POST", url, headers=headers, content=zipped)

@@ -96,7 +96,7 @@ class Web:
     def put_app(
         self, name: str, location: str, tags: Mapping[str, str], properties: Mapping[str, Any]
     ) -> Any:
-        """Begin to create or change an app with an identity of its own; the poller."""
+        """Begin to create or change an app with its own identity; the poller."""
         wanted = {"location": location, "tags": dict(tags), "properties": dict(properties)}
         wanted |= {"kind": "functionapp,linux", "identity": {"type": "SystemAssigned"}}
         with translated(self._where("app", name)):
@@ -120,14 +120,14 @@ class Web:
         return Keys(functions.get("default") or next(iter(functions.values()), master), master)
 
     def settings(self, name: str) -> dict[str, str]:
-        """The app's settings: its functions' environment variables, others' secrets among them."""
+        """The app's settings (environment variables), others' secrets among them."""
         with translated(self._where("settings of app", name)):
             ask = self._client.web_apps.list_application_settings
             found = ask(self._group, name, retry_on_methods=AGAIN)
         return dict(found.properties or {})
 
     def put_settings(self, name: str, settings: Mapping[str, str]) -> None:
-        """Have these settings and no others; the app starts again with them."""
+        """Have these settings and no others; the app restarts."""
         with translated(self._where("settings of app", name)):
             replace = self._client.web_apps.update_application_settings
             replace(self._group, name, {"properties": dict(settings)})
@@ -139,7 +139,7 @@ class Web:
             return frozenset(one.name.rpartition("/")[2] for one in found)
 
     def sync(self, name: str) -> None:
-        """Let the platform look again which functions there are."""
+        """Let the platform look for functions again."""
         with translated(self._where("functions of app", name)):
             self._client.web_apps.sync_function_triggers(self._group, name, retry_on_methods=AGAIN)
 
