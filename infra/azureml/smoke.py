@@ -40,9 +40,8 @@ class SmokeTest:
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
         send = partial(online.send, endpoint.url, bearer, deployment=deployment)
         reply = smoke(golden, partial(self._patiently, send), where)
-        by = reply.served_by
-        if expected and by not in ("", expected):
-            said = f"{by} answered, though {expected} has all traffic"
+        if expected and reply.served_by not in ("", expected):
+            said = f"{reply.served_by} answered, though {expected} has all traffic"
             raise errors.WrongAnswer(f"endpoint {endpoint.name}: {said}")
 
     def golden(self, spec: str, model: str) -> Golden:

@@ -46,16 +46,12 @@ def azure_environment(variables: Mapping[str, str] = os.environ) -> AzureEnviron
     try:
         found = httpx.get(url, timeout=30, verify=trust(variables)).raise_for_status().json()
         first = found[0] if isinstance(found, list) else found
-        return AzureEnvironment(
-            first["name"],
-            first["resourceManager"].rstrip("/"),
-            first["authentication"]["loginEndpoint"].rstrip("/"),
-            first["suffixes"]["storage"],
-        )
+        urls = (first["resourceManager"], first["authentication"]["loginEndpoint"])
+        manager, authority = (url.rstrip("/") for url in urls)
+        return AzureEnvironment(first["name"], manager, authority, first["suffixes"]["storage"])
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as e:
-        raise Unavailable(
-            f"{METADATA}={url}: no cloud's metadata there ({e!r}); correct or unset the variable"
-        ) from e
+        said = f"no cloud's metadata there ({e!r}); correct or unset the variable"
+        raise Unavailable(f"{METADATA}={url}: {said}") from e
 
 
 def credential(where: AzureEnvironment, tenant: str | None = None) -> Any:
@@ -105,12 +101,9 @@ class AzureSession:
     @property
     def blob_retries(self) -> dict[str, Any]:
         """azure-storage-blob's own retry policy, in seconds."""
-        return {
-            "retry_total": 5,
-            "initial_backoff": 0.2 * self.interval,
-            "increment_base": 0.4 * self.interval,
-            "random_jitter_range": 0.2 * self.interval,
-        }
+        first, more = 0.2 * self.interval, 0.4 * self.interval
+        pauses = {"initial_backoff": first, "increment_base": more, "random_jitter_range": first}
+        return {"retry_total": 5, **pauses}
 
     @property
     def options(self) -> dict[str, Any]:

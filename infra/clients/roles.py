@@ -41,11 +41,11 @@ class Roles:
         self._assignments = AuthorizationManagementClient(**session.options).role_assignments
 
     def signed_in(self) -> Principal:
-        """Who is signed in, as the token says it."""
+        """Who is signed in, by the token."""
         try:
             payload = self._session.token().split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
-            # a token of version 1 or 2 that says no kind has "appidacr" when it is an application's
+            # without "idtyp", an application's token has "appidacr"
             app = claims.get("idtyp", "app" if "appidacr" in claims else "user") == "app"
             return Principal(claims["oid"], "ServicePrincipal" if app else "User")
         except (IndexError, KeyError, ValueError, AttributeError) as e:

@@ -33,9 +33,9 @@ class Scm:
 
     def __init__(self, session: AzureSession, app: str, host: str) -> None:
         self._where = f"publishing to Azure Functions app {app}"
-        signed_in = policies.BearerTokenCredentialPolicy(session.credential, session.where.scope)
-        tried = policies.RetryPolicy(**session.retries)
-        used = [policies.UserAgentPolicy("onnxferry"), tried, signed_in]
+        sign_in = policies.BearerTokenCredentialPolicy(session.credential, session.where.scope)
+        retry = policies.RetryPolicy(**session.retries)
+        used = [policies.UserAgentPolicy("onnxferry"), retry, sign_in]
         self._client = PipelineClient(f"https://{host}", policies=used)
 
     def publish(self, package: Path, progress: Progress) -> str | None:
