@@ -1,14 +1,12 @@
 """Installs each room of the repository as a package below `onnxferry`, the one top-level name.
 
-The links in onnxferry/ do the same for a checkout; the mapping here holds where links are not kept.
+The links in onnxferry/ do the same for a checkout.
 """
 
 from setuptools import find_namespace_packages, setup
 
 ROOMS = ("infra", "scoring", "scripts", "targets")
-PARTS = find_namespace_packages(
-    include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]
-)
+PARTS = find_namespace_packages(include=[*ROOMS, *(f"{room}.*" for room in ROOMS)])
 
 setup(
     packages=["onnxferry", "onnxferry.system", *(f"onnxferry.{part}" for part in PARTS)],

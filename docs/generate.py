@@ -16,11 +16,10 @@ from pydantic import BaseModel
 
 from onnxferry.cli import cli
 from onnxferry.infra.config import TABLES
-from onnxferry.system.options import log_file, verbose
+from onnxferry.system.options import LOGGING
 
 FOLDER = Path(__file__).parent
 MARK = "<!-- The rest is made from the code: python -m docs.generate -->\n"
-COMMON = (verbose, log_file)  # told once, above MARK
 WORDS = {"object": "table of texts", "string": "text", "integer": "whole number"}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "over", "maximum": "at most"}
 
@@ -60,7 +59,7 @@ def _command(name: str, group: click.Context) -> str:
         raise LookupError(f"the group lists {name}, and has no such command")
     context = click.Context(command, parent=group, **command.context_settings)
     metavars = [p.make_metavar(context) for p in command.params if isinstance(p, click.Argument)]
-    options = [p for p in command.params if isinstance(p, click.Option) and p not in COMMON]
+    options = [p for p in command.params if isinstance(p, click.Option) and p not in LOGGING]
     usage = " ".join(["onnxferry", name, *metavars, "[OPTIONS]"])
     rows = [_option(option, context) for option in options if not option.hidden]
     table = _markdown([("option", "meaning", "default, range"), *rows])

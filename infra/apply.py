@@ -10,7 +10,7 @@ from typing import Protocol
 
 from onnxferry.infra.errors import CloudError
 from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.report import CONSOLE, Report
+from onnxferry.infra.report import Report
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import FerryError
 from onnxferry.system.exits import program
@@ -24,23 +24,22 @@ class Executor(Protocol):
         """The operations that `execute` knows."""
 
     def execute(self, step: Step, progress: Progress) -> None:
-        """Do what `step.parameters` say, and no harm where it was done already. Raises
-        CloudError."""
+        """Do what `step.parameters` say, unless it is done already. Raises CloudError."""
 
 
 class Interrupted(CloudError):
-    """Ctrl-C during apply: which steps are done, which one was under way, and how to go on."""
+    """Ctrl-C during apply: what is done, which step was under way, and how to go on."""
 
     exit_code = 130
 
 
-def apply(plan: Plan, cloud: Executor, report: Report = CONSOLE) -> None:
+def apply(plan: Plan, cloud: Executor, report: Report = Report()) -> None:
     """Execute the steps of `plan` by `cloud`, and tell `report` of each.
 
     When a step fails, the restores of all steps that were begun and not settled run, last first,
-    and the error says so. Raises ValueError before the first step for an operation that `cloud`
-    does not know, CloudError as a step did, and Interrupted after Ctrl-C; then nothing is restored,
-    since the step may well complete in the cloud: a new run takes up where this one was.
+    and the error says so. After Ctrl-C nothing is restored, since the step may complete in the
+    cloud. Raises ValueError before the first step for an operation that `cloud` does not know,
+    CloudError as a step did, and Interrupted.
     """
     _refuse_unknown(plan, cloud)
     done: list[Step] = []
@@ -73,23 +72,19 @@ def _execute(step: Step, cloud: Executor, report: Report) -> None:
 
 
 def _restore(begun: tuple[Step, ...], cloud: Executor, report: Report) -> str:
-    """Run the restores of `begun`, last first; what came of it, in words ("" if there is nothing to
-    restore)."""
+    """Run the restores of `begun`, last first; what came of it, in words ("" without any)."""
     restores = [step.restore for step in reversed(begun) if step.restore]
+    back = program("rollback")
     try:
         for restore in restores:
             _execute(restore, cloud, report)
     except (KeyboardInterrupt, SystemExit) as e:
-        raise Interrupted(
-            "interrupted while the earlier version was put back, which may still complete in the"
-            f" cloud. See what serves with {program('status')}, and go back with"
-            f" {program('rollback')}"
-        ) from e
+        what = "interrupted while the earlier version was put back; the cloud may yet complete it"
+        raise Interrupted(f"{what}. See what serves: {program('status')}; go back: {back}") from e
     except Exception as e:
-        return f"Putting the earlier version back failed too: {e}\nRun: {program('rollback')}"
-    if not restores:
-        return ""
-    return f"The earlier version serves again ({'; '.join(map(str, restores))})."
+        return f"Putting the earlier version back failed too: {e}\nRun: {back}"
+    served = "; ".join(map(str, restores))
+    return f"The earlier version serves again ({served})." if restores else ""
 
 
 def _fail(e: Exception, restored: str, report: Report) -> None:
@@ -101,10 +96,10 @@ def _fail(e: Exception, restored: str, report: Report) -> None:
 
 
 def _left(plan: Plan, step: Step, done: list[Step]) -> str:
-    made = [str(s) for s in done if s in plan.changes]
+    made = "; ".join(str(s) for s in done if s in plan.changes) or "no change"
+    remove = f"{program('delete')} --target {plan.target} --name {plan.name}"
     return (
-        f"interrupted at: {step}. It may still complete in the cloud.\nDone before it:"
-        f" {'; '.join(made) or 'no change'}.\nTo go on, run the same command again: it reuses what"
-        f" is there. To remove it all: {program('delete')} --target {plan.target} --name"
-        f" {plan.name}"
+        f"interrupted at: {step}. It may still complete in the cloud.\nDone before it: {made}.\n"
+        "To go on, run the same command again: it reuses what is there.\n"
+        f"To remove it all: {remove}"
     )

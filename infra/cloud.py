@@ -1,5 +1,4 @@
-"""What every cloud offers to the command line, as protocols by what a platform does. Each cloud's
-cloud.py implements them."""
+"""What a cloud offers to the command line: protocols, which each cloud's cloud.py implements."""
 
 from __future__ import annotations
 
@@ -32,21 +31,18 @@ class Bundle:
 
 
 def bundle(package: Package, model_dir: Path) -> Bundle:
-    """`package` of `model_dir` with its golden request. Raises PackageError when the model has
-    none."""
+    """`package` of `model_dir` with its golden request. Raises PackageError without one."""
     golden = ModelSpec.read(model_dir).golden
-    if golden is None:
-        raise PackageError(
-            f"{model_dir}: model_spec.json has no golden request, so nothing could prove a"
-            " deployment before it takes traffic; prepare the model again with an example"
-        )
-    return Bundle(package, golden)
+    if golden:
+        return Bundle(package, golden)
+    needed = "it is what proves a deployment; prepare the model again with an example"
+    raise PackageError(f"{model_dir}: model_spec.json has no golden request, and {needed}")
 
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """What is live. `state` is "absent" or the platform's own word; `version` and `previous` name
-    packages (12 digits, "" if none); `resources` are (kind, name, state) of all that belongs to the
+    """What is live. `state` is "absent" or the platform's own word; `version` and `previous` are
+    those of bundles ("" if none); `resources` are (kind, name, state) of all that belongs to the
     endpoint, half-made and failed too."""
 
     target: str
@@ -64,36 +60,34 @@ class EndpointStatus:
 
 
 class Cloud(Executor, Protocol):
-    """What every platform does, whatever it serves by: sign in, and execute the steps of a plan."""
+    """What every platform does: sign in, and execute the steps of a plan."""
 
     def sign_in(self) -> None:
         """Raise NoCredentials where nobody is signed in; called before anything is packaged."""
 
 
 class OnlineEndpoint(Cloud, Protocol):
-    """One endpoint that answers requests at once. The methods that plan, and status, only read. All
-    raise CloudError.
+    """One endpoint that answers requests at once. `plan_...` and `status` only read. All raise
+    CloudError.
 
-    A job (submit, status, cancel, fetch) is a second protocol on Cloud. How an endpoint serves is
-    one variant of its target's configuration, and `desired` resolves it, once.
+    Jobs (submit, status, cancel, fetch) get a protocol beside it. How an endpoint serves is one
+    variant of its target's configuration, which `desired` resolves.
     """
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
-        """Steps that end with `bundle` live; all `reuse` and `check` when it is live already."""
+        """Steps that end with `bundle` live; no change when it is live already."""
 
     def plan_rollback(self) -> Plan:
-        """Steps that put the previous version back. Raises NotFound when none is kept."""
+        """Steps that put the previous version back. Raises NotFound if none is kept."""
 
     def plan_delete(self) -> Plan:
-        """Steps that delete all that deploying made, half-made things too; no step when nothing is
-        there."""
+        """Steps that delete all that deploying made, half-made things too."""
 
     def invoke(self, request: Request, timeout: float) -> Reply:
-        """Send one request to what serves. A refusal is a Reply with its status; `timeout` is in
-        seconds."""
+        """Send one request, with `timeout` in seconds. A refusal is a Reply with its status."""
 
     def status(self) -> EndpointStatus:
         """What is live, and all that belongs to it."""
 
     def logs(self, lines: int) -> str:
-        """The last `lines` that the serving version's container printed."""
+        """The last `lines` that the live version's container printed."""

@@ -1,6 +1,6 @@
 """The commands that talk to a cloud: init, deploy, plan, invoke, status, logs, rollback, delete.
 
-Each imports what it needs when it is called, so that no cloud's SDK is loaded but the target's.
+Each imports what it needs when called: --help is quick, and only the target's SDK is loaded.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from onnxferry.infra.plan import Plan
 
 _LOG = logging.getLogger(__name__)
+_SOURCE = click.Path(allow_dash=True, path_type=Path)
+_SOURCE_HELP = "A file, or - for standard input."
 _CLOUD = options.apply(
     options.target(clouds()),
     options.model,
@@ -73,26 +75,18 @@ def plan(output: str, **flags: Any) -> None:
 
 @options.command()
 @_CLOUD
-@click.option(
-    "--input",
-    "--request-file",
-    "-r",
-    "source",
-    type=click.Path(allow_dash=True, path_type=Path),
-    help="A file, or - for standard input.",
-)
+@click.option("--input", "--request-file", "-r", "source", type=_SOURCE, help=_SOURCE_HELP)
 @click.option("--text", help='Short for {"inputs": TEXT}.')
 @click.option("--content-type", help="Default: by the file's suffix; JSON for standard input.")
 @click.option("--accept", default="application/json")
 @click.option("--timeout", default=60.0, type=click.FloatRange(0.1, 230), help="Seconds.")
-def invoke(
-    source: Path | None, text: str | None, timeout: float, output: str, **flags: Any
-) -> None:
+def invoke(timeout: float, output: str, **flags: Any) -> None:
     """Send one request to the live endpoint: the answer on standard output, latency and what served
     it beside."""
     from onnxferry.infra.requests import request_of, show
 
-    request = request_of(source, text, flags.pop("content_type"), flags.pop("accept"))
+    sent = {key: flags.pop(key) for key in ("source", "text", "content_type", "accept")}
+    request = request_of(**sent)
     reply = _open(CommandOptions(**flags)).invoke(request, timeout)
     show(reply, output)
     sys.exit(0 if reply.status == 200 else 1)
@@ -145,18 +139,12 @@ def delete(yes: bool, output: str, **flags: Any) -> None:
 
 
 def _open(given: CommandOptions) -> OnlineEndpoint:
-    """The endpoint at the target, named by the flags, deploy.toml or the model."""
-    from onnxferry.infra.names import endpoint_name
-
-    name = given.config.model.name or endpoint_name(given.folder)
-    target = TARGETS[given.target]
+    name, target = given.endpoint_name, TARGETS[given.target]
     try:
         connect = load(target.connect)
     except ModuleNotFoundError as e:
-        raise UsageError(
-            f"target {given.target} needs the library {e.name}, which is not installed: pip install"
-            f" 'onnxferry[{target.extra}]'"
-        ) from e
+        remedy = f"pip install 'onnxferry[{target.extra}]'"
+        raise UsageError(f"target {given.target} needs the library {e.name}: {remedy}") from e
     endpoint: OnlineEndpoint = connect(given.config, name)
     return endpoint
 
@@ -175,11 +163,10 @@ def _open_with_bundle(given: CommandOptions) -> tuple[OnlineEndpoint, Bundle]:
 def execute(
     plan: Plan, cloud: Executor, *, yes: bool, terminal: bool, always_ask: bool = False
 ) -> None:
-    """Show `plan`, ask where it must be asked, and execute it.
+    """Show `plan`, ask unless `yes`, and execute it.
 
-    Without `yes` it asks on a `terminal` where something is deleted or replaced, and with
-    `always_ask` before any change, wherever it runs. Raises UsageError where nobody answers, and
-    Abort for a no.
+    It asks on a `terminal` where something is deleted or replaced, and with `always_ask` before any
+    change. Raises UsageError where nobody answers, and Abort for a no.
     """
     from onnxferry.infra.apply import apply
     from onnxferry.infra.report import plan_text
@@ -196,15 +183,12 @@ def _ask(plan: Plan) -> None:
     try:
         sure = click.confirm(question, err=True)
     except click.Abort as e:
-        raise UsageError(
-            "no answer, so nothing is done; give --yes where nobody can be asked"
-        ) from e
+        raise UsageError("no answer: nothing is done; where nobody can answer, give --yes") from e
     if not sure:
         raise click.Abort
 
 
 def _record(endpoint: OnlineEndpoint, bundle: Bundle | None, folder: Path, output: str) -> None:
-    """Record what is live now, and print it."""
     from onnxferry.infra import record
 
     found = endpoint.status()
@@ -212,7 +196,7 @@ def _record(endpoint: OnlineEndpoint, bundle: Bundle | None, folder: Path, outpu
 
 
 def _show(found: EndpointStatus, text: str, output: str) -> None:
-    """Print what is live: as `text`, which is JSON, for scripts, or as a table."""
+    """Print what is live: `text`, which is JSON, or a table."""
     from onnxferry.infra.report import status_table
     from onnxferry.system.console import out
 

@@ -1,5 +1,5 @@
-"""What the flags of a command at a cloud say, and what follows from them: configuration and model
-directory. What reads these is imported when it is asked for, since --help loads this file."""
+"""What the flags of a command at a cloud say, and what follows from them. What reads these is
+imported when it is asked for, since --help loads this file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnxferry.system.errors import UsageError
 from onnxferry.system.options import only_model
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ class CommandOptions:
 
     @cached_property
     def config(self) -> DeployConfig:
-        """What flags, environment and deploy.toml say together. Raises UsageError with all that is
-        wrong."""
+        """What flags, environment and deploy.toml say. Raises UsageError with all mistakes."""
         from onnxferry.infra.config import load, settings_of
 
         flags = settings_of(self.settings, self.target)
@@ -39,5 +39,18 @@ class CommandOptions:
 
     @cached_property
     def folder(self) -> Path:
-        """The model directory. Raises UsageError as `only_model` does when nothing names one."""
+        """The model directory. Raises UsageError as `only_model` does."""
         return self.model or self.config.model.path or only_model()
+
+    @property
+    def endpoint_name(self) -> str:
+        """As flag or deploy.toml say, or made of the model's name. Raises UsageError without
+        any."""
+        from onnxferry.scoring.errors import ModelError
+        from onnxferry.scoring.manifest import ModelSpec
+        from onnxferry.scripts.package.endpoint_name import endpoint_name
+
+        try:
+            return self.config.model.name or endpoint_name(ModelSpec.read(self.folder).name)
+        except ModelError as e:
+            raise UsageError(f"{e}; or name the endpoint: --name, or name in [model]") from e

@@ -1,8 +1,7 @@
 """The environment variables that deploy.toml gives a deployment: which it may set, and to what.
 
-Scoring validates its own: ONNXFERRY_LIMIT_* (scoring/limits.py) and ONNXFERRY_ENGINE_*
-(scoring/engine_options.py). It is imported only where such a variable is given, since it loads
-numpy and onnxruntime, which --help must not.
+Scoring validates its own, ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_*. It is imported only where such
+a variable is given, since it loads numpy and onnxruntime, which --help must not.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 PROBLEM = "variable"  # the type of the errors that say all themselves
-_OURS = "ONNXFERRY_"
+PREFIX = "ONNXFERRY_"  # of all variables of ours
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What one platform leaves to the user: no name that a pattern of `reserved` (separated by
-    spaces) matches, in any case, and values of at most `longest` characters, where it says so."""
+    """What one platform leaves to the user: names that match no pattern of `reserved` (separated by
+    spaces, in any case), and values of at most `longest` characters, if it says so."""
 
     reserved: str
     longest: int | None = None
@@ -43,12 +42,8 @@ FUNCTIONS = Rules(
 
 
 def checked(given: Any, rules: Rules) -> Any:
-    """`given` as it is, when it is a table of variables that a platform of these `rules` can be
-    given.
-
-    Raises ValidationError with a line for each that it cannot, or PydanticCustomError when it is no
-    table.
-    """
+    """`given`, a table of variables, as it is. Raises ValidationError with a line for each that
+    breaks the `rules`, and PydanticCustomError for what is no table."""
     if not isinstance(given, Mapping):
         raise _problem(f"a table of names and texts is expected, in deploy.toml; got {given!r:.80}")
     wrong = [
@@ -62,8 +57,7 @@ def checked(given: Any, rules: Rules) -> Any:
 
 
 def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
-    """What is wrong with one variable. A text is not shown unless scoring reads it: it may be a
-    secret by mistake."""
+    """What is wrong with one variable. Its text may be a secret: only scoring's own is shown."""
     if not re.fullmatch(NAME, name):
         yield "a variable's name has letters, digits and underscores, and no digit first"
     elif any(fnmatchcase(name.upper(), pattern.upper()) for pattern in rules.reserved.split()):
@@ -72,7 +66,7 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
         yield f'a variable\'s value is a text, in quotes like "2"; got {value!r:.80}'
     elif rules.longest and len(value) > rules.longest:
         yield f"the platform takes values of at most {rules.longest} characters; got {len(value)}"
-    elif name.upper().startswith(_OURS) and (text := _unread(name, value)):
+    elif name.upper().startswith(PREFIX) and (text := _unread(name, value)):
         yield text
 
 

@@ -1,12 +1,5 @@
-"""A plan: what a deployment, a roll-back or a deletion will do, as frozen data.
-
-    plan = endpoint.plan_deploy(bundle)  # only reads
-    print(plan.to_json())                # the very object that apply executes
-    apply(plan, endpoint)                # infra/apply.py
-
-All that a step does is in its parameters, so a plan that was written as JSON and read again does
-the same.
-"""
+"""A plan: what a deployment, a roll-back or a deletion will do, as frozen data. All that a step
+does is in its parameters, so a plan that was written as JSON and read again does the same."""
 
 from __future__ import annotations
 
@@ -18,8 +11,7 @@ from typing import Any
 
 
 class Action(str, Enum):
-    """What a step does to its resource. `reuse` does nothing; `check` waits or asks, and changes
-    nothing."""
+    """What a step does to its resource; `check` waits or asks."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -30,11 +22,11 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `operation` is one of the cloud's `operations` ("" for reuse), `parameters` is all
-    that it needs: JSON data without secrets.
+    """`operation` is one of the cloud's `operations` ("" for reuse), `parameters` is all that it
+    needs: JSON data without secrets.
 
-    `restore` puts back what served before this step. It runs when this step or a later one fails,
-    up to a step that `settles`: once that is done, what serves is proved and stays.
+    `restore` puts back what served before. It runs when this step or a later one fails, up to a
+    step that `settles`: once that is done, what serves is proved and stays.
     """
 
     action: Action
@@ -52,7 +44,7 @@ class Step:
 def unless(
     there: bool, resource: str, name: str, operation: str, parameters: Mapping[str, Any]
 ) -> Step:
-    """Create the resource, unless it is there: then it is used again."""
+    """Create the resource, or reuse it where it is `there`."""
     if there:
         return Step(Action.REUSE, resource, name)
     return Step(Action.CREATE, resource, name, operation, parameters)
@@ -60,9 +52,9 @@ def unless(
 
 @dataclass(frozen=True)
 class Summary:
-    """What a plan means, for its reader: `place` is account, region, workspace; `version` will
-    serve and `replaces` serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large").
-    `minutes` is how long it usually takes, from and to."""
+    """What a plan means: `place` is account, region, workspace; `version` will serve and `replaces`
+    serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large"). `minutes` is how long it
+    usually takes, from and to."""
 
     place: str = ""
     version: str = ""
@@ -73,8 +65,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one `purpose` ("deploy", "roll back", "delete") for the endpoint `name`, in
-    order."""
+    """The steps, in order, to "deploy", "roll back" or "delete" the endpoint `name`."""
 
     target: str
     purpose: str

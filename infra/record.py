@@ -1,6 +1,5 @@
-"""build/TARGET/deployed.json: what this machine put live, with hashes and times. The cloud itself
-is what counts: the record is for people and pipelines, and is never read back to decide
-anything."""
+"""build/TARGET/deployed.json: what this machine put live, with hashes and times. It is for people
+and pipelines; what is decided is decided by the cloud's state."""
 
 from __future__ import annotations
 
@@ -11,42 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle, EndpointStatus
-from onnxferry.scripts.package.archive import replacing
 from onnxferry.system.errors import UsageError
-
-FILE = "deployed.json"
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+from onnxferry.system.files import replacing
 
 
 def write(
     out: Path,
     status: EndpointStatus,
     bundle: Bundle | None = None,
-    now: Callable[[], datetime] = _now,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> dict[str, Any]:
-    """Record that `status` is live, and return the entry. An endpoint that is absent loses its
-    entry.
+    """Record that `status` is live, and return the entry; an absent endpoint loses its own.
 
-    `bundle` is what was deployed; without one (after a roll-back) the facts of that version are
-    taken over from the record, where they are known.
+    `bundle` is what was deployed; without one (after a roll-back) the record's facts of that
+    version are kept.
     """
-    file = out / status.target / FILE
+    file = out / status.target / "deployed.json"
     endpoints = _read(file)
     earlier = endpoints.pop(status.name, {}).get("versions", [])
     known = {version["version"]: version for version in earlier}
     if bundle:
         known[bundle.version] = _facts(bundle)
     live = (status.version, status.previous)
+    keys = ("name", "target", "url", "state", "version", "previous")
     entry = {
-        "name": status.name,
-        "target": status.target,
-        "url": status.url,
-        "state": status.state,
-        "version": status.version,
-        "previous": status.previous,
+        **{key: getattr(status, key) for key in keys},
         "time": now().isoformat(timespec="seconds"),
         "versions": [known[version] for version in live if version in known],
     }
@@ -69,8 +57,5 @@ def _read(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UsageError(
-            f"{file}: not a record of deployments ({e!r}); move it away, the cloud's state is in"
-            " the cloud"
-        ) from e
+        raise UsageError(f"{file}: no record of deployments ({e!r}); move it away") from e
     return dict(found)

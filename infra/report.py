@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -17,29 +17,17 @@ if TYPE_CHECKING:
     from onnxferry.infra.cloud import EndpointStatus
 
 
-class Report(Protocol):
-    """Who is told what `apply` does."""
+class Report:
+    """What is told of the steps while they run: a line each on standard error."""
 
     def stage(self, title: str) -> AbstractContextManager[Progress]:
-        """A step that runs as long as the block; the block says by Progress what it is at."""
-
-    def note(self, text: str) -> None:
-        """What is said beside the steps that run."""
-
-
-class ConsoleReport:
-    """A line a step on standard error."""
-
-    def stage(self, title: str) -> AbstractContextManager[Progress]:
-        """A spinner, then 'ok TITLE 1.2 s'."""
+        """The step that the block runs, which says by Progress what it is at."""
         return console.stage(title)
 
     def note(self, text: str) -> None:
-        """The text as it is."""
+        """What is said between the steps."""
         console.err.print(escape(text))
 
-
-CONSOLE = ConsoleReport()
 
 _HEADINGS = {
     Action.REUSE: "Uses what is there",
@@ -51,7 +39,7 @@ _HEADINGS = {
 
 
 def plan_text(plan: Plan) -> str:
-    """What `plan` does, in sentences, and a list of all that is touched."""
+    """What `plan` does, in sentences, with all that is touched."""
     return "\n".join(_sentences(plan))
 
 
@@ -64,13 +52,12 @@ def _sentences(plan: Plan) -> Iterator[str]:
         yield _serves(summary)
     if not plan.changes:
         return
-    groups = {heading: _named(plan, action) for action, heading in _HEADINGS.items()}
-    passing = [name for name in groups["Creates"] if name in groups["Deletes"]]
-    for heading, names in groups.items():
-        if listed := [name for name in names if heading == "Checks" or name not in passing]:
-            yield from _listed(heading, listed)
-    if passing:
-        yield from _listed("For the time of the change only", passing)
+    named = {action: _named(plan, action) for action in _HEADINGS}
+    passing = [name for name in named[Action.CREATE] if name in named[Action.DELETE]]
+    for action, heading in _HEADINGS.items():
+        lasting = [name for name in named[action] if name not in passing]
+        yield from _listed(heading, named[action] if action is Action.CHECK else lasting)
+    yield from _listed("For the time of the change only", passing)
     if summary.minutes:
         yield "It usually takes {} to {} minutes.".format(*summary.minutes)
 
@@ -78,7 +65,7 @@ def _sentences(plan: Plan) -> Iterator[str]:
 def _listed(heading: str, names: list[str]) -> Iterator[str]:
     if len(names) == 1:
         yield f"{heading}: {names[0]}."
-    else:
+    elif names:
         yield f"{heading}:"
         yield from (f"  {name}" for name in names)
 

@@ -19,14 +19,12 @@ from onnxferry.system.errors import UsageError
 def request_of(
     source: Path | None, text: str | None, content_type: str | None = None, accept: str = JSON
 ) -> Request:
-    """The request of exactly one of `source` (a file, or "-") and `text`. Raises UsageError
-    otherwise."""
+    """The request of `source` (a file, or "-") or `text`. Raises UsageError without one, for both,
+    and for a file that cannot be read."""
     if text is not None and source is None:
         return Request(json.dumps({"inputs": text}).encode(), JSON, accept)
     if source is None or text is not None:
-        raise UsageError(
-            "give the request: --input FILE (or - for standard input), or --text TEXT; one of them"
-        )
+        raise UsageError("give one of them: --input FILE (- is standard input) or --text TEXT")
     if str(source) == "-":
         return Request(sys.stdin.buffer.read(), content_type or JSON, accept)
     try:
@@ -37,8 +35,8 @@ def request_of(
 
 
 def show(reply: Reply, output: str) -> None:
-    """Print the answer on standard output, and status, latency and what served it on standard
-    error; or all as JSON."""
+    """Print the answer, and on standard error status, latency and what served it; or all as
+    JSON."""
     text = reply.body.decode("utf-8", errors="replace")
     if output == "json":
         keys = ("status", "seconds", "served_by", "content_type")

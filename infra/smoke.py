@@ -12,26 +12,20 @@ from onnxferry.scripts.rehearse.golden_check import Reply, mismatch
 
 
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:
-    """Send the golden request by `send`; return the reply if it is the golden answer.
-
-    Numbers may differ by 1e-4. Raises NotHealthy when the request is refused and WrongAnswer, with
-    both answers, when it is answered otherwise.
-    """
+    """The reply to the golden request, sent by `send`. Raises NotHealthy when it is refused and
+    WrongAnswer, with both answers, when it differs from the golden answer."""
     reply = send(golden.request)
     found = mismatch(golden, reply)
-    if found and found.refused:
-        raise NotHealthy(f"{where}: {found.text}")
+    if found and reply.status != 200:
+        raise NotHealthy(f"{where}: {found}")
     if found:
-        raise WrongAnswer(
-            f"{where}: {found.text}\nRehearse the package, and compare pins.txt with 'tools' in"
-            " model_spec.json"
-        )
+        advice = "Rehearse the package, and compare pins.txt with provenance.tools in model_spec.json"
+        raise WrongAnswer(f"{where}: {found}\n{advice}")
     return reply
 
 
 def golden_in(text: bytes, where: str) -> Golden:
-    """The golden request in a model_spec.json that is kept at `where`. Raises NotFound when it
-    holds none."""
+    """The golden request in a model_spec.json kept at `where`. Raises NotFound without one."""
     try:
         found = ModelSpec.parse(text, SPEC_FILE).golden
     except ModelError as e:

@@ -1,17 +1,16 @@
-"""The commented deploy.toml that `init` writes: every key with its meaning and default,
-made of the model."""
+"""The commented deploy.toml that `init` writes: every key with its meaning and default."""
 
 from __future__ import annotations
 
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from onnxferry.infra.config import PREFIX, TABLES, ModelTable
+from onnxferry.infra.config import TABLES, ModelTable
+from onnxferry.infra.environment_variables import PREFIX
 from onnxferry.system.errors import UsageError
 
 _HEAD = f"""\
@@ -23,11 +22,9 @@ _HEAD = f"""\
 
 
 def init(file: Path, target: str) -> Path:
-    """Write `file`, or add `target`'s table to it. Raises UsageError when it has the table
-    already."""
-    text = (
-        file.read_text(encoding="utf-8") if file.exists() else _HEAD + _table("model", ModelTable)
-    )
+    """Write `file`, or add `target`'s table to it. Raises UsageError when it is there already."""
+    new = not file.exists()
+    text = _HEAD + _table("model", ModelTable) if new else file.read_text(encoding="utf-8")
     if any(line.strip() == f"[{target}]" for line in text.splitlines()):
         raise UsageError(f"{file}: has a [{target}] table already; edit it, or give --config OTHER")
     file.write_text(f"{text.rstrip()}\n\n{_table(target, TABLES[target])}", encoding="utf-8")
@@ -48,9 +45,5 @@ def _comment(text: str | None) -> list[str]:
 def _line(key: str, field: FieldInfo) -> str:
     if field.is_required():
         return f'{key} = ""'
-    return f"# {key} = {_toml(field.get_default(call_default_factory=True))}"
-
-
-def _toml(value: Any) -> str:
-    # the same text in TOML, for what defaults there are
-    return json.dumps("" if value is None else value)
+    default = field.get_default(call_default_factory=True)
+    return f"# {key} = {json.dumps('' if default is None else default)}"  # the same text in TOML

@@ -1,5 +1,4 @@
-"""Wait for a cloud: every wait has a limit, says what it waits for, and can be tested without
-waiting."""
+"""Wait for a cloud, up to a limit."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from onnxferry.system.exits import program
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds, how they pass, and how many lie between two questions. Tests give one that does not
-    wait."""
+    """The time in seconds, how it passes, and the interval between two questions. A test's own
+    does not wait."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -33,10 +32,8 @@ def wait(
     while (last := state()) is not None:
         waited = clock.now() - began
         if waited > limit:
-            raise TimedOut(
-                f"{what}: still {last} after {waited:.0f} s, the limit of this wait. The cloud may"
-                f" yet complete it: look with {program('status')}, raise wait_minutes in"
-                " deploy.toml, and run the same command again"
-            )
+            advice = f"look: {program('status')}; or raise wait_minutes and run the command again"
+            late = f"still {last} after {waited:.0f} s; the cloud may yet complete it"
+            raise TimedOut(f"{what}: {late}: {advice}")
         progress(f"{last}, {waited:.0f} s of at most {limit:.0f} s")
         clock.sleep(clock.interval)

@@ -1,11 +1,8 @@
 """onnxferry: one trained model, packaged, proved and deployed on several clouds.
 
-`onnxferry.load(model_dir)` gives a Scorer, whose `handle(Request(body))` gives a Response. These
-names are imported from `onnxferry.scoring` when they are first used, so that `onnxferry --help`
-does not load numpy and ONNX Runtime.
+`onnxferry.load(model_dir)` gives a Scorer, whose `handle(Request(body))` gives a Response. They are
+imported when used, so that `onnxferry --help` does not load ONNX Runtime.
 """
-
-from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

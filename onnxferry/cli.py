@@ -1,10 +1,8 @@
-"""The command line of onnxferry: a table of its commands, each imported when it is called, so that
---help answers at once and no cloud's SDK is loaded but the target's."""
-
-from __future__ import annotations
+"""The command line of onnxferry: a table of its commands, each imported when it is called."""
 
 import difflib
 import pkgutil
+from typing import Any
 
 import click
 
@@ -34,7 +32,7 @@ class LazyGroup(click.Group):
     """The commands of the table. `--target sagemaker` alone means `deploy --target sagemaker`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `deploy` before options that are not the group's own."""
+        """Put `deploy` before options that are not the group's."""
         own = {name for param in self.get_params(ctx) for name in param.opts}
         if args and args[0].startswith("-") and args[0].partition("=")[0] not in own:
             args = ["deploy", *args]
@@ -51,9 +49,7 @@ class LazyGroup(click.Group):
         found: click.Command = pkgutil.resolve_name(COMMANDS[cmd_name][0].format(cmd_name))
         return found
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Raises click.UsageError for an unknown name, with the nearest known one."""
         try:
             return super().resolve_command(ctx, args)
@@ -76,7 +72,3 @@ def cli() -> None:
 def main() -> None:
     """Run the command line."""
     cli(prog_name=program())
-
-
-if __name__ == "__main__":
-    main()

@@ -65,7 +65,7 @@ class Runner(Protocol):
 class Session:
     """A Runner: one graph in ONNX Runtime. Safe to call from several threads at once."""
 
-    def __init__(self, path: Path, options: EngineOptions = EngineOptions()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, path: Path, options: EngineOptions = EngineOptions()) -> None:
         """Load `path`; what `options` leave open is chosen for this host. Raises ModelError when
         the file is absent or ONNX Runtime refuses it."""
         if not path.is_file():

@@ -1,6 +1,4 @@
-"""A file as a request: its suffix says the media type, the same on every machine."""
-
-from __future__ import annotations
+"""A file as a request."""
 
 from pathlib import Path
 
@@ -22,11 +20,10 @@ MEDIA_TYPES = {
 
 
 def read_request(path: Path) -> Request:
-    """A file as a request body; its suffix tells the media type. Raises UsageError that names an
-    unknown suffix."""
+    """A file as a request body; its suffix tells the media type. Raises UsageError for an unknown
+    one."""
     media_type = MEDIA_TYPES.get(path.suffix.lower())
     if media_type is None:
-        raise UsageError(
-            f"{path}: suffix '{path.suffix}' is unknown; known: {', '.join(MEDIA_TYPES)}"
-        )
+        known = ", ".join(MEDIA_TYPES)
+        raise UsageError(f"{path}: suffix '{path.suffix}' is unknown; known: {known}")
     return Request(path.read_bytes(), media_type)

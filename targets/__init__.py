@@ -1,10 +1,8 @@
-"""The table of targets: what each one is, as lazy references, so that nothing is imported unused.
+"""The table of targets, as lazy references, so that nothing is imported unused.
 
 A new target is its own folders (targets/NAME/, infra/NAME/), its own files in scripts/package/ and
-scripts/rehearse/, and one row here. A reference is "module:attribute", for pkgutil.resolve_name.
+scripts/rehearse/, and one row here.
 """
-
-from __future__ import annotations
 
 import pkgutil
 from dataclasses import dataclass
@@ -13,12 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Target:
-    """One platform. `settings` and `connect` are "" where there is no cloud to deploy to.
+    """One platform, by references "module:attribute".
 
-    `layout` names a scripts.package.layout.PackageLayout, `runtime` a scripts.rehearse.runtime.
-    Runtime, `settings` the pydantic model of its table in deploy.toml, `connect` a function of
-    (DeployConfig, endpoint name) that gives its infra.cloud.Cloud. `extra` is what pip installs for
-    it: onnxferry[extra].
+    `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
+    deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
+    are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra].
     """
 
     layout: str
@@ -33,33 +30,20 @@ def load(reference: str) -> Any:
     return pkgutil.resolve_name(reference)
 
 
-TARGETS: dict[str, Target] = {
-    "azureml": Target(
-        "onnxferry.scripts.package.azureml:LAYOUT",
-        "onnxferry.scripts.rehearse.azureml:RUNTIME",
-        "onnxferry.infra.config:AzureML",
-        "onnxferry.infra.azureml:connect",
-        "azure",
-    ),
-    "functions": Target(
-        "onnxferry.scripts.package.functions:LAYOUT",
-        "onnxferry.scripts.rehearse.functions:RUNTIME",
-        "onnxferry.infra.config:Functions",
-        "onnxferry.infra.functions:connect",
-        "azure",
-    ),
-    "local": Target(
-        "onnxferry.scripts.package.local:LAYOUT",
-        "onnxferry.scripts.rehearse.local:RUNTIME",
-        extra="local",
-    ),
-    "sagemaker": Target(
-        "onnxferry.scripts.package.sagemaker:LAYOUT",
-        "onnxferry.scripts.rehearse.sagemaker:RUNTIME",
-        "onnxferry.infra.config:SageMaker",
-        "onnxferry.infra.sagemaker:connect",
-        "aws",
-    ),
+def _target(name: str, settings: str = "", extra: str = "") -> Target:
+    """The row of a target whose references are in the usual places."""
+    connect = f"onnxferry.infra.{name}:connect" if settings else ""
+    layout = f"onnxferry.scripts.package.{name}:LAYOUT"
+    runtime = f"onnxferry.scripts.rehearse.{name}:RUNTIME"
+    model = f"onnxferry.infra.config:{settings}" if settings else ""
+    return Target(layout, runtime, model, connect, extra)
+
+
+TARGETS = {
+    "azureml": _target("azureml", "AzureML", "azure"),
+    "functions": _target("functions", "Functions", "azure"),
+    "local": _target("local", extra="local"),
+    "sagemaker": _target("sagemaker", "SageMaker", "aws"),
 }
 
 

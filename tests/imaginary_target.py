@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from onnxferry.scripts.package import local as packaged
+from onnxferry.scripts.package.layout import Entry, tree
+from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.scripts.rehearse import local as rehearsed
 from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS, Target
 
-LAYOUT = replace(packaged.LAYOUT, target="moon")
+SERVER = Path(__file__).parents[1] / "targets" / "local"  # in place of targets/moon/
+
+
+def added(model: CheckedModel) -> list[Entry]:
+    """Local's files."""
+    return [*packaged.added(model), *tree(SERVER, "")]
+
+
+LAYOUT = replace(packaged.LAYOUT, target="moon", added=added)
 
 
 def check() -> None:

@@ -71,6 +71,14 @@ def test_a_message_names_the_command_that_was_typed(
     assert f"make one: {said}, or give --model DIR" in done.stderr
 
 
+@pytest.mark.parametrize("command", [("package", "--target", "local"), ("serve",)])
+def test_two_model_directories_are_refused(command: tuple[str, ...], tmp_path: Path) -> None:
+    result = invoke(*command, tmp_path / "one", "--model", tmp_path / "two")
+    assert result.exit_code == 2
+    said = f"give MODEL_DIR ({tmp_path / 'one'}) or --model ({tmp_path / 'two'}), not both"
+    assert said in result.stderr
+
+
 def test_scripts_and_onnxferry_take_the_same_words(tmp_path: Path) -> None:
     model = tiny.question_answering(tmp_path / "model")
     words = ("--target", "local", "--out", str(tmp_path), "--output", "json")

@@ -34,7 +34,7 @@ from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
 
-def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:  # noqa: B008 - frozen
+def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLCloud:
     """The endpoint `name` in the workspace of `config`. Signs in at the first call."""
     settings = config.azureml
     if settings is None:

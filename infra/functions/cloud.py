@@ -29,7 +29,7 @@ from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.console import Progress
 
 
-def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> FunctionsCloud:  # noqa: B008 - frozen
+def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> FunctionsCloud:
     """The app `name` in the subscription and resource group of `config`. Signs in at the first
     call."""
     settings = config.functions

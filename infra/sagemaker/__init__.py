@@ -15,7 +15,7 @@ from onnxferry.infra.waiting import Clock
 __all__ = ["connect"]
 
 
-def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> SageMakerCloud:  # noqa: B008
+def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> SageMakerCloud:
     """The endpoint `name` in the account that is signed in. Raises NoCredentials or UsageError;
     sends nothing yet."""
     settings = config.sagemaker or SageMaker()

@@ -1,7 +1,5 @@
 """Where what was fetched or made once is kept."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How commands talk: results on standard output, progress on standard error, one line a stage."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import time
@@ -30,11 +28,8 @@ err = _console(sys.stderr, stderr=True)
 
 @contextmanager
 def stage(title: str) -> Iterator[Progress]:
-    """Run one stage of a longer work: a spinner while it runs, 'ok TITLE 1.2 s' at its end.
-
-    The block gets a function that says what it is at: beside the spinner, or as a line now and then
-    in a log.
-    """
+    """One stage of a longer work: a spinner while it runs, 'ok TITLE 1.2 s' at its end; the block
+    says by Progress what it is at."""
     began = said = time.monotonic()
     with err.status(f"{escape(title)} ...") as status:
 

@@ -1,7 +1,5 @@
 """How a command ends, and what the user typed to start it."""
 
-from __future__ import annotations
-
 import errno
 import sys
 from collections.abc import Iterator
@@ -13,12 +11,10 @@ import click
 from onnxferry.system.errors import FerryError
 from onnxferry.system.signals import interruptible
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # the system names no file with these
-
 
 def program(command: str = "") -> str:
     """How `command` is run, the way this process was: "onnxferry package", "python deploy.py
-    package" or "python -m scripts.package". Without `command`, what precedes a command's name."""
+    package" or "python -m scripts.package". Without it, what precedes a command's name."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.parent if spec else ""
     if module == "onnxferry":
@@ -35,18 +31,18 @@ def program(command: str = "") -> str:
 @contextmanager
 def cli_errors() -> Iterator[None]:
     """Run a command as the block: a known failure ends it by a message and an exit code, SIGTERM
-    and SIGHUP as Ctrl-C does. What is not known, a defect, keeps its traceback."""
+    and SIGHUP as Ctrl-C does. A defect keeps its traceback."""
     try:
         with interruptible():
             yield
     except FerryError as e:
         _exit(str(e), e.exit_code)
     except OSError as e:
-        if e.filename is None and e.errno not in _FULL:
+        # a full disk has no file name
+        if e.filename is None and e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f"{e.filename}: " if e.filename else ""
-        advice = "give a path that can be read and written, on a disk with room"
-        _exit(f"{where}{e.strerror}; {advice}", 1)
+        _exit(f"{where}{e.strerror}; give a path that can be used, on a disk with room", 1)
 
 
 def _exit(message: str, code: int) -> None:

@@ -1,7 +1,4 @@
-"""Logging of one command: by -v to standard error, by --log-file to a file. Nothing is set up at
-import, and the level of other libraries' loggers is left alone."""
-
-from __future__ import annotations
+"""Logging of one command: by -v to standard error, by --log-file to a file."""
 
 import logging
 import sys
@@ -14,8 +11,8 @@ LOGGER = logging.getLogger("onnxferry")
 
 @contextmanager
 def logging_to(file: Path | None, *, verbose: bool = False) -> Iterator[None]:
-    """Within the block all that `onnxferry` logs goes to `file` and, if `verbose`, to standard
-    error; how the block failed, with its traceback, too. Raises OSError for an unwritable file."""
+    """Within the block all that `onnxferry` logs, and how the block failed, goes to `file` and, if
+    `verbose`, to standard error. Raises OSError for an unwritable file."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if verbose else []
     if file:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))

@@ -1,10 +1,4 @@
-"""The options and the command class that several commands share, each declared once.
-
-Every command is made by `@command()`: it takes -v and --log-file, and a known failure ends it by a
-message and an exit code.
-"""
-
-from __future__ import annotations
+"""What all commands share: `@command()`, which makes each, and options."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,27 +12,25 @@ from onnxferry.system.log import logging_to
 
 MODELS = Path("build") / "models"
 PATH = click.Path(path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 F = TypeVar("F", bound=Callable[..., Any])
 
-verbose = click.Option(
-    ["-v", "--verbose"], is_flag=True, help="Show what is done in detail, and tracebacks."
-)
-log_file = click.Option(
-    ["--log-file"],
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Append all of it to a file, tracebacks too.",
-)
+_DETAIL = "Show what is done in detail, and tracebacks."
+LOGGING = [
+    click.Option(["-v", "--verbose"], is_flag=True, help=_DETAIL),
+    click.Option(["--log-file"], type=FILE, help="Append all of that to a file."),
+]
 
 
 class FerryCommand(click.Command):
-    """A command with -v/--verbose and --log-file, whose known failures end by a message."""
+    """A command with -v and --log-file, whose known failures end by a message."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += [verbose, log_file]
+        self.params += LOGGING
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Raises SystemExit where it fails in a known way."""
+        """Raises SystemExit where it fails in a known way."""
         flags = ctx.params
         with cli_errors(), logging_to(flags.pop("log_file"), verbose=flags.pop("verbose")):
             return super().invoke(ctx)
@@ -63,44 +55,38 @@ def apply(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 def target(names: Iterable[str], *, required: bool = True) -> Callable[[F], F]:
     """--target, one of `names`."""
-    return click.option(
-        "--target", required=required, type=click.Choice([*names]), help="The platform."
-    )
+    choice = click.Choice([*names])
+    return click.option("--target", required=required, type=choice, help="The platform.")
 
 
+_SETTING = "A setting of deploy.toml, like region=eu-west-1. May be repeated."
+model_dir = click.argument("model_dir", required=False, type=PATH)
 model = click.option("--model", type=PATH, help=f"Model directory; default: the one in {MODELS}.")
-out = click.option("--out", default=Path("build"), type=PATH, help="Where packages go.")
-python = click.option(
-    "--python", help="Python version of the host, like 3.12 (default: the platform's)."
-)
-output = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", help="Of standard output."
-)
-name = click.option(
-    "--name", "--endpoint-name", "-n", help="The endpoint's name (default: made of the model's)."
-)
-config = click.option(
-    "--config", "file", default=Path("deploy.toml"), type=PATH, help="The settings' file."
-)
-settings = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting of deploy.toml, like region=eu-west-1. May be repeated.",
-)
+out = click.option("--out", default="build", type=PATH, help="Where packages go.")
+python = click.option("--python", help="Python of the host, like 3.12 (default: the platform's).")
+FORMATS = click.Choice(["text", "json"])
+output = click.option("--output", type=FORMATS, default="text", help="Of standard output.")
+name = click.option("--name", "--endpoint-name", "-n", help="Endpoint (default: the model's name).")
+config = click.option("--config", "file", default="deploy.toml", type=PATH, help="Settings' file.")
+settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=_SETTING)
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
+def chosen_model(argument: Path | None, option: Path | None) -> Path:
+    """The model directory given as MODEL_DIR or by --model, else the only one. Raises UsageError
+    for both."""
+    if argument and option:
+        raise UsageError(f"give MODEL_DIR ({argument}) or --model ({option}), not both")
+    return argument or option or only_model()
+
+
 def only_model() -> Path:
-    """The one model directory below build/models. Raises UsageError when there is none, or more
-    than one."""
+    """The one model directory below build/models. Raises UsageError unless there is one."""
     found = sorted(path.parent for path in MODELS.glob("*/model_spec.json"))
     if len(found) == 1:
         return found[0]
     if found:
         listed = ", ".join(map(str, found))
         raise UsageError(f"several model directories; choose one with --model: {listed}")
-    raise UsageError(
-        f"no model directory in {MODELS}; make one: {program('prepare')}, or give --model DIR"
-    )
+    how = f"make one: {program('prepare')}, or give --model DIR"
+    raise UsageError(f"no model directory in {MODELS}; {how}")

@@ -1,7 +1,5 @@
 """SIGTERM and SIGHUP clean up as Ctrl-C does."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,11 +9,7 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise SystemExit(128 + number), so that what was started
-    is stopped.
-
-    Outside the main thread, where Python allows no handler, it changes nothing.
-    """
+    """Within the block SIGTERM and SIGHUP raise SystemExit(128 + number), in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

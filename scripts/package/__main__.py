@@ -1,7 +1,5 @@
 """onnxferry package: the command line, and the table of a package's content."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from pathlib import Path
@@ -21,19 +19,14 @@ _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions"
 
 
 @options.command()
-@click.argument("model_dir", required=False, type=options.PATH)
+@options.model_dir
 @options.apply(options.target(TARGETS), options.model, options.out, options.python, options.output)
 def command(
     target: str, model_dir: Path | None, model: Path | None, output: str, **flags: Any
 ) -> None:
     """Build what TARGET loads of MODEL_DIR, and list its content: model.tar.gz, a function zip, or
     a folder for AzureML or for this machine."""
-    show(package(model_dir or model or options.only_model(), target, **flags), output)
-
-
-def show(built: Package, output: str) -> None:
-    """Print a package's content to standard output, as a table ("text") or as its package.json
-    ("json")."""
+    built = package(options.chosen_model(model_dir, model), target, **flags)
     if output == "json":
         click.echo(manifest.to_json(built, str(built.path)), nl=False)
     else:
@@ -41,18 +34,16 @@ def show(built: Package, output: str) -> None:
 
 
 def content(built: Package) -> Table:
-    """What is in a package, by part: the model, the code and each dependency, in bytes as
-    unpacked."""
+    """What is in a package: the files and the unpacked size of the model, the code and each
+    dependency."""
     title = f"{built.path}  {_mb(built.size)}  sha256 {built.sha256[:12]}  Python {built.python}"
-    table = Table(title=escape(title))
-    table.add_column("part")
-    for heading in ("files", "unpacked"):
-        table.add_column(heading, justify="right")
+    table = Table("part", title=escape(title))
+    table.add_column("files", justify="right")
+    table.add_column("unpacked", justify="right")
     sizes: Counter[str] = Counter()
-    files: Counter[str] = Counter()
     for member in built.members:
         sizes[_part(member.path, built)] += member.size
-        files[_part(member.path, built)] += 1
+    files = Counter(_part(member.path, built) for member in built.members)
     for part, size in sizes.most_common():
         table.add_row(part, str(files[part]), _mb(size))
     table.add_section()

@@ -1,19 +1,11 @@
-"""Writers whose output depends on the entries alone: sorted, one time, one mode, one owner, one
-compression level (6: level 9 takes three times as long on weights to save a few thousandths).
-
-Equal entries give equal bytes on every machine with the same zlib.
-"""
-
-from __future__ import annotations
+"""Writers whose output depends on the entries alone: equal entries give equal bytes."""
 
 import gzip
 import hashlib
 import shutil
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onnxferry.scripts.package.contract import Member
@@ -22,11 +14,11 @@ from onnxferry.system.hashes import sha256
 
 _TIME = 315_532_800  # 1980-01-01, the first that a zip archive can say
 _MODE = 0o644
-_LEVEL = 6
+_LEVEL = 6  # 9 takes three times as long on weights and saves a few thousandths
 
 
 def write_tar_gz(entries: Sequence[Entry], path: Path) -> None:
-    """A gzipped tar archive of plain files without folders, owners or links."""
+    """A gzipped tar archive of plain files."""
     with (
         path.open("wb") as raw,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=raw, mtime=0) as packed,
@@ -40,7 +32,7 @@ def write_tar_gz(entries: Sequence[Entry], path: Path) -> None:
 
 
 def write_zip(entries: Sequence[Entry], path: Path) -> None:
-    """A deflated zip archive of plain files, whose modes are those of a Unix."""
+    """A deflated zip archive of plain files."""
     with zipfile.ZipFile(path, "w") as archive:
         for entry in entries:
             info = zipfile.ZipInfo(entry.path, (1980, 1, 1, 0, 0, 0))
@@ -72,36 +64,11 @@ def _sha256(entry: Entry) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """What names a package: the sha256 of an archive's bytes, or of a folder's listing as sha256sum
-    would print it.
-
-    Python's caches in a folder do not count: they come when its code is run in place.
-    """
+    """The sha256 of an archive's bytes, or of a folder's listing as sha256sum prints it, without
+    Python's caches."""
     if path.is_file():
         return sha256(path)
     files = [p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     hashes = {p.relative_to(path).as_posix(): sha256(p) for p in files}
     listing = "".join(f"{hashes[name]}  {name}\n" for name in sorted(hashes))
     return hashlib.sha256(listing.encode()).hexdigest()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when the block ends without an error.
-
-    A file is replaced in one step. A folder is moved aside for an instant, and back if its
-    successor cannot come in.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as scratch:
-        fresh, old = Path(scratch) / path.name, Path(scratch) / f"{path.name}.old"
-        yield fresh
-        if not path.is_dir():
-            fresh.replace(path)
-            return
-        path.rename(old)
-        try:
-            fresh.rename(path)
-        except BaseException:
-            old.rename(path)
-            raise

@@ -1,78 +1,68 @@
 """package(): a model directory becomes what one platform loads."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from onnxferry.scripts.package import archive, manifest, model
 from onnxferry.scripts.package.contract import Member, Package
-from onnxferry.scripts.package.layout import Entry, PackageLayout, PackageRequest
+from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import PackageError, UsageError
-from onnxferry.targets import TARGETS, load
+from onnxferry.system.files import replacing
+from onnxferry.targets import TARGETS, Target, load
 
 
 def package(
     model_dir: Path,
-    target: str,
+    target: str | PackageLayout,
     *,
     out: Path = Path("build"),
     python: str | None = None,
     report: Report = stage,
 ) -> Package:
-    """Build `target`'s package of the model directory `model_dir` as <out>/<target>/<name>/, and
-    its package.json.
+    """Build `target`'s package of `model_dir` as <out>/<target>/<name>/, with its package.json.
 
     `python` is the Python version of the host ("3.12"; default: the platform's). Equal input gives
-    equal bytes. An existing package is replaced when the new one is whole. Raises UsageError for an
-    unknown target or Python, and PackageError for an unusable model directory, a dependency that
-    cannot be had, or a package over the limit.
+    equal bytes. Raises UsageError for an unknown target or Python, and PackageError for an unusable
+    model directory, a dependency that cannot be had, or a package over the limit.
     """
-    return build(layout_of(target), model_dir, out, python, report)
-
-
-def layout_of(target: str) -> PackageLayout:
-    """The package layout of `target`. Raises UsageError for an unknown one."""
-    if target not in TARGETS:
-        raise UsageError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
-    layout: PackageLayout = load(TARGETS[target].layout)
-    return layout
-
-
-def build(
-    layout: PackageLayout, model_dir: Path, out: Path, python: str | None, report: Report
-) -> Package:
-    """Build the package that `layout` describes, as `package` does."""
-    python = _python(layout, python)
+    layout = layout_of(target) if isinstance(target, str) else target
+    python = python or layout.pythons[0]
+    if python not in layout.pythons:
+        allowed = ", ".join(sorted(layout.pythons))
+        raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
     with report(f"check {model_dir}"):
-        checked = model.check(Path(model_dir), python)
-    entries = layout.entries(PackageRequest(checked, python, report))
+        checked = model.check(model_dir, python)
+    with report(f"collect what {layout.target} needs for Python {python}"):
+        entries = layout.entries(checked)
     path = out / layout.target / checked.spec.name / layout.file
     draft = Package(layout.target, checked.spec.name, path, "", 0, python, ())
     with report(f"write {path}"):
         return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
 
 
-def _python(layout: PackageLayout, python: str | None) -> str:
-    default, allowed = layout.pythons[0], ", ".join(sorted(layout.pythons))
-    if python and python not in layout.pythons:
-        raise UsageError(
-            f"Python {python} is not what {layout.target} runs; allowed: {allowed} (default"
-            f" {default})"
-        )
-    return python or default
+def layout_of(target: str) -> PackageLayout:
+    """The package layout of `target`. Raises UsageError for an unknown one."""
+    layout: PackageLayout = load(target_row(target).layout)
+    return layout
+
+
+def target_row(target: str) -> Target:
+    """The row of `target`. Raises UsageError for an unknown one."""
+    if target not in TARGETS:
+        raise UsageError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
+    return TARGETS[target]
 
 
 def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> Package:
     members = archive.members(entries)
     unpacked = sum(member.size for member in members)
-    check_limit(draft.target, "unpacked", unpacked, layout.limit.unpacked, members)
-    with archive.replacing(draft.path) as fresh:
+    check_limit(draft.target, "unpacked", unpacked, layout.unpacked, members)
+    with replacing(draft.path) as fresh:
         layout.write(entries, fresh)
         size = fresh.stat().st_size if fresh.is_file() else unpacked
-        check_limit(draft.target, "packed", size, layout.limit.packed, members)
+        check_limit(draft.target, "packed", size, layout.packed, members)
         sha256 = archive.fingerprint(fresh)
     built = replace(draft, sha256=sha256, size=size, members=members)
     manifest.write(built)
@@ -82,15 +72,14 @@ def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> P
 def check_limit(
     target: str, what: str, size: int, limit: int | None, members: Sequence[Member]
 ) -> None:
-    """Raise PackageError when `size`, which is the "packed" or the "unpacked" one, is over the
-    platform's `limit`; all are in bytes."""
+    """Raise PackageError when `size` is over `limit`, both in bytes ("packed" or "unpacked")."""
     if limit is None or size <= limit:
         return
     largest = sorted(members, key=lambda m: m.size, reverse=True)[:5]
     listed = ", ".join(f"{m.path} {_mb(m.size)}" for m in largest)
     raise PackageError(
-        f"the package is {_mb(size)} {what}; {target} takes {_mb(limit)}. Its largest members,"
-        f" unpacked: {listed}. Quantise the model, or choose a smaller one or another target"
+        f"the package is {_mb(size)} {what}; {target} takes {_mb(limit)}. Its largest members:"
+        f" {listed}. Quantise the model, or choose a smaller one or another target"
     )
 
 

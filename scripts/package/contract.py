@@ -1,7 +1,5 @@
 """What packaging produces, as frozen data that rehearsal and deployment read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +17,8 @@ class Member:
 class Package:
     """One built package.
 
-    `path` is model.tar.gz (sagemaker), function.zip (functions) or a folder (azureml, local).
-    `sha256` names the content: of the archive's bytes, or of the folder's sorted (path, sha256)
-    pairs. `size` is in bytes: of the archive, or of all files. `python` is the Python version
-    ("3.12") that the package is for.
+    `path` is an archive (sagemaker, functions) or a folder; `sha256` is its archive.fingerprint.
+    `size` is in bytes: of the archive, or of all files. `python` is what it is for ("3.12").
     """
 
     target: str

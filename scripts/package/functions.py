@@ -1,42 +1,27 @@
 """Azure Functions: function.zip as One Deploy publishes it without a remote build.
 
-host.json and function_app.py are at its root, and the dependencies, as Linux wheels for the app's
-Python, are where the Python worker looks for them. Only what scoring imports is in it, without the
-parts that a host never runs (wheels.py).
+host.json and function_app.py are at its root, what scoring imports where the worker looks for it.
 """
 
-from __future__ import annotations
+import os
+from collections.abc import Mapping
 
 from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_zip
-from onnxferry.scripts.package.layout import (
-    Entry,
-    Limit,
-    PackageLayout,
-    PackageRequest,
-    host_entries,
-    tree,
-)
+from onnxferry.scripts.package.layout import Entry, PackageLayout, tree
+from onnxferry.scripts.package.model import CheckedModel
 
 _SITE_PACKAGES = ".python_packages/lib/site-packages/"
 
-# azure-functions imports werkzeug, which imports markupsafe. onnxruntime's own requirements
-# (protobuf, flatbuffers, packaging, sympy) serve its tools; a session imports none of them.
+# azure-functions imports werkzeug, which imports markupsafe. onnxruntime's own requirements serve
+# its tools; a session imports none of them.
 _DEPENDENCIES = ("numpy", "onnxruntime", "azure-functions", "werkzeug", "markupsafe")
 
 
-def entries(request: PackageRequest) -> list[Entry]:
-    """The app's files at the root, model/, and the dependencies."""
-    return [
-        *host_entries(request, "functions", model="model/", code=""),
-        *_dependency_entries(request),
-    ]
-
-
-def _dependency_entries(request: PackageRequest) -> list[Entry]:
-    wanted = pins.select((*_DEPENDENCIES, *request.model.libraries), request.python)
-    with request.report(f"wheels for Linux and Python {request.python}"):
-        folders = wheels.fetch(wanted, request.python)
+def added(model: CheckedModel, environ: Mapping[str, str] = os.environ) -> list[Entry]:
+    """The dependencies, as wheels that pip fetches in `environ`."""
+    wanted = pins.select((*_DEPENDENCIES, *model.libraries), model.python)
+    folders = wheels.fetch(wanted, model.python, environ)
     return [entry for folder in folders for entry in tree(folder, _SITE_PACKAGES)]
 
 
@@ -44,10 +29,9 @@ LAYOUT = PackageLayout(
     target="functions",
     file="function.zip",
     write=write_zip,
-    entries=entries,
-    pythons=("3.12", "3.10", "3.11", "3.13"),
-    # "Run your functions from a package file": a package is at most 1 GB and is unpacked to
-    # temporary storage, which is 0.8 GB on Flex Consumption ("Azure Functions scale and hosting",
-    # service limits).
-    limit=Limit(packed=1_000_000_000, unpacked=800_000_000),
+    added=added,
+    # "Run your functions from a package file" takes 1 GB, and unpacks it to temporary storage, of
+    # which Flex Consumption has 0.8 GB ("Azure Functions scale and hosting", service limits)
+    packed=1_000_000_000,
+    unpacked=800_000_000,
 )

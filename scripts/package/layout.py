@@ -1,10 +1,4 @@
-"""What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's.
-
-A target's file (sagemaker.py, ...) returns entries; archive.py writes them. The rooms are found
-beside this one, so that an installed onnxferry packs as a checkout does.
-"""
-
-from __future__ import annotations
+"""What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from onnxferry import system
 from onnxferry.scripts.package.model import CheckedModel
-from onnxferry.system.console import Report
 
-_ROOMS = Path(__file__).resolve().parents[2]
-_INIT_FOLDER = next(p for p in (_ROOMS / "onnxferry", _ROOMS) if (p / "__init__.py").is_file())
+_ROOMS = Path(__file__).resolve().parents[2]  # in a checkout as in an installed onnxferry
+_INIT = Path(system.__file__).parents[1] / "__init__.py"
 
 
 @dataclass(frozen=True)
@@ -37,46 +31,30 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class PackageRequest:
-    """What is to be packed: a checked model, for a Python version ("3.12")."""
-
-    model: CheckedModel
-    python: str
-    report: Report
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a platform takes, in bytes: `packed` is the archive, `unpacked` the sum of its files;
-    None if unlimited."""
-
-    packed: int | None = None
-    unpacked: int | None = None
-
-
-@dataclass(frozen=True)
 class PackageLayout:
-    """One target's package: its file name, what writes it, what is in it, and the platform's
-    Pythons (default first)."""
+    """One target's package: its folders of the model and the code, what is `added` to them, the
+    platform's Pythons (default first), and its limits in bytes."""
 
     target: str
     file: str
     write: Callable[[Sequence[Entry], Path], None]
-    entries: Callable[[PackageRequest], list[Entry]]
-    pythons: tuple[str, ...]
-    limit: Limit = Limit()
+    added: Callable[[CheckedModel], list[Entry]]
+    model: str = "model/"
+    code: str = ""
+    pythons: tuple[str, ...] = ("3.12", "3.10", "3.11", "3.13")
+    packed: int | None = None
+    unpacked: int | None = None
 
-
-def host_entries(request: PackageRequest, target: str, *, model: str, code: str) -> list[Entry]:
-    """The files of the model directory below `model`; below `code`, the files of targets/<target>/
-    and the scoring core, verbatim, as the package onnxferry.scoring."""
-    folder = request.model.folder
-    return [
-        *(Entry(model + name, folder / name) for name in request.model.files),
-        *tree(_ROOMS / "targets" / target, code),
-        Entry(f"{code}onnxferry/__init__.py", _INIT_FOLDER / "__init__.py"),
-        *tree(_ROOMS / "scoring", f"{code}onnxferry/scoring/"),
-    ]
+    def entries(self, model: CheckedModel) -> list[Entry]:
+        """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and
+        what is added."""
+        return [
+            *(Entry(self.model + name, model.folder / name) for name in model.files),
+            *tree(_ROOMS / "targets" / self.target, self.code),
+            Entry(f"{self.code}onnxferry/__init__.py", _INIT),
+            *tree(_ROOMS / "scoring", f"{self.code}onnxferry/scoring/"),
+            *self.added(model),
+        ]
 
 
 def tree(folder: Path, under: str) -> Iterator[Entry]:

@@ -1,24 +1,21 @@
-"""package.json beside each package: what it is for, what is in it, and the sha256 by which it is
-known."""
-
-from __future__ import annotations
+"""package.json beside each package: the Package as JSON."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from onnxferry.scripts.package import archive
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.system.errors import PackageError
 from onnxferry.system.exits import program
+from onnxferry.system.files import replacing
 
 MANIFEST = "package.json"
 
 
 def write(package: Package) -> None:
-    """Write the package's package.json beside it."""
-    with archive.replacing(package.path.parent / MANIFEST) as fresh:
+    """Write package.json beside the package."""
+    with replacing(package.path.parent / MANIFEST) as fresh:
         fresh.write_text(to_json(package, package.path.name), encoding="utf-8")
 
 
@@ -28,12 +25,9 @@ def to_json(package: Package, path: str) -> str:
 
 
 def read(path: Path) -> Package:
-    """The package at `path`: the package itself, the folder that holds it, or its package.json.
-
-    Raises PackageError when it is absent, or is not what package.json says.
-    """
-    manifest = _manifest(Path(path))
-    package = _parse(_load(manifest), manifest)
+    """The package at `path`, which is itself, its folder or its package.json. Raises PackageError
+    when it is absent, or is not what package.json says."""
+    package = _load(_manifest(Path(path)))
     if not package.path.exists():
         said = "no such package, though package.json is there"
     elif (actual := archive.fingerprint(package.path)) != package.sha256:
@@ -53,18 +47,12 @@ def _manifest(path: Path) -> Path:
     return path / MANIFEST if (path / MANIFEST).is_file() else path.parent / MANIFEST
 
 
-def _load(manifest: Path) -> Any:
+def _load(manifest: Path) -> Package:
     try:
-        return json.loads(manifest.read_text(encoding="utf-8"))
-    except FileNotFoundError as e:
-        raise PackageError(f"{manifest}: no such file, so there is no package; {_again()}") from e
-    except (OSError, ValueError) as e:
-        raise PackageError(f"{manifest}: not readable as JSON ({e}); {_again()}") from e
-
-
-def _parse(data: Any, manifest: Path) -> Package:
-    try:
+        data = json.loads(manifest.read_text(encoding="utf-8"))
         members = tuple(Member(**member) for member in data["members"])
         return Package(**{**data, "path": manifest.parent / data["path"], "members": members})
-    except (KeyError, TypeError) as e:
+    except FileNotFoundError as e:
+        raise PackageError(f"{manifest}: no such file, so there is no package; {_again()}") from e
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise PackageError(f"{manifest}: no package.json of onnxferry ({e!r}); {_again()}") from e

@@ -1,7 +1,4 @@
-"""A model directory, checked before it is packed: what shows without loading it is refused here,
-not by a host."""
-
-from __future__ import annotations
+"""A model directory, checked before it is packed."""
 
 import re
 from dataclasses import dataclass
@@ -14,8 +11,7 @@ from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.exits import program
 from onnxferry.system.hashes import sha256
 
-# What each pinned onnxruntime loads: the newest ONNX IR version and the newest opset of the default
-# domain. Measured by loading a one-node graph of every version; a new pin needs a row.
+# the newest ONNX IR version and opset that each pinned onnxruntime loads (measured)
 ENGINES = {"1.31.1": (13, 26), "1.23.2": (11, 23)}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -23,107 +19,78 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """A checked model directory: its manifest, the files to pack (relative, with /) and the
-    distributions that scoring imports for its task besides numpy and onnxruntime."""
+    """A model directory checked for a Python ("3.12"): the files to pack, relative, with /, and the
+    distributions that scoring imports besides numpy and onnxruntime."""
 
     folder: Path
+    python: str
     spec: ModelSpec
     files: tuple[str, ...]
     libraries: tuple[str, ...]
 
 
 def check(folder: Path, python: str) -> CheckedModel:
-    """Read and check the model directory `folder` for a host with Python `python`.
+    """Read and check `folder` for a host with Python `python`. Raises UsageError for no folder, and
+    PackageError for a missing spec, graph or tokenizer, a file whose hash is not the spec's, an
+    unknown task, or a graph that is too new."""
+    from onnxferry.scoring.tasks import needs  # imports onnxruntime; reading a package needs it not
 
-    Raises UsageError for no such folder, and PackageError that names the file or the setting: a
-    missing spec, graph or tokenizer, a file whose hash is not the spec's, an unknown task, or a
-    graph newer than the pinned onnxruntime.
-    """
-    spec = _spec(folder)
-    needs = _needs(folder, spec)
-    _check_present(folder, spec, needs)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; make it with {program('prepare')}")
+    try:
+        spec = ModelSpec.read(folder)
+        libraries = needs(spec)
+    except ModelError as e:
+        raise PackageError(str(e)) from e
+    _check_present(folder, spec, libraries)
     for name, expected in spec.files.items():
         _check_hash(folder, name, expected)
     _check_engine(folder, spec, python)
-    return CheckedModel(folder, spec, _files(folder, spec), needs)
+    return CheckedModel(folder, python, spec, _files(folder, spec), libraries)
 
 
-def _spec(folder: Path) -> ModelSpec:
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder}: no such folder; give a model directory, which {program('prepare')} makes"
-        )
-    try:
-        spec = ModelSpec.read(folder)
-    except ModelError as e:
-        raise PackageError(str(e)) from e
+def _check_present(folder: Path, spec: ModelSpec, libraries: tuple[str, ...]) -> None:
     if not _NAME.fullmatch(spec.name):
         raise PackageError(
-            f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use letters, digits,"
-            " '.', '_' and '-' (at most 63, the first a letter or digit)"
+            f"{folder / SPEC_FILE}: name {spec.name!r} cannot name a folder; use at most 63 of"
+            " letters, digits, '.', '_' and '-', the first a letter or digit"
         )
-    return spec
-
-
-def _needs(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    from onnxferry.scoring.tasks import needs  # imports onnxruntime; reading a package needs it not
-
-    try:
-        return needs(spec)
-    except ModelError as e:
-        raise PackageError(f"{folder / SPEC_FILE}: {e}") from e
-
-
-def _check_present(folder: Path, spec: ModelSpec, needs: tuple[str, ...]) -> None:
     if not (folder / MODEL_FILE).is_file():
+        raise PackageError(f"{folder}: no {MODEL_FILE}; make it with {program('prepare')}")
+    if "tokenizers" in libraries and not (folder / TOKENIZER_FILE).is_file():
         raise PackageError(
-            f"{folder}: no {MODEL_FILE}; make the model directory with {program('prepare')}"
-        )
-    if "tokenizers" in needs and not (folder / TOKENIZER_FILE).is_file():
-        raise PackageError(
-            f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it from"
-            " transformers with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+            f"{folder}: no {TOKENIZER_FILE}, which task {spec.task} needs; save it by transformers:"
+            " AutoTokenizer.from_pretrained(...).save_pretrained(...)"
         )
 
 
 def _check_hash(folder: Path, name: str, expected: str) -> None:
     inside = PurePosixPath(name)
     if inside.is_absolute() or ".." in inside.parts:
-        raise PackageError(
-            f"{folder / SPEC_FILE}: files: {name!r} is outside of the model directory"
-        )
+        raise PackageError(f"{folder / SPEC_FILE}: {name!r} is outside of the model directory")
     if not (folder / name).is_file():
         raise PackageError(f"{folder}: no {name}, which {SPEC_FILE} lists; prepare the model again")
     if (actual := sha256(folder / name)) != expected.removeprefix("sha256:"):
         raise PackageError(
             f"{folder / name}: sha256 is {actual}, but {SPEC_FILE} says {expected}; the file was"
-            " changed after the model was prepared: prepare it again, so that its golden answer and"
-            " its figures are those of this file"
+            " changed: prepare the model again"
         )
 
 
 def _check_engine(folder: Path, spec: ModelSpec, python: str) -> None:
     version = pins.version("onnxruntime", python)
-    if version not in ENGINES:
-        raise PackageError(
-            f"onnxruntime {version} (pins.txt) has no row in scripts/package/model.py ENGINES;"
-            " add one"
-        )
     newest_ir, newest_opset = ENGINES[version]
-    for what, value, newest in (
-        ("IR version", spec.ir_version, newest_ir),
-        ("opset", spec.opset, newest_opset),
-    ):
+    limits = {"IR version": (spec.ir_version, newest_ir), "opset": (spec.opset, newest_opset)}
+    for what, (value, newest) in limits.items():
         if value is not None and value > newest:
             raise PackageError(
                 f"{folder / MODEL_FILE}: ONNX {what} {value}; onnxruntime {version}, pinned for"
-                f" Python {python}, loads at most {newest}. Export the model with an older {what},"
-                " or pin a newer onnxruntime"
+                f" Python {python}, loads at most {newest}: export with an older {what}"
             )
 
 
 def _files(folder: Path, spec: ModelSpec) -> tuple[str, ...]:
-    # with the weights beside a large graph
-    names = {p.name for p in folder.glob(f"{MODEL_FILE}*") if p.is_file()}
-    names |= {name for name in (SPEC_FILE, TOKENIZER_FILE) if (folder / name).is_file()}
+    # the glob finds the weights beside a large graph too
+    found = {*folder.glob(f"{MODEL_FILE}*"), folder / SPEC_FILE, folder / TOKENIZER_FILE}
+    names = {path.name for path in found if path.is_file()}
     return tuple(sorted(names | {PurePosixPath(name).as_posix() for name in spec.files}))

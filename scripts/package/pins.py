@@ -1,13 +1,7 @@
-"""pins.txt, read for a target: the exact versions of what ships.
-
-pip evaluates environment markers for the Python that runs it; a package is for another machine, so
-they are evaluated here, for Linux on x86_64 with CPython of the target's version.
-"""
-
-from __future__ import annotations
+"""pins.txt: the exact versions of what ships, for CPython of any version on Linux on x86_64."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -17,8 +11,8 @@ from onnxferry.system.errors import PackageError
 
 PINS = Path(__file__).with_name("pins.txt")
 
-# What an installation brings in besides the named distribution, so that requirements.txt and
-# env.yml can pin it all. tests/scripts/test_package_pins.py lets pip resolve each.
+# What an installation of each brings in besides, so that all of it is pinned.
+# tests/scripts/test_package_pins.py lets pip resolve them.
 CLOSURES = {
     "numpy": "",
     "pillow": "",
@@ -42,6 +36,13 @@ CLOSURES = {
         six typing-extensions typing-inspection urllib3 werkzeug wrapt zipp
     """,
 }
+_HOST = {
+    "platform_python_implementation": "CPython",
+    "os_name": "posix",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+}
 
 
 def with_closure(names: Iterable[str]) -> list[str]:
@@ -50,49 +51,41 @@ def with_closure(names: Iterable[str]) -> list[str]:
 
 
 def select(names: Iterable[str], python: str) -> list[str]:
-    """ "name==version" of each of `names` for Python `python`; a pin that is not for that Python is
-    left out."""
-    host = _environment(python)
-    pins = (pin for name in names for pin in _pins_of(name))
-    chosen = (pin for pin in pins if not pin.marker or pin.marker.evaluate(host))
+    """ "name==version" of each of `names` that has a pin for Python `python`."""
+    host = _HOST | {"python_version": python, "python_full_version": f"{python}.0"}
+    chosen = (pin for pin in _pins_of(names) if not pin.marker or pin.marker.evaluate(host))
     return [f"{pin.name}{pin.specifier}" for pin in chosen]
 
 
-def lines(names: Iterable[str]) -> list[str]:
-    """The pins of each of `names` with their environment markers, as a requirements.txt takes
-    them."""
-    return [str(pin) for name in names for pin in _pins_of(name)]
+def lines(names: Iterable[str]) -> str:
+    """The pins of `names` with their environment markers, as the text of a requirements.txt."""
+    return "".join(f"{pin}\n" for pin in _pins_of(names))
 
 
 def version(name: str, python: str) -> str:
     """The version of `name` for Python `python`."""
     chosen = select([name], python)
     if len(chosen) != 1:
-        raise PackageError(
-            f"{PINS}: {len(chosen)} pins of {name} apply to Python {python}; exactly one must"
-        )
+        raise PackageError(f"{PINS}: {len(chosen)} pins of {name} for Python {python}; one must be")
     return chosen[0].partition("==")[2]
 
 
-def _pins_of(name: str) -> tuple[Requirement, ...]:
+def _pins_of(names: Iterable[str]) -> Iterator[Requirement]:
     pins = read(PINS)
-    if name not in pins:
-        raise PackageError(
-            f"{PINS}: no pin of {name}; add the version that the rehearsals passed with"
-        )
-    return pins[name]
+    for name in names:
+        if name not in pins:
+            raise PackageError(f"{PINS}: no pin of {name}; add the version that was rehearsed")
+        yield from pins[name]
 
 
 @functools.cache
-def read(path: Path) -> dict[str, tuple[Requirement, ...]]:
-    """All pins of a constraints file by canonical name. Raises PackageError for a line that is not
-    an exact pin."""
-    pins: dict[str, tuple[Requirement, ...]] = {}
+def read(path: Path) -> dict[str, list[Requirement]]:
+    """All pins of a file by canonical name. Raises PackageError for a line that is no exact pin."""
+    pins: dict[str, list[Requirement]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if text := line.partition("#")[0].strip():
             pin = _parse(text, f"{path}, line {number}")
-            name = canonicalize_name(pin.name)
-            pins[name] = (*pins.get(name, ()), pin)
+            pins.setdefault(canonicalize_name(pin.name), []).append(pin)
     return pins
 
 
@@ -104,15 +97,3 @@ def _parse(text: str, where: str) -> Requirement:
     if [s.operator for s in pin.specifier] != ["=="] or "*" in str(pin.specifier):
         raise PackageError(f"{where}: {text!r} is not an exact pin; write {pin.name}==VERSION")
     return pin
-
-
-def _environment(python: str) -> dict[str, str]:
-    return {
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "platform_python_implementation": "CPython",
-        "os_name": "posix",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_machine": "x86_64",
-    }

@@ -1,36 +1,23 @@
-"""Linux wheels for a Python that need not be this one: fetched by pip, slimmed, and kept in a cache
-by their content.
-
-What is dropped is never imported where a model is served: tests, type stubs, C headers and static
-libraries, onnxruntime's tools and the second copy of its library, parts of Pillow. Licences stay,
-and the metadata by which importlib.metadata knows a version. test_package_functions.py imports and
-runs what is left.
-"""
-
-from __future__ import annotations
+"""Linux wheels for any Python: fetched by pip, without what serving a model never imports, and kept
+in a cache."""
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from onnxferry.scripts.package.archive import replacing
 from onnxferry.system.cache import cache_folder
 from onnxferry.system.errors import PackageError
+from onnxferry.system.files import replacing
 
-# glibc 2.28 is older than that of every image that Functions runs Python 3.10 or newer on.
-_PLATFORMS = (
-    *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 16, -1)),
-    "manylinux2014_x86_64",
-)
+# from glibc 2.28, older than that of every image that Functions runs Python 3.10 or newer on
+_LINUX = [*(f"manylinux_2_{n}_x86_64" for n in range(28, 16, -1)), "manylinux2014_x86_64"]
 _PIP = "pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all:"
 
 _DROPPED = re.compile(
@@ -47,55 +34,50 @@ _DROPPED = re.compile(
 )
 
 
-def fetch(requirements: Sequence[str], python: str) -> list[Path]:
+def fetch(requirements: Sequence[str], python: str, environ: Mapping[str, str]) -> list[Path]:
     """A folder for each of `requirements` ("numpy==2.2.6") with its slimmed files for Linux and
-    Python `python`.
-
-    Raises PackageError with pip's words when a wheel cannot be had.
-    """
-    folders = {requirement: _folder(requirement, python) for requirement in requirements}
+    Python `python`. Raises PackageError with pip's words when a wheel cannot be had."""
+    cache = cache_folder(environ) / "wheels"
+    folders = {requirement: cache / _folder(requirement, python) for requirement in requirements}
     if missing := [r for r, folder in folders.items() if not folder.is_dir()]:
         with tempfile.TemporaryDirectory() as scratch:
-            _download(missing, python, Path(scratch))
+            _download(missing, python, {**environ, "TMPDIR": scratch})
             found = {parse_wheel_filename(p.name)[0]: p for p in Path(scratch).glob("*.whl")}
             for requirement in missing:
-                # another process may have been sooner, and reads it now
-                if not folders[requirement].is_dir():
-                    wheel = found[canonicalize_name(Requirement(requirement).name)]
-                    _unpack(wheel, folders[requirement])
+                wheel = found[canonicalize_name(requirement.partition("==")[0])]
+                _unpack(wheel, folders[requirement])
     return list(folders.values())
 
 
-def _folder(requirement: str, python: str) -> Path:
-    """The cache's place for a requirement; another rule of what to drop makes another place."""
-    made_of = "\n".join((requirement, python, *_PLATFORMS, _DROPPED.pattern))
+def _folder(requirement: str, python: str) -> str:
+    """The cache's folder for a requirement; another rule of what to drop makes another."""
+    made_of = "\n".join((requirement, python, *_LINUX, _DROPPED.pattern))
     key = hashlib.sha256(made_of.encode()).hexdigest()[:12]
-    return cache_folder() / "wheels" / f"{requirement.replace('==', '-')}-py{python}-{key}"
+    return f"{requirement.replace('==', '-')}-py{python}-{key}"
 
 
-def _download(requirements: Sequence[str], python: str, folder: Path) -> None:
+def _download(requirements: Sequence[str], python: str, env: Mapping[str, str]) -> None:
+    """Into TMPDIR of `env`, where pip's own files are too, even if it is killed."""
     host = ["--implementation", "cp", "--python-version", python]
-    host += [word for name in _PLATFORMS for word in ("--platform", name)]
-    command = [sys.executable, "-m", *_PIP.split(), *host, "--dest", str(folder), *requirements]
-    # the folder goes away with what pip left there, even if pip is killed
-    scratch = {**os.environ, "TMPDIR": str(folder)}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=scratch)
+    host += [word for name in _LINUX for word in ("--platform", name)]
+    host += ["--dest", env["TMPDIR"]]
+    command = [sys.executable, "-m", *_PIP.split(), *host, *requirements]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
     if done.returncode:
         said = "\n".join(x for x in done.stderr.splitlines() if not x.startswith("WARNING"))
         raise PackageError(
-            f"pip could not download Linux wheels for Python {python} of"
-            f" {', '.join(requirements)}:\n{said[-2000:].strip()}\nCheck the network and pip's"
-            " index settings, and that pins.txt names versions with such wheels"
+            f"no Linux wheels for Python {python} of {', '.join(requirements)}; pip says:\n"
+            f"{said[-2000:].strip()}\nCheck the network, pip's index settings, and pins.txt"
         )
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
+    if folder.is_dir():  # another process was sooner, and reads it now
+        return
     with replacing(folder) as fresh, zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name[-1] != "/"]
         kept = [name for name in names if not _DROPPED.search(name)]
         if odd := [name for name in kept if ".data/" in name]:
-            raise PackageError(
-                f"{wheel.name}: {odd[0]} would be installed elsewhere than site-packages; not"
-                " supported"
-            )
+            where = "would be installed elsewhere than site-packages"
+            raise PackageError(f"{wheel.name}: {odd[0]} {where}")
         archive.extractall(fresh, kept)

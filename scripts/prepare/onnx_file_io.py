@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 
@@ -13,11 +13,10 @@ from onnxferry.system.errors import PrepareError
 WEIGHTS_FILE = "model.onnx.data"
 _LEAST_MOVED = 1024  # bytes of a tensor
 _ALIGNMENT = 64  # bytes
-MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may have, loads
+MAX_IR, MAX_OPSET = 11, 23  # of ONNX Runtime 1.23, the oldest that a host may have
 
 
-@dataclass(frozen=True)
-class OnnxVersions:
+class OnnxVersions(NamedTuple):
     """What a graph needs of ONNX Runtime."""
 
     opset: int
@@ -25,8 +24,8 @@ class OnnxVersions:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Write `source` to `target` as one file: the same bytes, unless its weights lie beside it.
-    Raises PrepareError where it cannot be read, or is too large for one file."""
+    """Write `source` as one file, the same bytes unless its weights lie beside it. Raises
+    PrepareError where it cannot be read, or is too large for one file."""
     model = read(source, weights=False)
     if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
         save(read(source), target)
@@ -35,15 +34,13 @@ def copy(source: Path, target: Path) -> None:
 
 
 def versions(path: Path) -> OnnxVersions:
-    """Opset and IR version of a graph. Raises PrepareError when ONNX Runtime on the hosts would not
-    load them."""
+    """The versions of a graph. Raises PrepareError when hosts would not load them."""
     model = read(path, weights=False)
     found = OnnxVersions(opset(model), model.ir_version)
     if found.opset > MAX_OPSET or found.ir_version > MAX_IR:
         raise PrepareError(
             f"{path.name}: opset {found.opset}, IR version {found.ir_version}; the hosts load up to"
-            f" opset {MAX_OPSET} and IR version {MAX_IR}. Export it again with a lower opset, such"
-            " as 18"
+            f" opset {MAX_OPSET} and IR version {MAX_IR}: export it with a lower opset, such as 18"
         )
     return found
 
@@ -54,10 +51,8 @@ def opset(model: onnx.ModelProto) -> int:
 
 
 def read(path: Path, weights: bool = True) -> onnx.ModelProto:
-    """The model of a file, without `weights` that lie in files beside it if so asked.
-
-    Raises PrepareError for what is not readable as ONNX.
-    """
+    """The model of a file, with the `weights` in files beside it or without. Raises PrepareError
+    for what is not readable as ONNX."""
     try:
         return onnx.load(path, load_external_data=weights)
     except Exception as e:  # DecodeError, ValidationError, FileNotFoundError of the weights
@@ -73,12 +68,10 @@ def save(model: onnx.ModelProto, path: Path) -> None:
 
 
 def split(path: Path, least: int = 1_000_000) -> None:
-    """Move the weights of the graph `path` into WEIGHTS_FILE beside it, if they take at least
-    `least` bytes.
+    """Move the weights of a graph of `least` bytes or more into WEIGHTS_FILE beside it.
 
-    ONNX Runtime maps that file into memory instead of reading it: a model starts in a third of the
-    time, its embeddings take memory only as they are used, and all processes of a host share them.
-    The same graph makes the same bytes.
+    ONNX Runtime maps that file: a model starts faster, embeddings take memory as they are used, and
+    a host's processes share them. The same graph makes the same bytes.
     """
     model = read(path)
     numeric = (t for t in model.graph.initializer if t.data_type != onnx.TensorProto.STRING)

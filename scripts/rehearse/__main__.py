@@ -1,7 +1,5 @@
 """onnxferry rehearse: the command line, and what it prints of a rehearsal."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -18,17 +16,14 @@ from onnxferry.system.console import out
 from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_INPUT = "A file to send as a request; its suffix says its content type. May be repeated."
+
 
 @options.command()
 @click.argument("package", required=False, type=click.Path(exists=True, path_type=Path))
 @options.apply(options.target(TARGETS, required=False), options.model, options.out, options.python)
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file to send as a request; its suffix says its content type. May be repeated.",
-)
+@click.option("--input", "inputs", multiple=True, type=FILE, help=_INPUT)
 @click.option("--repeats", default=30, type=click.IntRange(2), help="Requests to time.")
 @options.output
 def command(inputs: tuple[Path, ...], repeats: int, output: str, **flags: Any) -> None:
@@ -36,30 +31,23 @@ def command(inputs: tuple[Path, ...], repeats: int, output: str, **flags: Any) -
     function.zip or a folder), or the one that is built of --model for --target."""
     requests = [read_request(path) for path in inputs]
     done = rehearse(_package(**flags), extra=requests, repeats=repeats)
-    show(done, dict(zip(map(str, inputs), done.extra, strict=True)), output)
-
-
-def _package(package: Path | None, target: str | None, model: Path | None, **flags: Any) -> Package:
-    if package and (target or model):
-        raise UsageError("give a built PACKAGE, or --target to build one of --model, not both")
-    if package:
-        return read(package)
-    if not target:
-        raise UsageError("give a built PACKAGE, or --target to build one of --model")
-    return rehearsable(model or options.only_model(), target, **flags)
-
-
-def show(done: Rehearsal, answers: dict[str, Reply], output: str) -> None:
-    """Print a rehearsal and the `answers` to further inputs on standard output, as "text" or as
-    "json"."""
+    answers = dict(zip(map(str, inputs), done.extra, strict=True))
     if output == "json":
         click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))
     else:
         _show(done, answers)
 
 
+def _package(package: Path | None, target: str | None, model: Path | None, **flags: Any) -> Package:
+    if bool(package) == bool(target) or (package and model):
+        raise UsageError("give a built PACKAGE, or --target to build one of --model, not both")
+    if package:
+        return read(package)
+    return rehearsable(model or options.only_model(), str(target), **flags)
+
+
 def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:
-    figures = {key: value for key, value in vars(done).items() if key not in ("answer", "extra")}
+    figures = {key: value for key, value in vars(done).items() if key != "extra"}
     inputs = [
         {"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()
     ]
@@ -72,23 +60,20 @@ def _text(body: bytes) -> str:
 
 def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
     table = Table(show_header=False)
-    rows = {
-        "target": f"{done.target}, Python {done.python}",
-        "package": f"{done.size / 1e6:.1f} MB",
-        "start to first answer": f"{done.start_seconds:.1f} s",
-        "latency p50 / p95": f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms",
-        "memory, peak": f"{done.memory_mib:.0f} MiB",
-        "golden answer": "as expected",
-    }
-    for name, value in rows.items():
-        table.add_row(name, value)
+    for row in (
+        ("target", f"{done.target}, Python {done.python}"),
+        ("package", f"{done.size / 1e6:.1f} MB"),
+        ("start to first answer", f"{done.start_seconds:.1f} s"),
+        ("latency p50 / p95", f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms"),
+        ("memory, peak", f"{done.memory_mib:.0f} MiB"),
+        ("golden answer", "as expected"),
+    ):
+        table.add_row(*row)
     out.print(table)
     out.print(_text(done.answer), markup=False)
     for path, answer in answers.items():
-        out.print(
-            f"{path}: {answer.status} {answer.seconds * 1000:.1f} ms\n{_text(answer.body)}",
-            markup=False,
-        )
+        text = f"{path}: {answer.status} {answer.seconds * 1000:.1f} ms\n{_text(answer.body)}"
+        out.print(text, markup=False)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """AzureML's managed online endpoint: azureml-inference-server-http on gunicorn.
 
-As on the platform: AML_APP_ROOT is the folder of the entry script, the model is registered as a
-folder, so that it lies one level below AZUREML_MODEL_DIR, and deployment.yml's environment
-variables are set (the number of workers is among them). The packages are those of env.yml's pip
-list; conda only brings Python.
+As on the platform: AML_APP_ROOT is the folder of the entry script, the model lies one level below
+AZUREML_MODEL_DIR, deployment.yml's environment variables are set, and env.yml's pip list is
+installed.
 """
-
-from __future__ import annotations
 
 import shutil
 from pathlib import Path
@@ -15,16 +12,21 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage
+from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
-    app, version = root / "azureml-app", root / "azureml-models" / package.model / "1"
+    app = root / "azureml-app"
     shutil.copytree(package.path / "code", app / "code")
-    shutil.copytree(package.path / "model", version / "model")
+    model = root / "azureml-models" / package.model / "1" / "model"
+    shutil.copytree(package.path / "model", model)
     for name in ("env.yml", "deployment.yml"):
-        shutil.copy(package.path / name, app / name)
-    return UnpackedPackage(root, app, version / "model")
+        shutil.copy(package.path / name, app)
+    return UnpackedPackage(root, app, model)
+
+
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
@@ -32,13 +34,10 @@ def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     return tuple(Install(tuple(e["pip"])) for e in dependencies if isinstance(e, dict))
 
 
-def _read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def _arguments(unpacked: UnpackedPackage, port: int) -> tuple[str, ...]:
+def _command(unpacked: UnpackedPackage, port: int) -> tuple[str | Path | int, ...]:
     script, models = unpacked.app / "code" / "score.py", unpacked.model.parent
-    return ("--entry_script", str(script), "--model_dir", str(models), "--port", str(port))
+    options = ("--entry_script", script, "--model_dir", models, "--port", port)
+    return (HOSTS / "azureml_server.py", *options)
 
 
 def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
@@ -51,9 +50,8 @@ RUNTIME = Runtime(
     title="AzureML's inference server",
     health="/",
     score="/score",
-    launcher="azureml_server.py",
     unpack=_unpack,
     installs=_installs,
-    arguments=_arguments,
+    command=_command,
     environment=_environment,
 )

@@ -1,45 +1,35 @@
 """Azure Functions: the Python worker, driven as the Functions host drives it
 (hosts/functions_server.py).
 
-As on the platform, all that the app needs is in the zip, below .python_packages; the environment
-holds only the worker.
+As on the platform, all that the app needs is in the zip; the environment holds only the worker.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.archives import unpack_zip
-from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage
+from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage
 
 _WORKER = ("azure-functions-runtime", "azurefunctions-extensions-base")
+# azure-functions comes from the package. The worker's metadata asks for Python 3.13, where Azure
+# runs it as a library; its code runs on 3.10 as well.
+_OPTIONS = ("--no-deps", "--ignore-requires-python")
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
     app = root / "wwwroot"
-    app.mkdir()
     unpack_zip(package.path, app)
     return UnpackedPackage(root, app, app / "model")
-
-
-def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
-    """--no-deps, since azure-functions comes from the package. The worker's metadata asks for
-    Python 3.13, since Azure runs it as a library from there on; its code runs on 3.10 as well."""
-    return (
-        Install(tuple(pins.select(_WORKER, python)), ("--no-deps", "--ignore-requires-python")),
-    )
 
 
 RUNTIME = Runtime(
     title="the Azure Functions worker",
     health="/",
     score="/api/score",
-    launcher="functions_server.py",
     unpack=_unpack,
-    installs=_installs,
-    arguments=lambda unpacked, port: (str(unpacked.app), str(port)),
+    installs=lambda unpacked, python: (Install(tuple(pins.select(_WORKER, python)), _OPTIONS),),
+    command=lambda unpacked, port: (HOSTS / "functions_server.py", unpacked.app, port),
     environment=lambda unpacked, port: {
         "AzureWebJobsScriptRoot": str(unpacked.app),
         "FUNCTIONS_WORKER_RUNTIME": "python",

@@ -1,11 +1,8 @@
 """Compare a reply with the golden answer: as JSON data, numbers within a tolerance, all else
-exactly. Rehearsals and the clouds' smoke tests both use it."""
-
-from __future__ import annotations
+exactly."""
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +13,8 @@ TOLERANCE = 1e-4  # relative or absolute: processors differ in the last digits o
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for one request.
-
-    `body` has no content encoding; `seconds` is the time that the client waited; `served_by` is the
-    version, deployment or variant that answered, as far as the platform tells.
-    """
+    """What came back for one request: `body` without content encoding, `seconds` that the client
+    waited, `served_by` the version, deployment or variant, as far as the platform tells."""
 
     status: int
     body: bytes
@@ -29,21 +23,11 @@ class Reply:
     served_by: str = ""
 
 
-@dataclass(frozen=True)
-class Mismatch:
-    """Why a reply is not the golden answer. `refused`: its status is not 200, so there is no
-    answer."""
-
-    refused: bool
-    text: str
-
-
-def mismatch(golden: Golden, reply: Reply) -> Mismatch | None:
+def mismatch(golden: Golden, reply: Reply) -> str | None:
     """How the reply to the golden request differs from the golden answer; None if it does not."""
     shown = reply.body[:2000].decode("utf-8", errors="replace")
     if reply.status != 200:
-        text = f"the golden request was refused with status {reply.status}: {shown}"
-        return Mismatch(True, text)
+        return f"the golden request was refused with status {reply.status}: {shown}"
     try:
         found = difference(golden.answer, json.loads(reply.body))
     except ValueError:
@@ -52,35 +36,30 @@ def mismatch(golden: Golden, reply: Reply) -> Mismatch | None:
         return None
     expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
     start = f"the answer to the golden request differs. {found}"
-    return Mismatch(False, f"{start}\nexpected: {expected}\nanswered: {shown}")
+    return f"{start}\nexpected: {expected}\nanswered: {shown}"
 
 
 def difference(expected: Any, actual: Any, where: str = "answer") -> str | None:
     """Where `actual` first differs from `expected`, in words; None if it does not."""
-    if _is_float(expected, actual):
-        same = math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    elif type(expected) is not type(actual):
-        same = False
-    elif isinstance(expected, dict) and expected.keys() == actual.keys():
-        return _first(difference(expected[key], actual[key], f"{where}.{key}") for key in expected)
-    elif isinstance(expected, list) and len(expected) == len(actual):
-        pairs = enumerate(zip(expected, actual, strict=True))
-        return _first(difference(e, a, f"{where}[{i}]") for i, (e, a) in pairs)
+    if isinstance(expected, dict) and isinstance(actual, dict) and expected.keys() == actual.keys():
+        parts = [(f"{where}.{key}", value, actual[key]) for key, value in expected.items()]
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        parts = [(f"{where}[{i}]", value, actual[i]) for i, value in enumerate(expected)]
+    elif _same(expected, actual):
+        return None
     else:
-        same = expected == actual
-    return None if same else f"{where}: expected {_short(expected)}, got {_short(actual)}"
+        return f"{where}: expected {_short(expected)}, got {_short(actual)}"
+    return next(filter(None, (difference(e, a, place) for place, e, a in parts)), None)
 
 
-def _is_float(*values: Any) -> bool:
-    """Whether these are two numbers and one of them a float: a float may come as 1 or as 1.0."""
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    return numbers and any(isinstance(value, float) for value in values)
+def _same(expected: Any, actual: Any) -> bool:
+    """A float may come as 1 or as 1.0; all else is of one type."""
+    types = {type(expected), type(actual)}
+    if float in types and types <= {int, float}:
+        return math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return len(types) == 1 and bool(expected == actual)
 
 
-def _first(differences: Iterable[str | None]) -> str | None:
-    return next(filter(None, differences), None)
-
-
-def _short(value: Any, limit: int = 1000) -> str:
+def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text)} characters)"
+    return text if len(text) <= 1000 else f"{text[:1000]} ... ({len(text)} characters)"

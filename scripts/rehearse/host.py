@@ -1,17 +1,15 @@
 """A hosting runtime that is up: send it requests, see its log and its memory."""
 
-from __future__ import annotations
-
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 
 import httpx
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
-from onnxferry.scripts.rehearse.memory import PeakMemory
+from onnxferry.scripts.rehearse.processes import PeakMemory, tail
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.console import Report
 from onnxferry.system.errors import RehearsalError
@@ -20,15 +18,10 @@ ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time
 
 
 class Host:
-    """A runtime that is up. `url` is where to POST; `model_dir` is the unpacked model directory;
-    `began` is time.monotonic() at the start of its process."""
+    """`url` is where to POST; `began` is time.monotonic() at the start of the process."""
 
     def __init__(
-        self,
-        runtime: Runtime,
-        unpacked: UnpackedPackage,
-        port: int,
-        process: subprocess.Popen[bytes],
+        self, runtime: Runtime, unpacked: UnpackedPackage, port: int, process: Popen[bytes]
     ) -> None:
         self.title = runtime.title
         self.url = f"http://127.0.0.1:{port}{runtime.score}"
@@ -41,38 +34,34 @@ class Host:
         self._client = httpx.Client(trust_env=False, timeout=ANSWER_LIMIT)
 
     def send(self, request: Request) -> Reply:
-        """POST one request. Any status is a Reply; RehearsalError only where no answer comes
-        within the limit."""
-        optional = {"Content-Encoding": request.content_encoding, "X-Request-Id": request.id}
+        """POST one request. Raises RehearsalError where no answer comes within the limit."""
         headers = {
             "Content-Type": request.content_type,
             "Accept": request.accept,
             "Accept-Encoding": request.accept_encoding or "identity",
-            **{name: value for name, value in optional.items() if value},
+            "Content-Encoding": request.content_encoding,
+            "X-Request-Id": request.id,
         }
+        given = {name: value for name, value in headers.items() if value}
         began = time.perf_counter()
         try:
-            response = self._client.post(self.url, content=request.body, headers=headers)
+            response = self._client.post(self.url, content=request.body, headers=given)
         except httpx.TimeoutException as e:
-            raise self.failure(
-                f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s; the model loads or scores too"
-                " slowly, or its worker ends again and again"
-            ) from e
+            slow = "the model is too slow, or its worker ends again and again"
+            raise self.failure(f"{self.url}: no answer within {ANSWER_LIMIT:.0f} s; {slow}") from e
         except httpx.HTTPError as e:
             raise self.failure(f"{self.url}: the connection broke ({e})") from e
         seconds, media_type = time.perf_counter() - began, response.headers.get("content-type", "")
         return Reply(response.status_code, response.content, media_type, seconds)
 
     def memory_mib(self) -> float:
-        """The peak of the resident memory of all processes that serve, summed, in MiB."""
+        """The peak of the resident memory of all processes that serve, in MiB."""
         self._memory.sample()
         return self._memory.bytes / 2**20
 
     def log_tail(self, lines: int = 80) -> str:
-        """The last lines that the runtime printed; enough to show a cause above the server's own
-        tracebacks."""
-        text = self._log.read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        """The last lines that the runtime printed."""
+        return tail(self._log, lines)
 
     def failure(self, message: str) -> RehearsalError:
         """An error that says `message` and shows the end of the runtime's log."""
@@ -80,25 +69,20 @@ class Host:
         return RehearsalError(f"{self.title}: {message}\nThe end of its log:\n{log}")
 
     @contextmanager
-    def up(self, limit: float, report: Report) -> Iterator[Host]:
-        """Wait at most `limit` seconds until the runtime is healthy, then measure its memory for as
-        long as the block runs. Raises RehearsalError with its log when it is not."""
+    def up(self, limit: float, report: Report) -> Iterator[None]:
+        """Wait at most `limit` seconds until it is healthy, and measure its memory in the block.
+        Raises RehearsalError with its log."""
         with self._memory.sampled(), self._client:
             with report(f"wait for {self.title} at {self._health} (at most {limit:.0f} s)"):
                 self._wait(limit)
-            yield self
+            yield
 
     def _wait(self, limit: float) -> None:
         while not self._healthy():
             if (code := self._process.poll()) is not None:
-                raise self.failure(
-                    f"it ended with exit code {code} before it was ready; the log says why"
-                )
+                raise self.failure(f"it ended with exit code {code} before it was ready")
             if time.monotonic() > self.began + limit:
-                raise self.failure(
-                    f"not ready within {limit:.0f} s at {self._health}; give it longer, or see"
-                    " the log"
-                )
+                raise self.failure(f"not ready within {limit:.0f} s at {self._health}")
             time.sleep(0.1)
 
     def _healthy(self) -> bool:

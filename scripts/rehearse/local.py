@@ -1,17 +1,14 @@
 """The local server: the package's own server.py, in an environment of its own requirements.txt."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.runtime import Install, Runtime, UnpackedPackage, listed
+from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage, listed
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
-    app = root / "package"
-    shutil.copytree(package.path, app)
+    app = shutil.copytree(package.path, root / "package")
     return UnpackedPackage(root, app, app / "model")
 
 
@@ -19,8 +16,7 @@ RUNTIME = Runtime(
     title="the local server",
     health="/ping",
     score="/score",
-    launcher="local_server.py",
     unpack=_unpack,
-    installs=lambda unpacked, python: (Install(listed(unpacked.app / "requirements.txt")),),
-    arguments=lambda unpacked, port: (str(unpacked.app / "server.py"), "--port", str(port)),
+    installs=lambda unpacked, python: (listed(unpacked.app / "requirements.txt"),),
+    command=lambda unpacked, port: (unpacked.app / "server.py", "--port", port),
 )

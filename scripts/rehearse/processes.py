@@ -1,20 +1,16 @@
-"""Start a program so that it, and whatever it starts, is certain to end with us.
-
-Each runs in a session of its own, behind hosts/supervisor.py, which ends the group when our end of
-its standard input closes: after an orderly stop, a failure, or kill -9 of this process.
-"""
-
-from __future__ import annotations
+"""Start a program so that it, and whatever it starts, ends with us, even by kill -9: it runs in a
+session of its own, behind hosts/supervisor.py."""
 
 import logging
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 import psutil  # type: ignore[import-untyped]
 
@@ -24,25 +20,15 @@ _SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 
 @contextmanager
 def running(
-    command: Sequence[str | Path],
-    *,
-    env: Mapping[str, str],
-    cwd: Path,
-    log: Path,
-    grace: float = 5.0,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` for as long as the block; its output goes to `log`. The process is a group
-    leader. `grace` is the time in seconds between asking the group to end and killing it."""
-    _LOG.debug("run %s", " ".join(map(str, command)))
+    command: Sequence[object], *, env: Mapping[str, str], cwd: Path, log: Path, grace: float = 5.0
+) -> Iterator[Popen[bytes]]:
+    """Run `command` for as long as the block, leading a process group that has `grace` seconds to
+    end; its output goes to `log`."""
+    words = [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)]
+    _LOG.debug("run %s", " ".join(words[3:]))
     with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)],
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.PIPE,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        process = Popen(
+            words, env=env, cwd=cwd, stdin=PIPE, stdout=sink, stderr=STDOUT, start_new_session=True
         )
     try:
         yield process
@@ -50,9 +36,13 @@ def running(
         _end(process, grace)
 
 
-def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The live processes of the group that `process` leads, without the supervisor itself; orphans
-    of its children too."""
+def tail(log: Path, lines: int) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def members(process: Popen[bytes]) -> list[psutil.Process]:
+    """The live processes of the group that `process` leads, without itself."""
     found = []
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
@@ -63,7 +53,7 @@ def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
-def _end(process: subprocess.Popen[bytes], grace: float) -> None:
+def _end(process: Popen[bytes], grace: float) -> None:
     try:
         _signal(process, signal.SIGTERM)
         _wait_until_gone(process, grace)
@@ -75,12 +65,46 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> None:
             process.stdin.close()
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(process: Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
-def _wait_until_gone(process: subprocess.Popen[bytes], limit: float) -> None:
+def _wait_until_gone(process: Popen[bytes], limit: float) -> None:
     until = time.monotonic() + limit
     while time.monotonic() < until and (process.poll() is None or members(process)):
         time.sleep(0.05)
+
+
+class PeakMemory:
+    """The largest sum so far of a process group's resident memory, in bytes; shared memory counts
+    for each."""
+
+    def __init__(self, process: Popen[bytes]) -> None:
+        self.bytes = 0
+        self._process = process
+
+    def sample(self) -> None:
+        """Look once."""
+        total = 0
+        for member in members(self._process):
+            with suppress(psutil.Error):
+                total += member.memory_info().rss
+        self.bytes = max(self.bytes, total)
+
+    @contextmanager
+    def sampled(self) -> Iterator[None]:
+        """Look five times a second while the block runs."""
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.2):
+                self.sample()
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()

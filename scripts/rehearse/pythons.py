@@ -1,7 +1,4 @@
-"""Find the interpreter of the Python version that a package is for: its compiled wheels load in no
-other."""
-
-from __future__ import annotations
+"""Find the interpreter of the Python version that a package is for."""
 
 import os
 import shutil
@@ -15,12 +12,8 @@ _PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
 def find_python(version: str, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The path of an interpreter of `version` ("3.12") that can make a virtual environment; None if
-    there is none.
-
-    Looks at the running interpreter, in every folder of PATH, and at pyenv's versions. Each is run,
-    since pyenv puts a shim on PATH for versions that are not active.
-    """
+    """An interpreter of `version` ("3.12") that can make a virtual environment: the running one, in
+    PATH, or of pyenv. Each is run, since pyenv puts shims on PATH that run no Python."""
     return next((path for path in _candidates(version, environ) if _runs(path, version)), None)
 
 

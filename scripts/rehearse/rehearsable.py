@@ -1,6 +1,4 @@
-"""From a model directory to a package that can be rehearsed on this machine."""
-
-from __future__ import annotations
+"""From a model directory to a package that can be rehearsed here."""
 
 import sys
 from pathlib import Path
@@ -14,12 +12,8 @@ from onnxferry.system.errors import RehearsalError
 
 
 def rehearsable(model: Path, target: str, out: Path, python: str | None = None) -> Package:
-    """Build what `target` would be given, as <out>/<target>/<name>/, and return the package to
-    rehearse: that one, or where this machine lacks its Python, and after saying so, one for a
-    Python that it has, below <out>/rehearsal/.
-
-    Raises RehearsalError when the machine has none of the Pythons that the target runs.
-    """
+    """Build what `target` would be given below `out`, and return the package to rehearse: that one,
+    or, below <out>/rehearsal/, one for a Python that is here. Raises RehearsalError if none is."""
     built = package(model, target, out=out, python=python)
     if find_python(built.python):
         return built
@@ -27,12 +21,10 @@ def rehearsable(model: Path, target: str, out: Path, python: str | None = None) 
     pythons = sorted(layout_of(target).pythons, key=lambda version: (version != here, version))
     version = next(filter(find_python, pythons), None)
     if version is None:
-        raise RehearsalError(
-            f"{target} runs Python {', '.join(sorted(pythons))}, and this machine has none of them;"
-            f" install python{built.python}"
-        )
+        known = ", ".join(sorted(pythons))
+        raise RehearsalError(f"{target} runs Python {known}, and none of them is installed here")
     err.print(
-        f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which this"
-        f" machine has not: rehearsing a package built for Python {version}"
+        f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which is"
+        f" not here: rehearsing a package built for Python {version}"
     )
     return package(model, target, out=out / "rehearsal", python=version)

@@ -1,7 +1,5 @@
 """rehearse(package): start it, prove it by the golden request, measure it, stop it."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Sequence
@@ -19,12 +17,9 @@ from onnxferry.system.errors import RehearsalError
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal found.
-
-    `size` is the package's, in bytes. `start_seconds` runs from the start of the runtime's process
-    to the first golden answer. Latencies are of the golden request, one at a time, for a client on
-    the same machine. `memory_mib` is the peak of all processes that serve.
-    """
+    """What a rehearsal found: `size` of the package in bytes, `start_seconds` from the start of the
+    runtime's process to the first golden answer, latencies of the golden request, one at a time,
+    `memory_mib` of all processes that serve, at its peak."""
 
     target: str
     size: int
@@ -44,50 +39,43 @@ def rehearse(
     repeats: int = 30,
     report: Report = stage,
 ) -> Rehearsal:
-    """Serve `package` by its platform's runtime; send the golden request, each of `extra`, and the
-    golden one `repeats` times (at least twice).
+    """Serve `package` by its platform's runtime; send the golden request (the package's own unless
+    given), each of `extra`, and the golden one `repeats` times (at least twice).
 
-    `golden` is the package's own unless given. Raises RehearsalError when the runtime does not
-    start or the golden answer differs; a request of `extra` may have any status.
+    Raises RehearsalError when the runtime does not start or the golden answer differs.
     """
     with start(package, report=report) as host:
         golden = golden or _golden_of(host, package)
         with report("send the golden request"):
-            answer = _prove(host, golden).body
+            answer = _proved(host, golden)
             start_seconds = time.monotonic() - host.began
-        replies = tuple(_ask(host, request, report) for request in extra)
+        replies = []
+        for request in extra:
+            with report(f"send {len(request.body)} bytes of {request.content_type}"):
+                replies.append(host.send(request))
         with report(f"send the golden request {repeats} times"):
             p50, p95 = _latencies(host, golden.request, repeats)
         about = (package.target, package.size, package.python)
-        return Rehearsal(*about, start_seconds, p50, p95, host.memory_mib(), answer, replies)
+        return Rehearsal(*about, start_seconds, p50, p95, host.memory_mib(), answer, tuple(replies))
 
 
 def _golden_of(host: Host, package: Package) -> Golden:
-    golden = ModelSpec.read(host.model_dir).golden
-    if golden is None:
-        raise RehearsalError(
-            f"{package.path}: model_spec.json has no golden request; prepare the model again with"
-            " an example"
-        )
-    return golden
+    if golden := ModelSpec.read(host.model_dir).golden:
+        return golden
+    lacking = "model_spec.json has no golden request; prepare the model again with an example"
+    raise RehearsalError(f"{package.path}: {lacking}")
 
 
-def _prove(host: Host, golden: Golden) -> Reply:
+def _proved(host: Host, golden: Golden) -> bytes:
     reply = host.send(golden.request)
     if found := mismatch(golden, reply):
-        if found.refused:
-            raise host.failure(found.text)
+        if reply.status != 200:
+            raise host.failure(found)
         raise RehearsalError(
-            f"{host.title}: {found.text}\nDo not deploy this package: it scores otherwise than the"
-            " model did when it was prepared. Compare pins.txt with the tools in model_spec.json,"
-            " or prepare the model again"
+            f"{host.title}: {found}\nDo not deploy this package. Compare pins.txt with the"
+            " tools in model_spec.json, or prepare the model again"
         )
-    return reply
-
-
-def _ask(host: Host, request: Request, report: Report) -> Reply:
-    with report(f"send {len(request.body)} bytes of {request.content_type}"):
-        return host.send(request)
+    return reply.body
 
 
 def _latencies(host: Host, request: Request, repeats: int) -> tuple[float, float]:

@@ -1,9 +1,6 @@
-"""What a platform's hosting runtime is to a rehearsal, as frozen data; one file a target fills it
-in."""
+"""What a platform's hosting runtime is to a rehearsal; one file a target fills it in."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,42 +17,32 @@ class Install:
     options: tuple[str, ...] = ()
 
 
-def listed(requirements: Path) -> tuple[str, ...]:
-    """The lines of a requirements.txt without its comments."""
-    text = requirements.read_text(encoding="utf-8")
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return tuple(filter(None, lines))
+def listed(requirements: Path) -> Install:
+    """What a requirements.txt lists."""
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    return Install(tuple(filter(None, (line.partition("#")[0].strip() for line in lines))))
 
 
 @dataclass(frozen=True)
 class UnpackedPackage:
-    """Where a package lies unpacked: `app` is what the runtime is pointed at, `model` holds
-    model_spec.json."""
+    """Where a package lies unpacked: `app` is what the runtime is pointed at."""
 
     root: Path
     app: Path
     model: Path
 
 
-def _nothing_else(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Runtime:
-    """`health` and `score` are paths on the runtime's port; `launcher` is a file in hosts/, run
-    with `arguments`.
-
-    `arguments` and `environment` are given the port, `installs` the Python version; `check` raises
-    RehearsalError when the machine lacks something that no environment can hold.
-    """
+    """`health` and `score` are paths on the runtime's port. `installs` is given the Python version,
+    `command` (a Python program and its arguments) and `environment` the port; `check` raises
+    RehearsalError when the machine lacks what no environment can hold."""
 
     title: str
     health: str
     score: str
-    launcher: str
     unpack: Callable[[Package, Path], UnpackedPackage]
     installs: Callable[[UnpackedPackage, str], tuple[Install, ...]]
-    arguments: Callable[[UnpackedPackage, int], tuple[str, ...]]
-    environment: Callable[[UnpackedPackage, int], Mapping[str, str]] = _nothing_else
+    command: Callable[[UnpackedPackage, int], tuple[str | Path | int, ...]]
+    environment: Callable[[UnpackedPackage, int], dict[str, str]] = lambda unpacked, port: {}
     check: Callable[[], None] = lambda: None

@@ -1,11 +1,6 @@
 """SageMaker's Hugging Face container: multi-model-server (Java) with the Hugging Face inference
-toolkit as its handler.
-
-As in the container: the archive at <base>/model, the stack's own versions installed first, then the
-package's code/requirements.txt over them (here once, there at every start).
+toolkit as its handler, and the package's code/requirements.txt installed over the container's own.
 """
-
-from __future__ import annotations
 
 import os
 import subprocess
@@ -18,8 +13,7 @@ from onnxferry.scripts.rehearse.archives import unpack_tar
 from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage, listed
 from onnxferry.system.errors import RehearsalError
 
-# All with --no-deps: the toolkit asks for audio libraries too, and the model server for a packer,
-# which serving a package's own inference.py needs not.
+# With --no-deps: the toolkit asks for audio libraries too, and the model server for a packer.
 _STACK = """
     sagemaker-huggingface-inference-toolkit sagemaker-inference multi-model-server boto3 botocore
     future jmespath numpy pillow psutil python-dateutil regex retrying s3transfer safetensors scipy
@@ -28,23 +22,21 @@ _STACK = """
 
 
 def check_java(environ: Mapping[str, str] = os.environ) -> None:
-    """Raise RehearsalError where no Java runs. macOS has a `java` that only says where to get one,
-    so it is run."""
+    """Raise RehearsalError where no Java runs: macOS has a `java` that only says where to get
+    one."""
     home = environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
     try:
         subprocess.run([java, "-version"], env=environ, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as e:
         raise RehearsalError(
-            f"SageMaker's model server needs Java (11 or newer), and {java!r} does not run here"
-            f" (JAVA_HOME: {home or 'not set'}). Install a Java runtime (on Debian: apt install"
-            " default-jre-headless), or rehearse another target"
+            f"SageMaker's model server needs Java (11 or newer), and {java!r} does not run here."
+            " Install one (on Debian: apt install default-jre-headless), or rehearse another target"
         ) from e
 
 
 def _unpack(package: Package, root: Path) -> UnpackedPackage:
     model = root / "ml" / "model"
-    model.mkdir(parents=True)
     unpack_tar(package.path, model)
     return UnpackedPackage(root, root / "ml", model)
 
@@ -52,7 +44,7 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     names = (*pins.with_closure(["tokenizers"]), *_STACK.split())
     stack = Install(tuple(pins.select(names, python)), ("--no-deps",))
-    return stack, Install(listed(unpacked.model / "code" / "requirements.txt"))
+    return stack, listed(unpacked.model / "code" / "requirements.txt")
 
 
 def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:
@@ -72,10 +64,9 @@ RUNTIME = Runtime(
     title="SageMaker's model server",
     health="/ping",
     score="/invocations",
-    launcher="sagemaker_server.py",
     unpack=_unpack,
     installs=_installs,
-    arguments=lambda unpacked, port: (),
+    command=lambda unpacked, port: (HOSTS / "sagemaker_server.py",),
     environment=_environment,
     check=check_java,
 )

@@ -1,9 +1,5 @@
-"""start(package): the package in its platform's hosting runtime, up for as long as the block runs.
-
-All that it makes is in one temporary folder and one process group, gone when the block ends.
-"""
-
-from __future__ import annotations
+"""start(package): the package in its platform's hosting runtime, in one temporary folder and one
+process group, gone when the block ends."""
 
 import os
 import random
@@ -13,18 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from onnxferry.scripts.package.build import target_row
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse import environments
+from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.processes import running
 from onnxferry.scripts.rehearse.pythons import find_python
-from onnxferry.scripts.rehearse.runtime import HOSTS, Runtime, UnpackedPackage
+from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.cache import cache_folder
 from onnxferry.system.console import Report, stage
 from onnxferry.system.errors import RehearsalError
 from onnxferry.system.exits import program
 from onnxferry.system.signals import interruptible
-from onnxferry.targets import TARGETS, load
+from onnxferry.targets import load
 
 START_LIMIT = 120.0  # seconds to the first healthy answer
 _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
@@ -39,24 +36,19 @@ def start(
     timeout: float = START_LIMIT,
     report: Report = stage,
 ) -> Iterator[Host]:
-    """Unpack `package`, make its environment if `cache` has it not, start its runtime (by default
-    its target's), and yield it once it is healthy, within `timeout` seconds.
-
-    Raises RehearsalError that says what is missing on this machine, or what the runtime printed
-    when it did not start.
-    """
-    runtime = runtime or _runtime(package)
+    """Unpack `package`, make its environment if `cache` has it not, start its runtime, and yield it
+    once it is healthy, within `timeout` seconds. Raises RehearsalError with what is missing on this
+    machine, or what the runtime printed."""
+    runtime = runtime or load(target_row(package.target).runtime)
     runtime.check()
     python = _python(package)
-    with (
-        interruptible(),
-        tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True) as temp,
-    ):
+    folder = tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True)
+    with interruptible(), folder as temp:
         with report(f"unpack {package.path.name}"):
             unpacked = runtime.unpack(package, Path(temp))
         name = f"{package.target}-{package.python}"
         installs = runtime.installs(unpacked, package.python)
-        venv = environments.environment(name, python, installs, cache or cache_folder(), report)
+        venv = environment(name, python, installs, cache or cache_folder(), report)
         with _serving(runtime, unpacked, venv) as host, host.up(timeout, report):
             yield host
 
@@ -67,36 +59,25 @@ def _serving(runtime: Runtime, unpacked: UnpackedPackage, venv: Path) -> Iterato
     work, home = unpacked.root / "work", unpacked.root / "home"
     work.mkdir()
     home.mkdir()
-    arguments = runtime.arguments(unpacked, port)
     env = {**_clean_environment(venv, home), **runtime.environment(unpacked, port)}
-    command = [str(venv / "bin" / "python"), str(HOSTS / runtime.launcher), *arguments]
+    command = (venv / "bin" / "python", *runtime.command(unpacked, port))
     with running(command, env=env, cwd=work, log=unpacked.root / "host.log") as process:
         yield Host(runtime, unpacked, port, process)
 
 
-def _runtime(package: Package) -> Runtime:
-    if package.target not in TARGETS:
-        known = ", ".join(TARGETS)
-        raise RehearsalError(f"target '{package.target}' has no rehearsal; known: {known}")
-    runtime: Runtime = load(TARGETS[package.target].runtime)
-    return runtime
-
-
 def _python(package: Package) -> Path:
-    if (found := find_python(package.python)) is None:
-        raise RehearsalError(
-            f"{package.path} is for Python {package.python}, and this machine has none that can"
-            f" make a virtual environment. Install python{package.python}, or build the package for"
-            f" a version that is here: {program('package')} MODEL_DIR --target {package.target}"
-            " --python X.Y"
-        )
-    return found
+    if found := find_python(package.python):
+        return found
+    again = f"{program('package')} MODEL_DIR --target {package.target} --python X.Y"
+    raise RehearsalError(
+        f"{package.path} is for Python {package.python}, and none that can make a virtual"
+        f" environment is here. Install python{package.python}, or package for another: {again}"
+    )
 
 
 def _clean_environment(venv: Path, home: Path) -> dict[str, str]:
-    """Little of the user's environment, so that a rehearsal proves the package and not the machine,
-    and leaves no trace in the user's folders: HOME and the temporary folder are our own. Nothing
-    may come from a model hub."""
+    """Little of the user's environment, so that a rehearsal proves the package, not the machine,
+    and leaves nothing in the user's folders."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     path = os.pathsep.join((str(venv / "bin"), kept.get("PATH", os.defpath)))
     own = dict.fromkeys(("HOME", "TMPDIR", "TEMP"), str(home))
@@ -104,12 +85,12 @@ def _clean_environment(venv: Path, home: Path) -> dict[str, str]:
 
 
 def _free_port() -> int:
-    """A free port on loopback, below 32767: the model server of SageMaker takes no other, and above
-    it systems hand out ports to clients, one of which could take it before the runtime does."""
+    """A free port on loopback, below 32767: SageMaker's model server takes no other, and others are
+    handed out to clients."""
     for port in random.sample(range(15000, 32000), 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
     raise RehearsalError(
-        "none of 100 ports between 15000 and 32000 is free on 127.0.0.1; end what holds them"
+        "no port between 15000 and 32000 is free on 127.0.0.1; end what holds them"
     )

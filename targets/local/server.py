@@ -1,17 +1,12 @@
 """The local server: the same core on your own machine, on the routes that the platforms' clients
-already call.
-
-    python server.py --port 8080
+already call: python server.py --port 8080
 
 POST /score (AzureML), /invocations (SageMaker), /api/score (Azure Functions) and /predict
-(DeepSparse) are one: status, body and headers are the core's. GET /, /ping and /health answer 200
-once the model is loaded, also while it scores. A body over the model's limit is refused before it
-is read, or, without a Content-Length, as soon as it is over. SIGTERM and Ctrl-C end the
-server when the requests in flight are answered. It listens on loopback alone unless --host says
-otherwise, and asks for no key: put it behind a proxy that does before others reach it.
+(DeepSparse) are one. GET /, /ping and /health answer 200 once the model is loaded, also while it
+scores. A body over the model's limit is not read on. SIGTERM and Ctrl-C end the server when the
+requests in flight are answered. It listens on loopback unless --host says otherwise, and asks for
+no key: put it behind a proxy that does before others reach it.
 """
-
-from __future__ import annotations
 
 import argparse
 import asyncio
@@ -32,23 +27,19 @@ from onnxferry.scoring.codecs import encode_json
 
 SCORE = ("/score", "/invocations", "/api/score", "/predict")
 HEALTH = ("/", "/ping", "/health")
-GRACE_SECONDS = 30  # that requests in flight get when the server is told to end
 
 
 def application(scorer: scoring.Scorer) -> FastAPI:
     """The application that answers by `scorer`, as many requests at once as there are cores."""
-    app = FastAPI(
-        title=scorer.spec.name, exception_handlers={HTTPException: _refuse, ClientDisconnect: _gone}
-    )
+    refusals = {HTTPException: _refuse, ClientDisconnect: _gone}
+    app = FastAPI(title=scorer.spec.name, exception_handlers=refusals)
     threads = ThreadPoolExecutor(cpu.available(), "score")
 
     async def score(request: Request) -> Response:
-        scoring_request = await _read(request, scorer.spec.limits.body_bytes)
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(threads, scorer.handle, scoring_request)
-        return Response(
-            answer.body, answer.status, {**answer.headers, "Content-Type": answer.content_type}
-        )
+        read = await _read(request, scorer.spec.limits.body_bytes)
+        answer = await asyncio.get_running_loop().run_in_executor(threads, scorer.handle, read)
+        headers = {**answer.headers, "Content-Type": answer.content_type}
+        return Response(answer.body, answer.status, headers)
 
     for path in SCORE:
         app.add_api_route(path, score, methods=["POST"])
@@ -75,14 +66,11 @@ async def _healthy() -> Response:
 
 async def _refuse(request: Request, error: HTTPException) -> Response:
     """The answer to an unknown route or method, with a body like the core's errors."""
-    code = error.detail.lower().replace(" ", "_")
-    message = (
-        f"{error.detail}; this server takes POST {', '.join(SCORE)} and GET {', '.join(HEALTH)}"
-    )
+    code, routes = error.detail.lower().replace(" ", "_"), ", ".join(SCORE)
+    message = f"{error.detail}; this server takes POST {routes} and GET {', '.join(HEALTH)}"
     body = encode_json({"error": {"code": code, "message": message}})
-    return Response(
-        body, error.status_code, {**(error.headers or {}), "Content-Type": scoring.JSON}
-    )
+    headers = {**(error.headers or {}), "Content-Type": scoring.JSON}
+    return Response(body, error.status_code, headers)
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:
@@ -107,16 +95,14 @@ def serve(folder: Path, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=30,  # seconds for the requests in flight
     )
 
 
 def main() -> None:
     """The command line: serve the model in MODEL_DIR, or in the folder 'model' beside this file."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
-    )
+    parser.add_argument("--host", default="127.0.0.1", help="to listen on (default: %(default)s)")
     parser.add_argument("--port", default=8080, type=int, help="(default: %(default)s)")
     given = parser.parse_args()
     folder = os.environ.get("MODEL_DIR") or Path(__file__).parent / "model"

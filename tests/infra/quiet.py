@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from onnxferry.infra.report import Report
 from onnxferry.system.console import Progress
 
 
 @dataclass
-class QuietReport:
+class QuietReport(Report):
     """Prints nothing."""
 
     notes: list[str] = field(default_factory=list)

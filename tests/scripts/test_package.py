@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,13 +21,13 @@ from click.testing import CliRunner
 from onnxferry import scoring
 from onnxferry.scripts.package import Package, layout_of, package, read
 from onnxferry.scripts.package.__main__ import command as main
-from onnxferry.scripts.package.build import build as build_as
 from onnxferry.scripts.package.build import check_limit
 from onnxferry.scripts.package.contract import Member
-from onnxferry.scripts.package.layout import Limit
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.targets import TARGETS
 from tests import tiny
+
+ROOT = Path(__file__).parents[2]
 
 
 def quiet(title: str) -> nullcontext[None]:
@@ -131,7 +133,7 @@ def test_azureml_takes_both_files(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
 def test_equal_input_gives_equal_bytes_whatever_the_files_times_and_modes(
-    model: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, target: str
 ) -> None:
     first = build(model, target, tmp_path / "one")
 
@@ -139,13 +141,10 @@ def test_equal_input_gives_equal_bytes_whatever_the_files_times_and_modes(
     for file in elsewhere.iterdir():
         os.utime(file, (1, 1))
         file.chmod(0o600)
-    monkeypatch.chdir(elsewhere)
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    before = os.umask(0o077)
-    try:
-        second = build(Path(), target, Path("out"))
-    finally:
-        os.umask(before)
+    command = [sys.executable, "-m", "onnxferry", "package", ".", "--target", target]
+    env = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, "--out", "out"], cwd=elsewhere, env=env, umask=0o077, check=True)
+    second = read(elsewhere / "out" / target / "tiny-qa")
 
     assert (second.sha256, second.members) == (first.sha256, first.members)
     if second.path.is_file():
@@ -227,7 +226,8 @@ def test_a_failure_while_writing_keeps_the_package_that_was_there(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_as(replace(layout_of(target), write=full), model, tmp_path, None, quiet)
+        layout = replace(layout_of(target), write=full)
+        package(model, layout, out=tmp_path, report=quiet)
 
     assert read(built.path) == built
     assert not list(built.path.parent.glob(".*"))
@@ -237,16 +237,14 @@ def test_a_package_over_the_limit_names_both_sizes_and_the_largest_members(
     model: Path, tmp_path: Path
 ) -> None:
     (model / "model.onnx.data").write_bytes(os.urandom(2_000_000))
-    for limit, what in (
-        (Limit(packed=1_000_000), "packed"),
-        (Limit(unpacked=1_500_000), "unpacked"),
+    layout = layout_of("sagemaker")
+    for limited, what in (
+        (replace(layout, packed=1_000_000), "packed"),
+        (replace(layout, unpacked=1_500_000), "unpacked"),
     ):
-        with pytest.raises(
-            PackageError,
-            match=rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB",
-        ):
-            layout = replace(layout_of("sagemaker"), limit=limit)
-            build_as(layout, model, tmp_path, None, quiet)
+        said = rf"2\.\d MB {what}; sagemaker takes 1\.\d MB.*model\.onnx\.data 2\.0 MB"
+        with pytest.raises(PackageError, match=said):
+            package(model, limited, out=tmp_path, report=quiet)
 
     assert not (tmp_path / "sagemaker" / "tiny-qa" / "model.tar.gz").exists()
 

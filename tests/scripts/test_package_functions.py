@@ -16,14 +16,15 @@ import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from onnxferry.scripts.package import Package, package, pins
-from onnxferry.system.cache import cache_folder
+from onnxferry.scripts.package import Package, functions, package, pins
 from onnxferry.system.errors import PackageError
 from tests import tiny
 
@@ -50,20 +51,12 @@ WHEELS = {  # distribution -> the wheel's tag for Python 3.12, and its files
 
 
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that is all that pip finds, and an empty cache."""
+def index(tmp_path: Path) -> Path:
+    """A folder of wheels that is all that pip finds."""
     folder = tmp_path / "index"
     folder.mkdir()
     for distribution, (tag, files) in WHEELS.items():
         make_wheel(folder, distribution, tag, files)
-    environment = {
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(folder),
-        "ONNXFERRY_CACHE": str(tmp_path / "cache"),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
     return folder
 
 
@@ -81,13 +74,27 @@ def make_wheel(folder: Path, name: str, tag: str, files: list[str]) -> None:
         wheel.writestr(f"{about}/RECORD", "")
 
 
-def build(model: Path, out: Path, python: str | None = None) -> Package:
-    return package(model, "functions", out=out, python=python, report=lambda title: nullcontext())
+def build(index: Path, out: str = "out", cache: str = "cache", python: str = "3.12") -> Package:
+    """A tiny model's package, of the wheels in `index`; it and the cache lie beside `index`."""
+    here = index.parent
+    environ = {
+        **os.environ,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(index),
+        "ONNXFERRY_CACHE": str(here / cache),
+    }
+    layout = replace(functions.LAYOUT, added=partial(functions.added, environ=environ))
+    model = tiny.question_answering(here / "model")
+    return package(model, layout, out=here / out, python=python, report=quiet)
 
 
-@pytest.mark.usefixtures("index")
-def test_the_zip_has_the_app_the_model_and_slimmed_linux_wheels(tmp_path: Path) -> None:
-    built = build(tiny.question_answering(tmp_path / "model"), tmp_path)
+def quiet(title: str) -> nullcontext[None]:
+    return nullcontext()
+
+
+def test_the_zip_has_the_app_the_model_and_slimmed_linux_wheels(index: Path) -> None:
+    built = build(index)
 
     with zipfile.ZipFile(built.path) as archive:
         names = set(archive.namelist())
@@ -109,26 +116,18 @@ def test_the_zip_has_the_app_the_model_and_slimmed_linux_wheels(tmp_path: Path) 
     assert modes == {"-rw-r--r--"}
 
 
-@pytest.mark.usefixtures("index")
-def test_the_zip_is_the_same_bytes_from_a_fresh_cache_and_a_used_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tiny.question_answering(tmp_path / "model")
-
-    first = build(model, tmp_path / "one")
-    second = build(model, tmp_path / "two")
-    monkeypatch.setenv("ONNXFERRY_CACHE", str(tmp_path / "another cache"))
-    third = build(model, tmp_path / "three")
+def test_the_zip_is_the_same_bytes_from_a_fresh_cache_and_a_used_one(index: Path) -> None:
+    first, second = build(index, "one"), build(index, "two")
+    third = build(index, "three", cache="another cache")
 
     assert first.sha256 == second.sha256 == third.sha256
 
 
-def test_wheels_that_were_fetched_once_are_not_asked_for_again(index: Path, tmp_path: Path) -> None:
-    model = tiny.question_answering(tmp_path / "model")
-    first = build(model, tmp_path / "one")
+def test_wheels_that_were_fetched_once_are_not_asked_for_again(index: Path) -> None:
+    first = build(index, "one")
     shutil.rmtree(index)
 
-    assert build(model, tmp_path / "two").sha256 == first.sha256
+    assert build(index, "two").sha256 == first.sha256
 
 
 def test_a_wheel_that_cannot_be_had_is_told_in_pips_words_and_nothing_is_left(
@@ -140,27 +139,27 @@ def test_a_wheel_that_cannot_be_had_is_told_in_pips_words_and_nothing_is_left(
         PackageError,
         match=r"(?s)Linux wheels for Python 3\.12 of .*markupsafe==.*No matching dist.*pip's",
     ):
-        build(tiny.question_answering(tmp_path / "model"), tmp_path)
+        build(index)
 
-    assert not (tmp_path / "functions").exists()
+    assert not (tmp_path / "out").exists()
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.usefixtures("index")
-def test_a_wheel_for_another_python_is_not_taken(tmp_path: Path) -> None:
+def test_a_wheel_for_another_python_is_not_taken(index: Path) -> None:
     with pytest.raises(PackageError, match=r"Linux wheels for Python 3\.11"):
-        build(tiny.question_answering(tmp_path / "model"), tmp_path, "3.11")
+        build(index, python="3.11")
 
 
 def test_a_wheel_that_installs_elsewhere_is_refused(index: Path, tmp_path: Path) -> None:
-    make_wheel(
-        index, "werkzeug", "py3-none-any", ["werkzeug/__init__.py", "werkzeug-3.data/scripts/serve"]
-    )
+    files = ["werkzeug/__init__.py", "werkzeug-3.data/scripts/serve"]
+    make_wheel(index, "werkzeug", "py3-none-any", files)
 
     with pytest.raises(PackageError, match="would be installed elsewhere than site-packages"):
-        build(tiny.question_answering(tmp_path / "model"), tmp_path)
+        build(index)
 
-    assert not list((cache_folder() / "wheels").glob("werkzeug*"))
+    wheels = tmp_path / "cache" / "wheels"
+    assert wheels.is_dir()
+    assert not list(wheels.glob("werkzeug*"))
 
 
 ANSWER = """
@@ -206,7 +205,9 @@ def test_the_unpacked_zip_answers_with_nothing_but_its_own_content(
     tmp_path: Path, make: Callable[[Path], Path], ask: Callable[[Path], list[tuple[str, str]]]
 ) -> None:
     requests = ask(tmp_path)
-    built = build(make(tmp_path / "model"), tmp_path, f"3.{sys.version_info.minor}")
+    python = f"3.{sys.version_info.minor}"
+    model = make(tmp_path / "model")
+    built = package(model, "functions", out=tmp_path, python=python, report=quiet)
     root = tmp_path / "wwwroot"
     with zipfile.ZipFile(built.path) as archive:
         archive.extractall(root)

@@ -113,7 +113,9 @@ def test_a_graph_newer_than_the_pinned_onnxruntime_is_refused(
 
 
 def test_every_pinned_onnxruntime_has_a_row() -> None:
-    versions = {pin.partition("==")[2].partition(";")[0] for pin in pins.lines(["onnxruntime"])}
+    versions = {
+        pin.partition("==")[2].partition(";")[0] for pin in pins.lines(["onnxruntime"]).splitlines()
+    }
 
     assert versions == set(model.ENGINES)
 

@@ -386,7 +386,7 @@ def test_weights_that_are_declared_as_inputs_are_no_inputs_of_a_variant(
 
 def test_an_old_opset_of_convolutions_is_said(tmp_path: Path) -> None:
     material = VariantInputs(convolutional(tmp_path / "exported.onnx", 11), None, [])
-    assert "opset 11; int8 convolutions need 13 or more" in str(
+    assert "opset 11: int8 convolutions need 13 or more" in str(
         reason("int8-static-cnn", replace(material, calibration=[{}]))
     )
     with pytest.raises(PrepareError, match="opset 11: int8 convolutions need 13 or more"):

@@ -14,7 +14,7 @@ from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.calibration import Ranges, measure_ranges
 from onnxferry.scripts.prepare.variants.int8_linear import channels, quantise_linear
 from onnxferry.scripts.prepare.variants.smoothing import smooth
-from onnxferry.scripts.prepare.variants.weight_format import FULL_RANGE
+from onnxferry.scripts.prepare.variants.variant import FULL_RANGE
 from tests.scripts import exact_arithmetic
 
 WIDTH = 64

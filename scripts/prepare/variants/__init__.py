@@ -5,11 +5,9 @@
 - fusion, attention_fusion, attention_equivalence, convolution_folding: the optimised float32 graph
 - int8_linear, int8_embedding, smoothing: int8 for transformers
 - int8_convolution, qdq_placement: int8 for networks of convolutions
-- calibration, subgraph: activations on real inputs
-- float16: weights stored in half the bytes
+- float16: weights of half the size
 - operator_groups: what mixed precision may keep in float32
-- weight_format, linear_layers: what the int8 modules share
-- onnx_graph: a graph read, changed and written
+- the others: what these share
 """
 
 # before any module here imports onnxruntime: it turns off telemetry, which onnxruntime reads once

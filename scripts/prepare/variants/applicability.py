@@ -10,26 +10,24 @@ import onnx_ir as ir
 
 from onnxferry.scoring import cpu
 from onnxferry.scripts.prepare.variants import float16, onnx_graph
-from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET
+from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET, OLD_OPSET
 from onnxferry.scripts.prepare.variants.linear_layers import linear_layers
 from onnxferry.scripts.prepare.variants.variant import Method, Variant, VariantInputs
 
-# shares of the weights that must be in convolutions and in linear layers to quantise those
+# shares of the weights from which on convolutions and linear layers are quantised
 CONVOLUTIONAL, MIN_SHARE = 0.1, 0.5
 _QUANTISED = ("Quantize", "QLinear", "Integer", "QAttention", "QGemm", "NBits", "BlockQuant")
 
 
 @dataclass(frozen=True)
 class GraphInventory:
-    """What a graph holds: numbers in the weights of linear layers and of convolutions; whether any
-    weight is worth storing as float16; whether the graph is quantised already, or has parts that
-    are no tensors of numbers (`foreign`)."""
+    """Numbers in the weights of linear layers and of convolutions, whether any weight is worth
+    storing as float16, and what forbids to change the graph ("": nothing)."""
 
     linear: int
     convolution: int
     halvable: bool
-    quantised: bool
-    foreign: bool
+    forbidden: str
     opset: int
 
     @property
@@ -45,28 +43,29 @@ class GraphInventory:
 def inventory(model: ir.Model) -> GraphInventory:
     """What a model's main graph holds."""
     graph = model.graph
-    operators = {node.op_type for node in graph}
-    strings = any(value.dtype == ir.DataType.STRING for value in graph.inputs)
-    sizes = [value.const_value.size for value in graph.initializers.values() if value.const_value]
-    return GraphInventory(
-        _size(linear_layers(graph)),
-        _size(node for node in graph if node.op_type == "Conv"),
-        any(size >= float16.MIN_SIZE for size in sizes),
-        any(word in operator for operator in operators for word in _QUANTISED),
-        strings or any(node.domain == "ai.onnx.ml" for node in graph),
-        onnx_graph.opset(model),
-    )
+    weights = [value.const_value for value in graph.initializers.values()]
+    halvable = any(tensor and tensor.size >= float16.MIN_SIZE for tensor in weights)
+    linear, convolution = linear_layers(graph), (n for n in graph if n.op_type == "Conv")
+    opset, forbidden = onnx_graph.opset(model), _forbidden(graph)
+    return GraphInventory(_size(linear), _size(convolution), halvable, forbidden, opset)
 
 
 def skipped(variant: Variant, kind: str, inputs: VariantInputs) -> str | None:
-    """Why `variant` is not tried for CPUs of kind `kind` or for this graph; None when it is.
-
-    Raises ValueError for an unknown kind.
-    """
+    """Why `variant` is not tried for CPUs of `kind` or for this graph; None when it is. Raises
+    ValueError for an unknown kind."""
     if kind not in cpu.KINDS:
         raise ValueError(f"cpu: expected one of {', '.join(cpu.KINDS)}, got {kind!r}")
     reason = _unfit(variant.method, inputs) if variant.method else None
     return reason or variant.not_on.get(kind, "").format(kind) or None
+
+
+def _forbidden(graph: ir.Graph) -> str:
+    strings = any(value.dtype == ir.DataType.STRING for value in graph.inputs)
+    if strings or any(node.domain == "ai.onnx.ml" for node in graph):
+        return "the graph has strings or operators of ai.onnx.ml: it is left as it is"
+    if any(word in node.op_type for node in graph for word in _QUANTISED):
+        return "the graph is quantised already: it is left as it is"
+    return ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -77,13 +76,8 @@ def _inventory(inputs: VariantInputs) -> GraphInventory:
 def _unfit(method: Method, inputs: VariantInputs) -> str | None:
     """Why a method does not go with a graph."""
     held = _inventory(inputs)
-    if held.foreign:
-        return (
-            "the graph has strings or operators of classical machine learning (ai.onnx.ml): it is"
-            " left as it is"
-        )
-    if held.quantised:
-        return "the graph is quantised already: it is left as it is"
+    if held.forbidden:
+        return held.forbidden
     if method == "fused":
         return None if inputs.optimised else "no operators of the graph could be fused"
     if method == "half":
@@ -102,15 +96,12 @@ def _uncovered(held: GraphInventory, method: Method) -> str | None:
     if not part:
         return f"the graph has no {name} with constant weights"
     if method == "convolution" and held.opset < MIN_OPSET:
-        return (
-            f"the graph has opset {held.opset}; int8 convolutions need {MIN_OPSET} or more: export"
-            " it again"
-        )
+        return OLD_OPSET.format(held.opset)
     share = held.share(part)
     return None if share >= least else f"{name} hold only {share:.0%} of the weights"
 
 
 def _size(layers: Iterable[ir.Node]) -> int:
-    """Numbers in the constant weights of `layers`, shared ones counted once."""
+    """Numbers in the constant weights of `layers`, shared ones once."""
     arrays = [onnx_graph.constant(value) for value in {node.inputs[1] for node in layers}]
     return sum(array.size for array in arrays if array is not None)

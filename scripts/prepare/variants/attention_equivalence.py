@@ -1,13 +1,10 @@
-"""The proof that a part of a graph is attention: its numbers.
-
-The part is cut out, run on random activations and a random padding mask, and must give what plain
-scaled dot-product attention gives.
+"""The proof that a part of a graph is attention: run on random activations and a random padding
+mask, it gives what plain scaled dot-product attention gives.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,17 +14,17 @@ from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants.onnx_graph import known
 from onnxferry.scripts.prepare.variants.subgraph import run
 
-# batch, tokens: wider than the usual windows; where positions do not allow it, a few
+# batch, tokens: wider than usual windows, or few, where positions end earlier
 SHAPES = ((2, 131), (2, 7))
-# of the largest number: additions in another order, on scores that random activations make large
+# of the largest number: sums of large scores in another order
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class AttentionCandidate:
-    """What looks like an attention over the tensor `x` [batch, tokens, width]; `output` is the node
-    that gives its result, `query` the tensor [batch, heads, tokens, size]. `weights` and `biases`
-    are those of queries, keys and values, or one of each for all three."""
+    """What looks like an attention over `x` [batch, tokens, width]; `output` gives its result,
+    `query` is [batch, heads, tokens, size]; `weights` and `biases` of queries, keys and values, or
+    one for all three."""
 
     name: str
     x: ir.Value
@@ -37,7 +34,7 @@ class AttentionCandidate:
     biases: tuple[ir.Value | None, ...]
 
     def merged(self) -> tuple[Array, Array]:
-        """Weights [width, 3 * width] and bias [3 * width] for queries, keys and values."""
+        """Weights [width, 3 * width] and bias [3 * width] of queries, keys and values."""
         weights = [known(value) for value in self.weights]
         biases = [
             np.broadcast_to(np.float32(0) if b is None else np.ravel(known(b)), w.shape[1])
@@ -48,9 +45,8 @@ class AttentionCandidate:
 
 @dataclass(frozen=True)
 class ProvedAttention:
-    """A candidate's form: `mask` is the graph's input [batch, tokens] that is 0 for padding, None
-    where there is no mask; queries are to be multiplied with `factor` to have the operator's own
-    scale."""
+    """A candidate's form: `mask` is the graph's input [batch, tokens] that is 0 for padding, if
+    any; queries times `factor` have the operator's own scale."""
 
     candidate: AttentionCandidate
     heads: int
@@ -59,9 +55,9 @@ class ProvedAttention:
 
 
 def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | None:
-    """The form in which the operator gives the same numbers; None if there is none."""
+    """The form in which the operator gives the same numbers, if any."""
     weights, bias = candidate.merged()
-    runs = (_run(graph, candidate, shape, len(weights)) for shape in SHAPES)
+    runs = (_run(graph, candidate, (*shape, len(weights))) for shape in SHAPES)
     done = next((found for found in runs if found), None)
     if done is None or done[2].ndim != 4:
         return None
@@ -79,36 +75,32 @@ def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | N
 
 
 def _run(
-    graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int], width: int
-) -> tuple[Mapping[ir.Value, Array], Array, Array] | None:
-    """The feeds, the candidate's result and its queries; None where its part does not take such
-    feeds."""
-    feeds = _feeds(graph, candidate.x, shape, width)
+    graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int, int]
+) -> tuple[dict[ir.Value, Array], Array, Array] | None:
+    """The feeds, the result and the queries; None where the candidate does not take the feeds."""
+    feeds = _feeds(graph, candidate.x, shape)
+    outputs = [candidate.output.outputs[0], candidate.query]
     try:
-        outputs = [candidate.output.outputs[0], candidate.query]
         ((want, query),) = run(graph, outputs, [feeds])
     except Exception:  # onnxruntime's errors have no other base
         return None
     return feeds, want, query
 
 
-def _feeds(
-    graph: ir.Graph, x: ir.Value, shape: tuple[int, int], width: int
-) -> dict[ir.Value, Array]:
+def _feeds(graph: ir.Graph, x: ir.Value, shape: tuple[int, int, int]) -> dict[ir.Value, Array]:
     """Random activations, and a random mask for each input of the graph."""
     draw = np.random.default_rng(0)
-    feeds = {x: draw.standard_normal((*shape, width)).astype(np.float32)}
+    feeds = {x: draw.standard_normal(shape).astype(np.float32)}
     for value in graph.inputs:
         if value is not x and value.dtype:
-            mask = draw.random(shape) < 0.7
+            mask = draw.random(shape[:2]) < 0.7
             mask[:, 0] = True
             feeds[value] = mask.astype(value.dtype.numpy())
     return feeds
 
 
 def _attention(projected: Array, heads: int, factor: float, mask: Array | None) -> Array:
-    """Scaled dot-product attention of [batch, tokens, 3 * width] in float64, queries multiplied
-    with `factor`."""
+    """Scaled dot-product attention of [batch, tokens, 3 * width], queries times `factor`."""
     batch, tokens, width = projected.shape
     parts = projected.reshape(batch, tokens, 3, heads, width // 3 // heads).transpose(2, 0, 3, 1, 4)
     scores = factor * parts[0] @ parts[1].swapaxes(-1, -2) / np.sqrt(parts.shape[-1])

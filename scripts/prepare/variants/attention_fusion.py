@@ -1,9 +1,8 @@
 """Attention as one operator: found by its shape in the graph, proved by its numbers, then replaced.
 
-The search is a loose one, so that it finds the forms of several exporters (scores scaled before or
-after the product, masks that are added or chosen with Where, one product for queries, keys and
-values or three). What it finds is replaced only if it is proved (attention_equivalence): relative
-positions, causal masks and sliding windows are not, and stay as they are.
+The search is loose, to find the forms of several exporters (scores scaled before or after the
+product, masks added or chosen with Where, one product for queries, keys and values or three). Only
+what is proved (attention_equivalence) is replaced: no relative positions, causal masks or windows.
 """
 
 from __future__ import annotations
@@ -37,23 +36,21 @@ _TO_HEADS = (
 _MAX_STEPS = 12  # the longest chain of operators that is followed
 
 
-def fuse_attention(graph: ir.Graph) -> int:
-    """Replace every attention that can be proved; how many those were."""
+def fuse_attention(graph: ir.Graph) -> None:
+    """Replace every attention that can be proved."""
     candidates = [c for node in graph if (c := _candidate(node))]
     proved = [p for candidate in candidates if (p := prove(graph, candidate))]
-    masks = dict.fromkeys(p.mask for p in proved if p.mask)
-    int32 = {
-        mask: prepend(graph[0], "Cast", [mask], f"{mask.name}_int32", to=ir.DataType.INT32)
-        for mask in masks
-    }
+    int32: dict[ir.Value | None, Sequence[ir.Value]] = {None: ()}
     for attention in proved:
-        _replace(graph, attention, int32[attention.mask] if attention.mask else ())
-    return len(proved)
+        mask = attention.mask
+        if mask and mask not in int32:
+            name = f"{mask.name}_int32"
+            int32[mask] = prepend(graph[0], "Cast", [mask], name, to=ir.DataType.INT32)
+        _replace(attention, int32[mask])
 
 
 def unfused(graph: ir.Graph) -> int:
-    """How many attentions are left as single operators: a product of two activations, Softmax,
-    another product."""
+    """How many attentions are left as single operators: Softmax, then a product."""
     return sum(1 for node in graph if node.op_type == "Softmax" and _product(node.outputs[0]))
 
 
@@ -61,7 +58,7 @@ def _candidate(softmax: ir.Node) -> AttentionCandidate | None:
     if softmax.op_type != "Softmax":
         return None
     scores, second = _scores(softmax.inputs[0]), _product(softmax.outputs[0])
-    end = _follow(second, ("Transpose", "Reshape")) if second else None
+    end = _end(second) if second else None
     if not scores or not second or not end:
         return None
     query = operand(scores, 0)
@@ -76,7 +73,7 @@ def _candidate(softmax: ir.Node) -> AttentionCandidate | None:
 
 
 def _scores(value: ir.Value | None, steps: int = _MAX_STEPS) -> ir.Node | None:
-    """The product of two activations that a tensor comes from, by scaling and masking only."""
+    """The product of two activations that `value` is before scaling and masking."""
     node = value.producer() if value else None
     if node is None or not steps:
         return None
@@ -88,7 +85,7 @@ def _scores(value: ir.Value | None, steps: int = _MAX_STEPS) -> ir.Node | None:
 
 
 def _product(value: ir.Value) -> ir.Node | None:
-    """The product whose left side is a tensor, as it is or with NaN replaced."""
+    """The product whose left side is `value`, as it is or with NaN replaced."""
     for node in value.consumers():
         if node.op_type == "MatMul" and node.inputs[0] is value:
             if constant(node.inputs[1]) is None:
@@ -98,10 +95,9 @@ def _product(value: ir.Value) -> ir.Node | None:
     return None
 
 
-def _follow(node: ir.Node, ops: Sequence[str]) -> ir.Node | None:
-    """The node at the end of a chain of `ops`, each the only reader but for its shape; None if it
-    is another chain."""
-    for op in ops:
+def _end(node: ir.Node) -> ir.Node | None:
+    """Where heads are joined again after `node`: each operator the only reader but for Shape."""
+    for op in ("Transpose", "Reshape"):
         readers = [n for n in node.outputs[0].consumers() if n.op_type != "Shape"]
         if len(readers) != 1 or readers[0].op_type != op:
             return None
@@ -110,7 +106,7 @@ def _follow(node: ir.Node, ops: Sequence[str]) -> ir.Node | None:
 
 
 def _projection(value: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value | None] | None:
-    """(input, weights, bias) of the linear layer that a side of a product comes from."""
+    """(input, weights, bias) of the linear layer that `value` comes from."""
     bias = None
     for _ in range(_MAX_STEPS):
         node = value.producer()
@@ -131,17 +127,14 @@ def _projection(value: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value | None] |
     return None
 
 
-def _replace(graph: ir.Graph, proved: ProvedAttention, mask: Sequence[ir.Value]) -> None:
-    candidate, (weights, bias) = proved.candidate, proved.candidate.merged()
-    scaling = np.ones(bias.shape, np.float32)
-    scaling[: len(bias) // 3] = proved.factor
+def _replace(proved: ProvedAttention, mask: Sequence[ir.Value]) -> None:
+    candidate, node = proved.candidate, proved.candidate.output
+    weights, bias = candidate.merged()
+    scaling = np.repeat(np.array([proved.factor, 1, 1], np.float32), len(bias) // 3)
     # layers may share their weights
     key = "+".join(str(v.name) if v else "" for v in (*candidate.weights, *candidate.biases))
-    inputs = [
-        candidate.x,
-        add_weight(graph, f"{key}.qkv", weights * scaling),
-        add_weight(graph, f"{key}.qkv_bias", bias * scaling),
-        *mask,
-    ]
-    rewrite(candidate.output, "Attention", inputs, MICROSOFT, num_heads=proved.heads)
-    candidate.output.name = candidate.name
+    qkv = add_weight(node, f"{key}.qkv", weights * scaling)
+    qkv_bias = add_weight(node, f"{key}.qkv_bias", bias * scaling)
+    inputs = [candidate.x, qkv, qkv_bias, *mask]
+    rewrite(node, "Attention", inputs, MICROSOFT, num_heads=proved.heads)
+    node.name = candidate.name

@@ -1,9 +1,5 @@
-"""Graphs with convolutions: normalisation and padding become part of the convolution, and what is
-constant is computed.
-
-By onnxruntime's own optimiser at its basic level, which is the same on every machine and writes
-standard ONNX only.
-"""
+"""Normalisation and padding folded into convolutions, and constants computed, by onnxruntime's
+optimiser at its basic level: the same on every machine, standard ONNX."""
 
 from __future__ import annotations
 
@@ -20,14 +16,12 @@ from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.system.errors import PrepareError
 
 MIN_OPSET = 13  # from which on DequantizeLinear knows channels
+OLD_OPSET = f"opset {{}}: int8 convolutions need {MIN_OPSET} or more; export the model again"
 
 
 def fold(path: Path) -> ir.Model:
-    """The folded graph of a file; with opset MIN_OPSET where it has an older one that onnx can
-    convert.
-
-    Raises PrepareError for a graph that onnxruntime does not load.
-    """
+    """The folded graph of a file; an opset below MIN_OPSET is converted where onnx can. Raises
+    PrepareError for a graph that onnxruntime does not load."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -38,14 +32,11 @@ def fold(path: Path) -> ir.Model:
         try:
             ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as e:  # onnxruntime's errors have no other base
-            raise PrepareError(
-                f"{path}: its padding and constants cannot be folded: {type(e).__name__}: {e}"
-            ) from e
+            raise PrepareError(f"{path}: cannot be folded: {type(e).__name__}: {e}") from e
         return onnx_graph.read(folded)
 
 
 def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with opset MIN_OPSET or more; as it is where onnx cannot convert an operator."""
     if onnx_file_io.opset(model) >= MIN_OPSET:
         return model
     try:

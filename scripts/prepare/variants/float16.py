@@ -1,5 +1,5 @@
-"""Weights stored as float16: half the file. onnxruntime makes float32 of them once, when it loads
-the graph, so that a run is as fast as in float32, and needs as much memory."""
+"""Weights stored as float16: half the file. onnxruntime makes float32 of them when it loads the
+graph, so that runs take the time and memory of float32."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, prepend
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
-MIN_SIZE = 2**12  # numbers of the smallest weight that is stored as float16
-_MAX = float(np.finfo(np.float16).max)
+MIN_SIZE = 2**12  # numbers of the smallest weight that is worth it
 
 
 def make_float16(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
     """Write the graph with its weights as float16, but for those of the operators in `keep`."""
     model = onnx_graph.read(inputs.best)
-    fitting = [value for value in model.graph.initializers.values() if _fits(value, keep)]
-    for value in fitting:
-        _store(model.graph, value)
+    for value in list(model.graph.initializers.values()):
+        if _fits(value, keep):
+            _store(model.graph[0], value)
     onnx_graph.save(model, target)
 
 
@@ -30,12 +29,12 @@ def _fits(value: ir.Value, keep: frozenset[str]) -> bool:
         value.dtype == ir.DataType.FLOAT
         and known(value).size >= MIN_SIZE
         and not any(node.name in keep for node in value.consumers())
-        and bool(np.abs(known(value)).max() <= _MAX)
+        and bool(np.abs(known(value)).max() <= np.finfo(np.float16).max)
     )
 
 
-def _store(graph: ir.Graph, value: ir.Value) -> None:
-    """Put a Cast, which reads the same numbers as float16, in the place of a weight."""
-    half = add_weight(graph, f"{value.name}_half", known(value).astype(np.float16))
-    (single,) = prepend(graph[0], "Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
+def _store(first: ir.Node, value: ir.Value) -> None:
+    """Put a Cast of the float16 numbers, before the `first` node, in the place of a weight."""
+    half = add_weight(first, f"{value.name}_half", known(value).astype(np.float16))
+    (single,) = prepend(first, "Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
     value.replace_all_uses_with(single, replace_graph_outputs=True)

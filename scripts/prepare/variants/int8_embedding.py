@@ -1,21 +1,14 @@
-"""Embeddings in int8, with a scale a row: a quarter of their size, which is most of a small text
-model's."""
+"""Embeddings in int8, with a scale a row: a quarter of what is most of a small text model."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
 
-from onnxferry.scripts.prepare.variants.onnx_graph import (
-    add_weight,
-    is_matrix,
-    known,
-    operand,
-    prepend,
-    rewrite,
-)
+from onnxferry.scripts.prepare.variants import onnx_graph
+from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, operand, prepend
 
-MIN_SIZE = 2**20  # numbers of the smallest table whose size is worth it: words, not positions
+MIN_SIZE = 2**20  # numbers of the smallest table that is worth it: words, not positions
 
 
 def embeddings(graph: ir.Graph, min_size: int = MIN_SIZE) -> list[ir.Node]:
@@ -25,27 +18,27 @@ def embeddings(graph: ir.Graph, min_size: int = MIN_SIZE) -> list[ir.Node]:
         for node in graph
         if node.op_type == "Gather"
         and not node.attributes.get_int("axis", 0)
-        and is_matrix(node.inputs[0])
+        and onnx_graph.is_matrix(node.inputs[0])
         and known(node.inputs[0]).size >= min_size
     ]
 
 
 def quantise_embeddings(graph: ir.Graph, keep: frozenset[str], min_size: int = MIN_SIZE) -> None:
-    """Store the tables of the look-ups that are not in `keep` as int8; a row is multiplied with its
-    scale as it is read."""
+    """Store the tables of the look-ups that are not in `keep` as int8; rows are scaled as they are
+    read."""
     for node in embeddings(graph, min_size):
         if node.name not in keep:
-            _quantise(graph, node)
+            _quantise(node)
 
 
-def _quantise(graph: ir.Graph, node: ir.Node) -> None:
+def _quantise(node: ir.Node) -> None:
     table, indices = operand(node, 0), operand(node, 1)
     array = known(table)
     scale = np.abs(array).max(1, keepdims=True) / 127
     scale[scale == 0] = 1
-    rows = add_weight(graph, f"{table.name}_rows", np.round(array / scale).astype(np.int8))
-    scales = add_weight(graph, f"{table.name}_scales", scale.astype(np.float32))
+    rows = add_weight(node, f"{table.name}_rows", np.round(array / scale).astype(np.int8))
+    scales = add_weight(node, f"{table.name}_scales", scale.astype(np.float32))
     row = prepend(node, "Gather", [rows, indices], f"{node.name}_row")
     number = prepend(node, "Cast", row, f"{node.name}_number", to=ir.DataType.FLOAT)
     factor = prepend(node, "Gather", [scales, indices], f"{node.name}_factor")
-    rewrite(node, "Mul", [*number, *factor], "")
+    onnx_graph.rewrite(node, "Mul", [*number, *factor], "")

@@ -1,4 +1,4 @@
-"""Which operators are linear layers that int8 has an operator for."""
+"""The linear layers that int8 has an operator for."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ import onnx_ir as ir
 from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants.onnx_graph import constant, is_matrix, known
 
-_OPERATORS = ("MatMul", "Gemm", "Attention")
-
 
 def linear_layers(graph: ir.Graph) -> list[ir.Node]:
-    """The operators that can be quantised, in the order of the graph."""
+    """The layers in the order of the graph."""
     return [node for node in graph if is_linear(node)]
 
 
 def is_linear(node: ir.Node) -> bool:
-    """Whether the weights are one matrix of float32 constants, and the rest is as the int8 operator
-    has it."""
+    """Whether the weights are a matrix of float32 constants, the rest as int8 operators have it."""
     return (
-        node.op_type in _OPERATORS
+        node.op_type in ("MatMul", "Gemm", "Attention")
         and constant(node.inputs[0]) is None
         and is_matrix(node.inputs[1])
         and (node.op_type != "Gemm" or _is_plain(node))

@@ -1,4 +1,4 @@
-"""ONNX graphs as onnx-ir holds them: read from a file, changed in place, written to a file."""
+"""ONNX graphs of onnx-ir: read from a file, changed in place, written to a file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,13 @@ MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 
 
 def read(path: Path) -> ir.Model:
-    """The model of a file. Every node has a unique name, the same one each time that the same file
-    is read; weights are no inputs.
-
-    Raises PrepareError for a file that is not readable as ONNX.
-    """
+    """The model of a file. Nodes have unique names, the same at each reading; weights are no
+    inputs. Raises PrepareError for what is not readable as ONNX."""
     return from_proto(onnx_file_io.read(path))
 
 
 def from_proto(proto: onnx.ModelProto) -> ir.Model:
-    """As `read`. Types and shapes between the nodes are dropped: a rewritten graph may have
-    others."""
+    """As `read`, without types and shapes between the nodes: a rewritten graph may have others."""
     model: ir.Model = ir.from_proto(proto)
     common.RemoveInitializersFromInputsPass()(model)
     uses = Counter(node.name for node in model.graph)
@@ -51,7 +47,7 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
 
 
 def save(model: ir.Model, path: Path) -> None:
-    """Write one file. Raises PrepareError when it would be larger than protobuf's 2 GB."""
+    """Write one file; raises PrepareError beyond protobuf's limit of 2 GB."""
     onnx_file_io.save(to_proto(model), path)
 
 
@@ -61,8 +57,7 @@ def opset(model: ir.Model) -> int:
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """The numbers of a tensor that does not depend on the inputs, None for others; Constant,
-    Identity and Transpose nodes are followed."""
+    """The numbers of a weight or Constant, also after Identity and Transpose; else None."""
     tensor = ir.convenience.get_const_tensor(value) if value else None
     if tensor is not None:
         return tensor.numpy()
@@ -76,7 +71,7 @@ def constant(value: ir.Value | None) -> Array | None:
 
 
 def known(value: ir.Value | None) -> Array:
-    """The numbers of a tensor that is a constant; raises KeyError for others."""
+    """As `constant`; raises KeyError instead of None."""
     array = constant(value)
     if array is None:
         raise KeyError(f"{value} is no constant")
@@ -97,23 +92,26 @@ def is_matrix(value: ir.Value | None) -> bool:
     return array is not None and array.ndim == 2 and array.dtype == np.float32
 
 
-def add_weight(graph: ir.Graph, name: str, array: Any) -> ir.Value:
-    """An array or a numpy number as a weight; one that is there under the name is kept."""
+def add_weight(node: ir.Node, name: str, array: Any) -> ir.Value:
+    """A weight of the node's graph; made of `array` unless one of that name is there."""
+    graph = node.graph
+    if graph is None:
+        raise ValueError(f"{node.name} is in no graph")
     if name not in graph.initializers:
         tensor = ir.tensor(np.asarray(array), name=name)
         graph.register_initializer(ir.val(name, const_value=tensor))
     return graph.initializers[name]
 
 
-def add_scale(graph: ir.Graph, name: str, scale: Any, zero: Any) -> list[ir.Value]:
-    """The scale and the zero point of a quantised tensor as weights."""
-    return [add_weight(graph, f"{name}_scale", scale), add_weight(graph, f"{name}_zero", zero)]
+def add_scale(node: ir.Node, name: str, scale: Any, zero: Any) -> list[ir.Value]:
+    """A scale and a zero point as weights."""
+    return [add_weight(node, f"{name}_scale", scale), add_weight(node, f"{name}_zero", zero)]
 
 
 def new_node(
     op_type: str, inputs: Sequence[ir.Value | None], *outputs: str, **attributes: Any
 ) -> ir.Node:
-    """A node of the standard operators, named as its first output."""
+    """A standard operator, named as its first output."""
     values = [ir.val(name) for name in outputs]
     return ir.node(op_type, inputs, attributes, outputs=values, name=outputs[0])
 

@@ -1,13 +1,10 @@
-"""Which operators belong together: by the layer and the role that the exporters write into their
-names."""
+"""Which operators belong together, by layer and role in the exporters' names."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-
-import onnx_ir as ir
 
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.int8_embedding import embeddings
@@ -22,20 +19,16 @@ _NUMBERED = re.compile(
 
 
 def groups(inputs: VariantInputs) -> Sequence[OperatorGroup]:
-    """What int8 variants quantise, in the order of the graph: the parts of each layer; whole
-    layers, where that were more than MAX_GROUPS; else each operator alone."""
-    names = _quantised(onnx_graph.read(inputs.best).graph)
-    for key in (_part, lambda name: _part(name).partition(",")[0]):
-        found = _grouped(key, names)
-        if 1 < len(found) <= MAX_GROUPS and len(found) > len(names) / 12:
-            return found
-    return [OperatorGroup(name, frozenset({name})) for name in names]
-
-
-def _quantised(graph: ir.Graph) -> list[str]:
-    """The names of the operators that an int8 variant quantises, in the order of the graph."""
+    """What int8 variants quantise, in the order of the graph: parts of layers, whole layers where
+    these are more than MAX_GROUPS, else single operators."""
+    graph = onnx_graph.read(inputs.best).graph
     found = {*linear_layers(graph), *embeddings(graph), *convolutions(graph)}
-    return [str(node.name) for node in graph if node in found]
+    names = [str(node.name) for node in graph if node in found]
+    for key in (_part, lambda name: _part(name).partition(",")[0]):
+        made = _grouped(key, names)
+        if 1 < len(made) <= MAX_GROUPS and len(made) > len(names) / 12:
+            return made
+    return [OperatorGroup(name, frozenset({name})) for name in names]
 
 
 def _grouped(key: Callable[[str], str], names: Sequence[str]) -> list[OperatorGroup]:
@@ -55,6 +48,6 @@ def _part(name: str) -> str:
 
 
 def _words(path: str) -> str:
-    """A path's words, without the operator's own name."""
+    """A path without the operator's own name."""
     parts = [part for part in path.split("/") if part]
     return " ".join(parts[:-1] or parts).strip("._")

@@ -1,5 +1,4 @@
-"""Where a graph with convolutions becomes int8: which operators, and which tensors are uint8 for
-that."""
+"""Which operators of a graph with convolutions become int8, and which tensors uint8."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ import onnx_ir as ir
 from onnxferry.scripts.prepare.variants.linear_layers import is_linear
 from onnxferry.scripts.prepare.variants.onnx_graph import constant, operand
 
-# operators whose result holds numbers of their first input, so has its scale
+# whose result holds numbers of the first input, so has its scale
 _SAME_NUMBERS = ("MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose")
 _COMPUTING = ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "LeakyRelu", "Sigmoid")
 
@@ -20,9 +19,8 @@ _COMPUTING = ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Leaky
 @dataclass(frozen=True)
 class QdqPlacement:
     """`layers`: the operators with weights that run in int8. `tensors`: what is stored as uint8 ->
-    where it is taken: limits such as Relu that follow an operator need no operator, since they are
-    the limits of the uint8's range. `same_numbers`: a tensor that holds the numbers of another ->
-    that other."""
+    where it is taken: before limits such as Relu, which the uint8's range replaces. `same_numbers`:
+    a tensor -> the one whose numbers it holds."""
 
     layers: tuple[ir.Node, ...]
     tensors: Mapping[ir.Value, ir.Value]
@@ -34,7 +32,7 @@ class QdqPlacement:
 
     @property
     def channels(self) -> dict[str, int]:
-        """The tensors whose range is needed, and the axis of their channels."""
+        """The tensors whose range is needed -> the axis of their channels."""
         convolved = {operand(node, 0) for node in self.layers if node.op_type == "Conv"}
         return {str(value.name): 1 if value in convolved else -1 for value in self.tensors}
 
@@ -75,7 +73,7 @@ def _is_convolution(node: ir.Node) -> bool:
 
 
 def _after_limits(value: ir.Value) -> ir.Value:
-    """A tensor after the limits that follow it, if they are all that reads it."""
+    """`value` after its limits, if they are all that reads it."""
     readers = value.consumers()
     if len(readers) == 1 and not value.is_graph_output() and _limits(readers[0]):
         return readers[0].outputs[0]
@@ -83,7 +81,7 @@ def _after_limits(value: ir.Value) -> ir.Value:
 
 
 def _before_limits(value: ir.Value) -> ir.Value:
-    """The tensor that `value` is but for its limits."""
+    """What `value` limits, or itself."""
     node = value.producer()
     source = node.inputs[0] if node and node.inputs else None
     if source is None or value.is_graph_output():
@@ -92,7 +90,7 @@ def _before_limits(value: ir.Value) -> ir.Value:
 
 
 def _limits(node: ir.Node) -> bool:
-    """Whether a node only cuts off numbers below or above limits around zero."""
+    """Whether a node only cuts off numbers at limits around zero."""
     if node.op_type != "Clip":
         return node.op_type == "Relu"
     ends = (*node.inputs[1:], None, None)[:2]

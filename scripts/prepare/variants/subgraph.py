@@ -14,10 +14,7 @@ def run(
     graph: ir.Graph, outputs: Sequence[ir.Value], feeds: Sequence[Mapping[ir.Value, Array]]
 ) -> Iterator[list[Array]]:
     """The float32 tensors `outputs` for each of `feeds`, whose tensors are where the part begins.
-
-    Raises ValueError or an error of onnxruntime where `outputs` need more than those, or where the
-    part has 2 GB.
-    """
+    Raises ValueError or onnxruntime's errors where these do not suffice, or at 2 GB."""
     part = ir.convenience.extract(graph, list(feeds[0]), outputs)
     kinds = [ir.DataType.from_numpy(array.dtype) for array in feeds[0].values()]
     kinds += [ir.DataType.FLOAT for _ in outputs]

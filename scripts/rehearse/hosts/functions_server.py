@@ -1,17 +1,11 @@
-"""Runs inside the host's environment: the library worker of Azure Functions behind HTTP on
-127.0.0.1.
+"""usage: functions_server.py APP_FOLDER PORT
 
-usage: functions_server.py APP_FOLDER PORT
-
-The worker is Microsoft's (azure-functions-runtime): it indexes function_app.py and turns each
-request into a call. In Azure it hangs on the Functions host, by gRPC; here this program is the
-host. It hands over plain objects in place of protobuf messages, routes by the triggers' bindings
-(plain paths, no parameters) and host.json's prefix, and answers as the host does: 404, 405, and an
-empty 500 when a function raises. Keys, limits and time-outs are the real host's and are not
-rehearsed.
+Runs inside the host's environment: Microsoft's library worker of Azure Functions behind HTTP on
+127.0.0.1. It indexes function_app.py and turns each request into a call. In Azure it hangs on the
+Functions host, by gRPC; here this program is the host: it hands over plain objects in place of
+protobuf messages, routes by the triggers' bindings (plain paths) and host.json's prefix, and
+answers as the host does: 404, 405, and an empty 500 when a function raises.
 """
-
-from __future__ import annotations
 
 import asyncio
 import json
@@ -32,13 +26,10 @@ PACKAGES = ".python_packages/lib/site-packages"
 
 
 class ProtoMessage(SimpleNamespace):
-    """In place of a protobuf message: fields by keyword, and which of a group's alternatives is
-    set."""
+    """In place of a protobuf message, made by keywords."""
 
     def WhichOneof(self, group: str) -> str | None:  # noqa: N802
-        """The field of `group` that is set."""
-        if group == "rpc_data":
-            return "data"
+        """The field that is set (of several, the first given)."""
         return next((name for name, value in vars(self).items() if value is not None), None)
 
 
@@ -47,8 +38,7 @@ def message(name: str, **constants: Any) -> Any:
     return type(name, (ProtoMessage,), constants)
 
 
-_DIRECTIONS = {"in": 0, "out": 1, "inout": 2}
-_DATA_TYPES = {"undefined": 0, "string": 1, "binary": 2, "stream": 3}
+_BINDING = {"in": 0, "out": 1, "inout": 2, "undefined": 0, "string": 1, "binary": 2, "stream": 3}
 _SAME_SITE = message("SameSite", **{"None": 0, "Lax": 1, "Strict": 2})
 _PLAIN = """
     TypedData RpcHttp RpcException RpcFunctionMetadata ParameterBinding WorkerMetadata
@@ -58,14 +48,23 @@ _PLAIN = """
 # the message classes that the worker makes, as many as HTTP triggers need
 PROTOS = SimpleNamespace(
     StatusResult=message("StatusResult", Failure=0, Success=1, Cancelled=2),
-    BindingInfo=message("BindingInfo", **_DIRECTIONS, **_DATA_TYPES),
+    BindingInfo=message("BindingInfo", **_BINDING),
     RpcHttpCookie=message("RpcHttpCookie", SameSite=_SAME_SITE),
     **{name: message(name) for name in _PLAIN.split()},
 )
 
 
+@dataclass(frozen=True)
+class HttpTrigger:
+    """A function's HTTP trigger: the name of its binding, and the methods that lead to it."""
+
+    function_id: str
+    binding: str
+    methods: frozenset[str]
+
+
 class FunctionsWorker:
-    """The library worker: start it on an app's folder, then invoke the app's functions."""
+    """The library worker on an app's folder. `triggers`: the app's, by path in lower case."""
 
     def __init__(self, app: Path) -> None:
         import azure_functions_runtime as runtime
@@ -74,27 +73,29 @@ class FunctionsWorker:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         runtime.start_threadpool_executor()
-        folder = str(app)
-        self._call("worker_init_request", capabilities={}, function_app_directory=folder)
-        found = self._call("functions_metadata_request", function_app_directory=folder)
-        self.functions = found.function_metadata_results or []
-        for function in self.functions:
-            self._call("function_load_request", function_id=function.function_id, metadata=function)
+        self._call("worker_init_request", capabilities={}, function_app_directory=str(app))
+        found = self._call("functions_metadata_request", function_app_directory=str(app))
+        http = json.loads((app / "host.json").read_text(encoding="utf-8"))["extensions"]["http"]
+        self.triggers: dict[str, HttpTrigger] = {}
+        for function in found.function_metadata_results or []:
+            name = function.function_id
+            self._call("function_load_request", function_id=name, metadata=function)
+            self.triggers |= _triggers(function, http["routePrefix"])
 
     def invoke(self, trigger: HttpTrigger, http: ProtoMessage) -> Any:
-        """The value that the function returned for one HTTP request. Raises RuntimeError when it
-        raised."""
+        """What the function answers to one HTTP request. Raises RuntimeError when it raised."""
         parent = f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00"
         answer = self._call(
             "invocation_request",
             invocation_id=str(uuid.uuid4()),
-            function_id=trigger.function.function_id,
-            input_data=[ProtoMessage(name=trigger.binding, data=PROTOS.TypedData(http=http))],
+            function_id=trigger.function_id,
+            # the field "data" first, for WhichOneof
+            input_data=[ProtoMessage(data=PROTOS.TypedData(http=http), name=trigger.binding)],
             trigger_metadata={},
             trace_context=ProtoMessage(trace_parent=parent, trace_state="", attributes={}),
             retry_context=ProtoMessage(retry_count=0, max_retry_count=0, exception=None),
         )
-        return answer.return_value
+        return answer.return_value.http
 
     def _call(self, name: str, **fields: Any) -> Any:
         body = ProtoMessage(**{name: ProtoMessage(**fields)})
@@ -107,27 +108,13 @@ class FunctionsWorker:
         return response
 
 
-@dataclass(frozen=True)
-class HttpTrigger:
-    """A function, the name of its HTTP binding, and the methods that lead to it."""
-
-    function: Any
-    binding: str
-    methods: frozenset[str]
-
-
-def triggers(worker: FunctionsWorker, app: Path) -> dict[str, HttpTrigger]:
-    """The HTTP triggers of the app by path in lower case, below host.json's prefix."""
-    settings = json.loads((app / "host.json").read_text(encoding="utf-8"))
-    prefix = settings.get("extensions", {}).get("http", {}).get("routePrefix", "api")
+def _triggers(function: Any, prefix: str) -> dict[str, HttpTrigger]:
     found = {}
-    for function in worker.functions:
-        for binding in map(json.loads, function.raw_bindings):
-            if binding.get("type", "").lower() == "httptrigger":
-                route = (binding.get("route") or function.name).strip("/")
-                methods = frozenset(map(str.upper, binding.get("methods") or ["GET", "POST"]))
-                path = "/".join(("", *filter(None, (prefix, route))))
-                found[path.lower()] = HttpTrigger(function, binding["name"], methods)
+    for binding in map(json.loads, function.raw_bindings):
+        if binding["type"].lower() == "httptrigger":
+            path = f"/{prefix}/{binding.get('route') or function.name}".lower()
+            methods = frozenset(map(str.upper, binding.get("methods") or ["GET", "POST"]))
+            found[path] = HttpTrigger(function.function_id, binding["name"], methods)
     return found
 
 
@@ -139,7 +126,6 @@ class FunctionsHandler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
     worker: FunctionsWorker
-    triggers: dict[str, HttpTrigger]
 
     def answer(self) -> None:
         """Call the function that the path and the method lead to."""
@@ -147,22 +133,20 @@ class FunctionsHandler(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         if url.path == "/" and self.command == "GET":
             return self._reply(200, {"content-type": "text/plain"}, b"The app is up and running")
-        trigger = self.triggers.get(url.path.lower())
+        trigger = self.worker.triggers.get(url.path.lower())
         if not trigger or self.command not in trigger.methods:
             return self._reply(405 if trigger else 404, {}, b"")
         try:
-            answer = self._invoke(trigger, url.query, body)
+            http = self.worker.invoke(trigger, self._request(url.query, body))
         except Exception:
             traceback.print_exc()
-            answer = (500, {}, b"")
-        return self._reply(*answer)
+            return self._reply(500, {}, b"")
+        return self._reply(int(http.status_code), http.headers, http.body.bytes)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer  # noqa: N815
 
-    def _invoke(
-        self, trigger: HttpTrigger, query: str, body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
-        http = ProtoMessage(
+    def _request(self, query: str, body: bytes) -> ProtoMessage:
+        return ProtoMessage(
             method=self.command,
             url=f"http://{self.headers.get('host', '127.0.0.1')}{self.path}",
             headers={name.lower(): value for name, value in self.headers.items()},
@@ -170,33 +154,14 @@ class FunctionsHandler(BaseHTTPRequestHandler):
             params={},
             body=PROTOS.TypedData(bytes=body) if body else PROTOS.TypedData(),
         )
-        value = self.worker.invoke(trigger, http)
-        kind = value.WhichOneof("data") if value is not None else None
-        if kind == "http":
-            return int(value.http.status_code), dict(value.http.headers), _data(value.http.body)
-        return (200 if kind else 204), {"content-type": "text/plain; charset=utf-8"}, _data(value)
 
     def _reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
-        for name, value in headers.items():
-            if name.lower() != "content-length":
-                self.send_header(name, value)
-        self.send_header("content-length", str(len(body)))
+        kept = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+        for name, value in {**kept, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, form: str, *values: Any) -> None:
-        """To standard output, which is the rehearsal's log."""
-        print(f"{self.command} {self.path} {form % values}", flush=True)
-
-
-def _data(typed: Any) -> bytes:
-    kind = typed.WhichOneof("data") if typed is not None else None
-    if kind is None:
-        return b""
-    value = getattr(typed, kind)
-    return bytes(value) if kind == "bytes" else str(value).encode("utf-8")
+        self.wfile.write(body)
 
 
 def serve(app: Path, port: int) -> None:
@@ -205,11 +170,10 @@ def serve(app: Path, port: int) -> None:
     sys.path.insert(0, str(app / PACKAGES))
     sys.path.append(str(app))
     os.chdir(app)
-    FunctionsHandler.worker = FunctionsWorker(app)
-    FunctionsHandler.triggers = triggers(FunctionsHandler.worker, app)
-    if not FunctionsHandler.triggers:
+    worker = FunctionsHandler.worker = FunctionsWorker(app)
+    if not worker.triggers:
         sys.exit(f"{app / 'function_app.py'}: no function with an HTTP trigger was found")
-    print("routes:", *FunctionsHandler.triggers, flush=True)
+    print("routes:", *worker.triggers, flush=True)
     ThreadingHTTPServer(("127.0.0.1", port), FunctionsHandler).serve_forever()
 
 

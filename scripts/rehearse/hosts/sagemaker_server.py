@@ -1,9 +1,7 @@
-"""Runs inside the host's environment: what the Hugging Face container runs as `serve`, fit for a
-shared machine.
+"""Runs inside the host's environment: what the Hugging Face container runs as `serve`.
 
-Not as in the container: the server's configuration file is in TMPDIR; the package's requirements
-are installed in the environment, not at every start; the server's process is the one named by its
-pid file, not the only one of the machine, so that several run side by side.
+So that several run side by side, the server's configuration file is in TMPDIR, and its process is
+found by its pid file. The package's requirements are installed before.
 """
 
 import tempfile
@@ -18,8 +16,7 @@ _TEMP = Path(tempfile.gettempdir())
 
 
 def find_server(limit: float) -> psutil.Process:
-    """The Java process that `multi-model-server --start` left behind. Raises RuntimeError if it has
-    ended already."""
+    """The Java process that was started. Raises RuntimeError after `limit` seconds without one."""
     pid_file, until = _TEMP / ".model_server.pid", time.monotonic() + limit
     while time.monotonic() < until:
         if pid_file.is_file() and (text := pid_file.read_text().strip()):

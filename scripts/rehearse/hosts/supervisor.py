@@ -1,8 +1,6 @@
 """Run a program (the arguments) and end its whole process group as soon as standard input closes.
 
-The starter holds the other end of that pipe. However the starter ends, even by kill -9, the pipe
-closes and nothing that it started is left. (SageMaker's server leaves its workers running when it
-alone is ended.)
+The starter holds the other end of that pipe: however it ends, even by kill -9, the pipe closes.
 """
 
 import os

@@ -1,0 +1,29 @@
+"""Files and folders that appear whole or not at all."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as scratch:
+        fresh = Path(scratch) / path.name
+        yield fresh
+        put(fresh, path)
+
+
+def put(fresh: Path, path: Path) -> None:
+    """Move `fresh` to `path`; a folder that was there goes beside `fresh`, or back on failure."""
+    if not path.is_dir():
+        fresh.replace(path)
+        return
+    old = path.rename(fresh.with_name(f"{fresh.name}.old"))
+    try:
+        fresh.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
