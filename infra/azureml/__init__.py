@@ -1,10 +1,8 @@
-"""AzureML: a managed online endpoint, with a new deployment beside the old one until it has proved
-itself.
+"""AzureML: a managed online endpoint of a workspace that exists already.
 
-The workspace exists already. Files go to its default datastore, below onnxferry/NAME; model,
-environment and code are registered under the endpoint's name with versions that are hashes of their
-content; so is the deployment, which takes no traffic until it has answered the golden request.
-Traffic moves in one request that also records, as a tag on the endpoint, what served before.
+Files go to its default datastore, below onnxferry/NAME. Model, environment, code and deployment
+have names made of hashes of their content. A deployment takes no traffic until it has answered the
+golden request; traffic moves in one request, whose tag on the endpoint records what served before.
 """
 
 from onnxferry.infra.azureml.cloud import connect

@@ -71,10 +71,9 @@ class AzureMLCloud:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check(state)
-        steps, target = plan.rollback(state), _version(state, state.rolling or state.previous)
-        replaces = _version(state, state.serving)
-        summary = Summary(_place(state), target, replaces, minutes=(1, 3))
-        return Plan("azureml", "roll back", self.names.endpoint, steps, summary)
+        target, replaces = state.rolling or state.previous, _version(state, state.serving)
+        summary = Summary(_place(state), _version(state, target), replaces, minutes=(1, 3))
+        return Plan("azureml", "roll back", self.names.endpoint, plan.rollback(state), summary)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -98,7 +97,7 @@ class AzureMLCloud:
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
         endpoint = serving_endpoint(self.clients, self.names)
-        return online.send(endpoint, self.clients.endpoints.bearer(endpoint), request, timeout)
+        return online.send(endpoint.url, self.clients.endpoints.bearer(endpoint), request, timeout)
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
@@ -111,13 +110,11 @@ class AzureMLCloud:
 
     def logs(self, lines: int) -> str:
         """See OnlineEndpoint."""
-        serving, endpoint = self._read().serving, self.names.endpoint
+        serving = self._read().serving
         if not serving:
-            raise NotFound(
-                f"endpoint {endpoint} of workspace {self.names.workspace}: no deployment takes"
-                f" traffic, so none has logs to show; see {program('status')}"
-            )
-        return self.clients.endpoints.logs(endpoint, serving, lines, CONTAINERS[0])
+            said = f"no deployment takes traffic, so there are no logs; see {program('status')}"
+            raise NotFound(f"{self.names.where}: {said}")
+        return self.clients.endpoints.logs(self.names.endpoint, serving, lines, CONTAINERS[0])
 
     def _read(self) -> CurrentState:
         return read_state(self.clients, self.names)
@@ -134,22 +131,17 @@ def _version(state: CurrentState, deployment: str) -> str:
 
 def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
     names, endpoint = state.names, state.endpoint
-    half_made = "half-made" if assets.versions or assets.files else "absent"
-    return EndpointStatus(
-        "azureml",
-        names.endpoint,
-        endpoint.state if endpoint else half_made,
-        endpoint.url if endpoint else "",
-        _version(state, state.serving),
-        _version(state, state.previous),
-        tuple(_resources(state, assets, unread)),
-        {
-            "workspace": names.workspace,
-            "region": state.location,
-            "auth mode": endpoint.auth_mode if endpoint else "",
-            "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
-        },
-    )
+    shown = "half-made" if assets.versions or assets.files else "absent"
+    details = {
+        "workspace": names.workspace,
+        "region": state.location,
+        "auth mode": endpoint.auth_mode if endpoint else "",
+        "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
+    }
+    url, shown = (endpoint.url, endpoint.state) if endpoint else ("", shown)
+    live, earlier = _version(state, state.serving), _version(state, state.previous)
+    found = tuple(_resources(state, assets, unread))
+    return EndpointStatus("azureml", names.endpoint, shown, url, live, earlier, found, details)
 
 
 def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
@@ -157,9 +149,8 @@ def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[s
     found = [("endpoint", state.endpoint.name, state.endpoint.state)] if state.endpoint else []
     for d in state.deployments:
         role = roles.get(d.name, "idle") if d.name in state.ours else "not onnxferry's"
-        found.append(
-            ("deployment", d.name, f"{d.state}, {d.instances} x {d.instance_type}, {role}")
-        )
+        text = f"{d.state}, {d.instances} x {d.instance_type}, {role}"
+        found.append(("deployment", d.name, text))
     found += [(kind, state.names.asset(v), "registered") for kind, v in assets.versions]
     files = unread or (f"{len(assets.files)} files" if assets.files else "")
     return [*found, *([("files", state.names.folder, files)] if files else [])]

@@ -1,5 +1,4 @@
-"""The steps that delete all that deploying made for an endpoint, and nothing that was there before.
-Nothing is read or written here."""
+"""The steps that delete all that deploying made for an endpoint, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,9 +9,8 @@ from onnxferry.infra.plan import Action, Step
 
 
 def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
-    """The steps that delete the endpoint, if it is ours alone, and else our deployments in it; then
-    what is registered, which nothing uses any more; and the files last, by which a later run finds
-    what may be registered."""
+    """The steps that delete the endpoint if it is ours alone, else our deployments in it; then what
+    is registered; and last the files, by which a later run finds what may be registered."""
     names = state.names
     steps = _endpoint(state)
     for kind, version in assets.versions:

@@ -1,5 +1,4 @@
-"""What shall be there for a bundle: the package folder and deploy.toml, read into names by content
-and the deployment's settings."""
+"""What shall be there for a bundle, read from its package and deploy.toml."""
 
 from __future__ import annotations
 
@@ -21,18 +20,16 @@ from onnxferry.system.errors import PackageError
 
 @dataclass(frozen=True)
 class DesiredState:
-    """`versions` are those of "model", "code" and "environment", made of what is in them, as is the
-    `deployment`'s name. `settings` are the deployment's, as in its YAML file; `conda` and `image`
-    are the environment. `files` has the folder on this machine ("source") of model and code, and
-    the sha256 of each file in it ("files"); `spec` is the file with the golden request."""
+    """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
+    `settings` are the deployment's, as in its YAML file. `files` has, of model and code, the folder
+    on this machine ("source") and each file's sha256 ("files"); `spec` has the golden request."""
 
     version: str
     versions: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
     spec: str
     deployment: str
-    image: str
-    conda: Mapping[str, Any]
+    environment: Mapping[str, Any]
     settings: Mapping[str, Any]
     auth_mode: str
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -44,37 +41,32 @@ def desired_state(bundle: Bundle, config: AzureML) -> DesiredState:
     conda, declared = (_read(package.path / name) for name in ("env.yml", "deployment.yml"))
     try:
         image = declared["environment"]["image"]
-        settings = {
-            "scoring_script": declared["code_configuration"]["scoring_script"],
-            "environment_variables": {
-                **(declared.get("environment_variables") or {}),
-                **config.environment,
-            },
-            "request_settings": declared.get("request_settings") or {},
-            "liveness_probe": declared.get("liveness_probe"),
-            "readiness_probe": declared.get("readiness_probe"),
-            "instance_type": config.instance_type,
-            "instance_count": config.instance_count,
-        }
+        script = declared["code_configuration"]["scoring_script"]
+        variables = {**(declared.get("environment_variables") or {}), **config.environment}
     except (KeyError, TypeError) as e:
         raise PackageError(
             f"{package.path / 'deployment.yml'}: {e!r} is missing; build the package again"
         ) from e
-    files = {kind: _files(package, kind) for kind in ("model", "code")}
-    versions = {
-        kind: _digest(
-            [[f"{kind}/{name}", sha256] for name, sha256 in sorted(found["files"].items())]
-        )
-        for kind, found in files.items()
+    settings = {
+        "scoring_script": script,
+        "environment_variables": variables,
+        "request_settings": declared.get("request_settings") or {},
+        **{probe: declared.get(probe) for probe in ("liveness_probe", "readiness_probe")},
+        **{key: getattr(config, key) for key in ("instance_type", "instance_count")},
     }
+    files = {kind: _files(package, kind) for kind in ("model", "code")}
+    versions = {}
+    for kind, found in files.items():
+        hashes = sorted(found["files"].items())
+        versions[kind] = _digest([[f"{kind}/{name}", sha256] for name, sha256 in hashes])
+    versions["environment"] = _digest([image, conda])
     return DesiredState(
         version=bundle.version,
-        versions={**versions, "environment": _digest([image, conda])},
+        versions=versions,
         files=files,
         spec=str(package.path / "model" / SPEC_FILE),
         deployment=f"v{bundle.version}-{_digest(settings)[:6]}",
-        image=image,
-        conda=conda,
+        environment={"image": image, "conda_file": conda},
         settings=settings,
         auth_mode=config.auth_mode,
         tags=config.tags,
@@ -82,11 +74,8 @@ def desired_state(bundle: Bundle, config: AzureML) -> DesiredState:
 
 
 def _files(package: Package, folder: str) -> dict[str, Any]:
-    found = {
-        m.path.removeprefix(f"{folder}/"): m.sha256
-        for m in package.members
-        if m.path.startswith(f"{folder}/")
-    }
+    within = [m for m in package.members if m.path.startswith(f"{folder}/")]
+    found = {m.path.removeprefix(f"{folder}/"): m.sha256 for m in within}
     if not found:
         raise PackageError(f"{package.path}: nothing in {folder}/; build the package again")
     return {"source": str(package.path / folder), "files": found}

@@ -1,4 +1,4 @@
-"""What is called how in the workspace, and the tags that say whose it is and what served before."""
+"""Names in the workspace, and the tags that say whose a thing is and what served before."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 MADE = "onnxferry"  # tag on all that deploying made; its value is the endpoint's name
 VERSION = "onnxferry-version"  # tag on a deployment: 12 digits of its package's sha256
 PREVIOUS = "onnxferry-previous"  # tag on the endpoint: the deployment that served before
-# tag on the endpoint: the deployment that a roll-back, not yet at its end, went to
-ROLLING = "onnxferry-rolling-back"
+ROLLING = "onnxferry-rolling-back"  # tag on the endpoint: where an unfinished roll-back went
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names for the endpoint `endpoint` of a workspace."""
+    """The names for one endpoint."""
 
     subscription: str
     group: str
@@ -21,21 +20,25 @@ class Names:
     endpoint: str
 
     @property
+    def where(self) -> str:
+        """The endpoint, for people."""
+        return f"endpoint {self.endpoint} of workspace {self.workspace}"
+
+    @property
     def folder(self) -> str:
         """Where the datastore keeps the endpoint's files."""
         return f"onnxferry/{self.endpoint}"
 
     def files(self, kind: str, version: str) -> str:
-        """The folder of one model or of one code; its last part is the folder's name in the
-        container, too."""
+        """The folder of one model or code; its last part is its name in the container, too."""
         return f"{self.folder}/{kind}-{version}/{kind}"
 
     def asset(self, version: str) -> str:
-        """A version of the endpoint's model, code or environment, for people."""
+        """A version of model, code or environment, for people."""
         return f"{self.endpoint}:{version}"
 
     def id(self, kind: str, version: str) -> str:
-        """The id of a version of the endpoint's model, code or environment."""
+        """The id of a version of model, code or environment."""
         return (
             f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers"
             f"/Microsoft.MachineLearningServices/workspaces/{self.workspace}"

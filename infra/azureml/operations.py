@@ -1,5 +1,5 @@
 """How a plan's steps are executed: each public method is one Step.operation, does what the step's
-parameters say, and does no harm when it is done twice."""
+parameters say, and may be done twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.azureml import Until
-from onnxferry.infra.clients.blobs import Sent, megabytes
+from onnxferry.infra.clients.blobs import megabytes
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress
@@ -31,61 +31,55 @@ class Operations:
     progress: Progress
 
     def upload(self, step: Step) -> None:
-        """Upload a folder of the package; what an earlier run got there whole stays. Raises
-        PackageError when a file is not what was planned."""
+        """Upload what is missing of a package's folder. Raises PackageError for a changed file."""
         folder, source = step.parameters["folder"], Path(step.parameters["source"])
         blobs = self.clients.workspace.blobs()
         there = blobs.list(f"{folder}/")
         sizes = {name: (source / name).stat().st_size for name in step.parameters["files"]}
-        sent, done, total = megabytes(self.progress), 0, sum(sizes.values())
+        done, total = 0, sum(sizes.values())
         for name, sha256 in step.parameters["files"].items():
             blob, facts = f"{folder}/{name}", {"sha256": sha256}
+            sent = megabytes(self.progress, done, total)
             if there.get(blob, {}).get("sha256") != sha256:
                 if sha256_of(source / name) != sha256:
                     raise PackageError(f"{source / name}: changed since the plan; deploy again")
-                told = _after(done, total, sent)
-                blobs.upload(blob, source / name, facts, told, overwrite=True)
+                blobs.upload(blob, source / name, facts, sent, overwrite=True)
+            sent(sizes[name], None)
             done += sizes[name]
-            sent(done, total)
 
     def register_model(self, step: Step) -> None:
-        """Register the uploaded folder as a version of the model."""
-        facts = step.parameters
-        register = self.clients.workspace.register_model
-        register(self.names.endpoint, facts["version"], facts["path"], facts["tags"])
+        """Register an uploaded version of the model."""
+        self.clients.workspace.register_model(self.names.endpoint, step.parameters)
 
     def register_code(self, step: Step) -> None:
-        """Register the uploaded folder as a version of the code."""
+        """Register an uploaded version of the code."""
         facts = step.parameters
         own = {"codeUri": facts["uri"], "isAnonymous": False, "isArchived": False}
         self.clients.resources.put(self.names.id("code", facts["version"]), own)
 
     def register_environment(self, step: Step) -> None:
         """Register a version of the environment."""
-        register = self.clients.workspace.register_environment
-        register(self.names.endpoint, step.parameters["version"], step.parameters)
+        self.clients.workspace.register_environment(self.names.endpoint, step.parameters)
 
     def create_endpoint(self, step: Step) -> None:
         """Create the endpoint, without deployments."""
-        facts, until = step.parameters, self._until(step)
-        create = self.clients.endpoints.create_endpoint
-        create(step.name, facts["auth_mode"], facts["tags"], until)
+        create, facts = self.clients.endpoints.create_endpoint, step.parameters
+        create(step.name, facts["auth_mode"], facts["tags"], self._until(step))
 
     def update_endpoint(self, step: Step) -> None:
-        """Give the endpoint the traffic, if any is said, and the tags; its other tags stay."""
-        facts, until = step.parameters, self._until(step)
-        update = self.clients.endpoints.shift_traffic
-        update(step.name, facts.get("traffic"), facts["tags"], until)
+        """Give the endpoint the traffic, if any, and the tags; its other tags stay."""
+        update, facts = self.clients.endpoints.shift_traffic, step.parameters
+        update(step.name, facts.get("traffic"), facts["tags"], self._until(step))
 
     def delete_endpoint(self, step: Step) -> None:
         """Delete the endpoint with all its deployments."""
         self.clients.endpoints.delete_endpoint(step.name, self._until(step))
 
     def create_deployment(self, step: Step) -> None:
-        """Create a deployment without traffic, or change it. An error has the end of its logs."""
-        create, until = self.clients.endpoints.create_deployment, self._until(step)
+        """Create a deployment without traffic, or change it."""
+        create = self.clients.endpoints.create_deployment
         with self._smoke_test.logged(step.name):
-            create(self.names.endpoint, step.name, step.parameters, until)
+            create(self.names.endpoint, step.name, step.parameters, self._until(step))
 
     def delete_deployment(self, step: Step) -> None:
         """Delete a deployment."""
@@ -93,23 +87,19 @@ class Operations:
         delete(self.names.endpoint, step.name, self._until(step))
 
     def wait_until_stable(self, step: Step) -> None:
-        """Wait for what an earlier run began at the endpoint or the deployment."""
+        """Wait for what an earlier run began."""
         endpoints, until = self.clients.endpoints, self._until(step)
         if step.resource == "endpoint":
-            until(endpoints.endpoint_state(step.name))
+            until(partial(endpoints.endpoint_state, step.name))
             return
         with self._smoke_test.logged(step.name):
-            until(endpoints.deployment_state(self.names.endpoint, step.name))
+            until(partial(endpoints.deployment_state, self.names.endpoint, step.name))
 
     def smoke(self, step: Step) -> None:
-        """Send the golden request, which is in the package's file or in the workspace."""
-        facts, test = step.parameters, self._smoke_test
-        golden = (
-            test.golden_in_file(facts["spec"])
-            if "spec" in facts
-            else test.golden_in_workspace(facts["model"])
-        )
-        test.run(golden, facts.get("deployment", ""), facts.get("expected", ""))
+        """Send the golden request."""
+        facts = dict(step.parameters)
+        golden = self._smoke_test.golden(facts.pop("spec", ""), facts.pop("model", ""))
+        self._smoke_test.run(golden, **facts)
 
     def delete_asset(self, step: Step) -> None:
         """Delete a version of model, code or environment."""
@@ -128,8 +118,3 @@ class Operations:
 
     def _until(self, step: Step) -> Until:
         return partial(self.wait, f"{step.resource} {step.name}")
-
-
-def _after(before: int, total: int, sent: Sent) -> Sent:
-    """Tell `sent` what one file of several has come to."""
-    return lambda done, _: sent(before + done, total)

@@ -1,25 +1,18 @@
-"""Whether a deployment gives the golden answer; and what its containers printed where it does not
-come up."""
+"""Whether a deployment gives the golden answer; what its containers printed if it does not come
+up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from onnxferry.infra import errors
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.state import Clients, serving_endpoint
 from onnxferry.infra.clients import online
-from onnxferry.infra.clients.azureml_facts import ManagedEndpoint
-from onnxferry.infra.errors import (
-    BuildFailed,
-    CloudError,
-    InvokeFailed,
-    NotFound,
-    NotHealthy,
-    WrongAnswer,
-)
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
@@ -45,62 +38,54 @@ class SmokeTest:
         endpoint = serving_endpoint(self.clients, self.names)
         bearer = self.clients.endpoints.bearer(endpoint)
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
-        reply = smoke(golden, lambda r: self._send(endpoint, bearer, r, deployment), where)
+        send = partial(online.send, endpoint.url, bearer, deployment=deployment)
+        reply = smoke(golden, partial(self._patiently, send), where)
         if expected and reply.served_by not in ("", expected):
-            raise WrongAnswer(
-                f"endpoint {endpoint.name}: {reply.served_by} answered, though {expected} has all"
-                " traffic"
-            )
+            said = f"{reply.served_by} answered, though {expected} has all traffic"
+            raise errors.WrongAnswer(f"endpoint {endpoint.name}: {said}")
 
-    def golden_in_file(self, spec: str) -> Golden:
-        """The golden request in the package that is deployed."""
-        return golden_in(Path(spec).read_bytes(), spec)
-
-    def golden_in_workspace(self, model: str) -> Golden:
-        """The golden request of a version of the model that was deployed before. Raises
-        NotFound."""
+    def golden(self, spec: str, model: str) -> Golden:
+        """The golden request in the file `spec` of a package; without it, of a version of the
+        model in the workspace. Raises NotFound."""
+        if spec:
+            return golden_in(Path(spec).read_bytes(), spec)
         name = f"{self.names.files('model', model)}/{SPEC_FILE}"
         text = self.clients.workspace.blobs().read(name)
         if text is None:
-            raise NotFound(
+            raise errors.NotFound(
                 f"{name}: not in the default datastore of workspace {self.names.workspace}, so"
-                " nothing says what the previous version should answer; deploy it again from its"
-                " model directory"
+                " nothing says what the previous version should answer; deploy it again"
             )
         return golden_in(text, name)
 
     @contextmanager
     def logged(self, deployment: str) -> Iterator[None]:
-        """Add the end of the deployment's logs to a failure to come up, in the block."""
+        """Add the end of the deployment's logs to a failure in the block."""
         try:
             yield
-        except (BuildFailed, NotHealthy) as e:
-            e.with_log(self.log(deployment, 100))
+        except (errors.BuildFailed, errors.NotHealthy) as e:
+            e.with_log(self._log(deployment))
             raise
 
-    def log(self, deployment: str, lines: int) -> str:
-        """What the deployment's containers printed last; why there is none where that is so."""
-        parts = []
+    def _log(self, deployment: str) -> str:
+        """What the deployment's containers printed last, or why there is no log."""
+        parts, logs = [], self.clients.endpoints.logs
         for container in reversed(CONTAINERS):
             try:
-                logs = self.clients.endpoints.logs
-                text = logs(self.names.endpoint, deployment, lines, container)
-            except CloudError as e:
+                text = logs(self.names.endpoint, deployment, 100, container)
+            except errors.CloudError as e:
                 text = f"(no log: {e})"
             parts.append(f"[{container}]\n{text.strip()}")
         return "\n".join(parts)
 
-    def _send(
-        self, endpoint: ManagedEndpoint, bearer: str, request: Request, deployment: str
-    ) -> Reply:
-        """Try again where the front end is busy or the connection breaks, as it may just after a
-        change."""
+    def _patiently(self, send: Callable[[Request], Reply], request: Request) -> Reply:
+        """Try again where the front end is busy or the connection breaks, as after a change."""
         for _ in range(_TRIES - 1):
             try:
-                reply = online.send(endpoint, bearer, request, deployment=deployment)
+                reply = send(request)
                 if reply.status not in _BUSY:
                     return reply
-            except InvokeFailed:
+            except errors.InvokeFailed:
                 pass
             self.clock.sleep(self.clock.interval)
-        return online.send(endpoint, bearer, request, deployment=deployment)
+        return send(request)

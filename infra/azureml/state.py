@@ -1,4 +1,4 @@
-"""What is in the workspace for one endpoint now, read once, as frozen data for plans."""
+"""What the workspace has for one endpoint now, as frozen data for plans."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ API_VERSION = "2024-10-01"
 
 @dataclass(frozen=True)
 class Clients:
-    """The clients of the services that an endpoint needs."""
+    """The clients that an endpoint needs."""
 
     session: AzureSession
     workspace: Workspace
@@ -30,9 +30,8 @@ class Clients:
     @classmethod
     def of(cls, session: AzureSession, names: Names) -> Clients:
         """The clients for the workspace of `names`. Sends nothing."""
-        workspace = Workspace(session, names.group, names.workspace)
-        resources = ArmResources(session, API_VERSION)
-        return cls(session, workspace, OnlineEndpoints(workspace), resources)
+        space = Workspace(session, names.group, names.workspace)
+        return cls(session, space, OnlineEndpoints(space), ArmResources(session, API_VERSION))
 
 
 @dataclass(frozen=True)
@@ -67,32 +66,34 @@ class CurrentState:
     @property
     def previous(self) -> str:
         """The deployment that served before, if it is still there."""
-        name = self._tag(PREVIOUS)
+        name = self.tags.get(PREVIOUS, "")
         return name if name in self.ours else ""
 
     @property
     def rolling(self) -> str:
-        """The deployment that an interrupted roll-back gave the traffic to, if it has it still."""
-        name = self._tag(ROLLING)
+        """The deployment that a cut-off roll-back gave the traffic to, if it has it still."""
+        name = self.tags.get(ROLLING, "")
         return name if name == self.serving and name in self.ours else ""
 
     @property
     def mirrored(self) -> Mapping[str, int]:
-        """The deployments that get a copy of the traffic, as percentages."""
+        """Percentages of traffic copied, by deployment."""
         return self.endpoint.mirror if self.endpoint else {}
 
-    def is_ours(self, tags: Mapping[str, str]) -> bool:
-        """Whether `tags` are those of something that deploying this endpoint made."""
-        return tags.get(MADE) == self.names.endpoint
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The endpoint's."""
+        return self.endpoint.tags if self.endpoint else {}
 
-    def _tag(self, name: str) -> str:
-        return self.endpoint.tags.get(name, "") if self.endpoint else ""
+    def is_ours(self, tags: Mapping[str, str]) -> bool:
+        """Whether deploying this endpoint made what has these tags."""
+        return tags.get(MADE) == self.names.endpoint
 
 
 @dataclass(frozen=True)
 class Registered:
-    """Which kinds ("model", "code", "environment") of a desired state are registered already, and
-    the datastore for the others."""
+    """Which kinds ("model", "code", "environment") of a desired state are registered, and the
+    datastore for the others."""
 
     kinds: frozenset[str]
     datastore: Datastore
@@ -100,8 +101,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Assets:
-    """What deploying left in the workspace: (kind, version) of what is registered, and the names of
-    the files."""
+    """What deploying left in the workspace: (kind, version) registered, and files' names."""
 
     versions: Sequence[tuple[str, str]] = ()
     files: Sequence[str] = ()
@@ -109,34 +109,32 @@ class Assets:
 
 def read_state(clients: Clients, names: Names) -> CurrentState:
     """The endpoint now. Raises NotFound when there is no such workspace."""
-    location = clients.workspace.location()
-    endpoint = clients.endpoints.endpoint(names.endpoint)
-    deployments = clients.endpoints.deployments(names.endpoint) if endpoint else ()
+    location, endpoints = clients.workspace.location(), clients.endpoints
+    endpoint = endpoints.endpoint(names.endpoint)
+    deployments = endpoints.deployments(names.endpoint) if endpoint else ()
     return CurrentState(names, location, endpoint, deployments)
 
 
 def read_registered(clients: Clients, names: Names, desired: DesiredState) -> Registered:
     """What of `desired` is registered already."""
-    kinds = {
-        kind
-        for kind, version in desired.versions.items()
-        if clients.resources.exists(names.id(kind, version))
-    }
-    return Registered(frozenset(kinds), clients.workspace.datastore())
+    exists, versions = clients.resources.exists, desired.versions.items()
+    kinds = frozenset(kind for kind, version in versions if exists(names.id(kind, version)))
+    return Registered(kinds, clients.workspace.datastore())
 
 
 def read_assets(clients: Clients, names: Names) -> Assets:
-    """What deploying the endpoint left in the workspace. A code has no tags: its files say that it
-    may be there."""
-    files = sorted(clients.workspace.blobs().list(f"{names.folder}/"))
-    folders = {name.split("/")[2] for name in files}
-    codes = [f.removeprefix("code-") for f in sorted(folders) if f.startswith("code-")]
-    found = {
-        "model": _ours(clients.workspace.models(names.endpoint), names),
-        "environment": _ours(clients.workspace.environments(names.endpoint), names),
-        "code": [code for code in codes if clients.resources.exists(names.id("code", code))],
-    }
-    return Assets([(kind, v) for kind, versions in found.items() for v in versions], files)
+    """What deploying the endpoint left. A code has no tags: its files say that it may be there."""
+    space, registered = clients.workspace, []
+    files = sorted(space.blobs().list(f"{names.folder}/"))
+    for kind in ("model", "environment"):
+        found = space.versions(kind, names.endpoint)
+        ours = sorted(v for v, tags in found.items() if tags.get(MADE) == names.endpoint)
+        registered += [(kind, version) for version in ours]
+    for folder in sorted({name.split("/")[2] for name in files}):
+        kind, _, version = folder.partition("-")
+        if kind == "code" and clients.resources.exists(names.id(kind, version)):
+            registered.append((kind, version))
+    return Assets(registered, files)
 
 
 def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:
@@ -145,11 +143,6 @@ def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:
     if endpoint is None:
         raise NotFound(
             f"endpoint {names.endpoint}: workspace {names.workspace} of resource group"
-            f" {names.group} has none of that name; check name and workspace in deploy.toml, or"
-            " deploy it first"
+            f" {names.group} has none of that name; deploy it, or correct deploy.toml"
         )
     return endpoint
-
-
-def _ours(found: Mapping[str, Mapping[str, str]], names: Names) -> list[str]:
-    return sorted(version for version, tags in found.items() if tags.get(MADE) == names.endpoint)

@@ -1,8 +1,6 @@
-"""Azure's addresses and sign-in.
+"""Azure's addresses, and the sign-in by azure-identity's DefaultAzureCredential.
 
-It is the public cloud unless ARM_CLOUD_METADATA_URL names another (a sovereign cloud, Azure Stack),
-as the Azure CLI and azure-ai-ml read it. Sign-in is azure-identity's DefaultAzureCredential:
-environment, workload identity, `az login` ...
+It is the public cloud unless ARM_CLOUD_METADATA_URL names another, as for the Azure CLI.
 """
 
 from __future__ import annotations
@@ -27,8 +25,7 @@ Wait = Callable[[str, State], None]  # waits for what its first argument names
 
 @dataclass(frozen=True)
 class AzureEnvironment:
-    """A cloud's addresses: of its resource manager, of its sign-in, and the suffix of its storage
-    accounts."""
+    """A cloud's addresses, and the suffix of its storage accounts."""
 
     name: str = "AzureCloud"
     resource_manager: str = "https://management.azure.com"
@@ -37,44 +34,38 @@ class AzureEnvironment:
 
     @property
     def scope(self) -> str:
-        """What a token for the resource manager is asked for."""
+        """The scope of a token for the resource manager."""
         return f"{self.resource_manager}/.default"
 
 
 def azure_environment(variables: Mapping[str, str] = os.environ) -> AzureEnvironment:
-    """The cloud that `variables` name. Raises Unavailable when its metadata cannot be had."""
+    """The cloud that `variables` name. Raises Unavailable without its metadata."""
     url = variables.get(METADATA)
     if not url:
         return AzureEnvironment()
     try:
         found = httpx.get(url, timeout=30, verify=trust(variables)).raise_for_status().json()
         first = found[0] if isinstance(found, list) else found
-        return AzureEnvironment(
-            first["name"],
-            first["resourceManager"].rstrip("/"),
-            first["authentication"]["loginEndpoint"].rstrip("/"),
-            first["suffixes"]["storage"],
-        )
+        urls = (first["resourceManager"], first["authentication"]["loginEndpoint"])
+        manager, authority = (url.rstrip("/") for url in urls)
+        return AzureEnvironment(first["name"], manager, authority, first["suffixes"]["storage"])
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as e:
-        raise Unavailable(
-            f"{METADATA}={url}: no cloud's metadata there ({e!r}); correct or unset the variable"
-        ) from e
+        said = f"no cloud's metadata there ({e!r}); correct or unset the variable"
+        raise Unavailable(f"{METADATA}={url}: {said}") from e
 
 
 def credential(where: AzureEnvironment, tenant: str | None = None) -> Any:
-    """The credential for `where`. It asks the user nothing, and sends nothing before the first
-    call."""
-    # it warns of each way to sign in that is not set up
+    """The credential for `where`. It asks the user nothing, and sends nothing yet."""
     logger = logging.getLogger("azure.identity")
     if logger.level == logging.NOTSET:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.ERROR)  # it warns of each way to sign in that is not set up
     public = where == AzureEnvironment()
     options = {"authority": where.authority, "disable_instance_discovery": not public}
     return _OfTenant(tenant, **options) if tenant else DefaultAzureCredential(**options)
 
 
 class _OfTenant(DefaultAzureCredential):  # type: ignore[misc]
-    """Asks for tokens of one tenant; DefaultAzureCredential itself has no setting for that."""
+    """Asks for tokens of one tenant, which has no setting in DefaultAzureCredential."""
 
     def __init__(self, tenant: str, **options: Any) -> None:
         super().__init__(additionally_allowed_tenants=[tenant], **options)
@@ -90,10 +81,10 @@ class _OfTenant(DefaultAzureCredential):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class AzureSession:
-    """The sign-in, the cloud and the subscription that the clients of all services share.
+    """The sign-in, the cloud and the subscription, for the clients of all services.
 
-    `interval` is how many seconds lie between two polls of an operation where the service does not
-    say; the pauses before second tries are in proportion to it.
+    `interval` is the seconds between two polls of an operation; pauses before second tries are in
+    proportion to it.
     """
 
     where: AzureEnvironment
@@ -104,21 +95,15 @@ class AzureSession:
     @property
     def retries(self) -> dict[str, Any]:
         """azure-core's retry policy."""
-        return {
-            "retry_total": 5,
-            "retry_backoff_factor": 0.16 * self.interval,
-            "retry_backoff_max": 6 * self.interval,
-        }
+        first, longest = 0.16 * self.interval, 6 * self.interval
+        return {"retry_total": 5, "retry_backoff_factor": first, "retry_backoff_max": longest}
 
     @property
     def blob_retries(self) -> dict[str, Any]:
-        """azure-storage-blob's own retry policy; the jitter is in seconds."""
-        return {
-            "retry_total": 5,
-            "initial_backoff": 0.2 * self.interval,
-            "increment_base": 0.4 * self.interval,
-            "random_jitter_range": 0.2 * self.interval,
-        }
+        """azure-storage-blob's own retry policy, in seconds."""
+        first, more = 0.2 * self.interval, 0.4 * self.interval
+        pauses = {"initial_backoff": first, "increment_base": more, "random_jitter_range": first}
+        return {"retry_total": 5, **pauses}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -139,7 +124,6 @@ class AzureSession:
 
 
 def azure_session(subscription: str, tenant: str | None, interval: float) -> AzureSession:
-    """The session of whoever is signed in. Sends nothing before the first call, unless
-    ARM_CLOUD_METADATA_URL names a cloud."""
+    """The session of whoever is signed in. Asks only for the cloud's metadata, if at all."""
     where = azure_environment()
     return AzureSession(where, credential(where, tenant), subscription, interval)

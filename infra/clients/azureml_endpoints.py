@@ -1,5 +1,4 @@
-"""The online endpoints of a workspace and their deployments. Every wait is left to the caller's
-Until."""
+"""The online endpoints of a workspace and their deployments. The caller's Until waits."""
 
 from __future__ import annotations
 
@@ -9,7 +8,6 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from onnxferry.infra.clients.azure import State
 from onnxferry.infra.clients.azureml import Tags, Until, Workspace, sdk_deployment, sdk_endpoint
 from onnxferry.infra.clients.azureml_facts import ManagedDeployment, ManagedEndpoint, audience
 from onnxferry.infra.errors import NotHealthy
@@ -26,62 +24,50 @@ class OnlineEndpoints:
         self._deployments = workspace.ml.online_deployments
 
     def endpoint(self, name: str) -> ManagedEndpoint | None:
-        """The endpoint, or None when there is none of that name."""
+        """The endpoint of that name, if there is one."""
         with self._workspace.translated(f"endpoint {name} of "):
             try:
                 found = self._endpoints.get(name)
             except ResourceNotFoundError:
                 return None
-        return ManagedEndpoint(
-            found.name,
-            _plain(found.provisioning_state),
-            found.scoring_uri or "",
-            _plain(found.auth_mode),
-            _shares(found.traffic),
-            _shares(found.mirror_traffic),
-            dict(found.tags or {}),
-        )
+        state, auth_mode = _plain(found.provisioning_state), _plain(found.auth_mode)
+        traffic, mirror = _shares(found.traffic), _shares(found.mirror_traffic)
+        url, tags = found.scoring_uri or "", dict(found.tags or {})
+        return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags)
 
     def create_endpoint(self, name: str, auth_mode: str, tags: Tags, until: Until) -> None:
         """Create an endpoint without deployments."""
-        wanted = sdk_endpoint(name, auth_mode, tags)
-        begin = partial(self._endpoints.begin_create_or_update, wanted)
-        self._workspace.run(f"endpoint {name} of ", begin, until, self.endpoint_state(name))
+        begin, wanted = self._endpoints.begin_create_or_update, sdk_endpoint(name, auth_mode, tags)
+        settled = partial(self.endpoint_state, name)
+        self._workspace.run(f"endpoint {name} of ", until, begin, wanted, settled=settled)
 
     def shift_traffic(
         self, name: str, traffic: Mapping[str, int] | None, tags: Tags, until: Until
     ) -> None:
-        """Give the endpoint this traffic (percentages by deployment), if any is said, and beside
-        its other tags these; an empty tag goes. All in one request, again where another operation
-        was in its way."""
-        where = f"traffic of endpoint {name} of "
+        """Give the endpoint this traffic (percentages by deployment) if any, and add these tags; an
+        empty one goes. One request, sent again after an operation in its way."""
+        where, settled = f"traffic of endpoint {name} of ", partial(self.endpoint_state, name)
         for _ in range(2):
             with self._workspace.translated(where):
                 found = self._endpoints.get(name)
-            kept = {key: value for key, value in {**(found.tags or {}), **tags}.items() if value}
-            shares = _shares(found.traffic)
-            wanted = shares if traffic is None else dict(traffic)
-            is_so = (found.tags or {}, shares) == (kept, wanted)
-            if is_so and _plain(found.provisioning_state) == "Succeeded":
+            now = (found.tags or {}, _shares(found.traffic))
+            kept = {key: value for key, value in {**now[0], **tags}.items() if value}
+            wanted = now[1] if traffic is None else dict(traffic)
+            if now == (kept, wanted) and _plain(found.provisioning_state) == "Succeeded":
                 return
             found.traffic, found.tags = wanted, kept
-            begin = partial(self._endpoints.begin_create_or_update, found)
-            if self._workspace.run(where, begin, until, self.endpoint_state(name)):
+            begin = self._endpoints.begin_create_or_update
+            if self._workspace.run(where, until, begin, found, settled=settled):
                 return
 
     def delete_endpoint(self, name: str, until: Until) -> None:
         """Delete the endpoint and all its deployments."""
-        begin = partial(self._endpoints.begin_delete, name)
-        self._workspace.run(f"endpoint {name} of ", begin, until)
+        self._workspace.run(f"endpoint {name} of ", until, self._endpoints.begin_delete, name)
 
-    def endpoint_state(self, name: str) -> State:
-        """Waits for what another run began: None once nothing is under way, or it is gone."""
-
-        def state() -> str | None:
-            found = self.endpoint(name)
-            return found.state if found and found.state not in {"Succeeded", *FAILED} else None
-
-        return state
+    def endpoint_state(self, name: str) -> str | None:
+        """The state while an operation is under way; None when none is, or it is gone."""
+        found = self.endpoint(name)
+        return found.state if found and found.state not in {"Succeeded", *FAILED} else None
 
     def deployments(self, endpoint: str) -> list[ManagedDeployment]:
         """The deployments of an endpoint."""
@@ -91,40 +77,34 @@ class OnlineEndpoints:
     def create_deployment(
         self, endpoint: str, name: str, facts: Mapping[str, Any], until: Until
     ) -> None:
-        """Create a deployment without traffic, or change it; `facts` are those of
-        `sdk_deployment`. Raises BuildFailed, NotHealthy or QuotaExceeded when it fails."""
-        wanted = sdk_deployment(endpoint, name, facts)
-        begin = partial(self._deployments.begin_create_or_update, wanted)
-        settled = self.deployment_state(endpoint, name)
-        self._workspace.run(_of(endpoint, name), begin, until, settled)
+        """Create or change a deployment; `facts`: see `sdk_deployment`. Raises BuildFailed,
+        NotHealthy or QuotaExceeded."""
+        where, wanted = _of(endpoint, name), sdk_deployment(endpoint, name, facts)
+        begin = self._deployments.begin_create_or_update
+        settled = partial(self.deployment_state, endpoint, name)
+        self._workspace.run(where, until, begin, wanted, settled=settled)
 
     def delete_deployment(self, endpoint: str, name: str, until: Until) -> None:
         """Delete a deployment, which takes no traffic."""
-        begin = partial(self._deployments.begin_delete, name, endpoint)
-        self._workspace.run(_of(endpoint, name), begin, until)
+        where, begin = _of(endpoint, name), self._deployments.begin_delete
+        self._workspace.run(where, until, begin, name, endpoint)
 
-    def deployment_state(self, endpoint: str, name: str) -> State:
-        """Waits for what another run began: None once the deployment has succeeded or is gone.
-        Raises NotHealthy when it has failed."""
-
-        def state() -> str | None:
-            with self._workspace.translated(_of(endpoint, name)):
-                try:
-                    found = _deployment(self._deployments.get(name, endpoint))
-                except ResourceNotFoundError:
-                    return None
-            if found.state in FAILED:
-                where = _of(endpoint, name) + self._workspace.where
-                raise NotHealthy(f"{where}: its state is {found.state}")
-            return found.state if found.state != "Succeeded" else None
-
-        return state
+    def deployment_state(self, endpoint: str, name: str) -> str | None:
+        """Like `endpoint_state`. Raises NotHealthy when the deployment has failed."""
+        where = _of(endpoint, name)
+        with self._workspace.translated(where):
+            try:
+                state = _deployment(self._deployments.get(name, endpoint)).state
+            except ResourceNotFoundError:
+                return None
+        if state in FAILED:
+            raise NotHealthy(f"{where}{self._workspace.where}: its state is {state}")
+        return state if state != "Succeeded" else None
 
     def logs(self, endpoint: str, deployment: str, lines: int, container: str) -> str:
-        """The last `lines` that the deployment's container ("inference-server",
-        "storage-initializer") printed."""
+        """The last `lines` of a container: "inference-server" or "storage-initializer"."""
+        get = self._deployments.get_logs
         with self._workspace.translated(f"logs of {_of(endpoint, deployment)}"):
-            get = self._deployments.get_logs
             return str(get(deployment, endpoint, lines, container_type=container))
 
     def bearer(self, endpoint: ManagedEndpoint) -> str:
@@ -142,19 +122,13 @@ def _of(endpoint: str, deployment: str) -> str:
 
 
 def _deployment(found: Any) -> ManagedDeployment:
-    return ManagedDeployment(
-        found.name,
-        _plain(found.provisioning_state),
-        str(found.model or ""),
-        str(getattr(found, "instance_type", None) or ""),
-        int(found.instance_count or 0),
-        dict(found.tags or {}),
-    )
+    state, model, tags = _plain(found.provisioning_state), found.model or "", found.tags or {}
+    kind, count = getattr(found, "instance_type", None) or "", int(found.instance_count or 0)
+    return ManagedDeployment(found.name, state, str(model), kind, count, dict(tags))
 
 
 def _plain(value: Any) -> str:
-    """Some of the SDK's values are members of enumerations, which print otherwise than what they
-    are equal to."""
+    """Some of the SDK's values are enum members, which print otherwise than their value."""
     return str(getattr(value, "value", value) or "")
 
 

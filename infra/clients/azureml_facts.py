@@ -1,10 +1,9 @@
-"""Datastores, endpoints and deployments as the client of a workspace gives them; why a deployment
-failed; and what azure-ai-ml must be told of a cloud."""
+"""What the client of a workspace gives, and what azure-ai-ml must be told of a cloud."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from onnxferry.infra.clients.azure import AzureEnvironment
 from onnxferry.infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded
@@ -14,24 +13,17 @@ _AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
     "core.usgovcloudapi.net": "https://ml.azure.us",
     "core.chinacloudapi.cn": "https://ml.azure.cn",
 }
-# a part of what a failed deployment says -> what it means
-_FAILURES: tuple[tuple[str, type[CloudError]], ...] = (
-    ("imagebuildfailure", BuildFailed),
-    ("environmentbuild", BuildFailed),
-    ("image build", BuildFailed),
-    ("outofquota", QuotaExceeded),
-    ("outofcapacity", QuotaExceeded),
-    ("not enough quota", QuotaExceeded),
-    ("resourcenotready", NotHealthy),
-    ("crashed", NotHealthy),
-    ("usererror", NotHealthy),
-    ("scoring script", NotHealthy),
-)
+# what a failed deployment means, by parts of what it says
+_FAILURES: Mapping[type[CloudError], tuple[str, ...]] = {
+    BuildFailed: ("imagebuildfailure", "environmentbuild", "image build"),
+    QuotaExceeded: ("outofquota", "outofcapacity", "not enough quota"),
+    NotHealthy: ("resourcenotready", "crashed", "usererror", "scoring script"),
+}
 
 
 @dataclass(frozen=True)
 class ManagedEndpoint:
-    """An online endpoint. `traffic` and `mirror` are percentages by deployment, without zeros."""
+    """`traffic` and `mirror` are percentages by deployment, without zeros."""
 
     name: str
     state: str
@@ -44,14 +36,14 @@ class ManagedEndpoint:
 
 @dataclass(frozen=True)
 class ManagedDeployment:
-    """A deployment of an endpoint; `model` is the id of its model."""
+    """A deployment; `model` is the id of its model."""
 
     name: str
     state: str
     model: str
     instance_type: str
     instances: int
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -66,11 +58,11 @@ class Datastore:
 def failure_of(code: str, said: str) -> type[CloudError] | None:
     """The error for what a failed deployment says; None for what any service may say."""
     text = f"{code} {said}".lower()
-    return next((kind for part, kind in _FAILURES if part in text), None)
+    return next((kind for kind, parts in _FAILURES.items() if any(p in text for p in parts)), None)
 
 
 def audience(where: AzureEnvironment) -> str:
-    """What a token for endpoints is asked for."""
+    """The scope of a token for endpoints."""
     return f"{_AUDIENCES.get(where.storage_suffix, where.resource_manager)}/.default"
 
 

@@ -1,10 +1,10 @@
-"""A function app's own host over HTTP: its function, and how the host is."""
+"""A function app's own host over HTTP."""
 
 from __future__ import annotations
 
 import httpx
 
-from onnxferry.infra.clients.azure_http import post, trust
+from onnxferry.infra.clients.azure_http import post, reply_of, trust
 from onnxferry.infra.clients.web import Keys
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
@@ -20,11 +20,9 @@ def score_url(host: str) -> str:
 def send(
     host: str, keys: Keys, request: Request, timeout: float = 60.0, served_by: str = ""
 ) -> Reply:
-    """POST one request to the function. Any status is a Reply; raises InvokeFailed where none comes
-    in `timeout` seconds."""
-    answer, seconds = post(score_url(host), request, {_KEY: keys.function}, timeout)
-    media_type = answer.headers.get("content-type", "")
-    return Reply(answer.status_code, answer.content, media_type, seconds, served_by)
+    """POST one request to the function. Raises InvokeFailed after `timeout` seconds."""
+    answer = post(score_url(host), request, {_KEY: keys.function}, timeout)
+    return reply_of(answer, answer.status_code, served_by)
 
 
 def host_state(host: str, keys: Keys) -> str:

@@ -1,9 +1,9 @@
-"""Azure's resource groups, tags, and any resource by its id: the only importer of
-azure-mgmt-resource."""
+"""Azure's resource groups, and any resource by its id: the only importer of azure-mgmt-resource."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,7 @@ from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.errors import TimedOut
 
-# for calls that may be sent twice, though they are POST
-AGAIN = ("HEAD", "GET", "PUT", "DELETE", "PATCH", "POST")
+AGAIN = ("HEAD", "GET", "PUT", "DELETE", "PATCH", "POST")  # for a POST that may be sent twice
 LIMIT = 600.0  # seconds for an operation that is a matter of seconds
 
 
@@ -36,7 +35,7 @@ class Groups:
         self._client = ResourceManagementClient(**session.options)
 
     def get(self, group: str) -> ArmResource | None:
-        """The group, or None when there is none."""
+        """The group, if there is one."""
         with translated(self._where(group)):
             try:
                 found = self._client.resource_groups.get(group)
@@ -54,7 +53,7 @@ class Groups:
             self._client.resource_groups.create_or_update(group, wanted)
 
     def delete(self, group: str) -> Any:
-        """Begin to delete the group with all that is in it; the poller of the operation."""
+        """Begin to delete the group with all that is in it; the poller."""
         with translated(self._where(group)):
             return self._client.resource_groups.begin_delete(group)
 
@@ -64,7 +63,7 @@ class Groups:
             return [r.name for r in self._client.resources.list_by_resource_group(group)]
 
     def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
-        """Add `tags` to a resource, or change their values; its other tags stay."""
+        """Set `tags` of a resource; its other tags stay."""
         patch = {"operation": "Merge", "properties": {"tags": dict(tags)}}
         where = f"tags of {resource_id.rpartition('/')[2]}"
         with translated(where):
@@ -76,8 +75,7 @@ class Groups:
 
 
 class ArmResources:
-    """Any resource by its id and its type's `api_version`, for types that their service's SDK does
-    not offer. `limit` is the seconds that an operation may take."""
+    """Any resource by its id, of types that no SDK offers. Raises TimedOut after `limit` s."""
 
     def __init__(self, session: AzureSession, api_version: str, limit: float = LIMIT) -> None:
         self._client = ResourceManagementClient(**session.options).resources
@@ -89,29 +87,24 @@ class ArmResources:
         return existing(_where(id_), self._client.get_by_id, id_, **self._version) is not None
 
     def put(self, id_: str, properties: Mapping[str, Any]) -> None:
-        """Create the resource, or change it, and wait until that is done. Raises TimedOut."""
+        """Create or change the resource, and wait for that."""
         body, where = {"properties": dict(properties)}, _where(id_)
         with translated(where):
             begun = self._client.begin_create_or_update_by_id(id_, body, **self._version)
             _finish(begun, where, self._limit)
 
     def delete(self, id_: str) -> None:
-        """Delete the resource, which may be gone already, and wait for that. Raises TimedOut."""
+        """Delete the resource, which may be gone already, and wait for that."""
         where = _where(id_)
-        with translated(where):
-            try:
-                begun = self._client.begin_delete_by_id(id_, **self._version)
-                _finish(begun, where, self._limit)
-            except ResourceNotFoundError:
-                return
+        with translated(where), suppress(ResourceNotFoundError):
+            _finish(self._client.begin_delete_by_id(id_, **self._version), where, self._limit)
 
 
 def _finish(begun: Any, where: str, limit: float = LIMIT) -> None:
     begun.wait(limit)
     if not begun.done():
         raise TimedOut(
-            f"{where}: still {begun.status()} after {limit:g} s. Azure may yet complete it: run the"
-            " same command again"
+            f"{where}: still {begun.status()} after {limit:g} s; run the same command again"
         )
     begun.result()
 

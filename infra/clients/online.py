@@ -1,10 +1,8 @@
-"""An online endpoint's own host over HTTP. (azure-ai-ml's invoke sends nothing but JSON from a
-file.)"""
+"""An online endpoint's own host over HTTP, as azure-ai-ml's invoke only sends JSON files."""
 
 from __future__ import annotations
 
-from onnxferry.infra.clients.azure_http import post
-from onnxferry.infra.clients.azureml_facts import ManagedEndpoint
+from onnxferry.infra.clients.azure_http import post, reply_of
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.rehearse.golden_check import Reply
 
@@ -13,20 +11,14 @@ _STATUS = "ms-azureml-model-error-statuscode"  # the container's, where the fron
 
 
 def send(
-    endpoint: ManagedEndpoint,
-    bearer: str,
-    request: Request,
-    timeout: float = 60.0,
-    deployment: str = "",
+    url: str, bearer: str, request: Request, timeout: float = 60.0, deployment: str = ""
 ) -> Reply:
-    """POST one request, to `deployment` whatever its traffic if that is given. A refusal is a Reply
-    with its status, the container's where the container refused. Raises InvokeFailed where no
-    answer comes within `timeout` seconds."""
+    """POST one request, to `deployment` if that is given. A refusal is a Reply with its status,
+    if need be the container's. Raises InvokeFailed after `timeout` seconds."""
     headers = {"Authorization": f"Bearer {bearer}"}
     if deployment:
         headers[_DEPLOYMENT] = deployment
-    answer, seconds = post(endpoint.url, request, headers, timeout)
+    answer = post(url, request, headers, timeout)
     told = answer.headers.get(_STATUS, "")
     status = int(told) if answer.status_code == 424 and told.isdigit() else answer.status_code
-    served_by = answer.headers.get(_DEPLOYMENT, deployment)
-    return Reply(status, answer.content, answer.headers.get("content-type", ""), seconds, served_by)
+    return reply_of(answer, status, answer.headers.get(_DEPLOYMENT, deployment))

@@ -1,7 +1,4 @@
-"""Azure's role assignments, and who is signed in: the only importer of azure-mgmt-authorization.
-
-An assignment's name is made of what it says, so that the same one twice is one.
-"""
+"""Azure's role assignments, and who is signed in: the only importer of azure-mgmt-authorization."""
 
 from __future__ import annotations
 
@@ -21,8 +18,7 @@ from onnxferry.infra.errors import CloudError
 
 BLOB_OWNER = "Storage Blob Data Owner"
 BLOB_CONTRIBUTOR = "Storage Blob Data Contributor"
-# built-in roles and their GUIDs, which are the same in every subscription
-_ROLES: Mapping[str, str] = {
+_ROLES: Mapping[str, str] = {  # their GUIDs are the same in every subscription
     BLOB_OWNER: "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     BLOB_CONTRIBUTOR: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
 }
@@ -31,7 +27,7 @@ _NAMESPACE = uuid.UUID("6f6e6e78-6665-5272-8279-2d726f6c6573")
 
 @dataclass(frozen=True)
 class Principal:
-    """Who a role is given to: an object id of Entra ID, and User, Group or ServicePrincipal."""
+    """An object id of Entra ID; `kind` is User, Group or ServicePrincipal."""
 
     id: str
     kind: str = "ServicePrincipal"
@@ -45,17 +41,16 @@ class Roles:
         self._assignments = AuthorizationManagementClient(**session.options).role_assignments
 
     def signed_in(self) -> Principal:
-        """Who is signed in, as the token says it."""
+        """Who is signed in, by the token."""
         try:
             payload = self._session.token().split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
-            # a token of version 1 or 2 that says no kind has "appidacr" when it is an application's
+            # without "idtyp", an application's token has "appidacr"
             app = claims.get("idtyp", "app" if "appidacr" in claims else "user") == "app"
             return Principal(claims["oid"], "ServicePrincipal" if app else "User")
         except (IndexError, KeyError, ValueError, AttributeError) as e:
-            raise CloudError(
-                "sign-in: the token does not say who is signed in; sign in again with `az login`"
-            ) from e
+            said = "the token does not say who is signed in; sign in again with `az login`"
+            raise CloudError(f"sign-in: {said}") from e
 
     def has(self, scope: str, role: str, principal: Principal) -> bool:
         """Whether our assignment is there."""
@@ -63,11 +58,8 @@ class Roles:
         return existing(_where(scope, role), get, scope.lstrip("/"), name) is not None
 
     def assign(self, scope: str, role: str, principal: Principal, description: str) -> str | None:
-        """Give `principal` the role over `scope`; no change when it has it.
-
-        None when that is so; what is waited for, while Entra ID does not know a new identity
-        everywhere.
-        """
+        """Give `principal` the role over `scope`: None when it has it, else what is waited for,
+        while Entra ID does not know a new identity everywhere."""
         provider = f"/subscriptions/{self._session.subscription}/providers/Microsoft.Authorization"
         wanted = RoleAssignmentCreateParameters(
             role_definition_id=f"{provider}/roleDefinitions/{_ROLES[role]}",
@@ -100,7 +92,7 @@ class Roles:
 
 
 def assignment_name(scope: str, role: str, principal: Principal) -> str:
-    """The GUID of the assignment of `role` over `scope` to `principal`."""
+    """The GUID of an assignment, made of what it says, so that the same one twice is one."""
     return str(uuid.uuid5(_NAMESPACE, f"{scope.lower()}|{principal.id.lower()}|{_ROLES[role]}"))
 
 

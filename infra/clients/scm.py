@@ -1,5 +1,4 @@
-"""Where a function app's package is published: One Deploy of its SCM host, over azure-core with the
-sign-in, retries and errors of all other calls."""
+"""Publishing a function app's package: One Deploy of its SCM host, over azure-core."""
 
 from __future__ import annotations
 
@@ -22,8 +21,7 @@ _PUBLISH = "/api/publish?RemoteBuild=false&Deployer=onnxferry"
 
 @dataclass(frozen=True)
 class PublishStatus:
-    """One publication. `status`: 4 success, 3 failed, -1 was cancelled, 5 superseded, 6 partly;
-    else under way."""
+    """`status`: 4 success, 3 failed, -1 cancelled, 5 superseded, 6 partly; else under way."""
 
     id: str
     status: int
@@ -35,29 +33,21 @@ class Scm:
 
     def __init__(self, session: AzureSession, app: str, host: str) -> None:
         self._where = f"publishing to Azure Functions app {app}"
-        self._client = PipelineClient(
-            f"https://{host}",
-            policies=[
-                policies.UserAgentPolicy("onnxferry"),
-                policies.RetryPolicy(**session.retries),
-                policies.BearerTokenCredentialPolicy(session.credential, session.where.scope),
-            ],
-        )
+        sign_in = policies.BearerTokenCredentialPolicy(session.credential, session.where.scope)
+        retry = policies.RetryPolicy(**session.retries)
+        used = [policies.UserAgentPolicy("onnxferry"), retry, sign_in]
+        self._client = PipelineClient(f"https://{host}", policies=used)
 
     def publish(self, package: Path, progress: Progress) -> str | None:
-        """Send the zip; the id of its publication ("" when none was told), or None while another is
-        in progress. After Unavailable it may have arrived all the same: `latest` tells."""
+        """Send the zip; the publication's id ("" if untold), or None while another is in progress.
+        After Unavailable, `latest` tells whether it arrived."""
+        url, headers = self._client.format_url(_PUBLISH), {"Content-Type": "application/zip"}
         with _Reported(package, progress) as zipped:
-            request = HttpRequest(
-                "POST",
-                self._client.format_url(_PUBLISH),
-                headers={"Content-Type": "application/zip"},
-                content=zipped,
-            )
+            request = HttpRequest("POST", url, headers=headers, content=zipped)
             return self._answer(request, nothing=409, stripped='" \n')
 
     def latest(self) -> PublishStatus | None:
-        """The latest publication, or None when there is none."""
+        """The latest publication, if there is one."""
         text = self._get("/api/deployments/latest")
         if text is None:
             return None
@@ -68,26 +58,23 @@ class Scm:
     def log(self) -> str:
         """What the latest publication said, a line an entry; "" when there is none."""
         entries = json.loads(self._get("/api/deployments/latest/log") or "[]")
-        return "\n".join(
-            f"{entry.get('log_time', '')} {entry.get('message', '')}".strip() for entry in entries
-        )
+        lines = (f"{one.get('log_time', '')} {one.get('message', '')}" for one in entries)
+        return "\n".join(map(str.strip, lines))
 
     def _get(self, path: str) -> str | None:
         return self._answer(HttpRequest("GET", self._client.format_url(path)), nothing=404)
 
     def _answer(self, request: HttpRequest, nothing: int, stripped: str = "") -> str | None:
-        """The answer's text; None where its status is `nothing`. The retry policy sends no POST
-        again by itself."""
+        """The answer's text; None for status `nothing`. No POST is sent twice."""
         with translated(self._where):
             response = self._client.send_request(request)
             if response.status_code == nothing:
                 return None
             if response.status_code in (401, 403):
                 raise NotAllowed(
-                    f"{self._where}: status {response.status_code}: the signed-in user may not"
-                    " publish; ask for the role Website Contributor on the app's resource group,"
-                    " wait some minutes and run again. Where the app has access restrictions, they"
-                    " must let this machine in"
+                    f"{self._where}: status {response.status_code}: the signed-in user needs the"
+                    " role Website Contributor on the app's resource group (wait some minutes, run"
+                    " again), and the app's access restrictions must let this machine in"
                 )
             response.raise_for_status()
             return str(response.text()).strip(stripped)

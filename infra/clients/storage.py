@@ -1,5 +1,4 @@
-"""Azure's storage accounts and their containers at the resource manager: the only importer of
-azure-mgmt-storage."""
+"""Azure's storage accounts and their containers: the only importer of azure-mgmt-storage."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ API_VERSION = "2025-01-01"
 
 @dataclass(frozen=True)
 class StorageAccount(ArmResource):
-    """A storage account. `url` is where its blobs are, without a slash at its end."""
+    """`url` is where the account's blobs are, without a slash at its end."""
 
     url: str = ""
 
@@ -32,19 +31,15 @@ class Storage:
         self._client = StorageManagementClient(api_version=API_VERSION, **session.options)
 
     def get(self, name: str) -> StorageAccount | None:
-        """The account, or None when the group has none of that name."""
+        """The account of that name, if there is one."""
         get = self._client.storage_accounts.get_properties
         model = existing(self._where(name), get, self._group, name)
         if model is None:
             return None
         found = model.as_dict()
-        facts = found.get("properties") or {}
-        return StorageAccount(
-            name=found["name"],
-            state=facts.get("provisioningState", ""),
-            url=(facts.get("primaryEndpoints") or {}).get("blob", "").rstrip("/"),
-            tags=found.get("tags") or {},
-        )
+        facts, tags = found.get("properties") or {}, found.get("tags") or {}
+        url = (facts.get("primaryEndpoints") or {}).get("blob", "").rstrip("/")
+        return StorageAccount(found["name"], facts.get("provisioningState", ""), tags, url)
 
     def check_name(self, name: str) -> None:
         """Raise NameTaken when somebody else has an account of that name."""
@@ -55,24 +50,20 @@ class Storage:
         if not answer.name_available:
             raise NameTaken(
                 f"{self._where(name)}: {answer.reason}: {answer.message} Set storage_account in"
-                " [functions] of deploy.toml to another name, or to an account of this group"
+                " [functions] of deploy.toml to another name or an account of this group"
             )
 
     def create(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
-        """Begin to create an account that only identities can open; the poller of the operation."""
-        wanted = {
-            "location": location,
-            "kind": "StorageV2",
-            "sku": {"name": "Standard_LRS"},
-            "tags": dict(tags),
-            "properties": {
-                "allowBlobPublicAccess": False,
-                "allowSharedKeyAccess": False,
-                "minimumTlsVersion": "TLS1_2",
-                "supportsHttpsTrafficOnly": True,
-                "defaultToOAuthAuthentication": True,
-            },
+        """Begin to create an account that only identities can open; the poller."""
+        properties = {
+            "allowBlobPublicAccess": False,
+            "allowSharedKeyAccess": False,
+            "minimumTlsVersion": "TLS1_2",
+            "supportsHttpsTrafficOnly": True,
+            "defaultToOAuthAuthentication": True,
         }
+        wanted = {"location": location, "tags": dict(tags), "properties": properties}
+        wanted |= {"kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
         with translated(self._where(name)):
             return self._client.storage_accounts.begin_create(self._group, name, wanted)
 
@@ -88,7 +79,7 @@ class Storage:
             return frozenset(container.name for container in found)
 
     def create_container(self, account: str, name: str) -> None:
-        """Create a container that only identities can open; it may be there already."""
+        """Create a container, which may be there already."""
         wanted = {"properties": {"publicAccess": "None"}}
         with translated(f"container {name} of {self._where(account)}"):
             self._client.blob_containers.create(self._group, account, name, wanted)
@@ -99,18 +90,14 @@ class Storage:
             self._client.blob_containers.delete(self._group, account, name)
 
     def others(self, account: str) -> list[str]:
-        """The account's file shares, queues and tables: what an app's own account has none of."""
-        services = {
-            "file share": self._client.file_shares,
-            "queue": self._client.queue,
-            "table": self._client.table,
-        }
+        """The account's file shares, queues and tables, which an app's own account has not."""
+        services = {"file share": "file_shares", "queue": "queue", "table": "table"}
+        others = []
         with translated(self._where(account)):
-            return [
-                f"{kind} {found.name}"
-                for kind, service in services.items()
-                for found in service.list(self._group, account)
-            ]
+            for kind, service in services.items():
+                found = getattr(self._client, service).list(self._group, account)
+                others += [f"{kind} {one.name}" for one in found]
+        return others
 
     def _where(self, name: str) -> str:
         return f"storage account {name} of resource group {self._group}"

@@ -19,9 +19,8 @@ API_VERSION = "2024-11-01"
 
 @dataclass(frozen=True)
 class FunctionApp:
-    """A function app. `host` and `scm` are the hosts of its functions and of its publishing;
-    `principal` is the object id of its identity; `config` is its functionAppConfig, as the resource
-    manager has it."""
+    """`host` and `scm` are the hosts of the app's functions and of its publishing; `principal` is
+    the object id of its identity; `config` is its functionAppConfig."""
 
     id: str
     name: str
@@ -30,13 +29,13 @@ class FunctionApp:
     host: str
     scm: str
     principal: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str]
+    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Keys:
-    """What opens an app: `function` its functions, `master` its administration. Never printed."""
+    """What opens an app's functions, and its administration (`master`). Never printed."""
 
     function: str = field(repr=False)
     master: str = field(repr=False)
@@ -50,9 +49,9 @@ class Web:
         self._client = WebSiteManagementClient(api_version=API_VERSION, **session.options)
 
     def app_plan(self, name: str) -> ArmResource | None:
-        """The plan, or None when the group has none of that name."""
-        get, where = self._client.app_service_plans.get, self._where("plan", name)
-        found = existing(where, get, self._group, name)
+        """The plan of that name, if there is one."""
+        get = self._client.app_service_plans.get
+        found = existing(self._where("plan", name), get, self._group, name)
         if found is None:
             return None
         facts = found.as_dict()
@@ -60,28 +59,21 @@ class Web:
         return ArmResource(found.name, state, facts.get("tags") or {})
 
     def create_app_plan(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
-        """Begin to create a Flex Consumption plan; the poller of the operation."""
-        wanted = {
-            "location": location,
-            "kind": "functionapp",
-            "sku": {"name": "FC1", "tier": "FlexConsumption"},
-            "properties": {"reserved": True},
-            "tags": dict(tags),
-        }
+        """Begin to create a Flex Consumption plan; the poller."""
         where, plans = self._where("plan", name), self._client.app_service_plans
+        wanted = {"location": location, "tags": dict(tags), "properties": {"reserved": True}}
+        wanted |= {"kind": "functionapp", "sku": {"name": "FC1", "tier": "FlexConsumption"}}
         with translated(where):
             try:
                 return plans.begin_create_or_update(self._group, name, wanted)
             except HttpResponseError as e:
-                # said with status 401, too, as if nobody were signed in
-                if "quota" in str(e).lower():
-                    said = e.error.message if e.error else e.message
-                    raise QuotaExceeded(
-                        f"{where} in {location}: {said} What next: choose another location in"
-                        " deploy.toml, or ask for more quota for Azure Functions (App Service) in"
-                        " the portal"
-                    ) from e
-                raise
+                if "quota" not in str(e).lower():  # its status may be 401, as without sign-in
+                    raise
+                said = e.error.message if e.error else e.message
+                raise QuotaExceeded(
+                    f"{where} in {location}: {said} What next: choose another location in"
+                    " deploy.toml, or ask for more quota for Azure Functions (App Service)"
+                ) from e
 
     def delete_app_plan(self, name: str) -> None:
         """Delete the plan, which may be gone already."""
@@ -89,12 +81,12 @@ class Web:
             self._client.app_service_plans.delete(self._group, name)
 
     def app(self, name: str) -> FunctionApp | None:
-        """The function app, or None when the group has none of that name."""
+        """The app of that name, if there is one."""
         found = existing(self._where("app", name), self._client.web_apps.get, self._group, name)
         return _app(found.as_dict()) if found else None
 
     def check_name(self, name: str) -> None:
-        """Raise NameTaken when somebody else has an app of that name: they all share one domain."""
+        """Raise NameTaken when somebody else has an app of that name."""
         with translated(self._where("app", name)):
             asked = {"name": name, "type": "Microsoft.Web/sites"}
             answer = self._client.check_name_availability(asked, retry_on_methods=AGAIN)
@@ -104,15 +96,9 @@ class Web:
     def put_app(
         self, name: str, location: str, tags: Mapping[str, str], properties: Mapping[str, Any]
     ) -> Any:
-        """Begin to create or change an app with an identity of its own; the poller of the
-        operation."""
-        wanted = {
-            "location": location,
-            "kind": "functionapp,linux",
-            "tags": dict(tags),
-            "properties": dict(properties),
-            "identity": {"type": "SystemAssigned"},
-        }
+        """Begin to create or change an app with its own identity; the poller."""
+        wanted = {"location": location, "tags": dict(tags), "properties": dict(properties)}
+        wanted |= {"kind": "functionapp,linux", "identity": {"type": "SystemAssigned"}}
         with translated(self._where("app", name)):
             try:
                 return self._client.web_apps.begin_create_or_update(self._group, name, wanted)
@@ -127,41 +113,40 @@ class Web:
             self._client.web_apps.delete(self._group, name, delete_empty_server_farm=False)
 
     def keys(self, name: str) -> Keys:
-        """The app's keys; its host must be up to give them."""
+        """The app's keys, which its host gives once it is up."""
         with translated(self._where("keys of app", name)):
             found = self._client.web_apps.list_host_keys(self._group, name, retry_on_methods=AGAIN)
         functions, master = dict(found.function_keys or {}), found.master_key or ""
         return Keys(functions.get("default") or next(iter(functions.values()), master), master)
 
     def settings(self, name: str) -> dict[str, str]:
-        """The app's settings, its functions' environment variables; others' secrets may be among
-        them."""
+        """The app's settings (environment variables), others' secrets among them."""
         with translated(self._where("settings of app", name)):
             ask = self._client.web_apps.list_application_settings
             found = ask(self._group, name, retry_on_methods=AGAIN)
         return dict(found.properties or {})
 
     def put_settings(self, name: str, settings: Mapping[str, str]) -> None:
-        """Have these settings and no others; the app starts again with them."""
+        """Have these settings and no others; the app restarts."""
         with translated(self._where("settings of app", name)):
             replace = self._client.web_apps.update_application_settings
             replace(self._group, name, {"properties": dict(settings)})
 
     def functions(self, name: str) -> frozenset[str]:
-        """The names of the functions that the platform found in the app's package."""
+        """The functions that the platform found in the app's package."""
         with translated(self._where("functions of app", name)):
             found = self._client.web_apps.list_functions(self._group, name)
             return frozenset(one.name.rpartition("/")[2] for one in found)
 
     def sync(self, name: str) -> None:
-        """Let the platform look again which functions the app's package has."""
+        """Let the platform look for functions again."""
         with translated(self._where("functions of app", name)):
             self._client.web_apps.sync_function_triggers(self._group, name, retry_on_methods=AGAIN)
 
     def _taken(self, name: str, said: str) -> NameTaken:
         return NameTaken(
-            f"{self._where('app', name)}: {said} App names are shared by all of Azure: choose"
-            " another with --name, or name in [model] of deploy.toml"
+            f"{self._where('app', name)}: {said} All of Azure shares app names: choose another with"
+            " --name, or name in [model] of deploy.toml"
         )
 
     def _where(self, kind: str, name: str) -> str:
@@ -170,18 +155,14 @@ class Web:
 
 def _app(found: Mapping[str, Any]) -> FunctionApp:
     facts = found.get("properties") or {}
-    scm = [
-        host["name"]
-        for host in facts.get("hostNameSslStates") or ()
-        if host.get("hostType") == "Repository"
-    ]
+    hosts = {host.get("hostType"): host["name"] for host in facts.get("hostNameSslStates") or ()}
     return FunctionApp(
         id=found["id"],
         name=found["name"],
         location=found.get("location", ""),
         state=facts.get("provisioningState") or facts.get("state") or "",
         host=facts.get("defaultHostName") or "",
-        scm=scm[0] if scm else "",
+        scm=hosts.get("Repository", ""),
         principal=(found.get("identity") or {}).get("principalId", ""),
         tags=found.get("tags") or {},
         config=facts.get("functionAppConfig") or {},
