@@ -18,6 +18,9 @@ from onnxferry.system.log import logging_to
 
 MODELS = Path("build") / "models"
 PATH = click.Path(path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+COUNT = click.IntRange(1)
 F = TypeVar("F", bound=Callable[..., Any])
 
 verbose = click.Option(
@@ -25,7 +28,7 @@ verbose = click.Option(
 )
 log_file = click.Option(
     ["--log-file"],
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Append all of it to a file, tracebacks too.",
 )
 
@@ -69,6 +72,9 @@ def target(names: Iterable[str], *, required: bool = True) -> Callable[[F], F]:
 
 
 model = click.option("--model", type=PATH, help=f"Model directory; default: the one in {MODELS}.")
+served_model = click.option(
+    "--model", type=FOLDER, required=True, help="The model directory that is served."
+)
 out = click.option("--out", default=Path("build"), type=PATH, help="Where packages go.")
 python = click.option(
     "--python", help="Python version of the host, like 3.12 (default: the platform's)."

@@ -1,8 +1,8 @@
 """The process of one engine: takes commands as JSON lines on standard input, and answers in kind.
 
-It is started by its path, with the interpreter that has the engine's library, and needs only that
-and the standard library. What libraries print goes to standard error. When its input closes, it
-removes its temporary folder (the argument) and ends, whatever it does then.
+It is started by its path, with the interpreter that has the engine's library, and imports only that
+and the standard library. When its input closes, it removes its temporary folder (the argument) and
+ends, whatever it does then.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LoadedEngine:
     def load(
         self, kind: str, folder: str, task: str, options: dict[str, Any], cores: int | None
     ) -> Any:
-        """Seconds that the engine took to be imported and loaded."""
+        """Import and load the engine. Returns the seconds."""
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
         began = time.perf_counter()
@@ -46,7 +46,7 @@ class LoadedEngine:
         return time.perf_counter() - began
 
     def requests(self, requests: list[list[Any]]) -> Any:
-        """Keep the requests, each a list of items."""
+        """Keep the requests."""
         self._requests = requests
 
     def answers(self) -> Any:
@@ -54,11 +54,11 @@ class LoadedEngine:
         return [answer for request in self._requests for answer in self._answer(request)]
 
     def play(self, arrivals: list[float] | None, streams: int, seconds: float) -> Any:
-        """One round: (asked, answered) of each request, in seconds since the round began.
+        """One round: (asked, answered) of each request, in seconds since it began.
 
-        Each of `streams` threads takes the next request when it is free, and begins again with the
-        first while less than `seconds` have passed. With `arrivals` a request counts as asked at
-        its time, even if it then waits for a free thread.
+        Each of `streams` threads that is free takes the next request, after the last the first
+        while less than `seconds` have passed. With `arrivals` a request counts as asked at its
+        time, even if it waits for a free thread.
         """
         from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
 
@@ -84,14 +84,12 @@ class LoadedEngine:
             return spans
         with ThreadPoolExecutor(streams) as pool:
             for done in [pool.submit(stream) for _ in range(streams)]:
-                done.result()
+                done.result()  # raises what the stream raised
         return spans
 
     def memory(self) -> Any:
         """The most memory that this process had, in bytes; None where the system does not tell.
-
-        getrusage would count what the starting process had before this one replaced it.
-        """
+        (getrusage would count the process that started this one.)"""
         with suppress(OSError):
             for line in Path("/proc/self/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -113,15 +111,14 @@ def _wait(until: float) -> None:
 
 
 def _own() -> None:
-    """Make this project importable without a folder on the path: beside an installed one lie
-    libraries that are not for this interpreter."""
+    """Make this project importable, without the libraries that lie beside an installed one."""
     sys.modules["onnxferry"] = module = types.ModuleType("onnxferry")
     module.__path__ = [str(ROOMS)]
 
 
 def _pipes() -> tuple[TextIO, TextIO]:
-    """Standard input and output for commands and replies alone: others read nothing, and print to
-    standard error."""
+    """Standard input and output for commands and replies alone: libraries read nothing, and print
+    to standard error."""
     commands = os.fdopen(os.dup(0), encoding="utf-8")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from onnxferry.scripts.benchmark import figures, inputs, schedule
-from onnxferry.scripts.benchmark.rounds import EngineResult, Round
+from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult, Round
 from onnxferry.scripts.benchmark.specs import EngineSpec, parse
 from onnxferry.scripts.benchmark.worker import LoadedEngine
+
+SETTINGS = BenchmarkSettings("text-classification")
 
 
 def measured(
@@ -80,10 +82,10 @@ def test_each_engine_is_first_in_turn() -> None:
 
 def test_a_ratio_is_of_medians_and_its_range_of_the_rounds() -> None:
     fast, slow = measured("fast", [1, 2, 3]), measured("slow", [4, 2, 9])
-    found = figures.ratio(fast, slow, "sync")
-    assert (found.median, found.least, found.most) == (2, 1, 4)
+    found = figures.compare(fast, slow, SETTINGS, 3)
+    assert (found.times_as_fast, found.least, found.most) == (2, 1, 4)
     assert str(found) == "2.00x (1.00 to 4.00)"
-    assert figures.memory_ratio(fast, slow) == 2
+    assert found.times_less_memory == 2
 
 
 def test_a_peer_is_the_fastest_of_its_kind_or_named() -> None:
@@ -106,7 +108,7 @@ def test_percentiles_and_shares_by_hand() -> None:
         measured("a", [1], answers=("x", "y", "z", "x")),
         measured("b", [1], answers=("x", "y", "z", "y")),
     )
-    assert figures.same(mine, peer, "text-classification", 3) == 0.75
+    assert figures.compare(mine, peer, SETTINGS, 3).same_answers == 0.75
 
 
 def test_texts_are_english_of_the_lengths_asked() -> None:
