@@ -14,8 +14,8 @@ from onnxferry.system.errors import UsageError
 
 
 def save(done: Benchmark, path: Path) -> None:
-    """Draw `done` to `path`, in the format of its ending. Raises UsageError when matplotlib is not
-    there or does not know the format."""
+    """Draw `done` to `path`. Raises UsageError without matplotlib, or when it does not know the
+    format that the path ends in."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure  # not pyplot: it would look for a screen

@@ -84,10 +84,10 @@ def _row(done: Benchmark, engine: EngineResult) -> list[str]:
     memory = f"{engine.memory / 2**20:.0f}" if engine.memory else ""
     found = done.compared(engine)
     head = [engine.spec.name, *timing, f"{engine.load:.2f}", memory]
-    own = [baseline is engine for baseline in done.baselines]
-    ratios = ["1" if is_own else str(c) for is_own, c in zip(own, found, strict=True)]
-    less = ["1" if is_own else _less(c) for is_own, c in zip(own, found, strict=True)]
-    return [*head, f"{found[0].same_answers:.1%}", *ratios, *(less if done.cold else ())]
+    told = [*map(str, found), *(map(_less, found) if done.cold else ())]
+    own = [baseline is engine for baseline in done.baselines] * 2
+    ratios = ["1" if is_own else text for is_own, text in zip(own, told, strict=False)]
+    return [*head, f"{found[0].same_answers:.1%}", *ratios]
 
 
 def _less(found: figures.Comparison) -> str:

@@ -4,11 +4,6 @@ found = evaluate(EvaluationOptions(model, data, source=folder))  # load, ask bot
 sections.replace(path, report.title(found), report.markdown(found, command))
 """
 
-from onnxferry.scripts.evaluate.evaluation import (
-    Evaluation,
-    EvaluationOptions,
-    MetricValue,
-    evaluate,
-)
+from onnxferry.scripts.evaluate.evaluation import Evaluation, EvaluationOptions, evaluate
 
-__all__ = ["Evaluation", "EvaluationOptions", "MetricValue", "evaluate"]
+__all__ = ["Evaluation", "EvaluationOptions", "evaluate"]

@@ -1,19 +1,22 @@
-"""The engines that can take part: one file each, with `load(folder, task, options)` that gives a
-function from a list of items to a list of answers, shaped as transformers' pipeline shapes them.
-
-A file imports the standard library, its engine's library, and no more, since it may run in an
+"""The engines that can take part: one file each, whose `load(folder, task, options)` gives an
+`Answer`. A file imports only the standard library and its engine's library, since it may run in an
 environment where there is nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+Answer = Callable[[list[Any]], list[Any]]
+"""Items -> an answer to each, shaped as transformers' pipeline shapes them."""
 
 
 @dataclass(frozen=True)
 class EngineKind:
-    """`folder`: what its folder holds. `packages`: those whose versions are told, the engine's own
-    first. `options`: what may be given for it besides environment variables."""
+    """`folder`: what its folder holds. `packages`: those whose versions are told, its own first.
+    `options`: what may be given for it besides environment variables."""
 
     folder: str
     packages: tuple[str, ...]

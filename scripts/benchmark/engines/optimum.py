@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import onnxruntime
 import transformers
 from optimum import onnxruntime as ort
 
-from onnxferry.scripts.benchmark.engines.pipeline import over
+from onnxferry.scripts.benchmark.engines import Answer, pipeline
 
 CLASSES = {
     "question-answering": "ORTModelForQuestionAnswering",
@@ -19,11 +18,13 @@ CLASSES = {
 }
 
 
-def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """What answers a list of items, each by one answer."""
+def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
+    """The engine, loaded."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.get("threads", 0)
     named = {"file_name": options["file_name"]} if "file_name" in options else {}
     model = getattr(ort, CLASSES[task]).from_pretrained(folder, session_options=settings, **named)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return over(transformers.pipeline(task, model=model, tokenizer=tokenizer), task, options)
+    return pipeline.over(
+        transformers.pipeline(task, model=model, tokenizer=tokenizer), task, options
+    )

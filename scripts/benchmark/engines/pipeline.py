@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import transformers
 
+from onnxferry.scripts.benchmark.engines import Answer
+
 PARAMETERS = {"text-classification": {"top_k": None, "truncation": True}}
 
 
-def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """What answers a list of items, each by one answer."""
+def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
+    """The engine, loaded."""
     if threads := options.get("threads"):
         torch.set_num_threads(threads)
-    asked = transformers.pipeline(task, model=folder, device="cpu")
-    return over(asked, task, options)
+    return over(transformers.pipeline(task, model=folder, device="cpu"), task, options)
 
 
-def over(asked: Any, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """Lists of items asked of a pipeline with the option `batch_size`, by default the pipeline's
-    own: 1."""
+def over(asked: Any, task: str, options: dict[str, Any]) -> Answer:
+    """Items asked of a pipeline with the option `batch_size`, by default the pipeline's own: 1."""
     parameters = {**PARAMETERS.get(task, {}), "batch_size": options.get("batch_size", 1)}
 
     def answer(items: list[Any]) -> list[Any]:
