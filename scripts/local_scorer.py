@@ -1,4 +1,4 @@
-"""A model directory loaded into this process and asked as a client asks it, by JSON requests."""
+"""A model directory in this process, asked as a client asks it, by JSON requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine in a few words: what a figure is worth nothing without."""
+"""The machine that figures were measured on, in a few words."""
 
 from __future__ import annotations
 

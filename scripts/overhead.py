@@ -2,8 +2,8 @@
 
     python -m scripts.overhead --model build/models/my-model
 
-The stages are those of the Server-Timing header. Time is the engine's only while the request waits
-for ONNX Runtime: what is done while runs are in flight counts as outside.
+The stages are those of the Server-Timing header. What is done while ONNX Runtime runs counts as
+outside too.
 """
 
 from __future__ import annotations
@@ -73,18 +73,16 @@ def inputs_of(task: str, size: int) -> list[Any]:
 def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
     """The section of a document."""
     what = f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that"
-    figures = tables.markdown(columns(found), rows(found))
+    figures = tables.markdown(_columns(found), _rows(found))
     title = f"Time outside the engine: {name}"
     return sections.section(title, command, f"{what} is not the engine's.", figures)
 
 
-def columns(found: Sequence[Overhead]) -> list[str]:
-    """The table's columns."""
+def _columns(found: Sequence[Overhead]) -> list[str]:
     return ["texts", *found[0].stages, "total", "outside"]
 
 
-def rows(found: Sequence[Overhead]) -> list[list[str]]:
-    """A row for each size of a request."""
+def _rows(found: Sequence[Overhead]) -> list[list[str]]:
     times = [[f"{ms:.2f}" for ms in (*f.stages.values(), f.total)] for f in found]
     return [[str(f.texts), *row, f"{f.outside:.1%}"] for f, row in zip(found, times, strict=True)]
 
@@ -106,7 +104,7 @@ def command(
         click.echo(json.dumps([vars(f) for f in found], indent=2))
     else:
         title = f"{name}: milliseconds a request, medians"
-        console.out.print(tables.terminal(title, columns(found), rows(found)))
+        console.out.print(tables.terminal(title, _columns(found), _rows(found)))
     if out:
         again = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
         sections.replace(out, f"overhead of {name}", markdown(found, name, again))

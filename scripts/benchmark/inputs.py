@@ -1,10 +1,11 @@
-"""What the engines are asked: one text many times, English texts, or the items of a file."""
+"""What the engines are asked: one text many times, English texts, or a file's items; and when."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -79,6 +80,13 @@ def _english() -> list[str]:
     contexts = dict.fromkeys(row["inputs"]["context"] for row in rows)
     words = " ".join(contexts).split()
     return words + words[:LONGEST]
+
+
+def arrivals(rate: float, count: int, seed: int) -> list[float]:
+    """Seconds from the round's start at which each of `count` requests arrives: a Poisson process
+    of `rate` a second, which waits for no answer."""
+    random = Random(seed)  # noqa: S311
+    return list(accumulate(random.expovariate(rate) for _ in range(count)))
 
 
 def requests(items: Sequence[Any], size: int) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""The process of one engine, from the outside: start it, ask it, and be certain that it ends."""
+"""Starts the process of one engine, asks it, and makes certain that it ends."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class LibraryMissing(BenchmarkError):
 
 
 class EngineProcess:
-    """The process of one engine, for as long as the block, with a temporary folder of its own. It
-    is in a session of its own, so that Ctrl-C reaches only us."""
+    """The process of one engine, for as long as the block. It has a temporary folder of its own,
+    and a session, so that Ctrl-C reaches only us."""
 
     def __init__(
         self, spec: EngineSpec, python: str = sys.executable, cores: int | None = None
@@ -108,8 +108,10 @@ class EngineProcess:
         except BrokenPipeError:
             line = b""
         if not line:
-            what = f"{self.spec.name}: its process died with {_named(self._process.wait())}"
-            raise BenchmarkError(f"{what}. The last that it said:\n{self._said_last()}")
+            code = self._process.wait()
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            what = f"{self.spec.name}: its process died with {how}. The last that it said:"
+            raise BenchmarkError(f"{what}\n{self._said_last()}")
         reply: dict[str, Any] = json.loads(line)
         return reply
 
@@ -117,7 +119,3 @@ class EngineProcess:
         size = self._said.seek(0, os.SEEK_END)
         self._said.seek(max(0, size - _TAIL))
         return self._said.read().decode("utf-8", "replace").strip() or "(nothing)"
-
-
-def _named(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,11 +61,10 @@ def heading(done: Benchmark) -> str:
 
 def table(done: Benchmark) -> Table:
     """For the terminal."""
-    return tables.terminal(heading(done), columns(done), rows(done))
+    return tables.terminal(heading(done), _columns(done), _rows(done))
 
 
-def columns(done: Benchmark) -> list[str]:
-    """The table's columns."""
+def _columns(done: Benchmark) -> list[str]:
     timing = ["first answer s", "least", "most"] if done.cold else ["items/s", *_PERCENTILES]
     names = [baseline.spec.name for baseline in done.baselines]
     ratios = [f"against {name}" for name in names]
@@ -74,8 +72,7 @@ def columns(done: Benchmark) -> list[str]:
     return ["engine", *timing, "load s", "MiB", f"answers of {names[0]}", *ratios]
 
 
-def rows(done: Benchmark) -> list[list[str]]:
-    """A row for each engine."""
+def _rows(done: Benchmark) -> list[list[str]]:
     return [_row(done, engine) for engine in done.engines]
 
 
@@ -154,16 +151,12 @@ def record(done: Benchmark, engine: EngineResult) -> dict[str, Any]:
 
 def markdown(done: Benchmark, command: str, picture: str | None) -> str:
     """The section of a document. `picture` is the plot's path from the document's folder."""
-    what = f"{heading(done)}. {machine()}; {versions(done.engines)}."
-    parts = [what, tables.markdown(columns(done), rows(done))]
+    named = [f"{name} {version}" for e in done.engines for name, version in e.versions.items()]
+    versions = ", ".join(dict.fromkeys(named))
+    what = f"{heading(done)}. {machine()}; {versions}."
+    parts = [what, tables.markdown(_columns(done), _rows(done))]
     if done.skipped:
         parts.append(f"Not installed where this was measured: {', '.join(done.skipped)}.")
     if picture:
         parts.append(f"![{done.title}]({picture})")
     return sections.section(done.title, command, *parts)
-
-
-def versions(engines: Sequence[EngineResult]) -> str:
-    """The packages' versions, each once; two interpreters may have different ones."""
-    named = [f"{name} {version}" for e in engines for name, version in e.versions.items()]
-    return ", ".join(dict.fromkeys(named))

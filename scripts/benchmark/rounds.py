@@ -5,30 +5,25 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from onnxferry.scripts.benchmark import schedule
+from onnxferry.scripts.benchmark import inputs
 from onnxferry.scripts.benchmark.process import EngineProcess, LibraryMissing
 from onnxferry.scripts.benchmark.specs import EngineSpec
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import UsageError
 
+T = TypeVar("T")
 SCENARIOS = ("sync", "async", "rate", "cold")
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """`scenario`: sync, one request after the other; async, `streams` at a time; rate, `rate` a
-    second arrive as a Poisson process; cold, a fresh process answers the first request.
-
-    A round asks every request once, and goes on for at least `seconds`. `warm_up` rounds do not
-    count. Each engine may use `cores` CPUs (None: all), and runs with `pythons[name or kind]`, by
-    default this interpreter.
-    """
+    """The flags of the benchmark, which --help explains. An engine runs with `pythons[its name or
+    kind]`, by default this interpreter."""
 
     task: str
     scenario: str = "sync"
@@ -82,19 +77,16 @@ def measure(
     progress: Progress,
     warn: Callable[[str], None],
 ) -> list[EngineResult]:
-    """Each engine's rounds. One whose library is not installed is left out, which `warn` is told.
-
-    Raises UsageError when none is left, BenchmarkError when an engine fails or its process dies.
-    """
+    """Each engine's rounds. `warn` is told which are left out: their library is not installed.
+    Raises UsageError when none is left, BenchmarkError when an engine fails or its process dies."""
     cold = settings.scenario == "cold"
-    kind: type[_Measured] = _Fresh if cold else _Loaded
     warm_up = 0 if cold else settings.warm_up
     count = warm_up + settings.rounds
-    found: dict[_Measured, list[Round]] = {}
+    found: dict[_Loaded | _Fresh, list[Round]] = {}
     with ExitStack() as stack:
         for spec in specs:
             progress(f"load {spec.name}")
-            engine = kind(spec, requests, settings)
+            engine = (_Fresh if cold else _Loaded)(spec, requests, settings)
             try:
                 engine.start(stack)
                 found[engine] = []
@@ -103,28 +95,26 @@ def measure(
         if not found:
             raise UsageError("none of the engines is installed")
         for number in range(count):
-            for engine in schedule.turns(list(found), number):
+            for engine in turns(list(found), number):
                 progress(f"round {number + 1} of {count}: {engine.spec.name}")
                 found[engine].append(engine.play(number))
     return [engine.result(rounds[warm_up:]) for engine, rounds in found.items()]
 
 
+def turns(engines: Sequence[T], number: int) -> list[T]:
+    """The order in a round: each is first in turn, so that none always finds the machine warm."""
+    first = number % len(engines)
+    return [*engines[first:], *engines[:first]]
+
+
 @dataclass(eq=False)
-class _Measured(ABC):
+class _Measured:
     spec: EngineSpec
     requests: Sequence[list[Any]]
     settings: BenchmarkSettings
     loads: list[float] = field(default_factory=list)
     answers: tuple[Any, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-
-    @abstractmethod
-    def start(self, stack: ExitStack) -> None:
-        """Before the rounds; what is entered in `stack` stays for them."""
-
-    @abstractmethod
-    def play(self, number: int) -> Round:
-        """Round `number`."""
 
     def load(self, process: EngineProcess, requests: Sequence[list[Any]]) -> None:
         self.loads.append(process.load(self.settings.task))
@@ -148,7 +138,7 @@ class _Loaded(_Measured):
         settings, requests, times = self.settings, self.requests, None
         if settings.rate:
             count = max(len(requests), round(settings.rate * settings.seconds))
-            times = schedule.arrivals(settings.rate, count, settings.seed + number)
+            times = inputs.arrivals(settings.rate, count, settings.seed + number)
         how = {"streams": settings.streams, "seconds": settings.seconds}
         spans = self._process.ask("play", arrivals=times, **how)
         items = sum(len(requests[i % len(requests)]) for i in range(len(spans)))

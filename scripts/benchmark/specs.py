@@ -18,16 +18,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.benchmark.engines import ENGINES
+from onnxferry.scripts.benchmark.engines import ENGINES, HEADS
 from onnxferry.system.errors import UsageError
 
-TASKS = {
-    "ForQuestionAnswering": "question-answering",
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForMaskedLM": "fill-mask",
-    "Model": "feature-extraction",
-}
+TASKS = {ending: task for task, ending in HEADS.items()} | {"Model": "feature-extraction"}
 
 
 @dataclass(frozen=True)

@@ -63,20 +63,20 @@ class LoadedEngine:
         from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
 
         spans: list[tuple[float, float]] = []
-        numbers, began = itertools.count(), time.perf_counter()  # next() is atomic
-
-        def over(number: int) -> bool:
-            if arrivals is not None:
-                return number >= len(arrivals)
-            return number >= len(self._requests) and time.perf_counter() - began >= seconds
+        requests, numbers = self._requests, itertools.count()  # whose next() is atomic
+        began = time.perf_counter()
 
         def stream() -> None:
-            while not over(number := next(numbers)):
+            for number in numbers:
+                asked = now = time.perf_counter() - began
                 if arrivals is not None:
-                    _wait(began + arrivals[number])
-                now = time.perf_counter() - began
-                asked = now if arrivals is None else arrivals[number]
-                self._answer(self._requests[number % len(self._requests)])
+                    if number >= len(arrivals):
+                        return
+                    asked = arrivals[number]
+                    time.sleep(max(0.0, asked - now))
+                elif number >= len(requests) and now >= seconds:
+                    return
+                self._answer(requests[number % len(requests)])
                 spans.append((asked, time.perf_counter() - began))
 
         if streams == 1:
@@ -103,11 +103,6 @@ class LoadedEngine:
             with suppress(importlib.metadata.PackageNotFoundError):
                 found[name] = importlib.metadata.version(name)
         return found
-
-
-def _wait(until: float) -> None:
-    if (left := until - time.perf_counter()) > 0:
-        time.sleep(left)
 
 
 def _own() -> None:

@@ -1,9 +1,8 @@
-"""Evaluation sets as they are published, a user's own, and the inputs that are built in.
+"""Evaluation sets, published or a user's own, and built-in inputs: what prepare, evaluate and
+benchmark ask their models.
 
-    items = datasets.read(path, task, labels)       # a file or folder, by task and suffix
-    payloads = built_in.payloads("question-answering") # request bodies that ship with onnxferry
-
-`prepare`, `evaluate` and `benchmark` all ask their models these.
+    items = datasets.read(path, task, labels)  # a file or folder, by task and suffix
+    payloads = built_in.payloads("question-answering")  # request bodies
 """
 
 from onnxferry.scripts.datasets.dataset import digest, evenly, read, title

@@ -1,4 +1,4 @@
-"""Reads an evaluation set, takes a part of it, and says which one it is."""
+"""Reads an evaluation set, takes a part of it, and names it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ SPLITS = ("train", "dev", "validation", "test")  # file names that do not say of
 
 
 def read(path: Path, task: str, labels: Sequence[str]) -> list[Item]:
-    """The items of an evaluation set; `labels` are the model's.
-
-    Raises UsageError that names the file and what it should hold.
-    """
+    """The items of an evaluation set; `labels` are the model's. Raises UsageError that names the
+    file and what it should hold."""
     known = READERS.get(task)
     if known is None:
         raise UsageError(f"no metric for task '{task}'; there is one for {', '.join(READERS)}")
     kind = FOLDER if path.is_dir() else path.suffix
     if kind not in known:
-        wanted = f"a file that ends in {' or '.join(known)}"
-        if FOLDER in known:
-            wanted = "a folder with one subfolder a label"
+        folder = "a folder with one subfolder a label"
+        wanted = folder if FOLDER in known else f"a file that ends in {' or '.join(known)}"
         raise UsageError(f"--data {path}: for {task} give {wanted}")
     try:
         items = list(known[kind](path, labels))
@@ -40,14 +37,14 @@ def read(path: Path, task: str, labels: Sequence[str]) -> list[Item]:
 
 
 def evenly(items: list[T], limit: int | None) -> list[T]:
-    """`limit` of `items`, evenly over the list; all, where that is None or more."""
+    """`limit` of `items`, evenly over the list; all where that is None."""
     if not limit or limit >= len(items):
         return items
     return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a set: of its file, or of the names and bytes of a folder's files."""
+    """The sha256 of a file, or of the names and bytes of a folder's files."""
     if path.is_file():
         return sha256(path)
     return combined_sha256(sorted(p for p in path.rglob("*") if p.is_file()))

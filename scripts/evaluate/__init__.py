@@ -1,7 +1,6 @@
 """Quality by a task's own metric: what is served against transformers' pipeline over the source.
 
-found = evaluate(EvaluationOptions(model, data, source=folder))  # load, ask both, score
-sections.replace(path, report.title(found), report.markdown(found, command))
+found = evaluate(EvaluationOptions(model, data, source=folder))
 """
 
 from onnxferry.scripts.evaluate.evaluation import Evaluation, EvaluationOptions, evaluate

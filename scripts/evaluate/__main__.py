@@ -50,7 +50,7 @@ def command(
     chosen = EvaluationOptions(**flags)
     found = evaluate(chosen)
     if output == "json":
-        click.echo(json.dumps(report.data(found), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
     else:
         console.out.print(report.table(found), *report.agreement(found), sep="\n")
     if out:
@@ -77,7 +77,7 @@ def _check(found: Evaluation, most: float) -> None:
             how = "give its folder with --source"
             raise EvaluationError(f"--max-difference compares with the source model; {how}")
         if abs(value.difference) > most:
-            both = f"{value.core:.3f} served, {value.reference:.3f} by transformers' pipeline"
+            both = f"{value.core:.3f} served, {value.transformers:.3f} by transformers' pipeline"
             apart = f"more than {most:g} points apart (--max-difference)"
             answers = "--output json lists answers that differ"
             raise EvaluationError(f"{name}: {both}, {apart}. {answers}")

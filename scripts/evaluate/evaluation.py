@@ -34,15 +34,11 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class MetricValue:
-    """One metric in points; `reference` is the pipeline's."""
+    """One metric in points: the core's, transformers' pipeline's, and the core's less that."""
 
     core: float
-    reference: float | None = None
-
-    @property
-    def difference(self) -> float | None:
-        """Points that the core has more than the pipeline."""
-        return None if self.reference is None else self.core - self.reference
+    transformers: float | None = None
+    difference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,11 +116,11 @@ def _reference(
 def _figures(
     metric: TaskMetric, items: Sequence[Item], ours: Sequence[Any], theirs: Sequence[Any] | None
 ) -> dict[str, MetricValue]:
-    core, reference = (
-        {} if some is None else metric.compute([metric.decision(answer) for answer in some], items)
-        for some in (ours, theirs)
-    )
-    return {name: MetricValue(value, reference.get(name)) for name, value in core.items()}
+    core = metric.compute(list(map(metric.decision, ours)), items)
+    if theirs is None:
+        return {name: MetricValue(value) for name, value in core.items()}
+    other = metric.compute(list(map(metric.decision, theirs)), items)
+    return {name: MetricValue(core[name], other[name], core[name] - other[name]) for name in core}
 
 
 def agreement(metric: TaskMetric, ours: Sequence[Any], theirs: Sequence[Any]) -> Agreement:

@@ -27,12 +27,11 @@ class ReferencePipeline:
         try:
             with silence_libraries():
                 import transformers
+
+                self._pipeline = _load(transformers, folder, adapter, spec)
         except ImportError as e:
             needs = "--source needs the extra 'export': pip install 'onnxferry[export]'"
             raise UsageError(f"{e}. {needs}") from e
-        try:
-            with silence_libraries():
-                self._pipeline = _load(transformers, folder, adapter, spec)
         except (OSError, ValueError, RuntimeError, KeyError) as e:
             reason = f"transformers cannot load it for {spec.task}: {e}"
             raise EvaluationError(f"--source {folder}: {reason}") from e

@@ -1,10 +1,8 @@
-"""An evaluation as a table, as JSON data, and as a section of docs/quality.md."""
+"""An evaluation as a table, and as a section of docs/quality.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
 
 from rich.table import Table
 
@@ -17,15 +15,6 @@ COLUMNS = ("metric", "served core", "transformers pipeline", "difference in poin
 def table(found: Evaluation) -> Table:
     """For the terminal."""
     return tables.terminal(title(found), COLUMNS, _rows(found))
-
-
-def data(found: Evaluation) -> dict[str, Any]:
-    """What --output json prints."""
-    figures = {
-        name: {"core": value.core, "transformers": value.reference, "difference": value.difference}
-        for name, value in found.figures.items()
-    }
-    return {**asdict(found), "figures": figures}
 
 
 def title(found: Evaluation) -> str:
@@ -59,7 +48,7 @@ def _rows(found: Evaluation) -> list[list[str]]:
     rows = []
     for name, value in found.figures.items():
         theirs = ("", "")
-        if value.reference is not None:
-            theirs = (f"{value.reference:.3f}", f"{value.difference:+.3f}")
+        if value.transformers is not None:
+            theirs = (f"{value.transformers:.3f}", f"{value.difference:+.3f}")
         rows.append([name, f"{value.core:.3f}", *theirs])
     return rows

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.benchmark import figures, inputs, schedule
+from onnxferry.scripts.benchmark import figures, inputs, rounds
 from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult, Round
 from onnxferry.scripts.benchmark.specs import EngineSpec, parse
 from onnxferry.scripts.benchmark.worker import LoadedEngine
@@ -32,13 +32,13 @@ def measured(
 
 
 def test_requests_arrive_as_a_poisson_process_that_the_seed_fixes() -> None:
-    times = schedule.arrivals(50, 5000, seed=1)
+    times = inputs.arrivals(50, 5000, seed=1)
     gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
     assert (
         times
         == sorted(times)
-        == schedule.arrivals(50, 5000, seed=1)
-        != schedule.arrivals(50, 5000, seed=2)
+        == inputs.arrivals(50, 5000, seed=1)
+        != inputs.arrivals(50, 5000, seed=2)
     )
     assert statistics.fmean(gaps) == pytest.approx(1 / 50, rel=0.05)
     # as an exponential distribution has it
@@ -72,7 +72,7 @@ def test_what_fails_in_a_stream_fails_the_round() -> None:
 
 
 def test_each_engine_is_first_in_turn() -> None:
-    assert [schedule.turns("abc", i) for i in range(4)] == [
+    assert [rounds.turns("abc", i) for i in range(4)] == [
         list("abc"),
         list("bca"),
         list("cab"),

@@ -13,28 +13,35 @@ Answer = Callable[[list[Any]], list[Any]]
 """Items -> an answer to each, shaped as transformers' pipeline shapes them."""
 
 
+# how an architecture's name ends; AutoModel and ORTModel classes are named by the same
+HEADS = {
+    "question-answering": "ForQuestionAnswering",
+    "text-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "fill-mask": "ForMaskedLM",
+    "feature-extraction": "ForFeatureExtraction",
+}
+
+
 @dataclass(frozen=True)
 class EngineKind:
-    """`folder`: what its folder holds. `packages`: those whose versions are told, its own first.
-    `options`: what may be given for it besides environment variables."""
+    """`packages`: those whose versions are told, its own first. `options`: what may be given for it
+    besides environment variables."""
 
-    folder: str
     packages: tuple[str, ...]
     options: tuple[str, ...] = ()
 
 
 _OPTIONS = ("batch_size", "threads", "file_name")
-_EXPORT = "model.onnx, config.json, tokenizer.json"
-_HUGGING_FACE = "a Hugging Face model folder"
 _OPTIMUM = ("optimum-onnx", "optimum", "transformers", "onnxruntime")
 _DEEPSPARSE = (*_OPTIONS, "sequence_length", "streams")
 
 ENGINES = {
-    "onnxferry": EngineKind("a model directory", ("onnxferry", "onnxruntime", "tokenizers")),
-    "pipeline": EngineKind(_HUGGING_FACE, ("transformers", "torch"), _OPTIONS[:2]),
-    "optimum": EngineKind("a Hugging Face folder with an ONNX file", _OPTIMUM, _OPTIONS),
-    "torch": EngineKind(_HUGGING_FACE, ("torch", "transformers", "tokenizers"), _OPTIONS[:2]),
-    "onnxruntime": EngineKind(_EXPORT, ("onnxruntime", "tokenizers"), _OPTIONS),
-    "openvino": EngineKind(_EXPORT, ("openvino", "tokenizers"), _OPTIONS),
-    "deepsparse": EngineKind(_EXPORT, ("deepsparse", "transformers"), _DEEPSPARSE),
+    "onnxferry": EngineKind(("onnxferry", "onnxruntime", "tokenizers")),
+    "pipeline": EngineKind(("transformers", "torch"), _OPTIONS[:2]),
+    "optimum": EngineKind(_OPTIMUM, _OPTIONS),
+    "torch": EngineKind(("torch", "transformers", "tokenizers"), _OPTIONS[:2]),
+    "onnxruntime": EngineKind(("onnxruntime", "tokenizers"), _OPTIONS),
+    "openvino": EngineKind(("openvino", "tokenizers"), _OPTIONS),
+    "deepsparse": EngineKind(("deepsparse", "transformers"), _DEEPSPARSE),
 }

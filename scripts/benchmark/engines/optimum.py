@@ -8,14 +8,7 @@ import onnxruntime
 import transformers
 from optimum import onnxruntime as ort
 
-from onnxferry.scripts.benchmark.engines import Answer, pipeline
-
-CLASSES = {
-    "question-answering": "ORTModelForQuestionAnswering",
-    "text-classification": "ORTModelForSequenceClassification",
-    "token-classification": "ORTModelForTokenClassification",
-    "feature-extraction": "ORTModelForFeatureExtraction",
-}
+from onnxferry.scripts.benchmark.engines import HEADS, Answer, pipeline
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
@@ -23,7 +16,8 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.get("threads", 0)
     named = {"file_name": options["file_name"]} if "file_name" in options else {}
-    model = getattr(ort, CLASSES[task]).from_pretrained(folder, session_options=settings, **named)
+    loader = getattr(ort, f"ORTModel{HEADS[task]}")
+    model = loader.from_pretrained(folder, session_options=settings, **named)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return pipeline.over(
         transformers.pipeline(task, model=model, tokenizer=tokenizer), task, options

@@ -7,19 +7,15 @@ from typing import Any
 import torch
 import transformers
 
-from onnxferry.scripts.benchmark.engines import Answer, bare
-
-CLASSES = {
-    "question-answering": "AutoModelForQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-}
+from onnxferry.scripts.benchmark.engines import HEADS, Answer, bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     """The engine, loaded."""
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
-    model = getattr(transformers, CLASSES.get(task, "AutoModel")).from_pretrained(folder).eval()
+    loader = getattr(transformers, f"AutoModel{HEADS.get(task)}", transformers.AutoModel)
+    model = loader.from_pretrained(folder).eval()
 
     def run(feeds: dict[str, Any]) -> list[Any]:
         with torch.inference_mode():
