@@ -61,8 +61,7 @@ def _stages(response: scoring.Response) -> dict[str, float]:
 
 
 def inputs_of(task: str, size: int) -> list[Any]:
-    """`size` built-in inputs of the task, in a fixed order that mixes lengths. Raises UsageError
-    where there are none."""
+    """`size` built-in inputs of the task, always the same. Raises UsageError if there are none."""
     rows = [payload["inputs"] for payload in built_in.payloads(task)]
     if not rows:
         known = ", ".join(built_in.tasks())
@@ -73,18 +72,18 @@ def inputs_of(task: str, size: int) -> list[Any]:
 def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
     """The section of a document."""
     what = f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that"
-    figures = tables.markdown(_columns(found), _rows(found))
+    figures = tables.markdown(*_table(found))
     title = f"Time outside the engine: {name}"
     return sections.section(title, command, f"{what} is not the engine's.", figures)
 
 
-def _columns(found: Sequence[Overhead]) -> list[str]:
-    return ["texts", *found[0].stages, "total", "outside"]
-
-
-def _rows(found: Sequence[Overhead]) -> list[list[str]]:
-    times = [[f"{ms:.2f}" for ms in (*f.stages.values(), f.total)] for f in found]
-    return [[str(f.texts), *row, f"{f.outside:.1%}"] for f, row in zip(found, times, strict=True)]
+def _table(found: Sequence[Overhead]) -> tuple[list[str], list[list[str]]]:
+    """The columns, and a row for each size of a request."""
+    rows = []
+    for f in found:
+        times = [f"{ms:.2f}" for ms in (*f.stages.values(), f.total)]
+        rows.append([str(f.texts), *times, f"{f.outside:.1%}"])
+    return ["texts", *found[0].stages, "total", "outside"], rows
 
 
 @options.command()
@@ -104,7 +103,7 @@ def command(
         click.echo(json.dumps([vars(f) for f in found], indent=2))
     else:
         title = f"{name}: milliseconds a request, medians"
-        console.out.print(tables.terminal(title, _columns(found), _rows(found)))
+        console.out.print(tables.terminal(title, *_table(found)))
     if out:
         again = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
         sections.replace(out, f"overhead of {name}", markdown(found, name, again))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def replace(path: Path, name: str, text: str) -> None:
-    """Put `text` in the place of a Markdown file's section `name`, which stands between two
-    comments; at the end where there is none yet."""
+    """Put `text` in the place of a Markdown file's section `name`, between two comments, or at the
+    file's end."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     section = f"{begin}\n{text.strip()}\n{end}"

@@ -27,9 +27,7 @@ verbose = click.Option(
     ["-v", "--verbose"], is_flag=True, help="Show what is done in detail, and tracebacks."
 )
 log_file = click.Option(
-    ["--log-file"],
-    type=FILE,
-    help="Append all of it to a file, tracebacks too.",
+    ["--log-file"], type=FILE, help="Append all of it to a file, tracebacks too."
 )
 
 

@@ -15,10 +15,8 @@ from click import option
 
 from onnxferry.scoring import cpu
 from onnxferry.scripts import sections
-from onnxferry.scripts.benchmark import figures, inputs, plot, report, specs
+from onnxferry.scripts.benchmark import figures, inputs, plot, report, rounds, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
-from onnxferry.scripts.benchmark.report import Benchmark
-from onnxferry.scripts.benchmark.rounds import SCENARIOS, BenchmarkSettings, measure
 from onnxferry.system import console, options
 from onnxferry.system.errors import UsageError
 from onnxferry.system.options import COUNT, FILE
@@ -33,7 +31,7 @@ BASELINE = "Compare with this engine, or the fastest of this kind; repeat it. De
 SCENARIO = "One request after the other, --streams at once, arriving by --rate, or cold starts."
 LENGTHS = "Ask English texts of so many words: lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST ..."
 TIME = "Least seconds of a round; it always asks everything once."
-# options that say where results go, which a document's command leaves out
+# a document's command leaves out where results go
 NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--title"}
 
 
@@ -42,7 +40,7 @@ NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--tit
 @option("--python", multiple=True, metavar="KIND=PATH", help=PYTHON)
 @option("--baseline", multiple=True, metavar="NAME", help=BASELINE)
 @option("--against", multiple=True, hidden=True)  # the older name of --baseline
-@option("-s", "--scenario", type=click.Choice(SCENARIOS), default="sync", help=SCENARIO)
+@option("-s", "--scenario", type=click.Choice(rounds.SCENARIOS), default="sync", help=SCENARIO)
 @option("--streams", type=COUNT, help="Requests at once, async and rate. Default: the CPUs.")
 @option("--rate", type=RATE, help="Requests that arrive a second, for rate.")
 @option("--task", help="By default what the first engine's folder tells.")
@@ -73,10 +71,14 @@ def command(**flags: Any) -> None:
     figures.check_names(names, [*(s.name for s in chosen), *(s.kind for s in chosen)])
     asked, labels = _inputs(flags), specs.labels_of(chosen)
     requests = inputs.requests(inputs.read(asked, task, labels), flags["batch"])
+
+    def warn(text: str) -> None:
+        console.err.print(f"[yellow]skipped[/yellow] {text}")
+
     with console.stage(f"{len(chosen)} engines, {settings.scenario}") as progress:
-        found = measure(chosen, requests, settings, progress, _warn)
+        found = rounds.measure(chosen, requests, settings, progress, warn)
     measured = [engine.spec for engine in found]
-    done = Benchmark(
+    done = report.Benchmark(
         title=flags["title"] or f"{task}, {settings.scenario}",
         asked=str(asked),
         batch=flags["batch"],
@@ -91,7 +93,7 @@ def command(**flags: Any) -> None:
 
 def _settings(
     flags: dict[str, Any], task: str, chosen: Sequence[specs.EngineSpec]
-) -> BenchmarkSettings:
+) -> rounds.BenchmarkSettings:
     scenario, rate, streams = flags["scenario"], flags["rate"], flags["streams"]
     concurrent = scenario in ("async", "rate")
     if (scenario == "rate") != (rate is not None):
@@ -101,7 +103,7 @@ def _settings(
     cpus = (flags["cores"] or cpu.available()) if concurrent else 1
     pythons = dict(_python(text, chosen) for text in flags["python"])
     same = {name: flags[name] for name in ("rounds", "warm_up", "seconds", "seed", "cores")}
-    return BenchmarkSettings(
+    return rounds.BenchmarkSettings(
         task, scenario, streams=streams or cpus, rate=rate, pythons=pythons, **same
     )
 
@@ -122,11 +124,7 @@ def _inputs(flags: dict[str, Any]) -> inputs.BenchmarkInputs:
     return inputs.BenchmarkInputs(text, lengths, data, count, flags["seed"])
 
 
-def _warn(text: str) -> None:
-    console.err.print(f"[yellow]skipped[/yellow] {text}")
-
-
-def _write(done: Benchmark, flags: dict[str, Any]) -> None:
+def _write(done: report.Benchmark, flags: dict[str, Any]) -> None:
     text = json.dumps(report.data(done), indent=2)
     if flags["output"] == "json":
         click.echo(text)
@@ -143,8 +141,7 @@ def _write(done: Benchmark, flags: dict[str, Any]) -> None:
 
 
 def _repeated(given: Sequence[str]) -> str:
-    """The command that measures this again, an option a line; of a path outside of the working
-    folder its last part."""
+    """The command that measures this again, an option a line; of an absolute path its last part."""
     lines = [["python", "-m", "scripts.benchmark"]]
     for word in given:
         if word.startswith("-"):

@@ -18,9 +18,8 @@ PERCENTILES = (25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
 @dataclass(frozen=True)
 class Comparison:
-    """An engine and a baseline: how many times as fast it is by the medians, and the least and most
-    of the rounds; how many times less memory it has at the peak; the share of the baseline's
-    answers, 0 to 1, that it gives too."""
+    """How many times as fast as a baseline an engine is by the medians, and the least and most of
+    the rounds; how many times less memory it takes; the share of equal answers, 0 to 1."""
 
     times_as_fast: float
     least: float
@@ -35,7 +34,7 @@ class Comparison:
 def compare(
     engine: EngineResult, baseline: EngineResult, settings: BenchmarkSettings, labels: int
 ) -> Comparison:
-    """`engine` against `baseline`, of a model with so many labels."""
+    """`engine` against `baseline`, of a model with `labels` labels."""
     own, theirs = _costs(engine, settings.scenario), _costs(baseline, settings.scenario)
     ratios = [b / a for a, b in zip(own, theirs, strict=True)]
     median = statistics.median(theirs) / statistics.median(own)
@@ -46,8 +45,7 @@ def compare(
 
 
 def _costs(engine: EngineResult, scenario: str) -> list[float]:
-    """What each round is compared by, in seconds: at a given rate the median latency, else the time
-    for one item."""
+    """Of each round the seconds for an item; where requests arrive by a rate the median latency."""
     if scenario == "rate":
         return [statistics.median(r.latencies) for r in engine.rounds]
     return [r.seconds / r.items for r in engine.rounds]
@@ -56,8 +54,7 @@ def _costs(engine: EngineResult, scenario: str) -> list[float]:
 def baselines(
     found: Sequence[EngineResult], names: Sequence[str], scenario: str
 ) -> list[EngineResult]:
-    """The engines that --baseline names, of a kind the fastest; by default the first. What is not
-    installed is left out."""
+    """The engines that --baseline names, of a kind the fastest; by default the first."""
     chosen: list[EngineResult] = []
     for name in names:
         kind = [engine for engine in found if engine.spec.kind == name]

@@ -54,8 +54,8 @@ def read(asked: BenchmarkInputs, task: str, labels: Sequence[str]) -> list[Any]:
 
 
 def texts(lengths: str, count: int, seed: int) -> list[str]:
-    """`count` pieces of English that begin where a sentence does, of 1 to 400 words by the
-    distribution `lengths`. Equal arguments give equal texts."""
+    """`count` pieces of English, of 1 to 400 words by the distribution `lengths`; equal arguments
+    give equal texts."""
     kind, *numbers = lengths.split(":")
     try:
         draw, (first, second) = DRAWS[kind], map(float, numbers)
@@ -83,8 +83,7 @@ def _english() -> list[str]:
 
 
 def arrivals(rate: float, count: int, seed: int) -> list[float]:
-    """Seconds from the round's start at which each of `count` requests arrives: a Poisson process
-    of `rate` a second, which waits for no answer."""
+    """The seconds at which `count` requests arrive: a Poisson process of `rate` a second."""
     random = Random(seed)  # noqa: S311
     return list(accumulate(random.expovariate(rate) for _ in range(count)))
 

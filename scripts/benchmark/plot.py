@@ -14,8 +14,7 @@ from onnxferry.system.errors import UsageError
 
 
 def save(done: Benchmark, path: Path) -> None:
-    """Draw `done` to `path`. Raises UsageError without matplotlib, or when it does not know the
-    format that the path ends in."""
+    """Draw `done` to `path`. Raises UsageError without matplotlib, or for an unknown format."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure  # not pyplot: it would look for a screen

@@ -34,8 +34,8 @@ class LibraryMissing(BenchmarkError):
 
 
 class EngineProcess:
-    """The process of one engine, for as long as the block. It has a temporary folder of its own,
-    and a session, so that Ctrl-C reaches only us."""
+    """The process of one engine, for as long as the block, in a session of its own, so that Ctrl-C
+    reaches only us."""
 
     def __init__(
         self, spec: EngineSpec, python: str = sys.executable, cores: int | None = None
@@ -83,12 +83,11 @@ class EngineProcess:
 
     def versions(self) -> dict[str, str]:
         """The versions of the engine's packages, its own first."""
-        found: dict[str, str] = self.ask("versions", packages=ENGINES[self.spec.kind].packages)
-        return found
+        return dict(self.ask("versions", packages=ENGINES[self.spec.kind].packages))
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """What the method `do` of worker.py's LoadedEngine returns. Raises BenchmarkError when it
-        fails or the process dies, LibraryMissing."""
+        """What LoadedEngine's method `do` returns. Raises BenchmarkError when it fails or the
+        process dies, LibraryMissing."""
         reply = self._ask({"do": do, **arguments})
         if "missing" in reply:
             what = f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or"

@@ -29,7 +29,7 @@ _PERCENTILES = {"p50 ms": "50.0%", "p95 ms": "95.0%", "p99 ms": "99.0%"}
 @dataclass(frozen=True)
 class Benchmark:
     """What was measured: `asked` in words, `batch` items a request, of a model with `labels`
-    labels. `skipped` are the engines that are not installed."""
+    labels. Engines that are not installed were `skipped`."""
 
     title: str
     asked: str
@@ -61,19 +61,17 @@ def heading(done: Benchmark) -> str:
 
 def table(done: Benchmark) -> Table:
     """For the terminal."""
-    return tables.terminal(heading(done), _columns(done), _rows(done))
+    return tables.terminal(heading(done), *_table(done))
 
 
-def _columns(done: Benchmark) -> list[str]:
+def _table(done: Benchmark) -> tuple[list[str], list[list[str]]]:
+    """The columns, and a row for each engine."""
     timing = ["first answer s", "least", "most"] if done.cold else ["items/s", *_PERCENTILES]
     names = [baseline.spec.name for baseline in done.baselines]
     ratios = [f"against {name}" for name in names]
     ratios += [f"memory, against {name}" for name in names] if done.cold else []
-    return ["engine", *timing, "load s", "MiB", f"answers of {names[0]}", *ratios]
-
-
-def _rows(done: Benchmark) -> list[list[str]]:
-    return [_row(done, engine) for engine in done.engines]
+    columns = ["engine", *timing, "load s", "MiB", f"answers of {names[0]}", *ratios]
+    return columns, [_row(done, engine) for engine in done.engines]
 
 
 def _row(done: Benchmark, engine: EngineResult) -> list[str]:
@@ -103,8 +101,7 @@ def _cold(engine: EngineResult) -> list[str]:
 
 
 def data(done: Benchmark) -> dict[str, Any]:
-    """What --export and --output json write: the first engine's record, as deepsparse.benchmark
-    writes it, and under `engines` the record of each."""
+    """What --export and --output json write: the first engine's record, and that of each."""
     records = [record(done, engine) for engine in done.engines]
     return {
         **records[0],
@@ -154,7 +151,7 @@ def markdown(done: Benchmark, command: str, picture: str | None) -> str:
     named = [f"{name} {version}" for e in done.engines for name, version in e.versions.items()]
     versions = ", ".join(dict.fromkeys(named))
     what = f"{heading(done)}. {machine()}; {versions}."
-    parts = [what, tables.markdown(_columns(done), _rows(done))]
+    parts = [what, tables.markdown(*_table(done))]
     if done.skipped:
         parts.append(f"Not installed where this was measured: {', '.join(done.skipped)}.")
     if picture:

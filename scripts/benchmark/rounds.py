@@ -44,8 +44,8 @@ class BenchmarkSettings:
 
 @dataclass(frozen=True)
 class Round:
-    """`latencies` of each request and `seconds` from the first question to the last answer;
-    `memory`: the peak of the process in bytes, where it is known."""
+    """`latencies` of the requests, and `seconds` from the first question to the last answer;
+    `memory`: the process's peak in bytes, if known."""
 
     latencies: tuple[float, ...]
     seconds: float
@@ -118,8 +118,7 @@ class _Measured:
 
     def load(self, process: EngineProcess, requests: Sequence[list[Any]]) -> None:
         self.loads.append(process.load(self.settings.task))
-        process.ask("requests", requests=requests)
-        self.answers = tuple(process.ask("answers"))
+        self.answers = tuple(process.ask("answers", requests=requests))
 
     def result(self, rounds: Sequence[Round]) -> EngineResult:
         load = statistics.median_high(self.loads)

@@ -6,7 +6,7 @@
     onnxruntime:threads=1@path/to/folder/model_int8.onnx    a file, with what lies beside it
     onnxferry:OMP_NUM_THREADS=1@build/models/my-model    capitals: the process's environment
 
-No character of it means something to a shell. A table names the engine by the part before the @.
+A table names the engine by the part before the @.
 """
 
 from __future__ import annotations

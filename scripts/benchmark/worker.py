@@ -1,8 +1,7 @@
 """The process of one engine: takes commands as JSON lines on standard input, and answers in kind.
 
-It is started by its path, with the interpreter that has the engine's library, and imports only that
-and the standard library. When its input closes, it removes its temporary folder (the argument) and
-ends, whatever it does then.
+It is started by its path, with an interpreter that may have only the engine's library. When its
+input closes, it removes its temporary folder (the argument) and ends, whatever it does then.
 """
 
 from __future__ import annotations
@@ -45,20 +44,16 @@ class LoadedEngine:
         self._answer = module.load(folder, task, options)
         return time.perf_counter() - began
 
-    def requests(self, requests: list[list[Any]]) -> Any:
-        """Keep the requests."""
+    def answers(self, requests: list[list[Any]]) -> Any:
+        """The answers to the items of the requests, which `play` repeats."""
         self._requests = requests
-
-    def answers(self) -> Any:
-        """The answers to the items of all requests."""
-        return [answer for request in self._requests for answer in self._answer(request)]
+        return [answer for request in requests for answer in self._answer(request)]
 
     def play(self, arrivals: list[float] | None, streams: int, seconds: float) -> Any:
         """One round: (asked, answered) of each request, in seconds since it began.
 
-        Each of `streams` threads that is free takes the next request, after the last the first
-        while less than `seconds` have passed. With `arrivals` a request counts as asked at its
-        time, even if it waits for a free thread.
+        Each of `streams` threads takes the next request when it is free, again and again for
+        `seconds`. With `arrivals` a request counts as asked at its time, even if it waits.
         """
         from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
 
@@ -88,8 +83,8 @@ class LoadedEngine:
         return spans
 
     def memory(self) -> Any:
-        """The most memory that this process had, in bytes; None where the system does not tell.
-        (getrusage would count the process that started this one.)"""
+        """The most memory that this process had, in bytes; None where the system does not tell."""
+        # getrusage would count what the process that started this one had
         with suppress(OSError):
             for line in Path("/proc/self/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -112,8 +107,7 @@ def _own() -> None:
 
 
 def _pipes() -> tuple[TextIO, TextIO]:
-    """Standard input and output for commands and replies alone: libraries read nothing, and print
-    to standard error."""
+    """Standard input and output, which libraries no longer reach: they print to standard error."""
     commands = os.fdopen(os.dup(0), encoding="utf-8")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -11,8 +11,7 @@ import click
 from click import option
 
 from onnxferry.scripts import sections
-from onnxferry.scripts.evaluate import report
-from onnxferry.scripts.evaluate.evaluation import Evaluation, EvaluationOptions, evaluate
+from onnxferry.scripts.evaluate import Evaluation, EvaluationOptions, evaluate, report
 from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError
 from onnxferry.system.options import COUNT, FILE, FOLDER
@@ -20,8 +19,6 @@ from onnxferry.system.options import COUNT, FILE, FOLDER
 DATA = click.Path(exists=True, path_type=Path)
 POINTS = click.FloatRange(0)
 SOURCE = "The source model's folder: compare with transformers' pipeline."
-ADAPTER = "PEFT adapter folder, merged into the source model."
-LIMIT = "Take this many items, evenly over the set."
 OUT = "A Markdown file: write or renew the section of this model and set."
 DIFFERENCE = "Fail when a metric differs from the pipeline's by more points."
 FORMATS = (
@@ -35,9 +32,9 @@ THRESHOLD = "Least score of a label that counts as given, for models with severa
 @options.served_model
 @option("--data", type=DATA, required=True, help=FORMATS)
 @option("--source", type=FOLDER, help=SOURCE)
-@option("--adapter", type=FOLDER, help=ADAPTER)
+@option("--adapter", type=FOLDER, help="PEFT adapter folder, merged into the source model.")
 @option("--threshold", default=0.5, type=click.FloatRange(0, 1), help=THRESHOLD)
-@option("--limit", type=COUNT, help=LIMIT)
+@option("--limit", type=COUNT, help="Take this many items, evenly over the set.")
 @option("--max-difference", type=POINTS, help=DIFFERENCE)
 @option("--within", type=POINTS, hidden=True)  # the older name of it
 @option("--out", type=FILE, help=OUT)

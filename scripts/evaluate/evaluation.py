@@ -10,7 +10,6 @@ from typing import Any
 
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts import datasets, local_scorer
-from onnxferry.scripts.datasets import Item
 from onnxferry.scripts.evaluate.reference_pipeline import CLASSES, ReferencePipeline
 from onnxferry.scripts.metrics.task_metrics import TASK_METRICS, TaskMetric, is_multi_label
 from onnxferry.system.console import stage
@@ -43,9 +42,8 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many items got the same answer from both, the largest difference of a score in those
-    (`largest`) and in the others (`apart`), and some of the others: {"item", "core",
-    "transformers"}."""
+    """How many items got the same answer from both; the largest difference of a score in those and,
+    `apart`, in the others; some of the others: {"item", "core", "transformers"}."""
 
     same: int
     largest: float
@@ -114,7 +112,10 @@ def _reference(
 
 
 def _figures(
-    metric: TaskMetric, items: Sequence[Item], ours: Sequence[Any], theirs: Sequence[Any] | None
+    metric: TaskMetric,
+    items: Sequence[datasets.Item],
+    ours: Sequence[Any],
+    theirs: Sequence[Any] | None,
 ) -> dict[str, MetricValue]:
     core = metric.compute(list(map(metric.decision, ours)), items)
     if theirs is None:

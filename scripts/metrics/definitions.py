@@ -16,8 +16,8 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """Lower case, without ASCII punctuation, articles and surplus white space: as the official
-    script of SQuAD v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250), unchanged in v2.0."""
+    """Lower case, without ASCII punctuation, articles and surplus white space, by the script of
+    SQuAD v1.1 and v2.0 (Rajpurkar et al. 2016, arXiv:1606.05250)."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -27,8 +27,8 @@ def exact(answer: str, right: str) -> float:
 
 
 def overlap(answer: str, right: str, empty: bool = False) -> float:
-    """F1 over the words of both normalised texts, 0 to 1, by the official SQuAD scripts. Two texts
-    without any word score 0 by v1.1's, and 1 by v2.0's (`empty`)."""
+    """F1, 0 to 1, over the words of both normalised texts by SQuAD's script. Two texts without any
+    score 0 by v1.1's, and 1 by v2.0's (`empty`)."""
     ours, theirs = normalise(answer).split(), normalise(right).split()
     if empty and not (ours and theirs):
         return float(ours == theirs)

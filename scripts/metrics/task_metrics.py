@@ -15,9 +15,9 @@ from onnxferry.scripts.metrics import definitions
 
 @dataclass(frozen=True)
 class TaskMetric:
-    """`parameters` go with each request. Two answers agree when their `decision` is equal;
-    `scores` are an answer's numbers by name, and `compute` gives the metrics of all decisions in
-    points. Models are compared by the `primary` metrics; the others break these down."""
+    """`parameters` go with each request. Answers agree when their `decision` is equal; `scores` are
+    an answer's numbers by name; `compute` gives the metrics of all decisions in points. Models are
+    compared by the `primary` ones."""
 
     parameters: Mapping[str, Any]
     decision: Callable[[Any], Any]
@@ -32,8 +32,7 @@ def is_multi_label(spec: ModelSpec) -> bool:
 
 
 def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
-    """Exact match and F1: SQuAD v2.0's, asked with `handle_impossible_answer`, where an item has no
-    answer, else v1.1's."""
+    """Exact match and F1: SQuAD v1.1's, or v2.0's where an item has no answer."""
     impossible = any(set(item.references) <= {""} for item in items)
     metric = definitions.squad2 if impossible else definitions.squad
     return TaskMetric(
@@ -47,7 +46,7 @@ def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float)
 
 def text_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
     """Accuracy and macro-F1; of several labels a text macro-F1, micro-F1 and subset accuracy of
-    those that reach the threshold. Every label's score is asked for."""
+    those that reach the threshold."""
 
     def labels(decisions: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
         return definitions.labels(decisions, [set(i.references) for i in of], spec.labels)

@@ -55,7 +55,7 @@ def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
     two others."""
     work = LoadedEngine()
     work._answer = slow
-    work.requests([["a"], ["b"]])
+    work.answers([["a"], ["b"]])
     spans = work.play(arrivals=[0.0, 0.0, 0.0], streams=1, seconds=0)
     assert [begin for begin, _ in spans] == [0, 0, 0]
     assert spans[2][1] >= 3 * 0.02
@@ -65,7 +65,7 @@ def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
 
 def test_what_fails_in_a_stream_fails_the_round() -> None:
     work = LoadedEngine()
-    work.requests([[1]] * 4)
+    work.answers([[1]] * 4)
     work._answer = lambda items: [1 / 0]
     with pytest.raises(ZeroDivisionError):
         work.play(None, 2, 0)

@@ -1,7 +1,5 @@
 """The engines that can take part: one file each, whose `load(folder, task, options)` gives an
-`Answer`. A file imports only the standard library and its engine's library, since it may run in an
-environment where there is nothing else.
-"""
+`Answer`. It imports only the standard library and its engine's, where there may be nothing else."""
 
 from __future__ import annotations
 
@@ -25,8 +23,7 @@ HEADS = {
 
 @dataclass(frozen=True)
 class EngineKind:
-    """`packages`: those whose versions are told, its own first. `options`: what may be given for it
-    besides environment variables."""
+    """`packages`: whose versions are told, its own first. `options`: what --engine may set."""
 
     packages: tuple[str, ...]
     options: tuple[str, ...] = ()

@@ -24,8 +24,7 @@ Ask = Callable[[Sequence[Encoding]], list[list[Any]]]
 def over(
     folder: str, task: str, run: Run, names: Container[str], batch_size: int = BATCH
 ) -> Answer:
-    """Items asked of a graph whose inputs are among `names`. Raises ValueError for a task that is
-    not read here."""
+    """Items asked of `run`, whose inputs are among `names`. Raises ValueError for another task."""
     if task not in TASKS:
         raise ValueError(f"this engine is asked for {' and '.join(TASKS)} here, not for {task}")
     config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
@@ -99,8 +98,7 @@ def _described(score: float, start: int, end: int, context: str) -> dict[str, An
 
 
 def _span(window: Encoding, start: Any, end: Any) -> tuple[float, int, int]:
-    """(probability, first character, last) of the likeliest span of at most ANSWER tokens in the
-    window's context."""
+    """(probability, begin, end) of the likeliest span of at most ANSWER tokens in the context."""
     context = np.array([i for i, part in enumerate(window.sequence_ids) if part == 1])
     if not len(context):
         return 0.0, 0, 0

@@ -16,13 +16,13 @@ import deepsparse.transformers  # fails with what to install, where create() fai
 
 from onnxferry.scripts.benchmark.engines import Answer
 
-NAMES = {"question-answering": "question_answering", "text-classification": "text_classification"}
+TASKS = ("question-answering", "text-classification")
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     """The engine, loaded."""
-    if task not in NAMES:
-        raise ValueError(f"deepsparse is asked for {' and '.join(NAMES)} here, not for {task}")
+    if task not in TASKS:
+        raise ValueError(f"deepsparse is asked for {' and '.join(TASKS)} here, not for {task}")
     path = _copy(Path(folder), options.pop("file_name", "model.onnx"))
     streams, threads = options.pop("streams", 1), options.pop("threads", None)
     if streams > 1:
@@ -30,8 +30,8 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     if task == "text-classification":
         config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
         options["top_k"] = len(config["id2label"])
-    create = deepsparse.Pipeline.create
-    asked = create(NAMES[task], model_path=str(path), num_cores=threads, **options)
+    options |= {"model_path": str(path), "num_cores": threads}
+    asked = deepsparse.Pipeline.create(task.replace("-", "_"), **options)
     if task == "text-classification":
         return lambda items: _labels(asked(sequences=items))
     each: Any = ThreadPoolExecutor(streams).map if streams > 1 else map

@@ -14,11 +14,10 @@ from onnxferry.scripts.benchmark.engines import HEADS, Answer, pipeline
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     """The engine, loaded."""
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options.get("threads", 0)
-    named = {"file_name": options["file_name"]} if "file_name" in options else {}
+    settings.intra_op_num_threads = options.pop("threads", 0)
+    size = options.pop("batch_size", 1)
     loader = getattr(ort, f"ORTModel{HEADS[task]}")
-    model = loader.from_pretrained(folder, session_options=settings, **named)
+    model = loader.from_pretrained(folder, session_options=settings, **options)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return pipeline.over(
-        transformers.pipeline(task, model=model, tokenizer=tokenizer), task, options
-    )
+    asked = transformers.pipeline(task, model=model, tokenizer=tokenizer)
+    return pipeline.over(asked, task, size)
