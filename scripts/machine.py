@@ -20,4 +20,4 @@ def machine() -> str:
         f"{platform.system()} {platform.release().partition('-')[0]}",
         f"Python {platform.python_version()}",
     )
-    return ", ".join(part for part in parts if part)
+    return ", ".join(filter(None, parts))

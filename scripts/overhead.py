@@ -27,7 +27,6 @@ from onnxferry.system.options import COUNT, FILE
 
 SIZES = (1, 128)  # texts a request
 WARM_UP = 3  # requests before those that count
-OUT = "A Markdown file: write or renew the section of this model."
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _table(found: Sequence[Overhead]) -> tuple[list[str], list[list[str]]]:
 @options.served_model
 @click.option("--texts", "sizes", multiple=True, default=SIZES, type=COUNT, help="Texts a request.")
 @click.option("--rounds", default=20, type=COUNT, help="Requests that count.")
-@click.option("--out", type=FILE, help=OUT)
+@click.option("--out", type=FILE, help="A Markdown file: write or renew the section of this model.")
 @options.output
 def command(
     model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str

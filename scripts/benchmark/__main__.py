@@ -22,7 +22,7 @@ from onnxferry.system.errors import UsageError
 from onnxferry.system.options import COUNT, FILE
 
 DATA = click.Path(exists=True, dir_okay=False, path_type=Path)
-RATE, SECONDS = click.FloatRange(0, min_open=True), click.FloatRange(0)
+RATE = click.FloatRange(0, min_open=True)
 KINDS = ", ".join(ENGINES)
 SPEC = "KIND[:OPTION=VALUE,...]@FOLDER"
 ENGINE = f"An engine and its model; repeat it. Kinds: {KINDS}."
@@ -53,7 +53,7 @@ NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--tit
 @option("-b", "--batch", default=1, type=COUNT, help="Items a request.")
 @option("--rounds", default=5, type=COUNT, help="Rounds that count; engines take turns.")
 @option("--warm-up", default=1, type=click.IntRange(0), help="Rounds before them.")
-@option("-t", "--time", "seconds", default=0.0, type=SECONDS, help=TIME)
+@option("-t", "--time", "seconds", default=0.0, type=click.FloatRange(0), help=TIME)
 @option("--cores", type=COUNT, help="CPUs that each engine may use. Default: all.")
 @option("--seed", default=0, help="Of the texts and of the arrivals.")
 @option("--title", help="Of the document's section. Default: the task and the scenario.")

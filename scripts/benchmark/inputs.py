@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -15,9 +15,9 @@ from onnxferry.scripts.datasets import built_in
 from onnxferry.system.errors import UsageError
 
 LONGEST = 400  # words of a text
-DRAWS: dict[str, Callable[[Random, float, float], float]] = {
+DRAWS = {
     "lognormal": lambda random, median, sigma: random.lognormvariate(math.log(median), sigma),
-    "uniform": lambda random, least, most: random.uniform(least, most),
+    "uniform": Random.uniform,
 }
 
 

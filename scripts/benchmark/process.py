@@ -111,8 +111,7 @@ class EngineProcess:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             what = f"{self.spec.name}: its process died with {how}. The last that it said:"
             raise BenchmarkError(f"{what}\n{self._said_last()}")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+        return dict(json.loads(line))
 
     def _said_last(self) -> str:
         size = self._said.seek(0, os.SEEK_END)

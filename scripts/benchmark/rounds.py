@@ -77,8 +77,8 @@ def measure(
     progress: Progress,
     warn: Callable[[str], None],
 ) -> list[EngineResult]:
-    """Each engine's rounds. `warn` is told which are left out: their library is not installed.
-    Raises UsageError when none is left, BenchmarkError when an engine fails or its process dies."""
+    """Each engine's rounds; `warn` is told whose library is missing. Raises UsageError when none is
+    left, BenchmarkError when an engine fails."""
     cold = settings.scenario == "cold"
     warm_up = 0 if cold else settings.warm_up
     count = warm_up + settings.rounds
@@ -150,7 +150,7 @@ class _Fresh(_Measured):
     """In a new process each time, from its start to the answer to the first request."""
 
     def start(self, stack: ExitStack) -> None:
-        """A start that does not count, since it may have to read the files from the disk."""
+        """A start that does not count: it may have to read the files from the disk."""
         self.play(0)
         self.loads.clear()
 

@@ -39,7 +39,9 @@ class LoadedEngine:
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
         began = time.perf_counter()
-        _own()
+        # this project, without the libraries that lie beside an installed one
+        sys.modules["onnxferry"] = project = types.ModuleType("onnxferry")
+        project.__path__ = [str(ROOMS)]
         module = importlib.import_module(f"onnxferry.scripts.benchmark.engines.{kind}")
         self._answer = module.load(folder, task, options)
         return time.perf_counter() - began
@@ -98,12 +100,6 @@ class LoadedEngine:
             with suppress(importlib.metadata.PackageNotFoundError):
                 found[name] = importlib.metadata.version(name)
         return found
-
-
-def _own() -> None:
-    """Make this project importable, without the libraries that lie beside an installed one."""
-    sys.modules["onnxferry"] = module = types.ModuleType("onnxferry")
-    module.__path__ = [str(ROOMS)]
 
 
 def _pipes() -> tuple[TextIO, TextIO]:

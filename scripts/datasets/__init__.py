@@ -1,8 +1,4 @@
-"""What prepare, evaluate and benchmark ask models: evaluation sets and built-in inputs.
-
-items = datasets.read(path, task, labels)  # a file or folder, by task and suffix
-payloads = built_in.payloads("question-answering")  # request bodies
-"""
+"""What prepare, evaluate and benchmark ask models: evaluation sets (here) and built-in inputs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Quality by a task's own metric: what is served against transformers' pipeline over the source.
-
-found = evaluate(EvaluationOptions(model, data, source=folder))
-"""
+"""Quality by a task's own metric: what is served against transformers' pipeline over the source."""
 
 from onnxferry.scripts.evaluate.evaluation import Evaluation, EvaluationOptions, evaluate
 

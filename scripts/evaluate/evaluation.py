@@ -68,7 +68,7 @@ class Evaluation:
 
 
 def evaluate(options: EvaluationOptions) -> Evaluation:
-    """Raises UsageError for the options, EvaluationError when a model cannot answer."""
+    """Ask both models, and score. Raises UsageError, EvaluationError when one cannot answer."""
     if options.adapter and not options.source:
         raise UsageError("--adapter needs --source, the folder of the model that it is merged into")
     scorer = local_scorer.load(options.model)
@@ -82,6 +82,10 @@ def evaluate(options: EvaluationOptions) -> Evaluation:
     with stage(f"{len(items)} items through the served core"):
         ours = local_scorer.answers(scorer, inputs, metric.parameters)
     theirs = _reference(options, spec, inputs, metric)
+
+    def score(answers: Sequence[Any]) -> dict[str, float]:
+        return metric.compute([metric.decision(answer) for answer in answers], items)
+
     names = ("onnxruntime",) if theirs is None else ("onnxruntime", "transformers", "torch")
     return Evaluation(
         model=spec.name,
@@ -90,7 +94,7 @@ def evaluate(options: EvaluationOptions) -> Evaluation:
         data=datasets.title(options.data),
         sha256=datasets.digest(options.data),
         items=len(items),
-        figures=_figures(metric, items, ours, theirs),
+        figures=_figures(score(ours), score(theirs) if theirs else None),
         threshold=options.threshold if is_multi_label(spec) else None,
         agreement=None if theirs is None else agreement(metric, ours, theirs),
         versions={name: importlib.metadata.version(name) for name in names},
@@ -112,15 +116,10 @@ def _reference(
 
 
 def _figures(
-    metric: TaskMetric,
-    items: Sequence[datasets.Item],
-    ours: Sequence[Any],
-    theirs: Sequence[Any] | None,
+    core: Mapping[str, float], other: Mapping[str, float] | None
 ) -> dict[str, MetricValue]:
-    core = metric.compute(list(map(metric.decision, ours)), items)
-    if theirs is None:
+    if other is None:
         return {name: MetricValue(value) for name, value in core.items()}
-    other = metric.compute(list(map(metric.decision, theirs)), items)
     return {name: MetricValue(core[name], other[name], core[name] - other[name]) for name in core}
 
 

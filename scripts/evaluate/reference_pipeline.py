@@ -40,7 +40,7 @@ class ReferencePipeline:
         """An answer to each of `inputs`, asked one at a time: the pipeline's default."""
         with silence_libraries():
             found = self._pipeline(list(inputs), **parameters)
-        return found if len(inputs) > 1 or isinstance(found, list) else [found]
+        return found if isinstance(found, list) else [found]
 
 
 def _load(transformers: Any, folder: Path, adapter: Path | None, spec: ModelSpec) -> Any:

@@ -24,15 +24,12 @@ def title(found: Evaluation) -> str:
 
 def markdown(found: Evaluation, command: str) -> str:
     """The section of a document."""
-    figures = tables.markdown(COLUMNS, _rows(found))
-    return sections.section(title(found), command, _described(found), figures, *agreement(found))
-
-
-def _described(found: Evaluation) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     labels = "" if found.threshold is None else f", labels from a score of {found.threshold:g}"
     items = f"{found.items:,} items (sha256 of the file {found.sha256[:12]}...)"
-    return f"{items}, {found.task}, {found.precision}{labels}; {versions}."
+    what = f"{items}, {found.task}, {found.precision}{labels}; {versions}."
+    figures = tables.markdown(COLUMNS, _rows(found))
+    return sections.section(title(found), command, what, figures, *agreement(found))
 
 
 def agreement(found: Evaluation) -> Iterator[str]:

@@ -16,8 +16,7 @@ def _best(answer: Any) -> dict[str, Any]:
     """The first entry of a ranking, or the answer itself."""
     while isinstance(answer, list):
         answer = answer[0]
-    best: dict[str, Any] = answer
-    return best
+    return dict(answer)
 
 
 def _without_scores(found: Iterable[Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float)
         {"handle_impossible_answer": True} if impossible else {},
         lambda answer: (answer["answer"], answer["start"], answer["end"]),
         lambda answer: {"score": answer["score"]},
-        lambda spans, of: metric([s[0] for s in spans], [item.references or ("",) for item in of]),
+        lambda spans, of: metric([s[0] for s in spans], [i.references or ("",) for i in of]),
         ("exact match", "F1"),
     )
 
@@ -69,7 +70,7 @@ def token_classification(spec: ModelSpec, items: Sequence[Item], threshold: floa
         {"aggregation_strategy": "simple"},
         lambda answer: frozenset((row["entity_group"], row["start"], row["end"]) for row in answer),
         lambda answer: {f"{row['entity_group']} {row['start']}": row["score"] for row in answer},
-        lambda found, of: definitions.entities(found, [set(item.references) for item in of]),
+        lambda found, of: definitions.entities(found, [set(i.references) for i in of]),
         ("F1",),
     )
 
@@ -86,9 +87,7 @@ def image_classification(spec: ModelSpec, items: Sequence[Item], threshold: floa
 
 def feature_extraction(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
     """Mean cosine to the source model's embedding: an item's reference, given once it is known."""
-
-    def vector(answer: Any) -> Any:
-        return np.asarray(answer, np.float32)
+    vector = partial(np.asarray, dtype=np.float32)
 
     def cosine(decisions: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
         return {"cosine": definitions.cosine(decisions, [item.references[0] for item in of])}

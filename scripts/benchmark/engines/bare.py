@@ -13,7 +13,6 @@ from tokenizers import Encoding, Tokenizer
 
 from onnxferry.scripts.benchmark.engines import Answer
 
-BATCH = 32  # items
 LONGEST, STRIDE, ANSWER = 384, 128, 15  # tokens: of a window, shared by two windows, of an answer
 # arrays [batch, sequence] of int64 by name -> the graph's outputs
 Run = Callable[[dict[str, Any]], Sequence[Any]]
@@ -21,9 +20,7 @@ Run = Callable[[dict[str, Any]], Sequence[Any]]
 Ask = Callable[[Sequence[Encoding]], list[list[Any]]]
 
 
-def over(
-    folder: str, task: str, run: Run, names: Container[str], batch_size: int = BATCH
-) -> Answer:
+def over(folder: str, task: str, run: Run, names: Container[str], batch_size: int = 32) -> Answer:
     """Items asked of `run`, whose inputs are among `names`. Raises ValueError for another task."""
     if task not in TASKS:
         raise ValueError(f"this engine is asked for {' and '.join(TASKS)} here, not for {task}")

@@ -20,7 +20,7 @@ TASKS = ("question-answering", "text-classification")
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """The engine, loaded."""
+    """Load it."""
     if task not in TASKS:
         raise ValueError(f"deepsparse is asked for {' and '.join(TASKS)} here, not for {task}")
     path = _copy(Path(folder), options.pop("file_name", "model.onnx"))

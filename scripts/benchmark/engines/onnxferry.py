@@ -12,7 +12,7 @@ PARAMETERS = {"text-classification": {"top_k": None}}
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """The engine, loaded."""
+    """Load it."""
     scorer, parameters = scoring.load(folder), PARAMETERS.get(task, {})
 
     def answer(items: list[Any]) -> list[Any]:

@@ -11,7 +11,7 @@ from onnxferry.scripts.benchmark.engines import Answer, bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """The engine, loaded."""
+    """Load it."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.pop("threads", 0)
     path = Path(folder, options.pop("file_name", "model.onnx"))

@@ -12,7 +12,7 @@ from onnxferry.scripts.benchmark.engines import Answer, bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """The engine, loaded."""
+    """Load it."""
     config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if threads := options.pop("threads", None):
         config["INFERENCE_NUM_THREADS"] = threads

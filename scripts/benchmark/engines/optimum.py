@@ -12,7 +12,7 @@ from onnxferry.scripts.benchmark.engines import HEADS, Answer, pipeline
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """The engine, loaded."""
+    """Load it."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.pop("threads", 0)
     size = options.pop("batch_size", 1)

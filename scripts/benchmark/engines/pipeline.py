@@ -13,7 +13,7 @@ PARAMETERS = {"text-classification": {"top_k": None, "truncation": True}}
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """The engine, loaded."""
+    """Load it."""
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
     return over(transformers.pipeline(task, model=folder, device="cpu"), task, **options)

@@ -11,7 +11,7 @@ from onnxferry.scripts.benchmark.engines import HEADS, Answer, bare
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """The engine, loaded."""
+    """Load it."""
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
     loader = getattr(transformers, f"AutoModel{HEADS.get(task)}", transformers.AutoModel)
