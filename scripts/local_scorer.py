@@ -1,4 +1,4 @@
-"""A model directory loaded into this process and asked as a client asks it, by JSON requests."""
+"""A model directory in this process, asked as a client asks it, by JSON requests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ TOGETHER = 64  # items a request
 
 
 def load(model: Path) -> scoring.Scorer:
-    """The scorer of a model directory. Raises UsageError with the core's own message when it cannot
-    be served."""
+    """The scorer of a model directory. Raises UsageError with the core's message."""
     try:
         return scoring.load(model)
     except scoring.ScoringError as e:
@@ -25,8 +24,8 @@ def load(model: Path) -> scoring.Scorer:
 def answers(
     scorer: scoring.Scorer, inputs: Sequence[Any], parameters: Mapping[str, Any]
 ) -> list[Any]:
-    """One answer for each of `inputs`. Raises EvaluationError with the core's own message when it
-    refuses one."""
+    """An answer to each of `inputs`. Raises EvaluationError with the core's message when it refuses
+    one."""
     size = min(TOGETHER, scorer.spec.limits.items)
     chunks = (inputs[i : i + size] for i in range(0, len(inputs), size))
     return [answer for chunk in chunks for answer in _ask(scorer, chunk, parameters)]
@@ -39,10 +38,13 @@ def _ask(scorer: scoring.Scorer, chunk: Sequence[Any], parameters: Mapping[str, 
     if response.status == 413 and len(chunk) > 1:
         half = len(chunk) // 2
         return _ask(scorer, chunk[:half], parameters) + _ask(scorer, chunk[half:], parameters)
+    return list(parsed(response))
+
+
+def parsed(response: scoring.Response) -> Any:
+    """The response's JSON. Raises EvaluationError with the core's message when it is an error."""
     data = json.loads(response.body)
-    if response.status != 200:
-        raise EvaluationError(
-            f"the core refuses an item with {response.status}: {data['error']['message']}"
-        )
-    found: list[Any] = data
-    return found
+    if response.status == 200:
+        return data
+    message = data["error"]["message"]
+    raise EvaluationError(f"the core refuses an item with {response.status}: {message}")

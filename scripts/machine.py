@@ -1,4 +1,4 @@
-"""The machine in a few words: what a figure is worth nothing without."""
+"""The machine that figures were measured on, in a few words."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def machine() -> str:
         f"{platform.system()} {platform.release().partition('-')[0]}",
         f"Python {platform.python_version()}",
     )
-    return ", ".join(part for part in parts if part)
+    return ", ".join(filter(None, parts))

@@ -2,9 +2,8 @@
 
     python -m scripts.overhead --model build/models/my-model
 
-The stages are those of the Server-Timing header, by which any client can measure the same. Time is
-the engine's only while the request waits for ONNX Runtime: what is prepared and read while other
-runs are in flight counts as outside, so that the share is rather too high than too low.
+The stages are those of the Server-Timing header. What is done while ONNX Runtime runs counts as
+outside too.
 """
 
 from __future__ import annotations
@@ -23,18 +22,17 @@ from onnxferry import scoring
 from onnxferry.scripts import local_scorer, sections, tables
 from onnxferry.scripts.datasets import built_in
 from onnxferry.system import console, options
-from onnxferry.system.errors import EvaluationError, UsageError
+from onnxferry.system.errors import UsageError
+from onnxferry.system.options import COUNT, FILE
 
 SIZES = (1, 128)  # texts a request
 WARM_UP = 3  # requests before those that count
-ENGINE = "engine"
-COUNT = click.IntRange(1)
 
 
 @dataclass(frozen=True)
 class Overhead:
     """Medians over the rounds of requests of `texts` texts: milliseconds of each stage and in all,
-    and the share of the time that is not the engine's, 0 to 1."""
+    and the share outside the engine, 0 to 1."""
 
     texts: int
     rounds: int
@@ -44,30 +42,25 @@ class Overhead:
 
 
 def measure(scorer: scoring.Scorer, inputs: Sequence[Any], rounds: int) -> Overhead:
-    """Time `rounds` requests that hold all of `inputs`, after a few that do not count.
-
-    Raises EvaluationError with the core's message when it refuses them.
-    """
+    """Time `rounds` requests that hold all of `inputs`, after a few that do not count. Raises
+    EvaluationError with the core's message when it refuses them."""
     request = scoring.Request(json.dumps({"inputs": list(inputs)}).encode())
     seen = [_stages(scorer.handle(request)) for _ in range(WARM_UP + rounds)][WARM_UP:]
     stages = {name: statistics.median(times[name] for times in seen) for name in seen[0]}
     total = statistics.median(sum(times.values()) for times in seen)
-    outside = statistics.median(1 - times[ENGINE] / sum(times.values()) for times in seen)
+    outside = statistics.median(1 - times["engine"] / sum(times.values()) for times in seen)
     return Overhead(len(inputs), rounds, stages, total, outside)
 
 
 def _stages(response: scoring.Response) -> dict[str, float]:
     """Milliseconds by stage, from Server-Timing."""
-    if response.status != 200:
-        message = json.loads(response.body)["error"]["message"]
-        raise EvaluationError(f"the core refuses the texts with {response.status}: {message}")
+    local_scorer.parsed(response)
     entries = (entry.split(";dur=") for entry in response.headers["Server-Timing"].split(", "))
     return {name: float(milliseconds) for name, milliseconds in entries}
 
 
 def inputs_of(task: str, size: int) -> list[Any]:
-    """`size` inputs of the task's kind, from those that prepare verifies on, in a fixed order that
-    mixes lengths."""
+    """`size` built-in inputs of the task, always the same. Raises UsageError if there are none."""
     rows = [payload["inputs"] for payload in built_in.payloads(task)]
     if not rows:
         known = ", ".join(built_in.tasks())
@@ -77,39 +70,26 @@ def inputs_of(task: str, size: int) -> list[Any]:
 
 def markdown(found: Sequence[Overhead], name: str, command: str) -> str:
     """The section of a document."""
-    what = (
-        f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that is"
-        " not the engine's."
-    )
-    parts = [f"## Time outside the engine: {name}", f"```\n{command}\n```", what]
-    return "\n\n".join([*parts, tables.markdown(columns(found), rows(found))])
+    what = f"Milliseconds a request, medians of {found[0].rounds} rounds; outside: the share that"
+    figures = tables.markdown(*_table(found))
+    title = f"Time outside the engine: {name}"
+    return sections.section(title, command, f"{what} is not the engine's.", figures)
 
 
-def columns(found: Sequence[Overhead]) -> list[str]:
-    """The table's columns."""
-    return ["texts", *found[0].stages, "total", "outside"]
-
-
-def rows(found: Sequence[Overhead]) -> list[list[str]]:
-    """A row for each size of a request."""
-    times = [[f"{ms:.2f}" for ms in (*f.stages.values(), f.total)] for f in found]
-    return [[str(f.texts), *row, f"{f.outside:.1%}"] for f, row in zip(found, times, strict=True)]
+def _table(found: Sequence[Overhead]) -> tuple[list[str], list[list[str]]]:
+    """The columns, and a row for each size of a request."""
+    rows = []
+    for f in found:
+        times = [f"{ms:.2f}" for ms in (*f.stages.values(), f.total)]
+        rows.append([str(f.texts), *times, f"{f.outside:.1%}"])
+    return ["texts", *found[0].stages, "total", "outside"], rows
 
 
 @options.command()
-@click.option(
-    "--model",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    required=True,
-    help="The model directory that is served.",
-)
+@options.served_model
 @click.option("--texts", "sizes", multiple=True, default=SIZES, type=COUNT, help="Texts a request.")
 @click.option("--rounds", default=20, type=COUNT, help="Requests that count.")
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A Markdown file: write or renew the section of this model.",
-)
+@click.option("--out", type=FILE, help="A Markdown file: write or renew the section of this model.")
 @options.output
 def command(
     model: Path, sizes: tuple[int, ...], rounds: int, out: Path | None, output: str
@@ -122,7 +102,7 @@ def command(
         click.echo(json.dumps([vars(f) for f in found], indent=2))
     else:
         title = f"{name}: milliseconds a request, medians"
-        console.out.print(tables.terminal(title, columns(found), rows(found)))
+        console.out.print(tables.terminal(title, *_table(found)))
     if out:
         again = f"python -m scripts.overhead --model {sections.shown(model)} --rounds {rounds}"
         sections.replace(out, f"overhead of {name}", markdown(found, name, again))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def replace(path: Path, name: str, text: str) -> None:
-    """Put `text` in the place of the section `name` of a Markdown file, which stands between two
-    comments, or at the file's end where there is none yet."""
+    """Put `text` in the place of a Markdown file's section `name`, between two comments, or at the
+    file's end."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     section = f"{begin}\n{text.strip()}\n{end}"
@@ -20,7 +20,11 @@ def replace(path: Path, name: str, text: str) -> None:
     path.write_text(after, encoding="utf-8")
 
 
+def section(title: str, command: str, *parts: str) -> str:
+    """A section: the command that measured it, then `parts`."""
+    return "\n\n".join([f"## {title}", f"```\n{command}\n```", *parts])
+
+
 def shown(value: object) -> str:
-    """A flag's value for a document: a path that lies elsewhere on this machine is shown by its
-    last part."""
+    """A flag's value for a document: of an absolute path its last part."""
     return value.name if isinstance(value, Path) and value.is_absolute() else str(value)

@@ -13,6 +13,8 @@ from onnxferry.system.log import logging_to
 MODELS = Path("build") / "models"
 PATH = click.Path(path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+COUNT = click.IntRange(1)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DETAIL = "Show what is done in detail, and tracebacks."
@@ -62,6 +64,7 @@ def target(names: Iterable[str], *, required: bool = True) -> Callable[[F], F]:
 _SETTING = "A setting of deploy.toml, like region=eu-west-1. May be repeated."
 model_dir = click.argument("model_dir", required=False, type=PATH)
 model = click.option("--model", type=PATH, help=f"Model directory; default: the one in {MODELS}.")
+served_model = click.option("--model", type=FOLDER, required=True, help="Model directory to serve.")
 out = click.option("--out", default="build", type=PATH, help="Where packages go.")
 python = click.option("--python", help="Python of the host, like 3.12 (default: the platform's).")
 FORMATS = click.Choice(["text", "json"])

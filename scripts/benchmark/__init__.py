@@ -3,6 +3,5 @@
     python -m scripts.benchmark -e onnxferry@build/models/my-model -e pipeline@path/to/hf-model \\
         --baseline pipeline --text "I like you. I love you" --copies 128 --batch 128
 
-This file imports nothing: workers run it with interpreters that hold an engine's library and little
-else.
+This file imports nothing, since workers run it with other interpreters.
 """

@@ -1,4 +1,4 @@
-"""What is made of the rounds: percentiles, ratios to a baseline, and the share of equal answers."""
+"""What is made of the rounds: percentiles, and comparisons with a baseline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scripts.benchmark.rounds import EngineResult, Round
+from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult, Round
 from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.system.errors import UsageError
 
@@ -17,67 +17,57 @@ PERCENTILES = (25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How many times as fast as `baseline` an engine is: by the medians, and the least and most of
-    the rounds in which both had a turn."""
+class Comparison:
+    """How many times as fast as a baseline an engine is by the medians, and the least and most of
+    the rounds; how many times less memory it takes; the share of equal answers, 0 to 1."""
 
-    baseline: str
-    median: float
+    times_as_fast: float
     least: float
     most: float
+    times_less_memory: float | None
+    same_answers: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f}x ({self.least:.2f} to {self.most:.2f})"
+        return f"{self.times_as_fast:.2f}x ({self.least:.2f} to {self.most:.2f})"
 
 
-def cost(engine: EngineResult, scenario: str) -> list[float]:
-    """What each round is compared by, in seconds: at a given rate the median latency, else the time
-    for one item."""
+def compare(
+    engine: EngineResult, baseline: EngineResult, settings: BenchmarkSettings, labels: int
+) -> Comparison:
+    """`engine` against `baseline`, of a model with `labels` labels."""
+    own, theirs = _costs(engine, settings.scenario), _costs(baseline, settings.scenario)
+    ratios = [b / a for a, b in zip(own, theirs, strict=True)]
+    median = statistics.median(theirs) / statistics.median(own)
+    memory = baseline.memory / engine.memory if engine.memory and baseline.memory else None
+    answers = list(zip(baseline.answers, engine.answers, strict=True))
+    same = sum(AGREE[settings.task](*pair, labels) for pair in answers) / len(answers)
+    return Comparison(median, min(ratios), max(ratios), memory, same)
+
+
+def _costs(engine: EngineResult, scenario: str) -> list[float]:
+    """Of each round the seconds for an item; where requests arrive by a rate the median latency."""
     if scenario == "rate":
         return [statistics.median(r.latencies) for r in engine.rounds]
     return [r.seconds / r.items for r in engine.rounds]
 
 
-def ratio(engine: EngineResult, baseline: EngineResult, scenario: str) -> Ratio:
-    """How many times as fast as `baseline`, above 1 when faster."""
-    own, theirs = cost(engine, scenario), cost(baseline, scenario)
-    pairs = [b / a for a, b in zip(own, theirs, strict=True)]
-    median = statistics.median(theirs) / statistics.median(own)
-    return Ratio(baseline.spec.name, median, min(pairs), max(pairs))
-
-
-def memory_ratio(engine: EngineResult, baseline: EngineResult) -> float | None:
-    """How many times less memory than `baseline`, at the peak."""
-    return baseline.memory / engine.memory if engine.memory and baseline.memory else None
-
-
 def baselines(
     found: Sequence[EngineResult], names: Sequence[str], scenario: str
 ) -> list[EngineResult]:
-    """The engines that --baseline names, by default the first: of a kind the fastest, else the one
-    of that name. What is not installed is left out."""
+    """The engines that --baseline names, of a kind the fastest; by default the first."""
     chosen: list[EngineResult] = []
     for name in names:
         kind = [engine for engine in found if engine.spec.kind == name]
         fitting = kind or [engine for engine in found if engine.spec.name == name]
-        chosen += sorted(fitting, key=lambda e: statistics.median(cost(e, scenario)))[:1]
+        chosen += sorted(fitting, key=lambda e: statistics.median(_costs(e, scenario)))[:1]
     return chosen or list(found[:1])
 
 
 def check_names(names: Sequence[str], known: Sequence[str]) -> None:
     """Raises UsageError for a name that is not `known`."""
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(
-            f"--baseline {unknown[0]}: no --engine has this name or kind; there are"
-            f" {', '.join(known)}"
-        )
-
-
-def same(engine: EngineResult, baseline: EngineResult, task: str, labels: int) -> float:
-    """The share of answers, 0 to 1, that are the baseline's: the best label, the span, the
-    direction of the vector."""
-    pairs = list(zip(baseline.answers, engine.answers, strict=True))
-    return sum(AGREE[task](theirs, own, labels) for theirs, own in pairs) / len(pairs)
+        there = f"there are {', '.join(known)}"
+        raise UsageError(f"--baseline {unknown[0]}: no --engine has this name or kind; {there}")
 
 
 def items_per_second(rounds: Sequence[Round]) -> float:
@@ -86,14 +76,14 @@ def items_per_second(rounds: Sequence[Round]) -> float:
 
 
 def percentiles(rounds: Sequence[Round]) -> dict[str, float]:
-    """Latency in milliseconds by percentile, over all rounds, under the names that
-    deepsparse.benchmark gives them."""
+    """Latency in milliseconds by percentile, over all rounds; the names are those of
+    deepsparse.benchmark."""
     values = np.percentile(_milliseconds(rounds), PERCENTILES)
     return {f"{p:2.1f}%": float(value) for p, value in zip(PERCENTILES, values, strict=True)}
 
 
 def result(rounds: Sequence[Round], scenario: str) -> dict[str, Any]:
-    """`benchmark_result` of deepsparse.benchmark's export: latencies in milliseconds a request."""
+    """`benchmark_result` of deepsparse.benchmark's export; latencies in milliseconds."""
     latencies = _milliseconds(rounds)
     return {
         "scenario": scenario,

@@ -1,12 +1,11 @@
-"""What the engines are asked: one text many times, real English of a length distribution, or the
-items of a file."""
+"""What the engines are asked: one text many times, English texts, or a file's items; and when."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,17 +14,17 @@ from onnxferry.scripts import datasets, sections
 from onnxferry.scripts.datasets import built_in
 from onnxferry.system.errors import UsageError
 
-SHORTEST, LONGEST = 1, 400  # words of a text
-DRAWS: dict[str, Callable[[Random, float, float], float]] = {
+LONGEST = 400  # words of a text
+DRAWS = {
     "lognormal": lambda random, median, sigma: random.lognormvariate(math.log(median), sigma),
-    "uniform": lambda random, least, most: random.uniform(least, most),
+    "uniform": Random.uniform,
 }
 
 
 @dataclass(frozen=True)
 class BenchmarkInputs:
-    """One of `text`, `lengths` and `data`. `items` is how often the text is asked, how many texts
-    are made, or how many items are taken, evenly over the file (None: all)."""
+    """One of `text`, `lengths` and `data`. `items`: how often the text is asked, how many texts are
+    made, or how many items of the file are taken (None: all)."""
 
     text: str | None = None
     lengths: str | None = None
@@ -41,7 +40,7 @@ class BenchmarkInputs:
 
 
 def read(asked: BenchmarkInputs, task: str, labels: Sequence[str]) -> list[Any]:
-    """The items, each as a request's `inputs` carry it. Raises UsageError that names the flag."""
+    """The items, as requests' `inputs`. Raises UsageError that names the flag."""
     if sum(map(bool, (asked.text, asked.lengths, asked.data))) != 1:
         raise UsageError("say what to ask: one of --text, --lengths and --data")
     if asked.data:
@@ -55,8 +54,7 @@ def read(asked: BenchmarkInputs, task: str, labels: Sequence[str]) -> list[Any]:
 
 
 def texts(lengths: str, count: int, seed: int) -> list[str]:
-    """`count` pieces of English that begin where a sentence does; `lengths` is the distribution of
-    their words: "lognormal:MEDIAN:SIGMA" or "uniform:LEAST:MOST", cut to 1 to 400. Equal arguments
+    """`count` pieces of English, of 1 to 400 words by the distribution `lengths`; equal arguments
     give equal texts."""
     kind, *numbers = lengths.split(":")
     try:
@@ -64,27 +62,30 @@ def texts(lengths: str, count: int, seed: int) -> list[str]:
         if not first > 0 or second < 0:
             raise ValueError
     except (KeyError, ValueError) as e:
-        raise UsageError(
-            f"--lengths {lengths}: expected lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST, in words,"
-            " such as lognormal:12:0.8"
-        ) from e
+        wanted = "lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST, in words, like lognormal:12:0.8"
+        raise UsageError(f"--lengths {lengths}: expected {wanted}") from e
     random, words = Random(seed), _english()  # noqa: S311
     ends = (".", "?", "!")
     begins = [i for i in range(len(words) - LONGEST) if i == 0 or words[i - 1].endswith(ends)]
     found = []
     for _ in range(count):
         size, begin = round(draw(random, first, second)), random.choice(begins)
-        found.append(" ".join(words[begin : begin + min(max(size, SHORTEST), LONGEST)]))
+        found.append(" ".join(words[begin : begin + min(max(size, 1), LONGEST)]))
     return found
 
 
 def _english() -> list[str]:
-    """The words of the built-in contexts, and the first ones again so that the last text can be
-    continued."""
+    """The words of the built-in contexts, and the first again: the last text goes on with them."""
     rows = built_in.payloads("question-answering")
     contexts = dict.fromkeys(row["inputs"]["context"] for row in rows)
-    words = re.sub(r"\s+", " ", " ".join(contexts)).split()
+    words = " ".join(contexts).split()
     return words + words[:LONGEST]
+
+
+def arrivals(rate: float, count: int, seed: int) -> list[float]:
+    """The seconds at which `count` requests arrive: a Poisson process of `rate` a second."""
+    random = Random(seed)  # noqa: S311
+    return list(accumulate(random.expovariate(rate) for _ in range(count)))
 
 
 def requests(items: Sequence[Any], size: int) -> list[list[Any]]:

@@ -14,17 +14,16 @@ from onnxferry.system.errors import UsageError
 
 
 def save(done: Benchmark, path: Path) -> None:
-    """Draw `done` to `path`, in the format of its ending. Raises UsageError when matplotlib is not
-    there or does not know the format."""
+    """Draw `done` to `path`. Raises UsageError without matplotlib, or for an unknown format."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure  # not pyplot: it would look for a screen
     except ImportError as e:
         advice = "--plot needs the extra 'export': pip install 'onnxferry[export]'"
         raise UsageError(f"{e}. {advice}") from e
-    names = [engine.spec.name for engine in done.engines]
+    size = (11, 1.6 + 0.45 * len(done.engines))
     with mpl.rc_context({"svg.hashsalt": "onnxferry", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(11, 1.6 + 0.45 * len(names)), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         left, right = figure.subplots(1, 2)
         figure.suptitle(heading(done), fontsize=9, wrap=True)
         (_cold if done.cold else _warm)(left, right, done.engines)

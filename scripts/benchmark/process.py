@@ -1,4 +1,4 @@
-"""The process of one engine, from the outside: start it, ask it, and be certain that it ends."""
+"""Starts the process of one engine, asks it, and makes certain that it ends."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.scripts.benchmark.specs import EngineSpec
 from onnxferry.system.errors import BenchmarkError, UsageError
 
-_FILE = Path(__file__).parent / "worker.py"
-_TAIL = 1500  # characters of what a dead process said last
-OFFLINE = {  # nothing is fetched, and no telemetry is sent
+_WORKER = Path(__file__).parent / "worker.py"
+_TAIL = 1500  # bytes of what the process said last
+_OFFLINE = {  # nothing is fetched, and no telemetry is sent
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -34,68 +34,68 @@ class LibraryMissing(BenchmarkError):
 
 
 class EngineProcess:
-    """The process of one engine, for as long as the block, with a temporary folder of its own.
-
-    It is in a session of its own, so that Ctrl-C reaches only us.
-    """
+    """The process of one engine, for as long as the block, in a session of its own, so that Ctrl-C
+    reaches only us."""
 
     def __init__(
         self, spec: EngineSpec, python: str = sys.executable, cores: int | None = None
     ) -> None:
         """Start it. Raises UsageError when `python` cannot be started."""
         self.spec, self._python, self._cores = spec, python, cores
-        self._own = tempfile.TemporaryDirectory(prefix="onnxferry-benchmark-")
-        self._said = Path(self._own.name, "stderr").open("w+b")  # noqa: SIM115  # until close()
-        threads = {"OMP_NUM_THREADS": str(cores)} if cores else {}
-        own = {**OFFLINE, "TMPDIR": self._own.name, **threads, **spec.environment}
+        self._folder = tempfile.TemporaryDirectory(prefix="onnxferry-benchmark-")
+        self.temporary = self._folder.name
+        self._said = Path(self.temporary, "stderr").open("w+b")  # noqa: SIM115  # until __exit__
+        command, pipe = [python, str(_WORKER), self.temporary], subprocess.PIPE
+        env = {**os.environ, **_OFFLINE, "TMPDIR": self.temporary}
+        env |= {"OMP_NUM_THREADS": str(cores)} if cores else {}
+        env |= spec.environment
         try:
             self._process = subprocess.Popen(
-                [python, str(_FILE), self._own.name],
-                env={**os.environ, **own},
-                start_new_session=True,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._said,
+                command, env=env, start_new_session=True, stdin=pipe, stdout=pipe, stderr=self._said
             )
-            self.pid, self.temporary = self._process.pid, self._own.name
         except OSError as e:
             self._said.close()
-            self._own.cleanup()
-            raise UsageError(
-                f"--python {spec.kind}={python}: cannot be started ({e.strerror})"
-            ) from e
+            self._folder.cleanup()
+            reason = f"cannot be started ({e.strerror})"
+            raise UsageError(f"--python {spec.kind}={python}: {reason}") from e
+        self.pid = self._process.pid
 
     def __enter__(self) -> EngineProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        """End the process and all that it started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._said):
+            with suppress(BrokenPipeError):
+                if stream:
+                    stream.close()
+        self._folder.cleanup()
 
     def load(self, task: str) -> float:
-        """Seconds that the engine took to be imported and loaded. Raises
-        LibraryMissing, BenchmarkError."""
-        spec = {"kind": self.spec.kind, "folder": str(self.spec.folder)}
-        options = dict(self.spec.options)
-        return float(self.ask("load", **spec, task=task, options=options, cores=self._cores))
+        """Seconds that the engine took to be imported and loaded. Raises LibraryMissing,
+        BenchmarkError."""
+        spec, cores = self.spec, self._cores
+        what = {"kind": spec.kind, "folder": str(spec.folder), "options": dict(spec.options)}
+        return float(self.ask("load", **what, task=task, cores=cores))
 
     def versions(self) -> dict[str, str]:
         """The versions of the engine's packages, its own first."""
-        found: dict[str, str] = self.ask("versions", packages=ENGINES[self.spec.kind].packages)
-        return found
+        return dict(self.ask("versions", packages=ENGINES[self.spec.kind].packages))
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """What the method `do` of worker.py's LoadedEngine returns. Raises BenchmarkError when it
-        fails or the process dies."""
+        """What LoadedEngine's method `do` returns. Raises BenchmarkError when it fails or the
+        process dies, LibraryMissing."""
         reply = self._ask({"do": do, **arguments})
         if "missing" in reply:
-            raise LibraryMissing(
-                f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or give"
-                f" an interpreter that has it: --python {self.spec.kind}=PATH"
-            )
+            what = f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or"
+            how = f"--python {self.spec.kind}=PATH"
+            raise LibraryMissing(f"{what} give an interpreter that has it: {how}")
         if "error" in reply:
-            raise BenchmarkError(
-                f"{self.spec.name} failed to {do}: {reply['error']}\n{self._said_last()}"
-            )
+            what = f"{self.spec.name} failed to {do}: {reply['error']}"
+            raise BenchmarkError(f"{what}\n{self._said_last()}")
         return reply["result"]
 
     def _ask(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,29 +108,12 @@ class EngineProcess:
             line = b""
         if not line:
             code = self._process.wait()
-            raise BenchmarkError(
-                f"{self.spec.name}: its process died with {_named(code)}. The last that it"
-                f" said:\n{self._said_last()}"
-            )
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            what = f"{self.spec.name}: its process died with {how}. The last that it said:"
+            raise BenchmarkError(f"{what}\n{self._said_last()}")
+        return dict(json.loads(line))
 
     def _said_last(self) -> str:
         size = self._said.seek(0, os.SEEK_END)
         self._said.seek(max(0, size - _TAIL))
         return self._said.read().decode("utf-8", "replace").strip() or "(nothing)"
-
-    def close(self) -> None:
-        """End the process and all that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._said):
-            with suppress(BrokenPipeError):
-                if stream:
-                    stream.close()
-        self._own.cleanup()
-
-
-def _named(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
 
 from onnxferry.scoring import cpu
-from onnxferry.scripts import tables
+from onnxferry.scripts import sections, tables
 from onnxferry.scripts.benchmark import figures
 from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult
@@ -20,10 +19,8 @@ STREAMS = {"sync": "singlestream", "async": "multistream"}  # deepsparse.benchma
 DESCRIBED = {
     "sync": "one request after the other",
     "async": "{streams} requests at a time",
-    "rate": (
-        "{rate:g} requests a second arrive (Poisson), {streams} answered at a time, latency from"
-        " the arrival on"
-    ),
+    "rate": "{rate:g} requests a second arrive (Poisson), {streams} answered at a time,"
+    " latency from the arrival on",
     "cold": "a fresh process each time, from its start to the first answer",
 }
 _PERCENTILES = {"p50 ms": "50.0%", "p95 ms": "95.0%", "p99 ms": "99.0%"}
@@ -31,8 +28,8 @@ _PERCENTILES = {"p50 ms": "50.0%", "p95 ms": "95.0%", "p99 ms": "99.0%"}
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured. Each engine is compared with the `baselines`; `skipped` are those that are
-    not installed; `asked` says what was asked, `batch` items a request."""
+    """What was measured: `asked` in words, `batch` items a request, of a model with `labels`
+    labels. Engines that are not installed were `skipped`."""
 
     title: str
     asked: str
@@ -48,6 +45,10 @@ class Benchmark:
         """Whether cold starts were measured."""
         return self.settings.scenario == "cold"
 
+    def compared(self, engine: EngineResult) -> list[figures.Comparison]:
+        """The engine against each baseline."""
+        return [figures.compare(engine, b, self.settings, self.labels) for b in self.baselines]
+
 
 def heading(done: Benchmark) -> str:
     """What was asked, and how, in a sentence."""
@@ -60,45 +61,32 @@ def heading(done: Benchmark) -> str:
 
 def table(done: Benchmark) -> Table:
     """For the terminal."""
-    return tables.terminal(heading(done), columns(done), rows(done))
+    return tables.terminal(heading(done), *_table(done))
 
 
-def columns(done: Benchmark) -> list[str]:
-    """The table's columns, by scenario and baselines."""
+def _table(done: Benchmark) -> tuple[list[str], list[list[str]]]:
+    """The columns, and a row for each engine."""
     timing = ["first answer s", "least", "most"] if done.cold else ["items/s", *_PERCENTILES]
     names = [baseline.spec.name for baseline in done.baselines]
     ratios = [f"against {name}" for name in names]
     ratios += [f"memory, against {name}" for name in names] if done.cold else []
-    return ["engine", *timing, "load s", "MiB", f"answers of {names[0]}", *ratios]
-
-
-def rows(done: Benchmark) -> list[list[str]]:
-    """A row for each engine."""
-    return [_row(done, engine) for engine in done.engines]
+    columns = ["engine", *timing, "load s", "MiB", f"answers of {names[0]}", *ratios]
+    return columns, [_row(done, engine) for engine in done.engines]
 
 
 def _row(done: Benchmark, engine: EngineResult) -> list[str]:
-    settings = done.settings
     timing = (_cold if done.cold else _warm)(engine)
     memory = f"{engine.memory / 2**20:.0f}" if engine.memory else ""
-    same = figures.same(engine, done.baselines[0], settings.task, done.labels)
-    ratios = [
-        "1" if engine is baseline else str(figures.ratio(engine, baseline, settings.scenario))
-        for baseline in done.baselines
-    ]
-    less = [_less(engine, baseline) for baseline in done.baselines] if done.cold else []
-    return [
-        *(engine.spec.name, *timing, f"{engine.load:.2f}", memory, f"{same:.1%}"),
-        *ratios,
-        *less,
-    ]
+    found = done.compared(engine)
+    head = [engine.spec.name, *timing, f"{engine.load:.2f}", memory]
+    told = [*map(str, found), *(map(_less, found) if done.cold else ())]
+    own = [baseline is engine for baseline in done.baselines] * 2
+    ratios = ["1" if is_own else text for is_own, text in zip(own, told, strict=False)]
+    return [*head, f"{found[0].same_answers:.1%}", *ratios]
 
 
-def _less(engine: EngineResult, baseline: EngineResult) -> str:
-    if engine is baseline:
-        return "1"
-    found = figures.memory_ratio(engine, baseline)
-    return "" if found is None else f"{found:.2f}x less"
+def _less(found: figures.Comparison) -> str:
+    return f"{found.times_less_memory:.2f}x less" if found.times_less_memory else ""
 
 
 def _warm(engine: EngineResult) -> list[str]:
@@ -113,8 +101,7 @@ def _cold(engine: EngineResult) -> list[str]:
 
 
 def data(done: Benchmark) -> dict[str, Any]:
-    """What --export and --output json write: the first engine's record at the top, as
-    deepsparse.benchmark writes the one that it measures, and under `engines` the record of each."""
+    """What --export and --output json write: the first engine's record, and that of each."""
     records = [record(done, engine) for engine in done.engines]
     return {
         **records[0],
@@ -130,10 +117,10 @@ def data(done: Benchmark) -> dict[str, Any]:
 
 
 def record(done: Benchmark, engine: EngineResult) -> dict[str, Any]:
-    """The keys of deepsparse.benchmark's export, null where an engine has no such thing, then this
-    one's own."""
+    """The keys of deepsparse.benchmark's export, null where there is no such thing, and more."""
     settings, spec = done.settings, engine.spec
     scenario = STREAMS.get(settings.scenario, settings.scenario)
+    names = [baseline.spec.name for baseline in done.baselines]
     return {
         "engine": spec.kind,
         "version": engine.versions.get(ENGINES[spec.kind].packages[0]),
@@ -155,35 +142,18 @@ def record(done: Benchmark, engine: EngineResult) -> dict[str, Any]:
         "load_seconds": engine.load,
         "peak_memory_bytes": engine.memory,
         "rounds": [{**asdict(r), "latencies": len(r.latencies)} for r in engine.rounds],
-        "against": {b.spec.name: _compared(done, engine, b) for b in done.baselines},
-    }
-
-
-def _compared(done: Benchmark, engine: EngineResult, baseline: EngineResult) -> dict[str, Any]:
-    found = figures.ratio(engine, baseline, done.settings.scenario)
-    return {
-        "times_as_fast": found.median,
-        "least": found.least,
-        "most": found.most,
-        "times_less_memory": figures.memory_ratio(engine, baseline),
-        "same_answers": figures.same(engine, baseline, done.settings.task, done.labels),
+        "against": dict(zip(names, map(asdict, done.compared(engine)), strict=True)),
     }
 
 
 def markdown(done: Benchmark, command: str, picture: str | None) -> str:
-    """The section of a document: the command, what was asked of what and where, and the figures.
-    `picture` is the plot's path from the document's folder."""
-    what = f"{heading(done)}. {machine()}; {versions(done.engines)}."
-    table = tables.markdown(columns(done), rows(done))
-    parts = [f"## {done.title}", f"```\n{command}\n```", what, table]
+    """The section of a document. `picture` is the plot's path from the document's folder."""
+    named = [f"{name} {version}" for e in done.engines for name, version in e.versions.items()]
+    versions = ", ".join(dict.fromkeys(named))
+    what = f"{heading(done)}. {machine()}; {versions}."
+    parts = [what, tables.markdown(*_table(done))]
     if done.skipped:
         parts.append(f"Not installed where this was measured: {', '.join(done.skipped)}.")
     if picture:
         parts.append(f"![{done.title}]({picture})")
-    return "\n\n".join(parts)
-
-
-def versions(engines: Sequence[EngineResult]) -> str:
-    """Each version once; two interpreters may have different ones."""
-    named = [f"{name} {version}" for e in engines for name, version in e.versions.items()]
-    return ", ".join(dict.fromkeys(named))
+    return sections.section(done.title, command, *parts)

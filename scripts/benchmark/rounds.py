@@ -1,35 +1,29 @@
-"""The measurement: every engine loaded in its process, then rounds in which they take turns at the
-same requests."""
+"""The measurement: rounds in which the engines take turns at the same requests."""
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from onnxferry.scripts.benchmark import schedule
+from onnxferry.scripts.benchmark import inputs
 from onnxferry.scripts.benchmark.process import EngineProcess, LibraryMissing
 from onnxferry.scripts.benchmark.specs import EngineSpec
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import UsageError
 
+T = TypeVar("T")
 SCENARIOS = ("sync", "async", "rate", "cold")
-Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """`scenario`: sync, one request after the other; async, `streams` at a time; rate, at times of
-    a Poisson process of `rate` requests a second; cold, a fresh process for each answer to the
-    first request.
-
-    A round asks every request once, and goes on for at least `seconds`. `warm_up` rounds do not
-    count. Each engine may use `cores` CPUs (None: all), and runs with `pythons[name or kind]`, by
-    default this interpreter.
-    """
+    """The flags of the benchmark, which --help explains. An engine runs with `pythons[its name or
+    kind]`, by default this interpreter."""
 
     task: str
     scenario: str = "sync"
@@ -43,15 +37,15 @@ class BenchmarkSettings:
     pythons: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, spec: EngineSpec) -> EngineProcess:
-        """A new process for the engine, in its interpreter."""
+        """A new process for the engine."""
         python = self.pythons.get(spec.name) or self.pythons.get(spec.kind) or sys.executable
         return EngineProcess(spec, python, self.cores)
 
 
 @dataclass(frozen=True)
 class Round:
-    """`latencies` in seconds, one a request; `seconds` from the first question to the last answer;
-    `memory`, the peak of the process in bytes, where it is known."""
+    """`latencies` of the requests, and `seconds` from the first question to the last answer;
+    `memory`: the process's peak in bytes, if known."""
 
     latencies: tuple[float, ...]
     seconds: float
@@ -61,7 +55,7 @@ class Round:
 
 @dataclass(frozen=True)
 class EngineResult:
-    """`load` is the seconds that the engine took to be imported and loaded."""
+    """`load`: the seconds that the engine took to be imported and loaded."""
 
     spec: EngineSpec
     versions: Mapping[str, str]
@@ -71,10 +65,9 @@ class EngineResult:
 
     @property
     def memory(self) -> int | None:
-        """The peak memory of its process in bytes: the median of the rounds of `cold`, else the
-        last."""
-        known = sorted(r.memory for r in self.rounds if r.memory is not None)
-        return known[len(known) // 2] if known else None
+        """The peak memory of its process in bytes: the median of the rounds."""
+        known = [r.memory for r in self.rounds if r.memory is not None]
+        return statistics.median_high(known) if known else None
 
 
 def measure(
@@ -82,113 +75,89 @@ def measure(
     requests: Sequence[list[Any]],
     settings: BenchmarkSettings,
     progress: Progress,
-    warn: Warn,
+    warn: Callable[[str], None],
 ) -> list[EngineResult]:
-    """Each engine's rounds. One whose library is not installed is left out, which `warn` is told.
-
-    Raises UsageError when none is left, BenchmarkError when an engine fails or its process dies.
-    """
+    """Each engine's rounds; `warn` is told whose library is missing. Raises UsageError when none is
+    left, BenchmarkError when an engine fails."""
+    cold = settings.scenario == "cold"
+    warm_up = 0 if cold else settings.warm_up
+    count = warm_up + settings.rounds
+    found: dict[_Loaded | _Fresh, list[Round]] = {}
     with ExitStack() as stack:
-        warm = _Warm(requests, settings, progress, stack)
-        cold = _Cold(requests[:1], settings, progress)
-        found = (cold if settings.scenario == "cold" else warm).measure(specs, warn)
-    if not found:
-        raise UsageError("none of the engines is installed")
-    return found
-
-
-@dataclass(frozen=True)
-class _Warm:
-    """Engines that stay loaded until `stack` is closed."""
-
-    requests: Sequence[list[Any]]
-    settings: BenchmarkSettings
-    progress: Progress
-    stack: ExitStack
-
-    def measure(self, specs: Sequence[EngineSpec], warn: Warn) -> list[EngineResult]:
-        loaded: dict[EngineProcess, float] = {}
         for spec in specs:
-            self.progress(f"load {spec.name}")
-            process = self.stack.enter_context(self.settings.start(spec))
+            progress(f"load {spec.name}")
+            engine = (_Fresh if cold else _Loaded)(spec, requests, settings)
             try:
-                loaded[process] = process.load(self.settings.task)
+                engine.start(stack)
+                found[engine] = []
             except LibraryMissing as e:
                 warn(str(e))
-        answers = {process: self._answers(process) for process in loaded}
-        rounds = self._rounds(list(loaded))
-        return [
-            EngineResult(p.spec, p.versions(), load, tuple(rounds[p]), tuple(answers[p]))
-            for p, load in loaded.items()
-        ]
+        if not found:
+            raise UsageError("none of the engines is installed")
+        for number in range(count):
+            for engine in turns(list(found), number):
+                progress(f"round {number + 1} of {count}: {engine.spec.name}")
+                found[engine].append(engine.play(number))
+    return [engine.result(rounds[warm_up:]) for engine, rounds in found.items()]
 
-    def _answers(self, process: EngineProcess) -> list[Any]:
-        self.progress(f"{process.spec.name}: the answers")
-        process.ask("requests", requests=self.requests)
-        found: list[Any] = process.ask("answers")
-        return found
 
-    def _rounds(self, processes: Sequence[EngineProcess]) -> dict[EngineProcess, list[Round]]:
-        found: dict[EngineProcess, list[Round]] = {process: [] for process in processes}
-        warm_up, count = self.settings.warm_up, self.settings.warm_up + self.settings.rounds
-        for number in range(count if processes else 0):
-            for process in schedule.turns(processes, number):
-                self.progress(f"round {number + 1} of {count}: {process.spec.name}")
-                found[process].append(self._round(process, number))
-        return {process: rounds[warm_up:] for process, rounds in found.items()}
+def turns(engines: Sequence[T], number: int) -> list[T]:
+    """The order in a round: each is first in turn, so that none always finds the machine warm."""
+    first = number % len(engines)
+    return [*engines[first:], *engines[:first]]
 
-    def _round(self, process: EngineProcess, number: int) -> Round:
+
+@dataclass(eq=False)
+class _Measured:
+    spec: EngineSpec
+    requests: Sequence[list[Any]]
+    settings: BenchmarkSettings
+    loads: list[float] = field(default_factory=list)
+    answers: tuple[Any, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def load(self, process: EngineProcess, requests: Sequence[list[Any]]) -> None:
+        self.loads.append(process.load(self.settings.task))
+        self.answers = tuple(process.ask("answers", requests=requests))
+
+    def result(self, rounds: Sequence[Round]) -> EngineResult:
+        load = statistics.median_high(self.loads)
+        return EngineResult(self.spec, self.versions, load, tuple(rounds), self.answers)
+
+
+class _Loaded(_Measured):
+    """In one process for all rounds."""
+
+    def start(self, stack: ExitStack) -> None:
+        self._process = stack.enter_context(self.settings.start(self.spec))
+        self.load(self._process, self.requests)
+        self.versions = self._process.versions()
+
+    def play(self, number: int) -> Round:
         settings, requests, times = self.settings, self.requests, None
         if settings.rate:
             count = max(len(requests), round(settings.rate * settings.seconds))
-            times = schedule.arrivals(settings.rate, count, settings.seed + number)
-        spans = process.ask(
-            "play", arrivals=times, streams=settings.streams, seconds=settings.seconds
-        )
+            times = inputs.arrivals(settings.rate, count, settings.seed + number)
+        how = {"streams": settings.streams, "seconds": settings.seconds}
+        spans = self._process.ask("play", arrivals=times, **how)
         items = sum(len(requests[i % len(requests)]) for i in range(len(spans)))
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
         latencies = tuple(end - begin for begin, end in spans)
-        return Round(latencies, seconds, items, process.ask("memory"))
+        return Round(latencies, seconds, items, self._process.ask("memory"))
 
 
-@dataclass(frozen=True)
-class _Cold:
-    """A fresh process each time, from its start to the first answer."""
+class _Fresh(_Measured):
+    """In a new process each time, from its start to the answer to the first request."""
 
-    requests: Sequence[list[Any]]
-    settings: BenchmarkSettings
-    progress: Progress
+    def start(self, stack: ExitStack) -> None:
+        """A start that does not count: it may have to read the files from the disk."""
+        self.play(0)
+        self.loads.clear()
 
-    def measure(self, specs: Sequence[EngineSpec], warn: Warn) -> list[EngineResult]:
-        """The first start of each, which may have to read its files from the disk, does not
-        count."""
-        runs: dict[str, list[EngineResult]] = {}
-        for spec in specs:
-            self.progress(f"start {spec.name}")
-            try:
-                self._start(spec)
-                runs[spec.name] = []
-            except LibraryMissing as e:
-                warn(str(e))
-        present = [spec for spec in specs if spec.name in runs]
-        for number in range(self.settings.rounds if present else 0):
-            for spec in schedule.turns(present, number):
-                self.progress(f"round {number + 1} of {self.settings.rounds}: {spec.name}")
-                runs[spec.name].append(self._start(spec))
-        return [_joined(runs[spec.name]) for spec in present]
-
-    def _start(self, spec: EngineSpec) -> EngineResult:
+    def play(self, number: int) -> Round:
         began = time.perf_counter()
-        with self.settings.start(spec) as process:
-            load = process.load(self.settings.task)
-            process.ask("requests", requests=self.requests)
-            answers = process.ask("answers")
+        with self.settings.start(self.spec) as process:
+            self.load(process, self.requests[:1])
             seconds = time.perf_counter() - began
-            once = Round((seconds,), seconds, len(answers), process.ask("memory"))
-            return EngineResult(spec, process.versions(), load, (once,), tuple(answers))
-
-
-def _joined(runs: Sequence[EngineResult]) -> EngineResult:
-    last, loads = runs[-1], sorted(run.load for run in runs)
-    rounds = tuple(r for run in runs for r in run.rounds)
-    return EngineResult(last.spec, last.versions, loads[len(loads) // 2], rounds, last.answers)
+            self.versions = process.versions()
+            return Round((seconds,), seconds, len(self.answers), process.ask("memory"))

@@ -6,8 +6,7 @@
     onnxruntime:threads=1@path/to/folder/model_int8.onnx    a file, with what lies beside it
     onnxferry:OMP_NUM_THREADS=1@build/models/my-model    capitals: the process's environment
 
-One word without characters that a shell reads, since most runs hold several engines. The part
-before the @ is how a table names the engine.
+A table names the engine by the part before the @.
 """
 
 from __future__ import annotations
@@ -19,21 +18,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.benchmark.engines import ENGINES
+from onnxferry.scripts.benchmark.engines import ENGINES, HEADS
 from onnxferry.system.errors import UsageError
 
-TASKS = {
-    "ForQuestionAnswering": "question-answering",
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForMaskedLM": "fill-mask",
-    "Model": "feature-extraction",
-}
+TASKS = {ending: task for task, ending in HEADS.items()} | {"Model": "feature-extraction"}
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """`options` are the engine's own, `environment` is set for its process."""
+    """`options` are the engine's; `environment` is set for its process."""
 
     kind: str
     folder: Path
@@ -43,15 +36,13 @@ class EngineSpec:
 
     @property
     def path(self) -> Path:
-        """What was given: the folder or the file in it."""
+        """The folder, or the file in it, that was given."""
         return self.folder / str(self.options.get("file_name", ""))
 
 
 def parse(texts: Sequence[str]) -> list[EngineSpec]:
-    """The specs of several --engine. Names that would be equal get the folder's, then a number.
-
-    Raises UsageError that names what is wrong.
-    """
+    """The specs of several --engine. Equal names get the folder's, then a number. Raises
+    UsageError."""
     specs = [_parse(text) for text in texts]
     specs = _apart(specs, [f"{spec.name}@{spec.folder.name}" for spec in specs])
     return _apart(specs, [f"{spec.name}#{i}" for i, spec in enumerate(specs, 1)])
@@ -68,10 +59,8 @@ def _parse(text: str) -> EngineSpec:
     before, at, path = text.partition("@")
     kind, _, given = before.partition(":")
     if kind not in ENGINES or not at or not path:
-        raise UsageError(
-            f"--engine {text}: expected KIND@FOLDER or KIND:OPTION=VALUE,...@FOLDER, where KIND is"
-            f" one of {', '.join(ENGINES)}"
-        )
+        form = "KIND@FOLDER or KIND:OPTION=VALUE,...@FOLDER, where KIND is one of"
+        raise UsageError(f"--engine {text}: expected {form} {', '.join(ENGINES)}")
     options = dict(_option(text, part) for part in given.split(",") if part)
     name = str(options.pop("name", before))
     folder = _folder(text, Path(path), options)
@@ -103,22 +92,18 @@ def _folder(text: str, path: Path, options: dict[str, Any]) -> Path:
 
 
 def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
-    known = ENGINES[kind].options
-    if unknown := sorted(set(options) - set(known)):
-        options_known = ", ".join(("name", *known))
-        raise UsageError(
-            f"--engine {text}: {kind} has no option {', '.join(unknown)}; it has {options_known},"
-            " and NAMES in capitals are set in its environment"
-        )
+    known = ("name", *ENGINES[kind].options)
+    if unknown := ", ".join(sorted(set(options) - set(known))):
+        there = f"{', '.join(known)}, and NAMES in capitals are set in its environment"
+        raise UsageError(f"--engine {text}: {kind} has no option {unknown}; it has {there}")
     for key in {"batch_size", "threads", "streams"} & set(options):
-        if not isinstance(options[key], int) or options[key] < 1:
-            raise UsageError(
-                f"--engine {text}: {key} must be an integer of at least 1, got {options[key]}"
-            )
+        given = options[key]
+        if not isinstance(given, int) or given < 1:
+            raise UsageError(f"--engine {text}: {key} must be an integer above 0, got {given}")
 
 
 def task_of(specs: Sequence[EngineSpec]) -> str:
-    """The task that the first folder with a model_spec.json or a config.json tells."""
+    """The task that the first folder which tells one tells. Raises UsageError."""
     for spec in specs:
         if (told := _read(spec.folder / "model_spec.json").get("task")) in TASKS.values():
             return str(told)
@@ -130,7 +115,7 @@ def task_of(specs: Sequence[EngineSpec]) -> str:
 
 
 def labels_of(specs: Sequence[EngineSpec]) -> tuple[str, ...]:
-    """The labels that the first folder with some has."""
+    """The labels of the first folder that has some."""
     for spec in specs:
         names = _read(spec.folder / "model_spec.json").get("labels") or ()
         given = _read(spec.folder / "config.json").get("id2label") or {}

@@ -1,8 +1,7 @@
 """The process of one engine: takes commands as JSON lines on standard input, and answers in kind.
 
-It is started by its path, with the interpreter that has the engine's library, and needs only that
-and the standard library. What libraries print goes to standard error. When its input closes, it
-removes its temporary folder (the argument) and ends, whatever it does then.
+It is started by its path, with an interpreter that may have only the engine's library. When its
+input closes, it removes its temporary folder (the argument) and ends, whatever it does then.
 """
 
 from __future__ import annotations
@@ -36,47 +35,45 @@ class LoadedEngine:
     def load(
         self, kind: str, folder: str, task: str, options: dict[str, Any], cores: int | None
     ) -> Any:
-        """Seconds that the engine took to be imported and loaded."""
+        """Import and load the engine. Returns the seconds."""
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
         began = time.perf_counter()
-        _own()
+        # this project, without the libraries that lie beside an installed one
+        sys.modules["onnxferry"] = project = types.ModuleType("onnxferry")
+        project.__path__ = [str(ROOMS)]
         module = importlib.import_module(f"onnxferry.scripts.benchmark.engines.{kind}")
         self._answer = module.load(folder, task, options)
         return time.perf_counter() - began
 
-    def requests(self, requests: list[list[Any]]) -> Any:
-        """Keep the requests, each a list of items."""
+    def answers(self, requests: list[list[Any]]) -> Any:
+        """The answers to the items of the requests, which `play` repeats."""
         self._requests = requests
-
-    def answers(self) -> Any:
-        """The answers to the items of all requests."""
-        return [answer for request in self._requests for answer in self._answer(request)]
+        return [answer for request in requests for answer in self._answer(request)]
 
     def play(self, arrivals: list[float] | None, streams: int, seconds: float) -> Any:
-        """One round: (asked, answered) of each request, in seconds since the round began.
+        """One round: (asked, answered) of each request, in seconds since it began.
 
-        Each of `streams` threads takes the next request when it is free, and begins again with the
-        first while less than `seconds` have passed. With `arrivals` a request counts as asked at
-        its time, even if it then waits for a free thread.
+        Each of `streams` threads takes the next request when it is free, again and again for
+        `seconds`. With `arrivals` a request counts as asked at its time, even if it waits.
         """
         from concurrent.futures import ThreadPoolExecutor  # only here: it slows a cold start
 
         spans: list[tuple[float, float]] = []
-        numbers, began = itertools.count(), time.perf_counter()  # next() is atomic
-
-        def over(number: int) -> bool:
-            if arrivals is not None:
-                return number >= len(arrivals)
-            return number >= len(self._requests) and time.perf_counter() - began >= seconds
+        requests, numbers = self._requests, itertools.count()  # whose next() is atomic
+        began = time.perf_counter()
 
         def stream() -> None:
-            while not over(number := next(numbers)):
+            for number in numbers:
+                asked = now = time.perf_counter() - began
                 if arrivals is not None:
-                    _wait(began + arrivals[number])
-                now = time.perf_counter() - began
-                asked = now if arrivals is None else arrivals[number]
-                self._answer(self._requests[number % len(self._requests)])
+                    if number >= len(arrivals):
+                        return
+                    asked = arrivals[number]
+                    time.sleep(max(0.0, asked - now))
+                elif number >= len(requests) and now >= seconds:
+                    return
+                self._answer(requests[number % len(requests)])
                 spans.append((asked, time.perf_counter() - began))
 
         if streams == 1:
@@ -84,14 +81,12 @@ class LoadedEngine:
             return spans
         with ThreadPoolExecutor(streams) as pool:
             for done in [pool.submit(stream) for _ in range(streams)]:
-                done.result()
+                done.result()  # raises what the stream raised
         return spans
 
     def memory(self) -> Any:
-        """The most memory that this process had, in bytes; None where the system does not tell.
-
-        getrusage would count what the starting process had before this one replaced it.
-        """
+        """The most memory that this process had, in bytes; None where the system does not tell."""
+        # getrusage would count what the process that started this one had
         with suppress(OSError):
             for line in Path("/proc/self/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -107,21 +102,8 @@ class LoadedEngine:
         return found
 
 
-def _wait(until: float) -> None:
-    if (left := until - time.perf_counter()) > 0:
-        time.sleep(left)
-
-
-def _own() -> None:
-    """Make this project importable without a folder on the path: beside an installed one lie
-    libraries that are not for this interpreter."""
-    sys.modules["onnxferry"] = module = types.ModuleType("onnxferry")
-    module.__path__ = [str(ROOMS)]
-
-
 def _pipes() -> tuple[TextIO, TextIO]:
-    """Standard input and output for commands and replies alone: others read nothing, and print to
-    standard error."""
+    """Standard input and output, which libraries no longer reach: they print to standard error."""
     commands = os.fdopen(os.dup(0), encoding="utf-8")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from onnxferry.scripts.datasets.readers import lines
+
 BUILT_IN = Path(__file__).parent / "inputs"
 MASK = "[MASK]"  # the mask token as fill-mask.jsonl writes it
 
@@ -18,5 +20,4 @@ def tasks() -> list[str]:
 def payloads(task: str) -> list[dict[str, Any]]:
     """The request bodies of `task`, parsed; none for a task without built-in inputs."""
     path = BUILT_IN / f"{task}.jsonl"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+    return list(map(json.loads, lines(path))) if path.is_file() else []

@@ -13,22 +13,19 @@ from onnxferry.scripts.request_file import MEDIA_TYPES
 
 FOLDER = "folder"  # in the place of a suffix
 FORMATS = """the formats are
-question-answering     .json   SQuAD v1.1 or v2.0
-text-classification    .tsv    sentence and label, with or without a header; a label is a name or
-                               an index, several are separated by commas
-both                   .jsonl  {"inputs": as in a request, "answer": text, label, or a list of them}
-token-classification   .conll, .txt, .bio: a token and its tag (last) a line, a blank line between
-                               sentences
-image-classification   a folder with one subfolder of pictures a label (a name or an index)
-feature-extraction     .txt    a text a line; .jsonl  {"inputs": text}: the source model's
-                               embeddings are the references"""
+question-answering: .json, SQuAD v1.1 or v2.0
+text-classification: .tsv, sentence and label, with or without a header; several labels by commas
+both: .jsonl, {"inputs": as in a request, "answer": text, label, or a list of them}
+token-classification: .conll, .txt, .bio, a token and its tag a line, a blank line between sentences
+image-classification: a folder with one subfolder of pictures a label
+feature-extraction: .txt, a text a line, or .jsonl, {"inputs": text}
+A label is a name or an index."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """`inputs` as a request carries them. `references`: the texts that are right, the labels, or
-    the entities as (type, start, end) in characters; empty where only a source model knows.
-    `where` names a picture's file."""
+    """`inputs` as a request carries them. `references`: the right texts, labels, or entities (type,
+    start, end), in characters; empty where only a source model knows. `where`: a picture's file."""
 
     inputs: Any
     references: tuple[Any, ...]
@@ -44,19 +41,19 @@ def _squad(path: Path, labels: Sequence[str]) -> Iterator[Item]:
                 yield Item(question, tuple(answer["text"] for answer in known))
 
 
-def _lines(path: Path) -> list[str]:
-    """The lines that hold something. U+2028 in a text ends no line."""
+def lines(path: Path) -> list[str]:
+    """The lines that hold something; U+2028 ends none."""
     return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def _jsonl(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    for row in map(json.loads, _lines(path)):
+    for row in map(json.loads, lines(path)):
         answer = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
         yield Item(row["inputs"], tuple(answer))
 
 
 def _tsv(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    rows = [line.split("\t") for line in _lines(path)]
+    rows = [line.split("\t") for line in lines(path)]
     text, label = 0, 1
     if "label" in rows[0]:
         header = rows.pop(0)
@@ -111,7 +108,7 @@ def _images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
 
 
 def _texts(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    for line in _lines(path):
+    for line in lines(path):
         yield Item(json.loads(line)["inputs"] if path.suffix == ".jsonl" else line.strip(), ())
 
 

@@ -8,46 +8,36 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import option
 
 from onnxferry.scripts import sections
-from onnxferry.scripts.evaluate import report
-from onnxferry.scripts.evaluate.evaluation import Evaluation, EvaluationOptions, evaluate
+from onnxferry.scripts.evaluate import Evaluation, EvaluationOptions, evaluate, report
 from onnxferry.system import console, options
 from onnxferry.system.errors import EvaluationError
+from onnxferry.system.options import COUNT, FILE, FOLDER
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DATA = click.Path(exists=True, path_type=Path)
+POINTS = click.FloatRange(0)
+SOURCE = "The source model's folder: compare with transformers' pipeline."
+OUT = "A Markdown file: write or renew the section of this model and set."
+DIFFERENCE = "Fail when a metric differs from the pipeline's by more points."
 FORMATS = (
     "SQuAD .json, a .tsv of text and label, CoNLL columns, .jsonl of {inputs, answer}, or a folder"
     " of pictures by label."
 )
+THRESHOLD = "Least score of a label that counts as given, for models with several labels a text."
 
 
 @options.command()
-@click.option("--model", type=FOLDER, required=True, help="The model directory that is served.")
-@click.option("--data", type=DATA, required=True, help=FORMATS)
-@click.option(
-    "--source", type=FOLDER, help="The source model's folder: compare with transformers' pipeline."
-)
-@click.option("--adapter", type=FOLDER, help="PEFT adapter folder, merged into the source model.")
-@click.option(
-    "--threshold",
-    default=0.5,
-    type=click.FloatRange(0, 1),
-    help="Least score of a label that counts as given, for models with several labels a text.",
-)
-@click.option("--limit", type=click.IntRange(1), help="Take this many items, evenly over the set.")
-@click.option(
-    "--max-difference",
-    type=click.FloatRange(0),
-    help="Fail when a metric differs from the pipeline's by more points.",
-)
-@click.option("--within", type=click.FloatRange(0), hidden=True)  # the older name of it
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A Markdown file: write or renew the section of this model and set.",
-)
+@options.served_model
+@option("--data", type=DATA, required=True, help=FORMATS)
+@option("--source", type=FOLDER, help=SOURCE)
+@option("--adapter", type=FOLDER, help="PEFT adapter folder, merged into the source model.")
+@option("--threshold", default=0.5, type=click.FloatRange(0, 1), help=THRESHOLD)
+@option("--limit", type=COUNT, help="Take this many items, evenly over the set.")
+@option("--max-difference", type=POINTS, help=DIFFERENCE)
+@option("--within", type=POINTS, hidden=True)  # the older name of it
+@option("--out", type=FILE, help=OUT)
 @options.output
 def command(
     out: Path | None, output: str, max_difference: float | None, within: float | None, **flags: Any
@@ -57,7 +47,7 @@ def command(
     chosen = EvaluationOptions(**flags)
     found = evaluate(chosen)
     if output == "json":
-        click.echo(json.dumps(report.data(found), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
     else:
         console.out.print(report.table(found), *report.agreement(found), sep="\n")
     if out:
@@ -68,7 +58,7 @@ def command(
 
 
 def _repeated(chosen: EvaluationOptions) -> str:
-    """The command that measures this again, with the options that are not the default."""
+    """The command that measures this again."""
     default = asdict(EvaluationOptions(chosen.model, chosen.data))
     given = [
         f"--{name} {sections.shown(value)}"
@@ -81,15 +71,13 @@ def _repeated(chosen: EvaluationOptions) -> str:
 def _check(found: Evaluation, most: float) -> None:
     for name, value in found.figures.items():
         if value.difference is None:
-            raise EvaluationError(
-                "--max-difference compares with the source model; give its folder with --source"
-            )
+            how = "give its folder with --source"
+            raise EvaluationError(f"--max-difference compares with the source model; {how}")
         if abs(value.difference) > most:
-            raise EvaluationError(
-                f"{name}: {value.core:.3f} served, {value.reference:.3f} by transformers' pipeline,"
-                f" more than {most:g} points apart (--max-difference). --output json lists answers"
-                " that differ"
-            )
+            both = f"{value.core:.3f} served, {value.transformers:.3f} by transformers' pipeline"
+            apart = f"more than {most:g} points apart (--max-difference)"
+            answers = "--output json lists answers that differ"
+            raise EvaluationError(f"{name}: {both}, {apart}. {answers}")
 
 
 if __name__ == "__main__":

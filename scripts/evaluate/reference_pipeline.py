@@ -1,8 +1,5 @@
-"""The reference: transformers' own pipeline over the source model.
-
-It is loaded as transformers' and peft's documentation says, without `scripts.prepare`, whose work
-it judges.
-"""
+"""The reference: transformers' own pipeline over the source model, loaded as its and peft's
+documentation say, without `scripts.prepare`, whose work it judges."""
 
 from __future__ import annotations
 
@@ -23,32 +20,27 @@ LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 class ReferencePipeline:
-    """The pipeline of `spec`'s task over the folder's model, in float32, with `adapter` merged into
-    it."""
+    """The pipeline of `spec`'s task over the folder's model in float32, with `adapter` merged."""
 
     def __init__(self, folder: Path, adapter: Path | None, spec: ModelSpec) -> None:
-        """Raises UsageError when transformers is not installed, EvaluationError when it cannot load
-        the model."""
+        """Load it. Raises UsageError without transformers, EvaluationError where it fails."""
         try:
             with silence_libraries():
                 import transformers
-        except ImportError as e:
-            raise UsageError(
-                f"{e}. --source needs the extra 'export': pip install 'onnxferry[export]'"
-            ) from e
-        try:
-            with silence_libraries():
+
                 self._pipeline = _load(transformers, folder, adapter, spec)
+        except ImportError as e:
+            needs = "--source needs the extra 'export': pip install 'onnxferry[export]'"
+            raise UsageError(f"{e}. {needs}") from e
         except (OSError, ValueError, RuntimeError, KeyError) as e:
-            raise EvaluationError(
-                f"--source {folder}: transformers cannot load it for {spec.task}: {e}"
-            ) from e
+            reason = f"transformers cannot load it for {spec.task}: {e}"
+            raise EvaluationError(f"--source {folder}: {reason}") from e
 
     def answers(self, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> list[Any]:
-        """One answer for each of `inputs`, asked one at a time as the pipeline does by default."""
+        """An answer to each of `inputs`, asked one at a time: the pipeline's default."""
         with silence_libraries():
             found = self._pipeline(list(inputs), **parameters)
-        return found if len(inputs) > 1 or isinstance(found, list) else [found]
+        return found if isinstance(found, list) else [found]
 
 
 def _load(transformers: Any, folder: Path, adapter: Path | None, spec: ModelSpec) -> Any:
@@ -69,7 +61,8 @@ def _head(spec: ModelSpec) -> dict[str, Any]:
     if not spec.labels:
         return {}
     names = dict(enumerate(spec.labels))
-    head = {"num_labels": len(names), "id2label": names}
+    head: dict[str, Any] = {"num_labels": len(names), "id2label": names}
     head["label2id"] = {name: i for i, name in names.items()}
-    kind = spec.settings.get("problem_type")
-    return {**head, "problem_type": kind} if kind else head
+    if kind := spec.settings.get("problem_type"):
+        head["problem_type"] = kind
+    return head

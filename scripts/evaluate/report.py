@@ -1,14 +1,12 @@
-"""An evaluation as a table, as JSON data, and as a section of docs/quality.md."""
+"""An evaluation as a table, and as a section of docs/quality.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
 
 from rich.table import Table
 
-from onnxferry.scripts import tables
+from onnxferry.scripts import sections, tables
 from onnxferry.scripts.evaluate.evaluation import Evaluation
 
 COLUMNS = ("metric", "served core", "transformers pipeline", "difference in points")
@@ -19,52 +17,35 @@ def table(found: Evaluation) -> Table:
     return tables.terminal(title(found), COLUMNS, _rows(found))
 
 
-def data(found: Evaluation) -> dict[str, Any]:
-    """What --output json prints."""
-    figures = {
-        name: {"core": value.core, "transformers": value.reference, "difference": value.difference}
-        for name, value in found.figures.items()
-    }
-    return {**asdict(found), "figures": figures}
-
-
 def title(found: Evaluation) -> str:
     """The name of the document's section."""
     return f"{found.model} on {found.data}"
 
 
 def markdown(found: Evaluation, command: str) -> str:
-    """The section of a document: the command, what was asked of what, and the metrics."""
-    parts = [f"## {title(found)}", f"```\n{command}\n```", _described(found)]
-    return "\n\n".join([*parts, tables.markdown(COLUMNS, _rows(found)), *agreement(found)])
-
-
-def _described(found: Evaluation) -> str:
+    """The section of a document."""
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     labels = "" if found.threshold is None else f", labels from a score of {found.threshold:g}"
-    return (
-        f"{found.items:,} items (sha256 of the file {found.sha256[:12]}...),"
-        f" {found.task}, {found.precision}{labels}; {versions}."
-    )
+    items = f"{found.items:,} items (sha256 of the file {found.sha256[:12]}...)"
+    what = f"{items}, {found.task}, {found.precision}{labels}; {versions}."
+    figures = tables.markdown(COLUMNS, _rows(found))
+    return sections.section(title(found), command, what, figures, *agreement(found))
 
 
 def agreement(found: Evaluation) -> Iterator[str]:
     """A sentence about equal answers, where there was a source model to compare with."""
     if both := found.agreement:
-        share = f"({both.same / found.items:.2%})"
+        same = f"{both.same:,} of {found.items:,} answers are the pipeline's"
         others = f", in the others by at most {both.apart:.1e}" if both.same < found.items else ""
-        yield (
-            f"{both.same:,} of {found.items:,} answers are the pipeline's {share}; a score differs"
-            f" by at most {both.largest:.1e}{others}."
-        )
+        most = f"a score differs by at most {both.largest:.1e}{others}"
+        yield f"{same} ({both.same / found.items:.2%}); {most}."
 
 
 def _rows(found: Evaluation) -> list[list[str]]:
-    return [
-        [name, f"{v.core:.3f}", _or_empty(v.reference, ".3f"), _or_empty(v.difference, "+.3f")]
-        for name, v in found.figures.items()
-    ]
-
-
-def _or_empty(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+    rows = []
+    for name, value in found.figures.items():
+        theirs = ("", "")
+        if value.transformers is not None:
+            theirs = (f"{value.transformers:.3f}", f"{value.difference:+.3f}")
+        rows.append([name, f"{value.core:.3f}", *theirs])
+    return rows

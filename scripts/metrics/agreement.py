@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,11 @@ def _best(answer: Any) -> dict[str, Any]:
     """The first entry of a ranking, or the answer itself."""
     while isinstance(answer, list):
         answer = answer[0]
-    best: dict[str, Any] = answer
-    return best
+    return dict(answer)
+
+
+def _without_scores(found: Iterable[Any]) -> list[dict[str, Any]]:
+    return [{key: e[key] for key in e if key != "score"} for e in found]
 
 
 def same_span(expected: Any, got: Any, labels: int) -> bool:
@@ -27,7 +30,7 @@ def same_span(expected: Any, got: Any, labels: int) -> bool:
 
 
 def same_label(expected: Any, got: Any, labels: int) -> bool:
-    """The same best label; of a model with one label (a regression), a score within 5 %."""
+    """The same best label; of one label (a regression), a score within 5 %."""
     a, b = _best(expected), _best(got)
     if labels == 1:
         return math.isclose(a["score"], b["score"], rel_tol=0.05, abs_tol=0.05)
@@ -35,43 +38,35 @@ def same_label(expected: Any, got: Any, labels: int) -> bool:
 
 
 def same_direction(expected: Any, got: Any, labels: int) -> bool:
-    """Cosine similarity of the vectors; of token vectors, of all of them in a row."""
+    """Vectors, or all token vectors in a row, whose cosine is at least LEAST_COSINE."""
     a, b = (np.asarray(vectors, np.float64).ravel() for vectors in (expected, got))
     return bool(a @ b >= LEAST_COSINE * np.linalg.norm(a) * np.linalg.norm(b))
 
 
 def same_entities(expected: Any, got: Any, labels: int) -> bool:
-    """The same entities, or labelled tokens, with the same words at the same places."""
-
-    def words(found: Any) -> list[dict[str, Any]]:
-        return [{key: e[key] for key in e if key != "score"} for e in found]
-
-    return words(expected) == words(got)
+    """The same entities, or labelled tokens, at the same places."""
+    return _without_scores(expected) == _without_scores(got)
 
 
 def same_choice(expected: Any, got: Any, labels: int) -> bool:
-    """The same best one of the candidate labels; of labels that the model cannot tell apart,
-    any."""
+    """The same best candidate label; any of those that the model cannot tell apart."""
     scores = dict(zip(got["labels"], got["scores"], strict=True))
     return bool(scores[expected["labels"][0]] >= got["scores"][0] - TIE)
 
 
 def same_tokens(expected: Any, got: Any, labels: int) -> bool:
-    """The same best token for each mask, spelt the same, in the same text."""
-
-    def best(answer: Any) -> list[Any]:
-        return [{**mask[0], "score": None} for mask in masks(answer)]
-
-    return best(expected) == best(got)
+    """The same best token for each mask, in the same text."""
+    first, other = ([mask[0] for mask in masks(answer)] for answer in (expected, got))
+    return _without_scores(first) == _without_scores(other)
 
 
 def masks(answer: Any) -> list[Any]:
-    """The ranking of each mask of a text; the answer for one mask alone is that ranking."""
+    """The ranking of each mask of a text; the answer for one mask is that ranking."""
     return [answer] if isinstance(answer[0], Mapping) else list(answer)
 
 
 def same_arrays(expected: Any, got: Any, labels: int) -> bool:
-    """Every output has the same direction, or, where it holds no numbers, is the same."""
+    """Outputs with the same direction, or that are the same where they hold no numbers."""
     return all(_same_array(expected[name], got[name]) for name in expected)
 
 

@@ -1,5 +1,4 @@
-"""Figures of quality in points (0 to 100), each by its published definition and computed here from
-plain lists."""
+"""Figures of quality in points (0 to 100), each by its published definition."""
 
 from __future__ import annotations
 
@@ -17,11 +16,8 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """Lower case, without ASCII punctuation, articles and surplus white space.
-
-    Source: the official evaluation script of SQuAD v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250),
-    unchanged in v2.0.
-    """
+    """Lower case, without ASCII punctuation, articles and surplus white space, by the script of
+    SQuAD v1.1 and v2.0 (Rajpurkar et al. 2016, arXiv:1606.05250)."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -31,10 +27,8 @@ def exact(answer: str, right: str) -> float:
 
 
 def overlap(answer: str, right: str, empty: bool = False) -> float:
-    """F1 over the words of both normalised texts, 0 to 1, by the official SQuAD scripts.
-
-    Two texts that hold no word at all score 0 by v1.1's script, and 1 by v2.0's (`empty`).
-    """
+    """F1, 0 to 1, over the words of both normalised texts by SQuAD's script. Two texts without any
+    score 0 by v1.1's, and 1 by v2.0's (`empty`)."""
     ours, theirs = normalise(answer).split(), normalise(right).split()
     if empty and not (ours and theirs):
         return float(ours == theirs)
@@ -43,14 +37,13 @@ def overlap(answer: str, right: str, empty: bool = False) -> float:
 
 
 def squad(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Exact match and F1 by SQuAD v1.1: the best of each question's right answers, averaged over
-    the questions."""
+    """Exact match and F1 by SQuAD v1.1: means over the questions of the best right answer's."""
     return _best_of(answers, right, overlap)
 
 
 def squad2(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
     """Exact match and F1 by SQuAD v2.0 (Rajpurkar et al. 2018, arXiv:1806.03822), where "" is no
-    answer: over all questions, and over those that have an answer and those that have none."""
+    answer: over all questions, those with an answer, and those without."""
     known = [[text for text in texts if normalise(text)] or [""] for texts in right]
     f1 = functools.partial(overlap, empty=True)
     figures = _best_of(answers, known, f1)
@@ -75,9 +68,9 @@ def _best_of(
 def labels(
     given: Sequence[Set[str]], right: Sequence[Set[str]], names: Sequence[str]
 ) -> dict[str, float]:
-    """Macro-F1 (the mean over `names`, a label that is never right or given counts 0) and micro-F1
-    (over all pairs of text and label), as scikit-learn's f1_score defines them; subset accuracy is
-    the share of wholly right sets."""
+    """Macro-F1 (the mean over `names`; 0 for a label that is never right or given) and micro-F1
+    (over all pairs of text and label) as in scikit-learn's f1_score; subset accuracy, the share of
+    wholly right sets."""
     pairs = list(zip(given, right, strict=True))
     counts = [_counts([(name in g, name in r) for g, r in pairs]) for name in names]
     totals = [sum(column) for column in zip(*counts, strict=True)]
@@ -96,8 +89,8 @@ def classes(given: Sequence[str], right: Sequence[str], names: Sequence[str]) ->
 
 
 def entities(given: Sequence[Set[Hashable]], right: Sequence[Set[Hashable]]) -> dict[str, float]:
-    """Precision, recall and F1 over all entities, where an entity is right if its type and its span
-    are (CoNLL-2003; Tjong Kim Sang and De Meulder 2003, arXiv:cs/0306050)."""
+    """Precision, recall and F1 over all entities; one is right if its type and its span are
+    (CoNLL-2003; Tjong Kim Sang and De Meulder 2003, arXiv:cs/0306050)."""
     hits = sum(len(g & r) for g, r in zip(given, right, strict=True))
     ours, theirs = sum(map(len, given)), sum(map(len, right))
     return {
@@ -108,8 +101,8 @@ def entities(given: Sequence[Set[Hashable]], right: Sequence[Set[Hashable]]) -> 
 
 
 def cosine(given: Sequence[Any], right: Sequence[Any]) -> float:
-    """The mean cosine similarity, times 100, of two lists of vectors; of token vectors [tokens,
-    hidden], of all of them in a row. Vectors of different lengths have none: 0."""
+    """The mean cosine similarity, times 100, of two lists of vectors, or of token vectors [tokens,
+    hidden], which count as one. It is 0 where the lengths differ."""
     return _mean([_cosine(np.ravel(g), np.ravel(r)) for g, r in zip(given, right, strict=True)])
 
 

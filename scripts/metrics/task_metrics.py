@@ -1,31 +1,24 @@
-"""Each task's metric: what is asked, what of an answer counts, and how it is scored.
-
-question-answering     exact match and F1; SQuAD v2.0's when a question has no answer
-text-classification    accuracy and macro-F1; of several labels a text, macro-F1, micro-F1 and
-                       subset accuracy of those that reach the threshold
-token-classification   precision, recall and F1 of entities
-image-classification   accuracy of the best label (top-1)
-feature-extraction     mean cosine to the source model's embedding
-"""
+"""Each task's metric: what is asked, what of an answer counts, and how it is scored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.datasets import Item
-from onnxferry.scripts.metrics import definitions as metrics
+from onnxferry.scripts.metrics import definitions
 
 
 @dataclass(frozen=True)
 class TaskMetric:
-    """`parameters` go with each request. Two answers agree when their `decision` is equal;
-    `scores` are an answer's numbers by name, and `compute` gives the metrics of all decisions in
-    points. Models are compared by the `primary` metrics; the others break these down."""
+    """`parameters` go with each request. Answers agree when their `decision` is equal; `scores` are
+    an answer's numbers by name; `compute` gives the metrics of all decisions in points. Models are
+    compared by the `primary` ones."""
 
     parameters: Mapping[str, Any]
     decision: Callable[[Any], Any]
@@ -40,72 +33,70 @@ def is_multi_label(spec: ModelSpec) -> bool:
 
 
 def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
-    """Where an item has no answer, all are asked with `handle_impossible_answer`."""
+    """Exact match and F1: SQuAD v1.1's, or v2.0's where an item has no answer."""
     impossible = any(set(item.references) <= {""} for item in items)
-    metric = metrics.squad2 if impossible else metrics.squad
+    metric = definitions.squad2 if impossible else definitions.squad
     return TaskMetric(
         {"handle_impossible_answer": True} if impossible else {},
         lambda answer: (answer["answer"], answer["start"], answer["end"]),
         lambda answer: {"score": answer["score"]},
-        lambda spans, of: metric([s[0] for s in spans], [item.references or ("",) for item in of]),
+        lambda spans, of: metric([s[0] for s in spans], [i.references or ("",) for i in of]),
         ("exact match", "F1"),
     )
 
 
 def text_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
-    """Every label is asked for, so that each label's score can be compared."""
+    """Accuracy and macro-F1; of several labels a text macro-F1, micro-F1 and subset accuracy of
+    those that reach the threshold."""
+
+    def labels(decisions: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
+        return definitions.labels(decisions, [set(i.references) for i in of], spec.labels)
+
+    def classes(decisions: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
+        return definitions.classes(decisions, [i.references[0] for i in of], spec.labels)
+
+    def given(answer: Any) -> frozenset[str]:
+        return frozenset(row["label"] for row in answer if row["score"] >= threshold)
+
     every = {"top_k": None}
     if is_multi_label(spec):
-        return TaskMetric(
-            every,
-            lambda answer: frozenset(row["label"] for row in answer if row["score"] >= threshold),
-            _by_label,
-            lambda sets, of: metrics.labels(sets, [set(i.references) for i in of], spec.labels),
-            ("macro-F1", "micro-F1"),
-        )
-    return TaskMetric(
-        every,
-        lambda answer: answer[0]["label"],
-        _by_label,
-        lambda best, of: metrics.classes(best, [i.references[0] for i in of], spec.labels),
-        ("accuracy", "macro-F1"),
-    )
+        return TaskMetric(every, given, _by_label, labels, ("macro-F1", "micro-F1"))
+    return TaskMetric(every, _best_label, _by_label, classes, ("accuracy", "macro-F1"))
 
 
 def token_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
-    """Tokens are asked for as entities."""
-
-    def spans(answer: Any) -> frozenset[Any]:
-        return frozenset((row["entity_group"], row["start"], row["end"]) for row in answer)
-
+    """Precision, recall and F1 of entities."""
     return TaskMetric(
         {"aggregation_strategy": "simple"},
-        spans,
+        lambda answer: frozenset((row["entity_group"], row["start"], row["end"]) for row in answer),
         lambda answer: {f"{row['entity_group']} {row['start']}": row["score"] for row in answer},
-        lambda decisions, of: metrics.entities(decisions, [set(item.references) for item in of]),
+        lambda found, of: definitions.entities(found, [set(i.references) for i in of]),
         ("F1",),
     )
 
 
 def image_classification(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
-    """The best label counts."""
+    """Accuracy of the best label (top-1)."""
 
     def top_1(decisions: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
         hits = [label in item.references for label, item in zip(decisions, of, strict=True)]
         return {"top-1": 100 * sum(hits) / len(hits)}
 
-    return TaskMetric({}, lambda answer: answer[0]["label"], _by_label, top_1, ("top-1",))
+    return TaskMetric({}, _best_label, _by_label, top_1, ("top-1",))
 
 
 def feature_extraction(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
-    """An item's reference is the source model's embedding, given once that is known."""
+    """Mean cosine to the source model's embedding: an item's reference, given once it is known."""
+    vector = partial(np.asarray, dtype=np.float32)
 
     def cosine(decisions: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
-        return {"cosine": metrics.cosine(decisions, [item.references[0] for item in of])}
+        return {"cosine": definitions.cosine(decisions, [item.references[0] for item in of])}
 
-    return TaskMetric(
-        {}, lambda answer: np.asarray(answer, np.float32), lambda answer: {}, cosine, ("cosine",)
-    )
+    return TaskMetric({}, vector, lambda answer: {}, cosine, ("cosine",))
+
+
+def _best_label(answer: Any) -> str:
+    return str(answer[0]["label"])
 
 
 def _by_label(answer: Any) -> Mapping[str, float]:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.benchmark import figures, inputs, schedule
-from onnxferry.scripts.benchmark.rounds import EngineResult, Round
+from onnxferry.scripts.benchmark import figures, inputs, rounds
+from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult, Round
 from onnxferry.scripts.benchmark.specs import EngineSpec, parse
 from onnxferry.scripts.benchmark.worker import LoadedEngine
+
+SETTINGS = BenchmarkSettings("text-classification")
 
 
 def measured(
@@ -30,13 +32,13 @@ def measured(
 
 
 def test_requests_arrive_as_a_poisson_process_that_the_seed_fixes() -> None:
-    times = schedule.arrivals(50, 5000, seed=1)
+    times = inputs.arrivals(50, 5000, seed=1)
     gaps = [b - a for a, b in zip([0.0, *times], times, strict=False)]
     assert (
         times
         == sorted(times)
-        == schedule.arrivals(50, 5000, seed=1)
-        != schedule.arrivals(50, 5000, seed=2)
+        == inputs.arrivals(50, 5000, seed=1)
+        != inputs.arrivals(50, 5000, seed=2)
     )
     assert statistics.fmean(gaps) == pytest.approx(1 / 50, rel=0.05)
     # as an exponential distribution has it
@@ -53,7 +55,7 @@ def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
     two others."""
     work = LoadedEngine()
     work._answer = slow
-    work.requests([["a"], ["b"]])
+    work.answers([["a"], ["b"]])
     spans = work.play(arrivals=[0.0, 0.0, 0.0], streams=1, seconds=0)
     assert [begin for begin, _ in spans] == [0, 0, 0]
     assert spans[2][1] >= 3 * 0.02
@@ -63,14 +65,14 @@ def test_who_waits_for_a_slow_engine_waits_from_the_arrival_on() -> None:
 
 def test_what_fails_in_a_stream_fails_the_round() -> None:
     work = LoadedEngine()
-    work.requests([[1]] * 4)
+    work.answers([[1]] * 4)
     work._answer = lambda items: [1 / 0]
     with pytest.raises(ZeroDivisionError):
         work.play(None, 2, 0)
 
 
 def test_each_engine_is_first_in_turn() -> None:
-    assert [schedule.turns("abc", i) for i in range(4)] == [
+    assert [rounds.turns("abc", i) for i in range(4)] == [
         list("abc"),
         list("bca"),
         list("cab"),
@@ -80,10 +82,10 @@ def test_each_engine_is_first_in_turn() -> None:
 
 def test_a_ratio_is_of_medians_and_its_range_of_the_rounds() -> None:
     fast, slow = measured("fast", [1, 2, 3]), measured("slow", [4, 2, 9])
-    found = figures.ratio(fast, slow, "sync")
-    assert (found.median, found.least, found.most) == (2, 1, 4)
+    found = figures.compare(fast, slow, SETTINGS, 3)
+    assert (found.times_as_fast, found.least, found.most) == (2, 1, 4)
     assert str(found) == "2.00x (1.00 to 4.00)"
-    assert figures.memory_ratio(fast, slow) == 2
+    assert found.times_less_memory == 2
 
 
 def test_a_peer_is_the_fastest_of_its_kind_or_named() -> None:
@@ -106,7 +108,7 @@ def test_percentiles_and_shares_by_hand() -> None:
         measured("a", [1], answers=("x", "y", "z", "x")),
         measured("b", [1], answers=("x", "y", "z", "y")),
     )
-    assert figures.same(mine, peer, "text-classification", 3) == 0.75
+    assert figures.compare(mine, peer, SETTINGS, 3).same_answers == 0.75
 
 
 def test_texts_are_english_of_the_lengths_asked() -> None:

@@ -102,12 +102,11 @@ def test_what_a_library_prints_is_no_reply(spec: EngineSpec, tmp_path: Path) -> 
 def test_what_an_engine_raises_is_told_with_the_end_of_what_it_said(spec: EngineSpec) -> None:
     with EngineProcess(spec) as worker:
         worker.load("text-classification")
-        worker.ask("requests", requests=[[{"not": "a text"}]])
         with pytest.raises(
             BenchmarkError,
             match=r"(?s)onnxferry failed to answers: RuntimeError: status 4.*Traceback",
         ):
-            worker.ask("answers")
+            worker.ask("answers", requests=[[{"not": "a text"}]])
 
 
 def test_a_worker_that_dies_is_told_and_leaves_nothing(spec: EngineSpec, tmp_path: Path) -> None:

@@ -1,48 +1,46 @@
-"""An engine's library and tokenizers, with nothing between, as one would write it by hand: texts
-are tokenised at once, sorted by length, and run in batches padded to their longest."""
+"""An engine's library and tokenizers, as one would join them by hand: texts are tokenised at once,
+sorted by length, and run in batches padded to their longest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-BATCH = 32
+from onnxferry.scripts.benchmark.engines import Answer
+
 LONGEST, STRIDE, ANSWER = 384, 128, 15  # tokens: of a window, shared by two windows, of an answer
 # arrays [batch, sequence] of int64 by name -> the graph's outputs
 Run = Callable[[dict[str, Any]], Sequence[Any]]
+# encodings -> for each its row of each output
+Ask = Callable[[Sequence[Encoding]], list[list[Any]]]
 
 
-def over(
-    folder: str, task: str, run: Run, batch_size: int = BATCH
-) -> Callable[[list[Any]], list[Any]]:
-    """Lists of items asked of `run`. Raises ValueError for a task that is not read here."""
+def over(folder: str, task: str, run: Run, names: Container[str], batch_size: int = 32) -> Answer:
+    """Items asked of `run`, whose inputs are among `names`. Raises ValueError for another task."""
     if task not in TASKS:
         raise ValueError(f"this engine is asked for {' and '.join(TASKS)} here, not for {task}")
     config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
     tokenizer.no_padding()
-    return TASKS[task](
-        config, tokenizer, lambda encodings: _outputs(run, encodings, config, batch_size)
-    )
+    pad = config.get("pad_token_id") or 0
 
+    def ask(encodings: Sequence[Encoding]) -> list[list[Any]]:
+        order = sorted(range(len(encodings)), key=lambda i: len(encodings[i].ids))
+        found: list[list[Any]] = [[] for _ in encodings]
+        for begin in range(0, len(order), batch_size):
+            chosen = order[begin : begin + batch_size]
+            feeds = _feeds([encodings[i] for i in chosen], pad)
+            outputs = run({name: feeds[name] for name in feeds if name in names})
+            for row, i in enumerate(chosen):
+                found[i] = [output[row] for output in outputs]
+        return found
 
-def _outputs(
-    run: Run, encodings: Sequence[Encoding], config: dict[str, Any], size: int
-) -> list[list[Any]]:
-    """For each encoding its row of each output, in the order given."""
-    order = sorted(range(len(encodings)), key=lambda i: len(encodings[i].ids))
-    found: list[list[Any]] = [[] for _ in encodings]
-    for begin in range(0, len(order), size):
-        chosen = order[begin : begin + size]
-        outputs = run(_feeds([encodings[i] for i in chosen], config.get("pad_token_id") or 0))
-        for row, i in enumerate(chosen):
-            found[i] = [output[row] for output in outputs]
-    return found
+    return TASKS[task](config, tokenizer, ask)
 
 
 def _feeds(encodings: Sequence[Encoding], pad: int) -> dict[str, Any]:
@@ -57,18 +55,13 @@ def _feeds(encodings: Sequence[Encoding], pad: int) -> dict[str, Any]:
     return feeds
 
 
-Outputs = Callable[[Sequence[Encoding]], list[list[Any]]]
-
-
-def _classify(
-    config: dict[str, Any], tokenizer: Tokenizer, outputs: Outputs
-) -> Callable[[list[Any]], list[Any]]:
+def _classify(config: dict[str, Any], tokenizer: Tokenizer, ask: Ask) -> Answer:
     names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
     several = config.get("problem_type") == "multi_label_classification" or len(names) == 1
     tokenizer.enable_truncation(config.get("max_position_embeddings", 512))
 
     def answer(items: list[Any]) -> list[Any]:
-        rows = [_scores(logits, several) for (logits,) in outputs(tokenizer.encode_batch(items))]
+        rows = [_scores(logits, several) for (logits,) in ask(tokenizer.encode_batch(items))]
         return [[{"label": names[i], "score": float(r[i])} for i in np.argsort(-r)] for r in rows]
 
     return answer
@@ -81,9 +74,7 @@ def _scores(logits: Any, several: bool) -> Any:
     return powers / powers.sum()
 
 
-def _question(
-    config: dict[str, Any], tokenizer: Tokenizer, outputs: Outputs
-) -> Callable[[list[Any]], list[Any]]:
+def _question(config: dict[str, Any], tokenizer: Tokenizer, ask: Ask) -> Answer:
     longest = min(LONGEST, config.get("max_position_embeddings", 512))
     tokenizer.enable_truncation(longest, stride=min(STRIDE, longest // 3), strategy="only_second")
 
@@ -91,21 +82,20 @@ def _question(
         first = tokenizer.encode_batch([(item["question"], item["context"]) for item in items])
         windows = [(i, w) for i, e in enumerate(first) for w in (e, *e.overflowing)]
         best: dict[int, tuple[float, int, int]] = {}
-        logits = outputs([window for _, window in windows])
+        logits = ask([window for _, window in windows])
         for (i, window), (start, end) in zip(windows, logits, strict=True):
             best[i] = max(best.get(i, (-1.0, 0, 0)), _span(window, start, end))
-        texts = [item["context"] for item in items]
-        return [
-            {"score": s, "start": a, "end": b, "answer": texts[i][a:b]}
-            for i, (s, a, b) in sorted(best.items())
-        ]
+        return [_described(*best[i], item["context"]) for i, item in enumerate(items)]
 
     return answer
 
 
+def _described(score: float, start: int, end: int, context: str) -> dict[str, Any]:
+    return {"score": score, "start": start, "end": end, "answer": context[start:end]}
+
+
 def _span(window: Encoding, start: Any, end: Any) -> tuple[float, int, int]:
-    """(probability, first character, last) of the likeliest span of at most ANSWER tokens in the
-    window's context."""
+    """(probability, begin, end) of the likeliest span of at most ANSWER tokens in the context."""
     context = np.array([i for i, part in enumerate(window.sequence_ids) if part == 1])
     if not len(context):
         return 0.0, 0, 0

@@ -1,7 +1,5 @@
-"""DeepSparse's own pipeline. Its question answering takes one question a call: with `streams` above
-1 so many calls are under way at a time, by its scheduler for that.
-
-It writes the lengths that it compiles for into the .onnx file, so it is given a copy.
+"""DeepSparse's own pipeline, over a copy of the .onnx file, since it writes into that. It takes one
+question a call; with `streams` above 1 so many calls are under way at a time.
 """
 
 from __future__ import annotations
@@ -9,21 +7,22 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import deepsparse
-import deepsparse.transformers  # it fails with what to install, where create() fails without a word
+import deepsparse.transformers  # fails with what to install, where create() fails without a word
 
-NAMES = {"question-answering": "question_answering", "text-classification": "text_classification"}
+from onnxferry.scripts.benchmark.engines import Answer
+
+TASKS = ("question-answering", "text-classification")
 
 
-def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """What answers a list of items, each by one answer."""
-    if task not in NAMES:
-        raise ValueError(f"deepsparse is asked for {' and '.join(NAMES)} here, not for {task}")
+def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
+    """Load it."""
+    if task not in TASKS:
+        raise ValueError(f"deepsparse is asked for {' and '.join(TASKS)} here, not for {task}")
     path = _copy(Path(folder), options.pop("file_name", "model.onnx"))
     streams, threads = options.pop("streams", 1), options.pop("threads", None)
     if streams > 1:
@@ -31,17 +30,16 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]
     if task == "text-classification":
         config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
         options["top_k"] = len(config["id2label"])
-    create = deepsparse.Pipeline.create
-    asked = create(NAMES[task], model_path=str(path), num_cores=threads, **options)
+    options |= {"model_path": str(path), "num_cores": threads}
+    asked = deepsparse.Pipeline.create(task.replace("-", "_"), **options)
     if task == "text-classification":
         return lambda items: _labels(asked(sequences=items))
-    each: Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
-    each = ThreadPoolExecutor(streams).map if streams > 1 else map
+    each: Any = ThreadPoolExecutor(streams).map if streams > 1 else map
     return lambda items: list(each(lambda item: _span(asked, item), items))
 
 
 def _copy(folder: Path, name: str) -> Path:
-    """A folder with the graph and the small files beside it, in the process's temporary folder."""
+    """The graph and the small files beside it, in the process's temporary folder."""
     made = Path(tempfile.mkdtemp())
     for path in [p for p in folder.iterdir() if p.suffix in (".json", ".txt")]:
         shutil.copy(path, made)
@@ -49,7 +47,7 @@ def _copy(folder: Path, name: str) -> Path:
     return made
 
 
-def _span(asked: Callable[..., Any], item: dict[str, str]) -> dict[str, Any]:
+def _span(asked: Any, item: dict[str, str]) -> dict[str, Any]:
     try:
         return dict(asked(**item))
     except IndexError:  # none of its 20 best starts and ends fit, as often with random weights

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from onnxferry import scoring
+from onnxferry.scripts.benchmark.engines import Answer
 
 PARAMETERS = {"text-classification": {"top_k": None}}
 
 
-def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """What answers a list of items, each by one answer."""
+def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
+    """Load it."""
     scorer, parameters = scoring.load(folder), PARAMETERS.get(task, {})
 
     def answer(items: list[Any]) -> list[Any]:

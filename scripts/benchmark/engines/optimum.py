@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import onnxruntime
 import transformers
 from optimum import onnxruntime as ort
 
-from onnxferry.scripts.benchmark.engines.pipeline import over
-
-CLASSES = {
-    "question-answering": "ORTModelForQuestionAnswering",
-    "text-classification": "ORTModelForSequenceClassification",
-    "token-classification": "ORTModelForTokenClassification",
-    "feature-extraction": "ORTModelForFeatureExtraction",
-}
+from onnxferry.scripts.benchmark.engines import HEADS, Answer, pipeline
 
 
-def load(folder: str, task: str, options: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
-    """What answers a list of items, each by one answer."""
+def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
+    """Load it."""
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options.get("threads", 0)
-    named = {"file_name": options["file_name"]} if "file_name" in options else {}
-    model = getattr(ort, CLASSES[task]).from_pretrained(folder, session_options=settings, **named)
+    settings.intra_op_num_threads = options.pop("threads", 0)
+    size = options.pop("batch_size", 1)
+    loader = getattr(ort, f"ORTModel{HEADS[task]}")
+    model = loader.from_pretrained(folder, session_options=settings, **options)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return over(transformers.pipeline(task, model=model, tokenizer=tokenizer), task, options)
+    asked = transformers.pipeline(task, model=model, tokenizer=tokenizer)
+    return pipeline.over(asked, task, size)
