@@ -1,6 +1,5 @@
-"""What one request may cost; every limit is checked before the work. `Limits` may be set by a
-model's owner (`limits` in model_spec.json) and a deployment (variables ONNXFERRY_LIMIT_*), the
-constants hold for all."""
+"""What one request may cost, checked before the work. A model (`limits` in model_spec.json) and a
+deployment (ONNXFERRY_LIMIT_*) may set `Limits`; the constants hold for all."""
 
 from __future__ import annotations
 
@@ -32,9 +31,8 @@ class Limits:
         return Limits(**data)
 
     def overridden(self, environment: Mapping[str, str]) -> Limits:
-        """These, but for those that ONNXFERRY_LIMIT_* variables of `environment` set. Raises
-        ModelError that names a variable whose limit is unknown or whose value is no integer of at
-        least 1."""
+        """These, but for those that ONNXFERRY_LIMIT_* variables set. Raises ModelError for a
+        variable that is unknown, or whose value does not fit."""
         names = {variable(f.name): f.name for f in fields(Limits)}
         limits = {}
         for name, value in environment.items():
@@ -54,11 +52,9 @@ def variable(name: str) -> str:
 
 
 def exceeded(what: str, limit: int, name: str) -> TooLarge:
-    """An error: `what` came, `limit` is the most, and how the limit `name` is set."""
-    return TooLarge(
-        f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by"
-        f" {variable(name)}"
-    )
+    """An error: `what` came, and the limit `name` is `limit`."""
+    most = f"this model takes at most {limit} (limits.{name})"
+    return TooLarge(f"{what}; {most}; a host sets it by {variable(name)}")
 
 
 def check_sequences(count: int, what: str, advice: str) -> None:
@@ -70,7 +66,5 @@ def check_sequences(count: int, what: str, advice: str) -> None:
 def check_answers(count: int, what: str, top_k: int) -> None:
     """Raise TooLarge when `count` of `what` with `top_k` are more than MAX_ANSWERS answers."""
     if count * top_k > MAX_ANSWERS:
-        raise TooLarge(
-            f"{count} {what} with 'parameters.top_k' {top_k} ask for more than {MAX_ANSWERS}"
-            " answers, the most that one request gets"
-        )
+        asked = f"{count} {what} with 'parameters.top_k' {top_k}"
+        raise TooLarge(f"{asked} ask for more than {MAX_ANSWERS} answers")

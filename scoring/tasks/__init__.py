@@ -1,7 +1,5 @@
-"""The tasks: one file each, one row here. A task turns a decoded payload into the answer of
-transformers' pipeline of the same name. Only the file of the task in use is imported: a host for
-images needs no tokenizers, one for texts no Pillow. A model directory may bring its own: see
-custom.py."""
+"""The tasks: one file each, imported only where it is used, and one row here. A task turns a
+decoded payload into the answer of transformers' pipeline of the same name."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ from onnxferry.scoring.tasks import custom
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """`class_path`: MODULE.CLASS in scoring.tasks. `needs`: the distributions that it imports
-    besides numpy and onnxruntime."""
+    """`class_path`: MODULE.CLASS in this package. `needs`: as the function of that name gives."""
 
     class_path: str
     needs: tuple[str, ...]
@@ -47,26 +44,23 @@ class Task(Protocol):
         """The media types of its requests."""
 
     def answer(self, payload: Any) -> Any:
-        """JSON data for a payload (see codecs), in which numpy arrays may stand for lists. Raises
-        ScoringError."""
+        """JSON data, or numpy arrays in it, for a payload (see codecs). Raises ScoringError."""
 
 
 def needs(spec: ModelSpec) -> tuple[str, ...]:
-    """The distributions that the task of `spec` imports besides numpy and onnxruntime. Raises
-    ModelError for an unknown task, or a user's own that the spec does not describe in full."""
+    """The distributions that the task imports besides numpy and onnxruntime. Raises ModelError for
+    an unknown task, or a user's own that is not described in full."""
     if spec.task in TASKS:
         return TASKS[spec.task].needs
     if spec.task.startswith(custom.PREFIX):
         return custom.needs(spec)
-    known = ", ".join(sorted(TASKS))
-    raise ModelError(
-        f"unknown task '{spec.task}' in model_spec.json; known: {known}, and file:NAME.py:CLASS"
-    )
+    known = ", ".join([*sorted(TASKS), "file:NAME.py:CLASS"])
+    raise ModelError(f"unknown task '{spec.task}' in model_spec.json; known: {known}")
 
 
 def build(spec: ModelSpec, runner: Runner, folder: Path) -> Task:
-    """The task that `spec` names, over `runner` and the files in `folder`. Raises ModelError as
-    `needs`; ValueError, or ModelError with the file, for settings that do not fit."""
+    """The task of `spec`, over `runner` and the files in `folder`. Raises ModelError as `needs`;
+    ValueError, or ModelError with the file, for settings that do not fit."""
     needs(spec)
     if spec.task not in TASKS:
         return cast(Task, custom.build(spec, runner, folder))

@@ -2,17 +2,15 @@
 
 Request: {"inputs": item | [item, ...], "parameters": {"top_k", "function_to_apply",
 "return_all_scores", "truncation", "max_length", "padding"}}; an item is a text or a pair: {"text",
-"text_pair"}. "sequences" is read as inputs.
+"text_pair"}.
 
-Answer, as transformers' text-classification pipeline shapes it:
+Answer, as transformers' pipeline shapes it:
 - the best label of each item: {"label", "score"}; for one text, but not for one object, in a list;
-- with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list
-  [[{...}, ...], ...];
+- with top_k (null: all), a list of labels for each item, best first;
 - with return_all_scores, the older form, all labels in their own order; for one text in a list.
 
-Settings besides those of every text task: `problem_type` (the default of function_to_apply: softmax
-for single_label_classification, sigmoid for multi_label_classification or one label, none for
-regression) and `top_k` (null or a number: what a request without it gets).
+Settings besides those of every text task: `problem_type` (see `default_function`) and `top_k`, the
+default of the parameter.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.text_runner import TRUNCATION, TextRunner, read_text_or_pair
 from onnxferry.scoring.validation import Parameter
 
-_UNSET = object()  # top_k was not sent, which for a pipeline is not the same as null
+_UNSET = object()  # top_k was not sent; null means all
 
 DEFAULT_FUNCTION = {
     "multi_label_classification": "sigmoid",
@@ -44,7 +42,7 @@ SETTINGS = {
 
 
 def default_function(problem: str | None, labels: int) -> str:
-    """The key of FUNCTIONS that the pipeline applies to the logits of so many labels."""
+    """The key of FUNCTIONS that transformers applies to the logits of so many labels."""
     if labels == 1 and problem != "regression":
         return "sigmoid"
     return DEFAULT_FUNCTION[problem or "single_label_classification"]
