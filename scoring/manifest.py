@@ -145,7 +145,8 @@ def _parse(data: Any) -> ModelSpec:
     try:
         return ModelSpec(**{**values, **_objects(values)})
     except (AttributeError, TypeError, KeyError, ValueError) as e:
-        raise ModelError(f"malformed inputs, outputs, limits, engine or golden ({e!r})") from e
+        keys = "labels, inputs, outputs, limits, engine or golden"
+        raise ModelError(f"malformed {keys} ({e!r})") from e
 
 
 def _tensors(values: Sequence[Mapping[str, Any]] | None) -> tuple[Tensor, ...]:

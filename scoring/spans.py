@@ -1,9 +1,8 @@
 """The method of extractive question answering: the best spans within a window.
 
-As in transformers' pipeline (and BERT's SQuAD recipe, arXiv:1810.04805, section 4.2): start and end
-probabilities are softmaxes over the context and the leading [CLS], which stands for "no answer"; a
-span's score is their product, over all spans of at most max_answer_len tokens that end in the
-context and not before they start.
+As in transformers' pipeline (and BERT's SQuAD recipe, arXiv:1810.04805, section 4.2) the
+probabilities of start and end are softmaxes over the context and the leading [CLS], which stands
+for "no answer"; a span's score is their product.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from onnxferry.scoring.windows import Window
 
 @dataclass(frozen=True)
 class Span:
-    """Tokens first..last of the whole sequence, the probability that they are the answer, the sum
-    of their logits, and the window's tokens [start, stop)."""
+    """Tokens first..last of the whole sequence, their probability and the sum of their logits, and
+    the window's tokens [start, stop)."""
 
     probability: float
     logits: float
@@ -41,8 +40,8 @@ class NoAnswer:
 def best_spans(
     logits: tuple[Array, Array], window: Window, top_k: int, max_tokens: int
 ) -> tuple[list[Span], NoAnswer]:
-    """The `top_k` best spans of a window, best first, and no answer. `logits`: those of start and
-    end, each float [length of the window, or more]."""
+    """The `top_k` best spans of a window, best first, and no answer. `logits` of start and end are
+    each float [length of the window, or more]."""
     allowed = np.zeros(len(window.tokens), bool)
     allowed[0] = allowed[window.first : window.stop] = True
     raw = [values[: len(allowed)].astype(np.float32, copy=False) for values in logits]

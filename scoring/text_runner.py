@@ -69,7 +69,8 @@ def read_text_or_pair(value: object, where: str) -> Text:
     """A text, or two: {"text", "text_pair"}, [text, pair] or, the older form, [[text, pair]]."""
     if isinstance(value, dict):
         if unknown := ", ".join(sorted(set(value) - {"text", "text_pair"})):
-            raise InvalidValue(f"'{where}' has field(s) {unknown[:80]}; expected text, text_pair")
+            came = f"'{where}' has field(s) {unknown[:80]}"
+            raise InvalidValue(f"{came}; expected text and text_pair")
         text = validation.text(validation.member(value, "text", f"{where}."), f"{where}.text")
         pair = value.get("text_pair")
         return text if pair is None else (text, validation.text(pair, f"{where}.text_pair"))
@@ -140,8 +141,6 @@ class TextRunner:
         """The most tokens of a sequence: what the parameter `name` requests, or what the model
         takes. Raises InvalidValue for more than that."""
         if requested is not None and requested > self.max_length:
-            raise InvalidValue(
-                f"'parameters.{name}' is {requested} tokens; this model takes at most"
-                f" {self.max_length}"
-            )
+            most = f"this model takes at most {self.max_length}"
+            raise InvalidValue(f"'parameters.{name}' is {requested} tokens; {most}")
         return requested or self.max_length

@@ -93,7 +93,7 @@ def _read_columns(data: Mapping[str, Any], prefix: str, limit: int) -> list[Ques
     contexts, several = validation.one_or_list(sent, validation.text, limit, names[1])
     contexts = contexts if several else contexts * len(questions)
     if (count := len(contexts)) != len(questions):
-        raise InvalidValue(f"'{names[1]}' must have {len(questions)} items, got {count}")
+        raise InvalidValue(f"'{names[0]}' has {len(questions)} items and '{names[1]}' {count}")
     return [
         Question(q, c, (f"{names[0]}[{i}]", f"{names[1]}[{i}]" if several else names[1]))
         for i, (q, c) in enumerate(zip(questions, contexts, strict=True))
