@@ -30,8 +30,7 @@ def width(length: int) -> int:
 
 
 def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int]]:
-    """The indices of `lengths` in groups of one `width`, shortest first: size x width <= `budget`,
-    or one item."""
+    """The indices of `lengths` in groups of one `width`, shortest first, within `budget`."""
     groups: list[list[int]] = []
     current = -1  # the width of the last group
     for i in sorted(range(len(lengths)), key=lambda k: lengths[k]):
@@ -70,8 +69,8 @@ class TokenBatcher:
         read: Callable[[list[Array], Tokens], T],
         budget: int = TOKEN_BUDGET,
     ) -> list[T]:
-        """What `read` makes of each sequence and its row of every output, in order. A row still
-        has its padding. `budget` bounds rows x width of one run."""
+        """What `read` makes of each sequence and its row, with padding, of every output, in order.
+        `budget` bounds rows x width of one run."""
         timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}

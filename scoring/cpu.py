@@ -12,11 +12,9 @@ from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-_X86 = {  # kind -> the flags that it needs, the most able kind first
-    "avx512-vnni": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
-    "avx512": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
-    "avx2": frozenset({"avx2", "fma"}),
-}
+_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+# kind -> the flags that it needs, the most able kind first
+_X86 = {"avx512-vnni": {*_AVX512, "avx512_vnni"}, "avx512": _AVX512, "avx2": {"avx2", "fma"}}
 KINDS = (*reversed(_X86), "arm64")
 
 

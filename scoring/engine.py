@@ -41,17 +41,9 @@ _DTYPES = {
 class Runner(Protocol):
     """What a task is built on: a graph, or what answers in its place."""
 
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """The name, numpy dtype and shape of each input."""
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """The same of each output."""
-
-    @property
-    def batch_dependent(self) -> bool:
-        """Whether a row's result depends on the other rows of its run."""
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    batch_dependent: bool  # whether a row's result depends on the other rows of its run
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs, in their order. Feeds are cast to the dtype of their input; those that are
@@ -86,9 +78,9 @@ class Session:
         self._process = os.getpid()
 
     def _own_session(self) -> ort.InferenceSession:
-        """A process that was forked after the load (gunicorn's --preload) lacks the threads, for
-        which a run would wait for ever, and so opens a session of its own. The parent's is never
-        freed, since that waits for them, too."""
+        """A process that was forked after the load (gunicorn's --preload) lacks the session's
+        threads, for which a run and a release would wait for ever: it opens its own session and
+        never frees the parent's."""
         if self._process != os.getpid():
             with self._reopening:
                 if self._process != os.getpid():

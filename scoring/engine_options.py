@@ -31,7 +31,7 @@ class EngineOptions:
 
     @staticmethod
     def read(data: Mapping[str, Any]) -> EngineOptions:
-        """From model_spec.json. Raises ValueError that names the key and what it should hold."""
+        """From model_spec.json. Raises ValueError that names the key."""
         types: dict[str, type] = {f.name: type(f.default) for f in fields(EngineOptions)}
         if unknown := ", ".join(sorted(set(data) - set(types) - set(_OLD_NAMES))):
             raise ValueError(f"engine has unknown key(s) {unknown}; known: {', '.join(types)}")
@@ -44,8 +44,7 @@ class EngineOptions:
         return EngineOptions(**{_OLD_NAMES.get(key, key): value for key, value in data.items()})
 
     def overridden(self, environment: Mapping[str, str]) -> EngineOptions:
-        """These, but for those that ONNXFERRY_ENGINE_* variables set. Raises ModelError for a
-        variable that is unknown, or whose value does not fit."""
+        """With ONNXFERRY_ENGINE_* variables. Raises ModelError that names the wrong one."""
         known = variables()
         if unknown := sorted(n for n in environment if n.startswith(PREFIX) and n not in known):
             raise ModelError(f"{unknown[0]} sets nothing of the engine; known: {', '.join(known)}")
@@ -57,13 +56,13 @@ class EngineOptions:
         return replace(self, **values)
 
     def resolved(self) -> EngineOptions:
-        """These with numbers for what is left to the host."""
+        """With numbers for what is left to the host."""
         threads = self.threads or cpu.available()
         return replace(self, threads=threads, parallel_runs=self.parallel_runs or threads)
 
 
 def variables() -> dict[str, str]:
-    """The name of the option that each environment variable sets."""
+    """The option that each environment variable sets."""
     names = {**{f.name: f.name for f in fields(EngineOptions)}, **_OLD_NAMES}
     return {PREFIX + name.upper(): option for name, option in names.items()}
 

@@ -36,6 +36,7 @@ class ScoredToken:
     word: str
     start: int
     end: int
+    continues: bool = False  # the word of the token before
 
     @property
     def score(self) -> float:
@@ -45,9 +46,9 @@ class ScoredToken:
 
 def scored_tokens(
     encoded: Encoded, within: range, scores: Array, text: str, tokenizer: Tokenizer
-) -> list[tuple[ScoredToken, bool]]:
-    """The tokens `within` with their scores [tokens, labels], and whether each continues a word:
-    where the tokenizer does not mark that, the spaces tell."""
+) -> list[ScoredToken]:
+    """The tokens `within` with their scores [tokens, labels]. The spaces tell what continues a word
+    where the tokenizer does not mark it."""
     offsets, unknown, marked = encoded.offsets(), tokenizer.unknown, tokenizer.marks_subwords
     found = []
     for token, row in zip(within, scores, strict=True):
@@ -58,17 +59,15 @@ def scored_tokens(
             continues = len(word) != end - start
         else:
             continues = start > 0 and " " not in text[start - 1 : start + 1]
-        found.append((ScoredToken(row, word, start, end), continues))
+        found.append(ScoredToken(row, word, start, end, continues))
     return found
 
 
-def words(
-    tokens: Iterable[tuple[ScoredToken, bool]], strategy: str, join: Join
-) -> list[ScoredToken]:
+def words(tokens: Iterable[ScoredToken], strategy: str, join: Join) -> list[ScoredToken]:
     """The words that tokens make up, with the scores that `strategy` gives."""
     groups: list[list[ScoredToken]] = []
-    for token, continues in tokens:
-        if groups and continues:
+    for token in tokens:
+        if groups and token.continues:
             groups[-1].append(token)
         else:
             groups.append([token])

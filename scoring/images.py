@@ -23,8 +23,8 @@ _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, 
 
 
 def decode(data: bytes, max_pixels: int) -> Any:
-    """The RGB PIL.Image of `data`, EXIF orientation applied. Raises InvalidImage for no image or a
-    damaged one, TooLarge before more than `max_pixels` are decompressed."""
+    """The RGB PIL.Image of `data`, EXIF orientation applied. Raises InvalidImage, or TooLarge
+    before more than `max_pixels` are decompressed."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -80,14 +80,14 @@ def _is_fraction(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value <= 1
 
 
-_PAIR = ("size", _is_pair, "a list of two integers, height and width")
-_FRACTION = ("fraction", _is_fraction, "a number above 0, at most 1")
+_PAIR = "a list of two integers, height and width"
+_FRACTION = "a number above 0, at most 1"
 # each step's function, its key, the check of its value, and what fits
-STEPS: dict[str, tuple[Step, tuple[str, Callable[[Any], bool], str]]] = {
-    "resize": (_resize, _PAIR),
-    "resize_shortest": (_resize_shortest, ("size", _is_size, "an integer")),
-    "center_crop": (_center_crop, _PAIR),
-    "center_crop_fraction": (_center_crop_fraction, _FRACTION),
+STEPS: dict[str, tuple[Step, str, Callable[[Any], bool], str]] = {
+    "resize": (_resize, "size", _is_pair, _PAIR),
+    "resize_shortest": (_resize_shortest, "size", _is_size, "an integer"),
+    "center_crop": (_center_crop, "size", _is_pair, _PAIR),
+    "center_crop_fraction": (_center_crop_fraction, "fraction", _is_fraction, _FRACTION),
 }
 
 
@@ -98,7 +98,7 @@ def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
         entry, op = f"'{where}[{i}]'", step.get("op") if isinstance(step, dict) else step
         if not isinstance(step, dict) or op not in STEPS:
             raise InvalidValue(f"{entry}: preprocess step {op!r} is not one of {', '.join(STEPS)}")
-        key, fits, expected = STEPS[op][1]
+        _, key, fits, expected = STEPS[op]
         if not fits(step.get(key)):
             raise InvalidValue(f"'{where}[{i}].{key}' must be {expected}")
         if (resample := step.get("resample", "bilinear")) not in _RESAMPLE:
@@ -109,7 +109,7 @@ def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
 
 def _read_channels(value: object, where: str) -> list[float]:
     if not isinstance(value, list) or len(value) != 3:
-        raise InvalidValue(f"'{where}' must be a list of three numbers, for red, green and blue")
+        raise InvalidValue(f"'{where}' must be a list of three numbers")
     return [number(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
 
 
@@ -119,7 +119,7 @@ SETTINGS: Mapping[str, Parameter] = {
     "image_mean": Parameter(_read_channels, REQUIRED),
     "image_std": Parameter(_read_channels, REQUIRED),
 }
-"""`preprocess` is a list of STEPS, each {"op", ...}; see Preprocessing for the rest."""
+"""`preprocess` is a list of STEPS, each {"op", ...}; for the rest see Preprocessing."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Labels:
     """The names of a graph's scores, in the order of its output."""
 
     def __init__(self, names: Sequence[str], runner: Runner) -> None:
-        """Raises ValueError when there are none, or the graph declares another number of scores."""
+        """Raises ValueError when there are none, or not as many as scores."""
         self.names = tuple(names)
         self._output = logits_output(runner)
         if not names:

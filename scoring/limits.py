@@ -31,23 +31,21 @@ class Limits:
         return Limits(**data)
 
     def overridden(self, environment: Mapping[str, str]) -> Limits:
-        """These, but for those that ONNXFERRY_LIMIT_* variables set. Raises ModelError for a
-        variable that is unknown, or whose value does not fit."""
+        """With ONNXFERRY_LIMIT_* variables. Raises ModelError that names the wrong one."""
         names = {variable(f.name): f.name for f in fields(Limits)}
         limits = {}
-        for name, value in environment.items():
-            if not name.startswith(variable("")):
-                continue
+        for name in (name for name in environment if name.startswith(variable(""))):
             if name not in names:
                 raise ModelError(f"{name} sets no limit; known: {', '.join(names)}")
-            if not re.fullmatch("[0-9]{1,18}", value.strip()) or not int(value):
+            value = environment[name].strip()
+            if not re.fullmatch("[0-9]{1,18}", value) or not int(value):
                 raise ModelError(f"{name} must be an integer of at least 1, got '{value[:40]}'")
             limits[names[name]] = int(value)
         return replace(self, **limits)
 
 
 def variable(name: str) -> str:
-    """The environment variable by which a deployment sets the limit `name`."""
+    """The environment variable that sets the limit `name`."""
     return f"ONNXFERRY_LIMIT_{name.upper()}"
 
 

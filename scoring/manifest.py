@@ -81,11 +81,10 @@ class ModelSpec:
         try:
             text = path.read_bytes()
         except FileNotFoundError as e:
-            holds = f"{MODEL_FILE}, {SPEC_FILE} and, for text, {TOKENIZER_FILE}"
+            holds = f"a model directory holds {MODEL_FILE}, {SPEC_FILE}"
             advice = f"Make one with: onnxferry prepare MODEL --out {model_dir}"
-            raise ModelError(
-                f"{path}: no {SPEC_FILE}; a model directory holds {holds}. {advice}"
-            ) from e
+            what = f"{holds} and, for text, {TOKENIZER_FILE}. {advice}"
+            raise ModelError(f"{path}: no {SPEC_FILE}; {what}") from e
         except OSError as e:
             raise ModelError(f"{path}: not readable as JSON ({e})") from e
         return ModelSpec.parse(text, str(path))

@@ -32,9 +32,9 @@ class Scorer:
         self._task = task
 
     def handle(self, request: Request) -> Response:
-        """Status 200 with the task's answer, or that of a ScoringError with {"error": {"code",
-        "message"}}. The headers carry the request's id (sent or made here), the milliseconds of
-        each stage, and the content's encoding."""
+        """Status 200 with the task's answer, or a ScoringError's with {"error": {"code",
+        "message"}}. Headers carry the request's id (sent or made here), the milliseconds of each
+        stage, and the content's encoding."""
         id_ = request_id(request.id)
         with timing.measuring() as metrics:
             response, code = self._attempt(request, id_)
@@ -83,9 +83,9 @@ def load(
     environment: Mapping[str, str] = os.environ,
     host_cpu: Callable[[], str | None] = cpu.kind,
 ) -> Scorer:
-    """The scorer of a model directory; ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of
-    `environment` override its limits and engine options. Logs a warning for a graph that was made
-    for another kind of CPU. Raises ModelError that names the file or the variable."""
+    """The scorer of a model directory, whose limits and engine options variables of `environment`
+    override. Warns of a graph for another kind of CPU. Raises ModelError that names the file or the
+    variable."""
     folder = Path(model_dir)
     spec = ModelSpec.read(folder)
     spec = replace(
@@ -115,8 +115,8 @@ def _warn_of_cpu(spec: ModelSpec, host: str | None) -> None:
 
 
 def log_requests() -> None:
-    """Let each request's line reach the host's log, or standard output where that has no handlers.
-    For an adapter to call when it starts; a level that the host has set stays."""
+    """For an adapter to call when it starts: each request's line reaches the host's log, or
+    standard output where that has no handlers. A level that the host has set stays."""
     if _log.level == logging.NOTSET:
         _log.setLevel(logging.INFO)
     if not _log.hasHandlers():

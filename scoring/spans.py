@@ -1,8 +1,7 @@
 """The method of extractive question answering: the best spans within a window.
 
-As in transformers' pipeline (and BERT's SQuAD recipe, arXiv:1810.04805, section 4.2) the
-probabilities of start and end are softmaxes over the context and the leading [CLS], which stands
-for "no answer"; a span's score is their product.
+Probabilities of start and end are softmaxes over the context and the leading [CLS], which stands
+for "no answer"; a span's score is their product (arXiv:1810.04805, section 4.2).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """That there is none: its probability and the sum of its logits, by one window."""
+    """That there is none, by one window: its probability and the sum of its logits."""
 
     probability: float
     logits: float
@@ -55,7 +54,7 @@ def best_spans(
     best = np.argpartition(-scores, count - 1)[:count]
     best = best[np.argsort(-scores[best], kind="stable")]
     shift = window.first + window.shift
-    within = (shift, window.stop + window.shift)
+    within = shift, window.stop + window.shift
     spans = []
     for place in best:
         s, e = divmod(int(place), width)

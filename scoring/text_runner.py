@@ -50,11 +50,12 @@ def read_truncation(value: object, where: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of one request, whether a list came, and in which field."""
+    """The texts of one request's body, whether a list came, and in which field."""
 
     items: Sequence[Text]
     many: bool
-    key: str = "inputs"
+    key: str
+    body: Mapping[str, Any]
 
     def where(self, index: int) -> str:
         """The field of a text."""
@@ -102,14 +103,12 @@ class TextRunner:
         tokenizer = Tokenizer(folder / TOKENIZER_FILE)
         return TextRunner(tokenizer, TokenBatcher(runner, *pads, length), length, spec.limits)
 
-    def read_texts(
-        self, data: Mapping[str, Any], read: Callable[[Any, str], Any] = validation.text
-    ) -> Texts:
-        """The texts in a body's field `inputs` or, as DeepSparse has it, `sequences`. Raises
-        TooLarge."""
-        key = "sequences" if "sequences" in data and "inputs" not in data else "inputs"
-        value = validation.member(data, key)
-        return Texts(*validation.one_or_list(value, read, self.limits.items, key), key)
+    def read_texts(self, payload: Any, read: Callable[[Any, str], Any] = validation.text) -> Texts:
+        """The texts in `inputs` or, as DeepSparse has it, `sequences`. Raises TooLarge."""
+        body = validation.mapping(payload, "the body")
+        key = "sequences" if "sequences" in body and "inputs" not in body else "inputs"
+        value = validation.member(body, key)
+        return Texts(*validation.one_or_list(value, read, self.limits.items, key), key, body)
 
     def run(
         self, texts: Texts, options: Mapping[str, Any], read: Callable[[list[Array], Tokens], T]

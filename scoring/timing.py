@@ -55,19 +55,17 @@ def count(*, items: int = 0, tokens: int = 0) -> None:
         metrics.tokens += tokens
 
 
-def switch(name: str) -> None:
-    """Count the current request's time for the stage `name` from now on."""
-    if metrics := _current.get():
-        metrics.switch(name)
+def switch(name: str) -> str:
+    """RequestMetrics.switch of the current request, if there is one."""
+    metrics = _current.get()
+    return metrics.switch(name) if metrics else ""
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Count the block's time for the stage `name`."""
-    metrics = _current.get()
-    before = metrics.switch(name) if metrics else ""
+    before = switch(name)
     try:
         yield
     finally:
-        if metrics:
-            metrics.switch(before)
+        switch(before)

@@ -71,8 +71,8 @@ class Encoded:
         return found
 
     def word(self, token: int, within: Range) -> Range | None:
-        """The characters [start, end) of the word around `token`, as far as it is in the tokens
-        `within`; None where the tokenizer knows no words."""
+        """The characters [start, end) of the word around `token`, within the tokens `within`; None
+        where the tokenizer knows no words."""
         number, side = self.encoding.token_to_word(token), self.encoding.token_to_sequence(token)
         tokens = None if number is None else self.encoding.word_to_tokens(number, side)
         if tokens is None:

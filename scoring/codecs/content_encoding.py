@@ -15,8 +15,8 @@ NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 
 
 def decompress(body: bytes, coding: str, limit: int) -> bytes:
-    """`body` without its Content-Encoding, which is one of NAMES or identity. Raises
-    UnsupportedEncoding, InvalidBody for damaged data, TooLarge at once beyond `limit` bytes."""
+    """`body` without its Content-Encoding, one of NAMES or identity. Raises UnsupportedEncoding,
+    InvalidBody, or TooLarge at once beyond `limit` bytes."""
     name = coding.strip().lower()
     if name in ("", "identity"):
         return body

@@ -17,9 +17,9 @@ ITEM_COLUMNS = ("inputs", "text", "sequences")  # that hold a whole item
 
 
 def decode_csv(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a row]}: the cell of a column `inputs`, as the Hugging Face containers
-    read it, or of a lone `text` or `sequences`; else an object of the row's cells, which are
-    strings. Raises InvalidBody that names the line."""
+    """{"inputs": [an item a row]}: the cell of a column `inputs`, as Hugging Face's containers have
+    it, or of a lone `text` or `sequences`; else an object of the row's cells, all strings. Raises
+    InvalidBody that names the line."""
     rows = _rows(media_type.text(body))
     header = [name.strip() for _, row in [next(rows, (1, []))] for name in row]
     if not any(header):

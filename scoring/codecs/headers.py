@@ -80,9 +80,8 @@ def weights(header: str) -> Iterator[tuple[str, float]]:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> tuple[str, ...]:
-    """Those of `offered` that an Accept header allows, by q, then by its order. For each the most
-    specific entry counts: application/json before application/* before */*. An empty header allows
-    all."""
+    """Those of `offered` that an Accept header allows, by q, then by its order; all for an empty
+    one. For each the most specific entry counts: application/json before application/* or */*."""
     entries: dict[str, tuple[float, int]] = {}
     for i, (name, q) in enumerate(weights(accept)):
         entries.setdefault("*/*" if name == "*" else name, (-q, i))

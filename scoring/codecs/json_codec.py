@@ -20,8 +20,7 @@ def decode_json(body: bytes, media_type: MediaType) -> Any:
 
 def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
     """{"inputs": [an item a line]}; blank lines are skipped. A line may be {"inputs": item,
-    "parameters": {...}}, with the same parameters in each. Raises InvalidBody that names the line,
-    InvalidValue for parameters that differ."""
+    "parameters": {...}}. Raises InvalidBody, or InvalidValue for parameters that differ."""
     items, shared = [], None
     for number, line in _lines(media_type.text(body)):
         item = _loads(line, f"line {number} of the body")

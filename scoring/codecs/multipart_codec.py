@@ -36,8 +36,7 @@ class _Part:
 
 def decode_multipart(body: bytes, media_type: MediaType) -> Any:
     """{"inputs": the Image} of a file of any name; other fields by name, `parameters` as JSON;
-    several of a name as a list. Raises InvalidBody, or UnsupportedMediaType for a file that is no
-    image."""
+    several of a name as a list. Raises InvalidBody or UnsupportedMediaType."""
     fields: dict[str, list[Any]] = {}
     for part in _parts(body, media_type.parameters.get("boundary", "")):
         if part.file and (sent := part.media_type.name) not in IMAGES:

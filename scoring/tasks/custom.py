@@ -1,8 +1,8 @@
 """A user's own task: a class in a Python file of the model directory.
 
-In model_spec.json, `task` is "file:NAME.py:CLASS", `files` lists NAME.py with its sha256, and
-`settings.needs` names those of LIBRARIES that the file imports. The class is a scoring.tasks.Task;
-examples/custom_task shows one. The file runs unconfined, if it has the hash that the spec lists.
+`task` is "file:NAME.py:CLASS", `files` lists NAME.py with its sha256, and `settings.needs` names
+those of LIBRARIES that it imports. The class is a scoring.tasks.Task. The file runs unconfined, if
+it has that hash.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Request: {"inputs": text | [text, ...], "parameters": {"pooling", "normalize", "truncation",
 "max_length", "padding"}}; the last three may also be in "tokenize_kwargs".
 
-Answer: without pooling, as transformers' pipeline gives it, [1][tokens][hidden] for each text. With
-pooling (mean, cls or max over the tokens that are not padding) one vector [hidden] a text, and with
-normalize of length 1, as sentence-transformers gives it. A list for a list.
+Answer: without pooling, as transformers' pipeline gives it, [1][tokens][hidden] for each text; with
+mean, cls or max over the tokens, as sentence-transformers gives it, one vector [hidden] a text, and
+with normalize of length 1. A list for a list.
 
 Token vectors are the output last_hidden_state or token_embeddings, else the first of rank 3. A
 graph's own sentence_embedding or pooler_output is a value of `pooling`, of which the former is the
@@ -86,9 +86,8 @@ class FeatureExtraction:
         values = settings.read(spec.settings, SETTINGS)
         self._text = TextRunner.load(spec, runner, folder, values)
         self._readers, self._max_numbers = readers(runner), max_numbers
-        pooling = values["pooling"] or next(
-            name for name in (POOLED_OUTPUTS[0], "none", *POOLED_OUTPUTS) if name in self._readers
-        )
+        default = (POOLED_OUTPUTS[0], "none", *POOLED_OUTPUTS)
+        pooling = values["pooling"] or next(name for name in default if name in self._readers)
         if pooling not in self._readers:
             known = ", ".join(self._readers)
             raise ValueError(f"pooling '{pooling}' is not what the graph gives: {known}")
@@ -101,9 +100,8 @@ class FeatureExtraction:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = validation.parameters(data, self._parameters)
+        texts = self._text.read_texts(payload)
+        options = validation.parameters(texts.body, self._parameters)
         return texts.shape(self._vectors(texts, {**options, **options["tokenize_kwargs"]}))
 
     def _vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:

@@ -66,9 +66,8 @@ class FillMask:
         self._mask_token, self._pad = values["mask_token"], values["pad_token_id"]
         mask = self._text.tokenizer.id(self._mask_token)
         if mask is None:
-            raise ValueError(
-                f"mask_token '{self._mask_token}' is not in the tokenizer's vocabulary"
-            )
+            token = repr(self._mask_token)
+            raise ValueError(f"mask_token {token} is not in the tokenizer's vocabulary")
         self._mask, self._clean = mask, values["clean_up_tokenization_spaces"]
         self._parameters = {
             **TRUNCATION,
@@ -79,9 +78,8 @@ class FillMask:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = validation.parameters(data, self._parameters)
+        texts = self._text.read_texts(payload)
+        options = validation.parameters(texts.body, self._parameters)
         sequences = self._text.encode(texts, {**options, **options["tokenizer_kwargs"]})
         targets = self._targets(options["targets"])
         top_k = options["top_k"] if targets is None else min(options["top_k"], len(targets))

@@ -177,10 +177,9 @@ class QuestionAnswering:
         return shaped[0] if top_k == 1 else shaped
 
     def _pairs(self, questions: Sequence[Question], options: Options) -> list[Encoded]:
-        """Question and context as one sequence, each checked before the next is made, since one
-        context can stand in many."""
+        """Question and context as one sequence, each checked before the next is made."""
         length, stride = options["max_seq_len"], options["doc_stride"]
-        pairs: list[Encoded] = []
+        pairs = []
         count, limit = 0, options["max_question_len"]
         texts = [(q.question, q.context) for q in questions]
         encoded = self._text.tokenizer.encode_with_offsets(texts)

@@ -67,13 +67,12 @@ class TextClassification:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data, read_text_or_pair)
-        options = validation.parameters(data, self._parameters)
+        texts = self._text.read_texts(payload, read_text_or_pair)
+        options = validation.parameters(texts.body, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
         rows = self._text.run(texts, options, lambda row, _: function(self._labels.logits(row)))
         answers = self._answers(rows, options)
-        one_text = isinstance(data[texts.key], str) and options["top_k"] is _UNSET
+        one_text = isinstance(texts.body[texts.key], str) and options["top_k"] is _UNSET
         return answers if one_text else texts.shape(answers)
 
     def _answers(self, rows: list[Array], options: Mapping[str, Any]) -> list[Any]:

@@ -69,17 +69,16 @@ class TokenClassification:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = self._options(validation.parameters(data, self._parameters))
+        texts = self._text.read_texts(payload)
+        options = self._options(validation.parameters(texts.body, self._parameters))
         encoded = list(self._text.tokenizer.encode_with_offsets(texts.items))
         cuts = self._windows(texts, encoded, options.stride)
         sequences = [window.tokens for cut in cuts for window in cut]
         rows = iter(self._text.batcher.run(sequences, lambda row, _: self._labels.logits(row)))
-        answers = [
-            self._found(str(text), e, [(window, next(rows)) for window in cut], options)
-            for text, e, cut in zip(texts.items, encoded, cuts, strict=True)
-        ]
+        answers = []
+        for text, whole, cut in zip(texts.items, encoded, cuts, strict=True):
+            scored = [(window, next(rows)) for window in cut]
+            answers.append(self._found(str(text), whole, scored, options))
         return texts.shape(answers)
 
     def _options(self, sent: Mapping[str, Any]) -> _Options:
@@ -94,8 +93,7 @@ class TokenClassification:
     def _windows(
         self, texts: Texts, encoded: Sequence[Encoded], stride: int | None
     ) -> list[list[Window]]:
-        """The windows of each text, counted before they are made: only the first without
-        `stride`."""
+        """The windows of each text: without `stride` the first alone."""
         length = self._text.max_length
         for i, text in enumerate(encoded):
             self._text.check(text, texts.where(i), 0)
@@ -119,17 +117,17 @@ class TokenClassification:
             scored = entities.scored_tokens(encoded, tokens, scores, text, self._text.tokenizer)
             if options.strategy == "none":
                 names = self._labels.names
-                found = [_entry(names, i, t) for i, (t, _) in enumerate(scored, window.first)]
+                found = [_entry(names, i, t) for i, t in enumerate(scored, window.first)]
             else:
                 found = self._entities(scored, options.strategy)
             kept += [e for e in found if _label(e) not in options.ignored]
         return entities.without_overlaps(kept) if len(rows) > 1 else kept
 
-    def _entities(self, scored: Sequence[tuple[ScoredToken, bool]], strategy: str) -> list[Any]:
+    def _entities(self, scored: Sequence[ScoredToken], strategy: str) -> list[Any]:
         join = self._text.tokenizer.join
-        tokens = [token for token, _ in scored]
-        labelled = entities.words(scored, strategy, join) if strategy in entities.WORDS else tokens
-        return entities.entities(labelled, self._labels.names, join)
+        if strategy in entities.WORDS:
+            scored = entities.words(scored, strategy, join)
+        return entities.entities(scored, self._labels.names, join)
 
 
 def _label(entry: Mapping[str, Any]) -> Any:
@@ -137,11 +135,5 @@ def _label(entry: Mapping[str, Any]) -> Any:
 
 
 def _entry(names: Sequence[str], index: int, token: ScoredToken) -> dict[str, Any]:
-    return {
-        "entity": names[int(token.scores.argmax())],
-        "score": token.score,
-        "index": index,
-        "word": token.word,
-        "start": token.start,
-        "end": token.end,
-    }
+    entry = {"entity": names[int(token.scores.argmax())], "score": token.score, "index": index}
+    return {**entry, "word": token.word, "start": token.start, "end": token.end}

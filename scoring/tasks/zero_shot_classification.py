@@ -101,9 +101,8 @@ class ZeroShotClassification:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = validation.parameters(self._all_parameters(data), self._parameters)
+        texts = self._text.read_texts(payload)
+        options = validation.parameters(self._all_parameters(texts.body), self._parameters)
         if (labels := options["candidate_labels"]) is None:
             what = "'parameters.candidate_labels' is missing"
             raise MissingField(f"{what}; give the labels to choose from")
@@ -131,7 +130,7 @@ class ZeroShotClassification:
         self, texts: Texts, labels: Sequence[str], template: tuple[str, str]
     ) -> list[Tokens]:
         """Text and hypothesis as one sequence, for each label of each text. Each is encoded once,
-        beside a short placeholder that `_joined` replaces."""
+        beside a placeholder."""
         what = f"{len(texts.items)} text(s) with {len(labels)} labels"
         check_sequences(len(texts.items) * len(labels), what, "send fewer of either")
         before, after = template
@@ -170,8 +169,5 @@ class ZeroShotClassification:
 
 def _ranked(text: Any, labels: Sequence[str], scores: Array) -> dict[str, Any]:
     order = scores.argsort(kind="stable")[::-1]
-    return {
-        "sequence": text,
-        "labels": [labels[i] for i in order],
-        "scores": [float(scores[i]) for i in order],
-    }
+    ranked = [labels[i] for i in order]
+    return {"sequence": text, "labels": ranked, "scores": scores[order].tolist()}

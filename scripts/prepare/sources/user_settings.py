@@ -3,13 +3,12 @@ sources of which only the user's flags tell."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onnxferry.scoring import tasks
 from onnxferry.scoring.errors import ScoringError
-from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels
@@ -57,9 +56,7 @@ def _configured(options: Options, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _known(task: str) -> Mapping[str, Parameter]:
     """The settings of a task, as its file in scoring/tasks lists them."""
-    name, _, _ = TASKS[task].class_path.partition(".")
-    module = importlib.import_module(f"onnxferry.scoring.tasks.{name}")
-    found: Mapping[str, Parameter] = getattr(module, "SETTINGS", {})
+    found: Mapping[str, Parameter] = getattr(tasks.module(task), "SETTINGS", {})
     return found
 
 
