@@ -9,7 +9,7 @@
 - float16: weights stored in half the bytes
 - operator_groups: what mixed precision may keep in float32
 - weight_format, linear_layers: what the int8 modules share
-- onnx_graph: reading, changing and writing a graph
+- onnx_graph: a graph read, changed and written
 """
 
 # before any module here imports onnxruntime: it turns off telemetry, which onnxruntime reads once

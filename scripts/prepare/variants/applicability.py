@@ -14,10 +14,8 @@ from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET
 from onnxferry.scripts.prepare.variants.linear_layers import linear_layers
 from onnxferry.scripts.prepare.variants.variant import Method, Variant, VariantInputs
 
-# the share of the weights in convolutions from which on a graph counts as one of those
-CONVOLUTIONAL = 0.1
-# of the weights: linear layers that hold less are quantised with the convolutions only
-MIN_SHARE = 0.5
+# shares of the weights that must be in convolutions and in linear layers to quantise those
+CONVOLUTIONAL, MIN_SHARE = 0.1, 0.5
 _QUANTISED = ("Quantize", "QLinear", "Integer", "QAttention", "QGemm", "NBits", "BlockQuant")
 
 

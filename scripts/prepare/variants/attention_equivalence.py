@@ -87,7 +87,7 @@ def _run(
     try:
         outputs = [candidate.output.outputs[0], candidate.query]
         ((want, query),) = run(graph, outputs, [feeds])
-    except Exception:  # whatever the runtime says to it
+    except Exception:  # onnxruntime's errors have no other base
         return None
     return feeds, want, query
 

@@ -110,7 +110,7 @@ def _follow(node: ir.Node, ops: Sequence[str]) -> ir.Node | None:
 
 
 def _projection(value: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value | None] | None:
-    """Input, weights and bias of the linear layer that one side of a product comes from."""
+    """(input, weights, bias) of the linear layer that a side of a product comes from."""
     bias = None
     for _ in range(_MAX_STEPS):
         node = value.producer()

@@ -37,7 +37,7 @@ def fold(path: Path) -> ir.Model:
         model = _modern(onnx_file_io.read(path)).SerializeToString()
         try:
             ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as e:  # onnxruntime has no common base for its errors but Exception
+        except Exception as e:  # onnxruntime's errors have no other base
             raise PrepareError(
                 f"{path}: its padding and constants cannot be folded: {type(e).__name__}: {e}"
             ) from e
@@ -50,5 +50,5 @@ def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     try:
         return version_converter.convert_version(model, MIN_OPSET)
-    except Exception:  # onnx's C++ errors have no common base but Exception
+    except Exception:  # nor have onnx's
         return model

@@ -33,7 +33,7 @@ _NOT_FUSED = (
     " known; they run as single operators"
 )
 
-# of an encoder, by their names in transformers
+# as transformers names them
 _SIZES = {"num_hidden_layers": "n_layers", "num_attention_heads": "n_heads", "hidden_size": "dim"}
 
 

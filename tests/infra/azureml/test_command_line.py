@@ -91,6 +91,7 @@ def command(
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert not [secret for secret in (SECRET, TOKEN, KEY, SAS) if secret in done.output]
+        assert done.stdout, done.output
         return done.stdout
 
     mine = config().azureml

@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,14 +16,13 @@ from click.testing import CliRunner
 from examples.models import examples, ready
 from onnxferry import cli, scoring
 from onnxferry.infra import functions as room
-from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import layout_of, package
 from onnxferry.scripts.rehearse import start
 from tests import tiny
 from tests.fakes.azure.fake import SUBSCRIPTION
-from tests.infra.functions.azure_account import APP, GROUP, AzureAccount, quiet
+from tests.infra.functions.azure_account import APP, GROUP, QUICK, AzureAccount, quiet
 
 pytestmark = [pytest.mark.host, pytest.mark.models]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -57,8 +55,7 @@ def command(
         f'[functions]\nsubscription = "{SUBSCRIPTION}"\nresource_group = "{GROUP}"\n',
         encoding="utf-8",
     )
-    quick = Clock(sleep=lambda seconds: time.sleep(0.001))
-    monkeypatch.setattr(room, "connect", functools.partial(room.connect, clock=quick))
+    monkeypatch.setattr(room, "connect", functools.partial(room.connect, clock=QUICK))
 
     def run(action: str, model: Path, *more: str) -> str:
         options = [
@@ -87,6 +84,7 @@ def command(
         )
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
+        assert done.stdout, done.output
         return done.stdout
 
     with ExitStack() as hosts:
