@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,8 +54,8 @@ class Texts:
 
     items: Sequence[Text]
     many: bool
-    key: str
-    body: Mapping[str, Any]
+    key: str = "inputs"
+    body: Mapping[str, Any] = field(default_factory=dict)
 
     def where(self, index: int) -> str:
         """The field of a text."""
