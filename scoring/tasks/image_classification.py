@@ -61,7 +61,7 @@ class ImageClassification:
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         values = settings.read(spec.settings, SETTINGS)
         if (count := len(runner.inputs)) != 1:
-            raise ValueError(f"the graph has {count} inputs, and the task makes one")
+            raise ValueError(f"image-classification needs a graph with one input, not {count}")
         self._runner, self._limits = runner, spec.limits
         self._labels = Labels(spec.labels, runner)
         self._preprocessing = images.Preprocessing.read(values)

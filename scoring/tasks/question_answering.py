@@ -199,7 +199,8 @@ def _logits(runner: Runner) -> tuple[int, int]:
     """The indices of the outputs that hold the logits of start and end."""
     names = [t.name for t in runner.outputs]
     if len(names) < 2:
-        raise ValueError(f"the graph must give start_logits and end_logits; it gives {names}")
+        needed = "question-answering needs the outputs start_logits and end_logits"
+        raise ValueError(f"{needed}; the graph has {names}")
     if {"start_logits", "end_logits"} <= set(names):
         return names.index("start_logits"), names.index("end_logits")
     return 0, 1
