@@ -1,12 +1,10 @@
 """Batches of like length: padding costs as much as text, so sequences are sorted and packed under a
-token budget, and several batches run at a time.
+token budget.
 
-An answer does not depend on what else is in a request. A sequence's padded width follows from its
-own length (a multiple of STEP), and ONNX Runtime's float kernels add up a row's products in the
-same order for any number of rows: tests/scoring/test_determinism.py checks the bytes. A graph that
-quantises its activations as it runs takes their scale from the whole batch (0.2 in a logit, for
-MiniLM with int8 weights): there each sequence runs alone and unpadded. Constant int8 scales
-(static) have no such effect.
+An answer does not depend on what else is in a request: a sequence's padded width follows from its
+own length, and ONNX Runtime's float kernels add up a row's products in the same order for any
+number of rows (tests/scoring/test_determinism.py). A graph that quantises its activations as it
+runs takes their scale from the whole batch: there each sequence runs alone and unpadded.
 """
 
 from __future__ import annotations
@@ -21,21 +19,18 @@ from onnxferry.scoring.engine import Array, Runner, expect_inputs
 from onnxferry.scoring.tokenization import Tokens
 
 T = TypeVar("T")
-# Measured with DistilBERT (fp32, int8) on 8 to 1024 texts: from 256 tokens on a run is as efficient
-# as it gets, several runs keep several cores busy, and less padding is worth more runs.
-TOKEN_BUDGET = 512  # rows x width of one run; bounds its memory
+TOKEN_BUDGET = 512  # rows x width of one run; more is no faster and takes more memory
 STEP = 2  # the widths of batches are multiples of it
 INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
 def width(length: int) -> int:
-    """How wide a sequence of `length` tokens is padded: the next multiple of STEP."""
+    """`length`, rounded up to a multiple of STEP."""
     return -(-length // STEP) * STEP
 
 
 def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int]]:
-    """The indices of `lengths` in groups of one `width`: size x width <= `budget`, or one item.
-    Shortest first."""
+    """The indices of `lengths` in groups of one `width`, shortest first, within `budget`."""
     groups: list[list[int]] = []
     current = -1  # the width of the last group
     for i in sorted(range(len(lengths)), key=lambda k: lengths[k]):
@@ -48,8 +43,7 @@ def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int
 
 
 def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> dict[str, Array]:
-    """input_ids, attention_mask and token_type_ids, each int64 [rows, wide], padded on the
-    right."""
+    """INPUTS, each int64 [rows, wide], padded on the right."""
     shape = (len(batch), wide)
     ids, types = np.full(shape, pad_id), np.full(shape, pad_type_id)
     mask = np.zeros(shape, np.int64)
@@ -60,8 +54,7 @@ def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> di
 
 
 class TokenBatcher:
-    """Runs a graph that takes token ids. No sequence is padded beyond `max_length`, the model's own
-    limit, if it has one."""
+    """Runs a graph that takes token ids, padded to at most `max_length`."""
 
     def __init__(
         self, runner: Runner, pad_id: int, pad_type_id: int, max_length: int | None = None
@@ -76,9 +69,8 @@ class TokenBatcher:
         read: Callable[[list[Array], Tokens], T],
         budget: int = TOKEN_BUDGET,
     ) -> list[T]:
-        """What `read` makes of each sequence and its row of every output, in order. Rows of token
-        outputs still have their padding; what `read` does not keep is freed with its batch.
-        `budget` bounds the rows x width of one run."""
+        """What `read` makes of each sequence and its row, with padding, of every output, in order.
+        `budget` bounds rows x width of one run."""
         timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}

@@ -1,6 +1,5 @@
 """The host's CPU: its kind (int8 graphs are made for one, and lose accuracy or speed on another),
-its name, and how many CPUs this process may use: a container with a quota of two on a machine of 64
-sees all 64."""
+its name, and how many this process may use, by its container's quota."""
 
 from __future__ import annotations
 
@@ -13,18 +12,15 @@ from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-_X86 = {  # kind -> the flags that it needs, the most able kind first
-    "avx512-vnni": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
-    "avx512": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
-    "avx2": frozenset({"avx2", "fma"}),
-}
+_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+# kind -> the flags that it needs, the most able kind first
+_X86 = {"avx512-vnni": {*_AVX512, "avx512_vnni"}, "avx512": _AVX512, "avx2": {"avx2", "fma"}}
 KINDS = (*reversed(_X86), "arm64")
 
 
 def kind(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:
-    """One of KINDS; None where it is unknown (not Linux) or none of them (x86 without AVX2).
-    AVX-VNNI without AVX-512, as desktop CPUs have it, counts as avx2, for which int8 graphs are
-    exact there. `machine`: the architecture, as platform.machine() names it."""
+    """One of KINDS; None for an unknown one (not Linux, or without AVX2). AVX-VNNI without AVX-512
+    is avx2, for which int8 graphs are exact there. `machine` is as of platform.machine()."""
     if (machine or platform.machine()).lower() in ("arm64", "aarch64"):
         return "arm64"
     found = flags(cpuinfo)
@@ -32,8 +28,8 @@ def kind(cpuinfo: Path = CPUINFO, machine: str | None = None) -> str | None:
 
 
 def saturates(kind: str) -> bool:
-    """Whether CPUs of this kind add int8 products in pairs in 16 bits, where full-range weights
-    overflow: graphs for them use 7 of the 8 bits."""
+    """Whether these CPUs add pairs of int8 products in 16 bits, which overflow with full-range
+    weights: graphs for them use 7 bits."""
     return kind in ("avx2", "avx512")
 
 
@@ -43,7 +39,7 @@ def flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
 
 
 def processor(cpuinfo: Path = CPUINFO) -> str:
-    """The CPU's name as its maker gives it, or else the architecture."""
+    """The CPU's name, or else the architecture."""
     return _value(cpuinfo, "model name") or platform.processor() or platform.machine()
 
 
@@ -53,8 +49,7 @@ def _value(cpuinfo: Path, key: str) -> str:
 
 
 def available(proc: Path = PROC, cgroups: Path = CGROUPS, system: Any = os) -> int:
-    """How many CPUs the process may run on, at most its cgroups' quota (version 1 or 2), rounded
-    up."""
+    """How many CPUs the process may use, by its affinity and its cgroups' quota, rounded up."""
     if hasattr(system, "sched_getaffinity"):
         allowed = len(system.sched_getaffinity(0))
     else:
@@ -67,15 +62,13 @@ def _quotas(proc: Path, cgroups: Path) -> Iterator[float]:
     for line in _read(proc / "self" / "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if not controllers:
-            yield from filter(None, map(_quota, _upwards(cgroups, path)))
-        elif "cpu" in controllers.split(","):
-            yield from filter(None, map(_quota, _upwards(cgroups / "cpu", path)))
+        if not controllers or "cpu" in controllers.split(","):
+            root = cgroups / "cpu" if controllers else cgroups
+            yield from filter(None, map(_quota, _upwards(root, path)))
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
-    """The folders of a group and its parents; in a container the path may be the host's, of which
-    only the root is visible."""
+    """The folders of a group and its parents: the root alone where the path is the host's."""
     inside = PurePosixPath(path.lstrip("/"))
     parts = [inside, *inside.parents] if ".." not in inside.parts else [PurePosixPath(".")]
     return [root / part for part in parts]

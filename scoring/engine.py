@@ -1,6 +1,6 @@
-"""The ONNX Runtime session: the one place that imports onnxruntime. From 1.29 on onnxruntime sends
-telemetry (file and graph names, hashes) to Microsoft for each session, unless it is told not to
-before it is imported; ORT_DISABLE_TELEMETRY=0 in the host's environment allows it."""
+"""The ONNX Runtime session: the one place that imports onnxruntime. From 1.29 on that sends
+telemetry (file and graph names, hashes) to Microsoft, unless told not to before it is imported;
+ORT_DISABLE_TELEMETRY=0 in the host's environment allows it."""
 
 from __future__ import annotations
 
@@ -41,22 +41,13 @@ _DTYPES = {
 class Runner(Protocol):
     """What a task is built on: a graph, or what answers in its place."""
 
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """The name, numpy dtype and shape of each input."""
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """The same of each output."""
-
-    @property
-    def batch_dependent(self) -> bool:
-        """Whether a row's result depends on the other rows of its run: the scale of its activations
-        is taken from all of them."""
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    batch_dependent: bool  # whether a row's result depends on the other rows of its run
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
-        """The outputs for `feeds`, in the order of `outputs`; feeds that are no input are left out,
-        the others are cast to the dtype that their input declares."""
+        """The outputs, in their order. Feeds are cast to the dtype of their input; those that are
+        no input are left out."""
 
     def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
         """The outputs for each of `batches`, in their order."""
@@ -66,23 +57,18 @@ class Session:
     """A Runner: one graph in ONNX Runtime. Safe to call from several threads at once."""
 
     def __init__(self, path: Path, options: EngineOptions = EngineOptions()) -> None:
-        """Load `path`; what `options` leave open is chosen for this host. Raises ModelError when
-        the file is absent or ONNX Runtime refuses it."""
+        """Raises ModelError when the file is absent or ONNX Runtime refuses it."""
         if not path.is_file():
-            raise ModelError(
-                f"{path}: no such file; a model directory holds its graph under this name"
-            )
+            what = "no such file; a model directory holds its graph under this name"
+            raise ModelError(f"{path}: {what}")
         self._path, self._options = path, options.resolved()
         self._reopening = threading.Lock()
         self._open()
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
         # strings stay Python objects: numpy's own are all as long as the longest
-        self._dtypes = {
-            t.name: np.dtype(object if t.dtype == "str" else t.dtype)
-            for t in self.inputs
-            if t.dtype in _DTYPES.values()
-        }
+        known = [t for t in self.inputs if t.dtype in _DTYPES.values()]
+        self._dtypes = {t.name: np.dtype("O" if t.dtype == "str" else t.dtype) for t in known}
         self.batch_dependent = _has_operator(path, b"DynamicQuantize")
 
     def _open(self) -> None:
@@ -92,9 +78,9 @@ class Session:
         self._process = os.getpid()
 
     def _own_session(self) -> ort.InferenceSession:
-        """A fork has none of its parent's threads, for which a run would wait for ever: a process
-        that was forked after the load (gunicorn's --preload) opens a session of its own. The
-        parent's is never freed, since that waits for them, too."""
+        """A process that was forked after the load (gunicorn's --preload) lacks the session's
+        threads, for which a run and a release would wait for ever: it opens its own session and
+        never frees the parent's."""
         if self._process != os.getpid():
             with self._reopening:
                 if self._process != os.getpid():
@@ -134,20 +120,16 @@ class Session:
                 future.cancel()
 
     def _cast(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return {
-            name: feeds[name].astype(dtype, copy=False)
-            for name, dtype in self._dtypes.items()
-            if name in feeds
-        }
+        taken = [(name, dtype) for name, dtype in self._dtypes.items() if name in feeds]
+        return {name: feeds[name].astype(dtype, copy=False) for name, dtype in taken}
 
 
 def expect_inputs(runner: Runner, allowed: frozenset[str]) -> None:
     """Raise ModelError if the graph needs an input that its task does not make."""
     if extra := [t.name for t in runner.inputs if t.name not in allowed]:
-        raise ModelError(
-            f"model.onnx needs input(s) {', '.join(extra)}, which its task does not make "
-            f"(it makes {', '.join(sorted(allowed))}); is 'task' in model_spec.json right?"
-        )
+        made = f"which its task does not make (it makes {', '.join(sorted(allowed))})"
+        hint = "is 'task' in model_spec.json right?"
+        raise ModelError(f"model.onnx needs input(s) {', '.join(extra)}, {made}; {hint}")
 
 
 def _load(path: Path, options: EngineOptions) -> ort.InferenceSession:
@@ -165,7 +147,7 @@ def _load(path: Path, options: EngineOptions) -> ort.InferenceSession:
 
 
 def spin_entries(duration_us: int, version: str = ort.__version__) -> dict[str, str]:
-    """The session entries by which idle threads spin so long in onnxruntime `version`."""
+    """The session entries by which idle threads spin so long."""
     if duration_us and tuple(int(part) for part in version.split(".")[:2]) >= (1, 26):
         return {"spin_duration_us": str(duration_us)}
     return {"allow_spinning": "1" if duration_us >= 1000 else "0"}
@@ -179,7 +161,7 @@ def _first_result(pending: deque[Future[list[Array]]]) -> list[Array]:
 
 
 def _has_operator(path: Path, prefix: bytes) -> bool:
-    """Whether an operator's name begins with `prefix`; names stand in the file as they are."""
+    """Whether an operator's name, which stands in the file as it is, begins with `prefix`."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(prefix) >= 0
 

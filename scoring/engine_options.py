@@ -1,13 +1,7 @@
 """What ONNX Runtime may use of a host, chosen for its CPUs, and how a deployment overrides it.
 
 One run on all CPUs answers one text soonest; many small runs are done soonest on one CPU each.
-Threads that spin for a moment before they sleep allow both. On two CPUs, DistilBERT in int8, a run
-alone and each of two parallel runs took milliseconds:
-
-spinning          10 tokens    176 tokens
-10 us             2.9  2.8     26.8  28.1
-never             3.4  2.7     28.0  28.2
-always            3.0  3.2     26.9  28.6 (quiet machine; half as fast on a busy one)
+Threads that spin for some microseconds before they sleep do both well.
 """
 
 from __future__ import annotations
@@ -27,33 +21,20 @@ _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """`engine` of model_spec.json; ONNXFERRY_ENGINE_* variables override each.
+    """`engine` of model_spec.json; ONNXFERRY_ENGINE_* variables override each."""
 
-    threads           of one run; 0: as many as cpu.available()
-    parallel_runs     of one request that needs several; 0: as many as threads
-    spin_duration_us  microseconds that an idle thread spins before it sleeps: it starts sooner and
-                      keeps its CPU busy; before onnxruntime 1.26 always (from 1000) or never
-    arena             a run's memory is kept for the next, not given back to the system
-    prepack           weights are copied into the order that the kernels read fastest; without, all
-                      processes of a host share a weight file beside model.onnx, somewhat slower
-
-    `runs` and `spinning`, the former names of two, are still read.
-    """
-
-    threads: int = 0
-    parallel_runs: int = 0
-    spin_duration_us: int = 10
-    arena: bool = True
-    prepack: bool = True
+    threads: int = 0  # of one run; 0: as many as cpu.available()
+    parallel_runs: int = 0  # of one request that needs several; 0: as many as threads
+    spin_duration_us: int = 10  # of idle threads; before onnxruntime 1.26 always (>= 1000) or never
+    arena: bool = True  # a run's memory is kept for the next
+    prepack: bool = True  # copy weights into the kernels' order; else processes may share a file
 
     @staticmethod
     def read(data: Mapping[str, Any]) -> EngineOptions:
-        """From model_spec.json. Raises ValueError that names the key and what it should hold."""
+        """From model_spec.json. Raises ValueError that names the key."""
         types: dict[str, type] = {f.name: type(f.default) for f in fields(EngineOptions)}
-        if unknown := sorted(set(data) - set(types) - set(_OLD_NAMES)):
-            raise ValueError(
-                f"engine has unknown key(s) {', '.join(unknown)}; known: {', '.join(types)}"
-            )
+        if unknown := ", ".join(sorted(set(data) - set(types) - set(_OLD_NAMES))):
+            raise ValueError(f"engine has unknown key(s) {unknown}; known: {', '.join(types)}")
         for key, value in data.items():
             expected = types[_OLD_NAMES.get(key, key)]
             right = type(value) is expected
@@ -63,8 +44,7 @@ class EngineOptions:
         return EngineOptions(**{_OLD_NAMES.get(key, key): value for key, value in data.items()})
 
     def overridden(self, environment: Mapping[str, str]) -> EngineOptions:
-        """These, but for those that ONNXFERRY_ENGINE_* variables of `environment` set. Raises
-        ModelError that names a variable that is unknown, or whose value does not fit."""
+        """With ONNXFERRY_ENGINE_* variables. Raises ModelError that names the wrong one."""
         known = variables()
         if unknown := sorted(n for n in environment if n.startswith(PREFIX) and n not in known):
             raise ModelError(f"{unknown[0]} sets nothing of the engine; known: {', '.join(known)}")
@@ -76,13 +56,13 @@ class EngineOptions:
         return replace(self, **values)
 
     def resolved(self) -> EngineOptions:
-        """These with numbers for what is left to the host."""
+        """With numbers for what is left to the host."""
         threads = self.threads or cpu.available()
         return replace(self, threads=threads, parallel_runs=self.parallel_runs or threads)
 
 
 def variables() -> dict[str, str]:
-    """The name of the option that each environment variable sets."""
+    """The option that each environment variable sets."""
     names = {**{f.name: f.name for f in fields(EngineOptions)}, **_OLD_NAMES}
     return {PREFIX + name.upper(): option for name, option in names.items()}
 

@@ -1,5 +1,5 @@
-"""The method of token classification: from the scores of tokens to labelled tokens, words and
-entities, by the strategies of transformers' pipeline (4.51).
+"""From the scores of tokens to words and entities, by the strategies of transformers' pipeline
+(4.51).
 
 `none` labels each token; `simple` joins neighbouring tokens of one entity; `first`, `average` and
 `max` label whole words before they are joined, by the first token, the mean of the scores, or the
@@ -30,13 +30,13 @@ STRATEGIES = ("none", "simple", *WORDS)
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """A token, or a word: `scores` [labels], its spelling, its characters [start, end) in the
-    text."""
+    """A token, or a word: `scores` [labels], spelling, characters [start, end) in the text."""
 
     scores: Array
     word: str
     start: int
     end: int
+    continues: bool = False  # the word of the token before
 
     @property
     def score(self) -> float:
@@ -46,9 +46,9 @@ class ScoredToken:
 
 def scored_tokens(
     encoded: Encoded, within: range, scores: Array, text: str, tokenizer: Tokenizer
-) -> list[tuple[ScoredToken, bool]]:
-    """The tokens `within` of a text with their scores [tokens, labels], and whether each continues
-    the word before it; where the tokenizer does not mark parts of words, the spaces tell."""
+) -> list[ScoredToken]:
+    """The tokens `within` with their scores [tokens, labels]. The spaces tell what continues a word
+    where the tokenizer does not mark it."""
     offsets, unknown, marked = encoded.offsets(), tokenizer.unknown, tokenizer.marks_subwords
     found = []
     for token, row in zip(within, scores, strict=True):
@@ -59,49 +59,38 @@ def scored_tokens(
             continues = len(word) != end - start
         else:
             continues = start > 0 and " " not in text[start - 1 : start + 1]
-        found.append((ScoredToken(row, word, start, end), continues))
+        found.append(ScoredToken(row, word, start, end, continues))
     return found
 
 
-def words(
-    tokens: Iterable[tuple[ScoredToken, bool]], strategy: str, join: Join
-) -> list[ScoredToken]:
-    """The words that tokens make up, each with the scores that `strategy` gives it."""
+def words(tokens: Iterable[ScoredToken], strategy: str, join: Join) -> list[ScoredToken]:
+    """The words that tokens make up, with the scores that `strategy` gives."""
     groups: list[list[ScoredToken]] = []
-    for token, continues in tokens:
-        if groups and continues:
+    for token in tokens:
+        if groups and token.continues:
             groups[-1].append(token)
         else:
             groups.append([token])
-    return [
-        ScoredToken(
-            WORDS[strategy](np.stack([token.scores for token in group])),
-            join([token.word for token in group]),
-            group[0].start,
-            group[-1].end,
-        )
-        for group in groups
-    ]
+    found = []
+    for group in groups:
+        scores = WORDS[strategy](np.stack([token.scores for token in group]))
+        word = join([token.word for token in group])
+        found.append(ScoredToken(scores, word, group[0].start, group[-1].end))
+    return found
 
 
 def entities(tokens: Sequence[ScoredToken], labels: Sequence[str], join: Join) -> list[Any]:
-    """Neighbouring tokens of one entity as {"entity_group", "score" (their mean), "word", "start",
-    "end"}."""
+    """Neighbouring tokens of one entity as {"entity_group", "score", "word", "start", "end"}."""
     names = [labels[int(token.scores.argmax())] for token in tokens]
     tags = [_tag(name) for name in names]
     first = [i for i, tag in enumerate(tags) if i == 0 or tag[0] or tag[1] != tags[i - 1][1]]
     found = []
     for start, stop in pairwise([*first, len(tokens)]):
         group = tokens[start:stop]
-        found.append(
-            {
-                "entity_group": names[start].split("-", 1)[-1],
-                "score": sum(token.score for token in group) / len(group),
-                "word": join([token.word for token in group]),
-                "start": group[0].start,
-                "end": group[-1].end,
-            }
-        )
+        score = sum(token.score for token in group) / len(group)
+        entry = {"entity_group": names[start].split("-", 1)[-1], "score": score}
+        word = join([token.word for token in group])
+        found.append({**entry, "word": word, "start": group[0].start, "end": group[-1].end})
     return found
 
 
@@ -111,8 +100,8 @@ def _tag(name: str) -> tuple[bool, str]:
 
 
 def without_overlaps(found: Sequence[Any]) -> list[Any]:
-    """What several windows found, in the text's order: of two that overlap the longer, or the one
-    with the higher score."""
+    """What several windows found, in the text's order: of two that overlap the longer, then the
+    surer one."""
     ordered = sorted(found, key=lambda entity: int(entity["start"]))
     kept = ordered[:1]
     for entity in ordered:

@@ -1,5 +1,4 @@
-"""Encoded images to model input: decoding with limits, and preprocessing steps by name. The only
-place that imports Pillow, and only when an image comes."""
+"""Encoded images to model input. The only place that imports Pillow, when an image comes."""
 
 from __future__ import annotations
 
@@ -24,8 +23,8 @@ _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, 
 
 
 def decode(data: bytes, max_pixels: int) -> Any:
-    """The RGB PIL.Image of `data`, upright (EXIF orientation applied). Raises InvalidImage when the
-    bytes are no image or damaged, TooLarge before it decompresses more than `max_pixels`."""
+    """The RGB PIL.Image of `data`, EXIF orientation applied. Raises InvalidImage, or TooLarge
+    before more than `max_pixels` are decompressed."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -35,13 +34,10 @@ def decode(data: bytes, max_pixels: int) -> Any:
             raise exceeded(f"the picture has {width}x{height} pixels", max_pixels, "pixels")
         return ImageOps.exif_transpose(image).convert("RGB")
     except UnidentifiedImageError as e:
-        raise InvalidImage(
-            f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}"
-        ) from e
+        what = f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}"
+        raise InvalidImage(what) from e
     except Image.DecompressionBombError as e:
-        raise exceeded(
-            "the picture has more pixels than can be decoded", max_pixels, "pixels"
-        ) from e
+        raise exceeded("the picture has too many pixels", max_pixels, "pixels") from e
     except (OSError, SyntaxError, ValueError, EOFError) as e:  # Pillow's for damaged data
         raise InvalidImage(f"the picture is truncated or damaged ({len(data)} bytes came)") from e
 
@@ -55,12 +51,9 @@ def _resize_shortest(image: Any, step: Mapping[str, Any]) -> Any:
     width, height = image.size
     size = step["size"]
     longest = int(size * max(width, height) / min(width, height))
-    # an image of few pixels can become a large one: 1 x 1,000,000 would be 224 x 224,000,000
     if size * longest > MAX_RESIZED:
-        raise InvalidImage(
-            f"the picture has {width}x{height} pixels; it is too narrow to be resized to {size}"
-            " pixels"
-        )
+        what = f"the picture has {width}x{height} pixels"
+        raise InvalidImage(f"{what}; it is too narrow to be resized to {size} pixels")
     return _resize(image, {**step, "size": (longest, size) if width <= height else (size, longest)})
 
 
@@ -87,41 +80,36 @@ def _is_fraction(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value <= 1
 
 
-_PAIR = ("size", _is_pair, "a list of two integers, height and width")
-_FRACTION = ("fraction", _is_fraction, "a number above 0, at most 1")
+_PAIR = "a list of two integers, height and width"
+_FRACTION = "a number above 0, at most 1"
 # each step's function, its key, the check of its value, and what fits
-STEPS: dict[str, tuple[Step, tuple[str, Callable[[Any], bool], str]]] = {
-    "resize": (_resize, _PAIR),
-    "resize_shortest": (_resize_shortest, ("size", _is_size, "an integer")),
-    "center_crop": (_center_crop, _PAIR),
-    "center_crop_fraction": (_center_crop_fraction, _FRACTION),
+STEPS: dict[str, tuple[Step, str, Callable[[Any], bool], str]] = {
+    "resize": (_resize, "size", _is_pair, _PAIR),
+    "resize_shortest": (_resize_shortest, "size", _is_size, "an integer"),
+    "center_crop": (_center_crop, "size", _is_pair, _PAIR),
+    "center_crop_fraction": (_center_crop_fraction, "fraction", _is_fraction, _FRACTION),
 }
 
 
 def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
-    """The steps, each with what it needs. Raises InvalidValue that names the step."""
     if not isinstance(value, list):
         raise InvalidValue(f"'{where}' must be a list of steps")
     for i, step in enumerate(value):
-        op = step.get("op") if isinstance(step, dict) else step
+        entry, op = f"'{where}[{i}]'", step.get("op") if isinstance(step, dict) else step
         if not isinstance(step, dict) or op not in STEPS:
-            raise InvalidValue(
-                f"'{where}[{i}]': preprocess step {op!r} is not one of {', '.join(STEPS)}"
-            )
-        key, fits, expected = STEPS[op][1]
+            raise InvalidValue(f"{entry}: preprocess step {op!r} is not one of {', '.join(STEPS)}")
+        _, key, fits, expected = STEPS[op]
         if not fits(step.get(key)):
             raise InvalidValue(f"'{where}[{i}].{key}' must be {expected}")
-        if step.get("resample", "bilinear") not in _RESAMPLE:
+        if (resample := step.get("resample", "bilinear")) not in _RESAMPLE:
             known = ", ".join(_RESAMPLE)
-            raise InvalidValue(
-                f"'{where}[{i}]': resample {step['resample']!r} is not one of {known}"
-            )
+            raise InvalidValue(f"{entry}: resample {resample!r} is not one of {known}")
     return value
 
 
 def _read_channels(value: object, where: str) -> list[float]:
     if not isinstance(value, list) or len(value) != 3:
-        raise InvalidValue(f"'{where}' must be a list of three numbers, for red, green and blue")
+        raise InvalidValue(f"'{where}' must be a list of three numbers")
     return [number(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
 
 
@@ -131,7 +119,7 @@ SETTINGS: Mapping[str, Parameter] = {
     "image_mean": Parameter(_read_channels, REQUIRED),
     "image_std": Parameter(_read_channels, REQUIRED),
 }
-"""`preprocess` is a list of STEPS, each {"op", ...}; see Preprocessing for the rest."""
+"""`preprocess` is a list of STEPS, each {"op", ...}; for the rest see Preprocessing."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from onnxferry.scoring.errors import InternalError
 
 def sigmoid(logits: Array) -> Array:
     """Of each logit by itself; the shape stays."""
-    # exp(1000) is infinite, and 1 / (1 + inf) is 0, as it should be
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # 1 / (1 + inf) is 0, as it should be
         result: Array = 1.0 / (1.0 + np.exp(-logits))
     return result
 
@@ -34,7 +33,7 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def logits_output(runner: Runner) -> int:
-    """The index of the output that holds the logits: the one of that name, else the first."""
+    """The index of the output `logits`, else of the first."""
     names = [t.name for t in runner.outputs]
     return names.index("logits") if "logits" in names else 0
 
@@ -43,34 +42,28 @@ class Labels:
     """The names of a graph's scores, in the order of its output."""
 
     def __init__(self, names: Sequence[str], runner: Runner) -> None:
-        """Raises ValueError when there are none, or the graph declares another number of scores."""
+        """Raises ValueError when there are none, or not as many as scores."""
         self.names = tuple(names)
         self._output = logits_output(runner)
         if not names:
-            raise ValueError(
-                "'labels' is empty; list the names of the model's scores in the order of its output"
-            )
-        shape = runner.outputs[self._output].shape
-        if shape and isinstance(shape[-1], int) and shape[-1] != len(names):
-            raise ValueError(
-                f"'labels' holds {len(names)} names, the graph gives {shape[-1]} scores"
-            )
+            raise ValueError("'labels' is empty; list them in the order of the model's output")
+        *_, size = runner.outputs[self._output].shape or ("?",)
+        if isinstance(size, int) and size != len(names):
+            raise ValueError(f"'labels' holds {len(names)} names, the graph gives {size} scores")
 
     def __len__(self) -> int:
         return len(self.names)
 
     def logits(self, row: Sequence[Array]) -> Array:
-        """float32 [..., labels] of one item's row of every output. Raises InternalError for another
-        shape."""
-        logits = row[self._output]
-        if logits.ndim < 1 or logits.shape[-1] != len(self.names):
-            raise InternalError(
-                f"the model gave scores of shape {list(logits.shape)} for {len(self.names)} labels"
-            )
+        """float32 [..., labels] of one item's row of every output. Raises InternalError."""
+        logits, count = row[self._output], len(self.names)
+        if logits.ndim < 1 or logits.shape[-1] != count:
+            shape = list(logits.shape)
+            raise InternalError(f"the model gave scores of shape {shape} for {count} labels")
         return logits.astype(np.float32, copy=False)
 
     def best(self, scores: Array) -> dict[str, Any]:
-        """{"label", "score"} of the best of scores [labels]; of equal ones the first."""
+        """{"label", "score"} of the best of scores [labels]."""
         return self._entry(scores, int(scores.argmax()))
 
     def all(self, scores: Array) -> list[dict[str, Any]]:
@@ -78,8 +71,7 @@ class Labels:
         return [self._entry(scores, i) for i in range(len(self.names))]
 
     def top(self, scores: Array, top_k: int | None) -> list[dict[str, Any]]:
-        """The `top_k` best (None: all) of scores [labels], best first, equal ones in the labels'
-        order."""
+        """The `top_k` best (None: all) of scores [labels], best first."""
         return [self._entry(scores, int(i)) for i in np.argsort(-scores, kind="stable")[:top_k]]
 
     def _entry(self, scores: Array, index: int) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""What one request may cost; every limit is checked before the work. `Limits` may be set by a
-model's owner (`limits` in model_spec.json) and a deployment (variables ONNXFERRY_LIMIT_*), the
-constants hold for all."""
+"""What one request may cost, checked before the work. A model (`limits` in model_spec.json) and a
+deployment (ONNXFERRY_LIMIT_*) may set `Limits`; the constants hold for all."""
 
 from __future__ import annotations
 
@@ -32,33 +31,28 @@ class Limits:
         return Limits(**data)
 
     def overridden(self, environment: Mapping[str, str]) -> Limits:
-        """These, but for those that ONNXFERRY_LIMIT_* variables of `environment` set. Raises
-        ModelError that names a variable whose limit is unknown or whose value is no integer of at
-        least 1."""
+        """With ONNXFERRY_LIMIT_* variables. Raises ModelError that names the wrong one."""
         names = {variable(f.name): f.name for f in fields(Limits)}
         limits = {}
-        for name, value in environment.items():
-            if not name.startswith(variable("")):
-                continue
+        for name in (name for name in environment if name.startswith(variable(""))):
             if name not in names:
                 raise ModelError(f"{name} sets no limit; known: {', '.join(names)}")
-            if not re.fullmatch("[0-9]{1,18}", value.strip()) or not int(value):
+            value = environment[name].strip()
+            if not re.fullmatch("[0-9]{1,18}", value) or not int(value):
                 raise ModelError(f"{name} must be an integer of at least 1, got '{value[:40]}'")
             limits[names[name]] = int(value)
         return replace(self, **limits)
 
 
 def variable(name: str) -> str:
-    """The environment variable by which a deployment sets the limit `name`."""
+    """The environment variable that sets the limit `name`."""
     return f"ONNXFERRY_LIMIT_{name.upper()}"
 
 
 def exceeded(what: str, limit: int, name: str) -> TooLarge:
-    """An error: `what` came, `limit` is the most, and how the limit `name` is set."""
-    return TooLarge(
-        f"{what}; this model takes at most {limit} (limits.{name}); a host sets it by"
-        f" {variable(name)}"
-    )
+    """An error: `what` came, and the limit `name` is `limit`."""
+    most = f"this model takes at most {limit} (limits.{name})"
+    return TooLarge(f"{what}; {most}; a host sets it by {variable(name)}")
 
 
 def check_sequences(count: int, what: str, advice: str) -> None:
@@ -70,7 +64,5 @@ def check_sequences(count: int, what: str, advice: str) -> None:
 def check_answers(count: int, what: str, top_k: int) -> None:
     """Raise TooLarge when `count` of `what` with `top_k` are more than MAX_ANSWERS answers."""
     if count * top_k > MAX_ANSWERS:
-        raise TooLarge(
-            f"{count} {what} with 'parameters.top_k' {top_k} ask for more than {MAX_ANSWERS}"
-            " answers, the most that one request gets"
-        )
+        asked = f"{count} {what} with 'parameters.top_k' {top_k}"
+        raise TooLarge(f"{asked} ask for more than {MAX_ANSWERS} answers")

@@ -1,17 +1,11 @@
-"""ModelSpec, the manifest beside model.onnx.
-
-`model_spec.json` (format 1) says what a host must know of a model and cannot read from the graph:
-how inputs become tensors (`settings`, by task), what the outputs mean (`labels`), what a request
-may cost (`limits`), what of a host it may use (`engine`), and a `golden` request with its answer,
-by which a deployment is checked. `provenance` is the record of how the model was made and measured,
-which scoring does not read.
-"""
+"""model_spec.json (format 1), the manifest beside model.onnx: what a host must know of a model and
+cannot read from the graph."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -30,8 +24,7 @@ SPEC_FILE = "model_spec.json"
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output of the graph: its numpy dtype, and for each dimension a size or a name
-    (dynamic)."""
+    """One input or output of the graph: its numpy dtype, and a size or a name per dimension."""
 
     name: str
     dtype: str
@@ -40,8 +33,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Golden:
-    """A request that every deployment answers before it takes traffic, and the answer as JSON
-    data."""
+    """A request by which each deployment is checked, and its answer as JSON data."""
 
     request: Request
     answer: Any
@@ -49,14 +41,12 @@ class Golden:
     @staticmethod
     def read(data: Mapping[str, Any]) -> Golden:
         """From model_spec.json. Raises KeyError, TypeError, AttributeError or ValueError."""
-        if "body_base64" in data:
-            body = base64.b64decode(data["body_base64"])
-        else:
-            body = data["body"].encode("utf-8")
+        coded = data.get("body_base64")
+        body = data["body"].encode("utf-8") if coded is None else base64.b64decode(coded)
         return Golden(Request(body, data.get("content_type", JSON)), data["answer"])
 
     def to_json(self) -> dict[str, Any]:
-        """The request's body as text where it is UTF-8, else in base64."""
+        """The body as text where it is UTF-8, else in base64."""
         try:
             body = {"body": self.request.body.decode("utf-8")}
         except UnicodeDecodeError:
@@ -66,12 +56,11 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """`precision` and `cpu` (one of cpu.KINDS; None: any) say what the graph was made for; `files`
-    holds the sha256 of each file that a host needs."""
+    """What model_spec.json holds."""
 
     name: str
     task: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by task
     labels: tuple[str, ...] = ()
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
@@ -79,11 +68,11 @@ class ModelSpec:
     engine: EngineOptions = field(default_factory=EngineOptions)
     golden: Golden | None = None
     precision: str = "fp32"
-    cpu: str | None = None
+    cpu: str | None = None  # one of cpu.KINDS; None: any
     opset: int | None = None
     ir_version: int | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)  # the sha256 of each that a host needs
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # which scoring does not read
 
     @staticmethod
     def read(model_dir: Path) -> ModelSpec:
@@ -92,50 +81,44 @@ class ModelSpec:
         try:
             text = path.read_bytes()
         except FileNotFoundError as e:
-            raise ModelError(
-                f"{path}: no {SPEC_FILE}; a model directory holds {MODEL_FILE}, {SPEC_FILE} and,"
-                f" for text, {TOKENIZER_FILE}. Make one with: onnxferry prepare MODEL --out"
-                f" {model_dir}"
-            ) from e
+            holds = f"a model directory holds {MODEL_FILE}, {SPEC_FILE}"
+            advice = f"Make one with: onnxferry prepare MODEL --out {model_dir}"
+            what = f"{holds} and, for text, {TOKENIZER_FILE}. {advice}"
+            raise ModelError(f"{path}: no {SPEC_FILE}; {what}") from e
         except OSError as e:
             raise ModelError(f"{path}: not readable as JSON ({e})") from e
         return ModelSpec.parse(text, str(path))
 
     @staticmethod
     def parse(text: str | bytes, where: str) -> ModelSpec:
-        """The spec in the text of a model_spec.json that comes from `where`. Raises ModelError that
-        names `where` and the key when it is not JSON, or of another format."""
+        """The spec in the text of a model_spec.json. Raises ModelError that names `where` and the
+        key."""
         try:
-            data = json.loads(text)
-        except ValueError as e:
-            raise ModelError(f"{where}: not readable as JSON ({e})") from e
-        try:
-            return _parse(data)
+            return _parse(json.loads(text))
         except ModelError as e:
             raise ModelError(f"{where}: {e}") from e
+        except ValueError as e:
+            raise ModelError(f"{where}: not readable as JSON ({e})") from e
 
     def to_json(self) -> str:
-        """The text of model_spec.json: sorted, indented, with a newline at its end."""
+        """The text of model_spec.json."""
         data = {"format": FORMAT, **asdict(self)}
         data["golden"] = self.golden.to_json() if self.golden else None
         return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 _Kinds = Mapping[str, tuple[type | UnionType, str]]
+_OBJECT = (dict, "an object")
 _KINDS: _Kinds = {
-    "settings": (dict, "an object"),
-    "files": (dict, "an object"),
-    "provenance": (dict, "an object"),
+    **dict.fromkeys(("settings", "files", "provenance"), _OBJECT),
+    **dict.fromkeys(("opset", "ir_version"), (int | None, "an integer")),
     "labels": (list | None, "a list of strings"),
     "precision": (str, "a string"),
     "cpu": (str | None, "a string"),
-    "opset": (int | None, "an integer"),
-    "ir_version": (int | None, "an integer"),
 }
+_RECORDS = ("source", "tools", "difference", "fusion", "data", "measured_on")
 _PROVENANCE: _Kinds = {  # keys of `provenance`, which older specs hold at their top level
-    **dict.fromkeys(
-        ("source", "tools", "difference", "fusion", "data", "measured_on"), (dict, "an object")
-    ),
+    **dict.fromkeys(_RECORDS, _OBJECT),
     "variants": (list | None, "a list of objects"),
 }
 
@@ -146,9 +129,8 @@ def _parse(data: Any) -> ModelSpec:
     if data.get("format") != FORMAT:
         raise ModelError(f"'format' is {data.get('format')!r}; this version reads format {FORMAT}")
     known = {f.name for f in fields(ModelSpec)}
-    if unknown := set(data) - known - {"format", *_PROVENANCE}:
-        listed = ", ".join(sorted(known))
-        raise ModelError(f"unknown key(s) {', '.join(sorted(unknown))}; known: {listed}")
+    if unknown := ", ".join(sorted(set(data) - known - {"format", *_PROVENANCE})):
+        raise ModelError(f"unknown key(s) {unknown}; known: {', '.join(sorted(known))}")
     for key in ("name", "task"):
         if not isinstance(data.get(key), str) or not data[key]:
             raise ModelError(f"'{key}' must be a non-empty string, got {data.get(key)!r}")
@@ -162,19 +144,19 @@ def _parse(data: Any) -> ModelSpec:
     try:
         return ModelSpec(**{**values, **_objects(values)})
     except (AttributeError, TypeError, KeyError, ValueError) as e:
-        raise ModelError(
-            f"malformed labels, inputs, outputs, limits, engine or golden ({e!r})"
-        ) from e
+        keys = "labels, inputs, outputs, limits, engine or golden"
+        raise ModelError(f"malformed {keys} ({e!r})") from e
+
+
+def _tensors(values: Sequence[Mapping[str, Any]] | None) -> tuple[Tensor, ...]:
+    return tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values or ())
 
 
 def _objects(values: Mapping[str, Any]) -> dict[str, Any]:
     """What is not kept as the JSON data that it comes as."""
-    tensors = {
-        key: tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in values.get(key) or ())
-        for key in ("inputs", "outputs")
-    }
     return {
-        **tensors,
+        "inputs": _tensors(values.get("inputs")),
+        "outputs": _tensors(values.get("outputs")),
         "labels": tuple(values.get("labels") or ()),
         "limits": Limits.read(values.get("limits") or {}),
         "engine": EngineOptions.read(values.get("engine") or {}),

@@ -1,9 +1,5 @@
-"""load(model_dir) -> Scorer; Scorer.handle(Request) -> Response, which never raises.
-
-Each request leaves one line on the logger "scoring", at INFO: a JSON object with its id, task,
-status, error code (or null), items, tokens, and milliseconds by stage and in all; nothing of the
-payload.
-"""
+"""load(model_dir) -> Scorer; Scorer.handle(Request) -> Response, which never raises. Each request
+leaves one line on the logger "scoring", at INFO: a JSON object with nothing of the payload."""
 
 from __future__ import annotations
 
@@ -36,29 +32,22 @@ class Scorer:
         self._task = task
 
     def handle(self, request: Request) -> Response:
-        """Answer `request`. Whatever it holds, the result is a Response: status 200 with the task's
-        answer, or the status of a ScoringError with {"error": {"code", "message"}}. Its headers
-        carry the request's id (sent or made here), the milliseconds of each stage, and the
-        content's encoding."""
+        """Status 200 with the task's answer, or a ScoringError's with {"error": {"code",
+        "message"}}. Headers carry the request's id (sent or made here), the milliseconds of each
+        stage, and the content's encoding."""
         id_ = request_id(request.id)
         with timing.measuring() as metrics:
             response, code = self._attempt(request, id_)
             response = _compressed(response, request.accept_encoding)
             stages = metrics.milliseconds()
         if _log.isEnabledFor(logging.INFO):
-            line = {
-                "id": id_,
-                "model": self.spec.name,
-                "task": self.spec.task,
-                "status": response.status,
-                "code": code,
-                "items": metrics.items,
-                "tokens": metrics.tokens,
-                "ms": {**stages, "total": round(sum(stages.values()), 3)},
-            }
-            _log.info("%s", json.dumps(line))
-        spent = ", ".join(f"{name};dur={value}" for name, value in stages.items())
-        headers = {**response.headers, "X-Request-Id": id_, "Server-Timing": spent}
+            line = {"id": id_, "model": self.spec.name, "task": self.spec.task}
+            counts = {"items": metrics.items, "tokens": metrics.tokens}
+            spent = {**stages, "total": round(sum(stages.values()), 3)}
+            result = {"status": response.status, "code": code}
+            _log.info("%s", json.dumps({**line, **result, **counts, "ms": spent}))
+        timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
+        headers = {**response.headers, "X-Request-Id": id_, "Server-Timing": timings}
         return replace(response, headers=headers)
 
     def _attempt(self, request: Request, id_: str) -> tuple[Response, str | None]:
@@ -69,9 +58,8 @@ class Scorer:
             error = e
         except Exception:
             _log.exception("request %s: unexpected failure while scoring", id_)
-            error = InternalError(
-                f"the model could not score this request; the host's log has the cause under {id_}"
-            )
+            hint = f"the host's log has the cause under {id_}"
+            error = InternalError(f"the model could not score this request; {hint}")
         body = {"error": {"code": error.code, "message": str(error)}}
         return Response(error.status, codecs.encode_json(body), JSON), error.code
 
@@ -95,10 +83,9 @@ def load(
     environment: Mapping[str, str] = os.environ,
     host_cpu: Callable[[], str | None] = cpu.kind,
 ) -> Scorer:
-    """The scorer of a model directory (model.onnx, model_spec.json and, for text, tokenizer.json);
-    ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_* variables of `environment` override its limits and
-    engine options. Logs a warning for a graph that was made for another kind of CPU. Raises
-    ModelError that names the file, or the variable, and what is wrong with it."""
+    """The scorer of a model directory, whose limits and engine options variables of `environment`
+    override. Warns of a graph for another kind of CPU. Raises ModelError that names the file or the
+    variable."""
     folder = Path(model_dir)
     spec = ModelSpec.read(folder)
     spec = replace(
@@ -113,31 +100,23 @@ def load(
     try:
         return Scorer(spec, build(spec, session, folder))
     except (AttributeError, KeyError, TypeError, ValueError) as e:
-        raise ModelError(
-            f"{folder}: settings in model_spec.json do not fit task '{spec.task}' ({e!r})"
-        ) from e
+        what = f"settings in model_spec.json do not fit task '{spec.task}'"
+        raise ModelError(f"{folder}: {what} ({e!r})") from e
 
 
 def _warn_of_cpu(spec: ModelSpec, host: str | None) -> None:
     if spec.cpu is None or host is None or host == spec.cpu:
         return
     inexact = cpu.saturates(host) and not cpu.saturates(spec.cpu)
-    _log.warning(
-        "model %s was prepared in %s for %s CPUs, and this host's is %s: %s than measured; prepare"
-        " it with --cpu %s",
-        spec.name,
-        spec.precision,
-        spec.cpu,
-        host,
-        "answers may be less accurate" if inexact else "it may be slower",
-        host,
-    )
+    made = f"model {spec.name} was prepared in {spec.precision} for {spec.cpu} CPUs"
+    effect = "answers may be less accurate" if inexact else "it may be slower"
+    text = "%s, and this host's is %s: %s than measured; prepare it with --cpu %s"
+    _log.warning(text, made, host, effect, host)
 
 
 def log_requests() -> None:
-    """Let each request's line reach the host's log: by the host's handlers or, where there are
-    none, on standard output. For an adapter to call when it starts; a level that the host has set
-    stays."""
+    """For an adapter to call when it starts: each request's line reaches the host's log, or
+    standard output where that has no handlers. A level that the host has set stays."""
     if _log.level == logging.NOTSET:
         _log.setLevel(logging.INFO)
     if not _log.hasHandlers():
@@ -145,7 +124,7 @@ def log_requests() -> None:
 
 
 def request_id(sent: str) -> str:
-    """`sent` without what is not printable ASCII, cut to 128 characters, or a new id."""
+    """`sent` without what is not printable ASCII, cut to ID_LENGTH, or a new id."""
     return re.sub("[^!-~]+", "", sent)[:ID_LENGTH] or uuid.uuid4().hex
 
 

@@ -1,5 +1,4 @@
-"""The `settings` of model_spec.json, read when the model is loaded by the readers of
-validation.py."""
+"""The `settings` of model_spec.json, read when the model is loaded."""
 
 from __future__ import annotations
 
@@ -27,17 +26,15 @@ TEXT: Mapping[str, Parameter] = {
     "pad_token_type_id": Parameter(validation.natural, 0),
     "padding_side": Parameter(validation.one_of("left", "right"), "right"),
 }
-"""Every text task's: the most tokens of a sequence, special ones included, and what pads a batch,
-on the right whatever `padding_side` is: the attention mask makes it the same."""
+"""Every text task's. Batches are padded on the right whatever `padding_side` is: the attention mask
+makes it the same."""
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The settings of `known`, each checked, with the defaults of those that are absent. Raises
-    ValueError that names a key that is unknown, missing, or holds something else."""
-    if unknown := sorted(set(settings) - set(known)):
-        raise ValueError(
-            f"unknown setting(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}"
-        )
+    """The settings of `known` with the defaults of those that are absent. Raises ValueError for a
+    key that is unknown, missing, or holds something else."""
+    if unknown := ", ".join(sorted(set(settings) - set(known))):
+        raise ValueError(f"unknown setting(s) {unknown}; known: {', '.join(sorted(known))}")
     try:
         values = {name: entry.take(settings, name, "settings.") for name, entry in known.items()}
     except ScoringError as e:

@@ -1,9 +1,7 @@
 """The method of extractive question answering: the best spans within a window.
 
-As in transformers' pipeline (and BERT's SQuAD recipe, arXiv:1810.04805, section 4.2): start and end
-probabilities are softmaxes over the context and the leading [CLS], which stands for "no answer"; a
-span's score is their product, over all spans of at most max_answer_len tokens that end in the
-context and not before they start.
+Probabilities of start and end are softmaxes over the context and the leading [CLS], which stands
+for "no answer"; a span's score is their product (arXiv:1810.04805, section 4.2).
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ from onnxferry.scoring.windows import Window
 
 @dataclass(frozen=True)
 class Span:
-    """Tokens first..last of the whole sequence, the probability that they are the answer, the sum
-    of their logits, and the window's tokens [start, stop)."""
+    """Tokens first..last of the whole sequence, their probability and the sum of their logits, and
+    the window's tokens [start, stop)."""
 
     probability: float
     logits: float
@@ -32,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """That there is none: its probability and the sum of its logits, by one window."""
+    """That there is none, by one window: its probability and the sum of its logits."""
 
     probability: float
     logits: float
@@ -41,8 +39,8 @@ class NoAnswer:
 def best_spans(
     logits: tuple[Array, Array], window: Window, top_k: int, max_tokens: int
 ) -> tuple[list[Span], NoAnswer]:
-    """The `top_k` best spans of a window, best first, and no answer. `logits`: those of start and
-    end, each float [length of the window, or more]."""
+    """The `top_k` best spans of a window, best first, and no answer. `logits` of start and end are
+    each float [length of the window, or more]."""
     allowed = np.zeros(len(window.tokens), bool)
     allowed[0] = allowed[window.first : window.stop] = True
     raw = [values[: len(allowed)].astype(np.float32, copy=False) for values in logits]
@@ -56,7 +54,7 @@ def best_spans(
     best = np.argpartition(-scores, count - 1)[:count]
     best = best[np.argsort(-scores[best], kind="stable")]
     shift = window.first + window.shift
-    within = (shift, window.stop + window.shift)
+    within = shift, window.stop + window.shift
     spans = []
     for place in best:
         s, e = divmod(int(place), width)

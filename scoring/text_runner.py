@@ -1,10 +1,9 @@
-"""What the text tasks share: reading a request's texts, and truncating, encoding and running
-them."""
+"""What the text tasks share: reading, encoding and running the texts of a request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from onnxferry.scoring.tokenization import Encoded, Text, Tokenizer, Tokens
 from onnxferry.scoring.validation import Parameter
 
 T = TypeVar("T")
+UNKNOWN = "'{}' holds no character that the model's tokenizer knows"
 
 
 def _truncation(value: object, where: str) -> bool:
@@ -37,12 +37,12 @@ TRUNCATION: Mapping[str, Parameter] = {
     "max_length": Parameter(validation.positive),
     "padding": Parameter(_padding),
 }
-"""The tokenizer's parameters, as clients of the pipelines send them. Without `truncation` a text
-that is longer than the model is refused; `padding` changes no answer."""
+"""The tokenizer's parameters, as clients of the pipelines send them. `padding` changes no
+answer."""
 
 
 def read_truncation(value: object, where: str) -> Mapping[str, Any]:
-    """Those of TRUNCATION in an object of their own, as some pipelines take them."""
+    """Those of TRUNCATION in an object of their own."""
     sent = validation.mapping(value, f"'{where}'")
     values = validation.parameters({"parameters": sent}, TRUNCATION)
     return {name: values[name] for name in sent}
@@ -50,46 +50,42 @@ def read_truncation(value: object, where: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of one request, whether they came as a list, and the field that they came in."""
+    """The texts of one request's body, whether a list came, and in which field."""
 
     items: Sequence[Text]
     many: bool
     key: str = "inputs"
+    body: Mapping[str, Any] = field(default_factory=dict)
 
     def where(self, index: int) -> str:
-        """The field of a text, for messages."""
+        """The field of a text."""
         return f"{self.key}[{index}]" if self.many else self.key
 
     def shape(self, answers: Sequence[Any]) -> Any:
-        """A list for a list; the one answer for one text."""
+        """A list for a list, the one answer for one text."""
         return list(answers) if self.many else answers[0]
 
 
 def read_text_or_pair(value: object, where: str) -> Text:
-    """A text, or two: {"text", "text_pair"}, [text, pair] or, as older pipelines had it, [[text,
-    pair]]."""
+    """A text, or two: {"text", "text_pair"}, [text, pair] or, the older form, [[text, pair]]."""
     if isinstance(value, dict):
-        if unknown := sorted(set(value) - {"text", "text_pair"}):
-            raise InvalidValue(
-                f"'{where}' has field(s) {', '.join(unknown)[:80]}; expected text and text_pair"
-            )
+        if unknown := ", ".join(sorted(set(value) - {"text", "text_pair"})):
+            came = f"'{where}' has field(s) {unknown[:80]}"
+            raise InvalidValue(f"{came}; expected text and text_pair")
         text = validation.text(validation.member(value, "text", f"{where}."), f"{where}.text")
         pair = value.get("text_pair")
         return text if pair is None else (text, validation.text(pair, f"{where}.text_pair"))
     if isinstance(value, list):
         inner = value[0] if len(value) == 1 and isinstance(value[0], list) else value
-        if len(inner) != 2:
-            raise InvalidType(
-                f"'{where}' must be a text or a pair of texts, got a list of {len(inner)}"
-            )
+        if (count := len(inner)) != 2:
+            raise InvalidType(f"'{where}' must be a text or a pair of texts, got a list of {count}")
         return validation.text(inner[0], f"{where}[0]"), validation.text(inner[1], f"{where}[1]")
     return validation.text(value, where)
 
 
 @dataclass(frozen=True)
 class TextRunner:
-    """The tokenizer and the graph of a text task. `max_length`: the most tokens of a sequence,
-    special ones included."""
+    """The tokenizer and the graph of a text task. `max_length` counts special tokens too."""
 
     tokenizer: Tokenizer
     batcher: TokenBatcher
@@ -100,57 +96,50 @@ class TextRunner:
     def load(
         spec: ModelSpec, runner: Runner, folder: Path, settings: Mapping[str, Any]
     ) -> TextRunner:
-        """`settings`, as read, hold those of settings.TEXT. Raises ModelError for a graph or
-        tokenizer that does not fit."""
+        """`settings` hold those of settings.TEXT. Raises ModelError for a graph or tokenizer that
+        does not fit."""
         length = settings["max_length"]
         pads = settings["pad_token_id"], settings["pad_token_type_id"]
         tokenizer = Tokenizer(folder / TOKENIZER_FILE)
         return TextRunner(tokenizer, TokenBatcher(runner, *pads, length), length, spec.limits)
 
-    def read_texts(
-        self, data: Mapping[str, Any], read: Callable[[Any, str], Any] = validation.text
-    ) -> Texts:
-        """The texts of a request's body, in the field `inputs` or, as DeepSparse has it,
-        `sequences`. Raises TooLarge for too many."""
-        key = "sequences" if "sequences" in data and "inputs" not in data else "inputs"
-        value = validation.member(data, key)
-        return Texts(*validation.one_or_list(value, read, self.limits.items, key), key)
+    def read_texts(self, payload: Any, read: Callable[[Any, str], Any] = validation.text) -> Texts:
+        """The texts in `inputs` or, as DeepSparse has it, `sequences`. Raises TooLarge."""
+        body = validation.mapping(payload, "the body")
+        key = "sequences" if "sequences" in body and "inputs" not in body else "inputs"
+        value = validation.member(body, key)
+        return Texts(*validation.one_or_list(value, read, self.limits.items, key), key, body)
 
     def run(
         self, texts: Texts, options: Mapping[str, Any], read: Callable[[list[Array], Tokens], T]
     ) -> list[T]:
-        """What `read` makes of each text's row of every output, in order; `options` may hold
-        TRUNCATION. Raises as `encode`."""
+        """What `read` makes of each text's row of every output, in order. Raises as `encode`."""
         return self.batcher.run(self.encode(texts, options), read)
 
     def encode(self, texts: Texts, options: Mapping[str, Any]) -> list[Tokens]:
-        """Each text as a sequence of the length that `options` allow. Raises InvalidValue for one
-        that has no token, or too many when it must not be truncated."""
+        """Each text as a sequence; `options` may hold TRUNCATION. Raises InvalidValue for one of no
+        token, or of too many when it must not be truncated."""
         length = self.length(options.get("max_length"), "max_length")
         encoded = self.tokenizer.encode(texts.items)
         for i, text in enumerate(encoded):
             self.check(text, texts.where(i))
             if len(text) > length and not options.get("truncation", True):
-                raise InvalidValue(
-                    f"'{texts.where(i)}' has {len(text)} tokens; without truncation at most"
-                    f" {length} fit"
-                )
+                what = f"'{texts.where(i)}' has {len(text)} tokens"
+                raise InvalidValue(f"{what}; without truncation at most {length} fit")
         return [text.truncated(length) for text in encoded]
 
     def check(self, text: Encoded, where: str, side: int | None = None) -> None:
-        """Raise TooLarge for an item of more tokens than the limit, InvalidValue for one without
-        any, or, of a pair, without any in its text `side`."""
+        """Raise TooLarge for an item of too many tokens, InvalidValue for one, or a text `side` of
+        a pair, without any."""
         if len(text) > self.limits.tokens:
             raise limits.exceeded(f"'{where}' has {len(text)} tokens", self.limits.tokens, "tokens")
         if not (len(text) if side is None else text.size(side)):
-            raise InvalidValue(f"'{where}' holds no character that the model's tokenizer knows")
+            raise InvalidValue(UNKNOWN.format(where))
 
     def length(self, requested: int | None, name: str) -> int:
         """The most tokens of a sequence: what the parameter `name` requests, or what the model
         takes. Raises InvalidValue for more than that."""
         if requested is not None and requested > self.max_length:
-            raise InvalidValue(
-                f"'parameters.{name}' is {requested} tokens; this model takes at most"
-                f" {self.max_length}"
-            )
+            most = f"this model takes at most {self.max_length}"
+            raise InvalidValue(f"'parameters.{name}' is {requested} tokens; {most}")
         return requested or self.max_length

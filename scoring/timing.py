@@ -1,9 +1,6 @@
-"""What one request cost, for its log line: items, tokens, and the milliseconds of each stage.
-
-The scorer opens RequestMetrics for each request; what runs on its behalf adds to them without
-having them handed down. The time counts for one stage at each moment, so that the stages' sum is
-the request's time; work of other threads counts as waiting for them.
-"""
+"""What one request cost, for its log line. What runs on its behalf adds to its RequestMetrics by a
+context variable. The time counts for one stage at each moment: the stages' sum is the request's
+time."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ STAGES = ("decode", "preprocess", "engine", "postprocess", "encode")
 
 
 class RequestMetrics:
-    """One request's items, the tokens that went through the model, and `seconds` by stage."""
+    """One request's items, tokens that went through the model, and `seconds` by stage."""
 
     def __init__(self) -> None:
         self.items = 0
@@ -25,7 +22,7 @@ class RequestMetrics:
         self._stage, self._since = STAGES[0], time.perf_counter()
 
     def switch(self, stage: str) -> str:
-        """Count the time for `stage` from now on; return the stage that it counted for."""
+        """Count the time for `stage` from now on; return the stage before."""
         now, before = time.perf_counter(), self._stage
         self.seconds[before] += now - self._since
         self._stage, self._since = stage, now
@@ -52,25 +49,23 @@ def measuring() -> Iterator[RequestMetrics]:
 
 
 def count(*, items: int = 0, tokens: int = 0) -> None:
-    """Add to the current request's metrics; outside of a request, do nothing."""
+    """Add to the current request's metrics, if there are any."""
     if metrics := _current.get():
         metrics.items += items
         metrics.tokens += tokens
 
 
-def switch(name: str) -> None:
-    """From now on the current request's time counts for the stage `name`."""
-    if metrics := _current.get():
-        metrics.switch(name)
+def switch(name: str) -> str:
+    """RequestMetrics.switch of the current request, if there is one."""
+    metrics = _current.get()
+    return metrics.switch(name) if metrics else ""
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """The block's time counts for the stage `name` of the current request."""
-    metrics = _current.get()
-    before = metrics.switch(name) if metrics else ""
+    """Count the block's time for the stage `name`."""
+    before = switch(name)
     try:
         yield
     finally:
-        if metrics:
-            metrics.switch(before)
+        switch(before)

@@ -1,6 +1,6 @@
-"""Text to token ids and back: the one place that imports tokenizers. Truncation is done here, since
-the library's is a state of the tokenizer, while each request may ask for another length. The result
-is the same: special tokens stay, text goes."""
+"""Text to token ids and back: the one place that imports tokenizers. Truncation is done here, with
+the same result, since the library's is a state of the tokenizer and each request may ask for
+another length."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ class Tokens:
 @dataclass(frozen=True)
 class Encoded:
     """One text, or two as one sequence, untruncated. `ranges`: the tokens [start, stop) of each
-    text, without special ones. `side`: a text's index in the sequence, 0 or 1. Offsets count
-    Unicode code points in the text as it was sent."""
+    text, without special ones. `side`: a text's index, 0 or 1. Offsets count code points."""
 
     tokens: Tokens
     ranges: tuple[Range, ...]
@@ -55,30 +54,27 @@ class Encoded:
         return self._without([(self.ranges[side][0], start), (stop, self.ranges[side][1])])
 
     def truncated(self, max_length: int) -> Tokens:
-        """At most `max_length` tokens. Of two texts the longer one is shortened first, until both
-        have a half, as by the library's strategy longest_first."""
+        """At most `max_length` tokens. Of two texts the longer is shortened first, as by the
+        library's longest_first."""
         excess = len(self) - max_length
         if excess <= 0:
             return self.tokens
         sizes = [self.size(side) for side in range(len(self.ranges))]
         space = max(0, sum(sizes) - excess)
         kept = _shares(sizes[0], sizes[1], space) if len(sizes) == 2 else (min(sizes[0], space),)
-        return self._without(
-            [(start + n, stop) for (start, stop), n in zip(self.ranges, kept, strict=True)]
-        )
+        cuts = zip(self.ranges, kept, strict=True)
+        return self._without([(start + n, stop) for (start, stop), n in cuts])
 
     def offsets(self) -> list[Range]:
-        """The characters [start, end) of every token in its text; (0, 0) for special tokens."""
+        """The characters [start, end) of every token; (0, 0) for special tokens."""
         found: list[Range] = self.encoding.offsets
         return found
 
     def word(self, token: int, within: Range) -> Range | None:
-        """The characters [start, end) of the word around `token`, as far as it is in the tokens
-        `within`; None where the tokenizer knows no words."""
-        number = self.encoding.token_to_word(token)
-        if number is None:
-            return None
-        tokens = self.encoding.word_to_tokens(number, self.encoding.token_to_sequence(token))
+        """The characters [start, end) of the word around `token`, within the tokens `within`; None
+        where the tokenizer knows no words."""
+        number, side = self.encoding.token_to_word(token), self.encoding.token_to_sequence(token)
+        tokens = None if number is None else self.encoding.word_to_tokens(number, side)
         if tokens is None:
             return None
         first, last = max(tokens[0], within[0]), min(tokens[1], within[1]) - 1
@@ -108,45 +104,43 @@ class Tokenizer:
     """A tokenizer.json, read once and safe in several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Read `path`. Raises ModelError when the file is absent or not a tokenizer."""
+        """Raises ModelError when the file is absent or not a tokenizer."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as e:  # tokenizers raises bare Exception
-            raise ModelError(
-                f"{path}: not readable as a tokenizer ({e}); text tasks need the tokenizer.json"
-                " that transformers' fast tokenizers save"
-            ) from e
+            hint = "text tasks need the tokenizer.json that transformers' fast tokenizers save"
+            raise ModelError(f"{path}: not readable as a tokenizer ({e}); {hint}") from e
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """Each text, or pair of texts, as one sequence with its special tokens, without offsets."""
+        """Each text, or pair, as one sequence with its special tokens."""
         encode = self._tokenizer.encode_batch_fast
         return [_encoded(e) for chunk in _chunks(texts) for e in encode(chunk)]
 
     def encode_with_offsets(self, texts: Sequence[Text]) -> Iterator[Encoded]:
-        """As `encode`, with character offsets, which take longer; the caller may stop early."""
+        """As `encode`, one by one, with character offsets, which take longer."""
         for chunk in _chunks(texts):
             for encoding in self._tokenizer.encode_batch(chunk):
                 yield replace(_encoded(encoding), encoding=encoding)
 
     def decode(self, ids: Sequence[int], special: bool = True) -> str:
-        """The text of `ids`; without `special`, special tokens are left out."""
+        """The text of `ids`, with or without `special` tokens."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=not special)
         return text
 
     def join(self, tokens: Sequence[str]) -> str:
-        """The text that `tokens`, as the vocabulary spells them, stand for."""
+        """The text of `tokens`, as the vocabulary spells them."""
         decoder = self._tokenizer.decoder
         return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
     def id(self, token: str) -> int | None:
-        """The id of a token as the vocabulary spells it, None if there is none."""
+        """The id of a token, None if the vocabulary has no such token."""
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
     def token(self, id: int) -> str:
-        """The token of an id of the vocabulary, "" for an id beyond it."""
+        """The token of an id, "" for one beyond the vocabulary."""
         return self._tokenizer.id_to_token(id) or ""
 
     @property
@@ -157,13 +151,12 @@ class Tokenizer:
 
     @property
     def marks_subwords(self) -> bool:
-        """Whether a token's spelling says that it continues a word, as WordPiece's ## does."""
+        """Whether a token's spelling says that it continues a word (WordPiece's ##)."""
         return bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
 
 
 def _chunks(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """Lists of at most CHUNK characters, or of one text: the library takes some hundred bytes a
-    token."""
+    """Lists of at most CHUNK characters, or of one text, to bound the library's memory."""
     chunk: list[Text] = []
     size = 0
     for text in texts:

@@ -1,5 +1,5 @@
-"""Readers of a decoded request. Each takes a value and the name of its field (`where`) and returns
-the value in its type, or raises InvalidType or InvalidValue that names the field."""
+"""Readers of a decoded request: each takes a value and the name of its field (`where`) and returns
+the value, or raises InvalidType or InvalidValue that names the field."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _NAMES = {
 
 
 def kind(value: object) -> str:
-    """The JSON type of a value, for messages, which never show its content."""
+    """The JSON type of a value, for messages."""
     return _NAMES.get(type(value), type(value).__name__)
 
 
 def mapping(value: object, where: str) -> Mapping[str, Any]:
-    """A JSON object; `where` is written as it is, without quotes."""
+    """A JSON object; `where` gets no quotes in the message."""
     if not isinstance(value, dict):
         raise InvalidType(f"{where} must be an object, got {kind(value)}")
     return value
 
 
 def member(data: Mapping[str, Any], key: str, where: str = "") -> Any:
-    """data[key]. Raises MissingField that names it, and the fields that came."""
+    """data[key]. Raises MissingField."""
     if key not in data:
         came = ", ".join(repr(str(name)[:40]) for name in list(data)[:10])
         raise MissingField(f"'{where}{key}' is missing; got field(s) {came or 'none'}")
@@ -46,15 +46,13 @@ def member(data: Mapping[str, Any], key: str, where: str = "") -> Any:
 
 
 def string(value: object, where: str) -> str:
-    """A string with a UTF-8 form: JSON's escapes can spell one that no tokenizer or graph takes."""
+    """A string that has a UTF-8 form, as JSON's escapes need not have."""
     if not isinstance(value, str):
         raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as e:
-        raise InvalidValue(
-            f"'{where}' holds half of a surrogate pair, which is not valid Unicode text"
-        ) from e
+        raise InvalidValue(f"'{where}' holds half of a surrogate pair") from e
     return value
 
 
@@ -68,7 +66,7 @@ def text(value: object, where: str) -> str:
 def one_or_list(
     value: object, read: Callable[[Any, str], T], limit: int, where: str = "inputs"
 ) -> tuple[list[T], bool]:
-    """The request's items, each read by `read`, and whether `value` was a list. Raises TooLarge."""
+    """The items, each read by `read`, and whether a list came. Raises TooLarge."""
     if not isinstance(value, list):
         timing.count(items=1)
         return [read(value, where)], False
@@ -82,8 +80,8 @@ def one_or_list(
 
 @dataclass(frozen=True)
 class Parameter:
-    """One entry of `parameters`: `read(value, where)` checks and converts it. null means the
-    default, as in transformers' pipelines, unless `null` says that it is a value."""
+    """How one parameter or setting is read. null means the default, as in transformers' pipelines,
+    unless `null` says that it is a value."""
 
     read: Callable[[object, str], Any]
     default: Any = None
@@ -97,15 +95,13 @@ class Parameter:
 
 
 def parameters(data: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """The request's `parameters`, checked, with the defaults of the absent ones; unknown ones are
-    refused."""
+    """The request's `parameters` with the defaults of the absent ones; unknown ones are refused."""
     values = data.get("parameters")
     values = {} if values is None else mapping(values, "'parameters'")
     if unknown := sorted(set(values) - set(known)):
         named = ", ".join(repr(name[:40]) for name in unknown[:5])
-        raise InvalidValue(
-            f"unknown parameter(s) {named}; known: {', '.join(sorted(known)) or 'none'}"
-        )
+        listed = ", ".join(sorted(known)) or "none"
+        raise InvalidValue(f"unknown parameter(s) {named}; known: {listed}")
     return {name: entry.take(values, name, "parameters.") for name, entry in known.items()}
 
 
@@ -145,7 +141,7 @@ def number(value: object, where: str) -> float:
 
 
 def strings(value: object, where: str) -> list[str]:
-    """A list of strings, or one string as a list of one; empty ones are allowed."""
+    """A list of strings, or one string as a list of one."""
     items: list[Any] = value if isinstance(value, list) else [value]
     if wrong := [item for item in items if not isinstance(item, str)]:
         raise InvalidType(f"'{where}' must be a string or a list of strings, got {kind(wrong[0])}")
@@ -156,10 +152,9 @@ def one_of(*choices: str) -> Callable[[object, str], str]:
     """A reader that takes one of `choices`, which are lower-case, in any case."""
 
     def read(value: object, where: str) -> str:
-        if not isinstance(value, str):
-            raise InvalidType(f"'{where}' must be a string, got {kind(value)}")
-        if value.lower() not in choices:
+        chosen = string(value, where).lower()
+        if chosen not in choices:
             raise InvalidValue(f"'{where}' must be one of {', '.join(choices)}")
-        return value.lower()
+        return chosen
 
     return read

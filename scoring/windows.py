@@ -11,8 +11,8 @@ from onnxferry.scoring.tokenization import Encoded, Tokens
 
 @dataclass(frozen=True)
 class Window:
-    """One sequence for the model. Its tokens first..stop-1 are of the long text; token i is token i
-    + shift of the whole sequence."""
+    """One sequence for the model. Its tokens [first, stop) are of the long text; token i is token
+    i + shift of the whole sequence."""
 
     tokens: Tokens
     first: int
@@ -26,19 +26,16 @@ class Window:
 
 
 def capacity(encoded: Encoded, side: int, max_length: int) -> int:
-    """How many tokens of text `side` fit in a window of `max_length` tokens beside all others."""
+    """How many tokens of text `side` fit in a window beside all others."""
     return max_length - (len(encoded) - encoded.size(side))
 
 
 def check_stride(encoded: Encoded, side: int, max_length: int, stride: tuple[str, int]) -> None:
-    """Raise InvalidValue that names the parameter when windows cannot share `stride` = (its name,
-    tokens)."""
+    """Raise InvalidValue when windows cannot share `stride`: the parameter's name, tokens."""
     (name, tokens), space = stride, capacity(encoded, side, max_length)
     if encoded.size(side) > space and tokens >= space:
-        raise InvalidValue(
-            f"'parameters.{name}' is {tokens}; for this text it must be below {max(space, 0)}"
-            " tokens"
-        )
+        most = f"for this text it must be below {max(space, 0)} tokens"
+        raise InvalidValue(f"'parameters.{name}' is {tokens}; {most}")
 
 
 def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> int:
@@ -48,8 +45,8 @@ def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> 
 
 
 def windows(encoded: Encoded, side: int, max_length: int, stride: int) -> Iterator[Window]:
-    """Sequences of at most `max_length` tokens, each with a part of text `side` and all of the
-    rest. A part begins with the last `stride` tokens of the one before; see `check_stride`."""
+    """Sequences of at most `max_length` tokens, each with a part of text `side` and all else. A
+    part begins with the last `stride` tokens of the one before."""
     first, stop = encoded.ranges[side]
     space = capacity(encoded, side, max_length)
     for start in range(first, stop, max(space - stride, 1)):

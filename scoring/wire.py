@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 JSON = "application/json"
 
-# The headers in which platforms and clients carry a request's id, the most specific first.
+# the headers that carry a request's id, the most specific first
 ID_HEADERS = (
     "x-request-id",
     "x-ms-client-request-id",
@@ -22,9 +22,8 @@ ID_HEADERS = (
 
 @dataclass(frozen=True)
 class Request:
-    """One request as a platform hands it over. `id`: the platform's or the client's id of it, ""
-    without one. `content_length`: the body's size in bytes by its headers, for a host that does not
-    read a body over the limit."""
+    """One request as a platform hands it over. `id` may be "". `content_length`: the body's bytes
+    by its headers, for a host that does not read a body over the limit."""
 
     body: bytes
     content_type: str = JSON
@@ -38,21 +37,16 @@ class Request:
     def of(body: bytes, headers: Mapping[str, str], content_length: int = 0) -> Request:
         """A request from HTTP headers, whose names are taken in any case."""
         lower = {name.lower(): value for name, value in headers.items()}
-        return Request(
-            body,
-            lower.get("content-type") or JSON,
-            lower.get("accept") or JSON,
-            lower.get("content-encoding", ""),
-            lower.get("accept-encoding", ""),
-            next((lower[name] for name in ID_HEADERS if lower.get(name)), ""),
-            content_length,
-        )
+        types = lower.get("content-type") or JSON, lower.get("accept") or JSON
+        codings = lower.get("content-encoding", ""), lower.get("accept-encoding", "")
+        id_ = next((lower[name] for name in ID_HEADERS if lower.get(name)), "")
+        return Request(body, *types, *codings, id_, content_length)
 
 
 @dataclass(frozen=True)
 class Response:
-    """The answer to a Request. `status` is an HTTP status; every error has a JSON body. `headers`
-    go to the client as far as a platform lets them."""
+    """The answer to a Request, with an HTTP status. `headers` go to the client as far as a platform
+    lets them."""
 
     status: int
     body: bytes

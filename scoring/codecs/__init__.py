@@ -1,21 +1,6 @@
-"""Media types as tables: how a request's body becomes a payload (DECODERS), and how an answer
-becomes bytes (ENCODERS). Each media type's code is in the file that bears its name.
-
-A payload is what the body's JSON would hold: mostly {"inputs": ..., "parameters": {...}}, with an
-`Image` where an image's bytes came and a numpy array where an array came. Each form gives the same
-payload for the same request:
-
-media type                            "inputs" of the payload
-application/json                      (the payload is the body's data as it is)
-application/jsonlines, -x-ndjson      a list, one item a line: a text, an object, {"inputs": item}
-text/csv                              a list, one item a row: a text, or an object of its cells
-text/plain                            one text: the body
-multipart/form-data                   images uploaded as files, or the fields of a form
-application/x-npy                     one array
-image/*, application/octet-stream     one image: the payload is the Image
-
-Answers are JSON; JSON Lines, CSV and npy where the answer has that form.
-"""
+"""Media types as tables: how a body becomes a payload (DECODERS), and an answer bytes (ENCODERS). A
+payload is what the body's JSON would hold, mostly {"inputs": ..., "parameters": {...}}, with an
+`Image` for an image's bytes and a numpy array for npy."""
 
 from __future__ import annotations
 
@@ -85,37 +70,33 @@ ENCODERS: dict[str, Callable[[Any], bytes]] = {
 
 @functools.lru_cache(64)
 def expand(accepted: tuple[str, ...]) -> tuple[str, ...]:
-    """`accepted`, where JSON stands for every form of the same fields."""
+    """`accepted`, in which JSON stands for STRUCTURED."""
     if JSON not in accepted:
         return accepted
     return (*STRUCTURED, *(name for name in accepted if name not in STRUCTURED))
 
 
 def decode(body: bytes, content_type: str, accepted: Sequence[str]) -> Any:
-    """The payload of `body`, if its media type is among `accepted`. Raises nothing but
-    ScoringError."""
+    """The payload of `body`, if its media type is among `accepted`. Raises ScoringError only."""
     media_type, known = MediaType.parse(content_type), expand(tuple(accepted))
     if media_type.name not in known:
-        raise UnsupportedMediaType(
-            f"content type '{media_type.name[:80]}' is not accepted; send {' or '.join(known)}"
-        )
+        sent, expected = media_type.name[:80], " or ".join(known)
+        raise UnsupportedMediaType(f"content type '{sent}' is not accepted; send {expected}")
     return DECODERS[media_type.name](body, media_type)
 
 
 @functools.lru_cache(256)  # clients send the same few
 def negotiate(accept: str) -> tuple[str, ...]:
-    """The media types of an answer that `accept` allows, the preferred first. Raises
-    NotAcceptable."""
+    """The media types that `accept` allows, the preferred first. Raises NotAcceptable."""
     if found := preferred(accept, tuple(ENCODERS)):
         return found
-    raise NotAcceptable(
-        f"no answer can be given as '{accept[:80]}'; this model answers in {', '.join(ENCODERS)}"
-    )
+    known = f"this model answers in {', '.join(ENCODERS)}"
+    raise NotAcceptable(f"no answer can be given as '{accept[:80]}'; {known}")
 
 
 def encode(answer: Any, media_types: Sequence[str]) -> tuple[bytes, str]:
-    """`answer` in the first of `media_types` that can hold it, and which that is. Raises
-    NotAcceptable with the first's reason if none can."""
+    """`answer` in the first of `media_types` that can hold it, and that type. Raises NotAcceptable
+    with the first's reason."""
     refusals = []
     for media_type in media_types:
         try:

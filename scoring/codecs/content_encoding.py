@@ -1,5 +1,4 @@
-"""Content codings: gzip and deflate in, gzip out (RFC 9110, section 8.4). Decompression stops at a
-limit, so that a small body cannot fill the memory."""
+"""Content codings: gzip and deflate in, gzip out (RFC 9110, section 8.4)."""
 
 from __future__ import annotations
 
@@ -16,15 +15,14 @@ NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 
 
 def decompress(body: bytes, coding: str, limit: int) -> bytes:
-    """`body` without its Content-Encoding. Raises UnsupportedEncoding for any but gzip, deflate and
-    identity, or for several; InvalidBody for damaged data; TooLarge beyond `limit` bytes."""
+    """`body` without its Content-Encoding, one of NAMES or identity. Raises UnsupportedEncoding,
+    InvalidBody, or TooLarge at once beyond `limit` bytes."""
     name = coding.strip().lower()
     if name in ("", "identity"):
         return body
     if name not in NAMES:
-        raise UnsupportedEncoding(
-            f"content encoding '{name[:80]}' is not known; send gzip, deflate or none"
-        )
+        known = "send gzip, deflate or none"
+        raise UnsupportedEncoding(f"content encoding '{name[:80]}' is not known; {known}")
     out, rest = bytearray(), body
     for _ in range(MAX_MEMBERS):
         stream = zlib.decompressobj(_window(NAMES[name], rest))
@@ -45,15 +43,14 @@ def _window(name: str, data: bytes) -> int:
     """deflate means zlib's format; some clients leave out its header of two bytes."""
     if name == "gzip":
         return _GZIP
-    has_header = (
-        len(data) > 1 and data[0] & 15 == zlib.DEFLATED and (data[0] << 8 | data[1]) % 31 == 0
-    )
-    return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
+    header = int.from_bytes(data[:2], "big")
+    valid = len(data) > 1 and data[0] & 15 == zlib.DEFLATED and header % 31 == 0
+    return zlib.MAX_WBITS if valid else -zlib.MAX_WBITS
 
 
 def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str]:
-    """`body` in gzip and "gzip", where the client takes it and `body` is not small; else `body` and
-    "". The same bytes each time: the header holds no time."""
+    """`body` in gzip, without a time in its header, and "gzip" where the client takes it and `body`
+    is not small; else `body` and ""."""
     if len(body) < MIN_SIZE:
         return body, ""
     accepted = dict(weights(accept_encoding))

@@ -17,15 +17,13 @@ ITEM_COLUMNS = ("inputs", "text", "sequences")  # that hold a whole item
 
 
 def decode_csv(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": [an item a row]}: the cell of a column `inputs`, whatever the others are, as the
-    Hugging Face containers read it, or of a lone `text` or `sequences`; else an object of the row's
-    cells, which are strings. Raises InvalidBody that names the line."""
+    """{"inputs": [an item a row]}: the cell of a column `inputs`, as Hugging Face's containers have
+    it, or of a lone `text` or `sequences`; else an object of the row's cells, all strings. Raises
+    InvalidBody that names the line."""
     rows = _rows(media_type.text(body))
     header = [name.strip() for _, row in [next(rows, (1, []))] for name in row]
     if not any(header):
-        raise InvalidBody(
-            "the body has no header; expected CSV with the names of its columns in the first line"
-        )
+        raise InvalidBody("the body has no header; expected CSV with names of columns at its top")
     if len(set(header)) < len(header) or "" in header:
         raise InvalidBody("the header of the CSV names a column twice, or not at all")
     if len(header) > MAX_COLUMNS:
@@ -33,10 +31,8 @@ def decode_csv(body: bytes, media_type: MediaType) -> Any:
     column = _item_column(header)
     items = []
     for line, row in rows:
-        if len(row) != len(header):
-            raise InvalidBody(
-                f"line {line} of the CSV has {len(row)} cell(s), the header {len(header)}"
-            )
+        if (count := len(row)) != (expected := len(header)):
+            raise InvalidBody(f"line {line} of the CSV has {count} cell(s), the header {expected}")
         items.append(dict(zip(header, row, strict=True)) if column is None else row[column])
     if not items:
         raise InvalidBody("the CSV has a header and no rows; expected one item a row")
@@ -49,28 +45,25 @@ def _item_column(header: Sequence[str]) -> int | None:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the number of the line in which it ends."""
+    """The rows that are not blank, each with the number of its last line."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
             if row:
                 yield reader.line_num, row
     except csv.Error as e:
-        hint = ""
-        if "limit" in str(e):
-            most = csv.field_size_limit()
-            hint = f"; a cell holds at most {most} characters, send longer texts as JSON"
+        most = f"; a cell holds at most {csv.field_size_limit()} characters, send longer as JSON"
+        hint = most if "limit" in str(e) else ""
         raise InvalidBody(f"the body is not CSV: {e}{hint} at line {reader.line_num}") from e
 
 
 def encode_csv(answer: Any) -> bytes:
-    """UTF-8 CSV of an object, or of a list of them, whose values are texts, numbers, booleans or
-    null (empty). Raises NotAcceptable for another answer, InternalError for NaN and infinity."""
+    """UTF-8 CSV of an object, or a list of them, whose values are single; null is empty. Raises
+    NotAcceptable for another answer, InternalError for NaN and infinity."""
     rows = answer if isinstance(answer, list) else [answer]
     if not rows or not all(isinstance(row, Mapping) for row in rows):
-        raise NotAcceptable(
-            "this answer is not one object an item, which CSV needs; accept application/json"
-        )
+        what = "this answer is not one object an item, which CSV needs"
+        raise NotAcceptable(f"{what}; accept application/json")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -87,7 +80,6 @@ def _cell(value: Any, name: str) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         raise InternalError("the model's answer holds NaN or infinity")
     if isinstance(value, Mapping | Sequence | np.ndarray) and not isinstance(value, str):
-        raise NotAcceptable(
-            f"'{name}' of this answer is no single value, which CSV needs; accept application/json"
-        )
+        what = f"'{name}' of this answer is no single value, which CSV needs"
+        raise NotAcceptable(f"{what}; accept application/json")
     return value

@@ -25,7 +25,7 @@ CHARSETS = frozenset(_CHARSETS.split())
 
 @dataclass(frozen=True)
 class MediaType:
-    """A media type's `name` in lower case, and its parameters by their names in lower case."""
+    """A media type, and its parameters by name; names are in lower case."""
 
     name: str
     parameters: Mapping[str, str]
@@ -38,18 +38,17 @@ class MediaType:
         return MediaType(name.strip().lower(), parameters(f";{rest}"))
 
     def text(self, body: bytes) -> str:
-        """`body` as text in the charset that is named, without a byte order mark. Raises
-        UnsupportedEncoding for an unknown charset, InvalidBody that names the wrong byte."""
+        """`body` as text, without a byte order mark. Raises UnsupportedEncoding, or InvalidBody
+        that names the wrong byte."""
         charset = self.charset() or "utf-8-sig"
         try:
             return body.decode(charset).removeprefix("\ufeff")
         except UnicodeDecodeError as e:
-            raise InvalidBody(
-                f"the body is not {charset.removesuffix('-sig').upper()} text at byte {e.start}"
-            ) from e
+            name = charset.removesuffix("-sig").upper()
+            raise InvalidBody(f"the body is not {name} text at byte {e.start}") from e
 
     def charset(self) -> str | None:
-        """Python's name of the charset; None if none is named. Raises UnsupportedEncoding."""
+        """Python's name of the charset, if any. Raises UnsupportedEncoding."""
         if not (sent := self.parameters.get("charset")):
             return None
         try:
@@ -65,10 +64,9 @@ def parameters(text: str) -> dict[str, str]:
     """The `; name=value` or `; name="value"` after a header's value; the first of a name counts."""
     found: dict[str, str] = {}
     for name, value in _PARAMETER.findall(text):
-        quoted = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else None
-        found.setdefault(
-            name.lower(), value.strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-        )
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        plain = re.sub(r"\\(.)", r"\1", value[1:-1]) if quoted else value.strip()
+        found.setdefault(name.lower(), plain)
     return found
 
 
@@ -82,9 +80,8 @@ def weights(header: str) -> Iterator[tuple[str, float]]:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> tuple[str, ...]:
-    """Those of `offered` that an Accept header allows, by q, then by its order. For each the most
-    specific entry counts: application/json before application/* before */*. An empty header allows
-    all."""
+    """Those of `offered` that an Accept header allows, by q, then by its order; all for an empty
+    one. For each the most specific entry counts: application/json before application/* or */*."""
     entries: dict[str, tuple[float, int]] = {}
     for i, (name, q) in enumerate(weights(accept)):
         entries.setdefault("*/*" if name == "*" else name, (-q, i))

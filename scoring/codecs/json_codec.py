@@ -13,26 +13,22 @@ from onnxferry.scoring.errors import InternalError, InvalidBody, InvalidValue
 
 
 def decode_json(body: bytes, media_type: MediaType) -> Any:
-    """JSON data. Raises InvalidBody that says where the text is not JSON."""
-    # without a charset it is one of the UTFs
+    """JSON data, in one of the UTFs without a charset. Raises InvalidBody that says where."""
     text = media_type.text(body) if media_type.charset() else body
     return _loads(text, "the body")
 
 
 def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
     """{"inputs": [an item a line]}; blank lines are skipped. A line may be {"inputs": item,
-    "parameters": {...}}: the parameters are the request's, and must be the same. Raises InvalidBody
-    that names the line, InvalidValue for parameters that differ."""
+    "parameters": {...}}. Raises InvalidBody, or InvalidValue for parameters that differ."""
     items, shared = [], None
     for number, line in _lines(media_type.text(body)):
         item = _loads(line, f"line {number} of the body")
         if isinstance(item, dict) and "inputs" in item:
             parameters = item.get("parameters")
             if parameters is not None and shared is not None and parameters != shared:
-                raise InvalidValue(
-                    f"line {number} has other 'parameters' than a line before; send it as its own"
-                    " request"
-                )
+                what = f"line {number} has other 'parameters' than a line before"
+                raise InvalidValue(f"{what}; send it as its own request")
             item, shared = item["inputs"], shared if parameters is None else parameters
         items.append(item)
     if not items:
@@ -41,14 +37,11 @@ def decode_jsonlines(body: bytes, media_type: MediaType) -> Any:
 
 
 def encode_json(answer: Any) -> bytes:
-    """UTF-8 JSON, numpy arrays as lists; half of a surrogate pair becomes its escape. Raises
-    InternalError for NaN and infinity."""
+    """UTF-8 JSON, numpy arrays as lists. Raises InternalError for NaN and infinity."""
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, default=_plain)
     except ValueError as e:
-        raise InternalError(
-            "the model's answer holds NaN or infinity, which JSON cannot carry"
-        ) from e
+        raise InternalError("the model's answer holds NaN or infinity") from e
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -78,13 +71,11 @@ def _loads(text: str | bytes, where: str) -> Any:
         what = f"{e.msg} at line {e.lineno} column {e.colno}" if text.strip() else "an empty body"
         raise InvalidBody(f"{where} is not JSON: {what}") from e
     except UnicodeDecodeError as e:
-        raise InvalidBody(
-            f"{where} is not JSON: not {e.encoding.upper()} text at byte {e.start}"
-        ) from e
+        what = f"not {e.encoding.upper()} text at byte {e.start}"
+        raise InvalidBody(f"{where} is not JSON: {what}") from e
     except (RecursionError, ValueError) as e:
-        raise InvalidBody(
-            f"{where} is not JSON that can be read: nested too deeply, or a number out of range"
-        ) from e
+        what = "nested too deeply, or a number out of range"
+        raise InvalidBody(f"{where} is not JSON that can be read: {what}") from e
 
 
 def _no_constant(name: str) -> None:

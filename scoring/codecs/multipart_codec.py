@@ -1,5 +1,4 @@
-"""multipart/form-data, a form as browsers and `curl -F` send it (RFC 7578): files are images, other
-fields are the payload's."""
+"""multipart/form-data, a form as browsers and `curl -F` send it (RFC 7578)."""
 
 from __future__ import annotations
 
@@ -36,16 +35,13 @@ class _Part:
 
 
 def decode_multipart(body: bytes, media_type: MediaType) -> Any:
-    """{"inputs": the Image} of a file, or a list of several, whatever their names; other fields by
-    name, `parameters` as JSON, a repeated field as a list. Raises InvalidBody that says what the
-    form lacks, UnsupportedMediaType for a file that is no image."""
+    """{"inputs": the Image} of a file of any name; other fields by name, `parameters` as JSON;
+    several of a name as a list. Raises InvalidBody or UnsupportedMediaType."""
     fields: dict[str, list[Any]] = {}
     for part in _parts(body, media_type.parameters.get("boundary", "")):
-        if part.file and part.media_type.name not in IMAGES:
-            raise UnsupportedMediaType(
-                f"file '{part.name[:40]}' of the form is of type '{part.media_type.name[:80]}'; "
-                f"send {' or '.join(IMAGES)}"
-            )
+        if part.file and (sent := part.media_type.name) not in IMAGES:
+            what = f"file '{part.name[:40]}' of the form is of type '{sent[:80]}'"
+            raise UnsupportedMediaType(f"{what}; send {' or '.join(IMAGES)}")
         fields.setdefault("inputs" if part.file else part.name, []).append(part.value())
     if not fields:
         raise InvalidBody("the form has no fields; expected a file, or a field 'inputs'")
@@ -56,14 +52,11 @@ def decode_multipart(body: bytes, media_type: MediaType) -> Any:
 
 def _parts(body: bytes, boundary: str) -> Iterator[_Part]:
     if not (boundary and boundary.isascii() and len(boundary) <= 70):
-        raise InvalidBody(
-            "the content type names no boundary; expected multipart/form-data; boundary=..."
-        )
+        raise InvalidBody("the content type names no boundary; expected one, as in ; boundary=...")
     chunks = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("ascii"), MAX_PARTS + 2)
     if len(chunks) < 2 or not chunks[-1].startswith(b"--"):
-        raise InvalidBody(
-            f"the form is cut off: it has no closing boundary, or more than {MAX_PARTS} fields"
-        )
+        what = f"it has no closing boundary, or more than {MAX_PARTS} fields"
+        raise InvalidBody(f"the form is cut off: {what}")
     for chunk in chunks[1:-1]:
         head, blank, data = chunk.partition(b"\r\n\r\n")
         if not blank or len(head) > MAX_HEADERS or head[:2] != b"\r\n":
@@ -77,9 +70,8 @@ def _part(head: str, data: bytes) -> _Part:
     disposition = headers.get("content-disposition", "")
     options = parameters(disposition)
     if not disposition.lower().startswith("form-data") or not options.get("name"):
-        raise InvalidBody(
-            "a part of the form has no name; expected Content-Disposition: form-data; name=..."
-        )
+        expected = "Content-Disposition: form-data; name=..."
+        raise InvalidBody(f"a part of the form has no name; expected {expected}")
     file = "filename" in options or "filename*" in options
     media_type = MediaType.parse(headers.get("content-type") or (IMAGES[-1] if file else TEXT))
     return _Part(options["name"], file or media_type.name in IMAGES, media_type, data)

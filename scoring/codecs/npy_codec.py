@@ -23,21 +23,18 @@ MAX_DIMENSIONS = 32  # of every version of numpy
 
 def decode_npy(body: bytes, media_type: MediaType) -> Any:
     """{"inputs": array} of numbers or booleans in this machine's byte order; it may be read-only.
-    Raises InvalidBody for any other content, and for a header whose size is not the data's."""
+    Raises InvalidBody."""
     shape, fortran, dtype, start = _header(body)
     if dtype.kind not in _KINDS or dtype.hasobject or dtype.subdtype:
-        raise InvalidBody(
-            f"the array's dtype is of kind '{dtype.kind}'; expected {', '.join(_KINDS.values())}"
-        )
+        expected = ", ".join(_KINDS.values())
+        raise InvalidBody(f"the array's dtype is of kind '{dtype.kind}'; expected {expected}")
     if len(shape) > MAX_DIMENSIONS or any(size < 0 for size in shape):
-        raise InvalidBody(
-            f"the array's shape has a negative size, or more than {MAX_DIMENSIONS} dimensions"
-        )
+        wrong = f"a negative size, or more than {MAX_DIMENSIONS} dimensions"
+        raise InvalidBody(f"the array's shape has {wrong}")
     claimed, came = math.prod(shape) * dtype.itemsize, len(body) - start
     if claimed != came or any(size > len(body) for size in shape):
-        raise InvalidBody(
-            f"the array's header claims {str(claimed)[:20]} bytes of data, and {came} came"
-        )
+        size = f"{str(claimed)[:20]} bytes of data"
+        raise InvalidBody(f"the array's header claims {size}, and {came} came")
     flat = np.frombuffer(body, dtype, offset=start) if came else np.empty(0, dtype)
     array = flat.reshape(shape, order="F" if fortran else "C")
     return {"inputs": array.astype(dtype.newbyteorder("="), copy=False)}
@@ -51,14 +48,12 @@ def _header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     except KeyError as e:
         raise InvalidBody("the body is npy of a version other than 1.0 and 2.0") from e
     except _UNREADABLE as e:
-        raise InvalidBody(
-            "the body is not npy: its header cannot be read; make it with numpy.save"
-        ) from e
+        what = "the body is not npy: its header cannot be read"
+        raise InvalidBody(f"{what}; make it with numpy.save") from e
 
 
 def encode_npy(answer: Any) -> bytes:
-    """The bytes of numpy.save for an array of numbers, also as an object's only value. Raises
-    NotAcceptable for any other answer."""
+    """numpy.save of an array of numbers, also as an object's only value. Raises NotAcceptable."""
     if isinstance(answer, dict) and len(answer) == 1:
         answer = next(iter(answer.values()))
     try:
@@ -66,9 +61,8 @@ def encode_npy(answer: Any) -> bytes:
     except ValueError as e:
         raise NotAcceptable("the answer's items differ in shape, and npy holds one shape") from e
     if array.dtype.kind not in _KINDS:
-        raise NotAcceptable(
-            "the answer is not numbers alone, which npy needs; accept application/json"
-        )
+        what = "the answer is not numbers alone, which npy needs"
+        raise NotAcceptable(f"{what}; accept application/json")
     out = io.BytesIO()
     np.save(out, np.ascontiguousarray(array) if array.ndim else array, allow_pickle=False)
     return out.getvalue()

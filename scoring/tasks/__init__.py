@@ -1,13 +1,12 @@
-"""The tasks: one file each, one row here. A task turns a decoded payload into the answer of
-transformers' pipeline of the same name. Only the file of the task in use is imported: a host for
-images needs no tokenizers, one for texts no Pillow. A model directory may bring its own: see
-custom.py."""
+"""The tasks: for each one row here, and one file and class that bear its name and are imported only
+where they are used. A task turns a decoded payload into the answer of transformers' pipeline of the
+same name."""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, cast
 
 from onnxferry.scoring.engine import Runner
@@ -15,27 +14,15 @@ from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks import custom
 
-
-@dataclass(frozen=True)
-class TaskEntry:
-    """`class_path`: MODULE.CLASS in scoring.tasks. `needs`: the distributions that it imports
-    besides numpy and onnxruntime."""
-
-    class_path: str
-    needs: tuple[str, ...]
-
-
-TASKS = {
-    "feature-extraction": TaskEntry("feature_extraction.FeatureExtraction", ("tokenizers",)),
-    "fill-mask": TaskEntry("fill_mask.FillMask", ("tokenizers",)),
-    "image-classification": TaskEntry("image_classification.ImageClassification", ("pillow",)),
-    "question-answering": TaskEntry("question_answering.QuestionAnswering", ("tokenizers",)),
-    "tensors": TaskEntry("tensors.Tensors", ()),
-    "text-classification": TaskEntry("text_classification.TextClassification", ("tokenizers",)),
-    "token-classification": TaskEntry("token_classification.TokenClassification", ("tokenizers",)),
-    "zero-shot-classification": TaskEntry(
-        "zero_shot_classification.ZeroShotClassification", ("tokenizers",)
-    ),
+TASKS: dict[str, tuple[str, ...]] = {  # what each needs besides numpy and onnxruntime
+    "feature-extraction": ("tokenizers",),
+    "fill-mask": ("tokenizers",),
+    "image-classification": ("pillow",),
+    "question-answering": ("tokenizers",),
+    "tensors": (),
+    "text-classification": ("tokenizers",),
+    "token-classification": ("tokenizers",),
+    "zero-shot-classification": ("tokenizers",),
 }
 
 
@@ -47,29 +34,30 @@ class Task(Protocol):
         """The media types of its requests."""
 
     def answer(self, payload: Any) -> Any:
-        """JSON data for a payload (see codecs), in which numpy arrays may stand for lists. Raises
-        ScoringError."""
+        """JSON data, or numpy arrays in it, for a payload (see codecs). Raises ScoringError."""
 
 
 def needs(spec: ModelSpec) -> tuple[str, ...]:
-    """The distributions that the task of `spec` imports besides numpy and onnxruntime. Raises
-    ModelError for an unknown task, or a user's own that the spec does not describe in full."""
+    """The distributions that the task imports besides numpy and onnxruntime. Raises ModelError for
+    an unknown task, or a user's own that is not described in full."""
     if spec.task in TASKS:
-        return TASKS[spec.task].needs
+        return TASKS[spec.task]
     if spec.task.startswith(custom.PREFIX):
         return custom.needs(spec)
-    known = ", ".join(sorted(TASKS))
-    raise ModelError(
-        f"unknown task '{spec.task}' in model_spec.json; known: {known}, and file:NAME.py:CLASS"
-    )
+    known = ", ".join([*sorted(TASKS), "file:NAME.py:CLASS"])
+    raise ModelError(f"unknown task '{spec.task}' in model_spec.json; known: {known}")
 
 
 def build(spec: ModelSpec, runner: Runner, folder: Path) -> Task:
-    """The task that `spec` names, over `runner` and the files in `folder`. Raises ModelError as
-    `needs`; ValueError, or ModelError with the file, for settings that do not fit."""
+    """The task of `spec`, over `runner` and the files in `folder`. Raises ModelError as `needs`;
+    ValueError, or ModelError with the file, for settings that do not fit."""
     needs(spec)
     if spec.task not in TASKS:
         return cast(Task, custom.build(spec, runner, folder))
-    module, _, name = TASKS[spec.task].class_path.partition(".")
-    task = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    task = getattr(module(spec.task), spec.task.title().replace("-", ""))
     return cast(Task, task(spec, runner, folder))
+
+
+def module(task: str) -> ModuleType:
+    """The module of one of TASKS."""
+    return importlib.import_module(f"{__name__}.{task.replace('-', '_')}")

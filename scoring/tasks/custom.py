@@ -1,12 +1,8 @@
 """A user's own task: a class in a Python file of the model directory.
 
-In model_spec.json, `task` is "file:NAME.py:CLASS", `files` lists NAME.py with its sha256, and
-`settings.needs` names what the file imports besides the standard library, numpy and
-onnxferry.scoring: any of LIBRARIES. The class is a scoring.tasks.Task. examples/custom_task shows
-one.
-
-The file is the model owner's code and is not confined. It runs only if it has the hash that the
-spec lists, so that what was packed is what is served.
+`task` is "file:NAME.py:CLASS", `files` lists NAME.py with its sha256, and `settings.needs` names
+those of LIBRARIES that it imports. The class is a scoring.tasks.Task. The file runs unconfined, if
+it has that hash.
 """
 
 from __future__ import annotations
@@ -29,44 +25,36 @@ from onnxferry.scoring.validation import Parameter
 PREFIX = "file:"
 LIBRARIES = ("pillow", "tokenizers")
 SETTINGS: Mapping[str, Parameter] = {"needs": Parameter(validation.strings, [])}
-"""The settings of every task of this kind, for the class to read its own together with."""
+"""For the class to read together with its own."""
 
 _FORMER_IMPORT = re.compile(rb"^[ \t]*(from|import)[ \t]+scoring\b", re.MULTILINE)
 _TASK = re.compile(r"file:([A-Za-z_][A-Za-z0-9_]*\.py):([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def parse(spec: ModelSpec) -> tuple[str, str]:
-    """The file and the class that `spec.task` names. Raises ModelError that says what is
-    missing."""
+    """The file and the class that `spec.task` names. Raises ModelError."""
     found = _TASK.fullmatch(spec.task)
     if not found:
         raise ModelError(f"task '{spec.task[:80]}' in model_spec.json is not file:NAME.py:CLASS")
     if found[1] not in spec.files:
-        raise ModelError(
-            f"'files' in model_spec.json does not list {found[1]}, the file of its task, with its"
-            " sha256"
-        )
+        raise ModelError(f"'files' in model_spec.json does not list {found[1]} with its sha256")
     return found[1], found[2]
 
 
 def needs(spec: ModelSpec) -> tuple[str, ...]:
-    """The distributions that the task imports besides numpy and onnxruntime. Raises ModelError for
-    any that is not in LIBRARIES."""
+    """Those of LIBRARIES that the task imports. Raises ModelError for any other."""
     parse(spec)
     names = spec.settings.get("needs", [])
     unknown = [name for name in names if name not in LIBRARIES] if isinstance(names, list) else []
     if unknown or not isinstance(names, list):
         came = f"'{unknown[0]}'" if unknown else validation.kind(names)
-        raise ModelError(
-            f"'settings.needs' in model_spec.json must list some of {', '.join(LIBRARIES)}, got"
-            f" {came}"
-        )
+        expected = f"must list some of {', '.join(LIBRARIES)}"
+        raise ModelError(f"'settings.needs' in model_spec.json {expected}, got {came}")
     return tuple(sorted(set(names)))
 
 
 def build(spec: ModelSpec, runner: Runner, folder: Path) -> Any:
-    """The task of the file that `spec` names. Raises ModelError that names the file and what is
-    wrong."""
+    """The task of the file that `spec` names. Raises ModelError that names the file."""
     file, name = parse(spec)
     path = folder / file
     task_class = getattr(_module(path, spec.files[file]), name, None)
@@ -80,9 +68,8 @@ def build(spec: ModelSpec, runner: Runner, folder: Path) -> Any:
         raise ModelError(f"{path}: {name} cannot be made: {type(e).__name__}: {e}") from e
     accepts = getattr(task, "accepts", None)
     if not isinstance(accepts, tuple) or not accepts or not set(accepts) <= set(DECODERS):
-        raise ModelError(
-            f"{path}: {name}.accepts must be a tuple of media types among {', '.join(DECODERS)}"
-        )
+        known = ", ".join(DECODERS)
+        raise ModelError(f"{path}: {name}.accepts must be a tuple of media types among {known}")
     if not callable(getattr(task, "answer", None)):
         raise ModelError(f"{path}: {name} has no method answer(payload)")
     return task
@@ -93,29 +80,23 @@ def _module(path: Path, sha256: str) -> ModuleType:
     try:
         source = path.read_bytes()
     except OSError as e:
-        raise ModelError(
-            f"{path}: not readable, though model_spec.json lists it ({e.strerror})"
-        ) from e
+        what = "not readable, though model_spec.json lists it"
+        raise ModelError(f"{path}: {what} ({e.strerror})") from e
     if (actual := hashlib.sha256(source).hexdigest()) != sha256.removeprefix("sha256:"):
-        raise ModelError(
-            f"{path}: sha256 is {actual}, but model_spec.json says {sha256[:80]}; pack the model"
-            " again"
-        )
+        said = f"but model_spec.json says {sha256[:80]}; pack the model again"
+        raise ModelError(f"{path}: sha256 is {actual}, {said}")
     if found := _FORMER_IMPORT.search(source):  # a checkout still has it, a host has not
-        raise ModelError(
-            f"{path}: '{found[0].decode().strip()}': scoring is onnxferry.scoring now; write 'from"
-            " onnxferry.scoring import ...', and pack the model again"
-        )
+        advice = "write 'from onnxferry.scoring import ...', and pack the model again"
+        line = found[0].decode().strip()
+        raise ModelError(f"{path}: '{line}': scoring is onnxferry.scoring now; {advice}")
     module = ModuleType(f"onnxferry_task_{actual[:16]}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look their module up there
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102
     except ImportError as e:
-        raise ModelError(
-            f"{path}: {e}; a host has numpy, onnxruntime, onnxferry.scoring and what"
-            " 'settings.needs' names"
-        ) from e
+        has = "a host has numpy, onnxruntime, onnxferry.scoring and what 'settings.needs' names"
+        raise ModelError(f"{path}: {e}; {has}") from e
     except Exception as e:
         raise ModelError(f"{path}: cannot be loaded: {type(e).__name__}: {e}") from e
     return module

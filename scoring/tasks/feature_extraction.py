@@ -1,17 +1,16 @@
 """Embeddings of texts.
 
 Request: {"inputs": text | [text, ...], "parameters": {"pooling", "normalize", "truncation",
-"max_length", "padding"}}; the last three may also be in "tokenize_kwargs". "sequences" is read as
-inputs.
+"max_length", "padding"}}; the last three may also be in "tokenize_kwargs".
 
-Answer: without pooling, as transformers' pipeline gives it, [1][tokens][hidden] for each text. With
-pooling (mean, cls or max over the tokens that are not padding) one vector [hidden] a text, and with
-normalize of length 1, as sentence-transformers gives it. A list for a list.
+Answer: without pooling, as transformers' pipeline gives it, [1][tokens][hidden] for each text; with
+mean, cls or max over the tokens, as sentence-transformers gives it, one vector [hidden] a text, and
+with normalize of length 1. A list for a list.
 
 Token vectors are the output last_hidden_state or token_embeddings, else the first of rank 3. A
-graph's own pooled output, sentence_embedding or pooler_output, is a value of `pooling`. Settings
-besides those of every text task are the defaults of parameters: `pooling` (sentence_embedding where
-the graph has it, else none) and `normalize` (false).
+graph's own sentence_embedding or pooler_output is a value of `pooling`, of which the former is the
+default where the graph has it. SETTINGS besides those of every text task are defaults of
+parameters.
 """
 
 from __future__ import annotations
@@ -51,19 +50,19 @@ Read = Callable[[Sequence[Array], int], Array]
 
 
 def normalized(vectors: Array) -> Array:
-    """Vectors along the last axis at length 1; a zero vector stays zero."""
+    """Vectors of the last axis at length 1; zero stays zero."""
     result: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return result
 
 
 def readers(runner: Runner) -> dict[str, Read]:
-    """What a graph gives, by pooling: its own pooled outputs, and poolings of its token vectors."""
+    """What a graph gives, by pooling."""
     names = [t.name for t in runner.outputs]
     found = {name: _output(names.index(name)) for name in POOLED_OUTPUTS if name in names}
     tokens = [names.index(name) for name in TOKEN_OUTPUTS if name in names]
     tokens += [i for i, output in enumerate(runner.outputs) if len(output.shape) == 3]
-    if tokens or not found:  # a graph that does not say its shapes has them in its first output
-        index = tokens[0] if tokens else 0
+    if tokens or not found:
+        index = tokens[0] if tokens else 0  # a graph need not say its shapes
         found |= {name: _pooled(index, pool) for name, pool in POOLINGS.items()}
     return found
 
@@ -87,13 +86,11 @@ class FeatureExtraction:
         values = settings.read(spec.settings, SETTINGS)
         self._text = TextRunner.load(spec, runner, folder, values)
         self._readers, self._max_numbers = readers(runner), max_numbers
-        pooling = values["pooling"] or next(
-            name for name in (POOLED_OUTPUTS[0], "none", *POOLED_OUTPUTS) if name in self._readers
-        )
+        default = (POOLED_OUTPUTS[0], "none", *POOLED_OUTPUTS)
+        pooling = values["pooling"] or next(name for name in default if name in self._readers)
         if pooling not in self._readers:
-            raise ValueError(
-                f"pooling '{pooling}' is not what the graph gives: {', '.join(self._readers)}"
-            )
+            known = ", ".join(self._readers)
+            raise ValueError(f"pooling '{pooling}' is not what the graph gives: {known}")
         self._parameters = {
             **TRUNCATION,
             "tokenize_kwargs": Parameter(read_truncation, {}),
@@ -103,9 +100,8 @@ class FeatureExtraction:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = validation.parameters(data, self._parameters)
+        texts = self._text.read_texts(payload)
+        options = validation.parameters(texts.body, self._parameters)
         return texts.shape(self._vectors(texts, {**options, **options["tokenize_kwargs"]}))
 
     def _vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:
@@ -116,10 +112,8 @@ class FeatureExtraction:
             # a copy, or the whole batch would stay in memory
             vectors = reader(row, len(tokens)).astype(np.float32)
             if (space := space - vectors.size) < 0:
-                raise TooLarge(
-                    f"the answer holds more than {self._max_numbers} numbers; send fewer texts, or"
-                    " ask for pooling"
-                )
+                limit = f"the answer holds more than {self._max_numbers} numbers"
+                raise TooLarge(f"{limit}; send fewer texts, or ask for pooling")
             return normalized(vectors) if options["normalize"] else vectors
 
         return self._text.run(texts, options, read)

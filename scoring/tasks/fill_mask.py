@@ -1,16 +1,15 @@
 """Masked language modelling: which tokens fit where the text has its mask token ([MASK], <mask>).
 
 Request: {"inputs": text | [text, ...], "parameters": {"top_k", "targets", "truncation",
-"max_length", "padding"}}; the last three may also be in "tokenizer_kwargs". "sequences" is read as
-inputs. With `targets` (a string or a list) only these compete; one that is no token stands for its
-first token.
+"max_length", "padding"}}; the last three may also be in "tokenizer_kwargs". With `targets` (a
+string or a list) only these compete; one that is no token stands for its first token.
 
 Answer, as transformers' pipeline gives it: the top_k tokens of a text, best first, {"score",
 "token", "token_str", "sequence"}; of a text with several masks a list of them for each mask. A list
 for a list, also of one text, where the pipeline leaves the outer list out.
 
-Settings besides those of every text task: `mask_token` (required), `clean_up_tokenization_spaces`
-(false; as the source model's tokenizer_config.json says) and `top_k` (5).
+Settings besides those of every text task: `mask_token`, `clean_up_tokenization_spaces` (both of the
+source's tokenizer_config.json) and `top_k`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.labels import logits_output, softmax
 from onnxferry.scoring.limits import check_answers
 from onnxferry.scoring.manifest import ModelSpec, Tensor
-from onnxferry.scoring.text_runner import TRUNCATION, TextRunner, Texts, read_truncation
+from onnxferry.scoring.text_runner import TRUNCATION, UNKNOWN, TextRunner, Texts, read_truncation
 from onnxferry.scoring.tokenization import Tokens
 from onnxferry.scoring.validation import Parameter
 
@@ -67,9 +66,8 @@ class FillMask:
         self._mask_token, self._pad = values["mask_token"], values["pad_token_id"]
         mask = self._text.tokenizer.id(self._mask_token)
         if mask is None:
-            raise ValueError(
-                f"mask_token {self._mask_token!r} is not in the tokenizer's vocabulary"
-            )
+            token = repr(self._mask_token)
+            raise ValueError(f"mask_token {token} is not in the tokenizer's vocabulary")
         self._mask, self._clean = mask, values["clean_up_tokenization_spaces"]
         self._parameters = {
             **TRUNCATION,
@@ -80,9 +78,8 @@ class FillMask:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = validation.parameters(data, self._parameters)
+        texts = self._text.read_texts(payload)
+        options = validation.parameters(texts.body, self._parameters)
         sequences = self._text.encode(texts, {**options, **options["tokenizer_kwargs"]})
         targets = self._targets(options["targets"])
         top_k = options["top_k"] if targets is None else min(options["top_k"], len(targets))
@@ -101,29 +98,25 @@ class FillMask:
         others = tokenizer.encode([target for target in targets if tokenizer.id(target) is None])
         ids = whole | {int(e.tokens.ids[e.ranges[0][0]]) for e in others if e.size(0)}
         if not ids:
-            raise InvalidValue(
-                "'parameters.targets' holds no character that the model's tokenizer knows"
-            )
+            raise InvalidValue(UNKNOWN.format("parameters.targets"))
         return np.array(sorted(ids))
 
     def _check(self, texts: Texts, sequences: Sequence[Tokens], top_k: int) -> None:
         masks = [int((tokens.ids == self._mask).sum()) for tokens in sequences]
         for i, count in enumerate(masks):
             if not count:
-                raise InvalidValue(
-                    f"'{texts.where(i)}' has no mask token {self._mask_token} within the "
-                    f"{self._text.max_length} tokens that this model reads"
-                )
+                what = f"'{texts.where(i)}' has no mask token {self._mask_token}"
+                length = self._text.max_length
+                raise InvalidValue(f"{what} within the {length} tokens that this model reads")
         check_answers(sum(masks), "mask(s)", top_k)
 
     def _read(
         self, row: Sequence[Array], tokens: Tokens, targets: Array | None, top_k: int
     ) -> list[Best]:
-        """What fits each mask of one sequence; the scores of its batch are freed after it."""
-        return [
-            _best(softmax(row[self._output][place].astype(np.float32)), targets, top_k)
-            for place in np.flatnonzero(tokens.ids == self._mask)
-        ]
+        """What fits each mask of one sequence."""
+        places = np.flatnonzero(tokens.ids == self._mask)
+        scores = (softmax(row[self._output][i].astype(np.float32)) for i in places)  # one by one
+        return [_best(s, targets, top_k) for s in scores]
 
     def _answer(self, tokens: Tokens, found: Sequence[Best]) -> Any:
         single = len(found) == 1
@@ -150,13 +143,13 @@ class FillMask:
 
 
 def _budget(output: Tensor) -> int:
-    """How many tokens one run may hold: each has a score for every token of the vocabulary."""
+    """How many tokens one run may hold, each with a score for the whole vocabulary."""
     vocabulary = output.shape[-1] if output.shape and isinstance(output.shape[-1], int) else 50_000
     return min(TOKEN_BUDGET, max(MAX_SCORES // vocabulary, 1))
 
 
 def _best(scores: Array, targets: Array | None, top_k: int) -> Best:
-    """Of scores [vocabulary]; `targets`, ids in ascending order, are the only ones that compete."""
+    """Of scores [vocabulary], or of those of `targets`, ids in ascending order."""
     ids = np.arange(len(scores)) if targets is None else targets[targets < len(scores)]
     top_k = min(top_k, len(ids))
     best = np.argpartition(-scores[ids], top_k - 1)[:top_k]

@@ -1,11 +1,10 @@
 """Image classification.
 
-Request: the bytes of one image (JPEG, PNG, WebP, GIF, BMP, TIFF) as the body, or {"inputs": base64
-| [base64, ...], "parameters": {"top_k", "function_to_apply"}}. A URL is not fetched. Answer, as
-transformers' pipeline gives it: the top_k labels, best first, [{"label", "score"}, ...]; a list for
-a list.
+Request: the bytes of one image as the body, or {"inputs": base64 | [base64, ...], "parameters":
+{"top_k", "function_to_apply"}}. Answer, as transformers' pipeline gives it: the top_k labels, best
+first, [{"label", "score"}, ...]; a list for a list.
 
-Settings: those of scoring/images.py, `top_k` (5; null: all), and `problem_type`: the default of
+Settings: those of scoring/images.py, `top_k` (null: all), and `problem_type`: the default of
 function_to_apply is sigmoid for multi_label_classification and for one label, else softmax.
 """
 
@@ -38,16 +37,14 @@ SETTINGS = {
 
 
 def read_image(value: object, where: str) -> bytes:
-    """The bytes of an image: as they came, or of a base64 string or a data: URL."""
+    """The bytes of an image, a base64 string or a data: URL."""
     if isinstance(value, Image):
         return value.data
     if not isinstance(value, str):
         raise InvalidType(f"'{where}' must be a picture in base64, got {validation.kind(value)}")
     text = validation.text(value, where)
     if text.startswith(("http://", "https://")):
-        raise InvalidValue(
-            f"'{where}' is a URL, which is not fetched; send the picture's bytes or their base64"
-        )
+        raise InvalidValue(f"'{where}' is a URL, which is not fetched; send the picture's bytes")
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -63,11 +60,8 @@ class ImageClassification:
 
     def __init__(self, spec: ModelSpec, runner: Runner, folder: Path) -> None:
         values = settings.read(spec.settings, SETTINGS)
-        if len(runner.inputs) != 1:
-            raise ValueError(
-                "image-classification needs a graph with one input, this one has"
-                f" {len(runner.inputs)}"
-            )
+        if (count := len(runner.inputs)) != 1:
+            raise ValueError(f"image-classification needs a graph with one input, not {count}")
         self._runner, self._limits = runner, spec.limits
         self._labels = Labels(spec.labels, runner)
         self._preprocessing = images.Preprocessing.read(values)
@@ -91,16 +85,15 @@ class ImageClassification:
 
     def _scores(self, encoded: Sequence[bytes], function: Callable[[Array], Array]) -> list[Array]:
         """The scores [labels] of each image."""
-        name, rows = self._runner.inputs[0].name, []
+        name = self._runner.inputs[0].name
+        rows: list[Array] = []
         size = 1 if self._runner.batch_dependent else BATCH
         for i in range(0, len(encoded), size):
             with timing.stage("preprocess"):
                 pixels = np.stack([self._pixels(data) for data in encoded[i : i + size]])
             outputs = self._runner.run({name: pixels})
-            rows += [
-                function(self._labels.logits([output[k] for output in outputs]))
-                for k in range(len(pixels))
-            ]
+            logits = [self._labels.logits([o[k] for o in outputs]) for k in range(len(pixels))]
+            rows += map(function, logits)
         return rows
 
     def _pixels(self, data: bytes) -> Array:

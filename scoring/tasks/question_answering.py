@@ -1,12 +1,10 @@
-"""Extractive question answering: the answer is a span of the context, cut out by its character
-offsets.
+"""Extractive question answering: the answer is a span of the context.
 
-Request: {"inputs": {"question", "context"} | [...], "parameters": {...}}; {"question", "context"}
-alone is read as inputs, and several questions may share one context: {"question": [...], "context":
-text or [...]}. Answer: {"score", "start", "end", "answer"}, or with top_k > 1 a list of them, best
-first; a list is answered by a list. start and end index the caller's context in code points.
+Request: {"inputs": {"question", "context"} | [...], "parameters": {...}}, or {"question",
+"context"} alone, each of which may be a list. Answer: {"score", "start", "end", "answer"}, with
+top_k > 1 a list of them, best first; a list for a list. start and end count code points.
 
-Parameters, with their defaults; all but the last two are those of transformers' pipeline (4.51):
+Parameters and defaults; all but the last two are those of transformers' pipeline (4.51):
 
 top_k, topk (1)
 max_answer_len (15)         in tokens
@@ -19,9 +17,7 @@ null_score_diff_threshold (none)  "" wins where its logits' sum exceeds the best
                             else it is left out: SQuAD 2.0's evaluation, arXiv:1806.03822
 score (probability)         logit_sum: start logit + end logit, as in DeepSparse
 
-Settings besides those of every text task are the defaults of parameters: `max_seq_len`,
-`doc_stride`, `max_answer_length`, `max_question_length`, `handle_impossible_answer`,
-`null_score_diff_threshold`. The method is in scoring/spans.py.
+SETTINGS besides those of every text task are defaults of parameters. See scoring/spans.py.
 """
 
 from __future__ import annotations
@@ -45,6 +41,8 @@ from onnxferry.scoring.windows import Window, check_stride, count_windows, windo
 
 CONTEXT = 1  # the side of the context: the second of two texts
 Answer = tuple[float, int, int]  # score, and the context's characters [start, end)
+Options = Mapping[str, Any]
+Rows = Iterable[tuple[Window, Sequence[Array]]]  # each window's row of every output
 
 SETTINGS = {
     **settings.TEXT,
@@ -59,7 +57,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Question:
-    """`fields`: those of question and context in the request, for messages."""
+    """`fields`: the names of both in the request."""
 
     question: str
     context: str
@@ -72,9 +70,8 @@ def read_question(value: object, where: str) -> Question:
     prefix = f"{where}." if where else ""
     fields = f"{prefix}question", f"{prefix}context"
     question = validation.text(validation.member(data, "question", prefix), fields[0])
-    return Question(
-        question, validation.text(validation.member(data, "context", prefix), fields[1]), fields
-    )
+    context = validation.text(validation.member(data, "context", prefix), fields[1])
+    return Question(question, context, fields)
 
 
 def read_questions(data: Mapping[str, Any], limit: int) -> tuple[list[Question], bool]:
@@ -92,15 +89,11 @@ def _read_columns(data: Mapping[str, Any], prefix: str, limit: int) -> list[Ques
     """{"question": [...], "context": one for all, or [...]}."""
     names = f"{prefix}question", f"{prefix}context"
     questions, _ = validation.one_or_list(data["question"], validation.text, limit, names[0])
-    contexts, several = validation.one_or_list(
-        validation.member(data, "context", prefix), validation.text, limit, names[1]
-    )
-    if several and len(contexts) != len(questions):
-        raise InvalidValue(
-            f"'{names[0]}' has {len(questions)} items and '{names[1]}' {len(contexts)}; expected as"
-            " many"
-        )
+    sent = validation.member(data, "context", prefix)
+    contexts, several = validation.one_or_list(sent, validation.text, limit, names[1])
     contexts = contexts if several else contexts * len(questions)
+    if (count := len(contexts)) != len(questions):
+        raise InvalidValue(f"'{names[0]}' has {len(questions)} items and '{names[1]}' {count}")
     return [
         Question(q, c, (f"{names[0]}[{i}]", f"{names[1]}[{i}]" if several else names[1]))
         for i, (q, c) in enumerate(zip(questions, contexts, strict=True))
@@ -138,21 +131,19 @@ class QuestionAnswering:
         answers = self._answers(questions, self._options(data))
         return answers if many else answers[0]
 
-    def _options(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _options(self, data: Mapping[str, Any]) -> Options:
         sent = validation.parameters(data, self._parameters)
         length, stride = sent["max_seq_len"], sent["doc_stride"]
         length = self._text.length(length, "max_seq_len") if length else self._length
         if stride is None:
             stride = min(self._stride, length // 2)
         elif stride >= length:
-            raise InvalidValue(
-                f"'parameters.doc_stride' is {stride}; it must be below the {length} tokens of a"
-                " window"
-            )
+            what = f"'parameters.doc_stride' is {stride}"
+            raise InvalidValue(f"{what}; it must be below the {length} tokens of a window")
         top_k = sent["top_k"] or sent["topk"]
         return {**sent, "top_k": top_k, "max_seq_len": length, "doc_stride": stride}
 
-    def _answers(self, questions: Sequence[Question], options: Mapping[str, Any]) -> list[Any]:
+    def _answers(self, questions: Sequence[Question], options: Options) -> list[Any]:
         check_answers(len(questions), "question(s)", options["top_k"])
         length, stride = options["max_seq_len"], options["doc_stride"]
         pairs = self._pairs(questions, options)
@@ -160,23 +151,15 @@ class QuestionAnswering:
         sequences = [window.tokens for cut in cuts for window in cut]
         rows = iter(self._text.batcher.run(sequences, lambda row, _: row))
         found = [((window, next(rows)) for window in cut) for cut in cuts]
-        return [
-            self._answer(q, p, f, options) for q, p, f in zip(questions, pairs, found, strict=True)
-        ]
+        asked = zip(questions, pairs, found, strict=True)
+        return [self._answer(q.context, pair, row, options) for q, pair, row in asked]
 
-    def _answer(
-        self,
-        question: Question,
-        pair: Encoded,
-        rows: Iterable[tuple[Window, Sequence[Array]]],
-        options: Mapping[str, Any],
-    ) -> Any:
-        """One question's answer from each of its windows with its row of every output."""
+    def _answer(self, context: str, pair: Encoded, rows: Rows, options: Options) -> Any:
         by_logits, top_k = options["score"] == "logit_sum", options["top_k"]
         start, end = self._outputs
         best: list[tuple[float, Span]] = []
         nulls, best_logits = [], -float("inf")
-        for window, row in rows:  # one by one: no more than two windows' spans are in memory
+        for window, row in rows:  # one by one, to keep few spans in memory
             logits = row[start], row[end]
             spans, null = best_spans(logits, window, top_k, options["max_answer_len"])
             scored = [(span.logits if by_logits else span.probability, span) for span in spans]
@@ -188,33 +171,26 @@ class QuestionAnswering:
         if options["handle_impossible_answer"]:
             answers = _with_no_answer(answers, nulls, best_logits, options)
         shaped = [
-            {"score": s, "start": a, "end": b, "answer": question.context[a:b]}
+            {"score": s, "start": a, "end": b, "answer": context[a:b]}
             for s, a, b in answers[:top_k]
         ]
         return shaped[0] if top_k == 1 else shaped
 
-    def _pairs(self, questions: Sequence[Question], options: Mapping[str, Any]) -> list[Encoded]:
-        """Question and context as one sequence, each checked before the next is made: questions
-        that share a context can be many times what came."""
+    def _pairs(self, questions: Sequence[Question], options: Options) -> list[Encoded]:
+        """Question and context as one sequence, each checked before the next is made."""
         length, stride = options["max_seq_len"], options["doc_stride"]
-        pairs: list[Encoded] = []
+        pairs = []
         count, limit = 0, options["max_question_len"]
         texts = [(q.question, q.context) for q in questions]
         encoded = self._text.tokenizer.encode_with_offsets(texts)
         for question, pair in zip(questions, encoded, strict=True):
-            if limit is not None and pair.size(0) > limit:
-                raise InvalidValue(
-                    f"'{question.fields[0]}' has {pair.size(0)} tokens; this model takes at most"
-                    f" {limit}"
-                )
+            if limit is not None and (size := pair.size(0)) > limit:
+                raise InvalidValue(f"'{question.fields[0]}' has {size} tokens; at most {limit} fit")
             self._text.check(pair, question.fields[1], CONTEXT)
             check_stride(pair, CONTEXT, length, ("doc_stride", stride))
             count += count_windows(pair, CONTEXT, length, stride)
-            check_sequences(
-                count,
-                f"the contexts make at least {count} windows of {length} tokens",
-                "send less text, or a smaller 'parameters.doc_stride'",
-            )
+            what = f"the contexts make at least {count} windows of {length} tokens"
+            check_sequences(count, what, "send less text, or a smaller 'parameters.doc_stride'")
             pairs.append(pair)
         return pairs
 
@@ -223,19 +199,17 @@ def _logits(runner: Runner) -> tuple[int, int]:
     """The indices of the outputs that hold the logits of start and end."""
     names = [t.name for t in runner.outputs]
     if len(names) < 2:
-        raise ValueError(
-            "question-answering needs the outputs start_logits and end_logits; the graph has"
-            f" {names}"
-        )
+        needed = "question-answering needs the outputs start_logits and end_logits"
+        raise ValueError(f"{needed}; the graph has {names}")
     if {"start_logits", "end_logits"} <= set(names):
         return names.index("start_logits"), names.index("end_logits")
     return 0, 1
 
 
 def _with_no_answer(
-    answers: list[Answer], nulls: Sequence[NoAnswer], best_logits: float, options: Mapping[str, Any]
+    answers: list[Answer], nulls: Sequence[NoAnswer], best_logits: float, options: Options
 ) -> list[Answer]:
-    """The answers with "" among them, with the score of the window where it is the least likely."""
+    """The answers and "", which has the score of the window where it is the least likely."""
     logits, threshold = min(n.logits for n in nulls), options["null_score_diff_threshold"]
     probability = min(n.probability for n in nulls)
     null = (logits if options["score"] == "logit_sum" else probability, 0, 0)
@@ -249,7 +223,7 @@ def _best(scored: list[Any], top_k: int) -> list[Any]:
 
 
 def _characters(pair: Encoded, span: Span, to_words: bool) -> tuple[int, int]:
-    """The characters [start, end) of a span, widened to whole words if the tokenizer knows them."""
+    """[start, end) of a span, widened to whole words if the tokenizer knows them."""
     first = pair.word(span.first, span.within) if to_words else None
     last = pair.word(span.last, span.within) if to_words else None
     if first is None or last is None:

@@ -2,11 +2,10 @@
 
 Request: {"inputs": {name: nested lists, ...}, "parameters": {"outputs": [name, ...]}}; a graph with
 one input also takes the array without its name, and npy as the body. Answer: {name: nested lists,
-...}, of all outputs or those of `outputs`, in that order.
+...} of all outputs, or of `outputs` in that order.
 
-Every array is checked against the graph: its type (integers are taken for floats, but not the
-reverse, and numbers must fit the type), rank and fixed sizes, and that sizes of one name are the
-same. There are no settings.
+Arrays are checked against the graph: the type (integers are taken for floats), rank, fixed sizes,
+and that sizes of one name are the same. There are no settings.
 """
 
 from __future__ import annotations
@@ -37,39 +36,31 @@ _KINDS: dict[str, tuple[set[type], str, str]] = {
 
 
 def read_array(value: object, tensor: Tensor, where: str) -> Array:
-    """`value` (nested lists, or an array) as an array of the tensor's dtype, rank and fixed sizes.
-
-    Raises InvalidType or InvalidValue that says what the graph takes and what came.
-    """
+    """`value` (nested lists or an array) as an array of the tensor's dtype, rank and fixed sizes.
+    Raises InvalidType or InvalidValue."""
     array = value if isinstance(value, np.ndarray) else _from_lists(value, tensor, where)
     _check_shape(array.shape, tensor, where)
     return _cast(array, tensor, where)
 
 
 def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
-    """An array of nested lists that are as deep as the tensor has dimensions, all of one length at
-    each depth."""
+    """The lists must be as deep as the tensor has dimensions, and of one length at each depth."""
     level: list[Any] = [value]
     shape: list[int] = []
-    for depth in range(len(tensor.shape)):
+    rank = len(tensor.shape)
+    for depth in range(rank):
         if not all(type(entry) is list for entry in level):
-            raise InvalidValue(
-                f"'{where}' must be lists of depth {len(tensor.shape)}, {_shape(tensor)}; depth"
-                f" {depth} ends"
-            )
+            expected = f"lists of depth {rank}, {_shape(tensor)}"
+            raise InvalidValue(f"'{where}' must be {expected}; depth {depth} ends")
         if len(sizes := {len(entry) for entry in level}) > 1:
-            raise InvalidValue(
-                f"'{where}' has lists of different lengths at depth {depth + 1}; every one must be"
-                " as long"
-            )
+            raise InvalidValue(f"'{where}' has lists of different lengths at depth {depth + 1}")
         shape.append(sizes.pop() if sizes else 0)
         level = list(chain.from_iterable(level))
     taken, _, name = _KINDS[np.dtype(tensor.dtype).kind]
     if wrong := {type(entry) for entry in level} - taken:
         came = validation.kind(next(entry for entry in level if type(entry) in wrong))
-        raise InvalidType(
-            f"'{where}' must hold {name} ({tensor.dtype}) at depth {len(shape)}, got {came}"
-        )
+        expected = f"{name} ({tensor.dtype}) at depth {rank}"
+        raise InvalidType(f"'{where}' must hold {expected}, got {came}")
     if str in taken:
         level = [validation.string(entry, where) for entry in level]
     try:
@@ -80,11 +71,9 @@ def _from_lists(value: object, tensor: Tensor, where: str) -> Array:
 
 
 def _check_shape(shape: Sequence[int], tensor: Tensor, where: str) -> None:
-    fits = len(shape) == len(tensor.shape) and all(
-        not isinstance(size, int) or size == got
-        for size, got in zip(tensor.shape, shape, strict=True)
-    )
-    if not fits:
+    if len(shape) != len(tensor.shape) or any(
+        isinstance(size, int) and size != got for size, got in zip(tensor.shape, shape, strict=True)
+    ):
         raise InvalidValue(f"'{where}' has shape {list(shape)}; the graph takes {_shape(tensor)}")
     if 0 in shape:
         raise InvalidValue(f"'{where}' has shape {list(shape)}, and so holds nothing")
@@ -96,17 +85,13 @@ def _cast(array: Array, tensor: Tensor, where: str) -> Array:
     if array.dtype == object and dtype.kind == "U":
         return array
     if array.dtype.kind not in kinds and not (array.dtype == object and dtype.kind in "iu"):
-        raise InvalidType(
-            f"'{where}' must hold {name} ({tensor.dtype}), got an array of {array.dtype}"
-        )
+        came = f"an array of {array.dtype}"
+        raise InvalidType(f"'{where}' must hold {name} ({tensor.dtype}), got {came}")
     if dtype.kind in "iuf":
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-        low, high = array.min(), array.max()
-        if not (limits.min <= low and high <= limits.max):
-            raise InvalidValue(
-                f"'{where}' holds a number that {tensor.dtype} cannot: beyond {limits.min} to"
-                f" {limits.max}"
-            )
+        if not (limits.min <= array.min() and array.max() <= limits.max):
+            bounds = f"{limits.min} to {limits.max}"
+            raise InvalidValue(f"'{where}' holds a number that {tensor.dtype} cannot: not {bounds}")
     return np.ascontiguousarray(array.astype(dtype))
 
 
@@ -115,7 +100,7 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _count(output: Any) -> int:
-    """How many values an output has: an array, or the sequence or map that some graphs give."""
+    """How many values an output has: an array, or a graph's sequence or map."""
     if isinstance(output, list | dict):
         return sum(map(_count, output.values() if isinstance(output, dict) else output))
     return int(np.size(output))
@@ -135,10 +120,7 @@ class Tensors:
         self._outputs = [t.name for t in runner.outputs]
         for tensor in runner.inputs:
             if tensor.dtype not in np.sctypeDict:
-                raise ValueError(
-                    f"input '{tensor.name}' of the graph is {tensor.dtype}, which a request cannot"
-                    " hold"
-                )
+                raise ValueError(f"no request can hold input '{tensor.name}', a {tensor.dtype}")
         self._parameters = {"outputs": Parameter(self._read_outputs, self._outputs)}
 
     def answer(self, payload: Any) -> Any:
@@ -149,10 +131,9 @@ class Tensors:
         results = dict(zip(self._outputs, self._run(feeds), strict=True))
         answer = {name: results[name] for name in names}
         if (numbers := sum(map(_count, answer.values()))) > self._max_numbers:
-            raise TooLarge(
-                f"the answer holds {numbers} numbers, and one request gets at most"
-                f" {self._max_numbers}; send fewer, or choose some 'parameters.outputs'"
-            )
+            limit = f"one request gets at most {self._max_numbers}"
+            advice = "send fewer, or choose some 'parameters.outputs'"
+            raise TooLarge(f"the answer holds {numbers} numbers, and {limit}; {advice}")
         return answer
 
     def _run(self, feeds: Mapping[str, Array]) -> list[Any]:
@@ -161,10 +142,8 @@ class Tensors:
         except Exception as e:  # onnxruntime's errors have no common base class
             if not type(e).__module__.startswith("onnxruntime"):
                 raise
-            raise InvalidValue(
-                "the graph cannot compute these inputs; check values that it uses as indices, and"
-                " sizes that must fit each other"
-            ) from e
+            what = "the graph cannot compute these inputs; check indices, and sizes that must match"
+            raise InvalidValue(what) from e
 
     def _feeds(self, value: object) -> dict[str, Array]:
         if isinstance(value, dict):
@@ -172,16 +151,12 @@ class Tensors:
         elif len(self._inputs) == 1:
             named = dict.fromkeys(self._inputs, value)
         else:
-            raise InvalidType(
-                f"'inputs' must be an object with {self._listed()}, got {validation.kind(value)}"
-            )
+            came = validation.kind(value)
+            raise InvalidType(f"'inputs' must be an object with {self._listed()}, got {came}")
         if wrong := sorted(set(named) ^ set(self._inputs)):
             what = "is missing" if wrong[0] in self._inputs else "is not an input of the graph"
             raise InvalidValue(f"'inputs.{wrong[0][:80]}' {what}; it takes {self._listed()}")
-        feeds = {
-            name: read_array(named[name], tensor, f"inputs.{name}")
-            for name, tensor in self._inputs.items()
-        }
+        feeds = {n: read_array(named[n], t, f"inputs.{n}") for n, t in self._inputs.items()}
         self._check_names(feeds)
         return feeds
 
@@ -194,10 +169,8 @@ class Tensors:
                     continue
                 before, other = seen.setdefault(size, (got, name))
                 if before != got:
-                    raise InvalidValue(
-                        f"'inputs.{name}' has {got} for the size '{size}', and 'inputs.{other}' has"
-                        f" {before}"
-                    )
+                    what = f"'inputs.{name}' has {got} for the size '{size}'"
+                    raise InvalidValue(f"{what}, and 'inputs.{other}' has {before}")
 
     def _read_outputs(self, value: object, where: str) -> list[str]:
         names = list(dict.fromkeys(validation.strings(value, where)))

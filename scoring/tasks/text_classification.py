@@ -2,17 +2,15 @@
 
 Request: {"inputs": item | [item, ...], "parameters": {"top_k", "function_to_apply",
 "return_all_scores", "truncation", "max_length", "padding"}}; an item is a text or a pair: {"text",
-"text_pair"}. "sequences" is read as inputs.
+"text_pair"}.
 
-Answer, as transformers' text-classification pipeline shapes it:
+Answer, as transformers' pipeline shapes it:
 - the best label of each item: {"label", "score"}; for one text, but not for one object, in a list;
-- with top_k (null: all), the labels of each item, best first: [{...}, ...], for a list
-  [[{...}, ...], ...];
+- with top_k (null: all), a list of labels for each item, best first;
 - with return_all_scores, the older form, all labels in their own order; for one text in a list.
 
-Settings besides those of every text task: `problem_type` (the default of function_to_apply: softmax
-for single_label_classification, sigmoid for multi_label_classification or one label, none for
-regression) and `top_k` (null or a number: what a request without it gets).
+Settings besides those of every text task: `problem_type` (see `default_function`) and `top_k`, the
+default of the parameter.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.text_runner import TRUNCATION, TextRunner, read_text_or_pair
 from onnxferry.scoring.validation import Parameter
 
-_UNSET = object()  # top_k was not sent, which for a pipeline is not the same as null
+_UNSET = object()  # top_k was not sent; null means all
 
 DEFAULT_FUNCTION = {
     "multi_label_classification": "sigmoid",
@@ -44,7 +42,7 @@ SETTINGS = {
 
 
 def default_function(problem: str | None, labels: int) -> str:
-    """The key of FUNCTIONS that the pipeline applies to the logits of so many labels."""
+    """The key of FUNCTIONS that transformers applies to the logits of so many labels."""
     if labels == 1 and problem != "regression":
         return "sigmoid"
     return DEFAULT_FUNCTION[problem or "single_label_classification"]
@@ -69,13 +67,12 @@ class TextClassification:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data, read_text_or_pair)
-        options = validation.parameters(data, self._parameters)
+        texts = self._text.read_texts(payload, read_text_or_pair)
+        options = validation.parameters(texts.body, self._parameters)
         function = FUNCTIONS[options["function_to_apply"]]
         rows = self._text.run(texts, options, lambda row, _: function(self._labels.logits(row)))
         answers = self._answers(rows, options)
-        one_text = isinstance(data[texts.key], str) and options["top_k"] is _UNSET
+        one_text = isinstance(texts.body[texts.key], str) and options["top_k"] is _UNSET
         return answers if one_text else texts.shape(answers)
 
     def _answers(self, rows: list[Array], options: Mapping[str, Any]) -> list[Any]:

@@ -1,20 +1,18 @@
 """Token classification: named entities, parts of speech.
 
 Request: {"inputs": text | [text, ...], "parameters": {"aggregation_strategy", "ignore_labels",
-"stride", "grouped_entities", "ignore_subwords"}}. The last two are the older form of
-aggregation_strategy.
+"stride", "grouped_entities", "ignore_subwords"}}; the last two are the older form of the first.
 
-Answer, as transformers' token-classification pipeline gives it: for each text a list, in the text's
-order;
+Answer, as transformers' pipeline gives it: for each text a list, in the text's order;
 - aggregation_strategy none: a token each, {"entity", "score", "index", "word", "start", "end"};
 - simple, first, average, max: an entity each, {"entity_group", "score", "word", "start", "end"}.
 
-start and end index the caller's string in code points; `word` is the tokenizer's spelling. Labels
-in ignore_labels (default ["O"]) are left out. A list is answered by a list of lists.
+start and end count code points; `word` is the tokenizer's spelling. Labels in ignore_labels
+(["O"]) are left out. A list is answered by a list of lists.
 
 A text that is longer than the model is truncated, unless `stride` (tokens that two windows share)
-asks for windows. The method is in scoring/entities.py. Settings besides those of every text task:
-`aggregation_strategy`, `ignore_labels` (what a request without them gets).
+asks for windows. SETTINGS besides those of every text task are defaults of parameters. See
+scoring/entities.py.
 """
 
 from __future__ import annotations
@@ -24,18 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import settings, validation
+from onnxferry.scoring import entities, settings, validation
 from onnxferry.scoring.codecs import JSON, TEXT
 from onnxferry.scoring.engine import Array, Runner
-from onnxferry.scoring.entities import (
-    STRATEGIES,
-    WORDS,
-    ScoredToken,
-    entities,
-    scored_tokens,
-    without_overlaps,
-    words,
-)
+from onnxferry.scoring.entities import STRATEGIES, ScoredToken
 from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.labels import Labels, softmax
 from onnxferry.scoring.limits import check_sequences
@@ -79,17 +69,16 @@ class TokenClassification:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = self._options(validation.parameters(data, self._parameters))
+        texts = self._text.read_texts(payload)
+        options = self._options(validation.parameters(texts.body, self._parameters))
         encoded = list(self._text.tokenizer.encode_with_offsets(texts.items))
         cuts = self._windows(texts, encoded, options.stride)
         sequences = [window.tokens for cut in cuts for window in cut]
         rows = iter(self._text.batcher.run(sequences, lambda row, _: self._labels.logits(row)))
-        answers = [
-            self._found(str(text), e, [(window, next(rows)) for window in cut], options)
-            for text, e, cut in zip(texts.items, encoded, cuts, strict=True)
-        ]
+        answers = []
+        for text, whole, cut in zip(texts.items, encoded, cuts, strict=True):
+            scored = [(window, next(rows)) for window in cut]
+            answers.append(self._found(str(text), whole, scored, options))
         return texts.shape(answers)
 
     def _options(self, sent: Mapping[str, Any]) -> _Options:
@@ -98,16 +87,13 @@ class TokenClassification:
             grouped = "first" if sent["ignore_subwords"] else "simple"
             strategy = grouped if sent["grouped_entities"] else "none"
         if sent["stride"] is not None and strategy == "none":
-            raise InvalidValue(
-                "'parameters.stride' needs an 'aggregation_strategy' other than none"
-            )
+            raise InvalidValue("'parameters.stride' needs an 'aggregation_strategy'")
         return _Options(strategy or self._strategy, sent["ignore_labels"], sent["stride"])
 
     def _windows(
         self, texts: Texts, encoded: Sequence[Encoded], stride: int | None
     ) -> list[list[Window]]:
-        """The windows of each text: the first alone without `stride`. They are counted before they
-        are made."""
+        """The windows of each text: without `stride` the first alone."""
         length = self._text.max_length
         for i, text in enumerate(encoded):
             self._text.check(text, texts.where(i), 0)
@@ -116,33 +102,32 @@ class TokenClassification:
         if stride is None:
             return [[next(windows(text, 0, length, 0))] for text in encoded]
         count = sum(count_windows(text, 0, length, stride) for text in encoded)
-        check_sequences(
-            count, f"the texts make {count} windows of {length} tokens", "send less text"
-        )
+        what = f"the texts make {count} windows of {length} tokens"
+        check_sequences(count, what, "send less text")
         return [list(windows(text, 0, length, stride)) for text in encoded]
 
     def _found(
         self, text: str, encoded: Encoded, rows: Sequence[tuple[Window, Array]], options: _Options
     ) -> list[Any]:
-        """What all windows of a text have, without the labels that are left out."""
+        """What all windows of a text have, without ignored labels."""
         kept = []
         for window, logits in rows:
             scores = softmax(logits[window.first : window.stop])
             tokens = window.tokens_of_text
-            scored = scored_tokens(encoded, tokens, scores, text, self._text.tokenizer)
+            scored = entities.scored_tokens(encoded, tokens, scores, text, self._text.tokenizer)
             if options.strategy == "none":
                 names = self._labels.names
-                found = [_entry(names, i, t) for i, (t, _) in enumerate(scored, window.first)]
+                found = [_entry(names, i, t) for i, t in enumerate(scored, window.first)]
             else:
                 found = self._entities(scored, options.strategy)
             kept += [e for e in found if _label(e) not in options.ignored]
-        return without_overlaps(kept) if len(rows) > 1 else kept
+        return entities.without_overlaps(kept) if len(rows) > 1 else kept
 
-    def _entities(self, scored: Sequence[tuple[ScoredToken, bool]], strategy: str) -> list[Any]:
+    def _entities(self, scored: Sequence[ScoredToken], strategy: str) -> list[Any]:
         join = self._text.tokenizer.join
-        tokens = [token for token, _ in scored]
-        labelled = words(scored, strategy, join) if strategy in WORDS else tokens
-        return entities(labelled, self._labels.names, join)
+        if strategy in entities.WORDS:
+            scored = entities.words(scored, strategy, join)
+        return entities.entities(scored, self._labels.names, join)
 
 
 def _label(entry: Mapping[str, Any]) -> Any:
@@ -150,11 +135,5 @@ def _label(entry: Mapping[str, Any]) -> Any:
 
 
 def _entry(names: Sequence[str], index: int, token: ScoredToken) -> dict[str, Any]:
-    return {
-        "entity": names[int(token.scores.argmax())],
-        "score": token.score,
-        "index": index,
-        "word": token.word,
-        "start": token.start,
-        "end": token.end,
-    }
+    entry = {"entity": names[int(token.scores.argmax())], "score": token.score, "index": index}
+    return {**entry, "word": token.word, "start": token.start, "end": token.end}

@@ -10,9 +10,8 @@ a list. Scores are a softmax of the labels' entailment logits; with multi_label,
 is a softmax of entailment against contradiction (Yin et al., arXiv:1909.00161).
 
 A text is truncated, a hypothesis never. Entailment is the first of the spec's `labels` that begins
-with "entail"; contradiction is the first label, or the last where the first is entailment. Settings
-besides those of every text task are the defaults of parameters: `candidate_labels`,
-`hypothesis_template`, `multi_label`.
+with "entail"; contradiction is the first label, or else the last. SETTINGS besides those of every
+text task are defaults of parameters.
 """
 
 from __future__ import annotations
@@ -51,19 +50,15 @@ def read_labels(value: object, where: str) -> list[str]:
 
 
 def read_template(value: object, where: str) -> tuple[str, str]:
-    """What is before and after the label. A template has one {}, without what str.format allows in
-    it."""
+    """What is before and after the label, for which a template has one {}."""
     text = validation.text(value, where)
-    if len(text) > MAX_TEMPLATE:
-        raise InvalidValue(
-            f"'{where}' has {len(text)} characters; at most {MAX_TEMPLATE} are taken"
-        )
+    if (count := len(text)) > MAX_TEMPLATE:
+        raise InvalidValue(f"'{where}' has {count} characters; at most {MAX_TEMPLATE} are taken")
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as e:
-        raise InvalidValue(
-            f"'{where}' has a brace without its pair; write {{{{ and }}}} for braces"
-        ) from e
+        hint = "write {{ and }} for braces"
+        raise InvalidValue(f"'{where}' has a brace without its pair; {hint}") from e
     places = [i for i, (_, name, _, _) in enumerate(parts) if name is not None]
     if len(places) != 1 or parts[places[0]][1:] not in (("", "", None), ("0", "", None)):
         raise InvalidValue(f"'{where}' must hold {{}} once, where the label goes")
@@ -82,10 +77,7 @@ SETTINGS = {
 def _entailment(names: Sequence[str]) -> int:
     found = [i for i, name in enumerate(names) if name.lower().startswith("entail")]
     if not found:
-        raise ValueError(
-            "none of 'labels' begins with 'entail'; name the NLI model's labels in the order of its"
-            " output"
-        )
+        raise ValueError("none of 'labels' begins with 'entail'; list them in the output's order")
     return found[0]
 
 
@@ -109,13 +101,11 @@ class ZeroShotClassification:
 
     def answer(self, payload: Any) -> Any:
         """See the module."""
-        data = validation.mapping(payload, "the body")
-        texts = self._text.read_texts(data)
-        options = validation.parameters(self._all_parameters(data), self._parameters)
+        texts = self._text.read_texts(payload)
+        options = validation.parameters(self._all_parameters(texts.body), self._parameters)
         if (labels := options["candidate_labels"]) is None:
-            raise MissingField(
-                "'parameters.candidate_labels' is missing; give the labels to choose from"
-            )
+            what = "'parameters.candidate_labels' is missing"
+            raise MissingField(f"{what}; give the labels to choose from")
         multi_label = options["multi_label"]
         if multi_label is None:
             multi_label = options["multi_class"]
@@ -123,9 +113,8 @@ class ZeroShotClassification:
         rows = self._text.batcher.run(pairs, lambda row, _: self._labels.logits(row))
         logits = np.stack(rows).reshape(len(texts.items), len(labels), -1)
         scores = self._scores(logits, multi_label)
-        return texts.shape(
-            [_ranked(text, labels, row) for text, row in zip(texts.items, scores, strict=True)]
-        )
+        ranked = zip(texts.items, scores, strict=True)
+        return texts.shape([_ranked(text, labels, row) for text, row in ranked])
 
     def _all_parameters(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """The body's `parameters`, with those that stand beside its texts."""
@@ -141,11 +130,9 @@ class ZeroShotClassification:
         self, texts: Texts, labels: Sequence[str], template: tuple[str, str]
     ) -> list[Tokens]:
         """Text and hypothesis as one sequence, for each label of each text. Each is encoded once,
-        beside a short placeholder that `_joined` replaces."""
-        count = len(texts.items) * len(labels)
-        check_sequences(
-            count, f"{len(texts.items)} text(s) with {len(labels)} labels", "send fewer of either"
-        )
+        beside a placeholder."""
+        what = f"{len(texts.items)} text(s) with {len(labels)} labels"
+        check_sequences(len(texts.items) * len(labels), what, "send fewer of either")
         before, after = template
         hypotheses = [f"{before}{label}{after}" for label in labels]
         encode = self._text.tokenizer.encode
@@ -164,19 +151,13 @@ class ZeroShotClassification:
         (start, stop), (first, last) = left.ranges[HYPOTHESIS], right.ranges[HYPOTHESIS]
         excess = max(0, len(left) - (stop - start) + (last - first) - self._text.max_length)
         if excess and left.size(TEXT) <= excess:
-            raise InvalidValue(
-                f"a candidate label makes a hypothesis of {last - first} tokens, which leaves no"
-                f" room for the text; this model takes {self._text.max_length} in all"
-            )
-        end = left.ranges[TEXT][1]
-        pieces = (
-            (left, 0, end - excess),
-            (left, end, start),
-            (right, first, last),
-            (left, stop, len(left)),
-        )
-        ids = np.concatenate([side.tokens.ids[a:b] for side, a, b in pieces])
-        return Tokens(ids, np.concatenate([side.tokens.type_ids[a:b] for side, a, b in pieces]))
+            what = f"a candidate label makes a hypothesis of {last - first} tokens, which leaves no"
+            length = self._text.max_length
+            raise InvalidValue(f"{what} room for the text; this model takes {length} in all")
+        end, a, b = left.ranges[TEXT][1], left.tokens, right.tokens
+        cuts = [(a, 0, end - excess), (a, end, start), (b, first, last), (a, stop, len(a))]
+        ids = np.concatenate([tokens.ids[i:j] for tokens, i, j in cuts])
+        return Tokens(ids, np.concatenate([tokens.type_ids[i:j] for tokens, i, j in cuts]))
 
     def _scores(self, logits: Array, multi_label: bool) -> Array:
         """[texts, labels] of the logits [texts, labels, classes]."""
@@ -188,8 +169,5 @@ class ZeroShotClassification:
 
 def _ranked(text: Any, labels: Sequence[str], scores: Array) -> dict[str, Any]:
     order = scores.argsort(kind="stable")[::-1]
-    return {
-        "sequence": text,
-        "labels": [labels[i] for i in order],
-        "scores": [float(scores[i]) for i in order],
-    }
+    ranked = [labels[i] for i in order]
+    return {"sequence": text, "labels": ranked, "scores": scores[order].tolist()}

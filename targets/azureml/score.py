@@ -1,10 +1,8 @@
 """The entry script of an AzureML online endpoint: init() once a worker, run() once a request.
 
-`@rawhttp` hands over the bytes and takes status and headers back, so that errors keep their status;
-a plain run() would have its answer JSON-encoded a second time. AzureML reports any status other
-than 200 to its clients as 424 with the body untouched, unless the client asks the container
-directly. The server answers with an X-Request-Id of its own where the client sent none: it is the
-id in the log too.
+`@rawhttp` hands over the bytes and takes status and headers back; a plain run() would have its
+answer JSON-encoded a second time. To its clients AzureML reports any status other than 200 as 424
+with the body untouched. Where a client sent no id, the X-Request-Id of the server is the log's too.
 """
 
 from __future__ import annotations
@@ -23,8 +21,7 @@ _scorer: Scorer | None = None
 
 
 def init() -> None:
-    """Load the model. AZUREML_MODEL_DIR is its folder or that folder's parent, by how the model was
-    registered."""
+    """Load the model from AZUREML_MODEL_DIR or, by how it was registered, a folder within."""
     global _scorer
     log_requests()
     root = Path(os.environ["AZUREML_MODEL_DIR"])

@@ -1,10 +1,6 @@
-"""The Azure Functions app (v2 programming model): POST /api/score answers as every other target
-does.
-
-The model is loaded by the first request, once a worker. The Functions host, not this file, checks
-the function key and the limits on body size and time (host.json). A request without an id of the
-client's has the invocation's.
-"""
+"""The Azure Functions app (v2 programming model): POST /api/score. The first request of a worker
+loads the model. The Functions host checks the function key, body size and time (host.json). A
+request without an id of the client's has the invocation's."""
 
 from __future__ import annotations
 

@@ -2,16 +2,14 @@
 once a request.
 
 What the container forces: a body of exactly `application/json` or `text/csv` is decoded as UTF-8
-before it comes here, so that one in another charset, or compressed, is refused by the container
-itself (400, its own body) unless its content type goes on, as in `application/json; charset=utf-8`;
-the answer's content type is always the request's Accept, even over an error, whose body is JSON;
-without an Accept, or with */*, it is JSON. A form (multipart/form-data) is taken apart by the model
-server and comes without a body: send a picture's bytes, or base64 in JSON.
+first, and refused (400, the container's own body) where it is compressed or in another charset,
+unless its content type goes on, as in `application/json; charset=utf-8`. The answer's content type
+is the request's Accept, even over an error, whose body is JSON. A form (multipart/form-data) comes
+without a body: send a picture's bytes, or base64 in JSON.
 
 What the platform forces: of a client's headers it passes on the content type, Accept, InferenceId
-and CustomAttributes, and of the answer's only the content type and CustomAttributes. So the
-request's id is the InferenceId, the CustomAttributes or the model server's own, which is also the
-X-Request-Id that it sets; and it goes back in the CustomAttributes.
+and CustomAttributes, and of the answer's the content type and CustomAttributes. So the request's id
+is one of these or the model server's own, and goes back in the CustomAttributes.
 """
 
 from __future__ import annotations
@@ -38,8 +36,7 @@ def transform_fn(
     accept: str,
     context: Any = None,
 ) -> bytes:
-    """Score one request. An error's status is set in the context, since raising would make each a
-    400."""
+    """Score one request. The status is set in the context: raising would make each a 400."""
     raw = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
     headers = context.get_all_request_header(0) if context is not None else {}
     # the parts of a form have headers of their own, as objects

@@ -1,12 +1,11 @@
 """The user's settings file, read as the task reads it; and sources that only flags describe."""
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onnxferry.scoring import tasks
 from onnxferry.scoring.errors import ScoringError
-from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels
@@ -53,9 +52,7 @@ def _configured(options: Options, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _known(task: str) -> Mapping[str, Parameter]:
     """As the task's file in scoring/tasks lists them."""
-    name = TASKS[task].class_path.partition(".")[0]
-    module = importlib.import_module(f"onnxferry.scoring.tasks.{name}")
-    found: Mapping[str, Parameter] = getattr(module, "SETTINGS", {})
+    found: Mapping[str, Parameter] = getattr(tasks.module(task), "SETTINGS", {})
     return found
 
 
