@@ -3,6 +3,8 @@
 The links in onnxferry/ do the same for a checkout.
 """
 
+from __future__ import annotations
+
 from setuptools import find_namespace_packages, setup
 
 ROOMS = ("infra", "scoring", "scripts", "targets")

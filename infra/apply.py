@@ -10,7 +10,7 @@ from typing import Protocol
 
 from onnxferry.infra.errors import CloudError
 from onnxferry.infra.plan import Action, Plan, Step
-from onnxferry.infra.report import Report
+from onnxferry.infra.plan_text import Report
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import FerryError
 from onnxferry.system.exits import program

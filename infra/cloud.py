@@ -12,8 +12,8 @@ from onnxferry.infra.apply import Executor
 from onnxferry.infra.plan import Plan
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import Package
-from onnxferry.scripts.rehearse.golden_check import Reply
 from onnxferry.system.errors import PackageError
 
 

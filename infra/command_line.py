@@ -65,7 +65,7 @@ def deploy(yes: bool, output: str, **flags: Any) -> None:
 def plan(output: str, **flags: Any) -> None:
     """Show what `deploy` would do now; changes nothing. All parameters are in --output json, and
     with -v on standard error."""
-    from onnxferry.infra.report import plan_text
+    from onnxferry.infra.plan_text import plan_text
 
     endpoint, bundle = _open_with_bundle(CommandOptions(**flags))
     planned = endpoint.plan_deploy(bundle)
@@ -169,11 +169,11 @@ def execute(
     change. Raises UsageError where nobody answers, and Abort for a no.
     """
     from onnxferry.infra.apply import apply
-    from onnxferry.infra.report import plan_text
+    from onnxferry.infra.plan_text import plan_text
 
     _LOG.debug("the plan: %s", plan.to_json())
     click.echo(plan_text(plan), err=True)
-    if not yes and (plan.changes if always_ask else terminal and plan.losses):
+    if not yes and (plan.changes if always_ask else terminal and plan.destructive):
         _ask(plan)
     apply(plan, cloud)
 
@@ -197,7 +197,7 @@ def _record(endpoint: OnlineEndpoint, bundle: Bundle | None, folder: Path, outpu
 
 def _show(found: EndpointStatus, text: str, output: str) -> None:
     """Print what is live: `text`, which is JSON, or a table."""
-    from onnxferry.infra.report import status_table
+    from onnxferry.infra.plan_text import status_table
     from onnxferry.system.console import out
 
     if output == "json":

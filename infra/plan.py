@@ -79,7 +79,7 @@ class Plan:
         return tuple(s for s in self.steps if s.action not in (Action.REUSE, Action.CHECK))
 
     @property
-    def losses(self) -> tuple[Step, ...]:
+    def destructive(self) -> tuple[Step, ...]:
         """The steps that delete what was there before, or replace what serves."""
         made = {(s.resource, s.name) for s in self.steps if s.action is Action.CREATE}
         return tuple(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from onnxferry.scoring.wire import JSON, Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.console import err
 from onnxferry.system.errors import UsageError

@@ -8,7 +8,7 @@ from onnxferry.infra.errors import NotFound, NotHealthy, WrongAnswer
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply, mismatch
+from onnxferry.scripts.golden_check import Reply, mismatch
 
 
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:

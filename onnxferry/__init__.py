@@ -4,6 +4,8 @@
 imported when used, so that `onnxferry --help` does not load ONNX Runtime.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

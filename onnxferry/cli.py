@@ -1,5 +1,7 @@
 """The command line of onnxferry: a table of its commands, each imported when it is called."""
 
+from __future__ import annotations
+
 import difflib
 import pkgutil
 from typing import Any

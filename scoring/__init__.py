@@ -4,6 +4,8 @@ scorer = scoring.load("model_dir")
 response = scorer.handle(scoring.Request(b'{"inputs": "..."}'))
 """
 
+from __future__ import annotations
+
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.scorer import Scorer, load, log_requests

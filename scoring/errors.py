@@ -1,5 +1,22 @@
-"""Everything that scoring can refuse; docs/errors.md says when. A message names the field, what was
-expected and what came (its type or size, never its content)."""
+"""Everything that scoring can refuse, each with the code and the HTTP status that a client sees.
+
+ScoringError             code                   status when
+├── InvalidBody          invalid_body           400    not what the content type says (JSON)
+├── MissingField         missing_field          400    a required field is absent
+├── InvalidType          invalid_type           400    a field holds another type
+├── InvalidValue         invalid_value          400    a value that cannot be scored
+├── InvalidImage         invalid_image          400    truncated, damaged or not an image
+├── UnsupportedMediaType unsupported_media_type 415    the task takes no such type
+├── UnsupportedEncoding  unsupported_encoding   415    unknown charset or content encoding
+├── NotAcceptable        not_acceptable         406    the answer has no such form
+├── TooLarge             too_large              413    a limit on bytes, items, tokens, pixels
+├── ModelError           invalid_model          500    unusable model directory; by load() only
+└── InternalError        internal               500    a defect; its traceback is in the log
+
+A message names the field, what was expected and what came (its type or size, never its content).
+"""
+
+from __future__ import annotations
 
 
 class ScoringError(Exception):

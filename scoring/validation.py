@@ -66,15 +66,22 @@ def text(value: object, where: str) -> str:
 def one_or_list(
     value: object, read: Callable[[Any, str], T], limit: int, where: str = "inputs"
 ) -> tuple[list[T], bool]:
-    """The items, each read by `read`, and whether a list came. Raises TooLarge."""
+    """The request's items, each read by `read` and counted for the log, and whether a list came.
+    Raises TooLarge."""
+    timing.count(items=len(value) if isinstance(value, list) else 1)
+    return uncounted(value, read, limit, where)
+
+
+def uncounted(
+    value: object, read: Callable[[Any, str], T], limit: int, where: str
+) -> tuple[list[T], bool]:
+    """As `one_or_list`, of what is no item by itself."""
     if not isinstance(value, list):
-        timing.count(items=1)
         return [read(value, where)], False
     if not value:
         raise InvalidValue(f"'{where}' is an empty list; expected at least one item")
     if len(value) > limit:
         raise limits.exceeded(f"'{where}' has {len(value)} items", limit, "items")
-    timing.count(items=len(value))
     return [read(item, f"{where}[{i}]") for i, item in enumerate(value)], True
 
 

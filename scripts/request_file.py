@@ -1,5 +1,7 @@
 """A file as a request."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from onnxferry.scoring.wire import Request

@@ -1,5 +1,7 @@
 """onnxferry serve: one model directory, served on this machine by the local target's server."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click

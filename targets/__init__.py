@@ -4,6 +4,8 @@ A new target is its own folders (targets/NAME/, infra/NAME/), its own files in s
 scripts/rehearse/, and one row here.
 """
 
+from __future__ import annotations
+
 import pkgutil
 from dataclasses import dataclass
 from typing import Any

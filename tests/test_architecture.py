@@ -55,11 +55,11 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "boto3": "infra/clients/aws.py",
     "azure.identity": "infra/clients/azure.py",
     "azure.ai.ml": "infra/clients/azureml.py",
-    "azure.mgmt.resource": "infra/clients/groups.py",
-    "azure.mgmt.storage": "infra/clients/storage.py",
-    "azure.storage.blob": "infra/clients/blobs.py",
-    "azure.mgmt.authorization": "infra/clients/roles.py",
-    "azure.mgmt.web": "infra/clients/web.py",
+    "azure.mgmt.resource": "infra/clients/azure_groups.py",
+    "azure.mgmt.storage": "infra/clients/azure_storage.py",
+    "azure.storage.blob": "infra/clients/azure_blobs.py",
+    "azure.mgmt.authorization": "infra/clients/azure_roles.py",
+    "azure.mgmt.web": "infra/clients/function_apps.py",
 }
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from onnxferry import cli
 from onnxferry.infra.requests import request_of, show
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.errors import UsageError
 from tests import tiny
 

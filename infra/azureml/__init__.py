@@ -5,6 +5,8 @@ have names made of hashes of their content. A deployment takes no traffic until 
 golden request; traffic moves in one request, whose tag on the endpoint records what served before.
 """
 
+from __future__ import annotations
+
 from onnxferry.infra.azureml.cloud import connect
 
 __all__ = ["connect"]

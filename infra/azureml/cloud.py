@@ -21,7 +21,7 @@ from onnxferry.infra.azureml.state import (
     read_state,
     serving_endpoint,
 )
-from onnxferry.infra.clients import online
+from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import AzureML, DeployConfig
@@ -29,7 +29,7 @@ from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
@@ -97,7 +97,9 @@ class AzureMLCloud:
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
         endpoint = serving_endpoint(self.clients, self.names)
-        return online.send(endpoint.url, self.clients.endpoints.bearer(endpoint), request, timeout)
+        return azureml_http.send(
+            endpoint.url, self.clients.endpoints.bearer(endpoint), request, timeout
+        )
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""

@@ -11,8 +11,8 @@ from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.smoke import SmokeTest
 from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azure import Wait
+from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.clients.azureml import Until
-from onnxferry.infra.clients.blobs import megabytes
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress

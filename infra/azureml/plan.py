@@ -49,7 +49,7 @@ def deploy(state: CurrentState, desired: DesiredState, registered: Registered) -
     steps.append(_smoke_endpoint(state, name, golden))
     if serves and ROLLING in state.tags:
         steps.append(change_tags(state, {ROLLING: ""}))
-    return (*steps, *_prune(state, {name, previous, *failed}))
+    return (*steps, *_delete_unused(state, {name, previous, *failed}))
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
@@ -168,7 +168,7 @@ def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
     return _made(create, found.state if found else None, failed)
 
 
-def _prune(state: CurrentState, keep: set[str]) -> list[Step]:
+def _delete_unused(state: CurrentState, keep: set[str]) -> list[Step]:
     """Delete our other deployments, unless they get a copy of the traffic."""
     keep = {*keep, *state.mirrored}
     ours = [name for name, d in state.ours.items() if d.state != "Deleting"]

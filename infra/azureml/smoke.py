@@ -12,12 +12,12 @@ from pathlib import Path
 from onnxferry.infra import errors
 from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.state import Clients, serving_endpoint
-from onnxferry.infra.clients import online
+from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 
 CONTAINERS = ("inference-server", "storage-initializer")
 _BUSY = frozenset({429, 500, 502, 503, 504})  # what the front end answers of its own for a moment
@@ -38,7 +38,7 @@ class SmokeTest:
         endpoint = serving_endpoint(self.clients, self.names)
         bearer = self.clients.endpoints.bearer(endpoint)
         where = f"deployment {deployment or expected} of endpoint {endpoint.name}"
-        send = partial(online.send, endpoint.url, bearer, deployment=deployment)
+        send = partial(azureml_http.send, endpoint.url, bearer, deployment=deployment)
         reply = smoke(golden, partial(self._patiently, send), where)
         if expected and reply.served_by not in ("", expected):
             said = f"{reply.served_by} answered, though {expected} has all traffic"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from onnxferry.infra.azureml.desired import DesiredState
 from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, Names
 from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azureml import Workspace
 from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
-from onnxferry.infra.clients.azureml_facts import Datastore, ManagedDeployment, ManagedEndpoint
-from onnxferry.infra.clients.groups import ArmResources
+from onnxferry.infra.clients.azureml_types import Datastore, ManagedDeployment, ManagedEndpoint
 from onnxferry.infra.errors import NotFound
 
 # of codes, and of deleting models and environments, which the SDK does not offer

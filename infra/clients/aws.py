@@ -25,7 +25,7 @@ from botocore.config import Config
 from onnxferry.infra import errors
 from onnxferry.infra.clients.aws_errors import of_response, refusal
 from onnxferry.scoring.wire import JSON, Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 

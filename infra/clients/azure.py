@@ -61,10 +61,10 @@ def credential(where: AzureEnvironment, tenant: str | None = None) -> Any:
         logger.setLevel(logging.ERROR)  # it warns of each way to sign in that is not set up
     public = where == AzureEnvironment()
     options = {"authority": where.authority, "disable_instance_discovery": not public}
-    return _OfTenant(tenant, **options) if tenant else DefaultAzureCredential(**options)
+    return _TenantCredential(tenant, **options) if tenant else DefaultAzureCredential(**options)
 
 
-class _OfTenant(DefaultAzureCredential):  # type: ignore[misc]
+class _TenantCredential(DefaultAzureCredential):  # type: ignore[misc]
     """Asks for tokens of one tenant, which has no setting in DefaultAzureCredential."""
 
     def __init__(self, tenant: str, **options: Any) -> None:

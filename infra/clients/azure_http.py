@@ -11,7 +11,7 @@ import httpx
 
 from onnxferry.infra.errors import InvokeFailed
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.exits import program
 
 

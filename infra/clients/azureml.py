@@ -15,10 +15,10 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.policies import RetryPolicy
 
 from onnxferry.infra.clients.azure import AzureSession, State
+from onnxferry.infra.clients.azure_blobs import BlobContainer
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.azureml_facts import Datastore, failure_of, metadata
-from onnxferry.infra.clients.blobs import BlobContainer
-from onnxferry.infra.clients.groups import AGAIN
+from onnxferry.infra.clients.azure_groups import AGAIN
+from onnxferry.infra.clients.azureml_types import Datastore, failure_of, metadata
 from onnxferry.infra.errors import Refused
 
 Until = Callable[[State], None]  # waits for an operation
@@ -26,7 +26,7 @@ Begin = Callable[..., Any]  # begins one; gives its poller
 Tags = Mapping[str, str]
 
 
-class _Again(RetryPolicy):  # type: ignore[misc]
+class _RetryAllMethods(RetryPolicy):  # type: ignore[misc]
     """Tries POST again, too: every one that is sent from here only reads."""
 
     def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Workspace:
         subscription = session.subscription
         self.where = f"workspace {name} of resource group {group} in subscription {subscription}"
         self._name = name
-        options = {**session.options, "retry_policy": _Again(**session.retries)}
+        options = {**session.options, "retry_policy": _RetryAllMethods(**session.retries)}
         options |= {"cloud": session.where.name, "cloud_metadata": metadata(session.where)}
         options |= {"enable_telemetry": False, "show_progress": False}
         with self.translated(""):

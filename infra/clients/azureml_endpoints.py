@@ -9,7 +9,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from onnxferry.infra.clients.azureml import Tags, Until, Workspace, sdk_deployment, sdk_endpoint
-from onnxferry.infra.clients.azureml_facts import ManagedDeployment, ManagedEndpoint, audience
+from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint, audience
 from onnxferry.infra.errors import NotHealthy
 
 FAILED = frozenset({"Failed", "Canceled"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 
 from onnxferry.infra.clients.azure_http import post, reply_of, trust
-from onnxferry.infra.clients.web import Keys
+from onnxferry.infra.clients.function_apps import Keys
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 
 _KEY = "x-functions-key"
 

@@ -42,7 +42,7 @@ class Scm:
         """Send the zip; the publication's id ("" if untold), or None while another is in progress.
         After Unavailable, `latest` tells whether it arrived."""
         url, headers = self._client.format_url(_PUBLISH), {"Content-Type": "application/zip"}
-        with _Reported(package, progress) as zipped:
+        with _ReportingFile(package, progress) as zipped:
             request = HttpRequest("POST", url, headers=headers, content=zipped)
             return self._answer(request, nothing=409, stripped='" \n')
 
@@ -80,7 +80,7 @@ class Scm:
             return str(response.text()).strip(stripped)
 
 
-class _Reported(FileIO):
+class _ReportingFile(FileIO):
     """A file that says how much of it was read."""
 
     def __init__(self, path: Path, progress: Progress) -> None:

@@ -8,6 +8,8 @@ and the candidate goes. Publishing restarts the app's instances, which the platf
 short pause (its rolling update is a preview, "not recommended for production").
 """
 
+from __future__ import annotations
+
 from onnxferry.infra.functions.cloud import connect
 
 __all__ = ["connect"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.azure import azure_session
-from onnxferry.infra.clients.web import FunctionApp
+from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.cloud import Bundle, EndpointStatus
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.errors import CloudError, NotFound
@@ -21,11 +21,11 @@ from onnxferry.infra.functions.desired import desired_state
 from onnxferry.infra.functions.names import VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.smoke import publication_log
-from onnxferry.infra.functions.state import Clients, CurrentState, read_state, read_surroundings
+from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress
 
 
@@ -81,7 +81,7 @@ class FunctionsCloud:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check_ours(state)
-        steps = delete(state, read_surroundings(self.clients, state))
+        steps = delete(state, read_shared_resources(self.clients, state))
         summary = Summary(self._place(), minutes=(1, 5))
         return Plan("functions", "delete", self.names.app, steps, summary)
 

@@ -1,11 +1,4 @@
-"""What shall be there for a bundle, as deploy.toml says: the app's configuration, and its
-environment variables, which Azure calls app settings.
-
-Variables of ours stand beside settings that the user and the platform made. Those may be secrets:
-no plan holds their values. One setting of ours keeps the names of our variables, so that a variable
-that leaves deploy.toml leaves the app, too. Where a variable takes the place of a user's setting,
-that is set aside in the app, under another name, until the variable goes again.
-"""
+"""What shall be there for a bundle, as deploy.toml says."""
 
 from __future__ import annotations
 
@@ -15,11 +8,9 @@ from typing import Any
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import Functions
+from onnxferry.infra.functions.app_settings import recorded
 from onnxferry.infra.functions.names import MADE, container
 from onnxferry.infra.functions.state import CurrentState
-
-RECORD = "ONNXFERRY_ENVIRONMENT"  # the setting with our variables' names, separated by spaces
-_ASIDE = "ONNXFERRY_SET_ASIDE_"  # before the name of a user's setting that was set aside
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ class DesiredState:
         return {
             "AzureWebJobsStorage__accountName": account,
             "AzureWebJobsStorage__credential": "managedidentity",
-            **_recorded(self.environment),
+            **recorded(self.environment),
         }
 
 
@@ -90,56 +81,3 @@ def desired_state(
         blobs=found or f"https://{state.names.account}.blob.{storage_suffix}",
         environment=config.environment,
     )
-
-
-def setting_changes(found: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """How the settings `found` become those of `environment`, as names, and values of ours to set;
-    {} when they are so."""
-    wanted, ours = _recorded(environment), {*found.get(RECORD, "").split(), RECORD}
-    differ = {name: value for name, value in wanted.items() if found.get(name) != value}
-    gone = [name for name in sorted(ours) if name in found and name not in wanted]
-    return _without_empty(
-        {
-            "set": differ,
-            "remove": [name for name in gone if _ASIDE + name not in found],
-            "set_aside": [name for name in differ if name in found and name not in ours],
-            "put_back": [name for name in gone if _ASIDE + name in found],
-        }
-    )
-
-
-def reverse(found: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes that undo `changes` of the settings `found`."""
-    aside, put_back = changes.get("set_aside", []), changes.get("put_back", [])
-    set_, remove = changes.get("set", {}), changes.get("remove", [])
-    ours = [name for name in (*set_, *remove, *put_back) if name in found and name not in aside]
-    return _without_empty(
-        {
-            "set": {name: found[name] for name in ours},
-            "remove": [name for name in set_ if name not in found],
-            "set_aside": put_back,
-            "put_back": aside,
-        }
-    )
-
-
-def changed(found: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, str]:
-    """All settings of the app, once `changes` are made to `found`."""
-    settings = dict(found)
-    for name in changes.get("set_aside", ()):
-        if name in settings:
-            settings.setdefault(_ASIDE + name, settings.pop(name))
-    for name in changes.get("remove", ()):
-        settings.pop(name, None)
-    for name in changes.get("put_back", ()):
-        if _ASIDE + name in settings:
-            settings[name] = settings.pop(_ASIDE + name)
-    return {**settings, **changes.get("set", {})}
-
-
-def _recorded(environment: Mapping[str, str]) -> dict[str, str]:
-    return {**environment, RECORD: " ".join(sorted(environment))} if environment else {}
-
-
-def _without_empty(changes: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in changes.items() if value}

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.infra.clients.azure import Wait
+from onnxferry.infra.clients.azure_blobs import BlobContainer, megabytes
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.blobs import BlobContainer, megabytes
-from onnxferry.infra.clients.roles import Principal
+from onnxferry.infra.clients.azure_roles import Principal
+from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.clients.scm import Scm
-from onnxferry.infra.clients.web import FunctionApp
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
-from onnxferry.infra.functions.desired import changed
+from onnxferry.infra.functions.app_settings import changed
 from onnxferry.infra.functions.names import PREVIOUS, PUBLISHING, VERSION, Names, description
 from onnxferry.infra.functions.publishing import Publication, publish
 from onnxferry.infra.functions.smoke import SmokeTest, golden_of

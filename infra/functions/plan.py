@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER
+from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, BLOB_OWNER
 from onnxferry.infra.errors import NameTaken, NotFound, Unavailable
-from onnxferry.infra.functions.desired import DesiredState, reverse, setting_changes
+from onnxferry.infra.functions.app_settings import reverse, setting_changes
+from onnxferry.infra.functions.desired import DesiredState
 from onnxferry.infra.functions.names import MADE, PACKAGES, app_plan, container
 from onnxferry.infra.functions.state import AppState, CurrentState
 from onnxferry.infra.plan import Action, Step, unless
@@ -59,7 +60,7 @@ def deploy(state: CurrentState, desired: DesiredState) -> tuple[Step, ...]:
         steps = [*_put_app(main, state, desired, change=False), *_update(state, desired)]
     keep = {sha256, main.previous if main.version == sha256 else main.version}
     made = any(step.name == state.candidate.name for step in steps)
-    return (*_foundation(state, desired), *steps, *_tidy(state, keep, made_candidate=made))
+    return (*_foundation(state, desired), *steps, *_delete_unused(state, keep, made_candidate=made))
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
@@ -232,7 +233,7 @@ def _record(app: str, sha256: str, previous: str) -> Step:
     return Step(Action.UPDATE, "tags of app", app, "record_version", facts)
 
 
-def _tidy(state: CurrentState, keep: set[str], *, made_candidate: bool) -> list[Step]:
+def _delete_unused(state: CurrentState, keep: set[str], *, made_candidate: bool) -> list[Step]:
     """Delete the candidate, and the packages that neither serve nor are the previous one."""
     steps = delete_app(state.candidate, state.names.account, certainly=made_candidate)
     return [*steps, *map(delete_package, sorted(set(state.packages or ()) - keep))]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.azure import State, Wait
+from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.clients.scm import Scm
-from onnxferry.infra.clients.web import FunctionApp
 from onnxferry.infra.errors import (
     CloudError,
     InvokeFailed,
@@ -25,7 +25,7 @@ from onnxferry.infra.functions.state import Clients
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 
 # what a host answers before it knows its keys, functions and workers
 _STARTING = frozenset({401, 404, 502, 503, 504})

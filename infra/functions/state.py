@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from onnxferry.infra.clients.azure import AzureSession
-from onnxferry.infra.clients.blobs import BlobContainer
-from onnxferry.infra.clients.groups import ArmResource, Groups
-from onnxferry.infra.clients.roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
-from onnxferry.infra.clients.storage import Storage, StorageAccount
-from onnxferry.infra.clients.web import FunctionApp, Web
+from onnxferry.infra.clients.azure_blobs import BlobContainer
+from onnxferry.infra.clients.azure_groups import ArmResource, Groups
+from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
+from onnxferry.infra.clients.azure_storage import Storage, StorageAccount
+from onnxferry.infra.clients.function_apps import FunctionApp, Web
 from onnxferry.infra.errors import NotAllowed, NotFound
 from onnxferry.infra.functions.names import (
     MADE,
@@ -116,7 +116,7 @@ class CurrentState:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SharedResources:
     """What else is there: the names of all resources of the group; the account's shares, queues and
     tables; whether other apps keep packages in the container; and the apps whose roles on the
     account are ours."""
@@ -146,13 +146,13 @@ def read_state(clients: Clients, names: Names, *, settings: bool = False) -> Cur
     return CurrentState(names, main, candidate, group, account, containers, uploader, packages)
 
 
-def read_surroundings(clients: Clients, state: CurrentState) -> Surroundings:
+def read_shared_resources(clients: Clients, state: CurrentState) -> SharedResources:
     """What a deletion must know besides. Raises NotAllowed where packages of ours would stay since
     the signed-in user may not look."""
     names, account = state.names, state.account
     resources = clients.groups.resources(names.group) if state.group else []
     if account is None:
-        return Surroundings(resources)
+        return SharedResources(resources)
     found = clients.roles.described
     roles = [a for a in (names.app, names.candidate) if found(names.account_id, description(a))]
     others = clients.storage.others(names.account) if state.account_is_ours else []
@@ -161,7 +161,7 @@ def read_surroundings(clients: Clients, state: CurrentState) -> Surroundings:
         foreign = PACKAGES in state.containers and packages.has_other(names.folder)
     elif foreign:
         packages.list(names.folder)  # raises, and says who may not look
-    return Surroundings(resources, others, foreign, roles)
+    return SharedResources(resources, others, foreign, roles)
 
 
 def _app_state(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.sagemaker.image import image
-from onnxferry.infra.sagemaker.names import READY_TAG, Names, digest, log_group, tags
+from onnxferry.infra.sagemaker.names import READY_TAG, Names, tags
+from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
 from onnxferry.scoring.manifest import ModelSpec
 
 # the container installs code/requirements.txt before it answers its first health check
@@ -64,7 +64,11 @@ def desired(names: Names, bundle: Bundle) -> DesiredState:
     package = _upload(names, bundle)
     model = _model(names, version, uri, package.url)
     config = _config(names, version, model["ModelName"])
-    role = None if names.settings.role else {"create": _role(names), "policy": _role_policy(names)}
+    role = (
+        None
+        if names.settings.role
+        else {"create": execution_role(names), "policy": role_policy(names)}
+    )
     return DesiredState(version, package, model, config, _bucket(names), role)
 
 
@@ -105,52 +109,6 @@ def _config(names: Names, version: str, model: str) -> dict[str, Any]:
     name = names.of(version, variant)
     content = {"ProductionVariants": [variant], "Tags": names.tags(version)}
     return {"EndpointConfigName": name, **content}
-
-
-def _role(names: Names) -> dict[str, Any]:
-    """CreateRole: SageMaker of this account and region may assume it."""
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sagemaker.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-        "Condition": {"ArnLike": {"aws:SourceArn": names.arn("sagemaker", "*")}},
-    }
-    return {
-        "RoleName": names.role,
-        "AssumeRolePolicyDocument": _document(trust),
-        "Description": f"onnxferry: SageMaker serves {names.endpoint} with it",
-        "Tags": names.tags(),
-    }
-
-
-def _role_policy(names: Names) -> dict[str, Any]:
-    """PutRolePolicy. Named by content, so that a policy for another bucket leaves what an earlier
-    version needs."""
-    bucket = f"arn:{names.partition}:s3:::{names.bucket}"
-    below = {"StringLike": {"s3:prefix": f"{names.prefix}*"}}
-    metrics = {"StringLike": {"cloudwatch:namespace": ["*SageMaker*", "*sagemaker*"]}}
-    group = names.arn("logs", f"log-group:{log_group(names.endpoint)}*")
-    logs = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
-    images = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
-    document = _document(
-        _allow(f"{bucket}/{names.prefix}*", "s3", "GetObject"),
-        {**_allow(bucket, "s3", "ListBucket"), "Condition": below},
-        _allow(group, "logs", logs),
-        {**_allow("*", "cloudwatch", "PutMetricData"), "Condition": metrics},
-        _allow("*", "ecr", "GetAuthorizationToken"),
-        _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
-    )
-    name = f"onnxferry-{digest(document)}"
-    return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
-
-
-def _allow(resource: str, service: str, actions: str) -> dict[str, Any]:
-    allowed = [f"{service}:{action}" for action in actions.split()]
-    return {"Effect": "Allow", "Action": allowed, "Resource": resource}
-
-
-def _document(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def _bucket(names: Names) -> dict[str, Any]:

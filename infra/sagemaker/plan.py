@@ -40,8 +40,8 @@ def deploy(state: CurrentState, desired: DesiredState, found: Prerequisites) -> 
         unless(model in state.models, "model", model, "create_model", desired.model),
         unless(config in state.configs, kind, config, "create_config", desired.config),
         *serving,
-        *_candidate_gone(state, made),
-        *_pruned(state, config, found.packages),
+        *_delete_candidate(state, made),
+        *_delete_unused(state, config, found.packages),
     )
     minutes = (10, 25) if made else (5, 15)
     summary = Summary(names.place, desired.version, state.replaced, desired.instances, minutes)
@@ -64,7 +64,7 @@ def rollback(state: CurrentState, url: str, instances: str) -> Plan:
     when none is kept. It has proved itself here before, so it needs no candidate."""
     names, config = state.names, to_go_back_to(state)
     back = _moved(state, config, url)
-    steps = (*back, *_proved(state, config), *_candidate_gone(state))
+    steps = (*back, *_proved(state, config), *_delete_candidate(state))
     version, minutes = names.version_of(config), (5, 15)
     summary = Summary(names.place, version, state.replaced, instances, minutes)
     return Plan(TARGET, "roll back", names.endpoint, steps, summary)
@@ -130,7 +130,7 @@ def _candidate(state: CurrentState, config: str, url: str) -> Steps:
     if found and found.coming == config and found.state in {"Creating", "InService"}:
         return _awaited(names.candidate, config), _smoke(names.candidate, url)
     made = _created(names, names.candidate, config)
-    return *_candidate_gone(state), made, _smoke(names.candidate, url)
+    return *_delete_candidate(state), made, _smoke(names.candidate, url)
 
 
 def _created(names: Names, name: str, config: str, history: tuple[str, ...] = ()) -> Step:
@@ -184,13 +184,13 @@ def _stable(found: Endpoint | None) -> Steps:
     return (Step(Action.CHECK, "endpoint", found.name, "wait_until_stable", request),)
 
 
-def _candidate_gone(state: CurrentState, made: bool = False) -> Steps:
+def _delete_candidate(state: CurrentState, made: bool = False) -> Steps:
     if not (state.candidate or made):
         return ()
     return (deleted("endpoint", state.names.candidate, "delete_endpoint"),)
 
 
-def _pruned(state: CurrentState, config: str, packages: Packages) -> Iterator[Step]:
+def _delete_unused(state: CurrentState, config: str, packages: Packages) -> Iterator[Step]:
     """Delete what is neither to serve nor the version before it."""
     names, history = state.names, state.main.history if state.main else ()
     kept = {config, *[c for c in history if c != config][: _KEPT - 1]}

@@ -1,5 +1,7 @@
 """Where what was fetched or made once is kept."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,5 +1,7 @@
 """How commands talk: results on standard output, progress on standard error, one line a stage."""
 
+from __future__ import annotations
+
 import logging
 import sys
 import time
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 Progress = Callable[[str], None]  # what a stage is at: "upload 12 of 91 MB"
-Report = Callable[[str], AbstractContextManager[object]]  # `stage`, or a test's own
+ReportStage = Callable[[str], AbstractContextManager[object]]  # `stage`, or a test's own
 _QUIET = 30.0  # seconds between two notes where no terminal shows the spinner
 _LOG = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ FerryError            what, where, what next; the command exits with `exit_code`
 └── BenchmarkError    an engine cannot be loaded or asked, or its process died
 """
 
+from __future__ import annotations
+
 from typing import TypeVar
 
 E = TypeVar("E", bound="FerryError")

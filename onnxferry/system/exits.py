@@ -1,5 +1,7 @@
 """How a command ends, and what the user typed to start it."""
 
+from __future__ import annotations
+
 import errno
 import sys
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Content hashes."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,8 @@
 """Silences what the libraries print and log, so that the user sees the stage lines. Errors
 propagate."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import logging

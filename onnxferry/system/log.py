@@ -1,5 +1,7 @@
 """Logging of one command: by -v to standard error, by --log-file to a file."""
 
+from __future__ import annotations
+
 import logging
 import sys
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """What all commands share: `@command()`, which makes each, and options."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar

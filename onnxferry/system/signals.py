@@ -1,5 +1,7 @@
 """SIGTERM and SIGHUP clean up as Ctrl-C does."""
 
+from __future__ import annotations
+
 import signal
 import threading
 from collections.abc import Iterator

@@ -80,9 +80,7 @@ def read_questions(data: Mapping[str, Any], limit: int) -> tuple[list[Question],
     value, where = (data, "") if bare else (validation.member(data, "inputs"), "inputs")
     if isinstance(value, dict) and isinstance(value.get("question"), list):
         return _read_columns(value, f"{where}." if where else "", limit), True
-    if isinstance(value, dict):
-        return [read_question(value, where)], False
-    return validation.one_or_list(value, read_question, limit)
+    return validation.one_or_list(value, read_question, limit, where)
 
 
 def _read_columns(data: Mapping[str, Any], prefix: str, limit: int) -> list[Question]:
@@ -90,7 +88,7 @@ def _read_columns(data: Mapping[str, Any], prefix: str, limit: int) -> list[Ques
     names = f"{prefix}question", f"{prefix}context"
     questions, _ = validation.one_or_list(data["question"], validation.text, limit, names[0])
     sent = validation.member(data, "context", prefix)
-    contexts, several = validation.one_or_list(sent, validation.text, limit, names[1])
+    contexts, several = validation.uncounted(sent, validation.text, limit, names[1])
     contexts = contexts if several else contexts * len(questions)
     if (count := len(contexts)) != len(questions):
         raise InvalidValue(f"'{names[0]}' has {len(questions)} items and '{names[1]}' {count}")

@@ -4,6 +4,8 @@ built = package(Path("models/squad"), "sagemaker")  # build/sagemaker/squad/mode
 read(built.path) == built
 """
 
+from __future__ import annotations
+
 from onnxferry.scripts.package.build import layout_of, package
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.scripts.package.manifest import read

@@ -1,5 +1,7 @@
 """onnxferry package: the command line, and the table of a package's content."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from pathlib import Path

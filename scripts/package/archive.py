@@ -1,5 +1,7 @@
 """Writers whose output depends on the entries alone: equal entries give equal bytes."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import shutil

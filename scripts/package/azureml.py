@@ -1,6 +1,8 @@
 """AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with
 online-deployment and deployment.yml."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]

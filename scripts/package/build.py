@@ -1,5 +1,7 @@
 """package(): a model directory becomes what one platform loads."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 from onnxferry.scripts.package import archive, manifest, model
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.scripts.package.layout import Entry, PackageLayout
-from onnxferry.system.console import Report, stage
+from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.files import replacing
 from onnxferry.targets import TARGETS, Target, load
@@ -19,7 +21,7 @@ def package(
     *,
     out: Path = Path("build"),
     python: str | None = None,
-    report: Report = stage,
+    report: ReportStage = stage,
 ) -> Package:
     """Build `target`'s package of `model_dir` as <out>/<target>/<name>/, with its package.json.
 

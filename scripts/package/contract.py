@@ -1,5 +1,7 @@
 """What packaging produces, as frozen data that rehearsal and deployment read."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The name of a model's endpoint, on every cloud, where the user gives none."""
 
+from __future__ import annotations
+
 import re
 
 

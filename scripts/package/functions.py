@@ -3,6 +3,8 @@
 host.json and function_app.py are at its root, what scoring imports where the worker looks for it.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 

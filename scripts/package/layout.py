@@ -1,5 +1,7 @@
 """What a package's layout is made of: an Entry is one file to pack, a PackageLayout a target's."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The local server: a folder that any machine with Python serves, by `python server.py`."""
 
+from __future__ import annotations
+
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.layout import Entry, PackageLayout

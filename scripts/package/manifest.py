@@ -1,5 +1,7 @@
 """package.json beside each package: the Package as JSON."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict
 from pathlib import Path

@@ -1,5 +1,7 @@
 """A model directory, checked before it is packed."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

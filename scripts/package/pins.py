@@ -1,5 +1,7 @@
 """pins.txt: the exact versions of what ships, for CPython of any version on Linux on x86_64."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -3,6 +3,8 @@
 The container installs code/requirements.txt before it serves.
 """
 
+from __future__ import annotations
+
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.archive import write_tar_gz
 from onnxferry.scripts.package.layout import Entry, PackageLayout

@@ -1,6 +1,8 @@
 """Linux wheels for any Python: fetched by pip, without what serving a model never imports, and kept
 in a cache."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 import subprocess

@@ -5,6 +5,8 @@ pipeline.py goes through the rooms in this order: sources/ (what the model is re
 variant is chosen), report/. The ML libraries are imported when a stage needs them.
 """
 
+from __future__ import annotations
+
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.pipeline import prepare
 

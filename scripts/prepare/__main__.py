@@ -1,5 +1,7 @@
 """The command prepare, over Options."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The model directory that prepare makes. It appears whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import secrets
 import shutil

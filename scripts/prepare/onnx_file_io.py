@@ -1,6 +1,8 @@
 """ONNX files. Only this module and variants/ import onnx. Raises PrepareError for what cannot be
 read or written."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """What the user asked for, checked before anything heavy is imported. Errors name the flag."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

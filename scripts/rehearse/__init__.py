@@ -6,7 +6,9 @@ with start(package) as host:           # or keep it up for as long as the block 
     answer = host.send(request)
 """
 
-from onnxferry.scripts.rehearse.golden_check import Reply
+from __future__ import annotations
+
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.scripts.rehearse.rehearsal import Rehearsal, rehearse

@@ -1,5 +1,7 @@
 """onnxferry rehearse: the command line, and what it prints of a rehearsal."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any

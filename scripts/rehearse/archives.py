@@ -1,5 +1,7 @@
 """Unpack an archive as its platform does, refusing what would land outside the folder."""
 
+from __future__ import annotations
+
 import tarfile
 import zipfile
 import zlib

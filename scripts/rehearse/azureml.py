@@ -5,6 +5,8 @@ AZUREML_MODEL_DIR, deployment.yml's environment variables are set, and env.yml's
 installed.
 """
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,8 @@
 """The virtual environments that the runtimes need, made once and kept in the user's cache: ready
 with the file `ready` (they cannot be renamed: their scripts hold their path)."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import shutil
@@ -14,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from onnxferry.scripts.rehearse.processes import running, tail
 from onnxferry.scripts.rehearse.runtime import Install
-from onnxferry.system.console import Report
+from onnxferry.system.console import ReportStage
 from onnxferry.system.errors import RehearsalError
 
 _QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
@@ -23,7 +25,7 @@ _LIMIT = 1800.0  # seconds for one run of pip
 
 
 def environment(
-    name: str, python: Path, installs: Sequence[Install], cache: Path, report: Report
+    name: str, python: Path, installs: Sequence[Install], cache: Path, report: ReportStage
 ) -> Path:
     """The folder of a virtual environment of `python` with `installs`. Raises RehearsalError with
     the end of pip's output."""
@@ -42,7 +44,7 @@ def _ready(folder: Path) -> bool:
     return (folder / "ready").is_file() and (folder / "bin" / "python").exists()
 
 
-def _locked(lock: FileLock, report: Report) -> AbstractContextManager[object]:
+def _locked(lock: FileLock, report: ReportStage) -> AbstractContextManager[object]:
     try:
         return lock.acquire(blocking=False)
     except Timeout:

@@ -4,6 +4,8 @@
 As on the platform, all that the app needs is in the zip; the environment holds only the worker.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from onnxferry.scripts.package import pins

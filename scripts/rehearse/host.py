@@ -1,5 +1,7 @@
 """A hosting runtime that is up: send it requests, see its log and its memory."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +10,10 @@ from subprocess import Popen
 import httpx
 
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.rehearse.processes import PeakMemory, tail
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
-from onnxferry.system.console import Report
+from onnxferry.system.console import ReportStage
 from onnxferry.system.errors import RehearsalError
 
 ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time endpoint
@@ -69,7 +71,7 @@ class Host:
         return RehearsalError(f"{self.title}: {message}\nThe end of its log:\n{log}")
 
     @contextmanager
-    def up(self, limit: float, report: Report) -> Iterator[None]:
+    def up(self, limit: float, report: ReportStage) -> Iterator[None]:
         """Wait at most `limit` seconds until it is healthy, and measure its memory in the block.
         Raises RehearsalError with its log."""
         with self._memory.sampled(), self._client:

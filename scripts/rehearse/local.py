@@ -1,5 +1,7 @@
 """The local server: the package's own server.py, in an environment of its own requirements.txt."""
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
 

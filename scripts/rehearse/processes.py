@@ -1,6 +1,8 @@
 """Start a program so that it, and whatever it starts, ends with us, even by kill -9: it runs in a
 session of its own, behind hosts/supervisor.py."""
 
+from __future__ import annotations
+
 import logging
 import os
 import signal

@@ -1,5 +1,7 @@
 """Find the interpreter of the Python version that a package is for."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

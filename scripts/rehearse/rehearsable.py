@@ -1,5 +1,7 @@
 """From a model directory to a package that can be rehearsed here."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

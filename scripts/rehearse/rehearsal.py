@@ -1,5 +1,7 @@
 """rehearse(package): start it, prove it by the golden request, measure it, stop it."""
 
+from __future__ import annotations
+
 import statistics
 import time
 from collections.abc import Sequence
@@ -7,11 +9,11 @@ from dataclasses import dataclass
 
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
+from onnxferry.scripts.golden_check import Reply, mismatch
 from onnxferry.scripts.package.contract import Package
-from onnxferry.scripts.rehearse.golden_check import Reply, mismatch
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.start import start
-from onnxferry.system.console import Report, stage
+from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
 
 
@@ -37,7 +39,7 @@ def rehearse(
     golden: Golden | None = None,
     extra: Sequence[Request] = (),
     repeats: int = 30,
-    report: Report = stage,
+    report: ReportStage = stage,
 ) -> Rehearsal:
     """Serve `package` by its platform's runtime; send the golden request (the package's own unless
     given), each of `extra`, and the golden one `repeats` times (at least twice).

@@ -1,5 +1,7 @@
 """What a platform's hosting runtime is to a rehearsal; one file a target fills it in."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

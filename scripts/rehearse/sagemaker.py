@@ -2,6 +2,8 @@
 toolkit as its handler, and the package's code/requirements.txt installed over the container's own.
 """
 
+from __future__ import annotations
+
 import os
 import subprocess
 from collections.abc import Mapping

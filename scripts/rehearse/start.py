@@ -1,6 +1,8 @@
 """start(package): the package in its platform's hosting runtime, in one temporary folder and one
 process group, gone when the block ends."""
 
+from __future__ import annotations
+
 import os
 import random
 import socket
@@ -17,7 +19,7 @@ from onnxferry.scripts.rehearse.processes import running
 from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.cache import cache_folder
-from onnxferry.system.console import Report, stage
+from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
 from onnxferry.system.exits import program
 from onnxferry.system.signals import interruptible
@@ -34,7 +36,7 @@ def start(
     runtime: Runtime | None = None,
     cache: Path | None = None,
     timeout: float = START_LIMIT,
-    report: Report = stage,
+    report: ReportStage = stage,
 ) -> Iterator[Host]:
     """Unpack `package`, make its environment if `cache` has it not, start its runtime, and yield it
     once it is healthy, within `timeout` seconds. Raises RehearsalError with what is missing on this

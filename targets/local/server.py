@@ -8,6 +8,8 @@ requests in flight are answered. It listens on loopback unless --host says other
 no key: put it behind a proxy that does before others reach it.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import logging

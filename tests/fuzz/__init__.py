@@ -10,6 +10,8 @@ tests/tiny.py under its name, and an entry in valid.PAYLOADS if its requests are
 list of texts.
 """
 
+from __future__ import annotations
+
 from tests.fuzz.run import Outcome, fuzz, scorers
 
 __all__ = ["Outcome", "fuzz", "scorers"]

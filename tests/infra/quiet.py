@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from onnxferry.infra.report import Report
+from onnxferry.infra.plan_text import Report
 from onnxferry.system.console import Progress
 
 

@@ -11,7 +11,7 @@ import pytest
 from onnxferry.infra.apply import Interrupted, apply
 from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
 from onnxferry.infra.plan import Action, Plan, Step, Summary
-from onnxferry.infra.report import plan_text
+from onnxferry.infra.plan_text import plan_text
 from onnxferry.system.console import Progress
 from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
@@ -173,9 +173,9 @@ def test_losses_are_what_is_deleted_or_replaced() -> None:
     """Not what the plan itself makes for a while."""
     made = Step(Action.CREATE, "endpoint", "squad-candidate", "create")
     gone = Step(Action.DELETE, "endpoint", "squad-candidate", "tidy")
-    assert replace(PLAN, steps=(made, gone)).losses == ()
-    assert replace(PLAN, steps=(gone,)).losses == (gone,)
-    assert PLAN.losses == (PLAN.steps[2],)
+    assert replace(PLAN, steps=(made, gone)).destructive == ()
+    assert replace(PLAN, steps=(gone,)).destructive == (gone,)
+    assert PLAN.destructive == (PLAN.steps[2],)
 
 
 def test_a_plan_reads_as_sentences() -> None:

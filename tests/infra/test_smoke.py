@@ -9,7 +9,7 @@ from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 
 GOLDEN = Golden(Request(b'{"inputs": "x"}'), [{"label": "joy", "score": 0.9}])
 

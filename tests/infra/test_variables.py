@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from onnxferry.infra import config
 from onnxferry.infra.config import load
 from onnxferry.infra.environment_variables import AZUREML, FUNCTIONS, SAGEMAKER, Rules, checked
-from onnxferry.infra.functions.desired import RECORD
+from onnxferry.infra.functions.app_settings import RECORD
 from onnxferry.system.errors import UsageError
 from tests.fakes.azure.providers.web_shapes import FORBIDDEN
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from onnxferry import scoring
+from onnxferry.scoring import errors
 from onnxferry.scoring.wire import Request
 from tests import tiny
 
@@ -38,6 +39,11 @@ def test_the_pages_table_lists_every_code_with_its_status() -> None:
     assert {code: status for code, (status, _) in ROWS.items()} == {
         c.code: c.status for c in CLASSES
     }
+
+
+def test_the_tree_in_the_docstring_lists_every_class() -> None:
+    drawn = re.findall(r"[├└]── (\w+) +(\w+) +(\d{3}) ", errors.__doc__ or "")
+    assert drawn == [(c.__name__, c.code, str(c.status)) for c in CLASSES]
 
 
 @pytest.mark.parametrize("code", EXAMPLES)

@@ -39,6 +39,22 @@ def line(
     return data
 
 
+@pytest.mark.parametrize(
+    ("payload", "items"),
+    [
+        (tiny.QUESTION, 1),
+        ({"inputs": tiny.QUESTION}, 1),
+        ({"question": ["who", "when"], "context": ["a b", "c d"]}, 2),
+        ({"question": ["who", "when"], "context": "a b"}, 2),
+    ],
+)
+def test_questions_are_counted_once_in_every_form(
+    scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture, payload: Any, items: int
+) -> None:
+    got = line(scorer, Request(json.dumps(payload).encode()), caplog)
+    assert (got["status"], got["items"]) == (200, items)
+
+
 def test_a_request_leaves_one_line(
     scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture
 ) -> None:

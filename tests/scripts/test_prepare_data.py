@@ -197,7 +197,7 @@ def test_what_is_hopeless_is_asked_only_in_part(tmp_path: Path) -> None:
     )
     notes: list[str] = []
 
-    found = given.ask(model, notes.append, source, AcceptanceCriteria().hopeless)
+    found = given.ask(model, notes.append, source, AcceptanceCriteria().give_up_drop)
 
     assert (len(found.decisions), notes) == (100, ["100 of 400 items"])
     assert given.drop(found, source) > 0.25

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.calibration import Ranges, measure_ranges
+from onnxferry.scripts.prepare.variants.activation_ranges import Ranges, measure_ranges
 from onnxferry.scripts.prepare.variants.int8_linear import channels, quantise_linear
 from onnxferry.scripts.prepare.variants.smoothing import smooth
 from onnxferry.scripts.prepare.variants.variant import FULL_RANGE

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from onnxferry.scripts.rehearse.golden_check import difference
+from onnxferry.scripts.golden_check import difference
 
 
 @pytest.mark.parametrize(

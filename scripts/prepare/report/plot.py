@@ -1,5 +1,7 @@
 """The report's plot: accuracy against latency; a larger mark is a larger file."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

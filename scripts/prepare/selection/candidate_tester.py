@@ -1,5 +1,7 @@
 """Makes, evaluates and judges variants. One that cannot be made or evaluated fails alone."""
 
+from __future__ import annotations
+
 import logging
 import shutil
 import time
@@ -82,7 +84,7 @@ class CandidateTester:
             operators = frozenset().union(*keep.values())
             folder = self.builder.build(variant, f"{variant.name}.{len(kept)}", operators)
             progress("evaluate")
-            found = self.evaluator.evaluate(folder, progress, self.criteria.hopeless)
+            found = self.evaluator.evaluate(folder, progress, self.criteria.give_up_drop)
         except Exception as e:  # a tool's own kinds, onnxruntime's bare Exception
             if folder:
                 shutil.rmtree(folder)

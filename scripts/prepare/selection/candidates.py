@@ -20,7 +20,7 @@ CHOSEN, WITHIN, REJECTED, SKIPPED, FAILED = "chosen", "within", "rejected", "ski
 @dataclass(frozen=True)
 class CandidateResult:
     """What became of a variant. `folder` is its model directory while that is needed; `kept` names
-    the groups of operators in float32 in mixed precision; `offered`: it may be chosen."""
+    the groups of operators in float32 in mixed precision; `selectable`: it may be chosen."""
 
     variant: Variant
     status: str
@@ -30,7 +30,7 @@ class CandidateResult:
     evaluation: EvaluationResult | None = None
     latency: Latency | None = None
     kept: tuple[str, ...] = ()
-    offered: bool = True
+    selectable: bool = True
 
     @property
     def name(self) -> str:

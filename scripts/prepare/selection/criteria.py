@@ -1,5 +1,7 @@
 """What a variant must keep to be accepted, and the sentence that says which bound it breaks."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from onnxferry.scripts.prepare.options import FP32
@@ -12,8 +14,8 @@ from onnxferry.system.errors import UsageError
 # of fp32: exporters and fused operators reorder additions, and deep models add that up
 TOLERANCE = 1e-3
 # A variant is given up after a part of the evaluation set when it drops by more than so many times
-# --max-metric-drop, and by more than HOPELESS: the metrics of a part scatter.
-HOPELESS_TIMES, HOPELESS = 10.0, 0.25
+# --max-metric-drop, and by more than GIVE_UP_DROP: the metrics of a part scatter.
+GIVE_UP_TIMES, GIVE_UP_DROP = 10.0, 0.25
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class AcceptanceCriteria:
         return DifferenceBounds(TOLERANCE if free else self.tolerance, self.min_agreement)
 
     @property
-    def hopeless(self) -> float:
+    def give_up_drop(self) -> float:
         """The drop on a part of the evaluation set after which the rest is not asked."""
-        return max(HOPELESS_TIMES * self.max_metric_drop, HOPELESS)
+        return max(GIVE_UP_TIMES * self.max_metric_drop, GIVE_UP_DROP)
 
     @property
     def _limit(self) -> str:

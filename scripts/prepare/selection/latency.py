@@ -6,6 +6,8 @@ In each round they take turns, so that one is in memory at a time, and other wor
 slows all alike.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import math

@@ -5,6 +5,8 @@ The worst k stay in float32, k doubling until the variant is accepted, and halvi
 PARTS neighbouring groups count as one, so that about 50 builds do.
 """
 
+from __future__ import annotations
+
 import logging
 import math
 import shutil

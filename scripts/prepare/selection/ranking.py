@@ -1,5 +1,7 @@
 """The fastest accepted variant is chosen; of equals the smallest, then the most exact."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 

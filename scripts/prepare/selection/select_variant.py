@@ -56,10 +56,10 @@ def select_variant(
     if not options.variant:
         results = _with_mixed(results, table, tester, requests)
     results = [r if r.within else r.discarded() for r in results]
-    offered = [r for r in results if r.within and r.offered]
-    if not offered:
+    selectable = [r for r in results if r.within and r.selectable]
+    if not selectable:
         raise PrepareError(_none_left(options, results))
-    measured = _measured(offered, requests)
+    measured = _measured(selectable, requests)
     chosen, why = ranking.choose(measured)
     chosen = replace(chosen, status=CHOSEN)
     why = "it was asked for (--variant)" if options.variant else why
@@ -95,7 +95,7 @@ def _test_all(
 
     tests = [(v.name, partial(tester.test, v, skipped=skipped)) for v in others if v in asked]
     results = [tester.test_exported(exported), *(announced(*test) for test in tests)]
-    return [replace(r, offered=r.variant in asked) for r in results]
+    return [replace(r, selectable=r.variant in asked) for r in results]
 
 
 def _unjudged(options: Options, evaluator: Evaluator, variant: Variant) -> str | None:
@@ -122,7 +122,7 @@ def _with_mixed(
     """`results`, and a mixed form of a rejected int8 variant that is faster than all that may be
     chosen."""
     found, ranked = list(results), sorted(results, key=lambda r: r.mean_ms)
-    best = min((r.mean_ms for r in results if r.within and r.offered), default=math.inf)
+    best = min((r.mean_ms for r in results if r.within and r.selectable), default=math.inf)
     limit = best * (1 - ranking.TIE)
     faster = [r for r in ranked if r.may_be_mixed and r.mean_ms < limit]
     for rejected in faster[:MIXED]:
@@ -138,16 +138,16 @@ def _with_mixed(
     return found
 
 
-def _measured(offered: Results, requests: TimedRequests) -> Results:
+def _measured(selectable: Results, requests: TimedRequests) -> Results:
     """Those near the fastest are measured in more rounds."""
-    fastest = min(r.mean_ms for r in offered)
-    fast = [r for r in offered if r.mean_ms <= latency.SLOW * fastest]
-    return offered if len(fast) == 1 else _timed(offered, fast, requests, latency.ROUNDS)
+    fastest = min(r.mean_ms for r in selectable)
+    fast = [r for r in selectable if r.mean_ms <= latency.SLOW * fastest]
+    return selectable if len(fast) == 1 else _timed(selectable, fast, requests, latency.ROUNDS)
 
 
 def _none_left(options: Options, results: Results) -> str:
     asked = f"variant {options.variant}" if options.variant else f"{options.precision} variant"
-    rows = [f"  {r.name}: {r.status}: {r.reason}" for r in results if r.offered]
+    rows = [f"  {r.name}: {r.status}: {r.reason}" for r in results if r.selectable]
     more = "--max-metric-drop, --min-agreement or --tolerance let more pass"
     advice = f"{more}; --precision fp32 keeps the source's accuracy"
     rows = rows or ["  there is none of this kind"]

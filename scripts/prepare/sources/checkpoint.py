@@ -1,5 +1,7 @@
 """A Hugging Face model folder, with or without an adapter, as a source."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,8 @@
 """Hugging Face model folders: the only importer of transformers, peft and optimum. No network, no
 pickle (safetensors only), no remote code."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

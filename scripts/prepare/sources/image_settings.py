@@ -1,6 +1,8 @@
 """An image processor's configuration as scoring's preprocessing steps. What they cannot express is
 refused: wrong preprocessing costs accuracy unseen."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

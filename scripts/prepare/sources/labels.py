@@ -1,5 +1,7 @@
 """The names of a classifier's outputs, from the user's file or the model's configuration."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -6,6 +6,8 @@ labels], start and end logits [b, s] each, token vectors [b, s, hidden], or logi
 vocabulary]. For `tensors` see tensor_export.py.
 """
 
+from __future__ import annotations
+
 import importlib
 import sys
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """An .onnx file as a source. It is its own reference: only quantising changes its answers."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 

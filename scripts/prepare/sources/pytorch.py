@@ -1,5 +1,7 @@
 """PyTorch modules: run, export and hash them. With huggingface.py the only importer of torch."""
 
+from __future__ import annotations
+
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """A test picture, the same bytes on every machine."""
 
+from __future__ import annotations
+
 import struct
 import zlib
 

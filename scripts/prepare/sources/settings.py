@@ -1,6 +1,8 @@
 """The settings of model_spec.json by task, derived from the model's configuration, so that answers
 equal transformers' pipeline's; a user's settings file overrides key by key."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from pathlib import Path

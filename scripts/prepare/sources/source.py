@@ -1,5 +1,7 @@
 """What every kind of source model gives to the later stages."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field

@@ -1,6 +1,8 @@
 """How a module of task tensors is exported, from the user's requests: sizes in which they differ
 are dynamic, and so is the batch if the module answers twice as many rows."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """The requests that are compared: those built in, and --inputs, JSON Lines or pictures."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The user's settings file, read as the task reads it; and sources that only flags describe."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -11,4 +11,6 @@
 """
 
 # before any module here imports onnxruntime: it turns off telemetry, which onnxruntime reads once
+from __future__ import annotations
+
 import onnxferry.scoring.engine  # noqa: F401

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.calibration import ActivationRange, activation_ranges
+from onnxferry.scripts.prepare.variants.activation_ranges import ActivationRange, activation_ranges
 from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET, OLD_OPSET
 from onnxferry.scripts.prepare.variants.linear_layers import is_transposed
 from onnxferry.scripts.prepare.variants.onnx_graph import (

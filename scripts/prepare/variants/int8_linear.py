@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.calibration import Ranges, activation_ranges
+from onnxferry.scripts.prepare.variants.activation_ranges import Ranges, activation_ranges
 from onnxferry.scripts.prepare.variants.int8_embedding import quantise_embeddings
 from onnxferry.scripts.prepare.variants.linear_layers import is_transposed, linear_layers, matrix
 from onnxferry.scripts.prepare.variants.onnx_graph import (

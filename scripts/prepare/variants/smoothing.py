@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.variants.calibration import ActivationRange, Ranges
+from onnxferry.scripts.prepare.variants.activation_ranges import ActivationRange, Ranges
 from onnxferry.scripts.prepare.variants.linear_layers import is_transposed, linear_layers, matrix
 from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, operand, prepend
 

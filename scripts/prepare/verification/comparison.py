@@ -1,6 +1,8 @@
 """The same requests to the reference and to an ONNX model: how far outputs and answers are
 apart."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

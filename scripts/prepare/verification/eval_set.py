@@ -1,5 +1,7 @@
 """The user's evaluation set (--data), asked of every variant through the core that will serve."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,7 @@ from onnxferry.system.console import Progress
 LIMIT = 500  # items, where --limit says nothing
 # where an item is one text, which is soon answered
 LIMITS = {"text-classification": 1000, "token-classification": 1000}
-PARTS = 4  # in which the set is asked: a variant that is hopeless after one is not asked the next
+PARTS = 4  # in which the set is asked: one part may end it (give_up_drop)
 LEAST = 50  # items of a part: fewer tell too little to give up
 CALIBRATION = 128  # other items of the set, to calibrate with
 TIMED = 32  # items to measure latency with
@@ -50,10 +52,10 @@ class EvalSet:
         folder: Path,
         progress: Progress,
         reference: EvalAnswers | None = None,
-        hopeless: float = math.inf,
+        give_up_drop: float = math.inf,
     ) -> EvalAnswers:
         """The answers of the model directory `folder`; only to the first items where a metric drops
-        from `reference` by more than the share `hopeless`. Raises EvaluationError."""
+        from `reference` by more than the share `give_up_drop`. Raises EvaluationError."""
         scorer = scoring.load(folder)
         size = max(LEAST, -(-len(self.items) // PARTS))
         given: list[Any] = []
@@ -64,7 +66,7 @@ class EvalSet:
             progress(f"{len(given)} of {len(self.items)} items")
             known = reference.decisions if reference else given
             found = EvalAnswers(tuple(given), self._metrics(given, known))
-            if reference and self.drop(found, reference) > hopeless:
+            if reference and self.drop(found, reference) > give_up_drop:
                 break
         return found
 

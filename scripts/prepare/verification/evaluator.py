@@ -57,14 +57,14 @@ class Evaluator:
         return replace(self, exported=result, answers=answers)
 
     def evaluate(
-        self, folder: Path, progress: Progress, hopeless: float = math.inf
+        self, folder: Path, progress: Progress, give_up_drop: float = math.inf
     ) -> EvaluationResult:
-        """The result of the model directory `folder`; `hopeless` as in EvalSet.ask."""
+        """The result of the model directory `folder`; `give_up_drop` as in EvalSet.ask."""
         compared = comparison.compare(self.reference, folder, self.samples)
         found, changes = comparison.figures(compared), comparison.changed(compared)
         if self.eval_set is None or self.answers is None:
             return EvaluationResult(found, 1 - found["agreement"], changes=_examples(changes))
-        answers = self.eval_set.ask(folder, progress, self.answers, hopeless)
+        answers = self.eval_set.ask(folder, progress, self.answers, give_up_drop)
         asked, drop = len(answers.decisions), self.eval_set.drop(answers, self.answers)
         primary = self.eval_set.primary(self.answers, asked)
         examples = _examples([*self.eval_set.changed(answers, self.answers), *changes])

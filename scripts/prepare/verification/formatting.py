@@ -1,5 +1,7 @@
 """Inputs, answers and shares as short texts for messages and reports."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The golden request: what a deployment is asked before it takes traffic."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,8 @@
 """The answers of transformers' own pipeline against those that are served: so all from text to
 answer is verified, not only the graph. Only for tasks in RECIPES."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

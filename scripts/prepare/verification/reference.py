@@ -83,7 +83,7 @@ class ReferenceModel:
         self._run: RunModel = run or (lambda feeds, _: self._graph.run(feeds))
         self._models: dict[bool, ScoredModel] = {}
         self._cache: dict[tuple[Sample, bool], Scored] = {}
-        self._room = CACHED
+        self._bytes_left = CACHED
 
     def score(self, sample: Sample, batch_dependent: bool) -> Scored:
         """As ScoredModel.score, padded as a graph that is `batch_dependent` or not."""
@@ -93,8 +93,8 @@ class ReferenceModel:
         if batch_dependent not in self._models:
             self._models[batch_dependent] = self._model(self._run, batch_dependent)
         scored = self._models[batch_dependent].score(sample)
-        self._room -= sum(array.nbytes for array in scored[1])
-        if self._room > 0:
+        self._bytes_left -= sum(array.nbytes for array in scored[1])
+        if self._bytes_left > 0:
             self._cache[key] = scored
         return scored
 

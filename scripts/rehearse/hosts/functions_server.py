@@ -7,6 +7,8 @@ protobuf messages, routes by the triggers' bindings (plain paths) and host.json'
 answers as the host does: 404, 405, and an empty 500 when a function raises.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os

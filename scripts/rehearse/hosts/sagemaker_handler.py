@@ -2,6 +2,8 @@
 thing, whether there is a GPU. The model server wants exactly one class in this module.
 """
 
+from __future__ import annotations
+
 from sagemaker_huggingface_inference_toolkit import handler_service
 
 handler_service._is_gpu_available = lambda: False

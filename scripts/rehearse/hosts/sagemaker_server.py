@@ -4,6 +4,8 @@ So that several run side by side, the server's configuration file is in TMPDIR, 
 found by its pid file. The package's requirements are installed before.
 """
 
+from __future__ import annotations
+
 import tempfile
 import time
 from pathlib import Path

@@ -3,6 +3,8 @@
 The starter holds the other end of that pipe: however it ends, even by kill -9, the pipe closes.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

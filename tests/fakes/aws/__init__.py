@@ -8,6 +8,8 @@
 Every request is checked against botocore's service model; what is wrong ends in aws.violations.
 """
 
+from __future__ import annotations
+
 from tests.fakes.aws.faults import Fault
 from tests.fakes.aws.server import ACCOUNT, REGION, AwsServer, aws_server
 

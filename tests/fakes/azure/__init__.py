@@ -9,6 +9,8 @@ It holds state, takes its time (operations need several polls), fails on demand,
 that it gets, and records every call. Each service is one file in providers/.
 """
 
+from __future__ import annotations
+
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, error
 from tests.fakes.azure.store import Resource, Store

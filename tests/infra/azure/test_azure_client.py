@@ -17,7 +17,7 @@ from onnxferry.infra.clients.azure import (
     credential,
 )
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.groups import ArmResources
+from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.errors import (
     CloudError,
     NoCredentials,

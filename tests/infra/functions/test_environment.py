@@ -8,7 +8,7 @@ import pytest
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotHealthy, PublishFailed, WrongAnswer
-from onnxferry.infra.functions.desired import RECORD
+from onnxferry.infra.functions.app_settings import RECORD
 from tests.fakes.azure.providers import web_settings
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 

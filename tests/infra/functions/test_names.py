@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from onnxferry.infra.clients.roles import BLOB_OWNER, Principal, assignment_name
+from onnxferry.infra.clients.azure_roles import BLOB_OWNER, Principal, assignment_name
 from onnxferry.infra.functions.names import Names, container
 
 NAMES = ("abc", "squad", "Squad-V2", "a--b", "a" * 32, "my-very-long-model-name-that-is-3")

@@ -13,7 +13,7 @@ from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action
-from onnxferry.infra.report import plan_text
+from onnxferry.infra.plan_text import plan_text
 from onnxferry.scoring.wire import Request
 from onnxferry.system.hashes import sha256
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
@@ -309,7 +309,7 @@ def test_plans_say_where_what_and_on_which_instances(
     plan = cloud(instance_count=2).plan_deploy(bundles[1])
     assert f"{second} will serve on 2 x ml.m5.large, and replaces {first}." in plan_text(plan)
     assert "For the time of the change only: endpoint squad-candidate." in plan_text(plan)
-    assert [step.name for step in plan.losses] == [NAME]
+    assert [step.name for step in plan.destructive] == [NAME]
     deploy(bundles[1])
     back = plan_text(cloud().plan_rollback())
     assert f"{first} will serve on 1 x ml.m5.large, and replaces {second}." in back

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.report import plan_text
+from onnxferry.infra.plan_text import plan_text
 from tests.documents import snippet
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 

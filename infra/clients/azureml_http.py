@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxferry.infra.clients.azure_http import post, reply_of
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.rehearse.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply
 
 _DEPLOYMENT = "azureml-model-deployment"
 _STATUS = "ms-azureml-model-error-statuscode"  # the container's, where the front end says 424

@@ -11,7 +11,7 @@ from azure.mgmt.web import WebSiteManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import existing, translated
-from onnxferry.infra.clients.groups import AGAIN, ArmResource
+from onnxferry.infra.clients.azure_groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken, QuotaExceeded
 
 API_VERSION = "2024-11-01"

@@ -10,7 +10,7 @@ from azure.mgmt.storage import StorageManagementClient
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import existing, translated
-from onnxferry.infra.clients.groups import AGAIN, ArmResource
+from onnxferry.infra.clients.azure_groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken
 
 API_VERSION = "2025-01-01"

@@ -1,6 +1,8 @@
 """Compare a reply with the golden answer: as JSON data, numbers within a tolerance, all else
 exactly."""
 
+from __future__ import annotations
+
 import json
 import math
 from dataclasses import dataclass

@@ -1,0 +1,55 @@
+"""The role that SageMaker serves an endpoint with, and what it may do: no more than to read the
+endpoint's packages and the images, and to write logs and metrics."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from onnxferry.infra.sagemaker.names import Names, digest, log_group
+
+
+def execution_role(names: Names) -> dict[str, Any]:
+    """CreateRole: SageMaker of this account and region may assume it."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sagemaker.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"ArnLike": {"aws:SourceArn": names.arn("sagemaker", "*")}},
+    }
+    return {
+        "RoleName": names.role,
+        "AssumeRolePolicyDocument": _document(trust),
+        "Description": f"onnxferry: SageMaker serves {names.endpoint} with it",
+        "Tags": names.tags(),
+    }
+
+
+def role_policy(names: Names) -> dict[str, Any]:
+    """PutRolePolicy. Named by content, so that a policy for another bucket leaves what an earlier
+    version needs."""
+    bucket = f"arn:{names.partition}:s3:::{names.bucket}"
+    below = {"StringLike": {"s3:prefix": f"{names.prefix}*"}}
+    metrics = {"StringLike": {"cloudwatch:namespace": ["*SageMaker*", "*sagemaker*"]}}
+    group = names.arn("logs", f"log-group:{log_group(names.endpoint)}*")
+    logs = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
+    images = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
+    document = _document(
+        _allow(f"{bucket}/{names.prefix}*", "s3", "GetObject"),
+        {**_allow(bucket, "s3", "ListBucket"), "Condition": below},
+        _allow(group, "logs", logs),
+        {**_allow("*", "cloudwatch", "PutMetricData"), "Condition": metrics},
+        _allow("*", "ecr", "GetAuthorizationToken"),
+        _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
+    )
+    name = f"onnxferry-{digest(document)}"
+    return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
+
+
+def _allow(resource: str, service: str, actions: str) -> dict[str, Any]:
+    allowed = [f"{service}:{action}" for action in actions.split()]
+    return {"Effect": "Allow", "Action": allowed, "Resource": resource}
+
+
+def _document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
