@@ -399,7 +399,7 @@ def test_what_is_no_onnx_file_is_named(tmp_path: Path) -> None:
         groups(VariantInputs(tmp_path / "model.onnx", None))
 
 
-def test_nothing_is_told_to_onnxruntimes_maker() -> None:
+def test_onnx_runtime_sends_no_telemetry() -> None:
     """It reads its environment when it is first imported."""
     code = (
         "import builtins, os; os.environ.pop('ORT_DISABLE_TELEMETRY', None); real ="
