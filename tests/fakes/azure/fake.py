@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,7 @@ class AzureFake:
         self.store = Store()
         self.clock = ServerClock()
         self.operations = FakeOperations()
-        self.faults = Faults()
+        self.faults = Faults(self.clock)
         self.calls: list[Call] = []
         self._numbers = itertools.count()
         self._lock = threading.RLock()
@@ -136,11 +137,14 @@ class AzureFake:
             call = _call(next(self._numbers), request)
             self.calls.append(call)
             try:
-                answer = self.faults.around(call, self._answer)
-            except Dropped:
-                with suppress(OSError):
-                    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-                raise ConnectionResetError from None
+                answer: Answer | Dropped = self.faults.around(call, self._answer)
+            except Dropped as e:
+                answer = e
+        if isinstance(answer, Dropped):
+            time.sleep(answer.seconds)
+            with suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError
         return _response(answer)(environ, start_response)
 
     def _answer(self, call: Call) -> Answer:
