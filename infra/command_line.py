@@ -110,7 +110,12 @@ def invoke(timeout: float, output: str, **flags: Any) -> None:
 @_CLOUD
 def status(output: str, **flags: Any) -> None:
     """Show what is live on TARGET, which version, and all that belongs to it."""
-    found = _open(CommandOptions(**flags)).status()
+    from onnxferry.infra.lease import at_work
+
+    endpoint = _open(CommandOptions(**flags))
+    found = endpoint.status()
+    if who := at_work(endpoint.lease_store):
+        found = replace(found, details={**found.details, "at work": who})
     _show(found, found.to_json(), output)
 
 
@@ -225,7 +230,8 @@ def execute(
 
     shown = planned_by()
     _agree(shown, consent)
-    apply(replace(shown, steps=shown.steps[: shown.foundation]), cloud)
+    first = (step for step in shown.steps[: shown.foundation] if step in shown.changes)
+    apply(replace(shown, steps=tuple(first)), cloud)
     warn = partial(click.secho, fg="yellow", err=True)
     with held(cloud.lease_store, this_run(shown.purpose), warn, force=force) as check:
         planned = planned_by()

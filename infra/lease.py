@@ -141,12 +141,23 @@ def held(
             lease.release()
 
 
+def at_work(place: Callable[[], LeaseStore]) -> str:
+    """Who holds the lease at `place`, in words; "" where nobody does, or where it may not be
+    read."""
+    try:
+        there = place().read()
+    except CloudError:
+        return ""
+    other = _holder_in(there)
+    return str(other) if there and other and _holds(other, there) else ""
+
+
 def _taken(store: LeaseStore, holder: Holder, warn: Callable[[str], None], *, force: bool) -> str:
     """Write the document where that is allowed; its etag."""
     for _ in range(_TRIES):
         there = store.read()
         other = _holder_in(there)
-        if there and other and other.name and there.age <= other.seconds:
+        if there and other and _holds(other, there):
             if not force:
                 raise LeaseHeld(_refusal(other, there))
             warn(f"warning: the lease is taken from {other}, which may still be at work")
@@ -169,6 +180,10 @@ def _found(store: LeaseStore) -> str:
         return str(_holder_in(store.read()) or "another run")
     except CloudError:
         return "another run"
+
+
+def _holds(holder: Holder, there: Stored) -> bool:
+    return bool(holder.name) and there.age <= holder.seconds
 
 
 def _holder_in(there: Stored | None) -> Holder | None:

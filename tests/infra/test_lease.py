@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.errors import CloudError, LeaseHeld, LeaseLost, NotFound, Unavailable
-from onnxferry.infra.lease import Holder, LeaseStore, held, this_run
+from onnxferry.infra.lease import Holder, LeaseStore, at_work, held, this_run
 from onnxferry.infra.plan import Action, Plan, Step
 from tests.infra.memory_store import MemoryStore
 from tests.infra.quiet import QuietReport
@@ -37,6 +37,16 @@ def test_a_second_run_is_told_who_works() -> None:
             raise AssertionError
     with held(lambda: store, BOB, warnings.append) as check:  # once it is released
         check()
+
+
+def test_who_is_at_work_is_told_while_it_is() -> None:
+    store = MemoryStore()
+    assert at_work(lambda: store) == ""
+    with held(lambda: store, ANN, warnings.append):
+        assert at_work(lambda: store) == str(ANN)
+        store.now = 1000
+        assert at_work(lambda: store) == ""
+    assert at_work(lambda: store) == ""
 
 
 def test_an_expired_lease_is_taken_and_a_forced_one_with_a_warning() -> None:
