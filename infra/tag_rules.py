@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from onnxferry.infra.environment_variables import problem
+from onnxferry.infra.environment_variables import TABLE, problem
 
 OWN = "onnxferry"  # how the tags begin that deploying puts beside the user's
 MOST = 40  # a cloud takes 50 on a thing, and some are ours
@@ -30,43 +31,44 @@ class TagRules:
 
 
 AWS = TagRules(
-    128,
-    ("aws:", OWN),
-    *(r"[\w\s+\-=.:/@]+", r"[\w\s+\-=.:/@]*"),
-    "letters, digits, spaces and + - = . _ : / @",
+    longest=128,
+    reserved=("aws:", OWN),
+    name=r"[\w +\-=.:/@]+",
+    value=r"[\w +\-=.:/@]*",
+    words="letters, digits, spaces and + - = . _ : / @",
 )
 AZURE = TagRules(
-    512,
-    ("microsoft", "azure", "windows", OWN),
-    *(r"[^<>%&\\?/]+", r".*"),
-    r"anything but < > % & \ ? / in a name",
+    longest=512,
+    reserved=("microsoft", "azure", "windows", OWN),
+    name=r"[^<>%&\\?/]+",
+    value=r".*",
+    words=r"any characters but < > % & \ ? /",
 )
-STORAGE = TagRules(128, AZURE.reserved, AZURE.name, AZURE.value, AZURE.words)
+STORAGE = replace(AZURE, longest=128)  # and what else a storage account's tags are given to
 
 
 def checked(given: Any, rules: TagRules) -> Any:
     """`given`, a table of tags, as it is. Raises ValidationError with a line for each that breaks
     the `rules`, and PydanticCustomError for what is no table."""
     if not isinstance(given, Mapping):
-        raise problem(f'a table of names and texts is expected, like team = "ml"; got {given!r:.80}')
-    wrong = [(name, text) for name, value in given.items() for text in _problems(name, value, rules)]
-    names = [str(name).casefold() for name in given]
-    wrong += [
-        (name, "is there twice, but for capitals; the cloud counts them as one")
-        for name in given
-        if names.count(str(name).casefold()) > 1
-    ]
+        raise problem(f"{TABLE}; got {given!r:.80}")
     if len(given) > MOST:
-        raise problem(f"{len(given)} tags; a cloud takes 50, and deploying adds some: {MOST} at most")
+        raise problem(f"{len(given)} tags; a cloud takes 50, of which {MOST} are yours")
+    names = Counter(name.casefold() for name in given)
+    wrong = [
+        InitErrorDetails(type=problem(text), loc=(name,), input=name)
+        for name, value in given.items()
+        for text in _problems(name, value, rules, twice=names[name.casefold()] > 1)
+    ]
     if wrong:
-        details = [InitErrorDetails(type=problem(text), loc=(name,), input=name) for name, text in wrong]
-        raise ValidationError.from_exception_data("tags", details)
+        raise ValidationError.from_exception_data("tags", wrong)
     return given
 
 
-def _problems(name: str, value: Any, rules: TagRules) -> Iterator[str]:
-    if name.lower().startswith(rules.reserved):
-        begin = next(start for start in rules.reserved if name.lower().startswith(start))
+def _problems(name: str, value: Any, rules: TagRules, *, twice: bool) -> Iterator[str]:
+    if twice:
+        yield "given twice, in other capitals; a cloud counts them as one"
+    if begin := next((one for one in rules.reserved if name.lower().startswith(one)), ""):
         yield f"names that begin with {begin} are reserved; choose another name"
     if not re.fullmatch(rules.name, name):
         yield f"a tag's name has {rules.words}"

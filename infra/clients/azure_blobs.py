@@ -22,6 +22,7 @@ from azure.storage.blob import BlobServiceClient
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.errors import NotAllowed
+from onnxferry.infra.lease import Stored
 from onnxferry.system.console import Progress
 
 Sent = Callable[[int, int | None], None]  # told the bytes so far, and all
@@ -35,15 +36,6 @@ def megabytes(progress: Progress, before: int = 0, total: int | None = None) -> 
         progress(f"{(before + done) / 1e6:.1f} of {(total or size or done) / 1e6:.1f} MB")
 
     return sent
-
-
-@dataclass(frozen=True)
-class StoredText:
-    """A blob's text; `age` is in seconds since it was written, by the server's clock."""
-
-    text: str
-    etag: str
-    age: float
 
 
 class BlobContainer:
@@ -92,7 +84,7 @@ class BlobContainer:
             return bytes(self._container.download_blob(name).readall())
         return None
 
-    def read_text(self, name: str) -> StoredText | None:
+    def read_text(self, name: str) -> Stored | None:
         """A small text as it is now; None where it is not there. Raises NotFound where the
         container or its account is absent."""
         with self._opened(name):
@@ -105,7 +97,7 @@ class BlobContainer:
                 raise
         now = self._ahead + time.monotonic()
         written = blob.properties.last_modified.timestamp()
-        return StoredText(text, blob.properties.etag, max(0.0, now - written))
+        return Stored(text, blob.properties.etag, max(0.0, now - written))
 
     def write_text(self, name: str, text: str, etag: str) -> str | None:
         """Write a small text where `etag` is still there, or nothing if it is "". The new etag;
@@ -156,7 +148,7 @@ class BlobLease:
     container: BlobContainer
     name: str
 
-    def read(self) -> StoredText | None:
+    def read(self) -> Stored | None:
         """The document; None where there is none."""
         return self.container.read_text(self.name)
 

@@ -40,7 +40,11 @@ def in_process(fake: AzureFake) -> Iterator[None]:
         try:
             answer = _handled(fake, str(request.method), str(request.url), headers, body)
         except Dropped as e:
-            kind = requests.exceptions.ReadTimeout if e.seconds else requests.exceptions.ConnectionError
+            kind = (
+                requests.exceptions.ReadTimeout
+                if e.seconds
+                else requests.exceptions.ConnectionError
+            )
             raise kind("the connection was dropped") from e
         data = b"" if request.method == "HEAD" else answer[1]
         raw = HTTPResponse(
