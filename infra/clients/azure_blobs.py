@@ -16,12 +16,14 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
+    ServiceRequestError,
 )
 from azure.storage.blob import BlobServiceClient
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.errors import NotAllowed
+from onnxferry.infra.clients.connections import broken, unknown_name
+from onnxferry.infra.errors import NotAllowed, NotFound
 from onnxferry.infra.lease import Stored
 from onnxferry.system.console import Progress
 
@@ -46,6 +48,7 @@ class BlobContainer:
         self._where = f"in container {name} at {url}"
         self._ahead = 0.0  # of the server's clock before this process's
         options = {"credential": credential or session.credential, **session.blob_retries}
+        options |= session.connection
         options["raw_response_hook"] = self._note_date
         self._container = BlobServiceClient(url, **options).get_container_client(name)
 
@@ -130,6 +133,10 @@ class BlobContainer:
         with translated(where):
             try:
                 yield
+            except ServiceRequestError as e:
+                if not unknown_name(e):
+                    raise
+                raise NotFound(f"{where}: no such account, or no network: {broken(e)}") from e
             except HttpResponseError as e:
                 if e.status_code != 403:
                     raise
