@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import cached_property, partial
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import SageMaker
+from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
-from onnxferry.infra.sagemaker import deletion, plan, state, storage
+from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
+from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.names import Names, version_of
@@ -34,12 +37,14 @@ class SageMakerCloud:
     settings: SageMaker
     endpoint: str
     clock: Clock
+    today: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     @cached_property
     def names(self) -> Names:
-        """Asks once which account is signed in."""
+        """Asks once which account is signed in, and what time it is."""
         signed_in = (self.clients.region, self.clients.account, self.clients.partition)
-        return Names(self.endpoint, *signed_in, self.settings)
+        now = self.today().isoformat(timespec="seconds")
+        return Names(self.endpoint, *signed_in, self.settings, now)
 
     def sign_in(self) -> None:
         """See Cloud."""
@@ -47,16 +52,19 @@ class SageMakerCloud:
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
-        wanted = desired(self.names, bundle)
+        wanted, there = desired(self.names, bundle), self._read()
         found = state.read_prerequisites(self.clients, self.names, wanted)
-        return plan.deploy(self._read(), wanted, found)
+        checks = Checks(self.clients, there)
+        used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
+        planned = plan.deploy(there, wanted, found, used)
+        return checks.checked(planned, wanted.variant)
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url, instances = state.served(self.clients, plan.to_go_back_to(there))
+        url, variant = state.served(self.clients, plan.to_go_back_to(there))
         SmokeTest(self.clients).golden(url)
-        return plan.rollback(there, url, instances)
+        return plan.rollback(there, url, variant)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
@@ -64,11 +72,15 @@ class SageMakerCloud:
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ()
         spare = storage.bucket_is_spare(self.clients, self.names)
-        return deletion.delete(there, owned, policies, bucket=spare)
+        used = Checks(self.clients, there).users(there.configs, there.models)
+        return deletion.delete(there, owned, policies, used, bucket=spare)
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
-        raise NotImplementedError
+        there = self._read()
+        owned = state.read_owned(self.clients, there)
+        used = Checks(self.clients, there).users(*deletion.unproved(there))
+        return deletion.delete_unproved(there, owned, used)
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -76,7 +88,7 @@ class SageMakerCloud:
 
     def listed(self) -> Sequence[Listed]:
         """See Cloud."""
-        raise NotImplementedError
+        return listing.listed(self.clients, self.names)
 
     @property
     def operations(self) -> Collection[str]:
@@ -110,6 +122,8 @@ class SageMakerCloud:
         if main is None:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
+        if there.variant:
+            details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.reason:
@@ -149,7 +163,9 @@ class SageMakerCloud:
 
 def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
     for endpoint in filter(None, (there.main, there.candidate)):
-        yield "endpoint", endpoint.name, endpoint.state
+        proved = endpoint is there.main and endpoint.history
+        unproved = "" if proved else f", not proved, {HOURLY}"
+        yield "endpoint", endpoint.name, endpoint.state + unproved
     for config in there.configs:
         serves = there.main and config == there.main.config
         use = "serves" if serves else "previous" if config == there.previous else "kept"

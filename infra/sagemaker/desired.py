@@ -48,14 +48,10 @@ class DesiredState:
     role: Mapping[str, Any] | None
 
     @property
-    def instances(self) -> str:
-        """Like "1 x ml.m5.large"."""
-        return instances(self.config["ProductionVariants"][0])
-
-
-def instances(variant: Mapping[str, Any]) -> str:
-    """What a production variant runs on."""
-    return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}"
+    def variant(self) -> Mapping[str, Any]:
+        """The configuration's only production variant."""
+        found: Mapping[str, Any] = self.config["ProductionVariants"][0]
+        return found
 
 
 def desired(names: Names, bundle: Bundle) -> DesiredState:

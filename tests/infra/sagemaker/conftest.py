@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -30,6 +31,7 @@ from tests import tiny
 from tests.fakes.aws import REGION, AwsServer, aws_server
 
 NAME = "squad"
+NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 QUESTION = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
 
 
@@ -105,7 +107,7 @@ def aws(server: AwsServer) -> Iterator[AwsServer]:
 def cloud(**settings: Any) -> SageMakerCloud:
     given = SageMaker(**{"region": REGION, **settings})
     clients = AwsClients(given.profile, given.region, session=KeptSession)
-    return SageMakerCloud(clients, given, NAME, clock())
+    return SageMakerCloud(clients, given, NAME, clock(), lambda: NOW)
 
 
 def deploy(bundle: Bundle, **settings: Any) -> SageMakerCloud:

@@ -101,9 +101,10 @@ def test_an_update_proves_a_candidate_first_and_keeps_what_served(
     assert [(c.endpoint, c.proved) for c in changes] == [
         (NAME, False),
         (f"{NAME}-candidate", False),
-        (NAME, True),
         (f"{NAME}-candidate", False),
+        (NAME, True),
     ]
+    assert aws.endpoints.most == 2
     assert set(aws.endpoints) == {NAME}
     status = first.status()
     assert (status.state, status.version, status.previous) == (
@@ -308,7 +309,9 @@ def test_plans_say_where_what_and_on_which_instances(
     deploy(bundles[0])
     plan = cloud(instance_count=2).plan_deploy(bundles[1])
     assert f"{second} will serve on 2 x ml.m5.large, and replaces {first}." in plan_text(plan)
-    assert "For the time of the change only: endpoint squad-candidate." in plan_text(plan)
+    passing = "For the time of the change only: endpoint squad-candidate (billed by the hour)."
+    assert passing in plan_text(plan)
+    assert "At most 3 x ml.m5.large run at a time meanwhile." in plan_text(plan)
     assert [step.name for step in plan.destructive] == [NAME]
     deploy(bundles[1])
     back = plan_text(cloud().plan_rollback())
