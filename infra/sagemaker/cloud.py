@@ -46,7 +46,8 @@ class SageMakerCloud:
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
-        wanted = desired(self.names, bundle)
+        key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
+        wanted = desired(self.names, bundle, key)
         found = state.read_prerequisites(self.clients, self.names, wanted)
         return plan.deploy(self._read(), wanted, found)
 
@@ -61,8 +62,9 @@ class SageMakerCloud:
         """See OnlineEndpoint."""
         there = self._read()
         owned = state.read_owned(self.clients, there)
-        policies = state.role_policies(self.clients, self.names) if owned.role else ()
-        spare = storage.bucket_is_spare(self.clients, self.names)
+        policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
+        ours = next(p for p in owned.packages if p.folder == self.names.folder)
+        spare = storage.bucket_is_spare(self.clients, self.names, ours)
         return deletion.delete(there, owned, policies, bucket=spare)
 
     @property
@@ -113,11 +115,11 @@ class SageMakerCloud:
         elif owned.role:
             yield "role", self.names.role, "made"
         for found in owned.packages:
-            for version, keys in found.versions().items():
-                name = f"s3://{found.bucket}/{found.prefix}{version}"
-                yield "package", name, f"{len(keys)} objects"
-            for key, upload in found.uploads:
-                yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+            for package in found.found:
+                name = f"s3://{found.bucket}/{found.folder}{package.version}"
+                yield "package", name, f"{len(package.objects)} objects"
+                for key, upload in package.uploads:
+                    yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
         for group in owned.logs:
             yield "log group", group, "kept"
 

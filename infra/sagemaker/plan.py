@@ -15,8 +15,8 @@ from onnxferry.infra.errors import NotFound
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.names import HISTORY_TAG, Names, tags
+from onnxferry.infra.sagemaker.packages import Packages
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, CurrentState, Endpoint, Prerequisites
-from onnxferry.infra.sagemaker.storage import Packages
 from onnxferry.system.exits import program
 
 TARGET = "sagemaker"
@@ -210,11 +210,11 @@ def deleted_hosting(configs: Iterable[str], models: Iterable[str]) -> Iterator[S
 
 def deleted_packages(found: Packages, kept: Collection[str] = ()) -> Iterator[Step]:
     """A step for each version that is not in `kept`."""
-    for version, keys in found.versions().items():
-        if version not in kept:
-            name = f"s3://{found.bucket}/{found.prefix}{version}"
-            objects = {"bucket": found.bucket, "keys": keys, "uploads": []}
-            yield deleted("package", name, "delete_package", **objects)
+    for package in found.found:
+        if package.version not in kept:
+            name = f"s3://{found.bucket}/{found.folder}{package.version}"
+            what = {"bucket": found.bucket, **asdict(package)}
+            yield deleted("package", name, "delete_package", **what)
 
 
 def deleted(resource: str, name: str, operation: str, /, **parameters: Any) -> Step:
