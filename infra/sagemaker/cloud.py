@@ -15,6 +15,7 @@ from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.sagemaker import deletion, plan, state, storage
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
+from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names, version_of
 from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
@@ -50,7 +51,7 @@ class SageMakerCloud:
         key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
         wanted = desired(self.names, bundle, key)
         found = state.read_prerequisites(self.clients, self.names, wanted)
-        return plan.deploy(self._read(), wanted, found)
+        return self._noted(plan.deploy(self._read(), wanted, found))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -66,7 +67,13 @@ class SageMakerCloud:
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
         ours = next(p for p in owned.packages if p.folder == self.names.folder)
         spare = storage.bucket_is_spare(self.clients, self.names, ours)
-        return deletion.delete(there, owned, policies, bucket=spare)
+        planned = deletion.delete(there, owned, policies, bucket=spare)
+        return self._noted(planned)
+
+    def _noted(self, plan: Plan) -> Plan:
+        """`plan` with what was not read for want of a permission."""
+        notes = (*plan.summary.notes, *self.clients.notes)
+        return replace(plan, summary=replace(plan.summary, notes=notes))
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
@@ -74,7 +81,7 @@ class SageMakerCloud:
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
-        raise NotFound("no lease yet")
+        return S3LeaseStore(self.clients, self.names)
 
     def listed(self) -> Sequence[Listed]:
         """See Cloud."""

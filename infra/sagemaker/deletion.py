@@ -28,7 +28,7 @@ def delete(
         what = {"request": request, "lease": names.lease_key}
         leases = [s for s in leases if s.parameters["bucket"] != names.bucket]
         leases.append(deleted("bucket", names.bucket, "delete_bucket", **what))
-    summary = Summary(names.place, minutes=(1, 5))
+    summary = Summary(names.place, minutes=(1, 5), notes=tuple(_kept(names, owned, policies[1])))
     return Plan(TARGET, "delete", names.endpoint, (*steps, *leases), summary)
 
 
@@ -37,7 +37,7 @@ def deleted_lease(bucket: str, key: str) -> Step:
     return deleted("lease", f"s3://{bucket}/{key}", "delete_lease", bucket=bucket, key=key)
 
 
-def kept(owned: OwnedResources, others: Collection[str], names: Names) -> Iterator[str]:
+def _kept(names: Names, owned: OwnedResources, others: Collection[str]) -> Iterator[str]:
     """What stays though it may look like ours, in lines."""
     if owned.role and others:
         yield f"role {names.role} stays: others gave it policies ({', '.join(others)})"

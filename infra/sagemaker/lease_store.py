@@ -24,7 +24,9 @@ class S3LeaseStore:
         try:
             answer = self.clients.read_object(self._where, **self._at)
         except NotFound as e:
-            return self._absent(e)
+            if "NoSuchBucket" in str(e):
+                raise
+            return None
         if not is_marked(self.names, answer):
             raise NameTaken(
                 f"AWS {self.names.region}, {self._where}: an object that onnxferry did not put"
@@ -45,7 +47,9 @@ class S3LeaseStore:
             there = self.read()
             return there.etag if there and there.text == text else None
         except NotFound as e:
-            return self._absent(e)
+            if "NoSuchBucket" in str(e):
+                raise
+            return None
         return str(written["ETag"])
 
     @property
@@ -55,8 +59,3 @@ class S3LeaseStore:
     @property
     def _where(self) -> str:
         return f"s3://{self.names.bucket}/{self.names.lease_key}"
-
-    def _absent(self, e: NotFound) -> None:
-        """No such object is an answer; no such bucket is not."""
-        if "NoSuchBucket" in str(e):
-            raise e
