@@ -123,6 +123,8 @@ class SageMakerCloud:
             details["on its way"] = main.pending
         if main.reason:
             details["reason"] = main.reason
+        if self.clients.notes:
+            details["not known"] = "; ".join(self.clients.notes)
         url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
         serving = replace(absent, state=main.state, url=url, version=there.version)
         return replace(serving, previous=previous, details=details)
@@ -140,6 +142,11 @@ class SageMakerCloud:
                 yield "package", name, f"{len(package.objects)} objects"
                 for key, upload in package.uploads:
                     yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+            if found.others:
+                name = f"s3://{found.bucket}/{found.folder}"
+                yield "objects", name, f"{found.others} that are not onnxferry's"
+        for folder in owned.unmarked:
+            yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
 
