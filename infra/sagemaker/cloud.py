@@ -18,6 +18,7 @@ from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
+from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names, version_of
 from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
@@ -52,12 +53,13 @@ class SageMakerCloud:
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
-        wanted, there = desired(self.names, bundle), self._read()
+        key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
+        wanted, there = desired(self.names, bundle, key), self._read()
         found = state.read_prerequisites(self.clients, self.names, wanted)
         checks = Checks(self.clients, there)
         used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
         planned = plan.deploy(there, wanted, found, used)
-        return checks.checked(planned, wanted.variant)
+        return self._noted(checks.checked(planned, wanted.variant))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
@@ -70,10 +72,16 @@ class SageMakerCloud:
         """See OnlineEndpoint."""
         there = self._read()
         owned = state.read_owned(self.clients, there)
-        policies = state.role_policies(self.clients, self.names) if owned.role else ()
-        spare = storage.bucket_is_spare(self.clients, self.names)
+        policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
+        ours = next(p for p in owned.packages if p.folder == self.names.folder)
+        spare = storage.bucket_is_spare(self.clients, self.names, ours)
         used = Checks(self.clients, there).users(there.configs, there.models)
-        return deletion.delete(there, owned, policies, used, bucket=spare)
+        return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
+
+    def _noted(self, plan: Plan) -> Plan:
+        """`plan` with what was not read for want of a permission."""
+        notes = (*plan.summary.notes, *self.clients.notes)
+        return replace(plan, summary=replace(plan.summary, notes=notes))
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
@@ -84,7 +92,7 @@ class SageMakerCloud:
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
-        raise NotFound("no lease yet")
+        return S3LeaseStore(self.clients, self.names)
 
     def listed(self) -> Sequence[Listed]:
         """See Cloud."""
@@ -128,6 +136,8 @@ class SageMakerCloud:
             details["on its way"] = main.pending
         if main.reason:
             details["reason"] = main.reason
+        if self.clients.notes:
+            details["not known"] = "; ".join(self.clients.notes)
         url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
         serving = replace(absent, state=main.state, url=url, version=there.version)
         return replace(serving, previous=previous, details=details)
@@ -140,11 +150,16 @@ class SageMakerCloud:
         elif owned.role:
             yield "role", self.names.role, "made"
         for found in owned.packages:
-            for version, keys in found.versions().items():
-                name = f"s3://{found.bucket}/{found.prefix}{version}"
-                yield "package", name, f"{len(keys)} objects"
-            for key, upload in found.uploads:
-                yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+            for package in found.found:
+                name = f"s3://{found.bucket}/{found.folder}{package.version}"
+                yield "package", name, f"{len(package.objects)} objects"
+                for key, upload in package.uploads:
+                    yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+            if found.others:
+                name = f"s3://{found.bucket}/{found.folder}"
+                yield "objects", name, f"{found.others} that are not onnxferry's"
+        for folder in owned.unmarked:
+            yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
 

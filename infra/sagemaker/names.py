@@ -17,6 +17,7 @@ VERSION_TAG = "onnxferry:version"
 DEPLOYED_TAG = "onnxferry:deployed"  # ISO 8601, UTC
 HISTORY_TAG = "onnxferry:previous"  # configurations that served, newest first
 KEYS_TAG = "onnxferry:tags"  # which other tags are ours to change: see `keys_of`
+BUCKET_TAG = "onnxferry:bucket"  # of the account and region that a bucket is made for
 READY_TAG = "onnxferry:ready"  # set last on a bucket that is made
 
 
@@ -57,10 +58,24 @@ class Names:
         """Makes S3 refuse a bucket of the default name that is somebody else's."""
         return {} if self.settings.bucket else {"ExpectedBucketOwner": self.account}
 
+    def at(self, bucket: str) -> dict[str, str]:
+        """What goes with every request to `bucket`."""
+        return {"Bucket": bucket, **(self.owner if bucket == self.bucket else {})}
+
     @property
     def prefix(self) -> str:
-        """Of the keys of the endpoint's packages."""
+        """Of all keys of endpoints of this name, other accounts' and regions' too."""
         return f"{self.settings.prefix}/{self.endpoint}/"
+
+    @property
+    def folder(self) -> str:
+        """Of the keys that are this endpoint's."""
+        return f"{self.prefix}{self.account}-{self.region}/"
+
+    @property
+    def lease_key(self) -> str:
+        """Of the lease on the endpoint."""
+        return f"{self.folder}lease.json"
 
     @property
     def place(self) -> str:
@@ -79,6 +94,13 @@ class Names:
         """The ARN of a resource; `other` are "region" and "account" where they are not these."""
         place = {"region": self.region, "account": self.account, **other}
         return f"arn:{self.partition}:{service}:{place['region']}:{place['account']}:{resource}"
+
+    def mark(self, version: str = "", deployed: str = "") -> dict[str, str]:
+        """The metadata that each object of ours carries; without `version` and `deployed`, which
+        differ, what proves it ours."""
+        place = {"endpoint": self.endpoint, "account": self.account, "region": self.region}
+        said = {**place, "version": version, "deployed": deployed}
+        return {f"onnxferry-{key}": value for key, value in said.items() if value}
 
     def tags(self, version: str = "", history: Sequence[str] = ()) -> list[dict[str, str]]:
         """The user's tags and ours, as AWS writes them."""

@@ -16,9 +16,9 @@ from onnxferry.infra.sagemaker import rollout
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import Variant
 from onnxferry.infra.sagemaker.names import Names
+from onnxferry.infra.sagemaker.packages import Packages
 from onnxferry.infra.sagemaker.rollout import KEPT, Goal
 from onnxferry.infra.sagemaker.state import CurrentState, Prerequisites
-from onnxferry.infra.sagemaker.storage import Packages
 from onnxferry.infra.sagemaker.tagging import changed_tags
 from onnxferry.system.exits import program
 
@@ -151,11 +151,11 @@ def deleted_model(name: str) -> Step:
 
 def deleted_packages(found: Packages, kept: Collection[str] = ()) -> Iterator[Step]:
     """A step for each version that is not in `kept`."""
-    for version, keys in found.versions().items():
-        if version not in kept:
-            name = f"s3://{found.bucket}/{found.prefix}{version}"
-            objects = {"bucket": found.bucket, "keys": keys, "uploads": []}
-            yield deleted("package", name, "delete_package", **objects)
+    for package in found.found:
+        if package.version not in kept:
+            name = f"s3://{found.bucket}/{found.folder}{package.version}"
+            what = {"bucket": found.bucket, **asdict(package)}
+            yield deleted("package", name, "delete_package", **what)
 
 
 def deleted(resource: str, name: str, operation: str, /, **parameters: Any) -> Step:

@@ -12,7 +12,8 @@ from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import COUNT, Variant
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group
-from onnxferry.infra.sagemaker.storage import Packages
+from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
+from onnxferry.infra.sagemaker.role_policy import is_our_policy
 
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
@@ -104,11 +105,13 @@ class Prerequisites:
 
 @dataclass(frozen=True)
 class OwnedResources:
-    """What else deploying made: packages, log groups, and whether the role."""
+    """What else deploying made: packages, log groups, and whether the role; and folders of packages
+    `unmarked`, which an earlier release may have made."""
 
     packages: tuple[Packages, ...]
     logs: tuple[str, ...]
     role: bool
+    unmarked: tuple[str, ...] = ()
 
 
 def read(clients: AwsClients, names: Names) -> CurrentState:
@@ -125,24 +128,24 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
     """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
     made = desired.role and has_role(clients, names)
-    policies = role_policies(clients, names) if made else None
+    policies = role_policies(clients, names)[0] if made else None
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
-        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.prefix))
-    found = storage.packages(clients, names.bucket, names.prefix)
-    return Prerequisites(bucket, storage.stored(clients, desired.package), policies, found)
+        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.folder))
+    found = packages(clients, names, names.bucket, names.folder)
+    stored = storage.stored(clients, names, desired.package)
+    return Prerequisites(bucket, stored, policies, found)
 
 
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
     """Packages are looked for where they are put now, and where the models say."""
     names = state.names
-    places = {(names.bucket, names.prefix)}
-    for model in state.models:
-        bucket, key = storage.split(_url_of_model(clients, model))
-        places.add((bucket, "/".join(key.split("/")[:-2]) + "/"))
-    packages = tuple(storage.packages(clients, *place) for place in sorted(places))
+    own = (names.bucket, names.folder)
+    places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
+    found = [packages(clients, names, *place) for place in sorted({own, *filter(None, places)})]
     role = not names.settings.role and has_role(clients, names)
-    return OwnedResources(packages, _log_groups(clients, names), role)
+    unmarked = storage.unmarked(clients, names)
+    return OwnedResources(tuple(found), _log_groups(clients, names), role, unmarked)
 
 
 def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
@@ -190,10 +193,20 @@ def has_role(clients: AwsClients, names: Names) -> bool:
     return found is not None
 
 
-def role_policies(clients: AwsClients, names: Names) -> tuple[str, ...]:
-    """Names of the policies of the role that we make, which must be there."""
-    listed, role = ("iam", "list_role_policies", "PolicyNames"), names.role
-    return tuple(sorted(clients.pages(*listed, f"role {role}", RoleName=role)))
+def role_policies(clients: AwsClients, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the policies that we gave the role that we make, which must be there, and of those
+    that others did."""
+    role, where = {"RoleName": names.role}, f"role {names.role}"
+    inline = clients.pages("iam", "list_role_policies", "PolicyNames", where, **role)
+    attached = clients.if_allowed(
+        lambda: clients.pages(
+            "iam", "list_attached_role_policies", "AttachedPolicies", where, **role
+        ),
+        f"whether a policy is attached to {where}, so that it cannot be deleted, is not known",
+    )
+    ours = sorted(name for name in inline if is_our_policy(name))
+    others = {*inline, *(policy["PolicyName"] for policy in attached or ())} - {*ours}
+    return tuple(ours), tuple(sorted(others))
 
 
 def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
@@ -246,9 +259,12 @@ def _url_of_model(clients: AwsClients, model: str) -> str:
 
 def _log_groups(clients: AwsClients, names: Names) -> tuple[str, ...]:
     group, listed = log_group(names.endpoint), ("logs", "describe_log_groups", "logGroups")
-    found = clients.pages(*listed, "log groups", logGroupNamePrefix=group)
+    found = clients.if_allowed(
+        lambda: clients.pages(*listed, "log groups", logGroupNamePrefix=group),
+        "log groups are not looked for",
+    )
     known = {group, log_group(names.candidate)}
-    return tuple(sorted(known & {item["logGroupName"] for item in found}))
+    return tuple(sorted(known & {item["logGroupName"] for item in found or ()}))
 
 
 def _mapping(tags: list[dict[str, str]]) -> dict[str, str]:
