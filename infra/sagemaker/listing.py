@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Listed
-from onnxferry.infra.errors import CloudError
+from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.names import (
     DEPLOYED_TAG,
@@ -17,14 +17,16 @@ from onnxferry.infra.sagemaker.names import (
     VERSION_TAG,
     Names,
 )
+from onnxferry.infra.sagemaker.packages import packages
 
 _OURS = re.compile(r".+-[0-9a-f]{12}-[0-9a-f]{8}")  # as Names.of makes them
 _HOURS = 24.0
 
 
 def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
-    """Endpoints, configurations, models, roles and the bucket, whichever endpoint they are of.
-    Roles are left out where they may not be listed. Raises CloudError."""
+    """Endpoints, configurations, models, roles, the default bucket and the packages in
+    deploy.toml's, whichever endpoint they are of. Roles are left out where they may not be listed.
+    Raises CloudError."""
     empty = Listed("", "", "", "", "", "", names.region)
     return [
         *_endpoints(clients, empty),
@@ -32,6 +34,7 @@ def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
         *_hosting(clients, empty, "list_models", "Model"),
         *_roles(clients, names, empty),
         *_bucket(clients, names, empty),
+        *_packages(clients, names, empty),
     ]
 
 
@@ -78,6 +81,23 @@ def _bucket(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed
     if READY_TAG in tags:
         one = replace(empty, kind="bucket", name=bucket, state="made")
         yield replace(one, deployed=tags.get(DEPLOYED_TAG, ""))
+
+
+def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]:
+    """Of this account and region, in the bucket that deploy.toml names or the default one."""
+    where, at = f"bucket {names.bucket}", names.at(names.bucket)
+    try:
+        objects = clients.pages("s3", "list_objects_v2", "Contents", where, **at)
+    except NotFound:
+        return
+    place = re.compile(rf"((?:.+/)?([^/]+)/{names.account}-{names.region}/)[0-9a-f]{{64}}/.+")
+    found = (place.fullmatch(item["Key"]) for item in objects)
+    for folder, endpoint in sorted({(match[1], match[2]) for match in found if match}):
+        there = packages(clients, replace(names, endpoint=endpoint), names.bucket, folder)
+        for one in there.found:
+            name = f"s3://{names.bucket}/{folder}{one.version}"
+            what = {"kind": "package", "name": name, "endpoint": endpoint, "state": "stored"}
+            yield replace(empty, version=one.version, **what)
 
 
 def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:
