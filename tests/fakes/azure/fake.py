@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,7 @@ class AzureFake:
         self.store = Store()
         self.clock = ServerClock()
         self.operations = FakeOperations()
-        self.faults = Faults()
+        self.faults = Faults(self.clock)
         self.calls: list[Call] = []
         self._numbers = itertools.count()
         self._lock = threading.RLock()
@@ -144,7 +145,8 @@ class AzureFake:
     def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
         try:
             answer = self.handle(_call(self.number(), Request(environ)))
-        except Dropped:
+        except Dropped as e:
+            time.sleep(e.seconds)
             with suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError from None
