@@ -86,6 +86,16 @@ class ArmResources:
         """Whether there is such a resource."""
         return existing(_where(id_), self._client.get_by_id, id_, **self._version) is not None
 
+    def properties(self, id_: str) -> Mapping[str, Any] | None:
+        """The resource's properties; None where there is no such resource."""
+        found = existing(_where(id_), self._client.get_by_id, id_, **self._version)
+        return None if found is None else dict(found.properties or {})
+
+    def begin_tag(self, id_: str, tags: Mapping[str, str]) -> Any:
+        """Begin to give the resource these tags and no others; the poller. Errors are the SDK's."""
+        update = self._client.begin_update_by_id
+        return update(id_, {"tags": dict(tags)}, retry_on_methods=AGAIN, **self._version)
+
     def put(self, id_: str, properties: Mapping[str, Any]) -> None:
         """Create or change the resource, and wait for that."""
         body, where = {"properties": dict(properties)}, _where(id_)
