@@ -139,14 +139,12 @@ def instances(state: CurrentState, desired: DesiredState) -> int:
 
 
 def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
-    """What else to know of the candidate."""
+    """What else to know of a new candidate."""
     asked, count = desired.settings["instance_count"], instances(state, desired)
-    if count == asked:
+    if count == asked or desired.deployment in state.ours:
         return ()
-    said = f"{state.serving} runs {count} instances, where {asked} were asked for: so does the new one"
-    if desired.deployment in state.ours:
-        return ()
-    return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: make it its own.",)
+    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one"
+    return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
 
 
 def _promote(state: CurrentState, deployment: str, tags: Facts) -> Step:

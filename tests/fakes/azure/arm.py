@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
-from tests.fakes.azure.operations import FakeOperations
+from tests.fakes.azure.operations import Failure, FakeOperations
 from tests.fakes.azure.shapes import complaints
 from tests.fakes.azure.store import Resource, Store, type_of
 
@@ -43,15 +43,16 @@ class ResourceType:
 @dataclass
 class Arm:
     """The resource manager. `failures` maps a type (lower case) to the (code, message) with which
-    its next PUT's operation fails; `denied` holds "METHOD type" that the signed-in user may not do;
-    `refusals` are like failures, but at once: type -> (status, code, message)."""
+    its next PUT's operation fails, or the whole of its error; `denied` holds "METHOD type" that the
+    signed-in user may not do; `refusals` are like failures, but at once: type -> (status, code,
+    message), or the whole Answer."""
 
     base: str
     store: Store
     operations: FakeOperations
     types: dict[str, ResourceType] = field(default_factory=dict)
-    failures: dict[str, tuple[str, str]] = field(default_factory=dict)
-    refusals: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    refusals: dict[str, tuple[int, str, str] | Answer] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     puts: list[tuple[str, str, dict[str, Any]]] = field(
         default_factory=list
@@ -147,7 +148,7 @@ class Arm:
         self, call: Call, type_: ResourceType, old: Resource | None, body: dict[str, Any]
     ) -> Answer | None:
         if refusal := self.refusals.pop(type_.name.lower(), None):
-            return error(*refusal)
+            return refusal if isinstance(refusal, Answer) else error(*refusal)
         group = re.match(r"/subscriptions/[^/]+/resourcegroups/[^/]+", call.path, re.IGNORECASE)
         if (
             group
