@@ -142,9 +142,7 @@ class AzureMLCloud:
     def _plan(self, purpose: str, steps: Sequence[Step], summary: Summary) -> Plan:
         return Plan("azureml", purpose, self.names.endpoint, tuple(steps), summary)
 
-    def _with_quota(
-        self, summary: Summary, state: CurrentState, desired: DesiredState
-    ) -> Summary:
+    def _with_quota(self, summary: Summary, state: CurrentState, desired: DesiredState) -> Summary:
         """`summary` with what runs at most, and whether the quota suffices for that."""
         azure = AzureQuota(self.clients.session, state.location)
         shortage, notes = quota.asked(azure, quota.need(state, desired))

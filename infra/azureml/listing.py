@@ -43,7 +43,9 @@ def _files(clients: Clients, names: Names) -> Iterator[Listed]:
         if (kind, asset) not in seen:
             seen.add((kind, asset))
             # the names of a blob's metadata have no hyphens
-            tags = {key: metadata.get(key.replace("-", ""), "") for key in (MADE, VERSION, DEPLOYED)}
+            tags = {
+                key: metadata.get(key.replace("-", ""), "") for key in (MADE, VERSION, DEPLOYED)
+            }
             yield _listed(kind, asset, tags, "stored", f"{names.workspace}, {store.name}")
 
 

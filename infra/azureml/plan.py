@@ -187,9 +187,7 @@ def _tags(state: CurrentState, desired: DesiredState, kept: str) -> list[Step]:
     for one in (state.ours.get(name) for name in (desired.deployment, kept)):
         if one and one.state not in FAILED and (changed := _changed(desired.tags, one.tags)):
             facts, name = {"tags": changed}, one.name
-            steps.append(
-                Step(Action.UPDATE, "tags of deployment", name, "tag_deployment", facts)
-            )
+            steps.append(Step(Action.UPDATE, "tags of deployment", name, "tag_deployment", facts))
     return steps
 
 

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import requests
@@ -60,12 +60,12 @@ def in_process(azure: AzureFake) -> Iterator[None]:
             status, headers=headers, stream=httpx.ByteStream(body), request=request
         )
 
-    HTTPAdapter.send = send
+    HTTPAdapter.send = send  # type: ignore[method-assign]
     httpx.HTTPTransport.handle_request = handle  # type: ignore[method-assign]
     try:
         yield
     finally:
-        HTTPAdapter.send = of_requests
+        HTTPAdapter.send = of_requests  # type: ignore[method-assign]
         httpx.HTTPTransport.handle_request = of_httpx  # type: ignore[method-assign]
 
 
@@ -86,7 +86,7 @@ def _asked(
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": requests.utils.unquote(where.path).encode().decode("latin-1"),
+        "PATH_INFO": unquote(where.path).encode().decode("latin-1"),
         "QUERY_STRING": where.query,
         "SERVER_NAME": where.hostname,
         "SERVER_PORT": str(where.port),
