@@ -24,7 +24,8 @@ _VERSION = re.compile(r"[0-9a-f]{12}")
 _DEPLOYMENT = re.compile(r"v[0-9a-f]{12}-[0-9a-f]{6}")
 _FILE = re.compile(r"(?P<kind>model|code)-(?P<version>[0-9a-f]{12})/(?P=kind)/.+")
 
-Version = tuple[str, str]  # ("model", "code" or "environment", its version)
+KINDS = ("model", "environment", "code")  # of what is registered
+Version = tuple[str, str]  # one of KINDS, and its version
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ from typing import Any
 
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
-from onnxferry.infra.azureml.names import COUNT, DEPLOYED, MADE, PREVIOUS, ROLLING, VERSION
+from onnxferry.infra.azureml.names import (
+    COUNT,
+    DEPLOYED,
+    KINDS,
+    MADE,
+    PREVIOUS,
+    ROLLING,
+    VERSION,
+)
 from onnxferry.infra.azureml.registration import check_assets, register
 from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.clients.azureml_endpoints import FAILED
@@ -92,7 +100,7 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
 def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list[Step]:
     """Delete what nobody needs; where that is `optional`, a failure is told and ends nothing."""
     how, names, steps = {"optional": True} if optional else {}, state.names, list[Step]()
-    for kind, version in sorted(unused.versions):
+    for kind, version in sorted(unused.versions, key=lambda one: (KINDS.index(one[0]), one)):
         facts: Facts = {"version": version, **how}
         steps.append(Step(Action.DELETE, kind, names.asset(version), "delete_asset", facts))
     if files := unused.file_names:
