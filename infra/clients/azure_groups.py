@@ -27,6 +27,22 @@ class ArmResource:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TaggedResource:
+    """A resource, or a group, that has a certain tag: `type` is like "Microsoft.Web/sites"."""
+
+    id: str
+    name: str
+    type: str
+    location: str
+    tags: Mapping[str, str]
+
+    @property
+    def group(self) -> str:
+        """The resource group that it is in, or that it is."""
+        return self.id.split("/")[4]
+
+
 class Groups:
     """The resource groups of one subscription."""
 
@@ -61,6 +77,18 @@ class Groups:
         """The names of all resources in the group."""
         with translated(self._where(group)):
             return [r.name for r in self._client.resources.list_by_resource_group(group)]
+
+    def resources_tagged(self, tag: str) -> list[TaggedResource]:
+        """All resources and groups of the subscription that have the tag and that the signed-in
+        user may read."""
+        asked = f"tagName eq '{tag}'"
+        with translated(f"resources of subscription {self._subscription}"):
+            groups = self._client.resource_groups.list(filter=asked)
+            found = [*groups, *self._client.resources.list(filter=asked)]
+        return [
+            TaggedResource(r.id, r.name, r.type, r.location or "", dict(r.tags or {}))
+            for r in found
+        ]
 
     def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Set `tags` of a resource; its other tags stay."""

@@ -23,7 +23,7 @@ class ResourceType:
     """How a type behaves: the shape of a PUT's body; `slow` when a PUT or DELETE is an asynchronous
     operation; `location` when that is polled by Location; `deletes_slowly` where a DELETE differs
     from a PUT in that; `created` is the status of a PUT that creates; `fill` adds what the service
-    itself sets; `check` refuses."""
+    itself sets; `check` refuses; `replaces` where a PUT drops what its body leaves out."""
 
     name: str
     shape: Mapping[str, Any]
@@ -31,6 +31,7 @@ class ResourceType:
     location: bool = False
     deletes_slowly: bool | None = None
     created: int = 201
+    replaces: bool = False
     fill: Callable[[Resource], None] = lambda resource: None
     check: Callable[[Call, Resource | None, dict[str, Any]], Answer | None] = (
         lambda call, old, body: None
@@ -135,7 +136,7 @@ class Arm:
                 return error(400, "InvalidRequestContent", f"{type_.name}: {'; '.join(wrong)}")
         if refusal := self._refusal(call, type_, old, body):
             return refusal
-        resource = self.store.put(call.path, merged(_kept(old), body))
+        resource = self.store.put(call.path, merged({} if type_.replaces else _kept(old), body))
         resource["properties"] = dict(resource.get("properties") or {})
         type_.fill(resource)
         if not type_.slow:
