@@ -21,7 +21,7 @@ class Assets:
     foreign: frozenset[Version] = frozenset()
     foreign_files: frozenset[str] = frozenset()
     referred: frozenset[Version] = frozenset()
-    datastore: Datastore = Datastore("", "", "")
+    datastore: Datastore = field(default_factory=lambda: Datastore("", "", ""))
 
     def unused(self, needed: Iterable[Version]) -> Assets:
         """What of ours is not among `needed`."""

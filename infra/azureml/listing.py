@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from onnxferry.infra.azureml.names import DEPLOYED, MADE, VERSION, Names
 from onnxferry.infra.azureml.state import Clients
@@ -28,7 +29,8 @@ def listed(clients: Clients, names: Names) -> list[Listed]:
 
 def _resource(one: TaggedResource) -> Listed:
     kind, place = _KINDS[one.type.lower()], f"{one.id.split('/')[8]}, {one.location}"
-    return _listed(kind, one.name, one.tags, one.state, place, 24.0 * one.capacity)
+    found = _listed(kind, one.name, one.tags, one.state, place)
+    return replace(found, instance_hours=24.0 * one.capacity)
 
 
 def _files(clients: Clients, names: Names) -> Iterator[Listed]:
@@ -58,9 +60,7 @@ def _registered(clients: Clients, names: Names, endpoints: Iterable[str]) -> Ite
                     yield _listed(kind, asset, tags, "registered", names.workspace)
 
 
-def _listed(
-    kind: str, name: str, tags: Mapping[str, str], state: str, place: str, hours: float = 0
-) -> Listed:
+def _listed(kind: str, name: str, tags: Mapping[str, str], state: str, place: str) -> Listed:
     """What the marks in `tags` say of a resource."""
     endpoint, version, deployed = (tags.get(key, "") for key in (MADE, VERSION, DEPLOYED))
-    return Listed(kind, name, endpoint, version, state, deployed, place, hours)
+    return Listed(kind, name, endpoint, version, state, deployed, place)

@@ -8,15 +8,7 @@ from typing import Any
 
 from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
-from onnxferry.infra.azureml.names import (
-    COUNT,
-    DEPLOYED,
-    KINDS,
-    MADE,
-    PREVIOUS,
-    ROLLING,
-    VERSION,
-)
+from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
 from onnxferry.infra.azureml.registration import check_assets, register
 from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.clients.azureml_endpoints import FAILED

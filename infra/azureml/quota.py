@@ -62,8 +62,8 @@ def asked(quota: AzureQuota, need: Need) -> tuple[str, tuple[str, ...]]:
 
 
 def judged(need: Need, size: VmSize, usages: Sequence[Usage]) -> tuple[str, tuple[str, ...]]:
-    """What is lacking, and what is not sure: Azure reserves a fifth more cores on some sizes and not
-    on others, so that only what does not fit without them is lacking."""
+    """What is lacking, and what is not sure: Azure reserves a fifth more cores on some sizes and
+    not on others, so that only what does not fit without them is lacking."""
     lacking, unsure = list[str](), list[str]()
     for one in (one for one in usages if one.limit >= 0 and _counts(one, size)):
         free, least, most = one.limit - one.used, *(_cores(size, need, f) for f in (1, _RESERVE))

@@ -119,9 +119,7 @@ def test_status_tells_what_it_could_not_read(
     azure.blobs.keyless.add("wsstore")
     status = cloud.status()
     assert status.version == versions["a"].version
-    assert status.resources[-1][2].startswith(
-        "not readable: onnxferry/squad/work-"
-    )
+    assert status.resources[-1][2].startswith("not readable: onnxferry/squad/work-")
 
 
 def test_an_identity_based_datastore_is_opened_as_who_is_signed_in(

@@ -402,7 +402,7 @@ def _check_asset(call: Call, old: Resource | None, body: dict[str, Any]) -> Answ
 
 def _fill_asset(resource: Resource) -> None:
     properties = resource["properties"]
-    for key in ("flavors", "tags", "properties"):
+    for key in ("tags", "properties", *(["flavors"] if "modelUri" in properties else [])):
         properties[key] = properties.get(key) or {}
     resource |= _stamped()
 
