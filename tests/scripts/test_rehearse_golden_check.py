@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
-from onnxferry.scripts.golden_check import difference
+from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.wire import Request
+from onnxferry.scripts.golden_check import Reply, cpu_of, difference, mismatch
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,42 @@ def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
 )
 def test_where_two_answers_differ(expected: Any, actual: Any, where: str) -> None:
     assert (difference(expected, actual) or "").startswith(f"{where}: expected ")
+
+
+def replied(score: float, cpu: str = "") -> Reply:
+    return Reply(200, b'{"score": %f}' % score, "application/json", 0.01, cpu=cpu)
+
+
+def golden(tolerance: float = 1e-4, cpu: str = "") -> Golden:
+    return Golden(Request(b"{}"), {"score": 0.5}, "long.json", tolerance, cpu)
+
+
+@pytest.mark.parametrize(("tolerance", "off"), [(1e-4, 0.0002), (1e-2, 0.02), (0.2, 0.3)])
+def test_the_tolerance_is_the_one_recorded_with_the_model(tolerance: float, off: float) -> None:
+    assert mismatch(golden(tolerance), replied(0.5 + 0.8 * tolerance)) is None
+    found = str(mismatch(golden(tolerance), replied(0.5 + off)))
+    assert f"golden request long.json differs by more than {tolerance:g}. answer.score" in found
+
+
+@pytest.mark.parametrize(
+    ("prepared", "answered", "said"),
+    [
+        ("avx512-vnni", "avx2", "CPU: prepared on avx512-vnni, answered on avx2; int8 answers"),
+        ("", "arm64", "CPU: prepared on an unknown kind, answered on arm64; int8 answers"),
+        ("avx2", "", "CPU: prepared on avx2, answered on an unknown kind; int8 answers"),
+    ],
+)
+def test_the_message_says_which_cpus_answered(prepared: str, answered: str, said: str) -> None:
+    found = str(mismatch(golden(cpu=prepared), replied(0.6, answered)))
+    assert said in found
+    assert found.endswith("prepared with --cpu any")
+
+
+def test_of_equal_cpus_nothing_is_advised() -> None:
+    found = str(mismatch(golden(cpu="avx2"), replied(0.6, "avx2")))
+    assert found.endswith("\nCPU: prepared on avx2, answered on avx2")
+
+
+def test_a_host_tells_its_cpu_in_a_header() -> None:
+    assert cpu_of(httpx.Headers({"x-cpu-kind": "avx512"})) == "avx512"
+    assert cpu_of({}) == ""
