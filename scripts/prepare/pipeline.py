@@ -41,7 +41,9 @@ if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders sa
 # modules of sources/, imported on demand: torch and transformers take seconds
 LOADERS = {HUGGINGFACE: "checkpoint", MODULE: "module_source", ONNX: "onnx_file"}
 CALIBRATION = 200  # requests at most
-GOLDEN_TOLERANCE = {INT8: 1e-2}  # TODO
+# On another kind of CPU a last bit may become another integer: scores of a trained model (MiniLM)
+# moved by up to 0.007, of 40 texts 10 by more than TOLERANCE.
+GOLDEN_TOLERANCE = {INT8: 0.02}
 _log = logging.getLogger(__name__)
 
 

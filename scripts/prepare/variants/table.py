@@ -16,6 +16,7 @@ from onnxferry.scripts.prepare.variants.int8_convolution import int8_convolution
 from onnxferry.scripts.prepare.variants.int8_linear import int8_linear
 from onnxferry.scripts.prepare.variants.operator_groups import groups
 from onnxferry.scripts.prepare.variants.variant import (
+    DYNAMIC,
     FULL_RANGE,
     REDUCED_RANGE,
     UINT8,
@@ -64,8 +65,9 @@ def _int8(
     make: Callable[..., None], method: Method, how: str, name: str, weights: WeightFormat
 ) -> Variant:
     """A row; {} in `how` stands for the weights."""
-    how = how.format(weights.name)
-    return Variant(name, "int8", how, partial(make, weights), method, weights.not_on)
+    how, not_on = how.format(weights.name), dict(weights.not_on)
+    not_on |= DYNAMIC if method == "linear" else {}
+    return Variant(name, "int8", how, partial(make, weights), method, not_on)
 
 
 _EACH = "{} weights, activations' scale from each run"
