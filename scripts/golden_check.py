@@ -60,17 +60,49 @@ def _cpus(prepared: str, answered: str) -> str:
 def difference(
     expected: Any, actual: Any, tolerance: float = TOLERANCE, where: str = "answer"
 ) -> str | None:
-    """Where `actual` first differs from `expected`, in words; None if it does not."""
+    """Where `actual` first differs from `expected`, in words; None if it does not. Entries that are
+    ranked by scores may change places where these are within the tolerance of each other."""
+    expected, actual = _entries(expected), _entries(actual)
     if isinstance(expected, dict) and isinstance(actual, dict) and expected.keys() == actual.keys():
         parts = [(f"{where}.{key}", value, actual[key]) for key, value in expected.items()]
     elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-        parts = [(f"{where}[{i}]", value, actual[i]) for i, value in enumerate(expected)]
+        ordered = _in_order_of(expected, actual, tolerance)
+        parts = [(f"{where}[{i}]", value, ordered[i]) for i, value in enumerate(expected)]
     elif _same(expected, actual, tolerance):
         return None
     else:
         return f"{where}: expected {_short(expected)}, got {_short(actual)}"
     found = (difference(e, a, tolerance, place) for place, e, a in parts)
     return next(filter(None, found), None)
+
+
+def _entries(answer: Any) -> Any:
+    """zero-shot-classification's lists "labels" and "scores" as one list of entries."""
+    if not isinstance(answer, dict) or not {"labels", "scores"} <= answer.keys():
+        return answer
+    labels, scores = answer["labels"], answer["scores"]
+    if not isinstance(labels, list) or not isinstance(scores, list) or len(labels) != len(scores):
+        return answer
+    ranked = [{"label": label, "score": score} for label, score in zip(labels, scores, strict=True)]
+    return {**{k: v for k, v in answer.items() if k != "scores"}, "labels": ranked}
+
+
+def _in_order_of(expected: list[Any], actual: list[Any], tolerance: float) -> list[Any]:
+    """`actual` with its entries where `expected` has them, if each place's score is as expected."""
+    if not all(isinstance(e, dict) and "score" in e for e in (*expected, *actual)):
+        return actual
+    pairs = zip(expected, actual, strict=True)
+    places = {_name(entry): i for i, entry in enumerate(expected)}
+    moved = {_name(entry) for entry in actual} == places.keys() and len(places) == len(actual)
+    if not moved or not all(_same(e["score"], a["score"], tolerance) for e, a in pairs):
+        return actual
+    return sorted(actual, key=lambda entry: places[_name(entry)])
+
+
+def _name(entry: dict[str, Any]) -> str:
+    """All of an entry but its measured numbers."""
+    exact = {key: value for key, value in entry.items() if not isinstance(value, float)}
+    return json.dumps({**exact, "score": 0}, sort_keys=True)
 
 
 def _same(expected: Any, actual: Any, tolerance: float) -> bool:

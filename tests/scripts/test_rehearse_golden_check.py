@@ -12,6 +12,10 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply, cpu_of, difference, mismatch
 
 
+def ranked(**scores: Any) -> list[dict[str, Any]]:
+    return [{"label": label, "score": score} for label, score in scores.items()]
+
+
 @pytest.mark.parametrize(
     ("expected", "actual"),
     [
@@ -20,6 +24,12 @@ from onnxferry.scripts.golden_check import Reply, cpu_of, difference, mismatch
         (0.0, 0.00009),
         (20000.0, 20001.0),
         (None, None),
+        (ranked(joy=0.50004, anger=0.5, fear=0.1), ranked(anger=0.50001, joy=0.5, fear=0.1)),
+        ([ranked(a=0.5, b=0.5)], [ranked(b=0.5, a=0.5)]),
+        (
+            {"labels": ["a", "b"], "scores": [0.50002, 0.5]},
+            {"labels": ["b", "a"], "scores": [0.5, 0.49999]},
+        ),
     ],
 )
 def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
@@ -37,6 +47,16 @@ def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
         (1, True, "answer"),
         (1.0, "1.0", "answer"),
         (0.5, float("nan"), "answer"),
+        (ranked(joy=0.9, anger=0.1), ranked(anger=0.9, joy=0.1), "answer[0].score"),
+        (ranked(joy=0.9, anger=0.1), ranked(anger=0.1, joy=0.9), "answer[0].label"),
+        (ranked(joy=0.5, anger=0.5), ranked(joy=0.5, fear=0.5), "answer[1].label"),
+        (ranked(joy=0.5, anger=0.5), ranked(joy=0.5, **{"anger": "0.5"}), "answer[1].score"),
+        (
+            {"labels": ["a", "b"], "scores": [0.9, 0.1]},
+            {"labels": ["b", "a"], "scores": [0.9, 0.1]},
+            "answer.labels[0].score",
+        ),
+        ({"labels": ["a"], "scores": [0.9]}, {"labels": ["a"], "scores": []}, "answer"),
     ],
 )
 def test_where_two_answers_differ(expected: Any, actual: Any, where: str) -> None:
