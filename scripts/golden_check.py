@@ -51,10 +51,11 @@ def mismatch(golden: Golden, reply: Reply) -> str | None:
 
 def _cpus(prepared: str, answered: str) -> str:
     """Which kinds of CPU gave the two answers, and what to do where they may differ."""
-    kinds = [kind or "an unknown kind" for kind in (prepared, answered)]
-    said = f"CPU: prepared on {kinds[0]}, answered on {kinds[1]}"
-    alike = "int8 answers alike on all kinds where it was prepared with --cpu any"
-    return said if prepared and prepared == answered else f"{said}; {alike}"
+    kinds = [kind or "unknown" for kind in (prepared, answered)]
+    said = f"CPU kind: prepared on {kinds[0]}, answered on {kinds[1]}"
+    if kinds[0] == kinds[1] != "unknown":
+        return said
+    return f"{said}; int8 answers alike on all kinds where it was prepared with --cpu any"
 
 
 def difference(

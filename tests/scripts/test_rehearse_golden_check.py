@@ -81,9 +81,13 @@ def test_the_tolerance_is_the_one_recorded_with_the_model(tolerance: float, off:
 @pytest.mark.parametrize(
     ("prepared", "answered", "said"),
     [
-        ("avx512-vnni", "avx2", "CPU: prepared on avx512-vnni, answered on avx2; int8 answers"),
-        ("", "arm64", "CPU: prepared on an unknown kind, answered on arm64; int8 answers"),
-        ("avx2", "", "CPU: prepared on avx2, answered on an unknown kind; int8 answers"),
+        (
+            "avx512-vnni",
+            "avx2",
+            "CPU kind: prepared on avx512-vnni, answered on avx2; int8 answers",
+        ),
+        ("", "arm64", "CPU kind: prepared on unknown, answered on arm64; int8 answers"),
+        ("avx2", "", "CPU kind: prepared on avx2, answered on unknown; int8 answers"),
     ],
 )
 def test_the_message_says_which_cpus_answered(prepared: str, answered: str, said: str) -> None:
@@ -94,7 +98,7 @@ def test_the_message_says_which_cpus_answered(prepared: str, answered: str, said
 
 def test_of_equal_cpus_nothing_is_advised() -> None:
     found = str(mismatch(golden(cpu="avx2"), replied(0.6, "avx2")))
-    assert found.endswith("\nCPU: prepared on avx2, answered on avx2")
+    assert found.endswith("\nCPU kind: prepared on avx2, answered on avx2")
 
 
 def test_a_host_tells_its_cpu_in_a_header() -> None:
