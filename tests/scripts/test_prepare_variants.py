@@ -240,6 +240,7 @@ def test_groups_become_coarser_where_they_are_many(
         ("int8-dynamic-u8s8-reduced", ("avx2", "avx512")),
         ("int8-static-reduced", (ANY, "avx2", "avx512")),
         ("int8-dynamic-u8u8", ("avx2", "avx512")),
+        ("int8-static-u8u8", (ANY, "avx2", "avx512")),
         ("int8-static-cnn", ()),
     ],
 )

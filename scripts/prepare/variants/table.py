@@ -87,6 +87,7 @@ VARIANTS = (
     _dynamic("int8-dynamic-u8u8", UINT8),
     _static("int8-static", FULL_RANGE),
     _static("int8-static-reduced", REDUCED_RANGE),
+    _static("int8-static-u8u8", UINT8),
     _convolutions("int8-static-cnn", FULL_RANGE),
     _convolutions("int8-static-cnn-reduced", REDUCED_RANGE),
     Variant("fp16-weights", "fp16", _HALF, make_float16, "half"),
