@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from onnxferry.scoring import Request
+from onnxferry.scoring import Request, cpu
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import find_python, rehearse, sagemaker, start
@@ -76,13 +76,16 @@ def test_a_good_package_proves_itself(
 
 
 @pytest.mark.host
-def test_another_answer_than_the_golden_one_is_an_error(packages: dict[str, Package]) -> None:
-    wrong = Golden(GOLDEN.request, [{"label": "bad", "score": 0.7782682776451111}])
-    with pytest.raises(
-        RehearsalError, match=r"answer\[0\].label: expected \"bad\", got \"good\""
-    ) as raised:
-        rehearse(packages["functions"], wrong, report=quiet)
+def test_another_answer_than_a_golden_one_is_an_error(packages: dict[str, Package]) -> None:
+    """Also than that of a golden request after the first. Both CPUs are told."""
+    answer = [{"label": "bad", "score": 0.7782682776451111}]
+    wrong = Golden(GOLDEN.request, answer, "second.json", cpu="arm64")
+    expected = r"second.json differs.* answer\[0\].label: expected \"bad\", got \"good\""
+    with pytest.raises(RehearsalError, match=expected) as raised:
+        rehearse(packages["functions"], replace(GOLDEN, others=(wrong,)), report=quiet)
     assert ANSWER.decode() in str(raised.value)
+    answered = cpu.kind() or "unknown"
+    assert f"CPU kind: prepared on arm64, answered on {answered}" in str(raised.value)
 
 
 @pytest.mark.host
