@@ -16,7 +16,7 @@ from onnxferry.system.hashes import sha256
 
 _TIME = 315_532_800  # 1980-01-01, the first that a zip archive can say
 _MODE = 0o644
-_LEVEL = 6  # 9 takes three times as long on weights and saves a few thousandths
+_LEVEL = 4  # 6 takes twice as long on libraries and saves a twenty-fifth
 
 
 def write_tar_gz(entries: Sequence[Entry], path: Path) -> None:
@@ -40,7 +40,8 @@ def write_zip(entries: Sequence[Entry], path: Path) -> None:
             info = zipfile.ZipInfo(entry.path, (1980, 1, 1, 0, 0, 0))
             info.create_system, info.file_size = 3, entry.size  # 3: Unix
             info.external_attr = (0o100000 | _MODE) << 16
-            info.compress_type = zipfile.ZIP_DEFLATED  # at zlib's default level, which is 6
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info._compresslevel = _LEVEL  # type: ignore[attr-defined]  # named so before 3.13 too
             with entry.open() as source, archive.open(info, "w") as member:
                 shutil.copyfileobj(source, member, 1 << 20)
 

@@ -19,9 +19,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from onnxferry.scoring import Request
-from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scripts.package import Package
-from onnxferry.scripts.rehearse import find_python, rehearse, sagemaker, start
+from onnxferry.scripts.rehearse import azureml, find_python, rehearse, sagemaker, start
+from onnxferry.scripts.rehearse.network import refusal
 from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS
 from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
@@ -69,6 +70,7 @@ def test_a_good_package_proves_itself(
     done = rehearse(packages[target], extra=[Request(b"{}")], repeats=5, report=quiet)
     assert done.answer == ANSWER
     assert [answer.status for answer in done.extra] == [400]
+    assert done.network.startswith("NOT cut off" if refusal() else "cut off")
     assert 0 < done.latency_p50_ms <= done.latency_p95_ms
     assert done.start_seconds > 0
     assert done.memory_mib > 10
@@ -76,12 +78,17 @@ def test_a_good_package_proves_itself(
 
 
 @pytest.mark.host
-def test_another_answer_than_the_golden_one_is_an_error(packages: dict[str, Package]) -> None:
+def test_another_answer_than_the_golden_one_is_an_error(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
     wrong = Golden(GOLDEN.request, [{"label": "bad", "score": 0.7782682776451111}])
+    spec = ModelSpec.read(folder / "model")
+    (folder / "model" / SPEC_FILE).write_text(replace(spec, golden=wrong).to_json())
     with pytest.raises(
         RehearsalError, match=r"answer\[0\].label: expected \"bad\", got \"good\""
     ) as raised:
-        rehearse(packages["functions"], wrong, report=quiet)
+        rehearse(replace(packages["azureml"], path=folder), report=quiet)
     assert ANSWER.decode() in str(raised.value)
 
 
@@ -118,7 +125,7 @@ def test_it_does_not_wait_for_ever(
     package = replace(packages["azureml"], path=folder)
     with (
         pytest.raises(RehearsalError, match="not ready within 3 s"),
-        start(package, timeout=3, report=quiet),
+        start(package, runtime=replace(azureml.RUNTIME, limit=3), report=quiet),
     ):
         pass
     assert leftovers(temp) == []

@@ -27,7 +27,7 @@ def built(target: str, folder: Path) -> Package:
     model = tiny.text_classification(folder / "model", golden=GOLDEN)
     if HERE in layout_of(target).pythons:
         return package(model, target, out=folder / "build", python=HERE, report=quiet)
-    return rehearsable(model, target, folder / "build")
+    return rehearsable(model, layout_of(target), folder / "build")
 
 
 @contextmanager
