@@ -15,7 +15,7 @@ import httpx
 from azure.identity import DefaultAzureCredential
 
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.azure_http import trust
+from onnxferry.infra.clients.connections import trust
 from onnxferry.infra.errors import Unavailable
 
 METADATA = "ARM_CLOUD_METADATA_URL"

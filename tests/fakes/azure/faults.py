@@ -34,6 +34,7 @@ class Faults:
         self.every: Fault | None = None
         self._times: Counter[str] = Counter()
         self.pid: int | None = None
+        self.deaths: set[int] = set()  # calls that are their client's last, without sockets
 
     def around(self, call: Call, answer: Callable[[Call], Answer]) -> Answer:
         fault = self.at.pop(call.number, None)

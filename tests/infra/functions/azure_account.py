@@ -29,6 +29,7 @@ from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.blob import FakeBlobs
 from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.storage import StorageAccounts
@@ -152,9 +153,9 @@ class AzureAccount:
 
 
 @contextmanager
-def azure_account() -> Iterator[AzureAccount]:
-    """The account, found by the SDKs of this process."""
-    with AzureFake() as fake, fake.reachable():
+def azure_account(*, sockets: bool = False) -> Iterator[AzureAccount]:
+    """The account, found by the SDKs of this process; by others only through `sockets`."""
+    with AzureFake() as fake, fake.reachable(), nullcontext() if sockets else in_process(fake):
         yield AzureAccount(fake)
 
 
