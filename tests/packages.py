@@ -82,8 +82,8 @@ def write_hashes(index: Path) -> Path:
 def build(
     index: Path, layout: PackageLayout, out: str = "out", cache: str = "cache", **more: Any
 ) -> Package:
-    """A tiny model's package, of the wheels in `index`; it, the cache and the hashes lie beside
-    `index`."""
+    """A tiny model's package, or that of `model`, of the wheels in `index`; it, the cache and the
+    hashes lie beside `index`."""
     here = index.parent
     environ = {
         **os.environ,
@@ -96,6 +96,6 @@ def build(
         write_hashes(index)
     source: Any = {"environ": environ, "hashes": here / "hashes.txt"}
     added = partial(layout.added, **source)
-    model = tiny.question_answering(here / "model")
+    model = more.pop("model", None) or tiny.question_answering(here / "model")
     options = {"python": "3.12", "report": quiet, **more}
     return package(model, replace(layout, added=added), out=here / out, **options)
