@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.package import Package, layout_of, package, pins
+from onnxferry.scripts.package.archive import write_tar_gz, write_zip
 from onnxferry.scripts.package.layout import PackageLayout
 from onnxferry.system.hashes import sha256
 from tests import tiny
@@ -43,6 +44,15 @@ def quiet(title: str) -> nullcontext[None]:
 def bare(target: str) -> PackageLayout:
     """The layout of a target without its libraries, which take seconds to fetch and to pack."""
     return replace(layout_of(target), added=lambda model: [])
+
+
+def quick(target: str, image: str = "") -> PackageLayout:
+    """The layout of a target, whose archive is not compressed, which takes seconds."""
+    layout = layout_of(target, image)
+    write: Any = layout.write
+    if write.write in (write_tar_gz, write_zip):
+        return replace(layout, write=partial(write, level=0))
+    return layout
 
 
 def make_index(folder: Path) -> Path:

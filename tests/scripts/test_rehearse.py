@@ -25,7 +25,8 @@ from onnxferry.scripts.rehearse import azureml, find_python, rehearse, sagemaker
 from onnxferry.scripts.rehearse.network import refusal
 from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS
-from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
+from tests.packages import quiet
+from tests.targets.served import ANSWER, GOLDEN, HERE, built
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +53,7 @@ def rebuilt(package: Package, folder: Path, file: str, text: str) -> Package:
         tar.extractall(folder / "files")  # noqa: S202
     (folder / "files" / file).write_text(text)
     path = folder / "model.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
+    with tarfile.open(path, "w:gz", compresslevel=0) as tar:
         for entry in sorted((folder / "files").iterdir()):
             tar.add(entry, entry.name)
     return replace(package, path=path)

@@ -18,7 +18,8 @@ from onnxferry.scripts.rehearse import rehearse
 from onnxferry.scripts.rehearse.network import Network, choose, refusal
 from onnxferry.scripts.rehearse.processes import running
 from onnxferry.system.errors import RehearsalError
-from tests.targets.served import ANSWER, built, quiet
+from tests.packages import quiet
+from tests.targets.served import ANSWER, built
 
 LACKING = refusal()
 cuts = pytest.mark.skipif(bool(LACKING), reason=f"no network can be cut off here: {LACKING}")
