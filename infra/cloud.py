@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from onnxferry.infra.apply import Executor
+from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
@@ -59,11 +60,36 @@ class EndpointStatus:
         return json.dumps(asdict(self), indent=2, default=str) + "\n"
 
 
+@dataclass(frozen=True)
+class Listed:
+    """One thing that onnxferry made, anywhere in the account: `kind` is the resource's, `endpoint`
+    whose it is, `deployed` when it was made (ISO 8601, "" if untold), `place` the region, workspace
+    or resource group. `instance_hours` is what runs in a day, 0 where nothing is billed by the
+    hour, None where that depends on the requests."""
+
+    kind: str
+    name: str
+    endpoint: str
+    version: str
+    state: str
+    deployed: str
+    place: str
+    instance_hours: float | None = 0
+
+
 class Cloud(Executor, Protocol):
-    """What every platform does: sign in, and execute the steps of a plan."""
+    """What every platform does: sign in, execute the steps of a plan, keep a lease, and list."""
 
     def sign_in(self) -> None:
         """Raise NoCredentials where nobody is signed in; called before anything is packaged."""
+
+    def lease_store(self) -> LeaseStore:
+        """Where the endpoint's lease is kept, beside its packages. Raises NotFound where that place
+        is not there."""
+
+    def listed(self) -> Sequence[Listed]:
+        """All that onnxferry ever made in the account and region, or the subscription, whatever
+        deploy.toml says of names. Raises CloudError."""
 
 
 class OnlineEndpoint(Cloud, Protocol):
@@ -82,6 +108,10 @@ class OnlineEndpoint(Cloud, Protocol):
 
     def plan_delete(self) -> Plan:
         """Steps that delete all that deploying made, half-made things too."""
+
+    def plan_delete_unproved(self) -> Plan:
+        """Steps that delete what was begun and has not proved itself (candidates, failed
+        deployments), and nothing that serves or served before."""
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         """Send one request, with `timeout` in seconds. A refusal is a Reply with its status."""

@@ -1,4 +1,5 @@
-"""The commands that talk to a cloud: init, deploy, plan, invoke, status, logs, rollback, delete.
+"""The commands that talk to a cloud: init, deploy, plan, drift, invoke, status, logs, list,
+rollback, delete.
 
 Each imports what it needs when called: --help is quick, and only the target's SDK is loaded.
 """
@@ -8,6 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +23,7 @@ from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS, clouds, load
 
 if TYPE_CHECKING:
-    from onnxferry.infra.apply import Executor
-    from onnxferry.infra.cloud import Bundle, EndpointStatus, OnlineEndpoint
+    from onnxferry.infra.cloud import Bundle, Cloud, EndpointStatus, OnlineEndpoint
     from onnxferry.infra.plan import Plan
 
 _LOG = logging.getLogger(__name__)
@@ -36,6 +39,7 @@ _CLOUD = options.apply(
     options.settings,
     options.output,
 )
+_FORCE = click.option("--force", is_flag=True, help="Take the lease of a run that is at work.")
 
 
 @options.command()
@@ -50,13 +54,16 @@ def init(target: str, file: Path) -> None:
 @options.command()
 @_CLOUD
 @options.yes
-def deploy(yes: bool, output: str, **flags: Any) -> None:
+@_FORCE
+@click.option("--keep-failed", is_flag=True, help="Keep what has not proved itself, to look at it.")
+def deploy(yes: bool, force: bool, keep_failed: bool, output: str, **flags: Any) -> None:
     """Package the model and put it live on TARGET; what serves is not touched until its successor
     has proved itself. Shows the plan first, and asks on a terminal before it replaces or deletes
-    anything."""
+    anything. What fails is put back, and removed."""
     given = CommandOptions(**flags)
     endpoint, bundle = _open_with_bundle(given)
-    execute(endpoint.plan_deploy(bundle), endpoint, yes=yes, terminal=sys.stdin.isatty())
+    consent = Consent(yes=yes, terminal=sys.stdin.isatty())
+    execute(lambda: endpoint.plan_deploy(bundle), endpoint, consent, force, keep_failed)
     _record(endpoint, bundle, given.out, output)
 
 
@@ -65,12 +72,19 @@ def deploy(yes: bool, output: str, **flags: Any) -> None:
 def plan(output: str, **flags: Any) -> None:
     """Show what `deploy` would do now; changes nothing. All parameters are in --output json, and
     with -v on standard error."""
-    from onnxferry.infra.plan_text import plan_text
+    endpoint, bundle = _open_with_bundle(CommandOptions(**flags))
+    _show_plan(endpoint.plan_deploy(bundle), output)
 
+
+@options.command()
+@_CLOUD
+def drift(output: str, **flags: Any) -> None:
+    """Tell whether TARGET is as the model and deploy.toml say, tags and settings included: exit
+    code 0 where it is, 2 where `deploy` would change something, which is shown."""
     endpoint, bundle = _open_with_bundle(CommandOptions(**flags))
     planned = endpoint.plan_deploy(bundle)
-    _LOG.debug("the plan: %s", planned.to_json())
-    click.echo(planned.to_json() if output == "json" else plan_text(planned), nl=output != "json")
+    _show_plan(planned, output)
+    sys.exit(2 if planned.changes else 0)
 
 
 @options.command()
@@ -96,8 +110,24 @@ def invoke(timeout: float, output: str, **flags: Any) -> None:
 @_CLOUD
 def status(output: str, **flags: Any) -> None:
     """Show what is live on TARGET, which version, and all that belongs to it."""
-    found = _open(CommandOptions(**flags)).status()
+    from onnxferry.infra.lease import at_work
+
+    endpoint = _open(CommandOptions(**flags))
+    found = endpoint.status()
+    if who := at_work(endpoint.lease_store):
+        found = replace(found, details={**found.details, "at work": who})
     _show(found, found.to_json(), output)
+
+
+@options.command("list")
+@options.apply(options.target(clouds()), options.config, options.settings, options.output)
+def list_(target: str, file: Path, settings: tuple[str, ...], output: str) -> None:
+    """Show all that onnxferry ever made on TARGET, in the account and region or the subscription
+    that deploy.toml names, whichever endpoint it belongs to."""
+    from onnxferry.infra import listing
+
+    found = _open(CommandOptions.without_model(target, file, settings)).listed()
+    listing.show(found, target, output)
 
 
 @options.command()
@@ -112,26 +142,33 @@ def logs(lines: int, output: str, **flags: Any) -> None:
 @options.command()
 @_CLOUD
 @options.yes
-def rollback(yes: bool, output: str, **flags: Any) -> None:
+@_FORCE
+def rollback(yes: bool, force: bool, output: str, **flags: Any) -> None:
     """Put the previous version back. Shows the plan first, and asks on a terminal."""
     given = CommandOptions(**flags)
     endpoint = _open(given)
-    execute(endpoint.plan_rollback(), endpoint, yes=yes, terminal=sys.stdin.isatty())
+    consent = Consent(yes=yes, terminal=sys.stdin.isatty())
+    execute(endpoint.plan_rollback, endpoint, consent, force)
     _record(endpoint, None, given.out, output)
 
 
 @options.command()
 @_CLOUD
 @options.yes
-def delete(yes: bool, output: str, **flags: Any) -> None:
+@_FORCE
+@click.option(
+    "--unproved", is_flag=True, help="Only what has not proved itself; what serves stays."
+)
+def delete(yes: bool, force: bool, unproved: bool, output: str, **flags: Any) -> None:
     """Delete the endpoint and all that deploying it made. Shows what goes, and asks; without a
     terminal it needs --yes."""
     from onnxferry.infra import record
 
     given = CommandOptions(**flags)
     endpoint = _open(given)
-    planned = endpoint.plan_delete()
-    execute(planned, endpoint, yes=yes, terminal=sys.stdin.isatty(), always_ask=True)
+    planned_by = endpoint.plan_delete_unproved if unproved else endpoint.plan_delete
+    consent = Consent(yes=yes, terminal=sys.stdin.isatty(), always=True)
+    planned = execute(planned_by, endpoint, consent, force)
     record.write(given.out, endpoint.status())
     if output == "json":
         gone = [[step.resource, step.name] for step in planned.changes]
@@ -160,22 +197,62 @@ def _open_with_bundle(given: CommandOptions) -> tuple[OnlineEndpoint, Bundle]:
     return endpoint, bundle(package(folder, given.target, out=given.out, python=python), folder)
 
 
-def execute(
-    plan: Plan, cloud: Executor, *, yes: bool, terminal: bool, always_ask: bool = False
-) -> None:
-    """Show `plan`, ask unless `yes`, and execute it.
+@dataclass(frozen=True)
+class Consent:
+    """Who agrees to a plan: `yes` in advance, or somebody at a `terminal`, who is asked where
+    something is deleted or replaced, and with `always` before any change."""
 
-    It asks on a `terminal` where something is deleted or replaced, and with `always_ask` before any
-    change. Raises UsageError where nobody answers, and Abort for a no.
+    yes: bool
+    terminal: bool
+    always: bool = False
+
+    def needed(self, plan: Plan) -> bool:
+        """Whether somebody must be asked."""
+        lost = plan.changes if self.always else self.terminal and plan.destructive
+        return bool(lost) and not self.yes
+
+
+def execute(
+    planned_by: Callable[[], Plan],
+    cloud: Cloud,
+    consent: Consent,
+    force: bool = False,
+    keep_failed: bool = False,
+) -> Plan:
+    """Show the plan, get consent, and execute it under the endpoint's lease; the plan that was
+    executed. It is made again under the lease, and shown again where it has changed.
+
+    Raises UsageError where nobody answers, Abort for a no, QuotaExceeded before anything is made,
+    LeaseHeld while another run is at work, unless `force`, and what apply raises.
     """
-    from onnxferry.infra.apply import apply
+    from onnxferry.infra.apply import Terms, apply
+    from onnxferry.infra.lease import held, this_run
+
+    shown = planned_by()
+    _agree(shown, consent)
+    first = (step for step in shown.steps[: shown.foundation] if step in shown.changes)
+    apply(replace(shown, steps=tuple(first)), cloud)
+    warn = partial(click.secho, fg="yellow", err=True)
+    with held(cloud.lease_store, this_run(shown.purpose), warn, force=force) as check:
+        planned = planned_by()
+        if planned.meaning != shown.meaning:
+            click.echo("What is there has changed meanwhile; the plan is now:", err=True)
+            _agree(planned, consent)
+        apply(planned, cloud, terms=Terms(check, keep_failed))
+    return planned
+
+
+def _agree(plan: Plan, consent: Consent) -> None:
+    """Show `plan`; refuse it where the quota does not suffice, and ask where that is needed."""
+    from onnxferry.infra.errors import QuotaExceeded
     from onnxferry.infra.plan_text import plan_text
 
     _LOG.debug("the plan: %s", plan.to_json())
     click.echo(plan_text(plan), err=True)
-    if not yes and (plan.changes if always_ask else terminal and plan.destructive):
+    if plan.summary.shortage:
+        raise QuotaExceeded(f"{plan.target}: {plan.summary.shortage}. Nothing was changed")
+    if consent.needed(plan):
         _ask(plan)
-    apply(plan, cloud)
 
 
 def _ask(plan: Plan) -> None:
@@ -186,6 +263,13 @@ def _ask(plan: Plan) -> None:
         raise UsageError("no answer: nothing is done; where nobody can answer, give --yes") from e
     if not sure:
         raise click.Abort
+
+
+def _show_plan(plan: Plan, output: str) -> None:
+    from onnxferry.infra.plan_text import plan_text
+
+    _LOG.debug("the plan: %s", plan.to_json())
+    click.echo(plan.to_json() if output == "json" else plan_text(plan), nl=output != "json")
 
 
 def _record(endpoint: OnlineEndpoint, bundle: Bundle | None, folder: Path, output: str) -> None:

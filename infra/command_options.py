@@ -28,6 +28,11 @@ class CommandOptions:
     file: Path
     settings: tuple[str, ...]
 
+    @classmethod
+    def without_model(cls, target: str, file: Path, settings: tuple[str, ...]) -> CommandOptions:
+        """Of a command that is about no one endpoint."""
+        return cls(target, None, Path("build"), None, "onnxferry-list", file, settings)
+
     @cached_property
     def config(self) -> DeployConfig:
         """What flags, environment and deploy.toml say. Raises UsageError with all mistakes."""

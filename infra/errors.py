@@ -69,3 +69,11 @@ class TimedOut(CloudError):
 
 class Unavailable(CloudError):
     """Throttled, 5xx or no network after all retries; run again."""
+
+
+class LeaseHeld(CloudError):
+    """Another run works at the same endpoint: the message says whose, and since when."""
+
+
+class LeaseLost(CloudError):
+    """Another run has taken this one's lease: nothing more is changed, nor put back."""

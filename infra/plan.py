@@ -25,8 +25,9 @@ class Step:
     """`operation` is one of the cloud's `operations` ("" for reuse), `parameters` is all that it
     needs: JSON data without secrets.
 
-    `restore` puts back what served before. It runs when this step or a later one fails, up to a
-    step that `settles`: once that is done, what serves is proved and stays.
+    When this step or a later one fails, `restore` puts back what served before, and `removal`
+    removes what this step has begun to make; up to a step that `settles`: once that is done, what
+    was made is proved and stays.
     """
 
     action: Action
@@ -35,6 +36,7 @@ class Step:
     operation: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     restore: Step | None = None
+    removal: Step | None = None
     settles: bool = False
 
     def __str__(self) -> str:
@@ -53,25 +55,34 @@ def unless(
 @dataclass(frozen=True)
 class Summary:
     """What a plan means: `place` is account, region, workspace; `version` will serve and `replaces`
-    serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large"). `minutes` is how long it
-    usually takes, from and to."""
+    serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large"). `peak` is the most that
+    runs at a time meanwhile. `shortage` says what the account's quota lacks for that ("" where
+    nothing, or unknown). `minutes` is how long it usually takes, from and to."""
 
     place: str = ""
     version: str = ""
     replaces: str = ""
     instances: str = ""
     minutes: tuple[int, int] | None = None
+    peak: str = ""
+    shortage: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps, in order, to "deploy", "roll back" or "delete" the endpoint `name`."""
+    """The steps, in order, to "deploy", "roll back" or "delete" the endpoint `name`.
+
+    The first `foundation` steps make the place where the endpoint's lease is kept. They run before
+    it is taken, and do no harm when two runs do them at once.
+    """
 
     target: str
     purpose: str
     name: str
     steps: tuple[Step, ...]
     summary: Summary = Summary()
+    foundation: int = 0
 
     @property
     def changes(self) -> tuple[Step, ...]:
@@ -88,6 +99,13 @@ class Plan:
             if (step.action is Action.DELETE and (step.resource, step.name) not in made)
             or (step.action is Action.UPDATE and step.restore)
         )
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What a user agreed to: what serves before and after, and the changes after the
+        foundation. Two plans of one meaning may differ in times and in what is reused."""
+        changes = (str(step) for step in self.steps[self.foundation :] if step in self.changes)
+        return (self.summary.version, self.summary.replaces, *changes)
 
     def to_json(self) -> str:
         """The plan as JSON text."""

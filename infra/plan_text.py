@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from onnxferry.infra.costs import with_cost
 from onnxferry.infra.plan import Action, Plan, Summary
 from onnxferry.system import console
 from onnxferry.system.console import Progress
@@ -51,15 +52,27 @@ def _sentences(plan: Plan) -> Iterator[str]:
     if summary.version:
         yield _serves(summary)
     if not plan.changes:
+        yield from summary.notes
         return
     named = {action: _named(plan, action) for action in _HEADINGS}
-    passing = [name for name in named[Action.CREATE] if name in named[Action.DELETE]]
+    passing = [key for key in named[Action.CREATE] if key in named[Action.DELETE]]
     for action, heading in _HEADINGS.items():
-        lasting = [name for name in named[action] if name not in passing]
-        yield from _listed(heading, named[action] if action is Action.CHECK else lasting)
-    yield from _listed("For the time of the change only", passing)
+        keys = [key for key in named[action] if action is Action.CHECK or key not in passing]
+        costs = action is Action.CREATE
+        yield from _listed(heading, [_shown(plan, key, costs=costs) for key in keys])
+    briefly = [_shown(plan, key, costs=True) for key in passing]
+    yield from _listed("For the time of the change only", briefly)
+    yield from _quota(summary)
     if summary.minutes:
         yield "It usually takes {} to {} minutes.".format(*summary.minutes)
+
+
+def _quota(summary: Summary) -> Iterator[str]:
+    if summary.peak:
+        yield f"At most {summary.peak} run at a time meanwhile."
+    if summary.shortage:
+        yield f"The quota does not suffice: {summary.shortage}"
+    yield from summary.notes
 
 
 def _listed(heading: str, names: list[str]) -> Iterator[str]:
@@ -70,9 +83,13 @@ def _listed(heading: str, names: list[str]) -> Iterator[str]:
         yield from (f"  {name}" for name in names)
 
 
-def _named(plan: Plan, action: Action) -> list[str]:
-    names = (f"{step.resource} {step.name}" for step in plan.steps if step.action is action)
-    return list(dict.fromkeys(names))
+def _named(plan: Plan, action: Action) -> list[tuple[str, str]]:
+    keys = ((step.resource, step.name) for step in plan.steps if step.action is action)
+    return list(dict.fromkeys(keys))
+
+
+def _shown(plan: Plan, key: tuple[str, str], *, costs: bool) -> str:
+    return with_cost(plan.target, *key) if costs else " ".join(key)
 
 
 def _serves(summary: Summary) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,9 +23,10 @@ from onnxferry.infra.azureml.state import (
 )
 from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
-from onnxferry.infra.cloud import Bundle, EndpointStatus
+from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
+from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
@@ -81,6 +82,18 @@ class AzureMLCloud:
         steps = delete(state, read_assets(self.clients, self.names))
         summary = Summary(_place(state), minutes=(2, 10))
         return Plan("azureml", "delete", self.names.endpoint, steps, summary)
+
+    def plan_delete_unproved(self) -> Plan:
+        """See OnlineEndpoint."""
+        raise NotImplementedError
+
+    def lease_store(self) -> LeaseStore:
+        """See Cloud."""
+        raise NotFound("no lease yet")
+
+    def listed(self) -> Sequence[Listed]:
+        """See Cloud."""
+        raise NotImplementedError
 
     @property
     def operations(self) -> Collection[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.function_apps import FunctionApp
-from onnxferry.infra.cloud import Bundle, EndpointStatus
+from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
@@ -22,6 +22,7 @@ from onnxferry.infra.functions.names import VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
+from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
@@ -91,6 +92,18 @@ class FunctionsCloud:
     def _instances(self) -> str:
         mine = self.settings
         return f"at most {mine.maximum_instance_count} instances of {mine.instance_memory_mb} MB"
+
+    def plan_delete_unproved(self) -> Plan:
+        """See OnlineEndpoint."""
+        raise NotImplementedError
+
+    def lease_store(self) -> LeaseStore:
+        """See Cloud."""
+        raise NotFound("no lease yet")
+
+    def listed(self) -> Sequence[Listed]:
+        """See Cloud."""
+        raise NotImplementedError
 
     @property
     def operations(self) -> Collection[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.cloud import Bundle, EndpointStatus
+from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import SageMaker
 from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.sagemaker import deletion, plan, state, storage
 from onnxferry.infra.sagemaker.desired import desired
@@ -64,6 +65,18 @@ class SageMakerCloud:
         policies = state.role_policies(self.clients, self.names) if owned.role else ()
         spare = storage.bucket_is_spare(self.clients, self.names)
         return deletion.delete(there, owned, policies, bucket=spare)
+
+    def plan_delete_unproved(self) -> Plan:
+        """See OnlineEndpoint."""
+        raise NotImplementedError
+
+    def lease_store(self) -> LeaseStore:
+        """See Cloud."""
+        raise NotFound("no lease yet")
+
+    def listed(self) -> Sequence[Listed]:
+        """See Cloud."""
+        raise NotImplementedError
 
     @property
     def operations(self) -> Collection[str]:

@@ -13,10 +13,12 @@ def plan_of(text: str) -> Plan:
     """What `Plan.to_json` wrote."""
     data = json.loads(text)
     minutes = data["summary"]["minutes"]
-    summary = Summary(**{**data["summary"], "minutes": tuple(minutes) if minutes else None})
+    lists = {"minutes": tuple(minutes) if minutes else None}
+    lists["notes"] = tuple(data["summary"]["notes"])
+    summary = Summary(**{**data["summary"], **lists})
     return Plan(**{**data, "steps": tuple(map(_step, data["steps"])), "summary": summary})
 
 
 def _step(data: Mapping[str, Any]) -> Step:
-    restore = _step(data["restore"]) if data["restore"] else None
-    return Step(**{**data, "action": Action(data["action"]), "restore": restore})
+    others = {key: _step(data[key]) if data[key] else None for key in ("restore", "removal")}
+    return Step(**{**data, **others, "action": Action(data["action"])})

@@ -9,10 +9,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from onnxferry.infra.command_line import execute
-from onnxferry.infra.plan import Action, Plan, Step
+from onnxferry.infra.cloud import Listed
+from onnxferry.infra.command_line import Consent, execute
+from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import cli_errors
+from tests.infra.memory_store import MemoryStore
 
 PLAN = Plan("sagemaker", "deploy", "squad", (Step(Action.CREATE, "model", "m", "make"),))
 GONE = replace(PLAN, steps=(Step(Action.DELETE, "model", "m", "make"),))
@@ -25,9 +28,19 @@ class Executed:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        self.lease = MemoryStore()
 
     def execute(self, step: Step, progress: Progress) -> None:
         self.steps.append(step)
+
+    def sign_in(self) -> None:
+        pass
+
+    def lease_store(self) -> LeaseStore:
+        return self.lease
+
+    def listed(self) -> list[Listed]:
+        return []
 
 
 def run(
@@ -39,7 +52,7 @@ def run(
     @click.command()
     def command() -> None:
         with cli_errors():
-            execute(plan, cloud, yes=yes, terminal=terminal, always_ask=always)
+            execute(lambda: plan, cloud, Consent(yes=yes, terminal=terminal, always=always))
 
     return CliRunner().invoke(command, input=typed), bool(cloud.steps)
 
@@ -69,3 +82,36 @@ def test_the_parameters_are_in_the_log_that_v_shows(caplog: pytest.LogCaptureFix
         result, _ = run(PLAN, terminal=False)
     assert '"operation": "make"' in caplog.text
     assert "operation" not in result.stderr
+
+
+def test_a_plan_that_changes_under_the_lease_is_shown_and_asked_again() -> None:
+    plans = iter((PLAN, GONE))
+    cloud = Executed()
+
+    @click.command()
+    def command() -> None:
+        with cli_errors():
+            execute(lambda: next(plans), cloud, Consent(yes=False, terminal=True))
+
+    result = CliRunner().invoke(command, input="n\n")
+    assert "has changed meanwhile" in result.stderr
+    assert "Deletes: model m." in result.stderr
+    assert (result.exit_code, cloud.steps) == (1, [])
+
+
+def test_what_the_quota_lacks_is_said_before_anything_is_made() -> None:
+    summary = Summary(shortage="it needs 3 x ml.m5.large, and 2 are left")
+    result, executed = run(replace(PLAN, summary=summary), terminal=True, yes=True)
+    assert not executed
+    assert "3 x ml.m5.large, and 2 are left. Nothing was changed" in result.stderr
+
+
+def test_the_foundation_is_made_before_the_lease_is_taken() -> None:
+    """The place of the lease may be missing before."""
+    bucket = Step(Action.CREATE, "bucket", "b", "make")
+    cloud, made = Executed(), replace(PLAN, steps=(bucket, *PLAN.steps), foundation=1)
+    there = replace(made, steps=(Step(Action.REUSE, "bucket", "b"), *PLAN.steps))
+    plans = iter((made, there))
+    done = execute(lambda: next(plans), cloud, Consent(yes=True, terminal=False))
+    assert cloud.steps == [bucket, *PLAN.steps]
+    assert done is there

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from onnxferry.infra.apply import Interrupted, apply
+from onnxferry.infra.apply import Interrupted, Terms, apply
 from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
 from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.infra.plan_text import plan_text
@@ -141,7 +141,8 @@ def test_reads_as_json_and_back() -> None:
 
 def test_an_unknown_operation_is_refused_before_the_first_step() -> None:
     odd = Step(Action.CREATE, "queue", "q", "create_queue")
-    for step in (odd, replace(PLAN.steps[2], restore=odd)):
+    promote = PLAN.steps[2]
+    for step in (odd, replace(promote, restore=odd), replace(promote, removal=odd)):
         world = World()
         with pytest.raises(ValueError, match="sagemaker has no operation 'create_queue'"):
             apply(replace(PLAN, steps=(*PLAN.steps, step)), world, QuietReport())
@@ -183,6 +184,8 @@ def test_a_plan_reads_as_sentences() -> None:
     gone = Step(Action.DELETE, "endpoint", "squad-candidate", "tidy")
     old = Step(Action.DELETE, "model", "squad-0", "tidy")
     summary = Summary("AWS account 1", "b" * 12, "a" * 12, "2 x ml.m5.large", (10, 25))
+    summary = replace(summary, peak="4 x ml.m5.large", shortage="3 are left")
+    summary = replace(summary, notes=("no one was asked",))
     text = plan_text(replace(PLAN, steps=(passing, *PLAN.steps, gone, old), summary=summary))
     assert text.splitlines() == [
         "Deploy squad on sagemaker (AWS account 1).",
@@ -192,7 +195,10 @@ def test_a_plan_reads_as_sentences() -> None:
         "Changes: endpoint squad.",
         "Deletes: model squad-0.",
         "Checks: answer squad.",
-        "For the time of the change only: endpoint squad-candidate.",
+        "For the time of the change only: endpoint squad-candidate (billed by the hour).",
+        "At most 4 x ml.m5.large run at a time meanwhile.",
+        "The quota does not suffice: 3 are left",
+        "no one was asked",
         "It usually takes 10 to 25 minutes.",
     ]
     assert (
@@ -203,3 +209,70 @@ def test_a_plan_reads_as_sentences() -> None:
 
 def test_changes_are_what_changes_something() -> None:
     assert [step.action for step in PLAN.changes] == [Action.CREATE, Action.UPDATE]
+
+
+GONE = Step(Action.DELETE, "endpoint", "squad-candidate", "tidy")
+CANDIDATE = Step(Action.CREATE, "endpoint", "squad-candidate", "create", removal=GONE)
+PROOF = Step(Action.CHECK, "answer", "squad-candidate", "smoke", settles=True)
+PACKAGE = Step(Action.CREATE, "package", "p", "create")
+UPDATE = replace(PLAN, steps=(PACKAGE, CANDIDATE, PROOF, PLAN.steps[2], GONE))
+
+
+@pytest.mark.parametrize("failing", ["create", "smoke", "promote"])
+def test_what_is_begun_and_not_proved_is_removed(failing: str) -> None:
+    """What the plan makes for a while goes even once it is proved."""
+    steps = UPDATE.steps[1:] if failing == "create" else UPDATE.steps
+    world = World(**{failing: WrongAnswer("it says Bob")})
+    with pytest.raises(WrongAnswer) as caught:
+        apply(replace(UPDATE, steps=steps), world, QuietReport())
+    assert world.done[-1] == "delete endpoint squad-candidate"
+    assert world.serves == "old"
+    text = str(caught.value)
+    assert "Removed what was not proved: endpoint squad-candidate." in text
+    kept = "Left: package p (billed by what it stores). To remove it: onnxferry delete"
+    assert (kept in text) == (failing == "smoke")
+
+
+def test_what_failed_is_kept_where_that_is_asked_for() -> None:
+    world = World(smoke=WrongAnswer("it says Bob"))
+    with pytest.raises(WrongAnswer) as caught:
+        apply(UPDATE, world, QuietReport(), Terms(keep_failed=True))
+    assert world.done[-1] == "check answer squad-candidate"
+    assert str(caught.value).endswith(
+        "Kept, as --keep-failed says: package p (billed by what it stores); endpoint"
+        " squad-candidate (billed by the hour). To remove it: onnxferry delete --target sagemaker"
+        " --name squad --unproved"
+    )
+
+
+def test_where_removing_fails_it_is_said_what_is_left_and_what_it_costs() -> None:
+    world = World(smoke=WrongAnswer("it says Bob"), tidy=CloudError("no network"))
+    with pytest.raises(WrongAnswer) as caught:
+        apply(UPDATE, world, QuietReport())
+    text = str(caught.value)
+    assert "Removing endpoint squad-candidate failed too: no network" in text
+    assert "endpoint squad-candidate (billed by the hour). To remove it:" in text
+
+
+def test_what_may_serve_is_not_removed() -> None:
+    """The earlier version could not be put back: the unproved one has its traffic still."""
+    step = replace(PLAN.steps[2], removal=GONE)
+
+    class Stuck(World):
+        def execute(self, step: Step, progress: Progress) -> None:
+            if step is BACK:
+                raise CloudError("no network")
+            super().execute(step, progress)
+
+    world = Stuck(smoke=WrongAnswer("it says Bob"))
+    with pytest.raises(WrongAnswer, match="Putting the earlier version back failed too"):
+        apply(replace(PLAN, steps=(step, PLAN.steps[3])), world, QuietReport())
+    assert "delete endpoint squad-candidate" not in world.done
+
+
+def test_what_serves_proved_is_not_called_left_over() -> None:
+    first = replace(CANDIDATE, name="squad", removal=replace(GONE, name="squad"))
+    tidy = Step(Action.DELETE, "model", "squad-0", "tidy")
+    world = World(tidy=CloudError("no network"))
+    with pytest.raises(CloudError, match=r"^no network$"):
+        apply(replace(PLAN, steps=(first, PROOF, tidy)), world, QuietReport())

@@ -85,14 +85,6 @@ def on_account(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str]
 
 def _command(run: Callable[..., Said], target: str, file: Path, folder: Path) -> Command:
     name = f"live-{uuid.uuid4().hex[:8]}"  # function apps share their names with all of Azure
-    common = (
-        "--target",
-        target,
-        "--name",
-        name,
-        "--config",
-        str(file),
-        "--out",
-        str(folder / "build"),
-    )
-    return lambda action, *more: run(action, *common, *more)
+    where = ("--target", target, "--config", str(file))
+    one = (*where, "--name", name, "--out", str(folder / "build"))
+    return lambda action, *more: run(action, *(where if action == "list" else one), *more)

@@ -102,12 +102,18 @@ def _before(command: Command) -> None:
 
 def _serve(command: Command, models: tuple[Path, Path], question: Path) -> None:
     first, second = (("--model", str(model), "--output", "json") for model in models)
+    assert command("drift", *first).code == 2  # nothing is there yet
     one = command("deploy", *first).data
     assert (bool(one["version"]), one["previous"]) == (True, "")
     _asked(command, models[0], question)
     again = command("deploy", *first)
     assert again.data["version"] == one["version"]
     assert "nothing to do" in again.err
+    assert (command("drift", *first).code, command("drift", *second).code) == (0, 2)
+    listed = command("list", "--output", "json").data["resources"]
+    assert one["version"] in {thing["version"] for thing in listed}
+    unproved = command("delete", "--unproved", "--yes", "--output", "json")
+    assert unproved.data == {"deleted": []}
 
     two = command("deploy", *second).data
     assert two["previous"] == one["version"]

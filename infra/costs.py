@@ -1,0 +1,39 @@
+"""What a resource costs while it is there, in words: a table, by target and kind of resource."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+HOURLY = "billed by the hour"
+_STORED = "billed by what it stores"
+_REQUESTS = "billed by request, nothing while nobody calls it"
+_INGESTED = "billed by what it takes in"
+
+COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
+    "sagemaker": {"endpoint": HOURLY, "package": _STORED, "log group": _STORED},
+    "azureml": {
+        "deployment": HOURLY,
+        "model files": _STORED,
+        "code files": _STORED,
+        "files": _STORED,
+        "environment": "its image is stored in the workspace's registry",
+    },
+    "functions": {
+        "app": _REQUESTS,
+        "package": _STORED,
+        "container": _STORED,
+        "Log Analytics workspace": _INGESTED,
+        "Application Insights": _INGESTED,
+    },
+}
+
+
+def cost(target: str, resource: str) -> str:
+    """What a `resource` of `target` costs; "" where it costs nothing."""
+    return COSTS.get(target, {}).get(resource, "")
+
+
+def with_cost(target: str, resource: str, name: str) -> str:
+    """A resource with its cost, for people."""
+    costs = cost(target, resource)
+    return f"{resource} {name} ({costs})" if costs else f"{resource} {name}"
