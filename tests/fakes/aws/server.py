@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import socket
 import tarfile
 import tempfile
@@ -45,6 +46,9 @@ _UNSET = (
 )
 _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
+_OWN = ("sagemaker", "service-quotas", "application-autoscaling")
+_TAG = re.compile(r"[\w\s.:/=+\-@]*")
+
 Host = Callable[[Request], Response]
 
 
@@ -68,7 +72,7 @@ class AwsServer:
     def reset(self) -> None:
         """An account with nothing in it."""
         moto_api_backend.reset()
-        self.endpoints = Endpoints(_ARN, self._has_config, self.say)
+        self.endpoints = Endpoints(_ARN, self._variant, self.say)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
@@ -151,7 +155,7 @@ class AwsServer:
                 raise self.refusals[call.operation]
             if call.service == "sagemaker-runtime":
                 return self._invoke(call)
-            if call.service == "sagemaker" and (own := self._own(call)) is not None:
+            if call.service in _OWN and (own := self._own(call)) is not None:
                 return answer(own)
         except Refusal as e:
             return refuse(call, e)
@@ -175,14 +179,15 @@ class AwsServer:
         """What this layer answers of SageMaker, or refuses before moto sees it; None leaves it to
         moto."""
         asked = call.parameters
+        _check_tags(asked.get("Tags", []))
         if handler := self.endpoints.operations().get(call.operation):
             return handler(asked)
-        if call.operation in ("AddTags", "ListTags"):
-            return self.endpoints.tagged(call.operation, asked)
+        if call.operation in ("AddTags", "ListTags", "DeleteTags"):
+            return self._tagged(call.operation, asked)
         checks: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             "CreateModel": self._check_model,
             "CreateEndpointConfig": self._check_config,
-            "DeleteEndpointConfig": self._check_unused,
+            "DeleteEndpointConfig": self._check_config_there,
             "DeleteModel": self._check_there,
         }
         if check := checks.get(call.operation):
@@ -218,20 +223,47 @@ class AwsServer:
             if variant["ModelName"] not in self.sagemaker._models:
                 raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
 
-    def _check_unused(self, asked: Mapping[str, Any]) -> None:
+    def _tagged(self, operation: str, asked: Mapping[str, Any]) -> Any:
+        """As AWS does: a tag of the same key is replaced."""
+        arn = asked["ResourceArn"]
+        kind, _, name = arn.rpartition(":")[2].partition("/")
+        if kind == "endpoint":
+            tags = self.endpoints.tags_of(arn)
+            _change_tags(tags, operation, asked)
+            return _listed(tags)
+        known = {
+            "model": self.sagemaker._models,
+            "endpoint-config": self.sagemaker.endpoint_configs,
+        }
+        if name not in known[kind]:
+            raise validation(f'Could not find {kind} "{arn}".')
+        tags = {tag["Key"]: tag["Value"] for tag in known[kind][name].tags}
+        _change_tags(tags, operation, asked)
+        known[kind][name].tags = _listed(tags)["Tags"]
+        return _listed(tags)
+
+    def _check_config_there(self, asked: Mapping[str, Any]) -> None:
+        """A configuration in use is deleted without a word, and its endpoint can no more be
+        updated."""
         name = asked["EndpointConfigName"]
         if not self._has_config(name):
             raise validation(
                 f'Could not find endpoint configuration "{_ARN}:endpoint-config/{name}".'
             )
-        if found := self.endpoints.using(name):
-            raise validation(
-                f'Cannot delete endpoint configuration "{name}": endpoint "{found.arn}" uses it.'
-            )
 
     def _check_there(self, asked: Mapping[str, Any]) -> None:
         if asked["ModelName"] not in self.sagemaker._models:
             raise validation(f'Could not find model "{_ARN}:model/{asked["ModelName"]}".')
+
+    def _variant(self, config: str) -> Mapping[str, Any] | None:
+        """What a configuration runs; None where there is none, or its model is gone."""
+        found = self.sagemaker.endpoint_configs.get(config)
+        if found is None:
+            return None
+        variant: Mapping[str, Any] = found.production_variants[0]
+        if variant["ModelName"] not in self.sagemaker._models:
+            raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
+        return variant
 
     def _has_config(self, name: str) -> bool:
         return name in self.sagemaker.endpoint_configs
@@ -307,6 +339,27 @@ class AwsServer:
     def close(self) -> None:
         self._server.server_close()
         self._temp.cleanup()
+
+
+def _check_tags(tags: list[dict[str, str]]) -> None:
+    """What botocore's model says, and botocore does not check."""
+    for tag in tags:
+        texts = (tag.get("Key", "x"), tag.get("Value", ""))
+        if texts[0].lower().startswith("aws:") or not all(map(_TAG.fullmatch, texts)):
+            raise validation(f"Tag {texts} failed to satisfy constraint.")
+    if len(tags) > 50 or len({tag.get("Key") for tag in tags}) < len(tags):
+        raise validation("Tags must be at most 50, with unique keys.")
+
+
+def _change_tags(tags: dict[str, str], operation: str, asked: Mapping[str, Any]) -> None:
+    if operation == "AddTags":
+        tags.update({tag["Key"]: tag["Value"] for tag in asked["Tags"]})
+    for key in asked.get("TagKeys", []):
+        tags.pop(key, None)
+
+
+def _listed(tags: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
+    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def _model_error(response: Response) -> Answer:
