@@ -110,6 +110,9 @@ class AzureML(_Azure):
     """Number of instances."""
     auth_mode: Literal["key", "aml_token", "aad_token"] = "key"
     """How a client proves who it is."""
+    keep_previous: bool = True
+    """Keep the version that served before, for `rollback`; false spares its instances, for a small
+    quota."""
 
 
 class Functions(_Azure):
@@ -126,6 +129,8 @@ class Functions(_Azure):
     """Most instances."""
     http_concurrency: int | None = Field(None, ge=1, le=1000)
     """Requests an instance at a time."""
+    application_insights: bool = True
+    """Make Application Insights, which keeps the function's logs; false leaves it out."""
 
 
 class DeployConfig(_Table):

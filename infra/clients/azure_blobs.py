@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob import BlobServiceClient
 
 from onnxferry.infra.clients.azure import AzureSession
@@ -16,6 +24,7 @@ from onnxferry.infra.errors import NotAllowed
 from onnxferry.system.console import Progress
 
 Sent = Callable[[int, int | None], None]  # told the bytes so far, and all
+_WRITTEN = ("BlobAlreadyExists", "ConditionNotMet", "UnauthorizedBlobOverwrite")
 
 
 def megabytes(progress: Progress, before: int = 0, total: int | None = None) -> Sent:
@@ -25,6 +34,15 @@ def megabytes(progress: Progress, before: int = 0, total: int | None = None) -> 
         progress(f"{(before + done) / 1e6:.1f} of {(total or size or done) / 1e6:.1f} MB")
 
     return sent
+
+
+@dataclass(frozen=True)
+class StoredText:
+    """A blob's text; `age` is in seconds since it was written, by the server's clock."""
+
+    text: str
+    etag: str
+    age: float
 
 
 class BlobContainer:
@@ -71,6 +89,37 @@ class BlobContainer:
             return bytes(self._container.download_blob(name).readall())
         return None
 
+    def read_text(self, name: str) -> StoredText | None:
+        """A small text as it is now; None where it is not there. Raises NotFound where the
+        container or its account is absent."""
+        seen: dict[str, str] = {}
+        with self._opened(name):
+            try:
+                blob = self._container.download_blob(
+                    name, raw_response_hook=lambda r: seen.update(r.http_response.headers)
+                )
+                text = blob.readall().decode()
+            except ResourceNotFoundError as e:
+                if e.error_code == "BlobNotFound":
+                    return None
+                raise
+        return StoredText(text, blob.properties.etag, _age(seen))
+
+    def write_text(self, name: str, text: str, etag: str) -> str | None:
+        """Write a small text where `etag` is still there, or nothing if it is "". The new etag;
+        None where another was first. Raises NotFound as `read_text` does."""
+        only: dict[str, Any] = {"overwrite": bool(etag)}
+        if etag:
+            only |= {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        with self._opened(name):
+            try:
+                return str(self._container.get_blob_client(name).upload_blob(text, **only)["etag"])
+            except (ResourceExistsError, ResourceModifiedError) as e:
+                if e.error_code not in _WRITTEN:
+                    raise
+        there = self.read_text(name)  # a first try may have arrived, and its answer not
+        return there.etag if there and there.text == text else None
+
     def delete(self, name: str) -> None:
         """Delete a blob, which may be gone already."""
         with self._opened(name), suppress(ResourceNotFoundError):
@@ -92,3 +141,26 @@ class BlobContainer:
                     " (Owner does not include it), wait some minutes and run again; the account's"
                     " firewall must let this machine in"
                 ) from e
+
+
+@dataclass(frozen=True)
+class BlobLease:
+    """A lease's document: the blob `name` of `container`."""
+
+    container: BlobContainer
+    name: str
+
+    def read(self) -> StoredText | None:
+        """The document; None where there is none."""
+        return self.container.read_text(self.name)
+
+    def write(self, text: str, etag: str) -> str | None:
+        """Write where `etag` is still there, or nothing if it is "". The new etag; None where
+        another was quicker."""
+        return self.container.write_text(self.name, text, etag)
+
+
+def _age(headers: Mapping[str, str]) -> float:
+    """Seconds between the answer and the blob's last change, both by the server's clock."""
+    now, then = (parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified"))
+    return max(0.0, (now - then).total_seconds())

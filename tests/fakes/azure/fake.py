@@ -21,6 +21,7 @@ from werkzeug.wrappers import Request, Response
 
 from tests.fakes.azure.arm import Arm
 from tests.fakes.azure.blob import FakeBlobs
+from tests.fakes.azure.clock import ServerClock
 from tests.fakes.azure.faults import Dropped, Faults
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import CLIENT, SECRET, TENANT, Login
@@ -44,6 +45,7 @@ class AzureFake:
 
     def __init__(self) -> None:
         self.store = Store()
+        self.clock = ServerClock()
         self.operations = FakeOperations()
         self.faults = Faults()
         self.calls: list[Call] = []
@@ -58,7 +60,7 @@ class AzureFake:
             0,
             self._application,
             threaded=True,
-            request_handler=_Quiet,
+            request_handler=type("_Handler", (_Handler,), {"clock": self.clock}),
             ssl_context=self._tls(),
         )
         self.port = self._server.server_port
@@ -66,7 +68,7 @@ class AzureFake:
         self.storage_suffix = f"core.localhost:{self.port}"
         self.login = Login(self.url, self.storage_suffix)
         self.arm = Arm(self.url, self.store, self.operations)
-        self.blobs = FakeBlobs()
+        self.blobs = FakeBlobs(self.clock)
         self.authorizer = Authorizer(self.store)
         self._routes: list[Route] = [*self.blobs.routes]
 
@@ -151,9 +153,13 @@ class AzureFake:
         return error(404, "NotFound", f"{call}: the fake has no such route")
 
 
-class _Quiet(WSGIRequestHandler):
+class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"  # clients keep their connections
     disable_nagle_algorithm = True
+    clock: ServerClock
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return self.clock.date(timestamp)
 
     def log(self, type: str, message: str, *args: Any) -> None:
         pass

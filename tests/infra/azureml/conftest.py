@@ -23,6 +23,7 @@ from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 
@@ -32,7 +33,7 @@ QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 
 @pytest.fixture
 def azure(keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]) -> Iterator[AzureFake]:
-    with AzureFake() as fake, fake.reachable():
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
         fake.arm.add(*resources.TYPES)
         yield fake
         keep_bodies(fake.arm.puts)

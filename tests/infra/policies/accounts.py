@@ -20,6 +20,7 @@ from onnxferry.infra.waiting import Clock
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import AzureAccount
@@ -73,7 +74,7 @@ def sagemaker_given(models: Models) -> Iterator[Account]:
 def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
     """A workspace is there; its datastore is opened by a key, or as who is signed in."""
     settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "workspace": "work"}
-    with AzureFake() as fake, fake.reachable(), _line("azureml", settings, models) as line:
+    with _azure() as fake, _line("azureml", settings, models) as line:
         fake.arm.add(*resources.TYPES)
         ml = MachineLearning(fake)
         store = fake.store.get(f"{ml.workspace(GROUP)}/datastores/workspaceblobstore")
@@ -91,7 +92,7 @@ def functions(models: Models, *, given: bool = False) -> Iterator[Account]:
     """An empty subscription; or a group with a storage account that is given."""
     settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP}
     settings |= {"storage_account": THEIRS} if given else {}
-    with AzureFake() as fake, fake.reachable(), _line("functions", settings, models) as line:
+    with _azure() as fake, _line("functions", settings, models) as line:
         account = AzureAccount(fake)
         if given:
             _storage(account)
@@ -118,6 +119,12 @@ class _Plain:
 def _aws() -> Iterator[AwsServer]:
     with aws_server() as aws, aws.reachable(), no_pauses(), _kept_clients():
         yield aws
+
+
+@contextmanager
+def _azure() -> Iterator[AzureFake]:
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
+        yield fake
 
 
 @contextmanager

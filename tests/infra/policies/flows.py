@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner
 
 from onnxferry import cli, scoring
@@ -101,8 +102,9 @@ class CommandLine:
         }
         (self.folder / QUESTION).write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
         more = (str(self.folder / word) if word == QUESTION else word for word in command.more)
-        words = [command.name, *(word for option in given.items() for word in option), *more]
-        done = CliRunner().invoke(cli.cli, words)
+        known = {option for p in _options(command.name) for option in p.opts}
+        words = [word for option in given.items() if option[0] in known for word in option]
+        done = CliRunner().invoke(cli.cli, [command.name, *words, *more])
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Done(command, done.exit_code, done.output)
@@ -116,6 +118,12 @@ class CommandLine:
 def flows() -> Iterator[Command]:
     """The runs whose commands there are."""
     return (command for command in FLOWS if command.name in cli.COMMANDS)
+
+
+def _options(name: str) -> list[click.Parameter]:
+    command = cli.cli.get_command(click.Context(cli.cli), name)
+    assert command, name
+    return command.params
 
 
 def models(target: str, folder: Path) -> Models:
