@@ -21,6 +21,8 @@ from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
+from tests.fakes.azure.login import PRINCIPAL
+from tests.fakes.azure.permissions import Permission
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.infra.functions.azure_account import AzureAccount
@@ -37,11 +39,12 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
 @dataclass(frozen=True)
 class Account:
     """`run` is the command line, `authorizer` what the fake asks of each call, `before` what others
-    do before a command."""
+    do before a command; `granted` are permissions that a flow gives itself."""
 
     run: CommandLine
     authorizer: Any
     before: Callable[[Command], None] = lambda command: None
+    granted: Callable[[Any], bool] = lambda permission: False
 
 
 Open = Callable[[Models], AbstractContextManager[Account]]
@@ -96,7 +99,8 @@ def functions(models: Models, *, given: bool = False) -> Iterator[Account]:
         account = AzureAccount(fake)
         if given:
             _storage(account)
-        yield Account(line, fake.authorizer)
+        granted = functools.partial(_by_assignment, account)
+        yield Account(line, fake.authorizer, granted=granted)
 
 
 ACCOUNTS: Mapping[str, Open] = {
@@ -147,14 +151,24 @@ def _kept_clients() -> Iterator[None]:
 def _line(target: str, settings: Mapping[str, Any], models: Models) -> Iterator[CommandLine]:
     """The command line with packages that are made and a clock that does not wait."""
     room = importlib.import_module(f"onnxferry.infra.{target}")
-    quick = Clock(sleep=lambda seconds: time.sleep(0.001), interval=0)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         line = CommandLine(target, settings, models, folder)
-        connect = functools.partial(room.connect, clock=quick)
+        connect = functools.partial(room.connect, clock=_quick())
         stack.enter_context(mock.patch.object(room, "connect", connect))
         stack.enter_context(mock.patch("onnxferry.scripts.package.package", line.package))
         yield line
+
+
+def _quick() -> Clock:
+    """Five seconds pass in two milliseconds, in which pollers in other threads get on."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        time.sleep(0.002)
+        now[0] += 5
+
+    return Clock(lambda: now[0], sleep, 0)
 
 
 def _unfinished_upload(aws: AwsServer, bucket: str, command: Command) -> None:
@@ -164,6 +178,12 @@ def _unfinished_upload(aws: AwsServer, bucket: str, command: Command) -> None:
         aws.s3.create_multipart_upload(
             bucket, f"{prefix}/{NAME}/{'0' * 64}/model.tar.gz", {}, "STANDARD", [], None, None, None
         )
+
+
+def _by_assignment(account: AzureAccount, permission: Permission) -> bool:
+    """Whether a role on the storage account, which the flow has assigned, gives it."""
+    name = permission.scope.rpartition("/")[2].lower()
+    return permission.data and account.authorization.allowed(PRINCIPAL, name)
 
 
 def _storage(account: AzureAccount) -> None:

@@ -3,6 +3,7 @@ place of their placeholders."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import defaultdict
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.infra import policies
-from onnxferry.infra.policies import OPTIONAL
+from onnxferry.infra.policies import OPTIONAL, ROLES
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.aws import permissions as aws
 from tests.fakes.azure import permissions as azure
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.infra.policies.accounts import GROUP, ROLE, THEIRS
 from tests.infra.policies.flows import NAME
+from tests.infra.policies.recording import Use
 
 FOLDER = Path(policies.__file__).parent
 _PLACE = rf"arn:aws:\w+:{REGION}:{ACCOUNT}:"
@@ -74,24 +76,21 @@ def written(documents: Mapping[str, Any]) -> dict[Path, str]:
     }
 
 
-def documents(used: Mapping[str, Mapping[str, set[Any]]]) -> dict[str, Any]:
+def documents(used: Mapping[str, set[Use]]) -> dict[str, Any]:
     """The documents, by the names of their files, of what each role used in each account."""
-    made = {}
-    for name in filter(re.compile("sagemaker").match, used):
-        made[f"{name}-deployer"] = _policy("deployer", _all(used[name]))
-        made[f"{name}-reader"] = _policy("reader", used[name]["reader"])
-    for target in ("azureml", "functions"):
-        roles = [found for name, found in used.items() if name.partition("-")[0] == target]
-        if roles:
-            both = set().union(*map(_all, roles))
-            made |= dict(_roles(target, "deployer", both))
-            made |= dict(_roles(target, "reader", set().union(*(r["reader"] for r in roles))))
+    made: dict[str, Any] = {}
+    for account in filter(re.compile("sagemaker").match, used):
+        for role in ROLES:
+            made[f"{account}-{role}"] = _policy(role, of_role(used[account], role))
+    for target, role in itertools.product(("azureml", "functions"), ROLES):
+        both = [of_role(found, role) for name, found in used.items() if name.startswith(target)]
+        made |= dict(_roles(target, role, set().union(*both)))
     return made
 
 
-def _all(found: Mapping[str, set[Any]]) -> set[Any]:
-    """Who deploys may look, too."""
-    return set().union(*found.values())
+def of_role(used: Iterable[Use], role: str) -> set[Any]:
+    """What a role needs. Who deploys may look, too."""
+    return {use.permission for use in used if role in (use.role, "deployer")}
 
 
 def optional(target: str, role: str) -> Mapping[str, str]:
