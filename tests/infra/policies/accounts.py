@@ -18,6 +18,7 @@ import boto3
 
 from onnxferry.infra.waiting import Clock
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
+from tests.fakes.aws.in_process import in_process as aws_in_process
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
@@ -121,7 +122,7 @@ class _Plain:
 
 @contextmanager
 def _aws() -> Iterator[AwsServer]:
-    with aws_server() as aws, aws.reachable(), no_pauses(), _kept_clients():
+    with aws_server() as aws, aws.reachable(), aws_in_process(aws), no_pauses(), _kept_clients():
         yield aws
 
 

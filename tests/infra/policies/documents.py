@@ -84,33 +84,36 @@ def documents(used: Mapping[str, set[Use]]) -> dict[str, Any]:
             made[f"{account}-{role}"] = _policy(role, of_role(used[account], role))
     for target, role in itertools.product(("azureml", "functions"), ROLES):
         both = [of_role(found, role) for name, found in used.items() if name.startswith(target)]
-        made |= dict(_roles(target, role, set().union(*both)))
+        made |= dict(_roles(target, role, {use.permission for use in set().union(*both)}))
     return made
 
 
-def of_role(used: Iterable[Use], role: str) -> set[Any]:
+def of_role(used: Iterable[Use], role: str) -> set[Use]:
     """What a role needs. Who deploys may look, too."""
-    return {use.permission for use in used if role in (use.role, "deployer")}
+    return {use for use in used if role in (use.role, "deployer")}
 
 
-def optional(target: str, role: str) -> Mapping[str, str]:
-    """The actions that a role of a target may lack, and what does not work then."""
-    return OPTIONAL[f"{target}-{role}"]
-
-
-def _policy(role: str, used: Iterable[aws.Permission]) -> dict[str, Any]:
+def _policy(role: str, used: set[Use]) -> dict[str, Any]:
     statements: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
-    spare = optional("sagemaker", role)
-    for permission in used:
-        kind, resource = _kind(permission.resource)
-        sid = "Optional" * (permission.action in spare) + kind
-        sid += "Passed" * (permission.action == "iam:PassRole")
-        actions, resources = statements[sid]
-        actions.add(permission.action)
+    for use in used:
+        sid, resource = _kind(use.permission.resource)
+        action = use.permission.action
+        actions, resources = statements[_prefix(role, action, used) + sid]
+        actions.add(action)
         resources.add(resource)
     ordered = sorted(statements, key=lambda sid: (sid.startswith("Optional"), sid))
     found = [_statement(sid, *map(sorted, statements[sid])) for sid in ordered]
     return {"Version": "2012-10-17", "Statement": found}
+
+
+def _prefix(role: str, action: str, used: set[Use]) -> str:
+    """Sets apart what may be left out, what only `invoke` needs, and what has a condition."""
+    if action in OPTIONAL[f"sagemaker-{role}"]:
+        return "Optional"
+    if action == "iam:PassRole":
+        return "Passed"
+    commands = {use.command for use in used if use.permission.action == action}
+    return "Invoke" if commands == {"invoke"} else ""
 
 
 def _kind(resource: str) -> tuple[str, str]:
@@ -119,7 +122,7 @@ def _kind(resource: str) -> tuple[str, str]:
 
 def _statement(sid: str, actions: list[str], resources: list[str]) -> dict[str, Any]:
     made = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
-    return made | ({"Condition": aws.PASSED} if sid.endswith("Passed") else {})
+    return made | ({"Condition": aws.PASSED} if sid.startswith("Passed") else {})
 
 
 def _roles(
