@@ -32,6 +32,7 @@ from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
+from tests.fakes.aws.objects import Objects
 from tests.fakes.aws.permissions import Authorizer
 
 ACCOUNT = "123456789012"
@@ -73,6 +74,7 @@ class AwsServer:
         """An account with nothing in it."""
         moto_api_backend.reset()
         self.endpoints = Endpoints(_ARN, self._variant, self.say)
+        self.objects = Objects(lambda: self.s3)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
@@ -159,6 +161,8 @@ class AwsServer:
                 return answer(own)
         except Refusal as e:
             return refuse(call, e)
+        if call.service == "s3":
+            return self.objects.answer(call, lambda: self._pass_on(environ))
         return self._pass_on(environ)
 
     def _pass_on(self, environ: dict[str, Any]) -> Answer:
@@ -211,6 +215,11 @@ class AwsServer:
         bucket, _, key = url.removeprefix("s3://").partition("/")
         if key not in self.keys.get(bucket, []):
             raise validation(f"Could not find model data at {url}.")
+        if lacking := self.objects.unreadable(bucket, self.roles[role.rpartition("/")[2]].policies):
+            raise validation(
+                f"Could not access model data at {url}. Please ensure that the role {role} has"
+                f" the permission {lacking}."
+            )
 
     def _check_config(self, asked: Mapping[str, Any]) -> None:
         name = asked["EndpointConfigName"]
