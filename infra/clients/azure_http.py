@@ -3,21 +3,15 @@ no error shows a key or a payload."""
 
 from __future__ import annotations
 
-import os
-import ssl
 from collections.abc import Mapping
 
 import httpx
 
+from onnxferry.infra.clients.connections import broken, trust
 from onnxferry.infra.errors import InvokeFailed
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.exits import program
-
-
-def trust(variables: Mapping[str, str] = os.environ) -> ssl.SSLContext:
-    """The certificates to trust: REQUESTS_CA_BUNDLE where it is set, as the SDKs do."""
-    return ssl.create_default_context(cafile=variables.get("REQUESTS_CA_BUNDLE") or None)
 
 
 def post(url: str, request: Request, key: Mapping[str, str], timeout: float) -> httpx.Response:
@@ -33,8 +27,8 @@ def post(url: str, request: Request, key: Mapping[str, str], timeout: float) -> 
         ) from e
     except (httpx.HTTPError, httpx.InvalidURL) as e:
         raise InvokeFailed(
-            f"{url}: no connection ({type(e).__name__}). A private network can only be reached from"
-            f" within. Look with {program('status')}, then try again"
+            f"{url}: no connection: {broken(e)}. A private network can only be reached from within."
+            f" Look with {program('status')}, then try again"
         ) from e
 
 

@@ -16,6 +16,7 @@ from azure.core.pipeline.policies import RetryPolicy
 
 from onnxferry.infra.clients.azure import AzureSession, State
 from onnxferry.infra.clients.azure_blobs import BlobContainer
+from onnxferry.infra.clients.azure_causes import refusal_of
 from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.azure_groups import AGAIN
 from onnxferry.infra.clients.azureml_types import Datastore, failure_of, metadata
@@ -113,11 +114,11 @@ class Workspace:
             except HttpResponseError as e:
                 if not what.startswith("deployment ") or e.status_code in (401, 403, 404, 429):
                     raise
-                code, said = (e.error.code, e.error.message) if e.error else ("", e.message)
-                kind = failure_of(str(code), str(said))
+                said = refusal_of(e)
+                kind = failure_of(" ".join(said.codes), said.text)
                 if kind is None:
                     raise
-                raise kind(f"{where}: {code or e.status_code}: {said}") from e
+                raise kind(f"{where}: {said.code or e.status_code}: {said.text}") from e
 
     def _default(self, *, include_secrets: bool) -> tuple[Datastore, Any]:
         """The default datastore, and its credentials."""

@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,7 +48,7 @@ class AzureFake:
         self.store = Store()
         self.clock = ServerClock()
         self.operations = FakeOperations()
-        self.faults = Faults()
+        self.faults = Faults(self.clock)
         self.calls: list[Call] = []
         self._numbers = itertools.count()
         self._lock = threading.RLock()
@@ -131,18 +132,26 @@ class AzureFake:
         self._authority.issue_cert(*HOSTS).configure_cert(context)
         return context
 
-    def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
-        request = Request(environ)
+    def number(self) -> int:
+        """The number of the next call."""
+        with self._lock:
+            return next(self._numbers)
+
+    def handle(self, call: Call) -> Answer:
+        """The answer to a call, which is recorded. Raises Dropped."""
         # one call at a time: the state is simple, and the order of calls is the clients'
         with self._lock:
-            call = _call(next(self._numbers), request)
             self.calls.append(call)
-            try:
-                answer = self.faults.around(call, self._answer)
-            except Dropped:
-                with suppress(OSError):
-                    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-                raise ConnectionResetError from None
+            return self.faults.around(call, self._answer)
+
+    def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
+        try:
+            answer = self.handle(_call(self.number(), Request(environ)))
+        except Dropped as e:
+            time.sleep(e.seconds)
+            with suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError from None
         return _response(answer)(environ, start_response)
 
     def _answer(self, call: Call) -> Answer:

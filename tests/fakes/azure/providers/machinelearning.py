@@ -22,7 +22,7 @@ from onnxferry.scoring.wire import Request
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
-from tests.fakes.azure.login import TOKEN, now
+from tests.fakes.azure.login import now, signed_in
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
@@ -292,7 +292,7 @@ class MachineLearning:
         )
         if endpoint is None:
             return Answer(404, {"error": {"message": "no such endpoint"}})
-        if call.headers.get("authorization") not in (f"Bearer {KEY}", f"Bearer {TOKEN}"):
+        if not signed_in(call) and call.headers.get("authorization") != f"Bearer {KEY}":
             return Answer(401, {"error": {"message": "key_auth_access_denied"}})
         routed = self.routed.get(endpoint["name"], {})
         name = call.headers.get(HEADER) or max(routed, key=lambda key: routed[key], default="")
