@@ -29,13 +29,16 @@ class ArmResource:
 
 @dataclass(frozen=True)
 class TaggedResource:
-    """A resource, or a group, that has a certain tag: `type` is like "Microsoft.Web/sites"."""
+    """A resource, or a group, that has a certain tag: `type` is like "Microsoft.Web/sites", `state`
+    its provisioning state, `capacity` the instances of its SKU (0 where it has none)."""
 
     id: str
     name: str
     type: str
     location: str
     tags: Mapping[str, str]
+    state: str = ""
+    capacity: int = 0
 
     @property
     def group(self) -> str:
@@ -84,11 +87,8 @@ class Groups:
         asked = f"tagName eq '{tag}'"
         with translated(f"resources of subscription {self._subscription}"):
             groups = self._client.resource_groups.list(filter=asked)
-            found = [*groups, *self._client.resources.list(filter=asked)]
-        return [
-            TaggedResource(r.id, r.name, r.type, r.location or "", dict(r.tags or {}))
-            for r in found
-        ]
+            resources = self._client.resources.list(filter=asked, expand="provisioningState")
+            return [*map(_tagged, groups), *map(_tagged, resources)]
 
     def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Set `tags` of a resource; its other tags stay."""
@@ -126,6 +126,16 @@ class ArmResources:
         found = existing(_where(id_), self._client.get_by_id, id_, **self._version)
         return dict(found.as_dict()) if found is not None else None
 
+    def properties(self, id_: str) -> Mapping[str, Any] | None:
+        """The resource's properties; None where there is no such resource."""
+        found = existing(_where(id_), self._client.get_by_id, id_, **self._version)
+        return None if found is None else dict(found.properties or {})
+
+    def begin_tag(self, id_: str, tags: Mapping[str, str]) -> Any:
+        """Begin to give the resource these tags and no others; the poller. Errors are the SDK's."""
+        update = self._client.begin_update_by_id
+        return update(id_, {"tags": dict(tags)}, retry_on_methods=AGAIN, **self._version)
+
     def put(self, id_: str, properties: Mapping[str, Any], **facts: Any) -> None:
         """Create or change the resource, with its location, tags and the like as `facts`, and wait
         for that."""
@@ -139,6 +149,13 @@ class ArmResources:
         where = _where(id_)
         with translated(where), suppress(ResourceNotFoundError):
             _finish(self._client.begin_delete_by_id(id_, **self._version), where, self._limit)
+
+
+def _tagged(found: Any) -> TaggedResource:
+    state, sku = getattr(found, "provisioning_state", None), getattr(found, "sku", None)
+    place, capacity = found.location or "", getattr(sku, "capacity", None) or 0
+    facts = (found.id, found.name, found.type, place, dict(found.tags or {}))
+    return TaggedResource(*facts, state or "", int(capacity))
 
 
 def _finish(begun: Any, where: str, limit: float = LIMIT) -> None:
