@@ -29,6 +29,7 @@ from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.objects import Objects
+from tests.fakes.aws.permissions import Authorizer
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -54,6 +55,7 @@ class AwsServer:
     `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
     answers for the package that is unpacked in a folder (the archive is beside it); `up` holds it
     by the package's URL. `unknown_role` is how many times CreateModel does not know the role yet.
+    `authorizer` decides what the caller may do.
     """
 
     def __init__(self) -> None:
@@ -72,6 +74,7 @@ class AwsServer:
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
+        self.authorizer = Authorizer(ACCOUNT, REGION)
         self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
         self.up: dict[str, Host] = {}
         self.begin()
@@ -145,6 +148,7 @@ class AwsServer:
             self.violations.append(problem)
             return refuse(call, validation(problem))
         try:
+            self.authorizer.check(call)
             if call.operation in self.refusals:
                 raise self.refusals[call.operation]
             if call.service == "sagemaker-runtime":
