@@ -79,12 +79,17 @@ def _filtered(call: Call, found: list[Resource]) -> Answer:
     asked = _FILTER.fullmatch(text) if text else None
     if text and not asked:
         return error(400, "InvalidFilterInQueryString", f"Invalid $filter '{text}'.")
+    states = "provisioningState" in call.query.get("$expand", "")
     rows = [
-        {key: r[key] for key in _LISTED if key in r}
+        {key: r[key] for key in _LISTED if key in r} | (_state(r) if states else {})
         for r in found
         if not asked or _has(r, asked["name"], asked["value"])
     ]
     return paged(call, rows, PAGE)
+
+
+def _state(resource: Resource) -> dict[str, str]:
+    return {"provisioningState": (resource.get("properties") or {}).get("provisioningState", "")}
 
 
 def _has(resource: Resource, name: str, value: str | None) -> bool:
