@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,17 +14,25 @@ from onnxferry.infra.clients.azure import AzureSession, azure_environment, crede
 from onnxferry.infra.clients.azure_blobs import BlobContainer
 from onnxferry.infra.clients.azure_groups import ArmResources, Groups, TaggedResource
 from onnxferry.infra.clients.azure_quota import COMPUTE, MACHINE_LEARNING, AzureQuota, VmSize
+from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, Principal, Roles
+from onnxferry.infra.clients.azure_storage import Storage
+from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.errors import NoCredentials, NotAllowed, Unavailable
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault, Faults
+from tests.fakes.azure.http import Answer, Route
 from tests.fakes.azure.login import SECRET, TENANT, TOKEN
 from tests.fakes.azure.providers import resources
+from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.quotas import Quotas
+from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.shapes import ANY
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
+SCM = r"squad\.scm\.localhost:\d+"
+ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/acc"
 CODE = f"{GROUP}/providers/Microsoft.X/codes/squad"
 
 
@@ -32,6 +41,8 @@ def fake() -> Iterator[AzureFake]:
     with AzureFake() as fake, fake.reachable():
         codes = ResourceType("Microsoft.X/codes", {"properties": ANY, "location": ANY}, slow=True)
         fake.arm.add(*resources.TYPES, codes)
+        fake.arm.add(*StorageAccounts(fake, fake.blobs).types)
+        fake.arm.add(*Authorization(fake, fake.blobs).types)
         fake.add(*resources.routes(fake))
         yield fake
 
@@ -44,6 +55,7 @@ def quotas(fake: AzureFake) -> Quotas:
 @pytest.fixture
 def azure(fake: AzureFake, quotas: Quotas) -> Iterator[AzureFake]:
     fake.store.put(GROUP, {"location": "westeurope", "tags": {"team": "ml"}})
+    fake.store.put(ACCOUNT, {"location": "westeurope"})
     fake.blobs.create("acc", "box")
     yield fake
     for one in (*fake.store.everything(),):
@@ -66,6 +78,8 @@ FLOWS: dict[str, Callable[[AzureFake, AzureSession], Any]] = {
     "groups": lambda azure, own: Groups(own).create("rg", "westeurope", {"a": "b"}),
     "resources": lambda azure, own: ArmResources(own, "2024-10-01").put(CODE, {}),
     "blobs": lambda azure, own: container(azure, own).write_text("a", "text", ""),
+    "storage": lambda azure, own: Storage(own, "rg").containers("acc"),
+    "roles": lambda azure, own: Roles(own).has(ACCOUNT, BLOB_CONTRIBUTOR, Principal("x")),
     "quotas": lambda azure, own: AzureQuota(own, "westeurope").usages(MACHINE_LEARNING),
 }
 
@@ -96,6 +110,15 @@ def test_a_sign_in_that_cannot_be_renewed_is_told_with_the_command(
     assert "AADSTS700082" in text
     assert SECRET not in text
     assert TOKEN not in text
+
+
+def test_a_file_is_sent_whole_with_the_new_token(azure: AzureFake, tmp_path: Path) -> None:
+    azure.add(Route("POST", r"/api/publish", lambda call, match: Answer(202, b'"1"'), SCM))
+    (tmp_path / "package.zip").write_bytes(b"zip" * 1000)
+    azure.faults.every = Fault.EXPIRED
+    scm = Scm(session(), "squad", f"squad.scm.localhost:{azure.port}")
+    assert scm.publish(tmp_path / "package.zip", lambda text: None) == "1"
+    assert azure.calls[-1].body == b"zip" * 1000
 
 
 def test_a_token_of_another_tenant_says_which_is_needed(azure: AzureFake) -> None:
