@@ -107,7 +107,7 @@ class _Renewing(ARMChallengeAuthenticationPolicy):  # type: ignore[misc]
         if not super().on_challenge(request, response):
             self._credential.renew()
             self.authorize_request(request, *self._scopes)
-        body = getattr(request.http_request, "content", None)
+        body: Any = getattr(request.http_request, "content", None)
         if hasattr(body, "seek"):
             body.seek(0)  # a file was read to its end
         return True
