@@ -23,6 +23,7 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault, Faults
 from tests.fakes.azure.http import Answer, Route
+from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.login import SECRET, TENANT, TOKEN
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
@@ -38,7 +39,7 @@ CODE = f"{GROUP}/providers/Microsoft.X/codes/squad"
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[AzureFake]:
-    with AzureFake() as fake, fake.reachable():
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
         codes = ResourceType("Microsoft.X/codes", {"properties": ANY, "location": ANY}, slow=True)
         fake.arm.add(*resources.TYPES, codes)
         fake.arm.add(*StorageAccounts(fake, fake.blobs).types)
@@ -175,6 +176,27 @@ def test_tags_are_merged_and_those_of_a_put_replace(azure: AzureFake) -> None:
     assert (azure.store.get(CODE) or {})["tags"] == {"team": "ml", "a": "b"}
     Groups(session()).create("rg", "westeurope", {"a": "b"})
     assert (azure.store.get(GROUP) or {})["tags"] == {"a": "b"}
+
+
+def test_a_group_goes_with_all_that_is_in_it(azure: AzureFake) -> None:
+    azure.store.put(CODE, {"location": "westeurope"})
+    Groups(session()).delete("rg").wait()
+    assert azure.store.everything() == []
+    assert azure.blobs.accounts == {}
+
+
+def test_a_role_opens_an_account_until_it_is_taken_away(azure: AzureFake) -> None:
+    azure.blobs.denied.add("acc")
+    roles, me = Roles(session()), Roles(session()).signed_in()
+    roles.assign(ACCOUNT, BLOB_CONTRIBUTOR, me, "by a test")
+    while azure.blobs.denied:  # it spreads
+        azure.operations.advance()
+    container(azure, session()).list("")
+    (assignment,) = roles.described(ACCOUNT, "by a test")
+    roles.delete(assignment)
+    with pytest.raises(NotAllowed, match="Storage Blob Data Contributor"):
+        container(azure, session()).list("")
+    azure.blobs.denied.clear()
 
 
 def test_quota_by_family(azure: AzureFake, quotas: Quotas) -> None:
