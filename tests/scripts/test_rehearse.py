@@ -19,7 +19,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from onnxferry.scoring import Request, cpu
-from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import find_python, rehearse, sagemaker, start
 from onnxferry.system.errors import RehearsalError
@@ -76,16 +76,21 @@ def test_a_good_package_proves_itself(
 
 
 @pytest.mark.host
-def test_another_answer_than_a_golden_one_is_an_error(packages: dict[str, Package]) -> None:
+def test_another_answer_than_a_golden_one_is_an_error(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
     """Also than that of a golden request after the first. Both CPUs are told."""
+    folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
     answer = [{"label": "bad", "score": 0.7782682776451111}]
-    wrong = Golden(GOLDEN.request, answer, "second.json", cpu="arm64")
+    wrong = Golden(GOLDEN.request, answer, "second.json", cpu="other")
+    spec = replace(ModelSpec.read(folder / "model"), golden=replace(GOLDEN, others=(wrong,)))
+    (folder / "model" / SPEC_FILE).write_text(spec.to_json())
     expected = r"second.json differs.* answer\[0\].label: expected \"bad\", got \"good\""
     with pytest.raises(RehearsalError, match=expected) as raised:
-        rehearse(packages["functions"], replace(GOLDEN, others=(wrong,)), report=quiet)
+        rehearse(replace(packages["azureml"], path=folder), report=quiet)
     assert ANSWER.decode() in str(raised.value)
     answered = cpu.kind() or "unknown"
-    assert f"CPU kind: prepared on arm64, answered on {answered}" in str(raised.value)
+    assert f"CPU kind: prepared on other, answered on {answered}" in str(raised.value)
 
 
 @pytest.mark.host
