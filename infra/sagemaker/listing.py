@@ -96,8 +96,8 @@ def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[List
         there = packages(clients, replace(names, endpoint=endpoint), names.bucket, folder)
         for one in there.found:
             name = f"s3://{names.bucket}/{folder}{one.version}"
-            package = replace(empty, kind="package", name=name, state="stored")
-            yield replace(package, endpoint=endpoint, version=one.version)
+            package = replace(empty, kind="package", name=name, endpoint=endpoint)
+            yield replace(package, version=one.version, state="stored")
 
 
 def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:

@@ -21,11 +21,7 @@ from typing import Any
 
 from moto.backends import get_backend
 from moto.moto_api._internal.models import moto_api_backend
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from onnxferry import scoring
@@ -35,6 +31,7 @@ from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.objects import Objects
+from tests.fakes.aws.permissions import Authorizer
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -60,12 +57,13 @@ class AwsServer:
     `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
     answers for the package that is unpacked in a folder (the archive is beside it); `up` holds it
     by the package's URL. `unknown_role` is how many times CreateModel does not know the role yet.
+    `authorizer` decides what the caller may do.
     """
 
     def __init__(self) -> None:
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto: dict[str, Any] = {}  # each service's application
         self._lock = threading.RLock()
         self._temp = tempfile.TemporaryDirectory(prefix="aws-fake-")
         self.reset()
@@ -78,6 +76,7 @@ class AwsServer:
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
+        self.authorizer = Authorizer(ACCOUNT, REGION)
         self.hosts: Callable[[Path], Host] = _loaded
         self.up: dict[str, Host] = {}
         self.begin()
@@ -151,6 +150,7 @@ class AwsServer:
             self.violations.append(problem)
             return refuse(call, validation(problem))
         try:
+            self.authorizer.check(call)
             if call.operation in self.refusals:
                 raise self.refusals[call.operation]
             if call.service == "sagemaker-runtime":
@@ -160,12 +160,14 @@ class AwsServer:
         except Refusal as e:
             return refuse(call, e)
         if call.service == "s3":
-            return self.objects.answer(call, lambda: self._pass_on(environ))
-        return self._pass_on(environ)
+            return self.objects.answer(call, lambda: self._pass_on(call, environ))
+        return self._pass_on(call, environ)
 
-    def _pass_on(self, environ: dict[str, Any]) -> Answer:
+    def _pass_on(self, call: Call, environ: dict[str, Any]) -> Answer:
         said: list[Any] = []
-        chunks = self._moto(
+        if call.service not in self._moto:
+            self._moto[call.service] = create_backend_app(call.service)
+        chunks = self._moto[call.service](
             environ, lambda status, headers, exc_info=None: said.append((status, headers))
         )
         body = b"".join(chunks)
