@@ -33,7 +33,7 @@ emulated: setup
 
 # Nothing of others' changes: 2,000 generated worlds a cloud. Some are in every run of the tests.
 worlds: setup
-	$(BIN)/python -m pytest -m worlds
+	$(BIN)/python -m pytest -n $(JOBS) -m worlds tests/infra
 
 # Two processes deploy at once, 50 rounds a cloud. Three are in every run of the tests.
 rounds: setup
