@@ -126,11 +126,6 @@ class ArmResources:
         found = existing(_where(id_), self._client.get_by_id, id_, **self._version)
         return dict(found.as_dict()) if found is not None else None
 
-    def properties(self, id_: str) -> Mapping[str, Any] | None:
-        """The resource's properties; None where there is no such resource."""
-        found = existing(_where(id_), self._client.get_by_id, id_, **self._version)
-        return None if found is None else dict(found.properties or {})
-
     def begin_tag(self, id_: str, tags: Mapping[str, str]) -> Any:
         """Begin to give the resource these tags and no others; the poller. Errors are the SDK's."""
         update = self._client.begin_update_by_id

@@ -44,10 +44,16 @@ def package(
         return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
 
 
-def layout_of(target: str) -> PackageLayout:
-    """The package layout of `target`. Raises UsageError for an unknown one."""
+def layout_of(target: str, image: str = "") -> PackageLayout:
+    """The package layout of `target`, on the platform's default image or on `image`. Raises
+    UsageError for an unknown one."""
     layout: PackageLayout = load(target_row(target).layout)
-    return layout
+    if not image:
+        return layout
+    if image not in layout.images:
+        known = f"known: {', '.join(layout.images)}" if layout.images else "it has only the one"
+        raise UsageError(f"{target} has no image {image!r}; {known}")
+    return layout.images[image]
 
 
 def target_row(target: str) -> Target:

@@ -19,11 +19,7 @@ from typing import Any
 
 from moto.backends import get_backend
 from moto.moto_api._internal.models import moto_api_backend
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from onnxferry import scoring
@@ -65,7 +61,7 @@ class AwsServer:
     def __init__(self) -> None:
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto: dict[str, Any] = {}  # each service's application
         self._lock = threading.RLock()
         self._temp = tempfile.TemporaryDirectory(prefix="aws-fake-")
         self.reset()
@@ -162,12 +158,14 @@ class AwsServer:
         except Refusal as e:
             return refuse(call, e)
         if call.service == "s3":
-            return self.objects.answer(call, lambda: self._pass_on(environ))
-        return self._pass_on(environ)
+            return self.objects.answer(call, lambda: self._pass_on(call, environ))
+        return self._pass_on(call, environ)
 
-    def _pass_on(self, environ: dict[str, Any]) -> Answer:
+    def _pass_on(self, call: Call, environ: dict[str, Any]) -> Answer:
         said: list[Any] = []
-        chunks = self._moto(
+        if call.service not in self._moto:
+            self._moto[call.service] = create_backend_app(call.service)
+        chunks = self._moto[call.service](
             environ, lambda status, headers, exc_info=None: said.append((status, headers))
         )
         body = b"".join(chunks)

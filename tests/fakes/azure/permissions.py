@@ -96,7 +96,9 @@ def denied(call: Call, permission: Permission) -> Answer:
     """In the words of the resource manager, of blob storage, or of the SCM host."""
     if permission.data or _BLOBS.lower() in permission.action.lower() and ".blob." in call.host:
         said = "This request is not authorized to perform this operation using this permission."
-        body = f"<Error><Code>AuthorizationPermissionMismatch</Code><Message>{said}</Message></Error>"
+        body = (
+            f"<Error><Code>AuthorizationPermissionMismatch</Code><Message>{said}</Message></Error>"
+        )
         kind = {"Content-Type": "application/xml"}
         code = {"x-ms-error-code": "AuthorizationPermissionMismatch"}
         return Answer(403, body.encode(), {**kind, **code})

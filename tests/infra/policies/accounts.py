@@ -212,5 +212,7 @@ def _storage(account: AzureAccount) -> None:
         "provisioningState": "Succeeded",
         "primaryEndpoints": {"blob": f"https://{THEIRS}.blob.core.localhost:{fake.port}/"},
     }
-    fake.store.put(f"{group}/providers/{STORAGE}/{THEIRS}", {"location": "westeurope", "properties": facts})
+    fake.store.put(
+        f"{group}/providers/{STORAGE}/{THEIRS}", {"location": "westeurope", "properties": facts}
+    )
     account.blobs.create(THEIRS)

@@ -24,7 +24,10 @@ FOLDER = Path(policies.__file__).parent
 _PLACE = rf"arn:aws:\w+:{REGION}:{ACCOUNT}:"
 _HERE = "arn:aws:{}:REGION:ACCOUNT:"
 _SAGEMAKER, _LOGS = _HERE.format("sagemaker"), _HERE.format("logs")
-_MADE, _BUCKET = f"arn:aws:s3:::onnxferry-{ACCOUNT}-{REGION}", "arn:aws:s3:::onnxferry-ACCOUNT-REGION"
+_MADE, _BUCKET = (
+    f"arn:aws:s3:::onnxferry-{ACCOUNT}-{REGION}",
+    "arn:aws:s3:::onnxferry-ACCOUNT-REGION",
+)
 _GROUPS = "log-group:/aws/sagemaker/Endpoints/"
 # what a recorded ARN matches -> the statement that it comes to, and its resource there
 KINDS: Mapping[str, tuple[str, str]] = {
@@ -174,8 +177,8 @@ def _by_roles(name: str) -> Callable[[azure.Permission], bool]:
     group = azure.role(json.loads(_text(name)))
     above = f"{name}-subscription"
     everywhere = azure.role(json.loads(_text(above))) if _file(above).exists() else None
-    return lambda permission: (permission.at_group and group(permission)) or bool(
-        everywhere and everywhere(permission)
+    return lambda permission: (
+        (permission.at_group and group(permission)) or bool(everywhere and everywhere(permission))
     )
 
 
