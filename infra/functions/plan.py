@@ -151,11 +151,12 @@ def foundation(state: CurrentState, desired: DesiredState) -> list[Step]:
 
 
 def _upload(state: CurrentState, desired: DesiredState) -> Step:
-    package: dict[str, Any] = {**desired.package, "python": desired.python}
-    package["metadata"] = {**desired.metadata, "python": desired.python}
+    package: dict[str, Any] = {**desired.package, "metadata": desired.metadata}
+    package["metadata"]["python"] = desired.python
     package["wait_for_role"] = state.account_is_ours  # we gave it a moment ago
     there, version = desired.sha256 in (state.packages or ()), desired.sha256[:12]
-    return unless(there, "package", version, "upload_package", package)
+    step = unless(there, "package", version, "upload_package", package)
+    return step if there else replace(step, removal=delete_package(desired.sha256))
 
 
 def _telemetry(state: CurrentState, desired: DesiredState) -> list[Step]:

@@ -84,6 +84,7 @@ class CommandLine:
     settings: Mapping[str, Any]
     models: Models
     folder: Path = field(repr=False)
+    name: str = NAME
 
     def __call__(self, command: Command) -> Done:
         file = self.folder / "deploy.toml"
@@ -91,7 +92,7 @@ class CommandLine:
         file.write_text("\n".join([f"[{self.target}]", *lines]), encoding="utf-8")
         given = {
             "--target": self.target,
-            "--name": NAME,
+            "--name": self.name,
             "--config": str(file),
             "--out": str(self.folder / "build"),
             "--model": str(self.models.folders[command.model]),
