@@ -7,6 +7,7 @@ What stands above the line MARK in a page is written by hand and stays.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ from onnxferry.system.options import LOGGING
 
 FOLDER = Path(__file__).parent
 MARK = "<!-- The rest is made from the code: python -m docs.generate -->\n"
-WORDS = {"object": "table of texts", "string": "text", "integer": "whole number"}
+WORDS = {
+    "object": "table of texts",
+    "string": "text",
+    "integer": "whole number",
+    "boolean": "`true` or `false`",
+}
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "over", "maximum": "at most"}
 
 
@@ -103,7 +109,8 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"`{value}`" if isinstance(value, str | int | float) else ""
+    shown = json.dumps(value) if isinstance(value, bool) else value
+    return f"`{shown}`" if isinstance(value, str | int | float) else ""
 
 
 def _markdown(rows: Sequence[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""What Azure's refusals mean: tables from an error code or a status to one of our errors."""
+"""What Azure's refusals mean: tables from an error code, words or a status to one of our errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from azure.core import exceptions
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from onnxferry.infra import errors
+from onnxferry.infra.clients.azure_causes import Refusal, refusal_of
+from onnxferry.infra.clients.connections import broken, told
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, QuotaExceeded, Unavailable
 
 _NEXT = {
@@ -25,14 +27,41 @@ _CODES = {
     NotAllowed: "authorizationfailed linkedauthorizationfailed authorizationpermissionmismatch"
     " forbidden",
     NotFound: "resourcegroupnotfound resourcenotfound subscriptionnotfound notfound"
-    " locationnotavailableforresourcetype invalidsubscriptionid",
-    QuotaExceeded: "quotaexceeded outofquota skunotavailable outofcapacity",
+    " locationnotavailableforresourcetype invalidsubscriptionid containernotfound",
+    QuotaExceeded: "quotaexceeded outofquota skunotavailable outofcapacity insufficientquota",
     errors.NameTaken: "storageaccountalreadytaken websitewithgivennamealreadyexists",
     Unavailable: "toomanyrequests",
+    errors.Refused: "requestdisallowedbypolicy missingsubscriptionregistration scopelocked"
+    " readonlydisabledsubscription skunotsupported",
 }
 _KINDS = {code: kind for kind, codes in _CODES.items() for code in codes.split()}
+_WORDS = {  # where the code is BadRequest or the like
+    "not enough quota": QuotaExceeded,
+    "additional needed": QuotaExceeded,
+    "exceeding approved": QuotaExceeded,
+    "quota limit": QuotaExceeded,
+}
 _STATUSES: Mapping[int, type[CloudError]] = {403: NotAllowed, 404: NotFound, 429: Unavailable}
+_ADVICE = {
+    "requestdisallowedbypolicy": "choose what the policy allows (location, size, tags) in"
+    " deploy.toml, or ask the subscription's owner to exempt the resource group",
+    "missingsubscriptionregistration": "register the provider that the message names, with"
+    " `az provider register --namespace NAME`, wait some minutes and run again",
+    "skunotsupported": "choose another size (instance_type) or region in deploy.toml",
+    "scopelocked": "remove the lock that the message names (`az lock list`), and run again",
+    "readonlydisabledsubscription": "the subscription is disabled: its owner can enable it again",
+}
+_UNCONNECTED = re.compile(
+    r"HTTPSConnection(Pool)?\(|Unable to connect to proxy|certificate verify failed"
+)  # a sign-in keeps only the text of such an error
 _ACTION = re.compile(r"perform action '([^']+)'")
+_SIGN_IN = {  # what else than `az login` mends a sign-in
+    "AADSTS7000222": "The application's secret has expired: make a new one with `az ad app"
+    " credential reset --id $AZURE_CLIENT_ID`, and set AZURE_CLIENT_SECRET",
+    "AADSTS7000215": "Set AZURE_CLIENT_SECRET to the application's secret (its value, not its id)",
+    "AADSTS700016": "Check AZURE_CLIENT_ID and AZURE_TENANT_ID",
+    "AADSTS90002": "Check AZURE_TENANT_ID, or tenant in deploy.toml",
+}
 
 
 @contextmanager
@@ -41,14 +70,17 @@ def translated(where: str) -> Iterator[None]:
     try:
         yield
     except exceptions.ClientAuthenticationError as e:  # CredentialUnavailableError, too
+        if _UNCONNECTED.search(str(e)) and (why := told(str(e))):
+            raise Unavailable(f"{where}: no connection to sign in: {why}") from e
         raise errors.NoCredentials(_unsigned(where, e)) from e
     except HttpResponseError as e:
-        raise _of_response(where, e) from e
+        raise refused(where, refusal_of(e), e.status_code or 0) from e
     except (exceptions.ServiceRequestError, exceptions.ServiceResponseError) as e:
-        said = f"no connection ({type(e).__name__}); check the network, then run again"
-        raise Unavailable(f"{where}: {said}") from e
+        raise Unavailable(f"{where}: no connection: {broken(e)}") from e
     except AzureError as e:
-        raise CloudError(f"{where}: {_first_line(str(e))}") from e
+        raise CloudError(
+            f"{where}: {str(e).strip().partition(chr(10))[0].rstrip('.')[:600]}"
+        ) from e
 
 
 def existing(where: str, ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any | None:
@@ -60,25 +92,33 @@ def existing(where: str, ask: Callable[..., Any], *arguments: Any, **options: An
             return None
 
 
-def _unsigned(where: str, e: AzureError) -> str:
-    said = re.search(r"AADSTS\d+[^\n]*", str(e))
-    why = f" ({said[0][:300]})" if said else ""
-    return (
-        f"{where}: not signed in to Azure, or no longer{why}. Run `az login`, or set"
-        " AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET of a service principal"
-    )
-
-
-def _of_response(where: str, e: HttpResponseError) -> CloudError:
-    code = (e.error.code if e.error else None) or ""
-    said = _first_line((e.error.message if e.error else None) or e.message or "")
-    status = e.status_code or 0
-    by_status = Unavailable if status >= 500 else _STATUSES.get(status, errors.Refused)
-    kind = _KINDS.get(code.lower(), by_status)
+def refused(where: str, refusal: Refusal, status: int) -> CloudError:
+    """The error for a refusal with `status`: by the innermost code that is known, else by what is
+    said, else by the status."""
+    kind, said = _kind(refusal, status), refusal.text
     if kind is NotAllowed and (action := _ACTION.search(said)):
         said = f"the permission {action[1]} is missing. {said}"
-    return kind(f"{where}: {code or status}: {said}. What next: {_NEXT[kind]}")
+    known = (code.lower() for code in reversed(refusal.codes))
+    advice = next((_ADVICE[code] for code in known if code in _ADVICE), _NEXT[kind])
+    return kind(f"{where}: {refusal.code or status}: {said}. What next: {advice}")
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].rstrip(".")[:600]
+def _kind(refusal: Refusal, status: int) -> type[CloudError]:
+    codes = [code.lower() for code in reversed(refusal.codes)]
+    text = refusal.text.lower()
+    by_code = (_KINDS[code] for code in codes if code in _KINDS)
+    by_word = (kind for words, kind in _WORDS.items() if words in text)
+    by_status = Unavailable if status >= 500 else _STATUSES.get(status, errors.Refused)
+    return next(by_code, None) or next(by_word, by_status)
+
+
+def _unsigned(where: str, e: AzureError) -> str:
+    said = re.search(r"(AADSTS\d+)[^\n]*", str(e))
+    why = f" ({said[0][:300]})" if said else ""
+    tenant = re.search(r"must match the tenant 'https://[^/']+/([0-9a-fA-F-]{36})", str(e))
+    login = f"`az login --tenant {tenant[1]}`" if tenant else "`az login`"
+    own = "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
+    advice = _SIGN_IN.get(said[1], "") if said else ""
+    ways = f"{advice}, or unset {own} and run {login}" if advice else f"Run {login}, or set {own}"
+    of = "" if advice else " of a service principal"
+    return f"{where}: not signed in to Azure, or no longer{why}. {ways}{of}"

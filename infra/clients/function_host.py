@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from onnxferry.infra.clients.azure_http import post, reply_of, trust
+from onnxferry.infra.clients.azure_http import post, reply_of
+from onnxferry.infra.clients.connections import broken, trust
 from onnxferry.infra.clients.function_apps import Keys
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
@@ -31,7 +32,7 @@ def host_state(host: str, keys: Keys) -> str:
         with httpx.Client(verify=trust(), timeout=30) as client:
             answer = client.get(f"https://{host}/admin/host/status", headers={_KEY: keys.master})
     except httpx.HTTPError as e:
-        return f"no connection ({type(e).__name__})"
+        return f"no connection: {broken(e)}"
     if answer.status_code != httpx.codes.OK:
         return f"status {answer.status_code}"
     try:

@@ -12,7 +12,7 @@ from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names, tags
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
 from onnxferry.scoring.manifest import ModelSpec
 
-# the container installs code/requirements.txt before it answers its first health check
+# to fetch and unpack a large package, and to load the model before the first health check
 _START_SECONDS = 900
 
 

@@ -96,8 +96,8 @@ def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[List
         there = packages(clients, replace(names, endpoint=endpoint), names.bucket, folder)
         for one in there.found:
             name = f"s3://{names.bucket}/{folder}{one.version}"
-            what = {"kind": "package", "name": name, "endpoint": endpoint, "state": "stored"}
-            yield replace(empty, version=one.version, **what)
+            package = replace(empty, kind="package", name=name, endpoint=endpoint)
+            yield replace(package, version=one.version, state="stored")
 
 
 def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:

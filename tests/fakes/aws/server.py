@@ -3,6 +3,7 @@ answers or passes on."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import formatdate
+from functools import cache
 from pathlib import Path
 from socketserver import BaseServer
 from typing import Any
@@ -30,6 +32,7 @@ from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
 from tests.fakes.aws.objects import Objects
+from tests.fakes.aws.permissions import Authorizer
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -55,6 +58,7 @@ class AwsServer:
     `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
     answers for the package that is unpacked in a folder (the archive is beside it); `up` holds it
     by the package's URL. `unknown_role` is how many times CreateModel does not know the role yet.
+    `authorizer` decides what the caller may do.
     """
 
     def __init__(self) -> None:
@@ -73,7 +77,8 @@ class AwsServer:
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
-        self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
+        self.authorizer = Authorizer(ACCOUNT, REGION)
+        self.hosts: Callable[[Path], Host] = _loaded
         self.up: dict[str, Host] = {}
         self.begin()
 
@@ -147,6 +152,7 @@ class AwsServer:
             self.violations.append(problem)
             return refuse(call, validation(problem))
         try:
+            self.authorizer.check(call)
             if call.operation in self.refusals:
                 raise self.refusals[call.operation]
             if call.service == "sagemaker-runtime":
@@ -297,12 +303,18 @@ class AwsServer:
         url = self.sagemaker._models[variant["ModelName"]].primary_container["ModelDataUrl"]
         if url not in self.up:
             bucket, _, key = url.removeprefix("s3://").partition("/")
-            folder = Path(tempfile.mkdtemp(dir=self._temp.name))
-            (folder / "model.tar.gz").write_bytes(self.s3.get_object(bucket, key).value)
+            self.up[url] = self.hosts(self._unpacked(self.s3.get_object(bucket, key).value))
+        return self.up[url]
+
+    def _unpacked(self, archive: bytes) -> Path:
+        """The folder of a package, unpacked once for all accounts."""
+        folder = Path(self._temp.name) / hashlib.sha256(archive).hexdigest()
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "model.tar.gz").write_bytes(archive)
             with tarfile.open(folder / "model.tar.gz") as tar:
                 tar.extractall(folder / "model", filter="data")
-            self.up[url] = self.hosts(folder / "model")
-        return self.up[url]
+        return folder / "model"
 
     @contextmanager
     def reachable(self, **changes: str | None) -> Iterator[None]:
@@ -344,6 +356,11 @@ class AwsServer:
     def close(self) -> None:
         self._server.server_close()
         self._temp.cleanup()
+
+
+@cache
+def _loaded(folder: Path) -> Host:
+    return scoring.load(folder).handle
 
 
 def _check_tags(tags: list[dict[str, str]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
-from tests.fakes.azure.operations import FakeOperations
+from tests.fakes.azure.operations import Failure, FakeOperations
 from tests.fakes.azure.shapes import complaints
 from tests.fakes.azure.store import Resource, Store, type_of
 
@@ -23,7 +23,7 @@ class ResourceType:
     """How a type behaves: the shape of a PUT's body; `slow` when a PUT or DELETE is an asynchronous
     operation; `location` when that is polled by Location; `deletes_slowly` where a DELETE differs
     from a PUT in that; `created` is the status of a PUT that creates; `fill` adds what the service
-    itself sets; `check` refuses."""
+    itself sets; `check` refuses; `replaces` where a PUT drops what its body leaves out."""
 
     name: str
     shape: Mapping[str, Any]
@@ -31,6 +31,7 @@ class ResourceType:
     location: bool = False
     deletes_slowly: bool | None = None
     created: int = 201
+    replaces: bool = False
     fill: Callable[[Resource], None] = lambda resource: None
     check: Callable[[Call, Resource | None, dict[str, Any]], Answer | None] = (
         lambda call, old, body: None
@@ -43,15 +44,16 @@ class ResourceType:
 @dataclass
 class Arm:
     """The resource manager. `failures` maps a type (lower case) to the (code, message) with which
-    its next PUT's operation fails; `denied` holds "METHOD type" that the signed-in user may not do;
-    `refusals` are like failures, but at once: type -> (status, code, message)."""
+    its next PUT's operation fails, or the whole of its error; `denied` holds "METHOD type" that the
+    signed-in user may not do; `refusals` are like failures, but at once: type -> (status, code,
+    message), or the whole Answer."""
 
     base: str
     store: Store
     operations: FakeOperations
     types: dict[str, ResourceType] = field(default_factory=dict)
-    failures: dict[str, tuple[str, str]] = field(default_factory=dict)
-    refusals: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    refusals: dict[str, tuple[int, str, str] | Answer] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     puts: list[tuple[str, str, dict[str, Any]]] = field(
         default_factory=list
@@ -134,7 +136,7 @@ class Arm:
                 return error(400, "InvalidRequestContent", f"{type_.name}: {'; '.join(wrong)}")
         if refusal := self._refusal(call, type_, old, body):
             return refusal
-        resource = self.store.put(call.path, merged(_kept(old), body))
+        resource = self.store.put(call.path, merged({} if type_.replaces else _kept(old), body))
         resource["properties"] = dict(resource.get("properties") or {})
         type_.fill(resource)
         if not type_.slow:
@@ -147,7 +149,7 @@ class Arm:
         self, call: Call, type_: ResourceType, old: Resource | None, body: dict[str, Any]
     ) -> Answer | None:
         if refusal := self.refusals.pop(type_.name.lower(), None):
-            return error(*refusal)
+            return refusal if isinstance(refusal, Answer) else error(*refusal)
         group = re.match(r"/subscriptions/[^/]+/resourcegroups/[^/]+", call.path, re.IGNORECASE)
         if (
             group
@@ -180,13 +182,20 @@ class Arm:
         if refusal := type_.on_delete(found):
             return refusal
         if not (type_.slow if type_.deletes_slowly is None else type_.deletes_slowly):
-            self.store.delete(call.path)
+            self._remove(call.path)
             return Answer(200)
         found.setdefault("properties", {})["provisioningState"] = "Deleting"
         headers = self.operations.start(
-            self.base, lambda: self.store.delete(call.path), location=type_.location
+            self.base, lambda: self._remove(call.path), location=type_.location
         )
         return Answer(202, None, headers)
+
+    def _remove(self, id_: str) -> None:
+        """Remove a resource with all below it, where its services have no say."""
+        for one in self.store.delete(id_):
+            type_ = self.types.get(one["type"].lower())
+            if type_ and one["id"].lower() != id_.lower().rstrip("/"):
+                type_.on_delete(one)
 
 
 def missing(id_: str) -> Answer:

@@ -1,5 +1,6 @@
 """Blob storage: containers and block blobs at https://ACCOUNT.blob.core.localhost:PORT, for
-azure-storage-blob.
+azure-storage-blob. A write changes the ETag, also where the bytes stay; conditions (If-Match and
+If-None-Match) are checked and obeyed in one step.
 
 Whoever shows a token, an account key or a SAS may do all, except where `denied` or `keyless` says
 otherwise. `accounts` is the state: account -> container -> name -> Blob. An account is there once
@@ -10,20 +11,41 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from email.utils import formatdate
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from email.utils import formatdate, parsedate_to_datetime
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from tests.fakes.azure.clock import ServerClock
 from tests.fakes.azure.http import Answer, Call, Route
 from tests.fakes.azure.login import signed_in
 
 HOST = r"(?P<account>[a-z0-9]+)\.blob\.core\.localhost(:\d+)?"
 _ACCOUNT = re.compile(HOST, re.IGNORECASE)
 _META = "x-ms-meta-"
+_SKEW = 900.0  # seconds
+_REFUSALS = {
+    "nobody": ("NoAuthenticationInformation", "Server failed to authenticate the request."),
+    "walled": ("AuthorizationFailure", "This request is not authorized to perform this operation."),
+    "denied": (
+        "AuthorizationPermissionMismatch",
+        "This request is not authorized to perform this operation using this permission.",
+    ),
+    "old": (
+        "AuthenticationFailed",
+        "Server failed to authenticate the request. Signature not valid in that time frame.",
+    ),
+    "keyless": (
+        "KeyBasedAuthenticationNotPermitted",
+        "Key based authentication is not permitted on this storage account.",
+    ),
+}
+_WRITES = itertools.count(0x8DC5AF3C0000000)
 
 
 @dataclass
@@ -36,11 +58,7 @@ class Blob:
     content_type: str = "application/octet-stream"
     changed: float = field(default_factory=time.time)
     blocks: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def etag(self) -> str:
-        content = (self.data or b"") + repr(self.metadata).encode()
-        return f'"0x{hashlib.sha256(content).hexdigest()[:15]}"'
+    etag: str = field(default_factory=lambda: f'"0x{next(_WRITES):X}"')
 
     @property
     def headers(self) -> dict[str, str]:
@@ -58,12 +76,14 @@ class Blob:
 
 class FakeBlobs:
     """`denied` are accounts whose blobs a signed-in user may not touch (no data role); `keyless`
-    take no key or SAS."""
+    take no key or SAS; `walled` have a firewall that does not let this machine in."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ServerClock) -> None:
+        self.clock = clock
         self.accounts: dict[str, dict[str, dict[str, Blob]]] = {}
         self.denied: set[str] = set()
         self.keyless: set[str] = set()
+        self.walled: set[str] = set()
         self.routes = (
             Route("GET HEAD PUT DELETE", r"/?", self._guarded(self._service), HOST),
             Route(
@@ -106,25 +126,29 @@ class FakeBlobs:
         return guarded
 
     def _refusal(self, call: Call, account: str) -> Answer | None:
-        if signed_in(call):
-            if account in self.denied:
-                text = (
-                    "This request is not authorized to perform this operation using this"
-                    " permission."
-                )
-                return _error(403, "AuthorizationPermissionMismatch", text)
-            return None
-        by_key = (
+        by_token = signed_in(call)
+        shown = (
             call.headers.get("authorization", "").startswith("SharedKey ") or "sig" in call.query
         )
-        if not by_key:
-            return _error(
-                401, "NoAuthenticationInformation", "Server failed to authenticate the request."
-            )
-        if account in self.keyless:
-            text = "Key based authentication is not permitted on this storage account."
-            return _error(403, "KeyBasedAuthenticationNotPermitted", text)
-        return None
+        if not by_token and not shown:
+            return _error(401, *_REFUSALS["nobody"])
+        wrong = {
+            "walled": account in self.walled,
+            "denied": by_token and account in self.denied,
+            "old": not by_token and self._is_old(call),
+            "keyless": not by_token and account in self.keyless,
+        }
+        kind = next((kind for kind, found in wrong.items() if found), "")
+        return _error(403, *_REFUSALS[kind]) if kind else None
+
+    def _is_old(self, call: Call) -> bool:
+        """Whether a SAS has ended, or a request signed by a key was not made about now."""
+        now = self.clock.now()
+        if ends := call.query.get("se"):
+            return datetime.fromisoformat(ends.replace("Z", "+00:00")).timestamp() < now
+        made = call.headers.get("x-ms-date")
+        by_key = call.headers.get("authorization", "").startswith("SharedKey ")
+        return bool(by_key and made) and abs(_seconds(made or "") - now) > _SKEW
 
     def _service(self, call: Call, match: re.Match[str]) -> Answer:
         if call.query.get("restype") == "account":
@@ -161,12 +185,11 @@ class FakeBlobs:
         container = self.accounts[_account(call)].get(match["container"])
         if container is None:
             return _no_container()
-        if call.method == "PUT":
-            handlers = {"block": _put_block, "blocklist": _put_blocks, "metadata": _put_metadata}
-            return handlers.get(call.query.get("comp", ""), _put_blob)(
-                call, container, match["blob"]
-            )
         found = container.get(match["blob"])
+        if refusal := _condition(call, found):
+            return refusal
+        if call.method == "PUT":
+            return self._put(call, container, match["blob"])
         if found is None or found.data is None:
             return _no_blob()
         if call.method == "DELETE":
@@ -174,10 +197,17 @@ class FakeBlobs:
             return Answer(202, b"")
         return _get(call, found)
 
+    def _put(self, call: Call, container: dict[str, Blob], name: str) -> Answer:
+        handlers = {"block": _put_block, "blocklist": _put_blocks, "metadata": _put_metadata}
+        what = call.query.get("comp", "")
+        answer = handlers.get(what, _put_blob)(call, container, name)
+        if answer.status >= 300 or what == "block":
+            return answer
+        container[name].changed = self.clock.now()
+        return replace(answer, headers={**answer.headers, **_stamp(container[name])})
+
 
 def _put_blob(call: Call, container: dict[str, Blob], name: str) -> Answer:
-    if refusal := _condition(call, container.get(name)):
-        return refusal
     if call.headers.get("x-ms-blob-type") != "BlockBlob":
         return _error(400, "InvalidHeaderValue", "x-ms-blob-type")
     return _kept(call, container, name, call.body)
@@ -189,8 +219,6 @@ def _put_block(call: Call, container: dict[str, Blob], name: str) -> Answer:
 
 
 def _put_blocks(call: Call, container: dict[str, Blob], name: str) -> Answer:
-    if refusal := _condition(call, container.get(name)):
-        return refusal
     wanted = [item.text or "" for item in ElementTree.fromstring(call.body)]  # noqa: S314
     blocks = container.get(name, Blob()).blocks
     if missing := [block for block in wanted if block not in blocks]:
@@ -202,18 +230,20 @@ def _put_metadata(call: Call, container: dict[str, Blob], name: str) -> Answer:
     found = container.get(name)
     if found is None or found.data is None:
         return _no_blob()
-    found.metadata = _metadata(call)
-    return Answer(200, b"", _stamp(found))
+    container[name] = Blob(found.data, _metadata(call), found.content_type)
+    return Answer(200, b"")
 
 
 def _kept(call: Call, container: dict[str, Blob], name: str, data: bytes) -> Answer:
     kind = call.headers.get("x-ms-blob-content-type") or "application/octet-stream"
     container[name] = Blob(data, _metadata(call), kind)
-    return Answer(201, b"", _stamp(container[name]))
+    return Answer(201, b"")
 
 
 def _condition(call: Call, found: Blob | None) -> Answer | None:
     there = found is not None and found.data is not None
+    if call.query.get("comp") == "block" or (call.method != "PUT" and not there):
+        return None
     if call.headers.get("if-none-match") == "*" and there:
         return _error(409, "BlobAlreadyExists", "The specified blob already exists.")
     if "if-match" in call.headers and not (
@@ -304,6 +334,10 @@ def _xml(body: str) -> Answer:
 
 def _text(body: str) -> bytes:
     return b'<?xml version="1.0" encoding="utf-8"?>' + body.encode()
+
+
+def _seconds(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp()
 
 
 def _md5(data: bytes) -> bytes:

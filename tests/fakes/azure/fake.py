@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,10 +22,12 @@ from werkzeug.wrappers import Request, Response
 
 from tests.fakes.azure.arm import Arm
 from tests.fakes.azure.blob import FakeBlobs
+from tests.fakes.azure.clock import ServerClock
 from tests.fakes.azure.faults import Dropped, Faults
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import CLIENT, SECRET, TENANT, Login
 from tests.fakes.azure.operations import FakeOperations
+from tests.fakes.azure.permissions import Authorizer
 from tests.fakes.azure.store import Store
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
@@ -43,8 +46,9 @@ class AzureFake:
 
     def __init__(self) -> None:
         self.store = Store()
+        self.clock = ServerClock()
         self.operations = FakeOperations()
-        self.faults = Faults()
+        self.faults = Faults(self.clock)
         self.calls: list[Call] = []
         self._numbers = itertools.count()
         self._lock = threading.RLock()
@@ -57,7 +61,7 @@ class AzureFake:
             0,
             self._application,
             threaded=True,
-            request_handler=_Quiet,
+            request_handler=type("_Handler", (_Handler,), {"clock": self.clock}),
             ssl_context=self._tls(),
         )
         self.port = self._server.server_port
@@ -65,7 +69,8 @@ class AzureFake:
         self.storage_suffix = f"core.localhost:{self.port}"
         self.login = Login(self.url, self.storage_suffix)
         self.arm = Arm(self.url, self.store, self.operations)
-        self.blobs = FakeBlobs()
+        self.blobs = FakeBlobs(self.clock)
+        self.authorizer = Authorizer(self.store)
         self._routes: list[Route] = [*self.blobs.routes]
 
     def add(self, *routes: Route) -> None:
@@ -127,31 +132,43 @@ class AzureFake:
         self._authority.issue_cert(*HOSTS).configure_cert(context)
         return context
 
-    def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
-        request = Request(environ)
+    def number(self) -> int:
+        """The number of the next call."""
+        with self._lock:
+            return next(self._numbers)
+
+    def handle(self, call: Call) -> Answer:
+        """The answer to a call, which is recorded. Raises Dropped."""
         # one call at a time: the state is simple, and the order of calls is the clients'
         with self._lock:
-            call = _call(next(self._numbers), request)
             self.calls.append(call)
-            try:
-                answer = self.faults.around(call, self._answer)
-            except Dropped:
-                with suppress(OSError):
-                    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-                raise ConnectionResetError from None
+            return self.faults.around(call, self._answer)
+
+    def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
+        try:
+            answer = self.handle(_call(self.number(), Request(environ)))
+        except Dropped as e:
+            time.sleep(e.seconds)
+            with suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError from None
         return _response(answer)(environ, start_response)
 
     def _answer(self, call: Call) -> Answer:
         own = (*self._routes, *self.operations.routes, *self.login.routes, *self.arm.routes)
         for route in own:
             if match := route.match(call):
-                return route.handler(call, match)
+                return self.authorizer.check(call) or route.handler(call, match)
         return error(404, "NotFound", f"{call}: the fake has no such route")
 
 
-class _Quiet(WSGIRequestHandler):
+class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"  # clients keep their connections
     disable_nagle_algorithm = True
+    clock: ServerClock
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return self.clock.date(timestamp)
 
     def log(self, type: str, message: str, *args: Any) -> None:
         pass

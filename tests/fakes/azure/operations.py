@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.fakes.azure.http import Answer, Call, Route, error
 
 SOON = {"retry-after-ms": "5"}  # the SDKs poll again after five milliseconds
 
+Failure = tuple[str, str] | Mapping[str, Any]
+
 
 @dataclass
 class Operation:
-    """`done` is called once, when the last poll finds it ended; `failure` is (code, message)."""
+    """`done` is called once, when the last poll finds it ended; `failure` is (code, message), or
+    the whole of the error's JSON."""
 
     polls: int
     done: Callable[[], object]
-    failure: tuple[str, str] | None = None
+    failure: Failure | None = None
     ended: bool = field(default=False)
 
 
@@ -34,7 +38,7 @@ class FakeOperations:
         self,
         base: str,
         done: Callable[[], object],
-        failure: tuple[str, str] | None = None,
+        failure: Failure | None = None,
         *,
         location: bool = False,
     ) -> dict[str, str]:
@@ -72,8 +76,7 @@ class FakeOperations:
         if not operation.ended:
             return Answer(200, {"id": call.path, "name": match["id"], "status": "InProgress"}, SOON)
         if operation.failure:
-            code, message = operation.failure
-            problem = {"code": code, "message": message}
+            problem = problem_of(operation.failure)
             return Answer(
                 200, {"id": call.path, "name": match["id"], "status": "Failed", "error": problem}
             )
@@ -85,6 +88,13 @@ class FakeOperations:
         if operation.polls < 0 and not operation.ended:
             operation.ended = True
             operation.done()
+
+
+def problem_of(failure: Failure) -> Mapping[str, Any]:
+    """An error's JSON."""
+    if isinstance(failure, Mapping):
+        return failure
+    return {"code": failure[0], "message": failure[1]}
 
 
 def _url(call: Call) -> str:

@@ -20,8 +20,9 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle, 
 
 # not longer: it changes whom this process trusts, and pip would, too
 @pytest.fixture(scope="module")
-def shared_account() -> Iterator[tuple[AzureAccount, object]]:
-    with azure_account() as made:
+def shared_account(request: pytest.FixtureRequest) -> Iterator[tuple[AzureAccount, object]]:
+    """Without sockets, unless the test's file has SOCKETS = True."""
+    with azure_account(sockets=getattr(request.module, "SOCKETS", False)) as made:
         yield made, made.snapshot()
 
 

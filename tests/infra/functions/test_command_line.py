@@ -25,6 +25,7 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.infra.functions.azure_account import APP, GROUP, QUICK, AzureAccount, quiet
 
 pytestmark = [pytest.mark.host, pytest.mark.models]
+SOCKETS = True
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON = HERE if HERE in layout_of("functions").pythons else "3.11"
 Command = Callable[..., str]

@@ -15,7 +15,7 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import CloudError
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from tests.fakes.azure.faults import Fault
-from tests.infra.forking import killed
+from tests.fakes.azure.in_process import Killed
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 
 pytestmark = pytest.mark.faults
@@ -137,12 +137,16 @@ def test_every_call_fails_once(
 
 
 def killed_at(azure: AzureAccount, number: int, act: Callable[[], object]) -> bool:
-    """Run `act` in a child that is killed when the call of that number has been handled; whether it
-    came so far."""
-    azure.fake.faults.at = {number: Fault.KILLED}
-    was = killed(act, azure.fake.faults)
-    azure.fake.faults.at = {}
-    return was
+    """Run `act`, whose process dies when the call of that number has been handled; whether it came
+    so far."""
+    azure.fake.faults.deaths = {number}
+    try:
+        act()
+    except Killed:
+        return True
+    finally:
+        azure.fake.faults.deaths = set()
+    return False
 
 
 @pytest.mark.parametrize("name", FLOWS)

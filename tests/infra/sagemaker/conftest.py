@@ -30,6 +30,7 @@ from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.aws import REGION, AwsServer, aws_server
 from tests.fakes.aws.in_process import attach
+from tests.packages import bare
 
 NAME = "squad"
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
@@ -59,9 +60,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
     made = []
     for max_length in (30, 31, 32):
         folder = model(tmp_path_factory.mktemp("models") / str(max_length), max_length)
-        made.append(
-            bundle(package(folder, "sagemaker", out=tmp_path_factory.mktemp("packages")), folder)
-        )
+        built = package(folder, bare("sagemaker"), out=tmp_path_factory.mktemp("packages"))
+        made.append(bundle(built, folder))
     return tuple(made)
 
 
