@@ -194,7 +194,7 @@ def _open_with_bundle(given: CommandOptions) -> tuple[OnlineEndpoint, Bundle]:
     endpoint, folder = _open(given), given.folder
     endpoint.sign_in()
     python = given.python or given.config.model.python
-    return endpoint, bundle(package(folder, given.target, out=given.out, python=python), folder)
+    return endpoint, bundle(package(folder, given.layout, out=given.out, python=python), folder)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from onnxferry.system.options import only_model
 
 if TYPE_CHECKING:
     from onnxferry.infra.config import DeployConfig
+    from onnxferry.scripts.package.layout import PackageLayout
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class CommandOptions:
     def folder(self) -> Path:
         """The model directory. Raises UsageError as `only_model` does."""
         return self.model or self.config.model.path or only_model()
+
+    @property
+    def layout(self) -> PackageLayout:
+        """Of the package, for the image that deploy.toml names."""
+        from onnxferry.scripts.package import layout_of
+
+        settings = getattr(self.config, self.target)
+        return layout_of(self.target, getattr(settings, "package_image", ""))
 
     @property
     def endpoint_name(self) -> str:

@@ -118,6 +118,15 @@ class AzureML(_Azure):
     """Number of instances."""
     auth_mode: Literal["key", "aml_token", "aad_token"] = "key"
     """How a client proves who it is."""
+    image: Literal["built", "prebuilt"] = "built"
+    """Container: built in the workspace from the package's env.yml, or Microsoft's prebuilt
+    inference image with the libraries beside the code, so that nothing is built."""
+
+    @property
+    def package_image(self) -> str:
+        """The image that the package is for, as packages name it."""
+        return "" if self.image == "built" else self.image
+
     keep_previous: bool = True
     """Keep the version that served before, for `rollback`; false spares its instances, for a small
     quota."""

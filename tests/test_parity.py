@@ -26,9 +26,11 @@ from onnxferry.scripts.package import package
 from onnxferry.scripts.rehearse import Host, Reply, start
 from onnxferry.targets import TARGETS
 from tests import tiny
+from tests.packages import quick
 
 pytestmark = pytest.mark.host
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PREBUILT = {"azureml": "prebuilt"}  # the images on which pictures and arrays are scored here
 LIMITS = Limits(body_bytes=10_000, items=4, pixels=10_000)
 
 
@@ -190,8 +192,8 @@ def target(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def serve(model: Path, target: str, out: Path) -> Iterator[Host]:
-    with start(package(model, target, out=out, python=PYTHON)) as host:
+def serve(model: Path, target: str, out: Path, image: str = "") -> Iterator[Host]:
+    with start(package(model, quick(target, image), out=out, python=PYTHON)) as host:
         yield host
 
 
@@ -223,14 +225,16 @@ def text_host(
 def image_host(
     pictures: Path, target: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Host]:
-    yield from serve(pictures, target, tmp_path_factory.mktemp("packages"))
+    image = PREBUILT.get(target, "")
+    yield from serve(pictures, target, tmp_path_factory.mktemp("packages"), image)
 
 
 @pytest.fixture(scope="module")
 def array_host(
     arrays: Path, target: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Host]:
-    yield from serve(arrays, target, tmp_path_factory.mktemp("packages"))
+    image = PREBUILT.get(target, "")
+    yield from serve(arrays, target, tmp_path_factory.mktemp("packages"), image)
 
 
 def core(model: Path, request: Request) -> scoring.Response:

@@ -17,6 +17,7 @@ from onnxferry.scripts.package import package
 from onnxferry.scripts.rehearse import start
 from onnxferry.targets import TARGETS
 from tests import tiny
+from tests.packages import quick
 from tests.test_parity import body
 
 pytestmark = pytest.mark.host
@@ -83,7 +84,7 @@ def test_every_task_is_asked() -> None:
 def test_a_task_is_answered_alike(tmp_path: Path, task: str, target: str) -> None:
     model = MODELS[task](tmp_path / "model")
     scorer = scoring.load(model)
-    with start(package(model, target, out=tmp_path / "out", python=PYTHON)) as host:
+    with start(package(model, quick(target), out=tmp_path / "out", python=PYTHON)) as host:
         for payload in PAYLOADS[task]:
             request = Request(body(payload))
             expected, answer = scorer.handle(request), host.send(request)

@@ -14,7 +14,8 @@ from onnxferry.scripts.rehearse import find_python
 from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.local import RUNTIME
 from onnxferry.system.cache import cache_folder
-from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
+from tests.packages import quiet
+from tests.targets.served import ANSWER, GOLDEN, HERE, built
 
 ROOT = Path(__file__).parent.parent
 

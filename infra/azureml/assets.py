@@ -81,7 +81,7 @@ def _codes(
     """Those of `codes` that are registered. One that is ours has its files where we put them."""
     found = {}
     for kind, version in codes:
-        facts = clients.resources.properties(names.id(kind, version))
+        facts = (clients.resources.get(names.id(kind, version)) or {}).get("properties") or {}
         if facts and not facts.get("isArchived"):
             uri = f"{store.url}/{store.container}/{names.files(kind, version)}"
             found[kind, version] = str(facts.get("codeUri", "")).rstrip("/") == uri

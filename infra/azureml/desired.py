@@ -42,9 +42,11 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
     """Read the package of `bundle`, which is `deployed` now. Raises PackageError when it is not
     AzureML's."""
     package = bundle.package
-    conda, declared = (_read(package.path / name) for name in ("env.yml", "deployment.yml"))
+    declared = _read(package.path / "deployment.yml")
     try:
-        image = declared["environment"]["image"]
+        environment = {"image": declared["environment"]["image"]}
+        if conda := declared["environment"].get("conda_file"):  # none: the image as it is
+            environment["conda_file"] = _read(package.path / conda)
         script = declared["code_configuration"]["scoring_script"]
         variables = {**(declared.get("environment_variables") or {}), **config.environment}
     except (KeyError, TypeError) as e:
@@ -63,14 +65,14 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
     for kind, found in files.items():
         hashes = sorted(found["files"].items())
         versions[kind] = _digest([[f"{kind}/{name}", sha256] for name, sha256 in hashes])
-    versions["environment"] = _digest([image, conda])
+    versions["environment"] = _digest([*environment.values()])
     return DesiredState(
         version=bundle.version,
         versions=versions,
         files=files,
         spec=str(package.path / "model" / SPEC_FILE),
         deployment=f"v{bundle.version}-{_digest(settings)[:6]}",
-        environment={"image": image, "conda_file": conda},
+        environment=environment,
         settings=settings,
         auth_mode=config.auth_mode,
         keep_previous=config.keep_previous,

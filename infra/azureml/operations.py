@@ -185,7 +185,7 @@ class Operations:
         try:
             resources.delete(id_)
         except Refused as e:
-            found = dict(resources.properties(id_) or {})
+            found = dict((resources.get(id_) or {}).get("properties") or {})
             found.pop("provisioningState", None)
             try:
                 if found:

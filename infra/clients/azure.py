@@ -18,7 +18,7 @@ from azure.identity import DefaultAzureCredential
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.connections import trust
+from onnxferry.infra.clients.connections import broken, certificates, trust
 from onnxferry.infra.errors import Unavailable
 
 METADATA = "ARM_CLOUD_METADATA_URL"
@@ -53,6 +53,8 @@ def azure_environment(variables: Mapping[str, str] = os.environ) -> AzureEnviron
         urls = (first["resourceManager"], first["authentication"]["loginEndpoint"])
         manager, authority = (url.rstrip("/") for url in urls)
         return AzureEnvironment(first["name"], manager, authority, first["suffixes"]["storage"])
+    except httpx.TransportError as e:
+        raise Unavailable(f"{METADATA}={url}: no connection: {broken(e)}") from e
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as e:
         said = f"no cloud's metadata there ({e!r}); correct or unset the variable"
         raise Unavailable(f"{METADATA}={url}: {said}") from e
@@ -69,6 +71,7 @@ class SignIn:
         public = where == AzureEnvironment()
         also = {"additionally_allowed_tenants": [tenant]} if tenant else {}
         options = {"authority": where.authority, "disable_instance_discovery": not public}
+        options["connection_verify"] = certificates()
         self._own = {"tenant_id": tenant} if tenant else {}
         self._make = partial(DefaultAzureCredential, **options, **also)
         self.renew()
@@ -126,21 +129,21 @@ class AzureSession:
         """azure-core's retry policy."""
         first, longest = 0.16 * self.interval, 6 * self.interval
         pauses = {"retry_backoff_factor": first, "retry_backoff_max": longest}
-        return {"retry_total": 5, **pauses, **self._limits}
+        return {"retry_total": 5, **pauses}
 
     @property
     def blob_retries(self) -> dict[str, Any]:
         """azure-storage-blob's own retry policy, in seconds."""
         first, more = 0.2 * self.interval, 0.4 * self.interval
         pauses = {"initial_backoff": first, "increment_base": more, "random_jitter_range": first}
-        return {"retry_total": 5, **pauses, **self._limits}
+        return {"retry_total": 5, **pauses}
 
     @property
-    def _limits(self) -> dict[str, float]:
-        return {
-            "connection_timeout": min(_CONNECTING, self.patience),
-            "read_timeout": self.patience,
-        }
+    def connection(self) -> dict[str, Any]:
+        """azure-core's transport: how long it waits, and whose certificates it trusts."""
+        connecting = min(_CONNECTING, self.patience)
+        limits = {"connection_timeout": connecting, "read_timeout": self.patience}
+        return {**limits, "connection_verify": certificates()}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -153,6 +156,7 @@ class AzureSession:
             "authentication_policy": self.sign_in_policy(),
             "polling_interval": self.interval,
             **self.retries,
+            **self.connection,
         }
 
     def sign_in_policy(self) -> Any:

@@ -16,16 +16,34 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
+    ServiceRequestError,
 )
 from azure.storage.blob import BlobServiceClient
 
 from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_causes import storage_code
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.errors import NotAllowed
+from onnxferry.infra.clients.connections import broken, unknown_name
+from onnxferry.infra.errors import NotAllowed, NotFound
 from onnxferry.infra.lease import Stored
 from onnxferry.system.console import Progress
 
 Sent = Callable[[int, int | None], None]  # told the bytes so far, and all
+_ROLE = (
+    "the signed-in user may not use its blobs. Give it the role Storage Blob Data Contributor on"
+    " the account (Owner does not include it), wait some minutes and run again"
+)
+_ADVICE = {  # what else a 403 may mean
+    "AuthorizationFailure": "the account's firewall does not let this machine in. Add its address"
+    " under Networking of the storage account, or run from a network that is let in",
+    "KeyBasedAuthenticationNotPermitted": "the account takes neither keys nor SAS"
+    " (allowSharedKeyAccess is false), and the datastore has one. Let the workspace's datastores"
+    " open it as who is signed in, with `az ml workspace update --system-datastores-auth-mode"
+    " identity`, and give the signed-in user and the endpoint's identity the role Storage Blob Data"
+    " Contributor on the account",
+    "AuthenticationFailed": "its key or SAS is not valid, or no longer, or this machine's clock is"
+    " wrong. Correct the clock, or renew the datastore's key",
+}
 _WRITTEN = ("BlobAlreadyExists", "ConditionNotMet", "UnauthorizedBlobOverwrite")
 
 
@@ -46,6 +64,7 @@ class BlobContainer:
         self._where = f"in container {name} at {url}"
         self._ahead = 0.0  # of the server's clock before this process's
         options = {"credential": credential or session.credential, **session.blob_retries}
+        options |= session.connection
         options["raw_response_hook"] = self._note_date
         self._container = BlobServiceClient(url, **options).get_container_client(name)
 
@@ -92,7 +111,7 @@ class BlobContainer:
                 blob = self._container.download_blob(name)
                 text = blob.readall().decode()
             except ResourceNotFoundError as e:
-                if e.error_code == "BlobNotFound":
+                if storage_code(e) == "BlobNotFound":
                     return None
                 raise
         now = self._ahead + time.monotonic()
@@ -109,7 +128,7 @@ class BlobContainer:
             try:
                 return str(self._container.get_blob_client(name).upload_blob(text, **only)["etag"])
             except (ResourceExistsError, ResourceModifiedError) as e:
-                if e.error_code not in _WRITTEN:
+                if storage_code(e) not in _WRITTEN:
                     raise
         there = self.read_text(name)  # a first try may have arrived, and its answer not
         return there.etag if there and there.text == text else None
@@ -130,15 +149,15 @@ class BlobContainer:
         with translated(where):
             try:
                 yield
+            except ServiceRequestError as e:
+                if not unknown_name(e):
+                    raise
+                raise NotFound(f"{where}: no such account, or no network: {broken(e)}") from e
             except HttpResponseError as e:
                 if e.status_code != 403:
                     raise
-                raise NotAllowed(
-                    f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may not"
-                    " use its blobs. Give it the role Storage Blob Data Contributor on the account"
-                    " (Owner does not include it), wait some minutes and run again; the account's"
-                    " firewall must let this machine in"
-                ) from e
+                code = storage_code(e)
+                raise NotAllowed(f"{where}: {code or 403}: {_ADVICE.get(code, _ROLE)}") from e
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class AzureQuota:
         self._start = f"{session.where.resource_manager}/subscriptions/{session.subscription}"
         retry = policies.RetryPolicy(**session.retries)
         used = [policies.UserAgentPolicy("onnxferry"), retry, session.sign_in_policy()]
-        self._client = PipelineClient(session.where.resource_manager, policies=used)
+        base, options = session.where.resource_manager, session.connection
+        self._client = PipelineClient(base, policies=used, **options)
 
     def usages(self, provider: str) -> list[Usage]:
         """All quotas of MACHINE_LEARNING or COMPUTE."""

@@ -33,10 +33,9 @@ class Scm:
 
     def __init__(self, session: AzureSession, app: str, host: str) -> None:
         self._where = f"publishing to Azure Functions app {app}"
-        sign_in = policies.BearerTokenCredentialPolicy(session.credential, session.where.scope)
         retry = policies.RetryPolicy(**session.retries)
-        used = [policies.UserAgentPolicy("onnxferry"), retry, sign_in]
-        self._client = PipelineClient(f"https://{host}", policies=used)
+        used = [policies.UserAgentPolicy("onnxferry"), retry, session.sign_in_policy()]
+        self._client = PipelineClient(f"https://{host}", policies=used, **session.connection)
 
     def publish(self, package: Path, progress: Progress) -> str | None:
         """Send the zip; the publication's id ("" if untold), or None while another is in progress.

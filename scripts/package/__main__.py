@@ -11,24 +11,25 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from onnxferry.scripts.package import Package, manifest, package
+from onnxferry.scripts.package import Package, layout_of, manifest, package
+from onnxferry.scripts.package.functions import SITE_PACKAGES
 from onnxferry.system import options
 from onnxferry.system.console import out
 from onnxferry.targets import TARGETS
 
-_SITE_PACKAGES = re.compile(r"^\.python_packages/lib/site-packages/([A-Za-z_]+)")
+_LIBRARY = re.compile(rf"^(?:{re.escape(SITE_PACKAGES)}|code/)(?!onnxferry/)([A-Za-z_]+).*/")
 _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}
 
 
 @options.command()
 @options.model_dir
-@options.apply(options.target(TARGETS), options.model, options.out, options.python, options.output)
-def command(
-    target: str, model_dir: Path | None, model: Path | None, output: str, **flags: Any
-) -> None:
+@options.apply(options.target(TARGETS), options.model, options.out, options.python)
+@options.apply(options.image, options.output)
+def command(model_dir: Path | None, model: Path | None, output: str, **flags: Any) -> None:
     """Build what TARGET loads of MODEL_DIR, and list its content: model.tar.gz, a function zip, or
     a folder for AzureML or for this machine."""
-    built = package(options.chosen_model(model_dir, model), target, **flags)
+    layout = layout_of(flags.pop("target"), flags.pop("image"))
+    built = package(options.chosen_model(model_dir, model), layout, **flags)
     if output == "json":
         click.echo(manifest.to_json(built, str(built.path)), nl=False)
     else:
@@ -54,7 +55,7 @@ def content(built: Package) -> Table:
 
 
 def _part(path: str, built: Package) -> str:
-    if found := _SITE_PACKAGES.match(path):
+    if found := _LIBRARY.match(path):
         return _DISTRIBUTIONS.get(found[1], found[1])
     is_model = path.startswith("model/") or (built.target == "sagemaker" and "/" not in path)
     return "model" if is_model else "code"

@@ -1,5 +1,9 @@
 """AzureML: a folder for `az ml online-endpoint create -f endpoint.yml`, then the same with
-online-deployment and deployment.yml."""
+online-deployment and deployment.yml.
+
+By default AzureML builds an image of env.yml. On the prebuilt image, Microsoft's inference server
+as it is, there is no env.yml, and the libraries lie beside the code.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +11,45 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from onnxferry.scripts.package import pins
+from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.scripts.package.model import CheckedModel
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/managedOnline"
+_IMAGES = "mcr.microsoft.com/azureml"
 _THREADS = 2  # requests at a time: one for each core of the instance type
+
+SERVER = "azureml-inference-server-http"
 
 
 def added(model: CheckedModel) -> list[Entry]:
     """The three YAML files."""
+    conda = _yaml(environment(model.libraries, model.python))
+    image = f"{_IMAGES}/openmpi4.1.0-ubuntu22.04:latest"
+    declared = {"conda_file": "./env.yml", "image": image}
+    return [Entry("env.yml", conda), *_declarations(model, declared)]
+
+
+def added_to_prebuilt(model: CheckedModel, **source: Any) -> list[Entry]:
+    """Two YAML files and the libraries, from `source` as wheels.brought has it."""
+    image = f"{_IMAGES}/minimal-py{model.python.replace('.', '')}-inference:latest"
+    declared = _declarations(model, {"image": image})
+    return [*declared, *wheels.brought(model, "code/", **source)]
+
+
+def _declarations(model: CheckedModel, environment: dict[str, str]) -> list[Entry]:
     name = endpoint_name(model.spec.name)
     schema = f"{_SCHEMAS}Endpoint.schema.json"
-    files = {
-        "env.yml": environment(model.libraries, model.python),
-        "endpoint.yml": {"$schema": schema, "name": name, "auth_mode": "key"},
-        "deployment.yml": deployment(name),
-    }
-    return [Entry(file, _yaml(content)) for file, content in files.items()]
+    endpoint = {"$schema": schema, "name": name, "auth_mode": "key"}
+    content = {"endpoint.yml": endpoint, "deployment.yml": deployment(name, environment)}
+    return [Entry(file, _yaml(said)) for file, said in content.items()]
 
 
 def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
     """The conda environment: every distribution that pip would bring in, pinned for `python`."""
-    server = "azureml-inference-server-http"
-    names = pins.with_closure(["numpy", "onnxruntime", *libraries, server])
+    names = pins.with_closure([*wheels.SCORING, *libraries, SERVER])
     return {
         "name": "onnxferry",
         "channels": ["conda-forge"],
@@ -40,17 +57,16 @@ def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
     }
 
 
-def deployment(endpoint: str) -> dict[str, Any]:
+def deployment(endpoint: str, environment: dict[str, str]) -> dict[str, Any]:
     """What deployment.yml says: one process with threads, so that the model is in memory once."""
     threads = f"--threads={_THREADS}"
-    image = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
     return {
         "$schema": f"{_SCHEMAS}Deployment.schema.json",
         "name": "blue",
         "endpoint_name": endpoint,
         "model": {"path": "./model"},
         "code_configuration": {"code": "./code", "scoring_script": "score.py"},
-        "environment": {"conda_file": "./env.yml", "image": image},
+        "environment": environment,
         "environment_variables": {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": threads},
         "instance_type": "Standard_F2s_v2",
         "instance_count": 1,
@@ -74,5 +90,11 @@ def _yaml(data: dict[str, Any]) -> bytes:
     return text.encode()
 
 
+# of the prebuilt images that are known: minimal-py312-inference and minimal-py311-inference
+PREBUILT = PackageLayout(
+    "azureml", "package", write_folder, added_to_prebuilt, code="code/", pythons=("3.12", "3.11")
+)
 # No limit on the size of a model or of a deployment's code is documented.
-LAYOUT = PackageLayout("azureml", "package", write_folder, added, code="code/")
+LAYOUT = PackageLayout(
+    "azureml", "package", write_folder, added, code="code/", images={"prebuilt": PREBUILT}
+)

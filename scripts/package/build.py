@@ -44,10 +44,16 @@ def package(
         return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
 
 
-def layout_of(target: str) -> PackageLayout:
-    """The package layout of `target`. Raises UsageError for an unknown one."""
+def layout_of(target: str, image: str = "") -> PackageLayout:
+    """The package layout of `target`, on the platform's default image or on `image`. Raises
+    UsageError for an unknown one."""
     layout: PackageLayout = load(target_row(target).layout)
-    return layout
+    if not image:
+        return layout
+    if image not in layout.images:
+        known = f"known: {', '.join(layout.images)}" if layout.images else "it has only the one"
+        raise UsageError(f"{target} has no image {image!r}; {known}")
+    return layout.images[image]
 
 
 def target_row(target: str) -> Target:
@@ -61,6 +67,8 @@ def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> P
     members = archive.members(entries)
     unpacked = sum(member.size for member in members)
     check_limit(draft.target, "unpacked", unpacked, layout.unpacked, members)
+    if there := manifest.same(replace(draft, members=members)):
+        return there
     with replacing(draft.path) as fresh:
         layout.write(entries, fresh)
         size = fresh.stat().st_size if fresh.is_file() else unpacked

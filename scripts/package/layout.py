@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,7 +35,8 @@ class Entry:
 @dataclass(frozen=True)
 class PackageLayout:
     """One target's package: its folders of the model and the code, what is `added` to them, the
-    platform's Pythons (default first), and its limits in bytes."""
+    platform's Pythons (default first), its limits in bytes, and what it is on another of the
+    platform's `images`."""
 
     target: str
     file: str
@@ -46,6 +47,7 @@ class PackageLayout:
     pythons: tuple[str, ...] = ("3.12", "3.10", "3.11", "3.13")
     packed: int | None = None
     unpacked: int | None = None
+    images: Mapping[str, PackageLayout] = field(default_factory=dict)
 
     def entries(self, model: CheckedModel) -> list[Entry]:
         """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and

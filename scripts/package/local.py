@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxferry.scripts.package import pins
+from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.scripts.package.model import CheckedModel
@@ -19,7 +19,7 @@ def added(model: CheckedModel) -> list[Entry]:
 
 def requirements(libraries: tuple[str, ...]) -> str:
     """The text of requirements.txt: all that an installation brings in, pinned for each Python."""
-    names = pins.with_closure(["numpy", "onnxruntime", *libraries, "fastapi", "uvicorn"])
+    names = pins.with_closure([*wheels.SCORING, *libraries, "fastapi", "uvicorn"])
     return _HEAD + pins.lines(names)
 
 

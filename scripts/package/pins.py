@@ -1,4 +1,5 @@
-"""pins.txt: the exact versions of what ships, for CPython of any version on Linux on x86_64."""
+"""pins.txt: the exact versions of what ships, for CPython of any version on Linux on x86_64; and
+hashes.txt: the wheels of those versions that may be in a package."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from packaging.utils import canonicalize_name
 from onnxferry.system.errors import PackageError
 
 PINS = Path(__file__).with_name("pins.txt")
+HASHES = Path(__file__).with_name("hashes.txt")
 
 # What an installation of each brings in besides, so that all of it is pinned.
 # tests/scripts/test_package_pins.py lets pip resolve them.
@@ -62,6 +64,17 @@ def select(names: Iterable[str], python: str) -> list[str]:
 def lines(names: Iterable[str]) -> str:
     """The pins of `names` with their environment markers, as the text of a requirements.txt."""
     return "".join(f"{pin}\n" for pin in _pins_of(names))
+
+
+def hashed(requirements: Iterable[str], file: Path = HASHES) -> list[str]:
+    """Each of `requirements` ("numpy==2.2.6") as a line for pip, with the hashes that its wheels
+    may have. Raises PackageError for one without."""
+    known = {line.partition(" ")[0]: line for line in file.read_text("utf-8").splitlines()}
+    wanted = list(requirements)
+    if missing := [requirement for requirement in wanted if requirement not in known]:
+        again = "after a change of pins.txt: python -m scripts.package.lock"
+        raise PackageError(f"{file}: no hash of {', '.join(missing)}; {again}")
+    return [known[requirement] for requirement in wanted]
 
 
 def version(name: str, python: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from onnxferry.scripts.package import Package, read
+from onnxferry.scripts.package import Package, layout_of, read
 from onnxferry.scripts.rehearse import Rehearsal, Reply, rehearse
 from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from onnxferry.scripts.request_file import read_request
@@ -19,20 +19,28 @@ from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EGRESS = (
+    "Whether the runtime reaches the network. By default it does not, where this machine can cut it"
+    " off; --no-egress fails where it cannot."
+)
 _INPUT = "A file to send as a request; its suffix says its content type. May be repeated."
 
 
 @options.command()
 @click.argument("package", required=False, type=click.Path(exists=True, path_type=Path))
 @options.apply(options.target(TARGETS, required=False), options.model, options.out, options.python)
+@options.image
 @click.option("--input", "inputs", multiple=True, type=FILE, help=_INPUT)
 @click.option("--repeats", default=30, type=click.IntRange(2), help="Requests to time.")
+@click.option("--egress/--no-egress", default=None, show_default=False, help=_EGRESS)
 @options.output
-def command(inputs: tuple[Path, ...], repeats: int, output: str, **flags: Any) -> None:
+def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
     """Serve a package by its platform's real runtime, here, and measure it: PACKAGE (model.tar.gz,
-    function.zip or a folder), or the one that is built of --model for --target."""
+    function.zip or a folder), or the one that is built of --model for --target. It proves that the
+    package needs no network."""
+    how = {key: flags.pop(key) for key in ("repeats", "egress")}
     requests = [read_request(path) for path in inputs]
-    done = rehearse(_package(**flags), extra=requests, repeats=repeats)
+    done = rehearse(_package(**flags), extra=requests, **how)
     answers = dict(zip(map(str, inputs), done.extra, strict=True))
     if output == "json":
         click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))
@@ -43,9 +51,11 @@ def command(inputs: tuple[Path, ...], repeats: int, output: str, **flags: Any) -
 def _package(package: Path | None, target: str | None, model: Path | None, **flags: Any) -> Package:
     if bool(package) == bool(target) or (package and model):
         raise UsageError("give a built PACKAGE, or --target to build one of --model, not both")
+    image = flags.pop("image")
     if package:
         return read(package)
-    return rehearsable(model or options.only_model(), str(target), **flags)
+    layout = layout_of(str(target), image)
+    return rehearsable(model or options.only_model(), layout, **flags)
 
 
 def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:
@@ -65,6 +75,7 @@ def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
     for row in (
         ("target", f"{done.target}, Python {done.python}"),
         ("package", f"{done.size / 1e6:.1f} MB"),
+        ("network", done.network),
         ("start to first answer", f"{done.start_seconds:.1f} s"),
         ("latency p50 / p95", f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms"),
         ("memory, peak", f"{done.memory_mib:.0f} MiB"),

@@ -1,8 +1,8 @@
 """AzureML's managed online endpoint: azureml-inference-server-http on gunicorn.
 
 As on the platform: AML_APP_ROOT is the folder of the entry script, the model lies one level below
-AZUREML_MODEL_DIR, deployment.yml's environment variables are set, and env.yml's pip list is
-installed.
+AZUREML_MODEL_DIR, and deployment.yml's environment variables are set. The environment holds the pip
+list of env.yml; for a package without env.yml, what is known to be in the prebuilt image.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from onnxferry.scripts.package import pins
+from onnxferry.scripts.package.azureml import SERVER
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage
 
@@ -22,8 +24,8 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
     shutil.copytree(package.path / "code", app / "code")
     model = root / "azureml-models" / package.model / "1" / "model"
     shutil.copytree(package.path / "model", model)
-    for name in ("env.yml", "deployment.yml"):
-        shutil.copy(package.path / name, app)
+    for file in package.path.glob("*.yml"):
+        shutil.copy(file, app)
     return UnpackedPackage(root, app, model)
 
 
@@ -32,7 +34,10 @@ def _read(path: Path) -> Any:
 
 
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
-    dependencies = _read(unpacked.app / "env.yml")["dependencies"]
+    conda = unpacked.app / "env.yml"
+    if not conda.is_file():
+        return (Install(tuple(pins.select([*pins.with_closure([SERVER]), "numpy"], python))),)
+    dependencies = _read(conda)["dependencies"]
     return tuple(Install(tuple(e["pip"])) for e in dependencies if isinstance(e, dict))
 
 

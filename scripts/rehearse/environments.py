@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +20,8 @@ from onnxferry.scripts.rehearse.runtime import Install
 from onnxferry.system.console import ReportStage
 from onnxferry.system.errors import RehearsalError
 
-_QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location")
+# what is imported is compiled then; all of it would take pip most of its time
+_QUIET = ("--quiet", "--no-input", "--disable-pip-version-check", "--no-compile")
 _MISLEADING = "PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_CONSTRAINT"
 _LIMIT = 1800.0  # seconds for one run of pip
 
@@ -55,11 +57,10 @@ def _locked(lock: FileLock, report: ReportStage) -> AbstractContextManager[objec
 def _make(folder: Path, python: Path, installs: Sequence[Install]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        _run(folder, python, "-m", "venv", str(folder))
-        pip = ("-m", "pip", "install", *_QUIET)
+        _run(folder, python, "-m", "venv", "--without-pip", str(folder))
+        pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install")
         for install in installs:
-            wanted = (*install.options, *install.requirements)
-            _run(folder, folder / "bin" / "python", *pip, *wanted)
+            _run(folder, *pip, *_QUIET, *install.options, *install.requirements)
         (folder / "ready").touch()
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -79,5 +80,5 @@ def _run(folder: Path, *command: str | Path) -> None:
         if code != 0:
             raise RehearsalError(
                 f"{folder}: exit {code} of: {' '.join(map(str, command))}\n{tail(log, 30)}\nCheck"
-                " the network and pip's index, or package for another Python"
+                " the network, pip (22.3 or newer) and its index, or package for another Python"
             )

@@ -17,16 +17,16 @@ from subprocess import PIPE, STDOUT, Popen
 import psutil  # type: ignore[import-untyped]
 
 _LOG = logging.getLogger(__name__)
-_SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
+SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 
 
 @contextmanager
 def running(
     command: Sequence[object], *, env: Mapping[str, str], cwd: Path, log: Path, grace: float = 5.0
 ) -> Iterator[Popen[bytes]]:
-    """Run `command` for as long as the block, leading a process group that has `grace` seconds to
-    end; its output goes to `log`."""
-    words = [sys.executable, "-ES", str(_SUPERVISOR), *map(str, command)]
+    """Run `command`, which may begin with the supervisor's own option, for as long as the block,
+    leading a process group that has `grace` seconds to end; its output goes to `log`."""
+    words = [sys.executable, "-ES", str(SUPERVISOR), *map(str, command)]
     _LOG.debug("run %s", " ".join(words[3:]))
     with log.open("ab") as sink:
         process = Popen(

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# prints the version if it can make a virtual environment (Debian ships one that cannot)
-_PROBE = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
+# prints the version if it can make a virtual environment
+_PROBE = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
 def find_python(version: str, environ: Mapping[str, str] = os.environ) -> Path | None:

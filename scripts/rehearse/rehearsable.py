@@ -7,26 +7,32 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from onnxferry.scripts.package import Package, layout_of, package
+from onnxferry.scripts.package import Package, package
+from onnxferry.scripts.package.layout import PackageLayout
 from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.system.console import err
 from onnxferry.system.errors import RehearsalError
 
 
-def rehearsable(model: Path, target: str, out: Path, python: str | None = None) -> Package:
-    """Build what `target` would be given below `out`, and return the package to rehearse: that one,
-    or, below <out>/rehearsal/, one for a Python that is here. Raises RehearsalError if none is."""
-    built = package(model, target, out=out, python=python)
+def rehearsable(
+    model: Path, layout: PackageLayout, out: Path, python: str | None = None
+) -> Package:
+    """Build what the platform would be given below `out`, and return the package to rehearse: that
+    one, or, below <out>/rehearsal/, one for a Python that is here. Raises RehearsalError if none
+    is."""
+    built = package(model, layout, out=out, python=python)
     if find_python(built.python):
         return built
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    pythons = sorted(layout_of(target).pythons, key=lambda version: (version != here, version))
+    pythons = sorted(layout.pythons, key=lambda version: (version != here, version))
     version = next(filter(find_python, pythons), None)
     if version is None:
         known = ", ".join(sorted(pythons))
-        raise RehearsalError(f"{target} runs Python {known}, and none of them is installed here")
+        raise RehearsalError(
+            f"{layout.target} runs Python {known}, and none of them is installed here"
+        )
     err.print(
         f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which is"
         f" not here: rehearsing a package built for Python {version}"
     )
-    return package(model, target, out=out / "rehearsal", python=version)
+    return package(model, layout, out=out / "rehearsal", python=version)

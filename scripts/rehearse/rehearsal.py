@@ -12,6 +12,7 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply, mismatch
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.host import Host
+from onnxferry.scripts.rehearse.network import choose
 from onnxferry.scripts.rehearse.start import start
 from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
@@ -21,7 +22,7 @@ from onnxferry.system.errors import RehearsalError
 class Rehearsal:
     """What a rehearsal found: `size` of the package in bytes, `start_seconds` from the start of the
     runtime's process to the first golden answer, latencies of the golden request, one at a time,
-    `memory_mib` of all processes that serve, at its peak."""
+    `memory_mib` of all processes that serve, at its peak, and what their network was."""
 
     target: str
     size: int
@@ -30,27 +31,33 @@ class Rehearsal:
     latency_p50_ms: float
     latency_p95_ms: float
     memory_mib: float
+    network: str
     answer: bytes
     extra: tuple[Reply, ...]
 
 
 def rehearse(
     package: Package,
-    golden: Golden | None = None,
     extra: Sequence[Request] = (),
     repeats: int = 30,
+    egress: bool | None = None,
     report: ReportStage = stage,
 ) -> Rehearsal:
-    """Serve `package` by its platform's runtime; send the golden request (the package's own unless
-    given), each of `extra`, and the golden one `repeats` times (at least twice).
+    """Serve `package` by its platform's runtime; send the golden request, each of `extra`, and the
+    golden one `repeats` times (at least twice). With `egress` the runtime reaches the network;
+    without, it must not; by default it does not where this machine can cut it off.
 
     Raises RehearsalError when the runtime does not start or the golden answer differs.
     """
-    with start(package, report=report) as host:
-        golden = golden or _golden_of(host, package)
+    network = choose(egress)
+    with start(package, network=network, report=report) as host:
+        golden = _golden_of(host, package)
         with report("send the golden request"):
             answer = _proved(host, golden)
             start_seconds = time.monotonic() - host.began
+        for other in golden.others:
+            with report(f"send the golden request {other.name}"):
+                _proved(host, other)
         replies = []
         for request in extra:
             with report(f"send {len(request.body)} bytes of {request.content_type}"):
@@ -58,7 +65,8 @@ def rehearse(
         with report(f"send the golden request {repeats} times"):
             p50, p95 = _latencies(host, golden.request, repeats)
         about = (package.target, package.size, package.python)
-        return Rehearsal(*about, start_seconds, p50, p95, host.memory_mib(), answer, tuple(replies))
+        measured = (start_seconds, p50, p95, host.memory_mib())
+        return Rehearsal(*about, *measured, network.said, answer, tuple(replies))
 
 
 def _golden_of(host: Host, package: Package) -> Golden:
@@ -69,6 +77,7 @@ def _golden_of(host: Host, package: Package) -> Golden:
 
 
 def _proved(host: Host, golden: Golden) -> bytes:
+    """The answer to one golden request."""
     reply = host.send(golden.request)
     if found := mismatch(golden, reply):
         if reply.status != 200:

@@ -38,7 +38,8 @@ class UnpackedPackage:
 class Runtime:
     """`health` and `score` are paths on the runtime's port. `installs` is given the Python version,
     `command` (a Python program and its arguments) and `environment` the port; `check` raises
-    RehearsalError when the machine lacks what no environment can hold."""
+    RehearsalError when the machine lacks what no environment can hold; `limit` is in seconds to the
+    first healthy answer."""
 
     title: str
     health: str
@@ -48,3 +49,4 @@ class Runtime:
     command: Callable[[UnpackedPackage, int], tuple[str | Path | int, ...]]
     environment: Callable[[UnpackedPackage, int], dict[str, str]] = lambda unpacked, port: {}
     check: Callable[[], None] = lambda: None
+    limit: float = 120.0

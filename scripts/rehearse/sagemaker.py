@@ -1,5 +1,5 @@
 """SageMaker's Hugging Face container: multi-model-server (Java) with the Hugging Face inference
-toolkit as its handler, and the package's code/requirements.txt installed over the container's own.
+toolkit as its handler. The environment holds what the container has, and no onnxruntime.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.archives import unpack_tar
-from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage, listed
+from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage
 from onnxferry.system.errors import RehearsalError
 
 # With --no-deps: the toolkit asks for audio libraries too, and the model server for a packer.
@@ -45,8 +45,7 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 
 def _installs(unpacked: UnpackedPackage, python: str) -> tuple[Install, ...]:
     names = (*pins.with_closure(["tokenizers"]), *_STACK.split())
-    stack = Install(tuple(pins.select(names, python)), ("--no-deps",))
-    return stack, listed(unpacked.model / "code" / "requirements.txt")
+    return (Install(tuple(pins.select(names, python)), ("--no-deps",)),)
 
 
 def _environment(unpacked: UnpackedPackage, port: int) -> dict[str, str]:

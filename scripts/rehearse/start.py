@@ -15,6 +15,7 @@ from onnxferry.scripts.package.build import target_row
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.host import Host
+from onnxferry.scripts.rehearse.network import Network, choose
 from onnxferry.scripts.rehearse.processes import running
 from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
@@ -25,7 +26,6 @@ from onnxferry.system.exits import program
 from onnxferry.system.signals import interruptible
 from onnxferry.targets import load
 
-START_LIMIT = 120.0  # seconds to the first healthy answer
 _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
 
 
@@ -35,12 +35,12 @@ def start(
     *,
     runtime: Runtime | None = None,
     cache: Path | None = None,
-    timeout: float = START_LIMIT,
+    network: Network | None = None,
     report: ReportStage = stage,
 ) -> Iterator[Host]:
-    """Unpack `package`, make its environment if `cache` has it not, start its runtime, and yield it
-    once it is healthy, within `timeout` seconds. Raises RehearsalError with what is missing on this
-    machine, or what the runtime printed."""
+    """Unpack `package`, make its environment if `cache` has it not, start its runtime in `network`
+    (without egress where this machine lets it), and yield it once it is healthy. Raises
+    RehearsalError with what is missing on this machine, or what the runtime printed."""
     runtime = runtime or load(target_row(package.target).runtime)
     runtime.check()
     python = _python(package)
@@ -51,18 +51,23 @@ def start(
         name = f"{package.target}-{package.python}"
         installs = runtime.installs(unpacked, package.python)
         venv = environment(name, python, installs, cache or cache_folder(), report)
-        with _serving(runtime, unpacked, venv) as host, host.up(timeout, report):
+        serving = _serving(runtime, unpacked, venv, network or choose())
+        with serving as host, host.up(runtime.limit, report):
             yield host
 
 
 @contextmanager
-def _serving(runtime: Runtime, unpacked: UnpackedPackage, venv: Path) -> Iterator[Host]:
+def _serving(
+    runtime: Runtime, unpacked: UnpackedPackage, venv: Path, network: Network
+) -> Iterator[Host]:
     port = _free_port()
     work, home = unpacked.root / "work", unpacked.root / "home"
     work.mkdir()
     home.mkdir()
-    env = {**_clean_environment(venv, home), **runtime.environment(unpacked, port)}
-    command = (venv / "bin" / "python", *runtime.command(unpacked, port))
+    own = {**network.variables, **runtime.environment(unpacked, port)}
+    env = {**_clean_environment(venv, home), **own}
+    python = venv / "bin" / "python"
+    command = network.command(port, python, *runtime.command(unpacked, port))
     with running(command, env=env, cwd=work, log=unpacked.root / "host.log") as process:
         yield Host(runtime, unpacked, port, process)
 

@@ -8,12 +8,16 @@ with the body untouched. Where a client sent no id, the X-Request-Id of the serv
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from azureml_inference_server_http.api.aml_request import AMLRequest, rawhttp
 from azureml_inference_server_http.api.aml_response import AMLResponse
 from flask import g
+
+# the server puts this folder last: libraries beside this file must come before the image's own
+sys.path.insert(0, str(Path(__file__).parent))
 
 from onnxferry.scoring import Request, Scorer, load, log_requests
 

@@ -4,7 +4,6 @@ refused by name."""
 from __future__ import annotations
 
 import json
-import tarfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -74,17 +73,12 @@ def test_its_refusals_are_scorings(reranker: Path, inputs: Any, names: str) -> N
 
 
 def test_a_package_holds_the_tasks_file_and_what_it_needs(reranker: Path, tmp_path: Path) -> None:
-    built = package(
-        reranker, "sagemaker", out=tmp_path / "build", report=lambda title: nullcontext()
-    )
-    with tarfile.open(built.path) as archive:
-        requirements = archive.extractfile("code/requirements.txt")
-        assert requirements is not None
-        assert b"tokenizers==" in requirements.read()
-        archive.extractall(tmp_path / "host", filter="data")
-    golden = ModelSpec.read(tmp_path / "host").golden
+    built = package(reranker, "local", out=tmp_path, report=lambda title: nullcontext())
+    assert "\ntokenizers==" in (built.path / "requirements.txt").read_text()
+    golden = ModelSpec.read(built.path / "model").golden
     assert golden is not None
-    assert json.loads(scoring.load(tmp_path / "host").handle(golden.request).body) == golden.answer
+    scorer = scoring.load(built.path / "model")
+    assert json.loads(scorer.handle(golden.request).body) == golden.answer
 
 
 def test_a_task_may_take_and_give_arrays(tmp_path: Path) -> None:

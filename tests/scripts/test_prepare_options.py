@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.__main__ import command
+from onnxferry.scripts.prepare.options import check
 from onnxferry.system.errors import UsageError
 from tests.scripts.checkpoints import working_directory
 
@@ -47,7 +48,7 @@ def here(tmp_path: Path) -> Iterator[None]:
         ),
         (
             Options("folder", Path("out"), cpu="sse2"),
-            "--cpu sse2: choose one of auto, avx2, avx512, ",
+            "--cpu sse2: choose one of any, here, avx2, avx512, ",
         ),
         (Options("folder", Path("out"), data=Path("nope")), "--data nope: no such file or folder"),
         (
@@ -73,6 +74,10 @@ def here(tmp_path: Path) -> Iterator[None]:
         ),
         (Options("folder", Path("out"), golden=Path("nope")), "--golden nope: no such file"),
         (Options("folder", Path("out"), tolerance=0), "--tolerance 0: must be above 0"),
+        (
+            Options("folder", Path("out"), golden_tolerance=0),
+            "--golden-tolerance 0: must be above 0",
+        ),
         (
             Options("folder", Path("out"), min_agreement=90),
             "--min-agreement 90: must be between 0 and 1",
@@ -105,6 +110,11 @@ def here(tmp_path: Path) -> Iterator[None]:
 def test_each_wrong_flag_is_named(options: Options, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         prepare(options)
+
+
+def test_the_older_name_of_this_machines_cpu_is_taken() -> None:
+    older = "auto"
+    check(Options("folder", Path("out"), cpu=older))
 
 
 def test_the_command_line_prints_the_message_and_exits_with_2() -> None:

@@ -18,13 +18,15 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from onnxferry.scoring import Request
-from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring import Request, cpu
+from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scripts.package import Package
-from onnxferry.scripts.rehearse import find_python, rehearse, sagemaker, start
+from onnxferry.scripts.rehearse import azureml, find_python, rehearse, sagemaker, start
+from onnxferry.scripts.rehearse.network import refusal
 from onnxferry.system.errors import RehearsalError
 from onnxferry.targets import TARGETS
-from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
+from tests.packages import quiet
+from tests.targets.served import ANSWER, GOLDEN, HERE, built
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +53,7 @@ def rebuilt(package: Package, folder: Path, file: str, text: str) -> Package:
         tar.extractall(folder / "files")  # noqa: S202
     (folder / "files" / file).write_text(text)
     path = folder / "model.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
+    with tarfile.open(path, "w:gz", compresslevel=0) as tar:
         for entry in sorted((folder / "files").iterdir()):
             tar.add(entry, entry.name)
     return replace(package, path=path)
@@ -69,6 +71,7 @@ def test_a_good_package_proves_itself(
     done = rehearse(packages[target], extra=[Request(b"{}")], repeats=5, report=quiet)
     assert done.answer == ANSWER
     assert [answer.status for answer in done.extra] == [400]
+    assert done.network.startswith("NOT cut off" if refusal() else "cut off")
     assert 0 < done.latency_p50_ms <= done.latency_p95_ms
     assert done.start_seconds > 0
     assert done.memory_mib > 10
@@ -76,13 +79,22 @@ def test_a_good_package_proves_itself(
 
 
 @pytest.mark.host
-def test_another_answer_than_the_golden_one_is_an_error(packages: dict[str, Package]) -> None:
-    wrong = Golden(GOLDEN.request, [{"label": "bad", "score": 0.7782682776451111}])
-    with pytest.raises(
-        RehearsalError, match=r"answer\[0\].label: expected \"bad\", got \"good\""
-    ) as raised:
-        rehearse(packages["functions"], wrong, report=quiet)
+def test_another_answer_than_a_golden_one_is_an_error(
+    packages: dict[str, Package], tmp_path: Path
+) -> None:
+    """Also than that of a golden request after the first. Both CPUs are told."""
+    folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
+    answer = [{"label": "bad", "score": 0.7782682776451111}]
+    wrong = Golden(GOLDEN.request, answer, "second.json", cpu="arm64")
+    spec = ModelSpec.read(folder / "model")
+    both = replace(spec, golden=replace(GOLDEN, others=(wrong,)))
+    (folder / "model" / SPEC_FILE).write_text(both.to_json())
+    expected = r"second.json differs.* answer\[0\].label: expected \"bad\", got \"good\""
+    with pytest.raises(RehearsalError, match=expected) as raised:
+        rehearse(replace(packages["azureml"], path=folder), report=quiet)
     assert ANSWER.decode() in str(raised.value)
+    answered = cpu.kind() or "unknown"
+    assert f"CPU kind: prepared on arm64, answered on {answered}" in str(raised.value)
 
 
 @pytest.mark.host
@@ -118,7 +130,7 @@ def test_it_does_not_wait_for_ever(
     package = replace(packages["azureml"], path=folder)
     with (
         pytest.raises(RehearsalError, match="not ready within 3 s"),
-        start(package, timeout=3, report=quiet),
+        start(package, runtime=replace(azureml.RUNTIME, limit=3), report=quiet),
     ):
         pass
     assert leftovers(temp) == []

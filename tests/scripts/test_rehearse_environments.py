@@ -12,6 +12,7 @@ import pytest
 from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.runtime import Install
 from onnxferry.system.errors import RehearsalError
+from tests.packages import make_wheel
 
 PYTHON = Path(sys.executable)
 
@@ -52,12 +53,14 @@ def test_two_at_once_make_it_once(tmp_path: Path) -> None:
 
 
 def test_other_requirements_make_another(tmp_path: Path) -> None:
-    """An install of nothing but pip itself, which needs no network."""
+    wheel = make_wheel(tmp_path, "werkzeug", "py3-none-any", ["werkzeug/__init__.py"])
+    install = Install((str(wheel),), ("--no-index",))
+
     plain = environment("demo", PYTHON, (), tmp_path, Reports())
-    assert (
-        environment("demo", PYTHON, (Install(("pip",), ("--no-index",)),), tmp_path, Reports())
-        != plain
-    )
+    other = environment("demo", PYTHON, (install,), tmp_path, Reports())
+
+    assert not [*plain.rglob("werkzeug")]
+    assert [*other.rglob("werkzeug")]
 
 
 def test_a_failed_one_leaves_nothing_and_shows_what_pip_said(tmp_path: Path) -> None:

@@ -5,29 +5,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
-from onnxferry.scripts.package import Package, layout_of, package
+from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import Host, start
 from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from tests import tiny
+from tests.packages import quick, quiet
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 GOLDEN = tiny.golden({"inputs": "good day"}, [{"label": "good", "score": 0.7782682776451111}])
 ANSWER = b'[{"label": "good", "score": 0.7782682776451111}]'
 
 
-def quiet(title: str) -> nullcontext[None]:
-    return nullcontext()
-
-
-def built(target: str, folder: Path) -> Package:
+def built(target: str, folder: Path, image: str = "") -> Package:
     """The package of a tiny text classifier, for this Python if the target runs it."""
     model = tiny.text_classification(folder / "model", golden=GOLDEN)
-    if HERE in layout_of(target).pythons:
-        return package(model, target, out=folder / "build", python=HERE, report=quiet)
-    return rehearsable(model, target, folder / "build")
+    layout = quick(target, image)
+    if HERE in layout.pythons:
+        return package(model, layout, out=folder / "build", python=HERE, report=quiet)
+    return rehearsable(model, layout, folder / "build")
 
 
 @contextmanager

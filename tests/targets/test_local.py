@@ -28,7 +28,8 @@ from onnxferry.scripts.rehearse.local import RUNTIME
 from onnxferry.scripts.rehearse.processes import members
 from onnxferry.system.errors import RehearsalError
 from tests import tiny
-from tests.targets.served import ANSWER, GOLDEN, HERE, built, quiet
+from tests.packages import quiet
+from tests.targets.served import ANSWER, GOLDEN, HERE, built
 
 pytestmark = pytest.mark.host
 LIMIT = 5_000_000  # Limits().body_bytes, which the packaged model has

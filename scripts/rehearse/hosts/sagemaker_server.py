@@ -1,7 +1,7 @@
 """Runs inside the host's environment: what the Hugging Face container runs as `serve`.
 
 So that several run side by side, the server's configuration file is in TMPDIR, and its process is
-found by its pid file. The package's requirements are installed before.
+found by its pid file.
 """
 
 from __future__ import annotations
@@ -29,6 +29,5 @@ def find_server(limit: float) -> psutil.Process:
 
 if __name__ == "__main__":
     model_server.MMS_CONFIG_FILE = mms_model_server.MMS_CONFIG_FILE = str(_TEMP / "mms.properties")
-    mms_model_server.REQUIREMENTS_PATH = ""
     mms_model_server._retry_retrieve_mms_server_process = lambda timeout: find_server(30.0)
     mms_model_server.start_model_server(handler_service="sagemaker_handler")

@@ -58,8 +58,8 @@ def session() -> AzureSession:
     return AzureSession(where, credential(where), SUBSCRIPTION, interval=0.01)
 
 
-def container(azure: AzureFake, own: AzureSession) -> BlobContainer:
-    return BlobContainer(own, f"https://acc.blob.{azure.storage_suffix}", "box")
+def container(azure: AzureFake, own: AzureSession, secret: str | None = None) -> BlobContainer:
+    return BlobContainer(own, f"https://acc.blob.{azure.storage_suffix}", "box", secret)
 
 
 FLOWS: dict[str, Callable[[AzureFake, AzureSession], Any]] = {
@@ -166,3 +166,39 @@ def test_quota_by_family(azure: AzureFake, quotas: Quotas) -> None:
     azure.arm.denied.add("GET Microsoft.MachineLearningServices/locations/usages")
     with pytest.raises(NotAllowed, match=r"MachineLearningServices/locations/usages/read"):
         mine.usages(MACHINE_LEARNING)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "secret", "advice"),
+    [
+        ("denied", None, "the role Storage Blob Data Contributor"),
+        ("walled", None, "firewall does not let this machine in"),
+        ("walled", "sig=x", "firewall does not let this machine in"),
+        ("keyless", "a2V5", "--system-datastores-auth-mode identity"),
+        ("keyless", "sig=x", "--system-datastores-auth-mode identity"),
+    ],
+)
+def test_why_blobs_may_not_be_used(
+    azure: AzureFake, trouble: str, secret: str | None, advice: str
+) -> None:
+    getattr(azure.blobs, trouble).add("acc")
+    try:
+        with pytest.raises(NotAllowed) as caught:
+            container(azure, session(), secret).list("squad")
+    finally:
+        getattr(azure.blobs, trouble).clear()
+    assert advice in str(caught.value)
+    assert "squad in container box" in str(caught.value)
+    others = ("firewall", "--system-datastores-auth-mode", "Owner does not include")
+    assert sum(other in str(caught.value) for other in others) == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead", "secret"), [(0, "se=2020-01-01T00%3A00%3A00Z&sig=x"), (7200, "a2V5")]
+)
+def test_a_key_is_valid_by_the_servers_clock(azure: AzureFake, ahead: float, secret: str) -> None:
+    azure.clock.ahead = ahead
+    with pytest.raises(NotAllowed, match="clock"):
+        container(azure, session(), secret).list("squad")
+    azure.clock.ahead = 0
+    container(azure, session(), "se=2999-01-01T00%3A00%3A00Z&sig=x").list("squad")

@@ -108,6 +108,7 @@ def test_the_files_may_not_be_written(
 ) -> None:
     azure.blobs.keyless.add("wsstore")
     text = failure(NotAllowed, cloud, versions["a"])
+    assert "--system-datastores-auth-mode identity" in text
     assert "Storage Blob Data Contributor" in text
     assert "container azureml-blobstore" in text
 
