@@ -32,7 +32,7 @@ class World:
         self.azure, self.ml = azure, MachineLearning(azure)
         Quotas(azure)
         self.ml.workspace()
-        self.bundles = {name: _slim(bundle) for name, bundle in bundles.items()}
+        self.bundles = {name: slim(bundle) for name, bundle in bundles.items()}
         self.cloud = self.connected()
         azure.operations.polls = 1
         self.states = {"": self.copy()}
@@ -110,7 +110,7 @@ def world(bundles: dict[str, Bundle]) -> Iterator[World]:
         yield World(fake, bundles)
 
 
-def _slim(bundle: Bundle) -> Bundle:
+def slim(bundle: Bundle) -> Bundle:
     """With one file of code, so that there are fewer calls that are all alike."""
     package = bundle.package
     members = tuple(
