@@ -92,10 +92,13 @@ def _handled(
     sent = {key.lower(): _text(value) for key, value in headers.items()}
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     call = Call(fake.number(), method, parts.netloc, unquote(parts.path), query, sent, body)
+    deaths = fake.faults.deaths
+    if {call.number, call.number - 1} <= deaths:
+        raise Killed  # who is dead sends nothing more
     try:
         answer = fake.handle(call)
     finally:
-        if call.number in fake.faults.deaths:
+        if call.number in deaths:
             raise Killed
     return answer.status, *_sent(answer, fake.clock.date())
 
