@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := scripts/package/pins.txt
 
-.PHONY: setup demo test emulated docs quality benchmark lint types clean
+.PHONY: setup demo test emulated lock docs quality benchmark lint types clean
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,10 @@ test: setup
 # Tiny int8 models on emulated CPUs (AVX2 without AVX-512, arm64), by Debian's qemu-user: some minutes.
 emulated: setup
 	$(BIN)/python -m pytest -m emulated tests/emulated
+
+# The hashes of the wheels that packages bring, after a change of pins.txt.
+lock: setup
+	$(BIN)/python -m scripts.package.lock
 
 # The documents as a site in build/site; a broken link fails. docs/cli.md and docs/configuration.md are made from the code,
 # and committed: .venv/bin/python -m docs.generate
