@@ -1,6 +1,8 @@
 """How SageMaker's container starts sooner: with the libraries unpacked beside the code, as packages
 have them, or with wheels that it installs by requirements.txt without the index. Both ways in the
 same rounds, cut off from the network: python -m tests.start_times
+
+The best case for installing: the container has numpy and tokenizers in the very versions already.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from onnxferry.scripts.package import Package, layout_of, package, pins, wheels
+from onnxferry.scripts.package.archive import members
 from onnxferry.scripts.package.layout import Entry, PackageLayout, tree
 from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.scripts.rehearse import find_python, start
@@ -33,13 +36,13 @@ def installing(folder: Path) -> PackageLayout:
     """The package that brings its wheels as they are, fetched to `folder`, to be installed."""
 
     def added(model: CheckedModel) -> list[Entry]:
-        wanted = pins.select((*wheels.SCORING, *model.libraries), model.python)
-        locked = pins.hashed(wanted)
-        wheels.download(locked, model.python, {**os.environ, "TMPDIR": str(folder)})
-        head = ["--no-index", "--no-deps", "--find-links wheels"]
-        text = "\n".join([*head, *locked])
+        names = (*pins.with_closure(wheels.SCORING), *model.libraries)
+        wanted = pins.select(names, model.python)
+        wheels.download(wanted, model.python, {**os.environ, "TMPDIR": str(folder)})
         brought = [e for e in tree(folder, "code/wheels/") if e.path.endswith(".whl")]
-        return [Entry("code/requirements.txt", text.encode()), *brought]
+        hashes = " ".join(f"--hash=sha256:{member.sha256}" for member in members(brought))
+        lines = ["--no-index", "--find-links wheels", *(f"{pin} {hashes}" for pin in wanted)]
+        return [Entry("code/requirements.txt", "\n".join(lines).encode()), *brought]
 
     return replace(layout_of("sagemaker"), added=added)
 
