@@ -17,6 +17,8 @@ from pydantic import BaseModel, Field, StringConstraints, create_model
 from pydantic_core import ErrorDetails
 
 from onnxferry.infra import environment_variables as variables
+from onnxferry.infra import tag_rules as tagging
+from onnxferry.infra.config_texts import put
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 from onnxferry.targets import TARGETS
@@ -51,6 +53,7 @@ class ModelTable(_Table):
 
 class _Target(_Table):
     rules: ClassVar[variables.Rules]
+    tag_rules: ClassVar[tagging.TagRules] = tagging.AZURE
     wait_minutes: float = Field(30, gt=0, le=240)
     """Limit of each wait for the cloud, in minutes."""
     tags: dict[str, str] = {}
@@ -65,11 +68,16 @@ class _Target(_Table):
     def _allowed(cls, given: Any) -> Any:
         return variables.checked(given, cls.rules)
 
+    @pydantic.field_validator("tags", mode="before")
+    @classmethod
+    def _taken(cls, given: Any) -> Any:
+        return tagging.checked(given, cls.tag_rules)
+
 
 class SageMaker(_Target):
     """Amazon SageMaker, a real-time endpoint. Sign in as the AWS CLI does."""
 
-    rules = variables.SAGEMAKER
+    rules, tag_rules = variables.SAGEMAKER, tagging.AWS
     region: str | None = Field(None, pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$")
     """Like eu-west-1; default: that of the AWS configuration."""
     profile: str | None = None
@@ -127,7 +135,7 @@ class AzureML(_Azure):
 class Functions(_Azure):
     """Azure Functions on Flex Consumption. Sign in with `az login`."""
 
-    rules = variables.FUNCTIONS
+    rules, tag_rules = variables.FUNCTIONS, tagging.STORAGE
     location: str = Field("westeurope", pattern=r"^[a-z0-9]+$")
     """Region; the group is created there."""
     storage_account: str | None = Field(None, pattern=r"^[a-z0-9]{3,24}$")
@@ -171,16 +179,16 @@ def load(
 ) -> DeployConfig:
     """The configuration for `target`, whose table is present in the result.
 
-    `flags` maps key paths ("sagemaker.region", "model.name") to text, `environment` holds
+    `flags` maps key paths ("sagemaker.region", "sagemaker.tags.team") to text, `environment` holds
     variables. A missing `file` is an empty one. Raises UsageError with all mistakes: key, where
     from, what was expected, what came.
     """
     data, origins = _read(file), dict[str, str]()
     for path, value in _variables(environment or {}).items():
-        _put(data, path, value)
+        put(data, TABLES, path, value)
         origins[path] = _variable(path)
     for path, value in (flags or {}).items():
-        _put(data, path, value)
+        put(data, TABLES, path, value)
         origins[path] = f"--set {path}"
     data.setdefault(target, {})
     try:
@@ -193,14 +201,17 @@ def load(
 
 
 def settings_of(settings: Iterable[str], target: str) -> dict[str, str]:
-    """KEY=VALUE texts by key path; one without a table is `target`'s. Raises UsageError."""
+    """KEY=VALUE texts by key path; one without a table, like tags.team=ml, is `target`'s. Raises
+    UsageError."""
     found = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (key and equals):
             example = "region=eu-west-1 or model.name=squad"
             raise UsageError(f"--set {setting}: give KEY=VALUE, like {example}")
-        found[key if "." in key else f"{target}.{key}"] = value
+        table = key.partition(".")[0]
+        own = "." not in key or table in TABLES[target].model_fields
+        found[f"{target}.{key}" if own else key] = value
     return found
 
 
@@ -232,13 +243,6 @@ def _variable(path: str) -> str:
     return variables.PREFIX + path.replace(".", "_").upper()
 
 
-def _put(data: dict[str, Any], path: str, value: str) -> None:
-    table, _, key = path.partition(".")
-    inside = data.setdefault(table, {})
-    if isinstance(inside, dict):
-        inside[key] = value
-
-
 def _mistake(error: ErrorDetails, file: Path, origins: Mapping[str, str]) -> str:
     """What is wrong with one key, and where it was set."""
     table, key, *_ = (*map(str, error["loc"]), "")
@@ -246,8 +250,7 @@ def _mistake(error: ErrorDetails, file: Path, origins: Mapping[str, str]) -> str
     if error["type"] == "missing":
         ways = f"in {file}, as {_variable(path)} or with --set {path}=..."
         return f"{path}: needed, and not set; set it {ways}"
-    below = (origin for p, origin in origins.items() if f"{p}.".startswith(f"{path}."))
-    start = f"{path} ({next(below, file)})"
+    start = f"{path} ({_origin(path, origins, file)})"
     known = (TABLES[table] if key else ALL).model_fields
     if error["type"] == "extra_forbidden":
         return f"{start}: no such key; known: {', '.join(sorted(known))}"
@@ -255,6 +258,13 @@ def _mistake(error: ErrorDetails, file: Path, origins: Mapping[str, str]) -> str
         return f"{start}: {error['msg']}"
     meaning = f" [{known[key].description}]" if key in known else ""
     return f"{start}: {error['msg']}; got {error['input']!r:.80}{meaning}"
+
+
+def _origin(path: str, origins: Mapping[str, str], file: Path) -> str:
+    """Where a key was set: by itself, by one below it, or with the table that holds it."""
+    below = [origin for p, origin in origins.items() if f"{p}.".startswith(f"{path}.")]
+    above = [origin for p, origin in origins.items() if f"{path}.".startswith(f"{p}.")]
+    return [str(file), *above, *below][-1]
 
 
 if __name__ == "__main__":  # python -m infra.config > infra/deploy.schema.json

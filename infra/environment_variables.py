@@ -18,6 +18,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 PROBLEM = "variable"  # the type of the errors that say all themselves
 PREFIX = "ONNXFERRY_"  # of all variables of ours
+TABLE = (
+    "a table of names and texts is expected; as a flag or variable, JSON or NAME=VALUE,NAME=VALUE"
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ def checked(given: Any, rules: Rules) -> Any:
     """`given`, a table of variables, as it is. Raises ValidationError with a line for each that
     breaks the `rules`, and PydanticCustomError for what is no table."""
     if not isinstance(given, Mapping):
-        raise _problem(f"a table of names and texts is expected, in deploy.toml; got {given!r:.80}")
+        raise problem(f"{TABLE}; got {type(given).__name__}")  # a text that may be a secret
     wrong = [
-        InitErrorDetails(type=_problem(text), loc=(name,), input=name)
+        InitErrorDetails(type=problem(text), loc=(name,), input=name)
         for name, value in given.items()
         for text in _problems(name, value, rules)
     ]
@@ -87,5 +90,6 @@ def _unread(name: str, value: str) -> str:
     return ""
 
 
-def _problem(text: str) -> PydanticCustomError:
+def problem(text: str) -> PydanticCustomError:
+    """An error of one key that says all itself."""
     return PydanticCustomError(PROBLEM, "{problem}", {"problem": text})

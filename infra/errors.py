@@ -24,7 +24,9 @@ class NoCredentials(CloudError):
 
 
 class NotAllowed(CloudError):
-    """Signed in, but a permission is missing: the message names it."""
+    """Signed in, but a permission is missing: the message names it, and `permission`, if known."""
+
+    permission = ""
 
 
 class NotFound(CloudError):

@@ -1,4 +1,4 @@
-"""The smoke test: a version must answer the model's golden request before it takes traffic."""
+"""The smoke test: a version must answer the model's golden requests before it takes traffic."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from onnxferry.scripts.golden_check import Reply, mismatch
 
 
 def smoke(golden: Golden, send: Callable[[Request], Reply], where: str) -> Reply:
-    """The reply to the golden request, sent by `send`. Raises NotHealthy when it is refused and
-    WrongAnswer, with both answers, when it differs from the golden answer."""
-    reply = send(golden.request)
-    found = mismatch(golden, reply)
-    if found and reply.status != 200:
-        raise NotHealthy(f"{where}: {found}")
-    if found:
-        advice = "Rehearse the package; compare pins.txt with provenance.tools in model_spec.json"
-        raise WrongAnswer(f"{where}: {found}\n{advice}")
+    """The last reply to all golden requests, sent by `send` in their order. Raises NotHealthy when
+    one is refused and WrongAnswer, with both answers, when it differs from the golden answer."""
+    for each in golden.all:
+        reply = send(each.request)
+        found = mismatch(each, reply)
+        if found and reply.status != 200:
+            raise NotHealthy(f"{where}: {found}")
+        if found:
+            advice = "Rehearse the package; compare pins.txt with provenance.tools in"
+            raise WrongAnswer(f"{where}: {found}\n{advice} {SPEC_FILE}")
     return reply
 
 
 def golden_in(text: bytes, where: str) -> Golden:
-    """The golden request in a model_spec.json kept at `where`. Raises NotFound without one."""
+    """The golden requests in a model_spec.json kept at `where`. Raises NotFound without one."""
     try:
         found = ModelSpec.parse(text, SPEC_FILE).golden
     except ModelError as e:

@@ -20,6 +20,8 @@ FORMAT = 1
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 SPEC_FILE = "model_spec.json"
+GOLDENS = 20  # golden requests at most: every deployment sends them all, every host reads them
+TOLERANCE = 1e-4  # of a golden answer's numbers: CPUs differ in the last digits of a float32 sum
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,33 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Golden:
-    """A request by which each deployment is checked, and its answer as JSON data."""
+    """A request by which each deployment is checked, its answer as JSON data, and `others` like it.
+    `name` is its file's ("": built in), `tolerance` how far off a number may be (in itself or as a
+    share of it), `cpu` the kind that answered, of cpu.KINDS ("": not known)."""
 
     request: Request
     answer: Any
+    name: str = ""
+    tolerance: float = TOLERANCE
+    cpu: str = ""
+    others: tuple[Golden, ...] = ()
+
+    @property
+    def all(self) -> tuple[Golden, ...]:
+        """This one and the others."""
+        return (self, *self.others)
 
     @staticmethod
     def read(data: Mapping[str, Any]) -> Golden:
         """From model_spec.json. Raises KeyError, TypeError, AttributeError or ValueError."""
         coded = data.get("body_base64")
         body = data["body"].encode("utf-8") if coded is None else base64.b64decode(coded)
-        return Golden(Request(body, data.get("content_type", JSON)), data["answer"])
+        request = Request(body, data.get("content_type", JSON))
+        tolerance, cpu = float(data.get("tolerance", TOLERANCE)), str(data.get("cpu", ""))
+        others = tuple(map(Golden.read, data.get("others", ())))
+        if len(others) >= GOLDENS:
+            raise ValueError(f"{1 + len(others)} golden requests; at most {GOLDENS} are allowed")
+        return Golden(request, data["answer"], str(data.get("name", "")), tolerance, cpu, others)
 
     def to_json(self) -> dict[str, Any]:
         """The body as text where it is UTF-8, else in base64."""
@@ -51,7 +69,10 @@ class Golden:
             body = {"body": self.request.body.decode("utf-8")}
         except UnicodeDecodeError:
             body = {"body_base64": base64.b64encode(self.request.body).decode("ascii")}
-        return {"content_type": self.request.content_type, **body, "answer": self.answer}
+        what = {"name": self.name, "content_type": self.request.content_type, **body}
+        checked = {"answer": self.answer, "tolerance": self.tolerance, "cpu": self.cpu}
+        others = {"others": [other.to_json() for other in self.others]} if self.others else {}
+        return {**what, **checked, **others}
 
 
 @dataclass(frozen=True)

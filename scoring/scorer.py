@@ -18,7 +18,7 @@ from onnxferry.scoring.engine import Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import Task, build, needs
-from onnxferry.scoring.wire import JSON, Request, Response
+from onnxferry.scoring.wire import CPU_HEADER, JSON, Request, Response
 
 _log = logging.getLogger("scoring")
 ID_LENGTH = 128
@@ -27,14 +27,15 @@ ID_LENGTH = 128
 class Scorer:
     """One loaded model behind one method. Safe to call from several threads at once."""
 
-    def __init__(self, spec: ModelSpec, task: Task) -> None:
+    def __init__(self, spec: ModelSpec, task: Task, host_cpu: str | None = None) -> None:
         self.spec = spec
         self._task = task
+        self._cpu = host_cpu or "unknown"
 
     def handle(self, request: Request) -> Response:
         """Status 200 with the task's answer, or a ScoringError's with {"error": {"code",
         "message"}}. Headers carry the request's id (sent or made here), the milliseconds of each
-        stage, and the content's encoding."""
+        stage, the kind of the host's CPU, and the content's encoding."""
         id_ = request_id(request.id)
         with timing.measuring() as metrics:
             response, code = self._attempt(request, id_)
@@ -44,11 +45,11 @@ class Scorer:
             line = {"id": id_, "model": self.spec.name, "task": self.spec.task}
             counts = {"items": metrics.items, "tokens": metrics.tokens}
             spent = {**stages, "total": round(sum(stages.values()), 3)}
-            result = {"status": response.status, "code": code}
+            result = {"status": response.status, "code": code, "cpu": self._cpu}
             _log.info("%s", json.dumps({**line, **result, **counts, "ms": spent}))
         timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
-        headers = {**response.headers, "X-Request-Id": id_, "Server-Timing": timings}
-        return replace(response, headers=headers)
+        told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
+        return replace(response, headers={**response.headers, **told})
 
     def _attempt(self, request: Request, id_: str) -> tuple[Response, str | None]:
         """The answer or the refusal, and the refusal's code."""
@@ -95,10 +96,11 @@ def load(
         needs(spec)
     except ModelError as e:
         raise ModelError(f"{folder}: {e}") from e
-    _warn_of_cpu(spec, host_cpu())
+    host = host_cpu()
+    _warn_of_cpu(spec, host)
     session = Session(folder / MODEL_FILE, spec.engine)
     try:
-        return Scorer(spec, build(spec, session, folder))
+        return Scorer(spec, build(spec, session, folder), host)
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         what = f"settings in model_spec.json do not fit task '{spec.task}'"
         raise ModelError(f"{folder}: {what} ({e!r})") from e
@@ -111,7 +113,7 @@ def _warn_of_cpu(spec: ModelSpec, host: str | None) -> None:
     made = f"model {spec.name} was prepared in {spec.precision} for {spec.cpu} CPUs"
     effect = "answers may be less accurate" if inexact else "it may be slower"
     text = "%s, and this host's is %s: %s than measured; prepare it with --cpu %s"
-    _log.warning(text, made, host, effect, host)
+    _log.warning(text, made, host, effect, "any" if inexact else host)
 
 
 def log_requests() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 JSON = "application/json"
+CPU_HEADER = "X-Cpu-Kind"  # of an answer: the kind of the host's CPU
 
 # the headers that carry a request's id, the most specific first
 ID_HEADERS = (

@@ -1,64 +1,116 @@
-"""Compare a reply with the golden answer: as JSON data, numbers within a tolerance, all else
-exactly."""
+"""Compare replies with the golden answers: as JSON data, numbers within the tolerance recorded with
+the model, all else exactly."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onnxferry.scoring.manifest import Golden
-
-TOLERANCE = 1e-4  # relative or absolute: processors differ in the last digits of a float32 sum
+from onnxferry.scoring.manifest import TOLERANCE, Golden
+from onnxferry.scoring.wire import CPU_HEADER
 
 
 @dataclass(frozen=True)
 class Reply:
     """What came back for one request: `body` without content encoding, `seconds` that the client
-    waited, `served_by` the version, deployment or variant, as far as the platform tells."""
+    waited, `served_by` the version, deployment or variant and `cpu` the kind of the host's CPU, as
+    far as the platform tells."""
 
     status: int
     body: bytes
     content_type: str
     seconds: float
     served_by: str = ""
+    cpu: str = ""
+
+
+def cpu_of(headers: Mapping[str, str]) -> str:
+    """The kind of CPU that answered, by an answer's headers; "" where they do not tell."""
+    return headers.get(CPU_HEADER, "")
 
 
 def mismatch(golden: Golden, reply: Reply) -> str | None:
-    """How the reply to the golden request differs from the golden answer; None if it does not."""
+    """How the reply to one golden request differs from its answer; None if it does not."""
     shown = reply.body[:2000].decode("utf-8", errors="replace")
+    request = f"the golden request {golden.name}".rstrip()
     if reply.status != 200:
-        return f"the golden request was refused with status {reply.status}: {shown}"
+        return f"{request} was refused with status {reply.status}: {shown}"
     try:
-        found = difference(golden.answer, json.loads(reply.body))
+        found = difference(golden.answer, json.loads(reply.body), golden.tolerance)
     except ValueError:
         found = "It is not JSON"
     if not found:
         return None
     expected = json.dumps(golden.answer, ensure_ascii=False)[:2000]
-    start = f"the answer to the golden request differs. {found}"
-    return f"{start}\nexpected: {expected}\nanswered: {shown}"
+    start = f"the answer to {request} differs by more than {golden.tolerance:g}. {found}"
+    return f"{start}\nexpected: {expected}\nanswered: {shown}\n{_cpus(golden.cpu, reply.cpu)}"
 
 
-def difference(expected: Any, actual: Any, where: str = "answer") -> str | None:
-    """Where `actual` first differs from `expected`, in words; None if it does not."""
+def _cpus(prepared: str, answered: str) -> str:
+    """Which kinds of CPU gave the two answers, and what to do where they may differ."""
+    kinds = [kind or "unknown" for kind in (prepared, answered)]
+    said = f"CPU kind: prepared on {kinds[0]}, answered on {kinds[1]}"
+    if kinds[0] == kinds[1] != "unknown":
+        return said
+    return f"{said}; int8 answers alike on all kinds where it was prepared with --cpu any"
+
+
+def difference(
+    expected: Any, actual: Any, tolerance: float = TOLERANCE, where: str = "answer"
+) -> str | None:
+    """Where `actual` first differs from `expected`, in words; None if it does not. Entries that are
+    ranked by scores may change places where these are within the tolerance of each other."""
+    expected, actual = _entries(expected), _entries(actual)
     if isinstance(expected, dict) and isinstance(actual, dict) and expected.keys() == actual.keys():
         parts = [(f"{where}.{key}", value, actual[key]) for key, value in expected.items()]
     elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-        parts = [(f"{where}[{i}]", value, actual[i]) for i, value in enumerate(expected)]
-    elif _same(expected, actual):
+        ordered = _in_order_of(expected, actual, tolerance)
+        parts = [(f"{where}[{i}]", value, ordered[i]) for i, value in enumerate(expected)]
+    elif _same(expected, actual, tolerance):
         return None
     else:
         return f"{where}: expected {_short(expected)}, got {_short(actual)}"
-    return next(filter(None, (difference(e, a, place) for place, e, a in parts)), None)
+    found = (difference(e, a, tolerance, place) for place, e, a in parts)
+    return next(filter(None, found), None)
 
 
-def _same(expected: Any, actual: Any) -> bool:
+def _entries(answer: Any) -> Any:
+    """zero-shot-classification's lists "labels" and "scores" as one list of entries."""
+    if not isinstance(answer, dict) or not {"labels", "scores"} <= answer.keys():
+        return answer
+    labels, scores = answer["labels"], answer["scores"]
+    if not isinstance(labels, list) or not isinstance(scores, list) or len(labels) != len(scores):
+        return answer
+    ranked = [{"label": label, "score": score} for label, score in zip(labels, scores, strict=True)]
+    return {**{k: v for k, v in answer.items() if k != "scores"}, "labels": ranked}
+
+
+def _in_order_of(expected: list[Any], actual: list[Any], tolerance: float) -> list[Any]:
+    """`actual` with its entries where `expected` has them, if each place's score is as expected."""
+    if not all(isinstance(e, dict) and "score" in e for e in (*expected, *actual)):
+        return actual
+    pairs = zip(expected, actual, strict=True)
+    places = {_name(entry): i for i, entry in enumerate(expected)}
+    moved = {_name(entry) for entry in actual} == places.keys() and len(places) == len(actual)
+    if not moved or not all(_same(e["score"], a["score"], tolerance) for e, a in pairs):
+        return actual
+    return sorted(actual, key=lambda entry: places[_name(entry)])
+
+
+def _name(entry: dict[str, Any]) -> str:
+    """All of an entry but its measured numbers."""
+    exact = {key: value for key, value in entry.items() if not isinstance(value, float)}
+    return json.dumps({**exact, "score": 0}, sort_keys=True)
+
+
+def _same(expected: Any, actual: Any, tolerance: float) -> bool:
     """A float may come as 1 or as 1.0; all else is of one type."""
     types = {type(expected), type(actual)}
     if float in types and types <= {int, float}:
-        return math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance)
     return len(types) == 1 and bool(expected == actual)
 
 

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import partial
 
-from onnxferry.infra.azureml import plan
-from onnxferry.infra.azureml.deletion import delete
-from onnxferry.infra.azureml.desired import desired_state
-from onnxferry.infra.azureml.names import VERSION, Names
+from onnxferry.infra.azureml import deletion, listing, plan, quota
+from onnxferry.infra.azureml.assets import Assets, read_assets
+from onnxferry.infra.azureml.desired import DesiredState, desired_state
+from onnxferry.infra.azureml.names import Names
 from onnxferry.infra.azureml.operations import Operations
 from onnxferry.infra.azureml.smoke import CONTAINERS
-from onnxferry.infra.azureml.state import (
-    Assets,
-    Clients,
-    CurrentState,
-    read_assets,
-    read_registered,
-    read_state,
-    serving_endpoint,
-)
+from onnxferry.infra.azureml.state import Clients, CurrentState, read_state, serving_endpoint
 from onnxferry.infra.clients import azureml_http
 from onnxferry.infra.clients.azure import azure_session
+from onnxferry.infra.clients.azure_blobs import BlobLease
+from onnxferry.infra.clients.azure_quota import AzureQuota
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import AzureML, DeployConfig
+from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from onnxferry.infra.lease import LeaseStore
-from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
@@ -47,12 +43,13 @@ def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> AzureMLC
 
 @dataclass(frozen=True)
 class AzureMLCloud:
-    """Implements infra.cloud.OnlineEndpoint."""
+    """Implements infra.cloud.OnlineEndpoint. `wall` tells the time of a deployment."""
 
     clients: Clients
     names: Names
     settings: AzureML
     clock: Clock
+    wall: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     def sign_in(self) -> None:
         """See Cloud."""
@@ -60,40 +57,41 @@ class AzureMLCloud:
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
-        state, desired = self._read(), desired_state(bundle, self.settings)
+        now = self.wall().isoformat(timespec="seconds")
+        desired = desired_state(bundle, self.settings, now)
+        state = self._read()
         plan.check(state, desired.auth_mode)
-        steps = plan.deploy(state, desired, read_registered(self.clients, self.names, desired))
-        instances = f"{self.settings.instance_count} x {self.settings.instance_type}"
-        place, replaces = _place(state), _version(state, state.serving)
-        summary = Summary(place, bundle.version, replaces, instances, minutes=(8, 20))
-        return Plan("azureml", "deploy", self.names.endpoint, steps, summary)
+        assets = read_assets(self.clients, self.names, desired.versions.items())
+        steps = plan.deploy(state, desired, assets)
+        count = plan.instances(state, desired)
+        replaces = state.version(state.serving)
+        on = f"{count} x {self.settings.instance_type}"
+        summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
+        summary = replace(summary, notes=plan.notes(state, desired))
+        if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
+            summary = self._with_quota(summary, state, desired)
+        return self._plan("deploy", steps, summary)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
-        plan.check(state)
-        target, replaces = state.rolling or state.previous, _version(state, state.serving)
-        summary = Summary(_place(state), _version(state, target), replaces, minutes=(1, 3))
-        return Plan("azureml", "roll back", self.names.endpoint, plan.rollback(state), summary)
+        steps = plan.rollback(state)
+        target, replaces = state.rolling or state.previous, state.version(state.serving)
+        summary = Summary(_place(state), state.version(target), replaces, minutes=(1, 3))
+        return self._plan("roll back", steps, summary)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
-        steps = delete(state, read_assets(self.clients, self.names))
-        summary = Summary(_place(state), minutes=(2, 10))
-        return Plan("azureml", "delete", self.names.endpoint, steps, summary)
+        steps = deletion.delete(state, read_assets(self.clients, self.names))
+        summary = Summary(_place(state), minutes=(2, 10), notes=deletion.stays(state))
+        return self._plan("delete", steps, summary)
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
-        raise NotImplementedError
-
-    def lease_store(self) -> LeaseStore:
-        """See Cloud."""
-        raise NotFound("no lease yet")
-
-    def listed(self) -> Sequence[Listed]:
-        """See Cloud."""
-        raise NotImplementedError
+        state = self._read()
+        steps = deletion.delete_unproved(state, read_assets(self.clients, self.names))
+        return self._plan("delete", steps, Summary(_place(state), minutes=(2, 10)))
 
     @property
     def operations(self) -> Collection[str]:
@@ -107,12 +105,19 @@ class AzureMLCloud:
         operations = Operations(self.clients, self.names, waiting, self.clock, progress)
         getattr(operations, step.operation)(step)
 
+    def lease_store(self) -> LeaseStore:
+        """See Cloud."""
+        return BlobLease(self.clients.workspace.blobs(), self.names.lease)
+
+    def listed(self) -> Sequence[Listed]:
+        """See Cloud."""
+        return listing.listed(self.clients, self.names)
+
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
         endpoint = serving_endpoint(self.clients, self.names)
-        return azureml_http.send(
-            endpoint.url, self.clients.endpoints.bearer(endpoint), request, timeout
-        )
+        bearer = self.clients.endpoints.bearer(endpoint)
+        return azureml_http.send(endpoint.url, bearer, request, timeout)
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
@@ -134,14 +139,19 @@ class AzureMLCloud:
     def _read(self) -> CurrentState:
         return read_state(self.clients, self.names)
 
+    def _plan(self, purpose: str, steps: Sequence[Step], summary: Summary) -> Plan:
+        return Plan("azureml", purpose, self.names.endpoint, tuple(steps), summary)
+
+    def _with_quota(self, summary: Summary, state: CurrentState, desired: DesiredState) -> Summary:
+        """`summary` with what runs at most, and whether the quota suffices for that."""
+        azure = AzureQuota(self.clients.session, state.location)
+        shortage, notes = quota.asked(azure, quota.need(state, desired))
+        most = quota.peak(state, desired)
+        return replace(summary, peak=most, shortage=shortage, notes=(*summary.notes, *notes))
+
 
 def _place(state: CurrentState) -> str:
     return f"workspace {state.names.workspace}, {state.location}"
-
-
-def _version(state: CurrentState, deployment: str) -> str:
-    found = state.ours.get(deployment)
-    return found.tags.get(VERSION, "") if found else ""
 
 
 def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
@@ -154,18 +164,23 @@ def _status(state: CurrentState, assets: Assets, unread: str) -> EndpointStatus:
         "traffic": ", ".join(f"{name} {share} %" for name, share in state.traffic.items()),
     }
     url, shown = (endpoint.url, endpoint.state) if endpoint else ("", shown)
-    live, earlier = _version(state, state.serving), _version(state, state.previous)
+    live, earlier = state.version(state.serving), state.version(state.previous)
     found = tuple(_resources(state, assets, unread))
     return EndpointStatus("azureml", names.endpoint, shown, url, live, earlier, found, details)
 
 
 def _resources(state: CurrentState, assets: Assets, unread: str) -> list[tuple[str, str, str]]:
-    roles = {state.previous: "previous", state.serving: "serves"}
-    found = [("endpoint", state.endpoint.name, state.endpoint.state)] if state.endpoint else []
+    roles = {state.previous: "previous", **dict.fromkeys(state.mirrored, "gets a copy of traffic")}
+    roles |= {**dict.fromkeys(state.traffic, "serves")}
+    names, found = state.names, list[tuple[str, str, str]]()
+    if state.endpoint:
+        whose = "" if state.is_ours else ", not onnxferry's"
+        found.append(("endpoint", names.endpoint, state.endpoint.state + whose))
     for d in state.deployments:
-        role = roles.get(d.name, "idle") if d.name in state.ours else "not onnxferry's"
+        role = roles.get(d.name, f"not proved, {HOURLY}")
+        role = role if d.name in state.ours else "not onnxferry's"
         text = f"{d.state}, {d.instances} x {d.instance_type}, {role}"
         found.append(("deployment", d.name, text))
-    found += [(kind, state.names.asset(v), "registered") for kind, v in assets.versions]
-    files = unread or (f"{len(assets.files)} files" if assets.files else "")
-    return [*found, *([("files", state.names.folder, files)] if files else [])]
+    found += [(kind, names.asset(v), "registered") for kind, v in sorted(assets.versions)]
+    files = unread or (f"{len(assets.file_names)} files" if assets.files else "")
+    return [*found, *([("files", names.folder, files)] if files else [])]

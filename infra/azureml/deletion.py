@@ -1,39 +1,79 @@
-"""The steps that delete all that deploying made for an endpoint, and nothing else."""
+"""The steps that delete all that deploying made for an endpoint, or what of it is not proved; and
+nothing else."""
 
 from __future__ import annotations
 
+from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.names import PREVIOUS, ROLLING
-from onnxferry.infra.azureml.plan import change_tags, check, shift_traffic
-from onnxferry.infra.azureml.state import Assets, CurrentState
+from onnxferry.infra.azureml.plan import change_tags, check, prune, shift_traffic
+from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.plan import Action, Step
 
 
 def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     """The steps that delete the endpoint if it is ours alone, else our deployments in it; then what
     is registered; and last the files, by which a later run finds what may be registered."""
-    names = state.names
-    steps = _endpoint(state)
-    for kind, version in assets.versions:
-        facts = {"id": names.id(kind, version)}
-        steps.append(Step(Action.DELETE, kind, names.asset(version), "delete_asset", facts))
-    if assets.files:
-        files = {"files": list(assets.files)}
-        steps.append(Step(Action.DELETE, "files", names.folder, "delete_files", files))
-    return tuple(steps)
+    steps = _endpoint(state) if state.is_ours else _deployments(state)
+    steps += _assets(state, steps, assets)
+    if not steps:
+        return ()
+    names, files = state.names, steps[-1].parameters.get("files", [])
+    kept = steps[:-1] if files else steps
+    last = {"files": [*files, names.lease]}
+    return (*kept, Step(Action.DELETE, "files", names.folder, "delete_files", last))
+
+
+def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
+    """The steps that delete the deployments that have not served; the endpoint, where none has; and
+    what is registered and stored for them."""
+    if state.is_ours and not state.in_use and not state.others:
+        steps = [_whole_endpoint(state)]
+    else:
+        steps = [_deployment(name) for name in state.unproved]
+    return (*steps, *_assets(state, steps, assets))
+
+
+def stays(state: CurrentState) -> tuple[str, ...]:
+    """What deleting leaves, in words, as it is somebody else's."""
+    if state.endpoint is None or (state.is_ours and not state.others):
+        return ()
+    serving = sorted(set(state.ours) & set(state.traffic)) if not state.is_ours else []
+    what = [f"the endpoint {state.names.endpoint}", *(f"deployment {n}" for n in state.others)]
+    what += [f"deployment {name}, which takes its traffic" for name in serving]
+    return (f"What onnxferry did not make stays: {', '.join(what)}.",)
 
 
 def _endpoint(state: CurrentState) -> list[Step]:
-    name, endpoint = state.names.endpoint, state.endpoint
-    if endpoint is None:
-        return []
-    if state.is_ours(endpoint.tags) and not state.others:
-        facts = {"deployments": sorted(state.ours)}
-        return [Step(Action.DELETE, "endpoint", name, "delete_endpoint", facts)]
+    """Of an endpoint that is ours."""
+    if not state.others:
+        return [_whole_endpoint(state)]
     steps, tags = [], {PREVIOUS: "", ROLLING: ""}
     if state.ours and state.traffic:
         check(state)
-        steps.append(shift_traffic(state, {}, tags))
-    elif set(tags) & set(endpoint.tags):
+        steps.append(shift_traffic(state, {}, tags, seen=state.traffic))
+    elif set(tags) & set(state.tags):
         steps.append(change_tags(state, tags))
-    ours = (Step(Action.DELETE, "deployment", n, "delete_deployment") for n in state.ours)
-    return [*steps, *ours]
+    return [*steps, *map(_deployment, state.ours)]
+
+
+def _deployments(state: CurrentState) -> list[Step]:
+    """Those that are ours, and take no traffic, in an endpoint of somebody else's."""
+    return [_deployment(name) for name in state.ours if name not in state.traffic]
+
+
+def _assets(state: CurrentState, steps: list[Step], assets: Assets) -> list[Step]:
+    """What is registered and stored, but for what the deployments need that `steps` leave."""
+    gone = {step.name for step in steps}
+    whole = any(step.operation == "delete_endpoint" for step in steps)
+    left = [one for one in state.deployments if not whole and one.name not in gone]
+    unused = assets.unused(needed_by(state.names, left))
+    return prune(state, unused, optional=False)
+
+
+def _whole_endpoint(state: CurrentState) -> Step:
+    facts = {"deployments": sorted(state.ours)}
+    return Step(Action.DELETE, "endpoint", state.names.endpoint, "delete_endpoint", facts)
+
+
+def _deployment(name: str) -> Step:
+    return Step(Action.DELETE, "deployment", name, "delete_deployment")

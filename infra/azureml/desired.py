@@ -22,7 +22,8 @@ from onnxferry.system.errors import PackageError
 class DesiredState:
     """`versions` ("model", "code", "environment") and the `deployment` are made of hashes.
     `settings` are the deployment's, as in its YAML file. `files` has, of model and code, the folder
-    on this machine ("source") and each file's sha256 ("files"); `spec` has the golden request."""
+    on this machine ("source") and each file's sha256 ("files"); `spec` has the golden request.
+    `deployed` is the time of the deployment, and no difference."""
 
     version: str
     versions: Mapping[str, str]
@@ -32,11 +33,14 @@ class DesiredState:
     environment: Mapping[str, Any]
     settings: Mapping[str, Any]
     auth_mode: str
+    keep_previous: bool = True
+    deployed: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def desired_state(bundle: Bundle, config: AzureML) -> DesiredState:
-    """Read the package of `bundle`. Raises PackageError when it is not AzureML's."""
+def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> DesiredState:
+    """Read the package of `bundle`, which is `deployed` now. Raises PackageError when it is not
+    AzureML's."""
     package = bundle.package
     declared = _read(package.path / "deployment.yml")
     try:
@@ -71,6 +75,8 @@ def desired_state(bundle: Bundle, config: AzureML) -> DesiredState:
         environment=environment,
         settings=settings,
         auth_mode=config.auth_mode,
+        keep_previous=config.keep_previous,
+        deployed=deployed,
         tags=config.tags,
     )
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from onnxferry.infra.azureml.assets import Assets, needed_by
 from onnxferry.infra.azureml.desired import DesiredState
-from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, VERSION
-from onnxferry.infra.azureml.state import CurrentState, Registered
+from onnxferry.infra.azureml.names import COUNT, DEPLOYED, KINDS, MADE, PREVIOUS, ROLLING, VERSION
+from onnxferry.infra.azureml.registration import check_assets, register
+from onnxferry.infra.azureml.state import CurrentState
 from onnxferry.infra.clients.azureml_endpoints import FAILED
+from onnxferry.infra.clients.azureml_types import ManagedDeployment
 from onnxferry.infra.errors import NotFound, Refused
-from onnxferry.infra.plan import Action, Step, unless
+from onnxferry.infra.plan import Action, Step
 
 Facts = Mapping[str, Any]
 
 
 def check(state: CurrentState, auth_mode: str | None = None) -> None:
-    """Raise Refused where traffic is not ours to move, or `auth_mode` is not the endpoint's."""
+    """Raise Refused where the endpoint or its traffic is not ours to change, or `auth_mode` is not
+    the endpoint's."""
     where = state.names.where
+    if state.endpoint and not state.is_ours:
+        raise Refused(
+            f"{where}: it is there, and onnxferry did not make it (no tag"
+            f" {MADE}={state.names.endpoint}). Choose another name: --name, or name in [model] of"
+            " deploy.toml; or give it that tag, which hands it over"
+        )
     strangers = sorted(set(state.traffic) - set(state.ours))
     if strangers:
         share = sum(state.traffic[name] for name in strangers)
@@ -36,29 +46,37 @@ def check(state: CurrentState, auth_mode: str | None = None) -> None:
         )
 
 
-def deploy(state: CurrentState, desired: DesiredState, registered: Registered) -> tuple[Step, ...]:
-    """The steps that end with `desired` live."""
-    name, golden = desired.deployment, {"spec": desired.spec}
-    failed = _failed(state, name)
-    steps = [*_assets(state, desired, registered), *_endpoint(state, desired)]
-    steps += [*map(_delete, failed), *_candidate(state, desired)]
-    previous = next((d for d in (state.serving, state.previous) if d not in ("", name)), "")
+def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[Step, ...]:
+    """The steps that end with `desired` live. Instances are freed before the candidate needs its
+    own, and what serves goes last."""
+    check(state, desired.auth_mode)
+    check_assets(state.names, desired, assets)
+    name, golden, kept = desired.deployment, {"spec": desired.spec}, kept_previous(state, desired)
+    steps = [*register(state, desired, assets), *_endpoint(state, desired)]
+    first = outdated(state, desired)
+    steps += [*map(_delete, first), *_tags(state, desired, kept), *_candidate(state, desired)]
     serves = dict(state.traffic) == {name: 100}
     if not serves:
-        steps += [_smoke(name, golden), _promote(state, name, previous)]
+        steps += [_smoke(name, golden), _promote(state, name, {PREVIOUS: kept, ROLLING: ""})]
     steps.append(_smoke_endpoint(state, name, golden))
-    if serves and ROLLING in state.tags:
-        steps.append(change_tags(state, {ROLLING: ""}))
-    return (*steps, *_delete_unused(state, {name, previous, *failed}))
+    leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
+    if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
+        steps.append(change_tags(state, {**dict.fromkeys(leaving, ""), PREVIOUS: kept}))
+    last = [one for one in _deletable(state, {name, kept}) if one not in first]
+    left = [one for one in state.deployments if one.name not in (*first, *last)]
+    needed = {*needed_by(state.names, left), *desired.versions.items()}
+    return (*steps, *map(_delete, last), *prune(state, assets.unused(needed)))
 
 
 def rollback(state: CurrentState) -> tuple[Step, ...]:
     """The steps that move the traffic back, or those that a cut-off roll-back has left. Raises
     NotFound when no deployment served before."""
+    check(state)
     target, where = state.rolling or state.previous, state.names.where
     if not target or (target == state.serving and not state.rolling):
         raise NotFound(f"{where}: no previous version is kept")
-    golden = {"model": state.ours[target].model.rpartition("/")[2]}  # its spec is kept there
+    model = state.ours[target].assets["model"]
+    golden = {"model": model.rpartition("/")[2]}  # its spec is kept there
     ends = (_smoke_endpoint(state, target, golden), change_tags(state, {ROLLING: ""}))
     if state.rolling:
         return ends
@@ -67,8 +85,20 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         said = f"the previous version, {target}, is {found}; deploy its model directory again"
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
-    promote = _promote(state, target, state.serving, rolling=target)
+    promote = _promote(state, target, {PREVIOUS: state.serving, ROLLING: target})
     return (*waits, _smoke(target, golden), promote, *ends)
+
+
+def prune(state: CurrentState, unused: Assets, *, optional: bool = True) -> list[Step]:
+    """Delete what nobody needs; where that is `optional`, a failure is told and ends nothing."""
+    how, names, steps = {"optional": True} if optional else {}, state.names, list[Step]()
+    for kind, version in sorted(unused.versions, key=lambda one: (KINDS.index(one[0]), one)):
+        facts: Facts = {"version": version, **how}
+        steps.append(Step(Action.DELETE, kind, names.asset(version), "delete_asset", facts))
+    if files := unused.file_names:
+        facts = {"files": files, **how}
+        steps.append(Step(Action.DELETE, "files", names.folder, "delete_files", facts))
+    return steps
 
 
 def change_tags(state: CurrentState, tags: Facts) -> Step:
@@ -77,17 +107,52 @@ def change_tags(state: CurrentState, tags: Facts) -> Step:
     return Step(Action.UPDATE, "tags of endpoint", name, "update_endpoint", {"tags": tags})
 
 
-def shift_traffic(state: CurrentState, traffic: Mapping[str, int], tags: Facts) -> Step:
-    """Give the endpoint this traffic and these tags in one request."""
-    name, facts = state.names.endpoint, {"traffic": dict(traffic), "tags": tags}
+def shift_traffic(
+    state: CurrentState, traffic: Mapping[str, int], tags: Facts, seen: Mapping[str, int]
+) -> Step:
+    """Give the endpoint this traffic and these tags in one request, if its traffic is as `seen`."""
+    name = state.names.endpoint
+    facts = {"traffic": dict(traffic), "tags": tags, "seen": dict(seen)}
     return Step(Action.UPDATE, "traffic of endpoint", name, "update_endpoint", facts)
 
 
-def _promote(state: CurrentState, deployment: str, previous: str, rolling: str = "") -> Step:
+def kept_previous(state: CurrentState, desired: DesiredState) -> str:
+    """The deployment that is kept, to go back to; "" for none."""
+    before = (d for d in (state.serving, state.previous) if d not in ("", desired.deployment))
+    return next(before, "") if desired.keep_previous else ""
+
+
+def outdated(state: CurrentState, desired: DesiredState) -> list[str]:
+    """Our deployments that go first: all but what gets traffic, the candidate, and what is kept to
+    go back to."""
+    keep = {desired.deployment, kept_previous(state, desired), *state.traffic}
+    return _deletable(state, keep)
+
+
+def instances(state: CurrentState, desired: DesiredState) -> int:
+    """How many instances the candidate gets: as many as serve now, where something has scaled those
+    since they were asked for, and deploy.toml asks for the same as then."""
+    asked = int(desired.settings["instance_count"])
+    found = state.ours.get(desired.deployment) or state.ours.get(state.serving)
+    same = found is not None and found.tags.get(COUNT) == str(asked)
+    return found.instances if found and same and found.instances else asked
+
+
+def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
+    """What else to know of a new candidate."""
+    asked, count = desired.settings["instance_count"], instances(state, desired)
+    if count == asked or desired.deployment in state.ours:
+        return ()
+    said = f"{state.serving} runs {count} instances, scaled from {asked}, and so will the new one"
+    return (f"{said}. An autoscale setting of Azure Monitor is one deployment's: give it its own.",)
+
+
+def _promote(state: CurrentState, deployment: str, tags: Facts) -> Step:
     """All traffic to `deployment`; the way back is the traffic of now."""
-    back = shift_traffic(state, state.traffic, {PREVIOUS: state.previous, ROLLING: ""})
-    step = shift_traffic(state, {deployment: 100}, {PREVIOUS: previous, ROLLING: rolling})
-    return replace(step, restore=back if state.traffic else None)
+    wanted, before = {deployment: 100}, {PREVIOUS: state.previous, ROLLING: ""}
+    back = shift_traffic(state, state.traffic, before, seen=wanted)
+    step = shift_traffic(state, wanted, tags, seen=state.traffic)
+    return replace(step, restore=back) if state.traffic else replace(step, removal=back)
 
 
 def _smoke(deployment: str, golden: Facts) -> Step:
@@ -102,35 +167,66 @@ def _smoke_endpoint(state: CurrentState, deployment: str, golden: Facts) -> Step
     return Step(Action.CHECK, "golden request to endpoint", name, "smoke", facts, settles=True)
 
 
-def _assets(state: CurrentState, desired: DesiredState, registered: Registered) -> list[Step]:
-    """Model and code with their files, and the environment; what is registered has its files."""
-    names, store = state.names, registered.datastore
-    tags = {**desired.tags, MADE: names.endpoint}
-    folders = {kind: names.files(kind, desired.versions[kind]) for kind in desired.files}
-    own: dict[str, dict[str, Any]] = {
-        "model": {"path": names.path(store.name, folders["model"]), "tags": tags},
-        "code": {"uri": f"{store.url}/{store.container}/{folders['code']}"},
-        "environment": {**desired.environment, "tags": tags},
-    }
+def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
+    name, found = state.names.endpoint, state.endpoint
+    tags = {**desired.tags, MADE: name, DEPLOYED: desired.deployed}
+    delete = _delete_endpoint(name, [desired.deployment])
+    facts = {"auth_mode": desired.auth_mode, "tags": tags}
+    create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts, removal=delete)
+    failed = [_delete_endpoint(name, []), create]
+    if state.deployments:
+        failed = [Step(Action.REUSE, "endpoint", name)]
+    return _made(create, found.state if found else None, failed)
+
+
+def _tags(state: CurrentState, desired: DesiredState, kept: str) -> list[Step]:
+    """Set what has changed of deploy.toml's tags, of the endpoint and of what stays of it."""
     steps = []
-    for kind, version in desired.versions.items():
-        name, there = names.asset(version), kind in registered.kinds
-        if kind in folders:
-            upload = {"folder": folders[kind], **desired.files[kind]}
-            steps.append(unless(there, f"{kind} files", name, "upload", upload))
-        facts = {"version": version, **own[kind]}
-        steps.append(unless(there, kind, name, f"register_{kind}", facts))
+    if state.endpoint and (changed := _changed(desired.tags, state.tags)):
+        steps.append(change_tags(state, changed))
+    for one in (state.ours.get(name) for name in (desired.deployment, kept)):
+        if one and one.state not in FAILED and (changed := _changed(desired.tags, one.tags)):
+            facts, name = {"tags": changed}, one.name
+            steps.append(Step(Action.UPDATE, "tags of deployment", name, "tag_deployment", facts))
     return steps
 
 
-def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
-    name, found = state.names.endpoint, state.endpoint
-    facts = {"auth_mode": desired.auth_mode, "tags": {**desired.tags, MADE: name}}
-    create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts)
-    failed = [Step(Action.REUSE, "endpoint", name)]
-    if found and state.is_ours(found.tags) and not state.deployments:
-        failed = [Step(Action.DELETE, "endpoint", name, "delete_endpoint"), create]
-    return _made(create, found.state if found else None, failed)
+def _changed(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in wanted.items() if found.get(key) != value}
+
+
+def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
+    name, found = desired.deployment, state.ours.get(desired.deployment)
+    if name in state.others:
+        said = f"deployment {name} has lost its tag {MADE}; delete it first"
+        raise Refused(f"{state.names.where}: {said}")
+    create = Step(Action.CREATE, "deployment", name, "create_deployment", _facts(state, desired))
+    failed = [_delete(name), create]
+    if name in state.traffic:
+        failed = [replace(create, action=Action.UPDATE)]
+    steps = _made(create, found.state if found else None, failed)
+    if found and found.state == "Succeeded" and _differs(found, desired.settings):
+        steps = [replace(create, action=Action.UPDATE)]
+    if name not in state.in_use:
+        steps[-1] = replace(steps[-1], removal=_delete(name))
+    return steps
+
+
+def _facts(state: CurrentState, desired: DesiredState) -> Facts:
+    names, found = state.names, state.ours.get(desired.deployment)
+    own = {MADE: names.endpoint, VERSION: desired.version, DEPLOYED: desired.deployed}
+    own[COUNT] = str(desired.settings["instance_count"])
+    tags = {**(found.tags if found else {}), **desired.tags, **own}
+    ids = {kind: names.id(kind, version) for kind, version in desired.versions.items()}
+    return {**desired.settings, "instance_count": instances(state, desired), **ids, "tags": tags}
+
+
+def _differs(found: ManagedDeployment, wanted: Facts) -> bool:
+    """Whether somebody has changed a setting that we set."""
+    if found.instance_type != wanted["instance_type"]:
+        return True
+    keys = ("environment_variables", "request_settings")
+    return any(not wanted[key].items() <= found.settings[key].items() for key in keys)
 
 
 def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:
@@ -146,37 +242,19 @@ def _made(create: Step, found: str | None, failed: list[Step]) -> list[Step]:
     return by_state.get(found, [wait])
 
 
-def _failed(state: CurrentState, candidate: str) -> list[str]:
-    """The failed deployments without traffic. They go first, to free instances."""
-    keep = {candidate, state.previous, *state.traffic, *state.mirrored}
-    return [d.name for d in state.ours.values() if d.state in FAILED and d.name not in keep]
-
-
-def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
-    name, endpoint = desired.deployment, state.names.endpoint
-    if name in state.others:
-        said = f"deployment {name} has lost its tag {MADE}; delete it first"
-        raise Refused(f"{state.names.where}: {said}")
-    tags = {**desired.tags, MADE: endpoint, VERSION: desired.version}
-    ids = {kind: state.names.id(kind, version) for kind, version in desired.versions.items()}
-    facts = {**desired.settings, **ids, "tags": tags}
-    create = Step(Action.CREATE, "deployment", name, "create_deployment", facts)
-    failed = [_delete(name), create]
-    if name in state.traffic:
-        failed = [replace(create, action=Action.UPDATE)]
-    found = state.ours.get(name)
-    return _made(create, found.state if found else None, failed)
-
-
-def _delete_unused(state: CurrentState, keep: set[str]) -> list[Step]:
-    """Delete our other deployments, unless they get a copy of the traffic."""
-    keep = {*keep, *state.mirrored}
-    ours = [name for name, d in state.ours.items() if d.state != "Deleting"]
-    return [_delete(name) for name in ours if name not in keep]
+def _deletable(state: CurrentState, keep: Iterable[str]) -> list[str]:
+    """Our other deployments, unless they get a copy of the traffic, or are being deleted."""
+    stays = {*keep, *state.mirrored}
+    return [d.name for d in state.ours.values() if d.name not in stays and d.state != "Deleting"]
 
 
 def _delete(name: str) -> Step:
     return Step(Action.DELETE, "deployment", name, "delete_deployment")
+
+
+def _delete_endpoint(name: str, deployments: list[str]) -> Step:
+    facts = {"deployments": deployments}
+    return Step(Action.DELETE, "endpoint", name, "delete_endpoint", facts)
 
 
 def _wait(kind: str, name: str, found: str) -> Step:

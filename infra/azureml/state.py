@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxferry.infra.azureml.desired import DesiredState
-from onnxferry.infra.azureml.names import MADE, PREVIOUS, ROLLING, Names
+from onnxferry.infra.azureml.names import PREVIOUS, ROLLING, VERSION, Names
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResources
 from onnxferry.infra.clients.azureml import Workspace
 from onnxferry.infra.clients.azureml_endpoints import OnlineEndpoints
-from onnxferry.infra.clients.azureml_types import Datastore, ManagedDeployment, ManagedEndpoint
+from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint
 from onnxferry.infra.errors import NotFound
 
-# of codes, and of deleting models and environments, which the SDK does not offer
+# of codes, of deleting models and environments and of a deployment's tags: no SDK offers these
 API_VERSION = "2024-10-01"
 
 
@@ -44,9 +43,15 @@ class CurrentState:
     deployments: Sequence[ManagedDeployment] = ()
 
     @property
+    def is_ours(self) -> bool:
+        """Whether deploying made the endpoint."""
+        return self.endpoint is not None and self.names.is_ours(self.endpoint.tags)
+
+    @property
     def ours(self) -> dict[str, ManagedDeployment]:
         """The deployments that onnxferry made, by name."""
-        return {d.name: d for d in self.deployments if self.is_ours(d.tags)}
+        owns = self.names.owns_deployment
+        return {d.name: d for d in self.deployments if owns(d.name, d.tags)}
 
     @property
     def others(self) -> set[str]:
@@ -85,26 +90,20 @@ class CurrentState:
         """The endpoint's."""
         return self.endpoint.tags if self.endpoint else {}
 
-    def is_ours(self, tags: Mapping[str, str]) -> bool:
-        """Whether deploying this endpoint made what has these tags."""
-        return tags.get(MADE) == self.names.endpoint
+    @property
+    def in_use(self) -> set[str]:
+        """The deployments that serve, served before, or get a copy of the traffic."""
+        return {*self.traffic, self.previous, *self.mirrored} - {""}
 
+    @property
+    def unproved(self) -> list[str]:
+        """Our deployments that have not served: left by a run that was cut off or failed."""
+        return [name for name in self.ours if name not in self.in_use]
 
-@dataclass(frozen=True)
-class Registered:
-    """Which kinds ("model", "code", "environment") of a desired state are registered, and the
-    datastore for the others."""
-
-    kinds: frozenset[str]
-    datastore: Datastore
-
-
-@dataclass(frozen=True)
-class Assets:
-    """What deploying left in the workspace: (kind, version) registered, and files' names."""
-
-    versions: Sequence[tuple[str, str]] = ()
-    files: Sequence[str] = ()
+    def version(self, deployment: str) -> str:
+        """The version of one of our deployments; "" of another."""
+        found = self.ours.get(deployment)
+        return found.tags.get(VERSION, "") if found else ""
 
 
 def read_state(clients: Clients, names: Names) -> CurrentState:
@@ -113,28 +112,6 @@ def read_state(clients: Clients, names: Names) -> CurrentState:
     endpoint = endpoints.endpoint(names.endpoint)
     deployments = endpoints.deployments(names.endpoint) if endpoint else ()
     return CurrentState(names, location, endpoint, deployments)
-
-
-def read_registered(clients: Clients, names: Names, desired: DesiredState) -> Registered:
-    """What of `desired` is registered already."""
-    exists, versions = clients.resources.exists, desired.versions.items()
-    kinds = frozenset(kind for kind, version in versions if exists(names.id(kind, version)))
-    return Registered(kinds, clients.workspace.datastore())
-
-
-def read_assets(clients: Clients, names: Names) -> Assets:
-    """What deploying the endpoint left. A code has no tags: its files say that it may be there."""
-    space, registered = clients.workspace, []
-    files = sorted(space.blobs().list(f"{names.folder}/"))
-    for kind in ("model", "environment"):
-        found = space.versions(kind, names.endpoint)
-        ours = sorted(v for v, tags in found.items() if tags.get(MADE) == names.endpoint)
-        registered += [(kind, version) for version in ours]
-    for folder in sorted({name.split("/")[2] for name in files}):
-        kind, _, version = folder.partition("-")
-        if kind == "code" and clients.resources.exists(names.id(kind, version)):
-            registered.append((kind, version))
-    return Assets(registered, files)
 
 
 def serving_endpoint(clients: Clients, names: Names) -> ManagedEndpoint:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import botocore.exceptions as broken
@@ -28,6 +28,8 @@ from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
+
+T = TypeVar("T")
 
 _ATTEMPTS = 5
 _UNSIGNED = (
@@ -66,6 +68,7 @@ class AwsClients:
                 " region=eu-west-1, AWS_REGION or that of the profile"
             )
         self.region: str = self.session.region_name
+        self.notes: dict[str, None] = {}  # what is not known for want of a permission, in order
         self._clients: dict[str, Any] = {}
         self._part = part
 
@@ -95,16 +98,31 @@ class AwsClients:
         except errors.NotFound:
             return None
 
+    def read_object(self, where: str, /, **parameters: Any) -> dict[str, Any]:
+        """GetObject's answer, with the object's bytes as `Body`."""
+        with self._translated("s3", where):
+            answer = self._client("s3").get_object(**parameters)
+            return {**answer, "Body": answer["Body"].read()}
+
+    def if_allowed(self, ask: Callable[[], T], without: str) -> T | None:
+        """What `ask` returns. None where a permission is missing for it: then `notes` get the line
+        `without`, which says what is not known or not done."""
+        try:
+            return ask()
+        except errors.NotAllowed as e:
+            self.notes[f"{without}: {e.permission or 'a permission'} is missing"] = None
+            return None
+
     def pages(
-        self, service: str, operation: str, key: str, resource: str, /, **parameters: Any
+        self, service: str, operation: str, keys: str, resource: str, /, **parameters: Any
     ) -> list[Any]:
-        """All items below `key` of all pages of an operation that lists."""
+        """All items below `keys` (words) of all pages of an operation that lists."""
         with self._translated(service, resource):
             pages = self._client(service).get_paginator(operation).paginate(**parameters)
-            return [item for page in pages for item in page.get(key, ())]
+            return [item for page in pages for key in keys.split() for item in page.get(key, ())]
 
     def upload(
-        self, path: Path, bucket: str, key: str, sent: Callable[[int], None], **options: str
+        self, path: Path, bucket: str, key: str, sent: Callable[[int], None], **options: Any
     ) -> None:
         """Upload; S3 checks the sha256. Several threads tell `sent` the bytes of each piece."""
         extra = {"ChecksumAlgorithm": "SHA256", **options}

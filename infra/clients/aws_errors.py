@@ -8,6 +8,7 @@ from typing import Any
 
 from onnxferry.infra.errors import (
     CloudError,
+    E,
     NameTaken,
     NoCredentials,
     NotAllowed,
@@ -23,10 +24,11 @@ _CODES: Mapping[type[CloudError], str] = {  # without "Exception", by which some
         UnrecognizedClient SignatureDoesNotMatch InvalidSignature AuthFailure
         MissingAuthenticationToken InvalidToken""",
     NotAllowed: "AccessDenied UnauthorizedOperation 403",
-    NotFound: """NoSuchBucket NoSuchKey NoSuchEntity NoSuchUpload NoSuchTagSet ResourceNotFound
-        404""",
+    NotFound: """NoSuchBucket NoSuchKey NoSuchEntity NoSuchUpload NoSuchTagSet
+        ServerSideEncryptionConfigurationNotFoundError ResourceNotFound 404""",
     QuotaExceeded: "ResourceLimitExceeded LimitExceeded ServiceQuotaExceeded TooManyBuckets",
-    NameTaken: "BucketAlreadyExists BucketAlreadyOwnedByYou EntityAlreadyExists ResourceInUse",
+    NameTaken: """BucketAlreadyExists BucketAlreadyOwnedByYou EntityAlreadyExists ResourceInUse
+        PreconditionFailed ConditionalRequestConflict""",
     Unavailable: """Throttling Throttled TooManyRequests SlowDown RequestLimitExceeded
         RequestThrottled BandwidthLimitExceeded ModelNotReady OperationAborted
         ConcurrentModification RequestTimeout""",
@@ -46,7 +48,9 @@ _ACTIONS = {
     "ListObjectsV2": "s3:ListBucket",
     "HeadObject": "s3:GetObject",
     "DeleteObjects": "s3:DeleteObject",
+    "ListObjectVersions": "s3:ListBucketVersions",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
@@ -83,7 +87,10 @@ def of_response(where: str, service: str, e: Any) -> CloudError:
     if kind is NotAllowed:
         found = _ACTION.search(message)
         default = _ACTIONS.get(e.operation_name, f"{service}:{e.operation_name}")
-        said = f"the permission {found[1] if found else default} is missing. {said}"
+        permission = found[1] if found else default
+        refused = refusal(where, kind, f"the permission {permission} is missing. {said}")
+        refused.permission = permission
+        return refused
     return refusal(where, kind, said)
 
 
@@ -96,6 +103,6 @@ def _kind_of(code: str, message: str, status: int) -> type[CloudError]:
     return found or {403: NotAllowed, 404: NotFound, 429: Unavailable}.get(status, Refused)
 
 
-def refusal(where: str, kind: type[CloudError], said: str) -> CloudError:
+def refusal(where: str, kind: type[E], said: str) -> E:
     """The error with where, what the cloud said and what next."""
     return kind(f"{where}: {said}. What next: {_NEXT[kind]}")

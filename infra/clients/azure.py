@@ -1,4 +1,5 @@
-"""Azure's addresses, and the sign-in by azure-identity's DefaultAzureCredential.
+"""Azure's addresses, and the sign-in by azure-identity's DefaultAzureCredential, which is renewed
+once where a service says that it has expired.
 
 It is the public cloud unless ARM_CLOUD_METADATA_URL names another, as for the Azure CLI.
 """
@@ -9,16 +10,19 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
 from azure.identity import DefaultAzureCredential
+from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.clients.connections import trust
+from onnxferry.infra.clients.connections import broken, certificates, trust
 from onnxferry.infra.errors import Unavailable
 
 METADATA = "ARM_CLOUD_METADATA_URL"
+_CONNECTING = 20.0  # seconds; a firewall that drops all says nothing
 State = Callable[[], str | None]  # what is still waited for; None at its end; raises for a failure
 Wait = Callable[[str, State], None]  # waits for what its first argument names
 
@@ -49,34 +53,61 @@ def azure_environment(variables: Mapping[str, str] = os.environ) -> AzureEnviron
         urls = (first["resourceManager"], first["authentication"]["loginEndpoint"])
         manager, authority = (url.rstrip("/") for url in urls)
         return AzureEnvironment(first["name"], manager, authority, first["suffixes"]["storage"])
+    except httpx.TransportError as e:
+        raise Unavailable(f"{METADATA}={url}: no connection: {broken(e)}") from e
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as e:
         said = f"no cloud's metadata there ({e!r}); correct or unset the variable"
         raise Unavailable(f"{METADATA}={url}: {said}") from e
 
 
-def credential(where: AzureEnvironment, tenant: str | None = None) -> Any:
-    """The credential for `where`. It asks the user nothing, and sends nothing yet."""
-    logger = logging.getLogger("azure.identity")
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.ERROR)  # it warns of each way to sign in that is not set up
-    public = where == AzureEnvironment()
-    options = {"authority": where.authority, "disable_instance_discovery": not public}
-    return _TenantCredential(tenant, **options) if tenant else DefaultAzureCredential(**options)
+class SignIn:
+    """A credential that asks for tokens of `tenant`, if that is given. It asks the user nothing,
+    and sends nothing before a token is needed."""
 
+    def __init__(self, where: AzureEnvironment, tenant: str | None = None) -> None:
+        logger = logging.getLogger("azure.identity")
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.ERROR)  # it warns of each way to sign in that is not set up
+        public = where == AzureEnvironment()
+        also = {"additionally_allowed_tenants": [tenant]} if tenant else {}
+        options = {"authority": where.authority, "disable_instance_discovery": not public}
+        options["connection_verify"] = certificates()
+        self._own = {"tenant_id": tenant} if tenant else {}
+        self._make = partial(DefaultAzureCredential, **options, **also)
+        self.renew()
 
-class _TenantCredential(DefaultAzureCredential):  # type: ignore[misc]
-    """Asks for tokens of one tenant, which has no setting in DefaultAzureCredential."""
+    def renew(self) -> None:
+        """Forget all tokens: the next is a new one, or there is none."""
+        self._now: Any = self._make()
 
-    def __init__(self, tenant: str, **options: Any) -> None:
-        super().__init__(additionally_allowed_tenants=[tenant], **options)
-        self._tenant = tenant
-
-    def get_token(self, *scopes: str, tenant_id: str | None = None, **options: Any) -> Any:
-        return super().get_token(*scopes, tenant_id=tenant_id or self._tenant, **options)
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        """A token, as azure-core's credentials give it. A service that names the tenant has refused
+        the token before."""
+        if options.get("tenant_id"):
+            self.renew()
+        return self._now.get_token(*scopes, **{**self._own, **options})
 
     def get_token_info(self, *scopes: str, options: Mapping[str, Any] | None = None) -> Any:
-        own = {"tenant_id": self._tenant, **(options or {})}
-        return super().get_token_info(*scopes, options=own)
+        """The same with more about the token."""
+        asked = {key: value for key, value in (options or {}).items() if value is not None}
+        if "tenant_id" in asked:
+            self.renew()
+        return self._now.get_token_info(*scopes, options={**self._own, **asked})
+
+
+def credential(where: AzureEnvironment, tenant: str | None = None) -> SignIn:
+    """The credential for `where`."""
+    return SignIn(where, tenant)
+
+
+class _Renewing(ARMChallengeAuthenticationPolicy):  # type: ignore[misc]
+    """Sends a request that is refused for its token once more, with a new one."""
+
+    def on_challenge(self, request: Any, response: Any) -> bool:
+        if not super().on_challenge(request, response):
+            self._credential.renew()
+            self.authorize_request(request, *self._scopes)
+        return True
 
 
 @dataclass(frozen=True)
@@ -84,19 +115,21 @@ class AzureSession:
     """The sign-in, the cloud and the subscription, for the clients of all services.
 
     `interval` is the seconds between two polls of an operation; pauses before second tries are in
-    proportion to it.
+    proportion to it. `patience` is the seconds that an answer may take.
     """
 
     where: AzureEnvironment
     credential: Any
     subscription: str
     interval: float = 5.0
+    patience: float = 300.0
 
     @property
     def retries(self) -> dict[str, Any]:
         """azure-core's retry policy."""
         first, longest = 0.16 * self.interval, 6 * self.interval
-        return {"retry_total": 5, "retry_backoff_factor": first, "retry_backoff_max": longest}
+        pauses = {"retry_backoff_factor": first, "retry_backoff_max": longest}
+        return {"retry_total": 5, **pauses}
 
     @property
     def blob_retries(self) -> dict[str, Any]:
@@ -106,6 +139,13 @@ class AzureSession:
         return {"retry_total": 5, **pauses}
 
     @property
+    def connection(self) -> dict[str, Any]:
+        """azure-core's transport: how long it waits, and whose certificates it trusts."""
+        connecting = min(_CONNECTING, self.patience)
+        limits = {"connection_timeout": connecting, "read_timeout": self.patience}
+        return {**limits, "connection_verify": certificates()}
+
+    @property
     def options(self) -> dict[str, Any]:
         """The keyword arguments of a service's management client."""
         return {
@@ -113,9 +153,15 @@ class AzureSession:
             "subscription_id": self.subscription,
             "base_url": self.where.resource_manager,
             "credential_scopes": [self.where.scope],
+            "authentication_policy": self.sign_in_policy(),
             "polling_interval": self.interval,
             **self.retries,
+            **self.connection,
         }
+
+    def sign_in_policy(self) -> Any:
+        """What signs the requests of one client in."""
+        return _Renewing(self.credential, self.where.scope)
 
     def token(self) -> str:
         """A token for the resource manager. Raises NoCredentials when nobody is signed in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,15 +16,34 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
+    ServiceRequestError,
 )
 from azure.storage.blob import BlobServiceClient
 
 from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_causes import storage_code
 from onnxferry.infra.clients.azure_errors import translated
-from onnxferry.infra.errors import NotAllowed
+from onnxferry.infra.clients.connections import broken, unknown_name
+from onnxferry.infra.errors import NotAllowed, NotFound
+from onnxferry.infra.lease import Stored
 from onnxferry.system.console import Progress
 
 Sent = Callable[[int, int | None], None]  # told the bytes so far, and all
+_ROLE = (
+    "the signed-in user may not use its blobs. Give it the role Storage Blob Data Contributor on"
+    " the account (Owner does not include it), wait some minutes and run again"
+)
+_ADVICE = {  # what else a 403 may mean
+    "AuthorizationFailure": "the account's firewall does not let this machine in. Add its address"
+    " under Networking of the storage account, or run from a network that is let in",
+    "KeyBasedAuthenticationNotPermitted": "the account takes neither keys nor SAS"
+    " (allowSharedKeyAccess is false), and the datastore has one. Let the workspace's datastores"
+    " open it as who is signed in, with `az ml workspace update --system-datastores-auth-mode"
+    " identity`, and give the signed-in user and the endpoint's identity the role Storage Blob Data"
+    " Contributor on the account",
+    "AuthenticationFailed": "its key or SAS is not valid, or no longer, or this machine's clock is"
+    " wrong. Correct the clock, or renew the datastore's key",
+}
 _WRITTEN = ("BlobAlreadyExists", "ConditionNotMet", "UnauthorizedBlobOverwrite")
 
 
@@ -36,22 +56,16 @@ def megabytes(progress: Progress, before: int = 0, total: int | None = None) -> 
     return sent
 
 
-@dataclass(frozen=True)
-class StoredText:
-    """A blob's text; `age` is in seconds since it was written, by the server's clock."""
-
-    text: str
-    etag: str
-    age: float
-
-
 class BlobContainer:
     """The container `name` of the storage account at `url`. `credential` is a SAS or a key;
     without it, the session's is used, which needs a data role."""
 
     def __init__(self, session: AzureSession, url: str, name: str, credential: Any = None) -> None:
         self._where = f"in container {name} at {url}"
+        self._ahead = 0.0  # of the server's clock before this process's
         options = {"credential": credential or session.credential, **session.blob_retries}
+        options |= session.connection
+        options["raw_response_hook"] = self._note_date
         self._container = BlobServiceClient(url, **options).get_container_client(name)
 
     def list(self, prefix: str) -> dict[str, Mapping[str, str]]:
@@ -89,21 +103,20 @@ class BlobContainer:
             return bytes(self._container.download_blob(name).readall())
         return None
 
-    def read_text(self, name: str) -> StoredText | None:
+    def read_text(self, name: str) -> Stored | None:
         """A small text as it is now; None where it is not there. Raises NotFound where the
         container or its account is absent."""
-        seen: dict[str, str] = {}
         with self._opened(name):
             try:
-                blob = self._container.download_blob(
-                    name, raw_response_hook=lambda r: seen.update(r.http_response.headers)
-                )
+                blob = self._container.download_blob(name)
                 text = blob.readall().decode()
             except ResourceNotFoundError as e:
-                if e.error_code == "BlobNotFound":
+                if storage_code(e) == "BlobNotFound":
                     return None
                 raise
-        return StoredText(text, blob.properties.etag, _age(seen))
+        now = self._ahead + time.monotonic()
+        written = blob.properties.last_modified.timestamp()
+        return Stored(text, blob.properties.etag, max(0.0, now - written))
 
     def write_text(self, name: str, text: str, etag: str) -> str | None:
         """Write a small text where `etag` is still there, or nothing if it is "". The new etag;
@@ -115,7 +128,7 @@ class BlobContainer:
             try:
                 return str(self._container.get_blob_client(name).upload_blob(text, **only)["etag"])
             except (ResourceExistsError, ResourceModifiedError) as e:
-                if e.error_code not in _WRITTEN:
+                if storage_code(e) not in _WRITTEN:
                     raise
         there = self.read_text(name)  # a first try may have arrived, and its answer not
         return there.etag if there and there.text == text else None
@@ -125,6 +138,10 @@ class BlobContainer:
         with self._opened(name), suppress(ResourceNotFoundError):
             self._container.delete_blob(name)
 
+    def _note_date(self, response: Any) -> None:
+        if date := response.http_response.headers.get("Date"):
+            self._ahead = parsedate_to_datetime(date).timestamp() - time.monotonic()
+
     @contextmanager
     def _opened(self, name: str) -> Iterator[None]:
         """Translate errors of `name`. To manage an account is not to open its blobs."""
@@ -132,15 +149,15 @@ class BlobContainer:
         with translated(where):
             try:
                 yield
+            except ServiceRequestError as e:
+                if not unknown_name(e):
+                    raise
+                raise NotFound(f"{where}: no such account, or no network: {broken(e)}") from e
             except HttpResponseError as e:
                 if e.status_code != 403:
                     raise
-                raise NotAllowed(
-                    f"{where}: {getattr(e, 'error_code', None) or 403}: the signed-in user may not"
-                    " use its blobs. Give it the role Storage Blob Data Contributor on the account"
-                    " (Owner does not include it), wait some minutes and run again; the account's"
-                    " firewall must let this machine in"
-                ) from e
+                code = storage_code(e)
+                raise NotAllowed(f"{where}: {code or 403}: {_ADVICE.get(code, _ROLE)}") from e
 
 
 @dataclass(frozen=True)
@@ -150,7 +167,7 @@ class BlobLease:
     container: BlobContainer
     name: str
 
-    def read(self) -> StoredText | None:
+    def read(self) -> Stored | None:
         """The document; None where there is none."""
         return self.container.read_text(self.name)
 
@@ -158,9 +175,3 @@ class BlobLease:
         """Write where `etag` is still there, or nothing if it is "". The new etag; None where
         another was quicker."""
         return self.container.write_text(self.name, text, etag)
-
-
-def _age(headers: Mapping[str, str]) -> float:
-    """Seconds between the answer and the blob's last change, both by the server's clock."""
-    now, then = (parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified"))
-    return max(0.0, (now - then).total_seconds())

@@ -43,10 +43,16 @@ def refusal_of(e: HttpResponseError) -> Refusal:
     """What the service's answer says, or else the SDK's words for it."""
     body = _body(e)
     if not isinstance(body, Mapping):  # storage answers in XML, which its SDK has read
-        code = str(getattr(e, "error_code", None) or "")
+        code = storage_code(e)
         said = body if isinstance(body, str) and not code else e.message
         return flattened({"code": code, "message": str(said or "").partition("\nRequestId:")[0]})
     return flattened(body)
+
+
+def storage_code(e: HttpResponseError) -> str:
+    """The code that blob storage gave; "" where the error is another service's."""
+    code = getattr(e, "error_code", None)
+    return str(getattr(code, "value", code) or "")
 
 
 def flattened(body: Any) -> Refusal:

@@ -12,7 +12,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 
 from onnxferry.infra import errors
 from onnxferry.infra.clients.azure_causes import Refusal, refusal_of
-from onnxferry.infra.clients.connections import broken
+from onnxferry.infra.clients.connections import broken, told
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, QuotaExceeded, Unavailable
 
 _NEXT = {
@@ -51,6 +51,9 @@ _ADVICE = {
     "scopelocked": "remove the lock that the message names (`az lock list`), and run again",
     "readonlydisabledsubscription": "the subscription is disabled: its owner can enable it again",
 }
+_UNCONNECTED = re.compile(
+    r"HTTPSConnection(Pool)?\(|Unable to connect to proxy|certificate verify failed"
+)  # a sign-in keeps only the text of such an error
 _ACTION = re.compile(r"perform action '([^']+)'")
 _SIGN_IN = {  # what else than `az login` mends a sign-in
     "AADSTS7000222": "The application's secret has expired: make a new one with `az ad app"
@@ -67,6 +70,8 @@ def translated(where: str) -> Iterator[None]:
     try:
         yield
     except exceptions.ClientAuthenticationError as e:  # CredentialUnavailableError, too
+        if _UNCONNECTED.search(str(e)) and (why := told(str(e))):
+            raise Unavailable(f"{where}: no connection to sign in: {why}") from e
         raise errors.NoCredentials(_unsigned(where, e)) from e
     except HttpResponseError as e:
         raise refused(where, refusal_of(e), e.status_code or 0) from e

@@ -27,6 +27,25 @@ class ArmResource:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TaggedResource:
+    """A resource, or a group, that has a certain tag: `type` is like "Microsoft.Web/sites", `state`
+    its provisioning state, `capacity` the instances of its SKU (0 where it has none)."""
+
+    id: str
+    name: str
+    type: str
+    location: str
+    tags: Mapping[str, str]
+    state: str = ""
+    capacity: int = 0
+
+    @property
+    def group(self) -> str:
+        """The resource group that it is in, or that it is."""
+        return self.id.split("/")[4]
+
+
 class Groups:
     """The resource groups of one subscription."""
 
@@ -58,13 +77,29 @@ class Groups:
             return self._client.resource_groups.begin_delete(group)
 
     def resources(self, group: str) -> list[str]:
-        """The names of all resources in the group."""
+        """The ids of all resources in the group."""
         with translated(self._where(group)):
-            return [r.name for r in self._client.resources.list_by_resource_group(group)]
+            return [r.id for r in self._client.resources.list_by_resource_group(group)]
+
+    def resources_tagged(self, tag: str) -> list[TaggedResource]:
+        """All resources and groups of the subscription that have the tag and that the signed-in
+        user may read."""
+        asked = f"tagName eq '{tag}'"
+        with translated(f"resources of subscription {self._subscription}"):
+            groups = self._client.resource_groups.list(filter=asked)
+            resources = self._client.resources.list(filter=asked, expand="provisioningState")
+            return [*map(_tagged, groups), *map(_tagged, resources)]
 
     def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
         """Set `tags` of a resource; its other tags stay."""
-        patch = {"operation": "Merge", "properties": {"tags": dict(tags)}}
+        self._patch_tags(resource_id, "Merge", tags)
+
+    def untag(self, resource_id: str, tags: Mapping[str, str]) -> None:
+        """Take `tags` off a resource, each where it has that value still."""
+        self._patch_tags(resource_id, "Delete", tags)
+
+    def _patch_tags(self, resource_id: str, operation: str, tags: Mapping[str, str]) -> None:
+        patch = {"operation": operation, "properties": {"tags": dict(tags)}}
         where = f"tags of {resource_id.rpartition('/')[2]}"
         with translated(where):
             update = self._client.tags.begin_update_at_scope
@@ -86,9 +121,20 @@ class ArmResources:
         """Whether there is such a resource."""
         return existing(_where(id_), self._client.get_by_id, id_, **self._version) is not None
 
-    def put(self, id_: str, properties: Mapping[str, Any]) -> None:
-        """Create or change the resource, and wait for that."""
-        body, where = {"properties": dict(properties)}, _where(id_)
+    def get(self, id_: str) -> Mapping[str, Any] | None:
+        """The resource as the service tells it, if there is one."""
+        found = existing(_where(id_), self._client.get_by_id, id_, **self._version)
+        return dict(found.as_dict()) if found is not None else None
+
+    def begin_tag(self, id_: str, tags: Mapping[str, str]) -> Any:
+        """Begin to give the resource these tags and no others; the poller. Errors are the SDK's."""
+        update = self._client.begin_update_by_id
+        return update(id_, {"tags": dict(tags)}, retry_on_methods=AGAIN, **self._version)
+
+    def put(self, id_: str, properties: Mapping[str, Any], **facts: Any) -> None:
+        """Create or change the resource, with its location, tags and the like as `facts`, and wait
+        for that."""
+        body, where = {**facts, "properties": dict(properties)}, _where(id_)
         with translated(where):
             begun = self._client.begin_create_or_update_by_id(id_, body, **self._version)
             _finish(begun, where, self._limit)
@@ -98,6 +144,13 @@ class ArmResources:
         where = _where(id_)
         with translated(where), suppress(ResourceNotFoundError):
             _finish(self._client.begin_delete_by_id(id_, **self._version), where, self._limit)
+
+
+def _tagged(found: Any) -> TaggedResource:
+    state, sku = getattr(found, "provisioning_state", None), getattr(found, "sku", None)
+    place, capacity = found.location or "", getattr(sku, "capacity", None) or 0
+    facts = (found.id, found.name, found.type, place, dict(found.tags or {}))
+    return TaggedResource(*facts, state or "", int(capacity))
 
 
 def _finish(begun: Any, where: str, limit: float = LIMIT) -> None:

@@ -10,7 +10,7 @@ import httpx
 from onnxferry.infra.clients.connections import broken, trust
 from onnxferry.infra.errors import InvokeFailed
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply, cpu_of
 from onnxferry.system.exits import program
 
 
@@ -35,4 +35,4 @@ def post(url: str, request: Request, key: Mapping[str, str], timeout: float) -> 
 def reply_of(answer: httpx.Response, status: int, served_by: str) -> Reply:
     """`answer` as a Reply with `status`."""
     media_type, seconds = answer.headers.get("content-type", ""), answer.elapsed.total_seconds()
-    return Reply(status, answer.content, media_type, seconds, served_by)
+    return Reply(status, answer.content, media_type, seconds, served_by, cpu_of(answer.headers))

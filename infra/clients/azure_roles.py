@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.mgmt.authorization import AuthorizationManagementClient
@@ -18,9 +19,11 @@ from onnxferry.infra.errors import CloudError
 
 BLOB_OWNER = "Storage Blob Data Owner"
 BLOB_CONTRIBUTOR = "Storage Blob Data Contributor"
+METRICS_PUBLISHER = "Monitoring Metrics Publisher"
 _ROLES: Mapping[str, str] = {  # their GUIDs are the same in every subscription
     BLOB_OWNER: "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     BLOB_CONTRIBUTOR: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    METRICS_PUBLISHER: "3913510d-42f4-4e42-8a64-420c390055eb",
 }
 _NAMESPACE = uuid.UUID("6f6e6e78-6665-5272-8279-2d726f6c6573")
 
@@ -80,10 +83,10 @@ class Roles:
         return None
 
     def described(self, scope: str, description: str) -> list[str]:
-        """The ids of the assignments at `scope` that were made with `description`."""
+        """The ids of our assignments at `scope` itself that were made with `description`."""
         with translated(f"role assignments of {scope.rpartition('/')[2]}"):
             found = self._assignments.list_for_scope(scope.lstrip("/"), filter="atScope()")
-            return [one.id for one in found if one.description == description]
+            return [one.id for one in found if one.description == description and _ours(one, scope)]
 
     def delete(self, assignment: str) -> None:
         """Delete the assignment of that id."""
@@ -94,6 +97,15 @@ class Roles:
 def assignment_name(scope: str, role: str, principal: Principal) -> str:
     """The GUID of an assignment, made of what it says, so that the same one twice is one."""
     return str(uuid.uuid5(_NAMESPACE, f"{scope.lower()}|{principal.id.lower()}|{_ROLES[role]}"))
+
+
+def _ours(found: Any, scope: str) -> bool:
+    """Whether its name is one that `assign` gives. A list has those of the scopes above, too."""
+    roles = {guid: role for role, guid in _ROLES.items()}
+    role = roles.get(str(found.role_definition_id).rpartition("/")[2].lower())
+    if role is None:
+        return False
+    return str(found.name) == assignment_name(scope, role, Principal(found.principal_id))
 
 
 def _where(scope: str, role: str) -> str:

@@ -78,9 +78,17 @@ class Storage:
             found = self._client.blob_containers.list(self._group, account)
             return frozenset(container.name for container in found)
 
-    def create_container(self, account: str, name: str) -> None:
-        """Create a container, which may be there already."""
-        wanted = {"properties": {"publicAccess": "None"}}
+    def container(self, account: str, name: str) -> Mapping[str, str] | None:
+        """The metadata of a container, if it is there: a list of them has none."""
+        get, where = self._client.blob_containers.get, f"container {name} of {self._where(account)}"
+        found = existing(where, get, self._group, account, name)
+        if found is None:
+            return None
+        return (found.as_dict().get("properties") or {}).get("metadata") or {}
+
+    def create_container(self, account: str, name: str, metadata: Mapping[str, str]) -> None:
+        """Create a container, which may be there already: then its metadata are replaced."""
+        wanted = {"properties": {"publicAccess": "None", "metadata": dict(metadata)}}
         with translated(f"container {name} of {self._where(account)}"):
             self._client.blob_containers.create(self._group, account, name, wanted)
 

@@ -60,15 +60,21 @@ class Workspace:
 
     def blobs(self) -> BlobContainer:
         """The default datastore's blobs, opened by its SAS or key, else as who is signed in."""
+        return self.opened()[1]
+
+    def opened(self) -> tuple[Datastore, BlobContainer]:
+        """Where the default datastore is, and its blobs as `blobs` gives them."""
         place, given = self._default(include_secrets=True)
         secret = getattr(given, "sas_token", None) or getattr(given, "account_key", None)
-        return BlobContainer(self.session, place.url, place.container, secret)
+        return place, BlobContainer(self.session, place.url, place.container, secret)
 
-    def versions(self, kind: str, name: str) -> dict[str, Tags]:
-        """The versions of a "model" or an "environment", with their tags."""
+    def versions(self, kind: str, name: str) -> dict[str, tuple[Tags, str]]:
+        """The versions of a "model" or an "environment" that are not archived: their tags, and a
+        model's path."""
         with self.translated(f"{kind} {name} of "), suppress(ResourceNotFoundError):
             found = getattr(self.ml, f"{kind}s").list(name=name)
-            return {str(one.version): dict(one.tags or {}) for one in found}
+            facts = ((one, str(getattr(one, "path", None) or "")) for one in found)
+            return {str(one.version): (dict(one.tags or {}), path) for one, path in facts}
         return {}
 
     def register_model(self, name: str, facts: Mapping[str, Any]) -> None:
@@ -112,10 +118,10 @@ class Workspace:
             except MlException as e:
                 raise Refused(f"{where}: azure-ai-ml refuses it: {str(e).strip()[:600]}") from e
             except HttpResponseError as e:
-                if not what.startswith("deployment ") or e.status_code in (401, 403, 404, 429):
+                if e.status_code in (401, 403, 404, 429):
                     raise
                 said = refusal_of(e)
-                kind = failure_of(" ".join(said.codes), said.text)
+                kind = failure_of(what.partition(" ")[0], " ".join((*said.codes, said.text)))
                 if kind is None:
                     raise
                 raise kind(f"{where}: {said.code or e.status_code}: {said.text}") from e

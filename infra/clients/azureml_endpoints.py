@@ -10,9 +10,10 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from onnxferry.infra.clients.azureml import Tags, Until, Workspace, sdk_deployment, sdk_endpoint
 from onnxferry.infra.clients.azureml_types import ManagedDeployment, ManagedEndpoint, audience
-from onnxferry.infra.errors import NotHealthy
+from onnxferry.infra.errors import NotHealthy, Refused
 
 FAILED = frozenset({"Failed", "Canceled"})
+_ADDED = ("createdBy", "createdAt", "lastModifiedAt")
 
 
 class OnlineEndpoints:
@@ -35,17 +36,26 @@ class OnlineEndpoints:
         url, tags = found.scoring_uri or "", dict(found.tags or {})
         return ManagedEndpoint(found.name, state, url, auth_mode, traffic, mirror, tags)
 
-    def create_endpoint(self, name: str, auth_mode: str, tags: Tags, until: Until) -> None:
-        """Create an endpoint without deployments."""
+    def create_endpoint(self, name: str, auth_mode: str, tags: Tags, until: Until) -> bool:
+        """Create an endpoint without deployments. False where that was in conflict with something,
+        which may have been a first try. Raises NameTaken."""
         begin, wanted = self._endpoints.begin_create_or_update, sdk_endpoint(name, auth_mode, tags)
         settled = partial(self.endpoint_state, name)
-        self._workspace.run(f"endpoint {name} of ", until, begin, wanted, settled=settled)
+        return self._workspace.run(f"endpoint {name} of ", until, begin, wanted, settled=settled)
 
     def shift_traffic(
-        self, name: str, traffic: Mapping[str, int] | None, tags: Tags, until: Until
+        self,
+        name: str,
+        traffic: Mapping[str, int] | None,
+        tags: Tags,
+        seen: Mapping[str, int] | None,
+        until: Until,
     ) -> None:
         """Give the endpoint this traffic (percentages by deployment) if any, and add these tags; an
-        empty one goes. One request, sent again after an operation in its way."""
+        empty one goes. One request, sent again after an operation in its way.
+
+        Raises Refused where the traffic is neither that nor `seen`, which the plan saw.
+        """
         where, settled = f"traffic of endpoint {name} of ", partial(self.endpoint_state, name)
         for _ in range(2):
             with self._workspace.translated(where):
@@ -55,7 +65,13 @@ class OnlineEndpoints:
             wanted = now[1] if traffic is None else dict(traffic)
             if now == (kept, wanted) and _plain(found.provisioning_state) == "Succeeded":
                 return
-            found.traffic, found.tags = wanted, kept
+            if seen is not None and now[1] not in (dict(seen), wanted):
+                raise Refused(
+                    f"{where}{self._workspace.where}: it is {_text(now[1])} now, and was"
+                    f" {_text(seen)} when this was planned: somebody else has moved it. Nothing is"
+                    " changed; run the command again"
+                )
+            found.traffic, found.tags, found.properties = wanted, kept, _own(found.properties)
             begin = self._endpoints.begin_create_or_update
             if self._workspace.run(where, until, begin, found, settled=settled):
                 return
@@ -84,6 +100,14 @@ class OnlineEndpoints:
         settled = partial(self.deployment_state, endpoint, name)
         self._workspace.run(where, until, begin, wanted, settled=settled)
 
+    def deployment(self, endpoint: str, name: str) -> ManagedDeployment | None:
+        """One deployment, if it is there."""
+        with self._workspace.translated(_of(endpoint, name)):
+            try:
+                return _deployment(self._deployments.get(name, endpoint))
+            except ResourceNotFoundError:
+                return None
+
     def delete_deployment(self, endpoint: str, name: str, until: Until) -> None:
         """Delete a deployment, which takes no traffic."""
         where, begin = _of(endpoint, name), self._deployments.begin_delete
@@ -92,14 +116,10 @@ class OnlineEndpoints:
     def deployment_state(self, endpoint: str, name: str) -> str | None:
         """Like `endpoint_state`. Raises NotHealthy when the deployment has failed."""
         where = _of(endpoint, name)
-        with self._workspace.translated(where):
-            try:
-                state = _deployment(self._deployments.get(name, endpoint)).state
-            except ResourceNotFoundError:
-                return None
-        if state in FAILED:
-            raise NotHealthy(f"{where}{self._workspace.where}: its state is {state}")
-        return state if state != "Succeeded" else None
+        found = self.deployment(endpoint, name)
+        if found and found.state in FAILED:
+            raise NotHealthy(f"{where}{self._workspace.where}: its state is {found.state}")
+        return found.state if found and found.state != "Succeeded" else None
 
     def logs(self, endpoint: str, deployment: str, lines: int, container: str) -> str:
         """The last `lines` of a container: "inference-server" or "storage-initializer"."""
@@ -122,9 +142,25 @@ def _of(endpoint: str, deployment: str) -> str:
 
 
 def _deployment(found: Any) -> ManagedDeployment:
-    state, model, tags = _plain(found.provisioning_state), found.model or "", found.tags or {}
+    code = getattr(found.code_configuration, "code", None)
+    ids = {"model": found.model, "code": code, "environment": found.environment}
+    assets = {kind: str(id_) for kind, id_ in ids.items() if id_}
     kind, count = getattr(found, "instance_type", None) or "", int(found.instance_count or 0)
-    return ManagedDeployment(found.name, state, str(model), kind, count, dict(tags))
+    settings = {
+        "environment_variables": dict(found.environment_variables or {}),
+        "request_settings": dict(vars(found.request_settings)) if found.request_settings else {},
+    }
+    state, tags = _plain(found.provisioning_state), dict(found.tags or {})
+    return ManagedDeployment(found.name, state, assets, kind, count, tags, settings)
+
+
+def _own(properties: Mapping[str, str] | None) -> dict[str, str]:
+    """An endpoint's properties without those that the SDK puts among them when it reads."""
+    return {key: value for key, value in (properties or {}).items() if key not in _ADDED}
+
+
+def _text(traffic: Mapping[str, int]) -> str:
+    return ", ".join(f"{share} % to {name}" for name, share in traffic.items()) or "nobody's"
 
 
 def _plain(value: Any) -> str:

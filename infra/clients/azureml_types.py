@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from onnxferry.infra.clients.azure import AzureEnvironment
-from onnxferry.infra.errors import BuildFailed, CloudError, NotHealthy, QuotaExceeded
+from onnxferry.infra.errors import BuildFailed, CloudError, NameTaken, NotHealthy, QuotaExceeded
 
 _AUDIENCES = {  # of tokens for endpoints, by the cloud's storage suffix
     "core.windows.net": "https://ml.azure.com",
     "core.usgovcloudapi.net": "https://ml.azure.us",
     "core.chinacloudapi.cn": "https://ml.azure.cn",
 }
-# what a failed deployment means, by parts of what it says
-_FAILURES: Mapping[type[CloudError], tuple[str, ...]] = {
-    BuildFailed: ("imagebuildfailure", "environmentbuild", "image build"),
-    QuotaExceeded: ("outofquota", "outofcapacity", "not enough quota"),
-    NotHealthy: ("resourcenotready", "crashed", "usererror", "scoring script"),
+# what a refusal means, by the kind of resource and parts of what is said
+_FAILURES: Mapping[str, Mapping[type[CloudError], tuple[str, ...]]] = {
+    "endpoint": {NameTaken: ("already an endpoint with this name", "unique within")},
+    "deployment": {
+        BuildFailed: ("imagebuildfailure", "environmentbuild", "image build"),
+        QuotaExceeded: ("outofquota", "outofcapacity", "not enough quota"),
+        NotHealthy: ("resourcenotready", "crashed", "usererror", "scoring script"),
+    },
 }
 
 
@@ -36,14 +40,16 @@ class ManagedEndpoint:
 
 @dataclass(frozen=True)
 class ManagedDeployment:
-    """A deployment; `model` is the id of its model."""
+    """A deployment; `assets` are the ids of its model, code and environment, `settings` those of
+    its YAML schema that can be read back: variables, requests' limits, the instance type."""
 
     name: str
     state: str
-    model: str
+    assets: Mapping[str, str]
     instance_type: str
     instances: int
     tags: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,11 @@ class Datastore:
     container: str
 
 
-def failure_of(code: str, said: str) -> type[CloudError] | None:
-    """The error for what a failed deployment says; None for what any service may say."""
-    text = f"{code} {said}".lower()
-    return next((kind for kind, parts in _FAILURES.items() if any(p in text for p in parts)), None)
+def failure_of(resource: str, said: str) -> type[CloudError] | None:
+    """The error for what is `said` of a kind of resource ("deployment"); None for what any service
+    may say."""
+    text, known = said.lower(), _FAILURES.get(resource, {})
+    return next((kind for kind, parts in known.items() if any(p in text for p in parts)), None)
 
 
 def audience(where: AzureEnvironment) -> str:

@@ -51,33 +51,48 @@ def broken(e: BaseException) -> str:
     for kind, say in _CAUSES.items():
         if found := next((one for one in chain if isinstance(one, kind)), None):
             return say.format(said=_said(found))
-    texts = " ".join(f"{type(one).__name__} {one}" for one in chain).lower()
-    return next(
-        (say for part, say in _TEXTS.items() if part in texts),
-        f"{type(e).__name__}; check the network, then run again",
-    )
+    texts = " ".join(f"{type(one).__name__} {one}" for one in chain)
+    return told(texts) or f"{type(e).__name__}; check the network, then run again"
 
 
+def told(text: str) -> str:
+    """The same where only a text is left of the cause; "" for one that tells of none."""
+    lower = text.lower()
+    return next((say for part, say in _TEXTS.items() if part in lower), "")
+
+
+def unknown_name(e: BaseException) -> bool:
+    """Whether a host's name was not known."""
+    return any(isinstance(one, socket.gaierror) for one in _chain(e))
+
+
+_UNTRUSTED = (
+    "the server's certificate is not trusted ({said}). Behind a proxy that opens TLS, let"
+    " REQUESTS_CA_BUNDLE name the file of its certificates (for AWS: AWS_CA_BUNDLE)"
+)
+_UNKNOWN = (
+    "the name is not known here ({said}); check the network, DNS and, behind a proxy, HTTPS_PROXY"
+)
+_CLOSED = "the connection was refused; check the network, and HTTPS_PROXY if set"
+_TIMEOUT = "no answer in time; check the network, and HTTPS_PROXY behind a proxy"
+_ENDED = "the connection was closed; run again"
 _CAUSES: Mapping[type[BaseException], str] = {
-    ssl.SSLCertVerificationError: (
-        "the server's certificate is not trusted ({said}). Behind a proxy that opens TLS, let"
-        " REQUESTS_CA_BUNDLE name the file of its certificates (for AWS: AWS_CA_BUNDLE)"
-    ),
+    ssl.SSLCertVerificationError: _UNTRUSTED,
     ssl.SSLError: "no TLS there ({said}); check the address, and HTTPS_PROXY if set",
-    socket.gaierror: (
-        "the name is not known here ({said}); check the network, DNS and, behind a proxy,"
-        " HTTPS_PROXY"
-    ),
-    ConnectionRefusedError: "the connection was refused; check the network, and HTTPS_PROXY if set",
+    socket.gaierror: _UNKNOWN,
+    ConnectionRefusedError: _CLOSED,
 }
-_TEXTS = {  # where libraries keep no exception of the cause
+_TEXTS = {
+    "certificate verify failed": _UNTRUSTED.format(said="certificate verify failed"),
     "407": "the proxy wants a name and a password: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT",
     "proxy": "the proxy does not let it through; check HTTPS_PROXY and NO_PROXY",
-    "timeout": "no answer in time; check the network, and HTTPS_PROXY behind a proxy",
-    "timed out": "no answer in time; check the network, and HTTPS_PROXY behind a proxy",
-    "reset": "the connection was closed; run again",
-    "aborted": "the connection was closed; run again",
-    "disconnected": "the connection was closed; run again",
+    "failed to resolve": _UNKNOWN.format(said="no address was found"),
+    "connection refused": _CLOSED,
+    "timeout": _TIMEOUT,
+    "timed out": _TIMEOUT,
+    "reset": _ENDED,
+    "aborted": _ENDED,
+    "disconnected": _ENDED,
 }
 
 

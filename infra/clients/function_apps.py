@@ -15,6 +15,7 @@ from onnxferry.infra.clients.azure_groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken, QuotaExceeded
 
 API_VERSION = "2024-11-01"
+_SYSTEM = "SystemAssigned"
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,12 @@ class Web:
         if not answer.name_available:
             raise self._taken(name, f"{answer.reason}: {answer.message}")
 
-    def put_app(
+    def create_app(
         self, name: str, location: str, tags: Mapping[str, str], properties: Mapping[str, Any]
     ) -> Any:
-        """Begin to create or change an app with its own identity; the poller."""
+        """Begin to create an app with its own identity; the poller."""
         wanted = {"location": location, "tags": dict(tags), "properties": dict(properties)}
-        wanted |= {"kind": "functionapp,linux", "identity": {"type": "SystemAssigned"}}
+        wanted |= {"kind": "functionapp,linux", "identity": {"type": _SYSTEM}}
         with translated(self._where("app", name)):
             try:
                 return self._client.web_apps.begin_create_or_update(self._group, name, wanted)
@@ -106,6 +107,22 @@ class Web:
                 if e.status_code == 409 and "already exists" in str(e):
                     raise self._taken(name, "AlreadyExists") from e
                 raise
+
+    def change_app(self, name: str, config: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
+        """Begin to give the app this functionAppConfig and these tags; an empty tag goes. The
+        poller.
+
+        A PUT drops what it leaves out (networks, identities, restrictions), and a PATCH knows no
+        functionAppConfig: so what is there is sent again.
+        """
+        with translated(self._where("app", name)):
+            found = self._client.web_apps.get(self._group, name).as_dict(exclude_readonly=True)
+            both = {**(found.get("tags") or {}), **tags}
+            found["tags"] = {key: value for key, value in both.items() if value}
+            found["properties"].pop("provisioningState", None)  # read-only, and in no model
+            found["properties"]["functionAppConfig"] = dict(config)
+            found["identity"] = _with_own(found.get("identity") or {})
+            return self._client.web_apps.begin_create_or_update(self._group, name, found)
 
     def delete_app(self, name: str) -> None:
         """Delete the app; its plan stays."""
@@ -151,6 +168,13 @@ class Web:
 
     def _where(self, kind: str, name: str) -> str:
         return f"Azure Functions {kind} {name} of resource group {self._group}"
+
+
+def _with_own(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An app's identities, and its own among them."""
+    kinds = [kind.strip() for kind in str(identity.get("type") or "").split(",")]
+    others = [kind for kind in kinds if kind and kind not in (_SYSTEM, "None")]
+    return {**identity, "type": ", ".join([_SYSTEM, *others])}
 
 
 def _app(found: Mapping[str, Any]) -> FunctionApp:

@@ -36,7 +36,7 @@ class Scm:
         sign_in = policies.BearerTokenCredentialPolicy(session.credential, session.where.scope)
         retry = policies.RetryPolicy(**session.retries)
         used = [policies.UserAgentPolicy("onnxferry"), retry, sign_in]
-        self._client = PipelineClient(f"https://{host}", policies=used)
+        self._client = PipelineClient(f"https://{host}", policies=used, **session.connection)
 
     def publish(self, package: Path, progress: Progress) -> str | None:
         """Send the zip; the publication's id ("" if untold), or None while another is in progress.

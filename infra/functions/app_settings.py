@@ -12,7 +12,19 @@ from collections.abc import Mapping
 from typing import Any
 
 RECORD = "ONNXFERRY_ENVIRONMENT"  # the setting with our variables' names, separated by spaces
+CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+# The app's own identity sends what it has to say, by a role: the connection alone opens nothing. It
+# is known when Application Insights is there; "" until then.
+TELEMETRY = {CONNECTION: "", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "Authorization=AAD"}
 _ASIDE = "ONNXFERRY_SET_ASIDE_"  # before the name of a user's setting that was set aside
+
+
+def takes_telemetry(found: Mapping[str, str], environment: Mapping[str, str]) -> bool:
+    """Whether the app is free for an Application Insights of ours: one that the user connected it
+    to stays."""
+    ours = set(found.get(RECORD, "").split())
+    theirs = {name for name in found if name not in ours} | set(environment)
+    return theirs.isdisjoint(TELEMETRY)
 
 
 def setting_changes(found: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,14 +12,17 @@ from typing import Any
 
 from onnxferry.infra.clients import function_host
 from onnxferry.infra.clients.azure import azure_session
+from onnxferry.infra.clients.azure_blobs import BlobLease
+from onnxferry.infra.clients.azure_logs import Logs
 from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import DeployConfig, Functions
+from onnxferry.infra.costs import cost
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
-from onnxferry.infra.functions.deletion import delete
+from onnxferry.infra.functions.deletion import delete, delete_unproved
 from onnxferry.infra.functions.desired import desired_state
-from onnxferry.infra.functions.names import VERSION, Names, container
+from onnxferry.infra.functions.names import PACKAGES, VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
@@ -28,6 +32,8 @@ from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress
+
+_NO_QUOTA = "Azure has no call for the quota of Flex Consumption"
 
 
 def connect(config: DeployConfig, name: str, clock: Clock = Clock()) -> FunctionsCloud:
@@ -64,27 +70,68 @@ class FunctionsCloud:
             if app.app is None:
                 self.clients.web.check_name(app.name)
         suffix = self.clients.session.where.storage_suffix
-        desired = desired_state(bundle, self.settings, state, suffix)
-        place, replaces = self._place(), state.main.version[:12]
-        summary = Summary(place, bundle.version, replaces, self._instances(), minutes=(2, 8))
-        return Plan("functions", "deploy", self.names.app, plan.deploy(state, desired), summary)
+        desired = desired_state(bundle, self.settings, state, suffix, _now())
+        if desired.telemetry:
+            plan.check_telemetry(state)
+        steps, first = plan.deploy(state, desired), len(plan.foundation(state, desired))
+        summary = self._summary(state, bundle)
+        return Plan("functions", "deploy", self.names.app, steps, summary, first)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check(state)
-        steps = plan.rollback(state)
-        target, replaces = steps[0].name, state.main.version[:12]
+        steps, first = plan.rollback(state, _now()), len(plan.access(state))
+        target, replaces = steps[first].name, state.main.version[:12]
         summary = Summary(self._place(), target, replaces, minutes=(1, 4))
-        return Plan("functions", "roll back", self.names.app, steps, summary)
+        return Plan("functions", "roll back", self.names.app, steps, summary, first)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check_ours(state)
-        steps = delete(state, read_shared_resources(self.clients, state))
+        access = self._access(state)
+        steps = (*access, *delete(state, read_shared_resources(self.clients, state)))
         summary = Summary(self._place(), minutes=(1, 5))
-        return Plan("functions", "delete", self.names.app, steps, summary)
+        return Plan("functions", "delete", self.names.app, steps, summary, len(access))
+
+    def plan_delete_unproved(self) -> Plan:
+        """See OnlineEndpoint."""
+        state = self._read()
+        plan.check_ours(state)
+        steps = delete_unproved(state)
+        access = self._access(state) if steps else ()
+        summary = Summary(self._place(), minutes=(1, 5))
+        steps = (*access, *steps)
+        return Plan("functions", "delete", self.names.app, steps, summary, len(access))
+
+    def lease_store(self) -> LeaseStore:
+        """See Cloud."""
+        account = self.clients.storage.get(self.names.account)
+        if account is None:
+            raise NotFound(f"storage account {self.names.account}: there is none")
+        return BlobLease(self.clients.packages(account), self.names.lease)
+
+    def listed(self) -> Sequence[Listed]:
+        """See Cloud."""
+        raise NotImplementedError
+
+    def _access(self, state: CurrentState) -> tuple[Step, ...]:
+        return tuple(plan.access(state)) if PACKAGES in state.containers else ()
+
+    def _summary(self, state: CurrentState, bundle: Bundle) -> Summary:
+        mine, replaces = self.settings, state.main.version[:12]
+        size = f"instances of {mine.instance_memory_mb} MB"
+        peak = f"{self._instances()}, and one for the candidate" if replaces else ""
+        return Summary(
+            self._place(),
+            bundle.version,
+            replaces,
+            self._instances(),
+            minutes=(2, 8),
+            peak=peak,
+            notes=(f"how many {size} the region's quota allows was not asked: {_NO_QUOTA}",),
+        )
 
     def _place(self) -> str:
         return f"resource group {self.names.group}, {self.settings.location}"
@@ -92,18 +139,6 @@ class FunctionsCloud:
     def _instances(self) -> str:
         mine = self.settings
         return f"at most {mine.maximum_instance_count} instances of {mine.instance_memory_mb} MB"
-
-    def plan_delete_unproved(self) -> Plan:
-        """See OnlineEndpoint."""
-        raise NotImplementedError
-
-    def lease_store(self) -> LeaseStore:
-        """See Cloud."""
-        raise NotFound("no lease yet")
-
-    def listed(self) -> Sequence[Listed]:
-        """See Cloud."""
-        raise NotImplementedError
 
     @property
     def operations(self) -> Collection[str]:
@@ -114,7 +149,7 @@ class FunctionsCloud:
         """See Cloud."""
         limit, folder = self.settings.wait_minutes * 60, Path(self._folder.name)
         waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
-        operations = Operations(self.clients, self.names, waiting, progress, folder)
+        operations = Operations(self.clients, self.names, waiting, progress, folder, self.clock)
         getattr(operations, step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
@@ -128,20 +163,28 @@ class FunctionsCloud:
         return _status(self._read())
 
     def logs(self, lines: int) -> str:
-        """The last `lines` of how the latest package was published, and what the Functions host
-        says of itself.
-
-        That is all that Flex Consumption shows without Application Insights, which holds what the
-        functions print, and which deploying does not create: connect it to the app in the portal,
-        and query its `traces` there.
-        """
+        """The last `lines` of how the latest package was published, what the functions of both
+        apps printed, and what the Functions host says of itself."""
         app = self._serving()
-        log = publication_log(self.clients, app).splitlines()
+        log = [*publication_log(self.clients, app).splitlines(), *self._printed(lines)]
         try:
             state = function_host.host_state(app.host, self.clients.web.keys(app.name))
         except CloudError as e:
             state = f"not up ({e})"
         return "\n".join([*log, f"host: {state}"][-lines:])
+
+    def _printed(self, lines: int) -> list[str]:
+        """What Application Insights has of both apps; one line why there is nothing."""
+        workspace = self.clients.insights.workspace(self.names.workspace_id)
+        if workspace is None or not self.names.marks(workspace.tags):
+            return ["(what functions print is not kept: there is no Application Insights of ours)"]
+        apps = (self.names.app, self.names.candidate)
+        try:
+            found = Logs(self.clients.session).last(workspace.customer, apps, lines)
+        except CloudError as e:
+            return [f"(what functions printed cannot be read: {e})"]
+        texts = (f"{one.time} {one.role}: {one.text}" for one in found)
+        return [line for text in texts for line in text.splitlines()]
 
     def _read(self) -> CurrentState:
         return read_state(self.clients, self.names)
@@ -159,6 +202,10 @@ class FunctionsCloud:
                 " first"
             )
         return app
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _status(state: CurrentState) -> EndpointStatus:
@@ -182,10 +229,17 @@ def _status(state: CurrentState) -> EndpointStatus:
 
 
 def _resources(state: CurrentState) -> list[tuple[str, str, str]]:
-    shared = (("resource group", state.group), ("storage account", state.account))
+    shared = (
+        ("resource group", state.group),
+        ("storage account", state.account),
+        ("Log Analytics workspace", state.workspace),
+        ("Application Insights", state.component),
+    )
     found = [(kind, x.name, x.state) for kind, x in shared if x and state.exists]
     for app in (state.main, state.candidate):
-        own = (("app", app.app), ("plan", app.plan))
-        found += [(kind, x.name, x.state) for kind, x in own if x]
-        found += [("container", container(app.name), "made")] if app.container else []
+        unproved = "" if app.version else f", not proved, {cost('functions', 'app')}"
+        own = (("app", app.app, unproved), ("plan", app.plan, ""))
+        found += [(kind, x.name, f"{x.state}{more}") for kind, x, more in own if x]
+        there = app.container is not None
+        found += [("container", container(app.name), "made")] if there else []
     return [*found, *(("package", s[:12], "stored") for s in sorted(state.packages or {}))]

@@ -5,20 +5,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-MADE = "onnxferry"  # tag on all that deploying made; its value is the app's name
+MADE = "onnxferry"  # tag or metadata on all that deploying made; its value is the app's name
+DEPLOYED = "onnxferry-deployed"  # tag: when it was made, or got its version (ISO 8601, UTC)
+GIVEN = "onnxferry-tags"  # tag: the names of those that came from deploy.toml, each after a "/"
+SCALE = "onnxferry-scale"  # tag on the app: what of its scaling deploy.toml set and may take back
 # tags on the app: the sha256 of the package that has proved itself and serves,
 VERSION = "onnxferry-version"
 PREVIOUS = "onnxferry-previous"  # of the one before it,
 # and of the one that is being published: until it is empty again, either may serve
 PUBLISHING = "onnxferry-publishing"
 
-PACKAGES = "onnxferry-packages"  # the container of the packages: NAME/SHA256.zip
+PACKAGES = "onnxferry-packages"  # the container of packages and leases
 FUNCTION = "score"
 # the Functions host takes the first 32 characters of an app's name for its id in the storage
 # account
 _LONGEST = 32
+_PACKAGE = re.compile(r"([0-9a-f]{64})\.zip")
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,35 @@ class Names:
     def app_plan_id(self, app: str) -> str:
         """The id of an app's plan."""
         return f"{self.group_id}/providers/Microsoft.Web/serverfarms/{app_plan(app)}"
+
+    @property
+    def workspace_id(self) -> str:
+        """The id of the Log Analytics workspace for both apps."""
+        return f"{self.group_id}/providers/Microsoft.OperationalInsights/workspaces/{self.app}-logs"
+
+    @property
+    def component_id(self) -> str:
+        """The id of the Application Insights component for both apps."""
+        return f"{self.group_id}/providers/Microsoft.Insights/components/{self.app}-insights"
+
+    @property
+    def lease(self) -> str:
+        """The blob of the endpoint's lease."""
+        return f"{self.folder}lease.json"
+
+    def version(self, blob: str) -> str:
+        """The sha256 of the package that a blob is by its name; "" where it is none of this
+        app's."""
+        found = _PACKAGE.fullmatch(blob.removeprefix(self.folder))
+        return found[1] if found and blob.startswith(self.folder) else ""
+
+    def marks(self, facts: Mapping[str, str]) -> bool:
+        """Whether tags or metadata have the mark of this app."""
+        return facts.get(MADE, "").lower() == self.app.lower()
+
+    def is_ours(self, blob: str, metadata: Mapping[str, str]) -> bool:
+        """Whether deploying this app made the blob: by its name, and by its mark."""
+        return blob == self.lease or (bool(self.version(blob)) and self.marks(metadata))
 
     def package(self, sha256: str) -> str:
         """The blob of a package."""

@@ -14,13 +14,23 @@ from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.azure_roles import Principal
 from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.clients.scm import Scm
-from onnxferry.infra.errors import CloudError, NotAllowed, NotFound
-from onnxferry.infra.functions.app_settings import changed
-from onnxferry.infra.functions.names import PREVIOUS, PUBLISHING, VERSION, Names, description
-from onnxferry.infra.functions.publishing import Publication, publish
+from onnxferry.infra.errors import CloudError, LeaseLost, NotAllowed, NotFound, TimedOut
+from onnxferry.infra.functions.app_settings import CONNECTION, changed
+from onnxferry.infra.functions.deletion import account_goes, left_in_group
+from onnxferry.infra.functions.names import (
+    DEPLOYED,
+    PACKAGES,
+    PREVIOUS,
+    PUBLISHING,
+    VERSION,
+    Names,
+    description,
+)
+from onnxferry.infra.functions.publishing import ROLE_SECONDS, Publication, is_missing_role, publish
 from onnxferry.infra.functions.smoke import SmokeTest, golden_of
-from onnxferry.infra.functions.state import Clients
+from onnxferry.infra.functions.state import Clients, has_foreign, read_shared_resources, read_state
 from onnxferry.infra.plan import Step
+from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress
 from onnxferry.system.hashes import sha256 as sha256_of
 
@@ -35,6 +45,7 @@ class Operations:
     wait: Wait
     progress: Progress
     folder: Path
+    clock: Clock = Clock()
 
     def create_group(self, step: Step) -> None:
         """Create the resource group."""
@@ -48,7 +59,20 @@ class Operations:
 
     def create_container(self, step: Step) -> None:
         """Create a container of the storage account."""
-        self.clients.storage.create_container(step.parameters["account"], step.name)
+        facts = step.parameters
+        self.clients.storage.create_container(facts["account"], step.name, facts["metadata"])
+
+    def create_workspace(self, step: Step) -> None:
+        """Create the Log Analytics workspace."""
+        facts = step.parameters
+        create = self.clients.insights.create_workspace
+        create(facts["id"], facts["location"], facts["tags"])
+
+    def create_component(self, step: Step) -> None:
+        """Create the Application Insights component on the workspace."""
+        facts, workspace = step.parameters, self.names.workspace_id
+        create = self.clients.insights.create_component
+        create(facts["id"], workspace, facts["location"], facts["tags"])
 
     def assign_role(self, step: Step) -> None:
         """Give a role over a scope to the identity of the app that is said, or to who is signed
@@ -62,23 +86,32 @@ class Operations:
 
         self.wait(f"role {role} for {whose}", missing)
 
+    def wait_for_access(self, step: Step) -> None:
+        """Wait until the signed-in user's role on the storage account holds, which it was given a
+        moment ago."""
+
+        def missing() -> str | None:
+            return self._refused(lambda: self._packages().list(self.names.folder))
+
+        self._wait_for_role(f"access to storage account {step.name}", missing)
+
     def upload_package(self, step: Step) -> None:
         """Upload the package; where its right was given a moment ago, wait until that is known
         everywhere."""
         facts, file = step.parameters, self._package(step)
-        name, metadata = self.names.package(facts["sha256"]), {"python": facts["python"]}
+        name, metadata = self.names.package(facts["sha256"]), facts["metadata"]
+
+        def upload() -> None:
+            sent = megabytes(self.progress)
+            self._packages().upload(name, file, metadata, sent, overwrite=False)
 
         def missing() -> str | None:
-            try:
-                upload, sent = self._packages().upload, megabytes(self.progress)
-                upload(name, file, metadata, sent, overwrite=False)
-            except NotAllowed:
-                if not facts["wait_for_role"]:
-                    raise
-                return "waiting for the signed-in user's role on the storage account to take effect"
-            return None
+            return self._refused(upload)
 
-        self.wait(f"uploading package {step.name}", missing)
+        if facts["wait_for_role"]:
+            self._wait_for_role(f"uploading package {step.name}", missing)
+        else:
+            upload()
 
     def create_app_plan(self, step: Step) -> None:
         """Create a plan for an app."""
@@ -87,22 +120,31 @@ class Operations:
         self._finish(begun, f"plan {step.name}")
 
     def put_app(self, step: Step) -> None:
-        """Create or change an app; tags that are there stay, and so do its settings unless the step
-        has some."""
-        facts, found = step.parameters, self.clients.web.app(step.name)
-        site = {}
-        if settings := facts.get("settings"):
-            pairs = [{"name": name, "value": value} for name, value in settings.items()]
-            site = {"siteConfig": {"minTlsVersion": "1.2", "appSettings": pairs}}
-        tags = {**facts["tags"], **(found.tags if found else {})}
-        properties = {"functionAppConfig": facts["config"], **site}
-        begun = self._put(step.name, facts["location"], tags, properties)
-        self._finish(begun, f"app {step.name}")
+        """Create an app; or change one, of which all that the step does not name stays."""
+        facts, what = step.parameters, f"app {step.name}"
+        settings = self._filled(facts.get("settings", {}))
+        if self.clients.web.app(step.name) is None:
+            self._finish(self._create_app(step, settings), what)
+            return
+        begun = self.clients.web.change_app(step.name, facts["config"], facts["tags"])
+        self._finish(begun, what)
+        if settings:
+            found = self.clients.web.settings(step.name)
+            self.clients.web.put_settings(step.name, {**found, **settings})
 
     def change_settings(self, step: Step) -> None:
         """Set and remove variables; all other settings of the app stay."""
+        changes = {**step.parameters, "set": self._filled(step.parameters.get("set", {}))}
         found = self.clients.web.settings(step.name)
-        self.clients.web.put_settings(step.name, changed(found, step.parameters))
+        self.clients.web.put_settings(step.name, changed(found, changes))
+
+    def change_tags(self, step: Step) -> None:
+        """Set and remove tags of a resource; all others stay."""
+        facts, groups = step.parameters, self.clients.groups
+        if set_ := facts.get("set"):
+            groups.tag(facts["id"], set_)
+        if gone := facts.get("remove"):
+            groups.untag(facts["id"], gone)
 
     def wait_until_stable(self, step: Step) -> None:
         """Wait for what an earlier run, or another, has begun."""
@@ -128,18 +170,18 @@ class Operations:
         """Publish a package to an app."""
         package, app = self._package(step), self._app(step.name)
         scm = Scm(self.clients.session, app.name, app.scm)
-        publish(Publication(scm, app.name, package, self.progress), self.wait)
+        publish(Publication(scm, app.name, package, self.progress, self.clock), self.wait)
 
     def promote(self, step: Step) -> None:
         """Publish to the app that serves, with the configuration and the changes of its settings
-        that the step has. Its tags say so before: while they do, a run cut off is done again."""
+        that the step has. Its tags say so before: while they do, a run cut off is done again.
+        Raises LeaseLost where another run has been there since the plan was made."""
         self._package(step)
         app, facts = self._app(step.name), step.parameters
-        publishing = {PUBLISHING: facts["sha256"]}
-        self.clients.groups.tag(app.id, publishing)
+        self._refuse_changed(app, facts["seen"], facts["sha256"])
+        self.clients.groups.tag(app.id, {PUBLISHING: facts["sha256"]})
         if config := facts.get("config"):
-            properties, tags = {"functionAppConfig": config}, {**app.tags, **publishing}
-            begun = self._put(app.name, app.location, tags, properties)
+            begun = self.clients.web.change_app(app.name, config, facts.get("tags", {}))
             self._finish(begun, f"app {app.name}")
         if changes := facts.get("settings"):
             self.change_settings(replace(step, parameters=changes))
@@ -163,36 +205,81 @@ class Operations:
 
     def record_version(self, step: Step) -> None:
         """Record in the app's tags what serves and what served before."""
-        self._record(step.name, step.parameters["version"], step.parameters["previous"])
+        facts = step.parameters
+        deployed = {DEPLOYED: facts["deployed"]}
+        self._record(step.name, facts["version"], facts["previous"], deployed)
 
     def delete_roles(self, step: Step) -> None:
-        """Delete the roles on the storage account that were given to an app."""
-        roles, scope = self.clients.roles, self.names.account_id
-        for assignment in roles.described(scope, description(step.name)):
-            roles.delete(assignment)
+        """Delete the roles that were given to an app."""
+        roles = self.clients.roles
+        for scope in step.parameters["scopes"]:
+            for assignment in roles.described(scope, description(step.name)):
+                roles.delete(assignment)
 
     def delete_app(self, step: Step) -> None:
-        """Delete an app."""
-        self.clients.web.delete_app(step.name)
+        """Delete an app, unless another run has changed what it serves."""
+        found = self.clients.web.app(step.name)
+        if found is None:
+            return
+        if seen := step.parameters.get("seen"):
+            self._refuse_changed(found, seen)
+        if self._is_ours(found.tags, f"app {step.name}"):
+            self.clients.web.delete_app(step.name)
 
     def delete_app_plan(self, step: Step) -> None:
         """Delete an app's plan."""
         self.clients.web.delete_app_plan(step.name)
 
+    def delete_component(self, step: Step) -> None:
+        """Delete the Application Insights component."""
+        self.clients.insights.delete_component(step.parameters["id"])
+
+    def delete_workspace(self, step: Step) -> None:
+        """Delete the Log Analytics workspace."""
+        self.clients.insights.delete_workspace(step.parameters["id"])
+
     def delete_container(self, step: Step) -> None:
-        """Delete a container of the storage account."""
-        self.clients.storage.delete_container(step.parameters["account"], step.name)
+        """Delete a container of the storage account, which has none but our blobs."""
+        account = step.parameters["account"]
+        found = self.clients.storage.container(account, step.name)
+        if found is None:
+            return
+        if step.name == PACKAGES:
+            if has_foreign(self.clients, read_state(self.clients, self.names)):
+                raise LeaseLost(f"container {PACKAGES}: somebody has put something there; it stays")
+        elif not self._is_ours(found, f"container {step.name}"):
+            return
+        self.clients.storage.delete_container(account, step.name)
 
     def delete_package(self, step: Step) -> None:
-        """Delete a package from the storage account."""
-        self._packages().delete(self.names.package(step.parameters["sha256"]))
+        """Delete a package from the storage account, unless an app has come to need it."""
+        sha256, app = step.parameters["sha256"], self.clients.web.app(self.names.app)
+        needed = [app.tags.get(name) for name in (VERSION, PREVIOUS, PUBLISHING)] if app else []
+        if sha256 in needed:
+            raise LeaseLost(f"package {step.name}: another run has put it to use; it stays")
+        self._packages().delete(self.names.package(sha256))
+
+    def delete_lease(self, step: Step) -> None:
+        """Delete the lease's document, the last of the app's blobs."""
+        self._packages().delete(self.names.lease)
 
     def delete_account(self, step: Step) -> None:
-        """Delete the storage account."""
+        """Delete the storage account, in which is nothing that is not ours."""
+        state = read_state(self.clients, self.names)
+        if state.account is None:
+            return
+        if state.packages is None:
+            self._packages().list(self.names.folder)  # raises, and says who may not look
+        if not account_goes(state, read_shared_resources(self.clients, state)):
+            raise LeaseLost(f"storage account {step.name}: somebody has put something there")
         self.clients.storage.delete(step.name)
 
     def delete_group(self, step: Step) -> None:
-        """Delete the resource group with all that is in it."""
+        """Delete the resource group with all that is in it, which is ours."""
+        there = self.clients.groups.resources(step.name)
+        if new := left_in_group(there, step.parameters["resources"]):
+            names = ", ".join(id_.rpartition("/")[2] for id_ in new)
+            raise LeaseLost(f"resource group {step.name}: it has got {names}; it stays")
         begun = self.clients.groups.delete(step.name)
         self._finish(begun, f"resource group {step.name}")
 
@@ -200,14 +287,81 @@ class Operations:
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients, self.wait)
 
-    def _put(self, app: str, location: str, tags: Mapping[str, str], own: Mapping[str, Any]) -> Any:
-        properties = {"serverFarmId": self.names.app_plan_id(app), "httpsOnly": True, **own}
-        return self.clients.web.put_app(app, location, tags, properties)
+    def _create_app(self, step: Step, settings: Mapping[str, str]) -> Any:
+        facts = step.parameters
+        pairs = [{"name": name, "value": value} for name, value in settings.items()]
+        properties = {
+            "serverFarmId": self.names.app_plan_id(step.name),
+            "httpsOnly": True,
+            "functionAppConfig": facts["config"],
+            "siteConfig": {"minTlsVersion": "1.2", "appSettings": pairs},
+        }
+        create = self.clients.web.create_app
+        return create(step.name, facts["location"], facts["tags"], properties)
 
-    def _record(self, app: str, version: str, previous: str) -> None:
-        # in one call: both, or neither
-        tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: ""}
-        self.clients.groups.tag(self._app(app).id, tags)
+    def _filled(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """`settings` with the connection to Application Insights, which is known since it is
+        there."""
+        if settings.get(CONNECTION) != "":
+            return dict(settings)
+        found = self.clients.insights.component(self.names.component_id)
+        if found is None:
+            name = self.names.component_id.rpartition("/")[2]
+            raise NotFound(f"Application Insights {name}: it is gone; run again")
+        return {**settings, CONNECTION: found.connection}
+
+    def _record(
+        self, app: str, version: str, previous: str, more: Mapping[str, str] | None = None
+    ) -> None:
+        # in one call: all, or none
+        tags = {VERSION: version, PREVIOUS: previous, PUBLISHING: "", **(more or {})}
+        found = self._app(app)
+        if found.tags.get(PUBLISHING, "") not in ("", version):
+            raise LeaseLost(f"app {app}: another run has published to it")
+        self.clients.groups.tag(found.id, tags)
+
+    def _refuse_changed(self, app: FunctionApp, seen: Mapping[str, str], sha256: str = "") -> None:
+        """Raise LeaseLost where the app's tags say other versions than were `seen`; `sha256` is
+        what this run may have begun to publish."""
+        version, publishing = (app.tags.get(name, "") for name in (VERSION, PUBLISHING))
+        if version != seen[VERSION] or publishing not in ("", sha256, seen[PUBLISHING]):
+            serves = publishing or version or "nothing"
+            raise LeaseLost(
+                f"app {app.name}: another run has changed it since the plan was made (it serves"
+                f" {serves[:12]} now). It is left as it is: look, then run again"
+            )
+
+    def _is_ours(self, facts: Mapping[str, str], what: str) -> bool:
+        """Whether `what` has our mark still; else it stays."""
+        ours = self.names.marks(facts)
+        if not ours:
+            self.progress(f"{what} is no longer marked as made by onnxferry: it stays")
+        return ours
+
+    def _refused(self, ask: Callable[[], object]) -> str | None:
+        """`ask` for blobs: None, or what is waited for where the user has no role yet."""
+        try:
+            ask()
+        except NotAllowed as e:
+            if not is_missing_role(str(e)):
+                raise
+            return "waiting for the signed-in user's role on the storage account to take effect"
+        return None
+
+    def _wait_for_role(self, what: str, state: Callable[[], str | None]) -> None:
+        """Wait as long as a new role may take."""
+        began = self.clock.now()
+
+        def within() -> str | None:
+            missing, waited = state(), self.clock.now() - began
+            if missing and waited > ROLE_SECONDS:
+                raise TimedOut(
+                    f"{what}: still {missing} after {waited:.0f} s. Run again later; if it stays"
+                    " so, somebody may deny the role Storage Blob Data Contributor"
+                )
+            return missing
+
+        self.wait(what, within)
 
     def _app(self, name: str) -> FunctionApp:
         found = self.clients.web.app(name)

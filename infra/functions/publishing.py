@@ -8,9 +8,11 @@ from pathlib import Path
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.scm import PublishStatus, Scm
 from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable
+from onnxferry.infra.waiting import Clock
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import program
 
+ROLE_SECONDS = 600.0  # a role that does not hold by then will not
 _DONE = 4
 _FAILED = {
     3: "failed",
@@ -19,7 +21,16 @@ _FAILED = {
     6: "succeeded only in part",
 }
 _TRIES = 5  # times that a package is sent whose arrival nobody confirms
-_NO_ROLE_YET = ("not authorized", "forbidden", "(403)", "authorizationpermissionmismatch")
+# storage's words for a role that is missing, or not known everywhere yet; a firewall's are the same
+# without "using this permission"
+_NO_ROLE = ("using this permission", "authorizationpermissionmismatch")
+_FIREWALL = ("not authorized to perform this operation", "authorizationfailure")
+_LONGEST = 24  # intervals between two publications
+
+
+def is_missing_role(said: str) -> bool:
+    """Whether storage refuses for want of a role."""
+    return any(sign in said.lower() for sign in _NO_ROLE)
 
 
 @dataclass
@@ -31,24 +42,29 @@ class Publication:
     app: str
     package: Path
     progress: Progress
+    clock: Clock = Clock()
     _before: str = ""
     _id: str | None = None
     _losses: int = 0
+    _refused: int = 0
+    _first: float = 0.0
+    _again: float = 0.0
 
     def step(self) -> str | None:
         """Send the package, or ask how far it is."""
-        if self._id is None:
-            return self._send()
+        if self.clock.now() < self._again:
+            return _ROLE
+        return self._send() if self._id is None else self._state()
+
+    def _state(self) -> str | None:
         found = self.scm.latest()
         if found is None:
             return None  # it is gone after it was accepted: done
         if found.id == self._before and found.id != self._id:
             return "accepted, not begun"
-        if found.status == _DONE:
-            return None
         if found.status in _FAILED:
             return self._failed(found)
-        return f"being published {found.text}".strip()
+        return None if found.status == _DONE else f"being published {found.text}".strip()
 
     def _send(self) -> str:
         latest = self.scm.latest()
@@ -72,18 +88,42 @@ class Publication:
         return "the connection broke; it is sent again"
 
     def _failed(self, found: PublishStatus) -> str:
-        """A role that was given a moment ago may not be known everywhere: send again. Any other
-        failure is one."""
+        """A role that was given a moment ago may not be known everywhere: send again, some minutes
+        long. Any other failure is one."""
         log = f"{found.text}\n{self.scm.log()}"
-        if found.status == 3 and any(sign in log.lower() for sign in _NO_ROLE_YET):
+        if found.status == 3 and is_missing_role(log) and self._patient():
             self._id = None
-            return "waiting for the app's role on the storage account to take effect"
-        said = (
-            f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}. What"
-            " serves is what the platform took last; the log says why. Rehearse the package"
-            f" ({program('rehearse')}), then run again"
+            return _ROLE
+        failed = f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}"
+        raise PublishFailed(f"{failed}. {_advice(log)}").with_log(log)
+
+    def _patient(self) -> bool:
+        """Whether to send once more, after a pause that gets longer."""
+        now, self._refused = self.clock.now(), self._refused + 1
+        self._first = self._first or now
+        self._again = now + self.clock.interval * min(2**self._refused, _LONGEST)
+        return self._again - self._first <= ROLE_SECONDS
+
+
+_ROLE = "waiting for the app's role on the storage account to take effect"
+
+
+def _advice(log: str) -> str:
+    if is_missing_role(log):
+        return (
+            "The app's identity may not open the storage account, though it has had the role"
+            f" Storage Blob Data Owner for {ROLE_SECONDS / 60:.0f} minutes: see whether somebody"
+            " took it away, or run again later"
         )
-        raise PublishFailed(said).with_log(log)
+    if any(sign in log.lower() for sign in _FIREWALL):
+        return (
+            "The storage account's firewall does not let the app in: allow its network, or"
+            " integrate both apps into a virtual network that it allows, then run again"
+        )
+    return (
+        "What serves is what the platform took last; the log says why. Rehearse the package"
+        f" ({program('rehearse')}), then run again"
+    )
 
 
 def publish(publication: Publication, wait: Wait) -> None:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_blobs import BlobContainer
 from onnxferry.infra.clients.azure_groups import ArmResource, Groups
-from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, BLOB_OWNER, Principal, Roles
+from onnxferry.infra.clients.azure_insights import Component, Insights, LogWorkspace
+from onnxferry.infra.clients.azure_roles import (
+    BLOB_CONTRIBUTOR,
+    BLOB_OWNER,
+    METRICS_PUBLISHER,
+    Principal,
+    Roles,
+)
 from onnxferry.infra.clients.azure_storage import Storage, StorageAccount
 from onnxferry.infra.clients.function_apps import FunctionApp, Web
 from onnxferry.infra.errors import NotAllowed, NotFound
+from onnxferry.infra.functions.app_settings import CONNECTION
 from onnxferry.infra.functions.names import (
-    MADE,
     PACKAGES,
     PREVIOUS,
     PUBLISHING,
+    SCALE,
     VERSION,
     Names,
     app_plan,
@@ -34,12 +42,13 @@ class Clients:
     storage: Storage
     roles: Roles
     web: Web
+    insights: Insights
 
     @classmethod
     def of(cls, session: AzureSession, names: Names) -> Clients:
         """The clients for the resource group of `names`. Sends nothing."""
         storage, web = Storage(session, names.group), Web(session, names.group)
-        return cls(session, Groups(session), storage, Roles(session), web)
+        return cls(session, Groups(session), storage, Roles(session), web, Insights(session))
 
     def packages(self, account: StorageAccount) -> BlobContainer:
         """The packages in `account`."""
@@ -48,15 +57,17 @@ class Clients:
 
 @dataclass(frozen=True)
 class AppState:
-    """An app with what it stands on: `role` is whether its identity may use the storage account.
-    `settings` are all of the app's, read where a plan needs them and never shown: some are others'
-    secrets."""
+    """An app with what it stands on: `container` are the metadata of its container, `role` is
+    whether its identity may use the storage account, and `publisher` whether it may send to
+    Application Insights. `settings` are all of the app's, read where a plan needs them and never
+    shown: some are others' secrets."""
 
     name: str
     app: FunctionApp | None = None
     plan: ArmResource | None = None
-    container: bool = False
+    container: Mapping[str, str] | None = None
     role: bool = False
+    publisher: bool = False
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -75,6 +86,16 @@ class AppState:
         return self._tag(PUBLISHING)
 
     @property
+    def scaled(self) -> str:
+        """What of its scaling an earlier deploy.toml set."""
+        return self._tag(SCALE)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """What its tags say of versions, for the steps that may only go on from there."""
+        return {VERSION: self.version, PUBLISHING: self.publishing}
+
+    @property
     def python(self) -> str:
         """The version of Python that the app runs."""
         config = self.app.config if self.app else {}
@@ -83,7 +104,7 @@ class AppState:
     @property
     def exists(self) -> bool:
         """Whether any part of it is there."""
-        return bool(self.app or self.plan or self.container)
+        return bool(self.app or self.plan or self.container is not None)
 
     def _tag(self, name: str) -> str:
         return self.app.tags.get(name, "") if self.app else ""
@@ -91,8 +112,9 @@ class AppState:
 
 @dataclass(frozen=True)
 class CurrentState:
-    """`packages` maps the sha256 of each package in storage to its blob's metadata; None when the
-    signed-in user may not look. `uploader` is whether we gave that user a role for the blobs."""
+    """`packages` maps the sha256 of each package of the app in storage to its blob's metadata; None
+    when the signed-in user may not look. `container` are the metadata of their container.
+    `uploader` is whether we gave that user a role for the blobs."""
 
     names: Names
     main: AppState
@@ -100,26 +122,44 @@ class CurrentState:
     group: ArmResource | None = None
     account: StorageAccount | None = None
     containers: frozenset[str] = frozenset()
+    container: Mapping[str, str] | None = None
     uploader: bool = False
     packages: Mapping[str, Mapping[str, str]] | None = None
+    workspace: LogWorkspace | None = None
+    component: Component | None = None
 
     @property
     def account_is_ours(self) -> bool:
         """Whether we made the account, or will."""
-        return not self.names.given_account and (self.account is None or MADE in self.account.tags)
+        return not self.names.given_account and (self.account is None or self.ours(self.account))
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """The setting by which an app finds Application Insights, where that is there."""
+        return {CONNECTION: self.component.connection} if self.component else {}
+
+    @property
+    def unused(self) -> list[str]:
+        """The packages that we uploaded for this app; which of them serve, others say."""
+        return [sha for sha, facts in (self.packages or {}).items() if self.names.marks(facts)]
 
     @property
     def exists(self) -> bool:
         """Whether anything of this app is there."""
-        ours = bool(self.account) and self.account_is_ours
+        own = (self.account, self.workspace, self.component)
+        ours = any(found is not None and self.ours(found) for found in own)
         return bool(self.main.exists or self.candidate.exists or self.packages or ours)
+
+    def ours(self, found: ArmResource | None) -> bool:
+        """Whether `found`, which has our name, has our mark, too."""
+        return found is not None and self.names.marks(found.tags)
 
 
 @dataclass(frozen=True)
 class SharedResources:
-    """What else is there: the names of all resources of the group; the account's shares, queues and
-    tables; whether other apps keep packages in the container; and the apps whose roles on the
-    account are ours."""
+    """What else is there: the ids of all resources of the group; the account's shares, queues and
+    tables; whether the container of packages has blobs that are not this app's; and the apps whose
+    roles on the account are ours."""
 
     resources: Sequence[str] = ()
     others: Sequence[str] = ()
@@ -135,15 +175,20 @@ def read_state(clients: Clients, names: Names, *, settings: bool = False) -> Cur
     account = clients.storage.get(names.account)
     stable = account if account and account.state in ("", "Succeeded") else None
     containers = clients.storage.containers(names.account) if stable else frozenset()
-    ours = not names.given_account and account is not None and MADE in account.tags
     main, candidate = (
         _app_state(clients, names, app, containers, settings)
         for app in (names.app, names.candidate)
     )
-    user = clients.roles.signed_in() if ours else None
-    uploader = user is not None and clients.roles.has(names.account_id, BLOB_CONTRIBUTOR, user)
-    packages = _packages(clients, names, stable) if stable and PACKAGES in containers else {}
-    return CurrentState(names, main, candidate, group, account, containers, uploader, packages)
+    state = CurrentState(names, main, candidate, group, account, containers)
+    user = clients.roles.signed_in() if account and state.account_is_ours else None
+    return replace(
+        state,
+        container=_container(clients, names, PACKAGES, containers),
+        uploader=user is not None and clients.roles.has(names.account_id, BLOB_CONTRIBUTOR, user),
+        packages=_packages(clients, names, stable) if stable and PACKAGES in containers else {},
+        workspace=clients.insights.workspace(names.workspace_id),
+        component=clients.insights.component(names.component_id),
+    )
 
 
 def read_shared_resources(clients: Clients, state: CurrentState) -> SharedResources:
@@ -156,22 +201,40 @@ def read_shared_resources(clients: Clients, state: CurrentState) -> SharedResour
     found = clients.roles.described
     roles = [a for a in (names.app, names.candidate) if found(names.account_id, description(a))]
     others = clients.storage.others(names.account) if state.account_is_ours else []
-    packages, foreign = clients.packages(account), not state.account_is_ours
-    if state.packages is not None:
-        foreign = PACKAGES in state.containers and packages.has_other(names.folder)
-    elif foreign:
-        packages.list(names.folder)  # raises, and says who may not look
+    foreign = has_foreign(clients, state) if PACKAGES in state.containers else False
     return SharedResources(resources, others, foreign, roles)
+
+
+def has_foreign(clients: Clients, state: CurrentState) -> bool:
+    """Whether the container of packages has blobs that are not this app's. Raises NotAllowed where
+    that cannot be seen; in an account of ours, the plan's first steps give the right to look, and
+    the deletion looks again."""
+    if state.account is None or (state.packages is None and state.account_is_ours):
+        return False
+    blobs = clients.packages(state.account).list("")
+    return not all(state.names.is_ours(name, facts) for name, facts in blobs.items())
 
 
 def _app_state(
     clients: Clients, names: Names, name: str, containers: frozenset[str], settings: bool
 ) -> AppState:
     app, plan = clients.web.app(name), clients.web.app_plan(app_plan(name))
-    who = Principal(app.principal) if app and app.principal else None
-    role = who is not None and clients.roles.has(names.account_id, BLOB_OWNER, who)
-    found = _settings(clients, name) if settings and app else {}
-    return AppState(name, app, plan, container(name) in containers, role, found)
+    who, has = Principal(app.principal) if app and app.principal else None, clients.roles.has
+    return AppState(
+        name,
+        app,
+        plan,
+        _container(clients, names, container(name), containers),
+        role=who is not None and has(names.account_id, BLOB_OWNER, who),
+        publisher=who is not None and has(names.component_id, METRICS_PUBLISHER, who),
+        settings=_settings(clients, name) if settings and app else {},
+    )
+
+
+def _container(
+    clients: Clients, names: Names, name: str, containers: frozenset[str]
+) -> Mapping[str, str] | None:
+    return clients.storage.container(names.account, name) if name in containers else None
 
 
 def _settings(clients: Clients, app: str) -> Mapping[str, str]:
@@ -188,4 +251,4 @@ def _packages(
         blobs = clients.packages(account).list(names.folder)
     except NotAllowed:
         return None
-    return {name.rpartition("/")[2].removesuffix(".zip"): facts for name, facts in blobs.items()}
+    return {names.version(n): facts for n, facts in blobs.items() if names.version(n)}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import cached_property, partial
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import SageMaker
+from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
-from onnxferry.infra.sagemaker import deletion, plan, state, storage
+from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
+from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
+from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
 from onnxferry.infra.sagemaker.names import Names, version_of
 from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
@@ -34,12 +38,14 @@ class SageMakerCloud:
     settings: SageMaker
     endpoint: str
     clock: Clock
+    today: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     @cached_property
     def names(self) -> Names:
-        """Asks once which account is signed in."""
+        """Asks once which account is signed in, and what time it is."""
         signed_in = (self.clients.region, self.clients.account, self.clients.partition)
-        return Names(self.endpoint, *signed_in, self.settings)
+        now = self.today().isoformat(timespec="seconds")
+        return Names(self.endpoint, *signed_in, self.settings, now)
 
     def sign_in(self) -> None:
         """See Cloud."""
@@ -47,36 +53,50 @@ class SageMakerCloud:
 
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
-        wanted = desired(self.names, bundle)
+        key = "" if self.settings.role else storage.encryption_key(self.clients, self.names)
+        wanted, there = desired(self.names, bundle, key), self._read()
         found = state.read_prerequisites(self.clients, self.names, wanted)
-        return plan.deploy(self._read(), wanted, found)
+        checks = Checks(self.clients, there)
+        used = checks.used(*plan.unused(there, wanted.config["EndpointConfigName"]))
+        planned = plan.deploy(there, wanted, found, used)
+        return self._noted(checks.checked(planned, wanted.variant))
 
     def plan_rollback(self) -> Plan:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
-        url, instances = state.served(self.clients, plan.to_go_back_to(there))
+        url, variant = state.served(self.clients, plan.to_go_back_to(there))
         SmokeTest(self.clients).golden(url)
-        return plan.rollback(there, url, instances)
+        return plan.rollback(there, url, variant)
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
         there = self._read()
         owned = state.read_owned(self.clients, there)
-        policies = state.role_policies(self.clients, self.names) if owned.role else ()
-        spare = storage.bucket_is_spare(self.clients, self.names)
-        return deletion.delete(there, owned, policies, bucket=spare)
+        policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
+        ours = next(p for p in owned.packages if p.folder == self.names.folder)
+        spare = storage.bucket_is_spare(self.clients, self.names, ours)
+        used = Checks(self.clients, there).users(there.configs, there.models)
+        return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
+
+    def _noted(self, plan: Plan) -> Plan:
+        """`plan` with what was not read for want of a permission."""
+        notes = (*plan.summary.notes, *self.clients.notes)
+        return replace(plan, summary=replace(plan.summary, notes=notes))
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
-        raise NotImplementedError
+        there = self._read()
+        owned = state.read_owned(self.clients, there)
+        used = Checks(self.clients, there).users(*deletion.unproved(there))
+        return deletion.delete_unproved(there, owned, used)
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
-        raise NotFound("no lease yet")
+        return S3LeaseStore(self.clients, self.names)
 
     def listed(self) -> Sequence[Listed]:
         """See Cloud."""
-        raise NotImplementedError
+        return listing.listed(self.clients, self.names)
 
     @property
     def operations(self) -> Collection[str]:
@@ -110,10 +130,14 @@ class SageMakerCloud:
         if main is None:
             return absent
         details = {"region": names.region, "account": names.account, "configuration": main.config}
+        if there.variant:
+            details["instances"] = f"{main.count} x {there.variant['InstanceType']}"
         if main.pending not in ("", main.config):
             details["on its way"] = main.pending
         if main.reason:
             details["reason"] = main.reason
+        if self.clients.notes:
+            details["not known"] = "; ".join(self.clients.notes)
         url, previous = self.clients.url_of(names.endpoint), names.version_of(there.previous)
         serving = replace(absent, state=main.state, url=url, version=there.version)
         return replace(serving, previous=previous, details=details)
@@ -126,11 +150,16 @@ class SageMakerCloud:
         elif owned.role:
             yield "role", self.names.role, "made"
         for found in owned.packages:
-            for version, keys in found.versions().items():
-                name = f"s3://{found.bucket}/{found.prefix}{version}"
-                yield "package", name, f"{len(keys)} objects"
-            for key, upload in found.uploads:
-                yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+            for package in found.found:
+                name = f"s3://{found.bucket}/{found.folder}{package.version}"
+                yield "package", name, f"{len(package.objects)} objects"
+                for key, upload in package.uploads:
+                    yield "unfinished upload", f"s3://{found.bucket}/{key}", upload[:12]
+            if found.others:
+                name = f"s3://{found.bucket}/{found.folder}"
+                yield "objects", name, f"{found.others} that are not onnxferry's"
+        for folder in owned.unmarked:
+            yield "package", f"s3://{self.names.bucket}/{folder}", "no mark: never deleted"
         for group in owned.logs:
             yield "log group", group, "kept"
 
@@ -149,7 +178,9 @@ class SageMakerCloud:
 
 def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
     for endpoint in filter(None, (there.main, there.candidate)):
-        yield "endpoint", endpoint.name, endpoint.state
+        proved = endpoint is there.main and endpoint.history
+        unproved = "" if proved else f", not proved, {HOURLY}"
+        yield "endpoint", endpoint.name, endpoint.state + unproved
     for config in there.configs:
         serves = there.main and config == there.main.config
         use = "serves" if serves else "previous" if config == there.previous else "kept"

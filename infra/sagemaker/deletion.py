@@ -1,39 +1,110 @@
-"""The plan that deletes what deploying made, from the endpoint back to the bucket. What the user
-gave stays. The default bucket goes with the last endpoint that has packages in it."""
+"""The plans that delete what deploying made: all of it, from the endpoint back to the bucket, or
+what has not proved itself. What the user gave stays, and what others use. The default bucket goes
+with the last endpoint that has packages in it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.plan import TARGET, deleted, deleted_hosting, deleted_packages
+from onnxferry.infra.sagemaker.rollout import deleted_found
 from onnxferry.infra.sagemaker.state import CurrentState, OwnedResources
+
+Policies = tuple[tuple[str, ...], tuple[str, ...]]
+Hosting = tuple[set[str], set[str]]
 
 
 def delete(
-    state: CurrentState, owned: OwnedResources, policies: Collection[str], *, bucket: bool
+    state: CurrentState,
+    owned: OwnedResources,
+    policies: Policies,
+    used: Mapping[str, str],
+    *,
+    bucket: bool,
 ) -> Plan:
-    """Steps for all that is `owned`, the role with its `policies`, and the bucket if `bucket`.
+    """Steps for all that is `owned`, the role with its `policies` (ours, others'), the bucket if
+    `bucket`, and the lease. What is `used` (name -> by what else) stays, with all that it needs.
     Packages go before the models that say where they are: a broken deletion can be resumed."""
-    names, last = state.names, []
-    if owned.role:
-        last.append(deleted("role", names.role, "delete_role", policies=list(policies)))
+    names, needed = state.names, any(name in state.models for name in used)
+    hosting = (set(state.configs) - set(used), set(state.models) - set(used))
+    endpoints = (deleted_found(one) for one in (state.candidate, state.main) if one)
+    logs = (deleted("log group", group, "delete_logs", logGroupName=group) for group in owned.logs)
+    role = () if needed else _role(names, owned, policies)
+    last = _last(names, owned, bucket=bucket and not needed)
+    steps = (*endpoints, *_hosted(state, owned, hosting), *logs, *role, *last)
+    stay = (f"{name} stays: {by} uses it." for name, by in sorted(used.items()))
+    notes = (*stay, *_kept(names, owned, policies[1]))
+    summary = Summary(names.place, minutes=(1, 5), notes=notes)
+    return Plan(TARGET, "delete", names.endpoint, steps, summary)
+
+
+def unproved(state: CurrentState) -> Hosting:
+    """Configurations and models of versions that neither serve, nor are on their way, nor served
+    before."""
+    main = state.main
+    kept = {main.config, main.pending, *main.history} if main and main.history else set()
+    versions = {state.names.version_of(config) for config in kept}
+    models = {m for m in state.models if state.names.version_of(m) not in versions}
+    return {config for config in state.configs if config not in kept}, models
+
+
+def delete_unproved(state: CurrentState, owned: OwnedResources, used: Collection[str]) -> Plan:
+    """Steps for the candidate, an endpoint that never proved itself, and what only they need."""
+    main = state.main if state.main and not state.main.history else None
+    configs, models = (names - set(used) for names in unproved(state))
+    endpoints = (deleted_found(one) for one in (state.candidate, main) if one)
+    steps = (*endpoints, *_hosted(state, owned, (configs, models)))
+    summary = Summary(state.names.place, minutes=(1, 5))
+    return Plan(TARGET, "delete what is not proved of", state.names.endpoint, steps, summary)
+
+
+def _hosted(state: CurrentState, owned: OwnedResources, hosting: Hosting) -> Iterator[Step]:
+    """Configurations and models, and before them the packages of versions that nothing else
+    names."""
+    gone = {*hosting[0], *hosting[1]}
+    others = {*state.configs, *state.models, *state.foreign} - gone
+    kept = {state.names.version_of(name) for name in others}
+    for packages in owned.packages:
+        yield from deleted_packages(packages, kept)
+    yield from deleted_hosting(*map(sorted, hosting))
+
+
+def _last(names: Names, owned: OwnedResources, *, bucket: bool) -> Iterator[Step]:
+    """Leases; that in the bucket goes with it."""
+    for found in owned.packages:
+        if found.lease and not (bucket and found.bucket == names.bucket):
+            yield deleted_lease(found.bucket, found.lease)
     if bucket:
         request = {"Bucket": names.bucket, **names.owner}
-        last.append(deleted("bucket", names.bucket, "delete_bucket", **request))
-    summary = Summary(names.place, minutes=(1, 5))
-    return Plan(TARGET, "delete", names.endpoint, (*_steps(state, owned), *last), summary)
+        what = {"request": request, "lease": names.lease_key}
+        yield deleted("bucket", names.bucket, "delete_bucket", **what)
 
 
-def _steps(state: CurrentState, owned: OwnedResources) -> Iterator[Step]:
-    for found in filter(None, (state.candidate, state.main)):
-        yield deleted("endpoint", found.name, "delete_endpoint")
-    for packages in owned.packages:
-        yield from deleted_packages(packages)
-        if packages.uploads:
-            name = f"s3://{packages.bucket}/{packages.prefix}"
-            rest = {"bucket": packages.bucket, "keys": [], "uploads": packages.uploads}
-            yield deleted("unfinished uploads", name, "delete_package", **rest)
-    yield from deleted_hosting(state.configs, state.models)
-    for group in owned.logs:
-        yield deleted("log group", group, "delete_logs", logGroupName=group)
+def deleted_lease(bucket: str, key: str) -> Step:
+    """The step that deletes a lease."""
+    return deleted("lease", f"s3://{bucket}/{key}", "delete_lease", bucket=bucket, key=key)
+
+
+def _kept(names: Names, owned: OwnedResources, others: Collection[str]) -> Iterator[str]:
+    """What stays though it may look like ours, in lines."""
+    if owned.role and others:
+        yield f"role {names.role} stays: others gave it policies ({', '.join(others)})"
+    for folder in owned.unmarked:
+        yield f"s3://{names.bucket}/{folder} stays: it has no mark to tell whose it is"
+    for found in owned.packages:
+        if found.others:
+            yield (
+                f"s3://{found.bucket}/{found.folder} stays: {found.others} objects there are not"
+                " onnxferry's"
+            )
+
+
+def _role(names: Names, owned: OwnedResources, policies: Policies) -> Iterator[Step]:
+    """A role to which others gave policies stays, without ours."""
+    ours, others = policies
+    if owned.role and not others:
+        yield deleted("role", names.role, "delete_role", policies=list(ours))
+    elif owned.role and ours:
+        yield deleted("policies of role", names.role, "delete_policies", policies=list(ours))

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.sagemaker.image import image
-from onnxferry.infra.sagemaker.names import READY_TAG, Names, tags
+from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names, tags
 from onnxferry.infra.sagemaker.role_policy import execution_role, role_policy
 from onnxferry.scoring.manifest import ModelSpec
 
@@ -19,7 +19,7 @@ _START_SECONDS = 900
 @dataclass(frozen=True)
 class Upload:
     """A package to be in S3 (`size` in bytes), with the text of golden.json, which is kept beside
-    it. `owner` goes with every request to the bucket."""
+    it. `owner` goes with every request to the bucket, `mark` with each object."""
 
     path: str
     sha256: str
@@ -29,6 +29,7 @@ class Upload:
     golden_key: str
     golden: str
     owner: Mapping[str, str]
+    mark: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -48,18 +49,15 @@ class DesiredState:
     role: Mapping[str, Any] | None
 
     @property
-    def instances(self) -> str:
-        """Like "1 x ml.m5.large"."""
-        return instances(self.config["ProductionVariants"][0])
+    def variant(self) -> Mapping[str, Any]:
+        """The configuration's only production variant."""
+        found: Mapping[str, Any] = self.config["ProductionVariants"][0]
+        return found
 
 
-def instances(variant: Mapping[str, Any]) -> str:
-    """What a production variant runs on."""
-    return f"{variant['InitialInstanceCount']} x {variant['InstanceType']}"
-
-
-def desired(names: Names, bundle: Bundle) -> DesiredState:
-    """What `bundle` needs. Raises UsageError when no image suits it."""
+def desired(names: Names, bundle: Bundle, key: str = "") -> DesiredState:
+    """What `bundle` needs; `key` is the KMS key of its bucket. Raises UsageError when no image
+    suits it."""
     uri, version = image(names.settings, names.region, bundle.package.python), bundle.version
     package = _upload(names, bundle)
     model = _model(names, version, uri, package.url)
@@ -67,7 +65,7 @@ def desired(names: Names, bundle: Bundle) -> DesiredState:
     role = (
         None
         if names.settings.role
-        else {"create": execution_role(names), "policy": role_policy(names)}
+        else {"create": execution_role(names), "policy": role_policy(names, key)}
     )
     return DesiredState(version, package, model, config, _bucket(names), role)
 
@@ -75,7 +73,7 @@ def desired(names: Names, bundle: Bundle) -> DesiredState:
 def _upload(names: Names, bundle: Bundle) -> Upload:
     """golden.json is in model_spec.json's format."""
     package = bundle.package
-    folder = f"{names.prefix}{package.sha256}"
+    folder = f"{names.folder}{package.sha256}"
     return Upload(
         path=str(package.path),
         sha256=package.sha256,
@@ -85,6 +83,7 @@ def _upload(names: Names, bundle: Bundle) -> Upload:
         golden_key=f"{folder}/golden.json",
         golden=ModelSpec(package.model, "golden", golden=bundle.golden).to_json(),
         owner=names.owner,
+        mark=names.mark(bundle.version, names.now),
     )
 
 
@@ -114,9 +113,10 @@ def _config(names: Names, version: str, model: str) -> dict[str, Any]:
 def _bucket(names: Names) -> dict[str, Any]:
     """CreateBucket, and the calls that follow it; the tag that all is done comes last. Not
     versioned: keys are content hashes."""
-    place = {"CreateBucketConfiguration": {"LocationConstraint": names.region}}
-    if names.region == "us-east-1":
-        place = {}
+    own = {**names.settings.tags, BUCKET_TAG: f"{names.account}-{names.region}"}
+    place: dict[str, Any] = {"Tags": tags(own)}
+    if names.region != "us-east-1":  # which is no LocationConstraint
+        place["LocationConstraint"] = names.region
     blocks = "BlockPublicAcls IgnorePublicAcls BlockPublicPolicy RestrictPublicBuckets"
     public = dict.fromkeys(blocks.split(), True)
     rule = {
@@ -126,7 +126,7 @@ def _bucket(names: Names) -> dict[str, Any]:
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
     }
     encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-    ready = tags({**names.settings.tags, READY_TAG: "yes"})
+    ready = tags({**own, READY_TAG: "yes"})
     settings = [
         ["put_public_access_block", {"PublicAccessBlockConfiguration": public}],
         ["put_bucket_encryption", {"ServerSideEncryptionConfiguration": encryption}],
@@ -134,4 +134,5 @@ def _bucket(names: Names) -> dict[str, Any]:
         ["put_bucket_tagging", {"Tagging": {"TagSet": ready}}],
     ]
     bucket = {"Bucket": names.bucket}
-    return {"create": bucket | place, "bucket": bucket | names.owner, "settings": settings}
+    create = {**bucket, "CreateBucketConfiguration": place}
+    return {"create": create, "bucket": bucket | names.owner, "settings": settings}

@@ -46,10 +46,21 @@ def failure(clients: AwsClients, found: Endpoint, what: str) -> CloudError:
     kind = _kind(found.reason, log)
     error = kind(
         f"AWS {clients.region}, endpoint {found.name}: {what}: {reason}. What next: {_NEXT[kind]}."
-        f" What is left is listed by {program('status')}; a new deploy takes it up,"
-        f" {program('delete')} removes it"
+        f" What is there is listed by {program('status')}"
     )
     return error.with_log(log)
+
+
+def refused_scaling(endpoint: str) -> str:
+    """What to do where an autoscaled endpoint's instance type is to be changed."""
+    resource = f"--service-namespace sagemaker --resource-id endpoint/{endpoint}/variant/AllTraffic"
+    dimension = "--scalable-dimension sagemaker:variant:DesiredInstanceCount"
+    return (
+        f"endpoint {endpoint} is autoscaled, and SageMaker does not change its instance type. Note"
+        f" the policy (aws application-autoscaling describe-scaling-policies {resource}),"
+        f" run: aws application-autoscaling deregister-scalable-target {resource} {dimension},"
+        " deploy, and register it again; or leave sagemaker.instance_type as it was"
+    )
 
 
 def _kind(reason: str, log: str) -> type[CloudError]:

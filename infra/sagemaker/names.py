@@ -6,26 +6,32 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.config import SageMaker
 
 ENDPOINT_TAG = "onnxferry:endpoint"
+VERSION_TAG = "onnxferry:version"
+DEPLOYED_TAG = "onnxferry:deployed"  # ISO 8601, UTC
 HISTORY_TAG = "onnxferry:previous"  # configurations that served, newest first
+KEYS_TAG = "onnxferry:tags"  # which other tags are ours to change: see `keys_of`
+BUCKET_TAG = "onnxferry:bucket"  # of the account and region that a bucket is made for
 READY_TAG = "onnxferry:ready"  # set last on a bucket that is made
 
 
 @dataclass(frozen=True)
 class Names:
-    """Of what belongs to `endpoint` in one account and region."""
+    """Of what belongs to `endpoint` in one account and region. `now` is the time of the run, which
+    is in the tags of what it makes, and in no name."""
 
     endpoint: str
     region: str
     account: str
     partition: str
     settings: SageMaker
+    now: str = ""
 
     @property
     def candidate(self) -> str:
@@ -52,10 +58,24 @@ class Names:
         """Makes S3 refuse a bucket of the default name that is somebody else's."""
         return {} if self.settings.bucket else {"ExpectedBucketOwner": self.account}
 
+    def at(self, bucket: str) -> dict[str, str]:
+        """What goes with every request to `bucket`."""
+        return {"Bucket": bucket, **(self.owner if bucket == self.bucket else {})}
+
     @property
     def prefix(self) -> str:
-        """Of the keys of the endpoint's packages."""
+        """Of all keys of endpoints of this name, other accounts' and regions' too."""
         return f"{self.settings.prefix}/{self.endpoint}/"
+
+    @property
+    def folder(self) -> str:
+        """Of the keys that are this endpoint's."""
+        return f"{self.prefix}{self.account}-{self.region}/"
+
+    @property
+    def lease_key(self) -> str:
+        """Of the lease on the endpoint."""
+        return f"{self.folder}lease.json"
 
     @property
     def place(self) -> str:
@@ -75,17 +95,36 @@ class Names:
         place = {"region": self.region, "account": self.account, **other}
         return f"arn:{self.partition}:{service}:{place['region']}:{place['account']}:{resource}"
 
+    def mark(self, version: str = "", deployed: str = "") -> dict[str, str]:
+        """The metadata that each object of ours carries; without `version` and `deployed`, which
+        differ, what proves it ours."""
+        place = {"endpoint": self.endpoint, "account": self.account, "region": self.region}
+        said = {**place, "version": version, "deployed": deployed}
+        return {f"onnxferry-{key}": value for key, value in said.items() if value}
+
     def tags(self, version: str = "", history: Sequence[str] = ()) -> list[dict[str, str]]:
         """The user's tags and ours, as AWS writes them."""
-        own = {"onnxferry:version": version, HISTORY_TAG: " ".join(history)}
-        said = {key: value for key, value in own.items() if value}
-        return tags({**self.settings.tags, ENDPOINT_TAG: self.endpoint, **said})
+        given = self.settings.tags
+        own = {VERSION_TAG: version, DEPLOYED_TAG: self.now, HISTORY_TAG: " ".join(history)}
+        said = {key: value for key, value in {**own, KEYS_TAG: keys_of(given)}.items() if value}
+        return tags({**given, ENDPOINT_TAG: self.endpoint, **said})
 
 
 def version_of(endpoint: str, name: str) -> str:
     """The version in a name that `Names.of` made; "" for another."""
     found = re.fullmatch(rf"{re.escape(endpoint)}-([0-9a-f]{{12}})-[0-9a-f]{{8}}", name)
     return found[1] if found else ""
+
+
+def keys_of(given: Iterable[str]) -> str:
+    """The keys of the user's tags that we set, as one tag's value of at most 256 characters: 5
+    hexadecimal digits for each of at most 45."""
+    return "".join(sorted(key_digits(key) for key in given))
+
+
+def key_digits(key: str) -> str:
+    """5 hexadecimal digits that stand for a tag's key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:5]
 
 
 def log_group(endpoint: str) -> str:

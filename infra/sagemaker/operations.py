@@ -10,13 +10,15 @@ from typing import Any
 
 from onnxferry.infra.errors import NameTaken, NotFound, Refused, TimedOut
 from onnxferry.infra.plan import Step
-from onnxferry.infra.sagemaker import state
-from onnxferry.infra.sagemaker.failures import failure
-from onnxferry.infra.sagemaker.names import HISTORY_TAG, tags
+from onnxferry.infra.sagemaker import references, state
+from onnxferry.infra.sagemaker.failures import failure, refused_scaling
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, tags
 from onnxferry.infra.sagemaker.prerequisites import IAM_SECONDS, PrerequisiteOperations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import BROKEN, BUSY, Endpoint
+from onnxferry.system.exits import program
 
+_DESCRIBE = {"Model": "describe_model", "EndpointConfig": "describe_endpoint_config"}
 _STALE = 3  # looks at an endpoint that does not show an accepted update yet
 
 
@@ -53,9 +55,9 @@ class Operations(PrerequisiteOperations):
         try:
             self._call("create_endpoint", step)
         except NameTaken:
-            found = state.endpoint(self.clients, step.name)
+            found = state.own(self.clients, self.names, step.name)
             if found is None or found.coming != config:
-                raise
+                raise self._changed(step.name, found, "no endpoint") from None
         self._await(step.name, config)
 
     def await_endpoint(self, step: Step) -> None:
@@ -68,10 +70,13 @@ class Operations(PrerequisiteOperations):
 
     def promote(self, step: Step) -> None:
         """Point the endpoint to a configuration, unless that serves, and wait. An endpoint that an
-        update has broken is recreated."""
+        update has broken is recreated. Refused where neither that configuration serves nor one that
+        was seen before."""
         config = step.parameters["update"]["EndpointConfigName"]
-        found = self._stable(step.name)
-        if found is None or found.state in BROKEN:
+        found = self._seen(step, config)
+        if found is None:
+            raise self._gone(step.name)
+        if found.state in BROKEN:
             return self._recreate(step)
         if found.config != config or found.state != "InService":
             self._update(step, config)
@@ -91,30 +96,89 @@ class Operations(PrerequisiteOperations):
 
     def record_history(self, step: Step) -> None:
         """Tag the endpoint with the configurations that have proved themselves."""
-        found = state.endpoint(self.clients, step.name)
+        found = self._seen(step)
         if found is None:
             raise self._gone(step.name)
-        self._ask("add_tags", step.name, ResourceArn=found.arn, **step.parameters)
+        tagged = {"ResourceArn": found.arn, "Tags": step.parameters["Tags"]}
+        self._ask("add_tags", step.name, **tagged)
+
+    def change_tags(self, step: Step) -> None:
+        """Set tags, and take away others."""
+        asked, what = dict(step.parameters), f"{step.resource} {step.name}"
+        arn = {"ResourceArn": asked["ResourceArn"]}
+        if asked["Tags"]:
+            self.clients.call("sagemaker", "add_tags", what, **arn, Tags=asked["Tags"])
+        if asked["TagKeys"]:
+            self.clients.call("sagemaker", "delete_tags", what, **arn, TagKeys=asked["TagKeys"])
 
     def delete_endpoint(self, step: Step) -> None:
-        """Delete an endpoint, when nothing is under way there."""
-        if self._stable(step.name):
+        """Delete an endpoint, when nothing is under way there, and it is as it was seen."""
+        if self._seen(step):
             self._delete(step.name)
 
     def delete_config(self, step: Step) -> None:
-        """Delete an endpoint configuration."""
-        with suppress(NotFound):
-            self._call("delete_endpoint_config", step)
+        """Delete an endpoint configuration, if it is ours and no endpoint serves it."""
+        if self._is_ours("EndpointConfig", step):
+            self._refuse_used(step, dict(references.of_configs(self.clients, [step.name])))
+            with suppress(NotFound):
+                self._call("delete_endpoint_config", step)
 
     def delete_model(self, step: Step) -> None:
-        """Delete a model; its package stays."""
-        with suppress(NotFound):
-            self._call("delete_model", step)
+        """Delete a model, if it is ours and no endpoint configuration names it; its package
+        stays."""
+        if self._is_ours("Model", step):
+            self._refuse_used(step, dict(references.of_models(self.clients, [step.name])))
+            with suppress(NotFound):
+                self._call("delete_model", step)
 
     def _create(self, operation: str, step: Step) -> None:
-        """The name says the content, so what has it is what is desired."""
-        with suppress(NameTaken):
+        """The name says the content, so what has it and our mark is what is desired."""
+        try:
             self._call(operation, step)
+        except NameTaken:
+            kind = "Model" if operation == "create_model" else "EndpointConfig"
+            if not self._is_ours(kind, step):
+                raise NameTaken(
+                    f"AWS {self.names.region}, {step.resource} {step.name}: it exists, and"
+                    " onnxferry did not make it; choose another name with --name, or delete it"
+                ) from None
+
+    def _is_ours(self, kind: str, step: Step) -> bool:
+        """Whether a Model or EndpointConfig of the step's name is there, with our mark."""
+        where, operation = f"{step.resource} {step.name}", _DESCRIBE[kind]
+        named = {f"{kind}Name": step.name}
+        found = self.clients.call_if_there("sagemaker", operation, where, **named)
+        if found is None:
+            return False
+        tagged = state.tags_of(self.clients, found[f"{kind}Arn"], where)
+        return tagged.get(ENDPOINT_TAG) == self.names.endpoint
+
+    def _refuse_used(self, step: Step, used: dict[str, str]) -> None:
+        if by := used.get(step.name):
+            raise Refused(
+                f"AWS {self.names.region}, {step.resource} {step.name}: {by} uses it now, so it"
+                " stays; run the same command again"
+            )
+
+    def _seen(self, step: Step, config: str = "") -> Endpoint | None:
+        """The endpoint once nothing is under way, None if it is gone. Refused where neither
+        `config` serves there nor what was seen when the step was planned: somebody else has changed
+        it."""
+        if self._stable(step.name) is None:
+            return None
+        found = state.own(self.clients, self.names, step.name)
+        seen = [one for one in (config, *step.parameters["seen"]) if one]
+        if found and found.state != "Deleting" and found.config not in seen:
+            raise self._changed(step.name, found, " or ".join(step.parameters["seen"]))
+        return found
+
+    def _changed(self, name: str, found: Endpoint | None, expected: str) -> Refused:
+        now = found.coming if found else "no endpoint"
+        return Refused(
+            f"AWS {self.names.region}, endpoint {name}: somebody else has changed it: {now} is"
+            f" there now, and {expected} was when this was planned. Nothing was done to it. What"
+            f" serves: {program('status')}; then run the same command again"
+        )
 
     def _call(self, operation: str, step: Step) -> None:
         where = f"{step.resource} {step.name}"
@@ -131,7 +195,9 @@ class Operations(PrerequisiteOperations):
     def _update(self, step: Step, config: str) -> None:
         try:
             self._ask("update_endpoint", step.name, **step.parameters["update"])
-        except Refused:
+        except Refused as e:
+            if "scalable target" in str(e):
+                e.with_context(refused_scaling(step.name))
             found = state.endpoint(self.clients, step.name)
             if found is None or found.coming != config or found.state not in {*BUSY, "InService"}:
                 raise

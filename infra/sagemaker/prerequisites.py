@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken, NotAllowed, Refused
+from onnxferry.infra.errors import NameTaken, NotAllowed, NotFound, Refused
 from onnxferry.infra.plan import Step
-from onnxferry.infra.sagemaker import state, storage
+from onnxferry.infra.sagemaker import packages, state, storage
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import Names
 from onnxferry.system.console import Progress
@@ -31,22 +32,17 @@ class PrerequisiteOperations:
     def make_bucket(self, step: Step) -> None:
         """Create the bucket and set it up."""
         where, bucket = f"bucket {step.name}", step.parameters["bucket"]
-        with suppress(NameTaken):
-            self.clients.call("s3", "create_bucket", where, **step.parameters["create"])
-        try:
-            self.clients.call("s3", "head_bucket", where, **bucket)
-        except NotAllowed as e:
-            raise NameTaken(
-                f"AWS {self.names.region}, {where}: another account has it; set sagemaker.bucket"
-                " to one of yours"
-            ) from e
+        if storage.bucket_state(self.clients, self.names) == "absent":
+            with suppress(NameTaken):
+                self.clients.call("s3", "create_bucket", where, **step.parameters["create"])
+            storage.bucket_state(self.clients, self.names)  # raises if another was quicker
         for operation, request in step.parameters["settings"]:
             self.progress(operation.replace("_", " "))
             self.clients.call("s3", operation, where, **bucket, **request)
 
     def put_package(self, step: Step) -> None:
         """Upload the package, and golden.json beside it."""
-        storage.put(self.clients, Upload(**step.parameters), self.progress)
+        storage.put(self.clients, self.names, Upload(**step.parameters), self.progress)
 
     def make_role(self, step: Step) -> None:
         """Create the role unless it is there, and give it the policy."""
@@ -64,36 +60,58 @@ class PrerequisiteOperations:
         self._wait(where, unknown, limit=IAM_SECONDS)
 
     def delete_package(self, step: Step) -> None:
-        """Delete objects by their keys, and unfinished uploads."""
-        bucket, keys = step.parameters["bucket"], step.parameters["keys"]
-        for key, upload in step.parameters["uploads"]:
-            what = {"Bucket": bucket, "Key": key, "UploadId": upload}
+        """Delete what is still ours of a package, unless it serves now. Uploads go first: the mark
+        of a package's objects proves them."""
+        bucket, at = step.parameters["bucket"], self.names.at(step.parameters["bucket"])
+        if step.parameters["sha256"][:12] in self._serving():
+            return self.progress("kept: it serves now")
+        ours = packages.proved(self.clients, self.names, bucket, _keys(step, "objects"))
+        for key, upload in step.parameters["uploads"] if ours else ():
+            what = {**at, "Key": key, "UploadId": upload}
             self.clients.call_if_there("s3", "abort_multipart_upload", step.name, **what)
-        for start in range(0, len(keys), _AT_ONCE):
-            objects = [{"Key": key} for key in keys[start : start + _AT_ONCE]]
-            what = {"Bucket": bucket, "Delete": {"Objects": objects, "Quiet": True}}
-            answer = self.clients.call("s3", "delete_objects", step.name, **what)
-            if errors := answer.get("Errors"):
-                said = f"{errors[0].get('Code')}: {errors[0].get('Message')}"
-                raise NotAllowed(
-                    f"AWS {self.names.region}, {step.name}: not deleted (s3:DeleteObject): {said}"
-                )
+        self._delete_objects(step, _keys(step, "markers") if ours else [])
+        return self._delete_objects(step, list(ours.values()))
+
+    def delete_lease(self, step: Step) -> None:
+        """Delete the lease, with its older versions."""
+        bucket, key = step.parameters["bucket"], step.parameters["key"]
+        there = packages.listing(self.clients, self.names, bucket, key)
+        named = [(k, "") for k in there.latest] + [*there.older]
+        exact = [each for each in named if each[0] == key]
+        ours = packages.proved(self.clients, self.names, bucket, exact)
+        if len(ours) == len(exact):
+            self._delete_objects(step, [marker for marker in there.markers if marker[0] == key])
+        self._delete_objects(step, list(ours.values()))
 
     def delete_role(self, step: Step) -> None:
-        """Delete the role, if it is still ours, with its policies."""
-        where, role = f"role {step.name}", {"RoleName": step.name}
-        if not state.has_role(self.clients, self.names):
-            return
-        for policy in step.parameters["policies"]:
-            named = {**role, "PolicyName": policy}
-            self.clients.call_if_there("iam", "delete_role_policy", where, **named)
-        self.clients.call_if_there("iam", "delete_role", where, **role)
+        """Delete the role, if it is still ours, with its policies. A role that others use, too,
+        stays."""
+        self.delete_policies(step)
+        where = f"role {step.name}"
+        try:
+            if state.has_role(self.clients, self.names):
+                self.clients.call_if_there("iam", "delete_role", where, RoleName=step.name)
+        except Refused as e:
+            if "DeleteConflict" not in str(e):
+                raise
+            self.progress(f"kept: others use it ({e})")
+
+    def delete_policies(self, step: Step) -> None:
+        """Delete the policies that we gave the role."""
+        if state.has_role(self.clients, self.names):
+            for policy in step.parameters["policies"]:
+                named = {"RoleName": step.name, "PolicyName": policy}
+                where = f"role {step.name}"
+                self.clients.call_if_there("iam", "delete_role_policy", where, **named)
 
     def delete_bucket(self, step: Step) -> None:
-        """Delete the bucket, unless another endpoint's package has come in."""
-        where = f"bucket {step.name}"
+        """Delete the lease and the bucket, unless another endpoint's package has come in."""
+        where, lease = f"bucket {step.name}", step.parameters["lease"]
         try:
-            self.clients.call_if_there("s3", "delete_bucket", where, **step.parameters)
+            self.delete_lease(replace(step, parameters={"bucket": step.name, "key": lease}))
+            self.clients.call_if_there("s3", "delete_bucket", where, **step.parameters["request"])
+        except NotFound:
+            return
         except Refused as e:
             if "BucketNotEmpty" not in str(e):
                 raise
@@ -104,5 +122,43 @@ class PrerequisiteOperations:
         where = f"log group {step.name}"
         self.clients.call_if_there("logs", "delete_log_group", where, **step.parameters)
 
+    def _serving(self) -> set[str]:
+        """The versions that serve or are on their way."""
+        main = state.endpoint(self.clients, self.names.endpoint)
+        return {self.names.version_of(c) for c in (main.config, main.pending)} if main else set()
+
+    def _delete_objects(self, step: Step, keys: list[packages.Key]) -> None:
+        """Delete these versions; the objects as they are, where it is not allowed to delete
+        versions. Raises NotAllowed for the first that stays."""
+        errors = [
+            e for n in range(0, len(keys), _AT_ONCE) for e in self._sent(step, keys[n:][:_AT_ONCE])
+        ]
+        versions = {e["Key"] for e in errors if "VersionId" in e and e["Code"] == "AccessDenied"}
+        if versions:
+            self.progress("older versions stay: s3:DeleteObjectVersion is missing")
+            named = [(key, "") for key in sorted(versions)]
+            bucket = step.parameters["bucket"]
+            ours = packages.proved(self.clients, self.names, bucket, named)
+            errors = [e for e in errors if e["Key"] not in versions]
+            errors += self._sent(step, list(ours)) if ours else []
+        if errors:
+            key, code, message = (errors[0].get(name) for name in ("Key", "Code", "Message"))
+            raise NotAllowed(
+                f"AWS {self.names.region}, {step.name}: {key} is not deleted (s3:DeleteObject):"
+                f" {code}: {message}"
+            )
+
+    def _sent(self, step: Step, keys: list[packages.Key]) -> list[Any]:
+        """The errors of one DeleteObjects."""
+        objects = [{"Key": k, **({"VersionId": version} if version else {})} for k, version in keys]
+        what = {"Delete": {"Objects": objects, "Quiet": True}}
+        at = self.names.at(step.parameters["bucket"])
+        answer = self.clients.call("s3", "delete_objects", step.name, **at, **what)
+        return list(answer.get("Errors", ()))
+
     def _wait(self, what: str, state: Callable[[], str | None], **limit: float) -> None:
         self.wait(f"AWS {self.names.region}, {what}", state, **limit)
+
+
+def _keys(step: Step, what: str) -> list[packages.Key]:
+    return [(key, version) for key, version in step.parameters[what]]

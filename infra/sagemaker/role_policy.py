@@ -4,6 +4,7 @@ endpoint's packages and the images, and to write logs and metrics."""
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from onnxferry.infra.sagemaker.names import Names, digest, log_group
@@ -25,25 +26,41 @@ def execution_role(names: Names) -> dict[str, Any]:
     }
 
 
-def role_policy(names: Names) -> dict[str, Any]:
-    """PutRolePolicy. Named by content, so that a policy for another bucket leaves what an earlier
-    version needs."""
+def is_our_policy(name: str) -> bool:
+    """Whether a policy of the role has such a name as `role_policy` gives."""
+    return re.fullmatch(r"onnxferry-[0-9a-f]{8}", name) is not None
+
+
+def role_policy(names: Names, key: str = "") -> dict[str, Any]:
+    """PutRolePolicy; `key` is the KMS key that the packages are encrypted with. Named by content,
+    so that a policy for another bucket leaves what an earlier version needs."""
     bucket = f"arn:{names.partition}:s3:::{names.bucket}"
-    below = {"StringLike": {"s3:prefix": f"{names.prefix}*"}}
+    below = {"StringLike": {"s3:prefix": f"{names.folder}*"}}
     metrics = {"StringLike": {"cloudwatch:namespace": ["*SageMaker*", "*sagemaker*"]}}
     group = names.arn("logs", f"log-group:{log_group(names.endpoint)}*")
     logs = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
     images = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
     document = _document(
-        _allow(f"{bucket}/{names.prefix}*", "s3", "GetObject"),
+        _allow(f"{bucket}/{names.folder}*", "s3", "GetObject"),
         {**_allow(bucket, "s3", "ListBucket"), "Condition": below},
         _allow(group, "logs", logs),
         {**_allow("*", "cloudwatch", "PutMetricData"), "Condition": metrics},
         _allow("*", "ecr", "GetAuthorizationToken"),
         _allow(names.arn("ecr", "repository/*", account="*"), "ecr", images),
+        *([_decrypt(names, key)] if key else []),
     )
     name = f"onnxferry-{digest(document)}"
     return {"RoleName": names.role, "PolicyName": name, "PolicyDocument": document}
+
+
+def _decrypt(names: Names, key: str) -> dict[str, Any]:
+    """A policy names a key by its ARN; one that is known by its alias, by a condition."""
+    alias = key.rpartition(":")[2]
+    if not alias.startswith("alias/"):
+        arn = key if key.startswith("arn:") else names.arn("kms", f"key/{key}")
+        return _allow(arn, "kms", "Decrypt")
+    named = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
+    return {**_allow(names.arn("kms", "key/*"), "kms", "Decrypt"), "Condition": named}
 
 
 def _allow(resource: str, service: str, actions: str) -> dict[str, Any]:

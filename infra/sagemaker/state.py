@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken
+from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import storage
-from onnxferry.infra.sagemaker.desired import DesiredState, instances
+from onnxferry.infra.sagemaker.desired import DesiredState
+from onnxferry.infra.sagemaker.fleet import COUNT, Variant
 from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group
-from onnxferry.infra.sagemaker.storage import Packages
+from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
+from onnxferry.infra.sagemaker.role_policy import is_our_policy
 
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
@@ -17,7 +21,8 @@ BROKEN = frozenset({"Failed", "OutOfService"})  # nothing but deletion helps
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`config` serves, or is being created; `pending` is on its way, "" if none."""
+    """`config` serves, or is being created, on `count` instances; `pending` is on its way, "" if
+    none."""
 
     name: str
     arn: str
@@ -25,7 +30,13 @@ class Endpoint:
     config: str
     pending: str
     reason: str
-    history: tuple[str, ...] = ()  # configurations that proved themselves, newest first
+    count: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """Configurations that proved themselves, newest first."""
+        return tuple(self.tags.get(HISTORY_TAG, "").split())
 
     @property
     def coming(self) -> str:
@@ -34,14 +45,26 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Tagged:
+    """A model or an endpoint configuration with our mark."""
+
+    arn: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class CurrentState:
-    """What SageMaker has of an endpoint, older versions' configurations and models too."""
+    """What SageMaker has of an endpoint: the production variant that serves, and by their names the
+    configurations and models that are ours, older versions' too. `foreign` are others with names
+    like ours."""
 
     names: Names
     main: Endpoint | None
     candidate: Endpoint | None
-    configs: tuple[str, ...]
-    models: tuple[str, ...]
+    configs: Mapping[str, Tagged]
+    models: Mapping[str, Tagged]
+    foreign: tuple[str, ...] = ()
+    variant: Variant | None = None
 
     @property
     def version(self) -> str:
@@ -82,11 +105,13 @@ class Prerequisites:
 
 @dataclass(frozen=True)
 class OwnedResources:
-    """What else deploying made: packages, log groups, and whether the role."""
+    """What else deploying made: packages, log groups, and whether the role; and folders of packages
+    `unmarked`, which an earlier release may have made."""
 
     packages: tuple[Packages, ...]
     logs: tuple[str, ...]
     role: bool
+    unmarked: tuple[str, ...] = ()
 
 
 def read(clients: AwsClients, names: Names) -> CurrentState:
@@ -94,30 +119,33 @@ def read(clients: AwsClients, names: Names) -> CurrentState:
     main, candidate = (own(clients, names, n) for n in (names.endpoint, names.candidate))
     configs = _listed(clients, names, "list_endpoint_configs", "EndpointConfig")
     models = _listed(clients, names, "list_models", "Model")
-    return CurrentState(names, main, candidate, configs, models)
+    foreign = tuple(name for kind in (configs, models) for name in kind if not kind[name])
+    found = described_config(clients, main.config) if main else None
+    variant = found["ProductionVariants"][0] if found else None
+    return CurrentState(names, main, candidate, _ours(configs), _ours(models), foreign, variant)
 
 
 def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState) -> Prerequisites:
     """What is there of what `desired` stands on. Raises NameTaken or NotFound."""
     made = desired.role and has_role(clients, names)
-    policies = role_policies(clients, names) if made else None
+    policies = role_policies(clients, names)[0] if made else None
     bucket = storage.bucket_state(clients, names)
     if bucket == "absent":
-        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.prefix))
-    found = storage.packages(clients, names.bucket, names.prefix)
-    return Prerequisites(bucket, storage.stored(clients, desired.package), policies, found)
+        return Prerequisites(bucket, "absent", policies, Packages(names.bucket, names.folder))
+    found = packages(clients, names, names.bucket, names.folder)
+    stored = storage.stored(clients, names, desired.package)
+    return Prerequisites(bucket, stored, policies, found)
 
 
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
     """Packages are looked for where they are put now, and where the models say."""
     names = state.names
-    places = {(names.bucket, names.prefix)}
-    for model in state.models:
-        bucket, key = storage.split(_url_of_model(clients, model))
-        places.add((bucket, "/".join(key.split("/")[:-2]) + "/"))
-    packages = tuple(storage.packages(clients, *place) for place in sorted(places))
+    own = (names.bucket, names.folder)
+    places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
+    found = [packages(clients, names, *place) for place in sorted({own, *filter(None, places)})]
     role = not names.settings.role and has_role(clients, names)
-    return OwnedResources(packages, _log_groups(clients, names), role)
+    unmarked = storage.unmarked(clients, names)
+    return OwnedResources(tuple(found), _log_groups(clients, names), role, unmarked)
 
 
 def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
@@ -128,14 +156,29 @@ def endpoint(clients: AwsClients, name: str) -> Endpoint | None:
     arn, state = found["EndpointArn"], found["EndpointStatus"]
     pending = found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
     config, reason = found.get("EndpointConfigName", ""), found.get("FailureReason", "")
-    return Endpoint(name, arn, state, config, pending, reason)
+    count = sum(variant.get(COUNT, 0) for variant in found.get("ProductionVariants", []))
+    return Endpoint(name, arn, state, config, pending, reason, count)
 
 
-def served(clients: AwsClients, config: str) -> tuple[str, str]:
-    """The package (s3://...) that a configuration serves, and on what instances."""
+def described_config(clients: AwsClients, config: str) -> Any:
+    """An endpoint configuration as SageMaker describes it; None where there is none."""
+    describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
+    return clients.call_if_there(*describe, EndpointConfigName=config) if config else None
+
+
+def served(clients: AwsClients, config: str) -> tuple[str, Variant]:
+    """The package (s3://...) that a configuration serves, and its production variant."""
     describe = ("sagemaker", "describe_endpoint_config", f"endpoint configuration {config}")
     variant = clients.call(*describe, EndpointConfigName=config)["ProductionVariants"][0]
-    return _url_of_model(clients, variant["ModelName"]), instances(variant)
+    return _url_of_model(clients, variant["ModelName"]), variant
+
+
+def is_scaled(clients: AwsClients, endpoint: str, variant: Variant) -> bool:
+    """Whether Application Auto Scaling changes the number of an endpoint's instances."""
+    resource = f"endpoint/{endpoint}/variant/{variant['VariantName']}"
+    listed = ("application-autoscaling", "describe_scalable_targets", "ScalableTargets")
+    asked = {"ServiceNamespace": "sagemaker", "ResourceIds": [resource]}
+    return bool(clients.pages(*listed, f"scalable target {resource}", **asked))
 
 
 def has_role(clients: AwsClients, names: Names) -> bool:
@@ -150,10 +193,20 @@ def has_role(clients: AwsClients, names: Names) -> bool:
     return found is not None
 
 
-def role_policies(clients: AwsClients, names: Names) -> tuple[str, ...]:
-    """Names of the policies of the role that we make, which must be there."""
-    listed, role = ("iam", "list_role_policies", "PolicyNames"), names.role
-    return tuple(sorted(clients.pages(*listed, f"role {role}", RoleName=role)))
+def role_policies(clients: AwsClients, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the policies that we gave the role that we make, which must be there, and of those
+    that others did."""
+    role, where = {"RoleName": names.role}, f"role {names.role}"
+    inline = clients.pages("iam", "list_role_policies", "PolicyNames", where, **role)
+    attached = clients.if_allowed(
+        lambda: clients.pages(
+            "iam", "list_attached_role_policies", "AttachedPolicies", where, **role
+        ),
+        f"whether a policy is attached to {where}, so that it cannot be deleted, is not known",
+    )
+    ours = sorted(name for name in inline if is_our_policy(name))
+    others = {*inline, *(policy["PolicyName"] for policy in attached or ())} - {*ours}
+    return tuple(ours), tuple(sorted(others))
 
 
 def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
@@ -161,21 +214,42 @@ def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
     found = endpoint(clients, name)
     if found is None or found.state == "Deleting":
         return found
-    listed = ("sagemaker", "list_tags", "Tags", f"endpoint {name}")
-    tags = _mapping(clients.pages(*listed, ResourceArn=found.arn))
+    tags = tags_of(clients, found.arn, f"endpoint {name}")
     if tags.get(ENDPOINT_TAG) != names.endpoint:
+        if not tags and endpoint(clients, name) is None:  # gone meanwhile
+            return None
         raise NameTaken(
             f"AWS {names.region}, endpoint {name}: it exists, and onnxferry did not make it;"
             " choose another name with --name (onnxferry needs NAME and NAME-candidate)"
         )
-    return replace(found, history=tuple(tags.get(HISTORY_TAG, "").split()))
+    return replace(found, tags=tags)
 
 
-def _listed(clients: AwsClients, names: Names, operation: str, kind: str) -> tuple[str, ...]:
+def tags_of(clients: AwsClients, arn: str, where: str) -> dict[str, str]:
+    """The tags of a resource of SageMaker; none where it is gone."""
+    try:
+        return _mapping(clients.pages("sagemaker", "list_tags", "Tags", where, ResourceArn=arn))
+    except NotFound:
+        return {}
+
+
+def _listed(
+    clients: AwsClients, names: Names, operation: str, kind: str
+) -> dict[str, Tagged | None]:
+    """Everything with a name like ours; None where it has not our mark."""
     where, prefix = f"{kind}s of {names.endpoint}", f"{names.endpoint}-"
     items = clients.pages("sagemaker", operation, f"{kind}s", where, NameContains=prefix)
-    found = (item[f"{kind}Name"] for item in items)
-    return tuple(sorted(name for name in found if names.version_of(name)))
+    arns = {item[f"{kind}Name"]: item[f"{kind}Arn"] for item in items}
+    found: dict[str, Tagged | None] = {}
+    for name in sorted(filter(names.version_of, arns)):
+        tags = tags_of(clients, arns[name], f"{kind} {name}")
+        ours = tags.get(ENDPOINT_TAG) == names.endpoint
+        found[name] = Tagged(arns[name], tags) if ours else None
+    return found
+
+
+def _ours(found: Mapping[str, Tagged | None]) -> dict[str, Tagged]:
+    return {name: tagged for name, tagged in found.items() if tagged}
 
 
 def _url_of_model(clients: AwsClients, model: str) -> str:
@@ -185,9 +259,12 @@ def _url_of_model(clients: AwsClients, model: str) -> str:
 
 def _log_groups(clients: AwsClients, names: Names) -> tuple[str, ...]:
     group, listed = log_group(names.endpoint), ("logs", "describe_log_groups", "logGroups")
-    found = clients.pages(*listed, "log groups", logGroupNamePrefix=group)
+    found = clients.if_allowed(
+        lambda: clients.pages(*listed, "log groups", logGroupNamePrefix=group),
+        "log groups are not looked for",
+    )
     known = {group, log_group(names.candidate)}
-    return tuple(sorted(known & {item["logGroupName"] for item in found}))
+    return tuple(sorted(known & {item["logGroupName"] for item in found or ()}))
 
 
 def _mapping(tags: list[dict[str, str]]) -> dict[str, str]:

@@ -1,18 +1,20 @@
-"""The bucket and the packages in it: PREFIX/NAME/SHA256/model.tar.gz, golden.json beside each."""
+"""The bucket, and a package's way into it. packages.py says which objects are ours."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.errors import NameTaken, NotAllowed, NotFound, PublishFailed, Refused
 from onnxferry.infra.sagemaker.desired import Upload
-from onnxferry.infra.sagemaker.names import READY_TAG, Names
+from onnxferry.infra.sagemaker.names import BUCKET_TAG, READY_TAG, Names
+from onnxferry.infra.sagemaker.packages import Packages, is_marked, listing
 from onnxferry.system.console import Progress
 from onnxferry.system.hashes import sha256
 
@@ -21,9 +23,8 @@ def bucket_state(clients: AwsClients, names: Names) -> str:
     """ "absent", "half-made" or "ready". Raises NotFound for a given bucket, Refused for one of
     another region, NotAllowed or NameTaken."""
     where, given = f"bucket {names.bucket}", names.settings.bucket
-    request = {"Bucket": names.bucket, **names.owner}
     try:
-        found = clients.call("s3", "head_bucket", where, **request)
+        found = clients.call("s3", "head_bucket", where, **names.at(names.bucket))
     except NotFound as e:
         if not given:
             return "absent"
@@ -42,60 +43,108 @@ def bucket_state(clients: AwsClients, names: Names) -> str:
             f"AWS {names.region}, {where}: it is in {region}, and SageMaker reads packages of its"
             " own region only; set sagemaker.region, or another sagemaker.bucket"
         )
-    if given:
+    return "ready" if given else _made(clients, names)
+
+
+def _made(clients: AwsClients, names: Names) -> str:
+    """The state of the default bucket, by its tags."""
+    where, request = f"bucket {names.bucket}", names.at(names.bucket)
+    found = clients.call_if_there("s3", "get_bucket_tagging", where, **request) or {"TagSet": []}
+    tags = {tag["Key"] for tag in found["TagSet"]}
+    if READY_TAG in tags:
         return "ready"
-    tagging = clients.call_if_there("s3", "get_bucket_tagging", where, **request) or {"TagSet": []}
-    return "ready" if any(t["Key"] == READY_TAG for t in tagging["TagSet"]) else "half-made"
+    if BUCKET_TAG in tags:
+        return "half-made"
+    raise NameTaken(
+        f"AWS {names.region}, {where}: it has no tag {BUCKET_TAG}, so onnxferry did not make it,"
+        " and changes nothing about it. Name it as sagemaker.bucket to use it as it is; or delete"
+        " it, and it is made anew"
+    )
 
 
-def bucket_is_spare(clients: AwsClients, names: Names) -> bool:
-    """Whether the default bucket is there, with nothing but this endpoint's packages."""
-    if names.settings.bucket or bucket_state(clients, names) == "absent":
+def encryption_key(clients: AwsClients, names: Names) -> str:
+    """The customer's KMS key (id, alias or ARN) that a given bucket encrypts with; "" for none."""
+    where, request = f"bucket {names.bucket}", {"Bucket": names.bucket}
+    if not names.settings.bucket:
+        return ""
+    found = clients.if_allowed(
+        lambda: clients.call_if_there("s3", "get_bucket_encryption", where, **request),
+        f"whether {where} has a KMS key, which the role would need kms:Decrypt for, is not known",
+    )
+    rules = found["ServerSideEncryptionConfiguration"]["Rules"] if found else []
+    defaults = (rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules)
+    return next((d["KMSMasterKeyID"] for d in defaults if "KMSMasterKeyID" in d), "")
+
+
+def bucket_is_spare(clients: AwsClients, names: Names, ours: Packages) -> bool:
+    """Whether we made the bucket, and all that is in it are `ours` and the lease."""
+    if names.settings.bucket or bucket_state(clients, names) != "ready":
         return False
-    return all(key.startswith(names.prefix) for key in packages(clients, names.bucket, "").keys)
+    there = listing(clients, names, names.bucket, "")
+    latest = {key for key, _ in ours.keys} | {names.lease_key}
+    versions = {*there.older, *there.markers, *there.uploads} - ours.keys
+    return set(there.latest) <= latest and {key for key, _ in versions} <= {names.lease_key}
 
 
-def stored(clients: AwsClients, package: Upload) -> str:
-    """ "absent", "same", or "other" where something else has the package's name."""
+def stored(clients: AwsClients, names: Names, package: Upload) -> str:
+    """ "absent", "same", or "other" where something else of ours has the package's name. Raises
+    NameTaken where something that is not ours has it."""
+    found = set(_stored(clients, names, package).values())
+    return next((state for state in ("other", "absent") if state in found), "same")
+
+
+def _stored(clients: AwsClients, names: Names, package: Upload) -> dict[str, str]:
+    """`stored` for each of the package's keys."""
     golden = package.golden.encode()
     digest = base64.b64encode(hashlib.sha256(golden).digest()).decode()
-    expected = {
-        package.key: (package.size, clients.checksum(Path(package.path))),
-        package.golden_key: (len(golden), digest),
-    }
-    found = {key: _size_and_checksum(clients, package, key) for key in expected}
-    if found == expected:
-        return "same"
-    return "other" if any(found.values()) else "absent"
+    archive = (package.size, clients.checksum(Path(package.path)))
+    states = {}
+    for key, content in {package.golden_key: (len(golden), digest), package.key: archive}.items():
+        head = _head(clients, package, key)
+        states[key] = "absent" if not head else "same" if _content(head) == content else "other"
+        if states[key] == "other" and not is_marked(names, head):
+            raise NameTaken(
+                f"AWS {names.region}, s3://{package.bucket}/{key}: an object that onnxferry did"
+                " not put there (it has not its mark); move it away, or set sagemaker.prefix"
+            )
+    return states
 
 
-def _size_and_checksum(clients: AwsClients, package: Upload, key: str) -> tuple[int, str] | None:
+def _head(clients: AwsClients, package: Upload, key: str) -> Any:
     head = ("s3", "head_object", f"s3://{package.bucket}/{key}")
     request = {"Bucket": package.bucket, "Key": key, **package.owner}
-    found = clients.call_if_there(*head, ChecksumMode="ENABLED", **request)
-    if found is None:
-        return None
-    return found["ContentLength"], found.get("ChecksumSHA256", "").partition("-")[0]
+    return clients.call_if_there(*head, ChecksumMode="ENABLED", **request)
 
 
-def put(clients: AwsClients, package: Upload, progress: Progress) -> None:
-    """Upload golden.json, then the package. Raises PublishFailed if S3 has not what was sent, or
-    the file is no longer what was planned."""
+def _content(head: Mapping[str, Any]) -> tuple[int, str]:
+    return head["ContentLength"], head.get("ChecksumSHA256", "").partition("-")[0]
+
+
+def put(clients: AwsClients, names: Names, package: Upload, progress: Progress) -> None:
+    """Upload golden.json, then the package, where they are not there. Raises PublishFailed if S3
+    has not what was sent, or the file is no longer what was planned, and NameTaken as `stored`."""
     path, bucket = Path(package.path), package.bucket
     if sha256(path) != package.sha256:
         raise PublishFailed(f"{path}: not the package that was planned; run the same command again")
-    key, kind = package.golden_key, {"ContentType": "application/json"}
-    request = {"Bucket": bucket, "Key": key, "Body": package.golden.encode(), **package.owner}
-    put_object = ("s3", "put_object", f"s3://{bucket}/{key}")
-    clients.call(*put_object, ChecksumAlgorithm="SHA256", **kind, **request)
-    sent = _adding_up(package.size, progress)
-    clients.upload(path, bucket, package.key, sent, **package.owner)
-    if stored(clients, package) != "same":
+    there = _stored(clients, names, package)
+    if there[package.golden_key] != "same":
+        _put_golden(clients, package)
+    if there[package.key] != "same":
+        sent, mark = _adding_up(package.size, progress), {"Metadata": dict(package.mark)}
+        clients.upload(path, bucket, package.key, sent, **mark, **package.owner)
+    if stored(clients, names, package) != "same":
         raise PublishFailed(
             f"AWS {clients.region}, {package.url}: what is stored is not what was sent. Run the"
             " same command again, or set another sagemaker.bucket: a rule of this one may change"
             " objects"
         )
+
+
+def _put_golden(clients: AwsClients, package: Upload) -> None:
+    where, body = f"s3://{package.bucket}/{package.golden_key}", package.golden.encode()
+    request = {"Bucket": package.bucket, "Key": package.golden_key, "Body": body, **package.owner}
+    kind = {"ContentType": "application/json", "ChecksumAlgorithm": "SHA256"}
+    clients.call("s3", "put_object", where, Metadata=dict(package.mark), **kind, **request)
 
 
 def _adding_up(size: int, progress: Progress) -> Callable[[int], None]:
@@ -111,33 +160,18 @@ def _adding_up(size: int, progress: Progress) -> Callable[[int], None]:
     return add
 
 
-@dataclass(frozen=True)
-class Packages:
-    """What one bucket holds for an endpoint: keys, and unfinished uploads as (key, upload id)."""
-
-    bucket: str
-    prefix: str
-    keys: tuple[str, ...] = ()
-    uploads: tuple[tuple[str, str], ...] = ()
-
-    def versions(self) -> dict[str, list[str]]:
-        """Version -> its keys."""
-        found: dict[str, list[str]] = {}
-        for key in self.keys:
-            found.setdefault(key[len(self.prefix) :].partition("/")[0][:12], []).append(key)
-        return found
-
-
-def packages(clients: AwsClients, bucket: str, prefix: str) -> Packages:
-    """What is below `prefix`; nothing where there is no such bucket."""
-    where, request = f"bucket {bucket}", {"Bucket": bucket, "Prefix": prefix}
+def unmarked(clients: AwsClients, names: Names) -> tuple[str, ...]:
+    """Folders of packages of an earlier release, which put no mark on them: below the name alone,
+    so that nobody knows whose they are."""
+    where, request = f"bucket {names.bucket}", {**names.at(names.bucket), "Prefix": names.prefix}
     try:
-        objects = clients.pages("s3", "list_objects_v2", "Contents", where, **request)
-        uploads = clients.pages("s3", "list_multipart_uploads", "Uploads", where, **request)
+        found = clients.pages(
+            "s3", "list_objects_v2", "CommonPrefixes", where, Delimiter="/", **request
+        )
     except NotFound:
-        return Packages(bucket, prefix)
-    keys = tuple(item["Key"] for item in objects)
-    return Packages(bucket, prefix, keys, tuple((u["Key"], u["UploadId"]) for u in uploads))
+        return ()
+    folders = (item["Prefix"] for item in found)
+    return tuple(f for f in folders if re.fullmatch(r"[0-9a-f]{64}/", f[len(names.prefix) :]))
 
 
 def split(url: str) -> tuple[str, str]:

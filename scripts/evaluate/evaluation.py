@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts import datasets, local_scorer
 from onnxferry.scripts.evaluate.reference_pipeline import CLASSES, ReferencePipeline
@@ -53,7 +54,8 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics by name, over `items` items of the set `data` whose hash is `sha256`."""
+    """The metrics by name, over `items` items of the set `data` whose hash is `sha256`. `precision`
+    says what kind of CPU int8 is made for, `cpu` the kind of this machine's ("" if not known)."""
 
     model: str
     task: str
@@ -65,6 +67,7 @@ class Evaluation:
     threshold: float | None = None
     agreement: Agreement | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    cpu: str = ""
 
 
 def evaluate(options: EvaluationOptions) -> Evaluation:
@@ -90,7 +93,7 @@ def evaluate(options: EvaluationOptions) -> Evaluation:
     return Evaluation(
         model=spec.name,
         task=spec.task,
-        precision=spec.precision,
+        precision=_precision(spec),
         data=datasets.title(options.data),
         sha256=datasets.digest(options.data),
         items=len(items),
@@ -98,7 +101,13 @@ def evaluate(options: EvaluationOptions) -> Evaluation:
         threshold=options.threshold if is_multi_label(spec) else None,
         agreement=None if theirs is None else agreement(metric, ours, theirs),
         versions={name: importlib.metadata.version(name) for name in names},
+        cpu=cpu.kind() or "",
     )
+
+
+def _precision(spec: ModelSpec) -> str:
+    kind = f"{spec.cpu} CPUs" if spec.cpu else "any CPU"
+    return f"int8 for {kind}" if spec.precision == "int8" else spec.precision
 
 
 def _reference(

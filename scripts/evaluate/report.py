@@ -27,7 +27,8 @@ def markdown(found: Evaluation, command: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     labels = "" if found.threshold is None else f", labels from a score of {found.threshold:g}"
     items = f"{found.items:,} items (sha256 of the file {found.sha256[:12]}...)"
-    what = f"{items}, {found.task}, {found.precision}{labels}; {versions}."
+    host = f" on {found.cpu}" if found.cpu else ""
+    what = f"{items}, {found.task}, {found.precision}{host}{labels}; {versions}."
     figures = tables.markdown(COLUMNS, _rows(found))
     return sections.section(title(found), command, what, figures, *agreement(found))
 

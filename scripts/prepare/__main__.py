@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.manifest import GOLDENS, TOLERANCE, ModelSpec
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare.model_directory import graph_bytes
-from onnxferry.scripts.prepare.options import AUTO, CPUS, Options
-from onnxferry.scripts.prepare.pipeline import prepare
+from onnxferry.scripts.prepare.options import ANY, AUTO, CPUS, INT8, Options
+from onnxferry.scripts.prepare.pipeline import GOLDEN_TOLERANCE, prepare
 from onnxferry.scripts.prepare.report.document import REPORT_FILE
 from onnxferry.scripts.prepare.selection.criteria import parse_share
 from onnxferry.scripts.prepare.verification.eval_set import LIMIT, LIMITS
@@ -22,7 +22,10 @@ TASK_HELP = f"{', '.join(sorted(TASKS))}; by default what the model's configurat
 SETTINGS_HELP = "JSON object of settings that override the derived ones."
 PRECISION_HELP = "auto: the fastest variant; fp32 or int8: of its kind only."
 VARIANT_HELP = "Only this variant, by its name in the report; it must still pass the gate."
-CPU_HELP = f"What int8 is made for: {', '.join(CPUS)} (this machine's kind)."
+CPU_HELP = (
+    f"What int8 is made for: {', '.join(CPUS)}. any: 7-bit weights, whose sums are exact on all"
+    " kinds; here: this machine's kind; 8 bits where a kind can add them."
+)
 DATA_HELP = (
     "Evaluation set: the gate is a drop of the task's metric. SQuAD .json, a .tsv of text and"
     " label, CoNLL columns, .jsonl of {inputs, answer}, a folder of pictures by label, or texts to"
@@ -41,6 +44,14 @@ DROP_HELP = (
     " share of changed answers."
 )
 INPUTS_HELP = "More inputs to verify on: JSON Lines of request bodies, or a picture folder."
+GOLDEN_HELP = (
+    f"The golden request, a .json body or a picture; or a folder of 1 to {GOLDENS}, all of which"
+    " prove each deployment."
+)
+GOLDEN_TOLERANCE_HELP = (
+    f"How far off a number of a golden answer may be; by default {TOLERANCE:g}, for int8"
+    f" {GOLDEN_TOLERANCE[INT8]:g}."
+)
 TOLERANCE_HELP = "Largest difference of a raw output; by default 1e-3 for fp32, none for int8."
 SAME_HELP = "Least share of answers equal to the source model's, with and without --data."
 
@@ -56,14 +67,15 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 @click.option("--name", help="The model's name; by default the last part of --out.")
 @click.option("--precision", default=AUTO, help=PRECISION_HELP)
 @click.option("--variant", help=VARIANT_HELP)
-@click.option("--cpu", default=AUTO, help=CPU_HELP)
+@click.option("--cpu", default=ANY, help=CPU_HELP)
 @click.option("--data", type=PATH, help=DATA_HELP)
 @click.option("--limit", type=click.IntRange(1), help=LIMIT_HELP)
 @click.option("--threshold", default=0.5, help=THRESHOLD_HELP)
 @click.option("--max-metric-drop", default="1%", help=DROP_HELP)
 @click.option("--max-loss", hidden=True)  # the older name of --max-metric-drop
 @click.option("--inputs", type=PATH, help=INPUTS_HELP)
-@click.option("--golden", type=PATH, help="The golden request: a .json body or a picture.")
+@click.option("--golden", type=PATH, help=GOLDEN_HELP)
+@click.option("--golden-tolerance", type=float, help=GOLDEN_TOLERANCE_HELP)
 @click.option("--tolerance", type=float, help=TOLERANCE_HELP)
 @click.option("--min-agreement", type=float, default=0.9, help=SAME_HELP)
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
@@ -95,6 +107,8 @@ def _print_result(spec: ModelSpec, out: Path) -> None:
     if spec.golden:
         text = str(spec.golden.answer)
         lines.append(f"golden answer: {text if len(text) <= 120 else text[:117] + '...'}")
+        if others := spec.golden.others:
+            lines.append(f"and {len(others)} more golden requests")
     for line in lines:
         console.out.print(line, markup=False)
 

@@ -16,12 +16,14 @@ from onnxferry.system.errors import UsageError
 HUGGINGFACE, MODULE, ONNX = "huggingface", "module", "onnx"
 AUTO, FP32, INT8 = "auto", "fp32", "int8"
 PRECISIONS = (AUTO, FP32, INT8)
-CPUS = (AUTO, *cpu.KINDS)
+ANY, HERE = "any", "here"  # every kind of CPU; this machine's
+CPUS = (ANY, HERE, *cpu.KINDS)
 OPSETS = (17, 18)
+_OLDER = {"cpu": (AUTO,)}  # names of before that are still taken: of HERE
 _PATHS: Sequence[tuple[str, Callable[[Path], bool], Sequence[str]]] = (
     ("folder", Path.is_dir, ("adapter", "tokenizer")),
-    ("file", Path.is_file, ("labels", "settings", "golden")),
-    ("file or folder", Path.exists, ("inputs", "data")),
+    ("file", Path.is_file, ("labels", "settings")),
+    ("file or folder", Path.exists, ("inputs", "data", "golden")),
 )
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -41,13 +43,14 @@ class Options:
     name: str | None = None
     precision: str = AUTO
     variant: str | None = None
-    cpu: str = AUTO
+    cpu: str = ANY
     data: Path | None = None
     limit: int | None = None
     threshold: float = 0.5
     max_metric_drop: float = 0.01
     inputs: Path | None = None
     golden: Path | None = None
+    golden_tolerance: float | None = None
     tolerance: float | None = None
     min_agreement: float = 0.9
     opset: int | None = None
@@ -93,11 +96,12 @@ def _check_choices(options: Options) -> None:
     chosen = {"task": sorted(TASKS), "precision": PRECISIONS, "cpu": CPUS, "opset": OPSETS}
     for flag, choices in chosen.items():
         value = getattr(options, flag)
-        wrong = value is not None and value not in choices
+        wrong = value is not None and value not in (*choices, *_OLDER.get(flag, ()))
         _refuse(wrong, f"--{flag} {value}: choose one of {', '.join(map(str, choices))}")
-    tolerance = options.tolerance
-    low = tolerance is not None and not tolerance > 0
-    _refuse(low, f"--tolerance {tolerance}: must be above 0")
+    for name in ("tolerance", "golden_tolerance"):
+        flag, tolerance = name.replace("_", "-"), getattr(options, name)
+        low = tolerance is not None and not tolerance > 0
+        _refuse(low, f"--{flag} {tolerance}: must be above 0")
     for name in ("min_agreement", "max_metric_drop", "threshold"):
         flag, share = name.replace("_", "-"), getattr(options, name)
         _refuse(not 0 <= share <= 1, f"--{flag} {share}: must be between 0 and 1")

@@ -10,7 +10,7 @@ from subprocess import Popen
 import httpx
 
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.golden_check import Reply, cpu_of
 from onnxferry.scripts.rehearse.processes import PeakMemory, tail
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.console import ReportStage
@@ -54,7 +54,8 @@ class Host:
         except httpx.HTTPError as e:
             raise self.failure(f"{self.url}: the connection broke ({e})") from e
         seconds, media_type = time.perf_counter() - began, response.headers.get("content-type", "")
-        return Reply(response.status_code, response.content, media_type, seconds)
+        status, cpu = response.status_code, cpu_of(response.headers)
+        return Reply(status, response.content, media_type, seconds, cpu=cpu)
 
     def memory_mib(self) -> float:
         """The peak of the resident memory of all processes that serve, in MiB."""

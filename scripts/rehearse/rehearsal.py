@@ -55,6 +55,9 @@ def rehearse(
         with report("send the golden request"):
             answer = _proved(host, golden)
             start_seconds = time.monotonic() - host.began
+        for other in golden.others:
+            with report(f"send the golden request {other.name}"):
+                _proved(host, other)
         replies = []
         for request in extra:
             with report(f"send {len(request.body)} bytes of {request.content_type}"):
@@ -74,6 +77,7 @@ def _golden_of(host: Host, package: Package) -> Golden:
 
 
 def _proved(host: Host, golden: Golden) -> bytes:
+    """The answer to one golden request."""
     reply = host.send(golden.request)
     if found := mismatch(golden, reply):
         if reply.status != 200:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from onnxferry.infra.errors import NotFound, NotHealthy, TimedOut, WrongAnswer
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.infra.waiting import Clock, wait
-from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 
@@ -39,7 +41,37 @@ def test_a_refusal_is_not_health() -> None:
         smoke(GOLDEN, lambda request: reply(b"busy", 503), "here")
 
 
-@pytest.mark.parametrize("kept", [b"", b"{}", b'{"format": 1}', b"\xff"])
+def test_all_golden_requests_are_sent_and_the_failing_one_is_named() -> None:
+    bodies = [b'{"inputs": "x"}', b'{"inputs": "y"}', b'{"inputs": "z"}']
+    one, two, three = (Golden(Request(body), i, f"{i}.json") for i, body in enumerate(bodies))
+    given = Golden(one.request, one.answer, one.name, others=(two, three))
+    sent: list[bytes] = []
+
+    def send(request: Request, answers: tuple[bytes, ...] = (b"0", b"1", b"2")) -> Reply:
+        sent.append(request.body)
+        return reply(answers[bodies.index(request.body)])
+
+    kept = golden_in(ModelSpec("m", "tensors", golden=given).to_json().encode(), "here")
+    assert smoke(kept, send, "here").body == b"2"
+    assert sent == bodies
+    with pytest.raises(WrongAnswer, match=r"golden request 2\.json differs"):
+        smoke(kept, lambda request: send(request, (b"0", b"1", b"3")), "here")
+
+
+def test_what_was_kept_before_there_were_tolerances_is_compared_within_the_usual_one() -> None:
+    old = b'{"format": 1, "name": "m", "task": "t", "golden": {"body": "{}", "answer": 0.5}}'
+    kept = golden_in(old, "here")
+    assert (kept.tolerance, kept.cpu, kept.all) == (1e-4, "", (kept,))
+    smoke(kept, lambda request: reply(b"0.50005"), "here")
+    with pytest.raises(WrongAnswer, match="prepared on unknown"):
+        smoke(kept, lambda request: reply(b"0.5002"), "here")
+
+
+MANY = {"body": "{}", "answer": 1, "others": [{"body": "{}", "answer": 1}] * 20}
+TOO_MANY = json.dumps({"format": 1, "name": "m", "task": "t", "golden": MANY}).encode()
+
+
+@pytest.mark.parametrize("kept", [b"", b"{}", b'{"format": 1}', b"\xff", TOO_MANY])
 def test_a_damaged_golden_request_is_a_message(kept: bytes) -> None:
     with pytest.raises(NotFound, match=r"s3://bucket/golden\.json: no .*deploy that version again"):
         golden_in(kept, "s3://bucket/golden.json")

@@ -117,14 +117,19 @@ def test_the_users_own_choices_are_taken() -> None:
         assert checked({name: "1"}, rules) == {name: "1"}
 
 
-def test_neither_a_flag_nor_the_environment_can_hold_a_table(file: Path) -> None:
-    text = refusal(file, "", {"sagemaker.environment": "ONNXFERRY_ENGINE_THREADS=2"})
-    assert (
-        "sagemaker.environment (--set sagemaker.environment): a table of names and texts is"
-        " expected" in text
-    )
-    text = refusal(file, "", {"sagemaker.environment.TEAM": "ml"})
-    assert "sagemaker.environment.TEAM (--set sagemaker.environment.TEAM): no such key" in text
+@pytest.mark.parametrize("given", ["hunter2", '{"TEAM": "hunter2"', '["hunter2"]', "2"])
+def test_what_is_no_table_is_refused_and_not_shown(file: Path, given: str) -> None:
+    text = refusal(file, "", {"sagemaker.environment": given})
+    start = "sagemaker.environment (--set sagemaker.environment): a table of names and texts is"
+    assert start in text
+    assert "hunter2" not in text
+
+
+def test_a_mistake_in_an_entry_names_the_flag(file: Path) -> None:
+    text = refusal(file, "", {"sagemaker.environment.SAGEMAKER_PROGRAM": "x"})
+    assert "sagemaker.environment.SAGEMAKER_PROGRAM (--set sagemaker.environment.SAGEM" in text
+    text = refusal(file, "", {"sagemaker.environment": "SAGEMAKER_PROGRAM=x"})
+    assert "sagemaker.environment.SAGEMAKER_PROGRAM (--set sagemaker.environment): what" in text
 
 
 def test_the_schema_knows_it() -> None:

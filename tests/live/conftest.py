@@ -37,6 +37,7 @@ def sagemaker() -> Iterator[str]:
 def azureml() -> Iterator[str]:
     with AzureFake() as fake, fake.reachable():
         fake.arm.add(*resources.TYPES)
+        fake.add(*resources.routes(fake))
         MachineLearning(fake).workspace()
         yield f'[azureml]\n{SUBSCRIBED}workspace = "work"\n'
 

@@ -80,4 +80,5 @@ def test_a_graph_for_other_cpus_is_one_warning_at_load(
         (warning,) = warnings
         assert warning.startswith(f"model tiny-text was prepared in int8 for {made_for} CPUs")
         assert said in warning
-        assert warning.endswith(f"prepare it with --cpu {host}")
+        advised = "any" if "less accurate" in said else host
+        assert warning.endswith(f"prepare it with --cpu {advised}")

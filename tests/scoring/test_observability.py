@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxferry import scoring
-from onnxferry.scoring import timing
+from onnxferry.scoring import cpu, timing
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.scorer import log_requests, request_id
 from onnxferry.scoring.wire import ID_HEADERS, Request
@@ -67,6 +67,7 @@ def test_a_request_leaves_one_line(
         "task": "question-answering",
         "status": 200,
         "code": None,
+        "cpu": cpu.kind() or "unknown",
         "items": 2,
         "tokens": 22,
     }
@@ -103,9 +104,10 @@ def test_a_defect_is_logged_with_its_traceback_under_the_requests_id(
     assert "RuntimeError: a defect" in caplog.text
 
 
-def test_the_client_gets_id_and_times(scorer: scoring.Scorer) -> None:
+def test_the_client_gets_id_times_and_the_hosts_cpu(scorer: scoring.Scorer) -> None:
     response = scorer.handle(Request(b"{}", id="order-7"))
     assert response.headers["X-Request-Id"] == "order-7"
+    assert response.headers["X-Cpu-Kind"] == (cpu.kind() or "unknown")
     assert [
         entry.partition(";dur=")[0] for entry in response.headers["Server-Timing"].split(", ")
     ] == [*timing.STAGES]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,7 @@ def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -
 
 def test_the_command_writes_its_section_and_renews_it(tmp_path: Path) -> None:
     model = tiny.question_answering(tmp_path / "model")
+    tiny.write_spec(model, replace(ModelSpec.read(model), precision="int8"))
     out = write(tmp_path / "quality.md", "# Quality\n\nBy hand.\n")
     for version in ("1.1", "1.2"):
         data = squad(tmp_path / "squad.json", version)
@@ -253,6 +255,7 @@ def test_the_command_writes_its_section_and_renews_it(tmp_path: Path) -> None:
     )
     assert text.count("| exact match | 100.000 |") == 1
     assert "python -m scripts.evaluate --model model" in text
+    assert "question-answering, int8 for any CPU" in text
     assert str(tmp_path) not in text
 
 

@@ -11,7 +11,10 @@ import transformers
 from peft import PeftModel
 
 from onnxferry import scoring
+from onnxferry.scoring import ModelSpec, Request, cpu
 from onnxferry.scripts.prepare import prepare
+from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_golden
+from onnxferry.scripts.prepare.verification import golden as golden_requests
 from onnxferry.system.errors import PrepareError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
@@ -72,19 +75,48 @@ def test_the_spec_on_disk_is_the_whole_record(tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "out" / "model_spec.json").read_text()
 
 
-def test_the_golden_answer_is_what_the_model_directory_answers(tmp_path: Path) -> None:
+def test_the_golden_answers_are_what_the_model_directory_answers(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "bert", "text-classification")
-    golden = tmp_path / "golden.json"
-    golden.write_text('{"inputs": "what a great day"}')
+    golden = tmp_path / "golden"
+    golden.mkdir()
+    (golden / "b.json").write_text('{"inputs": ["not very good", "bad"]}')
+    (golden / "a.json").write_text('{"inputs": "what a great day"}')
+    options = as_exported(str(source), tmp_path / "out", golden=golden, golden_tolerance=0.003)
 
-    spec = prepare(as_exported(str(source), tmp_path / "out", golden=golden))
+    spec = prepare(options)
 
     assert spec.golden
-    assert spec.golden.request.body == golden.read_bytes()
-    assert (
-        json.loads(scoring.load(tmp_path / "out").handle(spec.golden.request).body)
-        == spec.golden.answer
-    )
+    assert ModelSpec.read(tmp_path / "out") == spec
+    assert [(g.name, g.tolerance, g.cpu) for g in spec.golden.all] == [
+        (name, 0.003, cpu.kind() or "") for name in ("a.json", "b.json")
+    ]
+    for each in spec.golden.all:
+        assert each.request.body == (golden / each.name).read_bytes()
+        answer = scoring.load(tmp_path / "out").handle(each.request)
+        assert json.loads(answer.body) == each.answer
+
+
+def test_a_golden_request_that_the_model_refuses_is_named(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path)
+    asked = [Sample(Request(b'{"inputs": "good"}'), "a.json"), Sample(Request(b"{}"), "b.json")]
+    with pytest.raises(PrepareError, match=r"golden request b\.json got status 400"):
+        golden_requests.answered(folder, asked, 1e-4, "")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "0 files; a golden folder holds 1 to 20 requests"),
+        ({f"{i}.json": b"{}" for i in range(21)}, "21 files; a golden folder holds 1 to 20"),
+        ({"a.json": b"{}", "notes.txt": b""}, "notes.txt: suffix '.txt' is unknown"),
+        ({f"{i}.json": b" " * 600_000 for i in "ab"}, "1,200,000 bytes; at most 1,000,000"),
+    ],
+)
+def test_a_golden_folder_is_small(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_golden(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def here(tmp_path: Path) -> Iterator[None]:
         ),
         (
             Options("folder", Path("out"), cpu="sse2"),
-            "--cpu sse2: choose one of auto, avx2, avx512, ",
+            "--cpu sse2: choose one of any, here, avx2, avx512, ",
         ),
         (Options("folder", Path("out"), data=Path("nope")), "--data nope: no such file or folder"),
         (
@@ -73,6 +73,10 @@ def here(tmp_path: Path) -> Iterator[None]:
         ),
         (Options("folder", Path("out"), golden=Path("nope")), "--golden nope: no such file"),
         (Options("folder", Path("out"), tolerance=0), "--tolerance 0: must be above 0"),
+        (
+            Options("folder", Path("out"), golden_tolerance=0),
+            "--golden-tolerance 0: must be above 0",
+        ),
         (
             Options("folder", Path("out"), min_agreement=90),
             "--min-agreement 90: must be between 0 and 1",

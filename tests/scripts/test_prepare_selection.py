@@ -148,13 +148,19 @@ def test_too_few_inputs_for_the_gate_are_said(source: Path, tmp_path: Path) -> N
 
 
 def test_the_shipped_table_is_tried_whole(source: Path, tmp_path: Path) -> None:
-    spec = prepare(Options(str(source), tmp_path / "out", cpu=CPU, max_metric_drop=0.2))
+    spec = prepare(Options(str(source), tmp_path / "out", max_metric_drop=0.2))
 
     assert {v.name for v in SHIPPED.variants} <= set(statuses(spec))
     assert set(statuses(spec).values()) <= {"within", "rejected", "skipped"}
     assert statuses(spec)["fp32-optimised"] == "within"
     assert spec.provenance["fusion"]["Attention"] == 2
     assert scoring.load(tmp_path / "out").spec == spec
+    rows = {v["name"]: v for v in spec.provenance["variants"]}
+    assert "overflow on some kinds" in rows["int8-static"]["reason"]
+    assert (spec.cpu, rows["int8-static"]["status"]) == (None, "skipped")
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "it is made for any kind of CPU" in report
+    assert "**Note:** made for" not in report
 
 
 def test_a_precision_keeps_the_others_out(source: Path, tmp_path: Path) -> None:
@@ -255,15 +261,26 @@ def test_another_machine_s_cpu_is_said(source: Path, tmp_path: Path) -> None:
     )
     assert f"> **Note:** made for {other}" in (tmp_path / "out" / "report.md").read_text()
     assert CpuTarget("avx2", "avx2").mismatch is None
+    assert CpuTarget("any", "avx2").mismatch is None
     assert "cannot be told" in str(CpuTarget("avx2", None).mismatch)
 
 
 @pytest.mark.parametrize(
-    ("asked", "host", "kind"),
-    [("auto", "avx512", "avx512"), ("auto", None, "avx2"), ("arm64", "avx2", "arm64")],
+    ("asked", "host", "kind", "recorded"),
+    [
+        ("any", "avx512", "any", None),
+        ("here", "avx512", "avx512", "avx512"),
+        ("here", None, "any", None),
+        ("auto", "avx2", "avx2", "avx2"),
+        ("arm64", "avx2", "arm64", "arm64"),
+    ],
 )
-def test_auto_is_this_machine_s_cpu_or_the_safest(asked: str, host: str | None, kind: str) -> None:
-    assert CpuTarget.of(asked, host) == CpuTarget(kind, host)
+def test_int8_is_for_any_cpu_unless_a_kind_is_asked_for(
+    asked: str, host: str | None, kind: str, recorded: str | None
+) -> None:
+    target = CpuTarget.of(asked, host)
+    assert (target, target.recorded) == (CpuTarget(kind, host), recorded)
+    assert Options("source", Path("out")).cpu == "any"
 
 
 def test_the_processor_is_named_as_its_maker_does(tmp_path: Path) -> None:

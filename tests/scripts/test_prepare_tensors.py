@@ -141,7 +141,8 @@ def test_arrays_that_the_graph_refuses_ask_for_the_user_s() -> None:
     )
 
     with pytest.raises(
-        PrepareError, match=r"golden request got status 400: .*\[batch, 32\].*--golden FILE"
+        PrepareError,
+        match=r"golden request golden.json got status 400: .*\[batch, 32\].*--golden FILE",
     ):
         prepare(options)
 

@@ -18,6 +18,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.prepare import onnx_file_io
+from onnxferry.scripts.prepare.options import ANY
 from onnxferry.scripts.prepare.selection import mixed_precision
 from onnxferry.scripts.prepare.variants import onnx_graph
 from onnxferry.scripts.prepare.variants.applicability import skipped
@@ -32,7 +33,7 @@ from tests.scripts import exact_arithmetic
 from tests.scripts.graphs import convolutional, exported, feeds, save, value
 from tests.test_architecture import ROOT
 
-CPUS = cpu.KINDS
+CPUS = (ANY, *cpu.KINDS)
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 KINDS = ("bert", "distilbert", "vit", "convolutional", "plain")
 PAIRS = [(kind, name) for kind in KINDS for name in BY_NAME]
@@ -237,8 +238,9 @@ def test_groups_become_coarser_where_they_are_many(
         ("int8-dynamic-u8s8", ("avx512-vnni", "arm64")),
         ("int8-static", ("avx512-vnni", "arm64")),
         ("int8-dynamic-u8s8-reduced", ("avx2", "avx512")),
-        ("int8-static-reduced", ("avx2", "avx512")),
+        ("int8-static-reduced", (ANY, "avx2", "avx512")),
         ("int8-dynamic-u8u8", ("avx2", "avx512")),
+        ("int8-static-u8u8", (ANY, "avx2", "avx512")),
         ("int8-static-cnn", ()),
     ],
 )
@@ -253,7 +255,7 @@ def test_each_kind_of_cpu_has_its_own(
 
 def test_an_unknown_cpu_is_named(materials: Mapping[str, VariantInputs]) -> None:
     with pytest.raises(
-        ValueError, match="expected one of avx2, avx512, avx512-vnni, arm64, got 'riscv'"
+        ValueError, match="expected one of any, avx2, avx512, avx512-vnni, arm64, got 'riscv'"
     ):
         skipped(BY_NAME["fp32"], "riscv", materials["bert"])
 
@@ -418,6 +420,6 @@ def test_every_variant_has_a_line_for_the_report() -> None:
 
 def test_a_test_says_which_cpu_kinds_it_holds_for() -> None:
     assert set(EXACT) == {"avx512-vnni", "arm64"}
-    assert needs_cpu(*CPUS).args == (cpu.kind() is None,)
+    assert needs_cpu(*cpu.KINDS).args == (cpu.kind() is None,)
     with pytest.raises(ValueError, match="expected some of avx2, avx512, avx512-vnni, arm64"):
         needs_cpu("vnni")

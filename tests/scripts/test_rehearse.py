@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from onnxferry.scoring import Request
+from onnxferry.scoring import Request, cpu
 from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import azureml, find_python, rehearse, sagemaker, start
@@ -110,18 +110,22 @@ def test_the_packages_libraries_come_before_those_of_the_image(
 
 
 @pytest.mark.host
-def test_another_answer_than_the_golden_one_is_an_error(
+def test_another_answer_than_a_golden_one_is_an_error(
     packages: dict[str, Package], tmp_path: Path
 ) -> None:
+    """Also than that of a golden request after the first. Both CPUs are told."""
     folder = shutil.copytree(packages["azureml"].path, tmp_path / "package")
-    wrong = Golden(GOLDEN.request, [{"label": "bad", "score": 0.7782682776451111}])
+    answer = [{"label": "bad", "score": 0.7782682776451111}]
+    wrong = Golden(GOLDEN.request, answer, "second.json", cpu="arm64")
     spec = ModelSpec.read(folder / "model")
-    (folder / "model" / SPEC_FILE).write_text(replace(spec, golden=wrong).to_json())
-    with pytest.raises(
-        RehearsalError, match=r"answer\[0\].label: expected \"bad\", got \"good\""
-    ) as raised:
+    both = replace(spec, golden=replace(GOLDEN, others=(wrong,)))
+    (folder / "model" / SPEC_FILE).write_text(both.to_json())
+    expected = r"second.json differs.* answer\[0\].label: expected \"bad\", got \"good\""
+    with pytest.raises(RehearsalError, match=expected) as raised:
         rehearse(replace(packages["azureml"], path=folder), report=quiet)
     assert ANSWER.decode() in str(raised.value)
+    answered = cpu.kind() or "unknown"
+    assert f"CPU kind: prepared on arm64, answered on {answered}" in str(raised.value)
 
 
 @pytest.mark.host

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
-from onnxferry.scripts.golden_check import difference
+from onnxferry.scoring.manifest import Golden
+from onnxferry.scoring.wire import Request
+from onnxferry.scripts.golden_check import Reply, cpu_of, difference, mismatch
+
+
+def ranked(**scores: Any) -> list[dict[str, Any]]:
+    return [{"label": label, "score": score} for label, score in scores.items()]
 
 
 @pytest.mark.parametrize(
@@ -17,6 +24,12 @@ from onnxferry.scripts.golden_check import difference
         (0.0, 0.00009),
         (20000.0, 20001.0),
         (None, None),
+        (ranked(joy=0.50004, anger=0.5, fear=0.1), ranked(anger=0.50001, joy=0.5, fear=0.1)),
+        ([ranked(a=0.5, b=0.5)], [ranked(b=0.5, a=0.5)]),
+        (
+            {"labels": ["a", "b"], "scores": [0.50002, 0.5]},
+            {"labels": ["b", "a"], "scores": [0.5, 0.49999]},
+        ),
     ],
 )
 def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
@@ -34,7 +47,60 @@ def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
         (1, True, "answer"),
         (1.0, "1.0", "answer"),
         (0.5, float("nan"), "answer"),
+        (ranked(joy=0.9, anger=0.1), ranked(anger=0.9, joy=0.1), "answer[0].score"),
+        (ranked(joy=0.9, anger=0.1), ranked(anger=0.1, joy=0.9), "answer[0].label"),
+        (ranked(joy=0.5, anger=0.5), ranked(joy=0.5, fear=0.5), "answer[1].label"),
+        (ranked(joy=0.5, anger=0.5), ranked(joy=0.5, **{"anger": "0.5"}), "answer[1].score"),
+        (
+            {"labels": ["a", "b"], "scores": [0.9, 0.1]},
+            {"labels": ["b", "a"], "scores": [0.9, 0.1]},
+            "answer.labels[0].score",
+        ),
+        ({"labels": ["a"], "scores": [0.9]}, {"labels": ["a"], "scores": []}, "answer"),
     ],
 )
 def test_where_two_answers_differ(expected: Any, actual: Any, where: str) -> None:
     assert (difference(expected, actual) or "").startswith(f"{where}: expected ")
+
+
+def replied(score: float, cpu: str = "") -> Reply:
+    return Reply(200, b'{"score": %f}' % score, "application/json", 0.01, cpu=cpu)
+
+
+def golden(tolerance: float = 1e-4, cpu: str = "") -> Golden:
+    return Golden(Request(b"{}"), {"score": 0.5}, "long.json", tolerance, cpu)
+
+
+@pytest.mark.parametrize(("tolerance", "off"), [(1e-4, 0.0002), (1e-2, 0.02), (0.2, 0.3)])
+def test_the_tolerance_is_the_one_recorded_with_the_model(tolerance: float, off: float) -> None:
+    assert mismatch(golden(tolerance), replied(0.5 + 0.8 * tolerance)) is None
+    found = str(mismatch(golden(tolerance), replied(0.5 + off)))
+    assert f"golden request long.json differs by more than {tolerance:g}. answer.score" in found
+
+
+@pytest.mark.parametrize(
+    ("prepared", "answered", "said"),
+    [
+        (
+            "avx512-vnni",
+            "avx2",
+            "CPU kind: prepared on avx512-vnni, answered on avx2; int8 answers",
+        ),
+        ("", "arm64", "CPU kind: prepared on unknown, answered on arm64; int8 answers"),
+        ("avx2", "", "CPU kind: prepared on avx2, answered on unknown; int8 answers"),
+    ],
+)
+def test_the_message_says_which_cpus_answered(prepared: str, answered: str, said: str) -> None:
+    found = str(mismatch(golden(cpu=prepared), replied(0.6, answered)))
+    assert said in found
+    assert found.endswith("prepared with --cpu any")
+
+
+def test_of_equal_cpus_nothing_is_advised() -> None:
+    found = str(mismatch(golden(cpu="avx2"), replied(0.6, "avx2")))
+    assert found.endswith("\nCPU kind: prepared on avx2, answered on avx2")
+
+
+def test_a_host_tells_its_cpu_in_a_header() -> None:
+    assert cpu_of(httpx.Headers({"x-cpu-kind": "avx512"})) == "avx512"
+    assert cpu_of({}) == ""

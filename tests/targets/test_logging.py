@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from onnxferry.scoring import cpu
 from onnxferry.targets import TARGETS
 from tests.targets.served import GOLDEN, serving
 
@@ -42,6 +43,8 @@ def test_a_request_can_be_found_in_the_log_by_its_id(target: str, tmp_path: Path
     refused = found[made.headers["X-Request-Id"]]
     assert (refused["status"], refused["code"]) == (400, "missing_field")
     assert "engine;dur=" in given.headers["Server-Timing"]
+    kind = cpu.kind() or "unknown"
+    assert (given.headers["X-Cpu-Kind"], found["order-7"]["cpu"]) == (kind, kind)
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scripts.prepare.options import ANY
 from onnxferry.scripts.prepare.report import plot
 from onnxferry.scripts.prepare.selection import candidates, latency
 from onnxferry.scripts.prepare.selection.candidates import CandidateResult
@@ -66,7 +67,7 @@ def _cpu(spec: ModelSpec) -> str:
 
 def _explained(spec: ModelSpec, selection: Selection) -> Iterator[str]:
     measured = f"Measured on {_cpu(spec)} with {spec.provenance['measured_on']['cores']} cores."
-    yield f"{measured} Where it is int8, it is made for {selection.cpu.kind}."
+    yield f"{measured} Where it is int8, it is made for {_made_for(selection.cpu.kind)}."
     limit = percent(selection.tester.criteria.max_metric_drop)
     yield f"{_drop(spec, selection)} The gate lets {limit} pass (--max-metric-drop)."
     inputs = f"{len(selection.tester.evaluator.samples)} inputs (built in and given)"
@@ -80,6 +81,10 @@ def _explained(spec: ModelSpec, selection: Selection) -> Iterator[str]:
         f"Latency: {one}, and {many}. The fastest has the least geometric mean of both; {ties}."
         f" {slow} were measured {rounds}."
     )
+
+
+def _made_for(kind: str) -> str:
+    return "any kind of CPU: sums of 7-bit weights are exact on all" if kind == ANY else kind
 
 
 def _drop(spec: ModelSpec, selection: Selection) -> str:

@@ -14,8 +14,7 @@ from onnxferry.scoring.engine import Array
 from onnxferry.scoring.tasks.tensors import Tensors
 from onnxferry.scripts.prepare.sources import pytorch
 from onnxferry.scripts.prepare.sources.source import Feeds
-from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs
-from onnxferry.scripts.request_file import read_request
+from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_golden, read_inputs
 from onnxferry.system.errors import PrepareError, UsageError
 
 # by numpy's kind: as PyTorch models take them
@@ -27,8 +26,8 @@ def trace_inputs(
 ) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
     """The arrays to trace `module` with, and the dynamic axes of its inputs and outputs."""
     names = pytorch.parameters(module)
-    first = Sample(read_request(golden), f"--golden {golden}")
-    found = [_feeds(sample, names) for sample in (first, *read_inputs(own, "tensors"))]
+    first = [Sample(s.request, f"--golden {s.where}") for s in read_golden(golden)]
+    found = [_feeds(sample, names) for sample in (*first, *read_inputs(own, "tensors"))]
     example, axes = found[0], _differing(found)
     outputs = pytorch.named_outputs(module, example)
     double = {n: np.concatenate([a, a]) if a.ndim else a for n, a in example.items()}

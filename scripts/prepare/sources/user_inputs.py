@@ -1,4 +1,4 @@
-"""The requests that are compared: those built in, and --inputs, JSON Lines or pictures."""
+"""The requests that are compared: built in, --inputs (JSON Lines or pictures), and --golden."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxferry.scoring import Request
+from onnxferry.scoring.manifest import GOLDENS
 from onnxferry.scripts.datasets.built_in import BUILT_IN, MASK
 from onnxferry.scripts.request_file import MEDIA_TYPES, read_request
 from onnxferry.system.errors import UsageError
 
 LIST_IS_ONE_ITEM = ("tensors",)  # tasks where a list of inputs is one item
+GOLDEN_BYTES = 1_000_000  # of all golden requests, and of their answers: every package carries them
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,20 @@ def read_inputs(path: Path | None, task: str) -> list[Sample]:
     if not found:
         expected = "expected JSON Lines of request bodies, or pictures in a folder"
         raise UsageError(f"--inputs {path}: holds no input; {expected}")
+    return found
+
+
+def read_golden(path: Path) -> list[Sample]:
+    """The user's golden requests: one file, or those of a folder in the order of their names.
+    Raises UsageError for none, more than GOLDENS, or more than GOLDEN_BYTES."""
+    files = sorted(path.glob("[!.]*")) if path.is_dir() else [path]
+    count = f"--golden {path}: {len(files)} files; a golden folder holds 1 to {GOLDENS} requests"
+    if not 1 <= len(files) <= GOLDENS:
+        raise UsageError(f"{count}, each a .json body, a picture or a .npy array")
+    found = [Sample(read_request(file), file.name) for file in files]
+    if (size := sum(len(sample.request.body) for sample in found)) > GOLDEN_BYTES:
+        most = f"at most {GOLDEN_BYTES:,} are allowed, for every package carries them"
+        raise UsageError(f"--golden {path}: {size:,} bytes; {most}: give fewer or smaller requests")
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxferry.scoring import cpu
+from onnxferry.scripts.prepare.options import ANY
 from onnxferry.scripts.prepare.variants import float16, onnx_graph
 from onnxferry.scripts.prepare.variants.convolution_folding import MIN_OPSET, OLD_OPSET
 from onnxferry.scripts.prepare.variants.linear_layers import linear_layers
@@ -51,10 +52,10 @@ def inventory(model: ir.Model) -> GraphInventory:
 
 
 def skipped(variant: Variant, kind: str, inputs: VariantInputs) -> str | None:
-    """Why `variant` is not tried for CPUs of `kind` or for this graph; None when it is. Raises
-    ValueError for an unknown kind."""
-    if kind not in cpu.KINDS:
-        raise ValueError(f"cpu: expected one of {', '.join(cpu.KINDS)}, got {kind!r}")
+    """Why `variant` is not tried for CPUs of `kind` (or ANY) or for this graph; None when it is.
+    Raises ValueError for an unknown kind."""
+    if kind not in (ANY, *cpu.KINDS):
+        raise ValueError(f"cpu: expected one of {', '.join((ANY, *cpu.KINDS))}, got {kind!r}")
     reason = _unfit(variant.method, inputs) if variant.method else None
     return reason or variant.not_on.get(kind, "").format(kind) or None
 

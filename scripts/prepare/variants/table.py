@@ -16,6 +16,7 @@ from onnxferry.scripts.prepare.variants.int8_convolution import int8_convolution
 from onnxferry.scripts.prepare.variants.int8_linear import int8_linear
 from onnxferry.scripts.prepare.variants.operator_groups import groups
 from onnxferry.scripts.prepare.variants.variant import (
+    DYNAMIC,
     FULL_RANGE,
     REDUCED_RANGE,
     UINT8,
@@ -64,8 +65,9 @@ def _int8(
     make: Callable[..., None], method: Method, how: str, name: str, weights: WeightFormat
 ) -> Variant:
     """A row; {} in `how` stands for the weights."""
-    how = how.format(weights.name)
-    return Variant(name, "int8", how, partial(make, weights), method, weights.not_on)
+    how, not_on = how.format(weights.name), dict(weights.not_on)
+    not_on |= DYNAMIC if method == "linear" else {}
+    return Variant(name, "int8", how, partial(make, weights), method, not_on)
 
 
 _EACH = "{} weights, activations' scale from each run"
@@ -85,6 +87,7 @@ VARIANTS = (
     _dynamic("int8-dynamic-u8u8", UINT8),
     _static("int8-static", FULL_RANGE),
     _static("int8-static-reduced", REDUCED_RANGE),
+    _static("int8-static-u8u8", UINT8),
     _convolutions("int8-static-cnn", FULL_RANGE),
     _convolutions("int8-static-cnn-reduced", REDUCED_RANGE),
     Variant("fp16-weights", "fp16", _HALF, make_float16, "half"),

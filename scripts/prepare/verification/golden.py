@@ -1,20 +1,22 @@
-"""The golden request: what a deployment is asked before it takes traffic."""
+"""The golden requests: what a deployment is asked before it takes traffic."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onnxferry import scoring
-from onnxferry.scoring import Request, ScoringError
+from onnxferry.scoring import Request, Scorer, ScoringError
 from onnxferry.scoring.manifest import Golden, ModelSpec, Tensor
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.sources.labels import entailment
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
-from onnxferry.scripts.request_file import read_request
+from onnxferry.scripts.prepare.sources.user_inputs import GOLDEN_BYTES, Sample, read_golden
 from onnxferry.system.errors import PrepareError
 
 _REVIEW = "The new phone has a great camera, but its battery is empty by noon."
@@ -34,13 +36,14 @@ _ENTAILMENT = {
     "text_pair": "Somebody is making music.",
 }
 _CANDIDATES = {"candidate_labels": ["technology", "cooking", "politics"]}
-_ANSWER = 1_000_000  # bytes: every package carries it, every deployment compares it
 
 
-def request(spec: ModelSpec, own: Path | None) -> Request:
-    """The user's golden request `own`, else the task's built-in one."""
-    if own:
-        return read_request(own)
+def requests(spec: ModelSpec, own: Path | None) -> list[Sample]:
+    """The user's golden requests in `own`, a file or a folder, else the task's built-in one."""
+    return read_golden(own) if own else [Sample(_built_in(spec), "")]
+
+
+def _built_in(spec: ModelSpec) -> Request:
     if spec.task == "image-classification":
         return Request(sample_image(), "image/png")
     if spec.task == "tensors":
@@ -66,17 +69,28 @@ def _array(tensor: Tensor) -> Any:
     return np.full(shape, value, object).tolist()
 
 
-def answer(model_dir: Path, golden: Request) -> Golden:
-    """`golden` with the answer of the model directory. Raises PrepareError where none can be
-    had."""
+def answered(model_dir: Path, asked: Sequence[Sample], tolerance: float, cpu: str) -> Golden:
+    """The requests with the answers of the model directory, given by a CPU of the kind `cpu`.
+    Raises PrepareError where there is none, or all are too large for a package."""
     try:
-        response = scoring.load(model_dir).handle(golden)
+        scorer = scoring.load(model_dir)
     except ScoringError as e:
         raise PrepareError(f"the model directory cannot be served: {e}") from e
-    if response.status != 200:
-        said = f"the golden request got status {response.status}: {response.body.decode()}"
-        raise PrepareError(f"{said}. Give one that the model answers with --golden FILE")
-    if (size := len(response.body)) > _ANSWER:
-        advice = f"at most {_ANSWER:,} are allowed; give a smaller request with --golden FILE"
+    answers = [_answer(scorer, sample) for sample in asked]
+    if (size := sum(map(len, answers))) > GOLDEN_BYTES:
+        advice = f"at most {GOLDEN_BYTES:,} are allowed; give a smaller request with --golden FILE"
         raise PrepareError(f"the golden answer has {size:,} bytes; {advice}")
-    return Golden(golden, json.loads(response.body))
+    first, *others = (
+        Golden(sample.request, json.loads(answer), sample.where, tolerance, cpu)
+        for sample, answer in zip(asked, answers, strict=True)
+    )
+    return replace(first, others=tuple(others))
+
+
+def _answer(scorer: Scorer, sample: Sample) -> bytes:
+    response = scorer.handle(sample.request)
+    if response.status != 200:
+        what = f"the golden request {sample.where}".rstrip()
+        said = f"{what} got status {response.status}: {response.body.decode()}"
+        raise PrepareError(f"{said}. Give one that the model answers with --golden FILE")
+    return response.body

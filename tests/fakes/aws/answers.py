@@ -51,3 +51,13 @@ def refuse(call: Call, refusal: Refusal) -> Answer:
 
 def validation(message: str) -> Refusal:
     return Refusal("ValidationException", message)
+
+
+def limit(what: str, most: float, used: int, more: int) -> Refusal:
+    """More than a quota allows."""
+    return Refusal(
+        "ResourceLimitExceeded",
+        f"The account-level service limit '{what}' is {most:g} Instances, with current utilization"
+        f" of {used} Instances and a request delta of {more} Instances. Please use AWS Service"
+        " Quotas to request an increase for this quota.",
+    )

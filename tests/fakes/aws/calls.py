@@ -15,7 +15,12 @@ import botocore.loaders
 import botocore.model
 from botocore.validate import ParamValidator
 
-_TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
+_TARGETS = {
+    "SageMaker": "sagemaker",
+    "Logs_20140328": "logs",
+    "ServiceQuotasV20190624": "service-quotas",
+    "AnyScaleFrontendService": "application-autoscaling",
+}
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/")
 _SIGNING = {
     "x-amz-date",
@@ -95,7 +100,7 @@ def wrong(call: Call) -> str:
             " signed"
         )
     shape = model(call.service).operation_model(call.operation).input_shape
-    if call.service in ("sagemaker", "logs"):
+    if call.service in _TARGETS.values():
         report = ParamValidator().validate(call.parameters, shape)
         return f"{call}: {report.generate_report()}" if report.has_errors() else ""
     if call.service in ("iam", "sts"):

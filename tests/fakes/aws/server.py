@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import socket
 import tarfile
 import tempfile
@@ -18,11 +19,7 @@ from typing import Any
 
 from moto.backends import get_backend
 from moto.moto_api._internal.models import moto_api_backend
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from onnxferry import scoring
@@ -31,6 +28,8 @@ from tests.fakes.aws.answers import Answer, Refusal, answer, refuse, validation
 from tests.fakes.aws.calls import Call, recognise, wrong
 from tests.fakes.aws.endpoints import Endpoints
 from tests.fakes.aws.faults import Dropped, Faults
+from tests.fakes.aws.objects import Objects
+from tests.fakes.aws.permissions import Authorizer
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -44,6 +43,9 @@ _UNSET = (
 )
 _ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
+_OWN = ("sagemaker", "service-quotas", "application-autoscaling")
+_TAG = re.compile(r"[\w\s.:/=+\-@]*")
+
 Host = Callable[[Request], Response]
 
 
@@ -53,12 +55,13 @@ class AwsServer:
     `refusals` maps an operation ("CreateModel") to what it always answers. `hosts` makes what
     answers for the package that is unpacked in a folder (the archive is beside it); `up` holds it
     by the package's URL. `unknown_role` is how many times CreateModel does not know the role yet.
+    `authorizer` decides what the caller may do.
     """
 
     def __init__(self) -> None:
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto: dict[str, Any] = {}  # each service's application
         self._lock = threading.RLock()
         self._temp = tempfile.TemporaryDirectory(prefix="aws-fake-")
         self.reset()
@@ -66,10 +69,12 @@ class AwsServer:
     def reset(self) -> None:
         """An account with nothing in it."""
         moto_api_backend.reset()
-        self.endpoints = Endpoints(_ARN, self._has_config, self.say)
+        self.endpoints = Endpoints(_ARN, self._variant, self.say)
+        self.objects = Objects(lambda: self.s3)
         self.refusals: dict[str, Refusal] = {}
         self.violations: list[str] = []
         self.unknown_role = 0
+        self.authorizer = Authorizer(ACCOUNT, REGION)
         self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
         self.up: dict[str, Host] = {}
         self.begin()
@@ -143,19 +148,24 @@ class AwsServer:
             self.violations.append(problem)
             return refuse(call, validation(problem))
         try:
+            self.authorizer.check(call)
             if call.operation in self.refusals:
                 raise self.refusals[call.operation]
             if call.service == "sagemaker-runtime":
                 return self._invoke(call)
-            if call.service == "sagemaker" and (own := self._own(call)) is not None:
+            if call.service in _OWN and (own := self._own(call)) is not None:
                 return answer(own)
         except Refusal as e:
             return refuse(call, e)
-        return self._pass_on(environ)
+        if call.service == "s3":
+            return self.objects.answer(call, lambda: self._pass_on(call, environ))
+        return self._pass_on(call, environ)
 
-    def _pass_on(self, environ: dict[str, Any]) -> Answer:
+    def _pass_on(self, call: Call, environ: dict[str, Any]) -> Answer:
         said: list[Any] = []
-        chunks = self._moto(
+        if call.service not in self._moto:
+            self._moto[call.service] = create_backend_app(call.service)
+        chunks = self._moto[call.service](
             environ, lambda status, headers, exc_info=None: said.append((status, headers))
         )
         body = b"".join(chunks)
@@ -171,14 +181,15 @@ class AwsServer:
         """What this layer answers of SageMaker, or refuses before moto sees it; None leaves it to
         moto."""
         asked = call.parameters
+        _check_tags(asked.get("Tags", []))
         if handler := self.endpoints.operations().get(call.operation):
             return handler(asked)
-        if call.operation in ("AddTags", "ListTags"):
-            return self.endpoints.tagged(call.operation, asked)
+        if call.operation in ("AddTags", "ListTags", "DeleteTags"):
+            return self._tagged(call.operation, asked)
         checks: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             "CreateModel": self._check_model,
             "CreateEndpointConfig": self._check_config,
-            "DeleteEndpointConfig": self._check_unused,
+            "DeleteEndpointConfig": self._check_config_there,
             "DeleteModel": self._check_there,
         }
         if check := checks.get(call.operation):
@@ -202,6 +213,11 @@ class AwsServer:
         bucket, _, key = url.removeprefix("s3://").partition("/")
         if key not in self.keys.get(bucket, []):
             raise validation(f"Could not find model data at {url}.")
+        if lacking := self.objects.unreadable(bucket, self.roles[role.rpartition("/")[2]].policies):
+            raise validation(
+                f"Could not access model data at {url}. Please ensure that the role {role} has"
+                f" the permission {lacking}."
+            )
 
     def _check_config(self, asked: Mapping[str, Any]) -> None:
         name = asked["EndpointConfigName"]
@@ -214,20 +230,47 @@ class AwsServer:
             if variant["ModelName"] not in self.sagemaker._models:
                 raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
 
-    def _check_unused(self, asked: Mapping[str, Any]) -> None:
+    def _tagged(self, operation: str, asked: Mapping[str, Any]) -> Any:
+        """As AWS does: a tag of the same key is replaced."""
+        arn = asked["ResourceArn"]
+        kind, _, name = arn.rpartition(":")[2].partition("/")
+        if kind == "endpoint":
+            tags = self.endpoints.tags_of(arn)
+            _change_tags(tags, operation, asked)
+            return _listed(tags)
+        known = {
+            "model": self.sagemaker._models,
+            "endpoint-config": self.sagemaker.endpoint_configs,
+        }
+        if name not in known[kind]:
+            raise validation(f'Could not find {kind} "{arn}".')
+        tags = {tag["Key"]: tag["Value"] for tag in known[kind][name].tags}
+        _change_tags(tags, operation, asked)
+        known[kind][name].tags = _listed(tags)["Tags"]
+        return _listed(tags)
+
+    def _check_config_there(self, asked: Mapping[str, Any]) -> None:
+        """A configuration in use is deleted without a word, and its endpoint can no more be
+        updated."""
         name = asked["EndpointConfigName"]
         if not self._has_config(name):
             raise validation(
                 f'Could not find endpoint configuration "{_ARN}:endpoint-config/{name}".'
             )
-        if found := self.endpoints.using(name):
-            raise validation(
-                f'Cannot delete endpoint configuration "{name}": endpoint "{found.arn}" uses it.'
-            )
 
     def _check_there(self, asked: Mapping[str, Any]) -> None:
         if asked["ModelName"] not in self.sagemaker._models:
             raise validation(f'Could not find model "{_ARN}:model/{asked["ModelName"]}".')
+
+    def _variant(self, config: str) -> Mapping[str, Any] | None:
+        """What a configuration runs; None where there is none, or its model is gone."""
+        found = self.sagemaker.endpoint_configs.get(config)
+        if found is None:
+            return None
+        variant: Mapping[str, Any] = found.production_variants[0]
+        if variant["ModelName"] not in self.sagemaker._models:
+            raise validation(f'Could not find model "{_ARN}:model/{variant["ModelName"]}".')
+        return variant
 
     def _has_config(self, name: str) -> bool:
         return name in self.sagemaker.endpoint_configs
@@ -303,6 +346,27 @@ class AwsServer:
     def close(self) -> None:
         self._server.server_close()
         self._temp.cleanup()
+
+
+def _check_tags(tags: list[dict[str, str]]) -> None:
+    """What botocore's model says, and botocore does not check."""
+    for tag in tags:
+        texts = (tag.get("Key", "x"), tag.get("Value", ""))
+        if texts[0].lower().startswith("aws:") or not all(map(_TAG.fullmatch, texts)):
+            raise validation(f"Tag {texts} failed to satisfy constraint.")
+    if len(tags) > 50 or len({tag.get("Key") for tag in tags}) < len(tags):
+        raise validation("Tags must be at most 50, with unique keys.")
+
+
+def _change_tags(tags: dict[str, str], operation: str, asked: Mapping[str, Any]) -> None:
+    if operation == "AddTags":
+        tags.update({tag["Key"]: tag["Value"] for tag in asked["Tags"]})
+    for key in asked.get("TagKeys", []):
+        tags.pop(key, None)
+
+
+def _listed(tags: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
+    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def _model_error(response: Response) -> Answer:

@@ -16,7 +16,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from email.utils import formatdate
+from datetime import datetime
+from email.utils import formatdate, parsedate_to_datetime
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -27,6 +28,23 @@ from tests.fakes.azure.login import signed_in
 HOST = r"(?P<account>[a-z0-9]+)\.blob\.core\.localhost(:\d+)?"
 _ACCOUNT = re.compile(HOST, re.IGNORECASE)
 _META = "x-ms-meta-"
+_SKEW = 900.0  # seconds
+_REFUSALS = {
+    "nobody": ("NoAuthenticationInformation", "Server failed to authenticate the request."),
+    "walled": ("AuthorizationFailure", "This request is not authorized to perform this operation."),
+    "denied": (
+        "AuthorizationPermissionMismatch",
+        "This request is not authorized to perform this operation using this permission.",
+    ),
+    "old": (
+        "AuthenticationFailed",
+        "Server failed to authenticate the request. Signature not valid in that time frame.",
+    ),
+    "keyless": (
+        "KeyBasedAuthenticationNotPermitted",
+        "Key based authentication is not permitted on this storage account.",
+    ),
+}
 _WRITES = itertools.count(0x8DC5AF3C0000000)
 
 
@@ -108,28 +126,29 @@ class FakeBlobs:
         return guarded
 
     def _refusal(self, call: Call, account: str) -> Answer | None:
-        if account in self.walled:
-            text = "This request is not authorized to perform this operation."
-            return _error(403, "AuthorizationFailure", text)
-        if signed_in(call):
-            if account in self.denied:
-                text = (
-                    "This request is not authorized to perform this operation using this"
-                    " permission."
-                )
-                return _error(403, "AuthorizationPermissionMismatch", text)
-            return None
-        by_key = (
+        by_token = signed_in(call)
+        shown = (
             call.headers.get("authorization", "").startswith("SharedKey ") or "sig" in call.query
         )
-        if not by_key:
-            return _error(
-                401, "NoAuthenticationInformation", "Server failed to authenticate the request."
-            )
-        if account in self.keyless:
-            text = "Key based authentication is not permitted on this storage account."
-            return _error(403, "KeyBasedAuthenticationNotPermitted", text)
-        return None
+        if not by_token and not shown:
+            return _error(401, *_REFUSALS["nobody"])
+        wrong = {
+            "walled": account in self.walled,
+            "denied": by_token and account in self.denied,
+            "old": not by_token and self._is_old(call),
+            "keyless": not by_token and account in self.keyless,
+        }
+        kind = next((kind for kind, found in wrong.items() if found), "")
+        return _error(403, *_REFUSALS[kind]) if kind else None
+
+    def _is_old(self, call: Call) -> bool:
+        """Whether a SAS has ended, or a request signed by a key was not made about now."""
+        now = self.clock.now()
+        if ends := call.query.get("se"):
+            return datetime.fromisoformat(ends.replace("Z", "+00:00")).timestamp() < now
+        made = call.headers.get("x-ms-date")
+        by_key = call.headers.get("authorization", "").startswith("SharedKey ")
+        return bool(by_key and made) and abs(_seconds(made or "") - now) > _SKEW
 
     def _service(self, call: Call, match: re.Match[str]) -> Answer:
         if call.query.get("restype") == "account":
@@ -315,6 +334,10 @@ def _xml(body: str) -> Answer:
 
 def _text(body: str) -> bytes:
     return b'<?xml version="1.0" encoding="utf-8"?>' + body.encode()
+
+
+def _seconds(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp()
 
 
 def _md5(data: bytes) -> bytes:

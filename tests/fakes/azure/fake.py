@@ -9,6 +9,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.fakes.azure.faults import Dropped, Faults
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import CLIENT, SECRET, TENANT, Login
 from tests.fakes.azure.operations import FakeOperations
+from tests.fakes.azure.permissions import Authorizer
 from tests.fakes.azure.store import Store
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
@@ -46,7 +48,7 @@ class AzureFake:
         self.store = Store()
         self.clock = ServerClock()
         self.operations = FakeOperations()
-        self.faults = Faults()
+        self.faults = Faults(self.clock)
         self.calls: list[Call] = []
         self._numbers = itertools.count()
         self._lock = threading.RLock()
@@ -68,6 +70,7 @@ class AzureFake:
         self.login = Login(self.url, self.storage_suffix)
         self.arm = Arm(self.url, self.store, self.operations)
         self.blobs = FakeBlobs(self.clock)
+        self.authorizer = Authorizer(self.store)
         self._routes: list[Route] = [*self.blobs.routes]
 
     def add(self, *routes: Route) -> None:
@@ -144,7 +147,8 @@ class AzureFake:
     def _application(self, environ: dict[str, Any], start_response: Any) -> Any:
         try:
             answer = self.handle(_call(self.number(), Request(environ)))
-        except Dropped:
+        except Dropped as e:
+            time.sleep(e.seconds)
             with suppress(OSError):
                 environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError from None
@@ -154,7 +158,7 @@ class AzureFake:
         own = (*self._routes, *self.operations.routes, *self.login.routes, *self.arm.routes)
         for route in own:
             if match := route.match(call):
-                return route.handler(call, match)
+                return self.authorizer.check(call) or route.handler(call, match)
         return error(404, "NotFound", f"{call}: the fake has no such route")
 
 

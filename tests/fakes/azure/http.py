@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,16 @@ def forbidden_by_policy(resource: str, policy: str, assignment: str) -> dict[str
     said = f"Resource '{resource}' was disallowed by policy. Policy identifiers: '[...]'."
     more = [{"type": "PolicyViolation", "info": info}]
     return {"code": "RequestDisallowedByPolicy", "message": said, "additionalInfo": more}
+
+
+def paged(call: Call, rows: list[dict[str, Any]], size: int) -> Answer:
+    """One page of `rows`, with the address of the next."""
+    start = int(call.query.get("$skiptoken", "0"))
+    found: dict[str, Any] = {"value": rows[start : start + size]}
+    if start + size < len(rows):
+        query = urlencode({**call.query, "$skiptoken": str(start + size)})
+        found["nextLink"] = f"https://{call.host}{call.path}?{query}"
+    return Answer(200, found)
 
 
 Handler = Callable[[Call, re.Match[str]], Answer]

@@ -40,7 +40,12 @@ def in_process(fake: AzureFake) -> Iterator[None]:
         try:
             answer = _handled(fake, str(request.method), str(request.url), headers, body)
         except Dropped as e:
-            raise requests.exceptions.ConnectionError("the connection was dropped") from e
+            kind = (
+                requests.exceptions.ReadTimeout
+                if e.seconds
+                else requests.exceptions.ConnectionError
+            )
+            raise kind("the connection was dropped") from e
         data = b"" if request.method == "HEAD" else answer[1]
         raw = HTTPResponse(
             io.BytesIO(data), answer[2], answer[0], preload_content=False, decode_content=False
@@ -55,7 +60,8 @@ def in_process(fake: AzureFake) -> Iterator[None]:
                 fake, request.method, str(request.url), dict(request.headers), request.read()
             )
         except Dropped as e:
-            raise httpx.RemoteProtocolError("the connection was dropped") from e
+            kind = httpx.ReadTimeout if e.seconds else httpx.RemoteProtocolError
+            raise kind("the connection was dropped") from e
         return httpx.Response(answer[0], stream=httpx.ByteStream(answer[1]), headers=answer[2])
 
     with _replaced((HTTPAdapter, "send", send), (httpx.HTTPTransport, "handle_request", handle)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import time
@@ -22,10 +23,13 @@ TOKEN = f"eyJhbGciOiJub25lIn0.{_CLAIMS}.must-never-be-printed"
 
 
 class Login:
-    """Gives a token to whoever knows SECRET."""
+    """Gives a token, each time another, to whoever knows SECRET, unless it is `closed`: then the
+    sign-in has expired."""
 
     def __init__(self, base: str, storage_suffix: str) -> None:
         self.base = base
+        self.closed = False
+        self._tokens = itertools.count()
         self.cloud = f"FakeCloud{base.rpartition(':')[2]}"  # azure-ai-ml remembers clouds by name
         self.storage_suffix = storage_suffix
         self.routes = (
@@ -76,11 +80,16 @@ class Login:
                 "error_description": "AADSTS7000215: Invalid client secret provided.",
             }
             return Answer(401, problem)
-        return Answer(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": TOKEN})
+        if self.closed:
+            said = "AADSTS700082: The refresh token has expired due to inactivity."
+            return Answer(400, {"error": "invalid_grant", "error_description": said})
+        token = f"{TOKEN}{next(self._tokens)}"
+        return Answer(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": token})
 
 
 def signed_in(call: Call) -> bool:
-    return call.headers.get("authorization") == f"Bearer {TOKEN}"
+    """Whether the call shows a token from here; faults.py knows which have expired."""
+    return call.headers.get("authorization", "").startswith(f"Bearer {TOKEN}")
 
 
 def now() -> str:

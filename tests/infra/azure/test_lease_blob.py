@@ -10,7 +10,7 @@ import pytest
 
 from onnxferry.infra.clients.azure import AzureSession, azure_environment, credential
 from onnxferry.infra.clients.azure_blobs import BlobContainer, BlobLease
-from onnxferry.infra.errors import NotAllowed, NotFound
+from onnxferry.infra.errors import NotFound
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
@@ -102,10 +102,3 @@ def test_its_place_must_be_there(azure: AzureFake) -> None:
         with pytest.raises(NotFound, match="container"):
             mine.read()
         azure.blobs.accounts.clear()  # now the account is gone, too
-
-
-def test_without_a_role_it_says_so(azure: AzureFake) -> None:
-    azure.blobs.denied.add("acc")
-    with pytest.raises(NotAllowed, match="Storage Blob Data Contributor"):
-        lease(azure).write("mine", "")
-    azure.blobs.denied.clear()

@@ -13,7 +13,7 @@ import pytest
 
 from onnxferry import scoring
 from onnxferry.infra import azureml
-from onnxferry.infra.apply import apply
+from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint, bundle
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.plan import Plan
@@ -26,6 +26,8 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
+from tests.fakes.azure.providers.quotas import Quotas
+from tests.infra.quiet import QuietReport
 
 NAME = "squad"
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
@@ -35,6 +37,7 @@ QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 def azure(keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]) -> Iterator[AzureFake]:
     with AzureFake() as fake, fake.reachable(), in_process(fake):
         fake.arm.add(*resources.TYPES)
+        fake.add(*resources.routes(fake))
         yield fake
         keep_bodies(fake.arm.puts)
 
@@ -44,6 +47,11 @@ def ml(azure: AzureFake) -> MachineLearning:
     provider = MachineLearning(azure)
     provider.workspace()
     return provider
+
+
+@pytest.fixture(autouse=True)
+def quotas(azure: AzureFake) -> Quotas:
+    return Quotas(azure)
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def prove(folder: Path) -> None:
     tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
 
 
-def deploy(cloud: OnlineEndpoint, bundle: Bundle) -> Plan:
+def deploy(cloud: OnlineEndpoint, bundle: Bundle, *, keep_failed: bool = False) -> Plan:
     plan = cloud.plan_deploy(bundle)
-    apply(plan, cloud)
+    apply(plan, cloud, QuietReport(), Terms(keep_failed=keep_failed))
     return plan

@@ -286,21 +286,6 @@ def test_deletes_what_is_half_made(
     assert azure.blobs.names("wsstore", "azureml-blobstore") == []
 
 
-def test_an_endpoint_of_others_stays_with_their_deployments(
-    cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
-) -> None:
-    deploy(cloud, versions["a"])
-    endpoint(azure)["tags"].pop("onnxferry")
-    assert [step.resource for step in cloud.plan_delete().steps][:2] == [
-        "traffic of endpoint",
-        "deployment",
-    ]
-    delete(cloud)
-    assert endpoint(azure)["properties"]["traffic"] == {}
-    assert endpoint(azure)["tags"] == {}
-    assert names(azure, DEPLOYMENTS) == []
-
-
 def test_traffic_of_others_is_not_moved(
     cloud: OnlineEndpoint, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:

@@ -32,6 +32,7 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
+from tests.fakes.azure.providers.insights import FakeInsights
 from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.providers.web import FunctionApps
 from tests.infra.quiet import QuietReport
@@ -73,18 +74,18 @@ class AzureAccount:
     blobs: FakeBlobs = field(init=False)
     authorization: Authorization = field(init=False)
     accounts: StorageAccounts = field(init=False)
+    insights: FakeInsights = field(init=False)
     apps: FunctionApps = field(init=False)
 
     def __post_init__(self) -> None:
         self.blobs = self.fake.blobs
         self.authorization = Authorization(self.fake, self.blobs)
         self.accounts = StorageAccounts(self.fake, self.blobs)
-        self.apps = FunctionApps(self.fake, self.authorization)
-        self.fake.arm.add(
-            *resources.TYPES, *self.authorization.types, *self.accounts.types, *self.apps.types
-        )
-        own = (*resources.routes(self.fake), *self.accounts.routes, *self.apps.routes)
-        self.fake.add(*own)
+        self.insights = FakeInsights(self.fake)
+        self.apps = FunctionApps(self.fake, self.authorization, self.insights)
+        services = (self.authorization, self.accounts, self.insights, self.apps)
+        self.fake.arm.add(*resources.TYPES, *(t for service in services for t in service.types))
+        self.fake.add(*resources.routes(self.fake), *(r for s in services for r in s.routes))
 
     def cloud(self, name: str = APP, **settings: Any) -> FunctionsCloud:
         """The cloud as deploy.py opens it, with a clock that hardly waits."""
@@ -118,7 +119,7 @@ class AzureAccount:
         mine = {
             key: value
             for key, value in vars(self.apps).items()
-            if key not in ("fake", "authorization", "_scorers")
+            if key not in ("fake", "authorization", "insights", "_scorers")
         }
         return copy.deepcopy(
             (
@@ -143,6 +144,8 @@ class AzureAccount:
         vars(self.apps).update(mine)
         vars(self.authorization).update(others)
         self.accounts.taken.clear()
+        self.insights.rows.clear()
+        self.blobs.walled.clear()
         self.fake.operations.forget()
         self.fake.arm.denied.clear()
         self.fake.arm.failures.clear()

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotHealthy, PublishFailed, WrongAnswer
-from onnxferry.infra.functions.app_settings import RECORD
-from tests.fakes.azure.providers import web_settings
+from onnxferry.infra.functions.app_settings import RECORD, TELEMETRY
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
+from tests.infra.quiet import QuietReport
 
 Versions = tuple[Bundle, Bundle, Bundle]
 THEIRS = "never-to-be-printed"
@@ -18,20 +19,20 @@ TWO, FOUR = ({"ONNXFERRY_ENGINE_THREADS": number} for number in ("2", "4"))
 
 
 def settings(azure: AzureAccount, app: str = APP) -> dict[str, str]:
-    """All settings but those of the storage account, which every app has."""
-    found = web_settings.settings(azure.apps.site(app))
-    storage = {
-        name: found.pop(name) for name in list(found) if name.startswith("AzureWebJobsStorage")
-    }
+    """All settings but those of the storage account and of Application Insights, which every app
+    has."""
+    found = azure.apps.settings(app)
+    storage = [found.pop(name) for name in list(found) if name.startswith("AzureWebJobsStorage")]
     assert len(storage) == 2
-    return found
+    telemetry = [found.pop(name) for name in TELEMETRY]
+    assert all(telemetry)
+    ours = [name for name in found.pop(RECORD).split() if name not in TELEMETRY]
+    return {**found, **({RECORD: " ".join(ours)} if ours else {})}
 
 
 def add(azure: AzureAccount, **values: str) -> None:
     """The user sets these in the portal."""
-    site = azure.apps.site(APP)
-    assert site
-    web_settings.put(site, {**web_settings.settings(site), **values})
+    azure.apps.put_settings(APP, {**azure.apps.settings(APP), **values})
 
 
 def test_it_is_there_from_the_beginning_and_then_there_is_nothing_to_do(
@@ -112,8 +113,9 @@ def test_a_half_made_app_gets_it(azure: AzureAccount, versions: Versions) -> Non
     """A first deployment that broke off before anything was published, and another environment the
     next time."""
     azure.apps.publish_failures = ["no"]
+    cloud = azure.cloud(environment=TWO)
     with pytest.raises(PublishFailed):
-        deploy(azure.cloud(environment=TWO), versions[0])
+        apply(cloud.plan_deploy(versions[0]), cloud, QuietReport(), Terms(keep_failed=True))
     plan = deploy(azure.cloud(environment={"TEAM": "ml"}), versions[0])
     assert f"update environment of app {APP}" in map(str, plan.changes)
     assert settings(azure) == {"TEAM": "ml", RECORD: "TEAM"}

@@ -126,13 +126,19 @@ def test_a_given_account_needs_a_data_role(
     assert "theirs" in text
 
 
+def others(azure: AzureAccount) -> list[str]:
+    """All that is there, without what the platform made beside Application Insights."""
+    platforms = ("actionGroups ", "smartDetectorAlertRules ")
+    return [kind for kind in azure.kinds() if not kind.startswith(platforms)]
+
+
 def test_what_the_user_gave_stays(azure: AzureAccount, versions: Versions) -> None:
     given_account(azure)
-    before = azure.kinds()
+    before = others(azure)
     cloud = azure.cloud(storage_account="theirs")
     deploy(cloud, versions[0])
     run(cloud.plan_delete(), cloud)
-    assert azure.kinds() == before
+    assert others(azure) == before
 
 
 def test_an_account_that_others_use_stays(azure: AzureAccount, versions: Versions) -> None:
@@ -141,7 +147,7 @@ def test_an_account_that_others_use_stays(azure: AzureAccount, versions: Version
     azure.fake.store.put(f"{account}/blobServices/default/containers/photos", {"properties": {}})
     cloud = azure.cloud()
     run(cloud.plan_delete(), cloud)
-    left = [kind for kind in azure.kinds() if not kind.startswith("roleAssignments")]
+    left = [kind for kind in others(azure) if not kind.startswith("roleAssignments")]
     assert left == [
         "containers photos",
         f"resourceGroups {GROUP}",
@@ -162,9 +168,9 @@ def test_a_publication_that_fails_shows_its_log(
     azure.apps.publish_failures.append("Central Directory corrupt.")
     text = failure(PublishFailed, lambda: deploy(azure.cloud(), versions[0]))
     assert "app squad: the publication failed" in text
-    assert text.endswith("Central Directory corrupt.")
-    # nothing half-made is left unlisted
-    assert ("app", APP, "Succeeded") in azure.cloud().status().resources
+    assert "Central Directory corrupt." in text
+    assert "Removed what was not proved" in text
+    assert not [kind for kind in azure.kinds() if kind.startswith(("sites", "serverfarms"))]
 
 
 def test_a_role_that_is_not_known_yet_is_waited_for(
@@ -201,9 +207,7 @@ def test_a_wrong_answer_shows_both_and_takes_no_traffic(
     assert '"answer": "Dolly"' in text
     assert '{"answer": "Parton"}' in text
     assert azure.serves() == versions[0].package.sha256
-    assert "app squad-candidate" in str(azure.cloud().plan_delete().to_json()).replace(
-        '",\n      "name": "', " "
-    )
+    assert not [kind for kind in azure.kinds() if "candidate" in kind]
 
 
 @pytest.mark.parametrize("trouble", ["wrong answer", "publication"])
@@ -343,13 +347,11 @@ def test_what_is_proved_stays_though_its_tag_cannot_be_written(
         raise Unavailable("no tags today")
 
     plan = cloud.plan_deploy(versions[1])
-    assert (
-        failure(
-            Unavailable,
-            lambda: apply(plan, Replaced(cloud, {"record_version": untagged}), QuietReport()),
-        )
-        == "no tags today"
+    text = failure(
+        Unavailable,
+        lambda: apply(plan, Replaced(cloud, {"record_version": untagged}), QuietReport()),
     )
+    assert text.startswith("no tags today")
     assert azure.serves() == versions[1].package.sha256
     deploy(azure.cloud(), versions[1])
     assert azure.tags()["onnxferry-version"] == versions[1].package.sha256

@@ -46,8 +46,8 @@ def test_an_update_is_proved_on_the_candidate_first(
     assert azure.apps.history == [(APP, one), (candidate, two), (APP, two), (candidate, "")]
     assert azure.tags()["onnxferry-previous"] == one
     assert not [kind for kind in azure.kinds() if "candidate" in kind]
-    # the uploader's, the app's
-    assert len([kind for kind in azure.kinds() if kind.startswith("roleAssignments")]) == 2
+    # the uploader's, the app's on the storage account and on Application Insights
+    assert len([kind for kind in azure.kinds() if kind.startswith("roleAssignments")]) == 3
 
 
 def test_a_third_version_prunes_the_first(azure: AzureAccount, versions: Versions) -> None:

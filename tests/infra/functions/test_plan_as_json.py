@@ -8,7 +8,6 @@ from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import WrongAnswer
 from onnxferry.infra.plan import Plan
-from tests.fakes.azure.providers import web_settings
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy
 from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
@@ -35,7 +34,7 @@ def test_deploy_update_roll_back_delete(azure: AzureAccount, versions: Versions)
 def test_what_is_put_back_stands_in_the_plan(azure: AzureAccount, versions: Versions) -> None:
     one, two = ({"ONNXFERRY_ENGINE_THREADS": number} for number in ("1", "2"))
     deploy(azure.cloud(environment=one), versions[0])
-    before = web_settings.settings(azure.apps.site(APP))
+    before = azure.apps.settings(APP)
     cloud = azure.cloud(environment={**two, "TEAM": "ml"}, instance_memory_mb=4096)
     plan = read_again(cloud.plan_deploy(versions[1]))
     (promote,) = (step for step in plan.steps if step.operation == "promote")
@@ -45,5 +44,5 @@ def test_what_is_put_back_stands_in_the_plan(azure: AzureAccount, versions: Vers
     azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
     with pytest.raises(WrongAnswer, match="The earlier version serves again"):
         apply(plan, azure.cloud(), QuietReport())
-    assert web_settings.settings(azure.apps.site(APP)) == before
+    assert azure.apps.settings(APP) == before
     assert azure.serves() == versions[0].package.sha256

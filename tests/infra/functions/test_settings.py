@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +11,8 @@ import pytest
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NoCredentials, WrongAnswer
+from onnxferry.infra.functions.app_settings import RECORD, TELEMETRY
 from tests.fakes.azure.login import TOKEN
-from tests.fakes.azure.providers.web_shapes import FORBIDDEN
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 
 Versions = tuple[Bundle, Bundle, Bundle]
@@ -38,12 +40,12 @@ def test_all_settings_reach_the_app(azure: AzureAccount, versions: Versions) -> 
     assert {r["tags"]["team"] for r in azure.fake.store.everything() if "tags" in r} == {"ml"}
     account = azure.fake.store.get(azure.names.account_id) or {}
     assert account["properties"]["allowSharedKeyAccess"] is False
-    settings = (azure.apps.site(APP) or {})["properties"]["siteConfig"]["appSettings"]
-    assert {s["name"] for s in settings} == {
+    assert set(azure.apps.settings(APP)) == {
         "AzureWebJobsStorage__accountName",
         "AzureWebJobsStorage__credential",
+        RECORD,
+        *TELEMETRY,
     }
-    assert not {s["name"] for s in settings} & FORBIDDEN
 
 
 def test_other_settings_are_proved_before_they_serve(
@@ -58,6 +60,44 @@ def test_other_settings_are_proved_before_they_serve(
     assert config(azure)["scaleAndConcurrency"]["alwaysReady"]  # what the user set there stays
     assert azure.tags()["owner"] == "me"
     assert deploy(azure.cloud(instance_memory_mb=4096), versions[0]).changes == ()
+
+
+def attach(azure: AzureAccount) -> dict[str, Any]:
+    """The user gives the app a network, access restrictions and an identity; what they set."""
+    site = azure.apps.site(APP) or {}
+    subnet = f"{azure.group_id}/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
+    identity = f"{azure.group_id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
+    site["properties"] |= {"virtualNetworkSubnetId": subnet, "vnetRouteAllEnabled": True}
+    site["properties"]["siteConfig"]["ipSecurityRestrictions"] = [{"ipAddress": "10.0.0.0/8"}]
+    site["identity"] |= {"type": "SystemAssigned, UserAssigned"}
+    site["identity"]["userAssignedIdentities"] = {identity: {"principalId": "p"}}
+    return theirs(azure)
+
+
+def theirs(azure: AzureAccount) -> dict[str, Any]:
+    site = azure.apps.site(APP) or {}
+    keys = ("virtualNetworkSubnetId", "vnetRouteAllEnabled", "siteConfig", "httpsOnly")
+    found = {key: site["properties"].get(key) for key in keys}
+    identity = site["identity"]
+    return copy.deepcopy(
+        {**found, "type": identity["type"], "of": sorted(identity["userAssignedIdentities"])}
+    )
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_the_user_attached_to_the_app_stays(
+    azure: AzureAccount, versions: Versions, fails: bool
+) -> None:
+    deploy(azure.cloud(), versions[0])
+    before, principal = attach(azure), dict(azure.apps.principals)
+    if fails:
+        azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
+    cloud = azure.cloud(instance_memory_mb=4096, environment={"TEAM": "ml"}, tags={"team": "ml"})
+    with pytest.raises(WrongAnswer) if fails else nullcontext():
+        deploy(cloud, versions[1])
+    assert config(azure)["scaleAndConcurrency"]["instanceMemoryMB"] == (2048 if fails else 4096)
+    assert theirs(azure) == before
+    assert azure.apps.principals[APP] == principal[APP]
 
 
 def test_settings_go_back_with_their_version(azure: AzureAccount, versions: Versions) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -28,9 +29,11 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.aws import REGION, AwsServer, aws_server
+from tests.fakes.aws.in_process import attach
 from tests.packages import bare
 
 NAME = "squad"
+NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 QUESTION = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
 
 
@@ -64,21 +67,26 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
 
 class KeptSession(boto3.Session):  # type: ignore[misc]
     """Makes each client once for all sessions, since to make one takes longer than a flow, and
-    retries without the SDK's pauses."""
+    retries without the SDK's pauses. Requests to one of `servers`, by its URL, need no socket, but
+    those of invocations, which may time out."""
 
+    servers: ClassVar[dict[str, AwsServer]] = {}
     _kept: ClassVar[dict[Any, Any]] = {}
 
     def client(self, service: str, *args: Any, **options: Any) -> Any:
         signed = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")]
         key = (service, self.region_name, options["config"].read_timeout, *signed)
         if key not in self._kept:
-            self._kept[key] = super().client(service, *args, **options)
+            made = super().client(service, *args, **options)
+            server = self.servers.get(signed[0] or "") if service != "sagemaker-runtime" else None
+            self._kept[key] = attach(made, server) if server else made
         return self._kept[key]
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[AwsServer]:
     with aws_server() as made, no_pauses():
+        KeptSession.servers[made.url] = made
         yield made
 
 
@@ -105,7 +113,7 @@ def aws(server: AwsServer) -> Iterator[AwsServer]:
 def cloud(**settings: Any) -> SageMakerCloud:
     given = SageMaker(**{"region": REGION, **settings})
     clients = AwsClients(given.profile, given.region, session=KeptSession)
-    return SageMakerCloud(clients, given, NAME, clock())
+    return SageMakerCloud(clients, given, NAME, clock(), lambda: NOW)
 
 
 def deploy(bundle: Bundle, **settings: Any) -> SageMakerCloud:

@@ -25,6 +25,7 @@ ALLOW = (
     ' "Resource": "*"}]}'
 )
 BUCKET = f"onnxferry-{ACCOUNT}-{REGION}"
+FOLDER = f"onnxferry/{NAME}/{ACCOUNT}-{REGION}"
 
 
 def roll_back() -> None:
@@ -39,7 +40,7 @@ def test_the_first_deployment_makes_all_that_an_endpoint_needs(
     live = aws.endpoints[NAME]
     assert (live.state, live.serving) == ("InService", True)
     assert live.config.startswith(f"{NAME}-{bundles[0].version}-")
-    folder = f"onnxferry/{NAME}/{bundles[0].package.sha256}"
+    folder = f"{FOLDER}/{bundles[0].package.sha256}"
     assert aws.keys == {BUCKET: [f"{folder}/golden.json", f"{folder}/model.tar.gz"]}
     model = aws.sagemaker._models[next(iter(aws.sagemaker._models))]
     assert model.primary_container["Image"].startswith(
@@ -58,7 +59,7 @@ def test_the_role_may_do_no_more_than_serve(aws: AwsServer, bundles: tuple[Bundl
     }
     (document,) = role.policies.values()
     statements = json.loads(document)["Statement"]
-    assert statements[0]["Resource"] == f"arn:aws:s3:::{BUCKET}/onnxferry/{NAME}/*"
+    assert statements[0]["Resource"] == f"arn:aws:s3:::{BUCKET}/{FOLDER}/*"
     assert all("*" not in action for statement in statements for action in statement["Action"])
 
 
@@ -101,9 +102,10 @@ def test_an_update_proves_a_candidate_first_and_keeps_what_served(
     assert [(c.endpoint, c.proved) for c in changes] == [
         (NAME, False),
         (f"{NAME}-candidate", False),
-        (NAME, True),
         (f"{NAME}-candidate", False),
+        (NAME, True),
     ]
+    assert aws.endpoints.most == 2
     assert set(aws.endpoints) == {NAME}
     status = first.status()
     assert (status.state, status.version, status.previous) == (
@@ -121,7 +123,7 @@ def test_the_third_version_prunes_the_first(aws: AwsServer, bundles: tuple[Bundl
     kept = {bundles[1].version, bundles[2].version}
     assert {name[len(NAME) + 1 :][:12] for name in aws.sagemaker.endpoint_configs} == kept
     assert {name[len(NAME) + 1 :][:12] for name in aws.sagemaker._models} == kept
-    assert {key.split("/")[2][:12] for key in aws.keys[BUCKET]} == kept
+    assert {key.split("/")[3][:12] for key in aws.keys[BUCKET]} == kept
 
 
 def test_a_roll_back_puts_the_previous_version_back_and_another_forward_again(
@@ -271,8 +273,9 @@ def test_what_is_stored_otherwise_is_uploaded_again(
     aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     made = deploy(bundles[0])
-    key = f"onnxferry/{NAME}/{bundles[0].package.sha256}/model.tar.gz"
-    aws.s3.put_object(BUCKET, key, b"x" * bundles[0].package.size)
+    key = f"{FOLDER}/{bundles[0].package.sha256}/model.tar.gz"
+    marked = aws.s3.get_object(BUCKET, key).metadata
+    aws.s3.put_object(BUCKET, key, b"x" * bundles[0].package.size).set_metadata(marked)
     (step,) = made.plan_deploy(bundles[0]).changes
     assert (step.action, step.resource) == (Action.UPDATE, "package")
     deploy(bundles[0])
@@ -308,7 +311,9 @@ def test_plans_say_where_what_and_on_which_instances(
     deploy(bundles[0])
     plan = cloud(instance_count=2).plan_deploy(bundles[1])
     assert f"{second} will serve on 2 x ml.m5.large, and replaces {first}." in plan_text(plan)
-    assert "For the time of the change only: endpoint squad-candidate." in plan_text(plan)
+    passing = "For the time of the change only: endpoint squad-candidate (billed by the hour)."
+    assert passing in plan_text(plan)
+    assert "At most 3 x ml.m5.large run at a time meanwhile." in plan_text(plan)
     assert [step.name for step in plan.destructive] == [NAME]
     deploy(bundles[1])
     back = plan_text(cloud().plan_rollback())

@@ -4,13 +4,14 @@ one serves."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onnxferry import scoring
-from onnxferry.infra.apply import apply
+from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import (
     BuildFailed,
@@ -21,8 +22,10 @@ from onnxferry.infra.errors import (
     QuotaExceeded,
     WrongAnswer,
 )
+from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.scoring.wire import Request, Response
 from tests.fakes.aws import AwsServer
+from tests.fakes.aws.answers import Refusal
 from tests.fakes.aws.endpoints import Trouble
 from tests.fakes.aws.server import Host
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
@@ -60,6 +63,12 @@ REASONS: list[tuple[type[CloudError], Trouble, str]] = [
 ]
 
 
+def hosted(aws: AwsServer) -> tuple[list[str], list[str], list[str]]:
+    """Endpoints, configurations and models."""
+    configs, models = aws.sagemaker.endpoint_configs, aws.sagemaker._models
+    return sorted(aws.endpoints), sorted(configs), sorted(models)
+
+
 @pytest.mark.parametrize(
     ("kind", "trouble", "following"), REASONS, ids=[kind.__name__ for kind, _, _ in REASONS]
 )
@@ -76,11 +85,14 @@ def test_an_endpoint_that_does_not_come_up(
     text = str(caught.value)
     assert trouble.reason in text
     assert following in text
-    assert "onnxferry delete removes it" in text
     assert f"The end of its log:\n{trouble.log or '(empty)'}" in text
-    status = cloud().status()
-    assert (status.state, status.version) == ("Failed", bundles[0].version)
-    assert ("endpoint", NAME, "Failed") in status.resources
+    assert re.search(
+        r"Removed what was not proved: endpoint squad; endpoint configuration \S+; model \S+\.",
+        text,
+    )
+    assert "package s3://" in text.partition("Left: ")[2].partition("(billed by what it")[0]
+    assert hosted(aws) == ([], [], [])
+    assert cloud().status().state == "absent"
     del aws.endpoints.trouble[NAME]
     deploy(bundles[0])
     assert aws.endpoints[NAME].state == "InService"
@@ -90,12 +102,15 @@ def test_a_candidate_that_does_not_come_up_changes_nothing(
     aws: AwsServer, bundles: tuple[Bundle, ...]
 ) -> None:
     deploy(bundles[0])
-    changes = len(aws.endpoints.changes)
+    changes, before = len(aws.endpoints.changes), hosted(aws)
     aws.endpoints.trouble[CANDIDATE] = Trouble("no health", "it died")
-    with pytest.raises(NotHealthy, match=r"(?s)endpoint squad-candidate.*no health.*it died"):
+    said = (
+        r"(?s)endpoint squad-candidate.*no health.*it died.*Removed what was not proved: endpoint"
+    )
+    with pytest.raises(NotHealthy, match=said):
         deploy(bundles[1])
-    assert len(aws.endpoints.changes) == changes
-    assert ("endpoint", CANDIDATE, "Failed") in cloud().status().resources
+    assert [c for c in aws.endpoints.changes[changes:] if c.endpoint == NAME] == []
+    assert hosted(aws) == before
     aws.endpoints.trouble.clear()
     deploy(bundles[1])
     assert cloud().status().version == bundles[1].version
@@ -152,13 +167,70 @@ def test_a_candidate_that_answers_otherwise_changes_nothing(
 ) -> None:
     aws.hosts = lambda folder: wrong_host(folder, 31, good=0)
     deploy(bundles[0])
-    changes = len(aws.endpoints.changes)
+    changes, before = len(aws.endpoints.changes), hosted(aws)
     with pytest.raises(WrongAnswer) as caught:
         deploy(bundles[1])
     assert '"answer": "Rebecca"' in str(caught.value)
     assert '"answer": "Dolly"' in str(caught.value)
     assert "endpoint squad-candidate" in str(caught.value)
     assert [c for c in aws.endpoints.changes[changes:] if c.endpoint == NAME] == []
+    assert hosted(aws) == before
+
+
+def kept_failed(bundle: Bundle) -> SageMakerCloud:
+    """A deployment with --keep-failed."""
+    made = cloud()
+    apply(made.plan_deploy(bundle), made, terms=Terms(keep_failed=True))
+    return made
+
+
+def test_what_failed_is_kept_where_that_is_asked_and_removed_later(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.hosts = lambda folder: wrong_host(folder, 31, good=0)
+    deploy(bundles[0])
+    before = hosted(aws)
+    with pytest.raises(WrongAnswer) as caught:
+        kept_failed(bundles[1])
+    assert "Kept, as --keep-failed says: package s3://" in str(caught.value)
+    assert "endpoint squad-candidate (billed by the hour)" in str(caught.value)
+    assert "delete --target sagemaker --name squad --unproved" in str(caught.value)
+    state = "InService, not proved, billed by the hour"
+    assert ("endpoint", CANDIDATE, state) in cloud().status().resources
+    made = cloud()
+    apply(made.plan_delete_unproved(), made)
+    assert hosted(aws) == before
+    assert {key.split("/")[-2][:12] for keys in aws.keys.values() for key in keys} == {
+        bundles[0].version
+    }
+    assert made.plan_delete_unproved().steps == ()
+
+
+def test_an_endpoint_that_never_proved_itself_is_removed(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    aws.hosts = lambda folder: wrong_host(folder, 30, good=0)
+    with pytest.raises(WrongAnswer, match="billed by the hour"):
+        kept_failed(bundles[0])
+    assert cloud().status().resources[0][2] == "InService, not proved, billed by the hour"
+    made = cloud()
+    apply(made.plan_delete_unproved(), made)
+    assert hosted(aws) == ([], [], [])
+
+
+def test_what_cannot_be_removed_is_named_with_its_cost_and_the_command(
+    aws: AwsServer, bundles: tuple[Bundle, ...]
+) -> None:
+    deploy(bundles[0])
+    aws.hosts = lambda folder: wrong_host(folder, 31, good=0)
+    aws.refusals["DeleteEndpoint"] = Refusal("AccessDeniedException", "no", 403)
+    with pytest.raises(WrongAnswer) as caught:
+        deploy(bundles[1])
+    text = str(caught.value)
+    assert "Removing endpoint squad-candidate failed too" in text
+    assert "endpoint squad-candidate (billed by the hour)" in text.partition("Left: ")[2]
+    assert "delete --target sagemaker --name squad --unproved" in text
+    assert aws.endpoints[CANDIDATE].config in aws.sagemaker.endpoint_configs
 
 
 def test_an_endpoint_that_answers_otherwise_is_taken_back(

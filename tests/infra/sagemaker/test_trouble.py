@@ -273,9 +273,8 @@ def test_an_unfinished_upload_is_listed_and_deleted(
 ) -> None:
     made = deploy(bundles[0])
     bucket = made.names.bucket
-    boto3.client("s3", region_name=REGION).create_multipart_upload(
-        Bucket=bucket, Key=f"onnxferry/{NAME}/a/model.tar.gz"
-    )
+    archive = f"{made.names.folder}{bundles[0].package.sha256}/model.tar.gz"
+    boto3.client("s3", region_name=REGION).create_multipart_upload(Bucket=bucket, Key=archive)
     assert "unfinished upload" in {kind for kind, _, _ in made.status().resources}
     apply(made.plan_delete(), made)
     assert aws.keys == {}

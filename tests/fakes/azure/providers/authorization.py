@@ -9,7 +9,7 @@ from typing import Any
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.blob import FakeBlobs
 from tests.fakes.azure.fake import AzureFake
-from tests.fakes.azure.http import Answer, Call, error
+from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import PRINCIPAL
 from tests.fakes.azure.shapes import MAY, NEEDED
 from tests.fakes.azure.store import Resource
@@ -44,6 +44,23 @@ class Authorization:
                 ends=self._assigned,
             ),
         )
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        path = r"(?P<scope>/subscriptions/.+)/providers/Microsoft\.Authorization/roleAssignments"
+        return (Route("GET", path, self._listed),)
+
+    def _listed(self, call: Call, match: re.Match[str]) -> Answer:
+        """Those of the scope, and of all scopes above it."""
+        if refusal := self._fake.arm.refuse(call):
+            return refusal
+        scope, kind = f"{match['scope']}/".lower(), "Microsoft.Authorization/roleAssignments"
+        found = [
+            r
+            for r in self._fake.store.all(kind)
+            if scope.startswith(r["id"].lower().rpartition("/providers/")[0] + "/")
+        ]
+        return Answer(200, {"value": found})
 
     def allowed(self, principal: str, account: str) -> bool:
         """Whether `principal` may read and write the blobs of `account`."""

@@ -22,7 +22,7 @@ from onnxferry.scoring.wire import Request
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
-from tests.fakes.azure.login import TOKEN, now
+from tests.fakes.azure.login import now, signed_in
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
@@ -88,6 +88,9 @@ _DEPLOYMENT = {
 }
 
 
+_TRAFFIC = ("traffic", "mirrorTraffic")
+
+
 @dataclass
 class Served:
     """One change of an endpoint's traffic, and which of the deployments in it had answered a
@@ -102,7 +105,8 @@ class Served:
 class MachineLearning:
     """The provider. `runtimes` maps a version of a model to the URL of a runtime that serves it,
     `answers` to a body that it answers instead; `container_logs` is what a deployment's containers
-    print; `history` what served, in order."""
+    print; `history` what served, in order; `most` the instances that were there at a time.
+    `undeletable` are kinds of assets ("codes") that are only archived."""
 
     azure: AzureFake
     runtimes: dict[str, str] = field(default_factory=dict)
@@ -110,6 +114,8 @@ class MachineLearning:
     container_logs: dict[str, str] = field(default_factory=dict)
     history: list[Served] = field(default_factory=list)
     proved: set[str] = field(default_factory=set)
+    undeletable: set[str] = field(default_factory=set)
+    most: int = 0
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     _scorers: dict[str, scoring.Scorer] = field(default_factory=dict)
 
@@ -177,8 +183,17 @@ class MachineLearning:
     def _asset(self, kind: str, own: Mapping[str, Any]) -> ResourceType:
         shape = {"properties": {NEEDED: True, **_ASSET, **own}}
         return ResourceType(
-            f"{WORKSPACES}/{kind}/versions", shape, fill=_fill_asset, check=_check_asset
+            f"{WORKSPACES}/{kind}/versions",
+            shape,
+            fill=_fill_asset,
+            check=_check_asset,
+            on_delete=lambda resource: self._check_deletable(kind),
         )
+
+    def _check_deletable(self, kind: str) -> Answer | None:
+        if kind not in self.undeletable:
+            return None
+        return error(405, "MethodNotAllowed", f"DELETE is not supported on {kind}; archive it.")
 
     def _versions(self, call: Call, match: re.Match[str]) -> Answer:
         if refusal := self.azure.arm.refuse(call):
@@ -186,6 +201,8 @@ class MachineLearning:
         found = self.azure.store.children(call.path)
         if not found:
             return error(404, "UserError", f"Could not find asset {call.path.split('/')[-2]}")
+        if call.query.get("listViewType", "ActiveOnly") == "ActiveOnly":
+            found = [one for one in found if not one["properties"].get("isArchived")]
         return Answer(200, {"value": found})
 
     def _secrets(self, call: Call, match: re.Match[str]) -> Answer:
@@ -235,6 +252,9 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/onlineEndpoints/")[0]) is None:
             return error(404, "ResourceNotFound", "The workspace was not found.")
+        if old is None and self._is_taken(call.path):
+            said = "There is already an endpoint with this name, Endpoint name needs to be unique"
+            return error(409, "Conflict", f"{said} within a region. Try some other name.")
         traffic = body["properties"].get("traffic") or {}
         if traffic and sum(traffic.values()) != 100:
             return error(400, "BadRequest", f"traffic must sum to 100, not {traffic}")
@@ -246,7 +266,19 @@ class MachineLearning:
                     "BadRequest",
                     f"deployment {name} of the traffic is not there, or not ready",
                 )
-        return _busy(old)
+        if refusal := _busy(old):
+            return refusal
+        _forget(call, old)
+        return None
+
+    def _is_taken(self, id_: str) -> bool:
+        """Whether another workspace of the region has an endpoint of that name."""
+        space, _, name = id_.lower().partition("/onlineendpoints/")
+        region = (self.azure.store.get(space) or {}).get("location")
+        return any(
+            one["name"].lower() == name and one.get("location") == region
+            for one in self.azure.store.all(ENDPOINTS)
+        )
 
     def _route(self, resource: Resource) -> None:
         traffic = {
@@ -275,12 +307,20 @@ class MachineLearning:
         )
         if facts["codeConfiguration"]["scoringScript"] not in code:
             return error(400, "BadRequest", "the scoring script is not in the code")
-        return _busy(old)
+        if refusal := _busy(old):
+            return refusal
+        here = call.path.rpartition("/")[0].lower() + "/"
+        all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
+        running = sum(d["sku"]["capacity"] for d in all_ if d is not old)
+        self.most = max(self.most, running + body["sku"]["capacity"])
+        _forget(call, old)
+        return None
 
     def _check_unused(self, resource: Resource) -> Answer | None:
         endpoint, _, name = resource["id"].partition("/deployments/")
         found = self.azure.store.get(endpoint)
-        if found and found["properties"]["traffic"].get(name):
+        shares = [found["properties"][key].get(name) for key in _TRAFFIC] if found else []
+        if any(shares):
             return error(400, "BadRequest", f"deployment {name} has traffic; it cannot be deleted")
         self.proved.discard(name)
         return None
@@ -292,7 +332,7 @@ class MachineLearning:
         )
         if endpoint is None:
             return Answer(404, {"error": {"message": "no such endpoint"}})
-        if call.headers.get("authorization") not in (f"Bearer {KEY}", f"Bearer {TOKEN}"):
+        if not signed_in(call) and call.headers.get("authorization") != f"Bearer {KEY}":
             return Answer(401, {"error": {"message": "key_auth_access_denied"}})
         routed = self.routed.get(endpoint["name"], {})
         name = call.headers.get(HEADER) or max(routed, key=lambda key: routed[key], default="")
@@ -356,12 +396,13 @@ def _check_asset(call: Call, old: Resource | None, body: dict[str, Any]) -> Answ
         return error(
             400, "UserError", "A version that is registered cannot be given other content."
         )
+    _forget(call, old)
     return None
 
 
 def _fill_asset(resource: Resource) -> None:
     properties = resource["properties"]
-    for key in ("flavors", "tags", "properties"):
+    for key in ("tags", "properties", *(["flavors"] if "modelUri" in properties else [])):
         properties[key] = properties.get(key) or {}
     resource |= _stamped()
 
@@ -376,6 +417,13 @@ def _busy(old: Resource | None) -> Answer | None:
     if old and old["properties"].get("provisioningState") in ("Creating", "Updating", "Deleting"):
         return error(409, "Conflict", "Another operation on it is still running.")
     return None
+
+
+def _forget(call: Call, old: Resource | None) -> None:
+    """A PUT replaces what a resource was: what its body does not have is gone."""
+    if old and call.method == "PUT":
+        own = ("provisioningState", "scoringUri", "swaggerUri")
+        old["properties"] = {key: old["properties"][key] for key in own if key in old["properties"]}
 
 
 def _stamped() -> dict[str, Any]:

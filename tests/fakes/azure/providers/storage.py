@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.fakes.azure.arm import ResourceType
+from tests.fakes.azure.arm import ResourceType, missing
 from tests.fakes.azure.blob import FakeBlobs
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
@@ -29,7 +29,7 @@ _ACCOUNT = {
         "defaultToOAuthAuthentication": MAY,
     },
 }
-_CONTAINER = {"properties": {"publicAccess": MAY, "metadata": MAY}}
+_CONTAINER = {"properties": {"publicAccess": MAY, "metadata": ANY}}
 
 
 class StorageAccounts:
@@ -69,7 +69,21 @@ class StorageAccounts:
                 r"/subscriptions/[^/]+/providers/Microsoft\.Storage/checkNameAvailability",
                 self._available,
             ),
+            Route(
+                "GET",
+                r"/subscriptions/.+/storageAccounts/[^/]+/blobServices/default/containers",
+                self._listed,
+            ),
         )
+
+    def _listed(self, call: Call, match: re.Match[str]) -> Answer:
+        """The containers without their metadata, which only a GET of one has."""
+        if refusal := self._fake.arm.refuse(call):
+            return refusal
+        if self._fake.store.get(call.path.partition("/blobServices/")[0]) is None:
+            return missing(call.path.partition("/blobServices/")[0])
+        found = self._fake.store.children(call.path)
+        return Answer(200, {"value": [{**one, "properties": {}} for one in found]})
 
     def _available(self, call: Call, match: re.Match[str]) -> Answer:
         if refusal := self._fake.arm.refuse(call):

@@ -13,7 +13,7 @@ import re
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
 from tests.fakes.azure.providers import web_settings
 from tests.fakes.azure.providers.authorization import Authorization
+from tests.fakes.azure.providers.insights import FakeInsights
 from tests.fakes.azure.providers.web_shapes import FARM, FORBIDDEN, SITE
 from tests.fakes.azure.store import Resource
 
@@ -37,6 +38,8 @@ _FORBIDDEN_BY_STORAGE = (
     " not indicate success: 403 (This request is not authorized to perform this operation using"
     " this permission.)."
 )
+
+_FORBIDDEN_BY_FIREWALL = _FORBIDDEN_BY_STORAGE.replace(" using this permission", "")
 
 
 @dataclass
@@ -59,13 +62,15 @@ class FunctionApps:
 
     On demand: `publish_failures` fail the next publications with these logs; `busy` answers that
     many with 409; `sick` holds packages with which no host comes up; `answers` maps (app, sha256)
-    to bytes that it answers instead; `roles_unknown` is how many publications the storage account
+    to bytes that it answers instead; `crashes` maps an app to the traceback of its function;
+    `roles_unknown` is how many publications the storage account
     refuses though the role is there; `taken` holds names of others' apps; `locations` are where
     there is Flex Consumption; `farm_quota` is whether there is none left.
     """
 
     fake: AzureFake
     authorization: Authorization
+    insights: FakeInsights
     history: list[tuple[str, str]] = field(default_factory=list)
     unproved: list[str] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
@@ -79,9 +84,11 @@ class FunctionApps:
     no_quota: bool = False
     sick: set[str] = field(default_factory=set)
     answers: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    crashes: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     locations: set[str] = field(default_factory=lambda: {"westeurope", "northeurope"})
     principals: dict[str, str] = field(default_factory=dict)  # of the apps' identities
+    app_settings: dict[str, dict[str, str]] = field(default_factory=dict)
     _scorers: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -102,6 +109,7 @@ class FunctionApps:
                 slow=True,
                 deletes_slowly=False,
                 created=200,
+                replaces=True,
                 check=self._check_site,
                 fill=self._fill_site,
                 on_delete=self._gone,
@@ -125,7 +133,7 @@ class FunctionApps:
                 _SITE_PATH + "/syncfunctiontriggers",
                 self._managed(lambda call, name: Answer(204)),
             ),
-            *web_settings.routes(self.fake, _SITE_PATH, lambda app: self.starts.update({app: 1})),
+            *web_settings.routes(self.fake, _SITE_PATH, self.settings, self.put_settings),
             Route("GET", _SITE_PATH + "/functions", self._managed(self._functions)),
             Route("POST", "/api/publish", self._scm(self._publish), scm),
             Route("GET", "/api/deployments/latest", self._scm(self._deployment), scm),
@@ -142,6 +150,16 @@ class FunctionApps:
         return next(
             (s for s in self.fake.store.all(SITES) if s["name"].lower() == app.lower()), None
         )
+
+    def settings(self, app: str) -> dict[str, str]:
+        """The app's settings, which are its process's environment variables. No GET of the app
+        shows them."""
+        return dict(self.app_settings.get(app.lower(), {}))
+
+    def put_settings(self, app: str, values: Mapping[str, str]) -> None:
+        """Have these and no others; the app starts again."""
+        self.app_settings[app.lower()] = dict(values)
+        self.starts[app.lower()] = 1
 
     def up(self, app: str) -> FakePublication | None:
         """What the app serves, when its host is up."""
@@ -198,7 +216,7 @@ class FunctionApps:
         others = [s for s in self.fake.store.all(SITES) if s["id"].lower() != call.path.lower()]
         if any(s["properties"]["serverFarmId"].lower() == farm["id"].lower() for s in others):
             return error(409, "Conflict", "A Flex Consumption plan holds one app.")
-        if wrong := set(web_settings.settings(body)) & FORBIDDEN:
+        if wrong := set(web_settings.in_body(body)) & FORBIDDEN:
             return error(400, "BadRequest", f"not allowed on Flex Consumption: {sorted(wrong)}")
         return None
 
@@ -218,12 +236,28 @@ class FunctionApps:
                 },
             ],
         }
-        principal = self.principals.setdefault(name.lower(), str(uuid.uuid4()))
-        site["identity"] = {**site["identity"], "principalId": principal}
+        config = site["properties"].get("siteConfig") or {}
+        if config.get("appSettings") is not None:
+            self.app_settings[name.lower()] = web_settings.in_body(site)
+        config.pop("appSettings", None)
+        site["identity"] = self._identity(name, site.get("identity") or {})
+
+    def _identity(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        kinds = [kind.strip() for kind in wanted.get("type", "None").split(",")]
+        found: dict[str, Any] = {"type": ", ".join(kinds)}
+        if "SystemAssigned" in kinds:
+            found["principalId"] = self.principals.setdefault(name.lower(), str(uuid.uuid4()))
+        else:
+            self.principals.pop(name.lower(), None)
+        if "UserAssigned" in kinds:
+            given = wanted.get("userAssignedIdentities") or {}
+            found["userAssignedIdentities"] = {id_: {"principalId": id_} for id_ in given}
+        return found
 
     def _gone(self, site: Resource) -> None:
         name = site["name"].lower()
         self.principals.pop(name, None)
+        self.app_settings.pop(name, None)
         if self.serving.pop(name, None):
             self.history.append((name, ""))
         self.latest.pop(name, None)
@@ -310,6 +344,8 @@ class FunctionApps:
         ):
             self.roles_unknown -= 1
             return _FORBIDDEN_BY_STORAGE
+        if account in self.fake.blobs.walled:
+            return _FORBIDDEN_BY_FIREWALL
         name = storage.rpartition("/")[2]
         container = f"/storageAccounts/{account}/blobServices/default/containers/{name}"
         if not any(
@@ -379,6 +415,13 @@ class FunctionApps:
             return Answer(401)
         if found is None:
             return Answer(503, b"Function host is not running.")
+        if traceback := self.crashes.get(app):
+            said = f"Result: Failure\nException: {traceback.splitlines()[-1]}\nStack: {traceback}"
+            columns = {"ExceptionType": "RpcException", "InnermostMessage": said}
+            columns["OuterMessage"] = "Exception while executing function: Functions.score"
+            self._says(app, "AppExceptions", columns)
+            return Answer(500)
+        self._says(app, "AppTraces", {"Message": "Executed 'Functions.score' (Succeeded)"})
         self.answered.add(found.sha256)
         if answer := self.answers.get((app, found.sha256)):
             return Answer(200, answer, {"Content-Type": "application/json"})
@@ -395,9 +438,13 @@ class FunctionApps:
         )
         return Answer(done.status, done.body, {"Content-Type": done.content_type})
 
+    def _says(self, app: str, table: str, columns: Mapping[str, Any]) -> None:
+        if site := self.site(app):
+            self.insights.take(site, self.settings(app), table, columns)
+
     def _scorer(self, found: FakePublication, app: str) -> Any:
         """The package's model, loaded with the app's settings as its environment."""
-        environment = web_settings.settings(self.site(app))
+        environment = self.settings(app)
         key = (found.sha256, *sorted(environment.items()))
         if key not in self._scorers:
             with (

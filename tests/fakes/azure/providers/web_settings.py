@@ -5,34 +5,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tests.fakes.azure.arm import missing
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.providers.web_shapes import FORBIDDEN
-from tests.fakes.azure.store import Resource
 
 
-def settings(site: Resource | None) -> dict[str, str]:
-    """The settings of an app, which are its process's environment variables."""
-    found = ((site or {}).get("properties") or {}).get("siteConfig") or {}
+def in_body(site: Mapping[str, Any]) -> dict[str, str]:
+    """The settings in the body of a PUT of an app."""
+    found = (site.get("properties") or {}).get("siteConfig") or {}
     return {one["name"]: one["value"] for one in found.get("appSettings") or ()}
 
 
-def put(site: Resource, values: Mapping[str, str]) -> None:
-    config = site["properties"].setdefault("siteConfig", {})
-    config["appSettings"] = [{"name": name, "value": value} for name, value in values.items()]
-
-
-def routes(fake: AzureFake, site: str, restart: Callable[[str], None]) -> tuple[Route, ...]:
-    """Below `site`, the pattern of an app's path; `restart` is told the app whose settings have
-    changed."""
+def routes(
+    fake: AzureFake,
+    site: str,
+    settings: Callable[[str], dict[str, str]],
+    put: Callable[[str, Mapping[str, str]], None],
+) -> tuple[Route, ...]:
+    """Below `site`, the pattern of an app's path; `settings` gives those of the app of a name, and
+    `put` replaces them."""
 
     def listed(call: Call, match: re.Match[str]) -> Answer:
         found = fake.store.get(match["site"])
         if refusal := fake.arm.refuse(call):
             return refusal
-        return Answer(200, {"properties": settings(found)}) if found else missing(match["site"])
+        return Answer(200, {"properties": settings(match["name"])}) if found else missing(call.path)
 
     def replaced(call: Call, match: re.Match[str]) -> Answer:
         found = fake.store.get(match["site"])
@@ -43,8 +43,7 @@ def routes(fake: AzureFake, site: str, restart: Callable[[str], None]) -> tuple[
         values = call.json["properties"]
         if wrong := set(values) & FORBIDDEN:
             return error(400, "BadRequest", f"not allowed on Flex Consumption: {sorted(wrong)}")
-        put(found, values)
-        restart(match["name"].lower())
+        put(match["name"], values)
         return Answer(200, {"properties": values})
 
     return (

@@ -33,13 +33,22 @@ _SCALE = {
 SITE = {
     "location": NEEDED,
     "kind": NEEDED,
-    "identity": {NEEDED: True, "type": NEEDED},
+    "identity": {NEEDED: True, "type": NEEDED, "userAssignedIdentities": ANY},
     "tags": ANY,
     "properties": {
         NEEDED: True,
         "serverFarmId": NEEDED,
         "httpsOnly": MAY,
-        "siteConfig": {"minTlsVersion": MAY, "appSettings": [{"name": NEEDED, "value": NEEDED}]},
+        "siteConfig": {
+            "minTlsVersion": MAY,
+            "appSettings": [{"name": NEEDED, "value": NEEDED}],
+            "ipSecurityRestrictions": ANY,
+            "cors": ANY,
+        },
+        "virtualNetworkSubnetId": MAY,
+        "vnetRouteAllEnabled": MAY,
+        "publicNetworkAccess": MAY,
+        "hostNameSslStates": ANY,
         "functionAppConfig": {
             NEEDED: True,
             "deployment": {NEEDED: True, "storage": _STORAGE},

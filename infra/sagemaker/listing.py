@@ -1,0 +1,116 @@
+"""All that onnxferry ever made in the account and region, by the mark that it leaves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from onnxferry.infra.clients.aws import AwsClients
+from onnxferry.infra.cloud import Listed
+from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.sagemaker import references, state
+from onnxferry.infra.sagemaker.names import (
+    DEPLOYED_TAG,
+    ENDPOINT_TAG,
+    READY_TAG,
+    VERSION_TAG,
+    Names,
+)
+from onnxferry.infra.sagemaker.packages import packages
+
+_OURS = re.compile(r".+-[0-9a-f]{12}-[0-9a-f]{8}")  # as Names.of makes them
+_HOURS = 24.0
+
+
+def listed(clients: AwsClients, names: Names) -> Sequence[Listed]:
+    """Endpoints, configurations, models, roles, the default bucket and the packages in
+    deploy.toml's, whichever endpoint they are of. Roles are left out where they may not be listed.
+    Raises CloudError."""
+    empty = Listed("", "", "", "", "", "", names.region)
+    return [
+        *_endpoints(clients, empty),
+        *_hosting(clients, empty, "list_endpoint_configs", "EndpointConfig"),
+        *_hosting(clients, empty, "list_models", "Model"),
+        *_roles(clients, names, empty),
+        *_bucket(clients, names, empty),
+        *_packages(clients, names, empty),
+    ]
+
+
+def _endpoints(clients: AwsClients, empty: Listed) -> Iterator[Listed]:
+    for found in references.endpoints(clients):
+        tags = state.tags_of(clients, found.arn, f"endpoint {found.name}")
+        if ENDPOINT_TAG not in tags:
+            continue
+        hours = _HOURS * (found.count or 1) if found.state != "Failed" else 0
+        one = _tagged(replace(empty, kind="endpoint", name=found.name), tags)
+        yield replace(one, state=found.state, instance_hours=hours)
+
+
+def _hosting(clients: AwsClients, empty: Listed, operation: str, kind: str) -> Iterator[Listed]:
+    items = clients.pages("sagemaker", operation, f"{kind}s", f"{kind}s")
+    for item in items:
+        name = item[f"{kind}Name"]
+        if not _OURS.fullmatch(name):
+            continue
+        tags = state.tags_of(clients, item[f"{kind}Arn"], f"{kind} {name}")
+        if ENDPOINT_TAG in tags:
+            words = {"EndpointConfig": "endpoint configuration", "Model": "model"}
+            yield _tagged(replace(empty, kind=words[kind], name=name, state="made"), tags)
+
+
+def _roles(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]:
+    """IAM is the account's: the role's name says the region."""
+    ours = re.compile(rf"onnxferry-.+-{names.region}")
+    listed = ("iam", "list_roles", "Roles", "roles")
+    found = _or_nothing(lambda: [role["RoleName"] for role in clients.pages(*listed)])
+    for name in filter(ours.fullmatch, found):
+        role = clients.call_if_there("iam", "get_role", f"role {name}", RoleName=name)
+        tags = _mapping(role["Role"].get("Tags", [])) if role else {}
+        if ENDPOINT_TAG in tags:
+            yield _tagged(replace(empty, kind="role", name=name, state="made"), tags)
+
+
+def _bucket(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]:
+    """The default one, which all endpoints of the region share."""
+    bucket = f"onnxferry-{names.account}-{names.region}"
+    asked = {"Bucket": bucket, "ExpectedBucketOwner": names.account}
+    tagging = clients.call_if_there("s3", "get_bucket_tagging", f"bucket {bucket}", **asked)
+    tags = _mapping(tagging["TagSet"]) if tagging else {}
+    if READY_TAG in tags:
+        one = replace(empty, kind="bucket", name=bucket, state="made")
+        yield replace(one, deployed=tags.get(DEPLOYED_TAG, ""))
+
+
+def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]:
+    """Of this account and region, in the bucket that deploy.toml names or the default one."""
+    where, at = f"bucket {names.bucket}", names.at(names.bucket)
+    try:
+        objects = clients.pages("s3", "list_objects_v2", "Contents", where, **at)
+    except NotFound:
+        return
+    place = re.compile(rf"((?:.+/)?([^/]+)/{names.account}-{names.region}/)[0-9a-f]{{64}}/.+")
+    found = (place.fullmatch(item["Key"]) for item in objects)
+    for folder, endpoint in sorted({(match[1], match[2]) for match in found if match}):
+        there = packages(clients, replace(names, endpoint=endpoint), names.bucket, folder)
+        for one in there.found:
+            name = f"s3://{names.bucket}/{folder}{one.version}"
+            package = replace(empty, kind="package", name=name, endpoint=endpoint)
+            yield replace(package, version=one.version, state="stored")
+
+
+def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:
+    endpoint, version = tags[ENDPOINT_TAG], tags.get(VERSION_TAG, "")
+    return replace(one, endpoint=endpoint, version=version, deployed=tags.get(DEPLOYED_TAG, ""))
+
+
+def _mapping(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def _or_nothing(ask: Callable[[], Sequence[str]]) -> Sequence[str]:
+    try:
+        return ask()
+    except CloudError:
+        return ()

@@ -1,0 +1,45 @@
+"""Tags that deploy.toml says otherwise than they are, on what is there already. Only keys that we
+set before are taken away: the tag onnxferry:tags says which those are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from onnxferry.infra.plan import Action, Step
+from onnxferry.infra.sagemaker.names import KEYS_TAG, key_digits, keys_of, tags
+from onnxferry.infra.sagemaker.state import BROKEN, CurrentState
+
+_DIGITS = len(key_digits(""))
+
+
+def changed_tags(state: CurrentState, model: str, config: str) -> Iterator[Step]:
+    """A step for the endpoint, the `model` and the `config` each, where its tags are others."""
+    main = state.main
+    if main and main.state not in {*BROKEN, "Deleting"}:
+        yield from _changed(state, "endpoint", main.name, main.arn, main.tags)
+    for kind, name, there in (
+        ("model", model, state.models.get(model)),
+        ("endpoint configuration", config, state.configs.get(config)),
+    ):
+        if there:
+            yield from _changed(state, kind, name, there.arn, there.tags)
+
+
+def _changed(
+    state: CurrentState, kind: str, name: str, arn: str, found: Mapping[str, str]
+) -> Iterator[Step]:
+    given = state.names.settings.tags
+    wanted = {**given, KEYS_TAG: keys_of(given)} if given else {}
+    changed = {key: value for key, value in wanted.items() if found.get(key) != value}
+    gone = sorted(key for key in found if key not in wanted and _set_before(key, found))
+    if changed or gone:
+        request = {"ResourceArn": arn, "Tags": tags(changed), "TagKeys": gone}
+        yield Step(Action.UPDATE, f"tags of {kind}", name, "change_tags", request)
+
+
+def _set_before(key: str, found: Mapping[str, str]) -> bool:
+    """Whether we set the tag `key`, as the record among the tags `found` says."""
+    record = found.get(KEYS_TAG, "")
+    known = {record[i : i + _DIGITS] for i in range(0, len(record), _DIGITS)}
+    ours = key.startswith("onnxferry:")
+    return key == KEYS_TAG or (not ours and key_digits(key) in known)

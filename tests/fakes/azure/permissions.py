@@ -1,0 +1,156 @@
+"""Which actions of Azure's role-based access a call needs, and the roles that decide whether its
+caller has them.
+
+The resource manager makes an action of a call's type and method: a GET of .../sites/NAME is
+Microsoft.Web/sites/read, a POST of .../host/default/listkeys Microsoft.Web/sites/host/listkeys
+/action. What differs is in the tables. Blobs and publishing have actions of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fakes.azure.blob import HOST as BLOB_HOST
+from tests.fakes.azure.http import Answer, Call, error
+from tests.fakes.azure.login import PRINCIPAL, signed_in
+from tests.fakes.azure.store import Store, type_of
+
+_VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
+_POSTS = {  # a POST that is called otherwise, in lower case
+    "microsoft.web/checknameavailability": "Microsoft.Web/checknameavailability/read",
+    "microsoft.storage/checknameavailability": "Microsoft.Storage/checknameavailability/read",
+}
+_LISTS = {  # what has no provider in its path, below the subscription
+    "resourcegroups": "Microsoft.Resources/subscriptions/resourceGroups/",
+    "resourcegroups/resources": "Microsoft.Resources/subscriptions/resourceGroups/resources/",
+    "resources": "Microsoft.Resources/subscriptions/resources/",
+    "": "Microsoft.Resources/subscriptions/",
+}
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/"
+_SITES = "Microsoft.Web/sites"
+_SCM = re.compile(r"(?P<app>[\w-]+)\.scm\.localhost(:\d+)?", re.IGNORECASE)
+_SUBSCRIPTION = re.compile(r"/subscriptions/[^/]+/?", re.IGNORECASE)
+_GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, order=True)
+class Permission:
+    """`action` on `scope`, an id; `data` marks an action on data, which roles list apart."""
+
+    action: str
+    scope: str
+    data: bool = False
+
+    @property
+    def at_group(self) -> bool:
+        """Whether a role that is assigned at a resource group, which is there, can give it."""
+        found = _GROUP.match(self.scope)
+        return bool(found) and (found[0] != self.scope or self.action.endswith("/read"))
+
+
+@dataclass
+class Authorizer:
+    """Asks `allows` of each permission that a call needs: all of them unless a test says otherwise.
+    `used` and `refused` are what it was asked."""
+
+    store: Store
+    allows: Callable[[Permission], bool] = lambda permission: True
+    used: set[Permission] = field(default_factory=set)
+    refused: list[Permission] = field(default_factory=list)
+
+    def check(self, call: Call) -> Answer | None:
+        """What Azure answers a caller that lacks a permission; None where it has all."""
+        for permission in needed(call, self.store):
+            if not self.allows(permission):
+                self.refused.append(permission)
+                return denied(call, permission)
+            self.used.add(permission)
+        return None
+
+
+def role(definition: Mapping[str, Any]) -> Callable[[Permission], bool]:
+    """Whether a role of this definition, as `az role definition create` takes it, gives a
+    permission."""
+
+    def gives(permission: Permission) -> bool:
+        given, taken = ("DataActions", "NotDataActions") if permission.data else _ACTIONS
+        return _any(definition[given], permission) and not _any(definition[taken], permission)
+
+    return gives
+
+
+_ACTIONS = ("Actions", "NotActions")
+
+
+def _any(patterns: list[str], permission: Permission) -> bool:
+    return any(
+        re.fullmatch(re.escape(p).replace(r"\*", ".*"), permission.action, re.IGNORECASE)
+        for p in patterns
+    )
+
+
+def denied(call: Call, permission: Permission) -> Answer:
+    """In the words of the resource manager, of blob storage, or of the SCM host."""
+    if permission.data or _BLOBS.lower() in permission.action.lower() and ".blob." in call.host:
+        said = "This request is not authorized to perform this operation using this permission."
+        body = (
+            f"<Error><Code>AuthorizationPermissionMismatch</Code><Message>{said}</Message></Error>"
+        )
+        kind = {"Content-Type": "application/xml"}
+        code = {"x-ms-error-code": "AuthorizationPermissionMismatch"}
+        return Answer(403, body.encode(), {**kind, **code})
+    if _SCM.fullmatch(call.host):
+        return Answer(403)
+    said = (
+        f"The client '{PRINCIPAL}' with object id '{PRINCIPAL}' does not have authorization to"
+        f" perform action '{permission.action}' over scope '{permission.scope}' or the scope is"
+        " invalid. If access was recently granted, please refresh your credentials."
+    )
+    return error(403, "AuthorizationFailed", said)
+
+
+def needed(call: Call, store: Store) -> Iterator[Permission]:
+    """The permissions that a call needs of who is signed in; none where a key opens."""
+    if not signed_in(call):
+        return
+    if match := re.fullmatch(BLOB_HOST, call.host, re.IGNORECASE):
+        yield _blob(call, match["account"], store)
+    elif match := _SCM.fullmatch(call.host):
+        yield Permission(f"{_SITES}/publish/Action", _id(store, _SITES, match["app"]))
+    elif _SUBSCRIPTION.match(call.path):
+        yield from _managed(call)
+
+
+def _managed(call: Call) -> Iterator[Permission]:
+    if "/providers/" not in call.path:
+        below = _SUBSCRIPTION.sub("", call.path, count=1).strip("/").lower().split("/")
+        action = _LISTS["/".join(below[::2])] + _VERBS[call.method]
+    elif call.method == "POST":
+        type_ = type_of(call.path)
+        action = _POSTS.get(type_.lower(), f"{type_}/action")
+    else:
+        action = f"{type_of(call.path)}/{_VERBS[call.method]}"
+    yield Permission(action, call.path.rstrip("/"))
+    plan = (call.json.get("properties") or {}).get("serverFarmId") if call.method == "PUT" else None
+    if plan:  # an app joins a plan
+        yield Permission("Microsoft.Web/serverfarms/join/action", plan)
+
+
+def _blob(call: Call, account: str, store: Store) -> Permission:
+    """Of a container itself by an action, of the blobs in it by one on data."""
+    scope, below = _id(store, "Microsoft.Storage/storageAccounts", account), call.path.strip("/")
+    lists = call.query.get("comp") == "list"
+    if "/" not in below and not lists:
+        return Permission(_BLOBS + _VERBS[call.method], scope)
+    if call.query.get("comp") == "tags":
+        return Permission(f"{_BLOBS}blobs/tags/{_VERBS[call.method]}", scope, data=True)
+    return Permission(f"{_BLOBS}blobs/{_VERBS[call.method]}", scope, data=True)
+
+
+def _id(store: Store, type_: str, name: str) -> str:
+    """The id of a resource by its name, which is one host's."""
+    found = (r["id"] for r in store.all(type_) if r["name"].lower() == name.lower())
+    return next(found, f"/{name}")

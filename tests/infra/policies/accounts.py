@@ -1,0 +1,201 @@
+"""The accounts in which the flows run: of each cloud one where the tool makes all that it needs,
+and one where what may be given is given."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import boto3
+
+from onnxferry.infra.waiting import Clock
+from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
+from tests.fakes.aws.in_process import in_process as aws_in_process
+from tests.fakes.azure import AzureFake
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.in_process import in_process
+from tests.fakes.azure.login import PRINCIPAL
+from tests.fakes.azure.permissions import Permission
+from tests.fakes.azure.providers import resources
+from tests.fakes.azure.providers.machinelearning import MachineLearning
+from tests.infra.functions.azure_account import AzureAccount
+from tests.infra.policies.flows import NAME, Command, CommandLine, Models
+from tests.infra.sagemaker.conftest import no_pauses
+from tests.infra.sagemaker.test_flow import ALLOW
+
+GROUP = "ml-rg"
+STORAGE = "Microsoft.Storage/storageAccounts"
+THEIRS = "theirs"  # a bucket or a storage account that is given
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
+
+
+@dataclass(frozen=True)
+class Account:
+    """`run` is the command line, `authorizer` what the fake asks of each call, `before` what others
+    do before a command; `granted` are permissions that a flow gives itself."""
+
+    run: CommandLine
+    authorizer: Any
+    before: Callable[[Command], None] = lambda command: None
+    granted: Callable[[Any], bool] = lambda permission: False
+
+
+Open = Callable[[Models], AbstractContextManager[Account]]
+
+
+@contextmanager
+def sagemaker(models: Models) -> Iterator[Account]:
+    """Nothing is there."""
+    with _aws() as aws, _line("sagemaker", {"region": REGION}, models) as line:
+        before = functools.partial(_unfinished_upload, aws, f"onnxferry-{ACCOUNT}-{REGION}")
+        yield Account(line, aws.authorizer, before)
+
+
+@contextmanager
+def sagemaker_given(models: Models) -> Iterator[Account]:
+    """Bucket and role are there."""
+    settings = {"region": REGION, "bucket": THEIRS, "role": ROLE, "prefix": "models"}
+    with _aws() as aws, _line("sagemaker", settings, models) as line:
+        place = {"LocationConstraint": REGION}
+        client = functools.partial(boto3.session.Session(region_name=REGION).client, config=_Plain)
+        client("s3").create_bucket(Bucket=THEIRS, CreateBucketConfiguration=place)
+        iam, role = client("iam"), {"RoleName": ROLE.rpartition("/")[2]}
+        iam.create_role(**role, AssumeRolePolicyDocument="{}")
+        iam.put_role_policy(**role, PolicyName="serve", PolicyDocument=ALLOW)
+        aws.authorizer.used.clear()
+        yield Account(line, aws.authorizer, functools.partial(_unfinished_upload, aws, THEIRS))
+
+
+@contextmanager
+def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
+    """A workspace is there; its datastore is opened by a key, or as who is signed in."""
+    settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "workspace": "work"}
+    with _azure() as fake, _line("azureml", settings, models) as line:
+        fake.arm.add(*resources.TYPES)
+        ml = MachineLearning(fake)
+        store = fake.store.get(f"{ml.workspace(GROUP)}/datastores/workspaceblobstore")
+        assert store
+        account = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{STORAGE}"
+        fake.store.put(f"{account}/wsstore", {"location": "westeurope", "properties": {}})
+        if identity:
+            store["properties"]["credentials"] = {"credentialsType": "None"}
+            fake.blobs.keyless.add("wsstore")
+        yield Account(line, fake.authorizer)
+
+
+@contextmanager
+def functions(models: Models, *, given: bool = False) -> Iterator[Account]:
+    """An empty subscription; or a group with a storage account that is given."""
+    settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP}
+    settings |= {"storage_account": THEIRS} if given else {}
+    with _azure() as fake, _line("functions", settings, models) as line:
+        account = AzureAccount(fake)
+        if given:
+            _storage(account)
+        granted = functools.partial(_by_assignment, account)
+        yield Account(line, fake.authorizer, granted=granted)
+
+
+ACCOUNTS: Mapping[str, Open] = {
+    "sagemaker": sagemaker,
+    "sagemaker-given": sagemaker_given,
+    "azureml": azureml,
+    "azureml-given": functools.partial(azureml, identity=True),
+    "functions": functions,
+    "functions-given": functools.partial(functions, given=True),
+}
+
+
+class _Plain:
+    """Stands for the botocore Config of a client that a test makes."""
+
+    read_timeout = 60
+
+
+@contextmanager
+def _aws() -> Iterator[AwsServer]:
+    with aws_server() as aws, aws.reachable(), aws_in_process(aws), no_pauses(), _kept_clients():
+        yield aws
+
+
+@contextmanager
+def _azure() -> Iterator[AzureFake]:
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
+        yield fake
+
+
+@contextmanager
+def _kept_clients() -> Iterator[None]:
+    """To make a client takes longer than a flow."""
+    real, kept = boto3.Session.client, dict[Any, Any]()
+
+    def client(self: Any, service: str, *args: Any, **options: Any) -> Any:
+        key = (service, options["config"].read_timeout)
+        if key not in kept:
+            plain = options["config"] is _Plain
+            kept[key] = real(self, service, *args, **({} if plain else options))
+        return kept[key]
+
+    with mock.patch.object(boto3.Session, "client", client):
+        yield
+
+
+@contextmanager
+def _line(target: str, settings: Mapping[str, Any], models: Models) -> Iterator[CommandLine]:
+    """The command line with packages that are made and a clock that does not wait."""
+    room = importlib.import_module(f"onnxferry.infra.{target}")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        line = CommandLine(target, settings, models, folder)
+        connect = functools.partial(room.connect, clock=_quick())
+        stack.enter_context(mock.patch.object(room, "connect", connect))
+        stack.enter_context(mock.patch("onnxferry.scripts.package.package", line.package))
+        yield line
+
+
+def _quick() -> Clock:
+    """Five seconds pass in two milliseconds, in which pollers in other threads get on."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        time.sleep(0.002)
+        now[0] += 5
+
+    return Clock(lambda: now[0], sleep, 0)
+
+
+def _unfinished_upload(aws: AwsServer, bucket: str, command: Command) -> None:
+    """An upload was cut off before the deletion."""
+    if command.name == "delete" and bucket in aws.s3.buckets:
+        prefix = "models" if bucket == THEIRS else "onnxferry"
+        aws.s3.create_multipart_upload(
+            bucket, f"{prefix}/{NAME}/{'0' * 64}/model.tar.gz", {}, "STANDARD", [], None, None, None
+        )
+
+
+def _by_assignment(account: AzureAccount, permission: Permission) -> bool:
+    """Whether a role on the storage account, which the flow has assigned, gives it."""
+    name = permission.scope.rpartition("/")[2].lower()
+    return permission.data and account.authorization.allowed(PRINCIPAL, name)
+
+
+def _storage(account: AzureAccount) -> None:
+    fake = account.fake
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
+    fake.store.put(group, {"location": "westeurope"})
+    facts = {
+        "provisioningState": "Succeeded",
+        "primaryEndpoints": {"blob": f"https://{THEIRS}.blob.core.localhost:{fake.port}/"},
+    }
+    fake.store.put(
+        f"{group}/providers/{STORAGE}/{THEIRS}", {"location": "westeurope", "properties": facts}
+    )
+    account.blobs.create(THEIRS)

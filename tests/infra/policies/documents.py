@@ -1,0 +1,186 @@
+"""Recorded permissions as the documents of infra/policies/, and these with a test's values in the
+place of their placeholders."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxferry.infra import policies
+from onnxferry.infra.policies import OPTIONAL, ROLES
+from tests.fakes.aws import ACCOUNT, REGION
+from tests.fakes.aws import permissions as aws
+from tests.fakes.azure import permissions as azure
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.infra.policies.accounts import GROUP, ROLE, THEIRS
+from tests.infra.policies.flows import NAME
+from tests.infra.policies.recording import Use
+
+FOLDER = Path(policies.__file__).parent
+_PLACE = rf"arn:aws:\w+:{REGION}:{ACCOUNT}:"
+_HERE = "arn:aws:{}:REGION:ACCOUNT:"
+_SAGEMAKER, _LOGS = _HERE.format("sagemaker"), _HERE.format("logs")
+_MADE, _BUCKET = (
+    f"arn:aws:s3:::onnxferry-{ACCOUNT}-{REGION}",
+    "arn:aws:s3:::onnxferry-ACCOUNT-REGION",
+)
+_GROUPS = "log-group:/aws/sagemaker/Endpoints/"
+# what a recorded ARN matches -> the statement that it comes to, and its resource there
+KINDS: Mapping[str, tuple[str, str]] = {
+    rf"{_PLACE}endpoint/{NAME}": ("Endpoint", f"{_SAGEMAKER}endpoint/NAME"),
+    rf"{_PLACE}endpoint/{NAME}-candidate": ("Endpoint", f"{_SAGEMAKER}endpoint/NAME-candidate"),
+    rf"{_PLACE}endpoint/.*": ("EveryEndpoint", f"{_SAGEMAKER}endpoint/*"),
+    rf"{_PLACE}endpoint-config/{NAME}-.*": (
+        "EndpointConfigurations",
+        f"{_SAGEMAKER}endpoint-config/NAME-*",
+    ),
+    rf"{_PLACE}endpoint-config/.*": (
+        "EveryEndpointConfiguration",
+        f"{_SAGEMAKER}endpoint-config/*",
+    ),
+    rf"{_PLACE}model/{NAME}-.*": ("Models", f"{_SAGEMAKER}model/NAME-*"),
+    rf"{_PLACE}model/.*": ("EveryModel", f"{_SAGEMAKER}model/*"),
+    rf"arn:aws:iam::{ACCOUNT}:role/onnxferry-{NAME}-{REGION}": (
+        "Role",
+        "arn:aws:iam::ACCOUNT:role/onnxferry-NAME-REGION",
+    ),
+    rf"arn:aws:iam::{ACCOUNT}:role/onnxferry-.*": (
+        "EveryRole",
+        "arn:aws:iam::ACCOUNT:role/onnxferry-*-REGION",
+    ),
+    re.escape(ROLE): ("Role", "ROLE"),
+    rf"{_MADE}": ("Bucket", f"{_BUCKET}"),
+    rf"{_MADE}/onnxferry/{NAME}/.*": ("Packages", f"{_BUCKET}/onnxferry/NAME/*"),
+    rf"{_MADE}/onnxferry/.*": ("EveryPackage", f"{_BUCKET}/onnxferry/*"),
+    f"arn:aws:s3:::{THEIRS}": ("Bucket", "arn:aws:s3:::BUCKET"),
+    f"arn:aws:s3:::{THEIRS}/models/{NAME}/.*": ("Packages", "arn:aws:s3:::BUCKET/PREFIX/NAME/*"),
+    f"arn:aws:s3:::{THEIRS}/models/.*": ("EveryPackage", "arn:aws:s3:::BUCKET/PREFIX/*"),
+    rf"{_PLACE}log-group::.*": ("LogGroups", f"{_LOGS}log-group:*"),
+    rf"{_PLACE}{_GROUPS}{NAME}:.*": ("Logs", f"{_LOGS}{_GROUPS}NAME:*"),
+    rf"{_PLACE}{_GROUPS}{NAME}-candidate:.*": ("Logs", f"{_LOGS}{_GROUPS}NAME-candidate:*"),
+    r"\*": ("Everywhere", "*"),
+}
+VALUES = {  # of the placeholders
+    **{"ACCOUNT": ACCOUNT, "REGION": REGION, "NAME": NAME},
+    **{"ROLE": ROLE, "BUCKET": THEIRS, "PREFIX": "models"},
+}
+
+
+def written(documents: Mapping[str, Any]) -> dict[Path, str]:
+    """The text of each file."""
+    return {
+        FOLDER / f"{name}.json": json.dumps(document, indent=2) + "\n"
+        for name, document in documents.items()
+    }
+
+
+def documents(used: Mapping[str, set[Use]]) -> dict[str, Any]:
+    """The documents, by the names of their files, of what each role used in each account."""
+    made: dict[str, Any] = {}
+    for account in filter(re.compile("sagemaker").match, used):
+        for role in ROLES:
+            made[f"{account}-{role}"] = _policy(role, of_role(used[account], role))
+    for target, role in itertools.product(("azureml", "functions"), ROLES):
+        both = [of_role(found, role) for name, found in used.items() if name.startswith(target)]
+        made |= dict(_roles(target, role, {use.permission for use in set().union(*both)}))
+    return made
+
+
+def of_role(used: Iterable[Use], role: str) -> set[Use]:
+    """What a role needs. Who deploys may look, too."""
+    return {use for use in used if role in (use.role, "deployer")}
+
+
+def _policy(role: str, used: set[Use]) -> dict[str, Any]:
+    statements: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for use in used:
+        sid, resource = _kind(use.permission.resource)
+        action = use.permission.action
+        actions, resources = statements[_prefix(role, action, used) + sid]
+        actions.add(action)
+        resources.add(resource)
+    ordered = sorted(statements, key=lambda sid: (sid.startswith("Optional"), sid))
+    found = [_statement(sid, *map(sorted, statements[sid])) for sid in ordered]
+    return {"Version": "2012-10-17", "Statement": found}
+
+
+def _prefix(role: str, action: str, used: set[Use]) -> str:
+    """Sets apart what may be left out, what only `invoke` needs, and what has a condition."""
+    if action in OPTIONAL[f"sagemaker-{role}"]:
+        return "Optional"
+    if action == "iam:PassRole":
+        return "Passed"
+    commands = {use.command for use in used if use.permission.action == action}
+    return "Invoke" if commands == {"invoke"} else ""
+
+
+def _kind(resource: str) -> tuple[str, str]:
+    return next(kind for known, kind in KINDS.items() if re.fullmatch(known, resource))
+
+
+def _statement(sid: str, actions: list[str], resources: list[str]) -> dict[str, Any]:
+    made = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
+    return made | ({"Condition": aws.PASSED} if sid.startswith("Passed") else {})
+
+
+def _roles(
+    target: str, role: str, used: Iterable[azure.Permission]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """One to assign at the resource group, and where that is not enough one for the
+    subscription."""
+    at_group, above = [], []
+    for permission in used:
+        (at_group if permission.at_group else above).append(permission)
+    place = "/subscriptions/SUBSCRIPTION"
+    for name, found, scope in (
+        (f"{target}-{role}", at_group, f"{place}/resourceGroups/GROUP"),
+        (f"{target}-{role}-subscription", above, place),
+    ):
+        if found:
+            yield name, _role(name, found, scope)
+
+
+def _role(name: str, used: Iterable[azure.Permission], scope: str) -> dict[str, Any]:
+    actions: dict[bool, dict[str, str]] = {False: {}, True: {}}
+    for permission in sorted(used):  # the SDKs write one action in several cases
+        actions[permission.data].setdefault(permission.action.lower(), permission.action)
+    return {
+        "Name": f"onnxferry {name}",
+        "Description": "The fewest permissions; see docs/deploy/permissions.md of onnxferry.",
+        "Actions": sorted(actions[False].values()),
+        "NotActions": [],
+        "DataActions": sorted(actions[True].values()),
+        "NotDataActions": [],
+        "AssignableScopes": [scope],
+    }
+
+
+def allowed(account: str, role: str) -> Callable[[Any], bool]:
+    """Whether `role` may do a thing in `account`, by the files as they are."""
+    target = account.partition("-")[0]
+    if target != "sagemaker":
+        return _by_roles(f"{target}-{role}")
+    text = re.sub("|".join(VALUES), lambda found: VALUES[found[0]], _text(f"{account}-{role}"))
+    return aws.policy(json.loads(text))
+
+
+def _by_roles(name: str) -> Callable[[azure.Permission], bool]:
+    group = azure.role(json.loads(_text(name)))
+    above = f"{name}-subscription"
+    everywhere = azure.role(json.loads(_text(above))) if _file(above).exists() else None
+    return lambda permission: (
+        (permission.at_group and group(permission)) or bool(everywhere and everywhere(permission))
+    )
+
+
+def _file(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+def _text(name: str) -> str:
+    return _file(name).read_text(encoding="utf-8")

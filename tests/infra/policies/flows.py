@@ -1,0 +1,165 @@
+"""Every command that talks to a cloud, as people run it, one after the other in one account."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from click.testing import CliRunner
+
+from onnxferry import cli, scoring
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scripts.package import Package, package
+from onnxferry.system.hashes import sha256
+from tests import tiny
+
+NAME = "squad"
+WORDS = {"a": "rebecca", "b": "dolly", "c": "parton", "wrong": "1946"}  # model -> its answer
+
+
+@dataclass(frozen=True)
+class Command:
+    """One run: the model ("a", "b", "c", or "wrong", which fails its golden request), the exit
+    codes that are right, and further options. `role` is whose run it is."""
+
+    name: str
+    model: str = "c"
+    codes: Collection[int] = (0,)
+    more: tuple[str, ...] = ()
+    role: str = "deployer"
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.name} {self.model}"
+
+
+QUESTION = "question.json"
+READS = (
+    Command("plan"),
+    Command("drift", codes=(2,)),
+    Command("status"),
+    Command("logs"),
+    Command("list"),
+    Command("invoke", more=("--input", QUESTION)),
+)
+FLOWS = (
+    Command("deploy", "a"),
+    Command("deploy", "a"),
+    Command("deploy", "b"),
+    Command("deploy", "wrong", (1,)),
+    *(replace(command, role="reader") for command in READS),
+    Command("deploy"),
+    Command("rollback"),
+    Command("delete", more=("--yes",)),
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended, and all that it printed."""
+
+    command: Command
+    code: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Models:
+    """The model directories, and their packages for one target, by the names of WORDS."""
+
+    folders: Mapping[str, Path]
+    packages: Mapping[str, Package]
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The command line in this process, on packages that are made already. `settings` are the
+    target's table of deploy.toml."""
+
+    target: str
+    settings: Mapping[str, Any]
+    models: Models
+    folder: Path = field(repr=False)
+
+    def __call__(self, command: Command) -> Done:
+        file = self.folder / "deploy.toml"
+        lines = [f"{key} = {json.dumps(value)}" for key, value in self.settings.items()]
+        file.write_text("\n".join([f"[{self.target}]", *lines]), encoding="utf-8")
+        given = {
+            "--target": self.target,
+            "--name": NAME,
+            "--config": str(file),
+            "--out": str(self.folder / "build"),
+            "--model": str(self.models.folders[command.model]),
+        }
+        (self.folder / QUESTION).write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
+        more = (str(self.folder / word) if word == QUESTION else word for word in command.more)
+        known = {option for p in _options(command.name) for option in p.opts}
+        words = [word for option in given.items() if option[0] in known for word in option]
+        done = CliRunner().invoke(cli.cli, [command.name, *words, *more])
+        if isinstance(done.exception, NotImplementedError):  # until all clouds can
+            return Done(command, 0, "")
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Done(command, done.exit_code, done.output)
+
+    def package(self, folder: Path, *_: Any, **__: Any) -> Package:
+        """In the place of the function `package`."""
+        (name,) = [name for name, known in self.models.folders.items() if known == folder]
+        return self.models.packages[name]
+
+
+def flows() -> Iterator[Command]:
+    """The runs whose commands there are."""
+    return (command for command in FLOWS if command.name in cli.COMMANDS)
+
+
+def _options(name: str) -> list[click.Parameter]:
+    command = cli.cli.get_command(click.Context(cli.cli), name)
+    assert command, name
+    return command.params
+
+
+def models(target: str, folder: Path) -> Models:
+    """Four tiny models with the packages that `target` loads of them."""
+    folders = {name: _model(folder / name, word) for name, word in WORDS.items()}
+    _spoil(folders["wrong"])
+    return Models(folders, {name: _package(target, found) for name, found in folders.items()})
+
+
+def _model(folder: Path, word: str) -> Path:
+    tiny.question_answering(folder)
+    tiny.span_graph(folder / "model.onnx", {word: (4, 4)})
+    request = tiny.golden({"inputs": tiny.QUESTION}, None).request
+    answer = json.loads(scoring.load(folder).handle(request).body)
+    return tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
+
+
+def _spoil(folder: Path) -> None:
+    """Let the golden answer be one that the model does not give."""
+    spec = ModelSpec.read(folder)
+    assert spec.golden
+    tiny.write_spec(folder, replace(spec, golden=replace(spec.golden, answer={"answer": "none"})))
+
+
+def _package(target: str, model: Path) -> Package:
+    """Without libraries, and with one file of code."""
+    if target == "functions":
+        return _zipped(model)
+    built = package(model, target, out=model.parent / f"{model.name}-out")
+    kept = (m for m in built.members if m.path.startswith("model/") or m.path == "code/score.py")
+    return replace(built, members=tuple(kept)) if target == "azureml" else built
+
+
+def _zipped(model: Path) -> Package:
+    path = model.parent / f"{model.name}.zip"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name in ("host.json", "function_app.py"):
+            zipped.writestr(zipfile.ZipInfo(name), "{}")
+        for file in sorted(model.iterdir()):
+            zipped.writestr(zipfile.ZipInfo(f"model/{file.name}"), file.read_bytes())
+    return Package("functions", "tiny-qa", path, sha256(path), path.stat().st_size, "3.12", ())
