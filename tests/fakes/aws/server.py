@@ -412,6 +412,10 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
 
 
 class _Quiet(MotoRequestHandler):  # type: ignore[misc]
+    def send_response(self, code: Any, message: Any = None) -> None:
+        """Without a Date of its own, which the server tells."""
+        self.send_response_only(code, message)
+
     def log(self, *_: Any) -> None:
         pass
 

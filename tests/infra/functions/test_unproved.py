@@ -145,7 +145,7 @@ def test_the_lease_lies_beside_the_packages(azure: AzureAccount, versions: Versi
         cloud.lease_store()
     plan = cloud.plan_deploy(versions[0])
     first = [step.operation for step in plan.steps[: plan.foundation]]
-    assert first[-2:] == ["create_container", "wait_for_access"]
+    assert first[-2:] == ["create_container", "give_access"]
     run(Plan(plan.target, plan.purpose, plan.name, plan.steps[: plan.foundation]), cloud)
     store = cloud.lease_store()
     assert store.read() is None

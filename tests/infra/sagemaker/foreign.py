@@ -4,6 +4,7 @@ ours. A thing is data; `put` makes it."""
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,7 @@ def objects(draw: st.DrawFn, prefix: str, shas: tuple[str, ...]) -> Object:
     """Ours by its key, by its mark, or by neither; never by both."""
     sha, file = draw(st.sampled_from((*SHAS, *shas))), draw(st.sampled_from(FILES))
     name = draw(st.sampled_from((NAME, NAME, NAME, f"{NAME}2", "other")))
-    place = draw(st.sampled_from(("", *PLACES)))
+    place = draw(st.sampled_from(("", PLACES[0], *PLACES)))
     between = draw(st.sampled_from((sha, sha, sha[:12], "train/run1", "")))
     key = "/".join(part for part in (prefix, name, place, between, file) if part)
     ours = (name, place) == (NAME, PLACES[0])
@@ -236,5 +237,5 @@ def give(iam: Any, role: str, *, inline: bool, attached: bool) -> None:
     if inline:
         iam.put_role_policy(RoleName=role, PolicyName="theirs", PolicyDocument=ALLOW)
     if attached:
-        made = iam.create_policy(PolicyName=f"for-{role}", PolicyDocument=ALLOW)
+        made = iam.create_policy(PolicyName=f"for-{role}-{time.time_ns()}", PolicyDocument=ALLOW)
         iam.attach_role_policy(RoleName=role, PolicyArn=made["Policy"]["Arn"])

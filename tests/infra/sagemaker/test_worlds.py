@@ -89,14 +89,14 @@ class Run:
         self.foreign = snapshot(self.aws)
 
     def flow(self, planned: Callable[[SageMakerCloud], Plan]) -> None:
-        """As the command line does it: plan, make the foundation, hold the lease, plan again."""
+        """As the command line does it: plan, make the foundation, and hold the lease."""
         made = cloud(**self.options)
         try:
             plan = planned(made)
             first = replace(plan, steps=plan.steps[: plan.foundation], foundation=0)
             apply(first, made)
             with held(made.lease_store, this_run(plan.purpose), lambda text: None):
-                apply(planned(made), made)
+                apply(replace(plan, steps=plan.steps[plan.foundation :]), made)
         except FerryError:
             pass  # a refusal is no change either
         self.aws.endpoints.finish()
@@ -196,6 +196,7 @@ def all_flows(aws: AwsServer, bundles: tuple[Bundle, ...], data: st.DataObject) 
     shas = tuple(each.package.sha256 for each in bundles)
     world = data.draw(worlds(shas))
     aws.reset()
+    aws.endpoints.looks = 0
     aws.up = answers = Answers(golden(bundles[0]))
     run = Run(aws, bundles)
     run.begin(world)
