@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := scripts/package/pins.txt
 
-.PHONY: setup demo test emulated lock docs quality benchmark lint types clean
+.PHONY: setup demo test emulated worlds rounds lock docs quality benchmark lint types clean
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,14 @@ test: setup
 # Tiny int8 models on emulated CPUs (AVX2 without AVX-512, arm64), by Debian's qemu-user: some minutes.
 emulated: setup
 	$(BIN)/python -m pytest -m emulated tests/emulated
+
+# Nothing of others' changes: 2,000 generated worlds a cloud. Some are in every run of the tests.
+worlds: setup
+	$(BIN)/python -m pytest -n $(JOBS) -m worlds tests/infra
+
+# Two processes deploy at once, 50 rounds a cloud. Three are in every run of the tests.
+rounds: setup
+	$(BIN)/python -m pytest -m rounds tests/infra
 
 # The hashes of the wheels that packages bring, after a change of pins.txt.
 lock: setup

@@ -227,10 +227,11 @@ def execute(
     """
     from onnxferry.infra.apply import Terms, apply
     from onnxferry.infra.lease import held, this_run
+    from onnxferry.infra.plan import Action
 
     shown = planned_by()
     _agree(shown, consent)
-    first = (step for step in shown.steps[: shown.foundation] if step in shown.changes)
+    first = (s for s in shown.steps[: shown.foundation] if s.action is not Action.REUSE)
     apply(replace(shown, steps=tuple(first)), cloud)
     warn = partial(click.secho, fg="yellow", err=True)
     with held(cloud.lease_store, this_run(shown.purpose), warn, force=force) as check:

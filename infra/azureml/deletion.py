@@ -26,7 +26,7 @@ def delete(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
 def delete_unproved(state: CurrentState, assets: Assets) -> tuple[Step, ...]:
     """The steps that delete the deployments that have not served; the endpoint, where none has; and
     what is registered and stored for them."""
-    if state.is_ours and not state.in_use and not state.others:
+    if state.is_ours and not state.has_served:
         steps = [_whole_endpoint(state)]
     else:
         steps = [_deployment(name) for name in state.unproved]

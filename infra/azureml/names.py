@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MADE = "onnxferry"  # on all that deploying made; its value is the endpoint's name
-VERSION = "onnxferry-version"  # tag: 12 digits of the sha256 of the package that made it
+VERSION = (
+    "onnxferry-version"  # tag: 12 digits of the sha256 of the package that made it, or is live
+)
 DEPLOYED = "onnxferry-deployed"  # tag: when (ISO 8601, UTC)
 COUNT = "onnxferry-instances"  # tag on a deployment: how many instances deploy.toml asked for
 PREVIOUS = "onnxferry-previous"  # tag on the endpoint: the deployment that served before

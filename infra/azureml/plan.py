@@ -57,7 +57,9 @@ def deploy(state: CurrentState, desired: DesiredState, assets: Assets) -> tuple[
     steps += [*map(_delete, first), *_tags(state, desired, kept), *_candidate(state, desired)]
     serves = dict(state.traffic) == {name: 100}
     if not serves:
-        steps += [_smoke(name, golden), _promote(state, name, {PREVIOUS: kept, ROLLING: ""})]
+        live = {VERSION: desired.version, DEPLOYED: desired.deployed}
+        tags = {**live, PREVIOUS: kept, ROLLING: ""}
+        steps += [_smoke(name, golden), _promote(state, name, tags)]
     steps.append(_smoke_endpoint(state, name, golden))
     leaving = {key: state.tags[key] for key in (PREVIOUS, ROLLING) if key in state.tags}
     if serves and leaving and (ROLLING in leaving or not desired.keep_previous):
@@ -85,7 +87,8 @@ def rollback(state: CurrentState) -> tuple[Step, ...]:
         said = f"the previous version, {target}, is {found}; deploy its model directory again"
         raise NotFound(f"{where}: {said}")
     waits = [] if found == "Succeeded" else [_wait("deployment", target, found)]
-    promote = _promote(state, target, {PREVIOUS: state.serving, ROLLING: target})
+    tags = {VERSION: state.version(target), PREVIOUS: state.serving, ROLLING: target}
+    promote = _promote(state, target, tags)
     return (*waits, _smoke(target, golden), promote, *ends)
 
 
@@ -149,7 +152,8 @@ def notes(state: CurrentState, desired: DesiredState) -> tuple[str, ...]:
 
 def _promote(state: CurrentState, deployment: str, tags: Facts) -> Step:
     """All traffic to `deployment`; the way back is the traffic of now."""
-    wanted, before = {deployment: 100}, {PREVIOUS: state.previous, ROLLING: ""}
+    wanted, before = {deployment: 100}, {key: state.tags.get(key, "") for key in tags}
+    before |= {PREVIOUS: state.previous, ROLLING: ""}
     back = shift_traffic(state, state.traffic, before, seen=wanted)
     step = shift_traffic(state, wanted, tags, seen=state.traffic)
     return replace(step, restore=back) if state.traffic else replace(step, removal=back)
@@ -172,11 +176,12 @@ def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
     tags = {**desired.tags, MADE: name, DEPLOYED: desired.deployed}
     delete = _delete_endpoint(name, [desired.deployment])
     facts = {"auth_mode": desired.auth_mode, "tags": tags}
-    create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts, removal=delete)
+    create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts)
     failed = [_delete_endpoint(name, []), create]
     if state.deployments:
         failed = [Step(Action.REUSE, "endpoint", name)]
-    return _made(create, found.state if found else None, failed)
+    *steps, last = _made(create, found.state if found else None, failed)
+    return [*steps, last if state.has_served else replace(last, removal=delete)]
 
 
 def _tags(state: CurrentState, desired: DesiredState, kept: str) -> list[Step]:

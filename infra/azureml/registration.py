@@ -29,10 +29,10 @@ def check_assets(names: Names, desired: DesiredState, assets: Assets) -> None:
 
 
 def register(state: CurrentState, desired: DesiredState, assets: Assets) -> list[Step]:
-    """Model and code with their files, and the environment. What no deployment refers to yet is
+    """Model and code with their files, and the environment. What no proved deployment refers to is
     removed when the run fails."""
-    names, steps = state.names, list[Step]()
-    needed, facts = needed_by(names, state.deployments), _facts(names, desired, assets)
+    names, steps, facts = state.names, list[Step](), _facts(state.names, desired, assets)
+    needed = needed_by(names, (d for d in state.deployments if d.name not in state.unproved))
     for kind, version in desired.versions.items():
         name, there = names.asset(version), (kind, version) in assets.versions
         own = {"version": version, **facts[kind]}

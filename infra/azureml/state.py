@@ -91,6 +91,11 @@ class CurrentState:
         return self.endpoint.tags if self.endpoint else {}
 
     @property
+    def has_served(self) -> bool:
+        """Whether the endpoint ever had a version of ours live, or has somebody else's."""
+        return VERSION in self.tags or bool(self.in_use) or bool(self.others)
+
+    @property
     def in_use(self) -> set[str]:
         """The deployments that serve, served before, or get a copy of the traffic."""
         return {*self.traffic, self.previous, *self.mirrored} - {""}

@@ -10,17 +10,28 @@ from collections.abc import Mapping
 
 ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks the endpoint
 
-# What may be left out: role of a target -> action -> what does not work without it. Those of the
-# reader hold for the deployer too, unless that needs them for more.
+# What may be left out: role of a target -> action -> what does not work without it. A command that
+# lacks it does the rest, and says so in one line.
 OPTIONAL: Mapping[str, Mapping[str, str]] = {
-    "sagemaker-reader": {
-        "sagemaker:InvokeEndpoint": "`invoke`",
-        "logs:DescribeLogStreams": "`logs`",
-        "logs:GetLogEvents": "`logs`",
-    },
     "sagemaker-deployer": {},
-    "azureml-reader": {},
+    "sagemaker-reader": {},
     "azureml-deployer": {},
-    "functions-reader": {},
+    "azureml-reader": {},
     "functions-deployer": {},
+    "functions-reader": {},
+}
+# The roles of Azure's own that together cover the files of a target, for each role.
+BUILT_IN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "azureml": {
+        "deployer": ("AzureML Data Scientist", "Reader", "Storage Blob Data Contributor"),
+        "reader": ("AzureML Data Scientist", "Reader", "Storage Blob Data Reader"),
+    },
+    "functions": {
+        "deployer": (
+            "Contributor",
+            "Role Based Access Control Administrator",
+            "Storage Blob Data Contributor",
+        ),
+        "reader": ("Reader", "Website Contributor", "Storage Blob Data Reader"),
+    },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -26,7 +27,7 @@ def attach(client: Any, application: Application) -> Any:
             chunks = application(environ, lambda *given: said.append(given))
         except (Dropped, ConnectionResetError) as e:
             raise ConnectionClosedError(endpoint_url=request.url) from e
-        status, headers = said[0][0], HeadersDict(said[0][1])
+        status, headers = said[0][0], HeadersDict([("Date", formatdate(usegmt=True)), *said[0][1]])
         return AWSResponse(request.url, int(status.split()[0]), headers, _Raw(b"".join(chunks)))
 
     client.meta.events.register("before-send", send)

@@ -3,6 +3,7 @@ answers or passes on."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -13,6 +14,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import formatdate
+from functools import cache
 from pathlib import Path
 from socketserver import BaseServer
 from typing import Any
@@ -75,7 +78,7 @@ class AwsServer:
         self.violations: list[str] = []
         self.unknown_role = 0
         self.authorizer = Authorizer(ACCOUNT, REGION)
-        self.hosts: Callable[[Path], Host] = lambda folder: scoring.load(folder).handle
+        self.hosts: Callable[[Path], Host] = _loaded
         self.up: dict[str, Host] = {}
         self.begin()
 
@@ -140,7 +143,8 @@ class AwsServer:
         fixed = (
             {"Content-Length": str(len(found.body))} if found.body or call.method != "HEAD" else {}
         )
-        start_response(f"{found.status} X", [*{**found.headers, **fixed}.items()])
+        date = {"Date": formatdate(self.faults.now(), usegmt=True)}
+        start_response(f"{found.status} X", [*{**found.headers, **fixed, **date}.items()])
         return [found.body]
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
@@ -299,12 +303,18 @@ class AwsServer:
         url = self.sagemaker._models[variant["ModelName"]].primary_container["ModelDataUrl"]
         if url not in self.up:
             bucket, _, key = url.removeprefix("s3://").partition("/")
-            folder = Path(tempfile.mkdtemp(dir=self._temp.name))
-            (folder / "model.tar.gz").write_bytes(self.s3.get_object(bucket, key).value)
+            self.up[url] = self.hosts(self._unpacked(self.s3.get_object(bucket, key).value))
+        return self.up[url]
+
+    def _unpacked(self, archive: bytes) -> Path:
+        """The folder of a package, unpacked once for all accounts."""
+        folder = Path(self._temp.name) / hashlib.sha256(archive).hexdigest()
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "model.tar.gz").write_bytes(archive)
             with tarfile.open(folder / "model.tar.gz") as tar:
                 tar.extractall(folder / "model", filter="data")
-            self.up[url] = self.hosts(folder / "model")
-        return self.up[url]
+        return folder / "model"
 
     @contextmanager
     def reachable(self, **changes: str | None) -> Iterator[None]:
@@ -346,6 +356,11 @@ class AwsServer:
     def close(self) -> None:
         self._server.server_close()
         self._temp.cleanup()
+
+
+@cache
+def _loaded(folder: Path) -> Host:
+    return scoring.load(folder).handle
 
 
 def _check_tags(tags: list[dict[str, str]]) -> None:
@@ -397,6 +412,10 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
 
 
 class _Quiet(MotoRequestHandler):  # type: ignore[misc]
+    def send_response(self, code: Any, message: Any = None) -> None:
+        """Without a Date of its own, which the server tells."""
+        self.send_response_only(code, message)
+
     def log(self, *_: Any) -> None:
         pass
 

@@ -43,13 +43,13 @@ def azure(keep_bodies: Callable[[Iterable[tuple[str, str, Any]]], None]) -> Iter
 
 
 @pytest.fixture
-def ml(azure: AzureFake) -> MachineLearning:
+def ml(azure: AzureFake, quotas: Quotas) -> MachineLearning:
     provider = MachineLearning(azure)
     provider.workspace()
     return provider
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def quotas(azure: AzureFake) -> Quotas:
     return Quotas(azure)
 

@@ -6,10 +6,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from docs import generate
+from onnxferry.targets import clouds
 from tests.infra.policies.accounts import ACCOUNTS
 from tests.infra.policies.documents import FOLDER, documents, written
 from tests.infra.policies.flows import models
+from tests.infra.policies.page import PAGE, page
 from tests.infra.policies.recording import record
 
 
@@ -28,10 +29,12 @@ def main() -> int:
         return 1
     for old in FOLDER.glob("*.json"):
         old.unlink()
-    for path, text in written(documents(used)).items():
-        path.write_text(text, encoding="utf-8")
-        print(path)
-    generate.main()
+    for target in clouds():
+        own = {name: found for name, found in used.items() if name.partition("-")[0] == target}
+        for path, text in written(documents(own, target)).items():
+            path.write_text(text, encoding="utf-8")
+    PAGE.write_text(page(used), encoding="utf-8")
+    print(*sorted(FOLDER.glob("*.json")), PAGE, sep="\n")
     return 0
 
 

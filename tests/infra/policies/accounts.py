@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,7 +18,7 @@ import boto3
 
 from onnxferry.infra.waiting import Clock
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer, aws_server
-from tests.fakes.aws.in_process import in_process as aws_in_process
+from tests.fakes.aws.in_process import attach
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
@@ -55,8 +55,8 @@ Open = Callable[[Models], AbstractContextManager[Account]]
 def sagemaker(models: Models) -> Iterator[Account]:
     """Nothing is there."""
     with _aws() as aws, _line("sagemaker", {"region": REGION}, models) as line:
-        before = functools.partial(_unfinished_upload, aws, f"onnxferry-{ACCOUNT}-{REGION}")
-        yield Account(line, aws.authorizer, before)
+        bucket = f"onnxferry-{ACCOUNT}-{REGION}"
+        yield Account(line, aws.authorizer, _Others(aws, line, bucket, "onnxferry").before)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def sagemaker_given(models: Models) -> Iterator[Account]:
         iam.create_role(**role, AssumeRolePolicyDocument="{}")
         iam.put_role_policy(**role, PolicyName="serve", PolicyDocument=ALLOW)
         aws.authorizer.used.clear()
-        yield Account(line, aws.authorizer, functools.partial(_unfinished_upload, aws, THEIRS))
+        yield Account(line, aws.authorizer, _Others(aws, line, THEIRS, "models").before)
 
 
 @contextmanager
@@ -80,6 +80,7 @@ def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
     settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "workspace": "work"}
     with _azure() as fake, _line("azureml", settings, models) as line:
         fake.arm.add(*resources.TYPES)
+        fake.add(*resources.routes(fake))
         ml = MachineLearning(fake)
         store = fake.store.get(f"{ml.workspace(GROUP)}/datastores/workspaceblobstore")
         assert store
@@ -122,7 +123,7 @@ class _Plain:
 
 @contextmanager
 def _aws() -> Iterator[AwsServer]:
-    with aws_server() as aws, aws.reachable(), aws_in_process(aws), no_pauses(), _kept_clients():
+    with aws_server() as aws, aws.reachable(), no_pauses(), _kept_clients(aws):
         yield aws
 
 
@@ -133,15 +134,16 @@ def _azure() -> Iterator[AzureFake]:
 
 
 @contextmanager
-def _kept_clients() -> Iterator[None]:
-    """To make a client takes longer than a flow."""
+def _kept_clients(aws: AwsServer) -> Iterator[None]:
+    """To make a client takes longer than a flow. None has a socket."""
     real, kept = boto3.Session.client, dict[Any, Any]()
 
     def client(self: Any, service: str, *args: Any, **options: Any) -> Any:
         key = (service, options["config"].read_timeout)
         if key not in kept:
             plain = options["config"] is _Plain
-            kept[key] = real(self, service, *args, **({} if plain else options))
+            made = real(self, service, *args, **({} if plain else options))
+            kept[key] = attach(made, aws)
         return kept[key]
 
     with mock.patch.object(boto3.Session, "client", client):
@@ -172,13 +174,28 @@ def _quick() -> Clock:
     return Clock(lambda: now[0], sleep, 0)
 
 
-def _unfinished_upload(aws: AwsServer, bucket: str, command: Command) -> None:
-    """An upload was cut off before the deletion."""
-    if command.name == "delete" and bucket in aws.s3.buckets:
-        prefix = "models" if bucket == THEIRS else "onnxferry"
-        aws.s3.create_multipart_upload(
-            bucket, f"{prefix}/{NAME}/{'0' * 64}/model.tar.gz", {}, "STANDARD", [], None, None, None
-        )
+@dataclass(frozen=True)
+class _Others:
+    """What others do meanwhile: they have an endpoint when all are listed, and an upload of theirs
+    was cut off when it is deleted. They have all permissions."""
+
+    aws: AwsServer
+    line: CommandLine
+    bucket: str
+    prefix: str
+
+    def before(self, command: Command) -> None:
+        other, there = replace(self.line, name="other"), "other" in self.aws.endpoints
+        authorizer = self.aws.authorizer
+        authorizer.allows = lambda permission: True
+        if command.name == "list" and not there:
+            other(Command("deploy", "a"))
+        if command.name == "delete" and there:
+            other(replace(command, model="a"))
+        if command.name == "delete" and self.bucket in self.aws.s3.buckets:
+            key = f"{self.prefix}/{NAME}/{'0' * 64}/model.tar.gz"
+            facts = (self.bucket, key, {}, "STANDARD", [], None, None, None)
+            self.aws.s3.create_multipart_upload(*facts)
 
 
 def _by_assignment(account: AzureAccount, permission: Permission) -> bool:

@@ -3,7 +3,6 @@ place of their placeholders."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections import defaultdict
@@ -16,8 +15,7 @@ from onnxferry.infra.policies import OPTIONAL, ROLES
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.aws import permissions as aws
 from tests.fakes.azure import permissions as azure
-from tests.fakes.azure.fake import SUBSCRIPTION
-from tests.infra.policies.accounts import GROUP, ROLE, THEIRS
+from tests.infra.policies.accounts import ROLE, THEIRS
 from tests.infra.policies.flows import NAME
 from tests.infra.policies.recording import Use
 
@@ -79,15 +77,16 @@ def written(documents: Mapping[str, Any]) -> dict[Path, str]:
     }
 
 
-def documents(used: Mapping[str, set[Use]]) -> dict[str, Any]:
-    """The documents, by the names of their files, of what each role used in each account."""
+def documents(used: Mapping[str, set[Use]], target: str) -> dict[str, Any]:
+    """The documents of a target, by the names of their files, of what was used in each of its
+    accounts."""
     made: dict[str, Any] = {}
-    for account in filter(re.compile("sagemaker").match, used):
-        for role in ROLES:
-            made[f"{account}-{role}"] = _policy(role, of_role(used[account], role))
-    for target, role in itertools.product(("azureml", "functions"), ROLES):
-        both = [of_role(found, role) for name, found in used.items() if name.startswith(target)]
-        made |= dict(_roles(target, role, {use.permission for use in set().union(*both)}))
+    for role in ROLES:
+        if target == "sagemaker":
+            made |= {f"{name}-{role}": _policy(role, of_role(used[name], role)) for name in used}
+        else:
+            both = set().union(*(of_role(found, role) for found in used.values()))
+            made |= dict(_roles(target, role, {use.permission for use in both}))
     return made
 
 
@@ -165,8 +164,12 @@ def allowed(account: str, role: str) -> Callable[[Any], bool]:
     target = account.partition("-")[0]
     if target != "sagemaker":
         return _by_roles(f"{target}-{role}")
-    text = re.sub("|".join(VALUES), lambda found: VALUES[found[0]], _text(f"{account}-{role}"))
-    return aws.policy(json.loads(text))
+    return aws.policy(json.loads(filled(_text(f"{account}-{role}"))))
+
+
+def filled(text: str) -> str:
+    """A policy of AWS with a test's values in the place of its placeholders."""
+    return re.sub("|".join(VALUES), lambda found: VALUES[found[0]], text)
 
 
 def _by_roles(name: str) -> Callable[[azure.Permission], bool]:

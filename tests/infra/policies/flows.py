@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tarfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,7 @@ class CommandLine:
     settings: Mapping[str, Any]
     models: Models
     folder: Path = field(repr=False)
+    name: str = NAME
 
     def __call__(self, command: Command) -> Done:
         file = self.folder / "deploy.toml"
@@ -91,7 +95,7 @@ class CommandLine:
         file.write_text("\n".join([f"[{self.target}]", *lines]), encoding="utf-8")
         given = {
             "--target": self.target,
-            "--name": NAME,
+            "--name": self.name,
             "--config": str(file),
             "--out": str(self.folder / "build"),
             "--model": str(self.models.folders[command.model]),
@@ -147,19 +151,36 @@ def _spoil(folder: Path) -> None:
 
 
 def _package(target: str, model: Path) -> Package:
-    """Without libraries, and with one file of code."""
-    if target == "functions":
-        return _zipped(model)
-    built = package(model, target, out=model.parent / f"{model.name}-out")
+    """Without libraries, which no fake loads, and for AzureML with one file of code."""
+    made = {"functions": _zipped, "sagemaker": _tarred}
+    if target in made:
+        path = made[target](model)
+        return Package(target, "tiny-qa", path, sha256(path), path.stat().st_size, "3.12", ())
+    built = package(model, target, out=model.parent / f"{model.name}-out", report=_quiet)
     kept = (m for m in built.members if m.path.startswith("model/") or m.path == "code/score.py")
-    return replace(built, members=tuple(kept)) if target == "azureml" else built
+    return replace(built, members=tuple(kept))
 
 
-def _zipped(model: Path) -> Package:
+def _zipped(model: Path) -> Path:
     path = model.parent / f"{model.name}.zip"
     with zipfile.ZipFile(path, "w") as zipped:
         for name in ("host.json", "function_app.py"):
             zipped.writestr(zipfile.ZipInfo(name), "{}")
         for file in sorted(model.iterdir()):
             zipped.writestr(zipfile.ZipInfo(f"model/{file.name}"), file.read_bytes())
-    return Package("functions", "tiny-qa", path, sha256(path), path.stat().st_size, "3.12", ())
+    return path
+
+
+def _tarred(model: Path) -> Path:
+    path = model.parent / f"{model.name}.tar.gz"
+    with gzip.GzipFile(path, "wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
+        for file in sorted(model.iterdir()):
+            facts = tarfile.TarInfo(file.name)
+            facts.size = file.stat().st_size
+            with file.open("rb") as data:
+                tar.addfile(facts, data)
+    return path
+
+
+def _quiet(title: str) -> nullcontext[Any]:
+    return nullcontext(lambda text: None)

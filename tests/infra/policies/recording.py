@@ -81,10 +81,11 @@ def _grow(
     done, refused = _run(account, command, has, found)
     found.wrong += [f"{command}: not in the file: {p}" for p in refused if p.action in given]
     lacking = {p.action for p in refused} - given
-    told = {action for action in lacking if _tells(done.text, action)}
+    told = set(_first_told(done.text.rpartition("\nerror: ")[2], refused, given))
     if done.code in command.codes and not (done.code and told):
         found.missed[command.role] |= lacking
-        found.wrong += [f"{command}: silent without {action}" for action in lacking - told]
+        silent = {action for action in lacking if not _tells(done.text, action)}
+        found.wrong += [f"{command}: silent without {action}" for action in sorted(silent)]
         return lacking if command.name != "delete" else set()
     named |= told
     if not told:
@@ -97,6 +98,12 @@ _ROLES = {  # what a message names instead, where Azure does not tell which acti
     "/containers/": "Storage Blob Data Contributor",
     "/publish/": "Website Contributor",
 }
+
+
+def _first_told(error: str, refused: list[Any], given: set[str]) -> list[str]:
+    """The action that stopped a run, by the words of its error."""
+    actions = (p.action for p in refused)
+    return [a for a in actions if a not in given and _tells(error, a)][:1]
 
 
 def _tells(text: str, action: str) -> bool:

@@ -88,13 +88,13 @@ class FakeInsights:
         connection = settings.get("APPLICATIONINSIGHTS_CONNECTION_STRING")
         for component in self.fake.store.all(COMPONENTS):
             facts = component["properties"]
-            workspace = self.fake.store.get(facts["WorkspaceResourceId"])
-            if facts["ConnectionString"] != connection or workspace is None:
+            if facts.get("ConnectionString") != connection:
                 continue
+            workspace = self.fake.store.get(facts["WorkspaceResourceId"]) or {"properties": {}}
             if facts.get("DisableLocalAuth") and not self._allowed(app, settings, component):
                 continue
             row = {"TimeGenerated": now(), "AppRoleName": app["name"], **columns}
-            self.rows.append((workspace["properties"]["customerId"], table, row))
+            self.rows.append((workspace["properties"].get("customerId", ""), table, row))
 
     def _allowed(self, app: Resource, settings: Mapping[str, str], component: Resource) -> bool:
         identity = (app.get("identity") or {}).get("principalId")
@@ -134,7 +134,8 @@ class FakeInsights:
         if not signed_in(call):
             return error(403, "InsufficientAccessError", "The provided credentials are not enough")
         if not any(
-            w["properties"]["customerId"] == match["id"] for w in self.fake.store.all(WORKSPACES)
+            w["properties"].get("customerId") == match["id"]
+            for w in self.fake.store.all(WORKSPACES)
         ):
             return error(404, "PathNotFoundError", "The requested path does not exist")
         asked = _QUERY.fullmatch(call.json["query"])
