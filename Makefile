@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := scripts/package/pins.txt
 
-.PHONY: setup demo test emulated worlds rounds docs quality benchmark lint types clean
+.PHONY: setup demo test emulated worlds rounds lock docs quality benchmark lint types clean
 
 setup: $(VENV)/.ready
 
@@ -33,11 +33,15 @@ emulated: setup
 
 # Nothing of others' changes: 2,000 generated worlds a cloud. Some are in every run of the tests.
 worlds: setup
-	$(BIN)/python -m pytest -m worlds
+	$(BIN)/python -m pytest -n $(JOBS) -m worlds tests/infra
 
 # Two processes deploy at once, 50 rounds a cloud. Three are in every run of the tests.
 rounds: setup
-	$(BIN)/python -m pytest -m rounds
+	$(BIN)/python -m pytest -m rounds tests/infra
+
+# The hashes of the wheels that packages bring, after a change of pins.txt.
+lock: setup
+	$(BIN)/python -m scripts.package.lock
 
 # The documents as a site in build/site; a broken link fails. docs/cli.md and docs/configuration.md are made from the code,
 # and committed: .venv/bin/python -m docs.generate

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from onnxferry.infra.costs import cost, with_cost
-from onnxferry.infra.errors import CloudError, LeaseLost
+from onnxferry.infra.errors import CloudError, LeaseLost, NoCredentials
 from onnxferry.infra.plan import Action, Plan, Step
 from onnxferry.infra.plan_text import Report
 from onnxferry.system.console import Progress
@@ -57,6 +57,12 @@ class _Run:
     begun: list[Step] = field(default_factory=list)
     unproved: list[Step] = field(default_factory=list)
     gone: list[tuple[str, str]] = field(default_factory=list)
+    unsigned: bool = False  # it was said already that nobody is signed in
+
+    def words(self, e: Exception) -> str:
+        """What an error says; of a sign-in that has expired, how to renew it but once."""
+        said, self.unsigned = self.unsigned, self.unsigned or isinstance(e, NoCredentials)
+        return "nobody is signed in" if said and isinstance(e, NoCredentials) else str(e)
 
     def execute(self, step: Step) -> None:
         if step.action is Action.REUSE:
@@ -83,7 +89,7 @@ class _Run:
                 self.execute(restore)
         except Exception as e:
             advice = f"Run: {program('rollback')}"
-            yield f"Putting the earlier version back failed too: {e}\n{advice}"
+            yield f"Putting the earlier version back failed too: {self.words(e)}\n{advice}"
             yield from self._left("Left")
             return
         if back:
@@ -109,7 +115,7 @@ class _Run:
         try:
             self.execute(removal)
         except Exception as e:
-            return f"Removing {removal.resource} {removal.name} failed too: {e}"
+            return f"Removing {removal.resource} {removal.name} failed too: {self.words(e)}"
         self.gone.append(_key(removal))
         return ""
 
@@ -149,6 +155,7 @@ def apply(plan: Plan, cloud: Executor, report: Report = Report(), terms: Terms =
     except LeaseLost:
         raise
     except Exception as e:  # a defect, too, must not leave what is unproved serving
+        run.words(e)
         _say(e, _cleared_up(run), report)
         raise
 

@@ -50,7 +50,7 @@ def quick(target: str, image: str = "") -> PackageLayout:
     """The layout of a target, whose archive is not compressed, which takes seconds."""
     layout = layout_of(target, image)
     write: Any = layout.write
-    if write.write in (write_tar_gz, write_zip):
+    if write in (write_tar_gz, write_zip):
         return replace(layout, write=partial(write, level=0))
     return layout
 

@@ -113,7 +113,7 @@ def test_it_holds_the_files_that_git_has(wheel: Path) -> None:
 def test_it_packages_within_a_project_of_the_same_names(
     installed: Installed, project: Path
 ) -> None:
-    for target in ("azureml", "local", "sagemaker"):
+    for target in ("azureml", "local"):
         installed.run("onnxferry", "package", "model", "--target", target, folder=project)
         assert (project / "build" / target).is_dir()
     made = project / "build" / "local" / "tiny-text" / "package" / "onnxferry"

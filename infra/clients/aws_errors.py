@@ -58,6 +58,7 @@ _ACTIONS = {
     "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
     "PutBucketEncryption": "s3:PutEncryptionConfiguration",
     "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "ListServiceQuotas": "servicequotas:ListServiceQuotas",
 }
 
 _NEXT: Mapping[type[CloudError], str] = {

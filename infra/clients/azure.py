@@ -107,6 +107,9 @@ class _Renewing(ARMChallengeAuthenticationPolicy):  # type: ignore[misc]
         if not super().on_challenge(request, response):
             self._credential.renew()
             self.authorize_request(request, *self._scopes)
+        body: Any = getattr(request.http_request, "content", None)
+        if hasattr(body, "seek"):
+            body.seek(0)  # a file was read to its end
         return True
 
 

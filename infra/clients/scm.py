@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from azure.core import PipelineClient
 from azure.core.pipeline import policies
@@ -33,9 +34,8 @@ class Scm:
 
     def __init__(self, session: AzureSession, app: str, host: str) -> None:
         self._where = f"publishing to Azure Functions app {app}"
-        sign_in = policies.BearerTokenCredentialPolicy(session.credential, session.where.scope)
         retry = policies.RetryPolicy(**session.retries)
-        used = [policies.UserAgentPolicy("onnxferry"), retry, sign_in]
+        used = [policies.UserAgentPolicy("onnxferry"), retry, session.sign_in_policy(), _Rewind()]
         self._client = PipelineClient(f"https://{host}", policies=used, **session.connection)
 
     def publish(self, package: Path, progress: Progress) -> str | None:
@@ -78,6 +78,15 @@ class Scm:
                 )
             response.raise_for_status()
             return str(response.text()).strip(stripped)
+
+
+class _Rewind(policies.SansIOHTTPPolicy):  # type: ignore[misc]
+    """Begins a file anew, of which a request refused for its token has sent all."""
+
+    def on_request(self, request: Any) -> None:
+        content = request.http_request.content
+        if isinstance(content, FileIO):
+            content.seek(0)
 
 
 class _ReportingFile(FileIO):

@@ -22,7 +22,8 @@ from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan
 from onnxferry.infra.functions.deletion import delete, delete_unproved
 from onnxferry.infra.functions.desired import desired_state
-from onnxferry.infra.functions.names import PACKAGES, VERSION, Names, container
+from onnxferry.infra.functions.listing import listed
+from onnxferry.infra.functions.names import MADE, PACKAGES, VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
@@ -114,7 +115,7 @@ class FunctionsCloud:
 
     def listed(self) -> Sequence[Listed]:
         """See Cloud."""
-        raise NotImplementedError
+        return listed(self.clients.groups.resources_tagged(MADE))
 
     def _access(self, state: CurrentState) -> tuple[Step, ...]:
         return tuple(plan.access(state)) if PACKAGES in state.containers else ()

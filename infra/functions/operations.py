@@ -75,25 +75,19 @@ class Operations:
         create(facts["id"], workspace, facts["location"], facts["tags"])
 
     def assign_role(self, step: Step) -> None:
-        """Give a role over a scope to the identity of the app that is said, or to who is signed
-        in."""
-        role, scope, app = (step.parameters.get(key, "") for key in ("role", "scope", "app"))
-        who = Principal(self._app(app).principal) if app else self.clients.roles.signed_in()
-        whose = app or f"{self.names.app} uploads"
+        """Give a role over a scope to the identity of an app."""
+        app = step.parameters["app"]
+        self._assign(step, Principal(self._app(app).principal), app)
 
-        def missing() -> str | None:
-            return self.clients.roles.assign(scope, role, who, description(whose))
-
-        self.wait(f"role {role} for {whose}", missing)
-
-    def wait_for_access(self, step: Step) -> None:
-        """Wait until the signed-in user's role on the storage account holds, which it was given a
-        moment ago."""
+    def give_access(self, step: Step) -> None:
+        """Give who is signed in a role over the storage account, and wait until it holds, which
+        takes some minutes."""
+        self._assign(step, self.clients.roles.signed_in(), f"{self.names.app} uploads")
 
         def missing() -> str | None:
             return self._refused(lambda: self._packages().list(self.names.folder))
 
-        self._wait_for_role(f"access to storage account {step.name}", missing)
+        self._wait_for_role(f"access to storage account {self.names.account}", missing)
 
     def upload_package(self, step: Step) -> None:
         """Upload the package; where its right was given a moment ago, wait until that is known
@@ -286,6 +280,14 @@ class Operations:
     @property
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients, self.wait)
+
+    def _assign(self, step: Step, who: Principal, whose: str) -> None:
+        role, scope = step.parameters["role"], step.parameters["scope"]
+
+        def missing() -> str | None:
+            return self.clients.roles.assign(scope, role, who, description(whose))
+
+        self.wait(f"role {role} for {whose}", missing)
 
     def _create_app(self, step: Step, settings: Mapping[str, str]) -> Any:
         facts = step.parameters

@@ -123,20 +123,17 @@ def rollback(state: CurrentState, deployed: str) -> tuple[Step, ...]:
 
 def access(state: CurrentState) -> list[Step]:
     """The signed-in user's right to the blobs of an account of ours, which no owner's role
-    includes; it takes some minutes to hold everywhere."""
+    includes."""
     if not state.account_is_ours:
         return []
-    account, scope = state.names.account, state.names.account_id
-    facts = {"role": BLOB_CONTRIBUTOR, "scope": scope}
-    steps = [unless(state.uploader, "role assignment", "signed-in user", "assign_role", facts)]
-    if not state.uploader or state.packages is None:
-        steps.append(Step(Action.CHECK, "access to packages in", account, "wait_for_access"))
-    return steps
+    facts = {"role": BLOB_CONTRIBUTOR, "scope": state.names.account_id}
+    there = state.uploader and state.packages is not None
+    return [unless(there, "role assignment", "signed-in user", "give_access", facts)]
 
 
 def foundation(state: CurrentState, desired: DesiredState) -> list[Step]:
-    """What the lease and all apps stand on: resource group, storage account, the right to its
-    blobs, the container of packages."""
+    """What the lease and all apps stand on: resource group, storage account, the container of
+    packages, the right to its blobs."""
     names, place = state.names, desired.place
     kind, account = "storage account", state.account
     steps = [unless(bool(state.group), "resource group", names.group, "create_group", place)]
@@ -145,17 +142,17 @@ def foundation(state: CurrentState, desired: DesiredState) -> list[Step]:
     else:
         there = account is not None and account.state != "Failed"
         steps.append(unless(there, kind, names.account, "create_account", place))
-    role, waiting = access(state)[:1], access(state)[1:]
     there = PACKAGES in state.containers
-    return [*steps, *role, _create_container(there, PACKAGES, state, desired), *waiting]
+    return [*steps, _create_container(there, PACKAGES, state, desired), *access(state)]
 
 
 def _upload(state: CurrentState, desired: DesiredState) -> Step:
-    package: dict[str, Any] = {**desired.package, "python": desired.python}
-    package["metadata"] = {**desired.metadata, "python": desired.python}
+    package: dict[str, Any] = {**desired.package, "metadata": desired.metadata}
+    package["metadata"]["python"] = desired.python
     package["wait_for_role"] = state.account_is_ours  # we gave it a moment ago
     there, version = desired.sha256 in (state.packages or ()), desired.sha256[:12]
-    return unless(there, "package", version, "upload_package", package)
+    step = unless(there, "package", version, "upload_package", package)
+    return step if there else replace(step, removal=delete_package(desired.sha256))
 
 
 def _telemetry(state: CurrentState, desired: DesiredState) -> list[Step]:

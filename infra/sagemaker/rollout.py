@@ -66,8 +66,7 @@ def _arriving(state: CurrentState, main: Endpoint, goal: Goal) -> Step:
     awaited = _awaited(main.name, goal.config)
     if state.previous:
         return replace(awaited, restore=_point(state, state.previous, goal, seen=goal.config))
-    unproved = not main.history and main.state == "Creating"
-    return replace(awaited, removal=deleted_found(main)) if unproved else awaited
+    return awaited if main.history else replace(awaited, removal=deleted_found(main))
 
 
 def _awaited(name: str, config: str) -> Step:

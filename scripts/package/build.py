@@ -67,6 +67,8 @@ def _write(entries: Sequence[Entry], layout: PackageLayout, draft: Package) -> P
     members = archive.members(entries)
     unpacked = sum(member.size for member in members)
     check_limit(draft.target, "unpacked", unpacked, layout.unpacked, members)
+    if there := manifest.same(replace(draft, members=members)):
+        return there
     with replacing(draft.path) as fresh:
         layout.write(entries, fresh)
         size = fresh.stat().st_size if fresh.is_file() else unpacked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from onnxferry.scripts.package import archive
@@ -37,6 +37,16 @@ def read(path: Path) -> Package:
     else:
         return package
     raise PackageError(f"{package.path}: {said}; {_again(package.target)}")
+
+
+def same(draft: Package) -> Package | None:
+    """The package that is there already with the members of `draft`, unchanged; None if it is
+    not."""
+    try:
+        there = read(draft.path)
+    except PackageError:
+        return None
+    return there if replace(draft, sha256=there.sha256, size=there.size) == there else None
 
 
 def _again(target: str = "TARGET") -> str:

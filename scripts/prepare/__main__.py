@@ -23,8 +23,8 @@ SETTINGS_HELP = "JSON object of settings that override the derived ones."
 PRECISION_HELP = "auto: the fastest variant; fp32 or int8: of its kind only."
 VARIANT_HELP = "Only this variant, by its name in the report; it must still pass the gate."
 CPU_HELP = (
-    f"What int8 is made for: {', '.join(CPUS)}. any: 7-bit weights, whose sums are exact on all"
-    " kinds; here: this machine's kind; 8 bits where a kind can add them."
+    f"What int8 is made for: {', '.join(CPUS)}. any: integer sums that are exact on all kinds, as"
+    " of weights of 7 bits; here: this machine's kind."
 )
 DATA_HELP = (
     "Evaluation set: the gate is a drop of the task's metric. SQuAD .json, a .tsv of text and"

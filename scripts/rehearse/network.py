@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from onnxferry.scripts.rehearse.hosts.supervisor import OUTSIDE
 from onnxferry.scripts.rehearse.processes import SUPERVISOR
 from onnxferry.system.errors import RehearsalError
 
@@ -47,7 +48,8 @@ def choose(egress: bool | None = None, refusal: Callable[[], str] = refusal) -> 
         return Network("open, as you asked: whether the package needs it is not shown")
     why = refusal()
     if not why:
-        return Network("cut off: loopback and nothing else", front=("--cut-off",))
+        said = f"cut off: nothing but loopback; {OUTSIDE[0]} was unreachable"
+        return Network(said, front=("--cut-off",))
     if egress is False:
         raise RehearsalError(
             f"the network cannot be cut off on this machine ({why}). Rehearse on Linux as root, or"

@@ -152,6 +152,20 @@ def test_a_package_is_read_from_its_path_its_folder_or_its_manifest(
     assert read(where(built.path)) == built
 
 
+@pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
+def test_what_is_there_already_is_not_written_again_unless_it_was_changed(
+    model: Path, tmp_path: Path, target: str
+) -> None:
+    built = build(model, target, tmp_path)
+    written = built.path.stat().st_ino
+    assert (build(model, target, tmp_path), built.path.stat().st_ino) == (built, written)
+
+    changed = built.path / "more.txt" if built.path.is_dir() else built.path
+    changed.write_bytes(b"changed")
+    assert build(model, target, tmp_path) == built
+    assert read(built.path) == built
+
+
 def test_a_changed_package_is_refused(model: Path, tmp_path: Path) -> None:
     archive, folder = (
         build(model, "sagemaker", tmp_path).path,
@@ -202,6 +216,7 @@ def test_a_failure_while_writing_keeps_the_package_that_was_there(
     model: Path, tmp_path: Path, target: str
 ) -> None:
     built = build(model, target, tmp_path)
+    (model / "model.onnx.data").write_bytes(b"weights")
 
     def full(entries: object, path: Path) -> None:
         path.write_bytes(b"half") if target == "sagemaker" else path.mkdir()

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.__main__ import command
+from onnxferry.scripts.prepare.options import check
 from onnxferry.system.errors import UsageError
 from tests.scripts.checkpoints import working_directory
 
@@ -109,6 +110,11 @@ def here(tmp_path: Path) -> Iterator[None]:
 def test_each_wrong_flag_is_named(options: Options, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         prepare(options)
+
+
+def test_the_older_name_of_this_machines_cpu_is_taken() -> None:
+    older = "auto"
+    check(Options("folder", Path("out"), cpu=older))
 
 
 def test_the_command_line_prints_the_message_and_exits_with_2() -> None:

@@ -20,12 +20,14 @@ import pytest
 
 from onnxferry.scoring import Request, cpu
 from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
-from onnxferry.scripts.package import Package
+from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import azureml, find_python, rehearse, sagemaker, start
 from onnxferry.scripts.rehearse.network import refusal
 from onnxferry.system.errors import RehearsalError
+from onnxferry.system.hashes import sha256
 from onnxferry.targets import TARGETS
-from tests.packages import quiet
+from tests import tiny
+from tests.packages import quick, quiet
 from tests.targets.served import ANSWER, GOLDEN, HERE, built
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,35 @@ def test_a_good_package_proves_itself(
     assert done.start_seconds > 0
     assert done.memory_mib > 10
     assert leftovers(temp) == []
+
+
+ORIGINS = """
+import sys
+class Origins:
+    accepts = ("application/json",)
+    def __init__(self, spec, session, folder): pass
+    def answer(self, payload):
+        return {name: sys.modules[name].__file__ for name in payload["inputs"]}
+"""
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("target", "image"), [("sagemaker", ""), ("azureml", "prebuilt")])
+def test_the_packages_libraries_come_before_those_of_the_image(
+    target: str, image: str, tmp_path: Path
+) -> None:
+    model = tiny.text_classification(tmp_path / "model")
+    (model / "origins.py").write_text(ORIGINS)
+    files = {"origins.py": sha256(model / "origins.py")}
+    tiny.write_spec(model, ModelSpec("origins", "file:origins.py:Origins", files=files))
+    built = package(model, quick(target, image), out=tmp_path, python=HERE, report=quiet)
+
+    with start(built, report=quiet) as host:
+        answer = host.send(Request(b'{"inputs": ["numpy", "onnxruntime"]}'))
+
+    origins = json.loads(answer.body)
+    assert origins["numpy"].endswith("/code/numpy/__init__.py")
+    assert origins["onnxruntime"].endswith("/code/onnxruntime/__init__.py")
 
 
 @pytest.mark.host

@@ -84,7 +84,7 @@ def _explained(spec: ModelSpec, selection: Selection) -> Iterator[str]:
 
 
 def _made_for(kind: str) -> str:
-    return "any kind of CPU: sums of 7-bit weights are exact on all" if kind == ANY else kind
+    return "any kind of CPU, on all of which its integer sums are exact" if kind == ANY else kind
 
 
 def _drop(spec: ModelSpec, selection: Selection) -> str:

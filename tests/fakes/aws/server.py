@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 from socketserver import BaseServer
@@ -142,7 +143,8 @@ class AwsServer:
         fixed = (
             {"Content-Length": str(len(found.body))} if found.body or call.method != "HEAD" else {}
         )
-        start_response(f"{found.status} X", [*{**found.headers, **fixed}.items()])
+        date = {"Date": formatdate(self.faults.now(), usegmt=True)}
+        start_response(f"{found.status} X", [*{**found.headers, **fixed, **date}.items()])
         return [found.body]
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Answer:
@@ -410,6 +412,10 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
 
 
 class _Quiet(MotoRequestHandler):  # type: ignore[misc]
+    def send_response(self, code: Any, message: Any = None) -> None:
+        """Without a Date of its own, which the server tells."""
+        self.send_response_only(code, message)
+
     def log(self, *_: Any) -> None:
         pass
 

@@ -182,13 +182,20 @@ class Arm:
         if refusal := type_.on_delete(found):
             return refusal
         if not (type_.slow if type_.deletes_slowly is None else type_.deletes_slowly):
-            self.store.delete(call.path)
+            self._remove(call.path)
             return Answer(200)
         found.setdefault("properties", {})["provisioningState"] = "Deleting"
         headers = self.operations.start(
-            self.base, lambda: self.store.delete(call.path), location=type_.location
+            self.base, lambda: self._remove(call.path), location=type_.location
         )
         return Answer(202, None, headers)
+
+    def _remove(self, id_: str) -> None:
+        """Remove a resource with all below it, where its services have no say."""
+        for one in self.store.delete(id_):
+            type_ = self.types.get(one["type"].lower())
+            if type_ and one["id"].lower() != id_.lower().rstrip("/"):
+                type_.on_delete(one)
 
 
 def missing(id_: str) -> Answer:

@@ -106,6 +106,11 @@ class FakeBlobs:
         for container in containers:
             found.setdefault(container, {})
 
+    def is_absent(self, host: str) -> bool:
+        """Whether `host` is that of an account that is not there, whose name nobody knows."""
+        match = _ACCOUNT.fullmatch(host)
+        return match is not None and match["account"].lower() not in self.accounts
+
     def names(self, account: str, container: str) -> list[str]:
         """The committed blobs."""
         return sorted(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,9 @@ def in_process(fake: AzureFake) -> Iterator[None]:
     def send(adapter: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> Any:
         if urlsplit(str(request.url)).port != fake.port:
             return by_requests(adapter, request, **options)
+        if fake.blobs.is_absent(urlsplit(str(request.url)).netloc):
+            unknown = socket.gaierror(-2, "Name or service not known")
+            raise requests.exceptions.ConnectionError(unknown)
         body, headers = _bytes(request.body), dict(request.headers)
         try:
             answer = _handled(fake, str(request.method), str(request.url), headers, body)
@@ -88,10 +92,13 @@ def _handled(
     sent = {key.lower(): _text(value) for key, value in headers.items()}
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     call = Call(fake.number(), method, parts.netloc, unquote(parts.path), query, sent, body)
+    deaths = fake.faults.deaths
+    if {call.number, call.number - 1} <= deaths:
+        raise Killed  # who is dead sends nothing more
     try:
         answer = fake.handle(call)
     finally:
-        if call.number in fake.faults.deaths:
+        if call.number in deaths:
             raise Killed
     return answer.status, *_sent(answer, fake.clock.date())
 

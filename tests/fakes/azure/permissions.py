@@ -96,7 +96,7 @@ def _any(patterns: list[str], permission: Permission) -> bool:
 
 def denied(call: Call, permission: Permission) -> Answer:
     """In the words of the resource manager, of blob storage, or of the SCM host."""
-    if permission.data or _BLOBS.lower() in permission.action.lower() and ".blob." in call.host:
+    if permission.data or (_BLOBS.lower() in permission.action.lower() and ".blob." in call.host):
         said = "This request is not authorized to perform this operation using this permission."
         body = (
             f"<Error><Code>AuthorizationPermissionMismatch</Code><Message>{said}</Message></Error>"

@@ -19,6 +19,7 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.http import Answer, forbidden_by_policy, hidden
+from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers.resources import TYPES
 from tests.fakes.azure.shapes import ANY
 
@@ -104,7 +105,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def azure() -> Iterator[AzureFake]:
-    with AzureFake() as fake, fake.reachable():
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
         fake.arm.add(*TYPES, ResourceType("Microsoft.X/codes", {"properties": ANY}, slow=True))
         yield fake
 

@@ -14,13 +14,14 @@ from onnxferry.infra.errors import NotFound
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
+from tests.fakes.azure.in_process import in_process
 
 NAME = "squad/lease.json"
 
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[AzureFake]:
-    with AzureFake() as fake, fake.reachable():
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
         yield fake
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,25 +14,36 @@ from onnxferry.infra.clients.azure import AzureSession, azure_environment, crede
 from onnxferry.infra.clients.azure_blobs import BlobContainer
 from onnxferry.infra.clients.azure_groups import ArmResources, Groups, TaggedResource
 from onnxferry.infra.clients.azure_quota import COMPUTE, MACHINE_LEARNING, AzureQuota, VmSize
+from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, Principal, Roles
+from onnxferry.infra.clients.azure_storage import Storage
+from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.errors import NoCredentials, NotAllowed, Unavailable
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault, Faults
+from tests.fakes.azure.http import Answer, Route
+from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.login import SECRET, TENANT, TOKEN
 from tests.fakes.azure.providers import resources
+from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.quotas import Quotas
+from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.shapes import ANY
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
+SCM = r"squad\.scm\.localhost:\d+"
+ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/acc"
 CODE = f"{GROUP}/providers/Microsoft.X/codes/squad"
 
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[AzureFake]:
-    with AzureFake() as fake, fake.reachable():
+    with AzureFake() as fake, fake.reachable(), in_process(fake):
         codes = ResourceType("Microsoft.X/codes", {"properties": ANY, "location": ANY}, slow=True)
         fake.arm.add(*resources.TYPES, codes)
+        fake.arm.add(*StorageAccounts(fake, fake.blobs).types)
+        fake.arm.add(*Authorization(fake, fake.blobs).types)
         fake.add(*resources.routes(fake))
         yield fake
 
@@ -44,6 +56,7 @@ def quotas(fake: AzureFake) -> Quotas:
 @pytest.fixture
 def azure(fake: AzureFake, quotas: Quotas) -> Iterator[AzureFake]:
     fake.store.put(GROUP, {"location": "westeurope", "tags": {"team": "ml"}})
+    fake.store.put(ACCOUNT, {"location": "westeurope"})
     fake.blobs.create("acc", "box")
     yield fake
     for one in (*fake.store.everything(),):
@@ -66,6 +79,8 @@ FLOWS: dict[str, Callable[[AzureFake, AzureSession], Any]] = {
     "groups": lambda azure, own: Groups(own).create("rg", "westeurope", {"a": "b"}),
     "resources": lambda azure, own: ArmResources(own, "2024-10-01").put(CODE, {}),
     "blobs": lambda azure, own: container(azure, own).write_text("a", "text", ""),
+    "storage": lambda azure, own: Storage(own, "rg").containers("acc"),
+    "roles": lambda azure, own: Roles(own).has(ACCOUNT, BLOB_CONTRIBUTOR, Principal("x")),
     "quotas": lambda azure, own: AzureQuota(own, "westeurope").usages(MACHINE_LEARNING),
 }
 
@@ -73,8 +88,8 @@ FLOWS: dict[str, Callable[[AzureFake, AzureSession], Any]] = {
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("fault", [Fault.EXPIRED, Fault.SLOW, Fault.THROTTLED, Fault.LATE])
 def test_each_call_has_trouble_once(azure: AzureFake, flow: str, fault: Fault) -> None:
-    own = replace(session(), patience=0.1)
-    azure.faults.every, azure.faults.late = fault, 0.15
+    own = replace(session(), patience=0.2 if fault is Fault.LATE else 60.0)
+    azure.faults.every, azure.faults.late = fault, 0.25
     FLOWS[flow](azure, own)
     assert bool(azure.faults.expired) is (fault is Fault.EXPIRED)
     assert (azure.clock.ahead >= 30) is (fault is Fault.SLOW)
@@ -98,6 +113,15 @@ def test_a_sign_in_that_cannot_be_renewed_is_told_with_the_command(
     assert TOKEN not in text
 
 
+def test_a_file_is_sent_whole_with_the_new_token(azure: AzureFake, tmp_path: Path) -> None:
+    azure.add(Route("POST", r"/api/publish", lambda call, match: Answer(202, b'"1"'), SCM))
+    (tmp_path / "package.zip").write_bytes(b"zip" * 1000)
+    azure.faults.every = Fault.EXPIRED
+    scm = Scm(session(), "squad", f"squad.scm.localhost:{azure.port}")
+    assert scm.publish(tmp_path / "package.zip", lambda text: None) == "1"
+    assert azure.calls[-1].body == b"zip" * 1000
+
+
 def test_a_token_of_another_tenant_says_which_is_needed(azure: AzureFake) -> None:
     said = (
         "The access token is from the wrong issuer 'https://sts.windows.net/x/'. It must match the"
@@ -113,7 +137,7 @@ def test_a_cloud_that_never_answers_in_time(azure: AzureFake) -> None:
     own.token()
     azure.restart_counting()
     azure.faults.at = dict.fromkeys(range(20), Fault.LATE)
-    azure.faults.late = 0.06
+    azure.faults.late = 0.5
     with pytest.raises(Unavailable, match="no answer in time"):
         Groups(own).get("rg")
 
@@ -152,6 +176,27 @@ def test_tags_are_merged_and_those_of_a_put_replace(azure: AzureFake) -> None:
     assert (azure.store.get(CODE) or {})["tags"] == {"team": "ml", "a": "b"}
     Groups(session()).create("rg", "westeurope", {"a": "b"})
     assert (azure.store.get(GROUP) or {})["tags"] == {"a": "b"}
+
+
+def test_a_group_goes_with_all_that_is_in_it(azure: AzureFake) -> None:
+    azure.store.put(CODE, {"location": "westeurope"})
+    Groups(session()).delete("rg").wait()
+    assert azure.store.everything() == []
+    assert azure.blobs.accounts == {}
+
+
+def test_a_role_opens_an_account_until_it_is_taken_away(azure: AzureFake) -> None:
+    azure.blobs.denied.add("acc")
+    roles, me = Roles(session()), Roles(session()).signed_in()
+    roles.assign(ACCOUNT, BLOB_CONTRIBUTOR, me, "by a test")
+    while azure.blobs.denied:  # it spreads
+        azure.operations.advance()
+    container(azure, session()).list("")
+    (assignment,) = roles.described(ACCOUNT, "by a test")
+    roles.delete(assignment)
+    with pytest.raises(NotAllowed, match="Storage Blob Data Contributor"):
+        container(azure, session()).list("")
+    azure.blobs.denied.clear()
 
 
 def test_quota_by_family(azure: AzureFake, quotas: Quotas) -> None:

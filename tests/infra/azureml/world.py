@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from onnxferry.infra import azureml
@@ -17,7 +18,7 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.azure.faults import Faults
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
-from tests.fakes.azure.providers.machinelearning import MachineLearning
+from tests.fakes.azure.providers.machinelearning import DEPLOYMENTS, ENDPOINTS, MachineLearning
 from tests.fakes.azure.providers.quotas import Quotas
 from tests.infra.azureml.conftest import NAME, config, deploy
 
@@ -31,13 +32,17 @@ class World:
         self.azure, self.ml = azure, MachineLearning(azure)
         Quotas(azure)
         self.ml.workspace()
-        self.bundles = {name: _slim(bundle) for name, bundle in bundles.items()}
+        self.bundles = {name: slim(bundle) for name, bundle in bundles.items()}
         self.cloud = self.connected()
         azure.operations.polls = 1
         self.states = {"": self.copy()}
         for upto in ("a", "ab"):
             deploy(self.cloud, self.bundles[upto[-1]])
             self.states[upto] = self.copy()
+        self.ours = tuple(self.blobs)  # names of files
+        self.clouds = {True: self.cloud, False: self.connected(keep_previous=False)}
+        (endpoint,), deployments = azure.store.all(ENDPOINTS), azure.store.all(DEPLOYMENTS)
+        self.templates = copy.deepcopy({"endpoint": endpoint, "deployment": next(deployments)})
 
     def connected(self, **changes: Any) -> OnlineEndpoint:
         """The endpoint, whose waits see the fake's time pass."""
@@ -49,7 +54,7 @@ class World:
         """The datastore's, by name."""
         return self.azure.blobs.accounts[ACCOUNT][CONTAINER]
 
-    @property
+    @cached_property
     def model_of(self) -> dict[str, str]:
         """The version of the model in each bundle."""
         settings = config().azureml
@@ -105,7 +110,7 @@ def world(bundles: dict[str, Bundle]) -> Iterator[World]:
         yield World(fake, bundles)
 
 
-def _slim(bundle: Bundle) -> Bundle:
+def slim(bundle: Bundle) -> Bundle:
     """With one file of code, so that there are fewer calls that are all alike."""
     package = bundle.package
     members = tuple(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,10 +78,8 @@ def check(start: Start, state: int, world: list[Foreign], flow: Flow) -> None:
     wrong = {"candidate": f"{APP}-candidate", "app": APP}.get(fails, "")
     azure.apps.answers = {(wrong, v.package.sha256): b'{"answer": "?"}' for v in versions[1:]}
     cloud = azure.cloud(**own)
-    try:
+    with suppress(CloudError):
         apply(planned(cloud, versions), cloud, QuietReport())
-    except CloudError:
-        pass
     after = foreign(azure, before)
     gone = {key for key in before if key not in after}
     excused = {key for key in gone if _went_with_ours(azure, key)}

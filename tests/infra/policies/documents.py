@@ -15,8 +15,7 @@ from onnxferry.infra.policies import OPTIONAL, ROLES
 from tests.fakes.aws import ACCOUNT, REGION
 from tests.fakes.aws import permissions as aws
 from tests.fakes.azure import permissions as azure
-from tests.fakes.azure.fake import SUBSCRIPTION
-from tests.infra.policies.accounts import GROUP, ROLE, THEIRS
+from tests.infra.policies.accounts import ROLE, THEIRS
 from tests.infra.policies.flows import NAME
 from tests.infra.policies.recording import Use
 

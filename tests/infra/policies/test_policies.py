@@ -6,9 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto.iam.policy_validation import IAMPolicyDocumentValidator

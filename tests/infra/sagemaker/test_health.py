@@ -214,7 +214,11 @@ def test_an_endpoint_that_never_proved_itself_is_removed(
         kept_failed(bundles[0])
     assert cloud().status().resources[0][2] == "InService, not proved, billed by the hour"
     made = cloud()
-    apply(made.plan_delete_unproved(), made)
+    plan = made.plan_delete_unproved()
+    with pytest.raises(WrongAnswer, match="Removed what was not proved: endpoint squad"):
+        deploy(bundles[0])
+    assert list(aws.endpoints) == []
+    apply(plan, made)
     assert hosted(aws) == ([], [], [])
 
 

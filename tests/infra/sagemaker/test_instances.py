@@ -84,7 +84,7 @@ def test_a_quota_that_may_not_be_asked_is_a_line_in_the_plan(
     aws.endpoints.quotas[QUOTA] = 0
     aws.refusals["ListServiceQuotas"] = DENIED
     summary = planned(bundles[0]).summary
-    said = "the quota was not checked: service-quotas:ListServiceQuotas is missing"
+    said = "the quota was not checked: servicequotas:ListServiceQuotas is missing"
     assert (summary.shortage, summary.notes) == ("", (said,))
 
 

@@ -26,6 +26,7 @@ class Authorization:
     def __init__(self, fake: AzureFake, blobs: FakeBlobs) -> None:
         self.unknown = 0
         self.spreading = 2
+        self._opened: set[str] = set()  # accounts that an assignment opened to who is signed in
         self._fake, self._blobs = fake, blobs
         shape = {
             "properties": {
@@ -42,6 +43,7 @@ class Authorization:
                 shape,
                 check=self._check,
                 ends=self._assigned,
+                on_delete=self._taken_away,
             ),
         )
 
@@ -64,9 +66,11 @@ class Authorization:
 
     def allowed(self, principal: str, account: str) -> bool:
         """Whether `principal` may read and write the blobs of `account`."""
+        accounts = self._fake.store.all("Microsoft.Storage/storageAccounts")
+        found = next((a["id"].lower() for a in accounts if a["name"] == account), "")
         return any(
             r["properties"]["principalId"] == principal
-            and f"/storageaccounts/{account}/providers/" in r["id"].lower()
+            and f"{found}/".startswith(f"{_scope(r)}/")  # of a group above it, too
             and r["properties"]["roleDefinitionId"].endswith(BLOB_ROLES)
             for r in self._fake.store.all("Microsoft.Authorization/roleAssignments")
         )
@@ -82,18 +86,35 @@ class Authorization:
                 "PrincipalNotFound",
                 f"Principal {wanted['principalId']} does not exist in the directory.",
             )
-        for other in self._fake.store.children(call.path.rpartition("/")[0]):
-            same = all(
-                other["properties"].get(k) == wanted[k] for k in ("roleDefinitionId", "principalId")
+        fixed = ("roleDefinitionId", "principalId")
+        if old and any(old["properties"].get(key) != wanted[key] for key in fixed):
+            said = (
+                "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
             )
+            return error(403, "RoleAssignmentUpdateNotPermitted", said)
+        for other in self._fake.store.children(call.path.rpartition("/")[0]):
+            same = all(other["properties"].get(key) == wanted[key] for key in fixed)
             if same and other["id"].lower() != call.path.lower():
                 return error(409, "RoleAssignmentExists", "The role assignment already exists.")
         return None
+
+    def _taken_away(self, resource: Resource) -> None:
+        """Who is signed in loses what this assignment gave."""
+        self._fake.store.delete(resource["id"])
+        for account in self._opened & set(self._blobs.accounts):
+            if not self.allowed(PRINCIPAL, account):
+                self._blobs.denied.add(account)
 
     def _assigned(self, resource: Resource) -> None:
         account = re.search(r"/storageAccounts/([^/]+)/", resource["id"], re.IGNORECASE)
         if account and resource["properties"]["principalId"] == PRINCIPAL:
             spread = self._fake.operations
             polls, spread.polls = spread.polls, self.spreading
+            if account[1].lower() in self._blobs.denied:  # else the user may already
+                self._opened.add(account[1].lower())
             spread.start(self._fake.url, lambda: self._blobs.denied.discard(account[1].lower()))
             spread.polls = polls
+
+
+def _scope(assignment: Resource) -> str:
+    return str(assignment["id"].lower().rpartition("/providers/microsoft.authorization/")[0])

@@ -134,7 +134,8 @@ class FakeInsights:
         if not signed_in(call):
             return error(403, "InsufficientAccessError", "The provided credentials are not enough")
         if not any(
-            w["properties"].get("customerId") == match["id"] for w in self.fake.store.all(WORKSPACES)
+            w["properties"].get("customerId") == match["id"]
+            for w in self.fake.store.all(WORKSPACES)
         ):
             return error(404, "PathNotFoundError", "The requested path does not exist")
         asked = _QUERY.fullmatch(call.json["query"])

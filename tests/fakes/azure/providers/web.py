@@ -63,9 +63,9 @@ class FunctionApps:
     On demand: `publish_failures` fail the next publications with these logs; `busy` answers that
     many with 409; `sick` holds packages with which no host comes up; `answers` maps (app, sha256)
     to bytes that it answers instead; `crashes` maps an app to the traceback of its function;
-    `roles_unknown` is how many publications the storage account
-    refuses though the role is there; `taken` holds names of others' apps; `locations` are where
-    there is Flex Consumption; `farm_quota` is whether there is none left.
+    `roles_unknown` is how many publications the storage account refuses though the role is there;
+    `walled` are apps that its firewall does not let in; `taken` holds names of others' apps;
+    `locations` are where there is Flex Consumption; `no_quota` is whether there is none left.
     """
 
     fake: AzureFake
@@ -85,6 +85,7 @@ class FunctionApps:
     sick: set[str] = field(default_factory=set)
     answers: dict[tuple[str, str], bytes] = field(default_factory=dict)
     crashes: dict[str, str] = field(default_factory=dict)
+    walled: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     locations: set[str] = field(default_factory=lambda: {"westeurope", "northeurope"})
     principals: dict[str, str] = field(default_factory=dict)  # of the apps' identities
@@ -344,7 +345,7 @@ class FunctionApps:
         ):
             self.roles_unknown -= 1
             return _FORBIDDEN_BY_STORAGE
-        if account in self.fake.blobs.walled:
+        if app in self.walled:
             return _FORBIDDEN_BY_FIREWALL
         name = storage.rpartition("/")[2]
         container = f"/storageAccounts/{account}/blobServices/default/containers/{name}"
