@@ -204,7 +204,7 @@ class _Others:
             other(replace(command, model="a"))
         for golden in self._golden() if command.name == "delete" else ():
             key = golden.replace("golden.json", "model.tar.gz")
-            facts = (self.bucket, key, {}, "STANDARD", [], None, None, None)
+            facts: Any = (self.bucket, key, {}, "STANDARD", [], None, None, None)
             self.aws.s3.create_multipart_upload(*facts)
 
     def _golden(self) -> list[str]:

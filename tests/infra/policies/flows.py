@@ -29,7 +29,7 @@ WORDS = {"a": "rebecca", "b": "dolly", "c": "parton", "wrong": "1946"}  # model 
 class Command:
     """One run: the model ("a", "b", "c", or "wrong", which fails its golden request), the exit
     codes that are right, and further options. `role` is whose run it is; `changed`, whether with
-    other settings."""
+    other settings; `says` are words of what a run that is right prints."""
 
     name: str
     model: str = "c"
@@ -37,6 +37,7 @@ class Command:
     more: tuple[str, ...] = ()
     role: str = "deployer"
     changed: bool = False
+    says: str = ""
 
     def __str__(self) -> str:
         return f"{self.role}: {self.name} {self.model}"
@@ -56,7 +57,7 @@ FLOWS = (
     Command("deploy", "a"),
     Command("deploy", "b"),
     Command("deploy", "b", changed=True),
-    Command("deploy", "wrong", (1,)),
+    Command("deploy", "wrong", (1,), says="the golden request differs"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
     Command("rollback"),
@@ -71,6 +72,12 @@ class Done:
     command: Command
     code: int
     text: str
+
+    @property
+    def right(self) -> bool:
+        """Whether it ended as it should."""
+        flat = " ".join(self.text.split())
+        return self.code in self.command.codes and self.command.says in flat
 
 
 @dataclass(frozen=True)
