@@ -14,6 +14,7 @@ from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
+from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
@@ -96,7 +97,10 @@ class SageMakerCloud:
 
     def listed(self) -> Sequence[Listed]:
         """See Cloud."""
-        return listing.listed(self.clients, self.names)
+        found = listing.listed(self.clients, self.names)
+        for note in self.clients.notes:
+            Report().note(note)
+        return found
 
     @property
     def operations(self) -> Collection[str]:
