@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from onnxferry.infra import errors
-from onnxferry.infra.clients.aws_errors import of_response, refusal
+from onnxferry.infra.clients import connections
+from onnxferry.infra.clients.aws_errors import expired_next, has_expired, of_response, refusal
 from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.errors import UsageError
@@ -55,19 +57,15 @@ class AwsClients:
         session: Callable[..., boto3.Session] = boto3.Session,
     ) -> None:
         """Sends nothing. Raises NoCredentials for an unknown profile, UsageError without region."""
-        try:
+        with _profile_named(profile):
             self.session = session(profile_name=profile, region_name=region)
-        except broken.ProfileNotFound as e:
-            raise errors.NoCredentials(
-                f"AWS: there is no profile {profile!r}; `aws configure list-profiles` shows those"
-                " that there are, sagemaker.profile in deploy.toml chooses one"
-            ) from e
-        if not self.session.region_name:
+            found = self.session.region_name
+        if not found:
             raise UsageError(
                 "no AWS region is set; set region in [sagemaker] of deploy.toml, --set"
                 " region=eu-west-1, AWS_REGION or that of the profile"
             )
-        self.region: str = self.session.region_name
+        self.region: str = found
         self.notes: dict[str, None] = {}  # what is not known for want of a permission, in order
         self._clients: dict[str, Any] = {}
         self._part = part
@@ -177,7 +175,7 @@ class AwsClients:
         limits = {"connect_timeout": 10, "read_timeout": read_timeout}
         config = Config(retries=retries, user_agent_extra="onnxferry", **limits)
         with self._translated(service, service):
-            return self.session.client(service, config=config)
+            return self.session.client(service, config=config, verify=_certificates())
 
     @contextmanager
     def _translated(self, service: str, resource: str) -> Iterator[None]:
@@ -185,18 +183,37 @@ class AwsClients:
         try:
             yield
         except S3UploadFailedError as e:  # boto3 raises it while it handles a ClientError
-            raise of_response(where, service, e.__context__) from e
+            raise self._refused(where, service, e.__context__) from e
         except broken.ClientError as e:
-            raise of_response(where, service, e) from e
+            raise self._refused(where, service, e) from e
         except _UNSIGNED as e:
-            said = f"nobody is signed in, or the sign-in has expired ({e})"
-            raise refusal(where, errors.NoCredentials, said) from e
+            raise self._unsigned(where, e) from e
         except broken.ParamValidationError as e:
             raise refusal(where, errors.Refused, str(e).replace("\n", " ")) from e
         except (broken.HTTPClientError, broken.ConnectionError) as e:
             raise self._unreachable(where, service, e) from e
         except broken.BotoCoreError as e:
             raise errors.CloudError(f"{where}: {e}") from e
+
+    def _refused(self, where: str, service: str, e: Any) -> errors.CloudError:
+        if said := has_expired(e):
+            return refusal(where, errors.NoCredentials, said, self._renewal())
+        return of_response(where, service, e)
+
+    def _unsigned(self, where: str, e: Exception) -> errors.CloudError:
+        if isinstance(e, broken.NoCredentialsError):
+            return refusal(where, errors.NoCredentials, "nobody is signed in")
+        said = f"the sign-in cannot be used ({str(e).rstrip('.')})"
+        return refusal(where, errors.NoCredentials, said, self._renewal())
+
+    def _renewal(self) -> str:
+        """What to do about a sign-in that has expired, by what kind it is."""
+        try:
+            found = self.session.get_credentials()
+        except broken.BotoCoreError:
+            found = None
+        profile = self.session.profile_name
+        return expired_next(found.method if found else "", "" if profile == "default" else profile)
 
     def _unreachable(self, where: str, service: str, e: Exception) -> errors.CloudError:
         regions, partitions = (
@@ -210,7 +227,28 @@ class AwsClients:
                 f" to one of {', '.join(known)}"
             )
         said = f"no connection to {service} ({type(e).__name__}: {e})"
-        return refusal(where, errors.Unavailable, said)
+        return refusal(where, errors.Unavailable, said, connections.broken(e))
+
+
+@contextmanager
+def _profile_named(profile: str | None) -> Iterator[None]:
+    """Whose choice a profile is that does not exist."""
+    try:
+        yield
+    except broken.ProfileNotFound as e:
+        name = e.kwargs.get("profile", profile)
+        by = "sagemaker.profile in deploy.toml" if profile else "the variable AWS_PROFILE"
+        raise errors.NoCredentials(
+            f"AWS: there is no profile {name!r}, which {by} names; `aws configure list-profiles`"
+            " shows those that there are"
+        ) from e
+
+
+def _certificates() -> str | None:
+    """Whose certificates to trust, where not the AWS configuration says so (AWS_CA_BUNDLE, or
+    ca_bundle of a profile, and else botocore's own)."""
+    named = any(os.environ.get(name) for name in connections.BUNDLES)
+    return connections.certificates() if named and not os.environ.get("AWS_CA_BUNDLE") else None
 
 
 def _once(caught_exception: Exception | None = None, **_: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from onnxferry.infra.errors import (
@@ -41,6 +43,11 @@ _WORDS: Mapping[str, type[CloudError]] = {  # in a message, whatever its case
     r"could not find|not found|does not exist": NotFound,
     r"rate exceeded|throttl": Unavailable,
 }
+_SKEWED = re.compile(r"signature expired|not yet current", re.I)
+_SET_CLOCK = (
+    "set the clock (timedatectl set-ntp true; macOS and Windows: date and time, automatically;"
+    " WSL: wsl --shutdown), then run the same command again"
+)
 _ACTION = re.compile(r"perform:? '?([a-z0-9-]+:\w+)")
 # where the refusal does not name the action, and it is not called as the operation is
 _ACTIONS = {
@@ -83,6 +90,8 @@ def of_response(where: str, service: str, e: Any) -> CloudError:
     code = str(error.get("Code", ""))
     message = " ".join(str(error.get("Message", "")).split()).rstrip(".")[:800]
     status = int(e.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if wrong := _clock(e, code, message):
+        return refusal(where, Refused, f"{wrong} ({code})", _SET_CLOCK)
     kind = _kind_of(code, message, status)
     said = f"{code}: {message}" if message else code
     if kind is NotAllowed:
@@ -104,6 +113,36 @@ def _kind_of(code: str, message: str, status: int) -> type[CloudError]:
     return found or {403: NotAllowed, 404: NotFound, 429: Unavailable}.get(status, Refused)
 
 
-def refusal(where: str, kind: type[E], said: str) -> E:
+def refusal(where: str, kind: type[E], said: str, then: str = "") -> E:
     """The error with where, what the cloud said and what next."""
-    return kind(f"{where}: {said}. What next: {_NEXT[kind]}")
+    return kind(f"{where}: {said}. What next: {then or _NEXT[kind]}")
+
+
+def has_expired(e: Any) -> str:
+    """What to say where botocore's ClientError `e` means that the sign-in has expired; else ""."""
+    code = str(e.response.get("Error", {}).get("Code", "")).removesuffix("Exception")
+    return f"the sign-in has expired ({code})" if code in ("ExpiredToken", "RequestExpired") else ""
+
+
+def expired_next(method: str, profile: str) -> str:
+    """How to renew a sign-in of botocore's `method`, that of `profile` if not ""."""
+    named = f" --profile {profile}" if profile else ""
+    commands = {
+        "sso": f"run `aws sso login{named}`",
+        "login": f"run `aws login{named}`",
+        "env": "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew",
+    }
+    renew = commands.get(method, f"sign in again as before (`aws sso login{named}`, new keys, ...)")
+    return f"{renew}, then run the same command again"
+
+
+def _clock(e: Any, code: str, message: str) -> str:
+    """By how much this machine's clock is wrong, where that is what AWS refuses; else ""."""
+    skewed = code == "RequestTimeTooSkewed" or _SKEWED.search(message)
+    date = e.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if not skewed or not date:
+        return "this machine's clock is wrong" if skewed else ""
+    there, here = parsedate_to_datetime(date), datetime.now(timezone.utc)
+    minutes = (here - there).total_seconds() / 60
+    by = f"{abs(minutes):.0f} minutes {'fast' if minutes > 0 else 'slow'}"
+    return f"this machine's clock is {by}: it says {here:%H:%M} UTC, and AWS {there:%H:%M}"

@@ -34,8 +34,8 @@ _ROLE = (
     " the account (Owner does not include it), wait some minutes and run again"
 )
 _ADVICE = {  # what else a 403 may mean
-    "AuthorizationFailure": "the account's firewall does not let this machine in. Add its address"
-    " under Networking of the storage account, or run from a network that is let in",
+    "AuthorizationFailure": "the account's firewall must let this machine in, and does not. Add its"
+    " address under Networking of the storage account, or run from a network that is let in",
     "KeyBasedAuthenticationNotPermitted": "the account takes neither keys nor SAS"
     " (allowSharedKeyAccess is false), and the datastore has one. Let the workspace's datastores"
     " open it as who is signed in, with `az ml workspace update --system-datastores-auth-mode"

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from azure.core import PipelineClient
+from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import policies
 from azure.core.rest import HttpRequest
 
 from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_causes import refusal_of
 from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.errors import NotAllowed
 from onnxferry.system.console import Progress
@@ -71,10 +73,12 @@ class Scm:
             if response.status_code == nothing:
                 return None
             if response.status_code in (401, 403):
+                said = refusal_of(HttpResponseError(response=response)).text
                 raise NotAllowed(
-                    f"{self._where}: status {response.status_code}: the signed-in user needs the"
-                    " role Website Contributor on the app's resource group (wait some minutes, run"
-                    " again), and the app's access restrictions must let this machine in"
+                    f"{self._where}: status {response.status_code}: {said}. The signed-in user"
+                    " needs the role Website Contributor on the app's resource group (wait some"
+                    " minutes, run again), and the app's access restrictions must let this machine"
+                    " in"
                 )
             response.raise_for_status()
             return str(response.text()).strip(stripped)

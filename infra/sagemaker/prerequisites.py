@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.errors import NameTaken, NotAllowed, NotFound, Refused
+from onnxferry.infra.errors import NameTaken, NotFound, Refused
 from onnxferry.infra.plan import Step
 from onnxferry.infra.sagemaker import packages, state, storage
 from onnxferry.infra.sagemaker.desired import Upload
 from onnxferry.infra.sagemaker.names import Names
+from onnxferry.infra.sagemaker.object_deletion import ObjectDeletion
 from onnxferry.system.console import Progress
 
-_AT_ONCE = 1000  # keys that S3 deletes by one request
 IAM_SECONDS = 180.0  # how long IAM may take to make a new role known
 
 
@@ -128,33 +127,8 @@ class PrerequisiteOperations:
         return {self.names.version_of(c) for c in (main.config, main.pending)} if main else set()
 
     def _delete_objects(self, step: Step, keys: list[packages.Key]) -> None:
-        """Delete these versions; the objects as they are, where it is not allowed to delete
-        versions. Raises NotAllowed for the first that stays."""
-        errors = [
-            e for n in range(0, len(keys), _AT_ONCE) for e in self._sent(step, keys[n:][:_AT_ONCE])
-        ]
-        versions = {e["Key"] for e in errors if "VersionId" in e and e["Code"] == "AccessDenied"}
-        if versions:
-            self.progress("older versions stay: s3:DeleteObjectVersion is missing")
-            named = [(key, "") for key in sorted(versions)]
-            bucket = step.parameters["bucket"]
-            ours = packages.proved(self.clients, self.names, bucket, named)
-            errors = [e for e in errors if e["Key"] not in versions]
-            errors += self._sent(step, list(ours)) if ours else []
-        if errors:
-            key, code, message = (errors[0].get(name) for name in ("Key", "Code", "Message"))
-            raise NotAllowed(
-                f"AWS {self.names.region}, {step.name}: {key} is not deleted (s3:DeleteObject):"
-                f" {code}: {message}"
-            )
-
-    def _sent(self, step: Step, keys: list[packages.Key]) -> list[Any]:
-        """The errors of one DeleteObjects."""
-        objects = [{"Key": k, **({"VersionId": version} if version else {})} for k, version in keys]
-        what = {"Delete": {"Objects": objects, "Quiet": True}}
-        at = self.names.at(step.parameters["bucket"])
-        answer = self.clients.call("s3", "delete_objects", step.name, **at, **what)
-        return list(answer.get("Errors", ()))
+        given = (self.clients, self.names, step.parameters["bucket"], step.name)
+        ObjectDeletion(*given, self.progress).delete(keys)
 
     def _wait(self, what: str, state: Callable[[], str | None], **limit: float) -> None:
         self.wait(f"AWS {self.names.region}, {what}", state, **limit)

@@ -138,6 +138,8 @@ def _s3(call: Call, arn: str) -> Iterator[Permission]:
         return
     version = "Version" if key and "versionId" in call.query else ""
     yield Permission(action + version, f"{where}/{key}" if key else where)
+    if call.operation == "CreateBucket" and b"<Tags>" in call.body:
+        yield Permission("s3:TagResource", where)
     if "x-amz-tagging" in call.headers:
         yield Permission("s3:PutObjectTagging", f"{where}/{key}")
     if call.operation == "PutObject" and "if-match" in call.headers:

@@ -30,7 +30,9 @@ _LISTS = {  # what has no provider in its path, below the subscription
     "": "Microsoft.Resources/subscriptions/",
 }
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/"
-_SITES = "Microsoft.Web/sites"
+_ACCOUNTS, _SITES = "Microsoft.Storage/storageAccounts", "Microsoft.Web/sites"
+_LOGS = "Microsoft.OperationalInsights/workspaces"
+_QUERY = re.compile(r"/v1/workspaces/(?P<id>[^/]+)/query", re.IGNORECASE)
 _SCM = re.compile(r"(?P<app>[\w-]+)\.scm\.localhost(:\d+)?", re.IGNORECASE)
 _SUBSCRIPTION = re.compile(r"/subscriptions/[^/]+/?", re.IGNORECASE)
 _GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+", re.IGNORECASE)
@@ -117,9 +119,12 @@ def needed(call: Call, store: Store) -> Iterator[Permission]:
     if not signed_in(call):
         return
     if match := re.fullmatch(BLOB_HOST, call.host, re.IGNORECASE):
-        yield _blob(call, match["account"], store)
+        yield from (_blob(call, id_) for id_ in _ids(store, _ACCOUNTS, match["account"]))
     elif match := _SCM.fullmatch(call.host):
-        yield Permission(f"{_SITES}/publish/Action", _id(store, _SITES, match["app"]))
+        sites = _ids(store, _SITES, match["app"])
+        yield from (Permission(f"{_SITES}/publish/Action", id_) for id_ in sites)
+    elif match := _QUERY.fullmatch(call.path):
+        yield from _asked(call, store, match["id"])
     elif _SUBSCRIPTION.match(call.path):
         yield from _managed(call)
 
@@ -139,18 +144,24 @@ def _managed(call: Call) -> Iterator[Permission]:
         yield Permission("Microsoft.Web/serverfarms/join/action", plan)
 
 
-def _blob(call: Call, account: str, store: Store) -> Permission:
+def _asked(call: Call, store: Store, customer: str) -> Iterator[Permission]:
+    """Of a query in a Log Analytics workspace, which is named by its customer id."""
+    for found in store.all(_LOGS):
+        if found["properties"].get("customerId") == customer:
+            yield Permission(f"{_LOGS}/query/read", found["id"])
+            for table in re.findall(r"\bApp\w+", call.json["query"].partition("|")[0]):
+                yield Permission(f"{_LOGS}/query/{table}/read", found["id"])
+
+
+def _blob(call: Call, account: str) -> Permission:
     """Of a container itself by an action, of the blobs in it by one on data."""
-    scope, below = _id(store, "Microsoft.Storage/storageAccounts", account), call.path.strip("/")
-    lists = call.query.get("comp") == "list"
-    if "/" not in below and not lists:
-        return Permission(_BLOBS + _VERBS[call.method], scope)
-    if call.query.get("comp") == "tags":
-        return Permission(f"{_BLOBS}blobs/tags/{_VERBS[call.method]}", scope, data=True)
-    return Permission(f"{_BLOBS}blobs/{_VERBS[call.method]}", scope, data=True)
+    below, asked = call.path.strip("/"), call.query.get("comp")
+    if "/" not in below and asked != "list":
+        return Permission(_BLOBS + _VERBS[call.method], account)
+    tags = "tags/" if asked == "tags" else ""
+    return Permission(f"{_BLOBS}blobs/{tags}{_VERBS[call.method]}", account, data=True)
 
 
-def _id(store: Store, type_: str, name: str) -> str:
-    """The id of a resource by its name, which is one host's."""
-    found = (r["id"] for r in store.all(type_) if r["name"].lower() == name.lower())
-    return next(found, f"/{name}")
+def _ids(store: Store, type_: str, name: str) -> Iterator[str]:
+    """The id of the resource that has a host of this name; none where there is no such host."""
+    return (r["id"] for r in store.all(type_) if r["name"].lower() == name.lower())

@@ -17,7 +17,7 @@ from onnxferry.infra.clients.azure_quota import COMPUTE, MACHINE_LEARNING, Azure
 from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, Principal, Roles
 from onnxferry.infra.clients.azure_storage import Storage
 from onnxferry.infra.clients.scm import Scm
-from onnxferry.infra.errors import NoCredentials, NotAllowed, Unavailable
+from onnxferry.infra.errors import CloudError, NoCredentials, NotAllowed, Unavailable
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -122,6 +122,17 @@ def test_a_file_is_sent_whole_with_the_new_token(azure: AzureFake, tmp_path: Pat
     assert azure.calls[-1].body == b"zip" * 1000
 
 
+@pytest.mark.parametrize(("status", "kind"), [(403, NotAllowed), (500, Unavailable)])
+def test_what_the_scm_host_says_is_told(
+    azure: AzureFake, status: int, kind: type[CloudError]
+) -> None:
+    said = {"Message": "An error has occurred.", "ExceptionMessage": "No space left on device."}
+    host = rf"full{status}\.scm\.localhost:\d+"
+    azure.add(Route("GET", r"/.*", lambda call, match: Answer(status, said), host))
+    with pytest.raises(kind, match="No space left on device"):
+        Scm(session(), "squad", f"full{status}.scm.localhost:{azure.port}").latest()
+
+
 def test_a_token_of_another_tenant_says_which_is_needed(azure: AzureFake) -> None:
     said = (
         "The access token is from the wrong issuer 'https://sts.windows.net/x/'. It must match the"
@@ -217,8 +228,8 @@ def test_quota_by_family(azure: AzureFake, quotas: Quotas) -> None:
     ("trouble", "secret", "advice"),
     [
         ("denied", None, "the role Storage Blob Data Contributor"),
-        ("walled", None, "firewall does not let this machine in"),
-        ("walled", "sig=x", "firewall does not let this machine in"),
+        ("walled", None, "firewall must let this machine in"),
+        ("walled", "sig=x", "firewall must let this machine in"),
         ("keyless", "a2V5", "--system-datastores-auth-mode identity"),
         ("keyless", "sig=x", "--system-datastores-auth-mode identity"),
     ],

@@ -61,12 +61,13 @@ def sagemaker(models: Models) -> Iterator[Account]:
 
 @contextmanager
 def sagemaker_given(models: Models) -> Iterator[Account]:
-    """Bucket and role are there."""
+    """Bucket and role are there; the bucket keeps old versions."""
     settings = {"region": REGION, "bucket": THEIRS, "role": ROLE, "prefix": "models"}
     with _aws() as aws, _line("sagemaker", settings, models) as line:
         place = {"LocationConstraint": REGION}
         client = functools.partial(boto3.session.Session(region_name=REGION).client, config=_Plain)
         client("s3").create_bucket(Bucket=THEIRS, CreateBucketConfiguration=place)
+        aws.s3.put_bucket_versioning(THEIRS, "Enabled")
         iam, role = client("iam"), {"RoleName": ROLE.rpartition("/")[2]}
         iam.create_role(**role, AssumeRolePolicyDocument="{}")
         iam.put_role_policy(**role, PolicyName="serve", PolicyDocument=ALLOW)
@@ -192,10 +193,15 @@ class _Others:
             other(Command("deploy", "a"))
         if command.name == "delete" and there:
             other(replace(command, model="a"))
-        if command.name == "delete" and self.bucket in self.aws.s3.buckets:
-            key = f"{self.prefix}/{NAME}/{'0' * 64}/model.tar.gz"
+        for golden in self._golden() if command.name == "delete" else ():
+            key = golden.replace("golden.json", "model.tar.gz")
             facts = (self.bucket, key, {}, "STANDARD", [], None, None, None)
             self.aws.s3.create_multipart_upload(*facts)
+
+    def _golden(self) -> list[str]:
+        mine = f"{self.prefix}/{NAME}/"
+        keys = self.aws.keys.get(self.bucket, [])
+        return [key for key in keys if key.startswith(mine) and key.endswith("golden.json")][:1]
 
 
 def _by_assignment(account: AzureAccount, permission: Permission) -> bool:

@@ -29,10 +29,10 @@ def _section(target: str, used: Mapping[str, Iterable[Use]]) -> str:
     actions = sorted({(use.permission.action.lower(), _data(use)) for use in uses})
     rows += [_row(target, action, data, uses) for action, data in actions]
     roles = (f"{role}: {', '.join(BUILT_IN[target][role])}" for role in ROLES if target in BUILT_IN)
-    built_in = "".join(f"\n{line.capitalize()}.\n" for line in roles)
-    listed = ", ".join(f"`infra/policies/{name}`" for name in files)
-    heading = f"Built-in roles that cover these:\n{built_in}\n" if built_in else ""
-    return f"## {target}\n\n{listed}\n\n{heading}" + "\n".join(rows) + "\n"
+    built_in = "".join(f"- {line}\n" for line in roles)
+    listed = "".join(f"- `infra/policies/{name}`\n" for name in files)
+    heading = f"Built-in roles that cover these:\n\n{built_in}\n" if built_in else ""
+    return f"## {target}\n\n{listed}\n{heading}" + "\n".join(rows) + "\n"
 
 
 def _data(use: Use) -> bool:

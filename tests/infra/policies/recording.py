@@ -81,7 +81,7 @@ def _grow(
     done, refused = _run(account, command, has, found)
     found.wrong += [f"{command}: not in the file: {p}" for p in refused if p.action in given]
     lacking = {p.action for p in refused} - given
-    told = set(_first_told(done.text.rpartition("\nerror: ")[2], refused, given))
+    told = set(_first_told(done.text, refused, given))
     if done.code in command.codes and not (done.code and told):
         found.missed[command.role] |= lacking
         silent = {action for action in lacking if not _tells(done.text, action)}
@@ -100,8 +100,11 @@ _ROLES = {  # what a message names instead, where Azure does not tell which acti
 }
 
 
-def _first_told(error: str, refused: list[Any], given: set[str]) -> list[str]:
-    """The action that stopped a run, by the words of its error."""
+def _first_told(text: str, refused: list[Any], given: set[str]) -> list[str]:
+    """The action that stopped a run, by the words of its error; notes may name others."""
+    _, stopped, error = f"\n{text}".rpartition("\nerror: ")
+    if not stopped:
+        return []
     actions = (p.action for p in refused)
     return [a for a in actions if a not in given and _tells(error, a)][:1]
 

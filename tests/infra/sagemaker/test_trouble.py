@@ -52,7 +52,10 @@ def test_the_sign_in_has_expired(aws: AwsServer, bundles: tuple[Bundle, ...]) ->
 
 
 def test_an_unknown_profile(aws: AwsServer) -> None:
-    with pytest.raises(NoCredentials, match=r"no profile 'other'.*aws configure list-profiles"):
+    with pytest.raises(
+        NoCredentials,
+        match=r"no profile 'other', which sagemaker.profile .*aws configure list-profiles",
+    ):
         cloud(profile="other")
 
 
