@@ -47,7 +47,8 @@ def test_the_sign_in_has_expired(aws: AwsServer, bundles: tuple[Bundle, ...]) ->
     aws.refusals["GetCallerIdentity"] = Refusal(
         "ExpiredToken", "The security token is expired", 403
     )
-    with pytest.raises(NoCredentials, match=r"ExpiredToken: .*expired.*aws sso login"):
+    said = r"the sign-in has expired \(ExpiredToken\).*AWS_SESSION_TOKEN anew"
+    with pytest.raises(NoCredentials, match=said):
         cloud().plan_deploy(bundles[0])
 
 
