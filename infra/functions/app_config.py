@@ -37,10 +37,10 @@ def _differs(desired: Any, found: Any) -> bool:
 
 def merged(found: Mapping[str, Any], desired: Mapping[str, Any]) -> dict[str, Any]:
     """`found` with what `desired` says: what a user set beside, such as instances that are always
-    ready, stays."""
+    ready, stays. What shall be None is left out, which gives it back to the platform."""
     both = {
         key: merged(found.get(key) or {}, value)
         for key, value in desired.items()
         if isinstance(value, Mapping)
     }
-    return {**found, **desired, **both}
+    return {key: v for key, v in {**found, **desired, **both}.items() if v is not None}

@@ -153,7 +153,8 @@ def _promote(
     back: dict[str, Any] = {"sha256": main.version, "previous": main.previous}
     back["seen"] = {VERSION: main.version, PUBLISHING: package["sha256"]}
     if drifts(main, config, scaled):
-        facts["config"], back["config"] = merged(now, config), now
+        facts["config"] = merged(now, config)
+        back["config"] = merged(now, {"scaleAndConcurrency": {}})
         if scaled is not None:
             facts["tags"], back["tags"] = {SCALE: scaled}, {SCALE: main.scaled}
     if settings:

@@ -117,6 +117,7 @@ def _app(app: AppState, desired: DesiredState, account: str, *, change: bool) ->
     config, settings = desired.config(app.name), {"settings": desired.settings(account)}
     facts: dict[str, Any] = {**desired.app_place, "config": config}
     if app.app is None:
+        facts["config"] = merged({}, config)
         return [Step(Action.CREATE, "app", app.name, "put_app", {**facts, **settings})]
     steps = [wait_for("app", app.name, app.app.state)] if app.app.state in PENDING else []
     failed = app.app.state == "Failed"
