@@ -35,6 +35,7 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress
 
+_UNREAD = "stored packages were not read: the role Storage Blob Data Contributor is missing"
 _NO_QUOTA = "Azure has no call for the quota of Flex Consumption"
 
 
@@ -132,7 +133,10 @@ class FunctionsCloud:
             self._instances(),
             minutes=(2, 8),
             peak=peak,
-            notes=(f"how many {size} the region's quota allows was not asked: {_NO_QUOTA}",),
+            notes=(
+                f"how many {size} the region's quota allows was not asked: {_NO_QUOTA}",
+                *([_UNREAD] if state.packages is None else []),
+            ),
         )
 
     def _place(self) -> str:
@@ -218,6 +222,8 @@ def _status(state: CurrentState) -> EndpointStatus:
     if app:
         memory = (app.config.get("scaleAndConcurrency") or {}).get("instanceMemoryMB")
         details |= {"python": main.python, "instance memory MB": memory}
+    if state.packages is None:
+        details["not known"] = _UNREAD
     half_made = "half-made" if state.exists else "absent"
     return EndpointStatus(
         "functions",

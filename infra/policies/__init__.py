@@ -10,15 +10,38 @@ from collections.abc import Mapping
 
 ROLES = ("deployer", "reader")  # who changes things; who only looks, and asks the endpoint
 
+_AWS = {
+    "application-autoscaling:DescribeScalableTargets": (
+        "a changed instance type of an autoscaled endpoint fails later, when it is switched"
+    ),
+    "iam:ListAttachedRolePolicies": "a role to which you attached policies is not told beforehand",
+    "iam:ListRoles": "`list` shows no roles",
+    "logs:DescribeLogGroups": "log groups are not shown, and stay when the endpoint is deleted",
+    "logs:DescribeLogStreams": "`logs` and failures say that the log cannot be read",
+    "logs:GetLogEvents": "`logs` and failures say that the log cannot be read",
+    "s3:GetEncryptionConfiguration": "the role is given no right to a KMS key of the bucket",
+    "s3:ListBucketMultipartUploads": "unfinished uploads are not found, and stay",
+    "s3:ListBucketVersions": "old versions of objects are not found, and stay",
+    "servicequotas:ListServiceQuotas": "the quota is not checked before anything is made",
+}
+_ML_SIZES = "Microsoft.MachineLearningServices/locations/vmSizes/read"
+_LOGS = "Microsoft.OperationalInsights/workspaces/query"
+_QUERIES = (f"{_LOGS}/read", f"{_LOGS}/AppExceptions/read", f"{_LOGS}/AppTraces/read")
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+
 # What may be left out: role of a target -> action -> what does not work without it. A command that
 # lacks it does the rest, and says so in one line.
 OPTIONAL: Mapping[str, Mapping[str, str]] = {
-    "sagemaker-deployer": {},
-    "sagemaker-reader": {},
-    "azureml-deployer": {},
-    "azureml-reader": {},
+    "sagemaker-deployer": _AWS,
+    "sagemaker-reader": _AWS,
+    "azureml-deployer": {_ML_SIZES: "the quota is not checked before anything is made"},
+    "azureml-reader": {_ML_SIZES: "the quota is not checked before anything is made"},
     "functions-deployer": {},
-    "functions-reader": {},
+    "functions-reader": {
+        **dict.fromkeys(_QUERIES, "`logs` has nothing that functions printed"),
+        "Microsoft.Web/sites/publish/Action": "`logs` has nothing of how packages were published",
+        f"{_BLOBS}/read": "which packages are stored is not known",
+    },
 }
 # The roles of Azure's own that together cover the files of a target, for each role.
 BUILT_IN: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -14,6 +14,7 @@ from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step
+from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import deletion, listing, plan, state, storage
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
@@ -96,7 +97,10 @@ class SageMakerCloud:
 
     def listed(self) -> Sequence[Listed]:
         """See Cloud."""
-        return listing.listed(self.clients, self.names)
+        found = listing.listed(self.clients, self.names)
+        for note in self.clients.notes:
+            Report().note(note)
+        return found
 
     @property
     def operations(self) -> Collection[str]:
@@ -176,11 +180,16 @@ class SageMakerCloud:
         return state.read(self.clients, self.names)
 
 
+def _unproved(state: str) -> str:
+    """One that failed has no instances."""
+    said = {"Deleting": "", "Failed": ", not proved"}
+    return state + said.get(state, f", not proved, {HOURLY}")
+
+
 def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
     for endpoint in filter(None, (there.main, there.candidate)):
         proved = endpoint is there.main and endpoint.history
-        unproved = "" if proved else f", not proved, {HOURLY}"
-        yield "endpoint", endpoint.name, endpoint.state + unproved
+        yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
     for config in there.configs:
         serves = there.main and config == there.main.config
         use = "serves" if serves else "previous" if config == there.previous else "kept"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Listed
-from onnxferry.infra.errors import CloudError, NotFound
+from onnxferry.infra.errors import NotFound
 from onnxferry.infra.sagemaker import references, state
 from onnxferry.infra.sagemaker.names import (
     DEPLOYED_TAG,
@@ -64,8 +64,8 @@ def _roles(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]
     """IAM is the account's: the role's name says the region."""
     ours = re.compile(rf"onnxferry-.+-{names.region}")
     listed = ("iam", "list_roles", "Roles", "roles")
-    found = _or_nothing(lambda: [role["RoleName"] for role in clients.pages(*listed)])
-    for name in filter(ours.fullmatch, found):
+    found = clients.if_allowed(lambda: clients.pages(*listed), "roles are not listed")
+    for name in filter(ours.fullmatch, (role["RoleName"] for role in found or ())):
         role = clients.call_if_there("iam", "get_role", f"role {name}", RoleName=name)
         tags = _mapping(role["Role"].get("Tags", [])) if role else {}
         if ENDPOINT_TAG in tags:
@@ -107,10 +107,3 @@ def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:
 
 def _mapping(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in tags}
-
-
-def _or_nothing(ask: Callable[[], Sequence[str]]) -> Sequence[str]:
-    try:
-        return ask()
-    except CloudError:
-        return ()

@@ -50,7 +50,7 @@ class Permission:
     def at_group(self) -> bool:
         """Whether a role that is assigned at a resource group, which is there, can give it."""
         found = _GROUP.match(self.scope)
-        return bool(found) and (found[0] != self.scope or self.action.endswith("/read"))
+        return found is not None and (found[0] != self.scope or self.action.endswith("/read"))
 
 
 @dataclass

@@ -37,6 +37,14 @@ THEIRS = "theirs"  # a bucket or a storage account that is given
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
 
 
+_ALL = {"tags": {"team": "ml"}, "environment": {"ONNXFERRY_ENGINE_THREADS": "1"}}
+CHANGES: Mapping[str, Mapping[str, Any]] = {  # settings of another run of `deploy`
+    "sagemaker": {**_ALL, "instance_type": "ml.m5.xlarge"},
+    "azureml": {**_ALL, "instance_type": "Standard_F4s_v2"},
+    "functions": {**_ALL, "instance_memory_mb": 4096},
+}
+
+
 @dataclass(frozen=True)
 class Account:
     """`run` is the command line, `authorizer` what the fake asks of each call, `before` what others
@@ -60,18 +68,18 @@ def sagemaker(models: Models) -> Iterator[Account]:
 
 
 @contextmanager
-def sagemaker_given(models: Models) -> Iterator[Account]:
-    """Bucket and role are there; the bucket keeps old versions."""
-    settings = {"region": REGION, "bucket": THEIRS, "role": ROLE, "prefix": "models"}
+def sagemaker_given(models: Models, *, role: bool = True) -> Iterator[Account]:
+    """A bucket that keeps old versions is there, and the `role`."""
+    settings = {"region": REGION, "bucket": THEIRS, "prefix": "models"}
+    settings |= {"role": ROLE} if role else {}
     with _aws() as aws, _line("sagemaker", settings, models) as line:
         place = {"LocationConstraint": REGION}
         client = functools.partial(boto3.session.Session(region_name=REGION).client, config=_Plain)
         client("s3").create_bucket(Bucket=THEIRS, CreateBucketConfiguration=place)
         aws.s3.put_bucket_versioning(THEIRS, "Enabled")
-        iam, role = client("iam"), {"RoleName": ROLE.rpartition("/")[2]}
-        iam.create_role(**role, AssumeRolePolicyDocument="{}")
-        iam.put_role_policy(**role, PolicyName="serve", PolicyDocument=ALLOW)
-        aws.authorizer.used.clear()
+        iam, named = client("iam"), {"RoleName": ROLE.rpartition("/")[2]}
+        iam.create_role(**named, AssumeRolePolicyDocument="{}")
+        iam.put_role_policy(**named, PolicyName="serve", PolicyDocument=ALLOW)
         yield Account(line, aws.authorizer, _Others(aws, line, THEIRS, "models").before)
 
 
@@ -103,11 +111,12 @@ def functions(models: Models, *, given: bool = False) -> Iterator[Account]:
         if given:
             _storage(account)
         granted = functools.partial(_by_assignment, account)
-        yield Account(line, fake.authorizer, granted=granted)
+        yield Account(line, fake.authorizer, functools.partial(_unseen, account), granted)
 
 
 ACCOUNTS: Mapping[str, Open] = {
     "sagemaker": sagemaker,
+    "sagemaker-given-bucket": functools.partial(sagemaker_given, role=False),
     "sagemaker-given": sagemaker_given,
     "azureml": azureml,
     "azureml-given": functools.partial(azureml, identity=True),
@@ -157,7 +166,7 @@ def _line(target: str, settings: Mapping[str, Any], models: Models) -> Iterator[
     room = importlib.import_module(f"onnxferry.infra.{target}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        line = CommandLine(target, settings, models, folder)
+        line = CommandLine(target, settings, CHANGES[target], models, folder)
         connect = functools.partial(room.connect, clock=_quick())
         stack.enter_context(mock.patch.object(room, "connect", connect))
         stack.enter_context(mock.patch("onnxferry.scripts.package.package", line.package))
@@ -195,13 +204,18 @@ class _Others:
             other(replace(command, model="a"))
         for golden in self._golden() if command.name == "delete" else ():
             key = golden.replace("golden.json", "model.tar.gz")
-            facts = (self.bucket, key, {}, "STANDARD", [], None, None, None)
+            facts: Any = (self.bucket, key, {}, "STANDARD", [], None, None, None)
             self.aws.s3.create_multipart_upload(*facts)
 
     def _golden(self) -> list[str]:
         mine = f"{self.prefix}/{NAME}/"
         keys = self.aws.keys.get(self.bucket, [])
         return [key for key in keys if key.startswith(mine) and key.endswith("golden.json")][:1]
+
+
+def _unseen(account: AzureAccount, command: Command) -> None:
+    """The resource manager has to be told to look for functions once."""
+    account.apps.unseen = int(command.name == "deploy")
 
 
 def _by_assignment(account: AzureAccount, permission: Permission) -> bool:

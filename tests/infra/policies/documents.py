@@ -132,7 +132,8 @@ def _roles(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """One to assign at the resource group, and where that is not enough one for the
     subscription."""
-    at_group, above = [], []
+    at_group: list[azure.Permission] = []
+    above: list[azure.Permission] = []
     for permission in used:
         (at_group if permission.at_group else above).append(permission)
     place = "/subscriptions/SUBSCRIPTION"

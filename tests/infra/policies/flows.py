@@ -28,13 +28,16 @@ WORDS = {"a": "rebecca", "b": "dolly", "c": "parton", "wrong": "1946"}  # model 
 @dataclass(frozen=True)
 class Command:
     """One run: the model ("a", "b", "c", or "wrong", which fails its golden request), the exit
-    codes that are right, and further options. `role` is whose run it is."""
+    codes that are right, and further options. `role` is whose run it is; `changed`, whether with
+    other settings; `says` are words of what a run that is right prints."""
 
     name: str
     model: str = "c"
     codes: Collection[int] = (0,)
     more: tuple[str, ...] = ()
     role: str = "deployer"
+    changed: bool = False
+    says: str = ""
 
     def __str__(self) -> str:
         return f"{self.role}: {self.name} {self.model}"
@@ -53,7 +56,8 @@ FLOWS = (
     Command("deploy", "a"),
     Command("deploy", "a"),
     Command("deploy", "b"),
-    Command("deploy", "wrong", (1,)),
+    Command("deploy", "b", changed=True),
+    Command("deploy", "wrong", (1,), says="the golden request differs"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
     Command("rollback"),
@@ -69,6 +73,12 @@ class Done:
     code: int
     text: str
 
+    @property
+    def right(self) -> bool:
+        """Whether it ended as it should."""
+        flat = " ".join(self.text.split())
+        return self.code in self.command.codes and self.command.says in flat
+
 
 @dataclass(frozen=True)
 class Models:
@@ -81,17 +91,19 @@ class Models:
 @dataclass(frozen=True)
 class CommandLine:
     """The command line in this process, on packages that are made already. `settings` are the
-    target's table of deploy.toml."""
+    target's table of deploy.toml, and `changes` others, for some commands."""
 
     target: str
     settings: Mapping[str, Any]
+    changes: Mapping[str, Any]
     models: Models
     folder: Path = field(repr=False)
     name: str = NAME
 
     def __call__(self, command: Command) -> Done:
         file = self.folder / "deploy.toml"
-        lines = [f"{key} = {json.dumps(value)}" for key, value in self.settings.items()]
+        settings = {**self.settings, **(self.changes if command.changed else {})}
+        lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
         file.write_text("\n".join([f"[{self.target}]", *lines]), encoding="utf-8")
         given = {
             "--target": self.target,
@@ -105,8 +117,6 @@ class CommandLine:
         known = {option for p in _options(command.name) for option in p.opts}
         words = [word for option in given.items() if option[0] in known for word in option]
         done = CliRunner().invoke(cli.cli, [command.name, *words, *more])
-        if isinstance(done.exception, NotImplementedError):  # until all clouds can
-            return Done(command, 0, "")
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Done(command, done.exit_code, done.output)
@@ -120,6 +130,12 @@ class CommandLine:
 def flows() -> Iterator[Command]:
     """The runs whose commands there are."""
     return (command for command in FLOWS if command.name in cli.COMMANDS)
+
+
+def _toml(value: Any) -> str:
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
 
 
 def _options(name: str) -> list[click.Parameter]:
@@ -173,7 +189,10 @@ def _zipped(model: Path) -> Path:
 
 def _tarred(model: Path) -> Path:
     path = model.parent / f"{model.name}.tar.gz"
-    with gzip.GzipFile(path, "wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
+    with (
+        gzip.GzipFile(path, "wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tar,
+    ):
         for file in sorted(model.iterdir()):
             facts = tarfile.TarInfo(file.name)
             facts.size = file.stat().st_size

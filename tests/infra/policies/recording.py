@@ -48,7 +48,7 @@ def record(account: Account, allowed: Mapping[str, Allows] | None = None) -> Rec
         may = _either(allowed[command.role], account.granted) if allowed else _everything
         done, refused = _run(account, command, may, found)
         found.wrong += [f"{command}: not in the file: {p}" for p in refused]
-        if done.code not in command.codes:
+        if not done.right:
             found.wrong.append(f"{command}: exit code {done.code}: {done.text[-2000:]}")
     return found
 
@@ -82,7 +82,7 @@ def _grow(
     found.wrong += [f"{command}: not in the file: {p}" for p in refused if p.action in given]
     lacking = {p.action for p in refused} - given
     told = set(_first_told(done.text, refused, given))
-    if done.code in command.codes and not (done.code and told):
+    if done.right:
         found.missed[command.role] |= lacking
         silent = {action for action in lacking if not _tells(done.text, action)}
         found.wrong += [f"{command}: silent without {action}" for action in sorted(silent)]

@@ -1,5 +1,5 @@
-"""The policy files hold what the flows need, and no more: the flows run again with the files
-enforced, at first with nothing of them, and with one permission more whenever a message names it."""
+"""The policy files hold what the flows need, and no more: the flows run with the files enforced, at
+first with nothing of them, and with one permission more whenever a message names it."""
 
 from __future__ import annotations
 

@@ -61,8 +61,9 @@ class FunctionApps:
     with them.
 
     On demand: `publish_failures` fail the next publications with these logs; `busy` answers that
-    many with 409; `sick` holds packages with which no host comes up; `answers` maps (app, sha256)
-    to bytes that it answers instead; `crashes` maps an app to the traceback of its function;
+    many with 409; `unseen` is how often it must be told to look until functions are listed; `sick`
+    holds packages with which no host comes up; `answers` maps (app, sha256) to bytes that it
+    answers instead; `crashes` maps an app to the traceback of its function;
     `roles_unknown` is how many publications the storage account refuses though the role is there;
     `walled` are apps that its firewall does not let in; `taken` holds names of others' apps;
     `locations` are where there is Flex Consumption; `no_quota` is whether there is none left.
@@ -80,6 +81,7 @@ class FunctionApps:
     runtimes: dict[str, str] = field(default_factory=dict)
     publish_failures: list[str] = field(default_factory=list)
     busy: int = 0
+    unseen: int = 0
     roles_unknown: int = 0
     no_quota: bool = False
     sick: set[str] = field(default_factory=set)
@@ -129,11 +131,7 @@ class FunctionApps:
                 self._available,
             ),
             Route("POST", _SITE_PATH + "/host/default/listkeys", self._managed(self._keys)),
-            Route(
-                "POST",
-                _SITE_PATH + "/syncfunctiontriggers",
-                self._managed(lambda call, name: Answer(204)),
-            ),
+            Route("POST", _SITE_PATH + "/syncfunctiontriggers", self._managed(self._look)),
             *web_settings.routes(self.fake, _SITE_PATH, self.settings, self.put_settings),
             Route("GET", _SITE_PATH + "/functions", self._managed(self._functions)),
             Route("POST", "/api/publish", self._scm(self._publish), scm),
@@ -299,9 +297,15 @@ class FunctionApps:
             {"masterKey": self.key(name, "master"), "functionKeys": functions, "systemKeys": {}},
         )
 
+    def _look(self, call: Call, name: str) -> Answer:
+        self.unseen = max(0, self.unseen - 1)
+        return Answer(204)
+
     def _functions(self, call: Call, name: str) -> Answer:
         found = (
-            [{"name": f"{name}/score", "properties": {"name": "score"}}] if self.up(name) else []
+            [{"name": f"{name}/score", "properties": {"name": "score"}}]
+            if self.up(name) and not self.unseen
+            else []
         )
         return Answer(200, {"value": found})
 
