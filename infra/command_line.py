@@ -81,9 +81,13 @@ def plan(output: str, **flags: Any) -> None:
 def drift(output: str, **flags: Any) -> None:
     """Tell whether TARGET is as the model and deploy.toml say, tags and settings included: exit
     code 0 where it is, 2 where `deploy` would change something, which is shown."""
+    from onnxferry.infra.plan_text import differences
+
     endpoint, bundle = _open_with_bundle(CommandOptions(**flags))
     planned = endpoint.plan_deploy(bundle)
     _show_plan(planned, output)
+    for line in differences(planned) if output != "json" else ():
+        click.echo(line)
     sys.exit(2 if planned.changes else 0)
 
 

@@ -31,7 +31,9 @@ def show(found: Sequence[Listed], target: str, output: str) -> None:
 
 
 def _table(found: Sequence[Listed], target: str) -> Table:
-    table = Table(*_COLUMNS, title=f"Made by onnxferry on {target}", title_justify="left")
+    table = Table(title=f"Made by onnxferry on {target}", title_justify="left")
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold")
     for one in found:
         facts = [one.endpoint, one.kind, one.name, one.version, one.state, one.deployed, one.place]
         table.add_row(*(escape(fact or "-") for fact in facts), _costs(one, target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ class Report:
         console.err.print(escape(text))
 
 
+_SHOWN = 400  # characters of a change's parameters
 _HEADINGS = {
     Action.REUSE: "Uses what is there",
     Action.CREATE: "Creates",
@@ -42,6 +44,13 @@ _HEADINGS = {
 def plan_text(plan: Plan) -> str:
     """What `plan` does, in sentences, with all that is touched."""
     return "\n".join(_sentences(plan))
+
+
+def differences(plan: Plan) -> list[str]:
+    """What `plan` would change, with what it would be set to: a line a change, cut to its start."""
+    updates = (step for step in plan.changes if step.action is Action.UPDATE)
+    set_to = ((step, json.dumps(step.parameters, ensure_ascii=False)) for step in updates)
+    return [f"Differs: {step.resource} {step.name}: {text:.{_SHOWN}}" for step, text in set_to]
 
 
 def _sentences(plan: Plan) -> Iterator[str]:

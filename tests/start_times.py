@@ -10,6 +10,7 @@ from __future__ import annotations
 import compileall
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from tests import tiny
 from tests.packages import quiet
 from tests.targets.served import ANSWER, GOLDEN, HERE
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def installing(folder: Path) -> PackageLayout:
@@ -49,13 +50,26 @@ def installing(folder: Path) -> PackageLayout:
 
 @contextmanager
 def container() -> Iterator[Path]:
-    """A cache with the environment of a fresh container, compiled as an image is."""
+    """A cache with the environment of a container, compiled as an image is."""
     python = find_python(HERE)
     assert python
     with tempfile.TemporaryDirectory() as cache:
         made = environment(f"sagemaker-{HERE}", python, _installs(), Path(cache), quiet)
         compileall.compile_dir(made, quiet=2, workers=0)
         yield Path(cache)
+
+
+def refresh(cache: Path) -> None:
+    """Take away what was installed at a start."""
+    (python,) = cache.glob("envs/*/bin/python")
+    added = ("onnxruntime", *pins.CLOSURES["onnxruntime"].split())
+    mine = [name for name in added if name not in _names(_installs())]
+    command = [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *mine]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _names(installs: tuple[Install, ...]) -> set[str]:
+    return {pin.partition("==")[0] for install in installs for pin in install.requirements}
 
 
 def _installs() -> tuple[Install, ...]:
@@ -83,10 +97,11 @@ def main() -> None:
             for way, layout in ways.items()
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(ROUNDS):
-            with container() as cache:
-                for way, one in built.items():  # unpacked first: the other changes the container
+        with container() as cache:
+            for _ in range(ROUNDS):
+                for way, one in built.items():
                     times[way].append(seconds(one, cache))
+                refresh(cache)
         for way, one in built.items():
             middle = statistics.median(times[way])
             print(f"{way}: {one.size / 1e6:.1f} MB, {middle:.1f} s of {sorted(times[way])}")

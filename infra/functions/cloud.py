@@ -25,6 +25,7 @@ from onnxferry.infra.functions.desired import desired_state
 from onnxferry.infra.functions.listing import listed
 from onnxferry.infra.functions.names import MADE, PACKAGES, VERSION, Names, container
 from onnxferry.infra.functions.operations import Operations
+from onnxferry.infra.functions.prerequisites import access, foundation
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
 from onnxferry.infra.lease import LeaseStore
@@ -75,7 +76,7 @@ class FunctionsCloud:
         desired = desired_state(bundle, self.settings, state, suffix, _now())
         if desired.telemetry:
             plan.check_telemetry(state)
-        steps, first = plan.deploy(state, desired), len(plan.foundation(state, desired))
+        steps, first = plan.deploy(state, desired), len(foundation(state, desired))
         summary = self._summary(state, bundle)
         return Plan("functions", "deploy", self.names.app, steps, summary, first)
 
@@ -83,7 +84,7 @@ class FunctionsCloud:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check(state)
-        steps, first = plan.rollback(state, _now()), len(plan.access(state))
+        steps, first = plan.rollback(state, _now()), len(access(state))
         target, replaces = steps[first].name, state.main.version[:12]
         summary = Summary(self._place(), target, replaces, minutes=(1, 4))
         return Plan("functions", "roll back", self.names.app, steps, summary, first)
@@ -92,20 +93,20 @@ class FunctionsCloud:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check_ours(state)
-        access = self._access(state)
-        steps = (*access, *delete(state, read_shared_resources(self.clients, state)))
+        first = self._access(state)
+        steps = (*first, *delete(state, read_shared_resources(self.clients, state)))
         summary = Summary(self._place(), minutes=(1, 5))
-        return Plan("functions", "delete", self.names.app, steps, summary, len(access))
+        return Plan("functions", "delete", self.names.app, steps, summary, len(first))
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
         state = self._read()
         plan.check_ours(state)
         steps = delete_unproved(state)
-        access = self._access(state) if steps else ()
+        first = self._access(state) if steps else ()
         summary = Summary(self._place(), minutes=(1, 5))
-        steps = (*access, *steps)
-        return Plan("functions", "delete", self.names.app, steps, summary, len(access))
+        steps = (*first, *steps)
+        return Plan("functions", "delete", self.names.app, steps, summary, len(first))
 
     def lease_store(self) -> LeaseStore:
         """See Cloud."""
@@ -119,7 +120,7 @@ class FunctionsCloud:
         return listed(self.clients.groups.resources_tagged(MADE))
 
     def _access(self, state: CurrentState) -> tuple[Step, ...]:
-        return tuple(plan.access(state)) if PACKAGES in state.containers else ()
+        return tuple(access(state)) if PACKAGES in state.containers else ()
 
     def _summary(self, state: CurrentState, bundle: Bundle) -> Summary:
         mine, replaces = self.settings, state.main.version[:12]
@@ -148,7 +149,8 @@ class FunctionsCloud:
     @property
     def operations(self) -> Collection[str]:
         """See Cloud."""
-        return {name for name in vars(Operations) if not name.startswith("_")}
+        public = (name for name in dir(Operations) if not name.startswith("_"))
+        return {name for name in public if callable(getattr(Operations, name))}
 
     def execute(self, step: Step, progress: Progress) -> None:
         """See Cloud."""

@@ -8,13 +8,14 @@ share them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-from onnxferry.infra.functions.names import MADE, PACKAGES, container
-from onnxferry.infra.functions.plan import delete_app, delete_package
-from onnxferry.infra.functions.state import CurrentState, SharedResources
+from onnxferry.infra.functions.names import MADE, PACKAGES, app_plan, container
+from onnxferry.infra.functions.state import AppState, CurrentState, SharedResources
 from onnxferry.infra.plan import Action, Step
 
+WORKSPACE, COMPONENT = "Log Analytics workspace", "Application Insights"
 # what the Functions host makes for itself
 _PLATFORMS = ("azure-webjobs-", "AzureFunctionsDiagnosticEvents")
 # what the platform makes beside an Application Insights component, and leaves
@@ -53,6 +54,32 @@ def delete_unproved(state: CurrentState) -> tuple[Step, ...]:
     return (*steps, *map(delete_package, sorted(unused)))
 
 
+def delete_package(sha256: str) -> Step:
+    """Delete a package from the storage account."""
+    return Step(Action.DELETE, "package", sha256[:12], "delete_package", {"sha256": sha256})
+
+
+def delete_app(app: AppState, state: CurrentState, *, certainly: bool = False) -> list[Step]:
+    """Delete an app and what it stands on, as far as it is there and ours; all of it `certainly`
+    when the plan made it. One that has a version goes only while it has."""
+    names, name = state.names, app.name
+    scopes = [names.account_id, *([names.component_id] if state.component or certainly else ())]
+    seen = {"seen": app.seen} if app.app else {}
+    facts = {"account": names.account}
+    made = app.container is None or names.marks(app.container)
+    rows: list[tuple[bool, str, str, str, Mapping[str, Any]]] = [
+        (app.app is not None, "role assignment", name, "delete_roles", {"scopes": scopes}),
+        (app.app is not None, "app", name, "delete_app", seen),
+        (app.plan is not None, "plan", app_plan(name), "delete_app_plan", {}),
+        (app.container is not None, "container", container(name), "delete_container", facts),
+    ]
+    return [
+        Step(Action.DELETE, kind, what, operation, parameters)
+        for there, kind, what, operation, parameters in rows
+        if (there or certainly) and (made or kind != "container")
+    ]
+
+
 def account_goes(state: CurrentState, shared: SharedResources) -> bool:
     """Whether the account is ours and nothing in it is anybody else's."""
     if state.account is None or not state.account_is_ours or shared.foreign:
@@ -81,8 +108,8 @@ def _apps(state: CurrentState, shared: SharedResources) -> Iterable[Step]:
 
 def _telemetry(state: CurrentState) -> Iterable[Step]:
     rows = (
-        ("Application Insights", state.component, state.names.component_id, "delete_component"),
-        ("Log Analytics workspace", state.workspace, state.names.workspace_id, "delete_workspace"),
+        (COMPONENT, state.component, state.names.component_id, "delete_component"),
+        (WORKSPACE, state.workspace, state.names.workspace_id, "delete_workspace"),
     )
     for kind, found, id_, operation in rows:
         if found and state.ours(found):
@@ -112,6 +139,6 @@ def _deleted(state: CurrentState, steps: Iterable[Step]) -> set[str]:
         ids |= {names.app_plan_id(app.name)} if app.plan else set()
     kinds = {step.resource for step in steps}
     ids |= {names.account_id} if "storage account" in kinds else set()
-    ids |= {names.component_id} if "Application Insights" in kinds else set()
-    ids |= {names.workspace_id} if "Log Analytics workspace" in kinds else set()
+    ids |= {names.component_id} if COMPONENT in kinds else set()
+    ids |= {names.workspace_id} if WORKSPACE in kinds else set()
     return {id_.lower() for id_ in ids}

@@ -8,42 +8,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.infra.clients.azure import Wait
-from onnxferry.infra.clients.azure_blobs import BlobContainer, megabytes
-from onnxferry.infra.clients.azure_errors import translated
+from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.clients.azure_roles import Principal
-from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.errors import CloudError, LeaseLost, NotAllowed, NotFound, TimedOut
 from onnxferry.infra.functions.app_settings import CONNECTION, changed
-from onnxferry.infra.functions.deletion import account_goes, left_in_group
-from onnxferry.infra.functions.names import (
-    DEPLOYED,
-    PACKAGES,
-    PREVIOUS,
-    PUBLISHING,
-    VERSION,
-    Names,
-    description,
-)
+from onnxferry.infra.functions.names import DEPLOYED, PREVIOUS, PUBLISHING, VERSION, description
 from onnxferry.infra.functions.publishing import ROLE_SECONDS, Publication, is_missing_role, publish
+from onnxferry.infra.functions.removals import Removals
 from onnxferry.infra.functions.smoke import SmokeTest, golden_of
-from onnxferry.infra.functions.state import Clients, has_foreign, read_shared_resources, read_state
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
-from onnxferry.system.console import Progress
 from onnxferry.system.hashes import sha256 as sha256_of
 
 
 @dataclass(frozen=True)
-class Operations:
-    """The operations on one app; `wait` waits for what they begin. Packages that are fetched from
-    storage are kept in `folder`."""
+class Operations(Removals):
+    """The operations on one app. Packages that are fetched from storage are kept in `folder`."""
 
-    clients: Clients
-    names: Names
-    wait: Wait
-    progress: Progress
     folder: Path
     clock: Clock = Clock()
 
@@ -203,80 +185,6 @@ class Operations:
         deployed = {DEPLOYED: facts["deployed"]}
         self._record(step.name, facts["version"], facts["previous"], deployed)
 
-    def delete_roles(self, step: Step) -> None:
-        """Delete the roles that were given to an app."""
-        roles = self.clients.roles
-        for scope in step.parameters["scopes"]:
-            for assignment in roles.described(scope, description(step.name)):
-                roles.delete(assignment)
-
-    def delete_app(self, step: Step) -> None:
-        """Delete an app, unless another run has changed what it serves."""
-        found = self.clients.web.app(step.name)
-        if found is None:
-            return
-        if seen := step.parameters.get("seen"):
-            self._refuse_changed(found, seen)
-        if self._is_ours(found.tags, f"app {step.name}"):
-            self.clients.web.delete_app(step.name)
-
-    def delete_app_plan(self, step: Step) -> None:
-        """Delete an app's plan."""
-        self.clients.web.delete_app_plan(step.name)
-
-    def delete_component(self, step: Step) -> None:
-        """Delete the Application Insights component."""
-        self.clients.insights.delete_component(step.parameters["id"])
-
-    def delete_workspace(self, step: Step) -> None:
-        """Delete the Log Analytics workspace."""
-        self.clients.insights.delete_workspace(step.parameters["id"])
-
-    def delete_container(self, step: Step) -> None:
-        """Delete a container of the storage account, which has none but our blobs."""
-        account = step.parameters["account"]
-        found = self.clients.storage.container(account, step.name)
-        if found is None:
-            return
-        if step.name == PACKAGES:
-            if has_foreign(self.clients, read_state(self.clients, self.names)):
-                raise LeaseLost(f"container {PACKAGES}: somebody has put something there; it stays")
-        elif not self._is_ours(found, f"container {step.name}"):
-            return
-        self.clients.storage.delete_container(account, step.name)
-
-    def delete_package(self, step: Step) -> None:
-        """Delete a package from the storage account, unless an app has come to need it."""
-        sha256, app = step.parameters["sha256"], self.clients.web.app(self.names.app)
-        needed = [app.tags.get(name) for name in (VERSION, PREVIOUS, PUBLISHING)] if app else []
-        if sha256 in needed:
-            raise LeaseLost(f"package {step.name}: another run has put it to use; it stays")
-        self._packages().delete(self.names.package(sha256))
-
-    def delete_lease(self, step: Step) -> None:
-        """Delete the lease's document, the last of the app's blobs."""
-        self._packages().delete(self.names.lease)
-
-    def delete_account(self, step: Step) -> None:
-        """Delete the storage account, in which is nothing that is not ours."""
-        state = read_state(self.clients, self.names)
-        if state.account is None:
-            return
-        if state.packages is None:
-            self._packages().list(self.names.folder)  # raises, and says who may not look
-        if not account_goes(state, read_shared_resources(self.clients, state)):
-            raise LeaseLost(f"storage account {step.name}: somebody has put something there")
-        self.clients.storage.delete(step.name)
-
-    def delete_group(self, step: Step) -> None:
-        """Delete the resource group with all that is in it, which is ours."""
-        there = self.clients.groups.resources(step.name)
-        if new := left_in_group(there, step.parameters["resources"]):
-            names = ", ".join(id_.rpartition("/")[2] for id_ in new)
-            raise LeaseLost(f"resource group {step.name}: it has got {names}; it stays")
-        begun = self.clients.groups.delete(step.name)
-        self._finish(begun, f"resource group {step.name}")
-
     @property
     def _smoke_test(self) -> SmokeTest:
         return SmokeTest(self.clients, self.wait)
@@ -322,24 +230,6 @@ class Operations:
             raise LeaseLost(f"app {app}: another run has published to it")
         self.clients.groups.tag(found.id, tags)
 
-    def _refuse_changed(self, app: FunctionApp, seen: Mapping[str, str], sha256: str = "") -> None:
-        """Raise LeaseLost where the app's tags say other versions than were `seen`; `sha256` is
-        what this run may have begun to publish."""
-        version, publishing = (app.tags.get(name, "") for name in (VERSION, PUBLISHING))
-        if version != seen[VERSION] or publishing not in ("", sha256, seen[PUBLISHING]):
-            serves = publishing or version or "nothing"
-            raise LeaseLost(
-                f"app {app.name}: another run has changed it since the plan was made (it serves"
-                f" {serves[:12]} now). It is left as it is: look, then run again"
-            )
-
-    def _is_ours(self, facts: Mapping[str, str], what: str) -> bool:
-        """Whether `what` has our mark still; else it stays."""
-        ours = self.names.marks(facts)
-        if not ours:
-            self.progress(f"{what} is no longer marked as made by onnxferry: it stays")
-        return ours
-
     def _refused(self, ask: Callable[[], object]) -> str | None:
         """`ask` for blobs: None, or what is waited for where the user has no role yet."""
         try:
@@ -365,21 +255,6 @@ class Operations:
 
         self.wait(what, within)
 
-    def _app(self, name: str) -> FunctionApp:
-        found = self.clients.web.app(name)
-        if found is None:
-            raise NotFound(
-                f"Azure Functions app {name} of resource group {self.names.group}: it is gone; run"
-                " again"
-            )
-        return found
-
-    def _packages(self) -> BlobContainer:
-        found = self.clients.storage.get(self.names.account)
-        if found is None:
-            raise NotFound(f"storage account {self.names.account}: it is gone; run again")
-        return self.clients.packages(found)
-
     def _package(self, step: Step) -> Path:
         """The file of the step's package: the one that is deployed, or a copy of the one in
         storage. Raises CloudError when its bytes are not those that the step says."""
@@ -400,9 +275,3 @@ class Operations:
             self._packages().download(self.names.package(sha256), fresh, megabytes(self.progress))
             fresh.rename(file)
         return file
-
-    def _finish(self, poller: Any, what: str) -> None:
-        """Wait for an operation of the resource manager."""
-        with translated(what):
-            self.wait(what, lambda: None if poller.done() else str(poller.status()))
-            poller.result()

@@ -180,11 +180,16 @@ class SageMakerCloud:
         return state.read(self.clients, self.names)
 
 
+def _unproved(state: str) -> str:
+    """One that failed has no instances."""
+    said = {"Deleting": "", "Failed": ", not proved"}
+    return state + said.get(state, f", not proved, {HOURLY}")
+
+
 def _hosting(there: CurrentState) -> Iterator[tuple[str, str, str]]:
     for endpoint in filter(None, (there.main, there.candidate)):
         proved = endpoint is there.main and endpoint.history
-        unproved = "" if proved else f", not proved, {HOURLY}"
-        yield "endpoint", endpoint.name, endpoint.state + unproved
+        yield "endpoint", endpoint.name, endpoint.state if proved else _unproved(endpoint.state)
     for config in there.configs:
         serves = there.main and config == there.main.config
         use = "serves" if serves else "previous" if config == there.previous else "kept"

@@ -11,7 +11,7 @@ import pytest
 from onnxferry.infra.apply import Interrupted, Terms, apply
 from onnxferry.infra.errors import CloudError, NotHealthy, WrongAnswer
 from onnxferry.infra.plan import Action, Plan, Step, Summary
-from onnxferry.infra.plan_text import plan_text
+from onnxferry.infra.plan_text import differences, plan_text
 from onnxferry.system.console import Progress
 from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
@@ -276,3 +276,9 @@ def test_what_serves_proved_is_not_called_left_over() -> None:
     world = World(tidy=CloudError("no network"))
     with pytest.raises(CloudError, match=r"^no network$"):
         apply(replace(PLAN, steps=(first, PROOF, tidy)), world, QuietReport())
+
+
+def test_what_differs_is_told_with_what_it_would_be() -> None:
+    tags = Step(Action.UPDATE, "tags of endpoint", "squad", "promote", {"set": {"team": "ml"}})
+    (line,) = differences(replace(PLAN, steps=(PLAN.steps[1], tags)))
+    assert line == 'Differs: tags of endpoint squad: {"set": {"team": "ml"}}'

@@ -25,6 +25,7 @@ from onnxferry.scoring.limits import Limits
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import Host, start
 from onnxferry.scripts.rehearse.local import RUNTIME
+from onnxferry.scripts.rehearse.network import choose
 from onnxferry.scripts.rehearse.processes import members
 from onnxferry.system.errors import RehearsalError
 from tests import tiny
@@ -34,6 +35,7 @@ from tests.targets.served import ANSWER, GOLDEN, HERE, built
 pytestmark = pytest.mark.host
 LIMIT = 5_000_000  # Limits().body_bytes, which the packaged model has
 BODY = GOLDEN.request.body
+OPEN = choose(egress=True)  # what its sockets do is seen without a relay between
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def built_(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 @pytest.fixture(scope="module")
 def served(built_: Package) -> Iterator[Host]:
-    with start(built_, report=quiet) as up:
+    with start(built_, network=OPEN, report=quiet) as up:
         yield up
 
 
@@ -308,7 +310,7 @@ def held(built_: Package, tmp_path: Path) -> Iterator[Held]:
         with (folder / "onnxferry" / "scoring" / "__init__.py").open("a") as file:
             file.write(_HOLD.format(busy=str(busy), go=str(go)))
 
-    with start(changed(built_, tmp_path, hold), report=quiet) as up:
+    with start(changed(built_, tmp_path, hold), network=OPEN, report=quiet) as up:
         yield Held(up, busy, go)
         go.touch()
 

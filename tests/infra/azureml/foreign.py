@@ -216,7 +216,7 @@ class Neighbours:
 
     def references(self) -> dict[str, set[str]]:
         """What each deployment of the endpoint needs and has, down to its model's files; and what
-        others' models use of ours."""
+        others' models of its name use of ours."""
         store, found = self.world.azure.store, dict[str, set[str]]()
         for one in store.everything():
             if "/deployments/" in one["id"] and not one["id"].startswith(f"{ENDPOINT}/"):
@@ -225,7 +225,7 @@ class Neighbours:
             ids = [facts.get("model"), facts.get("environmentId")]
             ids += [(facts.get("codeConfiguration") or {}).get("codeId")]
             assets = [a for id_ in ids if id_ and (a := store.get(id_))]
-            assets += [one] if one["id"] in self.ids else []
+            assets += [one] if one["id"] in self.ids and f"/models/{NAME}/" in one["id"] else []
             uris = [
                 str((a["properties"] or {}).get("modelUri", ""))
                 for a in assets

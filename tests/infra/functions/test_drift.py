@@ -26,7 +26,7 @@ def test_a_key_that_leaves_goes_back_to_the_platforms_default(
     deploy(azure.cloud(http_concurrency=4, instance_memory_mb=4096), versions[0])
     deploy(azure.cloud(), versions[0])
     assert scale(azure)["instanceMemoryMB"] == 2048
-    assert not scale(azure)["triggers"]
+    assert "triggers" not in scale(azure)
     assert azure.cloud().plan_deploy(versions[0]).changes == ()
 
 

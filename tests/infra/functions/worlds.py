@@ -181,6 +181,7 @@ def foreign(azure: AzureAccount, before: Mapping[Key, Any] | None = None) -> dic
 
 
 def _found(azure: AzureAccount, before: Mapping[Key, Any] | None) -> Iterator[tuple[Key, Any]]:
+    key: Key
     for resource in azure.fake.store.everything():
         key = ("resource", str(resource["id"]).lower())
         mine = resource.get("foreign") or resource.get("properties", {}).get("foreign")

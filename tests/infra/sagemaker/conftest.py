@@ -75,10 +75,11 @@ class KeptSession(boto3.Session):  # type: ignore[misc]
 
     def client(self, service: str, *args: Any, **options: Any) -> Any:
         signed = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")]
-        key = (service, self.region_name, options["config"].read_timeout, *signed)
+        server = self.servers.get(signed[0] or "") if service != "sagemaker-runtime" else None
+        whose = (self.region_name, self.profile_name, *signed)
+        key = (service, options["config"].read_timeout, *whose, bool(server))
         if key not in self._kept:
             made = super().client(service, *args, **options)
-            server = self.servers.get(signed[0] or "") if service != "sagemaker-runtime" else None
             self._kept[key] = attach(made, server) if server else made
         return self._kept[key]
 
@@ -108,6 +109,13 @@ def aws(server: AwsServer) -> Iterator[AwsServer]:
     with server.reachable():
         yield server
     assert server.violations == []
+
+
+def make_clients() -> None:
+    """Those of cloud(), which send nothing yet: a forked process may use them as its own."""
+    clients = cloud().clients
+    for service in ("s3", "iam", "sts", "logs", "sagemaker", "service-quotas", "sagemaker-runtime"):
+        clients._client(service)
 
 
 def cloud(**settings: Any) -> SageMakerCloud:

@@ -6,7 +6,8 @@ import pytest
 
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from tests.fakes.aws import AwsServer
+from tests.fakes.aws import ACCOUNT, REGION, AwsServer
+from tests.fakes.aws.endpoints import Endpoint
 from tests.infra.sagemaker.conftest import NAME, cloud, deploy
 
 STATES = (
@@ -66,3 +67,19 @@ def test_a_roll_back_goes_on_from_any_state(
         bundles[0].version,
         bundles[1].version,
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("InService", "InService, not proved, billed by the hour"),
+        ("Creating", "Creating, not proved, billed by the hour"),
+        ("Failed", "Failed, not proved"),
+        ("Deleting", "Deleting"),
+    ],
+)
+def test_status_marks_what_is_not_proved_and_billed(aws: AwsServer, state: str, said: str) -> None:
+    name, tags = f"{NAME}-candidate", {"onnxferry:endpoint": NAME}
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/{name}"
+    aws.endpoints[name] = Endpoint(name, arn, "c", state=state, looks=9, tags=tags)
+    assert ("endpoint", name, said) in cloud().status().resources

@@ -11,11 +11,10 @@ import pytest
 
 from onnxferry.infra.cloud import Bundle
 from tests.fakes.aws import AwsServer
-from tests.infra.sagemaker.conftest import NAME, cloud, no_pauses
+from tests.infra.sagemaker.conftest import NAME, cloud, make_clients, no_pauses
 from tests.infra.two_deployers import Told, Work, at_once, deploying, short_leases, truthful
 
 __all__ = ["short_leases"]
-SERVICES = ("s3", "iam", "sts", "logs", "sagemaker", "service-quotas", "sagemaker-runtime")
 
 
 @pytest.fixture
@@ -24,9 +23,7 @@ def account(short_leases: None) -> Iterator[AwsServer]:
     sends nothing by them: two processes may not share a connection."""
     aws = AwsServer()
     with aws.reachable(), no_pauses(), aws.answering():
-        clients = cloud().clients
-        for service in SERVICES:
-            clients._client(service)
+        make_clients()
         yield aws
     aws.close()
     assert aws.violations == []

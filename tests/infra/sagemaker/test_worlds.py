@@ -83,6 +83,7 @@ class Run:
     foreign: Snapshot = field(default_factory=dict)
     needed: set[tuple[str, ...]] = field(default_factory=set)
     options: dict[str, Any] = field(default_factory=dict)
+    done: list[bool] = field(default_factory=list)  # of each flow: whether it was not refused
 
     def begin(self, world: World) -> None:
         self.options = put(self.aws, client(self.aws), world)
@@ -97,8 +98,9 @@ class Run:
             apply(first, made)
             with held(made.lease_store, this_run(plan.purpose), lambda text: None):
                 apply(replace(plan, steps=plan.steps[plan.foundation :]), made)
-        except FerryError:
-            pass  # a refusal is no change either
+            self.done.append(True)
+        except FerryError:  # a refusal is no change either
+            self.done.append(False)
         self.aws.endpoints.finish()
         self.unchanged()
 
@@ -191,8 +193,9 @@ def account(server: AwsServer) -> Iterator[AwsServer]:
         yield server
 
 
-def all_flows(aws: AwsServer, bundles: tuple[Bundle, ...], data: st.DataObject) -> None:
-    """Deploy, update, an update that fails, roll back, tidy, prune and delete."""
+def all_flows(aws: AwsServer, bundles: tuple[Bundle, ...], data: st.DataObject) -> list[bool]:
+    """Deploy, update, an update that fails, roll back, tidy, prune and delete: which of these were
+    not refused."""
     shas = tuple(each.package.sha256 for each in bundles)
     world = data.draw(worlds(shas))
     aws.reset()
@@ -209,6 +212,7 @@ def all_flows(aws: AwsServer, bundles: tuple[Bundle, ...], data: st.DataObject) 
     run.deploy(2)
     run.end()
     assert aws.violations == []
+    return run.done
 
 
 def fail(run: Run, answers: Answers, how: str) -> None:
@@ -234,23 +238,27 @@ SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthC
 quick = partial(settings, deadline=None, database=None, suppress_health_check=SUPPRESSED)
 
 
-@given(data=st.data())
-@quick(max_examples=25, derandomize=True)
-def test_no_flow_changes_what_is_not_ours(
-    account: AwsServer, packages: tuple[Bundle, ...], data: st.DataObject
-) -> None:
-    all_flows(account, packages, data)
+def check(aws: AwsServer, bundles: tuple[Bundle, ...], how: settings) -> None:
+    """Most flows are carried out, or this would prove nothing; one of the seven is to fail."""
+    done: list[list[bool]] = []
+
+    @how
+    @given(data=st.data())
+    def world(data: st.DataObject) -> None:
+        done.append(all_flows(aws, bundles, data))
+
+    world()
+    assert sum(map(sum, done)) > len(done) * 4
+
+
+def test_no_flow_changes_what_is_not_ours(account: AwsServer, packages: tuple[Bundle, ...]) -> None:
+    check(account, packages, quick(max_examples=25, derandomize=True))
 
 
 @pytest.mark.worlds
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("part", range(4))
-def test_no_flow_changes_what_is_not_ours_in_2000_worlds(
+def test_no_flow_changes_what_is_not_ours_in_500_worlds(
     account: AwsServer, packages: tuple[Bundle, ...], part: int
 ) -> None:
-    @given(data=st.data())
-    @quick(max_examples=500)
-    def run(data: st.DataObject) -> None:
-        all_flows(account, packages, data)
-
-    run()
+    check(account, packages, quick(max_examples=500))

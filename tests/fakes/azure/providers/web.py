@@ -215,6 +215,8 @@ class FunctionApps:
         others = [s for s in self.fake.store.all(SITES) if s["id"].lower() != call.path.lower()]
         if any(s["properties"]["serverFarmId"].lower() == farm["id"].lower() for s in others):
             return error(409, "Conflict", "A Flex Consumption plan holds one app.")
+        if None in facts["functionAppConfig"]["scaleAndConcurrency"].values():
+            return error(400, "BadRequest", "scaleAndConcurrency: a null is no object")
         if wrong := set(web_settings.in_body(body)) & FORBIDDEN:
             return error(400, "BadRequest", f"not allowed on Flex Consumption: {sorted(wrong)}")
         return None
