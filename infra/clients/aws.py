@@ -226,8 +226,8 @@ class AwsClients:
                 f"{where}: no region {self.region} is known to have SageMaker; set sagemaker.region"
                 f" to one of {', '.join(known)}"
             )
-        said = f"no connection to {service} ({type(e).__name__}: {e})"
-        return refusal(where, errors.Unavailable, said, connections.broken(e))
+        said = f"no connection to {service} ({e}): {connections.broken(e)}"
+        return refusal(where, errors.Unavailable, said)
 
 
 @contextmanager

@@ -47,9 +47,8 @@ def test_the_sign_in_has_expired(aws: AwsServer, bundles: tuple[Bundle, ...]) ->
     aws.refusals["GetCallerIdentity"] = Refusal(
         "ExpiredToken", "The security token is expired", 403
     )
-    with pytest.raises(
-        NoCredentials, match=r"has expired \(ExpiredToken\).*AWS_SESSION_TOKEN anew"
-    ):
+    said = r"the sign-in has expired \(ExpiredToken\).*AWS_SESSION_TOKEN anew"
+    with pytest.raises(NoCredentials, match=said):
         cloud().plan_deploy(bundles[0])
 
 
@@ -78,9 +77,7 @@ def test_no_such_region(aws: AwsServer) -> None:
 
 def test_no_network(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(
-        Unavailable, match=r"no connection to sts .*the connection was refused; check"
-    ):
+    with pytest.raises(Unavailable, match=r"no connection to sts .*run the same command again"):
         cloud().status()
 
 
