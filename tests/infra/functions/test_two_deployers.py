@@ -33,12 +33,13 @@ def deployer(azure: AzureAccount, version: Bundle, *, force: bool = False) -> Wo
 def live(azure: AzureAccount) -> str:
     """The version that serves; none took another's place that had not proved itself before."""
     assert azure.apps.unproved == []
-    assert azure.apps.up(APP)
+    assert azure.serves()
     return azure.serves()[:12]
 
 
 def settled(azure: AzureAccount) -> None:
-    """The tags say what serves, and nothing is left of what was under way."""
+    """The tags say what serves, its host is up, and nothing is left of what was under way."""
+    assert azure.apps.up(APP)
     tags = azure.tags()
     assert (tags["onnxferry-version"], tags["onnxferry-publishing"]) == (azure.serves(), "")
     assert not [kind for kind in azure.kinds() if "candidate" in kind]
