@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from onnxferry.infra.policies import OPTIONAL
 from tests.infra.policies.accounts import Account
 from tests.infra.policies.flows import Command, Done, flows
 
@@ -56,12 +57,14 @@ def record(account: Account, allowed: Mapping[str, Allows] | None = None) -> Rec
 def grow(account: Account, allowed: Mapping[str, Allows]) -> Grown:
     """All flows, at first with no permission, and each again with the one more that its message
     names, as long as the role is `allowed` it. What a run does without, it is given next, to
-    record what it would have used; unless it was a deletion."""
+    record what it would have used; a deletion has what is optional from its start."""
     found = Grown()
     for command in flows():
         for kept in (found.named, found.missed):
             kept.setdefault(command.role, set())
-        without: set[str] = set()
+        # what is deleted cannot be deleted again
+        optional = OPTIONAL[f"{account.run.target}-{command.role}"]
+        without = set(optional) if command.name == "delete" else set()
         while more := _grow(account, command, allowed[command.role], found, without):
             without |= more
     return found
@@ -86,7 +89,7 @@ def _grow(
         found.missed[command.role] |= lacking
         silent = {action for action in lacking if not _tells(done.text, action)}
         found.wrong += [f"{command}: silent without {action}" for action in sorted(silent)]
-        return lacking if command.name != "delete" else set()
+        return lacking
     named |= told
     if not told:
         said = f"exit code {done.code}, without {lacking}: {done.text[-2000:]}"
