@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onnxferry.infra.cloud import Listed
-from onnxferry.infra.command_line import Consent, execute
-from onnxferry.infra.lease import LeaseStore
+from onnxferry.infra.errors import CloudError, LeaseHeld, NameTaken
+from onnxferry.infra.execution import Consent, execute
+from onnxferry.infra.lease import LeaseStore, this_run
 from onnxferry.infra.plan import Action, Plan, Step, Summary
 from onnxferry.system.console import Progress
 from onnxferry.system.exits import cli_errors
@@ -115,3 +117,24 @@ def test_the_foundation_is_made_before_the_lease_is_taken() -> None:
     done = execute(lambda: next(plans), cloud, Consent(yes=True, terminal=False))
     assert cloud.steps == [bucket, *PLAN.steps]
     assert done is there
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_what_another_run_makes_meanwhile_is_not_called_taken(at_work: bool) -> None:
+    """A plan made beside a run at work may find that run's things: they are no strangers'."""
+    cloud, tries = Executed(), iter((NameTaken("squad-candidate: AlreadyExists"), PLAN))
+    if at_work:
+        cloud.lease.write(json.dumps(vars(this_run("deploy"))), "")
+
+    def planned() -> Plan:
+        found = next(tries, PLAN)
+        if isinstance(found, CloudError):
+            raise found
+        return found
+
+    if not at_work:
+        assert execute(planned, cloud, Consent(yes=True, terminal=False)) is PLAN
+        return
+    with pytest.raises(LeaseHeld, match=r"process \d+ \(deploy.*squad-candidate: AlreadyExists"):
+        execute(planned, cloud, Consent(yes=True, terminal=False))
+    assert cloud.steps == []

@@ -19,8 +19,8 @@ import pytest
 
 from onnxferry.infra import lease
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint
-from onnxferry.infra.command_line import Consent, execute
 from onnxferry.infra.errors import CloudError, LeaseHeld, LeaseLost
+from onnxferry.infra.execution import Consent, execute
 
 SECONDS = 3.0  # of a test's leases: a killed run's expires soon
 Work = Callable[[], str]

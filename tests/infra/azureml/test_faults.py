@@ -18,8 +18,8 @@ import pytest
 from onnxferry.infra.apply import apply
 from onnxferry.infra.azureml.names import ROLLING
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint
-from onnxferry.infra.command_line import Consent, execute
 from onnxferry.infra.errors import CloudError, WrongAnswer
+from onnxferry.infra.execution import Consent, execute
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.in_process import Killed
 from tests.fakes.azure.providers.machinelearning import ENDPOINTS

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from onnxferry.infra import command_line
+from onnxferry.infra import execution
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.command_line import Consent
 from onnxferry.infra.errors import CloudError
+from onnxferry.infra.execution import Consent
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from onnxferry.infra.plan import Plan
 from tests.fakes.azure.faults import Fault
@@ -38,7 +38,7 @@ class Flow:
 
 def execute(planned_by: Callable[[], Plan], cloud: FunctionsCloud) -> None:
     """As the command does, under the lease, which a run before may have died with."""
-    command_line.execute(planned_by, cloud, Consent(yes=True, terminal=False), force=True)
+    execution.execute(planned_by, cloud, Consent(yes=True, terminal=False), force=True)
 
 
 def roll_back(cloud: FunctionsCloud, versions: Versions) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.command_line import Consent, execute
 from onnxferry.infra.errors import CloudError, NoCredentials, Refused, Unavailable
+from onnxferry.infra.execution import Consent, execute
 from onnxferry.infra.sagemaker import state
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from tests.fakes.aws import AwsServer, Fault

@@ -10,8 +10,8 @@ import pytest
 
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.command_line import Consent, execute
 from onnxferry.infra.errors import QuotaExceeded, Refused
+from onnxferry.infra.execution import Consent, execute
 from onnxferry.infra.plan import Plan
 from tests.fakes.aws import ACCOUNT, REGION, AwsServer
 from tests.fakes.aws.answers import Refusal
