@@ -77,7 +77,7 @@ class _Run:
             self.begun.append(step)
             self.unproved.append(step)
             self.execute(step)
-            if step.settles:
+            if step.proves:
                 self.unproved.clear()
 
     def clear_up(self) -> Iterator[str]:

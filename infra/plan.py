@@ -26,8 +26,8 @@ class Step:
     needs: JSON data without secrets.
 
     When this step or a later one fails, `restore` puts back what served before, and `removal`
-    removes what this step has begun to make; up to a step that `settles`: once that is done, what
-    was made is proved and stays.
+    removes what this step has begun to make; up to a step that `proves` it: once that is done,
+    it stays.
     """
 
     action: Action
@@ -37,7 +37,7 @@ class Step:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     restore: Step | None = None
     removal: Step | None = None
-    settles: bool = False
+    proves: bool = False
 
     def __str__(self) -> str:
         return f"{self.action.value} {self.resource} {self.name}"

@@ -168,7 +168,7 @@ def _smoke(deployment: str, golden: Facts) -> Step:
 def _smoke_endpoint(state: CurrentState, deployment: str, golden: Facts) -> Step:
     """Ask the endpoint, where `deployment` must answer."""
     name, facts = state.names.endpoint, {"expected": deployment, **golden}
-    return Step(Action.CHECK, "golden request to endpoint", name, "smoke", facts, settles=True)
+    return Step(Action.CHECK, "golden request to endpoint", name, "smoke", facts, proves=True)
 
 
 def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:

@@ -166,7 +166,7 @@ def _promote(
 def _smoke(app: str, package: Mapping[str, str]) -> list[Step]:
     return [
         Step(Action.CHECK, "health of app", app, "wait_until_healthy"),
-        Step(Action.CHECK, "golden request to app", app, "smoke", package, settles=True),
+        Step(Action.CHECK, "golden request to app", app, "smoke", package, proves=True),
     ]
 
 

@@ -136,7 +136,7 @@ def _point(state: CurrentState, config: str, goal: Goal, seen: str) -> Step:
 
 def _smoke(name: str, url: str) -> Step:
     kind, request = "golden request to endpoint", {"package": url}
-    return Step(Action.CHECK, kind, name, "smoke", request, settles=True)
+    return Step(Action.CHECK, kind, name, "smoke", request, proves=True)
 
 
 def proved(state: CurrentState, config: str) -> Steps:

@@ -76,7 +76,7 @@ def test_a_failure_before_the_promotion_restores_nothing() -> None:
 
 
 def test_what_is_proved_stays_when_tidying_fails() -> None:
-    proof = replace(PLAN.steps[3], settles=True)
+    proof = replace(PLAN.steps[3], proves=True)
     tidy = Step(Action.DELETE, "model", "squad-0", "tidy")
     world = World(tidy=CloudError("no network"))
     with pytest.raises(CloudError, match=r"^no network$"):
@@ -213,7 +213,7 @@ def test_changes_are_what_changes_something() -> None:
 
 GONE = Step(Action.DELETE, "endpoint", "squad-candidate", "tidy")
 CANDIDATE = Step(Action.CREATE, "endpoint", "squad-candidate", "create", removal=GONE)
-PROOF = Step(Action.CHECK, "answer", "squad-candidate", "smoke", settles=True)
+PROOF = Step(Action.CHECK, "answer", "squad-candidate", "smoke", proves=True)
 PACKAGE = Step(Action.CREATE, "package", "p", "create")
 UPDATE = replace(PLAN, steps=(PACKAGE, CANDIDATE, PROOF, PLAN.steps[2], GONE))
 
