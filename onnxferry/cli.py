@@ -21,7 +21,7 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "init": (_CLOUDS, "Write a commented deploy.toml."),
     "deploy": (_CLOUDS, "Package the model and put it live on TARGET."),
     "plan": (_CLOUDS, "Show what `deploy` would do now."),
-    "drift": (_CLOUDS, "Tell whether TARGET is as deploy.toml says."),
+    "drift": (_CLOUDS, "Tell whether TARGET is as the model and deploy.toml say."),
     "invoke": (_CLOUDS, "Send one request to the live endpoint."),
     "status": (_CLOUDS, "Show what is live on TARGET."),
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),

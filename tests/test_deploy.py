@@ -115,7 +115,7 @@ def test_credentials_are_checked_before_packaging(tmp_path: Path) -> None:
     words = ["deploy", "--target", "sagemaker", "--model", str(folder), *settings]
     result = CliRunner().invoke(cli.cli, words, env=environment)
     assert result.exit_code == 1
-    assert "credentials" in result.stderr
+    assert "nobody is signed in" in result.stderr
     assert not out.exists()
 
 

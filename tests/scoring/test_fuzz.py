@@ -22,7 +22,7 @@ from tests.fuzz.__main__ import GROWTH, describe
 from tests.fuzz.models import NAMES
 from tests.fuzz.run import parameters_of
 
-EACH = 400  # requests a model; `python -m tests.fuzz` sends more
+EACH = 250  # requests a model; `python -m tests.fuzz` sends more
 
 
 @pytest.fixture(scope="module")

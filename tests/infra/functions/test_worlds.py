@@ -111,7 +111,7 @@ LOOSE: Mapping[str, Any] = {
 }
 
 
-@settings(max_examples=25, **LOOSE)
+@settings(max_examples=15, **LOOSE)
 @given(world=WORLDS, state=st.integers(0, 5), flow=FLOWS)
 def test_nothing_foreign_changes(
     start: Start, world: list[Foreign], state: int, flow: Flow

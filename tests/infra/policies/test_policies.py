@@ -23,7 +23,7 @@ from tests.infra.policies.recording import Grown, Recording, Use, grow, record
 
 AGAIN = "make them again: .venv/bin/python -m tests.infra.policies"
 # what is given needs a part of what is made; but data permissions are needed there alone
-GROWN = ("sagemaker", "azureml-given", "functions", "functions-given")
+GROWN = ("sagemaker", "azureml-given", "functions-given")
 FILES = sorted(FOLDER.glob("*.json"))
 AWS_FILES = [path for path in FILES if path.name.startswith("sagemaker")]
 AZURE_FILES = [path for path in FILES if path not in AWS_FILES]
