@@ -67,7 +67,10 @@ def attach(azure: AzureAccount) -> dict[str, Any]:
     site = azure.apps.site(APP) or {}
     subnet = f"{azure.group_id}/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
     identity = f"{azure.group_id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
-    site["properties"] |= {"virtualNetworkSubnetId": subnet, "vnetRouteAllEnabled": True}
+    site["properties"] |= {
+        "virtualNetworkSubnetId": subnet,
+        "outboundVnetRouting": {"allTraffic": True},
+    }
     site["properties"]["siteConfig"]["ipSecurityRestrictions"] = [{"ipAddress": "10.0.0.0/8"}]
     site["identity"] |= {"type": "SystemAssigned, UserAssigned"}
     site["identity"]["userAssignedIdentities"] = {identity: {"principalId": "p"}}
@@ -76,7 +79,7 @@ def attach(azure: AzureAccount) -> dict[str, Any]:
 
 def theirs(azure: AzureAccount) -> dict[str, Any]:
     site = azure.apps.site(APP) or {}
-    keys = ("virtualNetworkSubnetId", "vnetRouteAllEnabled", "siteConfig", "httpsOnly")
+    keys = ("virtualNetworkSubnetId", "outboundVnetRouting", "siteConfig", "httpsOnly")
     found = {key: site["properties"].get(key) for key in keys}
     identity = site["identity"]
     return copy.deepcopy(

@@ -102,7 +102,10 @@ def _attached(azure: AzureAccount, one: Foreign) -> None:
         return
     facts = site["properties"]
     if one.more == "network":
-        facts |= {"virtualNetworkSubnetId": f"/subnets/{one.name}", "vnetRouteAllEnabled": True}
+        facts |= {
+            "virtualNetworkSubnetId": f"/subnets/{one.name}",
+            "outboundVnetRouting": {"allTraffic": True},
+        }
     elif one.more == "restriction":
         facts["siteConfig"]["ipSecurityRestrictions"] = [{"ipAddress": "10.0.0.0/8"}]
     elif one.more == "always ready":
@@ -207,7 +210,7 @@ def _of_app(azure: AzureAccount, site: Mapping[str, Any]) -> Iterator[tuple[Key,
     yield from ((("of app", "setting", name), value) for name, value in theirs.items())
     tags = {k: v for k, v in site["tags"].items() if v == "theirs"}
     yield from ((("of app", "tag", name), value) for name, value in tags.items())
-    keys = ("virtualNetworkSubnetId", "vnetRouteAllEnabled", "httpsOnly", "siteConfig")
+    keys = ("virtualNetworkSubnetId", "outboundVnetRouting", "httpsOnly", "siteConfig")
     yield from ((("of app", key), facts.get(key)) for key in keys)
     yield ("of app", "identities"), sorted(site["identity"].get("userAssignedIdentities") or ())
     scale = (facts.get("functionAppConfig") or {}).get("scaleAndConcurrency") or {}

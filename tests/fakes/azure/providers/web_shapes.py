@@ -46,7 +46,7 @@ SITE = {
             "cors": ANY,
         },
         "virtualNetworkSubnetId": MAY,
-        "vnetRouteAllEnabled": MAY,
+        "outboundVnetRouting": ANY,
         "publicNetworkAccess": MAY,
         "hostNameSslStates": ANY,
         "functionAppConfig": {
