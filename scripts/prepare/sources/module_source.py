@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import pytorch, tensor_export
 from onnxferry.scripts.prepare.sources.image_settings import input_size
 from onnxferry.scripts.prepare.sources.source import Feeds, ModelSource, prepare_errors
-from onnxferry.scripts.prepare.sources.user_settings import described_by_user
+from onnxferry.scripts.prepare.sources.user_settings import DescribedModel, described_by_user
 from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError, UsageError
 
@@ -38,18 +37,19 @@ TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 def load(options: Options) -> ModelSource:
     """Import the factory, call it, and derive the rest from the user's files."""
-    source = described_by_user(options, {})
+    found = described_by_user(options, {})
     with stage(f"load {options.source}"):
         module = build(options.source)
-    if options.golden and source.task == "tensors":
+    if options.golden and found.task == "tensors":
         example, axes = tensor_export.trace_inputs(options.golden, options.inputs, module)
     else:
-        example, axes = _trace_inputs(source, module)
+        example, axes = _trace_inputs(found, module)
     opset = options.opset or pytorch.OPSET
     export = lambda path: pytorch.export(module, path, example, axes, opset)  # noqa: E731
     kind, digest = type(module).__name__, pytorch.fingerprint(module)
     record = {"kind": "module", "name": options.source, "architecture": kind, "sha256": digest}
-    return replace(source, export=export, run=pytorch.runner(module), record=record)
+    run = pytorch.runner(module)
+    return ModelSource(**vars(found), export=export, run=run, record=record)
 
 
 def build(name: str) -> Any:
@@ -73,7 +73,7 @@ def build(name: str) -> Any:
     return module.float().eval()
 
 
-def _trace_inputs(source: ModelSource, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
+def _trace_inputs(source: DescribedModel, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
     """Feeds of two rows (1 would be taken for a constant), and the dynamic axes of all."""
     outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)
     if source.task == "image-classification":

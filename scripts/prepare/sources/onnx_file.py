@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from onnxferry.scripts.prepare import onnx_file_io
@@ -18,8 +17,9 @@ def load(options: Options) -> ModelSource:
     path = Path(options.source)
     config = options.tokenizer / "config.json" if options.tokenizer else None
     found = read_object(config) if config and config.is_file() else {}
-    return replace(
-        described_by_user(options, found),
+    return ModelSource(
+        **vars(described_by_user(options, found)),
         export=lambda target: onnx_file_io.copy(path, target),
+        run=None,
         record={"kind": "onnx", "name": path.name, "sha256": sha256(path)},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,22 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings
 from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
-from onnxferry.scripts.prepare.sources.source import ModelSource
+from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import UsageError
 
 
-def described_by_user(options: Options, config: Mapping[str, Any]) -> ModelSource:
-    """A source without export, run, record; `config`: the config.json by the tokenizer, or {}."""
+@dataclass(frozen=True)
+class DescribedModel:
+    """What flags and files say of a source: the fields of a ModelSource that need no model."""
+
+    task: str
+    settings: Mapping[str, Any]
+    labels: tuple[str, ...]
+    tokenizer: TextTokenizer | None
+
+
+def described_by_user(options: Options, config: Mapping[str, Any]) -> DescribedModel:
+    """What the user's flags and files say; `config`: the config.json by the tokenizer, or {}."""
     task = str(options.task)
     settings, tokenizer = read_user_settings(options.settings, task), None
     if task == "image-classification":
@@ -34,11 +45,7 @@ def described_by_user(options: Options, config: Mapping[str, Any]) -> ModelSourc
     if task in labels.CLASSIFIERS and not names:
         names = _configured(options, config)
     labels.check_entailment(names, task)
-    return ModelSource(task, _no_export, None, settings, names, tokenizer)
-
-
-def _no_export(path: Path) -> None:
-    raise NotImplementedError
+    return DescribedModel(task, settings, names, tokenizer)
 
 
 def _configured(options: Options, config: Mapping[str, Any]) -> tuple[str, ...]:
