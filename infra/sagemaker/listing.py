@@ -16,6 +16,7 @@ from onnxferry.infra.sagemaker.names import (
     READY_TAG,
     VERSION_TAG,
     Names,
+    values_of,
 )
 from onnxferry.infra.sagemaker.packages import packages
 
@@ -67,7 +68,7 @@ def _roles(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed]
     found = clients.if_allowed(lambda: clients.pages(*listed), "roles are not listed")
     for name in filter(ours.fullmatch, (role["RoleName"] for role in found or ())):
         role = clients.call_if_there("iam", "get_role", f"role {name}", RoleName=name)
-        tags = _mapping(role["Role"].get("Tags", [])) if role else {}
+        tags = values_of(role["Role"].get("Tags", [])) if role else {}
         if ENDPOINT_TAG in tags:
             yield _tagged(replace(empty, kind="role", name=name, state="made"), tags)
 
@@ -77,7 +78,7 @@ def _bucket(clients: AwsClients, names: Names, empty: Listed) -> Iterator[Listed
     bucket = f"onnxferry-{names.account}-{names.region}"
     asked = {"Bucket": bucket, "ExpectedBucketOwner": names.account}
     tagging = clients.call_if_there("s3", "get_bucket_tagging", f"bucket {bucket}", **asked)
-    tags = _mapping(tagging["TagSet"]) if tagging else {}
+    tags = values_of(tagging["TagSet"]) if tagging else {}
     if READY_TAG in tags:
         one = replace(empty, kind="bucket", name=bucket, state="made")
         yield replace(one, deployed=tags.get(DEPLOYED_TAG, ""))
@@ -103,7 +104,3 @@ def _packages(clients: AwsClients, names: Names, empty: Listed) -> Iterator[List
 def _tagged(one: Listed, tags: Mapping[str, str]) -> Listed:
     endpoint, version = tags[ENDPOINT_TAG], tags.get(VERSION_TAG, "")
     return replace(one, endpoint=endpoint, version=version, deployed=tags.get(DEPLOYED_TAG, ""))
-
-
-def _mapping(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in tags}

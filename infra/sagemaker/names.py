@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,3 +140,8 @@ def digest(content: Any) -> str:
 def tags(values: dict[str, str]) -> list[dict[str, str]]:
     """Tags as AWS writes them."""
     return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+def values_of(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Tags as AWS writes them, by key."""
+    return {tag["Key"]: tag["Value"] for tag in tags}

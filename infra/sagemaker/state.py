@@ -11,7 +11,7 @@ from onnxferry.infra.errors import NameTaken, NotFound
 from onnxferry.infra.sagemaker import storage
 from onnxferry.infra.sagemaker.desired import DesiredState
 from onnxferry.infra.sagemaker.fleet import COUNT, Variant
-from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group
+from onnxferry.infra.sagemaker.names import ENDPOINT_TAG, HISTORY_TAG, Names, log_group, values_of
 from onnxferry.infra.sagemaker.packages import Packages, packages, place_of
 from onnxferry.infra.sagemaker.role_policy import is_our_policy
 
@@ -185,7 +185,7 @@ def has_role(clients: AwsClients, names: Names) -> bool:
     """Whether the role that we make is there. Raises NameTaken when it is not ours."""
     role = names.role
     found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
-    if found and _mapping(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.endpoint:
+    if found and values_of(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.endpoint:
         raise NameTaken(
             f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
             " role to use, or choose another endpoint name with --name"
@@ -228,7 +228,7 @@ def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
 def tags_of(clients: AwsClients, arn: str, where: str) -> dict[str, str]:
     """The tags of a resource of SageMaker; none where it is gone."""
     try:
-        return _mapping(clients.pages("sagemaker", "list_tags", "Tags", where, ResourceArn=arn))
+        return values_of(clients.pages("sagemaker", "list_tags", "Tags", where, ResourceArn=arn))
     except NotFound:
         return {}
 
@@ -265,7 +265,3 @@ def _log_groups(clients: AwsClients, names: Names) -> tuple[str, ...]:
     )
     known = {group, log_group(names.candidate)}
     return tuple(sorted(known & {item["logGroupName"] for item in found or ()}))
-
-
-def _mapping(tags: list[dict[str, str]]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in tags}
