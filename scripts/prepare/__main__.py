@@ -10,7 +10,7 @@ import click
 from onnxferry.scoring.manifest import GOLDENS, TOLERANCE, ModelSpec
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare.model_directory import graph_bytes
-from onnxferry.scripts.prepare.options import ANY, AUTO, CPUS, INT8, Options
+from onnxferry.scripts.prepare.options import ANY, AUTO, CPUS, EXPORTERS, INT8, TORCH, Options
 from onnxferry.scripts.prepare.pipeline import GOLDEN_TOLERANCE, prepare
 from onnxferry.scripts.prepare.report.document import REPORT_FILE
 from onnxferry.scripts.prepare.selection.criteria import parse_share
@@ -53,6 +53,13 @@ GOLDEN_TOLERANCE_HELP = (
     f" {GOLDEN_TOLERANCE[INT8]:g}."
 )
 TOLERANCE_HELP = "Largest difference of a raw output; by default 1e-3 for fp32, none for int8."
+EXPORTER_HELP = (
+    f"{', '.join(EXPORTERS)}: what exports a Hugging Face model; optimum needs transformers 4 and"
+    " the extra 'optimum'."
+)
+FILE_HELP = "Which .onnx file of SOURCE, where it holds several."
+DRY_HELP = "Say what would be made, and make nothing."
+TEST_HELP = "Run the whole way on a copy of the model with two layers and random weights."
 SAME_HELP = "Least share of answers equal to the source model's, with and without --data."
 
 
@@ -79,6 +86,10 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 @click.option("--tolerance", type=float, help=TOLERANCE_HELP)
 @click.option("--min-agreement", type=float, default=0.9, help=SAME_HELP)
 @click.option("--opset", type=int, help="17 or 18; by default 17.")
+@click.option("--exporter", default=TORCH, help=EXPORTER_HELP)
+@click.option("--file", help=FILE_HELP)
+@click.option("--dry-run", is_flag=True, help=DRY_HELP)
+@click.option("--test", is_flag=True, help=TEST_HELP)
 def command(max_metric_drop: str, max_loss: str | None, **flags: Any) -> None:
     """Make a checked model directory of SOURCE: a Hugging Face model folder, a PyTorch module given
     as module:factory, or an .onnx file. Several variants are made and compared with the source

@@ -19,6 +19,8 @@ PRECISIONS = (AUTO, FP32, INT8)
 ANY, HERE = "any", "here"  # every kind of CPU; this machine's
 CPUS = (ANY, HERE, *cpu.KINDS)
 OPSETS = (17, 18)
+TORCH, OPTIMUM = "torch", "optimum"
+EXPORTERS = (TORCH, OPTIMUM)
 _OLDER = {"cpu": (AUTO,)}  # names of before that are still taken: of HERE
 _PATHS: Sequence[tuple[str, Callable[[Path], bool], Sequence[str]]] = (
     ("folder", Path.is_dir, ("adapter", "tokenizer")),
@@ -54,6 +56,10 @@ class Options:
     tolerance: float | None = None
     min_agreement: float = 0.9
     opset: int | None = None
+    exporter: str = TORCH
+    file: str | None = None
+    dry_run: bool = False
+    test: bool = False
 
     @property
     def kind(self) -> str:
@@ -94,6 +100,7 @@ def _refuse(wrong: object, message: str) -> None:
 
 def _check_choices(options: Options) -> None:
     chosen = {"task": sorted(TASKS), "precision": PRECISIONS, "cpu": CPUS, "opset": OPSETS}
+    chosen["exporter"] = EXPORTERS
     for flag, choices in chosen.items():
         value = getattr(options, flag)
         wrong = value is not None and value not in (*choices, *_OLDER.get(flag, ()))
