@@ -86,7 +86,7 @@ def _byte_pairs(tokens: dict[str, str]) -> Tokenizer:
         vocab_size=450, special_tokens=list(tokens.values()), initial_alphabet=alphabet
     )
     made.train_from_iterator(_corpus(), learn)
-    cls, sep = ((tokens[name], made.token_to_id(tokens[name])) for name in ("cls", "sep"))
+    cls, sep = ((tokens[name], made.token_to_id(tokens[name]) or 0) for name in ("cls", "sep"))
     made.post_processor = processors.RobertaProcessing(
         sep, cls, trim_offsets=True, add_prefix_space=False
     )

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
-from onnxferry.scripts.prepare.sources import huggingface
+from onnxferry.scripts.prepare.sources import huggingface, huggingface_export
 from onnxferry.system.library_output import silence_libraries
 from tests import tiny
 from tests.scripts import checkpoints
@@ -37,7 +37,9 @@ def exported(folder: Path, family: str, attention: str = "eager") -> Path:
     with silence_libraries():
         kind = getattr(transformers, huggingface.HEADS[task])
         model = kind.from_pretrained(source, attn_implementation=attention).float().eval()
-        huggingface.export(model, path, task, 17)
+        names = ["input_ids", "attention_mask", "token_type_ids"]
+        inputs = names if family == "bert" else names[:2]
+        huggingface_export.export(model, path, task, 17, inputs)
     return path
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.options import Options
-from onnxferry.scripts.prepare.sources import huggingface, image_settings, labels, pytorch
+from onnxferry.scripts.prepare.sources import (
+    huggingface,
+    huggingface_export,
+    image_settings,
+    labels,
+    pytorch,
+)
 from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
@@ -40,10 +46,12 @@ def load(options: Options) -> ModelSource:
         with stage(f"merge adapter {options.adapter.name}"):
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
-    export = lambda path: huggingface.export(model, path, task, opset)  # noqa: E731
     record = _record(folder, type(model).__name__, options.adapter)
-    source = ModelSource(task, export, pytorch.runner(model), {}, names, record=record)
+    source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=config.to_dict()), folder, options)
+    inputs = source.tokenizer.inputs if source.tokenizer else ()
+    export = lambda path: huggingface_export.export(model, path, task, opset, inputs)  # noqa: E731
+    source = replace(source, export=export)
     length = source.settings.get("max_length")
     if length is None:
         return source

@@ -1,4 +1,4 @@
-"""Hugging Face model folders: the only importer of transformers, peft and optimum. No network, no
+"""Hugging Face model folders: the only importer of transformers and peft. No network, no
 pickle (safetensors only), no remote code."""
 
 from __future__ import annotations
@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import optimum.exporters.onnx as exporters
 import transformers
 from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 from peft.utils import load_peft_weights
@@ -25,8 +24,6 @@ HEADS = {
     "zero-shot-classification": "AutoModelForSequenceClassification",
     "fill-mask": "AutoModelForMaskedLM",
 }
-# where optimum has another name for the graph
-_EXPORTED_AS = {"zero-shot-classification": "text-classification"}
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError)
 _UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's outputs do not depend on
 
@@ -92,17 +89,6 @@ def _hint(message: str) -> str:
     return "\nDoes --labels name as many labels as the adapter was trained with?" if head else ""
 
 
-def export(model: Any, path: Path, task: str, opset: int) -> None:
-    """Write `model` as ONNX by optimum."""
-    folder, name = path.parent / "optimum", type(model).__name__
-    how = {"task": _EXPORTED_AS.get(task, task), "opset": opset, "do_validation": False}
-    with prepare_errors(f"export of {name}"):
-        exporters.onnx_export_from_model(model, folder, **how)
-    if list(folder.glob("*.onnx_data")):
-        raise PrepareError(f"{name} is larger than 2 GB as ONNX, which one file cannot hold")
-    (folder / "model.onnx").replace(path)
-
-
 def read_tokenizer(folder: Path) -> TextTokenizer:
     """The fast tokenizer of a folder; padding and truncation are left to scoring."""
     held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
@@ -124,16 +110,16 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     limit = tokenizer.model_max_length
     length = int(limit) if limit < 1_000_000 else None
     padding = (pad, tokenizer.pad_token_type_id, tokenizer.padding_side)
-    spaces = bool(tokenizer.clean_up_tokenization_spaces)
-    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces)
+    spaces = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+    inputs = tuple(tokenizer.model_input_names)
+    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs)
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:
     """transformers' pipeline, with the tokenizer of `folder` cutting at `max_length` tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     tokenizer.model_max_length = max_length
-    where = {"framework": "pt", "device": "cpu"}
-    ask = transformers.pipeline(task, model=model, tokenizer=tokenizer, **where)
+    ask = transformers.pipeline(task, model=model, tokenizer=tokenizer, device="cpu")
     return lambda inputs, parameters: ask(inputs, **parameters)
 
 

@@ -30,6 +30,7 @@ class TextTokenizer:
     padding_side: str
     mask_token: str | None = None
     clean_up_tokenization_spaces: bool = False
+    inputs: tuple[str, ...] = ()  # the model's, by the tokenizer's configuration
 
 
 @dataclass(frozen=True)
