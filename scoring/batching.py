@@ -10,6 +10,7 @@ runs takes their scale from the whole batch: there each sequence runs alone and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -21,47 +22,70 @@ from onnxferry.scoring.tokenization import Tokens
 T = TypeVar("T")
 TOKEN_BUDGET = 512  # rows x width of one run; more is no faster and takes more memory
 STEP = 2  # the widths of batches are multiples of it
-INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+INPUTS = frozenset(
+    {"input_ids", "attention_mask", "token_type_ids", "position_ids", "pooling_mask"}
+)
 
 
-def width(length: int) -> int:
-    """`length`, rounded up to a multiple of STEP."""
-    return -(-length // STEP) * STEP
+@dataclass(frozen=True)
+class Padding:
+    """The ids that fill the shorter sequences of a run, on the right. `id` None: nothing does, and
+    only sequences of one length share a run: for a graph that reads the last position, or a model
+    without a padding token."""
+
+    id: int | None
+    type_id: int = 0
+
+    @property
+    def step(self) -> int:
+        """The widths of batches are multiples of it."""
+        return 1 if self.id is None else STEP
 
 
-def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int]]:
+def width(length: int, step: int = STEP) -> int:
+    """`length`, rounded up to a multiple of `step`."""
+    return -(-length // step) * step
+
+
+def buckets(
+    lengths: Sequence[int], budget: int = TOKEN_BUDGET, step: int = STEP
+) -> list[list[int]]:
     """The indices of `lengths` in groups of one `width`, shortest first, within `budget`."""
     groups: list[list[int]] = []
     current = -1  # the width of the last group
     for i in sorted(range(len(lengths)), key=lambda k: lengths[k]):
-        if width(lengths[i]) == current and (len(groups[-1]) + 1) * current <= budget:
+        if width(lengths[i], step) == current and (len(groups[-1]) + 1) * current <= budget:
             groups[-1].append(i)
         else:
             groups.append([i])
-            current = width(lengths[i])
+            current = width(lengths[i], step)
     return groups
 
 
-def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> dict[str, Array]:
-    """INPUTS, each int64 [rows, wide], padded on the right."""
+def pad(batch: Sequence[Tokens], padding: Padding, wide: int) -> dict[str, Array]:
+    """INPUTS, each int64 [rows, wide], padded on the right. Positions count from 0."""
     shape = (len(batch), wide)
-    ids, types = np.full(shape, pad_id), np.full(shape, pad_type_id)
-    mask = np.zeros(shape, np.int64)
+    ids, types = np.full(shape, padding.id or 0), np.full(shape, padding.type_id)
+    mask, pooled = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     for row, tokens in enumerate(batch):
         filled = slice(len(tokens))
         ids[row, filled], types[row, filled], mask[row, filled] = tokens.ids, tokens.type_ids, 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        pooled[row, tokens.prompt : len(tokens)] = 1
+    named = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    return {
+        **named,
+        "position_ids": np.tile(np.arange(wide), (len(batch), 1)),
+        "pooling_mask": pooled,
+    }
 
 
 class TokenBatcher:
     """Runs a graph that takes token ids, padded to at most `max_length`."""
 
-    def __init__(
-        self, runner: Runner, pad_id: int, pad_type_id: int, max_length: int | None = None
-    ) -> None:
+    def __init__(self, runner: Runner, padding: Padding, max_length: int | None = None) -> None:
         """Raises ModelError if the graph needs other inputs than INPUTS."""
         expect_inputs(runner, INPUTS)
-        self._runner, self._pad, self._max_length = runner, (pad_id, pad_type_id), max_length
+        self._runner, self._padding, self._max_length = runner, padding, max_length
 
     def run(
         self,
@@ -84,7 +108,7 @@ class TokenBatcher:
         """Longest first, so that the last parallel runs are short."""
         if self._runner.batch_dependent:
             return [[i] for i in sorted(range(len(lengths)), key=lambda k: -lengths[k])]
-        return buckets(lengths, budget)[::-1]
+        return buckets(lengths, budget, self._padding.step)[::-1]
 
     def _feeds(
         self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]
@@ -93,8 +117,9 @@ class TokenBatcher:
             with timing.stage("preprocess"):
                 longest = max(len(sequences[i]) for i in group)
                 wide = longest if self._runner.batch_dependent else self._width(longest)
-                feeds = pad([sequences[i] for i in group], *self._pad, wide)
+                feeds = pad([sequences[i] for i in group], self._padding, wide)
             yield feeds
 
     def _width(self, length: int) -> int:
-        return max(length, min(width(length), self._max_length or width(length)))
+        wide = width(length, self._padding.step)
+        return max(length, min(wide, self._max_length or wide))
