@@ -26,8 +26,7 @@ TEXT: Mapping[str, Parameter] = {
     "pad_token_type_id": Parameter(validation.natural, 0),
     "padding_side": Parameter(validation.one_of("left", "right"), "right"),
 }
-"""Every text task's. Batches are padded on the right whatever `padding_side` is: the attention mask
-makes it the same."""
+"""Every text task's."""
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class TextRunner:
         length = settings["max_length"]
         pads = settings["pad_token_id"], settings["pad_token_type_id"]
         tokenizer = Tokenizer(folder / TOKENIZER_FILE)
-        return TextRunner(tokenizer, TokenBatcher(runner, *pads, length), length, spec.limits)
+        batcher = TokenBatcher(runner, *pads, length, settings["padding_side"])
+        return TextRunner(tokenizer, batcher, batcher.max_length or length, spec.limits)
 
     def read_texts(self, payload: Any, read: Callable[[Any, str], Any] = validation.text) -> Texts:
         """The texts in `inputs` or, as DeepSparse has it, `sequences`. Raises TooLarge."""
