@@ -101,8 +101,13 @@ class FeatureExtraction:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         texts = self._text.read_texts(payload)
+        return texts.shape(self.embed(texts))
+
+    def embed(self, texts: Texts) -> list[Array]:
+        """What the parameters in the body of `texts` ask for of each: float32 [hidden], or without
+        pooling [1, tokens, hidden]."""
         options = validation.parameters(texts.body, self._parameters)
-        return texts.shape(self._vectors(texts, {**options, **options["tokenize_kwargs"]}))
+        return self._vectors(texts, {**options, **options["tokenize_kwargs"]})
 
     def _vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:
         reader, space = self._readers[options["pooling"]], self._max_numbers
