@@ -12,7 +12,8 @@ A graph that fixes its sizes gets them: sequences padded to its length, rows fil
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from onnxferry.scoring import timing
 from onnxferry.scoring.engine import Array, Runner, repeated
 from onnxferry.scoring.errors import InvalidValue, ModelError
-from onnxferry.scoring.graph_inputs import TokenInputs, listed
+from onnxferry.scoring.graph_inputs import ALIASES, TokenInputs, listed
 from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scoring.tokenization import Tokens
 
@@ -28,6 +29,22 @@ T = TypeVar("T")
 TOKEN_BUDGET = 512  # rows x width of one run; more is no faster and takes more memory
 STEP = 2  # the widths of batches are multiples of it
 _BEYOND = re.compile(r"idx=(\d+) must be within the inclusive range \[-\d+,(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Padding:
+    """What fills the shorter sequences of a run: an id (None: the model has none), a type id, and
+    on which side."""
+
+    id: int | None
+    type_id: int = 0
+    side: str = "right"
+
+    @property
+    def hidden(self) -> bool:
+        """Whether an attention mask makes an answer the same with it as without. Else only
+        sequences of one length share a run: a graph may read the last position."""
+        return self.id is not None and self.side == "right"
 
 
 def width(length: int, step: int = STEP) -> int:
@@ -53,47 +70,41 @@ def buckets(
 
 
 def pad(
-    batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int, side: str = "right"
+    batch: Sequence[Tokens], padding: Padding, wide: int, needed: Container[str] = ALIASES
 ) -> dict[str, Array]:
-    """input_ids, attention_mask and token_type_ids, each int64 [rows, wide], padded on `side`."""
+    """The inputs of graph_inputs.ALIASES, each int64 [rows, wide]; those that take work of their
+    own only if `needed`."""
     shape = (len(batch), wide)
-    ids, types = np.full(shape, pad_id), np.full(shape, pad_type_id)
+    ids, types = np.full(shape, padding.id or 0), np.full(shape, padding.type_id)
     mask = np.zeros(shape, np.int64)
-    for row, tokens in enumerate(batch):
-        filled = slice(len(tokens)) if side == "right" else slice(wide - len(tokens), wide)
+    firsts = [0 if padding.side == "right" else wide - len(tokens) for tokens in batch]
+    for row, (tokens, first) in enumerate(zip(batch, firsts, strict=True)):
+        filled = slice(first, first + len(tokens))
         ids[row, filled], types[row, filled], mask[row, filled] = tokens.ids, tokens.type_ids, 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-
-
-def positions(mask: Array) -> Array:
-    """int64 [rows, wide]: the tokens of a row counted from 0, whichever side is padded."""
-    counted: Array = np.maximum(mask.cumsum(axis=1) - 1, 0)
-    return counted
+    made: dict[str, Array] = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    if "position_ids" in needed:  # counted from a row's first token
+        made["position_ids"] = np.maximum(mask.cumsum(axis=1) - 1, 0)
+    if "pooling_mask" in needed:  # leaves prompts out
+        prompts = np.array([f + t.prompt for f, t in zip(firsts, batch, strict=True)])
+        made["pooling_mask"] = np.where(np.arange(wide) < prompts[:, None], 0, mask)
+    return made
 
 
 class TokenBatcher:
     """Runs a graph that takes token ids, padded to at most `max_length`, which is the graph's own
     length where that is fixed and less."""
 
-    def __init__(
-        self,
-        runner: Runner,
-        pad_id: int,
-        pad_type_id: int,
-        max_length: int | None = None,
-        padding_side: str = "right",
-    ) -> None:
+    def __init__(self, runner: Runner, padding: Padding, max_length: int | None = None) -> None:
         """Raises ModelError if the graph needs inputs that no text gives, or is too short."""
         self._runner, self._inputs = runner, TokenInputs.of(runner)
-        self._pad, self._side = (pad_id, pad_type_id), padding_side
+        self._padding = padding
         fixed = self._inputs.length
         if fixed is not None and fixed < MIN_LENGTH:
             needed = f"a text needs at least {MIN_LENGTH} tokens"
             raise ModelError(f"model.onnx takes {listed(runner.inputs)}; {needed}")
         self.max_length = min(filter(None, (max_length, fixed)), default=None)
-        # padding that the graph cannot know, or would count from its first token, is left out
-        masked = "attention_mask" in self._inputs.names and padding_side == "right"
-        self._step = STEP if masked else 1
+        hidden = padding.hidden and "attention_mask" in self._inputs.names
+        self._step = STEP if hidden else 1
 
     def run(
         self,
@@ -132,15 +143,13 @@ class TokenBatcher:
         for group in groups:
             with timing.stage("preprocess"):
                 wide = self._width(max(len(sequences[i]) for i in group))
-                made = pad([sequences[i] for i in group], *self._pad, wide, self._side)
-                feeds = self._named(made)
+                batch = [sequences[i] for i in group]
+                feeds = self._named(pad(batch, self._padding, wide, self._inputs.names))
             yield feeds
 
     def _named(self, made: dict[str, Array]) -> dict[str, Array]:
         """By the graph's own names, with as many rows as it takes."""
         names, rows = self._inputs.names, self._inputs.rows
-        if "position_ids" in names:
-            made["position_ids"] = positions(made["attention_mask"])
         feeds = {name: made[role] for role, name in names.items()}
         return feeds if rows is None else repeated(feeds, rows)
 
@@ -154,7 +163,7 @@ class TokenBatcher:
 
     def _row(self, outputs: Sequence[Array], row: int, length: int) -> list[Array]:
         """Of every output, without the padding before the first token."""
-        before = 0 if self._side == "right" else (self._inputs.length or length) - length
+        before = 0 if self._padding.side == "right" else (self._inputs.length or length) - length
         if not before:
             return [output[row] for output in outputs]
         named = zip(self._runner.outputs, outputs, strict=True)

@@ -15,6 +15,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {  # names that exporters give each inp
     "attention_mask": ("attention_mask", "input_mask", "mask"),
     "token_type_ids": ("token_type_ids", "segment_ids", "input_type_ids", "type_ids"),
     "position_ids": ("position_ids", "positions"),
+    "pooling_mask": ("pooling_mask",),  # of our own exports: the tokens that a pooling reads
 }
 _ROLES = {name: role for role, names in ALIASES.items() for name in names}
 _DECORATION = re.compile(r"^serving_default_|[.:]\d+$")  # TensorFlow's and PyTorch's: input.1

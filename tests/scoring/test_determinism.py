@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.batching import TokenBatcher
+from onnxferry.scoring.batching import Padding, TokenBatcher
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.variants.fusion import fuse
@@ -179,4 +179,5 @@ def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
     known = len(tiny.VOCABULARY)
     expected = f"the token with id {known + 5}, and the model has embeddings for {known} tokens"
     with pytest.raises(scoring.ScoringError, match=expected):
-        TokenBatcher(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)
+        batcher = TokenBatcher(Session(model / "model.onnx"), Padding(0), 100)
+        batcher.run(beyond, lambda row, _: row)
