@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.engine import Session
+from onnxferry.scoring.labels import default_function
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
-from onnxferry.scoring.tasks.text_classification import default_function
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.metrics.agreement import AGREE, masks
 from onnxferry.scripts.prepare.sources.source import ModelSource
