@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from onnxferry.scoring import limits, validation
-from onnxferry.scoring.batching import TokenBatcher
+from onnxferry.scoring.batching import Padding, TokenBatcher
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue
 from onnxferry.scoring.manifest import TOKENIZER_FILE, ModelSpec
@@ -99,9 +99,10 @@ class TextRunner:
         """`settings` hold those of settings.TEXT. Raises ModelError for a graph or tokenizer that
         does not fit."""
         length = settings["max_length"]
-        pads = settings["pad_token_id"], settings["pad_token_type_id"]
+        names = "pad_token_id", "pad_token_type_id", "padding_side"
+        batcher = TokenBatcher(runner, Padding(*(settings[name] for name in names)), length)
         tokenizer = Tokenizer(folder / TOKENIZER_FILE)
-        return TextRunner(tokenizer, TokenBatcher(runner, *pads, length), length, spec.limits)
+        return TextRunner(tokenizer, batcher, batcher.max_length or length, spec.limits)
 
     def read_texts(self, payload: Any, read: Callable[[Any, str], Any] = validation.text) -> Texts:
         """The texts in `inputs` or, as DeepSparse has it, `sequences`. Raises TooLarge."""

@@ -23,10 +23,12 @@ _UNKNOWN = ("[UNK]", "<unk>")  # where the tokenizer's model does not name its o
 
 @dataclass(frozen=True)
 class Tokens:
-    """One unpadded sequence: `ids` and `type_ids`, both int64 [length]."""
+    """One unpadded sequence: `ids` and `type_ids`, both int64 [length]. `prompt`: how many of the
+    first tokens a pooling leaves out."""
 
     ids: Array
     type_ids: Array
+    prompt: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
