@@ -91,7 +91,7 @@ class FeatureExtraction:
         if pooling not in self._readers:
             known = ", ".join(self._readers)
             raise ValueError(f"pooling '{pooling}' is not what the graph gives: {known}")
-        self._parameters = {
+        self.parameters = {
             **TRUNCATION,
             "tokenize_kwargs": Parameter(read_truncation, {}),
             "pooling": Parameter(validation.one_of(*self._readers), pooling),
@@ -101,15 +101,11 @@ class FeatureExtraction:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         texts = self._text.read_texts(payload)
-        return texts.shape(self.embed(texts))
+        return texts.shape(self.vectors(texts, validation.parameters(texts.body, self.parameters)))
 
-    def embed(self, texts: Texts) -> list[Array]:
-        """What the parameters in the body of `texts` ask for of each: float32 [hidden], or without
-        pooling [1, tokens, hidden]."""
-        options = validation.parameters(texts.body, self._parameters)
-        return self._vectors(texts, {**options, **options["tokenize_kwargs"]})
-
-    def _vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:
+    def vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:
+        """The answer for each text, float32; `options` are `parameters`."""
+        options = {**options, **options["tokenize_kwargs"]}
         reader, space = self._readers[options["pooling"]], self._max_numbers
 
         def read(row: Sequence[Array], tokens: Tokens) -> Array:

@@ -85,7 +85,8 @@ class SentenceSimilarity:
         return read
 
     def _scores(self, sentences: _Sentences) -> list[float]:
-        vectors = self._embedder.embed(sentences)
+        options = validation.parameters(sentences.body, self._embedder.parameters)
+        vectors = self._embedder.vectors(sentences, options)
         if vectors[0].ndim != 1:
             pooled = "similarity needs one vector a text"
             raise InvalidValue(f"'parameters.pooling' is none; {pooled}: mean, cls or max")
