@@ -74,12 +74,7 @@ class FeatureExtraction:
     def answer(self, payload: Any) -> Any:
         """See the module."""
         texts = self._text.read_texts(payload)
-        return texts.shape(self.embed(texts))
-
-    def embed(self, texts: Texts) -> list[Array]:
-        """What the parameters in the body of `texts` ask for of each: float32 [hidden], or without
-        pooling [1, tokens, hidden]."""
-        return self.vectors(texts, validation.parameters(texts.body, self.parameters))
+        return texts.shape(self.vectors(texts, validation.parameters(texts.body, self.parameters)))
 
     def vectors(self, texts: Texts, options: Mapping[str, Any]) -> list[Array]:
         """The answer for each text, float32; `options` are `parameters`."""
