@@ -25,6 +25,13 @@ def copy(source: Path, target: Path) -> None:
         target.write_bytes(source.read_bytes())
 
 
+def weight_files(path: Path) -> tuple[str, ...]:
+    """The names, relative to the graph's folder, of the other files that its weights are in."""
+    helper = onnx.external_data_helper
+    stored = filter(helper.uses_external_data, read(path, weights=False).graph.initializer)
+    return tuple(dict.fromkeys(helper.ExternalDataInfo(tensor).location for tensor in stored))
+
+
 def versions(path: Path) -> tuple[int, int]:
     """Opset and IR version of a graph. Raises PrepareError when the hosts load none such."""
     model = read(path, weights=False)

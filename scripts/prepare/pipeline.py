@@ -23,6 +23,7 @@ from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
+from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import samples
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
@@ -55,6 +56,7 @@ class PrepareContext:
     work: Path
     criteria: AcceptanceCriteria
     cpu: CpuTarget
+    origin: Mapping[str, str] = field(init=False)  # of the source, where it is the hub's
     source: ModelSource = field(init=False)
     table: VariantTable = field(init=False)
     exported: Path = field(init=False)  # the model directory of the graph in float32
@@ -73,10 +75,13 @@ def prepare(
     """Make the model directory `options.out` and return its spec; `table` and `source` replace what
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
+    found = resolved(options)
+    options = found.options
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
     with silence_libraries(), model_directory.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
+        context.origin = found.record
         _load(context, table, source)
         _export(context)
         _fuse(context)
@@ -115,7 +120,8 @@ def _export(context: PrepareContext) -> None:
         (context.work / "exported.onnx").rename(folder / MODEL_FILE)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
-    provenance = {"source": source.record, "tools": model_directory.tool_versions()}
+    record = {**source.record, **context.origin}
+    provenance = {"source": record, "tools": model_directory.tool_versions()}
     name, task = context.options.model_name, source.task
     spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)
     context.exported, context.spec = folder, model_directory.described(spec, folder)
