@@ -158,7 +158,10 @@ def _tensor(proto: onnx.TensorProto, graph: Path) -> ir.TensorProtocol:
         return ir.from_proto(proto)
     what = f"{graph.name}: weights {proto.name!r}"
     try:
-        info, dtype = onnx.external_data_helper.ExternalDataInfo(proto), ir.DataType(proto.data_type)
+        info, dtype = (
+            onnx.external_data_helper.ExternalDataInfo(proto),
+            ir.DataType(proto.data_type),
+        )
     except ValueError as e:
         raise PrepareError(f"{what}: {e}") from e
     place, offset = PurePath(info.location), info.offset or 0

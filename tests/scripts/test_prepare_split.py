@@ -22,7 +22,9 @@ def low(monkeypatch: pytest.MonkeyPatch) -> None:
 def places(path: Path) -> list[dict[str, str]]:
     """Where each external weight of a graph is."""
     weights = onnx.load(path, load_external_data=False).graph.initializer
-    return [{entry.key: entry.value for entry in t.external_data} for t in weights if t.external_data]
+    return [
+        {entry.key: entry.value for entry in t.external_data} for t in weights if t.external_data
+    ]
 
 
 def test_weights_beside_the_graph_give_the_same_answers(low: None, tmp_path: Path) -> None:

@@ -72,9 +72,7 @@ def fuse(exported: Path, target: Path, architecture: Architecture | None = None)
         return _fuse(exported, target, architecture, Path(folder))
 
 
-def _fuse(
-    exported: Path, target: Path, architecture: Architecture | None, scratch: Path
-) -> Fusion:
+def _fuse(exported: Path, target: Path, architecture: Architecture | None, scratch: Path) -> Fusion:
     model = onnx_graph.read(exported)
     held, had, operators = inventory(model), _counts(model.graph), _operators(model.graph)
     if held.forbidden:
