@@ -109,7 +109,7 @@ def _write_weights(protos: Iterable[onnx.TensorProto], tensors: Tensors, path: P
         for proto in protos:
             file.write(bytes(-file.tell() % _ALIGNMENT))
             offset, tensor = file.tell(), tensors[proto.name]
-            tensor.tofile(file)
+            tensor.tofile(file)  # type: ignore[attr-defined]  # all of onnx-ir's have it
             place = onnx.TensorProto(name=proto.name, dims=proto.dims, data_type=proto.data_type)
             place.data_location = onnx.TensorProto.EXTERNAL
             where = {"location": path.name, "offset": offset, "length": tensor.nbytes}
@@ -155,7 +155,8 @@ def _put_in(proto: onnx.TensorProto, tensor: ir.TensorProtocol) -> None:
 def _tensor(proto: onnx.TensorProto, graph: Path) -> ir.TensorProtocol:
     """The tensor of `proto`, wherever its numbers are. Raises PrepareError as `files`."""
     if not _is_external(proto):
-        return ir.from_proto(proto)
+        inside: ir.TensorProtocol = ir.from_proto(proto)
+        return inside
     what = f"{graph.name}: weights {proto.name!r}"
     try:
         info, dtype = (

@@ -114,8 +114,8 @@ class Weight:
         tensor = self.tensor
         if not isinstance(tensor, ir.ExternalTensor):
             return self.numpy()
-        where = {"count": tensor.size, "offset": tensor.offset or 0}
-        array = np.fromfile(tensor.path, tensor.dtype.numpy(), **where)
+        dtype, start = tensor.dtype.numpy(), tensor.offset or 0
+        array = np.fromfile(tensor.path, dtype, count=tensor.size, offset=start)
         return self._transposed(array.reshape(tensor.shape.numpy()))
 
     def _transposed(self, array: Array) -> Array:
