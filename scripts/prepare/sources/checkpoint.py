@@ -14,12 +14,13 @@ from onnxferry.scripts.prepare.sources import (
     labels,
     pytorch,
 )
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
+from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
+from onnxferry.system.text_files import read_object
 
 # zero-shot-classification has the head of text-classification, and must be asked for
 _BY_SUFFIX = {

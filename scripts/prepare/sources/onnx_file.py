@@ -8,10 +8,10 @@ from pathlib import Path
 from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources.resolution import check_weights
-from onnxferry.scripts.prepare.sources.settings import read_object
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import described_by_user
 from onnxferry.system.hashes import combined_sha256
+from onnxferry.system.text_files import read_object
 
 
 def load(options: Options) -> ModelSource:
