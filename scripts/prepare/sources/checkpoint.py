@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,7 @@ def load(options: Options) -> ModelSource:
     record = _record(folder, type(model).__name__, options.adapter)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=config.to_dict()), folder, options)
-    inputs = source.tokenizer.inputs if source.tokenizer else ()
-    export = lambda path: huggingface_export.export(model, path, task, opset, inputs)  # noqa: E731
-    source = replace(source, export=export)
+    source = replace(source, export=_export(model, source, opset))
     length = source.settings.get("max_length")
     if length is None:
         return source
@@ -66,6 +65,13 @@ def described(folder: Path, options: Options) -> ModelSource:
     task = options.task or infer_task(config, folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
     return _with_settings(replace(source, config=config.to_dict()), folder, options)
+
+
+def _export(model: Any, source: ModelSource, opset: int) -> Callable[[Path], None]:
+    inputs = source.tokenizer.inputs if source.tokenizer else ()
+    pictures = source.task == "image-classification"
+    size = image_settings.input_size(source.settings) if pictures else None
+    return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
