@@ -10,11 +10,15 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import (
     huggingface,
     huggingface_export,
+    huggingface_sentence,
     image_settings,
     labels,
     pytorch,
+    sentence_transformers,
 )
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
+from onnxferry.scripts.prepare.sources.padding import padding_side
+from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
+from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
@@ -36,9 +40,12 @@ _BY_PEFT = {
 
 def load(options: Options) -> ModelSource:
     """Load the model, merge the adapter, and derive the settings from the folder."""
-    folder = Path(options.source)
+    root = Path(options.source)
+    folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, folder, options.adapter)
+    task = options.task or infer_task(config, root, options.adapter)
+    embeds = task == "feature-extraction"
+    sentence = sentence_transformers.read(root) if embeds else SentenceModel(folder)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
         model = huggingface.load(folder, config, task, options.adapter)
@@ -47,9 +54,13 @@ def load(options: Options) -> ModelSource:
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
-    source = _with_settings(replace(source, config=config.to_dict()), folder, options)
+    source = _with_settings(replace(source, config=_described(config)), sentence, options)
     inputs = source.tokenizer.inputs if source.tokenizer else ()
+    inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
+    if source.tokenizer:
+        huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
     export = lambda path: huggingface_export.export(model, path, task, opset, inputs)  # noqa: E731
     source = replace(source, export=export)
     length = source.settings.get("max_length")
@@ -57,6 +68,12 @@ def load(options: Options) -> ModelSource:
         return source
     tokenizer = options.tokenizer or folder
     return replace(source, pipeline=lambda: huggingface.pipeline(model, tokenizer, task, length))
+
+
+def _described(config: Any) -> dict[str, Any]:
+    """The configuration's data, with the number of positions under the one name of all families."""
+    positions = getattr(config, "max_position_embeddings", None)
+    return {**config.to_dict(), "max_position_embeddings": positions}
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
@@ -91,7 +108,8 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
     return names
 
 
-def _with_settings(source: ModelSource, folder: Path, options: Options) -> ModelSource:
+def _with_settings(source: ModelSource, sentence: SentenceModel, options: Options) -> ModelSource:
+    folder = sentence.model
     given = read_user_settings(options.settings, source.task)
     if source.task == "image-classification":
         if given.keys() >= set(image_settings.NEEDED):
@@ -102,9 +120,11 @@ def _with_settings(source: ModelSource, folder: Path, options: Options) -> Model
             image_settings.check_pixels(settings, processor)
         return replace(source, settings=settings)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
-    if source.task == "feature-extraction":
-        given = {**pooling_settings(folder), **given}
-    settings = text_settings(source.task, tokenizer, source.config, given)
+    tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
+    if sentence.lower_case:
+        tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
+    own = sentence.settings or None
+    settings = text_settings(source.task, tokenizer, source.config, given, own)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
 
