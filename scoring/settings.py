@@ -36,7 +36,8 @@ TEXT: Mapping[str, Parameter] = {
 }
 """Every text task's. Batches are padded on the right, where the attention mask hides it. With
 `padding_side` left (a graph that reads the last position), or `pad_token_id` null, they are not
-padded: only texts of one length share a run, which is right for any graph."""
+padded: only texts of one length share a run, which is right for any graph. A graph of one fixed
+length is padded on `padding_side`."""
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -102,10 +102,11 @@ class TextRunner:
         does not fit."""
         length = settings["max_length"]
         reading = Reading(**{field.name: settings[field.name] for field in fields(Reading)})
+        type_id = reading.token_type_ids and settings["pad_token_type_id"]
+        padding = Padding(settings["pad_token_id"], type_id, settings["padding_side"])
+        batcher = TokenBatcher(runner, padding, length)
         tokenizer = Tokenizer(folder / TOKENIZER_FILE, reading)
-        pad_id = None if settings["padding_side"] == "left" else settings["pad_token_id"]
-        padding = Padding(pad_id, reading.token_type_ids and settings["pad_token_type_id"])
-        return TextRunner(tokenizer, TokenBatcher(runner, padding, length), length, spec.limits)
+        return TextRunner(tokenizer, batcher, batcher.max_length or length, spec.limits)
 
     def read_texts(self, payload: Any, read: Callable[[Any, str], Any] = validation.text) -> Texts:
         """The texts in `inputs` or, as DeepSparse has it, `sequences`. Raises TooLarge."""

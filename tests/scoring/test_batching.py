@@ -31,7 +31,7 @@ def test_padding_is_masked_and_on_the_right() -> None:
     assert batch["input_ids"].tolist() == [[1, 2, 9, 9, 9], [1, 2, 3, 4, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0]]
     assert batch["token_type_ids"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4]] * 2
+    assert batch["position_ids"].tolist() == [[0, 1, 1, 1, 1], [0, 1, 2, 3, 3]]
     assert batch["pooling_mask"].tolist() == batch["attention_mask"].tolist()
 
 

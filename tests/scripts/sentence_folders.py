@@ -3,6 +3,7 @@ them, and what serves them."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +23,9 @@ from onnxferry.scripts.prepare.sources.source import ModelSource
 from tests.scripts import checkpoints
 
 try:  # since 5.4
-    from sentence_transformers.sentence_transformer import modules
+    modules = importlib.import_module("sentence_transformers.sentence_transformer.modules")
 except ImportError:
-    from sentence_transformers import models as modules
+    modules = importlib.import_module("sentence_transformers.models")
 
 TEXTS = [
     "Good morning",

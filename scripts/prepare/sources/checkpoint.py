@@ -18,12 +18,13 @@ from onnxferry.scripts.prepare.sources import (
 )
 from onnxferry.scripts.prepare.sources.padding import padding_side
 from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
-from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
+from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
+from onnxferry.system.text_files import read_object
 
 # zero-shot-classification has the head of text-classification, and must be asked for
 _BY_SUFFIX = {
@@ -44,8 +45,7 @@ def load(options: Options) -> ModelSource:
     folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
     task = options.task or infer_task(config, root, options.adapter)
-    embeds = task == "feature-extraction"
-    sentence = sentence_transformers.read(root) if embeds else SentenceModel(folder)
+    sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
         model = huggingface.load(folder, config, task, options.adapter)
@@ -74,6 +74,23 @@ def _described(config: Any) -> dict[str, Any]:
     """The configuration's data, with the number of positions under the one name of all families."""
     positions = getattr(config, "max_position_embeddings", None)
     return {**config.to_dict(), "max_position_embeddings": positions}
+
+
+def described(folder: Path, options: Options) -> ModelSource:
+    """What a model folder says of a graph in it: a source that neither exports nor runs."""
+    model = sentence_transformers.model_folder(folder)
+    config = huggingface.read_config(model)
+    task = options.task or infer_task(config, folder, None)
+    source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
+    source = replace(source, config=_described(config))
+    return _with_settings(source, _sentence(folder, task), options)
+
+
+def _sentence(folder: Path, task: str) -> SentenceModel:
+    """What follows the model of a task that embeds."""
+    if task in ("feature-extraction", "sentence-similarity"):
+        return sentence_transformers.read(folder)
+    return SentenceModel(sentence_transformers.model_folder(folder))
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
@@ -120,10 +137,11 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
             image_settings.check_pixels(settings, processor)
         return replace(source, settings=settings)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
-    tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
+    if source.run:  # it is exported here
+        tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    own = sentence.settings or None
+    own = sentence.settings_of(source.task)
     settings = text_settings(source.task, tokenizer, source.config, given, own)
     return replace(source, tokenizer=tokenizer, settings=settings)
 

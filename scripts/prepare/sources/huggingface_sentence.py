@@ -144,7 +144,7 @@ class _Normalize(torch.nn.Module):  # type: ignore[misc]
         return torch.nn.functional.normalize(vectors, p=2, dim=-1)
 
 
-_KINDS = {"Dense": _Dense, "LayerNorm": _LayerNorm, "Normalize": _Normalize}
+_KINDS: Mapping[str, Any] = {"Dense": _Dense, "LayerNorm": _LayerNorm, "Normalize": _Normalize}
 
 
 def _layer(layer: Layer) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.sources.settings import read_json, read_object
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import read_json, read_object
 
 _STRIPS_UNTIL = (5, 4)  # the version that stopped stripping white space off texts
 _OLDER_POOLINGS = {  # in the order in which several are joined
@@ -44,16 +44,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class SentenceModel:
-    """`model`: the folder of the transformers model. `settings`: of the task. `layers`: what the
+    """`model`: the folder of the transformers model. `settings`: of feature-extraction;
+    `similarity`: how vectors are compared. `layers`: what the
     graph must do after `poolings`; without any, the task pools by itself. `lower_case`: whether
     texts are lowercased before they are tokenized."""
 
     model: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    similarity: str = "cosine"
     poolings: tuple[str, ...] = ()
     include_prompt: bool = True
     layers: tuple[Layer, ...] = ()
     lower_case: bool = False
+
+    def settings_of(self, task: str) -> Mapping[str, Any] | None:
+        """Those of `task`; None for another folder."""
+        own = {"similarity": self.similarity} if task == "sentence-similarity" else {}
+        return {**self.settings, **own} if self.settings else None
 
 
 def model_folder(folder: Path) -> Path:
@@ -72,9 +79,20 @@ def read(folder: Path) -> SentenceModel:
     text, rest = _text_module(model), [m for m in modules[1:] if m[0] != _NO_OPERATION]
     library = _read(folder / "config_sentence_transformers.json")
     settings = {**_texts(text), **_library(library, folder)}
-    lower = bool(text.get("do_lower_case"))
-    if not rest:
-        return SentenceModel(model, settings, lower_case=lower)
+    found = SentenceModel(
+        model,
+        settings,
+        library.get("similarity_fn_name") or "cosine",
+        lower_case=bool(text.get("do_lower_case")),
+    )
+    return _with_modules(found, folder, rest) if rest else found
+
+
+def _with_modules(
+    found: SentenceModel, folder: Path, rest: Sequence[tuple[str, str]]
+) -> SentenceModel:
+    """With the pooling and what follows it."""
+    settings = dict(found.settings)
     poolings, include = _pooling(folder / rest[0][1] / "config.json")
     layers = [_layer(kind, folder / path) for kind, path in rest[1:]]
     settings["normalize"] = bool(layers) and layers[-1].kind == "Normalize"
@@ -83,7 +101,8 @@ def read(folder: Path) -> SentenceModel:
     settings["pooling"] = "sentence_embedding" if layers else _one_or_list(poolings)
     if not include:
         settings["include_prompt"] = False
-    return SentenceModel(model, settings, poolings, include, tuple(layers), lower)
+    found = replace(found, settings=settings, poolings=poolings)
+    return replace(found, include_prompt=include, layers=tuple(layers))
 
 
 def lowercased(tokenizer_json: str) -> str:

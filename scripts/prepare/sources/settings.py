@@ -3,9 +3,7 @@ equal transformers' pipeline's; a user's settings file overrides key by key."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.sources.padding import resolve_pad_token
@@ -121,19 +119,3 @@ def _problem_type(config: Mapping[str, Any]) -> str:
         return str(config["problem_type"])
     one = len(config.get("id2label") or ()) == 1
     return "multi_label_classification" if one else "single_label_classification"
-
-
-def read_json(path: Path, flag: str = "") -> Any:
-    """The data of a file, which `flag` names."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"{flag}{path}: not readable as JSON ({e})") from e
-
-
-def read_object(path: Path, flag: str = "") -> dict[str, Any]:
-    """The object in a file."""
-    data = read_json(path, flag)
-    if not isinstance(data, dict):
-        raise UsageError(f"{flag}{path}: expected a JSON object, got {type(data).__name__}")
-    return data
