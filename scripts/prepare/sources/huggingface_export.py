@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 
 _ROW = {0: "batch_size"}
@@ -52,6 +53,7 @@ def export(model: Any, path: Path, task: str, opset: int, inputs: Sequence[str])
         prepare_errors(f"export of {type(model).__name__}"),
         torch.no_grad(),
         warnings.catch_warnings(),
+        traceable_masks(),
     ):
         warnings.simplefilter("ignore")
         tensors = tuple(example.values())
