@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,14 @@ FORMATS = """the formats are
 question-answering: .json, SQuAD v1.1 or v2.0
 text-classification: .tsv, sentence and label, with or without a header; several labels by commas
 both: .jsonl, {"inputs": as in a request, "answer": text, label, or a list of them}
+a regression's text-classification: the same with a number in the place of the label
 token-classification: .conll, .txt, .bio, a token and its tag a line, a blank line between sentences
 image-classification: a folder with one subfolder of pictures a label
 feature-extraction: .txt, a text a line, or .jsonl, {"inputs": text}
+image-feature-extraction: a folder of pictures
+text-ranking: .jsonl, {"inputs": {"query", "documents"}, "answer": places of the right documents}
+sentence-similarity: .tsv, two sentences and a number, or .jsonl, {"inputs": {"source_sentence",
+"sentences": [one]}, "answer": number}
 A label is a name or an index."""
 
 
@@ -63,13 +69,36 @@ def _tsv(path: Path, labels: Sequence[str]) -> Iterator[Item]:
         yield Item(row[text], tuple(_label(name, labels) for name in row[label].split(",")))
 
 
+def _similar(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for line in lines(path):
+        first, second, score = line.split("\t")[:3]
+        inputs = {"source_sentence": first, "sentences": [second]}
+        yield Item(inputs, (float(score),))
+
+
+def _rankings(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for item in _jsonl(path, labels):
+        if not all(type(place) is int for place in item.references) or not item.references:
+            raise ValueError("'answer' must be the places of the right documents, from 0")
+        yield item
+
+
 def _label(text: str, labels: Sequence[str]) -> str:
     name = text.strip()
     if name in labels:
         return name
     if name.isdecimal() and int(name) < len(labels):
         return labels[int(name)]
+    if len(labels) == 1 and _is_number(name):  # of a regression
+        return name
     raise ValueError(f"label '{name[:40]}' is neither a label of the model nor the index of one")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _conll(path: Path, labels: Sequence[str]) -> Iterator[Item]:
@@ -107,6 +136,12 @@ def _images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
                 yield Item(image, (label,), f"{folder.name}/{file.name}")
 
 
+def _flat_images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for file in sorted(path.iterdir()):
+        if MEDIA_TYPES.get(file.suffix.lower(), "").startswith("image/"):
+            yield Item(base64.b64encode(file.read_bytes()).decode(), (), file.name)
+
+
 def _texts(path: Path, labels: Sequence[str]) -> Iterator[Item]:
     for line in lines(path):
         yield Item(json.loads(line)["inputs"] if path.suffix == ".jsonl" else line.strip(), ())
@@ -119,4 +154,7 @@ READERS: dict[str, dict[str, Reader]] = {
     "token-classification": {".conll": _conll, ".txt": _conll, ".bio": _conll},
     "image-classification": {FOLDER: _images},
     "feature-extraction": {".txt": _texts, ".jsonl": _texts},
+    "image-feature-extraction": {FOLDER: _flat_images},
+    "text-ranking": {".jsonl": _rankings},
+    "sentence-similarity": {".tsv": _similar, ".jsonl": _jsonl},
 }
