@@ -16,12 +16,13 @@ from onnxferry.scripts.prepare.sources import (
     labels,
     pytorch,
 )
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
+from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
 from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
+from onnxferry.system.text_files import read_object
 
 # they share a head with another task: asked for, or told by other files
 _BY_OTHER = (
@@ -76,6 +77,14 @@ def _export(model: Any, source: ModelSource, opset: int) -> Callable[[Path], Non
     fixed = pictures and not image_settings.has_open_size(source.settings)
     size = image_settings.input_size(source.settings) if fixed else None
     return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
+
+
+def described(folder: Path, options: Options) -> ModelSource:
+    """What a model folder says of a graph in it: a source that neither exports nor runs."""
+    config = huggingface.read_config(folder)
+    task = options.task or infer_task(config, folder, None)
+    source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
+    return _with_settings(replace(source, config=config.to_dict()), folder, options)
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:

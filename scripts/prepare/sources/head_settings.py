@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.sources.settings import read_object
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import read_object
 
 SENTENCE_FILE = "config_sentence_transformers.json"
 Settings = dict[str, Any]
