@@ -21,6 +21,7 @@ from onnxferry.infra import tag_rules as tagging
 from onnxferry.infra.config_texts import put
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
+from onnxferry.system.text_files import read_text
 from onnxferry.targets import TARGETS
 from onnxferry.targets import load as resolve
 
@@ -222,10 +223,8 @@ def schema() -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        return tomllib.loads(read_text(file)) if file.exists() else {}
+    except tomllib.TOMLDecodeError as e:
         raise UsageError(f"{file}: not readable as TOML: {e}") from e
 
 

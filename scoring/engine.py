@@ -69,7 +69,7 @@ class Session:
         # strings stay Python objects: numpy's own are all as long as the longest
         known = [t for t in self.inputs if t.dtype in _DTYPES.values()]
         self._dtypes = {t.name: np.dtype("O" if t.dtype == "str" else t.dtype) for t in known}
-        self.batch_dependent = _has_operator(path, b"DynamicQuantize")
+        self.batch_dependent = batch_dependent(path)
 
     def _open(self) -> None:
         self._session = _load(self._path, self._options)
@@ -162,10 +162,11 @@ def _first_result(pending: deque[Future[list[Array]]]) -> list[Array]:
     return result
 
 
-def _has_operator(path: Path, prefix: bytes) -> bool:
-    """Whether an operator's name, which stands in the file as it is, begins with `prefix`."""
+def batch_dependent(path: Path) -> bool:
+    """Runner.batch_dependent of a graph, by an operator's name, which stands in the file as it
+    is."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(prefix) >= 0
+        return content.find(b"DynamicQuantize") >= 0
 
 
 def _tensor(node: ort.NodeArg) -> Tensor:

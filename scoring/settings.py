@@ -10,6 +10,7 @@ from onnxferry.scoring.errors import InvalidValue, ScoringError
 from onnxferry.scoring.validation import Parameter
 
 REQUIRED = object()  # the default of a key that a spec must have
+SIDE = validation.one_of("left", "right")
 MIN_LENGTH = 8  # tokens of a sequence: room for the special ones and some text
 
 
@@ -28,7 +29,10 @@ TEXT: Mapping[str, Parameter] = {
     "max_length": Parameter(_length, REQUIRED),
     "pad_token_id": Parameter(_token, 0, null=True),
     "pad_token_type_id": Parameter(validation.natural, 0),
-    "padding_side": Parameter(validation.one_of("left", "right"), "right"),
+    "padding_side": Parameter(SIDE, "right"),
+    "truncation_side": Parameter(SIDE, "right"),
+    "token_type_ids": Parameter(validation.flag, True),
+    "split_special_tokens": Parameter(validation.flag, False),
 }
 """Every text task's. Batches are padded on the right, where the attention mask hides it. With
 `padding_side` left (a graph that reads the last position), or `pad_token_id` null, they are not

@@ -222,7 +222,7 @@ def test_labels_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
 
 def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels").write_bytes(b"caf\xe9\n")
-    with pytest.raises(UsageError, match="labels: not UTF-8 text"):
+    with pytest.raises(UsageError, match="labels: is not UTF-8 text: line 1 holds the byte 0xe9"):
         labels.read(tmp_path / "labels", "image-classification")
 
 
@@ -256,7 +256,7 @@ def test_each_item_of_a_list_is_an_input_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no input"), ("{", "line 1 is not JSON"), ("3", "must be a request")],
+    [("", "holds no input"), ("{", "line 1: not readable as JSON"), ("3", "must be a request")],
 )
 def test_inputs_of_another_form_are_refused(tmp_path: Path, text: str, message: str) -> None:
     own = tmp_path / "own.jsonl"

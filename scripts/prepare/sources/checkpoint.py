@@ -14,12 +14,13 @@ from onnxferry.scripts.prepare.sources import (
     labels,
     pytorch,
 )
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
+from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
+from onnxferry.system.text_files import read_object
 
 # zero-shot-classification has the head of text-classification, and must be asked for
 _BY_SUFFIX = {
@@ -57,6 +58,14 @@ def load(options: Options) -> ModelSource:
         return source
     tokenizer = options.tokenizer or folder
     return replace(source, pipeline=lambda: huggingface.pipeline(model, tokenizer, task, length))
+
+
+def described(folder: Path, options: Options) -> ModelSource:
+    """What a model folder says of a graph in it: a source that neither exports nor runs."""
+    config = huggingface.read_config(folder)
+    task = options.task or infer_task(config, folder, None)
+    source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
+    return _with_settings(replace(source, config=config.to_dict()), folder, options)
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:

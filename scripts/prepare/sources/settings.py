@@ -3,13 +3,13 @@ equal transformers' pipeline's; a user's settings file overrides key by key."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import read_json
 
 # tokens, where the model allows more: cost grows with the square. --settings raises it.
 LONGEST = 512
@@ -109,19 +109,3 @@ def _pooling(path: Path) -> str:
 
 def _json(path: Path) -> Any:
     return read_json(path) if path.is_file() else None
-
-
-def read_json(path: Path, flag: str = "") -> Any:
-    """The data of a file, which `flag` names."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"{flag}{path}: not readable as JSON ({e})") from e
-
-
-def read_object(path: Path, flag: str = "") -> dict[str, Any]:
-    """The object in a file."""
-    data = read_json(path, flag)
-    if not isinstance(data, dict):
-        raise UsageError(f"{flag}{path}: expected a JSON object, got {type(data).__name__}")
-    return data
