@@ -54,7 +54,7 @@ def files(path: Path) -> list[Path]:
 def weight_files(path: Path) -> tuple[str, ...]:
     """The names, relative to the graph's folder, of the other files that its weights are in."""
     helper = onnx.external_data_helper
-    stored = filter(helper.uses_external_data, read(path, weights=False).graph.initializer)
+    stored = filter(helper.uses_external_data, read(path).graph.initializer)
     return tuple(dict.fromkeys(helper.ExternalDataInfo(tensor).location for tensor in stored))
 
 
