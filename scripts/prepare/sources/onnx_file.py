@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,21 @@ def load(options: Options) -> ModelSource:
     check_weights(path)
     beside = [path.parent / name for name in onnx_file_io.weight_files(path)]
     record = {"kind": "onnx", "name": path.name, "sha256": combined_sha256([path, *beside])}
-    return replace(source, export=lambda target: onnx_file_io.copy(path, target), record=record)
+    export = lambda target: _export(path, beside, target)  # noqa: E731
+    return replace(source, export=export, record=record)
+
+
+def _export(path: Path, beside: list[Path], target: Path) -> None:
+    if not any(file.is_symlink() for file in beside):
+        onnx_file_io.copy(path, target)
+        return
+    # the hub's cache is made of links, which onnx does not follow
+    with tempfile.TemporaryDirectory(dir=target.parent) as work:
+        for file in (path, *beside):
+            place = Path(work) / file.relative_to(path.parent)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+        onnx_file_io.copy(Path(work) / path.name, target)
 
 
 def _by_folder(folder: Path, options: Options) -> ModelSource:
