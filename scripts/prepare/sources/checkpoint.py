@@ -168,8 +168,8 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    own = {**own, **sentence.settings_of(source.task)}
-    settings = text_settings(source.task, tokenizer, source.config, given, own)
+    of_folder = sentence.settings_of(source.task)
+    settings = text_settings(source.task, tokenizer, source.config, {**own, **given}, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
 
