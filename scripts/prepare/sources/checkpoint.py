@@ -60,6 +60,14 @@ def load(options: Options) -> ModelSource:
     return replace(source, pipeline=lambda: huggingface.pipeline(model, tokenizer, task, length))
 
 
+def described(folder: Path, options: Options) -> ModelSource:
+    """What a model folder says of a graph in it: a source that neither exports nor runs."""
+    config = huggingface.read_config(folder)
+    task = options.task or infer_task(config, folder, None)
+    source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
+    return _with_settings(replace(source, config=config.to_dict()), folder, options)
+
+
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
     """The task that the adapter, else the model, was trained for."""
     tuned = huggingface.adapter_config(adapter) if adapter else None
