@@ -42,7 +42,7 @@ def network(pair: Pair, words: Any) -> Any:
         given["id2label"] = dict(enumerate(pair.labels))
         given["label2id"] = {name: i for i, name in enumerate(pair.labels)}
     if words is not None:
-        given |= {"vocab_size": len(words), **_special_ids(words)}
+        given |= {"vocab_size": max(words.get_vocab().values()) + 1, **_special_ids(words)}
     made = getattr(transformers, pair.prefix + (pair.head or HEADS[pair.task]))(config(**given))
     with torch.no_grad():
         for parameter in made.parameters():

@@ -82,6 +82,7 @@ BERT = _words("WordPiece", "bert", "BertTokenizer")
 WORDS = _words("WordLevel", "bert", model_input_names=_TYPED)
 ROBERTA = _words("byte-level BPE", "roberta", "RobertaTokenizer")
 XLM_R = _words("Unigram", "xlm-r", "XLMRobertaTokenizer")
+CAMEMBERT = _words("Unigram", "xlm-r", "CamembertTokenizer")
 DISTIL = _words("WordPiece", "bert", "DistilBertTokenizer")
 MPNET = _words("WordPiece", "roberta", "MPNetTokenizer")
 PLAIN_WORDPIECE = _words("WordPiece", "bert", model_input_names=_PLAIN)
@@ -142,7 +143,7 @@ def _bert_like() -> list[Pair]:
         Pair("RoBERTa", "fill-mask", "Roberta", ROBERTA),
         Pair("XLM-RoBERTa", "token-classification", "XLMRoberta", XLM_R),
         Pair("XLM-RoBERTa", "zero-shot-classification", "XLMRoberta", XLM_R),
-        Pair("CamemBERT", "fill-mask", "Camembert", XLM_R),
+        Pair("CamemBERT", "fill-mask", "Camembert", CAMEMBERT),
         Pair("ELECTRA", _CLASSIFY, "Electra", BERT, {**SIZES, "embedding_size": 16}),
         Pair("ALBERT", _CLASSIFY, "Albert", TYPED_UNIGRAM, {**SIZES, "embedding_size": 16}),
         Pair("MPNet", _CLASSIFY, "MPNet", MPNET),
