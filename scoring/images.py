@@ -57,6 +57,30 @@ def _resize_shortest(image: Any, step: Mapping[str, Any]) -> Any:
     return _resize(image, {**step, "size": (longest, size) if width <= height else (size, longest)})
 
 
+def _resize_within(image: Any, step: Mapping[str, Any]) -> Any:
+    """The shorter side to size[0], unless the longer one would be above size[1]; with `multiple`
+    both are cut to multiples of it."""
+    height, width = _within(image.size, step["size"], multiple := step.get("multiple", 1))
+    size = height // multiple * multiple, width // multiple * multiple
+    if not 0 < size[0] * size[1] <= MAX_RESIZED:
+        what = f"the picture has {image.size[0]}x{image.size[1]} pixels"
+        raise InvalidImage(f"{what}; it is too narrow to be resized within {step['size']} pixels")
+    return _resize(image, {**step, "size": size})
+
+
+def _within(image: tuple[int, int], size: Sequence[int], multiple: int) -> tuple[int, int]:
+    """(height, width), rounded as transformers' processors of DETR and, with a multiple, YOLOS."""
+    width, height = image
+    shortest, longest = size
+    low, high = min(image), max(image)
+    exact = float(shortest) if high / low * shortest <= longest else longest * low / high
+    side, tall = round(exact), width < height
+    if side == low and not (tall and multiple > 1):
+        return height, width
+    other = int(exact * high / low)
+    return (other, side) if tall else (side, other)
+
+
 def _center_crop(image: Any, step: Mapping[str, Any]) -> Any:
     height, width = step["size"]
     left, top = (image.size[0] - width) // 2, (image.size[1] - height) // 2
@@ -86,6 +110,7 @@ _FRACTION = "a number above 0, at most 1"
 STEPS: dict[str, tuple[Step, str, Callable[[Any], bool], str]] = {
     "resize": (_resize, "size", _is_pair, _PAIR),
     "resize_shortest": (_resize_shortest, "size", _is_size, "an integer"),
+    "resize_within": (_resize_within, "size", _is_pair, "a list of two integers, the sides"),
     "center_crop": (_center_crop, "size", _is_pair, _PAIR),
     "center_crop_fraction": (_center_crop_fraction, "fraction", _is_fraction, _FRACTION),
 }
@@ -101,6 +126,8 @@ def _read_steps(value: object, where: str) -> list[Mapping[str, Any]]:
         _, key, fits, expected = STEPS[op]
         if not fits(step.get(key)):
             raise InvalidValue(f"'{where}[{i}].{key}' must be {expected}")
+        if not _is_size(step.get("multiple", 1)):
+            raise InvalidValue(f"'{where}[{i}].multiple' must be an integer")
         if (resample := step.get("resample", "bilinear")) not in _RESAMPLE:
             known = ", ".join(_RESAMPLE)
             raise InvalidValue(f"{entry}: resample {resample!r} is not one of {known}")

@@ -30,6 +30,14 @@ def capacity(encoded: Encoded, side: int, max_length: int) -> int:
     return max_length - (len(encoded) - encoded.size(side))
 
 
+def truncated(encoded: Encoded, side: int, max_length: int, truncation_side: str) -> Window:
+    """The one sequence that is left of a text that is cut off at `truncation_side`."""
+    (first, stop), space = encoded.ranges[side], max(capacity(encoded, side, max_length), 0)
+    start = max(first, stop - space) if truncation_side == "left" else first
+    end = min(start + space, stop)
+    return Window(encoded.keep(side, start, end), first, first + end - start, start - first)
+
+
 def check_stride(encoded: Encoded, side: int, max_length: int, stride: tuple[str, int]) -> None:
     """Raise InvalidValue when windows cannot share `stride`: the parameter's name, tokens."""
     (name, tokens), space = stride, capacity(encoded, side, max_length)

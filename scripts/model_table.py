@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from onnxferry.system.errors import UsageError
 from onnxferry.system.options import only_model
+from onnxferry.system.text_files import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -105,10 +106,8 @@ def chosen(model_dir: Path | None, model: Path | None, file: Path) -> Path:
 def read_toml(file: Path) -> dict[str, Any]:
     """The data of a file; of one that is not there, none. Raises UsageError."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        return tomllib.loads(read_text(file)) if file.exists() else {}
+    except tomllib.TOMLDecodeError as e:
         raise UsageError(f"{file}: not readable as TOML: {e}") from e
 
 

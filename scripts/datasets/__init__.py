@@ -27,9 +27,9 @@ def read(path: Path, task: str, labels: Sequence[str]) -> list[Item]:
         raise UsageError(f"--data {path}: for {task} give {wanted}")
     try:
         items = list(known[kind](path, labels))
-    except (ValueError, KeyError, TypeError, IndexError) as e:
-        reason = f"not a {task} set ({type(e).__name__}: {e})"
-        raise UsageError(f"--data {path}: {reason}; {FORMATS}") from e
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
+        lacks = f"lacks the key {e}" if isinstance(e, KeyError) else str(e)
+        raise UsageError(f"--data {path}: not a {task} set: {lacks}; {FORMATS}") from e
     if not items:
         raise UsageError(f"--data {path}: holds no items")
     return items

@@ -6,8 +6,10 @@ make, evaluate, measure and choose a variant -> report: complete the spec, write
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -33,7 +35,7 @@ from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system import console
-from onnxferry.system.errors import UsageError
+from onnxferry.system.errors import PrepareError, UsageError
 from onnxferry.system.library_output import silence_libraries
 
 if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders say so
@@ -60,6 +62,7 @@ class PrepareContext:
     origin: Mapping[str, str] = field(init=False)  # of the source, where it is the hub's
     asked: Mapping[str, Any] = field(init=False)
     source: ModelSource = field(init=False)
+    has_model: bool = field(init=False)  # the source is another runtime's
     table: VariantTable = field(init=False)
     exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
@@ -111,16 +114,21 @@ def _load(context: PrepareContext, table: VariantTable | None, source: ModelSour
     from onnxferry.scripts.prepare.variants.table import SHIPPED
 
     context.source = source or loader.load(context.options)
+    context.has_model = context.source.run is not None
     context.table = table or SHIPPED
     context.table.asked(context.options)  # a wrong name is told before the work
 
 
 def _export(context: PrepareContext) -> None:
-    source, folder = context.source, context.work / "exported"
+    from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
+
+    source, folder, raw = context.source, context.work / "exported", context.work / "raw"
     folder.mkdir()
     with console.stage("export"):
-        source.export(context.work / "exported.onnx")
-        (context.work / "exported.onnx").rename(folder / MODEL_FILE)
+        raw.mkdir()
+        source.export(raw / MODEL_FILE)
+        onnx_file_io.copy(raw / MODEL_FILE, folder / MODEL_FILE)
+        shutil.rmtree(raw)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
     record = {**source.record, **context.origin}
@@ -152,7 +160,7 @@ def _fuse(context: PrepareContext) -> None:
 
 
 def _verify(context: PrepareContext) -> None:
-    """From here on the exported graph is the reference."""
+    """From here on the exported graph is the reference, and the source model is let go."""
     options, spec, source = context.options, context.spec, context.source
     data = eval_set.read(options, spec)
     _golden(context, spec, context.exported)  # what is refused is told before the long work
@@ -168,6 +176,15 @@ def _verify(context: PrepareContext) -> None:
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
     context.pipeline = PipelineReference(source)
     context.pipeline_figures = context.pipeline.compare(spec, context.exported, inputs, bounds)
+    context.source = replace(source, export=_gone, run=None, pipeline=None)
+    reference.let_go()
+    context.pipeline.let_go()
+    del source
+    gc.collect()  # modules refer to each other
+
+
+def _gone(path: Path) -> None:
+    raise PrepareError(f"{path}: the source model was let go after its graph was verified")
 
 
 def _select(context: PrepareContext) -> None:
@@ -184,11 +201,8 @@ def _select(context: PrepareContext) -> None:
 
 
 def _complete(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
-
     chosen, data = context.selection.chosen, context.evaluator.eval_set
     folder, precision = chosen.model_dir, chosen.variant.precision
-    onnx_file_io.split(folder / MODEL_FILE)
     kind = context.cpu.recorded if precision == INT8 else None
     spec = replace(context.spec, precision=precision, cpu=kind)
     spec = model_directory.described(spec, folder)
@@ -218,7 +232,7 @@ def _golden(context: PrepareContext, spec: ModelSpec, folder: Path) -> Golden:
 def _difference(context: PrepareContext) -> dict[str, Any]:
     chosen, pipeline = context.selection.chosen, context.pipeline_figures
     found: dict[str, Any] = {"not measured": "no source model"}
-    if chosen.evaluation and (context.source.run or chosen.model_dir != context.exported):
+    if chosen.evaluation and (context.has_model or chosen.model_dir != context.exported):
         bounds = context.criteria.bounds(chosen.variant.precision)
         found = {**chosen.evaluation.difference, **asdict(bounds)}
     return {**found, "pipeline": pipeline} if pipeline else found

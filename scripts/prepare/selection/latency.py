@@ -84,6 +84,7 @@ def measure(
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
         for name in list(folders)[:: -1 if number % 2 else 1]:
+            scorer = None  # one at a time is in memory
             scorer = scoring.load(folders[name])
             _pass(scorer, requests.ones)  # warms up
             ones[name] += _passes(scorer, requests.ones)

@@ -10,16 +10,21 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import (
     huggingface,
     huggingface_export,
+    huggingface_sentence,
     image_settings,
     labels,
     pytorch,
+    sentence_transformers,
 )
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
+from onnxferry.scripts.prepare.sources.padding import padding_side
+from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
+from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
+from onnxferry.system.text_files import read_object
 
 # zero-shot-classification has the head of text-classification, and must be asked for
 _BY_SUFFIX = {
@@ -36,9 +41,11 @@ _BY_PEFT = {
 
 def load(options: Options) -> ModelSource:
     """Load the model, merge the adapter, and derive the settings from the folder."""
-    folder = Path(options.source)
+    root = Path(options.source)
+    folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, folder, options.adapter)
+    task = options.task or infer_task(config, root, options.adapter)
+    sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
         model = huggingface.load(folder, config, task, options.adapter)
@@ -47,9 +54,13 @@ def load(options: Options) -> ModelSource:
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
-    source = _with_settings(replace(source, config=config.to_dict()), folder, options)
+    source = _with_settings(replace(source, config=_described(config)), sentence, options)
     inputs = source.tokenizer.inputs if source.tokenizer else ()
+    inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
+    if source.tokenizer:
+        huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
     export = lambda path: huggingface_export.export(model, path, task, opset, inputs)  # noqa: E731
     source = replace(source, export=export)
     length = source.settings.get("max_length")
@@ -59,12 +70,27 @@ def load(options: Options) -> ModelSource:
     return replace(source, pipeline=lambda: huggingface.pipeline(model, tokenizer, task, length))
 
 
+def _described(config: Any) -> dict[str, Any]:
+    """The configuration's data, with the number of positions under the one name of all families."""
+    positions = getattr(config, "max_position_embeddings", None)
+    return {**config.to_dict(), "max_position_embeddings": positions}
+
+
 def described(folder: Path, options: Options) -> ModelSource:
     """What a model folder says of a graph in it: a source that neither exports nor runs."""
-    config = huggingface.read_config(folder)
+    model = sentence_transformers.model_folder(folder)
+    config = huggingface.read_config(model)
     task = options.task or infer_task(config, folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
-    return _with_settings(replace(source, config=config.to_dict()), folder, options)
+    source = replace(source, config=_described(config))
+    return _with_settings(source, _sentence(folder, task), options)
+
+
+def _sentence(folder: Path, task: str) -> SentenceModel:
+    """What follows the model of a task that embeds."""
+    if task in ("feature-extraction", "sentence-similarity"):
+        return sentence_transformers.read(folder)
+    return SentenceModel(sentence_transformers.model_folder(folder))
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
@@ -99,7 +125,8 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
     return names
 
 
-def _with_settings(source: ModelSource, folder: Path, options: Options) -> ModelSource:
+def _with_settings(source: ModelSource, sentence: SentenceModel, options: Options) -> ModelSource:
+    folder = sentence.model
     given = read_user_settings(options.settings, source.task)
     if source.task == "image-classification":
         if given.keys() >= set(image_settings.NEEDED):
@@ -110,9 +137,12 @@ def _with_settings(source: ModelSource, folder: Path, options: Options) -> Model
             image_settings.check_pixels(settings, processor)
         return replace(source, settings=settings)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
-    if source.task == "feature-extraction":
-        given = {**pooling_settings(folder), **given}
-    settings = text_settings(source.task, tokenizer, source.config, given)
+    if source.run:  # it is exported here
+        tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
+    if sentence.lower_case:
+        tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
+    own = sentence.settings_of(source.task)
+    settings = text_settings(source.task, tokenizer, source.config, given, own)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
 

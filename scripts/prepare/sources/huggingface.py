@@ -112,7 +112,9 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     padding = (pad, tokenizer.pad_token_type_id, tokenizer.padding_side)
     spaces = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
     inputs = tuple(tokenizer.model_input_names)
-    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs)
+    split = bool(getattr(tokenizer, "split_special_tokens", False))
+    reading = (tokenizer.truncation_side, split)
+    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs, *reading)
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:

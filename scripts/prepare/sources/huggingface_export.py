@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 
 _ROW = {0: "batch_size"}
@@ -22,7 +23,7 @@ OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": 
     "token-classification": {"logits": _TOKEN},
     "fill-mask": {"logits": _TOKEN},
 }
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pooling_mask")
 
 
 class _Positional(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -43,7 +44,7 @@ def export(model: Any, path: Path, task: str, opset: int, inputs: Sequence[str])
     """Write `model`, in evaluation mode, as ONNX. `inputs`: what the tokenizer gives."""
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False
-    outputs = OUTPUTS.get(task, {"logits": _ROW})
+    outputs = getattr(model, "onnx_outputs", None) or OUTPUTS.get(task, {"logits": _ROW})
     example = _example(model, inputs)
     axes = {name: _ROW if name == "pixel_values" else _TOKEN for name in example} | dict(outputs)
     wrapper = _Positional(model, list(example), list(outputs)).eval()
@@ -52,6 +53,7 @@ def export(model: Any, path: Path, task: str, opset: int, inputs: Sequence[str])
         prepare_errors(f"export of {type(model).__name__}"),
         torch.no_grad(),
         warnings.catch_warnings(),
+        traceable_masks(),
     ):
         warnings.simplefilter("ignore")
         tensors = tuple(example.values())

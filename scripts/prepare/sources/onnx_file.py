@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import Options
-from onnxferry.scripts.prepare.sources.resolution import check_weights
-from onnxferry.scripts.prepare.sources.settings import read_object
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import described_by_user
 from onnxferry.system.hashes import combined_sha256
+from onnxferry.system.text_files import read_object
 
 
 def load(options: Options) -> ModelSource:
@@ -22,24 +19,9 @@ def load(options: Options) -> ModelSource:
     weights."""
     path = Path(options.source)
     source = _by_folder(options.folder, options) if options.folder else _by_user(options)
-    check_weights(path)
-    beside = [path.parent / name for name in onnx_file_io.weight_files(path)]
-    record = {"kind": "onnx", "name": path.name, "sha256": combined_sha256([path, *beside])}
-    export = lambda target: _export(path, beside, target)  # noqa: E731
-    return replace(source, export=export, record=record)
-
-
-def _export(path: Path, beside: list[Path], target: Path) -> None:
-    if not any(file.is_symlink() for file in beside):
-        onnx_file_io.copy(path, target)
-        return
-    # the hub's cache is made of links, which onnx does not follow
-    with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        for file in (path, *beside):
-            place = Path(work) / file.relative_to(path.parent)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, place)
-        onnx_file_io.copy(Path(work) / path.name, target)
+    digest = combined_sha256(onnx_file_io.files(path))
+    record = {"kind": "onnx", "name": path.name, "sha256": digest}
+    return replace(source, export=lambda target: onnx_file_io.copy(path, target), record=record)
 
 
 def _by_folder(folder: Path, options: Options) -> ModelSource:

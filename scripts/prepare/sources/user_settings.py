@@ -13,9 +13,10 @@ from onnxferry.scoring.validation import Parameter
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings
-from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
+from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import read_object
 
 
 @dataclass(frozen=True)

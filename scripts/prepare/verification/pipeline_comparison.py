@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.engine import Session
+from onnxferry.scoring.labels import default_function
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
-from onnxferry.scoring.tasks.text_classification import default_function
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.metrics.agreement import AGREE, masks
 from onnxferry.scripts.prepare.sources.source import ModelSource
@@ -81,14 +81,19 @@ class PipelineReference:
 
     def __init__(self, source: ModelSource) -> None:
         self._ask = source.pipeline() if source.pipeline and source.task in RECIPES else None
+        self._there = self._ask is not None
         self._known: dict[str, Any] = {}
+
+    def let_go(self) -> None:
+        """Drop the source model; from here on only what was asked is known."""
+        self._ask = None
 
     def compare(
         self, spec: ModelSpec, folder: Path, samples: Sequence[Sample], bounds: DifferenceBounds
     ) -> dict[str, Any]:
         """How far the model directory `folder` is from the pipeline, or {}. Raises PrepareError
         where `bounds` are broken."""
-        if self._ask is None:
+        if not self._there:
             return {}
         with console.stage("compare with transformers' pipeline"):
             scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
@@ -118,7 +123,9 @@ class PipelineReference:
     def _answer(self, inputs: Any, parameters: Mapping[str, Any]) -> Any:
         key = json.dumps([inputs, parameters], sort_keys=True)
         if key not in self._known:
-            self._known[key] = self._ask(inputs, parameters) if self._ask else None
+            if self._ask is None:
+                raise RuntimeError("the source model was let go before it was asked this")
+            self._known[key] = self._ask(inputs, parameters)
         return self._known[key]
 
 
