@@ -25,6 +25,7 @@ from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
+from onnxferry.scripts.prepare.sources.inspection import inspect
 from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import samples
@@ -78,6 +79,8 @@ def prepare(
     """Make the model directory `options.out` and return its spec; `table` and `source` replace what
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
+    if source is None:
+        inspect(options)
     found = resolved(options)
     options = found.options
     out = options.out.resolve()

@@ -23,7 +23,9 @@ PYTHONS = [ROOT / venv / "bin" / "python" for venv in (".venv", ".venv-4")]
 
 
 @click.command()
-@click.option("-k", "words", default="", help="Only pairs whose name holds one of these, by commas.")
+@click.option(
+    "-k", "words", default="", help="Only pairs whose name holds one of these, by commas."
+)
 @click.option("--python", "pythons", multiple=True, type=Path, help="Interpreters, one a version.")
 @click.option("--work", type=Path, default=WORK, help="Where models and outcomes are kept.")
 @click.option("--again", is_flag=True, help="Forget the outcomes of the pairs chosen.")

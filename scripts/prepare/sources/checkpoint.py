@@ -20,23 +20,12 @@ from onnxferry.scripts.prepare.sources.padding import padding_side
 from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
 from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
-
-# zero-shot-classification has the head of text-classification, and must be asked for
-_BY_SUFFIX = {
-    head.removeprefix("AutoModel") or "Model": task
-    for task, head in huggingface.HEADS.items()
-    if task != "zero-shot-classification"
-}
-_BY_PEFT = {
-    "QUESTION_ANS": "question-answering",
-    "SEQ_CLS": "text-classification",
-    "TOKEN_CLS": "token-classification",
-}
 
 
 def load(options: Options) -> ModelSource:
@@ -44,7 +33,7 @@ def load(options: Options) -> ModelSource:
     root = Path(options.source)
     folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, root, options.adapter)
+    task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
@@ -80,7 +69,7 @@ def described(folder: Path, options: Options) -> ModelSource:
     """What a model folder says of a graph in it: a source that neither exports nor runs."""
     model = sentence_transformers.model_folder(folder)
     config = huggingface.read_config(model)
-    task = options.task or infer_task(config, folder, None)
+    task = options.task or infer_task(config.to_dict(), folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
     source = replace(source, config=_described(config))
     return _with_settings(source, _sentence(folder, task), options)
@@ -91,22 +80,6 @@ def _sentence(folder: Path, task: str) -> SentenceModel:
     if task in ("feature-extraction", "sentence-similarity"):
         return sentence_transformers.read(folder)
     return SentenceModel(sentence_transformers.model_folder(folder))
-
-
-def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for."""
-    tuned = huggingface.adapter_config(adapter) if adapter else None
-    if tuned and tuned.task_type in _BY_PEFT:
-        return _BY_PEFT[tuned.task_type]
-    if not tuned and (folder / "modules.json").is_file():
-        return "feature-extraction"
-    names = [(tuned.auto_mapping or {}).get("base_model_class", "")] if tuned else []
-    for name in (*names, *(config.architectures or ())):
-        for suffix, task in _BY_SUFFIX.items():
-            if name.endswith(suffix):
-                return task
-    known = ", ".join(_BY_SUFFIX.values())
-    raise UsageError(f"--task: cannot be told from the model's files; give one of {known}")
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
