@@ -19,7 +19,6 @@ from onnxferry.system.errors import UsageError
 from onnxferry.system.library_output import silence_libraries
 
 _ITEMS = 16  # of --data
-_ANY = {"min_agreement": 0.0, "max_metric_drop": 1.0}  # random weights agree by chance
 
 
 def passed(options: Options) -> list[str]:
@@ -55,7 +54,8 @@ def _small(found: Inspection, folder: Path) -> tuple[Options, str]:
         task=source.task,
         adapter=folder / "adapter" if options.adapter else None,
         limit=min(options.limit or _ITEMS, _ITEMS),
-        **_ANY,
+        min_agreement=0.0,  # random weights agree by chance
+        max_metric_drop=1.0,
     )
     return small, what
 

@@ -68,7 +68,7 @@ def _processor(pair: Pair) -> Any:
     default = kind().size
     size: dict[str, int] = dict.fromkeys(dict(default), side) or {"height": side, "width": side}
     given: dict[str, Any] = {"size": size}
-    if "crop_size" in inspect.signature(kind.__init__).parameters or getattr(kind, "crop_size", 0):
+    if "crop_size" in inspect.signature(kind.__init__).parameters or hasattr(kind, "crop_size"):
         given["crop_size"] = {"height": side, "width": side}
     return kind(**given)
 

@@ -87,8 +87,10 @@ PLAIN_WORDPIECE = _words("WordPiece", "bert", model_input_names=_PLAIN)
 TYPED_UNIGRAM = _words("Unigram", "bert", model_input_names=_TYPED)
 PLAIN_UNIGRAM = _words("Unigram", "bert", model_input_names=_PLAIN)
 BYTES = _words("byte-level BPE", "bert", model_input_names=_PLAIN)
+OPT = _words("byte-level BPE", "roberta", model_input_names=_PLAIN)
+T5 = _words("Unigram", "eos", model_input_names=_PLAIN)
 BARE = _words("byte-level BPE", "bare", model_input_names=_PLAIN)
-LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, pad_token="</s>")
+LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, **{"pad_token": "</s>"})
 
 _DECODER = {**SIZES, "num_key_value_heads": 2, "head_dim": 8}
 _GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
@@ -110,7 +112,14 @@ _BART = {
     "decoder_ffn_dim": 64,
     "max_position_embeddings": 64,
 }
-_T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+_T5 = {
+    "d_model": 32,
+    "d_kv": 8,
+    "d_ff": 64,
+    "num_layers": 2,
+    "num_heads": 4,
+    "decoder_start_token_id": 0,
+}
 _VIT = {k: v for k, v in SIZES.items() if k != "max_position_embeddings"} | {
     "image_size": SIDE,
     "patch_size": 8,
@@ -218,21 +227,8 @@ def _decoders() -> list[Pair]:
         Pair("BART", "zero-shot-classification", "Bart", ROBERTA, _BART),
         Pair("BART", "question-answering", "Bart", ROBERTA, _BART),
         Pair("mBART", _CLASSIFY, "MBart", XLM_R, _BART),
-        Pair(
-            "T5",
-            "feature-extraction",
-            "T5",
-            _words("Unigram", "eos", model_input_names=_PLAIN),
-            _T5,
-            head="EncoderModel",
-        ),
-        Pair(
-            "T5",
-            _CLASSIFY,
-            "T5",
-            _words("Unigram", "eos", model_input_names=_PLAIN),
-            {**_T5, "decoder_start_token_id": 0},
-        ),
+        Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel"),
+        Pair("T5", _CLASSIFY, "T5", T5, {**_T5, "decoder_start_token_id": 0}),
     ]
 
 
@@ -263,7 +259,7 @@ def _embeddings() -> list[Pair]:
 
 
 _QWEN = _words("byte-level BPE", "bare", padding_side="left", model_input_names=_PLAIN)
-_MISTRAL = _words("SentencePiece BPE", "bos", padding_side="left", pad_token="</s>")
+_MISTRAL = _words("SentencePiece BPE", "bos", padding_side="left", **{"pad_token": "</s>"})
 
 
 def _vision() -> list[Pair]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import (
+    head_settings,
     huggingface,
     huggingface_export,
     huggingface_sentence,
@@ -19,7 +21,7 @@ from onnxferry.scripts.prepare.sources import (
 from onnxferry.scripts.prepare.sources.padding import padding_side
 from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
 from onnxferry.scripts.prepare.sources.settings import text_settings
-from onnxferry.scripts.prepare.sources.source import ModelSource
+from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
 from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
@@ -46,17 +48,32 @@ def load(options: Options) -> ModelSource:
     model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
-    inputs = source.tokenizer.inputs if source.tokenizer else ()
-    inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
     if source.tokenizer:
         huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
-    export = lambda path: huggingface_export.export(model, path, task, opset, inputs)  # noqa: E731
-    source = replace(source, export=export)
-    length = source.settings.get("max_length")
-    if length is None:
-        return source
-    tokenizer = options.tokenizer or folder
-    return replace(source, pipeline=lambda: huggingface.pipeline(model, tokenizer, task, length))
+    source = replace(source, export=_export(model, source, sentence, opset))
+    return replace(source, pipeline=_pipeline(model, source, options))
+
+
+def _pipeline(
+    model: Any, source: ModelSource, options: Options
+) -> Callable[[], AskPipeline] | None:
+    """None where a user's settings, which a pipeline does not know, say how pictures are read."""
+    folder, task = Path(options.source), source.task
+    if image_settings.is_image_task(task):
+        return None if options.settings else lambda: huggingface.image_pipeline(model, folder, task)
+    length, tokenizer = source.settings["max_length"], options.tokenizer or folder
+    return lambda: huggingface.pipeline(model, tokenizer, task, length)
+
+
+def _export(
+    model: Any, source: ModelSource, sentence: SentenceModel, opset: int
+) -> Callable[[Path], None]:
+    inputs = source.tokenizer.inputs if source.tokenizer else ()
+    inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
+    pictures = "preprocess" in source.settings
+    fixed = pictures and not image_settings.has_open_size(source.settings)
+    size = image_settings.input_size(source.settings) if fixed else None
+    return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
 
 
 def _described(config: Any) -> dict[str, Any]:
@@ -101,22 +118,30 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
 def _with_settings(source: ModelSource, sentence: SentenceModel, options: Options) -> ModelSource:
     folder = sentence.model
     given = read_user_settings(options.settings, source.task)
-    if source.task == "image-classification":
-        if given.keys() >= set(image_settings.NEEDED):
-            return replace(source, settings=image_settings.image_settings({}, given))
-        processor = huggingface.image_processor(folder)
-        settings = image_settings.image_settings(processor.to_dict(), given)
-        if not given:
-            image_settings.check_pixels(settings, processor)
-        return replace(source, settings=settings)
+    own = head_settings.head_settings(source.task, folder, source.config)
+    if image_settings.is_image_task(source.task):
+        return _with_image_settings(source, folder, {**own, **given}, not given)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
     if source.run:  # it is exported here
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    own = sentence.settings_of(source.task)
-    settings = text_settings(source.task, tokenizer, source.config, given, own)
+    of_folder = sentence.settings_of(source.task)
+    settings = text_settings(source.task, tokenizer, source.config, {**own, **given}, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
+
+
+def _with_image_settings(
+    source: ModelSource, folder: Path, given: Mapping[str, Any], derived: bool
+) -> ModelSource:
+    """`derived`: none is the user's, so they must make the processor's pixels."""
+    if given.keys() >= set(image_settings.NEEDED):
+        return replace(source, settings=image_settings.image_settings({}, given, source.task))
+    processor = huggingface.image_processor(folder)
+    settings = image_settings.image_settings(processor.to_dict(), given, source.task)
+    if derived:
+        image_settings.check_pixels(settings, processor)
+    return replace(source, settings=settings)
 
 
 def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def fetch(asked: HubId, file: str | None, more: Sequence[str] = ()) -> Snapshot:
 
 
 def describe(asked: HubId, file: str | None) -> Description:
-    """A model by its small files, which are brought here, without its weights. Raises as `fetch`."""
+    """A model by its small files, brought here, without its weights. Raises as `fetch`."""
     with hub_client.quiet_client():
         held = _held(asked, file, ())
         if held and asked.pinned:

@@ -1,5 +1,5 @@
-"""A copy of a model folder with two layers and random weights: its configuration, tokenizer and
-other files are the model's own, so that what would fail with the model fails with it, in seconds."""
+"""A copy of a model folder with two layers and random weights: configuration, tokenizer and other
+files are the model's own, so that what would fail with the model fails with it, in seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peft import get_peft_model
 from onnxferry.scripts.prepare.sources import huggingface, model_files
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 from onnxferry.scripts.prepare.sources.source_folder import SourceFolder
-from onnxferry.scripts.prepare.sources.task_inference import CONFIG
+from onnxferry.scripts.prepare.sources.task_inference import CONFIG, HEADS
 
 LAYERS = 2
 WIDE = 1 << 25  # weights of an embedding: a larger one is made narrower, where that can be done
@@ -36,7 +36,7 @@ def copy(source: SourceFolder, target: Path) -> str:
     shrink(config)
     narrowed = not (target / model_files.MODULES).is_file() and narrow(config)
     with prepare_errors(f"a model of {source.model / CONFIG}"):
-        kind = getattr(transformers, huggingface.HEADS[str(source.task)])
+        kind = getattr(transformers, HEADS[str(source.task)])
         model = kind.from_config(config, attn_implementation="eager", trust_remote_code=False)
         model.float().save_pretrained(place)
     width = f", {config.hidden_size} wide," if narrowed else ""
@@ -47,7 +47,7 @@ def adapter(source: Path, base: Path, task: str, target: Path) -> None:
     """An adapter of the same configuration for the copy `base`, with random weights."""
     config = huggingface.adapter_config(source)
     with prepare_errors(f"--adapter {source}: on a copy with {LAYERS} layers"):
-        kind = getattr(transformers, huggingface.HEADS[task])
+        kind = getattr(transformers, HEADS[task])
         model = kind.from_pretrained(base, **huggingface.LOCAL)
         get_peft_model(model, config).save_pretrained(str(target))
 

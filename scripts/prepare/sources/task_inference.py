@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from onnxferry.scripts.prepare.sources import head_settings
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 
@@ -17,9 +18,13 @@ HEADS = {  # task -> the class of transformers that loads its models
     "token-classification": "AutoModelForTokenClassification",
     "zero-shot-classification": "AutoModelForSequenceClassification",
     "fill-mask": "AutoModelForMaskedLM",
+    "image-feature-extraction": "AutoModel",
+    "object-detection": "AutoModelForObjectDetection",
+    "sentence-similarity": "AutoModel",
+    "text-ranking": "AutoModelForSequenceClassification",
 }
-# tasks with the head of another one, which must be asked for
-_ASKED_FOR = ("zero-shot-classification",)
+# they share a head with another task: asked for, or told by other files
+_ASKED_FOR = ("zero-shot-classification", "text-ranking", "sentence-similarity")
 _BY_HEAD = {
     head.removeprefix("AutoModel"): task
     for task, head in HEADS.items()
@@ -40,8 +45,8 @@ def infer_task(config: Mapping[str, Any], folder: Path, adapter: Path | None) ->
     tuned = read_object(adapter / ADAPTER_CONFIG, "--adapter ") if adapter else {}
     if (known := tuned.get("task_type")) in _BY_PEFT:
         return _BY_PEFT[str(known)]
-    if not adapter and (folder / MODULES).is_file():
-        return "feature-extraction"
+    if not adapter and (told := _told_by_files(config, folder)):
+        return told
     base = (tuned.get("auto_mapping") or {}).get("base_model_class")
     names = [str(name) for name in (base, *_architectures(config)) if name]
     for name in names:
@@ -52,6 +57,17 @@ def infer_task(config: Mapping[str, Any], folder: Path, adapter: Path | None) ->
     if any(name.endswith(_GENERATES) for name in names):
         choice = f"it generates text, for which there is no task; for another head of it, {choice}"
     raise UsageError(f"--task: cannot be told from the model's files{found}; {choice}")
+
+
+def _told_by_files(config: Mapping[str, Any], folder: Path) -> str | None:
+    """The task of sentence-transformers' models, and of a vision model without a head."""
+    if head_settings.is_cross_encoder(folder, config):
+        scores = len(config.get("id2label") or ()) or config.get("num_labels", 2)
+        return "text-ranking" if scores == 1 else "text-classification"
+    if (folder / MODULES).is_file():
+        return "feature-extraction"
+    bare = all(str(name).endswith("Model") for name in _architectures(config) or ("",))
+    return "image-feature-extraction" if bare and head_settings.is_vision(config) else None
 
 
 def _architectures(config: Mapping[str, Any]) -> list[Any]:
