@@ -28,6 +28,7 @@ from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
 from onnxferry.scripts.prepare.sources import vocabulary
+from onnxferry.scripts.prepare.sources.inspection import inspect
 from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
@@ -84,6 +85,8 @@ def prepare(
     """Make the model directory `options.out` and return its spec; `table` and `source` replace what
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
+    if source is None:
+        inspect(options)
     found = resolved(options)
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,15 +23,15 @@ PYTHONS = [ROOT / venv / "bin" / "python" for venv in (".venv", ".venv-4")]
 
 
 @click.command()
-@click.option("-k", "words", default="", help="Only pairs whose name holds one of these, by commas.")
+@click.option(
+    "-k", "words", default="", help="Only pairs whose name holds one of these words, by commas."
+)
 @click.option("--python", "pythons", multiple=True, type=Path, help="Interpreters, one a version.")
 @click.option("--work", type=Path, default=WORK, help="Where models and outcomes are kept.")
 @click.option("--again", is_flag=True, help="Forget the outcomes of the pairs chosen.")
 @click.option("--out", type=Path, help="The page to write; with all pairs docs/models.md.")
 @click.option("--step", type=click.Choice(["build", "compare"]), hidden=True)
-def command(
-    words: str, pythons: Sequence[Path], work: Path, again: bool, out: Path | None, step: str | None
-) -> None:
+def command(words: str, work: Path, step: str | None, **given: Any) -> None:
     """Build, prepare, serve and compare."""
     chosen = [pair for pair in PAIRS if any(word in pair.name for word in words.split(","))]
     if step:
@@ -39,13 +39,13 @@ def command(
 
         (steps.build_all if step == "build" else steps.compare_all)(chosen, work)
         return
-    if again:
+    if given["again"]:
         _forget(chosen, work)
-    found = [*(pythons or filter(Path.exists, PYTHONS))]
+    found = [*(given["pythons"] or filter(Path.exists, PYTHONS))]
     for name in ("build", "compare"):
         _each(found, ["--step", name, "-k", words, "--work", str(work)])
     outcomes = page.read(work, chosen)
-    target = out or (None if words else ROOT / "docs" / "models.md")
+    target = given["out"] or (None if words else ROOT / "docs" / "models.md")
     if target:
         page.write(target, outcomes)
     for outcome in outcomes:
@@ -58,14 +58,12 @@ def command(
 
 def _each(pythons: Sequence[Path], arguments: list[str]) -> None:
     """Run a step under all interpreters at once."""
-    with tempfile.TemporaryDirectory() as elsewhere:
-        started = [
-            subprocess.Popen([python, "-m", "tests.zoo", *arguments], cwd=ROOT, stdin=None)
-            for python in pythons
-        ]
-        del elsewhere
-        if any([process.wait() for process in started]):
-            raise click.ClickException(f"a step ended early: {' '.join(arguments)}")
+    started = [
+        subprocess.Popen([python, "-m", "tests.zoo", *arguments], cwd=ROOT) for python in pythons
+    ]
+    codes = [process.wait() for process in started]
+    if any(codes):
+        raise click.ClickException(f"a step ended early: {' '.join(arguments)}")
 
 
 def _forget(pairs: Sequence[Pair], work: Path) -> None:

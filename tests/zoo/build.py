@@ -66,9 +66,9 @@ def _processor(pair: Pair) -> Any:
     kind = getattr(transformers, f"{pair.processor}ImageProcessor")
     side = int(pair.sizes.get("image_size", SIDE))
     default = kind().size
-    size: dict[str, int] = {name: side for name in dict(default)} or {"height": side, "width": side}
+    size: dict[str, int] = dict.fromkeys(dict(default), side) or {"height": side, "width": side}
     given: dict[str, Any] = {"size": size}
-    if "crop_size" in inspect.signature(kind.__init__).parameters or getattr(kind, "crop_size", 0):
+    if "crop_size" in inspect.signature(kind.__init__).parameters or hasattr(kind, "crop_size"):
         given["crop_size"] = {"height": side, "width": side}
     return kind(**given)
 

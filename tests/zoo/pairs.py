@@ -71,9 +71,7 @@ class Pair:
 
 
 def _words(kind: str, layout: str, loaded_as: str = "", **config: Any) -> Vocabulary:
-    return Vocabulary(
-        kind, layout, loaded_as or "PreTrainedTokenizerFast", tuple(config.items())
-    )
+    return Vocabulary(kind, layout, loaded_as or "PreTrainedTokenizerFast", tuple(config.items()))
 
 
 _TYPED = ["input_ids", "token_type_ids", "attention_mask"]
@@ -89,8 +87,10 @@ PLAIN_WORDPIECE = _words("WordPiece", "bert", model_input_names=_PLAIN)
 TYPED_UNIGRAM = _words("Unigram", "bert", model_input_names=_TYPED)
 PLAIN_UNIGRAM = _words("Unigram", "bert", model_input_names=_PLAIN)
 BYTES = _words("byte-level BPE", "bert", model_input_names=_PLAIN)
+OPT = _words("byte-level BPE", "roberta", model_input_names=_PLAIN)
+T5 = _words("Unigram", "eos", model_input_names=_PLAIN)
 BARE = _words("byte-level BPE", "bare", model_input_names=_PLAIN)
-LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, pad_token="</s>")
+LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, **{"pad_token": "</s>"})
 
 _DECODER = {**SIZES, "num_key_value_heads": 2, "head_dim": 8}
 _GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
@@ -112,7 +112,14 @@ _BART = {
     "decoder_ffn_dim": 64,
     "max_position_embeddings": 64,
 }
-_T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+_T5 = {
+    "d_model": 32,
+    "d_kv": 8,
+    "d_ff": 64,
+    "num_layers": 2,
+    "num_heads": 4,
+    "decoder_start_token_id": 0,
+}
 _VIT = {k: v for k, v in SIZES.items() if k != "max_position_embeddings"} | {
     "image_size": SIDE,
     "patch_size": 8,
@@ -201,7 +208,13 @@ def _decoders() -> list[Pair]:
         Pair("GPT-2", "token-classification", "GPT2", BARE, _GPT2),
         Pair("GPT-Neo", _CLASSIFY, "GPTNeo", BARE, _GPTNEO),
         Pair("GPT-NeoX", _CLASSIFY, "GPTNeoX", BARE),
-        Pair("OPT", _CLASSIFY, "OPT", _words("byte-level BPE", "roberta", model_input_names=_PLAIN), _OPT),
+        Pair(
+            "OPT",
+            _CLASSIFY,
+            "OPT",
+            _words("byte-level BPE", "roberta", model_input_names=_PLAIN),
+            _OPT,
+        ),
         Pair("BLOOM", _CLASSIFY, "Bloom", BARE, {"hidden_size": 32, "n_layer": 2, "n_head": 4}),
         Pair("Llama", _CLASSIFY, "Llama", LLAMA, _DECODER),
         Pair("Mistral", _CLASSIFY, "Mistral", LLAMA, {**_DECODER, "sliding_window": 16}),
@@ -214,8 +227,8 @@ def _decoders() -> list[Pair]:
         Pair("BART", "zero-shot-classification", "Bart", ROBERTA, _BART),
         Pair("BART", "question-answering", "Bart", ROBERTA, _BART),
         Pair("mBART", _CLASSIFY, "MBart", XLM_R, _BART),
-        Pair("T5", "feature-extraction", "T5", _words("Unigram", "eos", model_input_names=_PLAIN), _T5, head="EncoderModel"),
-        Pair("T5", _CLASSIFY, "T5", _words("Unigram", "eos", model_input_names=_PLAIN), {**_T5, "decoder_start_token_id": 0}),
+        Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel"),
+        Pair("T5", _CLASSIFY, "T5", T5, {**_T5, "decoder_start_token_id": 0}),
     ]
 
 
@@ -246,7 +259,7 @@ def _embeddings() -> list[Pair]:
 
 
 _QWEN = _words("byte-level BPE", "bare", padding_side="left", model_input_names=_PLAIN)
-_MISTRAL = _words("SentencePiece BPE", "bos", padding_side="left", pad_token="</s>")
+_MISTRAL = _words("SentencePiece BPE", "bos", padding_side="left", **{"pad_token": "</s>"})
 
 
 def _vision() -> list[Pair]:
@@ -273,7 +286,9 @@ def _vision() -> list[Pair]:
         pair("PVT", "Pvt", _PVT, "Pvt"),
         pair("LeViT", "Levit", _LEVIT, "Levit"),
         pair("PoolFormer", "PoolFormer", _STAGES, "PoolFormer"),
-        pair("FocalNet", "FocalNet", {"image_size": SIDE, "embed_dim": 16, "depths": [1, 1]}, "Bit"),
+        pair(
+            "FocalNet", "FocalNet", {"image_size": SIDE, "embed_dim": 16, "depths": [1, 1]}, "Bit"
+        ),
     ]
 
 
@@ -284,7 +299,12 @@ _MOBILEVIT = {
     "neck_hidden_sizes": [8, 8, 16, 16, 24, 32, 64],
     "num_attention_heads": 4,
 }
-_EFFICIENT = {"image_size": SIDE, "width_coefficient": 0.25, "depth_coefficient": 0.25, "hidden_dim": 320}
+_EFFICIENT = {
+    "image_size": SIDE,
+    "width_coefficient": 0.25,
+    "depth_coefficient": 0.25,
+    "hidden_dim": 320,
+}
 _PVT = {
     "image_size": SIDE,
     "depths": [1, 1, 1, 1],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ def bodies(pair: Pair) -> list[dict[str, Any]]:
     if not pair.vocabulary:
         return [{"inputs": _picture(draw, size)} for size in ((40, 30), (33, 64), (32, 32))]
     if pair.task == "question-answering":
-        pairs = zip(texts[:4], texts[1:5], strict=True)  # cut, so that one window holds both
+        pairs = itertools.pairwise(texts)  # cut, so that one window holds both
         return [{"inputs": {"question": q[:8], "context": c[:30]}} for q, c in pairs]
     if pair.task == "zero-shot-classification":
         return [{"inputs": text, "parameters": dict(CANDIDATES)} for text in texts[:4]]

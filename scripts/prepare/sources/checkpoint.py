@@ -22,27 +22,12 @@ from onnxferry.scripts.prepare.sources.padding import padding_side
 from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
 from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
-
-# they share a head with another task: asked for, or told by other files
-_BY_OTHER = (
-    *("zero-shot-classification", "text-ranking"),
-    *("sentence-similarity", "image-feature-extraction"),
-)
-_BY_SUFFIX = {
-    head.removeprefix("AutoModel") or "Model": task
-    for task, head in huggingface.HEADS.items()
-    if task not in _BY_OTHER
-}
-_BY_PEFT = {
-    "QUESTION_ANS": "question-answering",
-    "SEQ_CLS": "text-classification",
-    "TOKEN_CLS": "token-classification",
-}
 
 
 def load(options: Options) -> ModelSource:
@@ -50,7 +35,7 @@ def load(options: Options) -> ModelSource:
     root = Path(options.source)
     folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, root, options.adapter)
+    task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
@@ -101,7 +86,7 @@ def described(folder: Path, options: Options) -> ModelSource:
     """What a model folder says of a graph in it: a source that neither exports nor runs."""
     model = sentence_transformers.model_folder(folder)
     config = huggingface.read_config(model)
-    task = options.task or infer_task(config, folder, None)
+    task = options.task or infer_task(config.to_dict(), folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
     source = replace(source, config=_described(config))
     return _with_settings(source, _sentence(folder, task), options)
@@ -112,33 +97,6 @@ def _sentence(folder: Path, task: str) -> SentenceModel:
     if task in ("feature-extraction", "sentence-similarity"):
         return sentence_transformers.read(folder)
     return SentenceModel(sentence_transformers.model_folder(folder))
-
-
-def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for."""
-    tuned = huggingface.adapter_config(adapter) if adapter else None
-    if tuned and tuned.task_type in _BY_PEFT:
-        return _BY_PEFT[tuned.task_type]
-    if not tuned and (told := _told_by_files(config, folder)):
-        return told
-    names = [(tuned.auto_mapping or {}).get("base_model_class", "")] if tuned else []
-    for name in (*names, *(config.architectures or ())):
-        for suffix, task in _BY_SUFFIX.items():
-            if name.endswith(suffix):
-                return task
-    known = ", ".join(_BY_SUFFIX.values())
-    raise UsageError(f"--task: cannot be told from the model's files; give one of {known}")
-
-
-def _told_by_files(config: Any, folder: Path) -> str | None:
-    """The task of sentence-transformers' models, and of a vision model without a head."""
-    data = config.to_dict()
-    if head_settings.is_cross_encoder(folder, data):
-        return "text-ranking" if config.num_labels == 1 else "text-classification"
-    if (folder / "modules.json").is_file():
-        return "feature-extraction"
-    bare = all(name.endswith("Model") for name in config.architectures or ("",))
-    return "image-feature-extraction" if bare and head_settings.is_vision(data) else None
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:

@@ -12,22 +12,10 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
 from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer, prepare_errors
+from onnxferry.scripts.prepare.sources.task_inference import HEADS
 from onnxferry.system.errors import PrepareError
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
-HEADS = {
-    "question-answering": "AutoModelForQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-    "feature-extraction": "AutoModel",
-    "image-classification": "AutoModelForImageClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "zero-shot-classification": "AutoModelForSequenceClassification",
-    "fill-mask": "AutoModelForMaskedLM",
-    "image-feature-extraction": "AutoModel",
-    "object-detection": "AutoModelForObjectDetection",
-    "sentence-similarity": "AutoModel",
-    "text-ranking": "AutoModelForSequenceClassification",
-}
 _PIPELINES = {"text-ranking": "text-classification"}  # transformers' name, where it is another
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError)
 _UNUSED = {  # weights that the task's outputs do not depend on
