@@ -23,8 +23,9 @@ from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidValue
 from onnxferry.scoring.limits import check_sequences
 from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.pooling import normalized
 from onnxferry.scoring.tasks import feature_extraction
-from onnxferry.scoring.tasks.feature_extraction import FeatureExtraction, normalized
+from onnxferry.scoring.tasks.feature_extraction import FeatureExtraction
 from onnxferry.scoring.text_runner import Texts
 from onnxferry.scoring.validation import Parameter
 

@@ -13,17 +13,23 @@ from typing import Any
 import torch
 
 from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 
 _ROW = {0: "batch_size"}
 _TOKEN = {0: "batch_size", 1: "sequence_length"}
+_ANY_SIZE = {0: "batch_size", 2: "height", 3: "width"}
+EXAMPLE_SIZE = (128, 160)  # of a picture, where any size is taken
 OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": _ROW}
     "question-answering": {"start_logits": _TOKEN, "end_logits": _TOKEN},
     "feature-extraction": {"last_hidden_state": _TOKEN},
     "token-classification": {"logits": _TOKEN},
     "fill-mask": {"logits": _TOKEN},
+    "sentence-similarity": {"last_hidden_state": _TOKEN},
+    "image-feature-extraction": {"last_hidden_state": _ROW, "pooler_output": _ROW},
+    "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
 }
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pooling_mask")
 
 
 @contextmanager
@@ -48,22 +54,37 @@ def export(  # noqa: PLR0913, PLR0917
     model: Any, path: Path, task: str, opset: int, inputs: Sequence[str], size: Any = None
 ) -> None:
     """Write `model`, in evaluation mode, as ONNX. `inputs`: what the tokenizer gives; `size`: of
-    its pictures (height, width)."""
+    its pictures (height, width); None, of a detector: any."""
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False
-    outputs = OUTPUTS.get(task, {"logits": _ROW})
-    example = _example(model, inputs, size)
-    axes = {name: _ROW if name == "pixel_values" else _TOKEN for name in example} | dict(outputs)
+    any_size = task == "object-detection" and size is None
+    example = _example(model, inputs, EXAMPLE_SIZE if any_size else size)
+    own = getattr(model, "onnx_outputs", None)
+    outputs = own or _given(model, example, OUTPUTS.get(task, {"logits": _ROW}))
+    pixels = _ANY_SIZE if any_size else _ROW
+    axes = {name: pixels if name == "pixel_values" else _TOKEN for name in example} | dict(outputs)
     names = {"input_names": list(example), "output_names": list(outputs), "dynamic_axes": axes}
     with (
         prepare_errors(f"export of {type(model).__name__}"),
         torch.no_grad(),
         warnings.catch_warnings(),
+        traceable_masks(),
         _positional(model, list(example), list(outputs)),
     ):
         warnings.simplefilter("ignore")
         tensors = tuple(example.values())
         torch.onnx.export(model, tensors, str(path), opset_version=opset, dynamo=False, **names)
+
+
+def _given(
+    model: Any, example: Mapping[str, torch.Tensor], outputs: Mapping[str, pytorch.Axes]
+) -> Mapping[str, pytorch.Axes]:
+    """Those of `outputs` that the model gives: not every vision model pools."""
+    if len(outputs) == 1:
+        return outputs
+    with torch.no_grad():
+        result = model(**example, return_dict=True)
+    return {name: axes for name, axes in outputs.items() if result.get(name) is not None}
 
 
 def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Tensor]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import Options
-from onnxferry.scripts.prepare.sources.resolution import check_weights
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_settings import described_by_user
 from onnxferry.system.hashes import combined_sha256
@@ -20,9 +19,8 @@ def load(options: Options) -> ModelSource:
     weights."""
     path = Path(options.source)
     source = _by_folder(options.folder, options) if options.folder else _by_user(options)
-    check_weights(path)
-    beside = [path.parent / name for name in onnx_file_io.weight_files(path)]
-    record = {"kind": "onnx", "name": path.name, "sha256": combined_sha256([path, *beside])}
+    digest = combined_sha256(onnx_file_io.files(path))
+    record = {"kind": "onnx", "name": path.name, "sha256": digest}
     return replace(source, export=lambda target: onnx_file_io.copy(path, target), record=record)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onnxferry.scripts.prepare.options import HUB, HUGGINGFACE, Options, check
 from onnxferry.scripts.prepare.sources import hub_id, model_files
-from onnxferry.system.errors import PrepareError, UsageError
+from onnxferry.system.errors import UsageError
 
 CONFIG = "config.json"
 
@@ -69,10 +69,3 @@ def _taken(options: Options, folder: Path, graph: str | None) -> Options:
     found = replace(options, source=str(path), file=None, folder=described)
     check(found)
     return found
-
-
-def check_weights(graph: Path) -> None:
-    """Raise PrepareError, with the name, for a file of weights that is not beside its graph."""
-    if missing := _weights_elsewhere(graph.parent, graph.name):
-        what = f"keeps weights in {', '.join(missing)}, which is not beside it"
-        raise PrepareError(f"{graph}: {what}; put it into {graph.parent}")
