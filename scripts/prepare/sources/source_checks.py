@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from onnxferry.scripts.prepare.sources import labels, safetensors_header, supported
+from onnxferry.scripts.prepare.sources import exporters, labels, safetensors_header, supported
 from onnxferry.scripts.prepare.sources.model_files import size
 from onnxferry.scripts.prepare.sources.source_folder import PICTURES, SourceFolder
 from onnxferry.scripts.prepare.sources.task_inference import ADAPTER_CONFIG, CONFIG, infer_task
@@ -175,4 +175,11 @@ def _adapter(source: SourceFolder) -> Iterator[str]:
         yield f"--adapter {adapter}: holds no weights (adapter_model.safetensors)"
 
 
-CHECKS: tuple[Check, ...] = (_config, _weights, _adapter, _task, _tokenizer, _labels, _room)
+def _exporter(source: SourceFolder) -> Iterator[str]:
+    return exporters.mistakes(source.options.exporter)
+
+
+CHECKS: tuple[Check, ...] = (
+    *(_exporter, _config, _weights, _adapter),
+    *(_task, _tokenizer, _labels, _room),
+)
