@@ -20,6 +20,7 @@ from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Go
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
 from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, VariantBuilder
@@ -27,6 +28,7 @@ from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
 from onnxferry.scripts.prepare.sources import vocabulary
+from onnxferry.scripts.prepare.sources.inspection import inspect
 from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
@@ -62,6 +64,7 @@ class PrepareContext:
     criteria: AcceptanceCriteria
     cpu: CpuTarget
     origin: Mapping[str, str] = field(init=False)  # of the source, where it is the hub's
+    asked: Mapping[str, Any] = field(init=False)
     source: ModelSource = field(init=False)
     has_model: bool = field(init=False)  # the source is another runtime's
     table: VariantTable = field(init=False)
@@ -82,13 +85,16 @@ def prepare(
     """Make the model directory `options.out` and return its spec; `table` and `source` replace what
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
+    if source is None:
+        inspect(options)
     found = resolved(options)
-    options = found.options
+    recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
     with silence_libraries(), model_directory.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
         context.origin = found.record
+        context.asked = recorded
         _load(context, table, source)
         _export(context)
         _fuse(context)
@@ -134,7 +140,11 @@ def _export(context: PrepareContext) -> None:
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
     record = {**source.record, **context.origin}
-    provenance = {"source": record, "tools": model_directory.tool_versions()}
+    provenance = {
+        "source": record,
+        "asked": context.asked,
+        "tools": model_directory.tool_versions(),
+    }
     name, task = context.options.model_name, source.task
     spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)
     context.exported, context.spec = folder, model_directory.described(spec, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from onnxferry.scoring import Request, Scorer, ScoringError
 from onnxferry.scoring.graph_inputs import listed
 from onnxferry.scoring.manifest import Golden, ModelSpec, Tensor
 from onnxferry.scripts.datasets.built_in import MASK
+from onnxferry.scripts.prepare.sources.image_settings import is_image_task
 from onnxferry.scripts.prepare.sources.labels import entailment
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.scripts.prepare.sources.user_inputs import GOLDEN_BYTES, Sample, read_golden
@@ -32,6 +34,17 @@ _BUILT_IN: dict[str, Any] = {
     "token-classification": "My name is Alex, I work for Maersk and I live in Copenhagen.",
     "zero-shot-classification": _REVIEW,
     "fill-mask": f"Paris is the {MASK} of France.",
+    "text-ranking": {
+        "query": "How is bread made?",
+        "documents": [
+            "The moon is full today.",
+            "Knead flour, water and yeast, and bake the dough.",
+        ],
+    },
+    "sentence-similarity": {
+        "source_sentence": "That is a happy person.",
+        "sentences": ["That person is glad.", "That is a happy dog.", "Today is a sunny day."],
+    },
 }
 _ENTAILMENT = {
     "text": "A man is playing a guitar on the stage.",
@@ -76,7 +89,10 @@ def _short(spec: ModelSpec) -> list[Request]:
 
 
 def _built_in(spec: ModelSpec) -> Request:
-    if spec.task == "image-classification":
+    if spec.task == "object-detection":  # every query: a real detector finds nothing in it
+        body = {"inputs": b64encode(sample_image()).decode(), "parameters": {"threshold": 0.0}}
+        return Request(json.dumps(body).encode())
+    if is_image_task(spec.task):
         return Request(sample_image(), "image/png")
     if spec.task == "tensors":
         return Request(json.dumps({"inputs": {t.name: _array(t) for t in spec.inputs}}).encode())
