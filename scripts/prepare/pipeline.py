@@ -71,7 +71,7 @@ class PrepareContext:
     exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
-    built_in: list[Sample] = field(init=False)  # the requests of the task that fit the model
+    built_in: Mapping[Sample, fitting.Shape] = field(init=False)  # requests that fit the model
     evaluator: Evaluator = field(init=False)
     pipeline: PipelineReference = field(init=False)
     pipeline_figures: Mapping[str, Any] = field(init=False)
@@ -253,7 +253,11 @@ def _golden(context: PrepareContext, spec: ModelSpec, folder: Path) -> Golden:
     options, host = context.options, context.cpu.host or ""
     tolerance = options.golden_tolerance or GOLDEN_TOLERANCE.get(spec.precision, TOLERANCE)
     asked = golden.requests(spec, options.golden, folder)
-    several = context.built_in or golden.pictures(spec)
+    pictures = golden.pictures(spec)  # each must fit, as users send pictures of every shape
+    several = context.built_in or {
+        **dict.fromkeys(pictures, ()),
+        **fitting.accepted(spec, folder, pictures),
+    }
     return golden.answered(folder, asked, tolerance, host, several)
 
 
