@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,14 @@ question-answering: .json, SQuAD v1.1 or v2.0
 text-classification: .tsv, sentence and label, with or without a header that names the columns
   sentence (or text) and label; several labels by commas
 both: .jsonl, {"inputs": as in a request, "answer": text, label, or a list of them}
+a regression's text-classification: the same with a number in the place of the label
 token-classification: .conll, .txt, .bio, a token and its tag a line, a blank line between sentences
 image-classification: a folder with one subfolder of pictures a label
 feature-extraction: .txt, a text a line, or .jsonl, {"inputs": text}
+image-feature-extraction: a folder of pictures
+text-ranking: .jsonl, {"inputs": {"query", "documents"}, "answer": places of the right documents}
+sentence-similarity: .tsv, two sentences and a number, or .jsonl, {"inputs": {"source_sentence",
+"sentences": [one]}, "answer": number}
 A label is a name or an index."""
 
 
@@ -110,13 +116,42 @@ def _columns(header: list[str]) -> tuple[int, int]:
     return chosen[0], label
 
 
+def _similar(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for where, line in _numbered(path):
+        first, second, score, *_ = *line.split("\t"), "", ""
+        if not _is_number(score):
+            raise ValueError(f"{where} must be two sentences and a number, parted by tabs")
+        yield Item({"source_sentence": first, "sentences": [second]}, (float(score),))
+
+
+def _rankings(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for row in _objects(path, "inputs", "answer"):
+        if not (places := _several(row["answer"])) or not all(type(p) is int for p in places):
+            raise ValueError("'answer' must be the places of the right documents, from 0")
+        yield Item(row["inputs"], tuple(places))
+
+
+def _compared(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for row in _objects(path, "inputs", "answer"):
+        yield Item(row["inputs"], (float(_several(row["answer"])[0]),))
+
+
 def _label(text: str, labels: Sequence[str]) -> str:
     name = text.strip()
     if name in labels:
         return name
     if name.isdecimal() and int(name) < len(labels):
         return labels[int(name)]
+    if len(labels) == 1 and _is_number(name):  # of a regression
+        return name
     raise ValueError(f"label '{name[:40]}' is neither a label of the model nor the index of one")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _conll(path: Path, labels: Sequence[str]) -> Iterator[Item]:
@@ -154,6 +189,12 @@ def _images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
                 yield Item(image, (label,), f"{folder.name}/{file.name}")
 
 
+def _flat_images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for file in sorted(path.iterdir()):
+        if MEDIA_TYPES.get(file.suffix.lower(), "").startswith("image/"):
+            yield Item(base64.b64encode(file.read_bytes()).decode(), (), file.name)
+
+
 def _texts(path: Path, labels: Sequence[str]) -> Iterator[Item]:
     yield from (Item(line.strip(), ()) for line in lines(path))
 
@@ -169,4 +210,7 @@ READERS: dict[str, dict[str, Reader]] = {
     "token-classification": {".conll": _conll, ".txt": _conll, ".bio": _conll},
     "image-classification": {FOLDER: _images},
     "feature-extraction": {".txt": _texts, ".jsonl": _inputs},
+    "image-feature-extraction": {FOLDER: _flat_images},
+    "text-ranking": {".jsonl": _rankings},
+    "sentence-similarity": {".tsv": _similar, ".jsonl": _compared},
 }

@@ -8,7 +8,10 @@ from pathlib import Path
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import parse_json, read_text
 
-CLASSIFIERS = tuple(f"{kind}-classification" for kind in ("text", "image", "token", "zero-shot"))
+CLASSIFIERS = (  # tasks whose outputs have names
+    *(f"{kind}-classification" for kind in ("text", "image", "token", "zero-shot")),
+    "object-detection",
+)
 
 
 def read(path: Path | None, task: str) -> tuple[str, ...]:

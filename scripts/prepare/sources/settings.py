@@ -20,6 +20,10 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     "token-classification": {"aggregation_strategy": "none"},
     "fill-mask": {"top_k": 5},
     "image-classification": {"top_k": 5},
+    "image-feature-extraction": {"pool": False},
+    "object-detection": {"threshold": 0.5, "function_to_apply": "softmax"},
+    "sentence-similarity": {"pooling": "mean", "normalize": False, "similarity": "cosine"},
+    "text-ranking": {"function_to_apply": "sigmoid"},
 }
 # the names of one number, as families call it
 _POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
