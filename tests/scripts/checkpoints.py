@@ -209,11 +209,7 @@ def detr(folder: Path) -> Path:
 def yolos(folder: Path) -> Path:
     """A YOLOS of two layers, whose positions are interpolated to the picture's size."""
     config = transformers.YolosConfig(
-        image_size=[48, 64],
-        patch_size=16,
-        num_detection_tokens=8,
-        **SIZES,
-        **named(*LABELS),
+        image_size=[48, 64], patch_size=16, num_detection_tokens=8, **SIZES, **named(*LABELS)
     )
     scaled(transformers.YolosForObjectDetection(config), folder)
     size = {"shortest_edge": 64, "longest_edge": 112}
