@@ -30,6 +30,7 @@ DETECTORS: dict[str, Callable[[Path], Path]] = {
     "yolos": checkpoints.yolos,
     "rt-detr": checkpoints.rt_detr,
 }
+SLOW = {"rt-detr": [pytest.mark.large]}  # its attention makes a graph of many operators
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def twins(source: Path, out: Path, task: str | None = None) -> Twins:
     return Twins(made, out, spec)
 
 
-@pytest.mark.parametrize("kind", DETECTORS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=SLOW.get(kind, [])) for kind in DETECTORS]
+)
 def test_a_detector_finds_what_the_pipeline_finds(kind: str, tmp_path: Path) -> None:
     pair = twins(DETECTORS[kind](tmp_path / kind), tmp_path / "out")
     assert pair.spec.task == "object-detection"
@@ -142,10 +145,9 @@ def test_a_picture_regression_gives_what_the_model_gives(tmp_path: Path, labels:
     assert pair.spec.settings["problem_type"] == "regression"
     # transformers 4 applies sigmoid or softmax unless it is told
     asked = {"function_to_apply": "none"} if transformers.__version__ < "5" else {}
-    for theirs, _ in pair.both(pictures(), **asked):
-        assert any(not 0 <= row["score"] <= 1 for row in theirs)
     defaults = [mine for _, mine in pair.both(pictures())]
     expected = [theirs for theirs, _ in pair.both(pictures(), **asked)]
+    assert not 0 < min(row["score"] for theirs in expected for row in theirs)  # no shares
     for ours, theirs in zip(defaults, expected, strict=True):
         assert [row["label"] for row in ours] == [row["label"] for row in theirs]
         np.testing.assert_allclose(_scores(ours), _scores(theirs), atol=1e-4)
