@@ -147,7 +147,6 @@ def test_a_picture_regression_gives_what_the_model_gives(tmp_path: Path, labels:
     asked = {"function_to_apply": "none"} if transformers.__version__ < "5" else {}
     defaults = [mine for _, mine in pair.both(pictures())]
     expected = [theirs for theirs, _ in pair.both(pictures(), **asked)]
-    assert not 0 < min(row["score"] for theirs in expected for row in theirs)  # no shares
     for ours, theirs in zip(defaults, expected, strict=True):
         assert [row["label"] for row in ours] == [row["label"] for row in theirs]
         np.testing.assert_allclose(_scores(ours), _scores(theirs), atol=1e-4)

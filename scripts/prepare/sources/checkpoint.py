@@ -71,20 +71,20 @@ def _pipeline(
     return lambda: huggingface.pipeline(model, tokenizer, task, length)
 
 
-def _export(model: Any, source: ModelSource, opset: int) -> Callable[[Path], None]:
-    inputs = source.tokenizer.inputs if source.tokenizer else ()
-    pictures = "preprocess" in source.settings
-    fixed = pictures and not image_settings.has_open_size(source.settings)
-    size = image_settings.input_size(source.settings) if fixed else None
-    return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
-
-
 def described(folder: Path, options: Options) -> ModelSource:
     """What a model folder says of a graph in it: a source that neither exports nor runs."""
     config = huggingface.read_config(folder)
     task = options.task or infer_task(config, folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
     return _with_settings(replace(source, config=config.to_dict()), folder, options)
+
+
+def _export(model: Any, source: ModelSource, opset: int) -> Callable[[Path], None]:
+    inputs, task = source.tokenizer.inputs if source.tokenizer else (), source.task
+    pictures = image_settings.is_image_task(task)
+    any_size = task == "object-detection" and image_settings.has_open_size(source.settings)
+    size = image_settings.input_size(source.settings) if pictures and not any_size else None
+    return lambda path: huggingface_export.export(model, path, task, opset, inputs, size)
 
 
 def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
