@@ -9,8 +9,9 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from onnxferry.infra.config import TABLES, ModelTable
+from onnxferry.infra.config import TABLES
 from onnxferry.infra.environment_variables import PREFIX
+from onnxferry.scripts.model_table import ModelTable
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_text
 

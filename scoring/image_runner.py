@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
 
-import numpy as np
-
 from onnxferry.scoring import images, limits, timing, validation
 from onnxferry.scoring.codecs import Image
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue
 from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.pixel_input import PixelInput
 
 BATCH = 8  # images a run; bounds its memory
 T = TypeVar("T")
@@ -33,9 +32,17 @@ def read_image(value: object, where: str) -> bytes:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
+        return _decoded(text)
     except (binascii.Error, ValueError) as e:
         raise InvalidValue(f"'{where}' is not base64 of a picture") from e
+
+
+def _decoded(text: str) -> bytes:
+    """Of base64, in which line breaks, as its command writes them, and spaces mean nothing."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return base64.b64decode("".join(text.split()), validate=True)
 
 
 @dataclass(frozen=True)
@@ -65,14 +72,18 @@ class ImageRunner:
 
     runner: Runner
     preprocessing: images.Preprocessing
+    pixels: PixelInput
     limits: limits.Limits
 
     @staticmethod
     def load(spec: ModelSpec, runner: Runner, settings: Mapping[str, Any]) -> ImageRunner:
-        """`settings` hold those of images.SETTINGS. Raises ValueError for another graph."""
+        """`settings` hold those of images.SETTINGS. Raises ValueError or ModelError for a graph
+        that takes something else."""
         if (count := len(runner.inputs)) != 1:
             raise ValueError(f"{spec.task} needs a graph with one input, not {count}")
-        return ImageRunner(runner, images.Preprocessing.read(settings), spec.limits)
+        preprocessing = images.Preprocessing.read(settings)
+        pixels = PixelInput.of(runner, preprocessing)
+        return ImageRunner(runner, preprocessing, pixels, spec.limits)
 
     def read(self, payload: Any) -> Pictures:
         """The pictures of a body: the bytes of one, or those in `inputs`. Raises TooLarge."""
@@ -85,15 +96,15 @@ class ImageRunner:
     def run(self, pictures: Pictures, read: Callable[[list[Array], tuple[int, int]], T]) -> list[T]:
         """What `read` makes of each picture's row of every output and its (height, width) in
         pixels, before any step."""
-        name, found = self.runner.inputs[0].name, list[T]()
+        found = list[T]()
         for batch in self._batches(pictures.items):
-            outputs = self.runner.run({name: np.stack([picture.pixels for picture in batch])})
+            outputs = self.runner.run(self.pixels.feeds([picture.pixels for picture in batch]))
             found += (read([o[k] for o in outputs], p.size) for k, p in enumerate(batch))
         return found
 
     def _batches(self, encoded: Sequence[bytes]) -> Iterator[list[_Prepared]]:
         """In order; pictures that share a run have one shape, so that none is padded."""
-        size = 1 if self.runner.batch_dependent else BATCH
+        size = 1 if self.runner.batch_dependent else self.pixels.rows or BATCH
         for i in range(0, len(encoded), size):
             with timing.stage("preprocess"):
                 prepared = [self._prepared(data) for data in encoded[i : i + size]]
@@ -101,6 +112,6 @@ class ImageRunner:
                 yield list(batch)
 
     def _prepared(self, data: bytes) -> _Prepared:
-        image = images.decode(data, self.limits.pixels)
+        image = images.decode(data, self.limits.pixels, self.preprocessing.mode)
         width, height = image.size
-        return _Prepared(self.preprocessing.apply(image), (height, width))
+        return _Prepared(self.pixels.check(self.preprocessing.apply(image)), (height, width))

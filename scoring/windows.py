@@ -46,6 +46,12 @@ def check_stride(encoded: Encoded, side: int, max_length: int, stride: tuple[str
         raise InvalidValue(f"'parameters.{name}' is {tokens}; {most}")
 
 
+def default_stride(encoded: Encoded, side: int, max_length: int, stride: int) -> int:
+    """`stride` that nobody asked for or, where windows cannot share so much, half of what fits."""
+    space = capacity(encoded, side, max_length)
+    return stride if stride < space else max(space, 0) // 2
+
+
 def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> int:
     """How many windows `windows` gives."""
     size, space = encoded.size(side), capacity(encoded, side, max_length)

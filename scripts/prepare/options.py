@@ -124,6 +124,8 @@ def _check_combination(options: Options, kind: str) -> None:
     other, tensors = kind not in (HUGGINGFACE, HUB), task == "tensors"
     folder = f"--adapter needs a Hugging Face model folder as SOURCE, got {source}"
     _refuse(other and options.adapter, folder)
+    one = "--file chooses in a folder or in a model of the hub"
+    _refuse(other and options.file, f"{one}; {source} is one of its own")
     tasks = ", ".join(sorted(TASKS))
     told = task or options.folder
     _refuse(other and not told, f"--task is needed for {source}: one of {tasks}")
@@ -135,8 +137,6 @@ def _check_combination(options: Options, kind: str) -> None:
     _refuse(tensors and options.tokenizer, "--tokenizer: tensors has no texts; leave it out")
     unknown = options.data and task and task not in READERS
     _refuse(unknown, f"--data: there is no metric for {task}; give --inputs in its place")
-    one = "--file chooses in a folder or in a model of the hub; SOURCE is one file or module"
-    _refuse(other and options.file, one)
     kept = "--opset is for exports; an .onnx file keeps the opset that it has"
     _refuse(kind == ONNX and options.opset, kept)
 

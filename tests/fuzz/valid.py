@@ -33,7 +33,7 @@ MODES = {
     "WEBP": ("RGB", "RGBA"),
     "GIF": ("P", "L"),
     "BMP": ("RGB",),
-    "TIFF": ("RGB", "CMYK", "F"),
+    "TIFF": ("RGB", "CMYK", "I;16"),
 }
 
 

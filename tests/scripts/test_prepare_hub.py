@@ -19,6 +19,7 @@ from onnxferry.scripts.prepare.sources import hub_client, hub_download, hub_id
 from onnxferry.scripts.prepare.sources.hub import Snapshot, fetch
 from onnxferry.system.errors import FerryError, PrepareError, UsageError
 from tests.fakes.hub import Hold, HubDouble, Model
+from tests.scripts.test_rehearse_processes import eventually
 
 pytestmark = pytest.mark.toolchain  # of both versions of the hub's client
 SECRET = "hf_thisIsTheTokenOfSomeone"  # noqa: S105
@@ -301,6 +302,7 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
     assert hold.reached.wait(60)
     part = next((tmp_path / "home").rglob(f"*{hub_download._PART}"))
+    assert eventually(lambda: part.stat().st_size > 0)
     process.send_signal(signal.SIGKILL)
     process.wait()
     begun = part.stat().st_size

@@ -18,7 +18,8 @@ from PIL import Image
 
 from onnxferry import scoring
 from onnxferry.scripts.prepare import prepare
-from onnxferry.scripts.prepare.sources import checkpoint, huggingface
+from onnxferry.scripts.prepare.sources import huggingface
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.system.errors import UsageError
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import as_exported
@@ -194,4 +195,4 @@ def test_the_task_is_told_by_the_architecture(
     architecture: str, config: Any, task: str, tmp_path: Path
 ) -> None:
     config.architectures = [architecture]
-    assert checkpoint.infer_task(config, tmp_path, None) == task
+    assert infer_task(config.to_dict(), tmp_path, None) == task

@@ -17,8 +17,8 @@ import transformers
 from onnxferry import scoring
 from onnxferry.scoring.tasks.sentence_similarity import SIMILARITIES
 from onnxferry.scripts.prepare import prepare
-from onnxferry.scripts.prepare.sources import checkpoint
 from onnxferry.scripts.prepare.sources.head_settings import head_settings
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.system.errors import UsageError
 from tests.architectures import sentence
 from tests.scripts import checkpoints
@@ -100,7 +100,7 @@ def test_the_activation_of_each_version(
     ranker = transformers.BertConfig(num_labels=1, **config)
     ranker.architectures = ["BertForSequenceClassification"]
     told = "text-ranking" if config else "text-classification"
-    assert checkpoint.infer_task(ranker, tmp_path, None) == told
+    assert infer_task(ranker.to_dict(), tmp_path, None) == told
     found = head_settings("text-ranking", tmp_path, ranker.to_dict())
     assert found == {"function_to_apply": expected}
 
@@ -108,7 +108,7 @@ def test_the_activation_of_each_version(
 def test_a_cross_encoder_that_classifies_is_a_text_classifier(tmp_path: Path) -> None:
     own = {"activation_fn": IDENTITY}
     config = transformers.BertConfig(num_labels=3, sentence_transformers=own)
-    assert checkpoint.infer_task(config, tmp_path, None) == "text-classification"
+    assert infer_task(config.to_dict(), tmp_path, None) == "text-classification"
     with pytest.raises(UsageError, match="gives 3 scores a pair; text-ranking needs one"):
         head_settings("text-ranking", tmp_path, config.to_dict())
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from onnxferry.infra import config
-from onnxferry.scripts import datasets
+from onnxferry.scripts import datasets, model_table
 from onnxferry.scripts.datasets import READERS
 from onnxferry.scripts.prepare.sources import labels, user_inputs
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
@@ -40,7 +39,7 @@ def _samples(path: Path) -> Any:
 
 
 READ: dict[str, tuple[str, str, Callable[[Path], Any]]] = {  # what: file name, text, its reader
-    "deploy.toml": ("deploy.toml", '[model]\nname = "é"\n', config._read),
+    "deploy.toml": ("deploy.toml", '[model]\nname = "é"\n', model_table.read_toml),
     "--settings": (
         "s.json",
         '{"max_length": 16}\n',

@@ -12,40 +12,31 @@ from onnxferry.scripts.prepare.sources import (
     head_settings,
     huggingface,
     huggingface_export,
+    huggingface_sentence,
     image_settings,
     labels,
     pytorch,
+    sentence_transformers,
 )
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
+from onnxferry.scripts.prepare.sources.padding import padding_side
+from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
+from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
 
-# they share a head with another task: asked for, or told by other files
-_BY_OTHER = (
-    *("zero-shot-classification", "text-ranking"),
-    *("sentence-similarity", "image-feature-extraction"),
-)
-_BY_SUFFIX = {
-    head.removeprefix("AutoModel") or "Model": task
-    for task, head in huggingface.HEADS.items()
-    if task not in _BY_OTHER
-}
-_BY_PEFT = {
-    "QUESTION_ANS": "question-answering",
-    "SEQ_CLS": "text-classification",
-    "TOKEN_CLS": "token-classification",
-}
-
 
 def load(options: Options) -> ModelSource:
     """Load the model, merge the adapter, and derive the settings from the folder."""
-    folder = Path(options.source)
+    root = Path(options.source)
+    folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, folder, options.adapter)
+    task = options.task or infer_task(config.to_dict(), root, options.adapter)
+    sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
         model = huggingface.load(folder, config, task, options.adapter)
@@ -54,9 +45,12 @@ def load(options: Options) -> ModelSource:
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
-    source = _with_settings(replace(source, config=config.to_dict()), folder, options)
-    source = replace(source, export=_export(model, source, opset))
+    source = _with_settings(replace(source, config=_described(config)), sentence, options)
+    if source.tokenizer:
+        huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
+    source = replace(source, export=_export(model, source, sentence, opset))
     return replace(source, pipeline=_pipeline(model, source, options))
 
 
@@ -71,47 +65,39 @@ def _pipeline(
     return lambda: huggingface.pipeline(model, tokenizer, task, length)
 
 
+def _export(
+    model: Any, source: ModelSource, sentence: SentenceModel, opset: int
+) -> Callable[[Path], None]:
+    inputs = source.tokenizer.inputs if source.tokenizer else ()
+    inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
+    pictures = image_settings.is_image_task(source.task)
+    open_size = pictures and image_settings.has_open_size(source.settings)
+    any_size = open_size and source.task == "object-detection"
+    size = image_settings.input_size(source.settings) if pictures and not any_size else None
+    return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
+
+
+def _described(config: Any) -> dict[str, Any]:
+    """The configuration's data, with the number of positions under the one name of all families."""
+    positions = getattr(config, "max_position_embeddings", None)
+    return {**config.to_dict(), "max_position_embeddings": positions}
+
+
 def described(folder: Path, options: Options) -> ModelSource:
     """What a model folder says of a graph in it: a source that neither exports nor runs."""
-    config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, folder, None)
+    model = sentence_transformers.model_folder(folder)
+    config = huggingface.read_config(model)
+    task = options.task or infer_task(config.to_dict(), folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
-    return _with_settings(replace(source, config=config.to_dict()), folder, options)
+    source = replace(source, config=_described(config))
+    return _with_settings(source, _sentence(folder, task), options)
 
 
-def _export(model: Any, source: ModelSource, opset: int) -> Callable[[Path], None]:
-    inputs, task = source.tokenizer.inputs if source.tokenizer else (), source.task
-    pictures = image_settings.is_image_task(task)
-    any_size = task == "object-detection" and image_settings.has_open_size(source.settings)
-    size = image_settings.input_size(source.settings) if pictures and not any_size else None
-    return lambda path: huggingface_export.export(model, path, task, opset, inputs, size)
-
-
-def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for."""
-    tuned = huggingface.adapter_config(adapter) if adapter else None
-    if tuned and tuned.task_type in _BY_PEFT:
-        return _BY_PEFT[tuned.task_type]
-    if not tuned and (told := _told_by_files(config, folder)):
-        return told
-    names = [(tuned.auto_mapping or {}).get("base_model_class", "")] if tuned else []
-    for name in (*names, *(config.architectures or ())):
-        for suffix, task in _BY_SUFFIX.items():
-            if name.endswith(suffix):
-                return task
-    known = ", ".join(_BY_SUFFIX.values())
-    raise UsageError(f"--task: cannot be told from the model's files; give one of {known}")
-
-
-def _told_by_files(config: Any, folder: Path) -> str | None:
-    """The task of sentence-transformers' models, and of a vision model without a head."""
-    data = config.to_dict()
-    if head_settings.is_cross_encoder(folder, data):
-        return "text-ranking" if config.num_labels == 1 else "text-classification"
-    if (folder / "modules.json").is_file():
-        return "feature-extraction"
-    bare = all(name.endswith("Model") for name in config.architectures or ("",))
-    return "image-feature-extraction" if bare and head_settings.is_vision(data) else None
+def _sentence(folder: Path, task: str) -> SentenceModel:
+    """What follows the model of a task that embeds."""
+    if task in ("feature-extraction", "sentence-similarity"):
+        return sentence_transformers.read(folder)
+    return SentenceModel(sentence_transformers.model_folder(folder))
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
@@ -130,15 +116,19 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
     return names
 
 
-def _with_settings(source: ModelSource, folder: Path, options: Options) -> ModelSource:
+def _with_settings(source: ModelSource, sentence: SentenceModel, options: Options) -> ModelSource:
+    folder = sentence.model
     given = read_user_settings(options.settings, source.task)
     own = head_settings.head_settings(source.task, folder, source.config)
     if image_settings.is_image_task(source.task):
         return _with_image_settings(source, folder, {**own, **given}, not given)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
-    if source.task in ("feature-extraction", "sentence-similarity"):
-        given = {**pooling_settings(folder), **given}
-    settings = text_settings(source.task, tokenizer, source.config, {**own, **given})
+    if source.run:  # it is exported here
+        tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
+    if sentence.lower_case:
+        tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
+    of_folder = sentence.settings_of(source.task)
+    settings = text_settings(source.task, tokenizer, source.config, {**own, **given}, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
 

@@ -12,22 +12,10 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
 from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer, prepare_errors
+from onnxferry.scripts.prepare.sources.task_inference import HEADS
 from onnxferry.system.errors import PrepareError
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
-HEADS = {
-    "question-answering": "AutoModelForQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-    "feature-extraction": "AutoModel",
-    "image-classification": "AutoModelForImageClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "zero-shot-classification": "AutoModelForSequenceClassification",
-    "fill-mask": "AutoModelForMaskedLM",
-    "image-feature-extraction": "AutoModel",
-    "object-detection": "AutoModelForObjectDetection",
-    "sentence-similarity": "AutoModel",
-    "text-ranking": "AutoModelForSequenceClassification",
-}
 _PIPELINES = {"text-ranking": "text-classification"}  # transformers' name, where it is another
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError)
 _UNUSED = {  # weights that the task's outputs do not depend on
@@ -123,7 +111,9 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     padding = (pad, tokenizer.pad_token_type_id, tokenizer.padding_side)
     spaces = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
     inputs = tuple(tokenizer.model_input_names)
-    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs)
+    split = bool(getattr(tokenizer, "split_special_tokens", False))
+    reading = (tokenizer.truncation_side, split)
+    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs, *reading)
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:

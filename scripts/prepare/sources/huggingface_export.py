@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 
 _ROW = {0: "batch_size"}
@@ -28,7 +29,7 @@ OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": 
     "image-feature-extraction": {"last_hidden_state": _ROW, "pooler_output": _ROW},
     "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
 }
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pooling_mask")
 
 
 @contextmanager
@@ -58,7 +59,8 @@ def export(  # noqa: PLR0913, PLR0917
         model.config.use_cache = False
     any_size = task == "object-detection" and size is None
     example = _example(model, inputs, EXAMPLE_SIZE if any_size else size)
-    outputs = _given(model, example, OUTPUTS.get(task, {"logits": _ROW}))
+    own = getattr(model, "onnx_outputs", None)
+    outputs = own or _given(model, example, OUTPUTS.get(task, {"logits": _ROW}))
     pixels = _ANY_SIZE if any_size else _ROW
     axes = {name: pixels if name == "pixel_values" else _TOKEN for name in example} | dict(outputs)
     names = {"input_names": list(example), "output_names": list(outputs), "dynamic_axes": axes}
@@ -66,6 +68,7 @@ def export(  # noqa: PLR0913, PLR0917
         prepare_errors(f"export of {type(model).__name__}"),
         torch.no_grad(),
         warnings.catch_warnings(),
+        traceable_masks(),
         _positional(model, list(example), list(outputs)),
     ):
         warnings.simplefilter("ignore")
