@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
-from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare import disk_space, model_directory
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, VariantBuilder
@@ -123,6 +123,8 @@ def _export(context: PrepareContext) -> None:
         shutil.rmtree(raw)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
+    weights = model_directory.graph_bytes(folder)
+    disk_space.check(context.options, weights, done=disk_space.EXPORTED)
     provenance = {"source": source.record, "tools": model_directory.tool_versions()}
     name, task = context.options.model_name, source.task
     spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)
