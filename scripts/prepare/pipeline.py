@@ -19,7 +19,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
-from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare import disk_space, model_directory
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -139,6 +139,8 @@ def _export(context: PrepareContext) -> None:
         shutil.rmtree(raw)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
+    weights = model_directory.graph_bytes(folder)
+    disk_space.check(context.options, weights, done=disk_space.EXPORTED)
     record = {**source.record, **context.origin}
     provenance = {
         "source": record,
