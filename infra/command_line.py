@@ -194,8 +194,9 @@ def _open_with_bundle(given: CommandOptions) -> tuple[OnlineEndpoint, Bundle]:
     from onnxferry.infra.cloud import bundle
     from onnxferry.scripts.package import package
 
-    endpoint, folder = _open(given), given.folder
+    endpoint = _open(given)
     endpoint.sign_in()
+    folder = given.prepared()
     python = given.python or given.config.model.python
     return endpoint, bundle(package(folder, given.layout, out=given.out, python=python), folder)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxferry.system.errors import UsageError
-from onnxferry.system.options import only_model
 
 if TYPE_CHECKING:
     from onnxferry.infra.config import DeployConfig
@@ -45,8 +44,13 @@ class CommandOptions:
 
     @cached_property
     def folder(self) -> Path:
-        """The model directory. Raises UsageError as `only_model` does."""
-        return self.model or self.config.model.path or only_model()
+        """The model directory, which may not be there yet. Raises UsageError as `only_model`."""
+        return self.model or self.config.model.folder()
+
+    def prepared(self) -> Path:
+        """The model directory, prepared now where [model] source has changed. Raises UsageError and
+        PrepareError."""
+        return self.model or self.config.model.prepared()
 
     @property
     def layout(self) -> PackageLayout:
@@ -64,6 +68,8 @@ class CommandOptions:
         from onnxferry.scoring.manifest import ModelSpec
         from onnxferry.scripts.package.endpoint_name import endpoint_name
 
+        if not self.config.model.name and not self.model and self.config.model.source:
+            return endpoint_name(self.folder.resolve().name)
         try:
             return self.config.model.name or endpoint_name(ModelSpec.read(self.folder).name)
         except ModelError as e:

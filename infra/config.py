@@ -7,7 +7,6 @@ have no place here: the clouds' own sign-in holds them.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,17 +18,12 @@ from pydantic_core import ErrorDetails
 from onnxferry.infra import environment_variables as variables
 from onnxferry.infra import tag_rules as tagging
 from onnxferry.infra.config_texts import put
+from onnxferry.scripts.model_table import ModelTable, read_toml
 from onnxferry.system.errors import UsageError
 from onnxferry.system.exits import program
 from onnxferry.targets import TARGETS
 from onnxferry.targets import load as resolve
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$")]
 Guid = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 ]
@@ -38,17 +32,6 @@ Guid = Annotated[
 class _Table(BaseModel):
     # the text below a field is its description: for error messages, the schema and `init`
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class ModelTable(_Table):
-    """What is deployed."""
-
-    path: Path | None = None
-    """Model directory; default: the only one in build/models."""
-    name: Name | None = None
-    """The endpoint's name: 3-32 letters, digits and hyphens; default: made of the model's name."""
-    python: str | None = None
-    """Python of the host, like "3.12"; default: the platform's."""
 
 
 class _Target(_Table):
@@ -183,7 +166,7 @@ def load(
     variables. A missing `file` is an empty one. Raises UsageError with all mistakes: key, where
     from, what was expected, what came.
     """
-    data, origins = _read(file), dict[str, str]()
+    data, origins = read_toml(file), dict[str, str]()
     for path, value in _variables(environment or {}).items():
         put(data, TABLES, path, value)
         origins[path] = _variable(path)
@@ -218,15 +201,6 @@ def settings_of(settings: Iterable[str], target: str) -> dict[str, str]:
 def schema() -> dict[str, Any]:
     """The JSON schema of deploy.toml, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ALL.model_json_schema()}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise UsageError(f"{file}: not readable as TOML: {e}") from e
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -28,10 +28,11 @@ def request_of(
     if str(source) == "-":
         return Request(sys.stdin.buffer.read(), content_type or JSON, accept)
     try:
-        found = Request(source.read_bytes(), content_type) if content_type else read_request(source)
+        if content_type:
+            return Request(source.read_bytes(), content_type, accept)
+        return replace(read_request(source, "--input "), accept=accept)
     except OSError as e:
         raise UsageError(f"--input {source}: cannot be read ({e.strerror})") from e
-    return replace(found, accept=accept)
 
 
 def show(reply: Reply, output: str) -> None:

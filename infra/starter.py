@@ -9,9 +9,11 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from onnxferry.infra.config import TABLES, ModelTable
+from onnxferry.infra.config import TABLES
 from onnxferry.infra.environment_variables import PREFIX
+from onnxferry.scripts.model_table import ModelTable
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import read_text
 
 _HEAD = f"""\
 # onnxferry's deployment settings. A flag (--set KEY=VALUE) wins over the environment
@@ -24,7 +26,7 @@ _HEAD = f"""\
 def init(file: Path, target: str) -> Path:
     """Write `file`, or add `target`'s table to it. Raises UsageError when it is there already."""
     new = not file.exists()
-    text = _HEAD + _table("model", ModelTable) if new else file.read_text(encoding="utf-8")
+    text = _HEAD + _table("model", ModelTable) if new else read_text(file)
     if any(line.strip() == f"[{target}]" for line in text.splitlines()):
         raise UsageError(f"{file}: has a [{target}] table already; edit it, or give --config OTHER")
     file.write_text(f"{text.rstrip()}\n\n{_table(target, TABLES[target])}", encoding="utf-8")

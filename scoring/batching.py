@@ -5,63 +5,106 @@ An answer does not depend on what else is in a request: a sequence's padded widt
 own length, and ONNX Runtime's float kernels add up a row's products in the same order for any
 number of rows (tests/scoring/test_determinism.py). A graph that quantises its activations as it
 runs takes their scale from the whole batch: there each sequence runs alone and unpadded.
+
+A graph that fixes its sizes gets them: sequences padded to its length, rows filled up with copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from onnxferry.scoring import timing
-from onnxferry.scoring.engine import Array, Runner, expect_inputs
+from onnxferry.scoring.engine import Array, Runner, repeated
+from onnxferry.scoring.errors import InvalidValue, ModelError
+from onnxferry.scoring.graph_inputs import ALIASES, TokenInputs, listed
+from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scoring.tokenization import Tokens
 
 T = TypeVar("T")
 TOKEN_BUDGET = 512  # rows x width of one run; more is no faster and takes more memory
 STEP = 2  # the widths of batches are multiples of it
-INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+_BEYOND = re.compile(r"idx=(\d+) must be within the inclusive range \[-\d+,(\d+)\]")
 
 
-def width(length: int) -> int:
-    """`length`, rounded up to a multiple of STEP."""
-    return -(-length // STEP) * STEP
+@dataclass(frozen=True)
+class Padding:
+    """What fills the shorter sequences of a run: an id (None: the model has none), a type id, and
+    on which side."""
+
+    id: int | None
+    type_id: int = 0
+    side: str = "right"
+
+    @property
+    def hidden(self) -> bool:
+        """Whether an attention mask makes an answer the same with it as without. Else only
+        sequences of one length share a run: a graph may read the last position."""
+        return self.id is not None and self.side == "right"
 
 
-def buckets(lengths: Sequence[int], budget: int = TOKEN_BUDGET) -> list[list[int]]:
-    """The indices of `lengths` in groups of one `width`, shortest first, within `budget`."""
+def width(length: int, step: int = STEP) -> int:
+    """`length`, rounded up to a multiple of `step`."""
+    return -(-length // step) * step
+
+
+def buckets(
+    lengths: Sequence[int], budget: int = TOKEN_BUDGET, step: int = STEP, rows: int | None = None
+) -> list[list[int]]:
+    """The indices of `lengths` in groups of one `width`, shortest first, within `budget`, or of at
+    most `rows`."""
     groups: list[list[int]] = []
-    current = -1  # the width of the last group
+    current, most = -1, 0  # the width of the last group, and how many it may hold
     for i in sorted(range(len(lengths)), key=lambda k: lengths[k]):
-        if width(lengths[i]) == current and (len(groups[-1]) + 1) * current <= budget:
+        if width(lengths[i], step) == current and len(groups[-1]) < most:
             groups[-1].append(i)
         else:
             groups.append([i])
-            current = width(lengths[i])
+            current = width(lengths[i], step)
+            most = rows or budget // current
     return groups
 
 
-def pad(batch: Sequence[Tokens], pad_id: int, pad_type_id: int, wide: int) -> dict[str, Array]:
-    """INPUTS, each int64 [rows, wide], padded on the right."""
+def pad(
+    batch: Sequence[Tokens], padding: Padding, wide: int, needed: Container[str] = ALIASES
+) -> dict[str, Array]:
+    """The inputs of graph_inputs.ALIASES, each int64 [rows, wide]; those that take work of their
+    own only if `needed`."""
     shape = (len(batch), wide)
-    ids, types = np.full(shape, pad_id), np.full(shape, pad_type_id)
+    ids, types = np.full(shape, padding.id or 0), np.full(shape, padding.type_id)
     mask = np.zeros(shape, np.int64)
-    for row, tokens in enumerate(batch):
-        filled = slice(len(tokens))
+    firsts = [0 if padding.side == "right" else wide - len(tokens) for tokens in batch]
+    for row, (tokens, first) in enumerate(zip(batch, firsts, strict=True)):
+        filled = slice(first, first + len(tokens))
         ids[row, filled], types[row, filled], mask[row, filled] = tokens.ids, tokens.type_ids, 1
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    made: dict[str, Array] = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    if "position_ids" in needed:  # counted from a row's first token
+        made["position_ids"] = np.maximum(mask.cumsum(axis=1) - 1, 0)
+    if "pooling_mask" in needed:  # leaves prompts out
+        prompts = np.array([f + t.prompt for f, t in zip(firsts, batch, strict=True)])
+        made["pooling_mask"] = np.where(np.arange(wide) < prompts[:, None], 0, mask)
+    return made
 
 
 class TokenBatcher:
-    """Runs a graph that takes token ids, padded to at most `max_length`."""
+    """Runs a graph that takes token ids, padded to at most `max_length`, which is the graph's own
+    length where that is fixed and less."""
 
-    def __init__(
-        self, runner: Runner, pad_id: int, pad_type_id: int, max_length: int | None = None
-    ) -> None:
-        """Raises ModelError if the graph needs other inputs than INPUTS."""
-        expect_inputs(runner, INPUTS)
-        self._runner, self._pad, self._max_length = runner, (pad_id, pad_type_id), max_length
+    def __init__(self, runner: Runner, padding: Padding, max_length: int | None = None) -> None:
+        """Raises ModelError if the graph needs inputs that no text gives, or is too short."""
+        self._runner, self._inputs = runner, TokenInputs.of(runner)
+        self._padding = padding
+        fixed = self._inputs.length
+        if fixed is not None and fixed < MIN_LENGTH:
+            needed = f"a text needs at least {MIN_LENGTH} tokens"
+            raise ModelError(f"model.onnx takes {listed(runner.inputs)}; {needed}")
+        self.max_length = min(filter(None, (max_length, fixed)), default=None)
+        hidden = padding.hidden and "attention_mask" in self._inputs.names
+        self._step = STEP if hidden else 1
 
     def run(
         self,
@@ -69,32 +112,75 @@ class TokenBatcher:
         read: Callable[[list[Array], Tokens], T],
         budget: int = TOKEN_BUDGET,
     ) -> list[T]:
-        """What `read` makes of each sequence and its row, with padding, of every output, in order.
-        `budget` bounds rows x width of one run."""
+        """What `read` makes of each sequence and its row of every output, in order. A row begins
+        with the sequence's first token and may end with padding. `budget` bounds rows x width of
+        one run. Raises InvalidValue for a token that the graph does not know."""
         timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
         results: dict[int, T] = {}
         batches = self._runner.run_each(self._feeds(sequences, groups))
-        for group, outputs in zip(groups, batches, strict=True):
-            for row, i in enumerate(group):
-                results[i] = read([output[row] for output in outputs], sequences[i])
+        try:
+            for group, outputs in zip(groups, batches, strict=True):
+                for row, i in enumerate(group):
+                    results[i] = read(self._row(outputs, row, len(sequences[i])), sequences[i])
+        except Exception as e:  # onnxruntime's errors have no common base class
+            if type(e).__module__.startswith("onnxruntime"):
+                _check_tokens(str(e), sequences, e)
+            raise
         return [results[i] for i in range(len(sequences))]
 
     def _groups(self, lengths: Sequence[int], budget: int) -> list[list[int]]:
         """Longest first, so that the last parallel runs are short."""
         if self._runner.batch_dependent:
             return [[i] for i in sorted(range(len(lengths)), key=lambda k: -lengths[k])]
-        return buckets(lengths, budget)[::-1]
+        fixed, rows = self._inputs.length, self._inputs.rows
+        sizes = [fixed] * len(lengths) if fixed else lengths
+        return buckets(sizes, budget, self._step, rows)[::-1]
 
     def _feeds(
         self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]
     ) -> Iterator[dict[str, Array]]:
         for group in groups:
             with timing.stage("preprocess"):
-                longest = max(len(sequences[i]) for i in group)
-                wide = longest if self._runner.batch_dependent else self._width(longest)
-                feeds = pad([sequences[i] for i in group], *self._pad, wide)
+                wide = self._width(max(len(sequences[i]) for i in group))
+                batch = [sequences[i] for i in group]
+                feeds = self._named(pad(batch, self._padding, wide, self._inputs.names))
             yield feeds
 
+    def _named(self, made: dict[str, Array]) -> dict[str, Array]:
+        """By the graph's own names, with as many rows as it takes."""
+        names, rows = self._inputs.names, self._inputs.rows
+        feeds = {name: made[role] for role, name in names.items()}
+        return feeds if rows is None else repeated(feeds, rows)
+
     def _width(self, length: int) -> int:
-        return max(length, min(width(length), self._max_length or width(length)))
+        if self._inputs.length is not None:
+            return self._inputs.length
+        if self._runner.batch_dependent:
+            return length
+        wide = width(length, self._step)
+        return max(length, min(wide, self.max_length or wide))
+
+    def _row(self, outputs: Sequence[Array], row: int, length: int) -> list[Array]:
+        """Of every output, without the padding before the first token."""
+        before = 0 if self._padding.side == "right" else (self._inputs.length or length) - length
+        if not before:
+            return [output[row] for output in outputs]
+        named = zip(self._runner.outputs, outputs, strict=True)
+        return [o[row][before:] if _of_tokens(t.name, o) else o[row] for t, o in named]
+
+
+def _of_tokens(name: str, output: Array) -> bool:
+    """Whether an output holds something for every token of a row."""
+    return output.ndim > 2 or name in ("start_logits", "end_logits")
+
+
+def _check_tokens(message: str, sequences: Sequence[Tokens], cause: Exception) -> None:
+    """Raise InvalidValue if it is a token of `sequences` that ONNX Runtime did not find."""
+    if not (found := _BEYOND.search(message)):
+        return
+    token, last = map(int, found.groups())
+    if any(token in tokens.ids for tokens in sequences):
+        has = f"the model has embeddings for {last + 1} tokens"
+        what = f"a text holds the token with id {token}, and {has}"
+        raise InvalidValue(f"{what}: its tokenizer has more tokens than the model") from cause

@@ -69,7 +69,7 @@ class Session:
         # strings stay Python objects: numpy's own are all as long as the longest
         known = [t for t in self.inputs if t.dtype in _DTYPES.values()]
         self._dtypes = {t.name: np.dtype("O" if t.dtype == "str" else t.dtype) for t in known}
-        self.batch_dependent = _has_operator(path, b"DynamicQuantize")
+        self.batch_dependent = batch_dependent(path)
 
     def _open(self) -> None:
         self._session = _load(self._path, self._options)
@@ -124,12 +124,14 @@ class Session:
         return {name: feeds[name].astype(dtype, copy=False) for name, dtype in taken}
 
 
-def expect_inputs(runner: Runner, allowed: frozenset[str]) -> None:
-    """Raise ModelError if the graph needs an input that its task does not make."""
-    if extra := [t.name for t in runner.inputs if t.name not in allowed]:
-        made = f"which its task does not make (it makes {', '.join(sorted(allowed))})"
-        hint = "is 'task' in model_spec.json right?"
-        raise ModelError(f"model.onnx needs input(s) {', '.join(extra)}, {made}; {hint}")
+def repeated(feeds: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    """`feeds` of at most `rows` rows with copies of their last row, for a graph that takes exactly
+    so many."""
+    missing = {name: rows - len(array) for name, array in feeds.items()}
+    return {
+        name: np.concatenate([array, *[array[-1:]] * missing[name]]) if missing[name] else array
+        for name, array in feeds.items()
+    }
 
 
 def _load(path: Path, options: EngineOptions) -> ort.InferenceSession:
@@ -160,12 +162,19 @@ def _first_result(pending: deque[Future[list[Array]]]) -> list[Array]:
     return result
 
 
-def _has_operator(path: Path, prefix: bytes) -> bool:
-    """Whether an operator's name, which stands in the file as it is, begins with `prefix`."""
+def batch_dependent(path: Path) -> bool:
+    """Runner.batch_dependent of a graph, by an operator's name, which stands in the file as it
+    is."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(prefix) >= 0
+        return content.find(b"DynamicQuantize") >= 0
 
 
 def _tensor(node: ort.NodeArg) -> Tensor:
-    shape = tuple(d if isinstance(d, int | str) else "?" for d in node.shape or ())
-    return Tensor(node.name, _DTYPES.get(node.type, node.type), shape)
+    return Tensor(node.name, _DTYPES.get(node.type, node.type), tuple(map(_size, node.shape or ())))
+
+
+def _size(dimension: Any) -> int | str:
+    """A number, a name, or "?". Some exporters write a fixed size as a name."""
+    if isinstance(dimension, str) and dimension.isdecimal():
+        return int(dimension)
+    return dimension if isinstance(dimension, int | str) else "?"

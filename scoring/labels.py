@@ -31,6 +31,19 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "none": lambda logits: logits,
 }
 
+PROBLEMS = {  # `problem_type` of a transformers configuration -> the key of FUNCTIONS
+    "multi_label_classification": "sigmoid",
+    "single_label_classification": "softmax",
+    "regression": "none",
+}
+
+
+def default_function(problem: str | None, labels: int) -> str:
+    """The key of FUNCTIONS that transformers applies to the logits of so many labels."""
+    if labels == 1 and problem != "regression":
+        return "sigmoid"
+    return PROBLEMS[problem or "single_label_classification"]
+
 
 def logits_output(runner: Runner) -> int:
     """The index of the output `logits`, else of the first."""

@@ -10,6 +10,7 @@ from onnxferry.scoring.errors import InvalidValue, ScoringError
 from onnxferry.scoring.validation import Parameter
 
 REQUIRED = object()  # the default of a key that a spec must have
+SIDE = validation.one_of("left", "right")
 MIN_LENGTH = 8  # tokens of a sequence: room for the special ones and some text
 
 
@@ -20,14 +21,23 @@ def _length(value: object, where: str) -> int:
     return length
 
 
+def _token(value: object, where: str) -> int | None:
+    return None if value is None else validation.natural(value, where)
+
+
 TEXT: Mapping[str, Parameter] = {
     "max_length": Parameter(_length, REQUIRED),
-    "pad_token_id": Parameter(validation.natural, 0),
+    "pad_token_id": Parameter(_token, 0, null=True),
     "pad_token_type_id": Parameter(validation.natural, 0),
-    "padding_side": Parameter(validation.one_of("left", "right"), "right"),
+    "padding_side": Parameter(SIDE, "right"),
+    "truncation_side": Parameter(SIDE, "right"),
+    "token_type_ids": Parameter(validation.flag, True),
+    "split_special_tokens": Parameter(validation.flag, False),
 }
-"""Every text task's. Batches are padded on the right whatever `padding_side` is: the attention mask
-makes it the same."""
+"""Every text task's. Batches are padded on the right, where the attention mask hides it. With
+`padding_side` left (a graph that reads the last position), or `pad_token_id` null, they are not
+padded: only texts of one length share a run, which is right for any graph. A graph of one fixed
+length is padded on `padding_side`."""
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from onnxferry.scoring import limits, validation
-from onnxferry.scoring.batching import TokenBatcher
+from onnxferry.scoring.batching import Padding, TokenBatcher
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue
 from onnxferry.scoring.manifest import TOKENIZER_FILE, ModelSpec
-from onnxferry.scoring.tokenization import Encoded, Text, Tokenizer, Tokens
+from onnxferry.scoring.settings import SIDE
+from onnxferry.scoring.tokenization import Encoded, Reading, Text, Tokenizer, Tokens
 from onnxferry.scoring.validation import Parameter
 
 T = TypeVar("T")
@@ -34,11 +35,12 @@ def _padding(value: object, where: str) -> object:
 
 TRUNCATION: Mapping[str, Parameter] = {
     "truncation": Parameter(_truncation, True),
+    "truncation_direction": Parameter(SIDE),
     "max_length": Parameter(validation.positive),
     "padding": Parameter(_padding),
 }
-"""The tokenizer's parameters, as clients of the pipelines send them. `padding` changes no
-answer."""
+"""The tokenizer's parameters, as clients of the pipelines and of text-embeddings-inference send
+them. `padding` changes no answer."""
 
 
 def read_truncation(value: object, where: str) -> Mapping[str, Any]:
@@ -99,9 +101,12 @@ class TextRunner:
         """`settings` hold those of settings.TEXT. Raises ModelError for a graph or tokenizer that
         does not fit."""
         length = settings["max_length"]
-        pads = settings["pad_token_id"], settings["pad_token_type_id"]
-        tokenizer = Tokenizer(folder / TOKENIZER_FILE)
-        return TextRunner(tokenizer, TokenBatcher(runner, *pads, length), length, spec.limits)
+        reading = Reading(**{field.name: settings[field.name] for field in fields(Reading)})
+        type_id = reading.token_type_ids and settings["pad_token_type_id"]
+        padding = Padding(settings["pad_token_id"], type_id, settings["padding_side"])
+        batcher = TokenBatcher(runner, padding, length)
+        tokenizer = Tokenizer(folder / TOKENIZER_FILE, reading)
+        return TextRunner(tokenizer, batcher, batcher.max_length or length, spec.limits)
 
     def read_texts(self, payload: Any, read: Callable[[Any, str], Any] = validation.text) -> Texts:
         """The texts in `inputs` or, as DeepSparse has it, `sequences`. Raises TooLarge."""
@@ -126,7 +131,14 @@ class TextRunner:
             if len(text) > length and not options.get("truncation", True):
                 what = f"'{texts.where(i)}' has {len(text)} tokens"
                 raise InvalidValue(f"{what}; without truncation at most {length} fit")
-        return [text.truncated(length) for text in encoded]
+        side = options.get("truncation_direction") or self.tokenizer.reading.truncation_side
+        return [text.truncated(length, side) for text in encoded]
+
+    def prompt_length(self, prompt: str) -> int:
+        """How many of a sequence's first tokens are those of `prompt`, counted as by
+        sentence-transformers: without the special token at its end."""
+        encoded = self.tokenizer.encode([prompt])[0]
+        return len(encoded) - int(encoded.ranges[0][1] < len(encoded))
 
     def check(self, text: Encoded, where: str, side: int | None = None) -> None:
         """Raise TooLarge for an item of too many tokens, InvalidValue for one, or a text `side` of

@@ -23,10 +23,12 @@ _UNKNOWN = ("[UNK]", "<unk>")  # where the tokenizer's model does not name its o
 
 @dataclass(frozen=True)
 class Tokens:
-    """One unpadded sequence: `ids` and `type_ids`, both int64 [length]."""
+    """One unpadded sequence: `ids` and `type_ids`, both int64 [length]. `prompt`: how many of the
+    first tokens a pooling leaves out."""
 
     ids: Array
     type_ids: Array
+    prompt: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,16 +55,18 @@ class Encoded:
         """The sequence with only the tokens start..stop-1 of text `side`."""
         return self._without([(self.ranges[side][0], start), (stop, self.ranges[side][1])])
 
-    def truncated(self, max_length: int) -> Tokens:
-        """At most `max_length` tokens. Of two texts the longer is shortened first, as by the
-        library's longest_first."""
+    def truncated(self, max_length: int, side: str = "right") -> Tokens:
+        """At most `max_length` tokens, without those at `side`. Of two texts the longer is
+        shortened first, as by the library's longest_first."""
         excess = len(self) - max_length
         if excess <= 0:
             return self.tokens
-        sizes = [self.size(side) for side in range(len(self.ranges))]
+        sizes = [stop - start for start, stop in self.ranges]
         space = max(0, sum(sizes) - excess)
         kept = _shares(sizes[0], sizes[1], space) if len(sizes) == 2 else (min(sizes[0], space),)
         cuts = zip(self.ranges, kept, strict=True)
+        if side == "left":
+            return self._without([(start, stop - n) for (start, stop), n in cuts])
         return self._without([(start + n, stop) for (start, stop), n in cuts])
 
     def offsets(self) -> list[Range]:
@@ -100,11 +104,23 @@ def _shares(first: int, second: int, space: int) -> tuple[int, int]:
     return (short, long) if first <= second else (long, short)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a tokenizer's configuration says and tokenizer.json cannot hold. `token_type_ids`: tell
+    the two texts of a pair apart, else all are 0. `split_special_tokens`: a special token's
+    spelling in a text is text. `truncation_side`: which end of a long text is cut off."""
+
+    token_type_ids: bool = True
+    split_special_tokens: bool = False
+    truncation_side: str = "right"
+
+
 class Tokenizer:
     """A tokenizer.json, read once and safe in several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reading: Reading = Reading()) -> None:
         """Raises ModelError when the file is absent or not a tokenizer."""
+        self.reading = reading
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as e:  # tokenizers raises bare Exception
@@ -112,17 +128,23 @@ class Tokenizer:
             raise ModelError(f"{path}: not readable as a tokenizer ({e}); {hint}") from e
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._tokenizer.encode_special_tokens = reading.split_special_tokens
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """Each text, or pair, as one sequence with its special tokens."""
         encode = self._tokenizer.encode_batch_fast
-        return [_encoded(e) for chunk in _chunks(texts) for e in encode(chunk)]
+        return [self._encoded(e) for chunk in _chunks(texts) for e in encode(chunk)]
 
     def encode_with_offsets(self, texts: Sequence[Text]) -> Iterator[Encoded]:
         """As `encode`, one by one, with character offsets, which take longer."""
         for chunk in _chunks(texts):
             for encoding in self._tokenizer.encode_batch(chunk):
-                yield replace(_encoded(encoding), encoding=encoding)
+                yield replace(self._encoded(encoding), encoding=encoding)
+
+    def _encoded(self, encoding: Any) -> Encoded:
+        ids, types = np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64)
+        told = types if self.reading.token_type_ids else np.zeros_like(types)
+        return Encoded(Tokens(ids, told), tuple(_ranges(encoding)))
 
     def decode(self, ids: Sequence[int], special: bool = True) -> str:
         """The text of `ids`, with or without `special` tokens."""
@@ -169,11 +191,8 @@ def _chunks(texts: Sequence[Text]) -> Iterator[list[Text]]:
     yield chunk
 
 
-def _encoded(encoding: Any) -> Encoded:
-    tokens = Tokens(np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64))
+def _ranges(encoding: Any) -> Iterator[Range]:
     sides: list[int | None] = encoding.sequence_ids
-    ranges = []
     for side in range(encoding.n_sequences):
         start = sides.index(side) if side in sides else len(sides)
-        ranges.append((start, start + sides.count(side)))
-    return Encoded(tokens, tuple(ranges))
+        yield start, start + sides.count(side)

@@ -30,12 +30,26 @@ def capacity(encoded: Encoded, side: int, max_length: int) -> int:
     return max_length - (len(encoded) - encoded.size(side))
 
 
+def truncated(encoded: Encoded, side: int, max_length: int, truncation_side: str) -> Window:
+    """The one sequence that is left of a text that is cut off at `truncation_side`."""
+    (first, stop), space = encoded.ranges[side], max(capacity(encoded, side, max_length), 0)
+    start = max(first, stop - space) if truncation_side == "left" else first
+    end = min(start + space, stop)
+    return Window(encoded.keep(side, start, end), first, first + end - start, start - first)
+
+
 def check_stride(encoded: Encoded, side: int, max_length: int, stride: tuple[str, int]) -> None:
     """Raise InvalidValue when windows cannot share `stride`: the parameter's name, tokens."""
     (name, tokens), space = stride, capacity(encoded, side, max_length)
     if encoded.size(side) > space and tokens >= space:
         most = f"for this text it must be below {max(space, 0)} tokens"
         raise InvalidValue(f"'parameters.{name}' is {tokens}; {most}")
+
+
+def default_stride(encoded: Encoded, side: int, max_length: int, stride: int) -> int:
+    """`stride` that nobody asked for or, where windows cannot share so much, half of what fits."""
+    space = capacity(encoded, side, max_length)
+    return stride if stride < space else max(space, 0) // 2
 
 
 def count_windows(encoded: Encoded, side: int, max_length: int, stride: int) -> int:

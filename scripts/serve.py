@@ -13,12 +13,14 @@ from onnxferry.targets import TARGETS
 
 @options.command()
 @options.model_dir
-@options.model
+@options.apply(options.model, options.config)
 @click.option("--host", default="127.0.0.1", help="The address to listen on.")
 @click.option("--port", default=8080, type=click.IntRange(1, 65535), help="The port.")
-def command(model_dir: Path | None, model: Path | None, host: str, port: int) -> None:
+def command(model_dir: Path | None, model: Path | None, file: Path, host: str, port: int) -> None:
     """Serve MODEL_DIR on this machine, as the local target's package does, until Ctrl-C."""
-    folder = options.chosen_model(model_dir, model)
+    from onnxferry.scripts.model_table import chosen
+
+    folder = chosen(model_dir, model, file)
     try:
         from onnxferry.targets.local import server
     except ModuleNotFoundError as e:

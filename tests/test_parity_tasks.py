@@ -3,6 +3,7 @@ has the rest: codecs, errors, limits, and what a runtime forces)."""
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from onnxferry import scoring
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import package
+from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.scripts.rehearse import start
 from onnxferry.targets import TARGETS
 from tests import tiny
@@ -22,6 +24,7 @@ from tests.test_parity import body
 
 pytestmark = pytest.mark.host
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PICTURE = base64.b64encode(sample_image(10, 6)).decode()
 IN_PARITY = {"question-answering", "image-classification", "tensors"}  # tests/test_parity.py
 
 MODELS: dict[str, Callable[[Path], Path]] = {
@@ -30,6 +33,10 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "zero-shot-classification": tiny.zero_shot_classification,
     "feature-extraction": tiny.feature_extraction,
     "fill-mask": tiny.fill_mask,
+    "text-ranking": tiny.text_ranking,
+    "sentence-similarity": tiny.sentence_similarity,
+    "object-detection": tiny.object_detection,
+    "image-feature-extraction": tiny.image_feature_extraction,
     "a task of the user's own": lambda folder: pack(
         tiny.text_classification(folder / "source"), folder / "reranker"
     ),
@@ -66,6 +73,25 @@ PAYLOADS: dict[str, list[object]] = {
             "parameters": {"targets": ["day", "bad"]},
         },
         {"inputs": "no mask"},
+    ],
+    "text-ranking": [
+        {"query": "a day", "texts": ["a good day", "bad", "great"], "return_text": True},
+        {"query": "a day", "documents": ["bad", {"text": "great"}], "top_n": 1},
+        {"inputs": {"query": "a day", "documents": ["bad"]}, "parameters": {"top_k": 0}},
+    ],
+    "sentence-similarity": [
+        {"inputs": {"source_sentence": "good", "sentences": ["a good day", "day"]}},
+        {"inputs": {"source_sentence": "good"}},
+    ],
+    "object-detection": [
+        {"inputs": PICTURE, "parameters": {"threshold": 0.2}},
+        {"inputs": [PICTURE]},
+        {"inputs": PICTURE, "parameters": {"threshold": 2}},
+    ],
+    "image-feature-extraction": [
+        {"inputs": PICTURE},
+        {"inputs": [PICTURE, PICTURE], "parameters": {"pool": True}},
+        {"inputs": PICTURE, "parameters": {"pool": 1}},
     ],
     "a task of the user's own": [
         {"inputs": {"query": "what is good", "documents": ["a good day", "bad"]}},

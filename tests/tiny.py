@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +149,60 @@ def pooled_graph(
 def colour_graph(path: Path, side: int) -> None:
     """logits [batch, 3] of pixel_values [batch, 3, side, side]: the mean of each channel."""
     nodes = [helper.make_node("ReduceMean", ["pixel_values"], ["logits"], axes=[2, 3], keepdims=0)]
-    pixels = helper.make_tensor_value_info(
-        "pixel_values", TensorProto.FLOAT, ["batch", 3, side, side]
-    )
     out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
-    _save(path, helper.make_graph(nodes, "colours", [pixels], [out]))
+    _save(path, helper.make_graph(nodes, "colours", [_pixels(side)], [out]))
+
+
+def halves_graph(path: Path, side: int) -> None:
+    """Of pixel_values [batch, 3, side, side]: logits [batch, 2, 4], the mean of each channel in the
+    left and in the right half, and 0 for no object; pred_boxes [batch, 2, 4], these halves."""
+    nodes = [
+        helper.make_node("Split", ["pixel_values"], ["left", "right"], axis=3),
+        helper.make_node("ReduceMean", ["left"], ["l"], axes=[2, 3], keepdims=0),
+        helper.make_node("ReduceMean", ["right"], ["r"], axes=[2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["l", "one"], ["l1"]),
+        helper.make_node("Unsqueeze", ["r", "one"], ["r1"]),
+        helper.make_node("Concat", ["l1", "r1"], ["colours"], axis=1),
+        helper.make_node("Pad", ["colours", "pads"], ["logits"]),
+        helper.make_node("Shape", ["pixel_values"], ["batch"], start=0, end=1),
+        helper.make_node("Concat", ["batch", "two_four"], ["shape"], axis=0),
+        helper.make_node("Expand", ["boxes", "shape"], ["pred_boxes"]),
+    ]
+    boxes = np.array([[[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]], np.float32)
+    constants = [
+        numpy_helper.from_array(np.array([1]), "one"),
+        numpy_helper.from_array(np.array([0, 0, 0, 0, 0, 1]), "pads"),
+        numpy_helper.from_array(np.array([2, 4]), "two_four"),
+        numpy_helper.from_array(boxes, "boxes"),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2, 4])
+        for name in ("logits", "pred_boxes")
+    ]
+    _save(path, helper.make_graph(nodes, "halves", [_pixels(side)], outputs, constants))
+
+
+def points_graph(path: Path, side: int) -> None:
+    """Of pixel_values [batch, 3, side, side]: last_hidden_state [batch, side * side, 3], each
+    point's channels, and pooler_output [batch, 3], their mean."""
+    nodes = [
+        helper.make_node("Reshape", ["pixel_values", "flat"], ["channels"]),
+        helper.make_node("Transpose", ["channels"], ["last_hidden_state"], perm=[0, 2, 1]),
+        helper.make_node("ReduceMean", ["channels"], ["pooler_output"], axes=[2], keepdims=0),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(
+            "last_hidden_state", TensorProto.FLOAT, ["batch", side * side, 3]
+        ),
+        helper.make_tensor_value_info("pooler_output", TensorProto.FLOAT, ["batch", 3]),
+    ]
+    flat = numpy_helper.from_array(np.array([0, 3, -1]), "flat")
+    _save(path, helper.make_graph(nodes, "points", [_pixels(side)], outputs, [flat]))
+
+
+def _pixels(side: int) -> onnx.ValueInfoProto:
+    shape = ["batch", 3, side, side]
+    return helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, shape)
 
 
 def product_graph(path: Path) -> Path:
@@ -255,6 +305,48 @@ def image_classification(folder: Path, side: int = 4, **changes: Any) -> Path:
         "tiny-image", "image-classification", settings, ("red", "green", "blue"), **changes
     )
     return write_spec(folder, spec)
+
+
+PIXELS = {"rescale_factor": 1, "image_mean": [127, 127, 127], "image_std": [64, 64, 64]}
+
+
+def object_detection(folder: Path, side: int = 4, **settings: Any) -> Path:
+    """The colour of the left half, and that of the right half."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halves_graph(folder / "model.onnx", side)
+    steps = [{"op": "resize", "size": [side, side], "resample": "nearest"}]
+    own = {"preprocess": steps, **PIXELS, **settings}
+    last = ("none",) if own.get("function_to_apply") == "sigmoid" else ()
+    labels = ("red", "green", "blue", *last)
+    return write_spec(folder, ModelSpec("tiny-boxes", "object-detection", own, labels))
+
+
+def image_feature_extraction(folder: Path, side: int = 4, **settings: Any) -> Path:
+    """The channels of each point, or their mean."""
+    folder.mkdir(parents=True, exist_ok=True)
+    points_graph(folder / "model.onnx", side)
+    own = {"preprocess": [{"op": "resize", "size": [side, side]}], **PIXELS, **settings}
+    return write_spec(folder, ModelSpec("tiny-points", "image-feature-extraction", own))
+
+
+def text_ranking(folder: Path, **settings: Any) -> Path:
+    """Words of a pair, query or document, that count for or against it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = {"good": 2, "great": 3, "bad": -2, "awful": -3, "day": 0.25}
+    pooled_graph(folder / "model.onnx", {word: [score] for word, score in words.items()}, 1)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    return write_spec(
+        folder, ModelSpec("tiny-ranker", "text-ranking", {"max_length": 16, **settings})
+    )
+
+
+def sentence_similarity(folder: Path, **settings: Any) -> Path:
+    """The direction of a text's mean: good one way, day another, and all a little of both."""
+    own = {"pooling": "mean", **settings}
+    spec = ModelSpec.read(feature_extraction(folder))
+    return write_spec(
+        folder, replace(spec, task="sentence-similarity", settings={**spec.settings, **own})
+    )
 
 
 def token_classification(folder: Path, **settings: Any) -> Path:

@@ -79,14 +79,6 @@ settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def chosen_model(argument: Path | None, option: Path | None) -> Path:
-    """The model directory given as MODEL_DIR or by --model, else the only one. Raises UsageError
-    for both."""
-    if argument and option:
-        raise UsageError(f"give MODEL_DIR ({argument}) or --model ({option}), not both")
-    return argument or option or only_model()
-
-
 def only_model() -> Path:
     """The one model directory below build/models. Raises UsageError unless there is one."""
     found = sorted(path.parent for path in MODELS.glob("*/model_spec.json"))

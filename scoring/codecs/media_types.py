@@ -19,14 +19,17 @@ CSV = "text/csv"
 TEXT = "text/plain"
 MULTIPART = "multipart/form-data"
 NPY = "application/x-npy"
-IMAGES = (
+OCTETS = "application/octet-stream"
+IMAGES = (  # the bytes tell the format, whatever the type says
     "image/jpeg",
+    "image/jpg",
     "image/png",
     "image/webp",
     "image/gif",
     "image/bmp",
     "image/tiff",
-    "application/octet-stream",
+    "image/x-image",  # of any format, as the Hugging Face containers have it
+    OCTETS,
 )
 # forms of the same fields: a task that takes the first takes each
 STRUCTURED = (JSON, *JSONLINES, CSV, MULTIPART)

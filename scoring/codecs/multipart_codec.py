@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxferry.scoring.codecs.headers import MediaType, parameters
 from onnxferry.scoring.codecs.json_codec import decode_json
-from onnxferry.scoring.codecs.media_types import IMAGES, TEXT, Image
+from onnxferry.scoring.codecs.media_types import IMAGES, OCTETS, TEXT, Image
 from onnxferry.scoring.errors import InvalidBody, UnsupportedMediaType
 
 MAX_PARTS = 10_000
@@ -73,5 +73,5 @@ def _part(head: str, data: bytes) -> _Part:
         expected = "Content-Disposition: form-data; name=..."
         raise InvalidBody(f"a part of the form has no name; expected {expected}")
     file = "filename" in options or "filename*" in options
-    media_type = MediaType.parse(headers.get("content-type") or (IMAGES[-1] if file else TEXT))
+    media_type = MediaType.parse(headers.get("content-type") or (OCTETS if file else TEXT))
     return _Part(options["name"], file or media_type.name in IMAGES, media_type, data)

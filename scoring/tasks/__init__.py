@@ -18,9 +18,13 @@ TASKS: dict[str, tuple[str, ...]] = {  # what each needs besides numpy and onnxr
     "feature-extraction": ("tokenizers",),
     "fill-mask": ("tokenizers",),
     "image-classification": ("pillow",),
+    "image-feature-extraction": ("pillow",),
+    "object-detection": ("pillow",),
     "question-answering": ("tokenizers",),
+    "sentence-similarity": ("tokenizers",),
     "tensors": (),
     "text-classification": ("tokenizers",),
+    "text-ranking": ("tokenizers",),
     "token-classification": ("tokenizers",),
     "zero-shot-classification": ("tokenizers",),
 }

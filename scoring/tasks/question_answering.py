@@ -10,7 +10,8 @@ top_k, topk (1)
 max_answer_len (15)         in tokens
 align_to_words (true)       widens answers to whole words
 max_seq_len (384)           tokens of a window; a longer context is read in windows
-doc_stride (128)            tokens that two windows share; at most half a window by default
+doc_stride (128)            tokens that two windows share; by default at most half a window, and
+                            less beside a long question
 max_question_len (none)     a question of more tokens is refused
 handle_impossible_answer (false)  "" with start and end 0 wins where its score is the best
 null_score_diff_threshold (none)  "" wins where its logits' sum exceeds the best span's by more,
@@ -37,7 +38,14 @@ from onnxferry.scoring.spans import NoAnswer, Span, best_spans
 from onnxferry.scoring.text_runner import TextRunner
 from onnxferry.scoring.tokenization import Encoded
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.windows import Window, check_stride, count_windows, windows
+from onnxferry.scoring.windows import (
+    Window,
+    capacity,
+    check_stride,
+    count_windows,
+    default_stride,
+    windows,
+)
 
 CONTEXT = 1  # the side of the context: the second of two texts
 Answer = tuple[float, int, int]  # score, and the context's characters [start, end)
@@ -107,7 +115,7 @@ class QuestionAnswering:
         values = settings.read(spec.settings, SETTINGS)
         self._text = TextRunner.load(spec, runner, folder, values)
         self._outputs = _logits(runner)
-        self._length = values["max_seq_len"] or min(values["max_length"], 384)
+        self._length = min(values["max_seq_len"] or 384, self._text.max_length)
         self._stride = values["doc_stride"]
         same = "handle_impossible_answer", "null_score_diff_threshold"
         self._parameters = {
@@ -133,19 +141,15 @@ class QuestionAnswering:
         sent = validation.parameters(data, self._parameters)
         length, stride = sent["max_seq_len"], sent["doc_stride"]
         length = self._text.length(length, "max_seq_len") if length else self._length
-        if stride is None:
-            stride = min(self._stride, length // 2)
-        elif stride >= length:
+        if stride is not None and stride >= length:
             what = f"'parameters.doc_stride' is {stride}"
             raise InvalidValue(f"{what}; it must be below the {length} tokens of a window")
-        top_k = sent["top_k"] or sent["topk"]
-        return {**sent, "top_k": top_k, "max_seq_len": length, "doc_stride": stride}
+        return {**sent, "top_k": sent["top_k"] or sent["topk"], "max_seq_len": length}
 
     def _answers(self, questions: Sequence[Question], options: Options) -> list[Any]:
         check_answers(len(questions), "question(s)", options["top_k"])
-        length, stride = options["max_seq_len"], options["doc_stride"]
-        pairs = self._pairs(questions, options)
-        cuts = [list(windows(pair, CONTEXT, length, stride)) for pair in pairs]
+        length, pairs = options["max_seq_len"], self._pairs(questions, options)
+        cuts = [list(windows(p, CONTEXT, length, self._stride_of(p, options))) for p in pairs]
         sequences = [window.tokens for cut in cuts for window in cut]
         rows = iter(self._text.batcher.run(sequences, lambda row, _: row))
         found = [((window, next(rows)) for window in cut) for cut in cuts]
@@ -176,21 +180,31 @@ class QuestionAnswering:
 
     def _pairs(self, questions: Sequence[Question], options: Options) -> list[Encoded]:
         """Question and context as one sequence, each checked before the next is made."""
-        length, stride = options["max_seq_len"], options["doc_stride"]
-        pairs = []
-        count, limit = 0, options["max_question_len"]
+        length, limit = options["max_seq_len"], options["max_question_len"]
+        pairs, count = [], 0
         texts = [(q.question, q.context) for q in questions]
         encoded = self._text.tokenizer.encode_with_offsets(texts)
         for question, pair in zip(questions, encoded, strict=True):
             if limit is not None and (size := pair.size(0)) > limit:
                 raise InvalidValue(f"'{question.fields[0]}' has {size} tokens; at most {limit} fit")
             self._text.check(pair, question.fields[1], CONTEXT)
+            if capacity(pair, CONTEXT, length) < 1:
+                fits = f"a window of {length} tokens has no room for the context beside it"
+                raise InvalidValue(f"'{question.fields[0]}' has {pair.size(0)} tokens; {fits}")
+            stride = self._stride_of(pair, options)
             check_stride(pair, CONTEXT, length, ("doc_stride", stride))
             count += count_windows(pair, CONTEXT, length, stride)
             what = f"the contexts make at least {count} windows of {length} tokens"
             check_sequences(count, what, "send less text, or a smaller 'parameters.doc_stride'")
             pairs.append(pair)
         return pairs
+
+    def _stride_of(self, pair: Encoded, options: Options) -> int:
+        """What was sent, which may not fit, or the default, which fits."""
+        if (sent := options["doc_stride"]) is not None:
+            return int(sent)
+        length = options["max_seq_len"]
+        return default_stride(pair, CONTEXT, length, min(self._stride, length // 2))
 
 
 def _logits(runner: Runner) -> tuple[int, int]:

@@ -9,8 +9,8 @@ Answer, as transformers' pipeline shapes it:
 - with top_k (null: all), a list of labels for each item, best first;
 - with return_all_scores, the older form, all labels in their own order; for one text in a list.
 
-Settings besides those of every text task: `problem_type` (see `default_function`) and `top_k`, the
-default of the parameter.
+Settings besides those of every text task: `problem_type` (see labels.default_function) and `top_k`,
+the default of the parameter.
 """
 
 from __future__ import annotations
@@ -22,30 +22,18 @@ from typing import Any
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.codecs import JSON, TEXT
 from onnxferry.scoring.engine import Array, Runner
-from onnxferry.scoring.labels import FUNCTIONS, Labels
+from onnxferry.scoring.labels import FUNCTIONS, PROBLEMS, Labels, default_function
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.text_runner import TRUNCATION, TextRunner, read_text_or_pair
 from onnxferry.scoring.validation import Parameter
 
 _UNSET = object()  # top_k was not sent; null means all
 
-DEFAULT_FUNCTION = {
-    "multi_label_classification": "sigmoid",
-    "single_label_classification": "softmax",
-    "regression": "none",
-}
 SETTINGS = {
     **settings.TEXT,
-    "problem_type": Parameter(validation.one_of(*DEFAULT_FUNCTION)),
+    "problem_type": Parameter(validation.one_of(*PROBLEMS)),
     "top_k": Parameter(validation.positive_or_null, _UNSET, null=True),
 }
-
-
-def default_function(problem: str | None, labels: int) -> str:
-    """The key of FUNCTIONS that transformers applies to the logits of so many labels."""
-    if labels == 1 and problem != "regression":
-        return "sigmoid"
-    return DEFAULT_FUNCTION[problem or "single_label_classification"]
 
 
 class TextClassification:

@@ -33,7 +33,7 @@ from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.text_runner import TextRunner, Texts
 from onnxferry.scoring.tokenization import Encoded
 from onnxferry.scoring.validation import Parameter
-from onnxferry.scoring.windows import Window, check_stride, count_windows, windows
+from onnxferry.scoring.windows import Window, check_stride, count_windows, truncated, windows
 
 SETTINGS = {
     **settings.TEXT,
@@ -93,14 +93,15 @@ class TokenClassification:
     def _windows(
         self, texts: Texts, encoded: Sequence[Encoded], stride: int | None
     ) -> list[list[Window]]:
-        """The windows of each text: without `stride` the first alone."""
+        """The windows of each text: without `stride` one alone."""
         length = self._text.max_length
         for i, text in enumerate(encoded):
             self._text.check(text, texts.where(i), 0)
             if stride is not None:
                 check_stride(text, 0, length, ("stride", stride))
         if stride is None:
-            return [[next(windows(text, 0, length, 0))] for text in encoded]
+            cut_at = self._text.tokenizer.reading.truncation_side
+            return [[truncated(text, 0, length, cut_at)] for text in encoded]
         count = sum(count_windows(text, 0, length, stride) for text in encoded)
         what = f"the texts make {count} windows of {length} tokens"
         check_sequences(count, what, "send less text")

@@ -154,8 +154,11 @@ class ZeroShotClassification:
             what = f"a candidate label makes a hypothesis of {last - first} tokens, which leaves no"
             length = self._text.max_length
             raise InvalidValue(f"{what} room for the text; this model takes {length} in all")
-        end, a, b = left.ranges[TEXT][1], left.tokens, right.tokens
-        cuts = [(a, 0, end - excess), (a, end, start), (b, first, last), (a, stop, len(a))]
+        (begin, end), a, b = left.ranges[TEXT], left.tokens, right.tokens
+        kept = [(a, 0, end - excess)]
+        if self._text.tokenizer.reading.truncation_side == "left":
+            kept = [(a, 0, begin), (a, begin + excess, end)]
+        cuts = [*kept, (a, end, start), (b, first, last), (a, stop, len(a))]
         ids = np.concatenate([tokens.ids[i:j] for tokens, i, j in cuts])
         return Tokens(ids, np.concatenate([tokens.type_ids[i:j] for tokens, i, j in cuts]))
 

@@ -11,7 +11,6 @@ A table names the engine by the part before the @.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from typing import Any
 
 from onnxferry.scripts.benchmark.engines import ENGINES, HEADS
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import read_object
 
 TASKS = {ending: task for task, ending in HEADS.items()} | {"Model": "feature-extraction"}
 
@@ -126,7 +126,6 @@ def labels_of(specs: Sequence[EngineSpec]) -> tuple[str, ...]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path)
+    except UsageError:
         return {}
-    return data if isinstance(data, dict) else {}

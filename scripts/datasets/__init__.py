@@ -22,14 +22,14 @@ def read(path: Path, task: str, labels: Sequence[str]) -> list[Item]:
         raise UsageError(f"no metric for task '{task}'; there is one for {', '.join(READERS)}")
     kind = FOLDER if path.is_dir() else path.suffix
     if kind not in known:
-        folder = "a folder with one subfolder a label"
+        folder = "a folder of pictures, with one subfolder a label where it has labels"
         wanted = folder if FOLDER in known else f"a file that ends in {' or '.join(known)}"
         raise UsageError(f"--data {path}: for {task} give {wanted}")
     try:
         items = list(known[kind](path, labels))
-    except (ValueError, KeyError, TypeError, IndexError) as e:
-        reason = f"not a {task} set ({type(e).__name__}: {e})"
-        raise UsageError(f"--data {path}: {reason}; {FORMATS}") from e
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
+        lacks = f"lacks the key {e}" if isinstance(e, KeyError) else str(e)
+        raise UsageError(f"--data {path}: not a {task} set: {lacks}; {FORMATS}") from e
     if not items:
         raise UsageError(f"--data {path}: holds no items")
     return items

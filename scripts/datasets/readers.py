@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.request_file import MEDIA_TYPES
+from onnxferry.system.text_files import parse_json, read_object, read_text
 
+TEXT_COLUMNS, LABEL_COLUMN = ("sentence", "text"), "label"  # of a header, in any case
 FOLDER = "folder"  # in the place of a suffix
 FORMATS = """the formats are
 question-answering: .json, SQuAD v1.1 or v2.0
-text-classification: .tsv, sentence and label, with or without a header; several labels by commas
+text-classification: .tsv, sentence and label, with or without a header that names the columns
+  sentence (or text) and label; several labels by commas
 both: .jsonl, {"inputs": as in a request, "answer": text, label, or a list of them}
+a regression's text-classification: the same with a number in the place of the label
 token-classification: .conll, .txt, .bio, a token and its tag a line, a blank line between sentences
 image-classification: a folder with one subfolder of pictures a label
 feature-extraction: .txt, a text a line, or .jsonl, {"inputs": text}
+image-feature-extraction: a folder of pictures
+text-ranking: .jsonl, {"inputs": {"query", "documents"}, "answer": places of the right documents}
+sentence-similarity: .tsv, two sentences and a number, or .jsonl, {"inputs": {"source_sentence",
+"sentences": [one]}, "answer": number}
 A label is a name or an index."""
 
 
@@ -33,34 +42,98 @@ class Item:
 
 
 def _squad(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
+    for article in read_object(path, "--data ")["data"]:
         for paragraph in article["paragraphs"]:
             for row in paragraph["qas"]:
                 question = {"question": row["question"], "context": paragraph["context"]}
                 known = [{"text": ""}] if row.get("is_impossible") else row["answers"]
-                yield Item(question, tuple(answer["text"] for answer in known))
+                yield Item(question, tuple(_text(answer["text"]) for answer in known))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"an answer must be a text, got {json.dumps(value)[:40]}")
+    return value
 
 
 def lines(path: Path) -> list[str]:
     """The lines that hold something; U+2028 ends none."""
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    return [line for _, line in _numbered(path)]
 
 
-def _jsonl(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    for row in map(json.loads, lines(path)):
-        answer = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
-        yield Item(row["inputs"], tuple(answer))
+def _numbered(path: Path) -> Iterator[tuple[str, str]]:
+    """("line 1", the line) of those that hold something."""
+    for number, line in enumerate(read_text(path, "--data ").split("\n"), 1):
+        if line.strip():
+            yield f"line {number}", line
+
+
+def _objects(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
+    for where, line in _numbered(path):
+        row = parse_json(line, f"--data {path}, {where}")
+        if not isinstance(row, dict) or any(key not in row for key in keys):
+            expected = " and ".join(f'"{key}"' for key in keys)
+            raise ValueError(f"{where} must be an object with {expected}, got {line[:40]}")
+        yield row
+
+
+def _answered(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for row in _objects(path, "inputs", "answer"):
+        yield Item(row["inputs"], tuple(map(_text, _several(row["answer"]))))
+
+
+def _labelled(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for row in _objects(path, "inputs", "answer"):
+        yield Item(row["inputs"], tuple(_label(str(n), labels) for n in _several(row["answer"])))
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _tsv(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    rows = [line.split("\t") for line in lines(path)]
+    rows = [(where, line.split("\t")) for where, line in _numbered(path)]
     text, label = 0, 1
-    if "label" in rows[0]:
-        header = rows.pop(0)
-        text = next(i for i, name in enumerate(header) if name in ("sentence", "text"))
-        label = header.index("label")
-    for row in rows:
+    header = [name.strip().lower() for name in rows[0][1]] if rows else []
+    if LABEL_COLUMN in header:
+        text, label = _columns(header)
+        rows = rows[1:]
+    for where, row in rows:
+        if len(row) <= max(text, label):
+            wanted = f"the label is looked for in column {label + 1}, the text in column {text + 1}"
+            raise ValueError(f"{where} has {len(row)} column(s), parted by tabs; {wanted}")
         yield Item(row[text], tuple(_label(name, labels) for name in row[label].split(",")))
+
+
+def _columns(header: list[str]) -> tuple[int, int]:
+    """Where the text and the label are. The only other column is the text, whatever its name."""
+    label = header.index(LABEL_COLUMN)
+    others = [i for i in range(len(header)) if i != label]
+    chosen = [i for i in others if header[i] in TEXT_COLUMNS] or others
+    if len(chosen) != 1 and header[chosen[0] if chosen else 0] not in TEXT_COLUMNS:
+        wanted = f"name the column of the texts {' or '.join(map(repr, TEXT_COLUMNS))}"
+        raise ValueError(f"the columns are {', '.join(header)}: {wanted}")
+    return chosen[0], label
+
+
+def _similar(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for where, line in _numbered(path):
+        first, second, score, *_ = *line.split("\t"), "", ""
+        if not _is_number(score):
+            raise ValueError(f"{where} must be two sentences and a number, parted by tabs")
+        yield Item({"source_sentence": first, "sentences": [second]}, (float(score),))
+
+
+def _rankings(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for row in _objects(path, "inputs", "answer"):
+        if not (places := _several(row["answer"])) or not all(type(p) is int for p in places):
+            raise ValueError("'answer' must be the places of the right documents, from 0")
+        yield Item(row["inputs"], tuple(places))
+
+
+def _compared(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for row in _objects(path, "inputs", "answer"):
+        yield Item(row["inputs"], (float(_several(row["answer"])[0]),))
 
 
 def _label(text: str, labels: Sequence[str]) -> str:
@@ -69,12 +142,21 @@ def _label(text: str, labels: Sequence[str]) -> str:
         return name
     if name.isdecimal() and int(name) < len(labels):
         return labels[int(name)]
+    if len(labels) == 1 and _is_number(name):  # of a regression
+        return name
     raise ValueError(f"label '{name[:40]}' is neither a label of the model nor the index of one")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _conll(path: Path, labels: Sequence[str]) -> Iterator[Item]:
     sentence: list[tuple[str, str]] = []
-    for line in [*path.read_text(encoding="utf-8").split("\n"), ""]:
+    for line in [*read_text(path, "--data ").split("\n"), ""]:
         columns = line.split()
         if columns and columns[0] != "-DOCSTART-":
             sentence.append((columns[0], columns[-1]))
@@ -107,16 +189,28 @@ def _images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
                 yield Item(image, (label,), f"{folder.name}/{file.name}")
 
 
+def _flat_images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    for file in sorted(path.iterdir()):
+        if MEDIA_TYPES.get(file.suffix.lower(), "").startswith("image/"):
+            yield Item(base64.b64encode(file.read_bytes()).decode(), (), file.name)
+
+
 def _texts(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    for line in lines(path):
-        yield Item(json.loads(line)["inputs"] if path.suffix == ".jsonl" else line.strip(), ())
+    yield from (Item(line.strip(), ()) for line in lines(path))
+
+
+def _inputs(path: Path, labels: Sequence[str]) -> Iterator[Item]:
+    yield from (Item(row["inputs"], ()) for row in _objects(path, "inputs"))
 
 
 Reader = Callable[[Path, Sequence[str]], Iterator[Item]]
 READERS: dict[str, dict[str, Reader]] = {
-    "question-answering": {".json": _squad, ".jsonl": _jsonl},
-    "text-classification": {".tsv": _tsv, ".jsonl": _jsonl},
+    "question-answering": {".json": _squad, ".jsonl": _answered},
+    "text-classification": {".tsv": _tsv, ".jsonl": _labelled},
     "token-classification": {".conll": _conll, ".txt": _conll, ".bio": _conll},
     "image-classification": {FOLDER: _images},
-    "feature-extraction": {".txt": _texts, ".jsonl": _texts},
+    "feature-extraction": {".txt": _texts, ".jsonl": _inputs},
+    "image-feature-extraction": {FOLDER: _flat_images},
+    "text-ranking": {".jsonl": _rankings},
+    "sentence-similarity": {".tsv": _similar, ".jsonl": _compared},
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from onnxferry.scripts.metrics import definitions
+
 LEAST_COSINE = 0.99
+LEAST_IOU = 0.75  # of two boxes of one object: the middle of COCO's thresholds
+SHOWN = 0.5  # objects above this score are what a pipeline answers by default
 TIE = 1e-6  # of probabilities: nearer ones are ranked by the last bit of their logits
 
 
@@ -65,6 +69,35 @@ def masks(answer: Any) -> list[Any]:
     return [answer] if isinstance(answer[0], Mapping) else list(answer)
 
 
+def same_best(expected: Any, got: Any, labels: int) -> bool:
+    """The same best document; any of those that the model cannot tell apart."""
+    scores = {entry["index"]: entry["score"] for entry in got}
+    return bool(scores.get(expected[0]["index"], -np.inf) >= got[0]["score"] - TIE)
+
+
+def same_scores(expected: Any, got: Any, labels: int) -> bool:
+    """Each score within 5 %."""
+    pairs = zip(expected, got, strict=True)
+    return all(math.isclose(a, b, rel_tol=0.05, abs_tol=0.05) for a, b in pairs)
+
+
+def same_objects(expected: Any, got: Any, labels: int) -> bool:
+    """The objects that the pipeline shows by default, or the likeliest where there is none: each
+    has one of its label and nearly its box in the other answer, both ways."""
+    return _has_objects(expected, got) and _has_objects(got, expected)
+
+
+def _has_objects(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    best = max((o["score"] for o in ours), default=0.0)
+    shown = [o for o in ours if o["score"] > SHOWN or o["score"] == best]
+    return all(any(_same_object(a, b) for b in theirs) for a in shown)
+
+
+def _same_object(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    near = math.isclose(a["score"], b["score"], abs_tol=0.1)
+    return near and a["label"] == b["label"] and definitions.iou(a["box"], b["box"]) >= LEAST_IOU
+
+
 def same_arrays(expected: Any, got: Any, labels: int) -> bool:
     """Outputs with the same direction, or that are the same where they hold no numbers."""
     return all(_same_array(expected[name], got[name]) for name in expected)
@@ -86,5 +119,9 @@ AGREE: dict[str, Callable[[Any, Any, int], bool]] = {
     "zero-shot-classification": same_choice,
     "fill-mask": same_tokens,
     "tensors": same_arrays,
+    "text-ranking": same_best,
+    "sentence-similarity": same_scores,
+    "object-detection": same_objects,
+    "image-feature-extraction": same_direction,
 }
 """(expected, got, number of labels) -> whether they count as the same answer."""

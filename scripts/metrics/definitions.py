@@ -6,7 +6,7 @@ import functools
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,50 @@ def cosine(given: Sequence[Any], right: Sequence[Any]) -> float:
     """The mean cosine similarity, times 100, of two lists of vectors, or of token vectors [tokens,
     hidden], which count as one. It is 0 where the lengths differ."""
     return _mean([_cosine(np.ravel(g), np.ravel(r)) for g, r in zip(given, right, strict=True)])
+
+
+def correlations(given: Sequence[float], right: Sequence[float]) -> dict[str, float]:
+    """Pearson's correlation, and Spearman's, which is that of the ranks, equal values sharing their
+    mean rank; as in GLUE's STS-B. 0 where one side is constant."""
+    a, b = np.asarray(given, np.float64), np.asarray(right, np.float64)
+    return {"Pearson": _correlation(a, b), "Spearman": _correlation(_ranks(a), _ranks(b))}
+
+
+def ranking(orders: Sequence[Sequence[int]], right: Sequence[Set[int]]) -> dict[str, float]:
+    """Of the places of the documents, best first, and which of them are right: the mean reciprocal
+    rank of the first right one, and the normalised discounted cumulative gain (Jarvelin and
+    Kekalainen 2002), both among the first ten, as in MS MARCO and BEIR."""
+    pairs = [([i in r for i in order[:10]], len(r)) for order, r in zip(orders, right, strict=True)]
+    return {
+        "MRR@10": _mean([1 / (1 + hits.index(True)) if any(hits) else 0.0 for hits, _ in pairs]),
+        "NDCG@10": _mean([_gain(hits) / _gain([True] * min(n, 10)) for hits, n in pairs]),
+    }
+
+
+def iou(a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """Intersection over union of two boxes, 0 to 1; 1 for two equal ones, also without area."""
+    if all(a[corner] == b[corner] for corner in a):
+        return 1.0
+    width = min(a["xmax"], b["xmax"]) - max(a["xmin"], b["xmin"])
+    height = min(a["ymax"], b["ymax"]) - max(a["ymin"], b["ymin"])
+    common = max(width, 0) * max(height, 0)
+    areas = sum((box["xmax"] - box["xmin"]) * (box["ymax"] - box["ymin"]) for box in (a, b))
+    return common / (areas - common) if areas > common else 0.0
+
+
+def _gain(hits: Sequence[bool]) -> float:
+    return float(sum(hit / np.log2(2 + place) for place, hit in enumerate(hits)))
+
+
+def _ranks(values: Any) -> Any:
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which]
+
+
+def _correlation(a: Any, b: Any) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(100 * (a @ b) / norms) if norms else 0.0
 
 
 def _cosine(a: Any, b: Any) -> float:

@@ -32,6 +32,11 @@ def is_multi_label(spec: ModelSpec) -> bool:
     return bool(spec.settings.get("problem_type") == "multi_label_classification")
 
 
+def is_regression(spec: ModelSpec) -> bool:
+    """Whether a text gets a number, not a label."""
+    return bool(spec.settings.get("problem_type") == "regression" and len(spec.labels) == 1)
+
+
 def question_answering(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
     """Exact match and F1: SQuAD v1.1's, or v2.0's where an item has no answer."""
     impossible = any(set(item.references) <= {""} for item in items)
@@ -59,6 +64,9 @@ def text_classification(spec: ModelSpec, items: Sequence[Item], threshold: float
         return frozenset(row["label"] for row in answer if row["score"] >= threshold)
 
     every = {"top_k": None}
+    if is_regression(spec):
+        zero = {spec.labels[0]: 0.0}  # a set's "0" is read as the index of the one label
+        return _correlated(every, lambda answer: answer[0]["score"], zero)
     if is_multi_label(spec):
         return TaskMetric(every, given, _by_label, labels, ("macro-F1", "micro-F1"))
     return TaskMetric(every, _best_label, _by_label, classes, ("accuracy", "macro-F1"))
@@ -95,6 +103,36 @@ def feature_extraction(spec: ModelSpec, items: Sequence[Item], threshold: float)
     return TaskMetric({}, vector, lambda answer: {}, cosine, ("cosine",))
 
 
+def text_ranking(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
+    """Mean reciprocal rank and gain of the first ten documents; an item's references are the places
+    of the right ones in its request."""
+    return TaskMetric(
+        {},
+        lambda answer: tuple(entry["index"] for entry in answer),
+        lambda answer: {str(entry["index"]): entry["score"] for entry in answer},
+        lambda orders, of: definitions.ranking(orders, [set(i.references) for i in of]),
+        ("MRR@10", "NDCG@10"),
+    )
+
+
+def sentence_similarity(spec: ModelSpec, items: Sequence[Item], threshold: float) -> TaskMetric:
+    """Correlation of the scores of two sentences with the right ones."""
+    return _correlated({}, lambda answer: answer[0])
+
+
+def _correlated(
+    parameters: Mapping[str, Any], score: Callable[[Any], float], numbers: Mapping[Any, float] = {}
+) -> TaskMetric:
+    """`numbers`: what references that are no numbers stand for."""
+
+    def compute(given: Sequence[Any], of: Sequence[Item]) -> dict[str, float]:
+        right = [float(numbers.get(r, r)) for r in (item.references[0] for item in of)]
+        return definitions.correlations(given, right)
+
+    names = ("Pearson", "Spearman")
+    return TaskMetric(parameters, score, lambda answer: {"score": score(answer)}, compute, names)
+
+
 def _best_label(answer: Any) -> str:
     return str(answer[0]["label"])
 
@@ -109,4 +147,7 @@ TASK_METRICS: Mapping[str, Callable[[ModelSpec, Sequence[Item], float], TaskMetr
     "token-classification": token_classification,
     "image-classification": image_classification,
     "feature-extraction": feature_extraction,
+    "image-feature-extraction": feature_extraction,
+    "text-ranking": text_ranking,
+    "sentence-similarity": sentence_similarity,
 }

@@ -24,12 +24,14 @@ _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions"
 @options.command()
 @options.model_dir
 @options.apply(options.target(TARGETS), options.model, options.out, options.python)
-@options.apply(options.image, options.output)
+@options.apply(options.image, options.config, options.output)
 def command(model_dir: Path | None, model: Path | None, output: str, **flags: Any) -> None:
     """Build what TARGET loads of MODEL_DIR, and list its content: model.tar.gz, a function zip, or
     a folder for AzureML or for this machine."""
+    from onnxferry.scripts.model_table import chosen
+
     layout = layout_of(flags.pop("target"), flags.pop("image"))
-    built = package(options.chosen_model(model_dir, model), layout, **flags)
+    built = package(chosen(model_dir, model, flags.pop("file")), layout, **flags)
     if output == "json":
         click.echo(manifest.to_json(built, str(built.path)), nl=False)
     else:

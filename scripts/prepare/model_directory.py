@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from onnxferry.scoring.engine import Session
+from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
 from onnxferry.system.errors import PrepareError
@@ -26,7 +27,7 @@ def described(spec: ModelSpec, folder: Path) -> ModelSpec:
 
     opset, ir_version = onnx_file_io.versions(folder / MODEL_FILE)
     try:
-        session = Session(folder / MODEL_FILE)
+        session = Session(folder / MODEL_FILE, EngineOptions(prepack=False))  # it does not run
     except ModelError as e:
         raise PrepareError(str(e)) from e
     needed = sorted((*folder.glob(f"{MODEL_FILE}*"), *folder.glob(TOKENIZER_FILE)))

@@ -11,9 +11,10 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.datasets import READERS
+from onnxferry.scripts.prepare.sources import hub_id
 from onnxferry.system.errors import UsageError
 
-HUGGINGFACE, MODULE, ONNX = "huggingface", "module", "onnx"
+HUGGINGFACE, MODULE, ONNX, HUB = "huggingface", "module", "onnx", "hub"
 AUTO, FP32, INT8 = "auto", "fp32", "int8"
 PRECISIONS = (AUTO, FP32, INT8)
 ANY, HERE = "any", "here"  # every kind of CPU; this machine's
@@ -60,10 +61,12 @@ class Options:
     file: str | None = None
     dry_run: bool = False
     test: bool = False
+    folder: Path | None = None  # no flag: the model folder that an .onnx source was found in
 
     @property
     def kind(self) -> str:
-        """HUGGINGFACE, MODULE or ONNX, by the form of `source`. Raises UsageError for another."""
+        """HUGGINGFACE, MODULE, ONNX or HUB, by the form of `source`; what is here comes first.
+        Raises UsageError for another."""
         path = Path(self.source)
         if path.is_dir():
             return HUGGINGFACE
@@ -71,9 +74,11 @@ class Options:
             return ONNX
         if _MODULE.fullmatch(self.source):
             return MODULE
+        if hub_id.parse(self.source):
+            return HUB
         give = "Give a Hugging Face model folder, module:factory, or an .onnx file"
-        hub = "models are not downloaded, so fetch a hub model into a folder first"
-        raise UsageError(f"SOURCE {self.source}: no such folder or .onnx file. {give}; {hub}")
+        hub = "or a model of the hub: org/name, org/name@revision, hf://name"
+        raise UsageError(f"SOURCE {self.source}: no such folder or .onnx file. {give}, {hub}")
 
     @property
     def model_name(self) -> str:
@@ -116,11 +121,14 @@ def _check_choices(options: Options) -> None:
 
 def _check_combination(options: Options, kind: str) -> None:
     source, task = options.source, options.task
-    other, tensors = kind != HUGGINGFACE, task == "tensors"
+    other, tensors = kind not in (HUGGINGFACE, HUB), task == "tensors"
     folder = f"--adapter needs a Hugging Face model folder as SOURCE, got {source}"
     _refuse(other and options.adapter, folder)
+    one = "--file chooses in a folder or in a model of the hub"
+    _refuse(other and options.file, f"{one}; {source} is one of its own")
     tasks = ", ".join(sorted(TASKS))
-    _refuse(other and not task, f"--task is needed for {source}: one of {tasks}")
+    told = task or options.folder
+    _refuse(other and not told, f"--task is needed for {source}: one of {tasks}")
     files = "an .onnx file or module:factory as SOURCE; a model folder has a task"
     _refuse(tensors and not other, f"--task tensors takes {files}")
     golden = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, with what the module takes'

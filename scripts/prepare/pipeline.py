@@ -6,8 +6,10 @@ make, evaluate, measure and choose a variant -> report: complete the spec, write
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,22 +18,28 @@ from typing import TYPE_CHECKING, Any
 from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
+from onnxferry.scripts.engines import not_loaded_by
 from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
 from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester, VariantBuilder
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
+from onnxferry.scripts.prepare.sources import vocabulary
+from onnxferry.scripts.prepare.sources.inspection import inspect
+from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.scripts.prepare.sources.source import ModelSource
-from onnxferry.scripts.prepare.sources.user_inputs import samples
+from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
+from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
-from onnxferry.scripts.prepare.verification import eval_set, golden
+from onnxferry.scripts.prepare.verification import eval_set, fitting, golden, graph_limits
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system import console
-from onnxferry.system.errors import UsageError
+from onnxferry.system.errors import PrepareError, UsageError
 from onnxferry.system.library_output import silence_libraries
 
 if TYPE_CHECKING:  # they bring onnx, which may not be installed: the loaders say so
@@ -55,11 +63,15 @@ class PrepareContext:
     work: Path
     criteria: AcceptanceCriteria
     cpu: CpuTarget
+    origin: Mapping[str, str] = field(init=False)  # of the source, where it is the hub's
+    asked: Mapping[str, Any] = field(init=False)
     source: ModelSource = field(init=False)
+    has_model: bool = field(init=False)  # the source is another runtime's
     table: VariantTable = field(init=False)
     exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
+    built_in: list[Sample] = field(init=False)  # the requests of the task that fit the model
     evaluator: Evaluator = field(init=False)
     pipeline: PipelineReference = field(init=False)
     pipeline_figures: Mapping[str, Any] = field(init=False)
@@ -73,10 +85,16 @@ def prepare(
     """Make the model directory `options.out` and return its spec; `table` and `source` replace what
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
+    if source is None:
+        inspect(options)
+    found = resolved(options)
+    recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
     with silence_libraries(), model_directory.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
+        context.origin = found.record
+        context.asked = recorded
         _load(context, table, source)
         _export(context)
         _fuse(context)
@@ -103,23 +121,50 @@ def _load(context: PrepareContext, table: VariantTable | None, source: ModelSour
     from onnxferry.scripts.prepare.variants.table import SHIPPED
 
     context.source = source or loader.load(context.options)
+    vocabulary.check(context.source)
+    context.has_model = context.source.run is not None
     context.table = table or SHIPPED
     context.table.asked(context.options)  # a wrong name is told before the work
 
 
 def _export(context: PrepareContext) -> None:
-    source, folder = context.source, context.work / "exported"
+    from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
+
+    source, folder, raw = context.source, context.work / "exported", context.work / "raw"
     folder.mkdir()
     with console.stage("export"):
-        source.export(context.work / "exported.onnx")
-        (context.work / "exported.onnx").rename(folder / MODEL_FILE)
+        raw.mkdir()
+        source.export(raw / MODEL_FILE)
+        onnx_file_io.copy(raw / MODEL_FILE, folder / MODEL_FILE)
+        shutil.rmtree(raw)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
-    provenance = {"source": source.record, "tools": model_directory.tool_versions()}
+    record = {**source.record, **context.origin}
+    provenance = {
+        "source": record,
+        "asked": context.asked,
+        "tools": model_directory.tool_versions(),
+    }
     name, task = context.options.model_name, source.task
     spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)
     context.exported, context.spec = folder, model_directory.described(spec, folder)
+    if source.tokenizer:
+        given = read_user_settings(context.options.settings, task)
+        context.spec = graph_limits.fitted(context.spec, folder, source.tokenizer, given)
     model_directory.write_spec(context.spec, folder)
+    _tell_limits(context.spec, source)
+
+
+def _tell_limits(spec: ModelSpec, source: ModelSource) -> None:
+    """What the graph's format and shapes cost."""
+    if older := ", ".join(not_loaded_by(spec.ir_version or 0, spec.opset or 0)):
+        graph = f"opset {spec.opset}, IR version {spec.ir_version}"
+        hosts = f"hosts with onnxruntime {older} do not load it"
+        console.err.print(f"    {graph}: {hosts}", style="yellow", markup=False)
+    length = spec.settings.get("max_length")
+    if length != source.settings.get("max_length"):
+        cut = f"max_length is {length} tokens: the graph runs no more"
+        console.err.print(f"    {cut}", style="yellow", markup=False)
 
 
 def _fuse(context: PrepareContext) -> None:
@@ -142,13 +187,15 @@ def _fuse(context: PrepareContext) -> None:
 
 
 def _verify(context: PrepareContext) -> None:
-    """From here on the exported graph is the reference."""
+    """From here on the exported graph is the reference, and the source model is let go."""
     options, spec, source = context.options, context.spec, context.source
     data = eval_set.read(options, spec)
+    built_in = samples(spec.task, None, spec.settings.get("mask_token", MASK))
+    context.built_in = fitting.accepted(spec, context.exported, built_in)
     _golden(context, spec, context.exported)  # what is refused is told before the long work
-    mask = spec.settings.get("mask_token", MASK)
-    own = [replace(s, where="the golden request") for s in golden.requests(spec, options.golden)]
-    inputs = [*samples(spec.task, options.inputs, mask), *own]
+    asked = golden.requests(spec, options.golden, context.exported)
+    own = [replace(sample, where="the golden request") for sample in asked]
+    inputs = [*context.built_in, *read_inputs(options.inputs, spec.task), *own]
     if context.cpu.mismatch:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
     reference = ReferenceModel(spec, context.exported, source.run)
@@ -158,6 +205,15 @@ def _verify(context: PrepareContext) -> None:
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
     context.pipeline = PipelineReference(source)
     context.pipeline_figures = context.pipeline.compare(spec, context.exported, inputs, bounds)
+    context.source = replace(source, export=_gone, run=None, pipeline=None)
+    reference.let_go()
+    context.pipeline.let_go()
+    del source
+    gc.collect()  # modules refer to each other
+
+
+def _gone(path: Path) -> None:
+    raise PrepareError(f"{path}: the source model was let go after its graph was verified")
 
 
 def _select(context: PrepareContext) -> None:
@@ -174,11 +230,8 @@ def _select(context: PrepareContext) -> None:
 
 
 def _complete(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare import onnx_file_io  # onnx may not be installed: loaders say so
-
     chosen, data = context.selection.chosen, context.evaluator.eval_set
     folder, precision = chosen.model_dir, chosen.variant.precision
-    onnx_file_io.split(folder / MODEL_FILE)
     kind = context.cpu.recorded if precision == INT8 else None
     spec = replace(context.spec, precision=precision, cpu=kind)
     spec = model_directory.described(spec, folder)
@@ -202,13 +255,15 @@ def _complete(context: PrepareContext) -> None:
 def _golden(context: PrepareContext, spec: ModelSpec, folder: Path) -> Golden:
     options, host = context.options, context.cpu.host or ""
     tolerance = options.golden_tolerance or GOLDEN_TOLERANCE.get(spec.precision, TOLERANCE)
-    return golden.answered(folder, golden.requests(spec, options.golden), tolerance, host)
+    asked = golden.requests(spec, options.golden, folder)
+    several = context.built_in or golden.pictures(spec)
+    return golden.answered(folder, asked, tolerance, host, several)
 
 
 def _difference(context: PrepareContext) -> dict[str, Any]:
     chosen, pipeline = context.selection.chosen, context.pipeline_figures
     found: dict[str, Any] = {"not measured": "no source model"}
-    if chosen.evaluation and (context.source.run or chosen.model_dir != context.exported):
+    if chosen.evaluation and (context.has_model or chosen.model_dir != context.exported):
         bounds = context.criteria.bounds(chosen.variant.precision)
         found = {**chosen.evaluation.difference, **asdict(bounds)}
     return {**found, "pipeline": pipeline} if pipeline else found

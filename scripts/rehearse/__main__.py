@@ -29,7 +29,7 @@ _INPUT = "A file to send as a request; its suffix says its content type. May be 
 @options.command()
 @click.argument("package", required=False, type=click.Path(exists=True, path_type=Path))
 @options.apply(options.target(TARGETS, required=False), options.model, options.out, options.python)
-@options.image
+@options.apply(options.image, options.config)
 @click.option("--input", "inputs", multiple=True, type=FILE, help=_INPUT)
 @click.option("--repeats", default=30, type=click.IntRange(2), help="Requests to time.")
 @click.option("--egress/--no-egress", default=None, show_default=False, help=_EGRESS)
@@ -48,14 +48,18 @@ def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
         _show(done, answers)
 
 
-def _package(package: Path | None, target: str | None, model: Path | None, **flags: Any) -> Package:
+def _package(
+    package: Path | None, target: str | None, model: Path | None, file: Path, **flags: Any
+) -> Package:
+    from onnxferry.scripts.model_table import chosen
+
     if bool(package) == bool(target) or (package and model):
         raise UsageError("give a built PACKAGE, or --target to build one of --model, not both")
     image = flags.pop("image")
     if package:
         return read(package)
     layout = layout_of(str(target), image)
-    return rehearsable(model or options.only_model(), layout, **flags)
+    return rehearsable(chosen(None, model, file), layout, **flags)
 
 
 def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:

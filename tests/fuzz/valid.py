@@ -33,7 +33,7 @@ MODES = {
     "WEBP": ("RGB", "RGBA"),
     "GIF": ("P", "L"),
     "BMP": ("RGB",),
-    "TIFF": ("RGB", "CMYK", "F"),
+    "TIFF": ("RGB", "CMYK", "I;16"),
 }
 
 
@@ -137,9 +137,29 @@ def _documents(random: Random) -> Any:
     }
 
 
+def _rankings(random: Random) -> Any:
+    query, texts = random.choice(TEXTS), random.sample(TEXTS, random.randint(1, 4))
+    shapes = (
+        _documents(random),
+        {"inputs": [_documents(random)["inputs"]]},
+        {"query": query, "texts": texts, "raw_scores": random.random() < 0.5, "truncate": True},
+        {"query": query, "documents": texts, "top_n": 2, "return_documents": True},
+    )
+    return random.choice(shapes)
+
+
+def _similar(random: Random) -> Any:
+    one = {"source_sentence": random.choice(TEXTS), "sentences": random.sample(TEXTS, 3)}
+    return {"inputs": one if random.random() < 0.7 else [one]}
+
+
 PAYLOADS: dict[str, Callable[[Random], Any]] = {
     "question-answering": _questions,
     "image-classification": _pictures,
+    "image-feature-extraction": _pictures,
+    "object-detection": _pictures,
+    "sentence-similarity": _similar,
+    "text-ranking": _rankings,
     "zero-shot-classification": _entailments,
     "fill-mask": _masks,
     "tensors": _arrays,

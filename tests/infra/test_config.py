@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from onnxferry.infra import config
 from onnxferry.infra.config import load, settings_of
 from onnxferry.infra.starter import init
+from onnxferry.scripts.model_table import ModelTable
 from onnxferry.system.errors import UsageError
 
 GUID = "00000000-0000-0000-0000-000000000001"
@@ -60,7 +61,7 @@ def test_all_mistakes_at_once(file: Path) -> None:
         )
     text = str(caught.value)
     for line in (
-        f"model.names ({file}): no such key; known: name, path, python",
+        f"model.names ({file}): no such key; known: {', '.join(sorted(ModelTable.model_fields))}",
         f"sagemaker.region ({file})",
         "got 'nowhere'",
         "sagemaker.instance_count",

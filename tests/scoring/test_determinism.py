@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from onnxferry import scoring
-from onnxferry.scoring.batching import TokenBatcher
+from onnxferry.scoring.batching import Padding, TokenBatcher
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.variants.fusion import fuse
@@ -176,5 +176,8 @@ def test_an_error_in_a_run_reaches_the_caller(model: Path) -> None:
     beyond = [
         Tokens(np.full(n, len(tiny.VOCABULARY) + 5), np.zeros(n, np.int64)) for n in (3, 20, 40, 60)
     ]
-    with pytest.raises(Exception, match="indices element out of data bounds"):
-        TokenBatcher(Session(model / "model.onnx"), 0, 0, 100).run(beyond, lambda row, _: row)
+    known = len(tiny.VOCABULARY)
+    expected = f"the token with id {known + 5}, and the model has embeddings for {known} tokens"
+    with pytest.raises(scoring.ScoringError, match=expected):
+        batcher = TokenBatcher(Session(model / "model.onnx"), Padding(0), 100)
+        batcher.run(beyond, lambda row, _: row)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
-from onnxferry.scoring.images import Preprocessing
+from onnxferry.scoring.images import Preprocessing, decode
 from onnxferry.scoring.limits import Limits
 from tests import tiny
 
@@ -75,11 +77,106 @@ def test_base64_in_json_answers_as_the_bytes_do(scorer: scoring.Scorer) -> None:
     ]
 
 
+@pytest.mark.parametrize("every", [4, 7, 60, 64, 76])
+def test_base64_may_be_broken_into_lines(scorer: scoring.Scorer, every: int) -> None:
+    """As `base64 FILE` and Python's encodebytes write it, and transformers' pipeline reads it."""
+    body = picture((200, 10, 10))
+    text = base64.b64encode(body).decode()
+    lines = [text[i : i + every] for i in range(0, len(text), every)]
+    direct = scorer.handle(scoring.Request(body, "image/png")).body
+    for value in ("\n".join(lines), "\r\n".join(lines) + "\r\n", " \t".join(lines)):
+        for sent in (value, f"data:image/png;base64,{value}"):
+            request = scoring.Request(json.dumps({"inputs": sent}).encode())
+            assert scorer.handle(request).body == direct
+
+
+@pytest.mark.parametrize("media_type", ["image/x-image", "image/jpg", "IMAGE/X-Image; q=1"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_the_bytes_tell_the_format(scorer: scoring.Scorer, media_type: str, kind: str) -> None:
+    body = picture((10, 200, 10), kind)
+    assert top(scorer.handle(scoring.Request(body, media_type))) == "green"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_grey_of_16_bits_is_scaled(kind: str, order: str) -> None:
+    """As Pillow reads colours of 16 bits: by their high byte."""
+    values = np.array([[0, 255, 256, 1000, 32768, 65535]], np.uint16)
+    out = io.BytesIO()
+    if order == "<u2" or kind == "PNG":
+        Image.fromarray(values).save(out, kind)
+    else:
+        Image.frombytes("I;16B", (6, 1), values.astype(order).tobytes()).save(out, kind)
+    for mode in ("RGB", "L"):
+        decoded = np.asarray(decode(out.getvalue(), 100, mode))
+        assert decoded.reshape(6, -1)[:, 0].tolist() == [0, 0, 1, 3, 128, 255]
+
+
+def test_colours_of_16_bits_are_read_by_their_high_byte() -> None:
+    """What the grey ones are held to: a PNG of 16 bits a colour, written by hand."""
+    values = np.array([[0, 255, 256, 1000, 32768, 65535]], ">u2").repeat(3).tobytes()
+    header = struct.pack(">IIBBBBB", 6, 1, 16, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" + values)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts
+    )
+    found = np.asarray(decode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks), 100))
+    assert found[0, :, 0].tolist() == [0, 0, 1, 3, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "names"), [(np.float32, "floating-point numbers"), (np.int32, "32-bit")]
+)
+def test_values_without_a_range_are_refused(
+    scorer: scoring.Scorer, dtype: type, names: str
+) -> None:
+    """Pillow would clip them: 0 to 1 becomes black, and integers above 255 white."""
+    out = io.BytesIO()
+    Image.fromarray(np.array([[0, 1], [300, 70000]], dtype)).save(out, "TIFF")
+    response = scorer.handle(scoring.Request(out.getvalue(), "image/tiff"))
+    assert response.status == 400
+    message = json.loads(response.body)["error"]["message"]
+    assert names in message
+    assert "send 8 or 16 bits for each colour" in message
+
+
+def test_a_picture_in_cielab_is_refused_with_the_reason(scorer: scoring.Scorer) -> None:
+    response = scorer.handle(scoring.Request(picture((1, 2, 3), "TIFF", "LAB"), "image/tiff"))
+    assert response.status == 400
+    assert "CIELAB" in json.loads(response.body)["error"]["message"]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_every_colour_mode_is_what_pillow_makes_of_it(mode: str) -> None:
+    """As load_image of transformers does."""
+    noise = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    image = Image.fromarray(noise).convert(mode)
+    out = io.BytesIO()
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    image.save(out, kind)
+    for wanted in ("RGB", "L"):
+        ours = np.asarray(decode(out.getvalue(), 100, wanted))
+        theirs = Image.open(io.BytesIO(out.getvalue())).convert("RGB").convert(wanted)
+        assert np.array_equal(ours, np.asarray(theirs))
+
+
+def test_one_number_of_mean_makes_pictures_grey(tmp_path: Path) -> None:
+    """ITU-R 601: red counts 0.299, green 0.587, blue 0.114."""
+    settings = {
+        "preprocess": [{"op": "resize", "size": [2, 2]}],
+        "rescale_factor": 1 / 255,
+        "image_mean": [0.5],
+        "image_std": [0.5],
+    }
+    preprocessing = Preprocessing.read(settings)
+    pixels = preprocessing.apply(decode(picture((255, 0, 0)), 10_000, preprocessing.mode))
+    assert pixels.shape == (1, 2, 2)
+    np.testing.assert_allclose(pixels, 2 * 76 / 255 - 1, rtol=1e-6)
+
+
 def test_exif_orientation_is_applied() -> None:
     """A picture whose left half is red, marked as lying on its side, is preprocessed as it is
     seen."""
-    from onnxferry.scoring.images import decode
-
     shown = Image.new("RGB", (20, 20), (0, 0, 255))
     shown.paste((255, 0, 0), (0, 0, 10, 20))
     out, exif = io.BytesIO(), Image.Exif()
@@ -220,7 +317,8 @@ def test_function_to_apply_is_the_callers_choice(scorer: scoring.Scorer) -> None
             {"preprocess": [{"op": "resize", "size": [4, 4], "resample": "x"}]},
             "resample 'x' is not one of nearest",
         ),
-        ({"image_mean": [1]}, "'settings.image_mean' must be a list of three numbers"),
+        ({"image_mean": [1, 2]}, "'settings.image_mean' must be a list of three numbers, or of"),
+        ({"image_mean": [1]}, "'settings.image_mean' has 1 number(s) and 'image_std' 3"),
         ({"image_std": ["1", 1, 1]}, "'settings.image_std[0]' must be a number, got a string"),
         ({"rescale_factor": "1/255"}, "'settings.rescale_factor' must be a number"),
         ({"resolution": 4}, "unknown setting(s) resolution; known: image_mean"),

@@ -392,3 +392,48 @@ def test_a_model_sure_of_no_answer_still_gives_its_best_span() -> None:
     assert len(spans) == 3
     assert all(first <= s.first <= s.last < min(stop, s.first + 5) for s in spans)
     assert none.probability == pytest.approx(1)
+
+
+def windowed(folder: Path, length: int) -> scoring.Scorer:
+    """A model of `length` tokens whose stride is that of transformers' pipeline, 128."""
+    path = tiny.question_answering(folder, length) / "model_spec.json"
+    spec = json.loads(path.read_text())
+    spec["settings"] |= {"doc_stride": 128, "max_question_length": None}
+    path.write_text(json.dumps(spec))
+    return scoring.load(folder)
+
+
+@pytest.mark.parametrize("length", [90, 100, 123, 124])
+def test_a_default_stride_shrinks_beside_a_long_question(tmp_path: Path, length: int) -> None:
+    """Of a window of 128 tokens 1 to 35 are left for the context, so windows cannot share 64."""
+    scorer = windowed(tmp_path, 128)
+    asked = {
+        "question": "who " * length,
+        "context": "it was a very good day " * 40 + "Rebecca" + " it was not a bad day" * 40,
+    }
+    assert ask(scorer, {"inputs": asked})["answer"] == "Rebecca"
+    short = {"question": "who sings", "context": asked["context"]}
+    assert [a["answer"] for a in ask(scorer, {"inputs": [asked, short]})] == ["Rebecca"] * 2
+
+
+def test_a_stride_that_was_sent_does_not_shrink(tmp_path: Path) -> None:
+    scorer = windowed(tmp_path, 128)
+    asked = {"question": "who " * 90, "context": "it was a very good day " * 40}
+    error = ask(scorer, {"inputs": asked, "parameters": {"doc_stride": 64}})["error"]
+    assert (
+        error["message"]
+        == "'parameters.doc_stride' is 64; for this text it must be below 35 tokens"
+    )
+
+
+@pytest.mark.parametrize("parameters", [{}, {"doc_stride": 4}])
+def test_a_question_that_fills_the_window_is_named(
+    tmp_path: Path, parameters: dict[str, Any]
+) -> None:
+    asked = {"question": "who " * 130, "context": "it was a very good day"}
+    scorer = windowed(tmp_path, 128)
+    error = ask(scorer, {"inputs": [tiny.QUESTION, asked], "parameters": parameters})["error"]
+    assert error["message"] == (
+        "'inputs[1].question' has 130 tokens; a window of 128 tokens has no room for the context"
+        " beside it"
+    )

@@ -134,7 +134,7 @@ def test_columns_of_tokens_become_texts_and_entities(tmp_path: Path) -> None:
         ("text-classification", "a.tsv", "text\t7\n", "label '7' is neither"),
         ("text-classification", "a.tsv", "no label\n", "not a text-classification set"),
         ("text-classification", "a.csv", "", "give a file that ends in .tsv or .jsonl"),
-        ("question-answering", "a.json", "[]", "not a question-answering set"),
+        ("question-answering", "a.json", "[]", "expected a JSON object, got list"),
         ("question-answering", "a.jsonl", "", "holds no items"),
         (
             "tensors",

@@ -34,8 +34,8 @@ def here(tmp_path: Path) -> Iterator[None]:
     ("options", "message"),
     [
         (
-            Options("org/model", Path("out")),
-            "SOURCE org/model: no such folder or .onnx file.*are not downloaded",
+            Options("my model", Path("out")),
+            "SOURCE my model: no such folder or .onnx file.*org/name",
         ),
         (Options("absent.onnx", Path("out")), "SOURCE absent.onnx: no such folder"),
         (

@@ -4,6 +4,7 @@ cannot be kept."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, text_settings
+from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.scripts.prepare.sources.user_inputs import samples
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
@@ -80,13 +81,77 @@ def test_the_problem_type_is_the_pipeline_s(config: dict[str, Any], problem: str
     assert settings("text-classification", BERT | config)["problem_type"] == problem
 
 
-def test_a_tokenizer_without_padding_needs_the_user_s_word() -> None:
-    tokenizer = TextTokenizer("{}", None, None, 0, "right")
-    with pytest.raises(UsageError, match=r"no padding token.*--settings"):
-        text_settings("feature-extraction", tokenizer, {}, {})
-    assert (
-        text_settings("feature-extraction", tokenizer, {}, {"pad_token_id": 7})["pad_token_id"] == 7
-    )
+@pytest.mark.parametrize(
+    ("config", "length"),
+    [
+        ({"n_positions": 64}, 64),
+        ({"model_type": "gpt2", "n_ctx": 64}, 64),
+        ({"max_seq_len": 64}, 64),
+        ({"model_type": "t5", "n_positions": 64}, 512),  # its positions are relative
+        ({"max_position_embeddings": -1}, 512),
+    ],
+)
+def test_positions_have_other_names_in_other_families(config: dict[str, Any], length: int) -> None:
+    assert settings("text-classification", config)["max_length"] == length
+
+
+def test_what_only_the_tokenizers_configuration_says_is_carried_over() -> None:
+    found = settings("text-classification")
+    assert not found.keys() & {"truncation_side", "token_type_ids", "split_special_tokens"}
+    inputs = ("input_ids", "attention_mask")
+    tokenizer = replace(TOKENIZER, inputs=inputs, truncation_side="left")
+    tokenizer = replace(tokenizer, split_special_tokens=True)
+    found = text_settings("text-classification", tokenizer, BERT, {})
+    assert found["truncation_side"] == "left"
+    assert found["token_type_ids"] is False
+    assert found["split_special_tokens"] is True
+
+
+def test_windows_from_the_end_are_refused() -> None:
+    tokenizer = replace(TOKENIZER, truncation_side="left")
+    with pytest.raises(UsageError, match="windows are read from the start"):
+        text_settings("question-answering", tokenizer, BERT, {})
+    given = {"truncation_side": "right"}
+    assert text_settings("question-answering", tokenizer, BERT, given)["max_length"] == 512
+
+
+ENDS = json.dumps({"post_processor": {"special_tokens": {"</s>": {"id": "</s>", "ids": [2]}}}})
+
+
+@pytest.mark.parametrize(
+    ("task", "tokenizer", "config", "given", "found"),
+    [
+        ("text-classification", 4, {}, {}, 4),
+        ("text-classification", 4, {"pad_token_id": 9}, {}, 9),  # what the head looks for
+        ("text-classification", None, {"pad_token_id": 9}, {}, 9),
+        ("text-classification", None, {"pad_token_id": 9}, {"pad_token_id": 7}, 7),
+        ("text-classification", None, {}, {"pad_token_id": 7}, 7),
+        ("text-classification", 4, {}, {"pad_token_id": None}, None),
+        ("text-classification", 4, {"pad_token_id": -1, "vocab_size": 9}, {}, 4),
+        ("text-classification", 4, {"pad_token_id": 9, "vocab_size": 9}, {}, 4),
+        ("text-classification", None, {}, {}, None),
+        ("text-classification", 2, {}, {}, None),  # the token that ends every text
+        ("text-classification", 2, {"pad_token_id": 2}, {}, 2),  # but as the model says
+        ("feature-extraction", 2, {}, {}, 2),  # where the mask tells
+    ],
+)
+def test_one_resolution_of_the_padding_token(
+    task: str, tokenizer: int | None, config: Any, given: Any, found: int | None
+) -> None:
+    of_tokenizer = replace(TOKENIZER, json=ENDS, pad_token_id=tokenizer)
+    assert text_settings(task, of_tokenizer, config, given)["pad_token_id"] == found
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]},
+        {"type": "Sequence", "processors": [json.loads(ENDS)["post_processor"]]},
+    ],
+)
+def test_the_end_token_is_found_in_every_kind_of_processor(processor: Any) -> None:
+    made = replace(TOKENIZER, json=json.dumps({"post_processor": processor}), pad_token_id=2)
+    assert text_settings("text-classification", made, {}, {})["pad_token_id"] is None
 
 
 @pytest.mark.parametrize(
@@ -131,14 +196,6 @@ def test_a_setting_of_another_type_is_refused(
 def test_null_leaves_a_setting_as_it_is_derived(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text('{"max_length": null, "top_k": null}')
     assert read_user_settings(tmp_path / "settings.json", "text-classification") == {"top_k": None}
-
-
-def test_a_pooling_that_scoring_does_not_have_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "modules.json").write_text(
-        json.dumps([{"path": "", "type": "a.Transformer"}, {"path": "1", "type": "a.LSTM"}])
-    )
-    with pytest.raises(UsageError, match="LSTM are not supported"):
-        pooling_settings(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +279,7 @@ def test_labels_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
 
 def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels").write_bytes(b"caf\xe9\n")
-    with pytest.raises(UsageError, match="labels: not UTF-8 text"):
+    with pytest.raises(UsageError, match="labels: is not UTF-8 text: line 1 holds the byte 0xe9"):
         labels.read(tmp_path / "labels", "image-classification")
 
 
@@ -256,7 +313,7 @@ def test_each_item_of_a_list_is_an_input_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no input"), ("{", "line 1 is not JSON"), ("3", "must be a request")],
+    [("", "holds no input"), ("{", "line 1: not readable as JSON"), ("3", "must be a request")],
 )
 def test_inputs_of_another_form_are_refused(tmp_path: Path, text: str, message: str) -> None:
     own = tmp_path / "own.jsonl"

@@ -305,11 +305,11 @@ def test_weights_beside_an_onnx_file_are_taken_into_it(onnx_options: Options) ->
 
 def test_a_graph_that_the_hosts_cannot_load_is_refused(onnx_options: Options) -> None:
     model = onnx.load(onnx_options.source)
-    model.ir_version = 12
+    model.ir_version = 14
     onnx.save(model, onnx_options.source)
 
     with pytest.raises(
-        PrepareError, match="IR version 12; the hosts load up to opset 23 and IR version 11"
+        PrepareError, match="IR version 14; the hosts load up to opset 26 and IR version 13"
     ):
         prepare(onnx_options)
 

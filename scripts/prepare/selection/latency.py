@@ -23,7 +23,7 @@ from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.datasets import evenly
 from onnxferry.scripts.prepare.sources.user_inputs import LIST_IS_ONE_ITEM, Sample
-from onnxferry.scripts.prepare.verification.reference import answer
+from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.system.console import Progress
 
 FIRST, ROUNDS = 2, 4  # rounds of all variants, and after them of those that may be chosen
@@ -84,6 +84,7 @@ def measure(
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
         for name in list(folders)[:: -1 if number % 2 else 1]:
+            scorer = None  # one at a time is in memory
             scorer = scoring.load(folders[name])
             _pass(scorer, requests.ones)  # warms up
             ones[name] += _passes(scorer, requests.ones)

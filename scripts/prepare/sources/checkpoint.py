@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import (
+    head_settings,
     huggingface,
     huggingface_export,
+    huggingface_sentence,
     image_settings,
     labels,
     pytorch,
+    sentence_transformers,
 )
-from onnxferry.scripts.prepare.sources.settings import pooling_settings, read_object, text_settings
-from onnxferry.scripts.prepare.sources.source import ModelSource
+from onnxferry.scripts.prepare.sources.padding import padding_side
+from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
+from onnxferry.scripts.prepare.sources.settings import text_settings
+from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
-
-# zero-shot-classification has the head of text-classification, and must be asked for
-_BY_SUFFIX = {
-    head.removeprefix("AutoModel") or "Model": task
-    for task, head in huggingface.HEADS.items()
-    if task != "zero-shot-classification"
-}
-_BY_PEFT = {
-    "QUESTION_ANS": "question-answering",
-    "SEQ_CLS": "text-classification",
-    "TOKEN_CLS": "token-classification",
-}
+from onnxferry.system.text_files import read_object
 
 
 def load(options: Options) -> ModelSource:
     """Load the model, merge the adapter, and derive the settings from the folder."""
-    folder = Path(options.source)
+    root = Path(options.source)
+    folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, folder, options.adapter)
+    task = options.task or infer_task(config.to_dict(), root, options.adapter)
+    sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
         model = huggingface.load(folder, config, task, options.adapter)
@@ -47,32 +45,58 @@ def load(options: Options) -> ModelSource:
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
-    source = _with_settings(replace(source, config=config.to_dict()), folder, options)
+    source = _with_settings(replace(source, config=_described(config)), sentence, options)
+    if source.tokenizer:
+        huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
+    source = replace(source, export=_export(model, source, sentence, opset))
+    return replace(source, pipeline=_pipeline(model, source, options))
+
+
+def _pipeline(
+    model: Any, source: ModelSource, options: Options
+) -> Callable[[], AskPipeline] | None:
+    """None where a user's settings, which a pipeline does not know, say how pictures are read."""
+    folder, task = Path(options.source), source.task
+    if image_settings.is_image_task(task):
+        return None if options.settings else lambda: huggingface.image_pipeline(model, folder, task)
+    length, tokenizer = source.settings["max_length"], options.tokenizer or folder
+    return lambda: huggingface.pipeline(model, tokenizer, task, length)
+
+
+def _export(
+    model: Any, source: ModelSource, sentence: SentenceModel, opset: int
+) -> Callable[[Path], None]:
     inputs = source.tokenizer.inputs if source.tokenizer else ()
-    export = lambda path: huggingface_export.export(model, path, task, opset, inputs)  # noqa: E731
-    source = replace(source, export=export)
-    length = source.settings.get("max_length")
-    if length is None:
-        return source
-    tokenizer = options.tokenizer or folder
-    return replace(source, pipeline=lambda: huggingface.pipeline(model, tokenizer, task, length))
+    inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
+    pictures = "preprocess" in source.settings
+    fixed = pictures and not image_settings.has_open_size(source.settings)
+    size = image_settings.input_size(source.settings) if fixed else None
+    return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
 
 
-def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for."""
-    tuned = huggingface.adapter_config(adapter) if adapter else None
-    if tuned and tuned.task_type in _BY_PEFT:
-        return _BY_PEFT[tuned.task_type]
-    if not tuned and (folder / "modules.json").is_file():
-        return "feature-extraction"
-    names = [(tuned.auto_mapping or {}).get("base_model_class", "")] if tuned else []
-    for name in (*names, *(config.architectures or ())):
-        for suffix, task in _BY_SUFFIX.items():
-            if name.endswith(suffix):
-                return task
-    known = ", ".join(_BY_SUFFIX.values())
-    raise UsageError(f"--task: cannot be told from the model's files; give one of {known}")
+def _described(config: Any) -> dict[str, Any]:
+    """The configuration's data, with the number of positions under the one name of all families."""
+    positions = getattr(config, "max_position_embeddings", None)
+    return {**config.to_dict(), "max_position_embeddings": positions}
+
+
+def described(folder: Path, options: Options) -> ModelSource:
+    """What a model folder says of a graph in it: a source that neither exports nor runs."""
+    model = sentence_transformers.model_folder(folder)
+    config = huggingface.read_config(model)
+    task = options.task or infer_task(config.to_dict(), folder, None)
+    source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
+    source = replace(source, config=_described(config))
+    return _with_settings(source, _sentence(folder, task), options)
+
+
+def _sentence(folder: Path, task: str) -> SentenceModel:
+    """What follows the model of a task that embeds."""
+    if task in ("feature-extraction", "sentence-similarity"):
+        return sentence_transformers.read(folder)
+    return SentenceModel(sentence_transformers.model_folder(folder))
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
@@ -91,21 +115,33 @@ def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
     return names
 
 
-def _with_settings(source: ModelSource, folder: Path, options: Options) -> ModelSource:
+def _with_settings(source: ModelSource, sentence: SentenceModel, options: Options) -> ModelSource:
+    folder = sentence.model
     given = read_user_settings(options.settings, source.task)
-    if source.task == "image-classification":
-        if given.keys() >= set(image_settings.NEEDED):
-            return replace(source, settings=image_settings.image_settings({}, given))
-        processor = huggingface.image_processor(folder)
-        settings = image_settings.image_settings(processor.to_dict(), given)
-        if not given:
-            image_settings.check_pixels(settings, processor)
-        return replace(source, settings=settings)
+    own = head_settings.head_settings(source.task, folder, source.config)
+    if image_settings.is_image_task(source.task):
+        return _with_image_settings(source, folder, {**own, **given}, not given)
     tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
-    if source.task == "feature-extraction":
-        given = {**pooling_settings(folder), **given}
-    settings = text_settings(source.task, tokenizer, source.config, given)
+    if source.run:  # it is exported here
+        tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
+    if sentence.lower_case:
+        tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
+    of_folder = sentence.settings_of(source.task)
+    settings = text_settings(source.task, tokenizer, source.config, {**own, **given}, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
+
+
+def _with_image_settings(
+    source: ModelSource, folder: Path, given: Mapping[str, Any], derived: bool
+) -> ModelSource:
+    """`derived`: none is the user's, so they must make the processor's pixels."""
+    if given.keys() >= set(image_settings.NEEDED):
+        return replace(source, settings=image_settings.image_settings({}, given, source.task))
+    processor = huggingface.image_processor(folder)
+    settings = image_settings.image_settings(processor.to_dict(), given, source.task)
+    if derived:
+        image_settings.check_pixels(settings, processor)
+    return replace(source, settings=settings)
 
 
 def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, Any]:

@@ -12,20 +12,17 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
 from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer, prepare_errors
+from onnxferry.scripts.prepare.sources.task_inference import HEADS
 from onnxferry.system.errors import PrepareError
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
-HEADS = {
-    "question-answering": "AutoModelForQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-    "feature-extraction": "AutoModel",
-    "image-classification": "AutoModelForImageClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "zero-shot-classification": "AutoModelForSequenceClassification",
-    "fill-mask": "AutoModelForMaskedLM",
-}
+_PIPELINES = {"text-ranking": "text-classification"}  # transformers' name, where it is another
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError)
-_UNUSED = {"feature-extraction": ("pooler.",)}  # weights that the task's outputs do not depend on
+_UNUSED = {  # weights that the task's outputs do not depend on
+    "feature-extraction": ("pooler.",),
+    "sentence-similarity": ("pooler.",),
+    "image-feature-extraction": ("pooler.",),  # which is then left out
+}
 
 
 def read_config(folder: Path) -> Any:
@@ -46,6 +43,8 @@ def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
         advice = "Give a model trained for it, the --adapter with its head, or another --task"
         lacks = f"no trained weights for {', '.join(lost[:6])}, which {task} needs"
         raise PrepareError(f"{folder}: {lacks}. {advice}")
+    if task == "image-feature-extraction" and any(name.startswith("pooler.") for name in missing):
+        model.pooler = None  # it would be random
     return model.float().eval()
 
 
@@ -112,14 +111,26 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     padding = (pad, tokenizer.pad_token_type_id, tokenizer.padding_side)
     spaces = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
     inputs = tuple(tokenizer.model_input_names)
-    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs)
+    split = bool(getattr(tokenizer, "split_special_tokens", False))
+    reading = (tokenizer.truncation_side, split)
+    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs, *reading)
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:
     """transformers' pipeline, with the tokenizer of `folder` cutting at `max_length` tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
     tokenizer.model_max_length = max_length
-    ask = transformers.pipeline(task, model=model, tokenizer=tokenizer, device="cpu")
+    ask = transformers.pipeline(
+        _PIPELINES.get(task, task), model=model, tokenizer=tokenizer, device="cpu"
+    )
+    return lambda inputs, parameters: ask(inputs, **parameters)
+
+
+def image_pipeline(model: Any, folder: Path, task: str) -> AskPipeline:
+    """transformers' pipeline, with the image processor of `folder`; pictures in base64."""
+    ask = transformers.pipeline(
+        task, model=model, image_processor=image_processor(folder), device="cpu"
+    )
     return lambda inputs, parameters: ask(inputs, **parameters)
 
 

@@ -9,23 +9,31 @@ from typing import Any
 import numpy as np
 
 from onnxferry.scoring.images import Preprocessing, decode
+from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.scripts.prepare.sources.settings import DEFAULTS
 from onnxferry.system.errors import PrepareError, UsageError
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 _REFUSED = (
-    *("do_pad", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis"),
+    *("pad_size", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis"),
     *("rescale_offset", "include_top"),
 )
 NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
 _ADVICE = "write the preprocessing into --settings FILE"
 
 
-def image_settings(processor: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def is_image_task(task: str) -> bool:
+    """Whether its requests are pictures."""
+    return "pillow" in TASKS.get(task, ())
+
+
+def image_settings(
+    processor: Mapping[str, Any], given: Mapping[str, Any], task: str = "image-classification"
+) -> dict[str, Any]:
     """From a transformers image processor ({} for none), then the user's, `given`."""
     derived = _derived(processor) if processor else {}
-    settings = {**DEFAULTS["image-classification"], **derived, **given}
+    settings = {**DEFAULTS[task], **derived, **given}
     if missing := ", ".join(key for key in NEEDED if key not in settings):
         why = "there is no image processor to read them from"
         raise UsageError(f"--settings FILE is needed with {missing}: {why}")
@@ -50,12 +58,20 @@ def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
     size, resample = processor["size"], RESAMPLE[processor.get("resample", 2)]
     if "height" in size:
         return [{"op": "resize", "size": [size["height"], size["width"]], "resample": resample}]
-    shortest = size.get("shortest_edge")
-    if shortest is None or "longest_edge" in size:
+    shortest, longest = size.get("shortest_edge"), size.get("longest_edge")
+    if shortest and longest:
+        return [_within(processor, [shortest, longest], resample)]
+    if shortest is None or longest:
         raise UsageError(f"the image processor's size {size} cannot be derived; {_ADVICE}")
     if processor.get("crop_pct"):
         return _crop_pct(shortest, processor["crop_pct"], resample)
     return [{"op": "resize_shortest", "size": shortest, "resample": resample}]
+
+
+def _within(processor: Mapping[str, Any], size: list[int], resample: str) -> dict[str, Any]:
+    kind = str(processor.get("image_processor_type", ""))
+    multiple = {"multiple": 16} if kind.startswith("Yolos") else {}
+    return {"op": "resize_within", "size": size, **multiple, "resample": resample}
 
 
 def _crop_pct(size: int, share: float, resample: str) -> list[dict[str, Any]]:
@@ -85,6 +101,12 @@ def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
             far = f"shape {ours.shape} against {theirs.shape}, maximum difference {worst:.3g}"
             what = "the settings derived from the image processor do not make its pixels"
             raise PrepareError(f"{what}: {far}; {_ADVICE}")
+
+
+def has_open_size(settings: Mapping[str, Any]) -> bool:
+    """Whether the steps end with another size for each picture."""
+    steps = settings["preprocess"]
+    return not steps or steps[-1]["op"] in ("resize_within", "resize_shortest")
 
 
 def input_size(settings: Mapping[str, Any]) -> tuple[int, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import parse_json, read_text
 
-CLASSIFIERS = tuple(f"{kind}-classification" for kind in ("text", "image", "token", "zero-shot"))
+CLASSIFIERS = (  # tasks whose outputs have names
+    *(f"{kind}-classification" for kind in ("text", "image", "token", "zero-shot")),
+    "object-detection",
+)
 
 
 def read(path: Path | None, task: str) -> tuple[str, ...]:
@@ -17,15 +20,13 @@ def read(path: Path | None, task: str) -> tuple[str, ...]:
         return ()
     if task not in CLASSIFIERS:
         raise UsageError(f"--labels: {task} has no labels; leave it out")
-    try:
-        text = path.read_text(encoding="utf-8-sig").strip()
-        names = json.loads(text) if text.startswith(("[", "{")) else text.splitlines()
-    except ValueError as e:
-        raise UsageError(f"--labels {path}: not UTF-8 text or JSON ({e})") from e
+    where = f"--labels {path}"
+    text = read_text(path, "--labels ").strip()
+    names = parse_json(text, where) if text.startswith(("[", "{")) else text.split("\n")
     strings = isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names)
     if not names or not strings:
         expected = "expected a JSON list of strings or one label a line, without empty ones"
-        raise UsageError(f"--labels {path}: {expected}")
+        raise UsageError(f"{where}: {expected}")
     return tuple(name.strip() for name in names)
 
 

@@ -2,8 +2,9 @@
 
 The factory takes no arguments and returns a torch.nn.Module. Its forward takes pixels [b, 3, h, w],
 or some of `input_ids`, `attention_mask`, `token_type_ids` [b, s] by name, and returns logits [b,
-labels], start and end logits [b, s] each, token vectors [b, s, hidden], or logits [b, s, labels or
-vocabulary]. For `tensors` see tensor_export.py.
+labels], start and end logits [b, s] each, token vectors [b, s, hidden], logits [b, s, labels or
+vocabulary], logits [b, queries, classes] with boxes [b, queries, 4], or a picture's hidden state.
+For `tensors` see tensor_export.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import pytorch, tensor_export
-from onnxferry.scripts.prepare.sources.image_settings import input_size
+from onnxferry.scripts.prepare.sources.image_settings import input_size, is_image_task
 from onnxferry.scripts.prepare.sources.source import Feeds, ModelSource, prepare_errors
 from onnxferry.scripts.prepare.sources.user_settings import DescribedModel, described_by_user
 from onnxferry.system.console import stage
@@ -31,6 +32,9 @@ OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": 
     "feature-extraction": {"last_hidden_state": _TOKEN},
     "token-classification": {"logits": _TOKEN},
     "fill-mask": {"logits": _TOKEN},
+    "sentence-similarity": {"last_hidden_state": _TOKEN},
+    "image-feature-extraction": {"last_hidden_state": _ROW},
+    "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
 }
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -76,7 +80,7 @@ def build(name: str) -> Any:
 def _trace_inputs(source: DescribedModel, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
     """Feeds of two rows (1 would be taken for a constant), and the dynamic axes of all."""
     outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)
-    if source.task == "image-classification":
+    if is_image_task(source.task):
         pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)
         return {"pixel_values": pixels}, {"pixel_values": _ROW, **outputs}
     wanted = [name for name in names if name in TEXT_INPUTS]

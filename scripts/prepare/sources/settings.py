@@ -3,16 +3,16 @@ equal transformers' pipeline's; a user's settings file overrides key by key."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from onnxferry.scripts.prepare.sources.padding import resolve_pad_token
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import UsageError
 
 # tokens, where the model allows more: cost grows with the square. --settings raises it.
 LONGEST = 512
+LONGEST_SENTENCE = 8192  # the same of a sentence-transformers folder that names no length
 DEFAULTS: dict[str, Mapping[str, Any]] = {
     "question-answering": {"max_answer_length": 15},
     "text-classification": {"problem_type": "single_label_classification"},
@@ -20,8 +20,14 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     "token-classification": {"aggregation_strategy": "none"},
     "fill-mask": {"top_k": 5},
     "image-classification": {"top_k": 5},
+    "image-feature-extraction": {"pool": False},
+    "object-detection": {"threshold": 0.5, "function_to_apply": "softmax"},
+    "sentence-similarity": {"pooling": "mean", "normalize": False, "similarity": "cosine"},
+    "text-ranking": {"function_to_apply": "sigmoid"},
 }
-_POOLING = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
+# the names of one number, as families call it
+_POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+_RELATIVE = {"t5", "mt5", "umt5", "xlnet", "bloom"}  # whose configurations name one all the same
 _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
     *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert"),
     *("longformer", "mpnet", "data2vec-text", "ibert", "xmod", "esm"),
@@ -29,31 +35,68 @@ _OFFSET_POSITIONS = {  # families whose first position is pad_token_id + 1
 
 
 def text_settings(
-    task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
+    task: str,
+    tokenizer: TextTokenizer,
+    config: Mapping[str, Any],
+    given: Mapping[str, Any],
+    folder: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Defaults, then what tokenizer and configuration say, then the user's, `given`."""
-    of_tokenizer = ["pad_token_id", "pad_token_type_id", "padding_side"]
-    if task == "fill-mask":
-        of_tokenizer += ["mask_token", "clean_up_tokenization_spaces"]
-    derived: dict[str, Any] = {name: getattr(tokenizer, name) for name in of_tokenizer}
-    limits = (tokenizer.max_length, _positions(config), LONGEST)
-    derived["max_length"] = min(limit for limit in limits if limit)
+    """Defaults, then what tokenizer and configuration say, then what a sentence-transformers
+    `folder` says, then the user's, `given`."""
+    of_task = {**DEFAULTS.get(task, {}), **(folder or {})}
+    derived = {**of_task, **_reading(task, tokenizer)}
+    derived["max_length"] = _length(tokenizer, config, folder)
+    derived["pad_token_id"] = resolve_pad_token(task, tokenizer, config, given)
     if task == "text-classification":
         derived["problem_type"] = _problem_type(config)
     if task == "question-answering":
         derived["doc_stride"] = _stride(given.get("max_length", derived["max_length"]))
-    settings = {**DEFAULTS.get(task, {}), **derived, **given}
+    settings = {**derived, **given}
     _check_length(settings["max_length"], config)
-    for key, what in (("pad_token_id", "padding"), ("mask_token", "mask")):
-        if settings.get(key, "") is None:
-            raise UsageError(f"the tokenizer has no {what} token; name one in --settings, as {key}")
+    _check_reading(task, settings)
     return settings
+
+
+def _reading(task: str, tokenizer: TextTokenizer) -> dict[str, Any]:
+    """What tokenizer.json cannot hold; where it is the default, only what is always told."""
+    found: dict[str, Any] = {"padding_side": tokenizer.padding_side}
+    found["pad_token_type_id"] = tokenizer.pad_token_type_id
+    if task == "fill-mask":
+        names = ("mask_token", "clean_up_tokenization_spaces")
+        found |= {name: getattr(tokenizer, name) for name in names}
+    if tokenizer.truncation_side != "right":
+        found["truncation_side"] = tokenizer.truncation_side
+    if tokenizer.split_special_tokens:
+        found["split_special_tokens"] = True
+    if tokenizer.inputs and "token_type_ids" not in tokenizer.inputs:
+        found["token_type_ids"] = False
+    return found
+
+
+def _length(
+    tokenizer: TextTokenizer, config: Mapping[str, Any], folder: Mapping[str, Any] | None
+) -> int:
+    """In tokens. A sentence-transformers folder's own goes before the tokenizer's, as there."""
+    own = (folder or {}).get("max_length")
+    longest = LONGEST if folder is None else LONGEST_SENTENCE
+    limits = (own,) if own else (tokenizer.max_length, longest)
+    return int(min(limit for limit in (*limits, _positions(config)) if limit))
+
+
+def _check_reading(task: str, settings: Mapping[str, Any]) -> None:
+    if settings.get("mask_token", "") is None:
+        raise UsageError("the tokenizer has no mask token; name one in --settings, as mask_token")
+    if task == "question-answering" and settings.get("truncation_side") == "left":
+        reads = "the tokenizer's truncation_side is left, but windows are read from the start"
+        raise UsageError(f'{reads}; --settings may say {{"truncation_side": "right"}}')
 
 
 def _positions(config: Mapping[str, Any]) -> int | None:
     """How many position embeddings the model has; None: not known."""
-    positions = config.get("max_position_embeddings")
-    if not isinstance(positions, int) or positions < 1:
+    names = () if config.get("model_type") in _RELATIVE else _POSITIONS
+    found = (config.get(name) for name in names)
+    positions = next((n for n in found if isinstance(n, int) and n > 0), None)
+    if positions is None:
         return None
     offset = config.get("model_type") in _OFFSET_POSITIONS
     return positions - (config.get("pad_token_id") or 0) - 1 if offset else positions
@@ -80,48 +123,3 @@ def _problem_type(config: Mapping[str, Any]) -> str:
         return str(config["problem_type"])
     one = len(config.get("id2label") or ()) == 1
     return "multi_label_classification" if one else "single_label_classification"
-
-
-def pooling_settings(folder: Path) -> dict[str, Any]:
-    """Pooling, normalisation, length of a sentence-transformers folder; {} for another."""
-    path = folder / "modules.json"
-    if not (modules := _json(path)):
-        return {}
-    kinds = {str(m["type"]).rpartition(".")[2]: m["path"] for m in modules}
-    if unknown := sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"}):
-        raise UsageError(f"{path}: module(s) {', '.join(unknown)} are not supported")
-    found: dict[str, Any] = {"normalize": "Normalize" in kinds}
-    if "Pooling" in kinds:
-        found["pooling"] = _pooling(folder / kinds["Pooling"] / "config.json")
-    if length := (_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
-        found["max_length"] = length
-    return found
-
-
-def _pooling(path: Path) -> str:
-    prefix, config = "pooling_mode_", _json(path) or {}
-    on = [key.removeprefix(prefix) for key in config if key.startswith(prefix) and config[key]]
-    if len(on) != 1 or on[0] not in _POOLING:
-        found, known = " + ".join(on) or "none", ", ".join(_POOLING)
-        raise UsageError(f"{path}: pooling {found} is not supported; known: {known}")
-    return _POOLING[on[0]]
-
-
-def _json(path: Path) -> Any:
-    return read_json(path) if path.is_file() else None
-
-
-def read_json(path: Path, flag: str = "") -> Any:
-    """The data of a file, which `flag` names."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"{flag}{path}: not readable as JSON ({e})") from e
-
-
-def read_object(path: Path, flag: str = "") -> dict[str, Any]:
-    """The object in a file."""
-    data = read_json(path, flag)
-    if not isinstance(data, dict):
-        raise UsageError(f"{flag}{path}: expected a JSON object, got {type(data).__name__}")
-    return data

@@ -31,6 +31,8 @@ class TextTokenizer:
     mask_token: str | None = None
     clean_up_tokenization_spaces: bool = False
     inputs: tuple[str, ...] = ()  # the model's, by the tokenizer's configuration
+    truncation_side: str = "right"
+    split_special_tokens: bool = False
 
 
 @dataclass(frozen=True)

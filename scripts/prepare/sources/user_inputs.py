@@ -12,6 +12,7 @@ from onnxferry.scoring.manifest import GOLDENS
 from onnxferry.scripts.datasets.built_in import BUILT_IN, MASK
 from onnxferry.scripts.request_file import MEDIA_TYPES, read_request
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import parse_json, read_text
 
 LIST_IS_ONE_ITEM = ("tensors",)  # tasks where a list of inputs is one item
 GOLDEN_BYTES = 1_000_000  # of all golden requests, and of their answers: every package carries them
@@ -43,7 +44,7 @@ def read_golden(path: Path) -> list[Sample]:
     count = f"--golden {path}: {len(files)} files; a golden folder holds 1 to {GOLDENS} requests"
     if not 1 <= len(files) <= GOLDENS:
         raise UsageError(f"{count}, each a .json body, a picture or a .npy array")
-    found = [Sample(read_request(file), file.name) for file in files]
+    found = [Sample(read_request(file, "--golden "), file.name) for file in files]
     if (size := sum(len(sample.request.body) for sample in found)) > GOLDEN_BYTES:
         most = f"at most {GOLDEN_BYTES:,} are allowed, for every package carries them"
         raise UsageError(f"--golden {path}: {size:,} bytes; {most}: give fewer or smaller requests")
@@ -52,22 +53,19 @@ def read_golden(path: Path) -> list[Sample]:
 
 def read_lines(path: Path, task: str) -> Iterator[Sample]:
     """The samples of a file of JSON Lines."""
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+    for number, line in enumerate(read_text(path, "--inputs ").split("\n"), 1):
         if line.strip():
             yield from _items(line, f"{path.name} line {number}", task)
 
 
-def _items(line: bytes, where: str, task: str) -> Iterator[Sample]:
+def _items(line: str, where: str, task: str) -> Iterator[Sample]:
     """One for each item of a request, so that answers are compared one by one."""
-    try:
-        data = json.loads(line)
-    except ValueError as e:
-        raise UsageError(f"--inputs: {where} is not JSON ({e})") from e
+    data = parse_json(line, f"--inputs: {where}")
     if not isinstance(data, dict):
         expected = 'must be a request body such as {"inputs": ...}'
         raise UsageError(f"--inputs: {where} {expected}, got {line[:40]!r}")
     if not isinstance(data.get("inputs"), list) or task in LIST_IS_ONE_ITEM:
-        yield Sample(Request(line), where)
+        yield Sample(Request(line.encode()), where)
         return
     for i, item in enumerate(data["inputs"]):
         yield Sample(Request(json.dumps({**data, "inputs": item}).encode()), f"{where} inputs[{i}]")
@@ -84,4 +82,4 @@ def samples(task: str, own: Path | None, mask_token: str = MASK) -> list[Sample]
 def _pictures(folder: Path) -> Iterator[Sample]:
     for path in sorted(folder.iterdir()):
         if MEDIA_TYPES.get(path.suffix.lower(), "").startswith("image/"):
-            yield Sample(read_request(path), path.name)
+            yield Sample(read_request(path, "--inputs "), path.name)

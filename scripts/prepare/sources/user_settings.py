@@ -12,10 +12,11 @@ from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import labels
-from onnxferry.scripts.prepare.sources.image_settings import image_settings
-from onnxferry.scripts.prepare.sources.settings import read_object, text_settings
+from onnxferry.scripts.prepare.sources.image_settings import image_settings, is_image_task
+from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import UsageError
+from onnxferry.system.text_files import read_object
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ def described_by_user(options: Options, config: Mapping[str, Any]) -> DescribedM
     """What the user's flags and files say; `config`: the config.json by the tokenizer, or {}."""
     task = str(options.task)
     settings, tokenizer = read_user_settings(options.settings, task), None
-    if task == "image-classification":
-        settings = image_settings({}, settings)
+    if is_image_task(task):
+        settings = image_settings({}, settings, task)
     elif task != "tensors":
         from onnxferry.scripts.prepare.sources import huggingface
 

@@ -104,5 +104,5 @@ def _uncovered(held: GraphInventory, method: Method) -> str | None:
 
 def _size(layers: Iterable[ir.Node]) -> int:
     """Numbers in the constant weights of `layers`, shared ones once."""
-    arrays = [onnx_graph.constant(value) for value in {node.inputs[1] for node in layers}]
-    return sum(array.size for array in arrays if array is not None)
+    held = [onnx_graph.weight(value) for value in {node.inputs[1] for node in layers}]
+    return sum(int(weight.tensor.size) for weight in held if weight is not None)

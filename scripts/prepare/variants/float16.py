@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from onnxferry.scoring.engine import Array
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, prepend
+from onnxferry.scripts.prepare.variants.onnx_graph import add_computed, held_by, prepend
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 
 MIN_SIZE = 2**12  # numbers of the smallest weight that is worth it
@@ -27,14 +28,21 @@ def make_float16(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> N
 def _fits(value: ir.Value, keep: frozenset[str]) -> bool:
     return (
         value.dtype == ir.DataType.FLOAT
-        and known(value).size >= MIN_SIZE
+        and held_by(value).tensor.size >= MIN_SIZE
         and not any(node.name in keep for node in value.consumers())
-        and bool(np.abs(known(value)).max() <= np.finfo(np.float16).max)
+        and _is_in_range(held_by(value).read())
     )
+
+
+def _is_in_range(array: Array) -> bool:
+    most = np.finfo(np.float16).max
+    return bool(array.max() <= most and array.min() >= -most)
 
 
 def _store(first: ir.Node, value: ir.Value) -> None:
     """Put a Cast of the float16 numbers, before the `first` node, in the place of a weight."""
-    half = add_weight(first, f"{value.name}_half", known(value).astype(np.float16))
+    held, name = held_by(value), f"{value.name}_half"
+    compute = lambda: held.read().astype(np.float16)  # noqa: E731
+    half = add_computed(first, name, compute, held.shape, np.float16)
     (single,) = prepend(first, "Cast", [half], f"{value.name}_float", to=ir.DataType.FLOAT)
     value.replace_all_uses_with(single, replace_graph_outputs=True)

@@ -10,6 +10,7 @@ MultiHeadAttention, which was 0.92 to 1.05 times as fast as the operators in its
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from onnxferry.system.library_output import silence_libraries
 # the ends of the names of what is counted, such as BiasGelu
 KINDS = ("Attention", "RotaryEmbedding", "Gelu", "LayerNormalization")
 _LEFT_OUT = ("attention", "skip_layer_norm", "bias_skip_layer_norm", "embed_layer_norm")
+_READ = 2**20  # bytes; the fusions read scalars and biases, and no larger weights
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,16 @@ class Fusion:
 def fuse(exported: Path, target: Path, architecture: Architecture | None = None) -> Fusion:
     """Write `exported` with fused operators as `target`, if there are any. Raises PrepareError for
     what is not readable as ONNX."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        return _fuse(exported, target, architecture, Path(folder))
+
+
+def _fuse(exported: Path, target: Path, architecture: Architecture | None, scratch: Path) -> Fusion:
     model = onnx_graph.read(exported)
     held, had, operators = inventory(model), _counts(model.graph), _operators(model.graph)
     if held.forbidden:
         return Fusion(None, {})
-    model = fold(exported) if held.convolutional else model
+    model = fold(exported, scratch) if held.convolutional else model
     folded, newer = operators - _operators(model.graph), onnx_graph.opset(model) > held.opset
     more = {"folded into others": folded, **_ours(model)}
     model = _fused(model)
@@ -92,10 +99,10 @@ def _fused(model: ir.Model) -> ir.Model:
     options = FusionOptions("bert")
     for name in _LEFT_OUT:
         setattr(options, f"enable_{name}", False)
-    proto = onnx_graph.to_proto(model)
+    proto, weights = onnx_graph.detached(model, _READ)
     with silence_libraries():
         result = optimizer.optimize_model(proto, "bert", opt_level=0, optimization_options=options)
-    return onnx_graph.from_proto(result.model)
+    return onnx_graph.attached(result.model, weights)
 
 
 def _missing(

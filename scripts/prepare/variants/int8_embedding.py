@@ -6,7 +6,14 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.onnx_graph import add_weight, known, operand, prepend
+from onnxferry.scripts.prepare.variants.onnx_graph import (
+    add_computed,
+    add_weight,
+    held_by,
+    operand,
+    prepend,
+)
+from onnxferry.scripts.prepare.variants.rounding import largest, rounded
 
 MIN_SIZE = 2**20  # numbers of the smallest table that is worth it: words, not positions
 
@@ -19,7 +26,7 @@ def embeddings(graph: ir.Graph, min_size: int = MIN_SIZE) -> list[ir.Node]:
         if node.op_type == "Gather"
         and not node.attributes.get_int("axis", 0)
         and onnx_graph.is_matrix(node.inputs[0])
-        and known(node.inputs[0]).size >= min_size
+        and held_by(node.inputs[0]).tensor.size >= min_size
     ]
 
 
@@ -33,10 +40,11 @@ def quantise_embeddings(graph: ir.Graph, keep: frozenset[str], min_size: int = M
 
 def _quantise(node: ir.Node) -> None:
     table, indices = operand(node, 0), operand(node, 1)
-    array = known(table)
-    scale = np.abs(array).max(1, keepdims=True) / 127
+    held = held_by(table)
+    scale = largest(held.read(), 1) / 127
     scale[scale == 0] = 1
-    rows = add_weight(node, f"{table.name}_rows", np.round(array / scale).astype(np.int8))
+    compute = lambda: rounded(held.read(), scale, 127, np.int8)  # noqa: E731
+    rows = add_computed(node, f"{table.name}_rows", compute, held.shape, np.int8)
     scales = add_weight(node, f"{table.name}_scales", scale.astype(np.float32))
     row = prepend(node, "Gather", [rows, indices], f"{node.name}_row")
     number = prepend(node, "Cast", row, f"{node.name}_number", to=ir.DataType.FLOAT)

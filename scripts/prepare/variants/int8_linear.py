@@ -19,11 +19,12 @@ from onnxferry.scripts.prepare.variants.int8_embedding import quantise_embedding
 from onnxferry.scripts.prepare.variants.linear_layers import is_transposed, linear_layers, matrix
 from onnxferry.scripts.prepare.variants.onnx_graph import (
     MICROSOFT,
+    add_computed,
     add_scale,
-    add_weight,
     operand,
     prepend,
 )
+from onnxferry.scripts.prepare.variants.rounding import largest, rounded
 from onnxferry.scripts.prepare.variants.smoothing import smooth
 from onnxferry.scripts.prepare.variants.variant import VariantInputs, WeightFormat
 
@@ -84,15 +85,17 @@ def _quantised_input(node: ir.Node, ranges: Ranges | None) -> QuantisedTensor:
 
 def _quantised_weights(node: ir.Node, weights: WeightFormat) -> QuantisedTensor:
     """The layer's weights [inputs, outputs] and their scale [outputs], once if they are shared."""
-    limit, array = weights.limit, matrix(node)
-    scale = np.abs(array).max(0) / limit
+    limit, read = weights.limit, matrix(node)
+    array = read()
+    shape, scale = array.shape, largest(array, 0) / limit
     scale[scale == 0] = 1
-    whole = np.clip(np.round(array / scale), -limit, limit)
     dtype, zero = (np.int8, 0) if weights.signed else (np.uint8, 128)
     name = f"{operand(node, 1).name}{'_transposed' if is_transposed(node) else ''}"
-    values = add_weight(node, f"{name}_quantised", (whole + zero).astype(dtype))
-    zeros = np.full(scale.shape, zero, dtype)
-    return QuantisedTensor(values, *add_scale(node, name, scale.astype(np.float32), zeros))
+    compute = lambda: rounded(read(), scale, limit, dtype, zero)  # noqa: E731
+    values = add_computed(node, f"{name}_quantised", compute, shape, dtype)
+    scales = scale[0].astype(np.float32)
+    zeros = np.full(scales.shape, zero, dtype)
+    return QuantisedTensor(values, *add_scale(node, name, scales, zeros))
 
 
 def _product(node: ir.Node, x: QuantisedTensor, w: QuantisedTensor) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.variants.onnx_graph import constant, is_matrix, known
+from onnxferry.scripts.prepare.variants.onnx_graph import constant, held_by, is_matrix, weight
 
 
 def linear_layers(graph: ir.Graph) -> list[ir.Node]:
@@ -17,16 +19,16 @@ def is_linear(node: ir.Node) -> bool:
     """Whether the weights are a matrix of float32 constants, the rest as int8 operators have it."""
     return (
         node.op_type in ("MatMul", "Gemm", "Attention")
-        and constant(node.inputs[0]) is None
+        and weight(node.inputs[0]) is None
         and is_matrix(node.inputs[1])
         and (node.op_type != "Gemm" or _is_plain(node))
     )
 
 
-def matrix(node: ir.Node) -> Array:
-    """A layer's weights, float32 [inputs, outputs]."""
-    weights = known(node.inputs[1])
-    return weights.T if is_transposed(node) else weights
+def matrix(node: ir.Node) -> Callable[[], Array]:
+    """What reads a layer's weights, float32 [inputs, outputs], also after the node is rewritten."""
+    held, transposed = held_by(node.inputs[1]), is_transposed(node)
+    return lambda: held.read().T if transposed else held.read()
 
 
 def is_transposed(node: ir.Node) -> bool:

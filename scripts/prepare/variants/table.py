@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import AUTO, Options
 from onnxferry.scripts.prepare.variants.applicability import skipped
 from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
@@ -55,11 +55,11 @@ class VariantTable:
 
 
 def _exported(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
-    shutil.copyfile(inputs.exported, target)
+    onnx_file_io.copy(inputs.exported, target)
 
 
 def _optimised(inputs: VariantInputs, target: Path, keep: frozenset[str]) -> None:
-    shutil.copyfile(inputs.best, target)
+    onnx_file_io.copy(inputs.best, target)
 
 
 def _int8(

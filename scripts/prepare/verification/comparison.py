@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.engine import Array, Session, batch_dependent
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
@@ -61,7 +61,9 @@ def compare(
     reference: ReferenceModel, folder: Path, samples: Sequence[Sample]
 ) -> list[SampleComparison]:
     """`samples` on both models. Raises PrepareError where shapes differ."""
-    spec, graph = reference.spec, Session(folder / MODEL_FILE)
+    spec, path = reference.spec, folder / MODEL_FILE
+    reference.ask(samples, batch_dependent(path))
+    graph = Session(path)
     model = ScoredModel.of_graph(spec, folder, graph)
     turn = _TURNS.get(spec.task, TURN)
     found: list[SampleComparison] = []

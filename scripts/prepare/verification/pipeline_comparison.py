@@ -3,22 +3,25 @@ answer is verified, not only the graph. Only for tasks in RECIPES."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.engine import Session
+from onnxferry.scoring.labels import default_function
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
-from onnxferry.scoring.tasks.text_classification import default_function
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.metrics.agreement import AGREE, masks
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
-from onnxferry.scripts.prepare.verification import reference
+from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds
 from onnxferry.system import console
 from onnxferry.system.errors import PrepareError
@@ -29,12 +32,15 @@ Scores: TypeAlias = Mapping[Any, float]
 @dataclass(frozen=True)
 class PipelineRecipe:
     """`scores`: an answer's scores by what they belong to. `settings`: parameters that a pipeline
-    does not know. Both are asked with `both`, and the pipeline also with `theirs`."""
+    does not know. Both are asked with `both`, and the pipeline also with `theirs`, by `question`,
+    which makes its inputs of ours; `read` makes our answer of its."""
 
     scores: Callable[[Any], Scores]
     settings: Callable[[ModelSpec], Mapping[str, Any]]
     both: Mapping[str, Any] = field(default_factory=dict)
     theirs: Mapping[str, Any] = field(default_factory=dict)
+    question: Callable[[Any], Any] = lambda inputs: inputs
+    read: Callable[[Any], Any] = lambda answer: answer
 
 
 def _named(*names: str) -> Callable[[ModelSpec], Mapping[str, Any]]:
@@ -65,6 +71,32 @@ def _ranked_scores(answer: Any) -> Scores:
     return {(m, i): row["score"] for m, rows in rankings for i, row in enumerate(rows)}
 
 
+def _every_label(spec: ModelSpec) -> Mapping[str, Any]:
+    return {**_function(spec), "top_k": len(spec.labels)}
+
+
+def _by_place(answer: Any) -> Scores:
+    return {i: row["score"] for i, row in enumerate(answer)}
+
+
+def _numbers(answer: Any) -> Scores:
+    return dict(enumerate(np.ravel(answer).tolist()))
+
+
+def _pairs(inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"text": inputs["query"], "text_pair": text} for text in inputs["documents"]]
+
+
+def _ranking(answer: Any) -> Any:
+    """Of the first label of each document."""
+    found = [{"index": i, "score": row["score"]} for i, row in enumerate(answer)]
+    return sorted(found, key=lambda entry: -entry["score"])
+
+
+def _document_scores(answer: Any) -> Scores:
+    return {entry["index"]: entry["score"] for entry in answer}
+
+
 _ENTITIES = _named("aggregation_strategy", "ignore_labels")
 _CANDIDATES = _named("candidate_labels", "hypothesis_template", "multi_label")
 _CUT = {"truncation": True}
@@ -72,6 +104,12 @@ RECIPES = {
     "text-classification": PipelineRecipe(_label_scores, _function, {"top_k": None}, _CUT),
     "token-classification": PipelineRecipe(_entity_scores, _ENTITIES),
     "zero-shot-classification": PipelineRecipe(_candidate_scores, _CANDIDATES),
+    "image-classification": PipelineRecipe(_label_scores, _every_label),
+    "image-feature-extraction": PipelineRecipe(_numbers, lambda spec: {}, {"pool": False}),
+    "object-detection": PipelineRecipe(_by_place, lambda spec: {}, {"threshold": 0.0}),
+    "text-ranking": PipelineRecipe(
+        _document_scores, _named("function_to_apply"), theirs=_CUT, question=_pairs, read=_ranking
+    ),
     "fill-mask": PipelineRecipe(_ranked_scores, _named("top_k"), theirs={"tokenizer_kwargs": _CUT}),
 }
 
@@ -81,14 +119,19 @@ class PipelineReference:
 
     def __init__(self, source: ModelSource) -> None:
         self._ask = source.pipeline() if source.pipeline and source.task in RECIPES else None
+        self._there = self._ask is not None
         self._known: dict[str, Any] = {}
+
+    def let_go(self) -> None:
+        """Drop the source model; from here on only what was asked is known."""
+        self._ask = None
 
     def compare(
         self, spec: ModelSpec, folder: Path, samples: Sequence[Sample], bounds: DifferenceBounds
     ) -> dict[str, Any]:
         """How far the model directory `folder` is from the pipeline, or {}. Raises PrepareError
         where `bounds` are broken."""
-        if self._ask is None:
+        if not self._there:
             return {}
         with console.stage("compare with transformers' pipeline"):
             scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
@@ -105,9 +148,10 @@ class PipelineReference:
         inputs = body["inputs"]
         parameters = {**recipe.settings(spec), **(body.get("parameters") or {}), **recipe.both}
         request = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
-        ours = reference.answer(scorer, Request(request), sample.where)
+        ours = answer(scorer, Request(request), sample.where)
         try:
-            theirs = self._answer(inputs, {**recipe.theirs, **parameters})
+            asked = recipe.question(inputs)
+            theirs = recipe.read(self._answer(asked, {**recipe.theirs, **parameters}))
         except Exception as e:  # whatever a pipeline raises of what it does not take
             what = f"transformers' {spec.task} pipeline cannot answer it: {type(e).__name__}"
             raise PrepareError(f"{sample.where}: {what}: {e}") from e
@@ -118,7 +162,9 @@ class PipelineReference:
     def _answer(self, inputs: Any, parameters: Mapping[str, Any]) -> Any:
         key = json.dumps([inputs, parameters], sort_keys=True)
         if key not in self._known:
-            self._known[key] = self._ask(inputs, parameters) if self._ask else None
+            if self._ask is None:
+                raise RuntimeError("the source model was let go before it was asked this")
+            self._known[key] = self._ask(inputs, parameters)
         return self._known[key]
 
 
@@ -138,6 +184,8 @@ def _figures(
 
 def _body(sample: Sample) -> Mapping[str, Any] | None:
     """The body of a request that a pipeline can be asked; None for other forms."""
+    if sample.request.content_type.startswith("image/"):
+        return {"inputs": base64.b64encode(sample.request.body).decode()}
     body = json.loads(sample.request.body) if sample.request.content_type == JSON else {}
     alike = set(body) <= {"inputs", "parameters"} and isinstance(body.get("inputs"), str | dict)
     return body if alike else None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from onnxferry.scoring import Request, Scorer
-from onnxferry.scoring.engine import Array, Runner, Session
+from onnxferry.scoring import Scorer
+from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
 from onnxferry.scripts.prepare.sources.source import Feeds, RunModel
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
+from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.system.errors import PrepareError
 
 CACHED = 512 * 2**20  # bytes of raw outputs of the reference that are kept for the next variant
@@ -24,11 +24,11 @@ Scored: TypeAlias = tuple[Any, list[Array]]
 
 
 class _RecordingRunner:
-    """A Runner with the inputs and outputs of `graph` that answers by `run` and keeps the raw
+    """A Runner with the inputs and outputs of `spec` that answers by `run` and keeps the raw
     outputs. `batch_dependent` as the graph to compare with: both pad alike."""
 
-    def __init__(self, graph: Runner, run: RunModel, batch_dependent: bool) -> None:
-        self.inputs, self.outputs = graph.inputs, graph.outputs
+    def __init__(self, spec: ModelSpec, run: RunModel, batch_dependent: bool) -> None:
+        self.inputs, self.outputs = spec.inputs, spec.outputs
         self.batch_dependent = batch_dependent
         self._run = run
         self.recorded: list[Array] = []
@@ -44,14 +44,6 @@ class _RecordingRunner:
         return outputs
 
 
-def answer(scorer: Scorer, request: Request, where: str) -> Any:
-    """The answer as JSON data. Raises PrepareError that says `where` it is refused."""
-    response = scorer.handle(request)
-    if response.status != 200:
-        raise PrepareError(f"{where}: status {response.status}: {response.body.decode()}")
-    return json.loads(response.body)
-
-
 class ScoredModel:
     """A model behind its scorer. Raises PrepareError where it does not fit the task."""
 
@@ -65,8 +57,7 @@ class ScoredModel:
     @classmethod
     def of_graph(cls, spec: ModelSpec, folder: Path, graph: Session) -> ScoredModel:
         """The model directory `folder`, whose graph is loaded as `graph`."""
-        run: RunModel = lambda feeds, _: graph.run(feeds)  # noqa: E731
-        return cls(spec, folder, _RecordingRunner(graph, run, graph.batch_dependent))
+        return cls(spec, folder, _RecordingRunner(spec, _running(graph), graph.batch_dependent))
 
     def score(self, sample: Sample) -> Scored:
         """The final answer and the raw outputs."""
@@ -76,14 +67,28 @@ class ScoredModel:
 
 class ReferenceModel:
     """The source model with tokenizer and settings of the model directory `folder`, asked once a
-    sample. `run` None: that directory's graph."""
+    sample. `run` None: that directory's graph, which is in memory only while it is asked."""
 
     def __init__(self, spec: ModelSpec, folder: Path, run: RunModel | None) -> None:
-        self.spec, self._folder, self._graph = spec, folder, Session(folder / MODEL_FILE)
-        self._run: RunModel = run or (lambda feeds, _: self._graph.run(feeds))
+        self.spec, self._folder, self._run = spec, folder, run
         self._models: dict[bool, ScoredModel] = {}
         self._cache: dict[tuple[Sample, bool], Scored] = {}
         self._bytes_left = CACHED
+
+    def let_go(self) -> None:
+        """Drop the source model: the graph, which was verified, answers what is not known yet."""
+        self._run = None
+        self._models.clear()
+
+    def ask(self, samples: Sequence[Sample], batch_dependent: bool) -> None:
+        """Score `samples` beforehand, as many as are kept, so that no other model need be in memory
+        with the graph."""
+        for sample in samples:
+            if self._bytes_left <= 0:
+                break
+            self.score(sample, batch_dependent)
+        if self._run is None:
+            self._models.clear()
 
     def score(self, sample: Sample, batch_dependent: bool) -> Scored:
         """As ScoredModel.score, padded as a graph that is `batch_dependent` or not."""
@@ -91,7 +96,8 @@ class ReferenceModel:
         if key in self._cache:
             return self._cache[key]
         if batch_dependent not in self._models:
-            self._models[batch_dependent] = self._model(self._run, batch_dependent)
+            run = self._run or _running(Session(self._folder / MODEL_FILE))
+            self._models[batch_dependent] = self._model(run, batch_dependent)
         scored = self._models[batch_dependent].score(sample)
         self._bytes_left -= sum(array.nbytes for array in scored[1])
         if self._bytes_left > 0:
@@ -101,10 +107,11 @@ class ReferenceModel:
     def feeds(self, samples: Sequence[Sample]) -> list[Feeds]:
         """What the graph is fed for `samples`, to calibrate with."""
         fed: list[Feeds] = []
+        graph = _running(Session(self._folder / MODEL_FILE))
 
         def run(feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
             fed.append(feeds)
-            return self._graph.run(feeds)
+            return graph(feeds, outputs)
 
         model = self._model(run, batch_dependent=False)
         for sample in samples:
@@ -112,5 +119,9 @@ class ReferenceModel:
         return fed
 
     def _model(self, run: RunModel, batch_dependent: bool) -> ScoredModel:
-        runner = _RecordingRunner(self._graph, run, batch_dependent)
+        runner = _RecordingRunner(self.spec, run, batch_dependent)
         return ScoredModel(self.spec, self._folder, runner)
+
+
+def _running(graph: Session) -> RunModel:
+    return lambda feeds, _: graph.run(feeds)

@@ -1,0 +1,71 @@
+"""What SOURCE stands for, brought here: a model of the hub becomes its folder, and a folder without
+weights for PyTorch, or with --file, the .onnx file in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from onnxferry.scripts.prepare.options import HUB, HUGGINGFACE, Options, check
+from onnxferry.scripts.prepare.sources import hub_id, model_files
+from onnxferry.system.errors import UsageError
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """`options` with a folder, a file or a module as source; `record`: where it came from."""
+
+    options: Options
+    record: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolved(options: Options) -> Resolved:
+    """Bring the source here. Raises UsageError and PrepareError."""
+    kind = options.kind
+    if kind == HUB:
+        return _of_hub(options)
+    if kind != HUGGINGFACE:
+        return Resolved(options)
+    folder = Path(options.source)
+    graph = model_files.onnx_file(model_files.listing(folder), options.file, options.source)
+    return Resolved(_taken(options, folder, graph))
+
+
+def _of_hub(options: Options) -> Resolved:
+    try:
+        from onnxferry.scripts.prepare.sources import hub
+    except ImportError as e:
+        if (e.name or "").startswith("onnxferry"):
+            raise
+        need = "a model of the hub needs the extra 'export': pip install 'onnxferry[export,image]'"
+        raise UsageError(f"{e}; {need}") from e
+    asked = hub_id.named(options.source)
+    found = hub.fetch(asked, options.file)
+    if found.graph and (more := _weights_elsewhere(found.folder, found.graph)):
+        found = hub.fetch(asked, found.graph, more)
+    record = {**found.record, **({"file": found.graph} if found.graph else {})}
+    return Resolved(_taken(options, found.folder, found.graph), record)
+
+
+def _weights_elsewhere(folder: Path, graph: str) -> list[str]:
+    """The files that a graph keeps weights in and that are not there, as the model names them."""
+    from onnxferry.scripts.prepare import onnx_file_io
+
+    names = onnx_file_io.weight_files(folder / graph)
+    where = (folder / graph).parent.relative_to(folder)
+    return [(where / name).as_posix() for name in names if not (folder / where / name).exists()]
+
+
+def _taken(options: Options, folder: Path, graph: str | None) -> Options:
+    """Options of that folder, or of that .onnx file in it, which are checked anew."""
+    if graph is None:
+        return replace(options, source=str(folder))
+    path = folder / graph
+    places = [folder, path.parent, *([folder.parent] if folder.name == "onnx" else [])]
+    described = next((place for place in places if (place / CONFIG).is_file()), None)
+    found = replace(options, source=str(path), file=None, folder=described)
+    check(found)
+    return found

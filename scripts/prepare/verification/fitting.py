@@ -1,0 +1,54 @@
+"""Which requests a model's task takes, told without running the graph: a short model has no room
+for every built-in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from onnxferry.scoring import ScoringError, codecs
+from onnxferry.scoring.engine import Array
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.tasks import Task, build
+from onnxferry.scripts.prepare.sources.source import Feeds
+from onnxferry.scripts.prepare.sources.user_inputs import Sample
+
+
+class _Reached(Exception):
+    """The graph would run now."""
+
+
+class _NoGraph:
+    """A Runner with the inputs and outputs of `spec`."""
+
+    batch_dependent = False
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.inputs, self.outputs = spec.inputs, spec.outputs
+
+    def run(self, feeds: Feeds) -> list[Array]:
+        raise _Reached
+
+    def run_each(self, batches: Iterable[Feeds]) -> Iterator[list[Array]]:
+        raise _Reached
+
+
+def accepted(spec: ModelSpec, folder: Path, samples: Sequence[Sample]) -> list[Sample]:
+    """Those of `samples` that the task of the model directory `folder` takes; all where it cannot
+    be made, which whoever loads it is told."""
+    try:
+        task = build(spec, _NoGraph(spec), folder)
+    except (ScoringError, AttributeError, KeyError, TypeError, ValueError):
+        return list(samples)
+    return [sample for sample in samples if _takes(task, sample)]
+
+
+def _takes(task: Task, sample: Sample) -> bool:
+    request = sample.request
+    try:
+        task.answer(codecs.decode(request.body, request.content_type, task.accepts))
+    except _Reached:
+        return True
+    except ScoringError:
+        return False
+    return True

@@ -1,0 +1,160 @@
+"""What the library that made a model answers to requests of many kinds and lengths."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+
+from tests.architectures import sentence
+from tests.zoo.pairs import Pair
+from tests.zoo.vocabularies import LENGTH
+
+TEXTS = (1, 2, 5, 9, 14, 40)  # words of the texts asked: the longest is beyond the model's length
+CANDIDATES = {"candidate_labels": ["music", "sport", "great days"], "multi_label": False}
+
+
+def answers(pair: Pair, folder: Path) -> list[dict[str, Any]]:
+    """For each request its body, and the library's answer, as JSON has them."""
+    ask = _sentences(folder) if pair.library == "sentence-transformers" else ASK[pair.task](folder)
+    return [{"body": body, "answer": _plain(ask(body))} for body in bodies(pair)]
+
+
+def _plain(value: Any) -> Any:
+    """`value` without what JSON lacks."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
+        return _plain(value.tolist())
+    return value
+
+
+def bodies(pair: Pair) -> list[dict[str, Any]]:
+    """The requests of a pair: texts of one to forty words, or pictures of several shapes."""
+    draw = random.Random(pair.name)  # noqa: S311
+    texts = [sentence(draw, words) for words in TEXTS]
+    if not pair.vocabulary:
+        return [{"inputs": _picture(draw, size)} for size in ((40, 30), (33, 64), (32, 32))]
+    if pair.task == "question-answering":
+        pairs = itertools.pairwise(texts)  # cut, so that one window holds both
+        return [{"inputs": {"question": q[:8], "context": c[:30]}} for q, c in pairs]
+    if pair.task == "zero-shot-classification":
+        return [{"inputs": text, "parameters": dict(CANDIDATES)} for text in texts[:4]]
+    if pair.task == "fill-mask":
+        mask = pair.vocabulary.specials["mask"]
+        return [{"inputs": f"{text[:40]} {mask} days"} for text in texts]
+    return [{"inputs": text} for text in texts]
+
+
+def _picture(draw: random.Random, size: tuple[int, int]) -> str:
+    width, height = size
+    pixels = np.random.default_rng(draw.randrange(99)).integers(0, 255, (height, width, 3))
+    held = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(held, "PNG")
+    return base64.b64encode(held.getvalue()).decode()
+
+
+def _pipeline(task: str, folder: Path) -> Any:
+    return transformers.pipeline(task, model=str(folder), device="cpu")
+
+
+def _asked(task: str, **theirs: Any) -> Callable[[Path], Callable[[dict[str, Any]], Any]]:
+    def of(folder: Path) -> Callable[[dict[str, Any]], Any]:
+        made = _pipeline(task, folder)
+        return lambda body: made(body["inputs"], **theirs, **body.get("parameters", {}))
+
+    return of
+
+
+def _pictured(task: str) -> Callable[[Path], Callable[[dict[str, Any]], Any]]:
+    def of(folder: Path) -> Callable[[dict[str, Any]], Any]:
+        made = _pipeline(task, folder)
+
+        def ask(body: dict[str, Any]) -> Any:
+            return made(Image.open(io.BytesIO(base64.b64decode(body["inputs"]))))
+
+        return ask
+
+    return of
+
+
+def _sentences(folder: Path) -> Callable[[dict[str, Any]], Any]:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu")
+    return lambda body: model.encode(body["inputs"])
+
+
+def _vectors(folder: Path) -> Callable[[dict[str, Any]], Any]:
+    """By the model itself: the pipeline has no way to load an encoder without its decoder."""
+    words = transformers.AutoTokenizer.from_pretrained(folder)
+    model = _loaded(folder)
+
+    def ask(body: dict[str, Any]) -> Any:
+        given = words(body["inputs"], truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            return model(**given)["last_hidden_state"]
+
+    return ask
+
+
+def _loaded(folder: Path) -> Any:
+    config = transformers.AutoConfig.from_pretrained(folder)
+    return getattr(transformers, config.architectures[0]).from_pretrained(folder).eval()
+
+
+def _spans(folder: Path) -> Callable[[dict[str, Any]], Any]:
+    """transformers 4's pipeline; in 5 there is none, so its parts are put together here, for
+    questions and contexts that fit into one window."""
+    if hasattr(transformers, "QuestionAnsweringPipeline"):
+        made = _pipeline("question-answering", folder)
+        return lambda body: made(**body["inputs"])
+    words = transformers.AutoTokenizer.from_pretrained(folder)
+    return functools.partial(_span, words, _loaded(folder))
+
+
+def _span(words: Any, model: Any, body: dict[str, Any], longest: int = 15) -> dict[str, Any]:
+    question, context = body["inputs"]["question"], body["inputs"]["context"]
+    given = words(question, context, return_tensors="pt", return_offsets_mapping=True)
+    assert given["input_ids"].shape[1] <= LENGTH
+    given.pop("offset_mapping")
+    with torch.inference_mode():
+        out = model(**given)
+    encoding = given.encodings[0]
+    of_context = np.array([part == 1 for part in encoding.sequence_ids])
+    first = np.array([token == words.cls_token_id for token in encoding.ids])
+    kept = []
+    for logits in (out["start_logits"][0].numpy(), out["end_logits"][0].numpy()):
+        masked = np.where(of_context | first, logits, -10000.0)
+        scores = np.exp(masked - masked.max())
+        kept.append(np.where(first & ~of_context, 0, scores / scores.sum()))
+    spans = np.tril(np.triu(np.outer(*kept)), longest - 1)
+    begin, last = np.unravel_index(int(spans.argmax()), spans.shape)
+    start, _ = encoding.word_to_chars(encoding.token_to_word(int(begin)), 1)
+    _, end = encoding.word_to_chars(encoding.token_to_word(int(last)), 1)
+    score = float(spans[begin, last])
+    return {"score": score, "start": start, "end": end, "answer": context[start:end]}
+
+
+_CUT = {"truncation": True}
+ASK: dict[str, Callable[[Path], Callable[[dict[str, Any]], Any]]] = {
+    "text-classification": _asked("text-classification", top_k=None, **_CUT),
+    "zero-shot-classification": _asked("zero-shot-classification"),
+    "token-classification": _asked("token-classification"),
+    "fill-mask": _asked("fill-mask", tokenizer_kwargs=_CUT),
+    "feature-extraction": _vectors,
+    "question-answering": _spans,
+    "image-classification": _pictured("image-classification"),
+}
