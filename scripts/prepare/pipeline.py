@@ -170,7 +170,8 @@ def _tell_limits(spec: ModelSpec, source: ModelSource) -> None:
 
 
 def _fuse(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+    from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
+    from onnxferry.scripts.prepare.variants.fusion import Fusion
 
     graph, target = context.exported / MODEL_FILE, context.work / "fused.onnx"
     architecture = Architecture.of(context.source.config)
@@ -181,6 +182,8 @@ def _fuse(context: PrepareContext) -> None:
         _log.warning("the graph cannot be optimised", exc_info=True)
         missing = f"the graph cannot be optimised: {type(e).__name__}: {e}"
         context.fusion = Fusion(None, {}, {}, (missing,))
+    for sentence in context.fusion.single:
+        console.err.print(f"    {sentence}", style="dim", markup=False)
     for sentence in context.fusion.missing:
         console.err.print(f"    {sentence}", style="yellow", markup=False)
 
