@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scripts.prepare.sources import pytorch
 from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
 from onnxferry.system.errors import PrepareError
@@ -177,7 +178,7 @@ def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Te
     names = [PIXELS] if pictures else [n for n in TEXT_INPUTS if n in taken and n in inputs]
     _check_inputs(model, taken, names)
     if not pictures:
-        return {name: torch.ones(2, 16, dtype=torch.int64) for name in names}
+        return {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}
     size = size or getattr(model.config, "image_size", None) or 224
     height, width = size if isinstance(size, list | tuple) else (size, size)
     channels = getattr(model.config, "num_channels", 3)

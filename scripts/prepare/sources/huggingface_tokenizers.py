@@ -15,8 +15,8 @@ from onnxferry.system.text_files import read_object
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 MAJOR = int(transformers.__version__.split(".")[0])
 CONFIG, JSON = "tokenizer_config.json", "tokenizer.json"
-# names of the class that is its tokenizer.json alone: transformers 5's, and that of before
-_GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+# what transformers 5 calls the tokenizer that is its tokenizer.json alone, and 4 does not know
+_GENERIC = "TokenizersBackend"
 
 
 def fast_tokenizer(folder: Path) -> Any:
@@ -33,7 +33,7 @@ def fast_tokenizer(folder: Path) -> Any:
 def _kind(folder: Path) -> Any:
     held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
     bare = JSON in held and not held & {CONFIG, "config.json"}
-    generic = JSON in held and _config(folder).get("tokenizer_class") in _GENERIC
+    generic = MAJOR < 5 and JSON in held and _config(folder).get("tokenizer_class") == _GENERIC
     return transformers.PreTrainedTokenizerFast if bare or generic else transformers.AutoTokenizer
 
 
