@@ -38,7 +38,7 @@ def load(options: Options) -> ModelSource:
     task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
-    with stage(f"load {folder.name}"):
+    with stage("load the source model"):
         model = huggingface.load(folder, config, task, options.adapter)
     if options.adapter:
         with stage(f"merge adapter {options.adapter.name}"):
