@@ -23,6 +23,7 @@ from onnxferry.system.errors import UsageError
 from tests.scripts import checkpoints
 
 ROOT = Path(__file__).parents[2]
+Spoil = Callable[[Path], object]
 CONFIG = {
     "architectures": ["BertForSequenceClassification"],
     "model_type": "bert",
@@ -76,22 +77,22 @@ def sharded(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / names["a"])
 
 
-def moved(name: str, other: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).rename(folder / other) and None
+def moved(name: str, other: str) -> Spoil:
+    return lambda folder: (folder / name).rename(folder / other)
 
 
-def changed(**changes: Any) -> Callable[[Path], None]:
+def changed(**changes: Any) -> Spoil:
     return lambda folder: edit(folder / "config.json", **changes)
 
 
-MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
+MISTAKES: dict[str, tuple[Spoil, str]] = {
     "no configuration": (moved("config.json", "old.json"), "holds no config.json, so it is no fol"),
     "an adapter's folder": (
         moved("config.json", "adapter_config.json"),
         "but an adapter: give its base model as SOURCE, and this folder with --adapter",
     ),
     "a configuration cut short": (
-        lambda folder: (folder / "config.json").write_text('{"arch') and None,
+        lambda folder: (folder / "config.json").write_text('{"arch'),
         "config.json: not readable as JSON",
     ),
     "no weights": (
