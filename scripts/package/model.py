@@ -8,13 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
+from onnxferry.scripts.engines import ENGINES
 from onnxferry.scripts.package import pins
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.exits import program
 from onnxferry.system.hashes import sha256
-
-# the newest ONNX IR version and opset that each pinned onnxruntime loads (measured)
-ENGINES = {"1.31.1": (13, 26), "1.23.2": (11, 23)}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 

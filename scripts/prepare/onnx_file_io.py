@@ -16,6 +16,7 @@ from typing import TypeAlias
 import onnx
 import onnx_ir as ir
 
+from onnxferry.scripts.engines import MAX_IR, MAX_OPSET
 from onnxferry.system.errors import PrepareError
 
 WEIGHTS_FILE = "model.onnx.data"
@@ -23,7 +24,6 @@ EXTERNAL_FROM = 1_000_000  # bytes of weights; fewer stay in the graph's file
 LEAST_MOVED = 1024  # bytes of a tensor
 LIMIT = 2**31 - 1  # bytes of a protobuf
 _ALIGNMENT = 64  # bytes
-MAX_IR, MAX_OPSET = 11, 23  # what ONNX Runtime 1.23, the oldest that a host may have, loads
 Tensors: TypeAlias = Mapping[str, ir.TensorProtocol]  # a graph's weights by name
 
 
@@ -59,7 +59,7 @@ def weight_files(path: Path) -> tuple[str, ...]:
 
 
 def versions(path: Path) -> tuple[int, int]:
-    """Opset and IR version of a graph. Raises PrepareError when the hosts load none such."""
+    """Opset and IR version of a graph. Raises PrepareError when no host loads such."""
     model = read(path)
     found = opset(model), model.ir_version
     if found[0] > MAX_OPSET or found[1] > MAX_IR:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
-from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.engines import not_loaded_by
+from onnxferry.scripts.prepare import disk_space, model_directory
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -26,12 +27,14 @@ from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
+from onnxferry.scripts.prepare.sources import vocabulary
 from onnxferry.scripts.prepare.sources.inspection import inspect
 from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.scripts.prepare.sources.source import ModelSource
-from onnxferry.scripts.prepare.sources.user_inputs import samples
+from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
+from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
-from onnxferry.scripts.prepare.verification import eval_set, golden
+from onnxferry.scripts.prepare.verification import eval_set, fitting, golden, graph_limits
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
@@ -68,6 +71,7 @@ class PrepareContext:
     exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
+    built_in: Mapping[Sample, fitting.Shape] = field(init=False)  # requests that fit the model
     evaluator: Evaluator = field(init=False)
     pipeline: PipelineReference = field(init=False)
     pipeline_figures: Mapping[str, Any] = field(init=False)
@@ -117,6 +121,7 @@ def _load(context: PrepareContext, table: VariantTable | None, source: ModelSour
     from onnxferry.scripts.prepare.variants.table import SHIPPED
 
     context.source = source or loader.load(context.options)
+    vocabulary.check(context.source)
     context.has_model = context.source.run is not None
     context.table = table or SHIPPED
     context.table.asked(context.options)  # a wrong name is told before the work
@@ -134,6 +139,8 @@ def _export(context: PrepareContext) -> None:
         shutil.rmtree(raw)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
+    weights = model_directory.graph_bytes(folder)
+    disk_space.check(context.options, weights, done=disk_space.EXPORTED)
     record = {**source.record, **context.origin}
     provenance = {
         "source": record,
@@ -143,11 +150,28 @@ def _export(context: PrepareContext) -> None:
     name, task = context.options.model_name, source.task
     spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)
     context.exported, context.spec = folder, model_directory.described(spec, folder)
+    if source.tokenizer:
+        given = read_user_settings(context.options.settings, task)
+        context.spec = graph_limits.fitted(context.spec, folder, source.tokenizer, given)
     model_directory.write_spec(context.spec, folder)
+    _tell_limits(context.spec, source)
+
+
+def _tell_limits(spec: ModelSpec, source: ModelSource) -> None:
+    """What the graph's format and shapes cost."""
+    if older := ", ".join(not_loaded_by(spec.ir_version or 0, spec.opset or 0)):
+        graph = f"opset {spec.opset}, IR version {spec.ir_version}"
+        hosts = f"hosts with onnxruntime {older} do not load it"
+        console.err.print(f"    {graph}: {hosts}", style="yellow", markup=False)
+    length = spec.settings.get("max_length")
+    if length != source.settings.get("max_length"):
+        cut = f"max_length is {length} tokens: the graph runs no more"
+        console.err.print(f"    {cut}", style="yellow", markup=False)
 
 
 def _fuse(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+    from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
+    from onnxferry.scripts.prepare.variants.fusion import Fusion
 
     graph, target = context.exported / MODEL_FILE, context.work / "fused.onnx"
     architecture = Architecture.of(context.source.config)
@@ -158,6 +182,8 @@ def _fuse(context: PrepareContext) -> None:
         _log.warning("the graph cannot be optimised", exc_info=True)
         missing = f"the graph cannot be optimised: {type(e).__name__}: {e}"
         context.fusion = Fusion(None, {}, {}, (missing,))
+    for sentence in context.fusion.single:
+        console.err.print(f"    {sentence}", style="dim", markup=False)
     for sentence in context.fusion.missing:
         console.err.print(f"    {sentence}", style="yellow", markup=False)
 
@@ -166,10 +192,12 @@ def _verify(context: PrepareContext) -> None:
     """From here on the exported graph is the reference, and the source model is let go."""
     options, spec, source = context.options, context.spec, context.source
     data = eval_set.read(options, spec)
+    built_in = samples(spec.task, None, spec.settings.get("mask_token", MASK))
+    context.built_in = fitting.accepted(spec, context.exported, built_in)
     _golden(context, spec, context.exported)  # what is refused is told before the long work
-    mask = spec.settings.get("mask_token", MASK)
-    own = [replace(s, where="the golden request") for s in golden.requests(spec, options.golden)]
-    inputs = [*samples(spec.task, options.inputs, mask), *own]
+    asked = golden.requests(spec, options.golden, context.exported)
+    own = [replace(sample, where="the golden request") for sample in asked]
+    inputs = [*context.built_in, *read_inputs(options.inputs, spec.task), *own]
     if context.cpu.mismatch:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
     reference = ReferenceModel(spec, context.exported, source.run)
@@ -229,7 +257,13 @@ def _complete(context: PrepareContext) -> None:
 def _golden(context: PrepareContext, spec: ModelSpec, folder: Path) -> Golden:
     options, host = context.options, context.cpu.host or ""
     tolerance = options.golden_tolerance or GOLDEN_TOLERANCE.get(spec.precision, TOLERANCE)
-    return golden.answered(folder, golden.requests(spec, options.golden), tolerance, host)
+    asked = golden.requests(spec, options.golden, folder)
+    pictures = golden.pictures(spec)  # each must fit, as users send pictures of every shape
+    several = context.built_in or {
+        **dict.fromkeys(pictures, ()),
+        **fitting.accepted(spec, folder, pictures),
+    }
+    return golden.answered(folder, asked, tolerance, host, several)
 
 
 def _difference(context: PrepareContext) -> dict[str, Any]:

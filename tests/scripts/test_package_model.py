@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from onnxferry.scripts.engines import ENGINES
 from onnxferry.scripts.package import model, pins
 from onnxferry.system.errors import PackageError
 from tests import tiny
@@ -101,7 +102,7 @@ def test_an_unknown_task_lists_the_known(tmp_path: Path) -> None:
 def test_a_graph_newer_than_the_pinned_onnxruntime_is_refused(
     tmp_path: Path, key: str, what: str
 ) -> None:
-    newest = model.ENGINES[pins.version("onnxruntime", "3.10")][("ir_version", "opset").index(key)]
+    newest = ENGINES[pins.version("onnxruntime", "3.10")][("ir_version", "opset").index(key)]
     folder = change(tiny.question_answering(tmp_path), **{key: newest + 1})
 
     with pytest.raises(
@@ -117,14 +118,14 @@ def test_every_pinned_onnxruntime_has_a_row() -> None:
         pin.partition("==")[2].partition(";")[0] for pin in pins.lines(["onnxruntime"]).splitlines()
     }
 
-    assert versions == set(model.ENGINES)
+    assert versions == set(ENGINES)
 
 
 @pytest.mark.skipif(
-    onnxruntime.__version__ not in model.ENGINES, reason="another onnxruntime than a pinned one"
+    onnxruntime.__version__ not in ENGINES, reason="another onnxruntime than a pinned one"
 )
 def test_the_row_of_the_installed_onnxruntime_is_what_it_loads() -> None:
-    newest_ir, newest_opset = model.ENGINES[onnxruntime.__version__]
+    newest_ir, newest_opset = ENGINES[onnxruntime.__version__]
 
     assert loads(newest_ir, 13)
     assert loads(8, newest_opset)

@@ -19,6 +19,7 @@ from onnxferry.scripts.prepare.sources import hub_client, hub_download, hub_id
 from onnxferry.scripts.prepare.sources.hub import Snapshot, fetch
 from onnxferry.system.errors import FerryError, PrepareError, UsageError
 from tests.fakes.hub import Hold, HubDouble, Model
+from tests.scripts.test_rehearse_processes import eventually
 
 pytestmark = pytest.mark.toolchain  # of both versions of the hub's client
 SECRET = "hf_thisIsTheTokenOfSomeone"  # noqa: S105
@@ -258,12 +259,14 @@ def test_refusals_say_what_to_do_and_hold_no_token(
         ("org/tiny@" + "0" * 40, "org/tiny: has no revision 00000"),
         ("org/flax", "org/flax: holds no weights that can be read .* but flax_model.msgpack"),
         ("org/shards", "org/shards: holds no weights"),
+        ("org/adapter", "org/adapter: is an adapter, not a whole model; give its base model as"),
         ("org/na--me", "org/na--me: not the form of a model's id"),
     ],
 )
 def test_what_is_not_there_is_named(hub: HubDouble, source: str, message: str) -> None:
     hub.push("org/tiny", FILES)
     hub.push("org/flax", {"config.json": b"{}", "flax_model.msgpack": WEIGHTS})
+    hub.push("org/adapter", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"w"})
     hub.push("org/shards", {"config.json": b"{}"})
     with pytest.raises(FerryError, match=message):
         get(source)
@@ -301,6 +304,7 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
     assert hold.reached.wait(60)
     part = next((tmp_path / "home").rglob(f"*{hub_download._PART}"))
+    assert eventually(lambda: part.stat().st_size > 0)
     process.send_signal(signal.SIGKILL)
     process.wait()
     begun = part.stat().st_size

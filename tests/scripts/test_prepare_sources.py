@@ -19,6 +19,8 @@ from tests import tiny
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import CPU, INT8, as_exported, working_directory
 
+pytestmark = pytest.mark.toolchain
+
 MODULES = '''
 import torch
 
@@ -305,11 +307,11 @@ def test_weights_beside_an_onnx_file_are_taken_into_it(onnx_options: Options) ->
 
 def test_a_graph_that_the_hosts_cannot_load_is_refused(onnx_options: Options) -> None:
     model = onnx.load(onnx_options.source)
-    model.ir_version = 12
+    model.ir_version = 14
     onnx.save(model, onnx_options.source)
 
     with pytest.raises(
-        PrepareError, match="IR version 12; the hosts load up to opset 23 and IR version 11"
+        PrepareError, match="IR version 14; the hosts load up to opset 26 and IR version 13"
     ):
         prepare(onnx_options)
 

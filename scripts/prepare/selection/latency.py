@@ -23,7 +23,7 @@ from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.datasets import evenly
 from onnxferry.scripts.prepare.sources.user_inputs import LIST_IS_ONE_ITEM, Sample
-from onnxferry.scripts.prepare.verification.reference import answer
+from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.system.console import Progress
 
 FIRST, ROUNDS = 2, 4  # rounds of all variants, and after them of those that may be chosen

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ import numpy as np
 
 from onnxferry import scoring
 from onnxferry.scoring import Request, Scorer, ScoringError
+from onnxferry.scoring.graph_inputs import listed
 from onnxferry.scoring.manifest import Golden, ModelSpec, Tensor
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.sources.image_settings import is_image_task
 from onnxferry.scripts.prepare.sources.labels import entailment
-from onnxferry.scripts.prepare.sources.sample_image import sample_image
+from onnxferry.scripts.prepare.sources.sample_image import sample_bodies, sample_image
 from onnxferry.scripts.prepare.sources.user_inputs import GOLDEN_BYTES, Sample, read_golden
+from onnxferry.scripts.prepare.verification import asking, fitting, together
 from onnxferry.system.errors import PrepareError
 
 _REVIEW = "The new phone has a great camera, but its battery is empty by noon."
@@ -51,17 +52,45 @@ _ENTAILMENT = {
 _CANDIDATES = {"candidate_labels": ["technology", "cooking", "politics"]}
 
 
-def requests(spec: ModelSpec, own: Path | None) -> list[Sample]:
-    """The user's golden requests in `own`, a file or a folder, else the task's built-in one."""
-    return read_golden(own) if own else [Sample(_built_in(spec), "")]
+# where a short model has no room for the usual ones; the first that fits is taken
+_SHORT: dict[str, Sequence[Any]] = {
+    "question-answering": [
+        {"question": "Who sang?", "context": "She did."},
+        {"question": "a", "context": "b"},
+    ],
+    "fill-mask": [f"The {MASK}.", MASK],
+    "zero-shot-classification": ["ok"],
+}
+_SHORT_CANDIDATES = {"candidate_labels": ["a", "b"], "hypothesis_template": "{}"}
+
+
+def requests(spec: ModelSpec, own: Path | None, folder: Path) -> list[Sample]:
+    """The user's golden requests in `own`, a file or a folder, else the first of the task's
+    built-in ones that fits the model directory `folder`."""
+    if own:
+        return read_golden(own)
+    usual, short = Sample(_built_in(spec), ""), [Sample(r, "") for r in _short(spec)]
+    return [*fitting.accepted(spec, folder, [usual, *short]), usual][:1]
+
+
+def pictures(spec: ModelSpec) -> list[Sample]:
+    """Requests of a task that takes pictures, of several shapes; none for another task."""
+    sizes = ((64, 64), (96, 48), (40, 56)) if "preprocess" in spec.settings else ()
+    return [Sample(Request(sample_image(*size), "image/png"), "") for size in sizes]
+
+
+def _short(spec: ModelSpec) -> list[Request]:
+    zero_shot = spec.task == "zero-shot-classification"
+    parameters = {"parameters": _SHORT_CANDIDATES} if zero_shot else {}
+    bodies = [{"inputs": inputs, **parameters} for inputs in _SHORT.get(spec.task, ())]
+    mask = json.dumps(spec.settings.get("mask_token", MASK))[1:-1]
+    return [Request(json.dumps(body).replace(MASK, mask).encode()) for body in bodies]
 
 
 def _built_in(spec: ModelSpec) -> Request:
-    if spec.task == "object-detection":  # every query: a real detector finds nothing in it
-        body = {"inputs": b64encode(sample_image()).decode(), "parameters": {"threshold": 0.0}}
-        return Request(json.dumps(body).encode())
     if is_image_task(spec.task):
-        return Request(sample_image(), "image/png")
+        bodies = sample_bodies(spec.task)
+        return Request(bodies[0]) if bodies else Request(sample_image(), "image/png")
     if spec.task == "tensors":
         return Request(json.dumps({"inputs": {t.name: _array(t) for t in spec.inputs}}).encode())
     pairs = spec.task == "text-classification" and entailment(spec.labels)
@@ -85,14 +114,22 @@ def _array(tensor: Tensor) -> Any:
     return np.full(shape, value, object).tolist()
 
 
-def answered(model_dir: Path, asked: Sequence[Sample], tolerance: float, cpu: str) -> Golden:
+def answered(
+    model_dir: Path,
+    asked: Sequence[Sample],
+    tolerance: float,
+    cpu: str,
+    samples: Mapping[Sample, fitting.Shape],
+) -> Golden:
     """The requests with the answers of the model directory, given by a CPU of the kind `cpu`.
-    Raises PrepareError where there is none, or all are too large for a package."""
+    Raises PrepareError where there is none, or all are too large for a package, or `samples` get
+    other answers together than alone."""
     try:
         scorer = scoring.load(model_dir)
     except ScoringError as e:
         raise PrepareError(f"the model directory cannot be served: {e}") from e
     answers = [_answer(scorer, sample) for sample in asked]
+    together.check(scorer, samples, tolerance)
     if (size := sum(map(len, answers))) > GOLDEN_BYTES:
         advice = f"at most {GOLDEN_BYTES:,} are allowed; give a smaller request with --golden FILE"
         raise PrepareError(f"the golden answer has {size:,} bytes; {advice}")
@@ -104,9 +141,11 @@ def answered(model_dir: Path, asked: Sequence[Sample], tolerance: float, cpu: st
 
 
 def _answer(scorer: Scorer, sample: Sample) -> bytes:
-    response = scorer.handle(sample.request)
-    if response.status != 200:
-        what = f"the golden request {sample.where}".rstrip()
-        said = f"{what} got status {response.status}: {response.body.decode()}"
+    response, why = asking.ask(scorer, sample.request)
+    if response.status == 200:
+        return response.body
+    said = f"the golden request {sample.where}".rstrip() + f" got status {response.status}: {why}"
+    if response.status < 500:
         raise PrepareError(f"{said}. Give one that the model answers with --golden FILE")
-    return response.body
+    inputs, task = listed(scorer.spec.inputs), scorer.spec.task
+    raise PrepareError(f"{said}. The graph takes {inputs}: is --task {task} right for it?")

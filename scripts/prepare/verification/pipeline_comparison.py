@@ -21,7 +21,7 @@ from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.metrics.agreement import AGREE, masks
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
-from onnxferry.scripts.prepare.verification import reference
+from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds
 from onnxferry.system import console
 from onnxferry.system.errors import PrepareError
@@ -110,6 +110,8 @@ RECIPES = {
     "text-ranking": PipelineRecipe(
         _document_scores, _named("function_to_apply"), theirs=_CUT, question=_pairs, read=_ranking
     ),
+    "feature-extraction": PipelineRecipe(_numbers, lambda spec: {}),
+    "sentence-similarity": PipelineRecipe(_numbers, lambda spec: {}),
     "fill-mask": PipelineRecipe(_ranked_scores, _named("top_k"), theirs={"tokenizer_kwargs": _CUT}),
 }
 
@@ -148,7 +150,7 @@ class PipelineReference:
         inputs = body["inputs"]
         parameters = {**recipe.settings(spec), **(body.get("parameters") or {}), **recipe.both}
         request = json.dumps({"inputs": inputs, "parameters": parameters}).encode()
-        ours = reference.answer(scorer, Request(request), sample.where)
+        ours = answer(scorer, Request(request), sample.where)
         try:
             asked = recipe.question(inputs)
             theirs = recipe.read(self._answer(asked, {**recipe.theirs, **parameters}))

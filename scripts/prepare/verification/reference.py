@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from onnxferry.scoring import Request, Scorer
+from onnxferry.scoring import Scorer
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import build
 from onnxferry.scripts.prepare.sources.source import Feeds, RunModel
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
+from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.system.errors import PrepareError
 
 CACHED = 512 * 2**20  # bytes of raw outputs of the reference that are kept for the next variant
@@ -42,14 +42,6 @@ class _RecordingRunner:
         outputs = self._run(fed, [t.name for t in self.outputs])
         self.recorded += outputs
         return outputs
-
-
-def answer(scorer: Scorer, request: Request, where: str) -> Any:
-    """The answer as JSON data. Raises PrepareError that says `where` it is refused."""
-    response = scorer.handle(request)
-    if response.status != 200:
-        raise PrepareError(f"{where}: status {response.status}: {response.body.decode()}")
-    return json.loads(response.body)
 
 
 class ScoredModel:
