@@ -93,9 +93,10 @@ def _export(
 ) -> Callable[[Path], None]:
     inputs = source.tokenizer.inputs if source.tokenizer else ()
     inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
-    pictures = "preprocess" in source.settings
-    fixed = pictures and not image_settings.has_open_size(source.settings)
-    size = image_settings.input_size(source.settings) if fixed else None
+    pictures = image_settings.is_image_task(source.task)
+    open_size = pictures and image_settings.has_open_size(source.settings)
+    any_size = open_size and source.task == "object-detection"
+    size = image_settings.input_size(source.settings) if pictures and not any_size else None
     return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
 
 
