@@ -48,6 +48,7 @@ def load(options: Options) -> ModelSource:
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    record = {**record, "name": root.resolve().name, **_layers(sentence)}
     model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
@@ -180,6 +181,13 @@ def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, 
     if base and not Path(base).is_absolute():
         found["base_model"] = base
     return {**record, "adapter": found}
+
+
+def _layers(sentence: SentenceModel) -> dict[str, str]:
+    """The hash of what follows the pooling."""
+    folders = [layer.folder for layer in sentence.layers]
+    files = sorted(path for folder in folders for path in folder.glob("*") if path.is_file())
+    return {"layers": combined_sha256(files)} if files else {}
 
 
 def _weights(folder: Path) -> dict[str, str]:
