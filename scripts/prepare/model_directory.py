@@ -14,6 +14,7 @@ from onnxferry.scoring.engine import Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
+from onnxferry.scripts.prepare import disk_space
 from onnxferry.system.errors import PrepareError
 from onnxferry.system.hashes import sha256
 
@@ -62,7 +63,8 @@ def staging(out: Path) -> Iterator[Path]:
     folder = _sibling(out)
     folder.mkdir()
     try:
-        yield folder
+        with disk_space.told(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

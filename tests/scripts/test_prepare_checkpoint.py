@@ -97,7 +97,7 @@ def test_a_golden_request_that_the_model_refuses_is_named(tmp_path: Path) -> Non
     folder = tiny.text_classification(tmp_path)
     asked = [Sample(Request(b'{"inputs": "good"}'), "a.json"), Sample(Request(b"{}"), "b.json")]
     with pytest.raises(PrepareError, match=r"golden request b\.json got status 400"):
-        golden_requests.answered(folder, asked, 1e-4, "", [])
+        golden_requests.answered(folder, asked, 1e-4, "", {})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from onnxferry.scoring.engine import Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.variants import onnx_graph
-from onnxferry.scripts.prepare.variants.fusion import Architecture, fuse
+from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
+from onnxferry.scripts.prepare.variants.fusion import fuse
 from tests.scripts.graphs import FAMILIES, attention, convolutional, exported, feeds, save, value
 
 pytestmark = pytest.mark.toolchain

@@ -11,6 +11,7 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import (
     head_settings,
     huggingface,
+    huggingface_embeddings,
     huggingface_export,
     huggingface_sentence,
     image_settings,
@@ -28,6 +29,8 @@ from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
+
+EMBEDDINGS = ("feature-extraction", "sentence-similarity")
 
 
 def load(options: Options) -> ModelSource:
@@ -51,7 +54,26 @@ def load(options: Options) -> ModelSource:
     if source.tokenizer:
         huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
     source = replace(source, export=_export(model, source, sentence, opset))
+    if task in EMBEDDINGS:
+        return replace(source, pipeline=_embeddings(model, source, sentence, options))
     return replace(source, pipeline=_pipeline(model, source, options))
+
+
+def _embeddings(
+    model: Any, source: ModelSource, sentence: SentenceModel, options: Options
+) -> Callable[[], AskPipeline]:
+    """The library itself only for the folder as it is."""
+    as_it_is = not (options.settings or options.adapter or options.tokenizer)
+    root = Path(options.source) if as_it_is else None
+
+    def make() -> AskPipeline:
+        tokenizer = huggingface_embeddings.tokenizer(options.tokenizer or sentence.model)
+        recipe = huggingface_embeddings.TorchRecipe(
+            model, tokenizer, source.settings, sentence.lower_case
+        )
+        return huggingface_embeddings.reference(recipe, root)
+
+    return make
 
 
 def _pipeline(
@@ -95,7 +117,7 @@ def described(folder: Path, options: Options) -> ModelSource:
 
 def _sentence(folder: Path, task: str) -> SentenceModel:
     """What follows the model of a task that embeds."""
-    if task in ("feature-extraction", "sentence-similarity"):
+    if task in EMBEDDINGS:
         return sentence_transformers.read(folder)
     return SentenceModel(sentence_transformers.model_folder(folder))
 
@@ -127,8 +149,8 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    of_folder = sentence.settings_of(source.task)
-    settings = text_settings(source.task, tokenizer, source.config, {**own, **given}, of_folder)
+    given, of_folder = {**own, **given}, sentence.settings or None
+    settings = text_settings(source.task, tokenizer, source.config, given, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def requests(spec: ModelSpec, own: Path | None, folder: Path) -> list[Sample]:
     if own:
         return read_golden(own)
     usual, short = Sample(_built_in(spec), ""), [Sample(r, "") for r in _short(spec)]
-    return (fitting.accepted(spec, folder, [usual, *short]) or [usual])[:1]
+    return [*fitting.accepted(spec, folder, [usual, *short]), usual][:1]
 
 
 def pictures(spec: ModelSpec) -> list[Sample]:
@@ -115,7 +115,11 @@ def _array(tensor: Tensor) -> Any:
 
 
 def answered(
-    model_dir: Path, asked: Sequence[Sample], tolerance: float, cpu: str, samples: Sequence[Sample]
+    model_dir: Path,
+    asked: Sequence[Sample],
+    tolerance: float,
+    cpu: str,
+    samples: Mapping[Sample, fitting.Shape],
 ) -> Golden:
     """The requests with the answers of the model directory, given by a CPU of the kind `cpu`.
     Raises PrepareError where there is none, or all are too large for a package, or `samples` get
