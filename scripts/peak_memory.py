@@ -56,6 +56,7 @@ class _Peaks(logging.Handler):
     def note(self, stage: str) -> None:
         seconds = time.monotonic() - self._began
         self.steps.append(Step(self.command, stage, peak(), seconds))
+        console.err.print(f"    {stage}: peak {self.steps[-1].peak / 1e9:.2f} GB", markup=False)
         self._began = time.monotonic()
         reset_peak()
 
