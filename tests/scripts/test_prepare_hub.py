@@ -16,7 +16,7 @@ from huggingface_hub import HfApi, constants, errors
 
 from onnxferry.scripts.prepare import Options
 from onnxferry.scripts.prepare.sources import hub_client, hub_download, hub_id
-from onnxferry.scripts.prepare.sources.hub import Snapshot, fetch
+from onnxferry.scripts.prepare.sources.hub import Snapshot, describe, fetch
 from onnxferry.system.errors import FerryError, PrepareError, UsageError
 from tests.fakes.hub import Hold, HubDouble, Model
 from tests.scripts.test_rehearse_processes import eventually
@@ -167,6 +167,21 @@ def test_a_branch_that_moved_is_noticed(hub: HubDouble, capsys: pytest.CaptureFi
     assert (found.commit, (found.folder / "model.safetensors").read_bytes()) == (new, b"newer")
     assert hub.sent() == ["model.safetensors"]  # the others are as they were
     assert f"org/tiny: main has moved from {old} to {new}" in capsys.readouterr().err
+
+
+def test_a_look_at_a_newer_commit_leaves_the_older_one_for_use_offline(
+    hub: HubDouble, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.push("org/tiny", FILES)
+    first = get("org/tiny")
+    new = hub.push("org/tiny", {**FILES, "config.json": b"[]", "model.safetensors": b"newer"})
+    found = describe(hub_id.named("org/tiny"), None)
+    assert (found.folder.name, found.download) == (new, 5)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert get("org/tiny") == first
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert get("org/tiny").commit == new
+    assert f"main has moved from {first.commit} to {new}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])

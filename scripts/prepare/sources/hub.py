@@ -135,6 +135,9 @@ def _fetch(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot:
         wanted = [*dict.fromkeys((*model_files.needed(sizes, graph, modules), *more))]
         _check_weights(asked, model, wanted, graph)
         folder = _bring(asked, model, wanted, progress)
+        if not asked.pinned and before != folder:
+            # what the cache calls this revision is this commit, now that all of it is there
+            hub_client.into_snapshot(asked, asked.revision, wanted[-1])
     if before and before.name != model.commit:
         moved = f"{asked.name}: {asked.revision} has moved from {before.name} to {model.commit}"
         console.err.print(moved, style="yellow", markup=False)
@@ -171,13 +174,6 @@ def _bring(asked: HubId, model: RemoteModel, wanted: Sequence[str], progress: Pr
     _download(blobs, model, lacking, progress)
     for path in wanted:
         found = hub_client.into_snapshot(asked, model.commit, path)
-    if not asked.pinned and hub_client.cached(asked) != _root(found, path):
-        hub_client.into_snapshot(asked, asked.revision, path)  # the cache's name of the revision
-    return _root(found, path)
-
-
-def _root(found: Path, path: str) -> Path:
-    """The folder in which the file `path` of a model was found."""
     return found.parents[path.count("/")]
 
 
