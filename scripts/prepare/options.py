@@ -78,6 +78,8 @@ class Options:
             return HUB
         give = "Give a Hugging Face model folder, module:factory, or an .onnx file"
         hub = "or a model of the hub: org/name, org/name@revision, hf://name"
+        if hub_id.parse(f"hf://{self.source}"):
+            hub += f". To ask the hub for this name: hf://{self.source}"
         raise UsageError(f"SOURCE {self.source}: no such folder or .onnx file. {give}, {hub}")
 
     @property

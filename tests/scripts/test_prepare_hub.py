@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -86,7 +87,8 @@ def test_a_folder_of_that_name_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(tmp_path)
     assert Options("org/name", Path("out")).kind == "hub"
     (tmp_path / "org").mkdir()
-    with pytest.raises(UsageError, match="SOURCE org/name: no such folder"):
+    told = r"SOURCE org/name: no such folder .* To ask the hub for this name: hf://org/name"
+    with pytest.raises(UsageError, match=told):
         _ = Options("org/name", Path("out")).kind  # a path that is mistyped
     (tmp_path / "org/name").mkdir()
     assert Options("org/name", Path("out")).kind == "huggingface"
@@ -138,6 +140,28 @@ def test_the_parts_of_a_sentence_transformers_model_come(hub: HubDouble) -> None
     unneeded = {"2_Dense/pytorch_model.bin": b"d", "eval/result.json": b"{}"}
     hub.push("org/embedder", {**parts, **unneeded})
     assert names(get("org/embedder")) == set(parts)
+
+
+@pytest.mark.parametrize(
+    ("folder", "lost"),
+    [("", "model-00002-of-00002.safetensors"), ("0_Transformer/", "model.safetensors")],
+)
+def test_what_is_whole_is_told_by_the_index_or_the_layout(
+    hub: HubDouble, monkeypatch: pytest.MonkeyPatch, folder: str, lost: str
+) -> None:
+    shards = {f"model-0000{i}-of-00002.safetensors": b"%d" % i for i in (1, 2)}
+    weights = shards if lost in shards else {lost: b"w"}
+    index = {"model.safetensors.index.json": json.dumps({"weight_map": {n: n for n in shards}})}
+    files = {"config.json": b"{}", **weights}
+    files |= {name: text.encode() for name, text in index.items()} if lost in shards else {}
+    modules = {"modules.json": json.dumps([{"path": folder.rstrip("/")}]).encode()}
+    hub.push("org/tiny", {**modules, **{f"{folder}{name}": data for name, data in files.items()}})
+    found = get("org/tiny")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert get("org/tiny") == found
+    (found.folder / folder / lost).unlink()
+    with pytest.raises(PrepareError, match="HF_HUB_OFFLINE is set"):
+        get("org/tiny")
 
 
 def test_a_second_run_downloads_nothing(hub: HubDouble) -> None:

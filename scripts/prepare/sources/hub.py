@@ -118,10 +118,11 @@ def _held(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot | Non
 
 def _shards(folder: Path, files: Listing) -> set[str]:
     """The files of weights that there must be: those of the index, or one that is not there."""
-    found = model_files.weights(files, ("",))
+    found = model_files.weights(files, model_files.own_folders(files))
     for path in found:
         if path.endswith(".index.json"):
-            return {*json.loads((folder / path).read_bytes())["weight_map"].values()}
+            names = json.loads((folder / path).read_bytes())["weight_map"].values()
+            return {PurePosixPath(path).with_name(name).as_posix() for name in names}
     return {*found} or {"weights"}
 
 
