@@ -11,7 +11,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.datasets import READERS
-from onnxferry.scripts.prepare.sources import hub_id
+from onnxferry.scripts.prepare import hub_id
 from onnxferry.system.errors import UsageError
 
 HUGGINGFACE, MODULE, ONNX, HUB = "huggingface", "module", "onnx", "hub"

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, constants, errors
 
-from onnxferry.scripts.prepare import Options
-from onnxferry.scripts.prepare.sources import hub_client, hub_download, hub_id
+from onnxferry.scripts.prepare import Options, hub_id
+from onnxferry.scripts.prepare.sources import hub_client, hub_download
 from onnxferry.scripts.prepare.sources.hub import Snapshot, describe, fetch
 from onnxferry.system.errors import FerryError, PrepareError, UsageError
 from tests.fakes.hub import Hold, HubDouble, Model
@@ -336,7 +336,8 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     hub.push("org/tiny", FILES)
     hold = hub.holds["model.safetensors"] = Hold(after=200_000)
     code = (
-        "from onnxferry.scripts.prepare.sources import hub, hub_id, hub_client\n"
+        "from onnxferry.scripts.prepare import hub_id\n"
+        "from onnxferry.scripts.prepare.sources import hub, hub_client\n"
         "hub_client.constants.DOWNLOAD_CHUNK_SIZE = 1 << 14\n"
         "hub.fetch(hub_id.named('org/tiny'), None)"
     )

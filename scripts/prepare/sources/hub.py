@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from onnxferry.scripts.prepare.hub_id import HubId
 from onnxferry.scripts.prepare.sources import hub_client, model_files
 from onnxferry.scripts.prepare.sources.hub_client import RemoteFile, RemoteModel, Unreachable
 from onnxferry.scripts.prepare.sources.hub_download import Blobs
-from onnxferry.scripts.prepare.sources.hub_id import HubId
 from onnxferry.scripts.prepare.sources.model_files import Listing, size
 from onnxferry.system import console
 from onnxferry.system.console import Progress

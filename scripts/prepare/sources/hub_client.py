@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.sources.hub_id import HubId
+from onnxferry.scripts.prepare.hub_id import HubId
 from onnxferry.system.errors import PrepareError
 from onnxferry.system.library_output import silence_libraries
 

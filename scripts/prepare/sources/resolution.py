@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from onnxferry.scripts.prepare import hub_id
 from onnxferry.scripts.prepare.options import HUB, HUGGINGFACE, Options, check
-from onnxferry.scripts.prepare.sources import hub_id, model_files
+from onnxferry.scripts.prepare.sources import model_files
 from onnxferry.system.errors import UsageError
 
 CONFIG = "config.json"
