@@ -134,7 +134,7 @@ def _check_combination(options: Options, kind: str) -> None:
     told = task or options.folder
     _refuse(other and not told, f"--task is needed for {source}: one of {tasks}")
     files = "an .onnx file or module:factory as SOURCE; a model folder has a task"
-    _refuse(tensors and not other, f"--task tensors takes {files}")
+    _refuse(tensors and not other and not options.file, f"--task tensors takes {files}")
     golden = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, with what the module takes'
     nothing = tensors and kind == MODULE and not options.golden
     _refuse(nothing, f"--golden FILE is needed: {golden}")
