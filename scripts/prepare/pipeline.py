@@ -19,7 +19,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
-from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare import disk_space, model_directory, staging
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -91,7 +91,7 @@ def prepare(
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
-    with silence_libraries(), model_directory.staging(out) as work:
+    with silence_libraries(), staging.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
         context.origin = found.record
         context.asked = recorded
@@ -139,6 +139,8 @@ def _export(context: PrepareContext) -> None:
         shutil.rmtree(raw)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
+    weights = model_directory.graph_bytes(folder)
+    disk_space.check(context.options, weights, done=disk_space.EXPORTED)
     record = {**source.record, **context.origin}
     provenance = {
         "source": record,
@@ -168,7 +170,8 @@ def _tell_limits(spec: ModelSpec, source: ModelSource) -> None:
 
 
 def _fuse(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+    from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
+    from onnxferry.scripts.prepare.variants.fusion import Fusion
 
     graph, target = context.exported / MODEL_FILE, context.work / "fused.onnx"
     architecture = Architecture.of(context.source.config)
@@ -179,6 +182,8 @@ def _fuse(context: PrepareContext) -> None:
         _log.warning("the graph cannot be optimised", exc_info=True)
         missing = f"the graph cannot be optimised: {type(e).__name__}: {e}"
         context.fusion = Fusion(None, {}, {}, (missing,))
+    for sentence in context.fusion.single:
+        console.err.print(f"    {sentence}", style="dim", markup=False)
     for sentence in context.fusion.missing:
         console.err.print(f"    {sentence}", style="yellow", markup=False)
 
@@ -276,4 +281,4 @@ def _write(context: PrepareContext, out: Path) -> None:
     with console.stage(f"write {out.name}"):
         model_directory.write_spec(spec, folder)
         document.write_report(spec, selection, context.fusion, folder)
-        model_directory.publish(folder, out)
+        staging.publish(folder, out)

@@ -60,7 +60,10 @@ def tokenizer(folder: Path, **special: str) -> Path:
         "sep_token": "[SEP]",
     }
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tiny.tokenizer(), model_max_length=128, **names
+        tokenizer_object=tiny.tokenizer(),
+        model_max_length=128,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **names,
     )
     fast.save_pretrained(folder)
     return folder

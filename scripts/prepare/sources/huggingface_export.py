@@ -51,7 +51,7 @@ def _positional(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> It
         del model.forward
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917
     model: Any, path: Path, task: str, opset: int, inputs: Sequence[str], size: Any = None
 ) -> None:
     """Write `model`, in evaluation mode, as ONNX. `inputs`: what the tokenizer gives; `size`: of

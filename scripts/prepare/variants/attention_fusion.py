@@ -49,9 +49,9 @@ def fuse_attention(graph: ir.Graph) -> None:
         _replace(attention, int32[mask])
 
 
-def unfused(graph: ir.Graph) -> int:
-    """How many attentions are left as single operators: Softmax, then a product."""
-    return sum(1 for node in graph if node.op_type == "Softmax" and _product(node.outputs[0]))
+def unfused(graph: ir.Graph) -> list[ir.Node]:
+    """The Softmax of each attention that is left as single operators: a product follows."""
+    return [n for n in graph if n.op_type == "Softmax" and _product(n.outputs[0])]
 
 
 def _candidate(softmax: ir.Node) -> AttentionCandidate | None:
@@ -96,12 +96,16 @@ def _product(value: ir.Value) -> ir.Node | None:
 
 
 def _end(node: ir.Node) -> ir.Node | None:
-    """Where heads are joined again after `node`: each operator the only reader but for Shape."""
-    for op in ("Transpose", "Reshape"):
+    """Where heads are joined again after `node`, which a Reshape of the same shape may follow: each
+    operator the only reader but for Shape."""
+    awaited = ["Transpose", "Reshape"]
+    while awaited:
         readers = [n for n in node.outputs[0].consumers() if n.op_type != "Shape"]
-        if len(readers) != 1 or readers[0].op_type != op:
+        if len(readers) != 1 or readers[0].op_type not in ("Reshape", awaited[0]):
             return None
         node = readers[0]
+        if node.op_type == awaited[0]:
+            awaited.pop(0)
     return node
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from onnxferry.scoring.manifest import Golden, ModelSpec, Tensor
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.sources.image_settings import is_image_task
 from onnxferry.scripts.prepare.sources.labels import entailment
-from onnxferry.scripts.prepare.sources.sample_image import sample_image
+from onnxferry.scripts.prepare.sources.sample_image import sample_bodies, sample_image
 from onnxferry.scripts.prepare.sources.user_inputs import GOLDEN_BYTES, Sample, read_golden
 from onnxferry.scripts.prepare.verification import asking, fitting, together
 from onnxferry.system.errors import PrepareError
@@ -89,11 +88,9 @@ def _short(spec: ModelSpec) -> list[Request]:
 
 
 def _built_in(spec: ModelSpec) -> Request:
-    if spec.task == "object-detection":  # every query: a real detector finds nothing in it
-        body = {"inputs": b64encode(sample_image()).decode(), "parameters": {"threshold": 0.0}}
-        return Request(json.dumps(body).encode())
     if is_image_task(spec.task):
-        return Request(sample_image(), "image/png")
+        bodies = sample_bodies(spec.task)
+        return Request(bodies[0]) if bodies else Request(sample_image(), "image/png")
     if spec.task == "tensors":
         return Request(json.dumps({"inputs": {t.name: _array(t) for t in spec.inputs}}).encode())
     pairs = spec.task == "text-classification" and entailment(spec.labels)
