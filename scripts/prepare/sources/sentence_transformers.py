@@ -80,7 +80,8 @@ def read(folder: Path) -> SentenceModel:
     text, rest = _text_module(model), [m for m in modules[1:] if m[0] != _NO_OPERATION]
     library = _read(folder / "config_sentence_transformers.json")
     settings = {**_texts(text), **_library(library, folder)}
-    found = SentenceModel(model, settings, lower_case=bool(text.get("do_lower_case")))
+    lower, alike = bool(text.get("do_lower_case")), library.get("similarity_fn_name") or "cosine"
+    found = SentenceModel(model, settings, lower_case=lower, similarity=alike)
     return _with_modules(found, folder, rest) if rest else found
 
 
