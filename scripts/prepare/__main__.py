@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from onnxferry.scoring.manifest import GOLDENS, TOLERANCE, ModelSpec
 from onnxferry.scoring.tasks import TASKS
+from onnxferry.scripts.prepare import dry_run, test_run
 from onnxferry.scripts.prepare.model_directory import graph_bytes
 from onnxferry.scripts.prepare.options import ANY, AUTO, CPUS, EXPORTERS, INT8, TORCH, Options
 from onnxferry.scripts.prepare.pipeline import GOLDEN_TOLERANCE, prepare
@@ -91,14 +93,25 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 @click.option("--dry-run", is_flag=True, help=DRY_HELP)
 @click.option("--test", is_flag=True, help=TEST_HELP)
 def command(max_metric_drop: str, max_loss: str | None, **flags: Any) -> None:
-    """Make a checked model directory of SOURCE: a Hugging Face model folder, a PyTorch module given
-    as module:factory, or an .onnx file. Several variants are made and compared with the source
-    model; the fastest within the gate is taken, and report.md beside it tells of all."""
+    """Make a checked model directory of SOURCE: a model of the hub (org/name or org/name@revision),
+    a Hugging Face model folder, a PyTorch module given as module:factory, or an .onnx file. Several
+    variants are made and compared with the source model; the fastest within the gate is taken, and
+    report.md beside it tells of all."""
     asked = Options(**flags, max_metric_drop=parse_share(max_loss or max_metric_drop))
-    _print_result(prepare(asked), asked.out)
+    if asked.dry_run:
+        _print(dry_run.lines(asked))
+    elif asked.test:
+        _print(test_run.passed(asked))
+    else:
+        _print(_result(prepare(asked), asked.out))
 
 
-def _print_result(spec: ModelSpec, out: Path) -> None:
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        console.out.print(line, markup=False)
+
+
+def _result(spec: ModelSpec, out: Path) -> list[str]:
     size = graph_bytes(out) / 1e6
     lines = [
         f"{out}: {spec.name}, {spec.task}, {spec.precision}, {size:.1f} MB",
@@ -120,8 +133,7 @@ def _print_result(spec: ModelSpec, out: Path) -> None:
         lines.append(f"golden answer: {text if len(text) <= 120 else text[:117] + '...'}")
         if others := spec.golden.others:
             lines.append(f"and {len(others)} more golden requests")
-    for line in lines:
-        console.out.print(line, markup=False)
+    return lines
 
 
 if __name__ == "__main__":

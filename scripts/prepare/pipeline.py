@@ -28,6 +28,7 @@ from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
 from onnxferry.scripts.prepare.sources import vocabulary
+from onnxferry.scripts.prepare.sources.inspection import inspect
 from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
@@ -70,7 +71,7 @@ class PrepareContext:
     exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
-    built_in: list[Sample] = field(init=False)  # the requests of the task that fit the model
+    built_in: Mapping[Sample, fitting.Shape] = field(init=False)  # requests that fit the model
     evaluator: Evaluator = field(init=False)
     pipeline: PipelineReference = field(init=False)
     pipeline_figures: Mapping[str, Any] = field(init=False)
@@ -84,6 +85,8 @@ def prepare(
     """Make the model directory `options.out` and return its spec; `table` and `source` replace what
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
+    if source is None:
+        inspect(options)
     found = resolved(options)
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
@@ -167,7 +170,8 @@ def _tell_limits(spec: ModelSpec, source: ModelSource) -> None:
 
 
 def _fuse(context: PrepareContext) -> None:
-    from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+    from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
+    from onnxferry.scripts.prepare.variants.fusion import Fusion
 
     graph, target = context.exported / MODEL_FILE, context.work / "fused.onnx"
     architecture = Architecture.of(context.source.config)
@@ -178,6 +182,8 @@ def _fuse(context: PrepareContext) -> None:
         _log.warning("the graph cannot be optimised", exc_info=True)
         missing = f"the graph cannot be optimised: {type(e).__name__}: {e}"
         context.fusion = Fusion(None, {}, {}, (missing,))
+    for sentence in context.fusion.single:
+        console.err.print(f"    {sentence}", style="dim", markup=False)
     for sentence in context.fusion.missing:
         console.err.print(f"    {sentence}", style="yellow", markup=False)
 
@@ -252,7 +258,11 @@ def _golden(context: PrepareContext, spec: ModelSpec, folder: Path) -> Golden:
     options, host = context.options, context.cpu.host or ""
     tolerance = options.golden_tolerance or GOLDEN_TOLERANCE.get(spec.precision, TOLERANCE)
     asked = golden.requests(spec, options.golden, folder)
-    several = context.built_in or golden.pictures(spec)
+    pictures = golden.pictures(spec)  # each must fit, as users send pictures of every shape
+    several = context.built_in or {
+        **dict.fromkeys(pictures, ()),
+        **fitting.accepted(spec, folder, pictures),
+    }
     return golden.answered(folder, asked, tolerance, host, several)
 
 

@@ -13,7 +13,8 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion
+from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
+from onnxferry.scripts.prepare.variants.fusion import Fusion
 from onnxferry.scripts.prepare.variants.table import VariantTable
 from onnxferry.scripts.prepare.variants.variant import OperatorGroup, Variant, VariantInputs
 

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
-from onnxferry.scripts.prepare.sources import huggingface, huggingface_export
+from onnxferry.scripts.prepare.sources import huggingface_export
+from onnxferry.scripts.prepare.sources.task_inference import HEADS
 from onnxferry.system.library_output import silence_libraries
 from tests import tiny
 from tests.scripts import checkpoints
@@ -35,7 +36,7 @@ def exported(folder: Path, family: str, attention: str = "eager") -> Path:
     }
     source, path = makers[family](folder / "checkpoint"), folder / "exported.onnx"
     with silence_libraries():
-        kind = getattr(transformers, huggingface.HEADS[task])
+        kind = getattr(transformers, HEADS[task])
         model = kind.from_pretrained(source, attn_implementation=attention).float().eval()
         names = ["input_ids", "attention_mask", "token_type_ids"]
         inputs = names if family == "bert" else names[:2]

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from onnxferry.scoring.limits import Limits
 from onnxferry.scoring.manifest import ModelSpec
@@ -28,9 +30,13 @@ from onnxferry.system.errors import EvaluationError, UsageError
 from tests import tiny
 from tests.scripts import checkpoints
 
+OLDER = Version(transformers.__version__).major < 5
+GONE = "transformers 5 has neither SQuAD's metrics nor the question-answering pipeline"
 WORDS = st.text(st.sampled_from("ab The. an!'é "), max_size=12)
 
 
+@pytest.mark.toolchain
+@pytest.mark.skipif(not OLDER, reason=GONE)
 @given(WORDS, WORDS)
 def test_squad_figures_are_those_of_transformers_own_metrics(answer: str, right: str) -> None:
     from transformers.data.metrics import squad_metrics
@@ -203,6 +209,7 @@ def classified(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evalua
     return lambda **more: evaluate(EvaluationOptions(folder / "model", data, source, **more))
 
 
+@pytest.mark.toolchain
 def test_the_core_and_the_pipeline_give_the_same_figures(
     classified: Callable[..., Evaluation],
 ) -> None:
@@ -227,6 +234,8 @@ def test_answers_that_differ_are_told_with_both_sides() -> None:
     )
 
 
+@pytest.mark.toolchain
+@pytest.mark.skipif(not OLDER, reason=GONE)
 def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -> None:
     source = checkpoints.bert(tmp_path / "source", "question-answering")
     prepare(checkpoints.as_exported(str(source), tmp_path / "model"))
@@ -237,6 +246,14 @@ def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -
         )
         assert found.agreement is not None
         assert found.agreement.differing == ()
+
+
+@pytest.mark.skipif(OLDER, reason="transformers 4 has the pipeline")
+def test_a_pipeline_that_transformers_no_longer_has_is_told(tmp_path: Path) -> None:
+    model = tiny.question_answering(tmp_path / "model")
+    options = EvaluationOptions(model, squad(tmp_path / "s.json"), tmp_path)
+    with pytest.raises(UsageError, match=r"--source: transformers 5\S+ has no question-answering"):
+        evaluate(options)
 
 
 def test_the_command_writes_its_section_and_renews_it(tmp_path: Path) -> None:

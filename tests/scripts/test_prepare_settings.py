@@ -19,6 +19,8 @@ from onnxferry.scripts.prepare.sources.user_inputs import samples
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.errors import UsageError
 
+pytestmark = pytest.mark.toolchain
+
 TOKENIZER = TextTokenizer("{}", 512, 0, 0, "right")
 BERT = {"model_type": "bert", "max_position_embeddings": 512}
 PROCESSOR = {"size": {"height": 224, "width": 224}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}

@@ -16,9 +16,12 @@ import transformers
 from onnxferry import scoring
 from onnxferry.scripts.prepare import prepare
 from onnxferry.scripts.prepare.sources import checkpoint
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import CPU, INT8, as_exported
+
+pytestmark = pytest.mark.toolchain
 
 NEW = ("token-classification", "zero-shot-classification", "fill-mask")
 BODIES: dict[str, Any] = {
@@ -149,8 +152,8 @@ def test_a_tokenizer_without_a_mask_token_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_the_task_is_told_by_the_architecture(tmp_path: Path, architecture: str, task: str) -> None:
-    config = transformers.BertConfig(architectures=[architecture])
-    assert checkpoint.infer_task(config, tmp_path, None) == task
+    config = {"architectures": [architecture]}
+    assert infer_task(config, tmp_path, None) == task
 
 
 def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(
@@ -158,8 +161,8 @@ def test_a_sentence_transformers_folder_makes_embeddings_whatever_head_it_names(
 ) -> None:
     """As all-mpnet-base-v2, whose config.json names MPNetForMaskedLM."""
     (tmp_path / "modules.json").write_text("[]")
-    config = transformers.BertConfig(architectures=["MPNetForMaskedLM"])
-    assert checkpoint.infer_task(config, tmp_path, None) == "feature-extraction"
+    config = {"architectures": ["MPNetForMaskedLM"]}
+    assert infer_task(config, tmp_path, None) == "feature-extraction"
 
 
 def test_a_classifier_that_does_not_judge_entailment_is_no_zero_shot_classifier(

@@ -104,7 +104,9 @@ def _fusion(fusion: Fusion) -> str:
     rows = [[k, str(count), str(fusion.expected.get(k, ""))] for k, count in fusion.found.items()]
     heads = ["operator", "fused", "expected by the architecture"]
     table = _markdown(heads, rows) if rows else "None."
-    return "\n\n".join([table, *(f"- {sentence}" for sentence in fusion.missing)])
+    return "\n\n".join(
+        [table, *(f"- {sentence}" for sentence in (*fusion.single, *fusion.missing))]
+    )
 
 
 def _not_taken(result: CandidateResult) -> str:

@@ -11,6 +11,7 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import (
     head_settings,
     huggingface,
+    huggingface_embeddings,
     huggingface_export,
     huggingface_sentence,
     image_settings,
@@ -22,27 +23,14 @@ from onnxferry.scripts.prepare.sources.padding import padding_side
 from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
 from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
+from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
 
-# they share a head with another task: asked for, or told by other files
-_BY_OTHER = (
-    *("zero-shot-classification", "text-ranking"),
-    *("sentence-similarity", "image-feature-extraction"),
-)
-_BY_SUFFIX = {
-    head.removeprefix("AutoModel") or "Model": task
-    for task, head in huggingface.HEADS.items()
-    if task not in _BY_OTHER
-}
-_BY_PEFT = {
-    "QUESTION_ANS": "question-answering",
-    "SEQ_CLS": "text-classification",
-    "TOKEN_CLS": "token-classification",
-}
+EMBEDDINGS = ("feature-extraction", "sentence-similarity")
 
 
 def load(options: Options) -> ModelSource:
@@ -50,7 +38,7 @@ def load(options: Options) -> ModelSource:
     root = Path(options.source)
     folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
-    task = options.task or infer_task(config, root, options.adapter)
+    task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage(f"load {folder.name}"):
@@ -66,7 +54,26 @@ def load(options: Options) -> ModelSource:
     if source.tokenizer:
         huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
     source = replace(source, export=_export(model, source, sentence, opset))
+    if task in EMBEDDINGS:
+        return replace(source, pipeline=_embeddings(model, source, sentence, options))
     return replace(source, pipeline=_pipeline(model, source, options))
+
+
+def _embeddings(
+    model: Any, source: ModelSource, sentence: SentenceModel, options: Options
+) -> Callable[[], AskPipeline]:
+    """The library itself only for the folder as it is."""
+    as_it_is = not (options.settings or options.adapter or options.tokenizer)
+    root = Path(options.source) if as_it_is else None
+
+    def make() -> AskPipeline:
+        tokenizer = huggingface_embeddings.tokenizer(options.tokenizer or sentence.model)
+        recipe = huggingface_embeddings.TorchRecipe(
+            model, tokenizer, source.settings, sentence.lower_case
+        )
+        return huggingface_embeddings.reference(recipe, root)
+
+    return make
 
 
 def _pipeline(
@@ -85,9 +92,10 @@ def _export(
 ) -> Callable[[Path], None]:
     inputs = source.tokenizer.inputs if source.tokenizer else ()
     inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
-    pictures = "preprocess" in source.settings
-    fixed = pictures and not image_settings.has_open_size(source.settings)
-    size = image_settings.input_size(source.settings) if fixed else None
+    pictures = image_settings.is_image_task(source.task)
+    open_size = pictures and image_settings.has_open_size(source.settings)
+    any_size = open_size and source.task == "object-detection"
+    size = image_settings.input_size(source.settings) if pictures and not any_size else None
     return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
 
 
@@ -101,7 +109,7 @@ def described(folder: Path, options: Options) -> ModelSource:
     """What a model folder says of a graph in it: a source that neither exports nor runs."""
     model = sentence_transformers.model_folder(folder)
     config = huggingface.read_config(model)
-    task = options.task or infer_task(config, folder, None)
+    task = options.task or infer_task(config.to_dict(), folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
     source = replace(source, config=_described(config))
     return _with_settings(source, _sentence(folder, task), options)
@@ -109,36 +117,9 @@ def described(folder: Path, options: Options) -> ModelSource:
 
 def _sentence(folder: Path, task: str) -> SentenceModel:
     """What follows the model of a task that embeds."""
-    if task in ("feature-extraction", "sentence-similarity"):
+    if task in EMBEDDINGS:
         return sentence_transformers.read(folder)
     return SentenceModel(sentence_transformers.model_folder(folder))
-
-
-def infer_task(config: Any, folder: Path, adapter: Path | None) -> str:
-    """The task that the adapter, else the model, was trained for."""
-    tuned = huggingface.adapter_config(adapter) if adapter else None
-    if tuned and tuned.task_type in _BY_PEFT:
-        return _BY_PEFT[tuned.task_type]
-    if not tuned and (told := _told_by_files(config, folder)):
-        return told
-    names = [(tuned.auto_mapping or {}).get("base_model_class", "")] if tuned else []
-    for name in (*names, *(config.architectures or ())):
-        for suffix, task in _BY_SUFFIX.items():
-            if name.endswith(suffix):
-                return task
-    known = ", ".join(_BY_SUFFIX.values())
-    raise UsageError(f"--task: cannot be told from the model's files; give one of {known}")
-
-
-def _told_by_files(config: Any, folder: Path) -> str | None:
-    """The task of sentence-transformers' models, and of a vision model without a head."""
-    data = config.to_dict()
-    if head_settings.is_cross_encoder(folder, data):
-        return "text-ranking" if config.num_labels == 1 else "text-classification"
-    if (folder / "modules.json").is_file():
-        return "feature-extraction"
-    bare = all(name.endswith("Model") for name in config.architectures or ("",))
-    return "image-feature-extraction" if bare and head_settings.is_vision(data) else None
 
 
 def _labels(options: Options, config: Any, task: str) -> tuple[str, ...]:
@@ -168,8 +149,8 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    of_folder = sentence.settings_of(source.task)
-    settings = text_settings(source.task, tokenizer, source.config, {**own, **given}, of_folder)
+    given, of_folder = {**own, **given}, sentence.settings or None
+    settings = text_settings(source.task, tokenizer, source.config, given, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
 

@@ -34,6 +34,17 @@ class Snapshot:
         return {"name": name, "id": name, "revision": revision, "commit": self.commit}
 
 
+@dataclass(frozen=True)
+class Description:
+    """The small files of a model in `folder`; `files`: all of it with their bytes, of which
+    `download` bytes are needed and not here yet; `graph`: the .onnx file to take."""
+
+    folder: Path
+    files: Listing
+    graph: str | None
+    download: int
+
+
 def commit(asked: HubId) -> str:
     """The commit that a revision is now. Raises PrepareError, or Unreachable."""
     if asked.pinned:
@@ -57,6 +68,38 @@ def fetch(asked: HubId, file: str | None, more: Sequence[str] = ()) -> Snapshot:
                 raise
             console.err.print(f"{e}. Taken from the cache: commit {held.commit}", markup=False)
             return held
+
+
+def describe(asked: HubId, file: str | None) -> Description:
+    """A model by its small files, brought here, without its weights. Raises as `fetch`."""
+    with hub_client.quiet_client():
+        held = _held(asked, file, ())
+        if held and asked.pinned:
+            return _here(held)
+        try:
+            return _describe(asked, file)
+        except Unreachable:
+            if not held:
+                raise
+            return _here(held)
+
+
+def _here(held: Snapshot) -> Description:
+    return Description(held.folder, model_files.listing(held.folder), held.graph, 0)
+
+
+def _describe(asked: HubId, file: str | None) -> Description:
+    with console.stage(f"look at {asked}") as progress:
+        model = hub_client.model(asked)
+        sizes = {path: remote.size for path, remote in model.files.items()}
+        graph = model_files.onnx_file(sizes, file, str(asked))
+        folders = _modules(asked, model, progress)
+        wanted = model_files.needed(sizes, graph, folders)
+        _check_weights(asked, model, wanted, graph)
+        small = model_files.describing(sizes, folders)
+        folder = _bring(asked, model, small, progress) if small else hub_client.cache()
+    lacking = Blobs(asked).lacking(model.files[path] for path in wanted)
+    return Description(folder, sizes, graph, sum(remote.size for remote in lacking))
 
 
 def _held(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot | None:

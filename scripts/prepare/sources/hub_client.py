@@ -138,7 +138,7 @@ def refusals(asked: HubId) -> Iterator[None]:
     """What the client raises becomes a PrepareError."""
     try:
         yield
-    except (OSError, ValueError, _HTTP) as e:
+    except (OSError, ValueError, KeyError, _HTTP) as e:
         own_disk = isinstance(e, OSError) and e.errno and not isinstance(e, ConnectionError)
         if own_disk or isinstance(e, PrepareError):
             raise

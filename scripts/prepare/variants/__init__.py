@@ -2,7 +2,9 @@
 
 - table: every variant and what makes it; begin here
 - applicability: why a variant is not tried for a CPU kind or a graph
-- fusion, attention_fusion, attention_equivalence, convolution_folding: the optimised float32 graph
+- fusion: the optimised float32 graph, of
+  attention_fusion, attention_equivalence, unfused_attention, rotary_fusion, relative_positions,
+  constant_folding, convolution_folding; encoder_architecture: what it should hold
 - int8_linear, int8_embedding, smoothing: int8 for transformers
 - int8_convolution, qdq_placement: int8 for networks of convolutions
 - float16: weights of half the size

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scripts.prepare.variants.onnx_graph import known
+from onnxferry.scripts.prepare.variants.onnx_graph import constant, known
 from onnxferry.scripts.prepare.variants.subgraph import run
 
 # batch, tokens: wider than usual windows, or few, where positions end earlier
@@ -32,6 +32,13 @@ class AttentionCandidate:
     query: ir.Value
     weights: tuple[ir.Value, ...]
     biases: tuple[ir.Value | None, ...]
+
+    @property
+    def fixed(self) -> tuple[tuple[int, int], ...]:
+        """Two rows of the number of tokens that the graph is made for, if it is made for one."""
+        shape = constant(self.output.inputs[1])
+        is_fixed = shape is not None and shape.size == 3 and shape[1] > 0
+        return ((2, int(shape[1])),) if shape is not None and is_fixed else ()
 
     def merged(self) -> tuple[Array, Array]:
         """Weights [width, 3 * width] and bias [3 * width] of queries, keys and values."""
@@ -57,7 +64,8 @@ class ProvedAttention:
 def prove(graph: ir.Graph, candidate: AttentionCandidate) -> ProvedAttention | None:
     """The form in which the operator gives the same numbers, if any."""
     weights, bias = candidate.merged()
-    runs = (_run(graph, candidate, (*shape, len(weights))) for shape in SHAPES)
+    shapes = (*SHAPES, *candidate.fixed)
+    runs = (_run(graph, candidate, (*shape, len(weights))) for shape in shapes)
     done = next((found for found in runs if found), None)
     if done is None or done[2].ndim != 4:
         return None
@@ -78,7 +86,8 @@ def _run(
     graph: ir.Graph, candidate: AttentionCandidate, shape: tuple[int, int, int]
 ) -> tuple[dict[ir.Value, Array], Array, Array] | None:
     """The feeds, the result and the queries; None where the candidate does not take the feeds."""
-    feeds = _feeds(graph, candidate.x, shape)
+    feeds = random_inputs(graph, shape[:2])
+    feeds[candidate.x] = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     outputs = [candidate.output.outputs[0], candidate.query]
     try:
         ((want, query),) = run(graph, outputs, [feeds])
@@ -87,16 +96,21 @@ def _run(
     return feeds, want, query
 
 
-def _feeds(graph: ir.Graph, x: ir.Value, shape: tuple[int, int, int]) -> dict[ir.Value, Array]:
-    """Random activations, and a random mask for each input of the graph."""
+def random_inputs(graph: ir.Graph, shape: tuple[int, ...]) -> dict[ir.Value, Array]:
+    """A random mask [batch, tokens] for each input of the graph; the first token is never off."""
     draw = np.random.default_rng(0)
-    feeds = {x: draw.standard_normal(shape).astype(np.float32)}
+    feeds = {}
     for value in graph.inputs:
-        if value is not x and value.dtype:
-            mask = draw.random(shape[:2]) < 0.7
+        if value.dtype:
+            mask = draw.random(shape) < 0.7
             mask[:, 0] = True
             feeds[value] = mask.astype(value.dtype.numpy())
     return feeds
+
+
+def every_token(graph: ir.Graph, shape: tuple[int, int]) -> dict[ir.Value, Array]:
+    """Ones for each input of the graph: no token is padding."""
+    return {v: np.ones(shape, v.dtype.numpy()) for v in graph.inputs if v.dtype}
 
 
 def _attention(projected: Array, heads: int, factor: float, mask: Array | None) -> Array:

@@ -49,9 +49,9 @@ def fuse_attention(graph: ir.Graph) -> None:
         _replace(attention, int32[mask])
 
 
-def unfused(graph: ir.Graph) -> int:
-    """How many attentions are left as single operators: Softmax, then a product."""
-    return sum(1 for node in graph if node.op_type == "Softmax" and _product(node.outputs[0]))
+def unfused(graph: ir.Graph) -> list[ir.Node]:
+    """The Softmax of each attention that is left as single operators: a product follows."""
+    return [n for n in graph if n.op_type == "Softmax" and _product(n.outputs[0])]
 
 
 def _candidate(softmax: ir.Node) -> AttentionCandidate | None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import AUTO, Options
 from onnxferry.scripts.prepare.variants.applicability import skipped
+from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
 from onnxferry.scripts.prepare.variants.float16 import make_float16
-from onnxferry.scripts.prepare.variants.fusion import Architecture, Fusion, fuse
+from onnxferry.scripts.prepare.variants.fusion import Fusion, fuse
 from onnxferry.scripts.prepare.variants.int8_convolution import int8_convolutions
 from onnxferry.scripts.prepare.variants.int8_linear import int8_linear
 from onnxferry.scripts.prepare.variants.operator_groups import groups

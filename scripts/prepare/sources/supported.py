@@ -1,0 +1,49 @@
+"""What a configuration says that cannot be taken, known without transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+# model_type -> what its models need that is no text, picture or array of a request
+_NEEDS = {
+    "longformer": "global_attention_mask",
+    "led": "global_attention_mask",
+    "layoutlmv2": "the words' boxes and the page's picture",
+    "layoutlmv3": "the words' boxes and the page's picture",
+    "tapas": "a table's cells",
+    "reformer": "inputs whose length is a multiple of its chunks",
+    "wav2vec2": "sound",
+    "hubert": "sound",
+    "whisper": "sound",
+}
+
+
+def unsupported(config: Mapping[str, Any]) -> str | None:
+    """Why models of this configuration's architecture are not taken."""
+    needs = _NEEDS.get(str(config.get("model_type")))
+    return f"this architecture is not supported: it needs {needs}" if needs else None
+
+
+def newer(config: Mapping[str, Any]) -> str | None:
+    """Why a model that a newer major version of transformers saved is not taken: an older one
+    passes over what it does not know, such as rope_parameters, and answers wrongly."""
+    saved, installed = str(config.get("transformers_version") or ""), _installed("transformers")
+    if not (saved and installed) or _major(saved) <= _major(installed):
+        return None
+    saved_by = f"it was saved by transformers {saved}; {installed} is installed"
+    major = _major(saved)
+    return f"{saved_by}, and may read it wrongly: pip install 'transformers>={major},<{major + 1}'"
+
+
+def _major(version: str) -> int:
+    first = version.partition(".")[0]
+    return int(first) if first.isdecimal() else 0
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

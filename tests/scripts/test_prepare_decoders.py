@@ -1,0 +1,138 @@
+"""Decoders that classify, and what a tokenizer's configuration says: as transformers' pipeline has
+it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+from onnxferry.system.errors import UsageError
+from tests.scripts import checkpoints
+from tests.scripts.sentence_folders import TEXTS, ask, decoder, served, source
+
+pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
+CLASSIFIER = "AutoModelForSequenceClassification"
+NAMES = checkpoints.named(*checkpoints.LABELS)
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """A JSON file with `changes`; None takes a key away."""
+    data = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in data.items() if v is not None}))
+
+
+def without_padding(folder: Path) -> None:
+    """No padding token in the tokenizer's files, nor one of a usual name."""
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace("<pad>", "<fill>"))
+    rewritten(folder / "tokenizer_config.json", pad_token=None, added_tokens_decoder=None)
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+
+
+def pipeline(folder: Path, length: int) -> Any:
+    """transformers' own, for one text at a time."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.model_max_length = length
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    ask_one = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
+    return lambda text: ask_one(text, top_k=None, truncation=True)
+
+
+def scores(answer: Any) -> dict[str, float]:
+    return {row["label"]: row["score"] for row in answer}
+
+
+def same(folder: Path, out: Path, texts: Any = TEXTS, **options: Any) -> dict[str, Any]:
+    """Both classify `texts` alike, alone and together. Gives the settings."""
+    found = source(folder, **options)
+    ours, theirs = served(found, out), pipeline(folder, found.settings["max_length"])
+    together = ask(ours, texts, top_k=None)
+    for text, answer in zip(texts, together, strict=True):
+        assert scores(answer) == pytest.approx(scores(theirs(text)), abs=1e-5)
+    assert [ask(ours, text, top_k=None) for text in texts] == together
+    return dict(found.settings)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen3"])
+def test_a_decoder_without_a_padding_token_classifies(tmp_path: Path, family: str) -> None:
+    folder = decoder(tmp_path / "model", family, CLASSIFIER, **NAMES)
+    without_padding(folder)
+    found = same(folder, tmp_path / "out")
+    assert found["pad_token_id"] is None
+    assert found["max_length"] == 64
+
+
+def test_the_padding_token_may_be_named_in_the_configuration_alone(tmp_path: Path) -> None:
+    folder = decoder(tmp_path / "model", "gpt2", CLASSIFIER, **NAMES, pad_token_id=7)
+    without_padding(folder)
+    assert same(folder, tmp_path / "out")["pad_token_id"] == 7
+
+
+def test_the_padding_token_may_be_named_by_the_user(tmp_path: Path) -> None:
+    folder = decoder(tmp_path / "model", "gpt2", CLASSIFIER, **NAMES)
+    without_padding(folder)
+    settings = tmp_path / "settings.json"
+    settings.write_text('{"pad_token_id": 1}')
+    assert same(folder, tmp_path / "out", settings=settings)["pad_token_id"] == 1
+
+
+def test_a_padding_token_that_ends_every_text_is_the_models_choice(tmp_path: Path) -> None:
+    """Where the configuration names it, the head reads the token before; else the end itself."""
+    folder = decoder(tmp_path / "model", "gpt2", CLASSIFIER, **NAMES)
+    rewritten(folder / "tokenizer_config.json", pad_token="<end>")  # noqa: S106
+    assert same(folder, tmp_path / "out")["pad_token_id"] is None
+    rewritten(folder / "config.json", pad_token_id=0)
+    assert same(folder, tmp_path / "configured")["pad_token_id"] == 0
+
+
+def test_a_classifier_reads_the_end_of_a_long_text_as_its_tokenizer_does(tmp_path: Path) -> None:
+    folder = checkpoints.bert(tmp_path / "model", "text-classification")
+    rewritten(folder / "tokenizer_config.json", truncation_side="left")
+    texts = ["good day " * 80 + "she sings", "bad day " * 80 + "he sings", "good"]
+    assert same(folder, tmp_path / "out", texts)["truncation_side"] == "left"
+
+
+def test_pairs_without_type_ids_are_as_transformers_reads_them(tmp_path: Path) -> None:
+    folder = checkpoints.bert(tmp_path / "model", "text-classification")
+    names = ["input_ids", "attention_mask"]
+    rewritten(folder / "tokenizer_config.json", model_input_names=names)
+    pairs = [{"text": "good day", "text_pair": "she sings"}, {"text": "a", "text_pair": "very bad"}]
+    assert same(folder, tmp_path / "out", pairs)["token_type_ids"] is False
+
+
+def test_a_question_without_type_ids_gets_its_span(tmp_path: Path) -> None:
+    """By the model itself: the pipeline is gone from transformers 5."""
+    import torch
+
+    folder = checkpoints.bert(tmp_path / "model", "question-answering")
+    names = ["input_ids", "attention_mask"]
+    rewritten(folder / "tokenizer_config.json", model_input_names=names)
+    question, context = "who sings", "dolly rebecca parton was born in 1946 and she sings"
+    answer = ask(
+        served(source(folder), tmp_path / "out"),
+        {"question": question, "context": context},
+        max_answer_len=3,
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    fed = tokenizer(question, context, return_tensors="pt", return_offsets_mapping=True)
+    offsets = fed.pop("offset_mapping")[0].tolist()
+    assert set(fed) == set(names)
+    model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder)
+    with torch.no_grad():
+        start, end = (logits[0] for logits in model(**fed).to_tuple()[:2])
+    first = fed["input_ids"][0].tolist().index(tokenizer.sep_token_id) + 1
+    last = len(offsets) - 1  # the closing special token
+    spans = [(i, j) for i in range(first, last) for j in range(i, min(i + 3, last))]
+    best = max(spans, key=lambda span: start[span[0]] + end[span[1]])
+    assert (answer["start"], answer["end"]) == (offsets[best[0]][0], offsets[best[1]][1])
+
+
+def test_windows_from_the_end_are_refused(tmp_path: Path) -> None:
+    folder = checkpoints.bert(tmp_path / "model", "question-answering")
+    rewritten(folder / "tokenizer_config.json", truncation_side="left")
+    with pytest.raises(UsageError, match="truncation_side is left"):
+        source(folder)
