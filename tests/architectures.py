@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import functools
 import random
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,11 @@ from tokenizers import (
 )
 
 from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scripts.prepare.sources import huggingface_export
 from tests import tiny
 
 LENGTH = 48  # tokens of the longest sequence
+SCALE = 0.4  # of the weights: large, so that scores differ clearly
 SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -161,24 +162,29 @@ FAMILIES = {
         ),
     ),
 }
-HEADS = {  # task -> the class's ending, the graph's outputs
-    "text-classification": ("ForSequenceClassification", ("logits",)),
-    "zero-shot-classification": ("ForSequenceClassification", ("logits",)),
-    "token-classification": ("ForTokenClassification", ("logits",)),
-    "question-answering": ("ForQuestionAnswering", ("start_logits", "end_logits")),
-    "fill-mask": ("ForMaskedLM", ("logits",)),
-    "feature-extraction": ("Model", ("last_hidden_state",)),
+HEADS = {  # the class's ending
+    "text-classification": "ForSequenceClassification",
+    "zero-shot-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
+    "fill-mask": "ForMaskedLM",
+    "feature-extraction": "Model",
 }
 
 
 @functools.cache
 def tokenizer(family: str) -> Any:
-    """The family's tokenizer as transformers has it."""
+    """The family's tokenizer, trained now."""
+    return fast(family, FAMILIES[family].make())
+
+
+def fast(family: str, made: Tokenizer) -> Any:
+    """A tokenizer as transformers has it."""
     kind = FAMILIES[family]
     names = {f"{name}_token": token for name, token in kind.tokens.items() if name != "mask"}
     mask = AddedToken(kind.tokens["mask"], lstrip=family in ("roberta", "mpnet"), special=True)
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=kind.make(),
+        tokenizer_object=made,
         model_max_length=LENGTH,
         model_input_names=list(kind.inputs),
         mask_token=mask,
@@ -188,7 +194,7 @@ def tokenizer(family: str) -> Any:
 
 def network(family: str, task: str, labels: tuple[str, ...], **config: Any) -> Any:
     """The model with random weights, large ones, so that scores differ clearly."""
-    kind, ending = FAMILIES[family], HEADS[task][0]
+    kind, ending = FAMILIES[family], HEADS[task]
     torch.manual_seed(len(labels))
     names = (
         {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
@@ -200,12 +206,35 @@ def network(family: str, task: str, labels: tuple[str, ...], **config: Any) -> A
         vocab_size=len(tokenizer(family)),
         max_position_embeddings=LENGTH + 4,
         pad_token_id=tokenizer(family).pad_token_id,
-        initializer_range=0.4,
+        initializer_range=SCALE,
         attn_implementation="eager",
         **names,
         **config,
     )
     return getattr(transformers, f"{kind.prefix}{ending}")(made).eval()
+
+
+PER_FAMILY = 1000 // len(FAMILIES)  # inputs
+
+
+def generator(family: str) -> random.Random:
+    return random.Random(sorted(FAMILIES).index(family))  # noqa: S311
+
+
+def size(words: Any, text: str) -> int:
+    """How many tokens a text has."""
+    return len(words(text, add_special_tokens=False)["input_ids"])
+
+
+def sentences(family: str, words: Any = None) -> list[str]:
+    """Short ones and long ones. None is without a token: the pipelines answer to such a text at
+    random, and it is refused here."""
+    words = words or tokenizer(family)
+    draw, found = generator(family), list[str]()
+    while len(found) < PER_FAMILY:
+        if size(words, text := sentence(draw, draw.choice([3, 12, 40]))):
+            found.append(text)
+    return found
 
 
 @dataclass(frozen=True)
@@ -219,40 +248,17 @@ class Twins:
 def twins(
     family: str, task: str, folder: Path, labels: tuple[str, ...] = (), **settings: Any
 ) -> Twins:
-    model = network(
-        family, task, labels, **{k: v for k, v in settings.items() if k == "problem_type"}
-    )
-    words = tokenizer(family)
-    folder.mkdir(parents=True)
-    example = {name: torch.ones(2, 9, dtype=torch.int64) for name in FAMILIES[family].inputs}
-    export(model, example, HEADS[task][1], folder / "model.onnx")
-    words.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    own = {"max_length": LENGTH, "pad_token_id": words.pad_token_id, **settings}
-    tiny.write_spec(folder, ModelSpec(f"tiny-{family}", task, own, labels))
+    named = {k: v for k, v in settings.items() if k == "problem_type"}
+    model, words = network(family, task, labels, **named), tokenizer(family)
+    spec = ModelSpec(f"tiny-{family}", task, settings, labels)
+    write(model, words, FAMILIES[family].inputs, spec, folder)
     return Twins(transformers.pipeline(task, model=model, tokenizer=words, device="cpu"), folder)
 
 
-def export(model: Any, example: dict[str, Any], outputs: tuple[str, ...], path: Path) -> None:
-    """The model's graph, with free sizes of the batch and, where the input is tokens, of the
-    sequence."""
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        given = [*example.values(), *(value for value in model(**example).values() if value.dim())]
-        axes = {
-            name: (
-                {0: "batch", 1: "sequence"}
-                if value.dim() > 1 and value.shape[1] == 9
-                else {0: "batch"}
-            )
-            for name, value in zip((*example, *outputs), given, strict=False)
-        }
-        torch.onnx.export(
-            model,
-            (example,),
-            str(path),
-            input_names=list(example),
-            output_names=list(outputs),
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
+def write(model: Any, words: Any, inputs: tuple[str, ...], spec: ModelSpec, folder: Path) -> Path:
+    """A model directory of `model` and its tokenizer."""
+    folder.mkdir(parents=True)
+    huggingface_export.export(model, folder / "model.onnx", spec.task, 17, inputs)
+    words.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    own = {"max_length": LENGTH, "pad_token_id": words.pad_token_id, **spec.settings}
+    return tiny.write_spec(folder, replace(spec, settings=own))

@@ -15,6 +15,7 @@ from rich.markup import escape
 Progress = Callable[[str], None]  # what a stage is at: "upload 12 of 91 MB"
 ReportStage = Callable[[str], AbstractContextManager[object]]  # `stage`, or a test's own
 _QUIET = 30.0  # seconds between two notes where no terminal shows the spinner
+ENDED = "%s: %.1f s"  # the log line of a stage's end
 _LOG = logging.getLogger(__name__)
 
 
@@ -53,4 +54,4 @@ def stage(title: str) -> Iterator[Progress]:
 def _ended(how: str, title: str, began: float) -> None:
     seconds = time.monotonic() - began
     err.print(f"{how} {escape(title)} {seconds:.1f} s")
-    _LOG.info("%s: %.1f s", title, seconds)
+    _LOG.info(ENDED, title, seconds)

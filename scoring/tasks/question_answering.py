@@ -4,7 +4,9 @@ Request: {"inputs": {"question", "context"} | [...], "parameters": {...}}, or {"
 "context"} alone, each of which may be a list. Answer: {"score", "start", "end", "answer"}, with
 top_k > 1 a list of them, best first; a list for a list. start and end count code points.
 
-Parameters and defaults; all but the last two are those of transformers' pipeline (4.51):
+Parameters and defaults; all but the last two are those of transformers' pipeline (4.57,
+the last to have one), and so are answers: those of one text, in capitals or not, are one answer
+with the sum of their scores.
 
 top_k, topk (1)
 max_answer_len (15)         in tokens
@@ -159,17 +161,21 @@ class QuestionAnswering:
     def _answer(self, context: str, pair: Encoded, rows: Rows, options: Options) -> Any:
         by_logits, top_k = options["score"] == "logit_sum", options["top_k"]
         start, end = self._outputs
-        best: list[tuple[float, Span]] = []
+        to_words = options["align_to_words"]
+        # words that begin or end with the same are one answer: some are to be left over
+        count = 2 * top_k + 10 if to_words and not by_logits else top_k
+        answers: list[Answer] = []
         nulls, best_logits = [], -float("inf")
         for window, row in rows:  # one by one, to keep few spans in memory
             logits = row[start], row[end]
-            spans, null = best_spans(logits, window, top_k, options["max_answer_len"])
+            spans, null = best_spans(logits, window, count, options["max_answer_len"])
             scored = [(span.logits if by_logits else span.probability, span) for span in spans]
-            best = _best([*best, *scored], top_k)
+            found = [(score, *_characters(pair, span, to_words)) for score, span in scored]
+            answers = _best([*answers, *found], top_k) if by_logits else [*answers, *found]
             nulls.append(null)
             best_logits = max(best_logits, spans[0].logits)
-        to_words = options["align_to_words"]
-        answers = [(score, *_characters(pair, span, to_words)) for score, span in best]
+        if not by_logits:
+            answers = _best(_merged(answers, context), top_k)
         if options["handle_impossible_answer"]:
             answers = _with_no_answer(answers, nulls, best_logits, options)
         shaped = [
@@ -232,6 +238,16 @@ def _with_no_answer(
 
 def _best(scored: list[Any], top_k: int) -> list[Any]:
     return sorted(scored, key=lambda entry: -entry[0])[:top_k]
+
+
+def _merged(answers: Sequence[Answer], context: str) -> list[Answer]:
+    """Answers of one text, in capitals or not, are one, with the sum of their scores."""
+    found: dict[str, Answer] = {}
+    for score, start, end in answers:
+        text = context[start:end].lower()
+        known, *where = found.get(text, (0.0, start, end))
+        found[text] = (known + score, where[0], where[1])
+    return list(found.values())
 
 
 def _characters(pair: Encoded, span: Span, to_words: bool) -> tuple[int, int]:

@@ -16,6 +16,7 @@ CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
 }
+GONE = {"question-answering": 5}  # the major version from which there is no pipeline
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -28,6 +29,7 @@ class ReferencePipeline:
             with silence_libraries():
                 import transformers
 
+                _check(transformers.__version__, spec.task)
                 self._pipeline = _load(transformers, folder, adapter, spec)
         except ImportError as e:
             needs = "--source needs the extra 'export': pip install 'onnxferry[export]'"
@@ -41,6 +43,13 @@ class ReferencePipeline:
         with silence_libraries():
             found = self._pipeline(list(inputs), **parameters)
         return found if isinstance(found, list) else [found]
+
+
+def _check(version: str, task: str) -> None:
+    """Raise UsageError where transformers no longer has the task's pipeline."""
+    if task in GONE and int(version.split(".", maxsplit=1)[0]) >= GONE[task]:
+        advice = f"install one before {GONE[task]} for it, or leave --source out"
+        raise UsageError(f"--source: transformers {version} has no {task} pipeline; {advice}")
 
 
 def _load(transformers: Any, folder: Path, adapter: Path | None, spec: ModelSpec) -> Any:

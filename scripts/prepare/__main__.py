@@ -93,9 +93,10 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 @click.option("--dry-run", is_flag=True, help=DRY_HELP)
 @click.option("--test", is_flag=True, help=TEST_HELP)
 def command(max_metric_drop: str, max_loss: str | None, **flags: Any) -> None:
-    """Make a checked model directory of SOURCE: a Hugging Face model folder, a PyTorch module given
-    as module:factory, or an .onnx file. Several variants are made and compared with the source
-    model; the fastest within the gate is taken, and report.md beside it tells of all."""
+    """Make a checked model directory of SOURCE: a model of the hub (org/name or org/name@revision),
+    a Hugging Face model folder, a PyTorch module given as module:factory, or an .onnx file. Several
+    variants are made and compared with the source model; the fastest within the gate is taken, and
+    report.md beside it tells of all."""
     asked = Options(**flags, max_metric_drop=parse_share(max_loss or max_metric_drop))
     if asked.dry_run:
         _print(dry_run.lines(asked))

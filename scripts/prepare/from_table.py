@@ -102,7 +102,7 @@ def _origin(options: Options, before: Mapping[str, str]) -> Mapping[str, str]:
         return {**identity, "commit": hub.commit(wanted)}
     except Unreachable as e:
         if not same:
-            raise
+            return {**identity, "commit": ""}  # prepare says what is to be done
         console.err.print(f"{e}. Commit {before['commit']} is kept", markup=False)
         return before
 

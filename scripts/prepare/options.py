@@ -121,6 +121,8 @@ def _check_choices(options: Options) -> None:
 
 def _check_combination(options: Options, kind: str) -> None:
     source, task = options.source, options.task
+    both = "--dry-run and --test are two ways to try: give one of them"
+    _refuse(options.dry_run and options.test, both)
     other, tensors = kind not in (HUGGINGFACE, HUB), task == "tensors"
     folder = f"--adapter needs a Hugging Face model folder as SOURCE, got {source}"
     _refuse(other and options.adapter, folder)

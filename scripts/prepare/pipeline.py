@@ -19,7 +19,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
-from onnxferry.scripts.prepare import model_directory
+from onnxferry.scripts.prepare import disk_space, model_directory, staging
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -71,7 +71,7 @@ class PrepareContext:
     exported: Path = field(init=False)  # the model directory of the graph in float32
     spec: ModelSpec = field(init=False)
     fusion: Fusion = field(init=False)
-    built_in: list[Sample] = field(init=False)  # the requests of the task that fit the model
+    built_in: Mapping[Sample, fitting.Shape] = field(init=False)  # requests that fit the model
     evaluator: Evaluator = field(init=False)
     pipeline: PipelineReference = field(init=False)
     pipeline_figures: Mapping[str, Any] = field(init=False)
@@ -91,7 +91,7 @@ def prepare(
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
-    with silence_libraries(), model_directory.staging(out) as work:
+    with silence_libraries(), staging.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
         context.origin = found.record
         context.asked = recorded
@@ -139,6 +139,8 @@ def _export(context: PrepareContext) -> None:
         shutil.rmtree(raw)
         if source.tokenizer:
             (folder / TOKENIZER_FILE).write_text(source.tokenizer.json, encoding="utf-8")
+    weights = model_directory.graph_bytes(folder)
+    disk_space.check(context.options, weights, done=disk_space.EXPORTED)
     record = {**source.record, **context.origin}
     provenance = {
         "source": record,
@@ -256,7 +258,11 @@ def _golden(context: PrepareContext, spec: ModelSpec, folder: Path) -> Golden:
     options, host = context.options, context.cpu.host or ""
     tolerance = options.golden_tolerance or GOLDEN_TOLERANCE.get(spec.precision, TOLERANCE)
     asked = golden.requests(spec, options.golden, folder)
-    several = context.built_in or golden.pictures(spec)
+    pictures = golden.pictures(spec)  # each must fit, as users send pictures of every shape
+    several = context.built_in or {
+        **dict.fromkeys(pictures, ()),
+        **fitting.accepted(spec, folder, pictures),
+    }
     return golden.answered(folder, asked, tolerance, host, several)
 
 
@@ -275,4 +281,4 @@ def _write(context: PrepareContext, out: Path) -> None:
     with console.stage(f"write {out.name}"):
         model_directory.write_spec(spec, folder)
         document.write_report(spec, selection, context.fusion, folder)
-        model_directory.publish(folder, out)
+        staging.publish(folder, out)

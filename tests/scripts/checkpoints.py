@@ -60,7 +60,10 @@ def tokenizer(folder: Path, **special: str) -> Path:
         "sep_token": "[SEP]",
     }
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tiny.tokenizer(), model_max_length=128, **names
+        tokenizer_object=tiny.tokenizer(),
+        model_max_length=128,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **names,
     )
     fast.save_pretrained(folder)
     return folder
@@ -153,17 +156,18 @@ def mpnet(folder: Path) -> Path:
     return tokenizer(folder)
 
 
-def vit(folder: Path) -> Path:
+def vit(folder: Path, **config: Any) -> Path:
     """A vision transformer of two layers for pictures of 32 x 32."""
     torch.manual_seed(0)
-    config = transformers.ViTConfig(
+    made = transformers.ViTConfig(
         image_size=32,
         patch_size=8,
         initializer_range=0.3,
         id2label=dict(enumerate(LABELS)),
         **SIZES,
+        **config,
     )
-    transformers.ViTForImageClassification(config).save_pretrained(folder)
+    transformers.ViTForImageClassification(made).save_pretrained(folder)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 

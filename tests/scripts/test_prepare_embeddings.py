@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from onnxferry.scripts.prepare import prepare
 from onnxferry.scripts.prepare.sources import sentence_transformers
+from onnxferry.scripts.prepare.sources.huggingface_embeddings import TorchRecipe
+from onnxferry.system.errors import PrepareError
 from tests.scripts import checkpoints
 from tests.scripts.sentence_folders import (
     DECODERS,
@@ -238,3 +243,55 @@ def test_a_decoder_is_pooled_at_its_last_token(tmp_path: Path, family: str) -> N
     same(ask(ours, TEXTS, prompt_name="query"), prompted)
     assert found.settings["padding_side"] == "right"
     same(ask(changed(tmp_path / "out", padding_side="left"), TEXTS), alone)
+
+
+def figures(folder: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """What prepare records of the comparison from text to answer."""
+    spec = prepare(checkpoints.as_exported(str(folder), out, **options))
+    found: dict[str, Any] = spec.provenance["difference"]["pipeline"]
+    return found
+
+
+def test_prepare_compares_what_is_served_with_the_library(bert: Path, tmp_path: Path) -> None:
+    after = [pooling("mean"), modules.Dense(32, 8), modules.Normalize()]
+    options = {"prompts": PROMPTS, "default_prompt_name": "query"}
+    folder = saved(bert, tmp_path / "st", *after, **options)
+    found = figures(folder, tmp_path / "out")
+    assert found["inputs"] >= 12
+    assert found["max_abs"] < 1e-5
+    assert found["agreement"] == 1
+    assert "sentence_transformers" in sys.modules
+
+
+def test_without_the_library_its_recipe_is_compared(
+    roberta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = modules.Pooling(32, pooling_mode="mean", include_prompt=False)
+    options = {"prompts": PROMPTS, "default_prompt_name": "query"}
+    folder = version(saved(roberta, tmp_path / "st", pool, **options), "5.1.2")
+    (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    found = source(folder).pipeline
+    assert found is not None
+    ours = served(source(folder), tmp_path / "out")
+    asked: list[tuple[str, dict[str, str]]] = [(text, {}) for text in TEXTS]
+    asked += [(" Good day\n", {"prompt_name": "passage"})]
+    for text, parameters in asked:
+        same(ask(ours, text, **parameters), found()(text, parameters))
+    assert isinstance(found(), TorchRecipe)
+
+
+def test_vectors_of_tokens_are_compared_too(bert: Path, tmp_path: Path) -> None:
+    found = figures(bert, tmp_path / "out")
+    assert found["inputs"] >= 12
+    assert found["max_abs"] < 1e-5
+
+
+def test_what_is_not_the_librarys_answer_is_refused(bert: Path, tmp_path: Path) -> None:
+    """As if a setting of the folder had been overlooked."""
+    folder = saved(bert, tmp_path / "st", pooling("mean"), prompts=PROMPTS)
+    loaded = source(folder)
+    wrong = replace(loaded, settings={**loaded.settings, "pooling": "cls"})
+    options = checkpoints.as_exported(str(folder), tmp_path / "out")
+    with pytest.raises(PrepareError, match="what is served is not what"):
+        prepare(options, source=wrong)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from onnxferry import cli
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.model_table import ModelTable, read
-from onnxferry.scripts.prepare import Options
+from onnxferry.scripts.prepare import Options, from_table
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.from_table import default_folder, options_of
 from onnxferry.scripts.prepare.sources import hub_download
@@ -72,12 +72,6 @@ def test_a_model_is_prepared_once_and_again_when_something_changed(
     second = hub.push("org/moods", {**content(trained), "config.json": _renamed(trained)})
     assert f"its source was commit {first}, and is {second}" in said(table, capsys)
     assert ModelSpec.read(folder).labels == ("quiet", "glad", "angry")
-
-    hub.calls.clear()
-    pinned = ModelTable(source=f"org/moods@{first}", variant="fp32", path=folder)
-    assert f"its source was commit {second}, and is {first}" in said(pinned, capsys)
-    assert ModelSpec.read(folder).labels == checkpoints.LABELS
-    assert hub.sent() == []
 
 
 def _renamed(folder: Path) -> bytes:
@@ -167,6 +161,24 @@ def test_every_flag_of_the_table_is_one_of_prepare(tmp_path: Path) -> None:
 def test_a_module_is_not_prepared_by_itself() -> None:
     with pytest.raises(UsageError, match="whether a module has changed cannot be told; prepare it"):
         ModelTable(source="own.module:factory").prepared()
+
+
+def test_a_commit_stays_what_it_is(hub: HubDouble, trained: Path, tmp_path: Path) -> None:
+    """Without a question to the hub, which knows of newer ones."""
+    commit = hub.push("org/moods", content(trained))
+    before = {"id": "org/moods", "revision": commit, "commit": commit}
+    options = Options(f"org/moods@{commit}", tmp_path / "out")
+    assert from_table._origin(options, before) == before
+    assert hub.calls == []
+
+
+def test_another_revision_is_not_taken_for_the_one_there(
+    hub: HubDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    before = {"id": "org/moods", "revision": "main", "commit": "1" * 40}
+    assert from_table._origin(Options("org/moods", tmp_path), before) == before
+    assert from_table._origin(Options("org/moods@v2", tmp_path), before)["commit"] == ""
 
 
 def test_an_unknown_model_leaves_nothing(hub: HubDouble) -> None:

@@ -15,6 +15,7 @@ import transformers
 
 from onnxferry import scoring
 from onnxferry.scripts.prepare import prepare
+from onnxferry.scripts.prepare.sources.resolution import resolved
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.fakes.hub import HubDouble, content
 from tests.scripts import checkpoints
@@ -118,10 +119,11 @@ def test_the_only_graph_of_a_folder_is_taken(exported: Path, trained: Path, tmp_
 
 def test_a_file_is_taken_where_there_are_weights_too(trained: Path, tmp_path: Path) -> None:
     """Also where SOURCE is the folder onnx/ itself, which is described by the one above."""
-    spec = prepare(as_exported(str(trained), tmp_path / "out", file="onnx/model.onnx"))
-    again = prepare(as_exported(str(trained / "onnx"), tmp_path / "again", file="model.onnx"))
-    assert spec.provenance["source"] == again.provenance["source"]
-    assert (spec.labels, again.labels) == (LABELS, LABELS)
+    out = tmp_path / "out"
+    for folder, file in ((trained, "onnx/model.onnx"), (trained / "onnx", "model.onnx")):
+        found = resolved(as_exported(str(folder), out, file=file)).options
+        assert found.source == str(trained / "onnx/model.onnx")
+        assert (found.kind, found.folder) == ("onnx", trained)
 
 
 def test_weights_under_any_name_come_from_the_hub(

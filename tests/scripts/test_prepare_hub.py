@@ -259,12 +259,14 @@ def test_refusals_say_what_to_do_and_hold_no_token(
         ("org/tiny@" + "0" * 40, "org/tiny: has no revision 00000"),
         ("org/flax", "org/flax: holds no weights that can be read .* but flax_model.msgpack"),
         ("org/shards", "org/shards: holds no weights"),
+        ("org/adapter", "org/adapter: is an adapter, not a whole model; give its base model as"),
         ("org/na--me", "org/na--me: not the form of a model's id"),
     ],
 )
 def test_what_is_not_there_is_named(hub: HubDouble, source: str, message: str) -> None:
     hub.push("org/tiny", FILES)
     hub.push("org/flax", {"config.json": b"{}", "flax_model.msgpack": WEIGHTS})
+    hub.push("org/adapter", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"w"})
     hub.push("org/shards", {"config.json": b"{}"})
     with pytest.raises(FerryError, match=message):
         get(source)
@@ -315,6 +317,16 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     assert (found.folder / "model.safetensors").read_bytes() == WEIGHTS
     assert hub.sent() == ["model.safetensors"]  # smaller ones came before, and are kept
     assert hub.ranges() == [f"bytes={begun}-"]
+
+
+def test_the_client_s_own_bars_stay_off() -> None:
+    """Also those of transformers, which asks the client about them, and which comes after it."""
+    code = (
+        "from onnxferry.scripts.prepare.sources import hub_client\n"
+        "from huggingface_hub.utils import are_progress_bars_disabled\n"
+        "assert are_progress_bars_disabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_connection_that_breaks_is_taken_up_by_itself(

@@ -19,6 +19,8 @@ from tests import tiny
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import CPU, INT8, as_exported, working_directory
 
+pytestmark = pytest.mark.toolchain
+
 MODULES = '''
 import torch
 

@@ -21,6 +21,8 @@ from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import CPU, INT8, as_exported
 
+pytestmark = pytest.mark.toolchain
+
 NEW = ("token-classification", "zero-shot-classification", "fill-mask")
 BODIES: dict[str, Any] = {
     "token-classification": {

@@ -33,6 +33,8 @@ from tests.scripts import exact_arithmetic
 from tests.scripts.graphs import convolutional, exported, feeds, save, value
 from tests.test_architecture import ROOT
 
+pytestmark = pytest.mark.toolchain
+
 CPUS = (ANY, *cpu.KINDS)
 BY_NAME = {variant.name: variant for variant in VARIANTS}
 KINDS = ("bert", "distilbert", "vit", "convolutional", "plain")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.zoo.vocabularies import LENGTH, Vocabulary
+from tests.zoo.vocabularies import GENERIC, LENGTH, Vocabulary
 
 SIDE = 32  # pixels of a picture
 LABELS = ("calm", "glad", "angry")
@@ -59,11 +59,15 @@ class Pair:
     refused: str = ""
 
     @property
+    def generic(self) -> bool:
+        """Whether transformers 5 saves the tokenizer as TokenizersBackend."""
+        return self.vocabulary is not None and self.vocabulary.loaded_as == GENERIC
+
+    @property
     def name(self) -> str:
         kind = self.vocabulary.kind if self.vocabulary else "pixels"
-        generic = self.vocabulary and self.vocabulary.loaded_as == "PreTrainedTokenizerFast"
-        parts = [self.architecture, self.task, kind + (", generic" if generic else "")]
-        return "-".join(parts).replace(" ", "-").replace(",", "").lower()
+        parts = [self.architecture, self.task, kind, *(["generic"] if self.generic else [])]
+        return "-".join(parts).replace(" ", "-").lower()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -71,7 +75,7 @@ class Pair:
 
 
 def _words(kind: str, layout: str, loaded_as: str = "", **config: Any) -> Vocabulary:
-    return Vocabulary(kind, layout, loaded_as or "PreTrainedTokenizerFast", tuple(config.items()))
+    return Vocabulary(kind, layout, loaded_as or GENERIC, tuple(config.items()))
 
 
 _TYPED = ["input_ids", "token_type_ids", "attention_mask"]
@@ -321,4 +325,31 @@ _LEVIT = {
 }
 
 
-PAIRS = [*_bert_like(), *_decoders(), *_embeddings(), *_vision()]
+def _newer_tasks() -> list[Pair]:
+    """Cross-encoders, similarity, pictures as vectors, and detectors."""
+    rank, vectors, detect = "text-ranking", "image-feature-extraction", "object-detection"
+    st = "sentence-transformers"
+    return [
+        Pair("BERT", rank, "Bert", BERT),
+        Pair("XLM-RoBERTa", rank, "XLMRoberta", XLM_R),
+        Pair("ModernBERT", rank, "ModernBert", BYTES, _MODERN),
+        Pair("MiniLM", "sentence-similarity", "Bert", BERT, library=st, pooling="mean"),
+        Pair("ViT", vectors, "ViT", sizes=_VIT, processor="ViT"),
+        Pair("DINOv2", vectors, "Dinov2", sizes=_VIT, processor="Bit"),
+        Pair("YOLOS", detect, "Yolos", sizes=_YOLOS, processor="Yolos"),
+        Pair("DETR", detect, "Detr", sizes=_DETR, processor="Detr"),
+    ]
+
+
+_YOLOS = {**_VIT, "image_size": [SIDE, SIDE], "num_detection_tokens": 5}
+_DETR = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "num_queries": 5,
+}
+PAIRS = [*_bert_like(), *_decoders(), *_embeddings(), *_vision(), *_newer_tasks()]

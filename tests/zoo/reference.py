@@ -116,11 +116,9 @@ def _loaded(folder: Path) -> Any:
 
 
 def _spans(folder: Path) -> Callable[[dict[str, Any]], Any]:
-    """transformers 4's pipeline; in 5 there is none, so its parts are put together here, for
-    questions and contexts that fit into one window."""
-    if hasattr(transformers, "QuestionAnsweringPipeline"):
-        made = _pipeline("question-answering", folder)
-        return lambda body: made(**body["inputs"])
+    """The parts of transformers' pipeline put together, since transformers 5 has none; for questions
+    and contexts that fit into one window. As the pipeline up to 4.51: later ones add up the scores
+    of spans with the same text, which onnxferry does not."""
     words = transformers.AutoTokenizer.from_pretrained(folder)
     return functools.partial(_span, words, _loaded(folder))
 

@@ -113,6 +113,8 @@ def announce(result: CandidateResult, seconds: float | None = None) -> None:
     took = "" if seconds is None or status == candidates.SKIPPED else f" {seconds:.1f} s"
     line = f"{result.name}: {result.reason or _figures(result)}{took}"
     console.err.print(f"[{_COLOURS[status]}]{status}[/] {escape(line)}")
+    if took:
+        _log.info(console.ENDED, result.name, seconds)
     if status == candidates.REJECTED and found:
         for change in found.changes[:_EXAMPLES]:
             became = escape(f"{change.expected} became {change.got}")

@@ -11,6 +11,7 @@ from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import (
     head_settings,
     huggingface,
+    huggingface_embeddings,
     huggingface_export,
     huggingface_sentence,
     image_settings,
@@ -29,6 +30,8 @@ from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
 
+EMBEDDINGS = ("feature-extraction", "sentence-similarity")
+
 
 def load(options: Options) -> ModelSource:
     """Load the model, merge the adapter, and derive the settings from the folder."""
@@ -38,29 +41,51 @@ def load(options: Options) -> ModelSource:
     task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
-    with stage(f"load {folder.name}"):
+    with stage("load the source model"):
         model = huggingface.load(folder, config, task, options.adapter)
     if options.adapter:
         with stage(f"merge adapter {options.adapter.name}"):
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    record = {**record, "name": root.resolve().name, **_layers(sentence)}
     model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
     if source.tokenizer:
         huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
     source = replace(source, export=_export(model, source, sentence, opset))
+    if task in EMBEDDINGS:
+        return replace(source, pipeline=_embeddings(model, source, sentence, options))
     return replace(source, pipeline=_pipeline(model, source, options))
+
+
+def _embeddings(
+    model: Any, source: ModelSource, sentence: SentenceModel, options: Options
+) -> Callable[[], AskPipeline]:
+    """The library itself only for the folder as it is."""
+    as_it_is = not (options.settings or options.adapter or options.tokenizer)
+    root = Path(options.source) if as_it_is else None
+
+    def make() -> AskPipeline:
+        tokenizer = huggingface_embeddings.tokenizer(options.tokenizer or sentence.model)
+        recipe = huggingface_embeddings.TorchRecipe(
+            model, tokenizer, source.settings, sentence.lower_case
+        )
+        return huggingface_embeddings.reference(recipe, root)
+
+    return make
 
 
 def _pipeline(
     model: Any, source: ModelSource, options: Options
 ) -> Callable[[], AskPipeline] | None:
-    """None where a user's settings, which a pipeline does not know, say how pictures are read."""
+    """None where a user's settings, which a pipeline does not know, say how pictures are read, and
+    for pictures in grey: it makes all of them RGB."""
     folder, task = Path(options.source), source.task
     if image_settings.is_image_task(task):
-        return None if options.settings else lambda: huggingface.image_pipeline(model, folder, task)
+        unknown = options.settings or len(source.settings["image_mean"]) == 1
+        return None if unknown else lambda: huggingface.image_pipeline(model, folder, task)
     length, tokenizer = source.settings["max_length"], options.tokenizer or folder
     return lambda: huggingface.pipeline(model, tokenizer, task, length)
 
@@ -70,9 +95,10 @@ def _export(
 ) -> Callable[[Path], None]:
     inputs = source.tokenizer.inputs if source.tokenizer else ()
     inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
-    pictures = "preprocess" in source.settings
-    fixed = pictures and not image_settings.has_open_size(source.settings)
-    size = image_settings.input_size(source.settings) if fixed else None
+    pictures = image_settings.is_image_task(source.task)
+    open_size = pictures and image_settings.has_open_size(source.settings)
+    any_size = open_size and source.task == "object-detection"
+    size = image_settings.input_size(source.settings) if pictures and not any_size else None
     return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
 
 
@@ -94,7 +120,7 @@ def described(folder: Path, options: Options) -> ModelSource:
 
 def _sentence(folder: Path, task: str) -> SentenceModel:
     """What follows the model of a task that embeds."""
-    if task in ("feature-extraction", "sentence-similarity"):
+    if task in EMBEDDINGS:
         return sentence_transformers.read(folder)
     return SentenceModel(sentence_transformers.model_folder(folder))
 
@@ -126,8 +152,8 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    of_folder = sentence.settings_of(source.task)
-    settings = text_settings(source.task, tokenizer, source.config, {**own, **given}, of_folder)
+    given, of_folder = {**own, **given}, sentence.settings or None
+    settings = text_settings(source.task, tokenizer, source.config, given, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
 
@@ -138,7 +164,9 @@ def _with_image_settings(
     if given.keys() >= set(image_settings.NEEDED):
         return replace(source, settings=image_settings.image_settings({}, given, source.task))
     processor = huggingface.image_processor(folder)
-    settings = image_settings.image_settings(processor.to_dict(), given, source.task)
+    channels = {"num_channels": source.config.get("num_channels", 3)}
+    described = {**channels, **processor.to_dict()}
+    settings = image_settings.image_settings(described, given, source.task)
     if derived:
         image_settings.check_pixels(settings, processor)
     return replace(source, settings=settings)
@@ -153,6 +181,13 @@ def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, 
     if base and not Path(base).is_absolute():
         found["base_model"] = base
     return {**record, "adapter": found}
+
+
+def _layers(sentence: SentenceModel) -> dict[str, str]:
+    """The hash of what follows the pooling."""
+    folders = [layer.folder for layer in sentence.layers]
+    files = sorted(path for folder in folders for path in folder.glob("*") if path.is_file())
+    return {"layers": combined_sha256(files)} if files else {}
 
 
 def _weights(folder: Path) -> dict[str, str]:

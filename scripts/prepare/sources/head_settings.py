@@ -1,5 +1,5 @@
 """Settings that only some tasks have, from the files of a model folder: how a cross-encoder's score
-is read, how embeddings are compared, how a detector's logits become objects."""
+is read, how a detector's logits become objects, what a classifier of pictures was trained for."""
 
 from __future__ import annotations
 
@@ -69,10 +69,6 @@ def _ranking(folder: Path, config: Mapping[str, Any]) -> Settings:
     return {"function_to_apply": _ACTIVATIONS[kind]}
 
 
-def _similarity(folder: Path, config: Mapping[str, Any]) -> Settings:
-    return {"similarity": _sentence_config(folder).get("similarity_fn_name") or "cosine"}
-
-
 def _detection(folder: Path, config: Mapping[str, Any]) -> Settings:
     if (kind := config.get("model_type")) not in _DETECTORS:
         known = ", ".join(sorted(_DETECTORS))
@@ -87,7 +83,6 @@ def _problem(folder: Path, config: Mapping[str, Any]) -> Settings:
 
 _READERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Settings]] = {
     "text-ranking": _ranking,
-    "sentence-similarity": _similarity,
     "object-detection": _detection,
     "image-classification": _problem,
 }

@@ -11,8 +11,10 @@ from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
+from onnxferry.scoring.tokenization import Text
 from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer, prepare_errors
 from onnxferry.scripts.prepare.sources.task_inference import HEADS
+from onnxferry.scripts.prepare.sources.tokenizer_check import check_tokens
 from onnxferry.system.errors import PrepareError
 
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
@@ -113,7 +115,17 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
     inputs = tuple(tokenizer.model_input_names)
     split = bool(getattr(tokenizer, "split_special_tokens", False))
     reading = (tokenizer.truncation_side, split)
-    return TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs, *reading)
+    made = TextTokenizer(backend.to_str(), length, *padding, mask, spaces, inputs, *reading)
+    encode = lambda text: _ids(tokenizer, text)  # noqa: E731
+    special = list(dict.fromkeys(tokenizer.all_special_tokens))
+    check_tokens(folder, made, encode, special, tokenizer.init_kwargs)
+    return made
+
+
+def _ids(tokenizer: Any, text: Text) -> list[int]:
+    texts = (text,) if isinstance(text, str) else text
+    found: list[int] = tokenizer(*texts)["input_ids"]
+    return found
 
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:

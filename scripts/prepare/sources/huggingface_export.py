@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scripts.prepare.sources import pytorch
 from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
 from onnxferry.scripts.prepare.sources.source import prepare_errors
@@ -50,7 +51,7 @@ def _positional(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> It
         del model.forward
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917
     model: Any, path: Path, task: str, opset: int, inputs: Sequence[str], size: Any = None
 ) -> None:
     """Write `model`, in evaluation mode, as ONNX. `inputs`: what the tokenizer gives; `size`: of
@@ -96,4 +97,4 @@ def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Te
         channels = getattr(model.config, "num_channels", 3)
         return {"pixel_values": torch.zeros(2, channels, height, width)}
     names = [name for name in TEXT_INPUTS if name in taken and name in inputs]
-    return {name: torch.ones(2, 16, dtype=torch.int64) for name in names}
+    return {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}

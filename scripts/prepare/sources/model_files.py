@@ -37,7 +37,10 @@ def listing(folder: Path) -> Listing:
 def onnx_file(files: Listing, asked: str | None, source: str) -> str | None:
     """The .onnx file to take: the one `asked` for by its path, or by its name alone where that is
     no other's; else the only one of a model without weights for PyTorch, for which None stands.
-    Raises UsageError with the list where that leaves several, or none."""
+    Raises UsageError with the list where that leaves several, or none; and for an adapter."""
+    if "adapter_config.json" in files and "config.json" not in files:
+        advice = "give its base model as SOURCE, and the adapter's folder as --adapter"
+        raise UsageError(f"{source}: is an adapter, not a whole model; {advice}")
     found = sorted(path for path in files if path.endswith(_ONNX))
     if asked is not None:
         return _asked(files, found, asked, source)

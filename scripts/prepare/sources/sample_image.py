@@ -1,9 +1,28 @@
-"""A test picture, the same bytes on every machine."""
+"""Test pictures, the same bytes on every machine."""
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+BODIES: Mapping[str, Mapping[str, Any]] = {  # parameters, by the tasks that are asked with SIZES
+    "object-detection": {"threshold": 0.0},  # a real detector finds nothing in such pictures
+    "image-feature-extraction": {},
+}
+SIZES = ((64, 64), (90, 40), (48, 130))  # width, height
+
+
+def sample_bodies(task: str) -> list[bytes]:
+    """JSON requests with a picture of each of SIZES; none for a task that is not in BODIES."""
+    found = []
+    for size in SIZES if task in BODIES else ():
+        body = {"inputs": b64encode(sample_image(*size)).decode(), "parameters": BODIES[task]}
+        found.append(json.dumps(body).encode())
+    return found
 
 
 def sample_image(width: int = 64, height: int = 64) -> bytes:

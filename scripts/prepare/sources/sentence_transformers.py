@@ -44,23 +44,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class SentenceModel:
-    """`model`: the folder of the transformers model. `settings`: of feature-extraction;
-    `similarity`: how vectors are compared. `layers`: what the
-    graph must do after `poolings`; without any, the task pools by itself. `lower_case`: whether
-    texts are lowercased before they are tokenized."""
+    """`model`: the folder of the transformers model. `settings`: of feature-extraction. `layers`:
+    what the graph must do after `poolings`; without any, the task pools by itself. `lower_case`:
+    whether texts are lowercased before they are tokenized."""
 
     model: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
-    similarity: str = "cosine"
     poolings: tuple[str, ...] = ()
     include_prompt: bool = True
     layers: tuple[Layer, ...] = ()
     lower_case: bool = False
-
-    def settings_of(self, task: str) -> Mapping[str, Any] | None:
-        """Those of `task`; None for another folder."""
-        own = {"similarity": self.similarity} if task == "sentence-similarity" else {}
-        return {**self.settings, **own} if self.settings else None
 
 
 def model_folder(folder: Path) -> Path:
@@ -79,12 +72,7 @@ def read(folder: Path) -> SentenceModel:
     text, rest = _text_module(model), [m for m in modules[1:] if m[0] != _NO_OPERATION]
     library = _read(folder / "config_sentence_transformers.json")
     settings = {**_texts(text), **_library(library, folder)}
-    found = SentenceModel(
-        model,
-        settings,
-        library.get("similarity_fn_name") or "cosine",
-        lower_case=bool(text.get("do_lower_case")),
-    )
+    found = SentenceModel(model, settings, lower_case=bool(text.get("do_lower_case")))
     return _with_modules(found, folder, rest) if rest else found
 
 

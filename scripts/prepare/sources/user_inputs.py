@@ -10,6 +10,7 @@ from pathlib import Path
 from onnxferry.scoring import Request
 from onnxferry.scoring.manifest import GOLDENS
 from onnxferry.scripts.datasets.built_in import BUILT_IN, MASK
+from onnxferry.scripts.prepare.sources.sample_image import sample_bodies
 from onnxferry.scripts.request_file import MEDIA_TYPES, read_request
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import parse_json, read_text
@@ -76,6 +77,7 @@ def samples(task: str, own: Path | None, mask_token: str = MASK) -> list[Sample]
     path, token = BUILT_IN / f"{task}.jsonl", json.dumps(mask_token)[1:-1].encode()
     built_in = read_lines(path, task) if path.is_file() else ()
     bodies = [(s.request.body.replace(MASK.encode(), token), s.where) for s in built_in]
+    bodies += [(body, "a generated picture") for body in sample_bodies(task)]
     return [*(Sample(Request(body), where) for body, where in bodies), *read_inputs(own, task)]
 
 

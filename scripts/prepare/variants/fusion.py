@@ -33,7 +33,7 @@ from onnxferry.system.library_output import silence_libraries
 # the ends of the names of what is counted, such as BiasGelu
 KINDS = ("Attention", "RotaryEmbedding", "Gelu", "LayerNormalization")
 _LEFT_OUT = ("attention", "skip_layer_norm", "bias_skip_layer_norm", "embed_layer_norm")
-_READ = 2**20  # bytes; the fusions read scalars and biases, and no larger weights
+READ = 2**20  # bytes; the fusions read scalars and biases, and no larger weights
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _fused(model: ir.Model) -> ir.Model:
     options = FusionOptions("bert")
     for name in _LEFT_OUT:
         setattr(options, f"enable_{name}", False)
-    proto, weights = onnx_graph.detached(model, _READ)
+    proto, weights = onnx_graph.detached(model, READ)
     with silence_libraries():
         result = optimizer.optimize_model(proto, "bert", opt_level=0, optimization_options=options)
     return onnx_graph.attached(result.model, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from onnxferry.scoring import ScoringError, codecs
 from onnxferry.scoring.engine import Array
@@ -13,9 +14,16 @@ from onnxferry.scoring.tasks import Task, build
 from onnxferry.scripts.prepare.sources.source import Feeds
 from onnxferry.scripts.prepare.sources.user_inputs import Sample
 
+Shape: TypeAlias = tuple[tuple[int, ...], ...]
+"""Of every input of the first run that a request makes."""
+
 
 class _Reached(Exception):
     """The graph would run now."""
+
+    def __init__(self, feeds: Feeds) -> None:
+        super().__init__()
+        self.shape: Shape = tuple(array.shape for array in feeds.values())
 
 
 class _NoGraph:
@@ -27,28 +35,29 @@ class _NoGraph:
         self.inputs, self.outputs = spec.inputs, spec.outputs
 
     def run(self, feeds: Feeds) -> list[Array]:
-        raise _Reached
+        raise _Reached(feeds)
 
     def run_each(self, batches: Iterable[Feeds]) -> Iterator[list[Array]]:
-        raise _Reached
+        return map(self.run, batches)
 
 
-def accepted(spec: ModelSpec, folder: Path, samples: Sequence[Sample]) -> list[Sample]:
+def accepted(spec: ModelSpec, folder: Path, samples: Sequence[Sample]) -> dict[Sample, Shape]:
     """Those of `samples` that the task of the model directory `folder` takes; all where it cannot
     be made, which whoever loads it is told."""
     try:
         task = build(spec, _NoGraph(spec), folder)
     except (ScoringError, AttributeError, KeyError, TypeError, ValueError):
-        return list(samples)
-    return [sample for sample in samples if _takes(task, sample)]
+        return dict.fromkeys(samples, ())
+    shapes = ((sample, _shape(task, sample)) for sample in samples)
+    return {sample: shape for sample, shape in shapes if shape is not None}
 
 
-def _takes(task: Task, sample: Sample) -> bool:
+def _shape(task: Task, sample: Sample) -> Shape | None:
     request = sample.request
     try:
         task.answer(codecs.decode(request.body, request.content_type, task.accepts))
-    except _Reached:
-        return True
+    except _Reached as reached:
+        return reached.shape
     except ScoringError:
-        return False
-    return True
+        return None
+    return ()

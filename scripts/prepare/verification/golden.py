@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from onnxferry.scoring.manifest import Golden, ModelSpec, Tensor
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.prepare.sources.image_settings import is_image_task
 from onnxferry.scripts.prepare.sources.labels import entailment
-from onnxferry.scripts.prepare.sources.sample_image import sample_image
+from onnxferry.scripts.prepare.sources.sample_image import sample_bodies, sample_image
 from onnxferry.scripts.prepare.sources.user_inputs import GOLDEN_BYTES, Sample, read_golden
 from onnxferry.scripts.prepare.verification import asking, fitting, together
 from onnxferry.system.errors import PrepareError
@@ -71,7 +70,7 @@ def requests(spec: ModelSpec, own: Path | None, folder: Path) -> list[Sample]:
     if own:
         return read_golden(own)
     usual, short = Sample(_built_in(spec), ""), [Sample(r, "") for r in _short(spec)]
-    return (fitting.accepted(spec, folder, [usual, *short]) or [usual])[:1]
+    return [*fitting.accepted(spec, folder, [usual, *short]), usual][:1]
 
 
 def pictures(spec: ModelSpec) -> list[Sample]:
@@ -89,11 +88,9 @@ def _short(spec: ModelSpec) -> list[Request]:
 
 
 def _built_in(spec: ModelSpec) -> Request:
-    if spec.task == "object-detection":  # every query: a real detector finds nothing in it
-        body = {"inputs": b64encode(sample_image()).decode(), "parameters": {"threshold": 0.0}}
-        return Request(json.dumps(body).encode())
     if is_image_task(spec.task):
-        return Request(sample_image(), "image/png")
+        bodies = sample_bodies(spec.task)
+        return Request(bodies[0]) if bodies else Request(sample_image(), "image/png")
     if spec.task == "tensors":
         return Request(json.dumps({"inputs": {t.name: _array(t) for t in spec.inputs}}).encode())
     pairs = spec.task == "text-classification" and entailment(spec.labels)
@@ -118,7 +115,11 @@ def _array(tensor: Tensor) -> Any:
 
 
 def answered(
-    model_dir: Path, asked: Sequence[Sample], tolerance: float, cpu: str, samples: Sequence[Sample]
+    model_dir: Path,
+    asked: Sequence[Sample],
+    tolerance: float,
+    cpu: str,
+    samples: Mapping[Sample, fitting.Shape],
 ) -> Golden:
     """The requests with the answers of the model directory, given by a CPU of the kind `cpu`.
     Raises PrepareError where there is none, or all are too large for a package, or `samples` get

@@ -34,23 +34,22 @@ def fitted(
     session = Session(folder / MODEL_FILE, EngineOptions(prepack=False))
     asked = int(spec.settings["max_length"])
     try:
-        batcher = _batcher(session, spec)
+        length = _batcher(session, spec, asked).max_length or asked
     except ScoringError as e:
         raise PrepareError(str(e)) from e
-    length = batcher.max_length or asked
     if length <= MOST:
-        length = _longest(lambda n: _runs(batcher, n, spec), length)
+        length = _longest(lambda tokens: _runs(session, spec, tokens), length)
     if length < asked and "max_length" in given:
         takes = f"the graph, which takes {listed(session.inputs)}, runs at most {length} tokens"
         raise UsageError(f"--settings: max_length is {asked}, but {takes}")
-    _check_tokens(batcher, tokenizer)
+    _check_tokens(_batcher(session, spec, length), tokenizer)
     return replace(spec, settings={**spec.settings, "max_length": length})
 
 
-def _batcher(session: Session, spec: ModelSpec) -> TokenBatcher:
+def _batcher(session: Session, spec: ModelSpec, length: int) -> TokenBatcher:
     names = {"pad_token_id": 0, "pad_token_type_id": 0, "padding_side": "right"}
     padding = Padding(*(spec.settings.get(name, usual) for name, usual in names.items()))
-    return TokenBatcher(session, padding, spec.settings["max_length"])
+    return TokenBatcher(session, padding, length)
 
 
 def _run(batcher: TokenBatcher, ids: Any) -> None:
@@ -58,11 +57,11 @@ def _run(batcher: TokenBatcher, ids: Any) -> None:
     batcher.run([tokens], lambda row, _: None)
 
 
-def _runs(batcher: TokenBatcher, length: int, spec: ModelSpec) -> bool:
+def _runs(session: Session, spec: ModelSpec, length: int) -> bool:
     """Whether the graph runs so many tokens, none of which it takes for padding."""
     token = 0 if spec.settings.get("pad_token_id") else 1
     try:
-        _run(batcher, [token] * length)
+        _run(_batcher(session, spec, length), [token] * length)
     except Exception:  # onnxruntime's errors have no common base class
         return False
     return True

@@ -110,6 +110,8 @@ RECIPES = {
     "text-ranking": PipelineRecipe(
         _document_scores, _named("function_to_apply"), theirs=_CUT, question=_pairs, read=_ranking
     ),
+    "feature-extraction": PipelineRecipe(_numbers, lambda spec: {}),
+    "sentence-similarity": PipelineRecipe(_numbers, lambda spec: {}),
     "fill-mask": PipelineRecipe(_ranked_scores, _named("top_k"), theirs={"tokenizer_kwargs": _CUT}),
 }
 

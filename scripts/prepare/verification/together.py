@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from onnxferry.scoring import Request, Scorer
@@ -14,24 +14,39 @@ from onnxferry.scoring.wire import JSON
 from onnxferry.scripts.golden_check import difference
 from onnxferry.scripts.prepare.sources.user_inputs import LIST_IS_ONE_ITEM, Sample
 from onnxferry.scripts.prepare.verification.asking import ask
+from onnxferry.scripts.prepare.verification.fitting import Shape
 from onnxferry.system.errors import PrepareError
 
-ITEMS = 4  # at most
+GROUPS = 3  # of items that share a run
+_Item = tuple[Any, Shape]
 
 
-def check(scorer: Scorer, samples: Sequence[Sample], tolerance: float) -> None:
+def check(scorer: Scorer, samples: Mapping[Sample, Shape], tolerance: float) -> None:
     """Raise PrepareError where items of `samples` that are sent together get no answer, or another
     than alone by more than `tolerance`."""
     if scorer.spec.task in LIST_IS_ONE_ITEM:
         return
-    items, parameters = _alike([body for s in samples if (body := _body(s))])
-    items = _spread(items)
-    alone = [_answers(scorer, [item], parameters, "one item")[0] for item in items]
-    what = f"{len(items)} items in one request"
-    for expected, got in zip(alone, _answers(scorer, items, parameters, what), strict=True):
+    items, parameters = _alike(samples)
+    chosen = _chosen(items)
+    alone = [_answers(scorer, [item], parameters, "one item")[0] for item in chosen]
+    what = f"{len(chosen)} items in one request"
+    together = _answers(scorer, chosen, parameters, what) if chosen else []
+    for expected, got in zip(alone, together, strict=True):
         if found := difference(expected, got, tolerance):
             mixes = "an item's answer depends on the others, so the graph mixes the rows of a batch"
             raise PrepareError(f"{what}: {mixes}. {found}. {_advice(scorer)}")
+
+
+def _alike(samples: Mapping[Sample, Shape]) -> tuple[list[_Item], Any]:
+    """The items of those requests that share their parameters with the most others."""
+    groups: dict[str, list[_Item]] = {}
+    for sample, shape in samples.items():
+        if body := _body(sample):
+            groups.setdefault(json.dumps(body.get("parameters")), []).append(
+                (body["inputs"], shape)
+            )
+    key = max(groups, key=lambda k: len(groups[k]), default="null")
+    return groups.get(key, []), json.loads(key)
 
 
 def _body(sample: Sample) -> Mapping[str, Any] | None:
@@ -44,27 +59,22 @@ def _body(sample: Sample) -> Mapping[str, Any] | None:
     return body if alike else None
 
 
-def _alike(bodies: Sequence[Mapping[str, Any]]) -> tuple[list[Any], Any]:
-    """The items of those bodies that share their parameters with the most others."""
-    groups: dict[str, list[Any]] = {}
-    for body in bodies:
-        groups.setdefault(json.dumps(body.get("parameters")), []).append(body["inputs"])
-    key = max(groups, key=lambda k: len(groups[k]), default="null")
-    return groups.get(key, []), json.loads(key)
-
-
-def _spread(items: list[Any]) -> list[Any]:
-    """The shortest, the longest, and some between."""
-    ranked = sorted(items, key=lambda item: len(json.dumps(item)))
-    last = len(ranked) - 1
-    return [ranked[i] for i in sorted({last * k // (ITEMS - 1) for k in range(ITEMS)})]
+def _chosen(items: list[_Item]) -> list[Any]:
+    """Two items of each of a few shapes, which share a run; else one item twice, and others."""
+    groups: dict[Shape, list[Any]] = {}
+    for item, shape in items:
+        groups.setdefault(shape, []).append(item)
+    pairs = [group[:2] for group in groups.values() if len(group) > 1][:GROUPS]
+    singles = [item for item, _ in items[:1]] * 2 + [item for item, _ in items[-1:]]
+    return [item for pair in pairs for item in pair] or singles
 
 
 def _answers(scorer: Scorer, items: list[Any], parameters: Any, what: str) -> list[Any]:
     body = {"inputs": items} if parameters is None else {"inputs": items, "parameters": parameters}
     response, why = ask(scorer, Request(json.dumps(body).encode()))
     if response.status != 200:
-        raise PrepareError(f"{what} got status {response.status}: {why}. {_advice(scorer)}")
+        advice = f". {_advice(scorer)}" if response.status >= 500 else ""
+        raise PrepareError(f"{what} got status {response.status}: {why}{advice}")
     answers: list[Any] = json.loads(response.body)
     return answers
 

@@ -1,0 +1,76 @@
+"""tokenizer.json alone against transformers' tokenizer of the whole folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+from tokenizers import Tokenizer, normalizers
+
+from onnxferry.scripts.prepare.sources import huggingface
+from onnxferry.scripts.prepare.sources.source import TextTokenizer
+from onnxferry.scripts.prepare.sources.tokenizer_check import check_tokens
+from onnxferry.system.errors import PrepareError
+from tests import tiny
+from tests.scripts import checkpoints
+from tests.scripts.sentence_folders import END, PAD, byte_level
+
+pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
+
+
+def as_transformers(tokenizer: Tokenizer) -> Any:
+    return lambda text: tokenizer.encode(*((text,) if isinstance(text, str) else text)).ids
+
+
+def test_what_the_file_cannot_hold_is_refused_by_name(tmp_path: Path) -> None:
+    made = TextTokenizer(tiny.tokenizer().to_str(), None, 0, 0, "right")
+    check_tokens(tmp_path, made, as_transformers(tiny.tokenizer()), ["[SEP]"], {})
+    other = tiny.tokenizer()
+    other.normalizer = normalizers.Sequence([])
+    said = {"do_lower_case": False, "model_max_length": 12}
+    with pytest.raises(PrepareError, match=r"'Good morning, .*transformers.*do_lower_case False"):
+        check_tokens(tmp_path, made, as_transformers(other), [], said)
+
+
+def test_special_tokens_that_are_spelled_out_are_compared_too(tmp_path: Path) -> None:
+    tokenizer = tiny.tokenizer()
+    tokenizer.add_special_tokens(["[SEP]"])
+    made = TextTokenizer(tokenizer.to_str(), None, 0, 0, "right", split_special_tokens=True)
+    with pytest.raises(PrepareError, match=r"'a \[SEP\] b'"):
+        check_tokens(tmp_path, made, as_transformers(tokenizer), ["[SEP]"], {})
+    plain = replace(made, split_special_tokens=False)
+    check_tokens(tmp_path, plain, as_transformers(tokenizer), ["[SEP]"], {})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field"),
+    [
+        ("split_special_tokens", True, "split_special_tokens"),
+        ("truncation_side", "left", "truncation_side"),
+        ("padding_side", "left", "padding_side"),
+        ("model_input_names", ["input_ids", "attention_mask"], "inputs"),
+    ],
+)
+def test_a_configuration_is_carried_over(tmp_path: Path, key: str, value: Any, field: str) -> None:
+    path = checkpoints.tokenizer(tmp_path) / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    found = getattr(huggingface.read_tokenizer(tmp_path), field)
+    assert (list(found) if isinstance(found, tuple) else found) == value
+
+
+@pytest.mark.parametrize("family", ["LlamaTokenizerFast", "PreTrainedTokenizerFast"])
+def test_the_end_token_that_a_configuration_adds_is_in_the_file(
+    tmp_path: Path, family: str
+) -> None:
+    byte_level(tmp_path, appended=False, pad_token=PAD, eos_token=END, bos_token=END)
+    path = tmp_path / "tokenizer_config.json"
+    said = {"tokenizer_class": family, "add_eos_token": True, "add_bos_token": False}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **said}))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    made = huggingface.read_tokenizer(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)("good day")["input_ids"]
+    assert Tokenizer.from_str(made.json).encode("good day").ids == theirs
