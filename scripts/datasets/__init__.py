@@ -22,7 +22,7 @@ def read(path: Path, task: str, labels: Sequence[str]) -> list[Item]:
         raise UsageError(f"no metric for task '{task}'; there is one for {', '.join(READERS)}")
     kind = FOLDER if path.is_dir() else path.suffix
     if kind not in known:
-        folder = "a folder of pictures, with one subfolder a label where it has labels"
+        folder = f"a folder {'with one subfolder a label' if labels else 'of pictures'}"
         wanted = folder if FOLDER in known else f"a file that ends in {' or '.join(known)}"
         raise UsageError(f"--data {path}: for {task} give {wanted}")
     try:

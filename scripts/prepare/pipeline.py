@@ -19,7 +19,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
-from onnxferry.scripts.prepare import disk_space, model_directory
+from onnxferry.scripts.prepare import disk_space, model_directory, staging
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -91,7 +91,7 @@ def prepare(
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
-    with silence_libraries(), model_directory.staging(out) as work:
+    with silence_libraries(), staging.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
         context.origin = found.record
         context.asked = recorded
@@ -281,4 +281,4 @@ def _write(context: PrepareContext, out: Path) -> None:
     with console.stage(f"write {out.name}"):
         model_directory.write_spec(spec, folder)
         document.write_report(spec, selection, context.fusion, folder)
-        model_directory.publish(folder, out)
+        staging.publish(folder, out)

@@ -1,11 +1,12 @@
 """The local server: the same core on your own machine, on the routes that the platforms' clients
 already call: python server.py --port 8080
 
-POST /score (AzureML), /invocations (SageMaker), /api/score (Azure Functions) and /predict
-(DeepSparse) are one. GET /, /ping and /health answer 200 once the model is loaded, also while it
-scores. A body over the model's limit is not read on. SIGTERM and Ctrl-C end the server when the
-requests in flight are answered. It listens on loopback unless --host says otherwise, and asks for
-no key: put it behind a proxy that does before others reach it.
+POST /score (AzureML), /invocations (SageMaker), /api/score (Azure Functions), /predict
+(DeepSparse), /rerank (Text Embeddings Inference), /v1/rerank and /v2/rerank (Cohere) are one. GET
+/, /ping and /health answer 200 once the model is loaded, also while it scores. A body over the
+model's limit is not read on. SIGTERM and Ctrl-C end the server when the requests in flight are
+answered. It listens on loopback unless --host says otherwise, and asks for no key: put it behind a
+proxy that does before others reach it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from onnxferry import scoring
 from onnxferry.scoring import cpu
 from onnxferry.scoring.codecs import encode_json
 
-SCORE = ("/score", "/invocations", "/api/score", "/predict")
+RERANK = ("/rerank", "/v1/rerank", "/v2/rerank")
+SCORE = ("/score", "/invocations", "/api/score", "/predict", *RERANK)
 HEALTH = ("/", "/ping", "/health")
 
 

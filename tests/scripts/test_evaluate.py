@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import transformers
 from click.testing import CliRunner
@@ -24,6 +25,7 @@ from onnxferry.scripts.evaluate import Evaluation, EvaluationOptions, evaluate
 from onnxferry.scripts.evaluate.__main__ import command as main
 from onnxferry.scripts.evaluate.evaluation import Agreement, agreement
 from onnxferry.scripts.metrics import definitions as metrics
+from onnxferry.scripts.metrics.agreement import AGREE
 from onnxferry.scripts.metrics.task_metrics import TASK_METRICS
 from onnxferry.scripts.prepare import prepare
 from onnxferry.system.errors import EvaluationError, UsageError
@@ -83,6 +85,59 @@ def test_an_entity_is_right_by_its_type_and_span() -> None:
     assert found == {"precision": 50, "recall": pytest.approx(100 / 3), "F1": pytest.approx(40)}
 
 
+def test_rankings_count_among_the_first_ten() -> None:
+    # the first right document is third; both are among the first two; none is among the first ten
+    orders = [(3, 1, 0, 2), (2, 0, 1), (*range(11), 11)]
+    found = metrics.ranking(orders, [{0}, {0, 2}, {11}])
+    assert found["MRR@10"] == pytest.approx(100 * (1 / 3 + 1 + 0) / 3)
+    assert found["NDCG@10"] == pytest.approx(100 * (1 / np.log2(4) + 1 + 0) / 3)
+
+
+def test_correlations_are_those_of_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    given, right = [0.1, 0.5, 0.5, 0.9, 0.2], [1, 3, 2, 5, 1]
+    assert metrics.correlations(given, right) == {
+        "Pearson": pytest.approx(100 * stats.pearsonr(given, right)[0]),
+        "Spearman": pytest.approx(100 * stats.spearmanr(given, right)[0]),
+    }
+    assert metrics.correlations([1, 1], [1, 2]) == {"Pearson": 0, "Spearman": 0}
+
+
+@pytest.mark.parametrize(("left", "share"), [(0, 1), (5, 1 / 3), (10, 0), (40, 0)])
+def test_boxes_overlap_by_intersection_over_union(left: int, share: float) -> None:
+    first = {"xmin": 0, "ymin": 0, "xmax": 10, "ymax": 4}
+    other = {"xmin": left, "ymin": 0, "xmax": left + 10, "ymax": 4}
+    assert metrics.iou(first, other) == pytest.approx(share)
+    point = dict.fromkeys(first, 3)
+    assert (metrics.iou(point, point), metrics.iou(point, first)) == (1, 0)
+
+
+def test_objects_agree_by_label_and_box() -> None:
+    def thing(label: str, score: float, left: int) -> dict[str, Any]:
+        box = {"xmin": left, "ymin": 0, "xmax": left + 10, "ymax": 10}
+        return {"label": label, "score": score, "box": box}
+
+    agree = AGREE["object-detection"]
+    shown, faint = [thing("cat", 0.9, 0), thing("dog", 0.8, 50)], [thing("cat", 0.2, 0)]
+    assert agree(shown, [thing("dog", 0.82, 51), thing("cat", 0.9, 0)], 2)
+    assert not agree(shown, shown[:1], 2)
+    assert not agree(shown[:1], shown, 2)
+    assert not agree(shown, [thing("cat", 0.9, 5), shown[1]], 2)
+    assert agree([*shown, *faint], shown, 2)  # which nobody sees by default
+    assert not agree(faint, [thing("dog", 0.2, 0)], 2)  # but the likeliest counts
+    assert agree([], [], 2)
+
+
+def test_ranked_documents_agree_by_the_best() -> None:
+    agree = AGREE["text-ranking"]
+    first = [{"index": 1, "score": 0.9}, {"index": 0, "score": 0.1}]
+    assert agree(first, [{"index": 1, "score": 0.7}, {"index": 0, "score": 0.6}], 0)
+    assert agree(first, [{"index": 0, "score": 0.5}, {"index": 1, "score": 0.5}], 0)
+    assert not agree(first, first[::-1][:1], 0)
+    assert AGREE["sentence-similarity"]([0.5, -1.0], [0.52, -1.02], 0)
+    assert not AGREE["sentence-similarity"]([0.5, 1.0], [0.5, 0.9], 0)
+
+
 def write(path: Path, content: Any) -> Path:
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
@@ -122,6 +177,22 @@ def test_classified_texts_are_read_as_they_are_published(
     ] == right
 
 
+def test_numbers_pairs_and_rankings_are_read(tmp_path: Path) -> None:
+    scored = write(tmp_path / "scored.tsv", "great day\t4.5\nawful\t0\n")
+    items = read(scored, "text-classification", ("rating",))
+    assert [item.references for item in items] == [("4.5",), ("rating",)]
+    spec = ModelSpec("m", "text-classification", {"problem_type": "regression"}, ("rating",))
+    metric = TASK_METRICS[spec.task](spec, items, 0.5)
+    assert metric.compute([4.0, 1.0], items)["Pearson"] == pytest.approx(100)  # the index 0 is 0
+
+    pairs = write(tmp_path / "sts.tsv", "a day\tgood day\t3.2\n")
+    inputs = {"source_sentence": "a day", "sentences": ["good day"]}
+    assert read(pairs, "sentence-similarity", ()) == [Item(inputs, (3.2,))]
+    ranked = {"inputs": {"query": "a", "documents": ["b", "c"]}, "answer": [1]}
+    rankings = write(tmp_path / "ranked.jsonl", json.dumps(ranked))
+    assert read(rankings, "text-ranking", ()) == [Item(ranked["inputs"], (1,))]
+
+
 def test_columns_of_tokens_become_texts_and_entities(tmp_path: Path) -> None:
     content = (
         "-DOCSTART- -X- O\n\nDolly NNP B-PER\nParton NNP I-PER\nin IN O\nParis NNP I-LOC\nLyon NNP"
@@ -142,6 +213,8 @@ def test_columns_of_tokens_become_texts_and_entities(tmp_path: Path) -> None:
         ("text-classification", "a.csv", "", "give a file that ends in .tsv or .jsonl"),
         ("question-answering", "a.json", "[]", "expected a JSON object, got list"),
         ("question-answering", "a.jsonl", "", "holds no items"),
+        ("sentence-similarity", "a.tsv", "a\tb\n", "line 1 must be two sentences and a number"),
+        ("text-ranking", "a.jsonl", '{"inputs": {}, "answer": "b"}', "the places of the right doc"),
         (
             "tensors",
             "a.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,26 @@ def pictured(folder: Path) -> Path:
     return folder / "pictures"
 
 
+def ranked(folder: Path) -> Path:
+    rows = [
+        {"inputs": {"query": text, "documents": list(TEXTS)}, "answer": [i]}
+        for i, text in enumerate(TEXTS)
+    ]
+    return write(folder / "dev.jsonl", "\n".join(map(json.dumps, rows)))
+
+
+def compared(folder: Path) -> Path:
+    lines = [f"{text}\tgood day\t{i}" for i, text in enumerate(TEXTS)]
+    return write(folder / "dev.tsv", "\n".join(lines))
+
+
+SOURCES: dict[str, Callable[[Path, str], Path]] = {
+    "image-classification": lambda folder, _: checkpoints.vit(folder),
+    "text-ranking": lambda folder, _: checkpoints.cross_encoder(folder),
+    "sentence-similarity": lambda folder, _: checkpoints.bert(folder, "feature-extraction"),
+}
+
+
 def write(path: Path, content: str) -> Path:
     path.write_text(content, encoding="utf-8")
     return path
@@ -80,18 +101,15 @@ def write(path: Path, content: str) -> Path:
         ("token-classification", tagged, {"precision", "recall", "F1"}),
         ("feature-extraction", embedded, {"cosine"}),
         ("image-classification", pictured, {"top-1"}),
+        ("text-ranking", ranked, {"MRR@10", "NDCG@10"}),
+        ("sentence-similarity", compared, {"Pearson", "Spearman"}),
     ],
 )
 def test_each_task_has_its_metric(tmp_path: Path, task: str, data: Any, metrics: set[str]) -> None:
-    source = (
-        checkpoints.vit(tmp_path / "m")
-        if data is pictured
-        else checkpoints.bert(tmp_path / "m", task)
-    )
-    path = data(tmp_path)
+    source, path = SOURCES.get(task, checkpoints.bert)(tmp_path / "m", task), data(tmp_path)
 
     spec = prepare(
-        Options(str(source), tmp_path / "out", data=path, variant="fp32-copy", limit=3),
+        Options(str(source), tmp_path / "out", task, data=path, variant="fp32-copy", limit=3),
         fake_variants.table(fake_variants.COPY),
     )
 

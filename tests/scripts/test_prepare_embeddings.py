@@ -274,7 +274,8 @@ def test_without_the_library_its_recipe_is_compared(
     found = source(folder).pipeline
     assert found is not None
     ours = served(source(folder), tmp_path / "out")
-    asked = [(text, {}) for text in TEXTS] + [(" Good day\n", {"prompt_name": "passage"})]
+    asked: list[tuple[str, dict[str, str]]] = [(text, {}) for text in TEXTS]
+    asked += [(" Good day\n", {"prompt_name": "passage"})]
     for text, parameters in asked:
         same(ask(ours, text, **parameters), found()(text, parameters))
     assert isinstance(found(), TorchRecipe)

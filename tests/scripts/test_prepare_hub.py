@@ -319,6 +319,16 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     assert hub.ranges() == [f"bytes={begun}-"]
 
 
+def test_the_client_s_own_bars_stay_off() -> None:
+    """Also those of transformers, which asks the client about them, and which comes after it."""
+    code = (
+        "from onnxferry.scripts.prepare.sources import hub_client\n"
+        "from huggingface_hub.utils import are_progress_bars_disabled\n"
+        "assert are_progress_bars_disabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_connection_that_breaks_is_taken_up_by_itself(
     hub: HubDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:

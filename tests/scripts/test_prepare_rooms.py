@@ -15,7 +15,7 @@ ROOT = Path(package.__file__).parent
 NAME = "onnxferry.scripts.prepare"
 ROOMS = ("sources", "variants", "verification", "selection", "report")
 FIRST = ("options", "onnx_file_io", "disk_space", "model_directory")  # what every room may import
-LAST = ("pipeline", "__init__", "__main__")  # what no room may import
+LAST = ("staging", "pipeline", "__init__", "__main__")  # what no room may import
 MODULES = [path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py"))]
 
 

@@ -247,6 +247,35 @@ def test_an_image_processor_without_normalising_leaves_the_pixels() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("processor", "mean"),
+    [
+        ({"image_mean": 0.25, "image_std": 0.25}, [0.25] * 3),
+        ({"image_mean": (0.5, 0.25, 1.0)}, [0.5, 0.25, 1.0]),
+        ({"image_mean": [0.25], "image_std": [0.5], "num_channels": 1}, [0.25]),
+        ({"image_mean": 0.25, "image_std": 0.5, "num_channels": 1}, [0.25]),
+        ({"num_channels": 1}, [0.5]),
+        ({"num_channels": 1, "do_normalize": False}, [0.0]),
+    ],
+)
+def test_a_mean_has_a_number_for_each_channel(processor: dict[str, Any], mean: list[float]) -> None:
+    assert image_settings(PROCESSOR | processor, {})["image_mean"] == mean
+
+
+@pytest.mark.parametrize(
+    ("processor", "message"),
+    [
+        ({"num_channels": 1, "image_mean": [0.1, 0.2, 0.3]}, "takes 1 channel"),
+        ({"image_mean": [0.1]}, r"image_mean is \[0.1\], and the model takes 3"),
+        ({"num_channels": 4}, "the model takes 4 channels"),
+        ({"do_grayscale": True}, "uses do_grayscale"),
+    ],
+)
+def test_channels_that_do_not_fit_are_refused(processor: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        image_settings(PROCESSOR | processor, {})
+
+
 def test_an_image_processor_that_does_more_is_refused() -> None:
     with pytest.raises(UsageError, match="EfficientNetImageProcessor uses include_top"):
         image_settings(

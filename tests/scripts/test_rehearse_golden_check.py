@@ -16,6 +16,11 @@ def ranked(**scores: Any) -> list[dict[str, Any]]:
     return [{"label": label, "score": score} for label, score in scores.items()]
 
 
+def thing(label: str, score: float, left: int) -> dict[str, Any]:
+    box = {"xmin": left, "ymin": 20, "xmax": 30, "ymax": 40}
+    return {"label": label, "score": score, "box": box}
+
+
 @pytest.mark.parametrize(
     ("expected", "actual"),
     [
@@ -30,6 +35,8 @@ def ranked(**scores: Any) -> list[dict[str, Any]]:
             {"labels": ["a", "b"], "scores": [0.50002, 0.5]},
             {"labels": ["b", "a"], "scores": [0.5, 0.49999]},
         ),
+        ([thing("cat", 0.9, 10)], [thing("cat", 0.90001, 11)]),
+        ([thing("cat", 0.1, 10)], [thing("dog", 0.10001, 10)]),  # not shown by default
     ],
 )
 def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
@@ -57,6 +64,11 @@ def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
             "answer.labels[0].score",
         ),
         ({"labels": ["a"], "scores": [0.9]}, {"labels": ["a"], "scores": []}, "answer"),
+        ([thing("cat", 0.9, 10)], [thing("dog", 0.9, 10)], "answer[0].label"),
+        ([thing("cat", 0.9, 10)], [thing("cat", 0.9, 13)], "answer[0].box"),
+        ([thing("cat", 0.1, 10)], [thing("dog", 0.2, 10)], "answer[0].score"),
+        ([thing("cat", 0.9, 10)], [], "answer"),
+        ([thing("cat", 0.9, 10)], [{"label": "cat", "score": 0.9, "box": None}], "answer[0].box"),
     ],
 )
 def test_where_two_answers_differ(expected: Any, actual: Any, where: str) -> None:

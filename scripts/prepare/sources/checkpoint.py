@@ -41,13 +41,14 @@ def load(options: Options) -> ModelSource:
     task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
-    with stage(f"load {folder.name}"):
+    with stage("load the source model"):
         model = huggingface.load(folder, config, task, options.adapter)
     if options.adapter:
         with stage(f"merge adapter {options.adapter.name}"):
             model = huggingface.merge(model, options.adapter)
     opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    record = {**record, "name": root.resolve().name, **_layers(sentence)}
     model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
@@ -79,10 +80,12 @@ def _embeddings(
 def _pipeline(
     model: Any, source: ModelSource, options: Options
 ) -> Callable[[], AskPipeline] | None:
-    """None where a user's settings, which a pipeline does not know, say how pictures are read."""
+    """None where a user's settings, which a pipeline does not know, say how pictures are read, and
+    for pictures in grey: it makes all of them RGB."""
     folder, task = Path(options.source), source.task
     if image_settings.is_image_task(task):
-        return None if options.settings else lambda: huggingface.image_pipeline(model, folder, task)
+        unknown = options.settings or len(source.settings["image_mean"]) == 1
+        return None if unknown else lambda: huggingface.image_pipeline(model, folder, task)
     length, tokenizer = source.settings["max_length"], options.tokenizer or folder
     return lambda: huggingface.pipeline(model, tokenizer, task, length)
 
@@ -161,7 +164,9 @@ def _with_image_settings(
     if given.keys() >= set(image_settings.NEEDED):
         return replace(source, settings=image_settings.image_settings({}, given, source.task))
     processor = huggingface.image_processor(folder)
-    settings = image_settings.image_settings(processor.to_dict(), given, source.task)
+    channels = {"num_channels": source.config.get("num_channels", 3)}
+    described = {**channels, **processor.to_dict()}
+    settings = image_settings.image_settings(described, given, source.task)
     if derived:
         image_settings.check_pixels(settings, processor)
     return replace(source, settings=settings)
@@ -176,6 +181,13 @@ def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, 
     if base and not Path(base).is_absolute():
         found["base_model"] = base
     return {**record, "adapter": found}
+
+
+def _layers(sentence: SentenceModel) -> dict[str, str]:
+    """The hash of what follows the pooling."""
+    folders = [layer.folder for layer in sentence.layers]
+    files = sorted(path for folder in folders for path in folder.glob("*") if path.is_file())
+    return {"layers": combined_sha256(files)} if files else {}
 
 
 def _weights(folder: Path) -> dict[str, str]:

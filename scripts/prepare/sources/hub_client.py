@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub as client
-from huggingface_hub import constants, errors
-from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import build_hf_headers, logging
-
 from onnxferry.scripts.prepare.sources.hub_id import HubId
 from onnxferry.system.errors import PrepareError
+from onnxferry.system.library_output import silence_libraries
+
+with silence_libraries():  # the client reads only once whether bars are wanted, which all share
+    import huggingface_hub as client
+    from huggingface_hub import constants, errors
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers, logging
 
 _HTTP = errors.HfHubHTTPError.__bases__[0]  # of requests or httpx, by the client's version
 _TRUE = {"1", "ON", "YES", "TRUE"}
