@@ -93,6 +93,7 @@ TYPED_UNIGRAM = _words("Unigram", "bert", model_input_names=_TYPED)
 PLAIN_UNIGRAM = _words("Unigram", "bert", model_input_names=_PLAIN)
 BYTES = _words("byte-level BPE", "bert", model_input_names=_PLAIN)
 OPT = _words("byte-level BPE", "roberta", model_input_names=_PLAIN)
+FNET = _words("Unigram", "bert", "FNetTokenizer")
 MBART = _words("Unigram", "roberta", model_input_names=_PLAIN)
 T5 = _words("Unigram", "eos", model_input_names=_PLAIN)
 BARE = _words("byte-level BPE", "bare", model_input_names=_PLAIN)
@@ -169,8 +170,8 @@ def _bert_like() -> list[Pair]:
         Pair("MobileBERT", _CLASSIFY, "MobileBert", BERT, _MOBILE),
         Pair("SqueezeBERT", _CLASSIFY, "SqueezeBert", BERT, {**SIZES, "embedding_size": 32}),
         Pair("ConvBERT", _CLASSIFY, "ConvBert", BERT, {**SIZES, "embedding_size": 32}),
-        Pair("FNet", _CLASSIFY, "FNet", _words("Unigram", "bert", "FNetTokenizer")),
-        Pair("Funnel", _CLASSIFY, "Funnel", BERT, _FUNNEL),
+        Pair("FNet", _CLASSIFY, "FNet", FNET, refused="its Fourier transform cannot be exported"),
+        Pair("Funnel", _CLASSIFY, "Funnel", BERT, _FUNNEL, refused="exported for one length alone"),
         Pair("LayoutLM", "token-classification", "LayoutLM", BERT),
         Pair("BigBird", _CLASSIFY, "BigBird", PLAIN_UNIGRAM, {**SIZES, "block_size": 4}),
         Pair(
