@@ -51,7 +51,8 @@ class _Peaks(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg == console.ENDED and isinstance(record.args, tuple):
-            self.note(str(record.args[0]))
+            words = str(record.args[0]).split(" ")
+            self.note(" ".join(Path(word).name if "/" in word else word for word in words))
 
     def note(self, stage: str) -> None:
         seconds = time.monotonic() - self._began
