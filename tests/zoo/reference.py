@@ -116,9 +116,9 @@ def _loaded(folder: Path) -> Any:
 
 
 def _spans(folder: Path) -> Callable[[dict[str, Any]], Any]:
-    """The parts of transformers' pipeline put together, since transformers 5 has none; for questions
-    and contexts that fit into one window. As the pipeline up to 4.51: later ones add up the scores
-    of spans with the same text, which onnxferry does not."""
+    """The parts of transformers' pipeline put together, since transformers 5 has none; for
+    questions and contexts that fit into one window. As the pipeline of 4.57, the last one: the
+    scores of spans with the same text are added up."""
     words = transformers.AutoTokenizer.from_pretrained(folder)
     return functools.partial(_span, words, _loaded(folder))
 
@@ -139,11 +139,22 @@ def _span(words: Any, model: Any, body: dict[str, Any], longest: int = 15) -> di
         scores = np.exp(masked - masked.max())
         kept.append(np.where(first & ~of_context, 0, scores / scores.sum()))
     spans = np.tril(np.triu(np.outer(*kept)), longest - 1)
-    begin, last = np.unravel_index(int(spans.argmax()), spans.shape)
-    start, _ = encoding.word_to_chars(encoding.token_to_word(int(begin)), 1)
-    _, end = encoding.word_to_chars(encoding.token_to_word(int(last)), 1)
-    score = float(spans[begin, last])
-    return {"score": score, "start": start, "end": end, "answer": context[start:end]}
+    return _best(np.asarray(spans), encoding, context)
+
+
+def _best(spans: Any, encoding: Any, context: str, count: int = 12) -> dict[str, Any]:
+    """Of the `count` likeliest spans, [first token, last token] -> probability, as words."""
+    found: dict[str, dict[str, Any]] = {}
+    for place in np.argsort(-spans, axis=None, kind="stable")[:count]:
+        begin, last = (int(i) for i in np.unravel_index(place, spans.shape))
+        if not spans[begin, last] > 0:
+            continue
+        start, _ = encoding.word_to_chars(encoding.token_to_word(begin), 1)
+        _, end = encoding.word_to_chars(encoding.token_to_word(last), 1)
+        answer = {"score": 0.0, "start": start, "end": end, "answer": context[start:end]}
+        known = found.setdefault(answer["answer"].lower(), answer)
+        known["score"] += float(spans[begin, last])
+    return max(found.values(), key=lambda answer: answer["score"])
 
 
 _CUT = {"truncation": True}
