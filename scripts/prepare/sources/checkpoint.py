@@ -27,12 +27,11 @@ from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
 from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
+from onnxferry.system import console
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
-
-EMBEDDINGS = ("feature-extraction", "sentence-similarity")
 
 
 def load(options: Options) -> ModelSource:
@@ -40,6 +39,7 @@ def load(options: Options) -> ModelSource:
     root = Path(options.source)
     folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
+    _tell_own_code(config)
     task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
@@ -56,7 +56,7 @@ def load(options: Options) -> ModelSource:
     if source.tokenizer:
         huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
     source = replace(source, export=_export(model, source, sentence, options))
-    if task in EMBEDDINGS:
+    if task in sentence_transformers.TASKS:
         return replace(source, pipeline=_embeddings(model, source, sentence, options))
     return replace(source, pipeline=_pipeline(model, source, options))
 
@@ -106,6 +106,15 @@ def _export(
     return lambda path: exporter.export(model, path, wanted)
 
 
+def _tell_own_code(config: Any) -> None:
+    """Of a model with code of its own that transformers also has a class for."""
+    own = getattr(config, "auto_map", None) or {}
+    if named := ", ".join(str(own[kind]) for kind in own if kind.startswith("AutoModel")):
+        what = f"config.json names code of the model's own ({named}), which is never run"
+        instead = f"transformers' own {config.model_type} is taken, and may answer otherwise"
+        console.err.print(f"    {what}: {instead}", style="yellow", markup=False)
+
+
 def _described(config: Any) -> dict[str, Any]:
     """The configuration's data, with the number of positions under the one name of all families."""
     positions = getattr(config, "max_position_embeddings", None)
@@ -124,7 +133,7 @@ def described(folder: Path, options: Options) -> ModelSource:
 
 def _sentence(folder: Path, task: str) -> SentenceModel:
     """What follows the model of a task that embeds."""
-    if task in EMBEDDINGS:
+    if task in sentence_transformers.TASKS:
         return sentence_transformers.read(folder)
     return SentenceModel(sentence_transformers.model_folder(folder))
 
@@ -156,7 +165,7 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    given, of_folder = {**own, **given}, sentence.settings or None
+    given, of_folder = {**own, **given}, sentence.settings_of(source.task)
     settings = text_settings(source.task, tokenizer, source.config, given, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
 

@@ -17,6 +17,7 @@ from onnxferry.scripts.prepare.sources.huggingface_tokenizers import fast_tokeni
 from onnxferry.scripts.prepare.sources.source import AskPipeline
 
 _ASKS = {"prompt", "prompt_name"}  # what the library is asked besides a text
+_LARGEST = 2**31  # bytes of weights that the library loads a second time
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ def _similarity(name: str, one: torch.Tensor, other: torch.Tensor) -> float:
 
 def reference(recipe: TorchRecipe, root: Path | None) -> AskPipeline:
     """The library over the folder `root`, if it is one of sentence-transformers and that is
-    installed; else `recipe`."""
-    if root is None or not (root / "modules.json").is_file():
+    installed; else, and for a large model, `recipe`."""
+    size = sum(weights.nbytes for weights in recipe.model.parameters())
+    if root is None or not (root / "modules.json").is_file() or size > _LARGEST:
         return recipe
     try:
         kind = importlib.import_module("sentence_transformers").SentenceTransformer
