@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.options import OPTIMUM, TORCH, Options
 from onnxferry.scripts.prepare.sources import (
     head_settings,
     huggingface,
     huggingface_embeddings,
-    huggingface_export,
     huggingface_sentence,
     image_settings,
     labels,
+    model_files,
     pytorch,
     sentence_transformers,
 )
+from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest
 from onnxferry.scripts.prepare.sources.padding import padding_side
 from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
 from onnxferry.scripts.prepare.sources.settings import text_settings
@@ -46,7 +48,6 @@ def load(options: Options) -> ModelSource:
     if options.adapter:
         with stage(f"merge adapter {options.adapter.name}"):
             model = huggingface.merge(model, options.adapter)
-    opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
     record = {**record, "name": root.resolve().name, **_layers(sentence)}
     model = huggingface_sentence.with_layers(model, sentence)
@@ -54,7 +55,7 @@ def load(options: Options) -> ModelSource:
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
     if source.tokenizer:
         huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
-    source = replace(source, export=_export(model, source, sentence, opset))
+    source = replace(source, export=_export(model, source, sentence, options))
     if task in sentence_transformers.TASKS:
         return replace(source, pipeline=_embeddings(model, source, sentence, options))
     return replace(source, pipeline=_pipeline(model, source, options))
@@ -91,7 +92,7 @@ def _pipeline(
 
 
 def _export(
-    model: Any, source: ModelSource, sentence: SentenceModel, opset: int
+    model: Any, source: ModelSource, sentence: SentenceModel, options: Options
 ) -> Callable[[Path], None]:
     inputs = source.tokenizer.inputs if source.tokenizer else ()
     inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
@@ -99,7 +100,10 @@ def _export(
     open_size = pictures and image_settings.has_open_size(source.settings)
     any_size = open_size and source.task == "object-detection"
     size = image_settings.input_size(source.settings) if pictures and not any_size else None
-    return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
+    wanted = GraphRequest(source.task, inputs, size, options.opset)
+    name = {TORCH: "huggingface_export", OPTIMUM: "huggingface_optimum"}[options.exporter]
+    exporter = importlib.import_module(f"{__package__}.{name}")  # optimum may not be installed
+    return lambda path: exporter.export(model, path, wanted)
 
 
 def _tell_own_code(config: Any) -> None:
@@ -200,6 +204,7 @@ def _layers(sentence: SentenceModel) -> dict[str, str]:
 
 
 def _weights(folder: Path) -> dict[str, str]:
-    """The name of the folder, not its path, and the hash of its weights."""
-    digest = combined_sha256(sorted(folder.glob("*.safetensors")))
+    """The name of the folder, not its path, and the hash of the weights that are loaded."""
+    files = model_files.weights(model_files.listing(folder), ("",))
+    digest = combined_sha256(sorted(folder / name for name in files))
     return {"name": folder.resolve().name, "sha256": digest}

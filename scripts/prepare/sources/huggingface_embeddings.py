@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-from onnxferry.scripts.prepare.sources.huggingface import LOCAL
 from onnxferry.scripts.prepare.sources.huggingface_sentence import POOLINGS, SentenceEncoder
+from onnxferry.scripts.prepare.sources.huggingface_tokenizers import fast_tokenizer
 from onnxferry.scripts.prepare.sources.source import AskPipeline
 
 _ASKS = {"prompt", "prompt_name"}  # what the library is asked besides a text
@@ -125,4 +124,4 @@ def reference(recipe: TorchRecipe, root: Path | None) -> AskPipeline:
 
 def tokenizer(folder: Path) -> Any:
     """transformers' tokenizer of a folder."""
-    return transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
+    return fast_tokenizer(folder)

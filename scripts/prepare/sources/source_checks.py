@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from onnxferry.scripts.prepare.sources import (
+    exporters,
     labels,
     safetensors_header,
     sentence_transformers,
@@ -188,13 +189,11 @@ def _adapter(source: SourceFolder) -> Iterator[str]:
         yield f"--adapter {adapter}: holds no weights (adapter_model.safetensors)"
 
 
+def _exporter(source: SourceFolder) -> Iterator[str]:
+    return exporters.mistakes(source.options.exporter)
+
+
 CHECKS: tuple[Check, ...] = (
-    _config,
-    _weights,
-    _adapter,
-    _task,
-    _tokenizer,
-    _modules,
-    _labels,
-    _room,
+    *(_exporter, _config, _weights, _adapter),
+    *(_task, _tokenizer, _modules, _labels, _room),
 )
