@@ -97,4 +97,6 @@ def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Te
         channels = getattr(model.config, "num_channels", 3)
         return {"pixel_values": torch.zeros(2, channels, height, width)}
     names = [name for name in TEXT_INPUTS if name in taken and name in inputs]
-    return {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}
+    example = {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}
+    # a model may have one type of token, 0
+    return {n: ids * 0 if n == "token_type_ids" else ids for n, ids in example.items()}
