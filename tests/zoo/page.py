@@ -30,8 +30,8 @@ of the library that made the model: transformers' pipeline, or sentence-transfor
 `make zoo` does all this again and writes this page. It shows that answers are right, not how good
 or fast a trained model is: [prepare](prepare.md) measures that for the model at hand.
 """
-NEWER = """A folder that transformers 5 saved is refused under transformers 4, which would read some of it
-wrongly without a word: all {count} pairs of that way are. What to install is said.
+NEWER = """A folder that transformers 5 saved is refused under transformers 4, which would read some
+of it wrongly without a word: all {count} pairs of that way are. What to install is said.
 """
 
 

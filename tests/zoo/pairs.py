@@ -28,6 +28,7 @@ HEADS = {
     "question-answering": "ForQuestionAnswering",
     "fill-mask": "ForMaskedLM",
     "feature-extraction": "Model",
+    "sentence-similarity": "Model",
     "image-classification": "ForImageClassification",
     "image-feature-extraction": "Model",
     "object-detection": "ForObjectDetection",
@@ -92,6 +93,8 @@ TYPED_UNIGRAM = _words("Unigram", "bert", model_input_names=_TYPED)
 PLAIN_UNIGRAM = _words("Unigram", "bert", model_input_names=_PLAIN)
 BYTES = _words("byte-level BPE", "bert", model_input_names=_PLAIN)
 OPT = _words("byte-level BPE", "roberta", model_input_names=_PLAIN)
+FNET = _words("Unigram", "bert", "FNetTokenizer")
+MBART = _words("Unigram", "roberta", model_input_names=_PLAIN)
 T5 = _words("Unigram", "eos", model_input_names=_PLAIN)
 BARE = _words("byte-level BPE", "bare", model_input_names=_PLAIN)
 LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, **{"pad_token": "</s>"})
@@ -167,8 +170,8 @@ def _bert_like() -> list[Pair]:
         Pair("MobileBERT", _CLASSIFY, "MobileBert", BERT, _MOBILE),
         Pair("SqueezeBERT", _CLASSIFY, "SqueezeBert", BERT, {**SIZES, "embedding_size": 32}),
         Pair("ConvBERT", _CLASSIFY, "ConvBert", BERT, {**SIZES, "embedding_size": 32}),
-        Pair("FNet", _CLASSIFY, "FNet", _words("Unigram", "bert", "FNetTokenizer")),
-        Pair("Funnel", _CLASSIFY, "Funnel", BERT, _FUNNEL),
+        Pair("FNet", _CLASSIFY, "FNet", FNET, refused="its Fourier transform cannot be exported"),
+        Pair("Funnel", _CLASSIFY, "Funnel", BERT, _FUNNEL, refused="exported for one length alone"),
         Pair("LayoutLM", "token-classification", "LayoutLM", BERT),
         Pair("BigBird", _CLASSIFY, "BigBird", PLAIN_UNIGRAM, {**SIZES, "block_size": 4}),
         Pair(
@@ -230,7 +233,7 @@ def _decoders() -> list[Pair]:
         Pair("BART", _CLASSIFY, "Bart", ROBERTA, _BART),
         Pair("BART", "zero-shot-classification", "Bart", ROBERTA, _BART),
         Pair("BART", "question-answering", "Bart", ROBERTA, _BART),
-        Pair("mBART", _CLASSIFY, "MBart", XLM_R, _BART),
+        Pair("mBART", _CLASSIFY, "MBart", MBART, _BART),
         Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel"),
         Pair("T5", _CLASSIFY, "T5", T5, {**_T5, "decoder_start_token_id": 0}),
     ]
@@ -287,7 +290,6 @@ def _vision() -> list[Pair]:
         pair("MobileViT", "MobileViT", _MOBILEVIT, "MobileViT"),
         pair("DINOv2", "Dinov2", _VIT, "Bit"),
         pair("EfficientNet", "EfficientNet", _EFFICIENT, "EfficientNet"),
-        pair("PVT", "Pvt", _PVT, "Pvt"),
         pair("LeViT", "Levit", _LEVIT, "Levit"),
         pair("PoolFormer", "PoolFormer", _STAGES, "PoolFormer"),
         pair(
@@ -308,12 +310,6 @@ _EFFICIENT = {
     "width_coefficient": 0.25,
     "depth_coefficient": 0.25,
     "hidden_dim": 320,
-}
-_PVT = {
-    "image_size": SIDE,
-    "depths": [1, 1, 1, 1],
-    "hidden_sizes": [16, 24, 32, 32],
-    "num_attention_heads": [1, 2, 4, 4],
 }
 _LEVIT = {
     "image_size": 64,
@@ -351,5 +347,14 @@ _DETR = {
     "encoder_ffn_dim": 64,
     "decoder_ffn_dim": 64,
     "num_queries": 5,
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+    "backbone": None,
+    "backbone_config": {
+        "model_type": "resnet",
+        "embedding_size": 16,
+        "out_features": ["stage4"],
+        **_STAGES,
+    },
 }
 PAIRS = [*_bert_like(), *_decoders(), *_embeddings(), *_vision(), *_newer_tasks()]
