@@ -30,8 +30,6 @@ OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": 
     "image-feature-extraction": {"last_hidden_state": _ROW, "pooler_output": _ROW},
     "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
 }
-# model_type of those that read the padding beside a text: they get one text a run, without any
-ONE_ROW = ("convbert", "nystromformer")
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pooling_mask")
 
 
@@ -66,9 +64,6 @@ def export(  # noqa: PLR0913, PLR0917
     outputs = own or _given(model, example, OUTPUTS.get(task, {"logits": _ROW}))
     pixels = _ANY_SIZE if any_size else _ROW
     axes = {name: pixels if name == "pixel_values" else _TOKEN for name in example} | dict(outputs)
-    if getattr(model.config, "model_type", None) in ONE_ROW:
-        example = {name: tensor[:1] for name, tensor in example.items()}
-        axes = {name: {i: axis for i, axis in kept.items() if i} for name, kept in axes.items()}
     names = {"input_names": list(example), "output_names": list(outputs), "dynamic_axes": axes}
     with (
         prepare_errors(f"export of {type(model).__name__}"),

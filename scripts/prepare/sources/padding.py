@@ -13,6 +13,8 @@ from onnxferry.scripts.prepare.sources.source import TextTokenizer
 READ_LAST_TOKEN = ("text-classification", "zero-shot-classification", "text-ranking")
 # Heads that read the last position, whatever stands there.
 _READ_LAST_POSITION = {"xlnet"}
+# Whose convolutions, or means over a text, take in the padding beside it, whatever the mask says.
+_READ_PADDING = {"convbert", "nystromformer"}
 
 
 def resolve_pad_token(
@@ -26,6 +28,8 @@ def resolve_pad_token(
     """
     if "pad_token_id" in given:
         return given["pad_token_id"]  # type: ignore[no-any-return]  # read as an integer or null
+    if config.get("model_type") in _READ_PADDING:
+        return None
     configured = config.get("pad_token_id")
     size = config.get("vocab_size")
     if isinstance(configured, int) and 0 <= configured < (size or configured + 1):

@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from onnxferry.scripts.prepare.sources import labels, safetensors_header, supported
+from onnxferry.scripts.prepare.sources import (
+    labels,
+    safetensors_header,
+    supported,
+    tokenizer_settings,
+)
 from onnxferry.scripts.prepare.sources.model_files import size
 from onnxferry.scripts.prepare.sources.source_folder import PICTURES, SourceFolder
 from onnxferry.scripts.prepare.sources.task_inference import ADAPTER_CONFIG, CONFIG, infer_task
@@ -32,6 +37,12 @@ Check = Callable[[SourceFolder], Iterable[str]]
 def mistakes(source: SourceFolder) -> list[str]:
     """All that is wrong with a model folder or hub model, one sentence each."""
     return [sentence for check in CHECKS for sentence in told(check, source)]
+
+
+def notes(source: SourceFolder) -> list[str]:
+    """What is not wrong, but may be."""
+    texts = source.task and source.task not in PICTURES
+    return [*tokenizer_settings.notes(source.options.tokenizer or source.model)] if texts else []
 
 
 def told(check: Callable[..., Iterable[str]], *arguments: Any) -> list[str]:
@@ -105,6 +116,7 @@ def _tokenizer(source: SourceFolder) -> Iterator[str]:
     elif task:
         here = options.tokenizer
         names = [p.name for p in here.iterdir()] if here else map(_name, source.files)
+        yield from tokenizer_settings.mistakes(here or source.model)
         if not any(name.endswith(_VOCABULARIES) for name in names):
             where = f"--tokenizer {here}" if here else options.source
             kinds = f"holds no tokenizer ({', '.join(_VOCABULARIES)})"
