@@ -34,7 +34,13 @@ from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
-from onnxferry.scripts.prepare.verification import eval_set, fitting, golden, graph_limits
+from onnxferry.scripts.prepare.verification import (
+    eval_set,
+    fitting,
+    golden,
+    graph_limits,
+    shipped_tokenizer,
+)
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
@@ -147,6 +153,7 @@ def _export(context: PrepareContext) -> None:
         "source": record,
         "asked": context.asked,
         "tools": model_directory.tool_versions(),
+        **shipped_tokenizer.record(folder / TOKENIZER_FILE),
     }
     name, task = context.options.model_name, source.task
     spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)

@@ -39,8 +39,9 @@ VARIANTS: tuple[dict[str, Any], ...] = (
 
 def main() -> None:
     """The files named, or all."""
-    makers: dict[str, Callable[[], GoldenAnswers]] = {}
-    makers |= {name: partial(family, name) for name in FAMILIES}
+    makers: dict[str, Callable[[], GoldenAnswers]] = {
+        name: partial(family, name) for name in FAMILIES
+    }
     makers |= {"tiny": _tiny, "adapted": _adapted, "minilm-squad": _demo}
     with silence_libraries():
         for name in sys.argv[1:] or makers:

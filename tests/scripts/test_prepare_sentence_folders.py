@@ -67,6 +67,7 @@ def test_new_names_of_modules_are_known(tmp_path: Path) -> None:
 
 def test_what_the_library_says_besides(tmp_path: Path) -> None:
     library = {"prompts": {"query": "q: "}, "default_prompt_name": "query", "truncate_dim": 64}
+    library |= {"similarity_fn_name": "dot"}
     text = {"max_seq_length": 16, "do_lower_case": True}
     files = {"config_sentence_transformers": library, "sentence_xlnet_config": text}
     found = sentence_transformers.read(folder(tmp_path, OLD + "Transformer", **files))
@@ -78,6 +79,8 @@ def test_what_the_library_says_besides(tmp_path: Path) -> None:
         "dimensions": 64,
         "strip": True,
     }
+    assert found.settings_of("sentence-similarity") == {**found.settings, "similarity": "dot"}
+    assert found.settings_of("feature-extraction") == found.settings
 
 
 @pytest.mark.parametrize(

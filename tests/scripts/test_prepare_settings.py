@@ -15,6 +15,7 @@ from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
 from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
+from onnxferry.scripts.prepare.sources.source_folder import PICTURES
 from onnxferry.scripts.prepare.sources.user_inputs import samples
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.errors import UsageError
@@ -314,7 +315,7 @@ def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
         labels.read(tmp_path / "labels", "image-classification")
 
 
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"image-classification", "tensors"}))
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {*PICTURES, "tensors"}))
 def test_every_text_task_has_built_in_inputs(task: str) -> None:
     found = samples(task, None)
     lengths = [len(s.request.body) for s in found]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.sources.hub_id import HubId
+from onnxferry.scripts.prepare.hub_id import HubId
 from onnxferry.system.errors import PrepareError
 from onnxferry.system.library_output import silence_libraries
 
@@ -108,24 +108,8 @@ def get(asked: HubId, commit: str, file: RemoteFile, sink: Any, start: int) -> N
     place = {"revision": commit, "endpoint": endpoint()}
     url = client.hf_hub_url(asked.name, file.path, **place)
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    size = file.size
     with refusals(asked):
-        http_get(
-            url, sink, resume_size=start, headers=headers, expected_size=size, _tqdm_bar=_NoBar()
-        )
-
-
-class _NoBar:
-    """In the place of the client's bar."""
-
-    def update(self, count: int) -> None:
-        pass
-
-    def __enter__(self) -> _NoBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+        http_get(url, sink, resume_size=start, headers=headers, expected_size=file.size)
 
 
 def into_snapshot(asked: HubId, revision: str, file: str) -> Path:

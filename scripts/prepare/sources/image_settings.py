@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.images import Preprocessing, decode
+from onnxferry.scoring.images import Preprocessing, decode, final_size
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.scripts.prepare.sources.settings import DEFAULTS
@@ -128,15 +128,12 @@ def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
 
 def has_open_size(settings: Mapping[str, Any]) -> bool:
     """Whether the steps end with another size for each picture."""
-    steps = settings["preprocess"]
-    return not steps or steps[-1]["op"] in ("resize_within", "resize_shortest")
+    return final_size(settings["preprocess"]) is None
 
 
 def input_size(settings: Mapping[str, Any]) -> tuple[int, int]:
     """(height, width) in pixels that the steps end with."""
-    for step in reversed(settings["preprocess"]):
-        size = step.get("size")
-        if isinstance(size, list) and len(size) == 2:
-            return int(size[0]), int(size[1])
+    if size := final_size(settings["preprocess"]):
+        return size
     expected = "must end at a fixed size: a 'resize' or 'center_crop' with [h, w]"
     raise UsageError(f"'preprocess' in --settings {expected}")
