@@ -14,6 +14,8 @@ from onnxferry.system.errors import UsageError
 READ_LAST_TOKEN = ("text-classification", "zero-shot-classification", "text-ranking")
 # Heads that read the last position, whatever stands there.
 _READ_LAST_POSITION = {"xlnet"}
+# Whose convolutions, or means over a text, take in the padding beside it, whatever the mask says.
+_READ_PADDING = {"convbert", "nystromformer"}
 
 
 def resolve_pad_token(
@@ -28,6 +30,8 @@ def resolve_pad_token(
     """
     if "pad_token_id" in given:
         return _asked(given["pad_token_id"], config)
+    if config.get("model_type") in _READ_PADDING:
+        return None
     configured, found = config.get("pad_token_id"), tokenizer.pad_token_id
     if _embedded(configured, config):
         return configured
