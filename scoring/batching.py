@@ -77,16 +77,17 @@ def pad(
     shape = (len(batch), wide)
     ids, types = np.full(shape, padding.id or 0), np.full(shape, padding.type_id)
     mask = np.zeros(shape, np.int64)
-    firsts = [0 if padding.side == "right" else wide - len(tokens) for tokens in batch]
-    for row, (tokens, first) in enumerate(zip(batch, firsts, strict=True)):
-        filled = slice(first, first + len(tokens))
+    left = padding.side == "left"
+    for row, tokens in enumerate(batch):
+        filled = slice(wide - len(tokens), wide) if left else slice(len(tokens))
         ids[row, filled], types[row, filled], mask[row, filled] = tokens.ids, tokens.type_ids, 1
-    made: dict[str, Array] = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+    made: dict[str, Array] = {"input_ids": ids, "attention_mask": mask}
+    made["token_type_ids"] = types
     if "position_ids" in needed:  # counted from a row's first token
         made["position_ids"] = np.maximum(mask.cumsum(axis=1) - 1, 0)
     if "pooling_mask" in needed:  # leaves prompts out
-        prompts = np.array([f + t.prompt for f, t in zip(firsts, batch, strict=True)])
-        made["pooling_mask"] = np.where(np.arange(wide) < prompts[:, None], 0, mask)
+        firsts = mask.argmax(axis=1) + [tokens.prompt for tokens in batch]
+        made["pooling_mask"] = np.where(np.arange(wide) < firsts[:, None], 0, mask)
     return made
 
 
@@ -97,7 +98,7 @@ class TokenBatcher:
     def __init__(self, runner: Runner, padding: Padding, max_length: int | None = None) -> None:
         """Raises ModelError if the graph needs inputs that no text gives, or is too short."""
         self._runner, self._inputs = runner, TokenInputs.of(runner)
-        self._padding = padding
+        self._padding, self._left = padding, padding.side == "left"
         fixed = self._inputs.length
         if fixed is not None and fixed < MIN_LENGTH:
             needed = f"a text needs at least {MIN_LENGTH} tokens"
@@ -122,7 +123,10 @@ class TokenBatcher:
         try:
             for group, outputs in zip(groups, batches, strict=True):
                 for row, i in enumerate(group):
-                    results[i] = read(self._row(outputs, row, len(sequences[i])), sequences[i])
+                    found = [output[row] for output in outputs]
+                    if self._left:
+                        found = self._without_padding(found, len(sequences[i]))
+                    results[i] = read(found, sequences[i])
         except Exception as e:  # onnxruntime's errors have no common base class
             if type(e).__module__.startswith("onnxruntime"):
                 _check_tokens(str(e), sequences, e)
@@ -161,18 +165,16 @@ class TokenBatcher:
         wide = width(length, self._step)
         return max(length, min(wide, self.max_length or wide))
 
-    def _row(self, outputs: Sequence[Array], row: int, length: int) -> list[Array]:
-        """Of every output, without the padding before the first token."""
-        before = 0 if self._padding.side == "right" else (self._inputs.length or length) - length
-        if not before:
-            return [output[row] for output in outputs]
-        named = zip(self._runner.outputs, outputs, strict=True)
-        return [o[row][before:] if _of_tokens(t.name, o) else o[row] for t, o in named]
+    def _without_padding(self, row: list[Array], length: int) -> list[Array]:
+        """A row of every output that begins with the first of so many tokens."""
+        before = (self._inputs.length or length) - length
+        named = zip(self._runner.outputs, row, strict=True)
+        return [array[before:] if _of_tokens(t.name, array) else array for t, array in named]
 
 
-def _of_tokens(name: str, output: Array) -> bool:
-    """Whether an output holds something for every token of a row."""
-    return output.ndim > 2 or name in ("start_logits", "end_logits")
+def _of_tokens(name: str, row: Array) -> bool:
+    """Whether a row of an output holds something for every token."""
+    return row.ndim > 1 or name in ("start_logits", "end_logits")
 
 
 def _check_tokens(message: str, sequences: Sequence[Tokens], cause: Exception) -> None:

@@ -169,6 +169,20 @@ SETTINGS: Mapping[str, Parameter] = {
 """`preprocess` is a list of STEPS, each {"op", ...}; for the rest see Preprocessing."""
 
 
+def final_size(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """(height, width) that every picture has after `steps`; None where it depends on the
+    picture."""
+    size: tuple[int, int] | None = None
+    for step in steps:
+        if step["op"] in ("resize", "center_crop"):
+            size = (step["size"][0], step["size"][1])
+        elif step["op"] == "center_crop_fraction" and size:
+            size = (max(1, int(step["fraction"] * min(size))),) * 2
+        else:
+            size = None
+    return size
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """`steps` on the image, then (x * rescale_factor - mean) / std, then channels first. `mean` and
@@ -197,15 +211,7 @@ class Preprocessing:
     @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) that every picture gets; None where it depends on the picture."""
-        size: tuple[int, int] | None = None
-        for step in self.steps:
-            if step["op"] in ("resize", "center_crop"):
-                size = (step["size"][0], step["size"][1])
-            elif step["op"] == "center_crop_fraction" and size:
-                size = (max(1, int(step["fraction"] * min(size))),) * 2
-            else:
-                size = None
-        return size
+        return final_size(self.steps)
 
     def apply(self, image: Any) -> Array:
         """float32 [channels, height, width] of a PIL.Image of `mode`."""

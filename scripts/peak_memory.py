@@ -1,6 +1,6 @@
 """The peak of memory of each step on the way from a source model to an answer.
 
-    python -m scripts.peak_memory path/to/hf-model --out docs/large-models.md -- --task fill-mask
+    python -m scripts.peak_memory path/to/hf-model --target local --out FILE -- --variant fp32
 
 What follows -- are flags of prepare. Each command runs in a process of its own. The peak is Linux's
 VmHWM, reset at the end of each stage; it also counts what is mapped of files, such as weights.
@@ -15,20 +15,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 
 import click
 
 from onnxferry import scoring
-from onnxferry.cli import cli
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts import sections, tables
 from onnxferry.scripts.machine import machine
 from onnxferry.system import console, options
 from onnxferry.system.errors import UsageError
 from onnxferry.system.options import FILE
-
-TARGETS = ("local", "sagemaker")
+from onnxferry.targets import TARGETS
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ class _Peaks(logging.Handler):
     def note(self, stage: str) -> None:
         seconds = time.monotonic() - self._began
         self.steps.append(Step(self.command, stage, peak(), seconds))
+        console.err.print(f"    {stage}: peak {self.steps[-1].peak / 1e9:.2f} GB", markup=False)
         self._began = time.monotonic()
         reset_peak()
 
@@ -72,14 +72,15 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def measure(source: str, flags: Sequence[str], work: Path) -> tuple[list[Step], ModelSpec]:
-    """The steps, and the spec of the model directory that is made in `work`. Raises what the
-    commands raise."""
+def measure(
+    source: str, flags: Sequence[str], targets: Sequence[str], work: Path
+) -> tuple[list[Step], ModelSpec]:
+    """The steps, and the spec of the model directory that is made as `work`/model; the packages for
+    `targets` are made in `work`. Raises what the commands raise."""
     out = work / "model"
     steps = _apart(_run, ["prepare", source, "--out", str(out), *flags])
-    for target in TARGETS:
-        argv = ["package", str(out), "--target", target, "--out", str(work / "build")]
-        steps += _apart(_run, argv)
+    for target in targets:
+        steps += _apart(_run, ["package", str(out), "--target", target, "--out", str(work)])
     return steps + _apart(_answer, [str(out)]), ModelSpec.read(out)
 
 
@@ -92,10 +93,11 @@ def _apart(work: Callable[[list[str]], list[Step]], argv: list[str]) -> list[Ste
 def _run(argv: list[str]) -> list[Step]:
     log = logging.getLogger("onnxferry")
     log.setLevel(logging.INFO)
-    name = " ".join(part for part in argv if part in ("prepare", "package", *TARGETS))
+    name = " ".join(part for part in argv if part in ("prepare", "package", *TARGETS))  # no paths
     peaks = _Peaks(name)
     log.addHandler(peaks)
-    cli.main(argv, standalone_mode=False)
+    run: click.Command = resolve_name(f"onnxferry.scripts.{argv[0]}.__main__:command")
+    run.main(argv[1:], standalone_mode=False)
     return peaks.steps
 
 
@@ -125,23 +127,32 @@ def _table(steps: Sequence[Step], size: int) -> tuple[list[str], list[list[str]]
 @options.command()
 @click.argument("source")
 @click.argument("flags", nargs=-1)
+@click.option("--target", "targets", multiple=True, type=click.Choice(list(TARGETS)))
 @click.option("--title", help="The section's title; by default the last part of SOURCE.")
 @click.option("--out", type=FILE, help="A Markdown file: write or renew the section of this model.")
-def command(source: str, flags: tuple[str, ...], title: str | None, out: Path | None) -> None:
+def command(
+    source: str,
+    flags: tuple[str, ...],
+    targets: tuple[str, ...],
+    title: str | None,
+    out: Path | None,
+) -> None:
     """Prepare, package and load SOURCE, with the flags of prepare behind --, and tell the peak of
     memory of each step."""
     if not Path("/proc/self/clear_refs").exists():
         raise UsageError("peaks are read from /proc, which only Linux has")
     (scratch := Path("build")).mkdir(exist_ok=True)
     with TemporaryDirectory(dir=scratch) as work:
-        steps, spec = measure(source, flags, Path(work))
+        steps, spec = measure(source, flags, targets, Path(work))
     size, title = whole(spec), title or Path(source).name
     console.out.print(tables.terminal(title, *_table(steps, size)))
     if out:
-        again = f"python -m scripts.peak_memory {sections.shown(Path(source))} -- {' '.join(flags)}"
-        what = f"The graph has {size / 1e9:.2f} GB in float32; {spec.precision} was chosen."
+        packed = "".join(f"--target {target} " for target in targets)
+        what = f"{packed}-- {' '.join(flags)}"
+        again = f"python -m scripts.peak_memory {Path(source).name} {what}"
+        said = f"The graph has {size / 1e9:.2f} GB in float32; {spec.precision} was chosen."
         table = tables.markdown(*_table(steps, size))
-        text = sections.section(title, again, f"{what} {machine()}.", table)
+        text = sections.section(title, again, f"{said} {machine()}.", table)
         sections.replace(out, f"memory of {title}", text)
 
 

@@ -26,7 +26,7 @@ from tokenizers import (
 )
 
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.prepare.sources import huggingface_export
+from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
 from tests import tiny
 
 LENGTH = 48  # tokens of the longest sequence
@@ -258,7 +258,7 @@ def twins(
 def write(model: Any, words: Any, inputs: tuple[str, ...], spec: ModelSpec, folder: Path) -> Path:
     """A model directory of `model` and its tokenizer."""
     folder.mkdir(parents=True)
-    huggingface_export.export(model, folder / "model.onnx", spec.task, 17, inputs)
+    export(model, folder / "model.onnx", GraphRequest(spec.task, inputs))
     words.backend_tokenizer.save(str(folder / "tokenizer.json"))
     own = {"max_length": LENGTH, "pad_token_id": words.pad_token_id, **spec.settings}
     return tiny.write_spec(folder, replace(spec, settings=own))

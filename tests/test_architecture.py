@@ -226,3 +226,11 @@ def test_a_host_loads_its_own_tasks_library_and_no_other(
     run = [sys.executable, "-c", code, str(make(tmp_path))]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [loads]
+
+
+def test_one_file_asks_the_hub() -> None:
+    paths = [path for room in PRODUCT for path in files(room)]
+    users = [
+        path.relative_to(ROOT).as_posix() for path in paths if "huggingface_hub" in imports(path)
+    ]
+    assert users == ["scripts/prepare/sources/hub_client.py"]

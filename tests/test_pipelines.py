@@ -27,7 +27,7 @@ from tokenizers import Tokenizer
 
 from onnxferry import scoring
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.prepare.sources import huggingface_export
+from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
 from onnxferry.scripts.prepare.sources.image_settings import image_settings
 from tests import architectures, tiny, weights
 from tests.architectures import (
@@ -295,9 +295,8 @@ def test_image_classification(kind: str, tmp_path: Path) -> None:
         {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
     )
     model = getattr(transformers, name)(config).eval()
-    huggingface_export.export(
-        model, tmp_path / "model.onnx", "image-classification", 17, (), (32, 32)
-    )
+    wanted = GraphRequest("image-classification", size=(32, 32))
+    export(model, tmp_path / "model.onnx", wanted)
     settings = image_settings(processor.to_dict(), {})
     tiny.write_spec(tmp_path, ModelSpec(f"tiny-{kind}", "image-classification", settings, labels))
     pipeline = transformers.pipeline(

@@ -55,7 +55,7 @@ def _check(version: str, task: str) -> None:
 def _load(transformers: Any, folder: Path, adapter: Path | None, spec: ModelSpec) -> Any:
     head = _head(spec) if adapter else {}
     loader = getattr(transformers, CLASSES[spec.task])
-    model = loader.from_pretrained(folder, use_safetensors=True, **LOCAL, **head)
+    model = loader.from_pretrained(folder, weights_only=True, **LOCAL, **head)
     if adapter:
         from peft import PeftModel
 

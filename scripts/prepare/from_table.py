@@ -10,9 +10,9 @@ from typing import Any
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.model_table import ModelTable
+from onnxferry.scripts.prepare import hub_id
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import HUB, MODULE, Options, check
-from onnxferry.scripts.prepare.sources import hub_id
 from onnxferry.system import console
 from onnxferry.system.errors import UsageError
 from onnxferry.system.options import MODELS

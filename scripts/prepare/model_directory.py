@@ -1,11 +1,8 @@
-"""The model directory that prepare makes. It appears whole or not at all."""
+"""The model directory that prepare makes: what is in it, and its description."""
 
 from __future__ import annotations
 
 import contextlib
-import secrets
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +11,6 @@ from onnxferry.scoring.engine import Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import MODEL_FILE, SPEC_FILE, TOKENIZER_FILE, ModelSpec
-from onnxferry.scripts.prepare import disk_space
 from onnxferry.system.errors import PrepareError
 from onnxferry.system.hashes import sha256
 
@@ -54,35 +50,3 @@ def tool_versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-@contextlib.contextmanager
-def staging(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, for `publish`; deleted at the end."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = _sibling(out)
-    folder.mkdir()
-    try:
-        with disk_space.told(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def publish(folder: Path, out: Path) -> None:
-    """Move `folder` to `out`, in the place of what is there; on failure `out` is as it was."""
-    if not out.exists():
-        folder.rename(out)
-        return
-    before = _sibling(out)
-    out.rename(before)
-    try:
-        folder.rename(out)
-    except BaseException:
-        before.rename(out)
-        raise
-    shutil.rmtree(before, ignore_errors=True)
-
-
-def _sibling(out: Path) -> Path:
-    return out.with_name(f".{out.name}.{secrets.token_hex(4)}")

@@ -11,7 +11,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.datasets import READERS
-from onnxferry.scripts.prepare.sources import hub_id
+from onnxferry.scripts.prepare import hub_id
 from onnxferry.system.errors import UsageError
 
 HUGGINGFACE, MODULE, ONNX, HUB = "huggingface", "module", "onnx", "hub"
@@ -78,6 +78,8 @@ class Options:
             return HUB
         give = "Give a Hugging Face model folder, module:factory, or an .onnx file"
         hub = "or a model of the hub: org/name, org/name@revision, hf://name"
+        if hub_id.parse(f"hf://{self.source}"):
+            hub += f". To ask the hub for this name: hf://{self.source}"
         raise UsageError(f"SOURCE {self.source}: no such folder or .onnx file. {give}, {hub}")
 
     @property
@@ -121,6 +123,8 @@ def _check_choices(options: Options) -> None:
 
 def _check_combination(options: Options, kind: str) -> None:
     source, task = options.source, options.task
+    both = "--dry-run and --test are two ways to try: give one of them"
+    _refuse(options.dry_run and options.test, both)
     other, tensors = kind not in (HUGGINGFACE, HUB), task == "tensors"
     folder = f"--adapter needs a Hugging Face model folder as SOURCE, got {source}"
     _refuse(other and options.adapter, folder)
@@ -130,7 +134,7 @@ def _check_combination(options: Options, kind: str) -> None:
     told = task or options.folder
     _refuse(other and not told, f"--task is needed for {source}: one of {tasks}")
     files = "an .onnx file or module:factory as SOURCE; a model folder has a task"
-    _refuse(tensors and not other, f"--task tensors takes {files}")
+    _refuse(tensors and not other and not options.file, f"--task tensors takes {files}")
     golden = 'a request such as {"inputs": {"x": [[0.5, 1.0]]}}, with what the module takes'
     nothing = tensors and kind == MODULE and not options.golden
     _refuse(nothing, f"--golden FILE is needed: {golden}")

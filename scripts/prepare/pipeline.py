@@ -19,7 +19,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
-from onnxferry.scripts.prepare import disk_space, model_directory
+from onnxferry.scripts.prepare import disk_space, model_directory, staging
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -34,7 +34,13 @@ from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
-from onnxferry.scripts.prepare.verification import eval_set, fitting, golden, graph_limits
+from onnxferry.scripts.prepare.verification import (
+    eval_set,
+    fitting,
+    golden,
+    graph_limits,
+    shipped_tokenizer,
+)
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
 from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
@@ -91,7 +97,7 @@ def prepare(
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
     criteria = AcceptanceCriteria(options.tolerance, options.min_agreement, options.max_metric_drop)
-    with silence_libraries(), model_directory.staging(out) as work:
+    with silence_libraries(), staging.staging(out) as work:
         context = PrepareContext(options, work, criteria, CpuTarget.of(options.cpu, cpu.kind()))
         context.origin = found.record
         context.asked = recorded
@@ -146,6 +152,7 @@ def _export(context: PrepareContext) -> None:
         "source": record,
         "asked": context.asked,
         "tools": model_directory.tool_versions(),
+        **shipped_tokenizer.record(folder / TOKENIZER_FILE),
     }
     name, task = context.options.model_name, source.task
     spec = ModelSpec(name, task, source.settings, source.labels, provenance=provenance)
@@ -281,4 +288,4 @@ def _write(context: PrepareContext, out: Path) -> None:
     with console.stage(f"write {out.name}"):
         model_directory.write_spec(spec, folder)
         document.write_report(spec, selection, context.fusion, folder)
-        model_directory.publish(folder, out)
+        staging.publish(folder, out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ VARIANTS: tuple[dict[str, Any], ...] = (
 
 def main() -> None:
     """The files named, or all."""
-    makers = {name: partial(family, name) for name in FAMILIES}
+    makers: dict[str, Callable[[], GoldenAnswers]] = {
+        name: partial(family, name) for name in FAMILIES
+    }
     makers |= {"tiny": _tiny, "adapted": _adapted, "minilm-squad": _demo}
     with silence_libraries():
         for name in sys.argv[1:] or makers:

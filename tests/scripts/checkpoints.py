@@ -156,17 +156,18 @@ def mpnet(folder: Path) -> Path:
     return tokenizer(folder)
 
 
-def vit(folder: Path) -> Path:
+def vit(folder: Path, **config: Any) -> Path:
     """A vision transformer of two layers for pictures of 32 x 32."""
     torch.manual_seed(0)
-    config = transformers.ViTConfig(
+    made = transformers.ViTConfig(
         image_size=32,
         patch_size=8,
         initializer_range=0.3,
         id2label=dict(enumerate(LABELS)),
         **SIZES,
+        **config,
     )
-    transformers.ViTForImageClassification(config).save_pretrained(folder)
+    transformers.ViTForImageClassification(made).save_pretrained(folder)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 

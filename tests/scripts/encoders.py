@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from onnxferry.scripts.prepare.sources import huggingface_export
+from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
 from onnxferry.system.library_output import silence_libraries
 from tests import tiny
 
@@ -64,5 +64,5 @@ def exported(folder: Path, name: str, **changes: Any) -> Path:
     with silence_libraries():
         given = config(name, **changes)
         model = transformers.AutoModel.from_config(given, attn_implementation="eager").eval()
-        huggingface_export.export(model.float(), path, "feature-extraction", 17, inputs)
+        export(model.float(), path, GraphRequest("feature-extraction", inputs))
     return path

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
-from onnxferry.scripts.prepare.sources import huggingface_export
+from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
 from onnxferry.scripts.prepare.sources.task_inference import HEADS
 from onnxferry.system.library_output import silence_libraries
 from tests import tiny
@@ -40,7 +40,7 @@ def exported(folder: Path, family: str, attention: str = "eager") -> Path:
         model = kind.from_pretrained(source, attn_implementation=attention).float().eval()
         names = ["input_ids", "attention_mask", "token_type_ids"]
         inputs = names if family == "bert" else names[:2]
-        huggingface_export.export(model, path, task, 17, inputs)
+        export(model, path, GraphRequest(task, inputs))
     return path
 
 

@@ -143,15 +143,15 @@ def test_an_embedding_folder_pools_as_sentence_transformers_would(tmp_path: Path
     source = checkpoints.bert(tmp_path / "bert", "feature-extraction")
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
     modules = [
-        {"path": path, "type": f"sentence_transformers.models.{kind}"}
-        for path, kind in kinds.items()
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(kinds.items())
     ]
     (source / "modules.json").write_text(json.dumps(modules))
     (source / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
     (source / "1_Pooling").mkdir()
-    (source / "1_Pooling" / "config.json").write_text(
-        '{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false}'
-    )
+    modes = {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}
+    pooling = {"word_embedding_dimension": 32, **modes}
+    (source / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
 
     spec = prepare(as_exported(str(source), tmp_path / "out"))
 
@@ -304,5 +304,6 @@ def test_truncated_weights_are_named(tmp_path: Path, broken: str) -> None:
     with (tmp_path / f"{broken}.safetensors").open("rb+") as weights:
         weights.truncate(1000)
 
-    with pytest.raises(PrepareError, match=str(tmp_path / broken.partition("/")[0])):
+    named = str(tmp_path / broken.partition("/")[0])
+    with pytest.raises((PrepareError, UsageError), match=named):
         prepare(as_exported(str(base), tmp_path / "out", adapter=adapter))

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import transformers
 
+from onnxferry.scripts.prepare import Options
+from onnxferry.scripts.prepare.sources import onnx_file
 from onnxferry.system.errors import UsageError
 from tests.scripts import checkpoints
 from tests.scripts.sentence_folders import TEXTS, ask, decoder, served, source
@@ -136,3 +138,25 @@ def test_windows_from_the_end_are_refused(tmp_path: Path) -> None:
     rewritten(folder / "tokenizer_config.json", truncation_side="left")
     with pytest.raises(UsageError, match="truncation_side is left"):
         source(folder)
+
+
+def test_a_given_graph_is_fed_as_its_tokenizer_says(tmp_path: Path) -> None:
+    """It takes type ids, which the tokenizer does not give: zeros, as the model makes them."""
+    folder = checkpoints.bert(tmp_path / "model", "text-classification")
+    rewritten(
+        folder / "tokenizer_config.json",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    graph = tmp_path / "model.onnx"
+    source(folder).export(graph)
+    names = ["input_ids", "attention_mask"]
+    rewritten(folder / "tokenizer_config.json", model_input_names=names)
+    task = "text-classification"
+    found = onnx_file.load(Options(str(graph), tmp_path / "o", task=task, tokenizer=folder))
+    assert found.settings["token_type_ids"] is False
+    scorer, theirs = served(found, tmp_path / "out"), pipeline(folder, 128)
+    assert {t.name for t in scorer.spec.inputs} == {*names, "token_type_ids"}
+    pair = {"text": "good day", "text_pair": "she sings"}
+    assert scores(ask(scorer, [pair], top_k=None)[0]) == pytest.approx(
+        scores(theirs(pair)), abs=1e-5
+    )

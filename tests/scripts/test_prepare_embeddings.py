@@ -274,7 +274,8 @@ def test_without_the_library_its_recipe_is_compared(
     found = source(folder).pipeline
     assert found is not None
     ours = served(source(folder), tmp_path / "out")
-    asked = [(text, {}) for text in TEXTS] + [(" Good day\n", {"prompt_name": "passage"})]
+    asked: list[tuple[str, dict[str, str]]] = [(text, {}) for text in TEXTS]
+    asked += [(" Good day\n", {"prompt_name": "passage"})]
     for text, parameters in asked:
         same(ask(ours, text, **parameters), found()(text, parameters))
     assert isinstance(found(), TorchRecipe)
@@ -294,3 +295,32 @@ def test_what_is_not_the_librarys_answer_is_refused(bert: Path, tmp_path: Path) 
     options = checkpoints.as_exported(str(folder), tmp_path / "out")
     with pytest.raises(PrepareError, match="what is served is not what"):
         prepare(options, source=wrong)
+
+
+@pytest.mark.parametrize("name", ["cosine", "manhattan"])
+def test_sentences_are_as_alike_as_the_library_has_it(
+    bert: Path, tmp_path: Path, name: str
+) -> None:
+    folder = saved(bert, tmp_path / "st", pooling("mean"), similarity_fn_name=name)
+    found = source(folder, task="sentence-similarity")
+    inputs = {"source_sentence": TEXTS[0], "sentences": TEXTS[1:]}
+    scores = ask(served(found, tmp_path / "out"), inputs)
+    theirs = library(folder)
+    vectors = theirs.encode(TEXTS)
+    expected = theirs.similarity(vectors[:1], vectors[1:])[0]
+    assert scores == pytest.approx(expected.tolist(), rel=1e-4)
+    assert found.pipeline is not None
+    assert found.pipeline()(inputs, {}) == pytest.approx(scores, rel=1e-4)
+
+
+def test_code_of_a_models_own_is_told_and_not_run(
+    bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved(bert, tmp_path / "st", pooling("mean"))
+    path = folder / "config.json"
+    own = {"AutoConfig": "own.Config", "AutoModel": "own.Model"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": own}))
+    (folder / "own.py").write_text("raise SystemExit('it was run')")
+    found = source(folder)
+    assert "(own.Model), which is never run: transformers' own bert" in capsys.readouterr().err
+    same(ask(served(found, tmp_path / "out"), "good day"), library(folder).encode("good day"))

@@ -181,6 +181,27 @@ def test_the_preprocessing_of_pictures_is_the_folder_s(tmp_path: Path) -> None:
     assert spec.settings["preprocess"][0]["size"] == [32, 32]
 
 
+def test_a_graph_of_the_hub_may_be_one_of_arrays(
+    hub: HubDouble, trained: Path, tmp_path: Path
+) -> None:
+    hub.push("org/moods", content(trained))
+    options = as_exported("org/moods", tmp_path / "out", "tensors", file="onnx/model.onnx")
+    found = resolved(options).options
+    assert (found.kind, found.task, found.folder, found.tokenizer) == (
+        "onnx",
+        "tensors",
+        None,
+        None,
+    )
+
+
+def test_a_tokenizer_beside_a_graph_is_its_own(exported: Path, tmp_path: Path) -> None:
+    (exported / "config.json").unlink()
+    given = {"task": "feature-extraction", "file": "model.onnx"}
+    found = resolved(as_exported(str(exported), tmp_path / "out", **given)).options
+    assert (found.folder, found.tokenizer) == (None, exported)
+
+
 def test_file_is_for_folders(exported: Path, tmp_path: Path) -> None:
     options = as_exported(str(exported / "model.onnx"), tmp_path / "out", file="model.onnx")
     with pytest.raises(UsageError, match="--file chooses in a folder or in a model of the hub"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,9 +15,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, constants, errors
 
-from onnxferry.scripts.prepare import Options
-from onnxferry.scripts.prepare.sources import hub_client, hub_download, hub_id
-from onnxferry.scripts.prepare.sources.hub import Snapshot, fetch
+from onnxferry.scripts.prepare import Options, hub_id
+from onnxferry.scripts.prepare.sources import hub_client, hub_download
+from onnxferry.scripts.prepare.sources.hub import Snapshot, describe, fetch
 from onnxferry.system.errors import FerryError, PrepareError, UsageError
 from tests.fakes.hub import Hold, HubDouble, Model
 from tests.scripts.test_rehearse_processes import eventually
@@ -86,7 +87,8 @@ def test_a_folder_of_that_name_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(tmp_path)
     assert Options("org/name", Path("out")).kind == "hub"
     (tmp_path / "org").mkdir()
-    with pytest.raises(UsageError, match="SOURCE org/name: no such folder"):
+    told = r"SOURCE org/name: no such folder .* To ask the hub for this name: hf://org/name"
+    with pytest.raises(UsageError, match=told):
         _ = Options("org/name", Path("out")).kind  # a path that is mistyped
     (tmp_path / "org/name").mkdir()
     assert Options("org/name", Path("out")).kind == "huggingface"
@@ -140,6 +142,28 @@ def test_the_parts_of_a_sentence_transformers_model_come(hub: HubDouble) -> None
     assert names(get("org/embedder")) == set(parts)
 
 
+@pytest.mark.parametrize(
+    ("folder", "lost"),
+    [("", "model-00002-of-00002.safetensors"), ("0_Transformer/", "model.safetensors")],
+)
+def test_what_is_whole_is_told_by_the_index_or_the_layout(
+    hub: HubDouble, monkeypatch: pytest.MonkeyPatch, folder: str, lost: str
+) -> None:
+    shards = {f"model-0000{i}-of-00002.safetensors": b"%d" % i for i in (1, 2)}
+    weights = shards if lost in shards else {lost: b"w"}
+    index = {"model.safetensors.index.json": json.dumps({"weight_map": {n: n for n in shards}})}
+    files = {"config.json": b"{}", **weights}
+    files |= {name: text.encode() for name, text in index.items()} if lost in shards else {}
+    modules = {"modules.json": json.dumps([{"path": folder.rstrip("/")}]).encode()}
+    hub.push("org/tiny", {**modules, **{f"{folder}{name}": data for name, data in files.items()}})
+    found = get("org/tiny")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert get("org/tiny") == found
+    (found.folder / folder / lost).unlink()
+    with pytest.raises(PrepareError, match="HF_HUB_OFFLINE is set"):
+        get("org/tiny")
+
+
 def test_a_second_run_downloads_nothing(hub: HubDouble) -> None:
     hub.push("org/tiny", FILES)
     first = get("org/tiny")
@@ -167,6 +191,21 @@ def test_a_branch_that_moved_is_noticed(hub: HubDouble, capsys: pytest.CaptureFi
     assert (found.commit, (found.folder / "model.safetensors").read_bytes()) == (new, b"newer")
     assert hub.sent() == ["model.safetensors"]  # the others are as they were
     assert f"org/tiny: main has moved from {old} to {new}" in capsys.readouterr().err
+
+
+def test_a_look_at_a_newer_commit_leaves_the_older_one_for_use_offline(
+    hub: HubDouble, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.push("org/tiny", FILES)
+    first = get("org/tiny")
+    new = hub.push("org/tiny", {**FILES, "config.json": b"[]", "model.safetensors": b"newer"})
+    found = describe(hub_id.named("org/tiny"), None)
+    assert (found.folder.name, found.download) == (new, 5)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert get("org/tiny") == first
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert get("org/tiny").commit == new
+    assert f"main has moved from {first.commit} to {new}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
@@ -297,7 +336,8 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     hub.push("org/tiny", FILES)
     hold = hub.holds["model.safetensors"] = Hold(after=200_000)
     code = (
-        "from onnxferry.scripts.prepare.sources import hub, hub_id, hub_client\n"
+        "from onnxferry.scripts.prepare import hub_id\n"
+        "from onnxferry.scripts.prepare.sources import hub, hub_client\n"
         "hub_client.constants.DOWNLOAD_CHUNK_SIZE = 1 << 14\n"
         "hub.fetch(hub_id.named('org/tiny'), None)"
     )
@@ -317,6 +357,16 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     assert (found.folder / "model.safetensors").read_bytes() == WEIGHTS
     assert hub.sent() == ["model.safetensors"]  # smaller ones came before, and are kept
     assert hub.ranges() == [f"bytes={begun}-"]
+
+
+def test_the_client_s_own_bars_stay_off() -> None:
+    """Also those of transformers, which asks the client about them, and which comes after it."""
+    code = (
+        "from onnxferry.scripts.prepare.sources import hub_client\n"
+        "from huggingface_hub.utils import are_progress_bars_disabled\n"
+        "assert are_progress_bars_disabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_connection_that_breaks_is_taken_up_by_itself(

@@ -149,12 +149,12 @@ def test_a_file_that_is_no_graph_is_a_failure_with_its_name() -> None:
     assert not Path("out").exists()
 
 
-def without_modules(*names: str) -> subprocess.CompletedProcess[str]:
+def without_modules(*names: str, source: str = "folder") -> subprocess.CompletedProcess[str]:
     """prepare in a process in which the modules `names` cannot be imported."""
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({names}))\n"
         "from onnxferry.scripts.prepare.__main__ import command\n"
-        "command(['folder', '--out', 'out'])"
+        f"command(['{source}', '--out', 'out', '--task', 'text-classification'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
@@ -171,7 +171,7 @@ def test_without_the_tool_chain_the_extra_is_named() -> None:
 
 
 def test_a_module_of_our_own_that_cannot_be_imported_is_a_defect() -> None:
-    done = without_modules("onnxferry.scripts.prepare.sources.checkpoint", "peft")
+    done = without_modules("onnxferry.scripts.prepare.sources.module_source", source="some:thing")
     assert done.returncode == 1
     assert "pip install" not in done.stderr
     assert "ModuleNotFoundError: import of onnxferry.scripts.prepare.sources" in done.stderr

@@ -14,8 +14,10 @@ import onnxferry.scripts.prepare as package
 ROOT = Path(package.__file__).parent
 NAME = "onnxferry.scripts.prepare"
 ROOMS = ("sources", "variants", "verification", "selection", "report")
-FIRST = ("options", "onnx_file_io", "disk_space", "model_directory")  # what every room may import
-LAST = ("pipeline", "__init__", "__main__")  # what no room may import
+# what every room may import
+FIRST = ("hub_id", "options", "onnx_file_io", "disk_space", "model_directory")
+# what no room may import
+LAST = ("staging", "asked", "pipeline", "dry_run", "test_run", "from_table", "__init__", "__main__")
 MODULES = [path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py"))]
 
 

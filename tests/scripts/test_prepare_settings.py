@@ -15,6 +15,7 @@ from onnxferry.scripts.prepare.sources import labels
 from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
 from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
+from onnxferry.scripts.prepare.sources.source_folder import PICTURES
 from onnxferry.scripts.prepare.sources.user_inputs import samples
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.errors import UsageError
@@ -247,6 +248,35 @@ def test_an_image_processor_without_normalising_leaves_the_pixels() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("processor", "mean"),
+    [
+        ({"image_mean": 0.25, "image_std": 0.25}, [0.25] * 3),
+        ({"image_mean": (0.5, 0.25, 1.0)}, [0.5, 0.25, 1.0]),
+        ({"image_mean": [0.25], "image_std": [0.5], "num_channels": 1}, [0.25]),
+        ({"image_mean": 0.25, "image_std": 0.5, "num_channels": 1}, [0.25]),
+        ({"num_channels": 1}, [0.5]),
+        ({"num_channels": 1, "do_normalize": False}, [0.0]),
+    ],
+)
+def test_a_mean_has_a_number_for_each_channel(processor: dict[str, Any], mean: list[float]) -> None:
+    assert image_settings(PROCESSOR | processor, {})["image_mean"] == mean
+
+
+@pytest.mark.parametrize(
+    ("processor", "message"),
+    [
+        ({"num_channels": 1, "image_mean": [0.1, 0.2, 0.3]}, "takes 1 channel"),
+        ({"image_mean": [0.1]}, r"image_mean is \[0.1\], and the model takes 3"),
+        ({"num_channels": 4}, "the model takes 4 channels"),
+        ({"do_grayscale": True}, "uses do_grayscale"),
+    ],
+)
+def test_channels_that_do_not_fit_are_refused(processor: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        image_settings(PROCESSOR | processor, {})
+
+
 def test_an_image_processor_that_does_more_is_refused() -> None:
     with pytest.raises(UsageError, match="EfficientNetImageProcessor uses include_top"):
         image_settings(
@@ -285,7 +315,7 @@ def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
         labels.read(tmp_path / "labels", "image-classification")
 
 
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"image-classification", "tensors"}))
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {*PICTURES, "tensors"}))
 def test_every_text_task_has_built_in_inputs(task: str) -> None:
     found = samples(task, None)
     lengths = [len(s.request.body) for s in found]

@@ -23,11 +23,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxferry import scoring
 from onnxferry.scoring import cpu as cpu_kinds
 from onnxferry.scoring.engine import Session
-from onnxferry.scripts.prepare import disk_space, model_directory, onnx_file_io
+from onnxferry.scripts.prepare import disk_space, onnx_file_io
 from onnxferry.scripts.prepare.options import ANY, Options
 from onnxferry.scripts.prepare.pipeline import prepare
 from onnxferry.scripts.prepare.sources import checkpoint
 from onnxferry.scripts.prepare.sources.source import ModelSource
+from onnxferry.scripts.prepare.staging import staging
 from onnxferry.scripts.prepare.variants import fusion, rounding
 from onnxferry.scripts.prepare.variants.applicability import skipped
 from onnxferry.scripts.prepare.variants.table import SHIPPED, VARIANTS
@@ -253,7 +254,7 @@ def test_the_sizes_are_told_before_a_disk_is_too_small(
 def test_a_disk_that_becomes_full_is_told_with_the_sizes(tmp_path: Path) -> None:
     with (
         pytest.raises(PrepareError, match=r"the disk is full: this run had written 0\.00 GB"),
-        model_directory.staging(tmp_path / "out") as work,
+        staging(tmp_path / "out") as work,
     ):
         (work / "half").write_bytes(b"x")
         raise OSError(errno.ENOSPC, "No space left on device")

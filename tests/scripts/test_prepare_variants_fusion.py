@@ -10,15 +10,16 @@ import numpy as np
 import onnx
 import pytest
 import transformers
-from onnx import helper
+from onnx import helper, numpy_helper
 from packaging import version
 
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.prepare import onnx_file_io
-from onnxferry.scripts.prepare.variants import onnx_graph
+from onnxferry.scripts.prepare.variants import fusion, onnx_graph
 from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
 from onnxferry.scripts.prepare.variants.fusion import fuse
+from onnxferry.scripts.prepare.variants.unfused_attention import UNKNOWN
 from tests.scripts.graphs import FAMILIES, attention, convolutional, exported, feeds, save, value
 
 pytestmark = pytest.mark.toolchain
@@ -82,17 +83,6 @@ def test_a_fused_row_is_the_same_bytes_in_any_company(source: Path, tmp_path: Pa
         assert part[rows.index(3)].tobytes() == whole[3].tobytes()
 
 
-def test_relative_positions_stay_single_operators(tmp_path: Path) -> None:
-    source = exported(tmp_path, "mpnet")
-    made = fuse(source, tmp_path / "fused.onnx", TWO)
-    assert made.graph and made.found["Attention"] == 0 and made.found["Gelu"] == 2
-    assert len(made.missing) == 1 and made.missing[0].startswith(
-        "2 of 2 attentions are not fused: "
-    )
-    assert largest_difference(source, made.graph) < 1e-4
-    assert fuse(source, tmp_path / "again.onnx").missing == made.missing
-
-
 def test_what_the_architecture_should_have_is_missed(tmp_path: Path) -> None:
     source = exported(tmp_path, "bert")
     made = fuse(source, tmp_path / "fused.onnx", Architecture(3))
@@ -111,6 +101,14 @@ def test_what_the_architecture_should_have_is_missed(tmp_path: Path) -> None:
         (transformers.DistilBertConfig(n_layers=3, activation="relu"), Architecture(3, "relu")),
         (transformers.ViTConfig(num_hidden_layers=4), Architecture(4, "gelu")),
         (transformers.ResNetConfig(), None),
+        (transformers.ModernBertConfig(num_hidden_layers=5), Architecture(5, "gelu", "rotary", 11)),
+        (transformers.Qwen3Config(num_hidden_layers=3), Architecture(3, "silu", "rotary", 13)),
+        (transformers.MPNetConfig(num_hidden_layers=3), Architecture(3, "gelu", "relative")),
+        (
+            transformers.DebertaV2Config(num_hidden_layers=3, relative_attention=True),
+            Architecture(3, "gelu", "relative"),
+        ),
+        (transformers.XLMRobertaConfig(num_hidden_layers=3), Architecture(3)),
     ],
 )
 def test_an_encoder_is_told_by_its_configuration(
@@ -139,12 +137,59 @@ def test_plain_attention_is_proved(form: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["causal", "window", "relative"])
-def test_other_attention_is_not(form: str, tmp_path: Path) -> None:
-    made = fuse(attention(tmp_path / "exported.onnx", form), tmp_path / "fused.onnx")
+@pytest.mark.parametrize(
+    ("form", "cause"), [("causal", "a causal mask"), ("window", "a window"), ("relative", UNKNOWN)]
+)
+def test_other_attention_is_not_and_the_cause_is_told(
+    form: str, cause: str, tmp_path: Path
+) -> None:
+    """`relative` adds a constant to each distance, which no run tells from a mask of padding."""
+    made = fuse(
+        attention(tmp_path / "exported.onnx", form), tmp_path / "fused.onnx", Architecture(1)
+    )
     assert made.graph is None and made.found["Attention"] == 0
-    assert "1 of 1 attentions are not fused" in made.missing[0]
+    said = (f"1 of 1 attentions stay single operators: {cause}",)
+    unknown = "1 of 1 attentions are not fused: an unknown form"
+    assert made.single == (() if cause == UNKNOWN else said)
+    assert (made.missing[0] == unknown) == (cause == UNKNOWN)
     assert not (tmp_path / "fused.onnx").exists()
+
+
+def test_attention_over_a_fixed_number_of_tokens_is_proved_at_that_number(tmp_path: Path) -> None:
+    source = attention(tmp_path / "exported.onnx", "padding")
+    model = onnx.load(source)
+    for tensor in model.graph.initializer:
+        if tensor.name in ("split", "join"):
+            shape = numpy_helper.to_array(tensor).copy()
+            shape[:2] = (-1, 17)
+            tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
+    onnx.save(model, source)
+    made = fuse(source, tmp_path / "fused.onnx")
+    assert made.graph and made.found["Attention"] == 1
+    draw = np.random.default_rng(1)
+    mask = (draw.random((3, 17)) < 0.6).astype(np.int64)
+    mask[:, 0] = 1
+    x = draw.standard_normal((3, 17, 8)).astype(np.float32)
+    given: dict[str, Any] = {"x": x, "attention_mask": mask}
+    before, after = (Session(path).run(given)[0] for path in (source, made.graph))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_operators_that_folding_adds_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does to a vision transformer of torch's newer exporter."""
+    source = convolutional(tmp_path / "exported.onnx")
+
+    def grown(path: Path, folder: Path) -> Any:
+        model = onnx_graph.read(path)
+        for i in range(3):
+            more = onnx_graph.new_node("Identity", [model.graph.inputs[0]], f"more{i}")
+            model.graph.insert_before(model.graph[0], more)
+        return model
+
+    monkeypatch.setattr(fusion, "fold", grown)
+    assert "folded into others" not in fuse(source, tmp_path / "fused.onnx").found
 
 
 @pytest.mark.parametrize("opset", [11, 17])

@@ -47,7 +47,7 @@ def command(words: str, work: Path, step: str | None, **given: Any) -> None:
     outcomes = page.read(work, chosen)
     target = given["out"] or (None if words else ROOT / "docs" / "models.md")
     if target:
-        page.write(target, outcomes)
+        page.write(target, chosen, outcomes)
     for outcome in outcomes:
         if outcome.outcome == "failed":
             click.echo(f"{outcome.pair} {outcome.saved} -> {outcome.prepared}: {outcome.detail}")

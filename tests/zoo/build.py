@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -64,7 +65,7 @@ def _special_ids(words: Any) -> dict[str, Any]:
 def _processor(pair: Pair) -> Any:
     """Its image processor with its own way of doing things, for small pictures."""
     kind = getattr(transformers, f"{pair.processor}ImageProcessor")
-    side = int(pair.sizes.get("image_size", SIDE))
+    side = int(np.max(pair.sizes.get("image_size", SIDE)))
     default = kind().size
     size: dict[str, int] = dict.fromkeys(dict(default), side) or {"height": side, "width": side}
     given: dict[str, Any] = {"size": size}

@@ -134,4 +134,6 @@ def _far(ours: Any, theirs: Any) -> float:
 def _key(row: Any) -> str:
     if not isinstance(row, dict):
         return str(row)
-    return json.dumps([row.get(name) for name in ("start", "end", "label", "entity", "token")])
+    return json.dumps(
+        [row.get(name) for name in ("index", "start", "end", "label", "entity", "token", "box")]
+    )

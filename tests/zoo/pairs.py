@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.zoo.vocabularies import LENGTH, Vocabulary
+from tests.zoo.vocabularies import GENERIC, LENGTH, Vocabulary
 
 SIDE = 32  # pixels of a picture
 LABELS = ("calm", "glad", "angry")
@@ -28,6 +28,7 @@ HEADS = {
     "question-answering": "ForQuestionAnswering",
     "fill-mask": "ForMaskedLM",
     "feature-extraction": "Model",
+    "sentence-similarity": "Model",
     "image-classification": "ForImageClassification",
     "image-feature-extraction": "Model",
     "object-detection": "ForObjectDetection",
@@ -59,11 +60,15 @@ class Pair:
     refused: str = ""
 
     @property
+    def generic(self) -> bool:
+        """Whether transformers 5 saves the tokenizer as TokenizersBackend."""
+        return self.vocabulary is not None and self.vocabulary.loaded_as == GENERIC
+
+    @property
     def name(self) -> str:
         kind = self.vocabulary.kind if self.vocabulary else "pixels"
-        generic = self.vocabulary and self.vocabulary.loaded_as == "PreTrainedTokenizerFast"
-        parts = [self.architecture, self.task, kind + (", generic" if generic else "")]
-        return "-".join(parts).replace(" ", "-").replace(",", "").lower()
+        parts = [self.architecture, self.task, kind, *(["generic"] if self.generic else [])]
+        return "-".join(parts).replace(" ", "-").lower()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -71,7 +76,7 @@ class Pair:
 
 
 def _words(kind: str, layout: str, loaded_as: str = "", **config: Any) -> Vocabulary:
-    return Vocabulary(kind, layout, loaded_as or "PreTrainedTokenizerFast", tuple(config.items()))
+    return Vocabulary(kind, layout, loaded_as or GENERIC, tuple(config.items()))
 
 
 _TYPED = ["input_ids", "token_type_ids", "attention_mask"]
@@ -88,6 +93,8 @@ TYPED_UNIGRAM = _words("Unigram", "bert", model_input_names=_TYPED)
 PLAIN_UNIGRAM = _words("Unigram", "bert", model_input_names=_PLAIN)
 BYTES = _words("byte-level BPE", "bert", model_input_names=_PLAIN)
 OPT = _words("byte-level BPE", "roberta", model_input_names=_PLAIN)
+FNET = _words("Unigram", "bert", "FNetTokenizer")
+MBART = _words("Unigram", "roberta", model_input_names=_PLAIN)
 T5 = _words("Unigram", "eos", model_input_names=_PLAIN)
 BARE = _words("byte-level BPE", "bare", model_input_names=_PLAIN)
 LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, **{"pad_token": "</s>"})
@@ -163,8 +170,8 @@ def _bert_like() -> list[Pair]:
         Pair("MobileBERT", _CLASSIFY, "MobileBert", BERT, _MOBILE),
         Pair("SqueezeBERT", _CLASSIFY, "SqueezeBert", BERT, {**SIZES, "embedding_size": 32}),
         Pair("ConvBERT", _CLASSIFY, "ConvBert", BERT, {**SIZES, "embedding_size": 32}),
-        Pair("FNet", _CLASSIFY, "FNet", _words("Unigram", "bert", "FNetTokenizer")),
-        Pair("Funnel", _CLASSIFY, "Funnel", BERT, _FUNNEL),
+        Pair("FNet", _CLASSIFY, "FNet", FNET, refused="its Fourier transform cannot be exported"),
+        Pair("Funnel", _CLASSIFY, "Funnel", BERT, _FUNNEL, refused="exported for one length alone"),
         Pair("LayoutLM", "token-classification", "LayoutLM", BERT),
         Pair("BigBird", _CLASSIFY, "BigBird", PLAIN_UNIGRAM, {**SIZES, "block_size": 4}),
         Pair(
@@ -226,7 +233,7 @@ def _decoders() -> list[Pair]:
         Pair("BART", _CLASSIFY, "Bart", ROBERTA, _BART),
         Pair("BART", "zero-shot-classification", "Bart", ROBERTA, _BART),
         Pair("BART", "question-answering", "Bart", ROBERTA, _BART),
-        Pair("mBART", _CLASSIFY, "MBart", XLM_R, _BART),
+        Pair("mBART", _CLASSIFY, "MBart", MBART, _BART),
         Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel"),
         Pair("T5", _CLASSIFY, "T5", T5, {**_T5, "decoder_start_token_id": 0}),
     ]
@@ -283,7 +290,6 @@ def _vision() -> list[Pair]:
         pair("MobileViT", "MobileViT", _MOBILEVIT, "MobileViT"),
         pair("DINOv2", "Dinov2", _VIT, "Bit"),
         pair("EfficientNet", "EfficientNet", _EFFICIENT, "EfficientNet"),
-        pair("PVT", "Pvt", _PVT, "Pvt"),
         pair("LeViT", "Levit", _LEVIT, "Levit"),
         pair("PoolFormer", "PoolFormer", _STAGES, "PoolFormer"),
         pair(
@@ -305,12 +311,6 @@ _EFFICIENT = {
     "depth_coefficient": 0.25,
     "hidden_dim": 320,
 }
-_PVT = {
-    "image_size": SIDE,
-    "depths": [1, 1, 1, 1],
-    "hidden_sizes": [16, 24, 32, 32],
-    "num_attention_heads": [1, 2, 4, 4],
-}
 _LEVIT = {
     "image_size": 64,
     "hidden_sizes": [16, 24, 32],
@@ -321,4 +321,40 @@ _LEVIT = {
 }
 
 
-PAIRS = [*_bert_like(), *_decoders(), *_embeddings(), *_vision()]
+def _newer_tasks() -> list[Pair]:
+    """Cross-encoders, similarity, pictures as vectors, and detectors."""
+    rank, vectors, detect = "text-ranking", "image-feature-extraction", "object-detection"
+    st = "sentence-transformers"
+    return [
+        Pair("BERT", rank, "Bert", BERT),
+        Pair("XLM-RoBERTa", rank, "XLMRoberta", XLM_R),
+        Pair("ModernBERT", rank, "ModernBert", BYTES, _MODERN),
+        Pair("MiniLM", "sentence-similarity", "Bert", BERT, library=st, pooling="mean"),
+        Pair("ViT", vectors, "ViT", sizes=_VIT, processor="ViT"),
+        Pair("DINOv2", vectors, "Dinov2", sizes=_VIT, processor="Bit"),
+        Pair("YOLOS", detect, "Yolos", sizes=_YOLOS, processor="Yolos"),
+        Pair("DETR", detect, "Detr", sizes=_DETR, processor="Detr"),
+    ]
+
+
+_YOLOS = {**_VIT, "image_size": [SIDE, SIDE], "num_detection_tokens": 5}
+_DETR = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "num_queries": 5,
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+    "backbone": None,
+    "backbone_config": {
+        "model_type": "resnet",
+        "embedding_size": 16,
+        "out_features": ["stage4"],
+        **_STAGES,
+    },
+}
+PAIRS = [*_bert_like(), *_decoders(), *_embeddings(), *_vision(), *_newer_tasks()]

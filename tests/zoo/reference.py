@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import io
-import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,8 @@ CANDIDATES = {"candidate_labels": ["music", "sport", "great days"], "multi_label
 
 def answers(pair: Pair, folder: Path) -> list[dict[str, Any]]:
     """For each request its body, and the library's answer, as JSON has them."""
-    ask = _sentences(folder) if pair.library == "sentence-transformers" else ASK[pair.task](folder)
+    embeds = pair.library == "sentence-transformers" and pair.task == "feature-extraction"
+    ask = _sentences(folder) if embeds else ASK[pair.task](folder)
     return [{"body": body, "answer": _plain(ask(body))} for body in bodies(pair)]
 
 
@@ -44,18 +44,23 @@ def _plain(value: Any) -> Any:
 def bodies(pair: Pair) -> list[dict[str, Any]]:
     """The requests of a pair: texts of one to forty words, or pictures of several shapes."""
     draw = random.Random(pair.name)  # noqa: S311
-    texts = [sentence(draw, words) for words in TEXTS]
     if not pair.vocabulary:
-        return [{"inputs": _picture(draw, size)} for size in ((40, 30), (33, 64), (32, 32))]
-    if pair.task == "question-answering":
-        pairs = itertools.pairwise(texts)  # cut, so that one window holds both
-        return [{"inputs": {"question": q[:8], "context": c[:30]}} for q, c in pairs]
-    if pair.task == "zero-shot-classification":
-        return [{"inputs": text, "parameters": dict(CANDIDATES)} for text in texts[:4]]
-    if pair.task == "fill-mask":
-        mask = pair.vocabulary.specials["mask"]
-        return [{"inputs": f"{text[:40]} {mask} days"} for text in texts]
-    return [{"inputs": text} for text in texts]
+        pictures = [{"inputs": _picture(draw, size)} for size in ((40, 30), (33, 64), (32, 32))]
+        found = {"parameters": {"threshold": 0.3}} if pair.task == "object-detection" else {}
+        return [{**picture, **found} for picture in pictures]
+    texts = [sentence(draw, words) for words in TEXTS]
+    mask = pair.vocabulary.specials.get("mask")
+    forms: dict[str, Callable[[str, str], Any]] = {
+        "text-ranking": lambda text, _: {"query": text, "documents": texts},
+        "sentence-similarity": lambda text, _: {"source_sentence": text, "sentences": texts},
+        # cut, so that one window holds both
+        "question-answering": lambda text, other: {"question": text[:8], "context": other[:30]},
+        "fill-mask": lambda text, _: f"{text[:40]} {mask} days",
+    }
+    form = forms.get(pair.task, lambda text, _: text)
+    more = {"parameters": CANDIDATES} if pair.task == "zero-shot-classification" else {}
+    others = [*texts[1:], texts[0]]
+    return [{"inputs": form(a, b), **more} for a, b in zip(texts, others, strict=True)]
 
 
 def _picture(draw: random.Random, size: tuple[int, int]) -> str:
@@ -83,7 +88,8 @@ def _pictured(task: str) -> Callable[[Path], Callable[[dict[str, Any]], Any]]:
         made = _pipeline(task, folder)
 
         def ask(body: dict[str, Any]) -> Any:
-            return made(Image.open(io.BytesIO(base64.b64decode(body["inputs"]))))
+            picture = Image.open(io.BytesIO(base64.b64decode(body["inputs"])))
+            return made(picture, **body.get("parameters", {}))
 
         return ask
 
@@ -95,6 +101,31 @@ def _sentences(folder: Path) -> Callable[[dict[str, Any]], Any]:
 
     model = SentenceTransformer(str(folder), device="cpu")
     return lambda body: model.encode(body["inputs"])
+
+
+def _similarity(folder: Path) -> Callable[[dict[str, Any]], Any]:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu")
+
+    def ask(body: dict[str, Any]) -> Any:
+        source, others = (body["inputs"][name] for name in ("source_sentence", "sentences"))
+        return model.similarity(model.encode([source]), model.encode(others))[0]
+
+    return ask
+
+
+def _ranked(folder: Path) -> Callable[[dict[str, Any]], Any]:
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(folder), device="cpu", max_length=LENGTH)
+
+    def ask(body: dict[str, Any]) -> Any:
+        query, documents = (body["inputs"][name] for name in ("query", "documents"))
+        rows = model.rank(query, documents)
+        return [{"index": row["corpus_id"], "score": float(row["score"])} for row in rows]
+
+    return ask
 
 
 def _vectors(folder: Path) -> Callable[[dict[str, Any]], Any]:
@@ -116,11 +147,9 @@ def _loaded(folder: Path) -> Any:
 
 
 def _spans(folder: Path) -> Callable[[dict[str, Any]], Any]:
-    """transformers 4's pipeline; in 5 there is none, so its parts are put together here, for
-    questions and contexts that fit into one window."""
-    if hasattr(transformers, "QuestionAnsweringPipeline"):
-        made = _pipeline("question-answering", folder)
-        return lambda body: made(**body["inputs"])
+    """The parts of transformers' pipeline put together, since transformers 5 has none, for what
+    fits into one window. As the pipeline up to 4.51: later ones add up the scores of spans with the
+    same text, which onnxferry does not."""
     words = transformers.AutoTokenizer.from_pretrained(folder)
     return functools.partial(_span, words, _loaded(folder))
 
@@ -156,5 +185,9 @@ ASK: dict[str, Callable[[Path], Callable[[dict[str, Any]], Any]]] = {
     "fill-mask": _asked("fill-mask", tokenizer_kwargs=_CUT),
     "feature-extraction": _vectors,
     "question-answering": _spans,
+    "text-ranking": _ranked,
+    "sentence-similarity": _similarity,
     "image-classification": _pictured("image-classification"),
+    "image-feature-extraction": _pictured("image-feature-extraction"),
+    "object-detection": _pictured("object-detection"),
 }

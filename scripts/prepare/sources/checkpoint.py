@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.options import OPTIMUM, TORCH, Options
 from onnxferry.scripts.prepare.sources import (
     head_settings,
     huggingface,
     huggingface_embeddings,
-    huggingface_export,
     huggingface_sentence,
     image_settings,
     labels,
+    model_files,
     pytorch,
     sentence_transformers,
 )
+from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest
 from onnxferry.scripts.prepare.sources.padding import padding_side
 from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
 from onnxferry.scripts.prepare.sources.settings import text_settings
 from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
 from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
+from onnxferry.system import console
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
-
-EMBEDDINGS = ("feature-extraction", "sentence-similarity")
 
 
 def load(options: Options) -> ModelSource:
@@ -38,23 +39,24 @@ def load(options: Options) -> ModelSource:
     root = Path(options.source)
     folder = sentence_transformers.model_folder(root)
     config = huggingface.read_config(folder)
+    _tell_own_code(config)
     task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
-    with stage(f"load {folder.name}"):
+    with stage("load the source model"):
         model = huggingface.load(folder, config, task, options.adapter)
     if options.adapter:
         with stage(f"merge adapter {options.adapter.name}"):
             model = huggingface.merge(model, options.adapter)
-    opset = options.opset or pytorch.OPSET
     record = _record(folder, type(model).__name__, options.adapter)
+    record = {**record, "name": root.resolve().name, **_layers(sentence)}
     model = huggingface_sentence.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
     if source.tokenizer:
         huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
-    source = replace(source, export=_export(model, source, sentence, opset))
-    if task in EMBEDDINGS:
+    source = replace(source, export=_export(model, source, sentence, options))
+    if task in sentence_transformers.TASKS:
         return replace(source, pipeline=_embeddings(model, source, sentence, options))
     return replace(source, pipeline=_pipeline(model, source, options))
 
@@ -79,16 +81,18 @@ def _embeddings(
 def _pipeline(
     model: Any, source: ModelSource, options: Options
 ) -> Callable[[], AskPipeline] | None:
-    """None where a user's settings, which a pipeline does not know, say how pictures are read."""
+    """None where a user's settings, which a pipeline does not know, say how pictures are read, and
+    for pictures in grey: it makes all of them RGB."""
     folder, task = Path(options.source), source.task
     if image_settings.is_image_task(task):
-        return None if options.settings else lambda: huggingface.image_pipeline(model, folder, task)
+        unknown = options.settings or len(source.settings["image_mean"]) == 1
+        return None if unknown else lambda: huggingface.image_pipeline(model, folder, task)
     length, tokenizer = source.settings["max_length"], options.tokenizer or folder
     return lambda: huggingface.pipeline(model, tokenizer, task, length)
 
 
 def _export(
-    model: Any, source: ModelSource, sentence: SentenceModel, opset: int
+    model: Any, source: ModelSource, sentence: SentenceModel, options: Options
 ) -> Callable[[Path], None]:
     inputs = source.tokenizer.inputs if source.tokenizer else ()
     inputs = inputs if sentence.include_prompt else (*inputs, "pooling_mask")
@@ -96,7 +100,19 @@ def _export(
     open_size = pictures and image_settings.has_open_size(source.settings)
     any_size = open_size and source.task == "object-detection"
     size = image_settings.input_size(source.settings) if pictures and not any_size else None
-    return lambda path: huggingface_export.export(model, path, source.task, opset, inputs, size)
+    wanted = GraphRequest(source.task, inputs, size, options.opset)
+    name = {TORCH: "huggingface_export", OPTIMUM: "huggingface_optimum"}[options.exporter]
+    exporter = importlib.import_module(f"{__package__}.{name}")  # optimum may not be installed
+    return lambda path: exporter.export(model, path, wanted)
+
+
+def _tell_own_code(config: Any) -> None:
+    """Of a model with code of its own that transformers also has a class for."""
+    own = getattr(config, "auto_map", None) or {}
+    if named := ", ".join(str(own[kind]) for kind in own if kind.startswith("AutoModel")):
+        what = f"config.json names code of the model's own ({named}), which is never run"
+        instead = f"transformers' own {config.model_type} is taken, and may answer otherwise"
+        console.err.print(f"    {what}: {instead}", style="yellow", markup=False)
 
 
 def _described(config: Any) -> dict[str, Any]:
@@ -117,7 +133,7 @@ def described(folder: Path, options: Options) -> ModelSource:
 
 def _sentence(folder: Path, task: str) -> SentenceModel:
     """What follows the model of a task that embeds."""
-    if task in EMBEDDINGS:
+    if task in sentence_transformers.TASKS:
         return sentence_transformers.read(folder)
     return SentenceModel(sentence_transformers.model_folder(folder))
 
@@ -149,7 +165,7 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
         tokenizer = replace(tokenizer, json=sentence_transformers.lowercased(tokenizer.json))
-    given, of_folder = {**own, **given}, sentence.settings or None
+    given, of_folder = {**own, **given}, sentence.settings_of(source.task)
     settings = text_settings(source.task, tokenizer, source.config, given, of_folder)
     return replace(source, tokenizer=tokenizer, settings=settings)
 
@@ -161,7 +177,9 @@ def _with_image_settings(
     if given.keys() >= set(image_settings.NEEDED):
         return replace(source, settings=image_settings.image_settings({}, given, source.task))
     processor = huggingface.image_processor(folder)
-    settings = image_settings.image_settings(processor.to_dict(), given, source.task)
+    channels = {"num_channels": source.config.get("num_channels", 3)}
+    described = {**channels, **processor.to_dict()}
+    settings = image_settings.image_settings(described, given, source.task)
     if derived:
         image_settings.check_pixels(settings, processor)
     return replace(source, settings=settings)
@@ -178,7 +196,15 @@ def _record(folder: Path, architecture: str, adapter: Path | None) -> dict[str, 
     return {**record, "adapter": found}
 
 
+def _layers(sentence: SentenceModel) -> dict[str, str]:
+    """The hash of what follows the pooling."""
+    folders = [layer.folder for layer in sentence.layers]
+    files = sorted(path for folder in folders for path in folder.glob("*") if path.is_file())
+    return {"layers": combined_sha256(files)} if files else {}
+
+
 def _weights(folder: Path) -> dict[str, str]:
-    """The name of the folder, not its path, and the hash of its weights."""
-    digest = combined_sha256(sorted(folder.glob("*.safetensors")))
+    """The name of the folder, not its path, and the hash of the weights that are loaded."""
+    files = model_files.weights(model_files.listing(folder), ("",))
+    digest = combined_sha256(sorted(folder / name for name in files))
     return {"name": folder.resolve().name, "sha256": digest}

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from onnxferry.scripts.prepare.hub_id import HubId
 from onnxferry.scripts.prepare.sources import hub_client, model_files
 from onnxferry.scripts.prepare.sources.hub_client import RemoteFile, RemoteModel, Unreachable
 from onnxferry.scripts.prepare.sources.hub_download import Blobs
-from onnxferry.scripts.prepare.sources.hub_id import HubId
 from onnxferry.scripts.prepare.sources.model_files import Listing, size
 from onnxferry.system import console
 from onnxferry.system.console import Progress
@@ -118,10 +118,11 @@ def _held(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot | Non
 
 def _shards(folder: Path, files: Listing) -> set[str]:
     """The files of weights that there must be: those of the index, or one that is not there."""
-    found = model_files.weights(files, ("",))
+    found = model_files.weights(files, model_files.own_folders(files))
     for path in found:
         if path.endswith(".index.json"):
-            return {*json.loads((folder / path).read_bytes())["weight_map"].values()}
+            names = json.loads((folder / path).read_bytes())["weight_map"].values()
+            return {PurePosixPath(path).with_name(name).as_posix() for name in names}
     return {*found} or {"weights"}
 
 
@@ -135,6 +136,9 @@ def _fetch(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot:
         wanted = [*dict.fromkeys((*model_files.needed(sizes, graph, modules), *more))]
         _check_weights(asked, model, wanted, graph)
         folder = _bring(asked, model, wanted, progress)
+        if not asked.pinned and before != folder:
+            # what the cache calls this revision is this commit, now that all of it is there
+            hub_client.into_snapshot(asked, asked.revision, wanted[-1])
     if before and before.name != model.commit:
         moved = f"{asked.name}: {asked.revision} has moved from {before.name} to {model.commit}"
         console.err.print(moved, style="yellow", markup=False)
@@ -171,13 +175,6 @@ def _bring(asked: HubId, model: RemoteModel, wanted: Sequence[str], progress: Pr
     _download(blobs, model, lacking, progress)
     for path in wanted:
         found = hub_client.into_snapshot(asked, model.commit, path)
-    if not asked.pinned and hub_client.cached(asked) != _root(found, path):
-        hub_client.into_snapshot(asked, asked.revision, path)  # the cache's name of the revision
-    return _root(found, path)
-
-
-def _root(found: Path, path: str) -> Path:
-    """The folder in which the file `path` of a model was found."""
     return found.parents[path.count("/")]
 
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub as client
-from huggingface_hub import constants, errors
-from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import build_hf_headers, logging
-
-from onnxferry.scripts.prepare.sources.hub_id import HubId
+from onnxferry.scripts.prepare.hub_id import HubId
 from onnxferry.system.errors import PrepareError
+from onnxferry.system.library_output import silence_libraries
+
+with silence_libraries():  # the client reads only once whether bars are wanted, which all share
+    import huggingface_hub as client
+    from huggingface_hub import constants, errors
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers, logging
 
 _HTTP = errors.HfHubHTTPError.__bases__[0]  # of requests or httpx, by the client's version
 _TRUE = {"1", "ON", "YES", "TRUE"}
@@ -106,24 +108,8 @@ def get(asked: HubId, commit: str, file: RemoteFile, sink: Any, start: int) -> N
     place = {"revision": commit, "endpoint": endpoint()}
     url = client.hf_hub_url(asked.name, file.path, **place)
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    size = file.size
     with refusals(asked):
-        http_get(
-            url, sink, resume_size=start, headers=headers, expected_size=size, _tqdm_bar=_NoBar()
-        )
-
-
-class _NoBar:
-    """In the place of the client's bar."""
-
-    def update(self, count: int) -> None:
-        pass
-
-    def __enter__(self) -> _NoBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+        http_get(url, sink, resume_size=start, headers=headers, expected_size=file.size)
 
 
 def into_snapshot(asked: HubId, revision: str, file: str) -> Path:

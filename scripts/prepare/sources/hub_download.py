@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
+from onnxferry.scripts.prepare.hub_id import HubId
 from onnxferry.scripts.prepare.sources import hub_client
 from onnxferry.scripts.prepare.sources.hub_client import RemoteFile, RemoteModel, Unreachable
-from onnxferry.scripts.prepare.sources.hub_id import HubId
 from onnxferry.scripts.prepare.sources.model_files import size
 from onnxferry.system.errors import PrepareError
 

@@ -1,5 +1,5 @@
-"""Hugging Face model folders: the only importer of transformers and peft. No network, no
-pickle (safetensors only), no remote code."""
+"""Hugging Face model folders: with its neighbours of the same name the only importer of
+transformers and peft. No network, no remote code; of a pickle the numbers alone are read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
 from onnxferry.scoring.tokenization import Text
+from onnxferry.scripts.prepare.sources import model_files
+from onnxferry.scripts.prepare.sources.huggingface_tokenizers import LOCAL, MAJOR, fast_tokenizer
+from onnxferry.scripts.prepare.sources.huggingface_weights import check_pickles
 from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer, prepare_errors
 from onnxferry.scripts.prepare.sources.task_inference import HEADS
 from onnxferry.scripts.prepare.sources.tokenizer_check import check_tokens
 from onnxferry.system.errors import PrepareError
 
-LOCAL = {"local_files_only": True, "trust_remote_code": False}
 _PIPELINES = {"text-ranking": "text-classification"}  # transformers' name, where it is another
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError)
 _UNUSED = {  # weights that the task's outputs do not depend on
@@ -53,7 +55,12 @@ def load(folder: Path, config: Any, task: str, adapter: Path | None) -> Any:
 def _load(folder: Path, config: Any, task: str) -> tuple[Any, list[str]]:
     """The model, and the names of the weights that the folder lacks."""
     kind = getattr(transformers, HEADS[task])
-    how = {"attn_implementation": "eager", "use_safetensors": True, **LOCAL}
+    files = model_files.weights(model_files.listing(folder), ("",))
+    check_pickles([folder / name for name in files])
+    safe = any(name.endswith(".safetensors") for name in files)
+    how = {"attn_implementation": "eager", "use_safetensors": safe, "dtype": "float32", **LOCAL}
+    if not safe:
+        how["weights_only"] = True
     with prepare_errors(f"{folder}: transformers cannot load it for {task}", *_UNREADABLE):
         model, info = kind.from_pretrained(folder, config=config, output_loading_info=True, **how)
     return model, sorted(info["missing_keys"])
@@ -92,15 +99,7 @@ def _hint(message: str) -> str:
 
 def read_tokenizer(folder: Path) -> TextTokenizer:
     """The fast tokenizer of a folder; padding and truncation are left to scoring."""
-    held = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    bare = "tokenizer.json" in held and not held & {"tokenizer_config.json", "config.json"}
-    kind = "PreTrainedTokenizerFast" if bare else "AutoTokenizer"
-    # transformers raises many kinds, tokenizers bare Exception
-    with prepare_errors(f"{folder}: transformers finds no tokenizer in it", Exception):
-        tokenizer = getattr(transformers, kind).from_pretrained(folder, **LOCAL)
-    if not tokenizer.is_fast:
-        kind = type(tokenizer).__name__
-        raise PrepareError(f"{folder}: {kind} has no fast form, so no tokenizer.json can be made")
+    tokenizer = fast_tokenizer(folder)
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
@@ -130,7 +129,7 @@ def _ids(tokenizer: Any, text: Text) -> list[int]:
 
 def pipeline(model: Any, folder: Path, task: str, max_length: int) -> AskPipeline:
     """transformers' pipeline, with the tokenizer of `folder` cutting at `max_length` tokens."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
+    tokenizer = fast_tokenizer(folder)
     tokenizer.model_max_length = max_length
     ask = transformers.pipeline(
         _PIPELINES.get(task, task), model=model, tokenizer=tokenizer, device="cpu"
@@ -147,7 +146,8 @@ def image_pipeline(model: Any, folder: Path, task: str) -> AskPipeline:
 
 
 def image_processor(folder: Path) -> Any:
-    """The image processor of a folder."""
+    """The image processor of a folder, by Pillow as in scoring: torchvision makes other pixels."""
+    by_pillow = {"use_fast": False} if MAJOR < 5 else {"backend": "pil"}
     what = f"{folder}: no image processor that transformers can read"
     with prepare_errors(what, *_UNREADABLE):
-        return transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False, **LOCAL)
+        return transformers.AutoImageProcessor.from_pretrained(folder, **by_pillow, **LOCAL)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-from onnxferry.scripts.prepare.sources.huggingface import LOCAL
 from onnxferry.scripts.prepare.sources.huggingface_sentence import POOLINGS, SentenceEncoder
+from onnxferry.scripts.prepare.sources.huggingface_tokenizers import fast_tokenizer
 from onnxferry.scripts.prepare.sources.source import AskPipeline
 
 _ASKS = {"prompt", "prompt_name"}  # what the library is asked besides a text
+_LARGEST = 2**31  # bytes of weights that the library loads a second time
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,9 @@ def _similarity(name: str, one: torch.Tensor, other: torch.Tensor) -> float:
 
 def reference(recipe: TorchRecipe, root: Path | None) -> AskPipeline:
     """The library over the folder `root`, if it is one of sentence-transformers and that is
-    installed; else `recipe`."""
-    if root is None or not (root / "modules.json").is_file():
+    installed; else, and for a large model, `recipe`."""
+    size = sum(weights.nbytes for weights in recipe.model.parameters())
+    if root is None or not (root / "modules.json").is_file() or size > _LARGEST:
         return recipe
     try:
         kind = importlib.import_module("sentence_transformers").SentenceTransformer
@@ -123,4 +124,4 @@ def reference(recipe: TorchRecipe, root: Path | None) -> AskPipeline:
 
 def tokenizer(folder: Path) -> Any:
     """transformers' tokenizer of a folder."""
-    return transformers.AutoTokenizer.from_pretrained(folder, **LOCAL)
+    return fast_tokenizer(folder)

@@ -1,26 +1,34 @@
 """The ONNX graph of a transformers model, by torch.onnx.export: inputs as forward takes them,
-outputs as the task reads them."""
+outputs as the task reads them.
+
+By TorchScript, whose graphs are known longest; by torch.export where that fails, and first for
+models of more than LARGE bytes, since it needs less than half of the memory.
+"""
 
 from __future__ import annotations
 
 import inspect
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scripts.prepare.sources import pytorch
 from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
-from onnxferry.scripts.prepare.sources.source import prepare_errors
+from onnxferry.system.errors import PrepareError
 
 _ROW = {0: "batch_size"}
 _TOKEN = {0: "batch_size", 1: "sequence_length"}
 _ANY_SIZE = {0: "batch_size", 2: "height", 3: "width"}
 EXAMPLE_SIZE = (128, 160)  # of a picture, where any size is taken
+LARGE = 1_500_000_000  # bytes of weights
+DYNAMO_OPSET = 18  # what torch.export writes; made into 17, some graphs are invalid
 OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": _ROW}
     "question-answering": {"start_logits": _TOKEN, "end_logits": _TOKEN},
     "feature-extraction": {"last_hidden_state": _TOKEN},
@@ -30,7 +38,100 @@ OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": 
     "image-feature-extraction": {"last_hidden_state": _ROW, "pooler_output": _ROW},
     "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
 }
+# model_type of those that read the padding beside a text: they get one text a run, without any
+ONE_ROW = ("convbert", "nystromformer")
+# int64 [batch, tokens]; of positions a model counts its own
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pooling_mask")
+PIXELS = "pixel_values"  # float32 [batch, channels, height, width]; no picture is padded
+
+
+@dataclass(frozen=True)
+class GraphRequest:
+    """What graph is wanted. `inputs`: what the tokenizer gives. `size`: (height, width) of
+    pictures; None: any of a detector's, else the model's own. `opset` None: the exporter's."""
+
+    task: str
+    inputs: Sequence[str] = ()
+    size: tuple[int, int] | None = None
+    opset: int | None = None
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """A model with two rows of each input, and the free axes of inputs and outputs."""
+
+    model: Any
+    example: Mapping[str, torch.Tensor]
+    axes: Mapping[str, pytorch.Axes]
+    outputs: Sequence[str]
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        return {"input_names": list(self.example), "output_names": list(self.outputs)}
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Each an object of its own: torch.export takes one given twice as one input."""
+        return tuple(tensor.clone() for tensor in self.example.values())
+
+
+Way: TypeAlias = Callable[[_Traced, Path, int], None]
+
+
+def export(model: Any, path: Path, wanted: GraphRequest) -> None:
+    """Write `model`, in evaluation mode, to `path`; weights beyond 2 GB beside it. Raises
+    PrepareError with the reasons of both ways."""
+    if hasattr(model.config, "use_cache"):
+        model.config.use_cache = False
+    traced = _traced(model, wanted)
+    large = sum(p.numel() * p.element_size() for p in model.parameters()) > LARGE
+    free = wanted.opset in (None, DYNAMO_OPSET)
+    ways = [_torchscript, _dynamo] if free else [_torchscript]
+    ways = ways[::-1] if large else ways
+    failed: list[str] = []
+    for way in ways:
+        why = _attempt(way, traced, path, wanted.opset or pytorch.OPSET)
+        if why is None:
+            return
+        failed.append(why)
+    raise PrepareError(f"export of {type(model).__name__} failed {'; '.join(failed)}")
+
+
+def _attempt(way: Way, traced: _Traced, path: Path, opset: int) -> str | None:
+    """None, or why it failed."""
+    try:
+        _written(way, traced, path, opset)
+    except Exception as e:  # whatever a model's code and torch's exporters raise
+        return f"by {way.__name__[1:]}: {type(e).__name__}: {str(e)[:1000]}"
+    return None
+
+
+def _written(way: Way, traced: _Traced, path: Path, opset: int) -> None:
+    """By one way, in a folder of its own: what it leaves there when it fails is gone."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        with _positional(traced.model, list(traced.example), traced.outputs), _quiet():
+            way(traced, Path(scratch) / path.name, opset)
+        for made in Path(scratch).iterdir():
+            made.replace(path.with_name(made.name))
+
+
+def _torchscript(traced: _Traced, path: Path, opset: int) -> None:
+    names = {**traced.names, "dynamic_axes": traced.axes, "dynamo": False}
+    torch.onnx.export(traced.model, traced.tensors, str(path), opset_version=opset, **names)
+
+
+def _dynamo(traced: _Traced, path: Path, opset: int) -> None:
+    shapes = (tuple(dict(traced.axes[name]) for name in traced.example),)
+    how = {**traced.names, "dynamic_shapes": shapes, "dynamo": True, "verbose": False}
+    where = {"external_data": True, "opset_version": DYNAMO_OPSET}
+    torch.onnx.export(traced.model, traced.tensors, str(path), **how, **where)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with torch.no_grad(), warnings.catch_warnings(), traceable_masks():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
@@ -51,30 +152,17 @@ def _positional(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> It
         del model.forward
 
 
-def export(  # noqa: PLR0913, PLR0917
-    model: Any, path: Path, task: str, opset: int, inputs: Sequence[str], size: Any = None
-) -> None:
-    """Write `model`, in evaluation mode, as ONNX. `inputs`: what the tokenizer gives; `size`: of
-    its pictures (height, width); None, of a detector: any."""
-    if hasattr(model.config, "use_cache"):
-        model.config.use_cache = False
-    any_size = task == "object-detection" and size is None
-    example = _example(model, inputs, EXAMPLE_SIZE if any_size else size)
+def _traced(model: Any, wanted: GraphRequest) -> _Traced:
+    any_size = wanted.task == "object-detection" and wanted.size is None
+    example = _example(model, wanted.inputs, EXAMPLE_SIZE if any_size else wanted.size)
     own = getattr(model, "onnx_outputs", None)
-    outputs = own or _given(model, example, OUTPUTS.get(task, {"logits": _ROW}))
+    outputs = own or _given(model, example, OUTPUTS.get(wanted.task, {"logits": _ROW}))
     pixels = _ANY_SIZE if any_size else _ROW
-    axes = {name: pixels if name == "pixel_values" else _TOKEN for name in example} | dict(outputs)
-    names = {"input_names": list(example), "output_names": list(outputs), "dynamic_axes": axes}
-    with (
-        prepare_errors(f"export of {type(model).__name__}"),
-        torch.no_grad(),
-        warnings.catch_warnings(),
-        traceable_masks(),
-        _positional(model, list(example), list(outputs)),
-    ):
-        warnings.simplefilter("ignore")
-        tensors = tuple(example.values())
-        torch.onnx.export(model, tensors, str(path), opset_version=opset, dynamo=False, **names)
+    axes = {name: pixels if name == PIXELS else _TOKEN for name in example} | dict(outputs)
+    if getattr(model.config, "model_type", None) in ONE_ROW:
+        example = {name: tensor[:1] for name, tensor in example.items()}
+        axes = {name: {i: axis for i, axis in kept.items() if i} for name, kept in axes.items()}
+    return _Traced(model, example, axes, list(outputs))
 
 
 def _given(
@@ -91,10 +179,24 @@ def _given(
 def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Tensor]:
     """Two rows of each input that forward takes and the tokenizer, or image processor, gives."""
     taken = inspect.signature(model.forward).parameters
-    if "pixel_values" in taken:
-        size = size or getattr(model.config, "image_size", None) or 224
-        height, width = size if isinstance(size, list | tuple) else (size, size)
-        channels = getattr(model.config, "num_channels", 3)
-        return {"pixel_values": torch.zeros(2, channels, height, width)}
-    names = [name for name in TEXT_INPUTS if name in taken and name in inputs]
-    return {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}
+    pictures = PIXELS in taken
+    names = [PIXELS] if pictures else [n for n in TEXT_INPUTS if n in taken and n in inputs]
+    _check_inputs(model, taken, names)
+    if not pictures:
+        return {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}
+    size = size or getattr(model.config, "image_size", None) or 224
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    channels = getattr(model.config, "num_channels", 3)
+    return {PIXELS: torch.zeros(2, channels, height, width)}
+
+
+def _check_inputs(model: Any, taken: Mapping[str, inspect.Parameter], names: Sequence[str]) -> None:
+    """Raise PrepareError where forward needs what no task gives, or takes nothing of this one."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    bare = [p.name for p in taken.values() if p.default is p.empty and p.kind in named]
+    if lacking := [name for name in bare if name not in names]:
+        what = f"{type(model).__name__}: this architecture is not supported"
+        raise PrepareError(f"{what}: it needs {', '.join(lacking)}")
+    if not names:
+        takes = ", ".join(list(taken)[:6])
+        raise PrepareError(f"{type(model).__name__}: takes {takes}, and neither texts nor pictures")

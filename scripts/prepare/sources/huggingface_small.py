@@ -12,6 +12,7 @@ import transformers
 from peft import get_peft_model
 
 from onnxferry.scripts.prepare.sources import huggingface, model_files
+from onnxferry.scripts.prepare.sources.huggingface_tokenizers import LOCAL
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 from onnxferry.scripts.prepare.sources.source_folder import SourceFolder
 from onnxferry.scripts.prepare.sources.task_inference import CONFIG, HEADS
@@ -48,7 +49,7 @@ def adapter(source: Path, base: Path, task: str, target: Path) -> None:
     config = huggingface.adapter_config(source)
     with prepare_errors(f"--adapter {source}: on a copy with {LAYERS} layers"):
         kind = getattr(transformers, HEADS[task])
-        model = kind.from_pretrained(base, **huggingface.LOCAL)
+        model = kind.from_pretrained(base, **LOCAL)
         get_peft_model(model, config).save_pretrained(str(target))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring.images import Preprocessing, decode
+from onnxferry.scoring.images import Preprocessing, decode, final_size
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.scripts.prepare.sources.settings import DEFAULTS
@@ -17,7 +17,7 @@ from onnxferry.system.errors import PrepareError, UsageError
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 _REFUSED = (
     *("pad_size", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis"),
-    *("rescale_offset", "include_top"),
+    *("rescale_offset", "include_top", "do_grayscale"),
 )
 NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
 _ADVICE = "write the preprocessing into --settings FILE"
@@ -31,8 +31,10 @@ def is_image_task(task: str) -> bool:
 def image_settings(
     processor: Mapping[str, Any], given: Mapping[str, Any], task: str = "image-classification"
 ) -> dict[str, Any]:
-    """From a transformers image processor ({} for none), then the user's, `given`."""
-    derived = _derived(processor) if processor else {}
+    """From a transformers image processor ({} for none) and, in it, the `num_channels` that the
+    model takes; then the user's, `given`."""
+    own = {key: given[key] for key in ("image_mean", "image_std") if key in given}
+    derived = _derived({**processor, **own}) if processor else {}
     settings = {**DEFAULTS[task], **derived, **given}
     if missing := ", ".join(key for key in NEEDED if key not in settings):
         why = "there is no image processor to read them from"
@@ -44,12 +46,27 @@ def _derived(processor: Mapping[str, Any]) -> dict[str, Any]:
     if odd := [key for key in _REFUSED if processor.get(key)]:
         kind = processor.get("image_processor_type", "the image processor")
         raise UsageError(f"{kind} uses {', '.join(odd)}, which cannot be derived; {_ADVICE}")
-    mean, std = [0.0] * 3, [1.0] * 3
-    if processor.get("do_normalize", True):
-        mean, std = list(processor["image_mean"]), list(processor["image_std"])
+    mean, std = (_by_channel(processor, key) for key in ("image_mean", "image_std"))
     factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1
     steps = [*_resize(processor), *_crop(processor)]
     return {"preprocess": steps, "rescale_factor": factor, "image_mean": mean, "image_std": std}
+
+
+def _by_channel(processor: Mapping[str, Any], key: str) -> list[float]:
+    """`image_mean` or `image_std` with a number for each channel that the model takes. One number
+    stands for all; three alike stand for the one of pictures in grey."""
+    if (channels := processor.get("num_channels", 3)) not in (1, 3):
+        raise UsageError(f"the model takes {channels} channels; pictures have 3, or 1 in grey")
+    if not processor.get("do_normalize", True):
+        return [0.0 if key == "image_mean" else 1.0] * channels
+    value = processor[key]
+    found = list(value) if isinstance(value, list | tuple) else [value] * channels
+    if len(found) == channels:
+        return found
+    if channels == 1 and len(set(found)) == 1:
+        return found[:1]
+    held = f"the image processor's {key} is {found}, and the model takes {channels} channel(s)"
+    raise UsageError(f"{held}; {_ADVICE}")
 
 
 def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -90,12 +107,18 @@ def _crop(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
-    """Raise PrepareError unless the settings make the processor's pixels, float32 [3, h, w]."""
+    """Raise PrepareError unless the settings make the processor's pixels, float32 [channels, h,
+    w]."""
     preprocessing = Preprocessing.read(settings)
+    grey = {key: settings[key] for key in ("image_mean", "image_std")}
     for width, height in ((300, 200), (200, 300)):
-        picture = decode(sample_image(width, height), width * height)
+        picture = decode(sample_image(width, height), width * height, preprocessing.mode)
         ours = preprocessing.apply(picture)
-        theirs = processor(picture, return_tensors="np")["pixel_values"][0]
+        if preprocessing.mode == "L":  # a picture in grey has no axis for its channel
+            theirs = processor(np.asarray(picture)[None], return_tensors="np", **grey)
+        else:
+            theirs = processor(picture, return_tensors="np")
+        theirs = theirs["pixel_values"][0]
         worst = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
         if not worst <= 1e-3:
             far = f"shape {ours.shape} against {theirs.shape}, maximum difference {worst:.3g}"
@@ -105,15 +128,12 @@ def check_pixels(settings: Mapping[str, Any], processor: Any) -> None:
 
 def has_open_size(settings: Mapping[str, Any]) -> bool:
     """Whether the steps end with another size for each picture."""
-    steps = settings["preprocess"]
-    return not steps or steps[-1]["op"] in ("resize_within", "resize_shortest")
+    return final_size(settings["preprocess"]) is None
 
 
 def input_size(settings: Mapping[str, Any]) -> tuple[int, int]:
     """(height, width) in pixels that the steps end with."""
-    for step in reversed(settings["preprocess"]):
-        size = step.get("size")
-        if isinstance(size, list) and len(size) == 2:
-            return int(size[0]), int(size[1])
+    if size := final_size(settings["preprocess"]):
+        return size
     expected = "must end at a fixed size: a 'resize' or 'center_crop' with [h, w]"
     raise UsageError(f"'preprocess' in --settings {expected}")

@@ -44,12 +44,18 @@ def onnx_file(files: Listing, asked: str | None, source: str) -> str | None:
     found = sorted(path for path in files if path.endswith(_ONNX))
     if asked is not None:
         return _asked(files, found, asked, source)
-    if weights(files, ("",)):
+    if weights(files, own_folders(files)):
         return None
     if len(found) > 1:
         listed = _listed(files, found)
         raise UsageError(f"{source}: holds several .onnx files; choose one with --file:{listed}")
     return found[0] if found else None
+
+
+def own_folders(files: Listing) -> list[str]:
+    """Where a model has its own weights: older sentence-transformers, in 0_Transformer."""
+    first = {path.partition("/")[0] for path in files if re.match(r"0_\w+/", path)}
+    return ["", *sorted(first)]
 
 
 def _asked(files: Listing, found: list[str], asked: str, source: str) -> str:

@@ -81,7 +81,8 @@ def _trace_inputs(source: DescribedModel, module: Any) -> tuple[Feeds, Mapping[s
     """Feeds of two rows (1 would be taken for a constant), and the dynamic axes of all."""
     outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)
     if is_image_task(source.task):
-        pixels = np.zeros((2, 3, *input_size(source.settings)), np.float32)
+        channels = len(source.settings["image_mean"])
+        pixels = np.zeros((2, channels, *input_size(source.settings)), np.float32)
         return {"pixel_values": pixels}, {"pixel_values": _ROW, **outputs}
     wanted = [name for name in names if name in TEXT_INPUTS]
     if "input_ids" not in wanted:

@@ -3,15 +3,17 @@ weights for PyTorch, or with --file, the .onnx file in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from onnxferry.scoring.manifest import TOKENIZER_FILE
+from onnxferry.scripts.prepare import hub_id
 from onnxferry.scripts.prepare.options import HUB, HUGGINGFACE, Options, check
-from onnxferry.scripts.prepare.sources import hub_id, model_files
+from onnxferry.scripts.prepare.sources import model_files
 from onnxferry.system.errors import UsageError
 
-CONFIG = "config.json"
+CONFIG, TENSORS = "config.json", "tensors"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,13 @@ def _taken(options: Options, folder: Path, graph: str | None) -> Options:
         return replace(options, source=str(folder))
     path = folder / graph
     places = [folder, path.parent, *([folder.parent] if folder.name == "onnx" else [])]
-    described = next((place for place in places if (place / CONFIG).is_file()), None)
-    found = replace(options, source=str(path), file=None, folder=described)
+    found = replace(options, source=str(path), file=None)
+    if options.task != TENSORS:  # which has no settings of a model
+        words = options.tokenizer or _holding(places, TOKENIZER_FILE)
+        found = replace(found, folder=_holding(places, CONFIG), tokenizer=words)
     check(found)
     return found
+
+
+def _holding(places: Sequence[Path], name: str) -> Path | None:
+    return next((place for place in places if (place / name).is_file()), None)

@@ -12,6 +12,7 @@ from typing import Any
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_json, read_object
 
+TASKS = ("feature-extraction", "sentence-similarity")  # that embed
 _STRIPS_UNTIL = (5, 4)  # the version that stopped stripping white space off texts
 _OLDER_POOLINGS = {  # in the order in which several are joined
     "pooling_mode_cls_token": "cls",
@@ -46,7 +47,8 @@ class Layer:
 class SentenceModel:
     """`model`: the folder of the transformers model. `settings`: of feature-extraction. `layers`:
     what the graph must do after `poolings`; without any, the task pools by itself. `lower_case`:
-    whether texts are lowercased before they are tokenized."""
+    whether texts are lowercased before they are tokenized. `similarity`: how vectors are compared.
+    """
 
     model: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -54,6 +56,12 @@ class SentenceModel:
     include_prompt: bool = True
     layers: tuple[Layer, ...] = ()
     lower_case: bool = False
+    similarity: str = "cosine"
+
+    def settings_of(self, task: str) -> Mapping[str, Any] | None:
+        """Those of `task`; None for another folder."""
+        own = {"similarity": self.similarity} if task == "sentence-similarity" else {}
+        return {**self.settings, **own} if self.settings else None
 
 
 def model_folder(folder: Path) -> Path:
@@ -72,7 +80,8 @@ def read(folder: Path) -> SentenceModel:
     text, rest = _text_module(model), [m for m in modules[1:] if m[0] != _NO_OPERATION]
     library = _read(folder / "config_sentence_transformers.json")
     settings = {**_texts(text), **_library(library, folder)}
-    found = SentenceModel(model, settings, lower_case=bool(text.get("do_lower_case")))
+    lower, alike = bool(text.get("do_lower_case")), library.get("similarity_fn_name") or "cosine"
+    found = SentenceModel(model, settings, lower_case=lower, similarity=alike)
     return _with_modules(found, folder, rest) if rest else found
 
 

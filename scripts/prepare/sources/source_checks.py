@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from onnxferry.scripts.prepare.sources import labels, safetensors_header, supported
+from onnxferry.scripts.prepare.sources import (
+    exporters,
+    labels,
+    safetensors_header,
+    sentence_transformers,
+    supported,
+)
 from onnxferry.scripts.prepare.sources.model_files import size
 from onnxferry.scripts.prepare.sources.source_folder import PICTURES, SourceFolder
 from onnxferry.scripts.prepare.sources.task_inference import ADAPTER_CONFIG, CONFIG, infer_task
@@ -31,7 +37,8 @@ Check = Callable[[SourceFolder], Iterable[str]]
 
 def mistakes(source: SourceFolder) -> list[str]:
     """All that is wrong with a model folder or hub model, one sentence each."""
-    return [sentence for check in CHECKS for sentence in told(check, source)]
+    found = (sentence for check in CHECKS for sentence in told(check, source))
+    return list(dict.fromkeys(found))  # several checks may end in one error
 
 
 def told(check: Callable[..., Iterable[str]], *arguments: Any) -> list[str]:
@@ -111,6 +118,13 @@ def _tokenizer(source: SourceFolder) -> Iterator[str]:
             yield f"{where}: {kinds}; give the folder of one with --tokenizer"
 
 
+def _modules(source: SourceFolder) -> Iterable[str]:
+    """What a sentence-transformers folder says can be followed."""
+    if source.task in sentence_transformers.TASKS:
+        sentence_transformers.read(source.root)
+    return ()
+
+
 def _holds(source: SourceFolder, *names: str) -> bool:
     return any(_name(path) in names for path in source.files)
 
@@ -175,4 +189,11 @@ def _adapter(source: SourceFolder) -> Iterator[str]:
         yield f"--adapter {adapter}: holds no weights (adapter_model.safetensors)"
 
 
-CHECKS: tuple[Check, ...] = (_config, _weights, _adapter, _task, _tokenizer, _labels, _room)
+def _exporter(source: SourceFolder) -> Iterator[str]:
+    return exporters.mistakes(source.options.exporter)
+
+
+CHECKS: tuple[Check, ...] = (
+    *(_exporter, _config, _weights, _adapter),
+    *(_task, _tokenizer, _modules, _labels, _room),
+)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnxferry.scripts.prepare import hub_id
 from onnxferry.scripts.prepare.options import HUB, HUGGINGFACE, Options
-from onnxferry.scripts.prepare.sources import hub_id, model_files, sentence_transformers
+from onnxferry.scripts.prepare.sources import model_files, sentence_transformers
 from onnxferry.scripts.prepare.sources.model_files import Listing
 from onnxferry.scripts.prepare.sources.task_inference import CONFIG, infer_task
 from onnxferry.system.errors import UsageError

@@ -18,12 +18,17 @@ _NEEDS = {
     "hubert": "sound",
     "whisper": "sound",
 }
+_OTHER = {  # model_type -> what else keeps it out
+    "fnet": "its Fourier transform cannot be exported",
+    "funnel": "it pools texts in a way that is exported for one length alone",
+}
 
 
 def unsupported(config: Mapping[str, Any]) -> str | None:
     """Why models of this configuration's architecture are not taken."""
-    needs = _NEEDS.get(str(config.get("model_type")))
-    return f"this architecture is not supported: it needs {needs}" if needs else None
+    kind = str(config.get("model_type"))
+    why = f"it needs {_NEEDS[kind]}" if kind in _NEEDS else _OTHER.get(kind)
+    return f"this architecture is not supported: {why}" if why else None
 
 
 def newer(config: Mapping[str, Any]) -> str | None:

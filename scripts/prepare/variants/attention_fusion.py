@@ -96,12 +96,16 @@ def _product(value: ir.Value) -> ir.Node | None:
 
 
 def _end(node: ir.Node) -> ir.Node | None:
-    """Where heads are joined again after `node`: each operator the only reader but for Shape."""
-    for op in ("Transpose", "Reshape"):
+    """Where heads are joined again after `node`, which a Reshape of the same shape may follow: each
+    operator the only reader but for Shape."""
+    awaited = ["Transpose", "Reshape"]
+    while awaited:
         readers = [n for n in node.outputs[0].consumers() if n.op_type != "Shape"]
-        if len(readers) != 1 or readers[0].op_type != op:
+        if len(readers) != 1 or readers[0].op_type not in ("Reshape", awaited[0]):
             return None
         node = readers[0]
+        if node.op_type == awaited[0]:
+            awaited.pop(0)
     return node
 
 

@@ -57,7 +57,8 @@ def _ends(graph: ir.Graph, constant: set[ir.Node]) -> Iterator[ir.Value]:
     for node in graph:
         if node in constant and node.op_type != "Constant":
             for value in node.outputs:
-                if any(reader not in constant for reader in value.consumers()):
+                used = any(reader not in constant for reader in value.consumers())
+                if used and not value.is_graph_output():
                     yield value  # float32, as what a linear layer makes is
 
 

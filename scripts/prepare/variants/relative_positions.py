@@ -52,8 +52,10 @@ def cut_positions(graph: ir.Graph) -> int:
     cut = [_cut_form(product) for product in found]
     same = _same(graph, found, cut) if found else ()
     for product, value, is_same in zip(found, cut, same, strict=True):
-        if is_same:
-            product.taken.outputs[0].replace_all_uses_with(value)
+        made = value.producer()
+        if is_same and made:
+            for i, instead in enumerate(made.inputs):
+                product.taken.replace_input_with(i, instead)
     return sum(same)
 
 

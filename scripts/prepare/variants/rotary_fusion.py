@@ -69,8 +69,8 @@ def _turned(value: ir.Value | None) -> ir.Value | None:
     joined = value.producer() if value else None
     if joined is None or joined.op_type != "Concat" or len(joined.inputs) != 2:
         return None
-    negative, second = operand(joined, 0).producer(), operand(joined, 1).producer()
-    first = operand(negative, 0).producer() if negative and negative.op_type == "Neg" else None
+    negative, second = (_made(value) for value in joined.inputs)
+    first = _made(negative.inputs[0]) if negative and negative.op_type == "Neg" else None
     if not first or not second or {first.op_type, second.op_type} - {"Slice", "Split"}:
         return None
     x, other = _uncast(first.inputs[0]), _uncast(second.inputs[0])
@@ -84,6 +84,12 @@ def _uncast(value: ir.Value | None) -> ir.Value | None:
         value = node.inputs[0]
         node = value.producer() if value else None
     return value
+
+
+def _made(value: ir.Value | None) -> ir.Node | None:
+    """By what, Casts apart."""
+    source = _uncast(value)
+    return source.producer() if source else None
 
 
 def _proved_sizes(graph: ir.Graph, found: Sequence[RotaryCandidate]) -> Sequence[int]:
@@ -149,8 +155,8 @@ def _half(before: ir.Node, angles: ir.Value, half: int) -> ir.Value:
     begin, end, axis, shape = (
         add_weight(before, f"rotary_{half}_{name}", np.array(value)) for name, value in ends.items()
     )
-    cut = new_node("Slice", [angles, begin, end, axis], f"{angles.name}_half")
-    table = new_node("Reshape", [*cut.outputs, shape], f"{angles.name}_table")
+    cut = new_node("Slice", [angles, begin, end, axis], f"{angles.name}_rotary_half")
+    table = new_node("Reshape", [*cut.outputs, shape], f"{angles.name}_rotary_table")
     producer = angles.producer()
     if producer:
         producer.append([cut, table])
