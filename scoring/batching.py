@@ -105,7 +105,7 @@ class TokenBatcher:
             raise ModelError(f"model.onnx takes {listed(runner.inputs)}; {needed}")
         self.max_length = min(filter(None, (max_length, fixed)), default=None)
         hidden = padding.hidden and "attention_mask" in self._inputs.names
-        self._step = STEP if hidden else 1
+        self._step = STEP if hidden and self._inputs.rows != 1 else 1
 
     def run(
         self,

@@ -57,7 +57,8 @@ def bodies(pair: Pair) -> list[dict[str, Any]]:
         "question-answering": lambda text, other: {"question": text[:8], "context": other[:30]},
         "fill-mask": lambda text, _: f"{text[:40]} {mask} days",
     }
-    form = forms.get(pair.task, lambda text, _: text)
+    alone: Callable[[str, str], Any] = lambda text, _: text  # noqa: E731
+    form = forms.get(pair.task, alone)
     more = {"parameters": CANDIDATES} if pair.task == "zero-shot-classification" else {}
     others = [*texts[1:], texts[0]]
     return [{"inputs": form(a, b), **more} for a, b in zip(texts, others, strict=True)]

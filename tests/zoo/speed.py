@@ -99,7 +99,8 @@ def _export(config: Any, path: Path) -> None:
     with silence_libraries():
         model = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
         names = ["input_ids", "attention_mask"]
-        huggingface_export.export(model.float(), path, "feature-extraction", 17, names)
+        wanted = huggingface_export.GraphRequest("feature-extraction", names)
+        huggingface_export.export(model.float(), path, wanted)
 
 
 def _operators(made: Fusion) -> str:
