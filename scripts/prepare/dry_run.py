@@ -32,7 +32,8 @@ def lines(options: Options) -> list[str]:
     told["out"] = f"{options.out}, {_replaced(options.out)}"
     if found.folder:
         told |= dict(_costs(found.folder, options.out))
-    return [f"{what:10} {value}" for what, value in told.items()]
+    rows = [*told.items(), *(("note", note) for note in found.notes)]
+    return [f"{what:10} {value}" for what, value in rows]
 
 
 def _source(found: Inspection) -> Iterator[tuple[str, str]]:

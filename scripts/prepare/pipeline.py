@@ -92,7 +92,8 @@ def prepare(
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
     if source is None:
-        inspect(options)
+        for note in inspect(options).notes:
+            console.err.print(note, style="yellow", markup=False)
     found = resolved(options)
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()

@@ -89,7 +89,7 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
     "no configuration": (moved("config.json", "old.json"), "holds no config.json, so it is no fol"),
     "an adapter's folder": (
         moved("config.json", "adapter_config.json"),
-        "but an adapter: give its base model as SOURCE, and this folder with --adapter",
+        "an adapter.*give its base model as SOURCE",
     ),
     "a configuration cut short": (
         lambda folder: (folder / "config.json").write_text('{"arch'),
@@ -102,6 +102,12 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
     "a pointer in the place of weights": (pointer, "a pointer of Git LFS .*git lfs pull"),
     "weights cut short": (cut, r"ends after 56 of 96 bytes of weights; download it again"),
     "a shard that is missing": (sharded, "files that are not there: model-00002-of-00002.safet"),
+    "a tokenizer that draws lots": (
+        lambda folder: edit(
+            folder / "tokenizer_config.json", sp_model_kwargs={"enable_sampling": True}
+        ),
+        "says enable_sampling, so a text is read another way each time",
+    ),
     "no tokenizer": (moved("tokenizer.json", "t.json"), "holds no tokenizer .*--tokenizer"),
     "a hole in id2label": (
         changed(id2label={"0": "calm", "2": "angry"}),
@@ -157,6 +163,13 @@ def test_all_mistakes_are_told_at_once(model: Path, tmp_path: Path) -> None:
     assert told.startswith("4 things are wrong:\n- ")
     for part in ("bytes of weights", "no tokenizer", "no_such_setting", "label 'merry'"):
         assert part in told
+
+
+def test_a_setting_of_the_tokenizer_that_is_not_known_is_noted(model: Path) -> None:
+    assert inspect(asked(model)).notes == []
+    edit(model / "tokenizer_config.json", do_lower_case=True, stem_words=True)
+    (note,) = inspect(asked(model)).notes
+    assert "tokenizer_config.json: stem_words: not known here" in note
 
 
 def test_an_adapter_brings_other_labels(model: Path, tmp_path: Path) -> None:

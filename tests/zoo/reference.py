@@ -19,6 +19,7 @@ from tests.architectures import sentence
 from tests.zoo.pairs import Pair
 from tests.zoo.vocabularies import LENGTH
 
+CANDIDATE_SPANS = 12  # that the pipeline looks at for one answer
 TEXTS = (1, 2, 5, 9, 14, 40)  # words of the texts asked: the longest is beyond the model's length
 CANDIDATES = {"candidate_labels": ["music", "sport", "great days"], "multi_label": False}
 
@@ -148,9 +149,11 @@ def _loaded(folder: Path) -> Any:
 
 
 def _spans(folder: Path) -> Callable[[dict[str, Any]], Any]:
-    """The parts of transformers' pipeline put together, since transformers 5 has none, for what
-    fits into one window. As the pipeline up to 4.51: later ones add up the scores of spans with the
-    same text, which onnxferry does not."""
+    """transformers 4's pipeline; in 5 there is none, so its parts are put together here, for what
+    fits into one window."""
+    if hasattr(transformers, "QuestionAnsweringPipeline"):
+        made = _pipeline("question-answering", folder)
+        return lambda body: made(**body["inputs"])
     words = transformers.AutoTokenizer.from_pretrained(folder)
     return functools.partial(_span, words, _loaded(folder))
 
@@ -165,17 +168,24 @@ def _span(words: Any, model: Any, body: dict[str, Any], longest: int = 15) -> di
     encoding = given.encodings[0]
     of_context = np.array([part == 1 for part in encoding.sequence_ids])
     first = np.array([token == words.cls_token_id for token in encoding.ids])
-    kept = []
+    shares = []
     for logits in (out["start_logits"][0].numpy(), out["end_logits"][0].numpy()):
         masked = np.where(of_context | first, logits, -10000.0)
         scores = np.exp(masked - masked.max())
-        kept.append(np.where(first & ~of_context, 0, scores / scores.sum()))
-    spans = np.tril(np.triu(np.outer(*kept)), longest - 1)
-    begin, last = np.unravel_index(int(spans.argmax()), spans.shape)
-    start, _ = encoding.word_to_chars(encoding.token_to_word(int(begin)), 1)
-    _, end = encoding.word_to_chars(encoding.token_to_word(int(last)), 1)
-    score = float(spans[begin, last])
-    return {"score": score, "start": start, "end": end, "answer": context[start:end]}
+        shares.append(np.where(first & ~of_context, 0, scores / scores.sum()))
+    spans = np.tril(np.triu(np.outer(*shares)), longest - 1)
+    found: dict[str, dict[str, Any]] = {}
+    for position in np.argsort(-spans, axis=None)[:CANDIDATE_SPANS]:
+        begin, last = map(int, np.unravel_index(int(position), spans.shape))
+        if of_context[begin] and of_context[last]:
+            start, _ = encoding.word_to_chars(encoding.token_to_word(begin), 1)
+            _, end = encoding.word_to_chars(encoding.token_to_word(last), 1)
+            text = context[start:end]
+            kept = found.setdefault(
+                text, {"score": 0.0, "start": start, "end": end, "answer": text}
+            )
+            kept["score"] += float(spans[begin, last])  # of all spans with this text
+    return max(found.values(), key=lambda answer: answer["score"])
 
 
 _CUT = {"truncation": True}

@@ -38,8 +38,6 @@ OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": 
     "image-feature-extraction": {"last_hidden_state": _ROW, "pooler_output": _ROW},
     "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
 }
-# model_type of those that read the padding beside a text: they get one text a run, without any
-ONE_ROW = ("convbert", "nystromformer")
 # int64 [batch, tokens]; of positions a model counts its own
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pooling_mask")
 PIXELS = "pixel_values"  # float32 [batch, channels, height, width]; no picture is padded
@@ -159,9 +157,6 @@ def _traced(model: Any, wanted: GraphRequest) -> _Traced:
     outputs = own or _given(model, example, OUTPUTS.get(wanted.task, {"logits": _ROW}))
     pixels = _ANY_SIZE if any_size else _ROW
     axes = {name: pixels if name == PIXELS else _TOKEN for name in example} | dict(outputs)
-    if getattr(model.config, "model_type", None) in ONE_ROW:
-        example = {name: tensor[:1] for name, tensor in example.items()}
-        axes = {name: {i: axis for i, axis in kept.items() if i} for name, kept in axes.items()}
     return _Traced(model, example, axes, list(outputs))
 
 
@@ -183,7 +178,9 @@ def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Te
     names = [PIXELS] if pictures else [n for n in TEXT_INPUTS if n in taken and n in inputs]
     _check_inputs(model, taken, names)
     if not pictures:
-        return {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}
+        ids = torch.ones(2, MIN_LENGTH, dtype=torch.int64)
+        # a model may have one type of token, 0
+        return {n: ids * 0 if n == "token_type_ids" else ids.clone() for n in names}
     size = size or getattr(model.config, "image_size", None) or 224
     height, width = size if isinstance(size, list | tuple) else (size, size)
     channels = getattr(model.config, "num_channels", 3)

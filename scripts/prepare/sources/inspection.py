@@ -39,6 +39,11 @@ class Inspection:
         except (UsageError, ValueError, AttributeError):
             return ()
 
+    @property
+    def notes(self) -> list[str]:
+        """What may be wrong, and is the user's to judge."""
+        return source_checks.notes(self.folder) if self.folder else []
+
 
 def inspect(options: Options) -> Inspection:
     """What can be told. Raises UsageError with all that is wrong, and PrepareError where the hub

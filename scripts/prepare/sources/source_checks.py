@@ -15,6 +15,7 @@ from onnxferry.scripts.prepare.sources import (
     safetensors_header,
     sentence_transformers,
     supported,
+    tokenizer_settings,
 )
 from onnxferry.scripts.prepare.sources.model_files import size
 from onnxferry.scripts.prepare.sources.source_folder import PICTURES, SourceFolder
@@ -39,6 +40,12 @@ def mistakes(source: SourceFolder) -> list[str]:
     """All that is wrong with a model folder or hub model, one sentence each."""
     found = (sentence for check in CHECKS for sentence in told(check, source))
     return list(dict.fromkeys(found))  # several checks may end in one error
+
+
+def notes(source: SourceFolder) -> list[str]:
+    """What is not wrong, but may be."""
+    texts = source.task and source.task not in PICTURES
+    return [*tokenizer_settings.notes(source.options.tokenizer or source.model)] if texts else []
 
 
 def told(check: Callable[..., Iterable[str]], *arguments: Any) -> list[str]:
@@ -112,6 +119,7 @@ def _tokenizer(source: SourceFolder) -> Iterator[str]:
     elif task:
         here = options.tokenizer
         names = [p.name for p in here.iterdir()] if here else map(_name, source.files)
+        yield from tokenizer_settings.mistakes(here or source.model)
         if not any(name.endswith(_VOCABULARIES) for name in names):
             where = f"--tokenizer {here}" if here else options.source
             kinds = f"holds no tokenizer ({', '.join(_VOCABULARIES)})"
