@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -150,7 +151,7 @@ def joined(block: str) -> list[str]:
 
 def asked(line: str) -> tuple[str, set[str]]:
     """The command and the options of a call; without a command it is deploy's."""
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line.partition(" -- ")[0], comments=True)  # then another command's
     name = words[0] if not words[0].startswith("-") else "deploy"
     return name, {word.partition("=")[0] for word in words if re.match("-{1,2}[a-z]", word)}
 
@@ -168,11 +169,10 @@ def offered(name: str) -> set[str]:
 
 def module_command(name: str) -> click.Command | None:
     """Of a script that has no command of its own in the group."""
-    if name == "overhead":
-        from onnxferry.scripts import overhead
-
-        return overhead.command
-    return None
+    if name not in ("overhead", "peak_memory"):
+        return None
+    found: click.Command = resolve_name(f"onnxferry.scripts.{name}:command")
+    return found
 
 
 def test_the_worked_adapter_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
