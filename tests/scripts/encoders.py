@@ -31,7 +31,7 @@ _NAMED = dict.fromkeys(("bos_token_id", "cls_token_id"), 2) | dict.fromkeys(
 _DEBERTA = {
     "relative_attention": True,
     "pos_att_type": ["p2c", "c2p"],
-    "position_buckets": 16,
+    "position_buckets": 128,
     "norm_rel_ebd": "layer_norm",
     "position_biased_input": False,
     "type_vocab_size": 0,

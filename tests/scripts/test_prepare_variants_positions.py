@@ -17,7 +17,7 @@ from onnxferry.scripts.prepare.variants.relative_positions import cut_positions
 from onnxferry.scripts.prepare.variants.rotary_fusion import fuse_rotary
 from tests.scripts.graphs import save, value
 
-SIZE, HEADS, KNOWN = 8, 2, 32  # of a head; heads; relative positions that the table has
+SIZE, HEADS, KNOWN = 8, 2, 256  # of a head; heads; relative positions that the table has
 LONGEST = 500
 node = helper.make_node
 
@@ -100,16 +100,19 @@ def test_rotary_positions_become_one_operator_where_that_is_the_same(
         np.testing.assert_allclose(after, before, atol=1e-5)
 
 
-def relative(path: Path, form: str) -> Path:
+def relative(path: Path, form: str, positions: int = KNOWN) -> Path:
     """y [heads * batch, tokens, tokens]: of a's products with a table of positions, those of each
     pair of tokens. `form`: plain, spread (the pairs are repeated for each row), weighted (each
     position has its factor: such a table cannot be cut alone)."""
-    table = np.random.default_rng(0).standard_normal((HEADS, KNOWN, SIZE)).astype(np.float32)
+    table = np.random.default_rng(0).standard_normal((HEADS, positions, SIZE)).astype(np.float32)
     constants = {
         "table": table,
         **{"one": np.array(1), "zero": np.array(0), "step": np.array(1), "axis": np.array([0])},
-        **{"middle": np.array(KNOWN // 2), "low": np.array(0), "high": np.array(KNOWN - 1)},
-        **{"rows": np.array([1]), "factors": np.arange(1, KNOWN + 1, dtype=np.float32)[None, None]},
+        **{"middle": np.array(positions // 2), "low": np.array(0), "high": np.array(positions - 1)},
+        **{
+            "rows": np.array([1]),
+            "factors": np.arange(1, positions + 1, dtype=np.float32)[None, None],
+        },
     }
     nodes = [
         node("Shape", ["ids"], ["shape"]),
@@ -147,11 +150,16 @@ def test_relative_positions_are_cut_where_that_is_the_same(form: str, tmp_path: 
     assert cut_positions(model.graph) == (1 if form == "spread" else 0)
     onnx_graph.save(model, target)
     assert ("ReduceMin" in [n.op_type for n in onnx_graph.read(target).graph]) == (form == "spread")
-    for tokens in (1, 5, 100):  # also more than the table has
+    for tokens in (1, 5, 300):  # also more than the table has
         a = np.random.default_rng(tokens).standard_normal((3 * HEADS, tokens, SIZE))
         feeds: dict[str, Any] = {"ids": np.ones((3, tokens), np.int64), "a": a.astype(np.float32)}
         before, after = (Session(path).run(feeds)[0] for path in (source, target))
         np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_a_small_table_of_positions_is_not_worth_cutting(tmp_path: Path) -> None:
+    source = relative(tmp_path / "source.onnx", "spread", 64)
+    assert cut_positions(onnx_graph.read(source).graph) == 0
 
 
 def test_what_linear_layers_make_of_weights_alone_is_computed(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from onnxferry.scripts.prepare.variants.subgraph import run
 
 # another number of columns may make a product round otherwise; of the largest number
 TOLERANCE = 1e-5
+_LEAST = 200  # positions of the smallest table that is worth it
 _TO_TABLE = ("Transpose", "Tile", "Expand", "Identity", "Div", "Mul")
 _MAX_STEPS = 6  # from the product to the table
 # from few tokens to more than there are buckets for; what follows the model's last position fails
@@ -72,14 +73,15 @@ def _product_of_positions(node: ir.Node) -> PositionProduct | None:
 
 
 def _path_to_table(product: ir.Node) -> tuple[ir.Node, ...]:
-    """The operators from a product's right side back to a constant table."""
+    """The operators from a product's right side back to a large constant table."""
     path: list[ir.Node] = []
     node = operand(product, 1).producer()
     while node and node.op_type in _TO_TABLE and len(path) < _MAX_STEPS:
         path.append(node)
         table = constant(node.inputs[0])
         if table is not None:
-            return tuple(path) if table.ndim == 3 and table.dtype == np.float32 else ()
+            fits = table.ndim == 3 and table.dtype == np.float32 and table.shape[1] >= _LEAST
+            return tuple(path) if fits else ()
         node = operand(node, 0).producer()
     return ()
 
