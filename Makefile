@@ -8,7 +8,7 @@ TOOLCHAIN := 5
 CHAIN := scripts/package/toolchain-$(TOOLCHAIN).txt
 EXTRAS := test
 
-.PHONY: setup demo test test-4 large emulated worlds rounds lock docs quality benchmark lint types clean
+.PHONY: setup demo test test-4 zoo large emulated worlds rounds lock docs quality benchmark lint types clean
 
 setup: $(VENV)/.ready
 
@@ -36,6 +36,11 @@ test: setup
 test-4:
 	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
 	.venv-4/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'toolchain and not large'
+
+# Tiny models of many architectures, under both versions of transformers: docs/models.md. Goes on where it ended; -k by WORDS.
+zoo: setup
+	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	$(BIN)/python -m tests.zoo $(if $(WORDS),-k $(WORDS))
 
 # Models beyond 2 GB: prepared, packaged, served, with their memory measured. Minutes, and 12 GB of disk.
 large: setup

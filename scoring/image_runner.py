@@ -16,7 +16,8 @@ from onnxferry.scoring.errors import InvalidType, InvalidValue
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.pixel_input import PixelInput
 
-BATCH = 8  # images a run; bounds its memory
+BATCH = 8  # images a run, and their pixels after the last step: both bound its memory
+RUN_PIXELS = BATCH * 384 * 384
 T = TypeVar("T")
 
 
@@ -109,7 +110,12 @@ class ImageRunner:
             with timing.stage("preprocess"):
                 prepared = [self._prepared(data) for data in encoded[i : i + size]]
             for _, batch in groupby(prepared, lambda picture: picture.pixels.shape):
-                yield list(batch)
+                yield from self._runs(list(batch))
+
+    def _runs(self, batch: list[_Prepared]) -> Iterator[list[_Prepared]]:
+        """Pictures of one shape by runs: large ones, as detectors take them, one by one."""
+        most = self.pixels.rows or max(1, RUN_PIXELS * 3 // batch[0].pixels.size)
+        return (batch[i : i + most] for i in range(0, len(batch), most))
 
     def _prepared(self, data: bytes) -> _Prepared:
         image = images.decode(data, self.limits.pixels, self.preprocessing.mode)

@@ -9,7 +9,7 @@ The graph gives `logits` [batch, queries, classes] and `pred_boxes` [batch, quer
 width and height as shares of the picture. Settings: those of scoring/images.py, `threshold` (0.5),
 and how the logits are read: `function_to_apply` "softmax", where the last class is "no object" and
 each query has its best label (DETR, YOLOS), or "sigmoid", where every label of every query is a
-candidate and the `top_k` best (null: as many as queries) count (RT-DETR, Deformable DETR).
+candidate and the `top_k` best (null: as many as queries) count (RT-DETR, Conditional DETR).
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ TEXTS: Mapping[str, Callable[..., Path]] = {
     "zero-shot-classification": tiny.zero_shot_classification,
     "fill-mask": tiny.fill_mask,
     "question-answering": tiny.question_answering,
+    "text-ranking": tiny.text_ranking,
+    "sentence-similarity": tiny.sentence_similarity,
 }
 SHAPES: tuple[Mapping[str, int], ...] = (
     {"batch": 1},
@@ -50,6 +52,10 @@ def requests(task: str) -> list[Any]:
     asked: list[Any] = texts(7)
     if task == "question-answering":
         asked = [{"question": "who sings ?", "context": f"{t} rebecca {t}"} for t in asked]
+    if task == "text-ranking":
+        asked = [{"query": "good day", "documents": [text, *asked[:2]]} for text in asked]
+    if task == "sentence-similarity":
+        asked = [{"source_sentence": "good day", "sentences": [t, *asked[:2]]} for t in asked]
     if task == "fill-mask":
         asked = [f"{t[:20]} [MASK]" for t in asked]
     labels = {"parameters": {"candidate_labels": ["good", "bad day", "great"]}}
@@ -211,6 +217,21 @@ def test_token_vectors_begin_with_the_first_token_when_padded_on_the_left(tmp_pa
     assert answers(graph_shapes.fix(folder, batch=2, sequence=16), "feature-extraction") == free
 
 
+def test_a_token_that_the_model_does_not_know_is_the_client_s_to_leave_out(tmp_path: Path) -> None:
+    """prepare refuses such a tokenizer; one may be changed later."""
+    folder = tiny.text_classification(tmp_path)
+    enlarged, size = tiny.tokenizer(), len(tiny.VOCABULARY)
+    enlarged.add_tokens(["<new>"])
+    enlarged.save(str(folder / "tokenizer.json"))
+    scorer = scoring.load(folder)
+    for inputs, status in (("good day", 200), (["good", "a <new> day"], 400), ("good", 200)):
+        response = scorer.handle(scoring.Request(json.dumps({"inputs": inputs}).encode()))
+        assert response.status == status
+        if status == 400:
+            message = json.loads(response.body)["error"]["message"]
+            assert f"token with id {size}, and the model has embeddings for {size}" in message
+
+
 def image_answers(folder: Path) -> list[Any]:
     """One picture alone, and eleven at once."""
     colours = [(200, 10, 10), (10, 200, 10), (10, 10, 200), (90, 80, 70)]
@@ -223,6 +244,15 @@ def image_answers(folder: Path) -> list[Any]:
         assert response.status == 200, response.body
         found.append(json.loads(response.body))
     return found
+
+
+@pytest.mark.parametrize("make", [tiny.object_detection, tiny.image_feature_extraction])
+def test_other_tasks_of_pictures_for_a_graph_of_a_fixed_batch(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    folder = make(tmp_path)
+    expected = image_answers(folder)
+    assert image_answers(graph_shapes.fix(folder, batch=3)) == expected
 
 
 @pytest.mark.parametrize("batch", [1, 3, 20])

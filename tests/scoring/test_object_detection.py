@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pytest
 from PIL import Image
 
 from onnxferry import scoring
+from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.scoring.tasks.object_detection import ObjectDetection
 from tests import tiny
 
 
@@ -75,6 +79,32 @@ def test_pictures_of_several_sizes_in_one_request(scorer: scoring.Scorer) -> Non
     sizes = ((20, 6), (6, 20), (40, 40))
     answer = ask(scorer, body([coded(picture(*size)) for size in sizes]))
     assert [found[1]["box"] for found in answer] == [box(w // 2, 0, w, h) for w, h in sizes]
+
+
+class Recorder:
+    """A graph that keeps how many pictures each of its runs had."""
+
+    def __init__(self, graph: Session) -> None:
+        self.inputs, self.outputs, self.batch_dependent = graph.inputs, graph.outputs, False
+        self.graph, self.runs = graph, list[int]()
+
+    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        self.runs.append(len(feeds["pixel_values"]))
+        return self.graph.run(feeds)
+
+    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+        return map(self.run, batches)
+
+
+@pytest.mark.parametrize(("side", "runs"), [(32, [8, 2]), (1000, [1] * 10)])
+def test_large_pictures_run_one_by_one(tmp_path: Path, side: int, runs: list[int]) -> None:
+    folder = tiny.object_detection(tmp_path, side=side)
+    recorder = Recorder(Session(folder / "model.onnx"))
+    task = ObjectDetection(ModelSpec.read(folder), recorder, folder)
+    answers = task.answer({"inputs": [coded(picture(20, 6))] * 10})
+    assert recorder.runs == runs
+    assert answers == [answers[0]] * 10
+    assert len(answers[0]) == 2
 
 
 def test_boxes_are_in_the_picture_as_its_exif_turns_it(scorer: scoring.Scorer) -> None:

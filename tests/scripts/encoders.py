@@ -57,10 +57,10 @@ def config(name: str, **changes: Any) -> Any:
     return kind(**{**SIZES, **CONFIGS[name], **changes})
 
 
-def exported(folder: Path, name: str, **changes: Any) -> Path:
-    """The graph of a tiny encoder: last_hidden_state of input_ids and attention_mask."""
+def exported(folder: Path, name: str, *more: str, **changes: Any) -> Path:
+    """The graph of a tiny encoder: last_hidden_state of input_ids, attention_mask and `more`."""
     torch.manual_seed(0)
-    path, inputs = folder / "exported.onnx", ["input_ids", "attention_mask"]
+    path, inputs = folder / "exported.onnx", ["input_ids", "attention_mask", *more]
     with silence_libraries():
         given = config(name, **changes)
         model = transformers.AutoModel.from_config(given, attn_implementation="eager").eval()

@@ -322,6 +322,15 @@ def test_questions_go_to_the_pipeline_with_the_same_parameters(tmp_path: Path) -
 
 
 @pytest.mark.skipif(OLDER, reason="transformers 4 has the pipeline")
+def test_a_task_that_is_not_compared_is_told(tmp_path: Path) -> None:
+    folder = tiny.text_ranking(tmp_path / "ranker")
+    row = {"inputs": {"query": "a day", "documents": ["bad", "good"]}, "answer": [1]}
+    data = write(tmp_path / "dev.jsonl", json.dumps(row))
+    assert evaluate(EvaluationOptions(folder, data)).figures["MRR@10"].core == 100
+    with pytest.raises(UsageError, match="text-ranking is not compared with"):
+        evaluate(EvaluationOptions(folder, data, source=tmp_path))
+
+
 def test_a_pipeline_that_transformers_no_longer_has_is_told(tmp_path: Path) -> None:
     model = tiny.question_answering(tmp_path / "model")
     options = EvaluationOptions(model, squad(tmp_path / "s.json"), tmp_path)

@@ -7,7 +7,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from onnxferry.scripts.prepare import prepare
 from onnxferry.scripts.prepare.sources import huggingface
 from onnxferry.scripts.prepare.sources.task_inference import infer_task
 from onnxferry.system.errors import UsageError
+from tests import tiny
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import as_exported
 
@@ -166,6 +167,21 @@ def test_a_text_regression_gives_what_the_pipeline_gives(tmp_path: Path) -> None
     response = scoring.load(tmp_path / "out").handle(scoring.Request(body))
     for ours, theirs in zip(json.loads(response.body), pipeline(texts), strict=True):
         assert ours == {**theirs, "score": pytest.approx(theirs["score"], abs=1e-4)}
+
+
+@pytest.mark.parametrize("task", ["object-detection", "image-feature-extraction"])
+def test_an_onnx_file_with_settings_is_taken(task: str, tmp_path: Path) -> None:
+    made = getattr(tiny, task.replace("-", "_"))(tmp_path / "tiny")
+    spec = scoring.ModelSpec.read(made)
+    (tmp_path / "settings.json").write_text(json.dumps(dict(spec.settings)))
+    (tmp_path / "labels.json").write_text(json.dumps(list(spec.labels)))
+    options = as_exported(str(made / "model.onnx"), tmp_path / "out", task=task)
+    labels = tmp_path / "labels.json" if spec.labels else None
+    prepared = prepare(replace(options, settings=tmp_path / "settings.json", labels=labels))
+    assert (prepared.task, prepared.labels) == (task, spec.labels)
+    assert prepared.golden is not None
+    halves_or_picture = 2 if spec.labels else 1
+    assert len(prepared.golden.answer) == halves_or_picture
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,12 @@ def test_what_changes_no_answer_is_passed_over(tmp_path: Path) -> None:
         "module_output_name": "token_embeddings",
         "model_args": {"torch_dtype": "bfloat16"},
         "query_length": None,
+        "max_seq_length": -1,  # as saved for XLNet, which has no limit
     }
     kinds = [OLD + "Transformer", OLD + "Dropout", OLD + "Pooling"]
     found = sentence_transformers.read(folder(tmp_path, *kinds, sentence_bert_config=text))
     assert found.settings["pooling"] == "mean"
+    assert "max_length" not in found.settings
 
 
 @pytest.mark.parametrize(

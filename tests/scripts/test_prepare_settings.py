@@ -133,6 +133,7 @@ ENDS = json.dumps({"post_processor": {"special_tokens": {"</s>": {"id": "</s>", 
         ("text-classification", 4, {"pad_token_id": -1, "vocab_size": 9}, {}, 4),
         ("text-classification", 4, {"pad_token_id": 9, "vocab_size": 9}, {}, 4),
         ("text-classification", None, {}, {}, None),
+        ("feature-extraction", 9, {"vocab_size": 9}, {}, None),  # beyond the embeddings
         ("text-classification", 2, {}, {}, None),  # the token that ends every text
         ("text-classification", 2, {"pad_token_id": 2}, {}, 2),  # but as the model says
         ("feature-extraction", 2, {}, {}, 2),  # where the mask tells
@@ -143,6 +144,11 @@ def test_one_resolution_of_the_padding_token(
 ) -> None:
     of_tokenizer = replace(TOKENIZER, json=ENDS, pad_token_id=tokenizer)
     assert text_settings(task, of_tokenizer, config, given)["pad_token_id"] == found
+
+
+def test_a_padding_token_that_the_model_has_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="pad_token_id is 9, but the model has embeddings for 9"):
+        settings("text-classification", {"vocab_size": 9}, pad_token_id=9)
 
 
 @pytest.mark.parametrize(

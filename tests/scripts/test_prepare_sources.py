@@ -244,6 +244,7 @@ def test_a_tokenizer_json_alone_is_enough(onnx_options: Options) -> None:
     )
 
     assert spec.settings["pad_token_id"] == tiny.VOCABULARY["[PAD]"]
+    assert "token_type_ids" not in spec.settings  # as the file gives them, so the graph gets them
     assert spec.files == scoring.ModelSpec.read(onnx_options.out).files
 
 

@@ -117,3 +117,10 @@ def test_all_linear_layers_become_int8_and_answer_much_as_before(made: Made) -> 
     given = feeds(made.source, tokens=24, seed=99)
     want, got = made.answer(made.source, given), made.answer(made.int8, given)
     assert np.abs(want - got).mean() < 0.3 * np.abs(want).mean()
+
+
+def test_a_model_with_one_type_of_token_is_exported(tmp_path: Path) -> None:
+    """As the multilingual ones have, whose tokenizer may give types all the same."""
+    source = exported(tmp_path, "XLMRoberta", "token_type_ids", type_vocab_size=1)
+    given = feeds(source)
+    assert Session(source, ONE).run(given)[0].shape == (*given["input_ids"].shape, 48)

@@ -19,7 +19,7 @@ _ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "none"}  # torch's classes
 _DETECTORS: Mapping[str, tuple[str, int | None]] = {  # function_to_apply, top_k
     **dict.fromkeys(("detr", "yolos", "table-transformer"), ("softmax", None)),
     **dict.fromkeys(("rt_detr", "rt_detr_v2", "d_fine"), ("sigmoid", None)),
-    **dict.fromkeys(("conditional_detr", "deformable_detr"), ("sigmoid", 100)),
+    "conditional_detr": ("sigmoid", 100),
 }
 
 
@@ -65,13 +65,16 @@ def _ranking(folder: Path, config: Mapping[str, Any]) -> Settings:
     name = _activation(folder, config) or "Sigmoid"
     if (kind := name.rpartition(".")[2]) not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
-        raise UsageError(f"{folder}: the cross-encoder's activation {name} is none of {known}")
+        advice = "train or convert it with one of them"
+        what = f"the cross-encoder's activation {name} is none of {known}; {advice}"
+        raise UsageError(f"{folder}: {what}")
     return {"function_to_apply": _ACTIVATIONS[kind]}
 
 
 def _detection(folder: Path, config: Mapping[str, Any]) -> Settings:
     if (kind := config.get("model_type")) not in _DETECTORS:
         known = ", ".join(sorted(_DETECTORS))
+        known += ". As an .onnx file with --settings any detector is taken whose outputs fit"
         raise UsageError(f"{folder}: object-detection by '{kind}' is not supported; known: {known}")
     function, top_k = _DETECTORS[str(kind)]
     return {"function_to_apply": function, "top_k": top_k}

@@ -178,7 +178,9 @@ def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Te
     names = [PIXELS] if pictures else [n for n in TEXT_INPUTS if n in taken and n in inputs]
     _check_inputs(model, taken, names)
     if not pictures:
-        return {name: torch.ones(2, MIN_LENGTH, dtype=torch.int64) for name in names}
+        ids = torch.ones(2, MIN_LENGTH, dtype=torch.int64)
+        # a model may have one type of token, 0
+        return {n: ids * 0 if n == "token_type_ids" else ids.clone() for n in names}
     size = size or getattr(model.config, "image_size", None) or 224
     height, width = size if isinstance(size, list | tuple) else (size, size)
     channels = getattr(model.config, "num_channels", 3)

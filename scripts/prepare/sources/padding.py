@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
+from onnxferry.system.errors import UsageError
 
 # Tasks whose decoder models read the last token that is not padding.
 READ_LAST_TOKEN = ("text-classification", "zero-shot-classification", "text-ranking")
@@ -21,23 +22,35 @@ def resolve_pad_token(
     task: str, tokenizer: TextTokenizer, config: Mapping[str, Any], given: Mapping[str, Any]
 ) -> int | None:
     """The id of the padding token: the user's, the configuration's or the tokenizer's; None where
-    there is none, and texts share no run with shorter ones.
+    there is none, and texts share no run with shorter ones. Raises UsageError for a user's that the
+    model has no embedding for.
 
     Where a head reads the last token that is not padding, a token that the tokenizer itself puts
     into every text is no padding token, unless the model's own configuration says so.
     """
     if "pad_token_id" in given:
-        return given["pad_token_id"]  # type: ignore[no-any-return]  # read as an integer or null
+        return _asked(given["pad_token_id"], config)
     if config.get("model_type") in _READ_PADDING:
         return None
-    configured = config.get("pad_token_id")
-    size = config.get("vocab_size")
-    if isinstance(configured, int) and 0 <= configured < (size or configured + 1):
+    configured, found = config.get("pad_token_id"), tokenizer.pad_token_id
+    if _embedded(configured, config):
         return configured
-    found = tokenizer.pad_token_id
     if task in READ_LAST_TOKEN and found in _put_into_every_text(tokenizer.json):
         return None
-    return found
+    return found if _embedded(found, config) else None
+
+
+def _asked(token: int | None, config: Mapping[str, Any]) -> int | None:
+    if token is not None and not _embedded(token, config):
+        held = f"the model has embeddings for {config['vocab_size']} tokens"
+        raise UsageError(f"--settings: pad_token_id is {token}, but {held}")
+    return token
+
+
+def _embedded(token: object, config: Mapping[str, Any]) -> bool:
+    """Whether the model can be fed a token; some configurations hold -1 for none."""
+    size = config.get("vocab_size")
+    return isinstance(token, int) and 0 <= token < (size or token + 1)
 
 
 def padding_side(tokenizer: TextTokenizer, config: Mapping[str, Any]) -> str:

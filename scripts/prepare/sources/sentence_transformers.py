@@ -170,7 +170,7 @@ def _text_module(folder: Path) -> Mapping[str, Any]:
 
 def _texts(config: Mapping[str, Any]) -> dict[str, Any]:
     length = config.get("max_seq_length")
-    return {"max_length": length} if length else {}
+    return {"max_length": length} if isinstance(length, int) and length > 0 else {}
 
 
 def _library(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from onnxferry.scripts.prepare import disk_space
 from onnxferry.scripts.prepare.sources import (
     exporters,
     labels,
@@ -22,7 +23,6 @@ from onnxferry.scripts.prepare.sources.task_inference import ADAPTER_CONFIG, CON
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 
-TIMES = 4  # the room that prepare needs beside --out, as a multiple of the weights in float32
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "bpe.codes", ".model", ".tiktoken")
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _ELSEWHERE = {  # other frameworks' weights
@@ -184,7 +184,7 @@ def needed_room(source: SourceFolder) -> int:
     """Bytes beside --out while the model is prepared, by the size of its weights."""
     kind = str(source.config.get("torch_dtype") or source.config.get("dtype"))
     half = kind in ("float16", "bfloat16") and not source.graph
-    return TIMES * source.weight_bytes * (2 if half else 1)
+    return disk_space.needed(source.options, source.weight_bytes * (2 if half else 1))
 
 
 def _adapter(source: SourceFolder) -> Iterator[str]:
