@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from onnxferry.scripts.prepare.options import check
 from onnxferry.scripts.prepare.sources import source_checks
 from onnxferry.scripts.prepare.sources.inspection import inspect
 from onnxferry.system.errors import UsageError
+from tests.fakes.hub import HubDouble
 from tests.scripts import checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -196,6 +197,31 @@ def test_room_is_asked_for_float32(model: Path) -> None:
     half = source_checks.needed_room(inspect(asked(model)).folder)  # type: ignore[arg-type]
     size = (model / "model.safetensors").stat().st_size
     assert [whole, half] == [disk_space.needed(asked(model), n * size) for n in (1, 2)]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubDouble]:
+    with HubDouble() as double:
+        double.connect(monkeypatch, tmp_path / "home")
+        yield double
+
+
+@pytest.mark.toolchain
+def test_a_hub_model_is_inspected_without_its_weights(
+    hub: HubDouble, model: Path, tmp_path: Path
+) -> None:
+    files = {path.name: path.read_bytes() for path in model.iterdir()}
+    hub.push("org/right", files)
+    hub.push("org/long", {**files, "config.json": b'{"model_type": "longformer"}'})
+
+    right = inspect(Options("org/right", tmp_path / "out"))
+    with pytest.raises(UsageError, match="it needs global_attention_mask"):
+        inspect(Options("org/long", tmp_path / "out", "text-classification"))
+
+    assert right.folder
+    assert (right.task, right.labels) == ("text-classification", ("calm", "glad", "angry"))
+    assert right.folder.download == len(files["model.safetensors"])
+    assert "model.safetensors" not in hub.sent()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
