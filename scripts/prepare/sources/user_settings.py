@@ -33,6 +33,9 @@ def described_by_user(options: Options, config: Mapping[str, Any]) -> DescribedM
     """What the user's flags and files say; `config`: the config.json by the tokenizer, or {}."""
     task = str(options.task)
     settings, tokenizer = read_user_settings(options.settings, task), None
+    names = labels.read(options.labels, task)
+    if task in labels.CLASSIFIERS and not names and options.tokenizer:
+        names = _configured(options, config)  # before transformers reads it with the tokenizer
     if is_image_task(task):
         settings = image_settings({}, settings, task)
     elif task != "tensors":
@@ -42,7 +45,6 @@ def described_by_user(options: Options, config: Mapping[str, Any]) -> DescribedM
             raise UsageError(f"--tokenizer DIR is needed for {task} of {options.source}")
         tokenizer = huggingface.read_tokenizer(options.tokenizer)
         settings = text_settings(task, tokenizer, config, settings)
-    names = labels.read(options.labels, task)
     if task in labels.CLASSIFIERS and not names:
         names = _configured(options, config)
     labels.check_entailment(names, task)
