@@ -119,6 +119,7 @@ _BART = {
     "decoder_ffn_dim": 64,
     "max_position_embeddings": 64,
 }
+NO_DECODER = "no trained weights for decoder"  # AutoModel wants an encoder and a decoder
 _T5 = {
     "d_model": 32,
     "d_kv": 8,
@@ -234,7 +235,7 @@ def _decoders() -> list[Pair]:
         Pair("BART", "zero-shot-classification", "Bart", ROBERTA, _BART),
         Pair("BART", "question-answering", "Bart", ROBERTA, _BART),
         Pair("mBART", _CLASSIFY, "MBart", MBART, _BART),
-        Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel"),
+        Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel", refused=NO_DECODER),
         Pair("T5", _CLASSIFY, "T5", T5, {**_T5, "decoder_start_token_id": 0}),
     ]
 
