@@ -94,7 +94,7 @@ PLAIN_UNIGRAM = _words("Unigram", "bert", model_input_names=_PLAIN)
 BYTES = _words("byte-level BPE", "bert", model_input_names=_PLAIN)
 OPT = _words("byte-level BPE", "roberta", model_input_names=_PLAIN)
 FNET = _words("Unigram", "bert", "FNetTokenizer")
-MBART = _words("Unigram", "roberta", model_input_names=_PLAIN)
+MBART = _words("Unigram", "eos", model_input_names=_PLAIN)
 T5 = _words("Unigram", "eos", model_input_names=_PLAIN)
 BARE = _words("byte-level BPE", "bare", model_input_names=_PLAIN)
 LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, **{"pad_token": "</s>"})
@@ -273,6 +273,15 @@ _MISTRAL = _words("SentencePiece BPE", "bos", padding_side="left", **{"pad_token
 def _vision() -> list[Pair]:
     task = "image-classification"
 
+    flipped = Pair(
+        "MobileViT",
+        task,
+        "MobileViT",
+        sizes=_MOBILEVIT,
+        processor="MobileViT",
+        refused="do_flip_channel_order, which cannot be derived",
+    )
+
     def pair(name: str, prefix: str, sizes: Mapping[str, Any], processor: str) -> Pair:
         return Pair(name, task, prefix, sizes=sizes, processor=processor)
 
@@ -288,7 +297,7 @@ def _vision() -> list[Pair]:
         pair("RegNet", "RegNet", {**_STAGES, "embedding_size": 16, "groups_width": 8}, "ConvNext"),
         pair("MobileNet v1", "MobileNetV1", {"depth_multiplier": 0.25}, "MobileNetV1"),
         pair("MobileNet v2", "MobileNetV2", {"depth_multiplier": 0.35}, "MobileNetV2"),
-        pair("MobileViT", "MobileViT", _MOBILEVIT, "MobileViT"),
+        flipped,
         pair("DINOv2", "Dinov2", _VIT, "Bit"),
         pair("EfficientNet", "EfficientNet", _EFFICIENT, "EfficientNet"),
         pair("LeViT", "Levit", _LEVIT, "Levit"),
