@@ -94,7 +94,7 @@ PLAIN_UNIGRAM = _words("Unigram", "bert", model_input_names=_PLAIN)
 BYTES = _words("byte-level BPE", "bert", model_input_names=_PLAIN)
 OPT = _words("byte-level BPE", "roberta", model_input_names=_PLAIN)
 FNET = _words("Unigram", "bert", "FNetTokenizer")
-MBART = _words("Unigram", "roberta", model_input_names=_PLAIN)
+MBART = _words("Unigram", "eos", model_input_names=_PLAIN)
 T5 = _words("Unigram", "eos", model_input_names=_PLAIN)
 BARE = _words("byte-level BPE", "bare", model_input_names=_PLAIN)
 LLAMA = _words("SentencePiece BPE", "bos", model_input_names=_PLAIN, **{"pad_token": "</s>"})
@@ -119,6 +119,7 @@ _BART = {
     "decoder_ffn_dim": 64,
     "max_position_embeddings": 64,
 }
+NO_DECODER = "no trained weights for decoder"  # AutoModel wants an encoder and a decoder
 _T5 = {
     "d_model": 32,
     "d_kv": 8,
@@ -234,7 +235,7 @@ def _decoders() -> list[Pair]:
         Pair("BART", "zero-shot-classification", "Bart", ROBERTA, _BART),
         Pair("BART", "question-answering", "Bart", ROBERTA, _BART),
         Pair("mBART", _CLASSIFY, "MBart", MBART, _BART),
-        Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel"),
+        Pair("T5", "feature-extraction", "T5", T5, _T5, head="EncoderModel", refused=NO_DECODER),
         Pair("T5", _CLASSIFY, "T5", T5, {**_T5, "decoder_start_token_id": 0}),
     ]
 
@@ -272,6 +273,15 @@ _MISTRAL = _words("SentencePiece BPE", "bos", padding_side="left", **{"pad_token
 def _vision() -> list[Pair]:
     task = "image-classification"
 
+    flipped = Pair(
+        "MobileViT",
+        task,
+        "MobileViT",
+        sizes=_MOBILEVIT,
+        processor="MobileViT",
+        refused="do_flip_channel_order, which cannot be derived",
+    )
+
     def pair(name: str, prefix: str, sizes: Mapping[str, Any], processor: str) -> Pair:
         return Pair(name, task, prefix, sizes=sizes, processor=processor)
 
@@ -287,7 +297,7 @@ def _vision() -> list[Pair]:
         pair("RegNet", "RegNet", {**_STAGES, "embedding_size": 16, "groups_width": 8}, "ConvNext"),
         pair("MobileNet v1", "MobileNetV1", {"depth_multiplier": 0.25}, "MobileNetV1"),
         pair("MobileNet v2", "MobileNetV2", {"depth_multiplier": 0.35}, "MobileNetV2"),
-        pair("MobileViT", "MobileViT", _MOBILEVIT, "MobileViT"),
+        flipped,
         pair("DINOv2", "Dinov2", _VIT, "Bit"),
         pair("EfficientNet", "EfficientNet", _EFFICIENT, "EfficientNet"),
         pair("LeViT", "Levit", _LEVIT, "Levit"),
