@@ -20,6 +20,7 @@ import torch
 
 from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.huggingface_heads import traceable_forward
 from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
 from onnxferry.system.errors import PrepareError
 
@@ -137,7 +138,7 @@ def _positional(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> It
     """Within the block forward takes `inputs` by position and gives the tuple of `outputs`: no
     caches, hidden states or losses. A module around the model would do so too, but then every
     operator would carry its name."""
-    forward = model.forward
+    forward = traceable_forward(model)
 
     def chosen(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         result = forward(**dict(zip(inputs, tensors, strict=True)), return_dict=True)
