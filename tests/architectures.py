@@ -26,7 +26,7 @@ from tokenizers import (
 )
 
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
+from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest, export
 from tests import tiny
 
 LENGTH = 48  # tokens of the longest sequence

@@ -233,4 +233,4 @@ def test_one_file_asks_the_hub() -> None:
     users = [
         path.relative_to(ROOT).as_posix() for path in paths if "huggingface_hub" in imports(path)
     ]
-    assert users == ["scripts/prepare/sources/hub_client.py"]
+    assert users == ["scripts/prepare/sources/hub/client.py"]

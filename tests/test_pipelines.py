@@ -27,8 +27,8 @@ from tokenizers import Tokenizer
 
 from onnxferry import scoring
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
-from onnxferry.scripts.prepare.sources.image_settings import image_settings
+from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest, export
+from onnxferry.scripts.prepare.sources.settings.image_settings import image_settings
 from tests import architectures, tiny, weights
 from tests.architectures import (
     FAMILIES,

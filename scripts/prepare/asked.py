@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.options import HUB, MODULE, Options
-from onnxferry.scripts.prepare.sources import model_files
+from onnxferry.scripts.prepare.sources.hub import model_files
 from onnxferry.system.hashes import sha256
 
 _HUB = ("id", "revision", "commit")

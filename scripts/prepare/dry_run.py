@@ -10,10 +10,10 @@ from typing import Any
 
 from onnxferry.scoring.manifest import SPEC_FILE, TOKENIZER_FILE
 from onnxferry.scripts.prepare.options import Options, check
-from onnxferry.scripts.prepare.sources.inspection import Inspection, inspect
-from onnxferry.scripts.prepare.sources.model_files import size
-from onnxferry.scripts.prepare.sources.source_checks import needed_room
-from onnxferry.scripts.prepare.sources.source_folder import SourceFolder
+from onnxferry.scripts.prepare.sources.hub.model_files import size
+from onnxferry.scripts.prepare.sources.inspection.inspection import Inspection, inspect
+from onnxferry.scripts.prepare.sources.inspection.source_checks import needed_room
+from onnxferry.scripts.prepare.sources.inspection.source_folder import SourceFolder
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 

@@ -92,14 +92,14 @@ def _origin(options: Options, before: Mapping[str, str]) -> Mapping[str, str]:
     """What the hub says of a source now; where it cannot be asked, that it is as it was."""
     if options.kind != HUB:
         return {}
-    from onnxferry.scripts.prepare.sources import hub
-    from onnxferry.scripts.prepare.sources.hub_client import Unreachable
+    from onnxferry.scripts.prepare.sources.hub import snapshots
+    from onnxferry.scripts.prepare.sources.hub.client import Unreachable
 
     wanted = hub_id.named(options.source)
     identity = {"id": wanted.name, "revision": wanted.revision}
     same = all(before.get(key) == value for key, value in identity.items())
     try:
-        return {**identity, "commit": hub.commit(wanted)}
+        return {**identity, "commit": snapshots.commit(wanted)}
     except Unreachable as e:
         if not same:
             return {**identity, "commit": ""}  # prepare says what is to be done

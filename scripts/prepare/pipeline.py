@@ -27,12 +27,12 @@ from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.criteria import AcceptanceCriteria
 from onnxferry.scripts.prepare.selection.select_variant import Selection, select_variant
-from onnxferry.scripts.prepare.sources import vocabulary
-from onnxferry.scripts.prepare.sources.inspection import inspect
-from onnxferry.scripts.prepare.sources.resolution import resolved
+from onnxferry.scripts.prepare.sources.hub.resolution import resolved
+from onnxferry.scripts.prepare.sources.inspection import vocabulary
+from onnxferry.scripts.prepare.sources.inspection.inspection import inspect
+from onnxferry.scripts.prepare.sources.settings.user_settings import read_user_settings
 from onnxferry.scripts.prepare.sources.source import ModelSource
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
-from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.scripts.prepare.variants.variant import VariantInputs
 from onnxferry.scripts.prepare.verification import (
     eval_set,

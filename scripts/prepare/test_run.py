@@ -13,7 +13,7 @@ from typing import Any
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.options import Options, check
 from onnxferry.scripts.prepare.pipeline import prepare
-from onnxferry.scripts.prepare.sources.inspection import Inspection, inspect
+from onnxferry.scripts.prepare.sources.inspection.inspection import Inspection, inspect
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.library_output import silence_libraries
@@ -40,12 +40,12 @@ def _small(found: Inspection, folder: Path) -> tuple[Options, str]:
     options, source = found.options, found.folder
     assert source  # noqa: S101  # `passed` has refused others
     with silence_libraries(), stage("make a copy with two layers and random weights"):
-        from onnxferry.scripts.prepare.sources import huggingface_small
+        from onnxferry.scripts.prepare.sources.huggingface import small_copy
 
-        what = huggingface_small.copy(source, folder / "model")
+        what = small_copy.copy(source, folder / "model")
         if options.adapter:
             base = folder / "model"
-            huggingface_small.adapter(options.adapter, base, str(source.task), folder / "adapter")
+            small_copy.adapter(options.adapter, base, str(source.task), folder / "adapter")
     small = replace(
         options,
         source=str(folder / "model"),

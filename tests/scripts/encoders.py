@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
+from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest, export
 from onnxferry.system.library_output import silence_libraries
 from tests import tiny
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
-from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest, export
-from onnxferry.scripts.prepare.sources.task_inference import HEADS
+from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest, export
+from onnxferry.scripts.prepare.sources.inspection.task_inference import HEADS
 from onnxferry.system.library_output import silence_libraries
 from tests import tiny
 from tests.scripts import checkpoints

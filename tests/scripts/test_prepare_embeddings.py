@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from onnxferry.scripts.prepare import prepare
-from onnxferry.scripts.prepare.sources import sentence_transformers
-from onnxferry.scripts.prepare.sources.huggingface_embeddings import TorchRecipe
+from onnxferry.scripts.prepare.sources.huggingface.embeddings_reference import TorchRecipe
+from onnxferry.scripts.prepare.sources.settings import sentence_transformers
 from onnxferry.system.errors import PrepareError
 from tests.scripts import checkpoints
 from tests.scripts.sentence_folders import (

@@ -15,7 +15,7 @@ from onnxferry.scripts.model_table import ModelTable, read
 from onnxferry.scripts.prepare import Options, from_table
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.from_table import default_folder, options_of
-from onnxferry.scripts.prepare.sources import hub_download
+from onnxferry.scripts.prepare.sources.hub import download
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.fakes.hub import HubDouble, content
 from tests.scripts import checkpoints
@@ -85,7 +85,7 @@ def test_what_fails_halfway_leaves_what_was_there(
     folder = Path("build/models/moods")
     folder.mkdir(parents=True)
     (folder / "model_spec.json").write_text("{}")
-    monkeypatch.setattr(hub_download.Blobs, "_check", _fail)
+    monkeypatch.setattr(download.Blobs, "_check", _fail)
     with pytest.raises(KeyboardInterrupt):
         ModelTable(source="org/moods").prepared()
     assert [path.name for path in folder.parent.iterdir()] == ["moods"]

@@ -15,7 +15,7 @@ import transformers
 
 from onnxferry import scoring
 from onnxferry.scripts.prepare import prepare
-from onnxferry.scripts.prepare.sources.resolution import resolved
+from onnxferry.scripts.prepare.sources.hub.resolution import resolved
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.fakes.hub import HubDouble, content
 from tests.scripts import checkpoints

@@ -16,8 +16,8 @@ import pytest
 from huggingface_hub import HfApi, constants, errors
 
 from onnxferry.scripts.prepare import Options, hub_id
-from onnxferry.scripts.prepare.sources import hub_client, hub_download
-from onnxferry.scripts.prepare.sources.hub import Snapshot, describe, fetch
+from onnxferry.scripts.prepare.sources.hub import client, download
+from onnxferry.scripts.prepare.sources.hub.snapshots import Snapshot, describe, fetch
 from onnxferry.system.errors import FerryError, PrepareError, UsageError
 from tests.fakes.hub import Hold, HubDouble, Model
 from tests.scripts.test_rehearse_processes import eventually
@@ -337,13 +337,13 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
     hold = hub.holds["model.safetensors"] = Hold(after=200_000)
     code = (
         "from onnxferry.scripts.prepare import hub_id\n"
-        "from onnxferry.scripts.prepare.sources import hub, hub_client\n"
-        "hub_client.constants.DOWNLOAD_CHUNK_SIZE = 1 << 14\n"
-        "hub.fetch(hub_id.named('org/tiny'), None)"
+        "from onnxferry.scripts.prepare.sources.hub import client, snapshots\n"
+        "client.constants.DOWNLOAD_CHUNK_SIZE = 1 << 14\n"
+        "snapshots.fetch(hub_id.named('org/tiny'), None)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
     assert hold.reached.wait(60)
-    part = next((tmp_path / "home").rglob(f"*{hub_download._PART}"))
+    part = next((tmp_path / "home").rglob(f"*{download._PART}"))
     assert eventually(lambda: part.stat().st_size > 0)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -362,7 +362,7 @@ def test_a_download_that_was_killed_is_taken_up(hub: HubDouble, tmp_path: Path) 
 def test_the_client_s_own_bars_stay_off() -> None:
     """Also those of transformers, which asks the client about them, and which comes after it."""
     code = (
-        "from onnxferry.scripts.prepare.sources import hub_client\n"
+        "from onnxferry.scripts.prepare.sources.hub import client\n"
         "from huggingface_hub.utils import are_progress_bars_disabled\n"
         "assert are_progress_bars_disabled()"
     )
@@ -387,9 +387,9 @@ def test_a_beginning_of_something_else_is_found_and_thrown_away(
 ) -> None:
     hub.push("org/tiny", FILES)
     asked = hub_id.named("org/tiny")
-    with hub_client.quiet_client():
-        file = hub_client.model(asked).files["model.safetensors"]
-    part = hub_download.Blobs(asked)._part(file)
+    with client.quiet_client():
+        file = client.model(asked).files["model.safetensors"]
+    part = download.Blobs(asked)._part(file)
     part.parent.mkdir(parents=True)
     part.write_bytes(b"something else")
     with pytest.raises(PrepareError, match=r"model.safetensors: what came is not .*run it again"):
@@ -411,7 +411,7 @@ def test_a_full_disk_is_told_before_the_download(
 def test_the_double_is_as_strict_as_the_hub(hub: HubDouble) -> None:
     hub.push("org/tiny", FILES)
     hub.models["org/closed"] = Model(allowed=frozenset(), private=True)
-    with hub_client.quiet_client():
+    with client.quiet_client():
         api = HfApi(endpoint=hub.url)
         paths = {file.path for file in api.list_repo_tree("org/tiny")}
         assert paths == set(FILES)

@@ -18,8 +18,8 @@ from PIL import Image
 
 from onnxferry import scoring
 from onnxferry.scripts.prepare import prepare
-from onnxferry.scripts.prepare.sources import huggingface
-from onnxferry.scripts.prepare.sources.task_inference import infer_task
+from onnxferry.scripts.prepare.sources.huggingface import transformers_model
+from onnxferry.scripts.prepare.sources.inspection.task_inference import infer_task
 from onnxferry.system.errors import UsageError
 from tests import tiny
 from tests.scripts import checkpoints
@@ -69,9 +69,9 @@ def pictures() -> list[Image.Image]:
 
 def twins(source: Path, out: Path, task: str | None = None) -> Twins:
     spec = prepare(as_exported(str(source), out, task=task))
-    config = huggingface.read_config(source)
-    model = huggingface.load(source, config, spec.task, None)
-    processor = huggingface.image_processor(source)
+    config = transformers_model.read_config(source)
+    model = transformers_model.load(source, config, spec.task, None)
+    processor = transformers_model.image_processor(source)
     made = transformers.pipeline(spec.task, model=model, image_processor=processor, device="cpu")
     return Twins(made, out, spec)
 
@@ -159,7 +159,7 @@ def test_a_text_regression_gives_what_the_pipeline_gives(tmp_path: Path) -> None
     spec = prepare(as_exported(str(source), tmp_path / "out"))
     assert (spec.task, spec.settings["problem_type"]) == ("text-classification", "regression")
     assert spec.provenance["difference"]["pipeline"]["agreement"] == 1.0
-    model = huggingface.load(source, huggingface.read_config(source), spec.task, None)
+    model = transformers_model.load(source, transformers_model.read_config(source), spec.task, None)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     pipeline = transformers.pipeline(spec.task, model=model, tokenizer=tokenizer, device="cpu")
     texts = ["a good day", "dolly parton sings", "what is the name of"]
@@ -192,7 +192,7 @@ def test_an_onnx_file_with_settings_is_taken(task: str, tmp_path: Path) -> None:
     ],
 )
 def test_another_detector_is_refused(changes: dict[str, str], message: str, tmp_path: Path) -> None:
-    from onnxferry.scripts.prepare.sources.head_settings import head_settings
+    from onnxferry.scripts.prepare.sources.settings.head_settings import head_settings
 
     with pytest.raises(UsageError, match=message):
         head_settings("object-detection", tmp_path, changes)

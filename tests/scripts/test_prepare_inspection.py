@@ -17,8 +17,8 @@ import safetensors.numpy
 
 from onnxferry.scripts.prepare import Options, disk_space, test_run
 from onnxferry.scripts.prepare.options import check
-from onnxferry.scripts.prepare.sources import source_checks
-from onnxferry.scripts.prepare.sources.inspection import inspect
+from onnxferry.scripts.prepare.sources.inspection import source_checks
+from onnxferry.scripts.prepare.sources.inspection.inspection import inspect
 from onnxferry.system.errors import UsageError
 from tests.fakes.hub import HubDouble
 from tests.scripts import checkpoints
@@ -321,7 +321,7 @@ def test_a_graph_is_its_own_test(tmp_path: Path) -> None:
 def test_layers_are_left_out(kind: str, given: dict[str, Any], left: dict[str, Any]) -> None:
     import transformers
 
-    from onnxferry.scripts.prepare.sources.huggingface_small import shrink
+    from onnxferry.scripts.prepare.sources.huggingface.small_copy import shrink
 
     config = getattr(transformers, kind)(**given)
     shrink(config)
@@ -333,7 +333,7 @@ def test_layers_are_left_out(kind: str, given: dict[str, Any], left: dict[str, A
 def test_a_large_vocabulary_is_made_narrower() -> None:
     import transformers
 
-    from onnxferry.scripts.prepare.sources.huggingface_small import narrow
+    from onnxferry.scripts.prepare.sources.huggingface.small_copy import narrow
 
     large = transformers.XLMRobertaConfig(
         vocab_size=250_002, hidden_size=1024, num_attention_heads=16, intermediate_size=4096

@@ -17,8 +17,8 @@ import transformers
 from onnxferry import scoring
 from onnxferry.scoring.tasks.sentence_similarity import SIMILARITIES
 from onnxferry.scripts.prepare import prepare
-from onnxferry.scripts.prepare.sources.head_settings import head_settings
-from onnxferry.scripts.prepare.sources.task_inference import infer_task
+from onnxferry.scripts.prepare.sources.inspection.task_inference import infer_task
+from onnxferry.scripts.prepare.sources.settings.head_settings import head_settings
 from onnxferry.system.errors import UsageError
 from tests.architectures import sentence
 from tests.scripts import checkpoints

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onnxferry.scripts.prepare.sources import sentence_transformers
+from onnxferry.scripts.prepare.sources.settings import sentence_transformers
 from onnxferry.system.errors import UsageError
 
 OLD = "sentence_transformers.models."

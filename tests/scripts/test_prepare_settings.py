@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from onnxferry.scoring.tasks import TASKS
-from onnxferry.scripts.prepare.sources import labels
-from onnxferry.scripts.prepare.sources.image_settings import image_settings, input_size
-from onnxferry.scripts.prepare.sources.settings import text_settings
+from onnxferry.scripts.prepare.sources.inspection.source_folder import PICTURES
+from onnxferry.scripts.prepare.sources.settings import labels
+from onnxferry.scripts.prepare.sources.settings.image_settings import image_settings, input_size
+from onnxferry.scripts.prepare.sources.settings.text_settings import text_settings
+from onnxferry.scripts.prepare.sources.settings.user_settings import read_user_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
-from onnxferry.scripts.prepare.sources.source_folder import PICTURES
 from onnxferry.scripts.prepare.sources.user_inputs import samples
-from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system.errors import UsageError
 
 pytestmark = pytest.mark.toolchain

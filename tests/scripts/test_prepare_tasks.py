@@ -16,7 +16,7 @@ import transformers
 from onnxferry import scoring
 from onnxferry.scripts.prepare import prepare
 from onnxferry.scripts.prepare.sources import checkpoint
-from onnxferry.scripts.prepare.sources.task_inference import infer_task
+from onnxferry.scripts.prepare.sources.inspection.task_inference import infer_task
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.scripts import checkpoints
 from tests.scripts.checkpoints import CPU, INT8, as_exported

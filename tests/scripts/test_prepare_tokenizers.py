@@ -11,9 +11,9 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, normalizers
 
-from onnxferry.scripts.prepare.sources import huggingface
+from onnxferry.scripts.prepare.sources.huggingface import transformers_model
+from onnxferry.scripts.prepare.sources.inspection.tokenizer_check import check_tokens
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
-from onnxferry.scripts.prepare.sources.tokenizer_check import check_tokens
 from onnxferry.system.errors import PrepareError
 from tests import tiny
 from tests.scripts import checkpoints
@@ -58,7 +58,7 @@ def test_special_tokens_that_are_spelled_out_are_compared_too(tmp_path: Path) ->
 def test_a_configuration_is_carried_over(tmp_path: Path, key: str, value: Any, field: str) -> None:
     path = checkpoints.tokenizer(tmp_path) / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    found = getattr(huggingface.read_tokenizer(tmp_path), field)
+    found = getattr(transformers_model.read_tokenizer(tmp_path), field)
     assert (list(found) if isinstance(found, tuple) else found) == value
 
 
@@ -71,6 +71,6 @@ def test_the_end_token_that_a_configuration_adds_is_in_the_file(
     said = {"tokenizer_class": family, "add_eos_token": True, "add_bos_token": False}
     path.write_text(json.dumps({**json.loads(path.read_text()), **said}))
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    made = huggingface.read_tokenizer(tmp_path)
+    made = transformers_model.read_tokenizer(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)("good day")["input_ids"]
     assert Tokenizer.from_str(made.json).encode("good day").ids == theirs

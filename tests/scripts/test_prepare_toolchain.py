@@ -20,8 +20,13 @@ from safetensors.torch import load_file
 from onnxferry.scoring.engine import Session
 from onnxferry.scripts.package import pins
 from onnxferry.scripts.prepare import Options, onnx_file_io, prepare
-from onnxferry.scripts.prepare.sources import exporters, huggingface, huggingface_export, pytorch
-from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest
+from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.huggingface import (
+    exporters,
+    torch_export,
+    transformers_model,
+)
+from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest
 from onnxferry.scripts.prepare.verification import shipped_tokenizer
 from onnxferry.system.errors import PrepareError, UsageError
 from onnxferry.system.hashes import combined_sha256
@@ -44,7 +49,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loaded(folder: Path) -> Any:
     with silence_libraries():
-        return huggingface.load(folder, huggingface.read_config(folder), TASK, None)
+        return transformers_model.load(folder, transformers_model.read_config(folder), TASK, None)
 
 
 def logits(model: Any) -> Any:
@@ -173,7 +178,7 @@ def generic_tokenizer(folder: Path, **changes: Any) -> Path:
 def test_a_generic_tokenizer_of_transformers_5_is_read(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    found = huggingface.read_tokenizer(generic_tokenizer(tmp_path / "t", **changes))
+    found = transformers_model.read_tokenizer(generic_tokenizer(tmp_path / "t", **changes))
     pad = tiny.VOCABULARY["[PAD]"]
     assert (found.max_length, found.pad_token_id, found.padding_side) == (96, pad, "right")
 
@@ -182,14 +187,14 @@ def test_torch_export_writes_the_same_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxscript")
-    monkeypatch.setattr(huggingface_export, "LARGE", 0)
+    monkeypatch.setattr(torch_export, "LARGE", 0)
     model = loaded(checkpoints.distilbert(tmp_path / "source"))
     path = tmp_path / "graph" / "model.onnx"
     path.parent.mkdir()
     with silence_libraries():
-        huggingface_export.export(model, path, GraphRequest(TASK, tuple(FEEDS)))
+        torch_export.export(model, path, GraphRequest(TASK, tuple(FEEDS)))
     graph = Session(path)
-    assert onnx_file_io.versions(path)[0] == huggingface_export.DYNAMO_OPSET
+    assert onnx_file_io.versions(path)[0] == torch_export.DYNAMO_OPSET
     assert [t.name for t in graph.inputs] == list(FEEDS)
     assert graph.inputs[0].shape == ("batch_size", "sequence_length")
     assert np.abs(graph.run(FEEDS)[0] - logits(model)).max() < 1e-5
@@ -211,7 +216,7 @@ class Untraceable(torch.nn.Module):  # type: ignore[misc]
 def test_an_export_that_fails_tells_the_reasons_of_both_ways(tmp_path: Path) -> None:
     wanted = GraphRequest(TASK, ("input_ids",))
     with pytest.raises(PrepareError, match=r"(?s)by torchscript: .*no way.*by dynamo: "):
-        huggingface_export.export(Untraceable(), tmp_path / "m.onnx", wanted)
+        torch_export.export(Untraceable(), tmp_path / "m.onnx", wanted)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -227,7 +232,7 @@ class Demanding(torch.nn.Module):  # type: ignore[misc]
 def test_an_architecture_that_needs_more_than_texts_is_refused(tmp_path: Path) -> None:
     wanted = GraphRequest(TASK, ("input_ids", "attention_mask"))
     with pytest.raises(PrepareError, match="not supported: it needs global_attention_mask"):
-        huggingface_export.export(Demanding(), tmp_path / "m.onnx", wanted)
+        torch_export.export(Demanding(), tmp_path / "m.onnx", wanted)
 
 
 @pytest.mark.skipif(not OLDER, reason="optimum needs transformers 4")

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from onnxferry.scripts import datasets, model_table
 from onnxferry.scripts.datasets import READERS
-from onnxferry.scripts.prepare.sources import labels, user_inputs
-from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
+from onnxferry.scripts.prepare.sources import user_inputs
+from onnxferry.scripts.prepare.sources.settings import labels
+from onnxferry.scripts.prepare.sources.settings.user_settings import read_user_settings
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system.errors import FerryError, UsageError
 from onnxferry.system.text_files import read_text

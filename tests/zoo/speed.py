@@ -24,7 +24,7 @@ from onnxferry.scoring.engine import Array, Session
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scripts.machine import machine
 from onnxferry.scripts.metrics.agreement import same_direction
-from onnxferry.scripts.prepare.sources import huggingface_export
+from onnxferry.scripts.prepare.sources.huggingface import torch_export
 from onnxferry.scripts.prepare.variants.encoder_architecture import Architecture
 from onnxferry.scripts.prepare.variants.fusion import Fusion, fuse
 from onnxferry.scripts.prepare.variants.table import VARIANTS
@@ -99,8 +99,8 @@ def _export(config: Any, path: Path) -> None:
     with silence_libraries():
         model = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
         names = ["input_ids", "attention_mask"]
-        wanted = huggingface_export.GraphRequest("feature-extraction", names)
-        huggingface_export.export(model.float(), path, wanted)
+        wanted = torch_export.GraphRequest("feature-extraction", names)
+        torch_export.export(model.float(), path, wanted)
 
 
 def _operators(made: Fusion) -> str:

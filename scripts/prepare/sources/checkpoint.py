@@ -9,24 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scripts.prepare.options import OPTIMUM, TORCH, Options
-from onnxferry.scripts.prepare.sources import (
+from onnxferry.scripts.prepare.sources import pytorch
+from onnxferry.scripts.prepare.sources.hub import model_files
+from onnxferry.scripts.prepare.sources.huggingface import (
+    embeddings_reference,
+    sentence_layers,
+    transformers_model,
+)
+from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest
+from onnxferry.scripts.prepare.sources.inspection.task_inference import infer_task
+from onnxferry.scripts.prepare.sources.settings import (
     head_settings,
-    huggingface,
-    huggingface_embeddings,
-    huggingface_sentence,
     image_settings,
     labels,
-    model_files,
-    pytorch,
     sentence_transformers,
 )
-from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest
-from onnxferry.scripts.prepare.sources.padding import padding_side
-from onnxferry.scripts.prepare.sources.sentence_transformers import SentenceModel
-from onnxferry.scripts.prepare.sources.settings import text_settings
+from onnxferry.scripts.prepare.sources.settings.padding import padding_side
+from onnxferry.scripts.prepare.sources.settings.sentence_transformers import SentenceModel
+from onnxferry.scripts.prepare.sources.settings.text_settings import text_settings
+from onnxferry.scripts.prepare.sources.settings.user_settings import read_user_settings
 from onnxferry.scripts.prepare.sources.source import AskPipeline, ModelSource
-from onnxferry.scripts.prepare.sources.task_inference import infer_task
-from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
 from onnxferry.system import console
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
@@ -38,23 +40,23 @@ def load(options: Options) -> ModelSource:
     """Load the model, merge the adapter, and derive the settings from the folder."""
     root = Path(options.source)
     folder = sentence_transformers.model_folder(root)
-    config = huggingface.read_config(folder)
+    config = transformers_model.read_config(folder)
     _tell_own_code(config)
     task = options.task or infer_task(config.to_dict(), root, options.adapter)
     sentence = _sentence(root, task)
     names = _labels(options, config, task)
     with stage("load the source model"):
-        model = huggingface.load(folder, config, task, options.adapter)
+        model = transformers_model.load(folder, config, task, options.adapter)
     if options.adapter:
         with stage(f"merge adapter {options.adapter.name}"):
-            model = huggingface.merge(model, options.adapter)
+            model = transformers_model.merge(model, options.adapter)
     record = _record(folder, type(model).__name__, options.adapter)
     record = {**record, "name": root.resolve().name, **_layers(sentence)}
-    model = huggingface_sentence.with_layers(model, sentence)
+    model = sentence_layers.with_layers(model, sentence)
     source = ModelSource(task, lambda _: None, pytorch.runner(model), {}, names, record=record)
     source = _with_settings(replace(source, config=_described(config)), sentence, options)
     if source.tokenizer:
-        huggingface_sentence.pad_with(model, source.settings["pad_token_id"])
+        sentence_layers.pad_with(model, source.settings["pad_token_id"])
     source = replace(source, export=_export(model, source, sentence, options))
     if task in sentence_transformers.TASKS:
         return replace(source, pipeline=_embeddings(model, source, sentence, options))
@@ -69,11 +71,11 @@ def _embeddings(
     root = Path(options.source) if as_it_is else None
 
     def make() -> AskPipeline:
-        tokenizer = huggingface_embeddings.tokenizer(options.tokenizer or sentence.model)
-        recipe = huggingface_embeddings.TorchRecipe(
+        tokenizer = embeddings_reference.tokenizer(options.tokenizer or sentence.model)
+        recipe = embeddings_reference.TorchRecipe(
             model, tokenizer, source.settings, sentence.lower_case
         )
-        return huggingface_embeddings.reference(recipe, root)
+        return embeddings_reference.reference(recipe, root)
 
     return make
 
@@ -86,9 +88,9 @@ def _pipeline(
     folder, task = Path(options.source), source.task
     if image_settings.is_image_task(task):
         unknown = options.settings or len(source.settings["image_mean"]) == 1
-        return None if unknown else lambda: huggingface.image_pipeline(model, folder, task)
+        return None if unknown else lambda: transformers_model.image_pipeline(model, folder, task)
     length, tokenizer = source.settings["max_length"], options.tokenizer or folder
-    return lambda: huggingface.pipeline(model, tokenizer, task, length)
+    return lambda: transformers_model.pipeline(model, tokenizer, task, length)
 
 
 def _export(
@@ -101,8 +103,9 @@ def _export(
     any_size = open_size and source.task == "object-detection"
     size = image_settings.input_size(source.settings) if pictures and not any_size else None
     wanted = GraphRequest(source.task, inputs, size, options.opset)
-    name = {TORCH: "huggingface_export", OPTIMUM: "huggingface_optimum"}[options.exporter]
-    exporter = importlib.import_module(f"{__package__}.{name}")  # optimum may not be installed
+    name = {TORCH: "torch_export", OPTIMUM: "optimum_export"}[options.exporter]
+    # optimum may not be installed
+    exporter = importlib.import_module(f"{__package__}.huggingface.{name}")
     return lambda path: exporter.export(model, path, wanted)
 
 
@@ -124,7 +127,7 @@ def _described(config: Any) -> dict[str, Any]:
 def described(folder: Path, options: Options) -> ModelSource:
     """What a model folder says of a graph in it: a source that neither exports nor runs."""
     model = sentence_transformers.model_folder(folder)
-    config = huggingface.read_config(model)
+    config = transformers_model.read_config(model)
     task = options.task or infer_task(config.to_dict(), folder, None)
     source = ModelSource(task, lambda _: None, None, {}, _labels(options, config, task))
     source = replace(source, config=_described(config))
@@ -160,7 +163,7 @@ def _with_settings(source: ModelSource, sentence: SentenceModel, options: Option
     own = head_settings.head_settings(source.task, folder, source.config)
     if image_settings.is_image_task(source.task):
         return _with_image_settings(source, folder, {**own, **given}, not given)
-    tokenizer = huggingface.read_tokenizer(options.tokenizer or folder)
+    tokenizer = transformers_model.read_tokenizer(options.tokenizer or folder)
     if source.run:  # it is exported here
         tokenizer = replace(tokenizer, padding_side=padding_side(tokenizer, source.config))
     if sentence.lower_case:
@@ -176,7 +179,7 @@ def _with_image_settings(
     """`derived`: none is the user's, so they must make the processor's pixels."""
     if given.keys() >= set(image_settings.NEEDED):
         return replace(source, settings=image_settings.image_settings({}, given, source.task))
-    processor = huggingface.image_processor(folder)
+    processor = transformers_model.image_processor(folder)
     channels = {"num_channels": source.config.get("num_channels", 3)}
     described = {**channels, **processor.to_dict()}
     settings = image_settings.image_settings(described, given, source.task)

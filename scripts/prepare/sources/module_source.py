@@ -19,9 +19,12 @@ import numpy as np
 
 from onnxferry.scripts.prepare.options import Options
 from onnxferry.scripts.prepare.sources import pytorch, tensor_export
-from onnxferry.scripts.prepare.sources.image_settings import input_size, is_image_task
+from onnxferry.scripts.prepare.sources.settings.image_settings import input_size, is_image_task
+from onnxferry.scripts.prepare.sources.settings.user_settings import (
+    DescribedModel,
+    described_by_user,
+)
 from onnxferry.scripts.prepare.sources.source import Feeds, ModelSource, prepare_errors
-from onnxferry.scripts.prepare.sources.user_settings import DescribedModel, described_by_user
 from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError, UsageError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from onnxferry.scripts.prepare import onnx_file_io
 from onnxferry.scripts.prepare.options import Options
+from onnxferry.scripts.prepare.sources.settings.user_settings import described_by_user
 from onnxferry.scripts.prepare.sources.source import ModelSource
-from onnxferry.scripts.prepare.sources.user_settings import described_by_user
 from onnxferry.system.hashes import combined_sha256
 from onnxferry.system.text_files import read_object
 
@@ -25,7 +25,7 @@ def load(options: Options) -> ModelSource:
 
 
 def _by_folder(folder: Path, options: Options) -> ModelSource:
-    from onnxferry.scripts.prepare.sources import checkpoint  # it brings torch
+    from onnxferry.scripts.prepare.sources import checkpoint
 
     return checkpoint.described(folder, options)
 

@@ -1,4 +1,4 @@
-"""PyTorch modules: run, export and hash them. With huggingface.py the only importer of torch."""
+"""PyTorch modules: run, export and hash them. With huggingface/ the only importer of torch."""
 
 from __future__ import annotations
 

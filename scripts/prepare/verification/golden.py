@@ -15,9 +15,9 @@ from onnxferry.scoring import Request, Scorer, ScoringError
 from onnxferry.scoring.graph_inputs import listed
 from onnxferry.scoring.manifest import Golden, ModelSpec, Tensor
 from onnxferry.scripts.datasets.built_in import MASK
-from onnxferry.scripts.prepare.sources.image_settings import is_image_task
-from onnxferry.scripts.prepare.sources.labels import entailment
 from onnxferry.scripts.prepare.sources.sample_image import sample_bodies, sample_image
+from onnxferry.scripts.prepare.sources.settings.image_settings import is_image_task
+from onnxferry.scripts.prepare.sources.settings.labels import entailment
 from onnxferry.scripts.prepare.sources.user_inputs import GOLDEN_BYTES, Sample, read_golden
 from onnxferry.scripts.prepare.verification import asking, fitting, together
 from onnxferry.system.errors import PrepareError

@@ -18,7 +18,7 @@ from onnxferry.scoring.graph_inputs import listed
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scoring.tokenization import Tokens
-from onnxferry.scripts.prepare.sources import vocabulary
+from onnxferry.scripts.prepare.sources.inspection import vocabulary
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import PrepareError, UsageError
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from onnxferry.scripts.prepare.sources.huggingface_sentence import POOLINGS, SentenceEncoder
-from onnxferry.scripts.prepare.sources.huggingface_tokenizers import fast_tokenizer
+from onnxferry.scripts.prepare.sources.huggingface.fast_tokenizers import fast_tokenizer
+from onnxferry.scripts.prepare.sources.huggingface.sentence_layers import POOLINGS, SentenceEncoder
 from onnxferry.scripts.prepare.sources.source import AskPipeline
 
 _ASKS = {"prompt", "prompt_name"}  # what the library is asked besides a text

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.scripts.prepare.options import ONNX, Options
-from onnxferry.scripts.prepare.sources import labels, source_checks, source_folder, user_file_checks
-from onnxferry.scripts.prepare.sources.source_folder import SourceFolder
+from onnxferry.scripts.prepare.sources.inspection import (
+    source_checks,
+    source_folder,
+    user_file_checks,
+)
+from onnxferry.scripts.prepare.sources.inspection.source_folder import SourceFolder
+from onnxferry.scripts.prepare.sources.settings import labels
 from onnxferry.system.errors import UsageError
 
 _READ_ONNX = ("onnx", "onnx_ir")

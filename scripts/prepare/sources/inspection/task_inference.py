@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scripts.prepare.sources import head_settings
+from onnxferry.scripts.prepare.sources.settings import head_settings
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 

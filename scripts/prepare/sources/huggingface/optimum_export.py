@@ -8,7 +8,7 @@ from typing import Any
 
 import optimum.exporters.onnx as exporters
 
-from onnxferry.scripts.prepare.sources.huggingface_export import GraphRequest
+from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 from onnxferry.system.errors import PrepareError
 

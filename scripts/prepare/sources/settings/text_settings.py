@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onnxferry.scripts.prepare.sources.padding import resolve_pad_token
+from onnxferry.scripts.prepare.sources.settings.padding import resolve_pad_token
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import UsageError
 

@@ -11,9 +11,9 @@ from onnxferry.scoring import tasks
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.validation import Parameter
 from onnxferry.scripts.prepare.options import Options
-from onnxferry.scripts.prepare.sources import labels
-from onnxferry.scripts.prepare.sources.image_settings import image_settings, is_image_task
-from onnxferry.scripts.prepare.sources.settings import text_settings
+from onnxferry.scripts.prepare.sources.settings import labels
+from onnxferry.scripts.prepare.sources.settings.image_settings import image_settings, is_image_task
+from onnxferry.scripts.prepare.sources.settings.text_settings import text_settings
 from onnxferry.scripts.prepare.sources.source import TextTokenizer
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
@@ -39,11 +39,11 @@ def described_by_user(options: Options, config: Mapping[str, Any]) -> DescribedM
     if is_image_task(task):
         settings = image_settings({}, settings, task)
     elif task != "tensors":
-        from onnxferry.scripts.prepare.sources import huggingface
+        from onnxferry.scripts.prepare.sources.huggingface import transformers_model
 
         if not options.tokenizer:
             raise UsageError(f"--tokenizer DIR is needed for {task} of {options.source}")
-        tokenizer = huggingface.read_tokenizer(options.tokenizer)
+        tokenizer = transformers_model.read_tokenizer(options.tokenizer)
         settings = text_settings(task, tokenizer, config, settings)
     if task in labels.CLASSIFIERS and not names:
         names = _configured(options, config)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from onnxferry.scripts.prepare.hub_id import HubId
-from onnxferry.scripts.prepare.sources import hub_client, model_files
-from onnxferry.scripts.prepare.sources.hub_client import RemoteFile, RemoteModel, Unreachable
-from onnxferry.scripts.prepare.sources.hub_download import Blobs
-from onnxferry.scripts.prepare.sources.model_files import Listing, size
+from onnxferry.scripts.prepare.sources.hub import client, model_files
+from onnxferry.scripts.prepare.sources.hub.client import RemoteFile, RemoteModel, Unreachable
+from onnxferry.scripts.prepare.sources.hub.download import Blobs
+from onnxferry.scripts.prepare.sources.hub.model_files import Listing, size
 from onnxferry.system import console
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import UsageError
@@ -49,15 +49,15 @@ def commit(asked: HubId) -> str:
     """The commit that a revision is now. Raises PrepareError, or Unreachable."""
     if asked.pinned:
         return asked.revision
-    with hub_client.quiet_client():
-        return hub_client.model(asked).commit
+    with client.quiet_client():
+        return client.model(asked).commit
 
 
 def fetch(asked: HubId, file: str | None, more: Sequence[str] = ()) -> Snapshot:
     """Bring a model here, or its .onnx file `file`, with `more` of its files. Without the hub, and
     for a whole commit, what was fetched before is taken. Raises UsageError where the choice of the
     file is the user's, and PrepareError."""
-    with hub_client.quiet_client():
+    with client.quiet_client():
         held = _held(asked, file, more)
         if held and asked.pinned:
             return held
@@ -72,7 +72,7 @@ def fetch(asked: HubId, file: str | None, more: Sequence[str] = ()) -> Snapshot:
 
 def describe(asked: HubId, file: str | None) -> Description:
     """A model by its small files, brought here, without its weights. Raises as `fetch`."""
-    with hub_client.quiet_client():
+    with client.quiet_client():
         held = _held(asked, file, ())
         if held and asked.pinned:
             return _here(held)
@@ -90,21 +90,21 @@ def _here(held: Snapshot) -> Description:
 
 def _describe(asked: HubId, file: str | None) -> Description:
     with console.stage(f"look at {asked}") as progress:
-        model = hub_client.model(asked)
+        model = client.model(asked)
         sizes = {path: remote.size for path, remote in model.files.items()}
         graph = model_files.onnx_file(sizes, file, str(asked))
         folders = _modules(asked, model, progress)
         wanted = model_files.needed(sizes, graph, folders)
         _check_weights(asked, model, wanted, graph)
         small = model_files.describing(sizes, folders)
-        folder = _bring(asked, model, small, progress) if small else hub_client.cache()
+        folder = _bring(asked, model, small, progress) if small else client.cache()
     lacking = Blobs(asked).lacking(model.files[path] for path in wanted)
     return Description(folder, sizes, graph, sum(remote.size for remote in lacking))
 
 
 def _held(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot | None:
     """What the cache has of it, if it is all that is needed."""
-    folder = hub_client.cached(asked)
+    folder = client.cached(asked)
     if folder is None:
         return None
     files = model_files.listing(folder)
@@ -127,9 +127,9 @@ def _shards(folder: Path, files: Listing) -> set[str]:
 
 
 def _fetch(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot:
-    before = hub_client.cached(asked)
+    before = client.cached(asked)
     with console.stage(f"fetch {asked}") as progress:
-        model = hub_client.model(asked)
+        model = client.model(asked)
         sizes = {path: remote.size for path, remote in model.files.items()}
         graph = model_files.onnx_file(sizes, file, str(asked))
         modules = _modules(asked, model, progress)
@@ -138,7 +138,7 @@ def _fetch(asked: HubId, file: str | None, more: Sequence[str]) -> Snapshot:
         folder = _bring(asked, model, wanted, progress)
         if not asked.pinned and before != folder:
             # what the cache calls this revision is this commit, now that all of it is there
-            hub_client.into_snapshot(asked, asked.revision, wanted[-1])
+            client.into_snapshot(asked, asked.revision, wanted[-1])
     if before and before.name != model.commit:
         moved = f"{asked.name}: {asked.revision} has moved from {before.name} to {model.commit}"
         console.err.print(moved, style="yellow", markup=False)
@@ -174,7 +174,7 @@ def _bring(asked: HubId, model: RemoteModel, wanted: Sequence[str], progress: Pr
     blobs.check_room(lacking)
     _download(blobs, model, lacking, progress)
     for path in wanted:
-        found = hub_client.into_snapshot(asked, model.commit, path)
+        found = client.into_snapshot(asked, model.commit, path)
     return found.parents[path.count("/")]
 
 

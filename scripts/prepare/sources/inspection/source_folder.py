@@ -10,9 +10,10 @@ from typing import Any
 
 from onnxferry.scripts.prepare import hub_id
 from onnxferry.scripts.prepare.options import HUB, HUGGINGFACE, Options
-from onnxferry.scripts.prepare.sources import model_files, sentence_transformers
-from onnxferry.scripts.prepare.sources.model_files import Listing
-from onnxferry.scripts.prepare.sources.task_inference import CONFIG, infer_task
+from onnxferry.scripts.prepare.sources.hub import model_files
+from onnxferry.scripts.prepare.sources.hub.model_files import Listing
+from onnxferry.scripts.prepare.sources.inspection.task_inference import CONFIG, infer_task
+from onnxferry.scripts.prepare.sources.settings import sentence_transformers
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 
@@ -69,9 +70,9 @@ def opened(options: Options) -> SourceFolder | None:
     """The folder of a model folder or of a hub model; None for a file or a module. Raises
     UsageError, PrepareError."""
     if options.kind == HUB:
-        from onnxferry.scripts.prepare.sources import hub
+        from onnxferry.scripts.prepare.sources.hub import snapshots
 
-        found = hub.describe(hub_id.named(options.source), options.file)
+        found = snapshots.describe(hub_id.named(options.source), options.file)
         return SourceFolder(options, found.folder, found.files, found.graph, found.download)
     if options.kind != HUGGINGFACE:
         return None

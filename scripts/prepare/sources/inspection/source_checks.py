@@ -9,17 +9,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from onnxferry.scripts.prepare import disk_space
-from onnxferry.scripts.prepare.sources import (
-    exporters,
-    labels,
+from onnxferry.scripts.prepare.sources.hub.model_files import size
+from onnxferry.scripts.prepare.sources.huggingface import exporters
+from onnxferry.scripts.prepare.sources.inspection import (
     safetensors_header,
-    sentence_transformers,
     supported,
     tokenizer_settings,
 )
-from onnxferry.scripts.prepare.sources.model_files import size
-from onnxferry.scripts.prepare.sources.source_folder import PICTURES, SourceFolder
-from onnxferry.scripts.prepare.sources.task_inference import ADAPTER_CONFIG, CONFIG, infer_task
+from onnxferry.scripts.prepare.sources.inspection.source_folder import PICTURES, SourceFolder
+from onnxferry.scripts.prepare.sources.inspection.task_inference import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    infer_task,
+)
+from onnxferry.scripts.prepare.sources.settings import labels, sentence_transformers
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from onnxferry.scoring.manifest import TOKENIZER_FILE
 from onnxferry.scripts.prepare import hub_id
 from onnxferry.scripts.prepare.options import HUB, HUGGINGFACE, Options, check
-from onnxferry.scripts.prepare.sources import model_files
+from onnxferry.scripts.prepare.sources.hub import model_files
 from onnxferry.system.errors import UsageError
 
 CONFIG, TENSORS = "config.json", "tensors"
@@ -38,16 +38,16 @@ def resolved(options: Options) -> Resolved:
 
 def _of_hub(options: Options) -> Resolved:
     try:
-        from onnxferry.scripts.prepare.sources import hub
+        from onnxferry.scripts.prepare.sources.hub import snapshots
     except ImportError as e:
         if (e.name or "").startswith("onnxferry"):
             raise
         need = "a model of the hub needs the extra 'export': pip install 'onnxferry[export,image]'"
         raise UsageError(f"{e}; {need}") from e
     asked = hub_id.named(options.source)
-    found = hub.fetch(asked, options.file)
+    found = snapshots.fetch(asked, options.file)
     if found.graph and (more := _weights_elsewhere(found.folder, found.graph)):
-        found = hub.fetch(asked, found.graph, more)
+        found = snapshots.fetch(asked, found.graph, more)
     record = {**found.record, **({"file": found.graph} if found.graph else {})}
     return Resolved(_taken(options, found.folder, found.graph), record)
 

@@ -12,9 +12,9 @@ from typing import BinaryIO
 from filelock import FileLock
 
 from onnxferry.scripts.prepare.hub_id import HubId
-from onnxferry.scripts.prepare.sources import hub_client
-from onnxferry.scripts.prepare.sources.hub_client import RemoteFile, RemoteModel, Unreachable
-from onnxferry.scripts.prepare.sources.model_files import size
+from onnxferry.scripts.prepare.sources.hub import client
+from onnxferry.scripts.prepare.sources.hub.client import RemoteFile, RemoteModel, Unreachable
+from onnxferry.scripts.prepare.sources.hub.model_files import size
 from onnxferry.system.errors import PrepareError
 
 Counted = Callable[[int], None]  # bytes that have come
@@ -41,7 +41,7 @@ class Blobs:
     def __init__(self, asked: HubId) -> None:
         self._asked = asked
         name = "--".join(("models", *asked.name.split("/")))
-        self._folder = hub_client.cache() / name / "blobs"
+        self._folder = client.cache() / name / "blobs"
 
     def lacking(self, files: Iterable[RemoteFile]) -> list[RemoteFile]:
         """Those whose content is not there whole."""
@@ -55,7 +55,7 @@ class Blobs:
         if wanted > free:
             room = f"{size(wanted)} are to be downloaded, and {size(free)} are free"
             advice = "make room, or set HF_HOME to a folder on another disk"
-            raise PrepareError(f"{self._asked}: {room} in {hub_client.cache()}: {advice}")
+            raise PrepareError(f"{self._asked}: {room} in {client.cache()}: {advice}")
 
     def _begun(self, file: RemoteFile) -> int:
         part = self._part(file)
@@ -83,7 +83,7 @@ class Blobs:
             try:
                 with self._part(file).open("ab") as part:
                     sink = _Sink(part, counted)
-                    hub_client.get(self._asked, model.commit, file, sink, min(begun, file.size))
+                    client.get(self._asked, model.commit, file, sink, min(begun, file.size))
                 return
             except Unreachable:
                 attempts = attempts + 1 if self._begun(file) <= begun else 0

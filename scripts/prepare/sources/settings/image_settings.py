@@ -11,7 +11,7 @@ import numpy as np
 from onnxferry.scoring.images import Preprocessing, decode, final_size
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
-from onnxferry.scripts.prepare.sources.settings import DEFAULTS
+from onnxferry.scripts.prepare.sources.settings.text_settings import DEFAULTS
 from onnxferry.system.errors import PrepareError, UsageError
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers

@@ -11,11 +11,12 @@ from typing import Any
 import transformers
 from peft import get_peft_model
 
-from onnxferry.scripts.prepare.sources import huggingface, model_files
-from onnxferry.scripts.prepare.sources.huggingface_tokenizers import LOCAL
+from onnxferry.scripts.prepare.sources.hub import model_files
+from onnxferry.scripts.prepare.sources.huggingface import transformers_model
+from onnxferry.scripts.prepare.sources.huggingface.fast_tokenizers import LOCAL
+from onnxferry.scripts.prepare.sources.inspection.source_folder import SourceFolder
+from onnxferry.scripts.prepare.sources.inspection.task_inference import CONFIG, HEADS
 from onnxferry.scripts.prepare.sources.source import prepare_errors
-from onnxferry.scripts.prepare.sources.source_folder import SourceFolder
-from onnxferry.scripts.prepare.sources.task_inference import CONFIG, HEADS
 
 LAYERS = 2
 WIDE = 1 << 25  # weights of an embedding: a larger one is made narrower, where that can be done
@@ -33,7 +34,7 @@ def copy(source: SourceFolder, target: Path) -> str:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.root / path, target / path)
     place = target / source.model.relative_to(source.root)
-    config = huggingface.read_config(source.model)
+    config = transformers_model.read_config(source.model)
     shrink(config)
     narrowed = not (target / model_files.MODULES).is_file() and narrow(config)
     with prepare_errors(f"a model of {source.model / CONFIG}"):
@@ -46,7 +47,7 @@ def copy(source: SourceFolder, target: Path) -> str:
 
 def adapter(source: Path, base: Path, task: str, target: Path) -> None:
     """An adapter of the same configuration for the copy `base`, with random weights."""
-    config = huggingface.adapter_config(source)
+    config = transformers_model.adapter_config(source)
     with prepare_errors(f"--adapter {source}: on a copy with {LAYERS} layers"):
         kind = getattr(transformers, HEADS[task])
         model = kind.from_pretrained(base, **LOCAL)

@@ -20,8 +20,8 @@ import torch
 
 from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scripts.prepare.sources import pytorch
-from onnxferry.scripts.prepare.sources.huggingface_heads import traceable_forward
-from onnxferry.scripts.prepare.sources.huggingface_masks import traceable_masks
+from onnxferry.scripts.prepare.sources.huggingface.attention_masks import traceable_masks
+from onnxferry.scripts.prepare.sources.huggingface.classifier_heads import traceable_forward
 from onnxferry.system.errors import PrepareError
 
 _ROW = {0: "batch_size"}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from onnxferry.scripts.prepare.sources.sentence_transformers import Layer, SentenceModel
+from onnxferry.scripts.prepare.sources.settings.sentence_transformers import Layer, SentenceModel
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 from onnxferry.system.errors import PrepareError, UsageError
 

@@ -1,5 +1,5 @@
-"""Hugging Face model folders: with its neighbours of the same name the only importer of
-transformers and peft. No network, no remote code; of a pickle the numbers alone are read."""
+"""Hugging Face model folders: with its neighbours the only importer of transformers
+and peft. No network, no remote code; of a pickle the numbers alone are read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 
 from onnxferry.scoring.tokenization import Text
-from onnxferry.scripts.prepare.sources import model_files
-from onnxferry.scripts.prepare.sources.huggingface_tokenizers import LOCAL, MAJOR, fast_tokenizer
-from onnxferry.scripts.prepare.sources.huggingface_weights import check_pickles
+from onnxferry.scripts.prepare.sources.hub import model_files
+from onnxferry.scripts.prepare.sources.huggingface.fast_tokenizers import (
+    LOCAL,
+    MAJOR,
+    fast_tokenizer,
+)
+from onnxferry.scripts.prepare.sources.huggingface.pickled_weights import check_pickles
+from onnxferry.scripts.prepare.sources.inspection.task_inference import HEADS
+from onnxferry.scripts.prepare.sources.inspection.tokenizer_check import check_tokens
 from onnxferry.scripts.prepare.sources.source import AskPipeline, TextTokenizer, prepare_errors
-from onnxferry.scripts.prepare.sources.task_inference import HEADS
-from onnxferry.scripts.prepare.sources.tokenizer_check import check_tokens
 from onnxferry.system.errors import PrepareError
 
 _PIPELINES = {"text-ranking": "text-classification"}  # transformers' name, where it is another

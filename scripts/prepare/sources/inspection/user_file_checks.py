@@ -7,8 +7,9 @@ from typing import Any
 
 from onnxferry.scripts import datasets
 from onnxferry.scripts.prepare.options import Options
-from onnxferry.scripts.prepare.sources import labels, user_inputs
-from onnxferry.scripts.prepare.sources.user_settings import read_user_settings
+from onnxferry.scripts.prepare.sources import user_inputs
+from onnxferry.scripts.prepare.sources.settings import labels
+from onnxferry.scripts.prepare.sources.settings.user_settings import read_user_settings
 from onnxferry.system.errors import UsageError
 
 Names = tuple[str, ...]
