@@ -28,19 +28,6 @@ from onnxferry.scripts.prepare.sources.source import Feeds, ModelSource, prepare
 from onnxferry.system.console import stage
 from onnxferry.system.errors import PrepareError, UsageError
 
-_ROW = {0: "batch_size"}
-_TOKEN = {0: "batch_size", 1: "sequence_length"}
-OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": _ROW}
-    "question-answering": {"start_logits": _TOKEN, "end_logits": _TOKEN},
-    "feature-extraction": {"last_hidden_state": _TOKEN},
-    "token-classification": {"logits": _TOKEN},
-    "fill-mask": {"logits": _TOKEN},
-    "sentence-similarity": {"last_hidden_state": _TOKEN},
-    "image-feature-extraction": {"last_hidden_state": _ROW},
-    "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
-}
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-
 
 def load(options: Options) -> ModelSource:
     """Import the factory, call it, and derive the rest from the user's files."""
@@ -82,15 +69,15 @@ def build(name: str) -> Any:
 
 def _trace_inputs(source: DescribedModel, module: Any) -> tuple[Feeds, Mapping[str, pytorch.Axes]]:
     """Feeds of two rows (1 would be taken for a constant), and the dynamic axes of all."""
-    outputs, names = OUTPUTS.get(source.task, {"logits": _ROW}), pytorch.parameters(module)
+    outputs, names = pytorch.outputs(source.task), pytorch.parameters(module)
     if is_image_task(source.task):
         channels = len(source.settings["image_mean"])
         pixels = np.zeros((2, channels, *input_size(source.settings)), np.float32)
-        return {"pixel_values": pixels}, {"pixel_values": _ROW, **outputs}
-    wanted = [name for name in names if name in TEXT_INPUTS]
+        return {"pixel_values": pixels}, {"pixel_values": pytorch.ROW, **outputs}
+    wanted = [name for name in names if name in pytorch.TEXT_INPUTS]
     if "input_ids" not in wanted:
         takes = f"{type(module).__name__}.forward takes {', '.join(names)}"
         needs = "needs input_ids, and attention_mask and token_type_ids if the model uses them"
         raise PrepareError(f"{takes}; {source.task} {needs}")
-    axes = {**dict.fromkeys(wanted, _TOKEN), **outputs}
+    axes = {**dict.fromkeys(wanted, pytorch.TOKEN), **outputs}
     return {name: np.ones((2, 8), np.int64) for name in wanted}, axes

@@ -17,6 +17,23 @@ from onnxferry.system.errors import PrepareError
 
 OPSET = 17
 Axes: TypeAlias = Mapping[int, str]  # the dynamic axes of an input or an output, and their names
+ROW = {0: "batch_size"}
+TOKEN = {0: "batch_size", 1: "sequence_length"}
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_OUTPUTS: dict[str, Mapping[str, Axes]] = {
+    "question-answering": {"start_logits": TOKEN, "end_logits": TOKEN},
+    "feature-extraction": {"last_hidden_state": TOKEN},
+    "token-classification": {"logits": TOKEN},
+    "fill-mask": {"logits": TOKEN},
+    "sentence-similarity": {"last_hidden_state": TOKEN},
+    "image-feature-extraction": {"last_hidden_state": ROW},
+    "object-detection": {"logits": ROW, "pred_boxes": ROW},
+}
+
+
+def outputs(task: str) -> Mapping[str, Axes]:
+    """What a model of `task` gives, by name."""
+    return _OUTPUTS.get(task, {"logits": ROW})
 
 
 def runner(module: torch.nn.Module) -> RunModel:

@@ -24,23 +24,14 @@ from onnxferry.scripts.prepare.sources.huggingface.attention_masks import tracea
 from onnxferry.scripts.prepare.sources.huggingface.classifier_heads import traceable_forward
 from onnxferry.system.errors import PrepareError
 
-_ROW = {0: "batch_size"}
-_TOKEN = {0: "batch_size", 1: "sequence_length"}
 _ANY_SIZE = {0: "batch_size", 2: "height", 3: "width"}
 EXAMPLE_SIZE = (128, 160)  # of a picture, where any size is taken
 LARGE = 1_500_000_000  # bytes of weights
 DYNAMO_OPSET = 18  # what torch.export writes; made into 17, some graphs are invalid
-OUTPUTS: dict[str, Mapping[str, pytorch.Axes]] = {  # of other tasks {"logits": _ROW}
-    "question-answering": {"start_logits": _TOKEN, "end_logits": _TOKEN},
-    "feature-extraction": {"last_hidden_state": _TOKEN},
-    "token-classification": {"logits": _TOKEN},
-    "fill-mask": {"logits": _TOKEN},
-    "sentence-similarity": {"last_hidden_state": _TOKEN},
-    "image-feature-extraction": {"last_hidden_state": _ROW, "pooler_output": _ROW},
-    "object-detection": {"logits": _ROW, "pred_boxes": _ROW},
-}
+# what only some models of a task give: not every vision model pools
+_FURTHER = {"image-feature-extraction": {"pooler_output": pytorch.ROW}}
 # int64 [batch, tokens]; of positions a model counts its own
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "pooling_mask")
+TEXT_INPUTS = (*pytorch.TEXT_INPUTS, "pooling_mask")
 PIXELS = "pixel_values"  # float32 [batch, channels, height, width]; no picture is padded
 
 
@@ -155,21 +146,21 @@ def _traced(model: Any, wanted: GraphRequest) -> _Traced:
     any_size = wanted.task == "object-detection" and wanted.size is None
     example = _example(model, wanted.inputs, EXAMPLE_SIZE if any_size else wanted.size)
     own = getattr(model, "onnx_outputs", None)
-    outputs = own or _given(model, example, OUTPUTS.get(wanted.task, {"logits": _ROW}))
-    pixels = _ANY_SIZE if any_size else _ROW
-    axes = {name: pixels if name == PIXELS else _TOKEN for name in example} | dict(outputs)
+    outputs = own or {**pytorch.outputs(wanted.task), **_further(model, example, wanted.task)}
+    pixels = _ANY_SIZE if any_size else pytorch.ROW
+    axes = {name: pixels if name == PIXELS else pytorch.TOKEN for name in example} | dict(outputs)
     return _Traced(model, example, axes, list(outputs))
 
 
-def _given(
-    model: Any, example: Mapping[str, torch.Tensor], outputs: Mapping[str, pytorch.Axes]
+def _further(
+    model: Any, example: Mapping[str, torch.Tensor], task: str
 ) -> Mapping[str, pytorch.Axes]:
-    """Those of `outputs` that the model gives: not every vision model pools."""
-    if len(outputs) == 1:
-        return outputs
+    """Those of _FURTHER that the model gives."""
+    if task not in _FURTHER:
+        return {}
     with torch.no_grad():
         result = model(**example, return_dict=True)
-    return {name: axes for name, axes in outputs.items() if result.get(name) is not None}
+    return {name: axes for name, axes in _FURTHER[task].items() if result.get(name) is not None}
 
 
 def _example(model: Any, inputs: Sequence[str], size: Any) -> dict[str, torch.Tensor]:
