@@ -84,7 +84,8 @@ quality: setup
 	@test -n "$(DATA)" || { echo "give the folder of the evaluation sets: make quality DATA=DIR"; exit 2; }
 	$(BIN)/python -m examples.models minilm-squad minilm-goemotions
 	ln -sfn "$$($(BIN)/python -c 'from examples.models import minilm; print(minilm())')" build/all-MiniLM-L6-v2
-	$(EVALUATE) --model build/models/minilm-squad --data $(DATA)/squad-dev-v1.1.json --adapter examples/squad/adapter
+	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	$(subst $(BIN),.venv-4/bin,$(EVALUATE)) --model build/models/minilm-squad --data $(DATA)/squad-dev-v1.1.json --adapter examples/squad/adapter
 	$(EVALUATE) --model build/models/minilm-goemotions --data $(DATA)/goemotions/test.tsv --adapter examples/goemotions/adapter --threshold 0.3
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-squad --out docs/quality.md
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-goemotions --out docs/quality.md
@@ -103,7 +104,8 @@ quality: setup
 # uses. DEEPSPARSE and OPENVINO: interpreters that have these libraries (docs/performance.md says how to make them); what
 # is not installed is left out, and the document says so.
 B := build/benchmark
-BENCHMARK = $(BIN)/python -m scripts.benchmark --out docs/performance.md $(if $(DEEPSPARSE),--python deepsparse=$(DEEPSPARSE)) $(if $(OPENVINO),--python openvino=$(OPENVINO))
+OLDER = --python pipeline=.venv-4/bin/python --python optimum=.venv-4/bin/python
+BENCHMARK = $(BIN)/python -m scripts.benchmark --out docs/performance.md $(OLDER) $(if $(DEEPSPARSE),--python deepsparse=$(DEEPSPARSE)) $(if $(OPENVINO),--python openvino=$(OPENVINO))
 TUTORIAL = -e onnxferry@$(B)/served/distilbert-int8 -e pipeline@$(B)/distilbert -e optimum:name=tutorial@$(B)/distilbert-int8
 TEXT = --text "I like you. I love you"
 MIXED = --lengths lognormal:12:0.8 --items 128
@@ -111,7 +113,8 @@ QUESTIONS = -e onnxferry@$(B)/served/bert-base-int8 -e pipeline@$(B)/bert-base -
 
 benchmark: setup
 	@test -n "$(DATA)" || { echo "give the folder of squad-dev-v1.1.json: make benchmark DATA=DIR"; exit 2; }
-	$(BIN)/python -m examples.benchmark
+	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	.venv-4/bin/python -m examples.benchmark
 	$(BENCHMARK) --title "The tutorial's 128 texts" $(TUTORIAL) $(TEXT) --copies 128 --batch 128 --baseline pipeline --baseline tutorial --plot docs/performance/tutorial.svg
 	$(BENCHMARK) --title "Texts of mixed length" $(TUTORIAL) -e pipeline:batch_size=8@$(B)/distilbert -e pipeline:batch_size=32@$(B)/distilbert -e pipeline:batch_size=128@$(B)/distilbert $(MIXED) --batch 128 --baseline pipeline --baseline tutorial --plot docs/performance/mixed.svg
 	$(BENCHMARK) --title "Questions from SQuAD" $(QUESTIONS) --data $(DATA)/squad-dev-v1.1.json --limit 32 --batch 32 --rounds 3 --baseline pipeline --baseline deepsparse-dense --baseline deepsparse-pruned --plot docs/performance/questions.svg

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 from click.testing import CliRunner, Result
 
 from onnxferry.scripts.benchmark.__main__ import _repeated
@@ -127,13 +128,15 @@ def test_questions_are_read_through_windows_by_engines_without_a_pipeline(tmp_pa
     ]
     data = tmp_path / "questions.jsonl"
     data.write_text("\n".join(map(json.dumps, rows)))
-    engines = ["-e", f"pipeline@{source}", "-e", f"onnxruntime@{source}", "-e"]
+    engines = ["-e", f"onnxferry@{served}", "-e", f"onnxruntime@{source}"]
     once = ["--batch", 3, "--rounds", 1, "--warm-up", 0]
-    found = done(*engines, f"onnxferry@{served}", "--data", data, *once)
+    pipeline = hasattr(transformers, "QuestionAnsweringPipeline")  # not in transformers 5
+    engines += ["-e", f"pipeline@{source}"] if pipeline else []
+    found = done(*engines, "--data", data, *once)
     assert found["task"] == "question-answering"
-    assert [r["against"]["pipeline"]["same_answers"] for r in found["engines"][::2]] == [1, 1]
-    # windows of another length
-    assert found["engines"][1]["against"]["pipeline"]["same_answers"] >= 2 / 3
+    same = [r["against"]["onnxferry"]["same_answers"] for r in found["engines"]]
+    # onnxruntime's windows have another length, and it takes the best span alone
+    assert same[1] >= 1 / 3 and same[2:] == [1] * pipeline
 
 
 def test_streams_arrivals_and_cold_starts(texts: tuple[Path, Path]) -> None:

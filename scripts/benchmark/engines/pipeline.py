@@ -13,7 +13,10 @@ PARAMETERS = {"text-classification": {"top_k": None, "truncation": True}}
 
 
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
-    """Load it."""
+    """Load it. Raises ImportError for a task that this transformers has no pipeline for."""
+    if task == "question-answering" and not hasattr(transformers, "QuestionAnsweringPipeline"):
+        what = f"transformers {transformers.__version__} has no {task} pipeline"
+        raise ImportError(f"{what}; --python pipeline=PATH names a Python with transformers 4")
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
     return over(transformers.pipeline(task, model=folder, device="cpu"), task, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -22,4 +23,4 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
             outputs = model(**{name: torch.from_numpy(array) for name, array in feeds.items()})
         return [output.numpy() for output in outputs.to_tuple()]
 
-    return bare.over(folder, task, run, model.forward.__code__.co_varnames, **options)
+    return bare.over(folder, task, run, inspect.signature(model.forward).parameters, **options)
