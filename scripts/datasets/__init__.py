@@ -29,7 +29,8 @@ def read(path: Path, task: str, labels: Sequence[str]) -> list[Item]:
         items = list(known[kind](path, labels))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
         lacks = f"lacks the key {e}" if isinstance(e, KeyError) else str(e)
-        raise UsageError(f"--data {path}: not a {task} set: {lacks}; {FORMATS}") from e
+        formats = "\n".join(("; give one of these:", *FORMATS[task]))
+        raise UsageError(f"--data {path}: not a {task} set: {lacks}{formats}") from e
     if not items:
         raise UsageError(f"--data {path}: holds no items")
     return items

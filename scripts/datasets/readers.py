@@ -15,20 +15,32 @@ from onnxferry.system.text_files import parse_json, read_object, read_text
 
 TEXT_COLUMNS, LABEL_COLUMN = ("sentence", "text"), "label"  # of a header, in any case
 FOLDER = "folder"  # in the place of a suffix
-FORMATS = """the formats are
-question-answering: .json, SQuAD v1.1 or v2.0
-text-classification: .tsv, sentence and label, with or without a header that names the columns
-  sentence (or text) and label; several labels by commas
-both: .jsonl, {"inputs": as in a request, "answer": text, label, or a list of them}
-a regression's text-classification: the same with a number in the place of the label
-token-classification: .conll, .txt, .bio, a token and its tag a line, a blank line between sentences
-image-classification: a folder with one subfolder of pictures a label
-feature-extraction: .txt, a text a line, or .jsonl, {"inputs": text}
-image-feature-extraction: a folder of pictures
-text-ranking: .jsonl, {"inputs": {"query", "documents"}, "answer": places of the right documents}
-sentence-similarity: .tsv, two sentences and a number, or .jsonl, {"inputs": {"source_sentence",
-"sentences": [one]}, "answer": number}
-A label is a name or an index."""
+_LABELLED = (
+    ".tsv: text, tab, label; or the columns that a header names 'text' (or 'sentence') and 'label';"
+    " several labels by commas, a number for a regression",
+    '.jsonl: {"inputs": as in a request, "answer": label, or a list of them}',
+)
+FORMATS: dict[str, tuple[str, ...]] = {  # by task, what can be given
+    "question-answering": (
+        ".json: SQuAD v1.1 or v2.0",
+        '.jsonl: {"inputs": as in a request, "answer": text, or a list of them}',
+    ),
+    "text-classification": _LABELLED,
+    "token-classification": (
+        ".conll, .txt, .bio: a token and its tag a line, a blank line between sentences",
+    ),
+    "image-classification": ("a folder with one subfolder of pictures a label",),
+    "feature-extraction": (".txt: a text a line", '.jsonl: {"inputs": text}'),
+    "image-feature-extraction": ("a folder of pictures",),
+    "text-ranking": (
+        '.jsonl: {"inputs": {"query", "documents"}, "answer": places of the right documents}',
+    ),
+    "sentence-similarity": (
+        ".tsv: two sentences and a number, parted by tabs",
+        '.jsonl: {"inputs": {"source_sentence", "sentences": [one]}, "answer": number}',
+    ),
+}
+_SHOWN = 8  # labels
 
 
 @dataclass(frozen=True)
@@ -69,12 +81,16 @@ def _numbered(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _objects(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
+    yield from (row for _, row in _numbered_objects(path, *keys))
+
+
+def _numbered_objects(path: Path, *keys: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, line in _numbered(path):
         row = parse_json(line, f"--data {path}, {where}")
         if not isinstance(row, dict) or any(key not in row for key in keys):
             expected = " and ".join(f'"{key}"' for key in keys)
             raise ValueError(f"{where} must be an object with {expected}, got {line[:40]}")
-        yield row
+        yield where, row
 
 
 def _answered(path: Path, labels: Sequence[str]) -> Iterator[Item]:
@@ -83,8 +99,9 @@ def _answered(path: Path, labels: Sequence[str]) -> Iterator[Item]:
 
 
 def _labelled(path: Path, labels: Sequence[str]) -> Iterator[Item]:
-    for row in _objects(path, "inputs", "answer"):
-        yield Item(row["inputs"], tuple(_label(str(n), labels) for n in _several(row["answer"])))
+    for where, row in _numbered_objects(path, "inputs", "answer"):
+        names = [_label(str(name), labels, where) for name in _several(row["answer"])]
+        yield Item(row["inputs"], tuple(names))
 
 
 def _several(value: Any) -> list[Any]:
@@ -98,11 +115,14 @@ def _tsv(path: Path, labels: Sequence[str]) -> Iterator[Item]:
     if LABEL_COLUMN in header:
         text, label = _columns(header)
         rows = rows[1:]
+    elif len(header) != 2 and set(TEXT_COLUMNS) & set(header):
+        raise ValueError(f"the columns are {', '.join(header)}: none is named '{LABEL_COLUMN}'")
     for where, row in rows:
         if len(row) <= max(text, label):
             wanted = f"the label is looked for in column {label + 1}, the text in column {text + 1}"
             raise ValueError(f"{where} has {len(row)} column(s), parted by tabs; {wanted}")
-        yield Item(row[text], tuple(_label(name, labels) for name in row[label].split(",")))
+        names = [_label(name, labels, where) for name in row[label].split(",")]
+        yield Item(row[text], tuple(names))
 
 
 def _columns(header: list[str]) -> tuple[int, int]:
@@ -136,7 +156,7 @@ def _compared(path: Path, labels: Sequence[str]) -> Iterator[Item]:
         yield Item(row["inputs"], (float(_several(row["answer"])[0]),))
 
 
-def _label(text: str, labels: Sequence[str]) -> str:
+def _label(text: str, labels: Sequence[str], where: str) -> str:
     name = text.strip()
     if name in labels:
         return name
@@ -144,7 +164,9 @@ def _label(text: str, labels: Sequence[str]) -> str:
         return labels[int(name)]
     if len(labels) == 1 and _is_number(name):  # of a regression
         return name
-    raise ValueError(f"label '{name[:40]}' is neither a label of the model nor the index of one")
+    wrong = f"{where}: label '{name[:40]}' is neither a label of the model nor the index of one"
+    more = f", and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    raise ValueError(f"{wrong}; its labels are {', '.join(labels[:_SHOWN])}{more}")
 
 
 def _is_number(text: str) -> bool:
@@ -182,7 +204,7 @@ def _entities(sentence: Sequence[tuple[str, str]]) -> list[tuple[str, int, int]]
 
 def _images(path: Path, labels: Sequence[str]) -> Iterator[Item]:
     for folder in sorted(p for p in path.iterdir() if p.is_dir()):
-        label = _label(folder.name, labels)
+        label = _label(folder.name, labels, f"folder {folder.name}")
         for file in sorted(folder.iterdir()):
             if MEDIA_TYPES.get(file.suffix.lower(), "").startswith("image/"):
                 image = base64.b64encode(file.read_bytes()).decode()

@@ -11,6 +11,7 @@ import click
 from onnxferry.scoring.manifest import GOLDENS, TOLERANCE, ModelSpec
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scripts.prepare import dry_run, test_run
+from onnxferry.scripts.prepare.from_table import default_folder
 from onnxferry.scripts.prepare.model_directory import graph_bytes
 from onnxferry.scripts.prepare.options import ANY, AUTO, CPUS, EXPORTERS, INT8, TORCH, Options
 from onnxferry.scripts.prepare.pipeline import GOLDEN_TOLERANCE, prepare
@@ -21,6 +22,7 @@ from onnxferry.system import console, options
 from onnxferry.system.options import PATH
 
 TASK_HELP = f"{', '.join(sorted(TASKS))}; by default what the model's configuration says."
+OUT_HELP = "The model directory to make or to replace; by default build/models/ and SOURCE's name."
 SETTINGS_HELP = "JSON object of settings that override the derived ones."
 PRECISION_HELP = "auto: the fastest variant; fp32 or int8: of its kind only."
 VARIANT_HELP = "Only this variant, by its name in the report; it must still pass the gate."
@@ -67,7 +69,7 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 
 @options.command()
 @click.argument("source")
-@click.option("--out", type=PATH, required=True, help="The model directory to make or to replace.")
+@click.option("--out", type=PATH, help=OUT_HELP)
 @click.option("--task", help=TASK_HELP)
 @click.option("--adapter", type=PATH, help="PEFT adapter folder, merged into the model.")
 @click.option("--tokenizer", type=PATH, help="Tokenizer folder, where SOURCE holds none.")
@@ -92,12 +94,15 @@ SAME_HELP = "Least share of answers equal to the source model's, with and withou
 @click.option("--file", help=FILE_HELP)
 @click.option("--dry-run", is_flag=True, help=DRY_HELP)
 @click.option("--test", is_flag=True, help=TEST_HELP)
-def command(max_metric_drop: str, max_loss: str | None, **flags: Any) -> None:
+def command(
+    source: str, out: Path | None, max_metric_drop: str, max_loss: str | None, **flags: Any
+) -> None:
     """Make a checked model directory of SOURCE: a model of the hub (org/name or org/name@revision),
     a Hugging Face model folder, a PyTorch module given as module:factory, or an .onnx file. Several
     variants are made and compared with the source model; the fastest within the gate is taken, and
     report.md beside it tells of all."""
-    asked = Options(**flags, max_metric_drop=parse_share(max_loss or max_metric_drop))
+    drop = parse_share(max_loss or max_metric_drop)
+    asked = Options(source, out or default_folder(source), max_metric_drop=drop, **flags)
     if asked.dry_run:
         _print(dry_run.lines(asked))
     elif asked.test:

@@ -23,8 +23,9 @@ def default_folder(source: str) -> Path:
     found, path = hub_id.parse(source), Path(source)
     if found and not path.exists():
         return MODELS / found.name.rpartition("/")[2]
-    name = path.resolve().name
-    return MODELS / (path.stem if path.suffix == ".onnx" else name)
+    if path.suffix == ".onnx":
+        return MODELS / path.stem
+    return MODELS / path.resolve().name.replace(":", "-")  # of module:factory
 
 
 def options_of(table: ModelTable) -> Options:

@@ -15,6 +15,7 @@ from onnxferry.scripts.model_table import ModelTable, read
 from onnxferry.scripts.prepare import Options, from_table
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.from_table import default_folder, options_of
+from onnxferry.scripts.prepare.options import check
 from onnxferry.scripts.prepare.sources.hub import download
 from onnxferry.system.errors import PrepareError, UsageError
 from tests.fakes.hub import HubDouble, content
@@ -147,6 +148,23 @@ def test_where_a_source_is_prepared(
     (tmp_path / "models/bert").mkdir(parents=True)
     (tmp_path / "graph.onnx").touch()
     assert default_folder(source) == Path(folder)
+
+
+def test_a_folder_of_a_module_has_a_name_that_a_model_may_have() -> None:
+    check(Options("shop.model:build", default_folder("shop.model:build"), "image-classification"))
+
+
+def test_without_out_a_dry_run_tells_where_the_model_would_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoints.bert(tmp_path / "mine", "text-classification")
+    done = CliRunner().invoke(cli.cli, ["prepare", "mine", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert f"out        {Path('build/models/mine')}, new" in done.output
+    assert not (tmp_path / "build").exists()
+    wrong = CliRunner().invoke(cli.cli, ["prepare", "mien"])
+    assert "SOURCE mien: no such folder" in wrong.output
 
 
 def test_every_flag_of_the_table_is_one_of_prepare(tmp_path: Path) -> None:

@@ -210,14 +210,19 @@ def test_a_look_at_a_newer_commit_leaves_the_older_one_for_use_offline(
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
 def test_offline_takes_what_was_fetched(
-    hub: HubDouble, monkeypatch: pytest.MonkeyPatch, name: str
+    hub: HubDouble, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     hub.push("org/tiny", FILES)
     first = get("org/tiny")
     hub.calls.clear()
+    capsys.readouterr()
     monkeypatch.setenv(name, "1")
+    assert describe(hub_id.named("org/tiny"), None).folder == first.folder
     assert get("org/tiny") == first
-    with pytest.raises(PrepareError, match=r"org/other: HF_HUB_OFFLINE is set, so .* not asked"):
+    taken = f"Taken from the cache: commit {first.commit}"
+    assert capsys.readouterr().err == f"org/tiny: HF_HUB_OFFLINE is set. {taken}\n"
+    lacks = r"org/other: HF_HUB_OFFLINE is set, so .* not asked, and .* does not hold .*: unset it"
+    with pytest.raises(PrepareError, match=lacks):
         get("org/other")
     assert hub.calls == []
 
@@ -230,6 +235,8 @@ def test_without_a_network_what_was_fetched_is_taken_and_said(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert get("org/tiny") == first
     assert f"Taken from the cache: commit {first.commit}" in capsys.readouterr().err
+    assert describe(hub_id.named("org/tiny"), None).folder == first.folder
+    assert "org/tiny: looked at in the cache" in capsys.readouterr().err
     with pytest.raises(PrepareError, match=r"org/other: http://127.0.0.1:9 cannot be reached \("):
         get("org/other")
 

@@ -57,6 +57,18 @@ def asked(folder: Path, **options: Any) -> Options:
     return Options(str(folder), folder.parent / "out", **options)
 
 
+def test_labels_that_are_not_as_many_as_the_outputs_are_told_before_torch(
+    model: Path, tmp_path: Path
+) -> None:
+    names = tmp_path / "labels.txt"
+    names.write_text("sad\nhappy\n")
+    said = r"--labels .*labels.txt: 2 labels, but the model has 3: calm, glad, angry"
+    with pytest.raises(UsageError, match=said):
+        inspect(asked(model, labels=names))
+    names.write_text("sad\nhappy\nwild\n")
+    assert inspect(asked(model, labels=names)).labels == ("sad", "happy", "wild")
+
+
 def test_a_right_folder_passes(model: Path) -> None:
     found = inspect(asked(model))
     assert (found.task, found.labels) == ("text-classification", ("calm", "glad", "angry"))

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 
 from onnxferry.scripts import datasets, model_table
 from onnxferry.scripts.datasets import READERS
+from onnxferry.scripts.datasets.readers import FORMATS
 from onnxferry.scripts.prepare.sources import user_inputs
 from onnxferry.scripts.prepare.sources.settings import labels
 from onnxferry.scripts.prepare.sources.settings.user_settings import read_user_settings
@@ -113,7 +114,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         ),
         ("text-classification", "a.tsv", "label\n0\n", "the columns are label: name the column"),
         ("text-classification", "a.tsv", "good\t0\nbad\n", "line 2 has 1 column"),
-        ("text-classification", "a.tsv", "good\tmerry\n", "label 'merry' is neither a label"),
+        ("text-classification", "a.tsv", "id\ttext\tscore\n1\tgood\t0\n", "none is named 'label'"),
+        (
+            "text-classification",
+            "a.tsv",
+            "bad\t0\ngood\tmerry\n",
+            "line 2: label 'merry' is neither .*; its labels are calm, glad, angry",
+        ),
         ("text-classification", "a.jsonl", '{"inputs": "a"}', 'object with "inputs" and "answer"'),
         ("text-classification", "a.jsonl", '{"inputs": "a", "answer": "x"}', "label 'x' is nei"),
         ("text-classification", "a.jsonl", "[" * 9999, "not readable as JSON"),
@@ -127,8 +134,14 @@ def test_a_malformed_set_is_told(
     tmp_path: Path, task: str, name: str, text: str, said: str
 ) -> None:
     (tmp_path / name).write_text(text, encoding=UTF8)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as told:
         datasets.read(tmp_path / name, task, NAMES)
+    if "expected a JSON" not in said and "not readable" not in said:
+        assert str(told.value).splitlines()[1:] == list(FORMATS[task])  # and of no other task
+
+
+def test_every_task_with_a_reader_tells_its_formats() -> None:
+    assert {*FORMATS} == {*READERS}
 
 
 @pytest.mark.parametrize(

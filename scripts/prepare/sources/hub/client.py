@@ -73,6 +73,11 @@ def quiet_client() -> Iterator[None]:
         _set_offline(offline)
 
 
+def offline() -> bool:
+    """Whether the hub is not to be asked; within `quiet_client`."""
+    return bool(constants.HF_HUB_OFFLINE)
+
+
 def _set_offline(value: bool) -> None:
     constants.HF_HUB_OFFLINE = value
     for name in ("close_session", "reset_sessions"):  # of the client's versions: 1 on, 0

@@ -61,13 +61,14 @@ def fetch(asked: HubId, file: str | None, more: Sequence[str] = ()) -> Snapshot:
         held = _held(asked, file, more)
         if held and asked.pinned:
             return held
+        if client.offline():
+            return _from_cache(_whole(asked, held), f"{asked}: HF_HUB_OFFLINE is set")
         try:
             return _fetch(asked, file, more)
         except Unreachable as e:
             if not held:
                 raise
-            console.err.print(f"{e}. Taken from the cache: commit {held.commit}", markup=False)
-            return held
+            return _from_cache(held, str(e))
 
 
 def describe(asked: HubId, file: str | None) -> Description:
@@ -76,12 +77,28 @@ def describe(asked: HubId, file: str | None) -> Description:
         held = _held(asked, file, ())
         if held and asked.pinned:
             return _here(held)
+        if client.offline():
+            return _here(_whole(asked, held))
         try:
             return _describe(asked, file)
         except Unreachable:
             if not held:
                 raise
+            console.err.print(f"{asked}: looked at in the cache", markup=False)
             return _here(held)
+
+
+def _whole(asked: HubId, held: Snapshot | None) -> Snapshot:
+    if held:
+        return held
+    why = f"HF_HUB_OFFLINE is set, so {client.endpoint()} is not asked"
+    lacks = f"{client.cache()} does not hold all that is needed: unset it, or give a folder"
+    raise Unreachable(f"{asked}: {why}, and {lacks}")
+
+
+def _from_cache(held: Snapshot, why: str) -> Snapshot:
+    console.err.print(f"{why}. Taken from the cache: commit {held.commit}", markup=False)
+    return held
 
 
 def _here(held: Snapshot) -> Description:

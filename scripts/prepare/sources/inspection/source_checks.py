@@ -158,6 +158,17 @@ def _labels(source: SourceFolder) -> Iterator[str]:
         yield f"{path}: id2label names no label for output {which} of {count}; complete it"
     elif len(named) != count:
         yield f"{path}: id2label names {len(named)} labels, but the model has {count}"
+    elif (given := _given_labels(source)) and given != count:
+        which = f"--labels {source.options.labels}: {given} labels"
+        yield f"{which}, but the model has {count}: {', '.join(map(str, named.values()))[:200]}"
+
+
+def _given_labels(source: SourceFolder) -> int:
+    """How many the user names; 0: none, or none that can be read, which is told elsewhere."""
+    try:
+        return len(labels.read(source.options.labels, str(source.task)))
+    except UsageError:
+        return 0
 
 
 def _head_size(source: SourceFolder) -> int | None:
