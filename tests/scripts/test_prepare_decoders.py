@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 import transformers
 from packaging.version import Version
 
-from onnxferry.scripts.prepare import Options
+from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.sources import onnx_file
 from onnxferry.scripts.prepare.sources.huggingface import transformers_model
 from onnxferry.scripts.prepare.sources.inspection.inspection import inspect
-from onnxferry.system.errors import UsageError
+from onnxferry.system.errors import PrepareError, UsageError
+from tests import weights
 from tests.scripts import checkpoints
 from tests.scripts.sentence_folders import TEXTS, ask, decoder, served, source
 
@@ -161,6 +163,20 @@ def test_a_question_without_type_ids_gets_its_span(tmp_path: Path) -> None:
     spans = [(i, j) for i in range(first, last) for j in range(i, min(i + 3, last))]
     best = max(spans, key=lambda span: start[span[0]] + end[span[1]])
     assert (answer["start"], answer["end"]) == (offsets[best[0]][0], offsets[best[1]][1])
+
+
+def test_prepare_compares_answers_to_questions_with_the_source_model(tmp_path: Path) -> None:
+    """From text to answer; so a setting of the folder that is overlooked is seen."""
+    folder = checkpoints.bert(tmp_path / "model", "question-answering")
+    weights.fill_files(folder, 0.3)
+    options = checkpoints.as_exported(str(folder), tmp_path / "out")
+    found = prepare(options).provenance["difference"]["pipeline"]
+    assert found["inputs"] >= 8
+    assert (found["agreement"], found["max_abs"] < 1e-4) == (1, True)
+    loaded = source(folder)
+    wrong = replace(loaded, settings={**loaded.settings, "token_type_ids": False})
+    with pytest.raises(PrepareError, match="what is served is not what"):
+        prepare(options, source=wrong)
 
 
 def test_windows_from_the_end_are_refused(tmp_path: Path) -> None:
