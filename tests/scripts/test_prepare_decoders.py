@@ -4,19 +4,25 @@ it."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import transformers
+from packaging.version import Version
 
-from onnxferry.scripts.prepare import Options
+from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.scripts.prepare.sources import onnx_file
-from onnxferry.system.errors import UsageError
+from onnxferry.scripts.prepare.sources.huggingface import transformers_model
+from onnxferry.scripts.prepare.sources.inspection.inspection import inspect
+from onnxferry.system.errors import PrepareError, UsageError
+from tests import weights
 from tests.scripts import checkpoints
 from tests.scripts.sentence_folders import TEXTS, ask, decoder, served, source
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.filterwarnings("ignore")]
+OLDER = Version(transformers.__version__).major < 5
 CLASSIFIER = "AutoModelForSequenceClassification"
 NAMES = checkpoints.named(*checkpoints.LABELS)
 
@@ -66,6 +72,32 @@ def test_a_decoder_without_a_padding_token_classifies(tmp_path: Path, family: st
     found = same(folder, tmp_path / "out")
     assert found["pad_token_id"] is None
     assert found["max_length"] == 64
+
+
+@pytest.mark.parametrize("form", ["rope_theta", "rope_parameters"])
+def test_rotary_positions_turn_as_fast_as_either_version_saved_them(
+    tmp_path: Path, form: str
+) -> None:
+    """By the numbers themselves: an older pipeline would pass over the same key."""
+    folder = decoder(tmp_path / "model", "qwen3", CLASSIFIER, **NAMES)
+    how = {"rope_type": "default", "rope_theta": 1e6}
+    saved = {"rope_theta": (1e6, None, "4.57.6"), "rope_parameters": (None, how, "5.24.0")}
+    theta, parameters, version = saved[form]
+    rewritten(
+        folder / "config.json",
+        rope_theta=theta,
+        rope_parameters=parameters,
+        transformers_version=version,
+    )
+    if form == "rope_parameters" and OLDER:
+        with pytest.raises(UsageError, match=r"saved by transformers 5.*'transformers>=5,<6'"):
+            inspect(Options(str(folder), tmp_path / "out"))
+        return
+    same(folder, tmp_path / "out")
+    config = transformers_model.read_config(folder)
+    model = transformers_model.load(folder, config, "text-classification", None)
+    frequencies = model.model.rotary_emb.inv_freq.tolist()
+    assert frequencies == pytest.approx([1e6 ** (-i / 4) for i in range(4)])
 
 
 def test_the_padding_token_may_be_named_in_the_configuration_alone(tmp_path: Path) -> None:
@@ -131,6 +163,20 @@ def test_a_question_without_type_ids_gets_its_span(tmp_path: Path) -> None:
     spans = [(i, j) for i in range(first, last) for j in range(i, min(i + 3, last))]
     best = max(spans, key=lambda span: start[span[0]] + end[span[1]])
     assert (answer["start"], answer["end"]) == (offsets[best[0]][0], offsets[best[1]][1])
+
+
+def test_prepare_compares_answers_to_questions_with_the_source_model(tmp_path: Path) -> None:
+    """From text to answer; so a setting of the folder that is overlooked is seen."""
+    folder = checkpoints.bert(tmp_path / "model", "question-answering")
+    weights.fill_files(folder, 0.3)
+    options = checkpoints.as_exported(str(folder), tmp_path / "out")
+    found = prepare(options).provenance["difference"]["pipeline"]
+    assert found["inputs"] >= 8
+    assert (found["agreement"], found["max_abs"] < 1e-4) == (1, True)
+    loaded = source(folder)
+    wrong = replace(loaded, settings={**loaded.settings, "token_type_ids": False})
+    with pytest.raises(PrepareError, match="what is served is not what"):
+        prepare(options, source=wrong)
 
 
 def test_windows_from_the_end_are_refused(tmp_path: Path) -> None:

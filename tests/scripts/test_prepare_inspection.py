@@ -163,6 +163,19 @@ def test_a_mistake_is_told(model: Path, what: str) -> None:
         inspect(asked(model))
 
 
+@pytest.mark.toolchain
+@pytest.mark.parametrize("config", [{}, {"transformers_version": "4.57.6"}], ids=str)
+def test_a_newer_versions_key_tells_it_where_the_configuration_does_not(
+    model: Path, config: dict[str, Any]
+) -> None:
+    changed(rope_parameters={"rope_type": "default", "rope_theta": 1e6}, **config)(model)
+    if metadata.version("transformers").startswith("4."):
+        with pytest.raises(UsageError, match=r"saved by transformers 5 or .*>=5,<6'"):
+            inspect(asked(model))
+    else:
+        assert inspect(asked(model)).task == "text-classification"
+
+
 def test_all_mistakes_are_told_at_once(model: Path, tmp_path: Path) -> None:
     cut(model)
     (model / "tokenizer.json").unlink()

@@ -235,6 +235,10 @@ def test_null_leaves_a_setting_as_it_is_derived(tmp_path: Path) -> None:
             [{"op": "resize", "size": [384, 384], "resample": "bilinear"}],
         ),
         ({"do_resize": False}, []),
+        (
+            {"size": {"shortest_edge": 224}, "image_processor_type": "LevitImageProcessor"},
+            [{"op": "resize_shortest", "size": 256, "resample": "bilinear"}],
+        ),
     ],
 )
 def test_image_processors_become_steps(
@@ -283,10 +287,19 @@ def test_channels_that_do_not_fit_are_refused(processor: dict[str, Any], message
         image_settings(PROCESSOR | processor, {})
 
 
+@pytest.mark.parametrize(("normalises", "std"), [(True, 0.2 * 0.2), (False, 0.2)])
+def test_the_deviation_divides_again_where_a_processor_says_so(
+    normalises: bool, std: float
+) -> None:
+    found = image_settings(PROCESSOR | {"include_top": True, "do_normalize": normalises}, {})
+    assert found["image_std"] == pytest.approx([std] * 3)
+
+
 def test_an_image_processor_that_does_more_is_refused() -> None:
-    with pytest.raises(UsageError, match="EfficientNetImageProcessor uses include_top"):
+    with pytest.raises(UsageError, match="EfficientNetImageProcessor uses rescale_offset"):
         image_settings(
-            PROCESSOR | {"include_top": True, "image_processor_type": "EfficientNetImageProcessor"},
+            PROCESSOR
+            | {"rescale_offset": True, "image_processor_type": "EfficientNetImageProcessor"},
             {},
         )
 

@@ -13,6 +13,7 @@ from onnxferry.scripts.prepare.sources import pytorch
 from onnxferry.scripts.prepare.sources.hub import model_files
 from onnxferry.scripts.prepare.sources.huggingface import (
     embeddings_reference,
+    question_reference,
     sentence_layers,
     transformers_model,
 )
@@ -90,6 +91,9 @@ def _pipeline(
         unknown = options.settings or len(source.settings["image_mean"]) == 1
         return None if unknown else lambda: transformers_model.image_pipeline(model, folder, task)
     length, tokenizer = source.settings["max_length"], options.tokenizer or folder
+    if task == "question-answering":
+        words = embeddings_reference.tokenizer(tokenizer)
+        return lambda: question_reference.SpanRecipe(model, words, length)
     return lambda: transformers_model.pipeline(model, tokenizer, task, length)
 
 

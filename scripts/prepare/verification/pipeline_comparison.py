@@ -83,6 +83,15 @@ def _numbers(answer: Any) -> Scores:
     return dict(enumerate(np.ravel(answer).tolist()))
 
 
+def _span_score(answer: Any) -> Scores:
+    return {"": answer["score"]}
+
+
+def _answer_length(spec: ModelSpec) -> Mapping[str, Any]:
+    names = {"max_answer_len": "max_answer_length", "max_seq_len": "max_seq_len"}
+    return {name: spec.settings[key] for name, key in names.items() if key in spec.settings}
+
+
 def _pairs(inputs: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"text": inputs["query"], "text_pair": text} for text in inputs["documents"]]
 
@@ -100,7 +109,12 @@ def _document_scores(answer: Any) -> Scores:
 _ENTITIES = _named("aggregation_strategy", "ignore_labels")
 _CANDIDATES = _named("candidate_labels", "hypothesis_template", "multi_label")
 _CUT = {"truncation": True}
+_LIKELIEST = {
+    **{"score": "logit_sum", "align_to_words": False},
+    **{"top_k": 1, "handle_impossible_answer": False},
+}
 RECIPES = {
+    "question-answering": PipelineRecipe(_span_score, _answer_length, _LIKELIEST),
     "text-classification": PipelineRecipe(_label_scores, _function, {"top_k": None}, _CUT),
     "token-classification": PipelineRecipe(_entity_scores, _ENTITIES),
     "zero-shot-classification": PipelineRecipe(_candidate_scores, _CANDIDATES),
@@ -139,13 +153,15 @@ class PipelineReference:
             scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
             bodies = ((sample, _body(sample)) for sample in samples)
             asked = [(sample, body) for sample, body in bodies if body is not None]
-            compared = [(*self._difference(scorer, *pair), pair[0].where) for pair in asked]
+            found = [(self._difference(scorer, *pair), pair[0].where) for pair in asked]
+            compared = [(*difference, where) for difference, where in found if difference]
             return _figures(compared, bounds, spec.task) if compared else {"inputs": 0}
 
     def _difference(
         self, scorer: Scorer, sample: Sample, body: Mapping[str, Any]
-    ) -> tuple[float, bool]:
-        """The largest difference of a score in both answers, and whether they agree."""
+    ) -> tuple[float, bool] | None:
+        """The largest difference of a score in both answers, and whether they agree; None where the
+        source model is not asked such inputs."""
         spec, recipe = scorer.spec, RECIPES[scorer.spec.task]
         inputs = body["inputs"]
         parameters = {**recipe.settings(spec), **(body.get("parameters") or {}), **recipe.both}
@@ -157,6 +173,8 @@ class PipelineReference:
         except Exception as e:  # whatever a pipeline raises of what it does not take
             what = f"transformers' {spec.task} pipeline cannot answer it: {type(e).__name__}"
             raise PrepareError(f"{sample.where}: {what}: {e}") from e
+        if theirs is None:
+            return None
         a, b = recipe.scores(theirs), recipe.scores(ours)
         worst = max((abs(float(a[key]) - b[key]) for key in set(a) & set(b)), default=0.0)
         return worst, AGREE[spec.task](theirs, ours, len(spec.labels))

@@ -22,6 +22,7 @@ _OTHER = {  # model_type -> what else keeps it out
     "fnet": "its Fourier transform cannot be exported",
     "funnel": "it pools texts in a way that is exported for one length alone",
 }
+_SINCE = {"rope_parameters": 5}  # key -> the major version that reads it
 
 
 def unsupported(config: Mapping[str, Any]) -> str | None:
@@ -33,13 +34,15 @@ def unsupported(config: Mapping[str, Any]) -> str | None:
 
 def newer(config: Mapping[str, Any]) -> str | None:
     """Why a model that a newer major version of transformers saved is not taken: an older one
-    passes over what it does not know, such as rope_parameters, and answers wrongly."""
+    passes over what it does not know, such as rope_parameters, and answers wrongly. A configuration
+    that names no version, as some tools write it, is told by such a key."""
     saved, installed = str(config.get("transformers_version") or ""), _installed("transformers")
-    if not (saved and installed) or _major(saved) <= _major(installed):
+    first = max(_major(saved), *(since for key, since in _SINCE.items() if key in config), 0)
+    if not installed or first <= _major(installed):
         return None
-    saved_by = f"it was saved by transformers {saved}; {installed} is installed"
-    major = _major(saved)
-    return f"{saved_by}, and may read it wrongly: pip install 'transformers>={major},<{major + 1}'"
+    by = saved if _major(saved) == first else f"{first} or a newer one"
+    saved_by = f"it was saved by transformers {by}; {installed} is installed"
+    return f"{saved_by}, and may read it wrongly: pip install 'transformers>={first},<{first + 1}'"
 
 
 def _major(version: str) -> int:

@@ -17,7 +17,7 @@ from onnxferry.system.errors import PrepareError, UsageError
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
 _REFUSED = (
     *("pad_size", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis"),
-    *("rescale_offset", "include_top", "do_grayscale"),
+    *("rescale_offset", "do_grayscale"),
 )
 NEEDED = ("preprocess", "rescale_factor", "image_mean", "image_std")
 _ADVICE = "write the preprocessing into --settings FILE"
@@ -47,6 +47,8 @@ def _derived(processor: Mapping[str, Any]) -> dict[str, Any]:
         kind = processor.get("image_processor_type", "the image processor")
         raise UsageError(f"{kind} uses {', '.join(odd)}, which cannot be derived; {_ADVICE}")
     mean, std = (_by_channel(processor, key) for key in ("image_mean", "image_std"))
+    if processor.get("include_top"):  # EfficientNet's: divided by the deviation once more
+        std = [a * b for a, b in zip(std, _given(processor, "image_std", len(std)), strict=True)]
     factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1
     steps = [*_resize(processor), *_crop(processor)]
     return {"preprocess": steps, "rescale_factor": factor, "image_mean": mean, "image_std": std}
@@ -59,14 +61,18 @@ def _by_channel(processor: Mapping[str, Any], key: str) -> list[float]:
         raise UsageError(f"the model takes {channels} channels; pictures have 3, or 1 in grey")
     if not processor.get("do_normalize", True):
         return [0.0 if key == "image_mean" else 1.0] * channels
-    value = processor[key]
-    found = list(value) if isinstance(value, list | tuple) else [value] * channels
+    found = _given(processor, key, channels)
     if len(found) == channels:
         return found
     if channels == 1 and len(set(found)) == 1:
         return found[:1]
     held = f"the image processor's {key} is {found}, and the model takes {channels} channel(s)"
     raise UsageError(f"{held}; {_ADVICE}")
+
+
+def _given(processor: Mapping[str, Any], key: str, channels: int) -> list[float]:
+    value = processor[key]
+    return list(value) if isinstance(value, list | tuple) else [value] * channels
 
 
 def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -82,13 +88,18 @@ def _resize(processor: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise UsageError(f"the image processor's size {size} cannot be derived; {_ADVICE}")
     if processor.get("crop_pct"):
         return _crop_pct(shortest, processor["crop_pct"], resample)
+    if _kind(processor).startswith("Levit"):
+        shortest = int(256 / 224 * shortest)  # as its processor does with every size
     return [{"op": "resize_shortest", "size": shortest, "resample": resample}]
 
 
 def _within(processor: Mapping[str, Any], size: list[int], resample: str) -> dict[str, Any]:
-    kind = str(processor.get("image_processor_type", ""))
-    multiple = {"multiple": 16} if kind.startswith("Yolos") else {}
+    multiple = {"multiple": 16} if _kind(processor).startswith("Yolos") else {}
     return {"op": "resize_within", "size": size, **multiple, "resample": resample}
+
+
+def _kind(processor: Mapping[str, Any]) -> str:
+    return str(processor.get("image_processor_type", ""))
 
 
 def _crop_pct(size: int, share: float, resample: str) -> list[dict[str, Any]]:
