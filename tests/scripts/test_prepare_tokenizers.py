@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import transformers
-from tokenizers import Tokenizer, normalizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from onnxferry.scripts.prepare.sources.huggingface import transformers_model
 from onnxferry.scripts.prepare.sources.inspection.tokenizer_check import check_tokens
@@ -74,3 +74,32 @@ def test_the_end_token_that_a_configuration_adds_is_in_the_file(
     made = transformers_model.read_tokenizer(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)("good day")["input_ids"]
     assert Tokenizer.from_str(made.json).encode("good day").ids == theirs
+
+
+def unigram(folder: Path, kind: str) -> Path:
+    """A folder whose tokenizer.json lowers case, as no XLM-RoBERTa's does."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    words = ["▁good", "▁morning", "▁a", "▁b", "<mask>"]
+    made = Tokenizer(models.Unigram([(word, -2.0) for word in (*specials, *words)], unk_id=3))
+    made.normalizer, made.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Metaspace()
+    folder.mkdir()
+    made.save(str(folder / "tokenizer.json"))
+    named = dict(zip(("cls", "pad", "sep", "unk"), specials, strict=True))
+    said = {f"{name}_token": token for name, token in named.items()} | {"tokenizer_class": kind}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said))
+    return folder
+
+
+def test_a_tokenizer_that_transformers_5_makes_anew_is_refused_where_it_differs(
+    tmp_path: Path,
+) -> None:
+    """transformers 4 and a generic class read the file as it is."""
+    whole = transformers_model.read_tokenizer(unigram(tmp_path / "g", "PreTrainedTokenizerFast"))
+    assert Tokenizer.from_str(whole.json).encode("GOOD Morning").ids == [4, 5]
+    named = unigram(tmp_path / "n", "XLMRobertaTokenizer")
+    if int(transformers.__version__.partition(".")[0]) > 4:
+        with pytest.raises(PrepareError, match=r"not keep all of it.*PreTrainedTokenizerFast"):
+            transformers_model.read_tokenizer(named)
+    else:
+        kept = transformers_model.read_tokenizer(named)
+        assert Tokenizer.from_str(kept.json).encode("GOOD Morning").ids[:2] == [4, 5]

@@ -205,7 +205,7 @@ _MOBILE = {
 }
 _FUNNEL = {"block_sizes": [1, 1], "d_model": 32, "n_head": 4, "d_head": 8, "d_inner": 64}
 _XLNET = {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}
-_XLNET_WORDS = _words("Unigram", "xlnet", "XLNetTokenizer", pad_token_type_id=3)
+_XLNET_WORDS = _words("Unigram", "xlnet", pad_token_type_id=3)
 _NYSTROM = {**SIZES, "num_landmarks": 16, "segment_means_seq_len": 16, "conv_kernel_size": 5}
 _REMBERT = {**SIZES, "input_embedding_size": 16, "output_embedding_size": 32}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from tokenizers.processors import TemplateProcessing
+from tokenizers.processors import RobertaProcessing, TemplateProcessing
 
 from tests.architectures import sentence
 
@@ -103,6 +103,7 @@ KINDS = {
     "SentencePiece BPE": _spaced_bpe,
     "Unigram": _unigram,
 }
+AS_SENTENCEPIECE = ("xlm-r",)  # as the files of these models: nothing is normalised here
 GENERIC = "PreTrainedTokenizerFast"  # transformers 5 saves it as TokenizersBackend
 
 
@@ -128,13 +129,22 @@ def _trained(kind: str, layout: str) -> Tokenizer:
     made, trainer = KINDS[kind](framing.specials.get("unk", specials[0]), specials)
     draw = random.Random(0)  # noqa: S311
     made.train_from_iterator([sentence(draw) for _ in range(300)], trainer)
-    if framing.single:
+    if kind == "Unigram" and layout in AS_SENTENCEPIECE:
+        made.normalizer = None
+        made.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+        )
+    made = _mask_last(made) if layout == "xlm-r" else made
+    if framing.single and kind == "byte-level BPE" and layout == "roberta":
+        sep, cls = ((text, made.token_to_id(text) or 0) for text in ("</s>", "<s>"))
+        made.post_processor = RobertaProcessing(sep, cls, add_prefix_space=False)
+    elif framing.single:
         ids = [(token, made.token_to_id(token)) for token in specials]
         pair = framing.pair or f"{framing.single} $B:1"
         made.post_processor = TemplateProcessing(
             single=framing.single, pair=pair, special_tokens=ids
         )
-    return _mask_last(made) if layout == "xlm-r" else made
+    return made
 
 
 def _mask_last(made: Tokenizer) -> Tokenizer:
@@ -145,6 +155,8 @@ def _mask_last(made: Tokenizer) -> Tokenizer:
     for token in data["added_tokens"]:
         if token["content"] == "<mask>":
             token |= {"id": len(vocabulary) - 1, "lstrip": True}
+        elif token["id"] > mask:
+            token["id"] -= 1
     return Tokenizer.from_str(json.dumps(data))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import transformers
 
+from onnxferry.scoring.tokenization import Tokenizer
+from onnxferry.scripts.prepare.sources.inspection.tokenizer_check import PROBES
 from onnxferry.scripts.prepare.sources.source import prepare_errors
 from onnxferry.system.errors import PrepareError
 from onnxferry.system.text_files import read_object
@@ -27,7 +29,24 @@ def fast_tokenizer(folder: Path) -> Any:
     if not tokenizer.is_fast:
         kind = type(tokenizer).__name__
         raise PrepareError(f"{folder}: {kind} has no fast form, so no {JSON} can be made")
+    if MAJOR > 4 and (folder / JSON).is_file():
+        _check_kept(folder / JSON, tokenizer)
     return tokenizer
+
+
+def _check_kept(file: Path, tokenizer: Any) -> None:
+    """Raise PrepareError where other tokens come of a file of a Unigram model: transformers 4 reads
+    it whole, 5 makes a tokenizer of a named class anew from the vocabulary, with the normalizer
+    that the class expects."""
+    if read_object(file).get("model", {}).get("type") != "Unigram":
+        return
+    for text, whole in zip(PROBES, Tokenizer(file).encode(PROBES), strict=True):
+        parts = (text,) if isinstance(text, str) else text
+        if whole.tokens.ids.tolist() != tokenizer(*parts)["input_ids"]:
+            kind = f"{type(tokenizer).__name__} of transformers {transformers.__version__}"
+            what = f"{kind} does not keep all of it, and gives other tokens for {text!r}"
+            advice = f'write "tokenizer_class": "PreTrainedTokenizerFast" into {CONFIG}'
+            raise PrepareError(f"{file}: {what}. To take the file as it is, {advice}")
 
 
 def _kind(folder: Path) -> Any:
