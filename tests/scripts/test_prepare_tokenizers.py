@@ -98,7 +98,7 @@ def test_a_tokenizer_that_transformers_5_makes_anew_is_refused_where_it_differs(
     assert Tokenizer.from_str(whole.json).encode("GOOD Morning").ids == [4, 5]
     named = unigram(tmp_path / "n", "XLMRobertaTokenizer")
     if int(transformers.__version__.partition(".")[0]) > 4:
-        with pytest.raises(PrepareError, match=r"not keep all of it.*PreTrainedTokenizerFast"):
+        with pytest.raises(PrepareError, match=r"not keep all of it.*under transformers 4"):
             transformers_model.read_tokenizer(named)
     else:
         kept = transformers_model.read_tokenizer(named)

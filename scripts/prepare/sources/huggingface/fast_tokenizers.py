@@ -35,18 +35,28 @@ def fast_tokenizer(folder: Path) -> Any:
 
 
 def _check_kept(file: Path, tokenizer: Any) -> None:
-    """Raise PrepareError where other tokens come of a file of a Unigram model: transformers 4 reads
-    it whole, 5 makes a tokenizer of a named class anew from the vocabulary, with the normalizer
-    that the class expects."""
-    if read_object(file).get("model", {}).get("type") != "Unigram":
+    """Raise PrepareError where other tokens come of a Unigram or BPE file that transformers 4
+    saved: that reads it whole (but for add_prefix_space), 5 makes the tokenizer of a model that it
+    knows anew from the vocabulary, with the normalizer and the splitting that its class expects."""
+    kind = read_object(file).get("model", {}).get("type")
+    other = kind not in ("Unigram", "BPE") or "add_prefix_space" in _config(file.parent)
+    if other or _saved_by(file.parent) >= MAJOR:
         return
     for text, whole in zip(PROBES, Tokenizer(file).encode(PROBES), strict=True):
         parts = (text,) if isinstance(text, str) else text
         if whole.tokens.ids.tolist() != tokenizer(*parts)["input_ids"]:
-            kind = f"{type(tokenizer).__name__} of transformers {transformers.__version__}"
-            what = f"{kind} does not keep all of it, and gives other tokens for {text!r}"
-            advice = f'write "tokenizer_class": "PreTrainedTokenizerFast" into {CONFIG}'
-            raise PrepareError(f"{file}: {what}. To take the file as it is, {advice}")
+            made = f"{type(tokenizer).__name__} of transformers {transformers.__version__}"
+            what = f"{made} does not keep all of it, and gives other tokens for {text!r}"
+            advice = "prepare the model under transformers 4: pip install 'transformers>=4.57,<5'"
+            raise PrepareError(f"{file}: {what}; {advice}")
+
+
+def _saved_by(folder: Path) -> int:
+    """The major version of transformers that saved the model; 0: not known."""
+    path = folder / "config.json"
+    found = str(read_object(path).get("transformers_version")) if path.is_file() else ""
+    major = found.partition(".")[0]
+    return int(major) if major.isdecimal() else 0
 
 
 def _kind(folder: Path) -> Any:
