@@ -12,6 +12,8 @@ import transformers
 from onnxferry import scoring
 from onnxferry.scoring import ModelSpec, Request, cpu
 from onnxferry.scripts.prepare import prepare
+from onnxferry.scripts.prepare.sources.huggingface import transformers_model
+from onnxferry.scripts.prepare.sources.settings import image_settings
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_golden
 from onnxferry.scripts.prepare.verification import golden as golden_requests
 from onnxferry.system.errors import PrepareError, UsageError
@@ -190,14 +192,14 @@ def test_a_vision_folder_brings_its_own_preprocessing(tmp_path: Path) -> None:
 
 
 def test_preprocessing_that_cannot_be_said_in_steps_is_refused(tmp_path: Path) -> None:
-    source = checkpoints.vit(tmp_path / "vit")
-    transformers.LevitImageProcessor().save_pretrained(source)
+    """As of a processor that does something which its configuration does not tell."""
+    processor = transformers_model.image_processor(checkpoints.vit(tmp_path / "vit"))
+    told = {**processor.to_dict(), "image_mean": [0.1, 0.5, 0.5]}
+    settings = image_settings.image_settings(told, {})
 
-    with pytest.raises(
-        PrepareError,
-        match=r"do not make its pixels: .*; write the preprocessing into --settings FILE",
-    ):
-        prepare(as_exported(str(source), tmp_path / "out"))
+    what = r"do not make its pixels: .*; write the preprocessing into --settings FILE"
+    with pytest.raises(PrepareError, match=what):
+        image_settings.check_pixels(settings, processor)
 
 
 def test_an_adapter_is_merged(tmp_path: Path) -> None:
