@@ -103,3 +103,8 @@ def test_a_tokenizer_that_transformers_5_makes_anew_is_refused_where_it_differs(
     else:
         kept = transformers_model.read_tokenizer(named)
         assert Tokenizer.from_str(kept.json).encode("GOOD Morning").ids[:2] == [4, 5]
+
+
+def test_the_generic_class_of_transformers_4_gives_type_ids_under_both(tmp_path: Path) -> None:
+    made = transformers_model.read_tokenizer(unigram(tmp_path / "g", "PreTrainedTokenizerFast"))
+    assert set(made.inputs) == {"input_ids", "token_type_ids", "attention_mask"}

@@ -19,6 +19,7 @@ MAJOR = int(transformers.__version__.split(".")[0])
 CONFIG, JSON = "tokenizer_config.json", "tokenizer.json"
 # what transformers 5 calls the tokenizer that is its tokenizer.json alone, and 4 does not know
 _GENERIC = "TokenizersBackend"
+_OLDER = "PreTrainedTokenizerFast"  # its name in transformers 4
 
 
 def fast_tokenizer(folder: Path) -> Any:
@@ -80,12 +81,15 @@ def _bare(folder: Path) -> bool:
 
 
 def _changed(folder: Path) -> dict[str, Any]:
-    """A bare tokenizer.json gives type ids, which transformers 5 would drop by default.
+    """A bare tokenizer.json, and the generic class of transformers 4, give type ids, which
+    transformers 5 would drop by default.
     transformers 5 saves its further special tokens as a list, under a name for which transformers 4
     wants an object."""
-    if _bare(folder):
+    said = _config(folder)
+    older = MAJOR > 4 and said.get("tokenizer_class") == _OLDER and "model_input_names" not in said
+    if _bare(folder) or older:
         return {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
-    named = _config(folder).get("extra_special_tokens")
+    named = said.get("extra_special_tokens")
     if MAJOR > 4 or not isinstance(named, list):
         return {}
     return {"extra_special_tokens": {}, "additional_special_tokens": named}
