@@ -31,13 +31,18 @@ def needed(options: Options, weights: int, done: float = 0.0) -> int:
 
 def check(options: Options, weights: int, done: float = 0.0) -> None:
     """Raise UsageError with the sizes where the disk of --out has too little room."""
-    out = options.out.resolve()
-    folder = next(p for p in (out, *out.parents) if p.is_dir())
-    free, wanted = shutil.disk_usage(folder).free, needed(options, weights, done)
-    if free < wanted:
+    left, wanted = free(options.out), needed(options, weights, done)
+    if left < wanted:
         need = f"a model of {gb(weights)} in float32 needs about {gb(wanted)} beside it"
         advice = "make room, give --out on another disk, or try one variant only with --variant"
-        raise UsageError(f"--out {options.out}: {need}; {gb(free)} are free: {advice}")
+        raise UsageError(f"--out {options.out}: {need}; {gb(left)} are free: {advice}")
+
+
+def free(path: Path) -> int:
+    """The bytes that are free on the disk of `path`, which need not be there yet."""
+    path = path.resolve()
+    folder = next(p for p in (path, *path.parents) if p.is_dir())
+    return shutil.disk_usage(folder).free
 
 
 @contextmanager
@@ -49,8 +54,7 @@ def told(folder: Path) -> Iterator[None]:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         used = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-        free = shutil.disk_usage(folder).free
-        have = f"this run had written {gb(used)}, and {gb(free)} are free"
+        have = f"this run had written {gb(used)}, and {gb(free(folder))} are free"
         raise PrepareError(f"{folder.parent}: the disk is full: {have} ({e.strerror})") from e
 
 

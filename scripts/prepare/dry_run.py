@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring.manifest import SPEC_FILE, TOKENIZER_FILE
+from onnxferry.scripts.prepare import disk_space
 from onnxferry.scripts.prepare.options import Options, check
 from onnxferry.scripts.prepare.sources.hub.model_files import size
 from onnxferry.scripts.prepare.sources.inspection.inspection import Inspection, inspect
@@ -82,7 +82,6 @@ def _replaced(out: Path) -> str:
 
 
 def _costs(folder: SourceFolder, out: Path) -> Iterator[tuple[str, str]]:
-    place = next(parent for parent in out.resolve().parents if parent.is_dir())
-    free = size(shutil.disk_usage(place).free)
+    free = size(disk_space.free(out))
     yield "disk", f"about {size(needed_room(folder))} while it is prepared; {free} are free"
     yield "download", size(folder.download) if folder.download else "nothing"

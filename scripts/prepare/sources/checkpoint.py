@@ -17,6 +17,7 @@ from onnxferry.scripts.prepare.sources.huggingface import (
     sentence_layers,
     transformers_model,
 )
+from onnxferry.scripts.prepare.sources.huggingface.fast_tokenizers import fast_tokenizer
 from onnxferry.scripts.prepare.sources.huggingface.torch_export import GraphRequest
 from onnxferry.scripts.prepare.sources.inspection.task_inference import infer_task
 from onnxferry.scripts.prepare.sources.settings import (
@@ -72,7 +73,7 @@ def _embeddings(
     root = Path(options.source) if as_it_is else None
 
     def make() -> AskPipeline:
-        tokenizer = embeddings_reference.tokenizer(options.tokenizer or sentence.model)
+        tokenizer = fast_tokenizer(options.tokenizer or sentence.model)
         recipe = embeddings_reference.TorchRecipe(
             model, tokenizer, source.settings, sentence.lower_case
         )
@@ -92,7 +93,7 @@ def _pipeline(
         return None if unknown else lambda: transformers_model.image_pipeline(model, folder, task)
     length, tokenizer = source.settings["max_length"], options.tokenizer or folder
     if task == "question-answering":
-        words = embeddings_reference.tokenizer(tokenizer)
+        words = fast_tokenizer(tokenizer)
         return lambda: question_reference.SpanRecipe(model, words, length)
     return lambda: transformers_model.pipeline(model, tokenizer, task, length)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from onnxferry.scripts.prepare.sources.huggingface.fast_tokenizers import fast_tokenizer
 from onnxferry.scripts.prepare.sources.huggingface.sentence_layers import POOLINGS, SentenceEncoder
 from onnxferry.scripts.prepare.sources.source import AskPipeline
 
@@ -120,8 +119,3 @@ def reference(recipe: TorchRecipe, root: Path | None) -> AskPipeline:
     library = kind(str(root), model_kwargs={"torch_dtype": torch.float32}, **how)
     library.max_seq_length = recipe.settings["max_length"]
     return LibraryRecipe(library.eval(), recipe)
-
-
-def tokenizer(folder: Path) -> Any:
-    """transformers' tokenizer of a folder."""
-    return fast_tokenizer(folder)

@@ -3,7 +3,6 @@ downloaded."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,13 +15,14 @@ from onnxferry.scripts.prepare.sources.inspection import (
     supported,
     tokenizer_settings,
 )
-from onnxferry.scripts.prepare.sources.inspection.source_folder import PICTURES, SourceFolder
+from onnxferry.scripts.prepare.sources.inspection.source_folder import SourceFolder
 from onnxferry.scripts.prepare.sources.inspection.task_inference import (
     ADAPTER_CONFIG,
     CONFIG,
     infer_task,
 )
 from onnxferry.scripts.prepare.sources.settings import labels, sentence_transformers
+from onnxferry.scripts.prepare.sources.settings.image_settings import is_image_task
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 
@@ -47,7 +47,7 @@ def mistakes(source: SourceFolder) -> list[str]:
 
 def notes(source: SourceFolder) -> list[str]:
     """What is not wrong, but may be."""
-    texts = source.task and source.task not in PICTURES
+    texts = source.task and not is_image_task(source.task)
     return [*tokenizer_settings.notes(source.options.tokenizer or source.model)] if texts else []
 
 
@@ -115,7 +115,7 @@ def _task(source: SourceFolder) -> Iterable[str]:
 def _tokenizer(source: SourceFolder) -> Iterator[str]:
     """For texts a vocabulary, for pictures an image processor."""
     options, task = source.options, source.task
-    if task in PICTURES:
+    if task and is_image_task(task):
         if not options.settings and not _holds(source, *_PROCESSORS):
             advice = "write the preprocessing into --settings FILE"
             yield f"{options.source}: holds no {_PROCESSORS[0]}; {advice}"
@@ -187,8 +187,7 @@ def _head_size(source: SourceFolder) -> int | None:
 
 def _room(source: SourceFolder) -> Iterator[str]:
     out = source.options.out.resolve()
-    place = next(parent for parent in (out, *out.parents) if parent.is_dir())
-    wanted, free = needed_room(source), shutil.disk_usage(place).free
+    wanted, free = needed_room(source), disk_space.free(out)
     if wanted > free:
         room = f"about {size(wanted)} are needed while it is prepared, and {size(free)} are free"
         yield f"--out {out}: {room}; give an --out on another disk, or make room"

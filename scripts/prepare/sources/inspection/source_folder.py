@@ -17,8 +17,6 @@ from onnxferry.scripts.prepare.sources.settings import sentence_transformers
 from onnxferry.system.errors import UsageError
 from onnxferry.system.text_files import read_object
 
-PICTURES = ("image-classification", "object-detection", "image-feature-extraction")
-
 
 @dataclass(frozen=True)
 class SourceFolder:
