@@ -17,6 +17,7 @@ from onnxferry.scripts.prepare.options import ANY, AUTO, CPUS, EXPORTERS, INT8, 
 from onnxferry.scripts.prepare.pipeline import GOLDEN_TOLERANCE, prepare
 from onnxferry.scripts.prepare.report.document import REPORT_FILE
 from onnxferry.scripts.prepare.selection.criteria import parse_share
+from onnxferry.scripts.prepare.verification import pipeline_comparison
 from onnxferry.scripts.prepare.verification.eval_set import LIMIT, LIMITS
 from onnxferry.system import console, options
 from onnxferry.system.options import PATH
@@ -124,10 +125,10 @@ def _result(spec: ModelSpec, out: Path) -> list[str]:
     ]
     found = spec.provenance["difference"]
     pipeline = found.get("pipeline", {})
-    references = (
-        ("its source", "maximum difference", found),
-        ("transformers' pipeline", "maximum difference of a score", pipeline),
-    )
+    references = [("its source", "maximum difference", found)]
+    if pipeline:
+        named = pipeline_comparison.reference(spec.task)
+        references.append((named, "maximum difference of a score", pipeline))
     for reference, what, figures in references:
         if "max_abs" in figures:
             same = f"{figures['agreement']:.1%} of the answers the same"

@@ -14,6 +14,7 @@ from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scripts.prepare.options import Options, check
 from onnxferry.scripts.prepare.pipeline import prepare
 from onnxferry.scripts.prepare.sources.inspection.inspection import Inspection, inspect
+from onnxferry.scripts.prepare.verification.pipeline_comparison import reference
 from onnxferry.system.console import stage
 from onnxferry.system.errors import UsageError
 from onnxferry.system.library_output import silence_libraries
@@ -70,4 +71,4 @@ def _told(spec: ModelSpec) -> Iterator[str]:
     pipeline = spec.provenance["difference"].get("pipeline", {})
     if "max_abs" in pipeline:
         far = f"{pipeline['inputs']} inputs, maximum difference {pipeline['max_abs']:.1e}"
-        yield f"as transformers' pipeline: {far}"
+        yield f"as {reference(spec.task)}: {far}"

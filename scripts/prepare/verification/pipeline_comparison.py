@@ -33,7 +33,8 @@ Scores: TypeAlias = Mapping[Any, float]
 class PipelineRecipe:
     """`scores`: an answer's scores by what they belong to. `settings`: parameters that a pipeline
     does not know. Both are asked with `both`, and the pipeline also with `theirs`, by `question`,
-    which makes its inputs of ours; `read` makes our answer of its."""
+    which makes its inputs of ours; `read` makes our answer of its. `instead`: what is asked where
+    there is no such pipeline."""
 
     scores: Callable[[Any], Scores]
     settings: Callable[[ModelSpec], Mapping[str, Any]]
@@ -41,6 +42,7 @@ class PipelineRecipe:
     theirs: Mapping[str, Any] = field(default_factory=dict)
     question: Callable[[Any], Any] = lambda inputs: inputs
     read: Callable[[Any], Any] = lambda answer: answer
+    instead: str = ""
 
 
 def _named(*names: str) -> Callable[[ModelSpec], Mapping[str, Any]]:
@@ -106,6 +108,8 @@ def _document_scores(answer: Any) -> Scores:
     return {entry["index"]: entry["score"] for entry in answer}
 
 
+_SPANS = "the source model's likeliest span"
+_VECTORS = "sentence-transformers, or its recipe in PyTorch"
 _ENTITIES = _named("aggregation_strategy", "ignore_labels")
 _CANDIDATES = _named("candidate_labels", "hypothesis_template", "multi_label")
 _CUT = {"truncation": True}
@@ -114,7 +118,7 @@ _LIKELIEST = {
     **{"top_k": 1, "handle_impossible_answer": False},
 }
 RECIPES = {
-    "question-answering": PipelineRecipe(_span_score, _answer_length, _LIKELIEST),
+    "question-answering": PipelineRecipe(_span_score, _answer_length, _LIKELIEST, instead=_SPANS),
     "text-classification": PipelineRecipe(_label_scores, _function, {"top_k": None}, _CUT),
     "token-classification": PipelineRecipe(_entity_scores, _ENTITIES),
     "zero-shot-classification": PipelineRecipe(_candidate_scores, _CANDIDATES),
@@ -124,10 +128,19 @@ RECIPES = {
     "text-ranking": PipelineRecipe(
         _document_scores, _named("function_to_apply"), theirs=_CUT, question=_pairs, read=_ranking
     ),
-    "feature-extraction": PipelineRecipe(_numbers, lambda spec: {}),
-    "sentence-similarity": PipelineRecipe(_numbers, lambda spec: {}),
+    "feature-extraction": PipelineRecipe(_numbers, lambda spec: {}, instead=_VECTORS),
+    "sentence-similarity": PipelineRecipe(_numbers, lambda spec: {}, instead=_VECTORS),
     "fill-mask": PipelineRecipe(_ranked_scores, _named("top_k"), theirs={"tokenizer_kwargs": _CUT}),
 }
+
+
+def reference(task: str) -> str:
+    """What the answers of one of RECIPES are compared with."""
+    return RECIPES[task].instead or "transformers' pipeline"
+
+
+def _in_full(task: str) -> str:
+    return RECIPES[task].instead or f"transformers' {task} pipeline"
 
 
 class PipelineReference:
@@ -149,7 +162,7 @@ class PipelineReference:
         where `bounds` are broken."""
         if not self._there:
             return {}
-        with console.stage("compare with transformers' pipeline"):
+        with console.stage(f"compare with {reference(spec.task)}"):
             scorer = Scorer(spec, build(spec, Session(folder / MODEL_FILE), folder))
             bodies = ((sample, _body(sample)) for sample in samples)
             asked = [(sample, body) for sample, body in bodies if body is not None]
@@ -171,7 +184,7 @@ class PipelineReference:
             asked = recipe.question(inputs)
             theirs = recipe.read(self._answer(asked, {**recipe.theirs, **parameters}))
         except Exception as e:  # whatever a pipeline raises of what it does not take
-            what = f"transformers' {spec.task} pipeline cannot answer it: {type(e).__name__}"
+            what = f"{_in_full(spec.task)} cannot answer it: {type(e).__name__}"
             raise PrepareError(f"{sample.where}: {what}: {e}") from e
         if theirs is None:
             return None
@@ -197,8 +210,8 @@ def _figures(
     figures = {"inputs": len(compared), "max_abs": far, "agreement": same}
     if broken := bounds.broken(figures):
         where = max(compared, key=lambda found: (not found[1], found[0]))[2]
-        pipeline = f"is not what transformers' {task} pipeline answers"
-        raise PrepareError(f"what is served {pipeline}: {broken}; worst input: {where}")
+        other = f"is not what {_in_full(task)} answers"
+        raise PrepareError(f"what is served {other}: {broken}; worst input: {where}")
     return figures
 
 
