@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -20,6 +18,7 @@ from onnxferry.scripts.benchmark.process import EngineProcess, LibraryMissing
 from onnxferry.scripts.benchmark.specs import EngineSpec, parse
 from onnxferry.system.errors import BenchmarkError
 from tests import tiny
+from tests.eventually import eventually
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -36,13 +35,6 @@ def poor(tmp_path: Path) -> Path:
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     path.chmod(0o755)
     return path
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:
@@ -137,14 +129,14 @@ def test_however_it_ends_no_worker_is_left(spec: EngineSpec, number: signal.Sign
         stderr=subprocess.DEVNULL,
     ) as process:
         us = psutil.Process(process.pid)
-        until(lambda: bool(us.children()))
+        assert eventually(lambda: bool(us.children()))
         workers = us.children(recursive=True)
-        until(
+        assert eventually(
             lambda: "onnxferry-benchmark-" in workers[0].environ().get("TMPDIR", "")
         )  # it has become what it was started for
         own = Path(workers[0].environ()["TMPDIR"])
         process.send_signal(number)
         assert process.wait(60) != 0
     for worker in workers:
-        until(lambda worker=worker: gone(worker.pid))  # type: ignore[misc]
+        assert eventually(lambda worker=worker: gone(worker.pid))  # type: ignore[misc]
     assert not own.exists()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from onnxferry.scripts.rehearse.processes import members, running
+from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 # A program that starts another, writes its pid and waits for ever; SIGTERM ends neither.
@@ -24,13 +23,6 @@ open('child.pid.part', 'w').write(str(child.pid))
 import os; os.rename('child.pid.part', 'child.pid')
 time.sleep(600)
 """
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.05)
-    return condition()
 
 
 def alive(pid: int) -> bool:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from onnxferry.scoring import cpu
+from onnxferry.scripts.rehearse import Host
 from onnxferry.targets import TARGETS
+from tests.eventually import eventually
 from tests.targets.served import GOLDEN, serving
 
 # its model server has an X-Request-Id of its own
 BACK = {"sagemaker": "X-Amzn-SageMaker-Custom-Attributes"}
 pytestmark = pytest.mark.host
+
+
+def logged(host: Host) -> list[dict[str, Any]]:
+    lines = host.log_tail(60).splitlines()
+    return [json.loads(line[line.index('{"id"') :]) for line in lines if '{"id": ' in line]
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
@@ -28,12 +36,11 @@ def test_a_request_can_be_found_in_the_log_by_its_id(target: str, tmp_path: Path
         given = client.post(host.url, content=GOLDEN.request.body, headers=headers)
         del headers["X-Request-Id"]
         made = client.post(host.url, content=b"{}", headers=headers)
-        log = host.log_tail(60)
-    lines = [
-        json.loads(line[line.index('{"id"') :]) for line in log.splitlines() if '{"id": ' in line
-    ]
+        # a model server copies a worker's lines into its log on its own time, after the answer
+        assert eventually(lambda: len(logged(host)) >= 2), host.log_tail(60)
+        lines = logged(host)
     found = {line["id"]: line for line in lines}
-    assert len(lines) == 2, log
+    assert len(lines) == 2
     assert given.headers[BACK.get(target, "X-Request-Id")] == "order-7"
     assert (found["order-7"]["status"], found["order-7"]["items"], found["order-7"]["code"]) == (
         200,
