@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from onnxferry.scoring import codecs, cpu, limits, timing
 from onnxferry.scoring.engine import Session
@@ -50,6 +51,17 @@ class Scorer:
         timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
         told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
         return replace(response, headers={**response.headers, **told})
+
+    def answer(self, payload: Any) -> Any:
+        """The task's answer, JSON data or numpy arrays in it, to a payload as codecs decode them.
+        Raises ScoringError, an InternalError for a defect."""
+        try:
+            return self._task.answer(payload)
+        except ScoringError:
+            raise
+        except Exception as e:
+            _log.exception("unexpected failure while scoring")
+            raise InternalError("the model could not score this; the log has the cause") from e
 
     def _attempt(self, request: Request, id_: str) -> tuple[Response, str | None]:
         """The answer or the refusal, and the refusal's code."""

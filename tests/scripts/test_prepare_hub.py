@@ -19,8 +19,8 @@ from onnxferry.scripts.prepare import Options, hub_id
 from onnxferry.scripts.prepare.sources.hub import client, download
 from onnxferry.scripts.prepare.sources.hub.snapshots import Snapshot, describe, fetch
 from onnxferry.system.errors import FerryError, PrepareError, UsageError
+from tests.eventually import eventually
 from tests.fakes.hub import Hold, HubDouble, Model
-from tests.scripts.test_rehearse_processes import eventually
 
 pytestmark = pytest.mark.toolchain  # of both versions of the hub's client
 SECRET = "hf_thisIsTheTokenOfSomeone"  # noqa: S105
