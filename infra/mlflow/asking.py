@@ -48,10 +48,10 @@ class LocalModel:
                 status = process.wait(self.timeout + _LOADING)
             except subprocess.TimeoutExpired as e:
                 said = f"no answer within {self.timeout:g} s; raise --timeout"
-                raise InvokeFailed(f"the model in this process: {said}") from e
+                raise InvokeFailed(f"the model, asked here: {said}") from e
         if status or not (work / "replies.json").is_file():
-            e = NotHealthy("MLflow could not load the model here, with this Python and libraries")
-            raise e.with_log(tail(log, 30))
+            said = "MLflow could not load the model here, with this Python and libraries"
+            raise NotHealthy(said).with_log(tail(log, 30))
 
     def _environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(_SIGN_IN)}

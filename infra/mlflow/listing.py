@@ -38,8 +38,6 @@ def _logged(server: MlflowServer, one: Logged) -> Listed:
     return _one(server, one.kind, one.id, one.tags, "stored" if one.ready else "unfinished")
 
 
-def _one(
-    server: MlflowServer, kind: str, name: str, tags: Mapping[str, str], state: str
-) -> Listed:
+def _one(server: MlflowServer, kind: str, name: str, tags: Mapping[str, str], state: str) -> Listed:
     endpoint, version, deployed = (tags.get(key, "") for key in (MADE, VERSION, DEPLOYED))
     return Listed(kind, name, endpoint, version, state, deployed, server.place.shown)

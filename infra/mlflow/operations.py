@@ -66,7 +66,9 @@ class Operations:
         except NameTaken as e:
             found = self.server.model(step.name)
             if not found or not self.names.is_ours(found.tags):
-                raise NameTaken(f"{e}: somebody else has just made it; run the command again") from e
+                raise NameTaken(
+                    f"{e}: somebody else has just made it; run the command again"
+                ) from e
 
     def tag_model(self, step: Step) -> None:
         """Set tags of the registered model."""
@@ -201,8 +203,8 @@ def _named(id_: str, tags: Mapping[str, str], step: Step) -> bool:
     """Whether the parameters name a thing, by its number or id, or by its 12 digits."""
     facts = step.parameters
     if "version" in facts:
-        return tags.get(VERSION) == facts["version"]
-    return id_ == facts.get("number", facts.get("id"))
+        return tags.get(VERSION) == str(facts["version"])
+    return id_ == str(facts.get("number") or facts["id"])
 
 
 @contextmanager

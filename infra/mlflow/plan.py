@@ -9,14 +9,7 @@ from typing import Any
 from onnxferry.infra.clients.mlflow_types import Version
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.mlflow.desired import DesiredState
-from onnxferry.infra.mlflow.names import (
-    CHALLENGER,
-    CHAMPION,
-    DEPLOYED,
-    MADE,
-    SHA256,
-    VERSION,
-)
+from onnxferry.infra.mlflow.names import CHALLENGER, CHAMPION, DEPLOYED, MADE, SHA256, VERSION
 from onnxferry.infra.mlflow.state import CurrentState, used
 from onnxferry.infra.plan import Action, Plan, Step, unless
 
@@ -131,9 +124,7 @@ def _tags(state: CurrentState, desired: DesiredState, found: Version | None) -> 
     steps = []
     if state.model and (changed := _changed(desired.tags, state.model.tags)):
         where = "tags of registered model"
-        steps.append(
-            Step(Action.UPDATE, where, state.names.model, "tag_model", {"tags": changed})
-        )
+        steps.append(Step(Action.UPDATE, where, state.names.model, "tag_model", {"tags": changed}))
     if found and (changed := _changed(desired.tags, found.tags)):
         facts = {"number": found.number, "tags": changed}
         name = state.names.version(desired.version)
