@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ _QUIET = {  # unless the user says otherwise
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+_URI = "MLFLOW_TRACKING_URI"
 _RUN_FOLDER = "model"  # below a run's artifacts
 _LOGGED, _RUN = "logged model", "run"
 Tags = Mapping[str, str]
@@ -176,15 +177,12 @@ class MlflowServer:
 
     def _of_model(self, model: Any) -> Logged:
         ready = str(getattr(model.status, "value", model.status)) == READY
-        where = model.artifact_location
-        own = (_LOGGED, model.model_id, f"models:/{model.model_id}", where, ready)
-        return Logged(*own, dict(model.tags), model.creation_timestamp / 1000)
+        return Logged(_LOGGED, model.model_id, model.artifact_location, ready, dict(model.tags))
 
     def _of_run(self, run: Any) -> Logged:
         where = f"{run.info.artifact_uri}/{_RUN_FOLDER}"
         ready = run.info.status == "FINISHED"
-        tags, began = dict(run.data.tags), run.info.start_time / 1000
-        return Logged(_RUN, run.info.run_id, where, where, ready, tags, began)
+        return Logged(_RUN, run.info.run_id, where, ready, dict(run.data.tags))
 
     def _files(self, location: str) -> Any:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -237,8 +235,8 @@ class MlflowServer:
         own: dict[str, Any] = {"run_id": found.id} if found.kind == _RUN else {}
         if found.kind == _LOGGED:
             own = {"model_id": found.id}
-        with self._model(name):
-            made = self._client.create_model_version(name, found.source, tags=dict(tags), **own)
+        with self._model(name), _default(self.place):
+            made = self._client.create_model_version(name, found.location, tags=dict(tags), **own)
             return _version(made)
 
     def tag_version(self, name: str, number: str, tags: Tags) -> None:
@@ -270,6 +268,18 @@ class MlflowServer:
 
     def _where(self, what: str) -> str:
         return f"MLflow at {self.place.shown}, {what}"
+
+
+@contextmanager
+def _default(place: Place) -> Iterator[None]:
+    """MLflow's own store looks for a logged model at the default server, whichever it is itself."""
+    before = os.environ.get(_URI)
+    os.environ[_URI] = place.tracking
+    try:
+        yield
+    finally:
+        del os.environ[_URI]
+        os.environ.update({_URI: before} if before is not None else {})
 
 
 def _pages(search: Callable[..., Any], **query: Any) -> Iterable[Any]:

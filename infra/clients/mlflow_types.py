@@ -19,15 +19,13 @@ class Experiment:
 @dataclass(frozen=True)
 class Logged:
     """A model's files on the tracking server: `kind` is "logged model" in MLflow 3, "run" before.
-    `source` is what is registered, `location` where the files are."""
+    `location` is where the files are, the source of versions that are made of it."""
 
     kind: str
     id: str
-    source: str
     location: str
     ready: bool
     tags: Mapping[str, str]
-    created: float = 0.0
 
 
 @dataclass(frozen=True)

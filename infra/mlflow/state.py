@@ -92,7 +92,7 @@ class CurrentState:
 
 def used(logged: Logged, versions: Sequence[Version]) -> bool:
     """Whether one of `versions` is made of it, whoever made that version."""
-    return any(logged.source == v.source or logged.id == v.tags.get(FILES) for v in versions)
+    return any(logged.location == v.source or logged.id == v.tags.get(FILES) for v in versions)
 
 
 def read_state(server: MlflowServer, names: Names) -> CurrentState:
