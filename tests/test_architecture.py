@@ -43,6 +43,7 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
     # the server is a Flask application
     "targets/azureml": {"azureml_inference_server_http", "flask"},
     "targets/local": {"fastapi", "starlette", "uvicorn"},
+    "targets/mlflow": {"mlflow", "pandas"},  # a pyfunc is given frames
     "targets/sagemaker": set(),
     "targets/functions": {"azure"},
 }

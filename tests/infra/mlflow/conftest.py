@@ -6,6 +6,7 @@ by what the fetched version holds; that a process of its own does the same is in
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
