@@ -21,6 +21,7 @@ from rich.table import Table
 
 from examples.models import Example, examples, ready
 from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scripts.package import layout_of
 from onnxferry.scripts.rehearse import Rehearsal, rehearse
 from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from onnxferry.scripts.rehearse.runtime import Wire
@@ -66,7 +67,7 @@ def rehearsed(example: Example, target: str) -> DemoRow:
     """One row: package the example for `target` and rehearse it."""
     err.print(f"[bold]{example.name} on {target}[/bold]")
     model = ready(example)
-    package = rehearsable(model, target, OUT)
+    package = rehearsable(model, layout_of(target), OUT)
     done = rehearse(package, extra=[read_request(example.request)])
     return DemoRow(example, ModelSpec.read(model), package.size, done)
 
