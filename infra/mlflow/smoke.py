@@ -63,9 +63,11 @@ class SmokeTest:
             folder.mkdir()
             self._download(version, folder)
             if fingerprint(folder) != version.tags.get(SHA256):
-                said = "its files are not those of the package that it was made of"
-                where = f"{self.names.where}, version {version.number}"
-                raise PublishFailed(f"{where}: {said}; somebody has changed them. Deploy it again")
+                raise PublishFailed(
+                    f"{self.names.where}, version {version.number}: its files are not those of the"
+                    " package that it was made of; somebody has changed them. Delete that version"
+                    " there, and deploy again"
+                )
             yield folder
 
     def _download(self, version: Version, folder: Path) -> None:

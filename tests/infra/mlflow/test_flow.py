@@ -19,6 +19,7 @@ from onnxferry.infra.plan_text import plan_text
 from onnxferry.scoring.wire import Request
 from tests import tiny
 from tests.infra.mlflow.conftest import Answers, at, deploy, sqlite
+from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 
 
@@ -44,6 +45,19 @@ def test_again_there_is_nothing_to_do_but_to_ask_it(
     assert plan.changes == ()
     assert "nothing to do" in plan_text(plan)
     assert answers.asked == ["a", "a"]
+
+
+def test_a_plan_that_was_written_and_read_again_does_the_same(
+    cloud: MlflowCloud, versions: dict[str, Bundle]
+) -> None:
+    plan = cloud.plan_deploy(versions["a"])
+    again = plan_of(plan.to_json())
+    assert again == plan
+    apply(again, cloud, QuietReport())
+    assert cloud.status().version == versions["a"].version
+    again = plan_of(cloud.plan_delete().to_json())
+    apply(again, cloud, QuietReport())
+    assert cloud.status().state == "absent"
 
 
 def test_update_and_back_and_back_again(cloud: MlflowCloud, versions: dict[str, Bundle]) -> None:
