@@ -1,15 +1,15 @@
-"""The application of MLflow's scoring server, in this process: what `mlflow models serve` runs, ready
-in a moment, where a test asks many models and nothing of the process."""
+"""The application of MLflow's scoring server, in this process: what `mlflow models serve` runs,
+ready in a moment, for tests that ask many models and nothing of the process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.package import Package
 
 
 class MLflowApp:
@@ -31,10 +31,10 @@ class MLflowApp:
 
 
 @contextmanager
-def serving(package: Path) -> Iterator[MLflowApp]:
-    """The application with the model of a package's folder."""
+def serving(package: Package) -> Iterator[MLflowApp]:
+    """The application with the model of a package."""
     from mlflow.pyfunc import load_model, scoring_server  # slow to import
     from starlette.testclient import TestClient
 
-    with TestClient(scoring_server.init(load_model(str(package)))) as client:
+    with TestClient(scoring_server.init(load_model(str(package.path)))) as client:
         yield MLflowApp(client)
