@@ -19,7 +19,9 @@ from onnxferry.system.options import COUNT
 if TYPE_CHECKING:
     from onnxferry.scripts.score.job import Outcome, ScoreJob
 
-_ENGINES = ("local",)
+ENGINES = {  # name -> a function of ScoreJob that gives its Outcome
+    "local": "onnxferry.scripts.score.local:run"
+}
 _EXTRAS = {"pyarrow": "score", "PIL": "image"}  # module -> what brings it
 _SET = "A parameter of a request, like top_k=2. May be repeated."
 _COLUMN = "The model's column and the input's of another name, like text=body. May be repeated."
@@ -40,7 +42,7 @@ _HEADER = "The columns' names, like text,id, of a CSV file without a line that n
 @option("--encoding", default="utf-8", help="Of CSV and JSON Lines.")
 @option("--delimiter", default="", show_default=False, help="Of CSV, other than a comma.")
 @option("--header", default="", show_default=False, help=_HEADER)
-@option("--engine", default="local", type=click.Choice(_ENGINES), help="What scores.")
+@option("--engine", default="local", type=click.Choice([*ENGINES]), help="What scores.")
 @option("--processes", default=1, type=COUNT, help=_PROCESSES)
 @options.output
 def command(output: str, engine: str, **flags: Any) -> None:
@@ -89,8 +91,6 @@ def _job(
 
 
 def _run(engine: str, job: ScoreJob) -> Outcome:
-    from onnxferry.scripts.score.job import ENGINES
-
     run: Callable[[ScoreJob], Outcome] = pkgutil.resolve_name(ENGINES[engine])
     return run(job)
 
