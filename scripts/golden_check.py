@@ -65,6 +65,8 @@ def difference(
 ) -> str | None:
     """Where `actual` first differs from `expected`, in words; None if it does not. Entries that are
     ranked by scores may change places where these are within the tolerance of each other."""
+    if isinstance(expected, str) and isinstance(actual, str):
+        expected, actual = _data(expected), _data(actual)
     expected, actual = _entries(expected), _entries(actual)
     if where.endswith(".box"):
         return _box_difference(expected, actual, tolerance, where)
@@ -81,6 +83,17 @@ def difference(
         return f"{where}: expected {_short(expected)}, got {_short(actual)}"
     found = (difference(e, a, tolerance, place) for place, e, a in parts)
     return next(filter(None, found), None)
+
+
+def _data(text: str) -> Any:
+    """What a text holds that is a JSON object or list, as a column of a table holds the answer of a
+    user's own task."""
+    if text[:1] not in ("{", "["):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _unsure(entry: Any) -> bool:

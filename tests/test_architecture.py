@@ -43,6 +43,7 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
     # the server is a Flask application
     "targets/azureml": {"azureml_inference_server_http", "flask"},
     "targets/local": {"fastapi", "starlette", "uvicorn"},
+    "targets/mlflow": {"mlflow", "pandas"},  # a pyfunc is given frames
     "targets/sagemaker": set(),
     "targets/functions": {"azure"},
 }
@@ -61,6 +62,8 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "azure.mgmt.authorization": "infra/clients/azure_roles.py",
     "azure.mgmt.web": "infra/clients/function_apps.py",
     "azure.monitor.query": "infra/clients/azure_logs.py",
+    "mlflow.deployments": "infra/clients/mlflow_deployments.py",
+    "mlflow.sagemaker": "infra/clients/mlflow_deployments.py",
 }
 
 

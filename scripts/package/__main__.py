@@ -26,8 +26,8 @@ _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions"
 @options.apply(options.target(TARGETS), options.model, options.out, options.python)
 @options.apply(options.image, options.config, options.output)
 def command(model_dir: Path | None, model: Path | None, output: str, **flags: Any) -> None:
-    """Build what TARGET loads of MODEL_DIR, and list its content: model.tar.gz, a function zip, or
-    a folder for AzureML or for this machine."""
+    """Build what TARGET loads of MODEL_DIR, and list its content: model.tar.gz, a function zip,
+    or a folder for AzureML, for MLflow or for this machine."""
     from onnxferry.scripts.model_table import chosen
 
     layout = layout_of(flags.pop("target"), flags.pop("image"))
@@ -59,7 +59,9 @@ def content(built: Package) -> Table:
 def _part(path: str, built: Package) -> str:
     if found := _LIBRARY.match(path):
         return _DISTRIBUTIONS.get(found[1], found[1])
-    is_model = path.startswith("model/") or (built.target == "sagemaker" and "/" not in path)
+    is_model = path.startswith(("model/", "artifacts/model/")) or (
+        built.target == "sagemaker" and "/" not in path
+    )
     return "model" if is_model else "code"
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
-from onnxferry.scripts.package import pins, wheels
+from onnxferry.scripts.package import conda, wheels
 from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import Entry, PackageLayout
@@ -26,10 +24,10 @@ SERVER = "azureml-inference-server-http"
 
 def added(model: CheckedModel) -> list[Entry]:
     """The three YAML files."""
-    conda = _yaml(environment(model.libraries, model.python))
     image = f"{_IMAGES}/openmpi4.1.0-ubuntu22.04:latest"
     declared = {"conda_file": "./env.yml", "image": image}
-    return [Entry("env.yml", conda), *_declarations(model, declared)]
+    env = conda.to_yaml(environment(model.libraries, model.python))
+    return [Entry("env.yml", env), *_declarations(model, declared)]
 
 
 def added_to_prebuilt(model: CheckedModel, **source: Any) -> list[Entry]:
@@ -44,17 +42,12 @@ def _declarations(model: CheckedModel, environment: dict[str, str]) -> list[Entr
     schema = f"{_SCHEMAS}Endpoint.schema.json"
     endpoint = {"$schema": schema, "name": name, "auth_mode": "key"}
     content = {"endpoint.yml": endpoint, "deployment.yml": deployment(name, environment)}
-    return [Entry(file, _yaml(said)) for file, said in content.items()]
+    return [Entry(file, conda.to_yaml(said)) for file, said in content.items()]
 
 
 def environment(libraries: tuple[str, ...], python: str) -> dict[str, Any]:
-    """The conda environment: every distribution that pip would bring in, pinned for `python`."""
-    names = pins.with_closure([*wheels.SCORING, *libraries, SERVER])
-    return {
-        "name": "onnxferry",
-        "channels": ["conda-forge"],
-        "dependencies": [f"python={python}", "pip", {"pip": pins.select(names, python)}],
-    }
+    """What env.yml says."""
+    return conda.environment([*wheels.SCORING, *libraries, SERVER], python)
 
 
 def deployment(endpoint: str, environment: dict[str, str]) -> dict[str, Any]:
@@ -83,11 +76,6 @@ def _probe() -> dict[str, int]:
     """More patient than the platform's, which kills a large model while it loads."""
     wait = {"initial_delay": 30, "period": 10, "timeout": 10}
     return {**wait, "success_threshold": 1, "failure_threshold": 30}
-
-
-def _yaml(data: dict[str, Any]) -> bytes:
-    text: str = yaml.safe_dump(data, sort_keys=False, width=120)
-    return text.encode()
 
 
 # of the prebuilt images that are known: minimal-py312-inference and minimal-py311-inference

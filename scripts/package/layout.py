@@ -36,7 +36,7 @@ class Entry:
 class PackageLayout:
     """One target's package: its folders of the model and the code, what is `added` to them, the
     platform's Pythons (default first), its limits in bytes, and what it is on another of the
-    platform's `images`."""
+    platform's `images`. `adapter` is the folder of targets/<target>/, where that is not `code`."""
 
     target: str
     file: str
@@ -48,13 +48,15 @@ class PackageLayout:
     packed: int | None = None
     unpacked: int | None = None
     images: Mapping[str, PackageLayout] = field(default_factory=dict)
+    adapter: str | None = None
 
     def entries(self, model: CheckedModel) -> list[Entry]:
         """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and
         what is added."""
+        adapter = self.code if self.adapter is None else self.adapter
         return [
             *(Entry(self.model + name, model.folder / name) for name in model.files),
-            *tree(_ROOMS / "targets" / self.target, self.code),
+            *tree(_ROOMS / "targets" / self.target, adapter),
             Entry(f"{self.code}onnxferry/__init__.py", _INIT),
             *tree(_ROOMS / "scoring", f"{self.code}onnxferry/scoring/"),
             *self.added(model),

@@ -113,7 +113,7 @@ def test_azureml_takes_both_files(model: Path, tmp_path: Path) -> None:
     assert deployment.request_settings.request_timeout_ms == 90_000
 
 
-@pytest.mark.parametrize("target", ["sagemaker", "azureml", "local"])
+@pytest.mark.parametrize("target", ["sagemaker", "azureml", "local", "mlflow"])
 def test_equal_input_gives_equal_bytes_whatever_the_files_times_and_modes(
     model: Path, tmp_path: Path, target: str
 ) -> None:
@@ -252,7 +252,8 @@ def test_exactly_the_limit_is_allowed() -> None:
 
 def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match="unknown target 'lambda'; known: azureml, functions, local, sagemaker"
+        UsageError,
+        match="unknown target 'lambda'; known: azureml, functions, local, mlflow, sagemaker",
     ):
         build(model, "lambda", tmp_path)
     with pytest.raises(
@@ -268,6 +269,7 @@ def test_each_target_is_for_the_python_of_its_platform_unless_told(
         "azureml": "3.12",
         "functions": "3.12",
         "local": "3.12",
+        "mlflow": "3.12",
         "sagemaker": "3.12",
     }
     assert build(model, "sagemaker", tmp_path).python == "3.12"

@@ -35,6 +35,7 @@ def thing(label: str, score: float, left: int) -> dict[str, Any]:
             {"labels": ["a", "b"], "scores": [0.50002, 0.5]},
             {"labels": ["b", "a"], "scores": [0.5, 0.49999]},
         ),
+        ({"answer": '{"b": 0.5, "a": [1]}'}, {"answer": '{"a": [1], "b": 0.50001}'}),
         ([thing("cat", 0.9, 10)], [thing("cat", 0.90001, 11)]),
         ([thing("cat", 0.1, 10)], [thing("dog", 0.10001, 10)]),  # not shown by default
     ],
@@ -53,6 +54,8 @@ def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
         ({"a": 1}, {"b": 1}, "answer"),
         (1, True, "answer"),
         (1.0, "1.0", "answer"),
+        ("[1.0]", "[1.1]", "answer[0]"),
+        ("[1.0", "[1.00", "answer"),
         (0.5, float("nan"), "answer"),
         (ranked(joy=0.9, anger=0.1), ranked(anger=0.9, joy=0.1), "answer[0].score"),
         (ranked(joy=0.9, anger=0.1), ranked(anger=0.1, joy=0.9), "answer[0].label"),

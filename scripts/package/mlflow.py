@@ -1,0 +1,148 @@
+"""MLflow: a model folder as mlflow.pyfunc.save_model writes one of model code, to load, serve,
+register or give to Spark.
+
+It is written file by file, without MLflow: equal input gives equal bytes, with no path or time of
+this machine in them. The signature is explicit. Its columns are all optional, and only texts have
+a kind: what MLflow checks by a signature it checks before the model is asked, and refuses all rows
+for one, so that the model could not answer the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from onnxferry.scoring.manifest import SPEC_FILE, ModelSpec
+from onnxferry.scoring.rows import Kind, columns
+from onnxferry.scripts.mlflow_requests import mlflow_request
+from onnxferry.scripts.package import conda, pins, wheels
+from onnxferry.scripts.package.archive import write_folder
+from onnxferry.scripts.package.layout import Entry, PackageLayout
+from onnxferry.scripts.package.model import CheckedModel
+from onnxferry.system.errors import UsageError
+
+ERRORS = {"name": "errors", "default": "raise", "shape": None, "type": "string"}
+EXAMPLE, SERVING = "input_example.json", "serving_input_example.json"
+_MODEL = "artifacts/model"
+
+
+def added(model: CheckedModel) -> list[Entry]:
+    """MLmodel, the environment in the three forms that MLflow reads, and the input example."""
+    roots, python = [*wheels.SCORING, *model.libraries, "mlflow"], model.python
+    example = input_example(model.spec)
+    requirements = "".join(f"{pin}\n" for pin in conda.requirements(roots, python))
+    python_env = {"python": python, "dependencies": ["-r requirements.txt"]}
+    files = {
+        "MLmodel": conda.to_yaml(_mlmodel(model, example)),
+        "conda.yaml": conda.to_yaml(conda.environment(roots, python)),
+        "python_env.yaml": conda.to_yaml(python_env),
+        "requirements.txt": requirements.encode(),
+    }
+    if example:
+        files |= {EXAMPLE: _json(_saved(example)), SERVING: _json(example)}
+    return [Entry(name, content) for name, content in files.items()]
+
+
+def signature(spec: ModelSpec) -> dict[str, list[dict[str, Any]]]:
+    """The inputs, outputs and params of MLflow's ModelSignature. An input's other names come after
+    all first ones, as Spark gives columns by their place."""
+    known = columns(spec)
+    names = {c.name: c.kind for c in known.inputs}
+    names |= {alias: c.kind for c in known.inputs for alias in c.aliases if alias not in names}
+    inputs = [
+        {"type": "string" if kind == "string" else "any", "name": name, "required": False}
+        for name, kind in names.items()
+    ]
+    outputs = [
+        {**_type(kind), "name": name, "required": True} for name, kind in known.outputs.items()
+    ]
+    params = [*(_param(name, kind) for name, kind in known.parameters.items()), ERRORS]
+    return {"inputs": inputs, "outputs": outputs, "params": params}
+
+
+def input_example(spec: ModelSpec) -> dict[str, Any]:
+    """The golden request as the body that MLflow's server takes; {} where there is none, or MLflow
+    has no form for it."""
+    if spec.golden is None:
+        return {}
+    try:
+        body = json.loads(mlflow_request(spec, spec.golden.request).body)
+    except (UsageError, ValueError):
+        return {}
+    return body if isinstance(body, dict) and "dataframe_split" in body else {}
+
+
+def about(spec: ModelSpec) -> dict[str, Any]:
+    """What MLmodel's `metadata` says of the model, under our name."""
+    source = spec.provenance.get("source", {})
+    said = {"name": spec.name, "task": spec.task, "precision": spec.precision, "cpu": spec.cpu}
+    more = {"opset": spec.opset, "labels": list(spec.labels), "source": source}
+    return {"onnxferry": {**said, **more, "files": dict(spec.files)}}
+
+
+def _mlmodel(model: CheckedModel, example: Mapping[str, Any]) -> dict[str, Any]:
+    spec = (model.folder / SPEC_FILE).read_bytes()
+    signed = {name: json.dumps(said) for name, said in signature(model.spec).items()}
+    said = {
+        "flavors": {"python_function": _flavor(model.python)},
+        "is_signature_from_type_hint": False,
+        "metadata": about(model.spec),
+        "mlflow_version": pins.version("mlflow", model.python),
+        "model_uuid": hashlib.sha256(spec).hexdigest()[:32],
+        "signature": signed,
+        "type_hint_from_example": False,
+    }
+    return {**said, "saved_input_example_info": _saved_info(example)} if example else said
+
+
+def _flavor(python: str) -> dict[str, Any]:
+    return {
+        "artifacts": {"model": {"path": _MODEL, "uri": _MODEL}},
+        "code": "code",
+        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+        "loader_module": "mlflow.pyfunc.loaders.code_model",
+        "model_code_path": "model.py",
+        "python_version": python,
+        "streamable": False,
+    }
+
+
+def _saved_info(example: Mapping[str, Any]) -> dict[str, str]:
+    """Where MLflow finds the input example."""
+    frame = {"artifact_path": EXAMPLE, "pandas_orient": "split", "type": "dataframe"}
+    params = {"params": "true"} if "params" in example else {}
+    return {**frame, **params, "serving_input_path": SERVING}
+
+
+def _saved(example: Mapping[str, Any]) -> Any:
+    """The input example as MLflow reads it: the frame, or that and the params."""
+    frame = example["dataframe_split"]
+    return {"inputs": frame, "params": example["params"]} if "params" in example else frame
+
+
+def _type(kind: Kind) -> dict[str, Any]:
+    """A kind as MLflow has it in JSON."""
+    if isinstance(kind, list):
+        return {"type": "array", "items": _type(kind[0])}
+    if isinstance(kind, dict):
+        fields = {name: {**_type(field), "required": True} for name, field in kind.items()}
+        return {"type": "object", "properties": fields}
+    return {"type": kind}
+
+
+def _param(name: str, kind: Kind) -> dict[str, Any]:
+    """A param whose default leaves it to the model; of a list MLflow takes no null for that."""
+    if isinstance(kind, list):
+        return {"name": name, "default": [], "shape": [-1], "type": kind[0]}
+    return {"name": name, "default": None, "shape": None, "type": kind}
+
+
+def _json(data: Any) -> bytes:
+    return json.dumps(data, ensure_ascii=False).encode()
+
+
+LAYOUT = PackageLayout(
+    "mlflow", "package", write_folder, added, model=f"{_MODEL}/", code="code/", adapter=""
+)

@@ -1,0 +1,165 @@
+"""An MLflow model from code (a pyfunc): load_context() once a process, predict() for a DataFrame,
+of which each row is an item.
+
+What MLflow forces: its server's wire is its own, a request's id and headers do not reach the model,
+and params that the signature does not list are passed over. Its server sends the rows back before
+the message of any MlflowException, and a stack trace with any other exception. So a Refused keeps
+the core's message, status and body, and what the server refuses by itself, a body or params that it
+cannot read, is told in such words too.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from http import HTTPStatus
+from typing import Any
+
+import pandas
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import PythonModel
+
+from onnxferry.scoring import JSON, Scorer, ScoringError, load, log_requests
+from onnxferry.scoring.errors import (
+    InternalError,
+    InvalidBody,
+    InvalidType,
+    InvalidValue,
+    UnsupportedMediaType,
+)
+from onnxferry.scoring.limits import exceeded
+from onnxferry.scoring.rows import RowScorer
+
+SERVER = "mlflow.pyfunc.scoring_server"
+FORM = '{"dataframe_split": {"columns": [...], "data": [[...]]}, "params": {...}}'
+_log = logging.getLogger("scoring")
+
+
+class Refused(MlflowException):
+    """A ScoringError as MLflow raises and serves it."""
+
+    def __init__(self, error: ScoringError) -> None:
+        self.error = error
+        kind = INTERNAL_ERROR if error.status >= 500 else INVALID_PARAMETER_VALUE
+        super().__init__(str(error), kind)
+
+    @property
+    def message(self) -> str:
+        """The core's; the server would put the rows before it."""
+        return str(self.error)
+
+    @message.setter
+    def message(self, text: str) -> None:
+        pass
+
+    def serialize_as_json(self) -> str:
+        """The body of the server's answer."""
+        return json.dumps({"error": {"code": self.error.code, "message": str(self.error)}})
+
+    def get_http_status_code(self) -> int:
+        """The status of the server's answer."""
+        return self.error.status
+
+
+class Model(PythonModel):
+    """The model directory that is the artifact `model`."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the model. In a process of MLflow's server, log each request, and refuse in its
+        place."""
+        self._scorer = load(context.artifacts["model"])
+        if server := sys.modules.get(SERVER):
+            log_requests()
+            _guard(server, self._scorer)
+
+    def predict(
+        self, context: Any, model_input: pandas.DataFrame, params: dict[str, Any] | None = None
+    ) -> pandas.DataFrame:
+        """The answers' columns, with the rows and the index of `model_input`. With the param
+        `errors` = "column" a refused row has its error in one more column, `error`. Raises
+        Refused."""
+        try:
+            answers = _answers(self._scorer, model_input, dict(params or {}))
+        except ScoringError as e:
+            raise Refused(e) from None
+        columns = {name: _column(cells) for name, cells in answers.items()}
+        return pandas.DataFrame(columns).set_axis(model_input.index)
+
+
+def _answers(scorer: Scorer, frame: Any, params: dict[str, Any]) -> dict[str, list[Any]]:
+    if not isinstance(frame, pandas.DataFrame):
+        raise InvalidType(f"expected a pandas DataFrame, got {type(frame).__name__}")
+    errors = params.pop("errors", None) or "raise"
+    if errors not in ("raise", "column"):
+        raise InvalidValue("'params.errors' must be one of raise, column")
+    # an empty list is the signature's default of one
+    given = {name: value for name, value in params.items() if value is not None and value != []}
+    table = {str(name): _cells(column) for name, column in frame.items()}
+    return RowScorer(scorer, given).score(table, keep_errors=errors == "column")
+
+
+def _cells(column: pandas.Series) -> list[Any]:
+    """Python's own values, and None for each of pandas' signs that there is none."""
+    values = column.astype(object)
+    return list(values.where(values.notna(), None))
+
+
+def _column(cells: list[Any]) -> pandas.Series:
+    """A list stays a list, and None stays None."""
+    column = pandas.Series(cells, dtype=object)
+    return column if any(cell is None for cell in cells) else column.infer_objects()
+
+
+def _guard(server: Any, scorer: Scorer) -> None:
+    whole = getattr(server.invocations, "__wrapped__", server.invocations)
+    limit = scorer.spec.limits.body_bytes
+
+    def answered(data: bytes, content_type: str, model: Any, schema: Any) -> Any:
+        try:
+            if len(data) > limit:
+                raise exceeded(f"the body has {len(data)} bytes", limit, "body_bytes")
+            answer = whole(data, content_type, model, schema)
+        except ScoringError:
+            raise
+        except Refused as e:
+            raise e.error from None
+        except Exception as e:
+            raise _said(e, model) from None
+        if answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            types = " or ".join(server.CONTENT_TYPES)
+            sent = f"content type '{content_type[:80]}' is not accepted"
+            raise UnsupportedMediaType(f"{sent}; send {types} in UTF-8")
+        return answer
+
+    @functools.wraps(whole)
+    def invocations(data: bytes, content_type: str | None, model: Any, schema: Any) -> Any:
+        try:
+            with scorer.logged():
+                return answered(data, content_type or JSON, model, schema)
+        except ScoringError as e:
+            raise Refused(e) from None
+
+    server.invocations = invocations
+
+
+def _said(error: Exception, model: Any) -> ScoringError:
+    """What an error of the server's own says, without what it repeats."""
+    text = error.message if isinstance(error, MlflowException) else ""
+    unread = text or isinstance(error, UnicodeError | RecursionError)
+    if not unread or text.startswith("Encountered an unexpected error"):
+        _log.error("unexpected failure while scoring", exc_info=error)
+        return InternalError("the model could not score this; the log has the cause")
+    _, found, wrong = text.rpartition("Invalid parameters found: ")
+    for param in model.metadata.get_params_schema() if found else ():
+        if f"('{param.name}'," in wrong:
+            kind = f"a list of {param.dtype.name}" if param.shape else param.dtype.name
+            return InvalidType(f"'params.{param.name}' must be of the kind {kind}")
+    columns = ", ".join(model.metadata.get_input_schema().input_names())
+    return InvalidBody(f"the body holds no table of rows: send {FORM} with column(s) {columns}")
+
+
+set_model(Model())
