@@ -19,7 +19,10 @@ from onnxferry.system.options import COUNT
 if TYPE_CHECKING:
     from onnxferry.scripts.score.job import Outcome, ScoreJob
 
-_ENGINES = ("local", "spark")
+ENGINES = {  # name -> a function of ScoreJob that gives its Outcome
+    "local": "onnxferry.scripts.score.local:run",
+    "spark": "onnxferry.scripts.score.spark_run:run",
+}
 # module -> what brings it
 _EXTRAS = {"pyarrow": "score", "PIL": "image", "pyspark": "spark", "pandas": "spark"}
 _SET = "A parameter of a request, like top_k=2. May be repeated."
@@ -44,7 +47,7 @@ _HEADER = "The columns' names, like text,id, of a CSV file without a line that n
 @option("--encoding", default="utf-8", help="Of CSV and JSON Lines.")
 @option("--delimiter", default="", show_default=False, help="Of CSV, other than a comma.")
 @option("--header", default="", show_default=False, help=_HEADER)
-@option("--engine", default="local", type=click.Choice(_ENGINES), help="What scores.")
+@option("--engine", default="local", type=click.Choice([*ENGINES]), help="What scores.")
 @option("--processes", default=1, type=COUNT, help=_PROCESSES)
 @option("--master", default="", show_default=False, help=_MASTER)
 @option("--conf", "conf", multiple=True, metavar="NAME=VALUE", help=_CONF)
@@ -97,8 +100,6 @@ def _job(
 
 
 def _run(engine: str, job: ScoreJob) -> Outcome:
-    from onnxferry.scripts.score.job import ENGINES
-
     run: Callable[[ScoreJob], Outcome] = pkgutil.resolve_name(ENGINES[engine])
     return run(job)
 

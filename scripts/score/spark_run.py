@@ -183,4 +183,4 @@ def _refused(run: _Run, scored: DataFrame) -> Counter[str]:
 def _outcome(chunks: Sequence[Chunk], resumed: int, job: ScoreJob, seconds: float) -> Outcome:
     refused: Counter[str] = sum((Counter(chunk.refused) for chunk in chunks), Counter())
     rows = sum(chunk.rows for chunk in chunks)
-    return Outcome(job.output, rows, rows, refused, seconds, resumed)
+    return Outcome(job.output, rows, rows, dict(refused), seconds, resumed)
