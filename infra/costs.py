@@ -18,6 +18,7 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "files": _STORED,
         "environment": "its image is stored in the workspace's registry",
     },
+    "mlflow": {"files": _STORED, "logged model": _STORED, "run": _STORED},
     "functions": {
         "app": _REQUESTS,
         "package": _STORED,

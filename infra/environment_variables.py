@@ -43,6 +43,8 @@ FUNCTIONS = Rules(
     ENABLE_ORYX_BUILD"""
 )
 
+MLFLOW = Rules("MLFLOW_TRACKING_* MLFLOW_REGISTRY_URI")
+
 
 def checked(given: Any, rules: Rules) -> Any:
     """`given`, a table of variables, as it is. Raises ValidationError with a line for each that
@@ -88,6 +90,14 @@ def _unread(name: str, value: str) -> str:
     except ModelError as e:
         return str(e)
     return ""
+
+
+def without_password(uri: str | None) -> str | None:
+    """`uri` as it is. Raises PydanticCustomError for one with a sign-in, which is not shown."""
+    if uri and "@" in uri.partition("//")[2].partition("/")[0]:
+        said = "a sign-in has no place here; the platform's own variables hold it"
+        raise problem(f"{said}, such as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+    return uri
 
 
 def problem(text: str) -> PydanticCustomError:

@@ -44,6 +44,13 @@ AZURE = TagRules(
     value=r".*",
     words=r"any characters but < > % & \ ? /",
 )
+MLFLOW = TagRules(
+    longest=250,
+    reserved=("mlflow.", OWN),
+    name=r"[\w /.:-]+",
+    value=r".*",
+    words="letters, digits, spaces and / . : _ -",
+)
 STORAGE = replace(AZURE, longest=128)  # and what else a storage account's tags are given to
 
 

@@ -18,6 +18,7 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "evaluate": (_SCRIPTS, "Measure a model directory by its task's metric."),
     "package": (_SCRIPTS, "Build what TARGET loads of MODEL_DIR."),
     "rehearse": (_SCRIPTS, "Serve a package by its platform's real runtime, here."),
+    "score": (_SCRIPTS, "Score every row of INPUT into OUTPUT."),
     "init": (_CLOUDS, "Write a commented deploy.toml."),
     "deploy": (_CLOUDS, "Package the model and put it live on TARGET."),
     "plan": (_CLOUDS, "Show what `deploy` would do now."),

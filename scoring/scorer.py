@@ -9,7 +9,8 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from onnxferry.scoring.engine import Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import Task, build, needs
+from onnxferry.scoring.timing import RequestMetrics
 from onnxferry.scoring.wire import CPU_HEADER, JSON, Request, Response
 
 _log = logging.getLogger("scoring")
@@ -41,16 +43,37 @@ class Scorer:
         with timing.measuring() as metrics:
             response, code = self._attempt(request, id_)
             response = _compressed(response, request.accept_encoding)
-            stages = metrics.milliseconds()
+            stages = self._log_line(id_, response.status, code, metrics)
+        timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
+        told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
+        return replace(response, headers={**response.headers, **told})
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """For a host that hands over no Request: one line for what is scored in the block, with an
+        id that is made here. The ScoringError that ends it passes on."""
+        status, code = 200, None
+        with timing.measuring() as metrics:
+            try:
+                yield
+            except ScoringError as e:
+                status, code = e.status, e.code
+                raise
+            finally:
+                self._log_line(request_id(""), status, code, metrics)
+
+    def _log_line(
+        self, id_: str, status: int, code: str | None, metrics: RequestMetrics
+    ) -> dict[str, float]:
+        """Log what a request cost, and return the milliseconds of each stage."""
+        stages = metrics.milliseconds()
         if _log.isEnabledFor(logging.INFO):
             line = {"id": id_, "model": self.spec.name, "task": self.spec.task}
             counts = {"items": metrics.items, "tokens": metrics.tokens}
             spent = {**stages, "total": round(sum(stages.values()), 3)}
-            result = {"status": response.status, "code": code, "cpu": self._cpu}
+            result = {"status": status, "code": code, "cpu": self._cpu}
             _log.info("%s", json.dumps({**line, **result, **counts, "ms": spent}))
-        timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
-        told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
-        return replace(response, headers={**response.headers, **told})
+        return stages
 
     def answer(self, payload: Any) -> Any:
         """The task's answer, JSON data or numpy arrays in it, to a payload as codecs decode them.

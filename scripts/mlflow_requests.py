@@ -18,10 +18,10 @@ import numpy as np
 
 from onnxferry.scoring import codecs
 from onnxferry.scoring.codecs import encode_json
-from onnxferry.scoring.errors import ScoringError
-from onnxferry.scoring.image_runner import read_image
+from onnxferry.scoring.errors import InvalidType, ScoringError
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.rows import Column, Columns, Kind, columns
+from onnxferry.scoring.validation import kind
 from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.request_forms import Asked, asked
 from onnxferry.system.errors import UsageError
@@ -77,17 +77,24 @@ def _payload(spec: ModelSpec, request: Request) -> Any:
 
 def _table(known: Columns, found: Asked) -> dict[str, list[Any]]:
     """The cells of the columns that the items have, as JSON data."""
-    first = known.inputs[0].name
-    rows = [item if isinstance(item, dict) else {first: item} for item in found.items]
+    rows = [item if isinstance(item, dict) else _row(known, item) for item in found.items]
     read = {column.name: [_cell(column, row) for row in rows] for column in known.inputs}
     return {name: cells for name, cells in read.items() if any(c is not None for c in cells)}
+
+
+def _row(known: Columns, item: Any) -> dict[str, Any]:
+    """An item that is the one cell of its row."""
+    needed = [column for column in known.inputs if column.required]
+    if len(needed) != 1 or (isinstance(item, codecs.Image) and needed[0].kind != "binary"):
+        raise InvalidType(f"an item must be an object, got {kind(item)}")
+    return {needed[0].name: item}
 
 
 def _cell(column: Column, row: Mapping[str, Any]) -> Any:
     name = next((name for name in (column.name, *column.aliases) if name in row), None)
     value = None if name is None else row[name]
-    if column.kind == "binary" and value is not None:
-        return base64.b64encode(read_image(value, column.name)).decode("ascii")
+    if isinstance(value, codecs.Image):
+        return base64.b64encode(value.data).decode("ascii")
     if column.kind == ["string"] and value is not None:
         return [_text(one) for one in (value if isinstance(value, list) else [value])]
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
@@ -107,13 +114,13 @@ def _parameters(spec: ModelSpec, sent: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _value(known[name], name, value) for name, value in sent.items()}
 
 
-def _value(kind: Kind, name: str, value: Any) -> Any:
+def _value(of: Kind, name: str, value: Any) -> Any:
     """MLflow's params are of one kind each, and a list where the signature has one."""
-    if isinstance(kind, list):
+    if isinstance(of, list):
         if isinstance(value, str) and name == "candidate_labels":
             return [label.strip() for label in value.split(",") if label.strip()]
         return value if isinstance(value, list) else [value]
     if isinstance(value, list | dict):
-        what = f"MLflow takes one {kind} for the parameter {name!r}, and the request has several"
+        what = f"MLflow takes one {of} for the parameter {name!r}, and the request has several"
         raise UsageError(f"{what}; {_TOLD}")
     return value

@@ -45,7 +45,7 @@ TARGETS = {
     "azureml": _target("azureml", "AzureML", "azure"),
     "functions": _target("functions", "Functions", "azure"),
     "local": _target("local", extra="local"),
-    "mlflow": _target("mlflow", extra="mlflow"),
+    "mlflow": _target("mlflow", "MLflow", "mlflow"),
     "sagemaker": _target("sagemaker", "SageMaker", "aws"),
 }
 

@@ -1,29 +1,24 @@
-"""Every task, on every runtime: the bytes of the scoring core in this process (tests/test_parity.py
-has the rest: codecs, errors, limits, and what a runtime forces)."""
+"""Every task, on every runtime: the bytes of the scoring core in this process, of MLflow the same
+answer as records (tests/test_parity.py has the rest: codecs, errors, limits, and what a runtime
+forces)."""
 
 from __future__ import annotations
 
 import base64
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from examples.custom_task.pack import pack
-from onnxferry import scoring
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.package import package
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
-from onnxferry.scripts.rehearse import start
 from onnxferry.targets import TARGETS
 from tests import tiny
-from tests.packages import quick
-from tests.test_parity import body
+from tests.test_parity import body, check, serve
 
 pytestmark = pytest.mark.host
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 PICTURE = base64.b64encode(sample_image(10, 6)).decode()
 IN_PARITY = {"question-answering", "image-classification", "tensors"}  # tests/test_parity.py
 
@@ -109,9 +104,6 @@ def test_every_task_is_asked() -> None:
 @pytest.mark.parametrize("task", MODELS)
 def test_a_task_is_answered_alike(tmp_path: Path, task: str, target: str) -> None:
     model = MODELS[task](tmp_path / "model")
-    scorer = scoring.load(model)
-    with start(package(model, quick(target), out=tmp_path / "out", python=PYTHON)) as host:
+    with serve(model, target, tmp_path / "out") as host:
         for payload in PAYLOADS[task]:
-            request = Request(body(payload))
-            expected, answer = scorer.handle(request), host.send(request)
-            assert (answer.status, answer.body) == (expected.status, expected.body), payload
+            check(host, model, target, ("", Request(body(payload))))

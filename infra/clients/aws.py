@@ -68,7 +68,7 @@ class AwsClients:
         self.region: str = found
         self.notes: dict[str, None] = {}  # what is not known for want of a permission, in order
         self._clients: dict[str, Any] = {}
-        self._part = part
+        self._part, self._profile = part, profile
 
     @cached_property
     def _caller(self) -> Mapping[str, str]:
@@ -86,7 +86,7 @@ class AwsClients:
 
     def call(self, service: str, operation: str, resource: str, /, **parameters: Any) -> Any:
         """The operation's answer. Raises CloudError that names `resource`."""
-        with self._translated(service, resource):
+        with self.translated(service, resource):
             return getattr(self._client(service), operation)(**parameters)
 
     def call_if_there(self, service: str, operation: str, where: str, /, **parameters: Any) -> Any:
@@ -98,7 +98,7 @@ class AwsClients:
 
     def read_object(self, where: str, /, **parameters: Any) -> dict[str, Any]:
         """GetObject's answer, with the object's bytes as `Body`."""
-        with self._translated("s3", where):
+        with self.translated("s3", where):
             answer = self._client("s3").get_object(**parameters)
             return {**answer, "Body": answer["Body"].read()}
 
@@ -115,7 +115,7 @@ class AwsClients:
         self, service: str, operation: str, keys: str, resource: str, /, **parameters: Any
     ) -> list[Any]:
         """All items below `keys` (words) of all pages of an operation that lists."""
-        with self._translated(service, resource):
+        with self.translated(service, resource):
             pages = self._client(service).get_paginator(operation).paginate(**parameters)
             return [item for page in pages for key in keys.split() for item in page.get(key, ())]
 
@@ -126,7 +126,7 @@ class AwsClients:
         extra = {"ChecksumAlgorithm": "SHA256", **options}
         sizes = {"multipart_threshold": self._part, "multipart_chunksize": self._part}
         parts = TransferConfig(max_concurrency=4, **sizes)
-        with self._translated("s3", f"s3://{bucket}/{key}"):
+        with self.translated("s3", f"s3://{bucket}/{key}"):
             send = self._client("s3").upload_file
             send(str(path), bucket, key, ExtraArgs=extra, Callback=sent, Config=parts)
 
@@ -150,7 +150,7 @@ class AwsClients:
         client.meta.events.register_first("needs-retry.sagemaker-runtime.InvokeEndpoint", _once)
         asked = {"Body": request.body, "ContentType": request.content_type}
         began = time.perf_counter()
-        with self._translated("sagemaker", f"endpoint {name}"):
+        with self.translated("sagemaker", f"endpoint {name}"):
             try:
                 answer = client.invoke_endpoint(EndpointName=name, Accept=request.accept, **asked)
                 body = answer["Body"].read()
@@ -165,6 +165,21 @@ class AwsClients:
         seconds, by = time.perf_counter() - began, answer.get("InvokedProductionVariant", "")
         return Reply(200, body, answer.get("ContentType", ""), seconds, by)
 
+    @contextmanager
+    def as_default(self) -> Iterator[None]:
+        """Let a library that makes sessions of its own sign in as these clients do."""
+        before, profile = boto3.DEFAULT_SESSION, os.environ.get("AWS_PROFILE")
+        named = {"AWS_PROFILE": self._profile} if self._profile else {}
+        boto3.DEFAULT_SESSION = self.session
+        os.environ |= named
+        try:
+            yield
+        finally:
+            boto3.DEFAULT_SESSION = before
+            os.environ |= {"AWS_PROFILE": profile} if named and profile else {}
+            if named and not profile:
+                del os.environ["AWS_PROFILE"]
+
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             self._clients[service] = self._make(service)
@@ -174,11 +189,12 @@ class AwsClients:
         retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
         limits = {"connect_timeout": 10, "read_timeout": read_timeout}
         config = Config(retries=retries, user_agent_extra="onnxferry", **limits)
-        with self._translated(service, service):
+        with self.translated(service, service):
             return self.session.client(service, config=config, verify=_certificates())
 
     @contextmanager
-    def _translated(self, service: str, resource: str) -> Iterator[None]:
+    def translated(self, service: str, resource: str) -> Iterator[None]:
+        """Translate the errors of `service`, asked about `resource`, to CloudErrors."""
         where = f"AWS {self.region}, {resource}"
         try:
             yield

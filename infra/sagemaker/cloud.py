@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
+from typing import ClassVar
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
@@ -20,7 +21,7 @@ from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.desired import desired
 from onnxferry.infra.sagemaker.failures import tail
 from onnxferry.infra.sagemaker.lease_store import S3LeaseStore
-from onnxferry.infra.sagemaker.names import Names, version_of
+from onnxferry.infra.sagemaker.names import Names
 from onnxferry.infra.sagemaker.operations import Operations
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
@@ -39,6 +40,7 @@ class SageMakerCloud:
     settings: SageMaker
     endpoint: str
     clock: Clock
+    _operations: ClassVar[type[Operations]] = Operations
     today: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     @cached_property
@@ -66,7 +68,7 @@ class SageMakerCloud:
         """Reads the golden request too: it must be there before anything is switched."""
         there = self._read()
         url, variant = state.served(self.clients, plan.to_go_back_to(there))
-        SmokeTest(self.clients).golden(url)
+        self._smoke_test.golden(url)
         return plan.rollback(there, url, variant)
 
     def plan_delete(self) -> Plan:
@@ -74,8 +76,7 @@ class SageMakerCloud:
         there = self._read()
         owned = state.read_owned(self.clients, there)
         policies = state.role_policies(self.clients, self.names) if owned.role else ((), ())
-        ours = next(p for p in owned.packages if p.folder == self.names.folder)
-        spare = storage.bucket_is_spare(self.clients, self.names, ours)
+        spare = storage.bucket_is_spare(self.clients, self.names, owned.packages)
         used = Checks(self.clients, there).users(there.configs, there.models)
         return self._noted(deletion.delete(there, owned, policies, used, bucket=spare))
 
@@ -105,13 +106,14 @@ class SageMakerCloud:
     @property
     def operations(self) -> Collection[str]:
         """See Cloud."""
-        return {name for name in dir(Operations) if not name.startswith("_")}
+        return {name for name in dir(self._operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
         """See Cloud."""
         limit = self.settings.wait_minutes * 60
         waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
-        getattr(Operations(self.clients, self.names, waiting, progress), step.operation)(step)
+        operations = self._operations(self.clients, self.names, waiting, progress)
+        getattr(operations, step.operation)(step)
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
@@ -124,7 +126,7 @@ class SageMakerCloud:
             found = state.endpoint(self.clients, self.endpoint)
         except CloudError:
             return ""
-        return version_of(self.endpoint, found.config) if found else ""
+        return self.names.version_of(found.config) if found else ""
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
@@ -175,6 +177,10 @@ class SageMakerCloud:
                 f" {program('deploy')} makes it"
             )
         return tail(self.clients, self.endpoint, lines)
+
+    @property
+    def _smoke_test(self) -> SmokeTest:
+        return SmokeTest(self.clients)
 
     def _read(self) -> CurrentState:
         return state.read(self.clients, self.names)

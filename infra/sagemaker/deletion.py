@@ -45,8 +45,8 @@ def unproved(state: CurrentState) -> Hosting:
     before."""
     main = state.main
     kept = {main.config, main.pending, *main.history} if main and main.history else set()
-    versions = {state.names.version_of(config) for config in kept}
-    models = {m for m in state.models if state.names.version_of(m) not in versions}
+    packages = {state.names.package_of(config) for config in kept}
+    models = {m for m in state.models if state.names.package_of(m) not in packages}
     return {config for config in state.configs if config not in kept}, models
 
 
@@ -65,7 +65,7 @@ def _hosted(state: CurrentState, owned: OwnedResources, hosting: Hosting) -> Ite
     names."""
     gone = {*hosting[0], *hosting[1]}
     others = {*state.configs, *state.models, *state.foreign} - gone
-    kept = {state.names.version_of(name) for name in others}
+    kept = {state.names.package_of(name) for name in others}
     for packages in owned.packages:
         yield from deleted_packages(packages, kept)
     yield from deleted_hosting(*map(sorted, hosting))

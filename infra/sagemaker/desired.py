@@ -67,7 +67,7 @@ def desired(names: Names, bundle: Bundle, key: str = "") -> DesiredState:
         if names.settings.role
         else {"create": execution_role(names), "policy": role_policy(names, key)}
     )
-    return DesiredState(version, package, model, config, _bucket(names), role)
+    return DesiredState(version, package, model, config, bucket(names), role)
 
 
 def _upload(names: Names, bundle: Bundle) -> Upload:
@@ -110,7 +110,7 @@ def _config(names: Names, version: str, model: str) -> dict[str, Any]:
     return {"EndpointConfigName": name, **content}
 
 
-def _bucket(names: Names) -> dict[str, Any]:
+def bucket(names: Names) -> dict[str, Any]:
     """CreateBucket, and the calls that follow it; the tag that all is done comes last. Not
     versioned: keys are content hashes."""
     own = {**names.settings.tags, BUCKET_TAG: f"{names.account}-{names.region}"}
@@ -133,6 +133,6 @@ def _bucket(names: Names) -> dict[str, Any]:
         ["put_bucket_lifecycle_configuration", {"LifecycleConfiguration": {"Rules": [rule]}}],
         ["put_bucket_tagging", {"Tagging": {"TagSet": ready}}],
     ]
-    bucket = {"Bucket": names.bucket}
-    create = {**bucket, "CreateBucketConfiguration": place}
-    return {"create": create, "bucket": bucket | names.owner, "settings": settings}
+    named = {"Bucket": names.bucket}
+    create = {**named, "CreateBucketConfiguration": place}
+    return {"create": create, "bucket": named | names.owner, "settings": settings}

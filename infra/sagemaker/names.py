@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from onnxferry.infra.config import SageMaker
 
@@ -32,6 +32,13 @@ class Names:
     partition: str
     settings: SageMaker
     now: str = ""
+    package_digits: ClassVar[int] = 64  # of the hash that a package's folder is named by
+    archives_marked: ClassVar[bool] = True  # else the mark of the golden.json beside one counts
+
+    @property
+    def made(self) -> str:
+        """What the tag ENDPOINT_TAG says on what is this endpoint's."""
+        return self.endpoint
 
     @property
     def candidate(self) -> str:
@@ -73,6 +80,16 @@ class Names:
         return f"{self.prefix}{self.account}-{self.region}/"
 
     @property
+    def package_folders(self) -> tuple[str, ...]:
+        """What the keys of packages begin with, before their hash."""
+        return (self.folder,)
+
+    @property
+    def package_place(self) -> str:
+        """A pattern of those, wherever a package was put."""
+        return rf"(?:.+/)?{self.endpoint}/{self.account}-{self.region}/"
+
+    @property
     def lease_key(self) -> str:
         """Of the lease on the endpoint."""
         return f"{self.folder}lease.json"
@@ -89,6 +106,10 @@ class Names:
     def version_of(self, name: str) -> str:
         """See the function."""
         return version_of(self.endpoint, name)
+
+    def package_of(self, name: str) -> str:
+        """What the hash of the package begins with that a model or a configuration needs."""
+        return self.version_of(name)
 
     def arn(self, service: str, resource: str, **other: str) -> str:
         """The ARN of a resource; `other` are "region" and "account" where they are not these."""
@@ -107,7 +128,7 @@ class Names:
         given = self.settings.tags
         own = {VERSION_TAG: version, DEPLOYED_TAG: self.now, HISTORY_TAG: " ".join(history)}
         said = {key: value for key, value in {**own, KEYS_TAG: keys_of(given)}.items() if value}
-        return tags({**given, ENDPOINT_TAG: self.endpoint, **said})
+        return tags({**given, ENDPOINT_TAG: self.made, **said})
 
 
 def version_of(endpoint: str, name: str) -> str:

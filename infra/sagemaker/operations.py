@@ -151,7 +151,7 @@ class Operations(PrerequisiteOperations):
         if found is None:
             return False
         tagged = state.tags_of(self.clients, found[f"{kind}Arn"], where)
-        return tagged.get(ENDPOINT_TAG) == self.names.endpoint
+        return tagged.get(ENDPOINT_TAG) == self.names.made
 
     def _refuse_used(self, step: Step, used: dict[str, str]) -> None:
         if by := used.get(step.name):

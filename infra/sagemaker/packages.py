@@ -1,14 +1,15 @@
 """Which objects of a bucket are ours: those named FOLDER/SHA256/model.tar.gz or golden.json that
 carry our mark in their metadata. FOLDER is PREFIX/NAME/ACCOUNT-REGION.
 
-An unfinished upload shows no metadata. It is ours where the golden.json of its folder is, which is
-put first. A marker that hides deleted objects goes only with all that it hides.
+An unfinished upload shows no metadata, and what another tool uploads for us has none. They are ours
+where the golden.json of their folder is, which is put first. A marker that hides deleted objects
+goes only with all that it hides.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from onnxferry.infra.sagemaker.names import Names
 
 Key = tuple[str, str]  # an object's key, and S3's version of it: "" where the bucket keeps none
 
-_OBJECT = r"([0-9a-f]{64})/(model\.tar\.gz|golden\.json)"
+_ARCHIVE, _GOLDEN = "model.tar.gz", "golden.json"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ class Listing:
 
 def place_of(names: Names, url: str) -> tuple[str, str] | None:
     """The bucket and the folder of a package (s3://...) that is named as ours; None for another."""
-    folder = rf"(?:.+/)?{names.endpoint}/{names.account}-{names.region}/"
-    found = re.fullmatch(rf"s3://([^/]+)/({folder}){_OBJECT}", url)
+    found = re.fullmatch(rf"s3://([^/]+)/({names.package_place}){_object(names)}", url)
     return (found[1], found[2]) if found else None
 
 
@@ -108,28 +108,37 @@ def packages(clients: AwsClients, names: Names, bucket: str, folder: str) -> Pac
         there = listing(clients, names, bucket, folder)
     except NotFound:
         return Packages(bucket, folder)
-    ours = proved(clients, names, bucket, _named(folder, there))
-    shas = sorted({key[len(folder) :][:64] for key, _ in ours})
-    found = tuple(_package(folder, sha, there, ours) for sha in shas)
+    named = _named(names, folder, there)
+    ours = proved(clients, names, bucket, named)
+    shas = sorted({key[len(folder) :][: names.package_digits] for key, _ in ours})
+    strange = set(named) - set(ours)
+    found = tuple(_package(names, folder + sha, there, ours, strange) for sha in shas)
     lease = f"{folder}lease.json" if f"{folder}lease.json" in there.latest else ""
     known = {lease, *(key for key, version in ours if not version)}
     return Packages(bucket, folder, found, lease, len(set(there.latest) - known))
 
 
-def _named(folder: str, there: Listing) -> list[Key]:
+def _object(names: Names) -> str:
+    return rf"([0-9a-f]{{{names.package_digits}}})/({_ARCHIVE}|{_GOLDEN})".replace(".", r"\.")
+
+
+def _named(names: Names, folder: str, there: Listing) -> list[Key]:
     """The objects that are named as ours."""
-    pattern = re.compile(re.escape(folder) + _OBJECT)
+    pattern = re.compile(re.escape(folder) + _object(names))
     named = (*((key, "") for key in there.latest), *there.older)
     return [each for each in named if pattern.fullmatch(each[0])]
 
 
-def _package(folder: str, sha: str, there: Listing, ours: Mapping[Key, Key]) -> Package:
-    own = [named for named in ours if named[0].startswith(f"{folder}{sha}/")]
+def _package(
+    names: Names, folder: str, there: Listing, ours: Mapping[Key, Key], strange: Collection[Key]
+) -> Package:
+    own = [named for named in ours if named[0].startswith(f"{folder}/")]
     keys = {key for key, _ in own}
-    hiding = keys - {key for key, _ in set(_named(folder, there)) - set(ours)}
+    hiding = keys - {key for key, _ in strange}
     markers = (marker for marker in there.markers if marker[0] in hiding)
-    golden, archive = f"{folder}{sha}/golden.json", f"{folder}{sha}/model.tar.gz"
+    golden, archive = f"{folder}/{_GOLDEN}", f"{folder}/{_ARCHIVE}"
     uploads = (upload for upload in there.uploads if golden in keys and upload[0] == archive)
+    sha = folder[-names.package_digits :]
     return Package(sha, tuple(sorted(ours[k] for k in own)), tuple(markers), tuple(uploads))
 
 
@@ -140,9 +149,18 @@ def proved(
     found = {}
     for key, version in keys:
         head = _head(clients, names.at(bucket), key, version)
-        if head and is_marked(names, head):
+        if head and (is_marked(names, head) or _beside_ours(clients, names, bucket, key)):
             found[key, version] = (key, version or head.get("VersionId", ""))
     return found
+
+
+def _beside_ours(clients: AwsClients, names: Names, bucket: str, key: str) -> bool:
+    """Whether `key` is an archive that another tool has put for us, which sets no mark."""
+    folder, _, name = key.rpartition("/")
+    if names.archives_marked or name != _ARCHIVE:
+        return False
+    head = _head(clients, names.at(bucket), f"{folder}/{_GOLDEN}", "")
+    return bool(head) and is_marked(names, head)
 
 
 def _head(clients: AwsClients, at: Mapping[str, str], key: str, version: str) -> Any:

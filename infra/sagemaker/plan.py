@@ -36,16 +36,16 @@ def deploy(
     names, package = state.names, desired.package
     model, config = desired.model["ModelName"], desired.config["EndpointConfigName"]
     serving = rollout.serving(state, Goal(config, package.url, desired.variant))
-    foundation = (_made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
+    foundation = (made(found.bucket, "bucket", names.bucket, "make_bucket", desired.bucket),)
     steps = (
         *foundation,
-        _made(found.package, "package", package.url, "put_package", asdict(package)),
-        _role(names, desired, found),
+        made(found.package, "package", package.url, "put_package", asdict(package)),
+        role(names, desired.role, found),
         _hosted("model", model, desired.model, model in state.models),
         _hosted(_CONFIG, config, desired.config, config in state.configs),
         *serving,
         *changed_tags(state, model, config),
-        *_delete_unused(state, config, found.packages, used),
+        *delete_unused(state, config, found.packages, used),
     )
     fleets = rollout.peak(state, desired.variant, serving)
     summary = Summary(
@@ -94,16 +94,18 @@ def _hosted(resource: str, name: str, request: Mapping[str, Any], there: bool) -
     return step if there else replace(step, removal=removal)
 
 
-def _role(names: Names, desired: DesiredState, found: Prerequisites) -> Step:
-    if desired.role is None:
+def role(names: Names, wanted: Mapping[str, Any] | None, found: Prerequisites) -> Step:
+    """The role that is `wanted`, or the given one."""
+    if wanted is None:
         return Step(Action.REUSE, "role", names.role_arn)
     there = "absent" if found.policies is None else "other"
-    if desired.role["policy"]["PolicyName"] in (found.policies or ()):
+    if wanted["policy"]["PolicyName"] in (found.policies or ()):
         there = "same"
-    return _made(there, "role", names.role, "make_role", desired.role)
+    return made(there, "role", names.role, "make_role", wanted)
 
 
-def _made(there: str, resource: str, name: str, operation: str, request: Mapping[str, Any]) -> Step:
+def made(there: str, resource: str, name: str, operation: str, request: Mapping[str, Any]) -> Step:
+    """What makes a resource that is "absent", "ready", "same" or something else."""
     action = _ACTIONS.get(there, Action.UPDATE)
     if action is Action.REUSE:
         return Step(action, resource, name)
@@ -113,8 +115,8 @@ def _made(there: str, resource: str, name: str, operation: str, request: Mapping
 def unused(state: CurrentState, config: str) -> tuple[set[str], set[str]]:
     """Configurations and models of neither what is to serve nor the version before it."""
     kept = _kept(state, config)
-    versions = set(map(state.names.version_of, kept))
-    models = {m for m in state.models if state.names.version_of(m) not in versions}
+    packages = set(map(state.names.package_of, kept))
+    models = {m for m in state.models if state.names.package_of(m) not in packages}
     return {c for c in state.configs if c not in kept}, models
 
 
@@ -123,14 +125,14 @@ def _kept(state: CurrentState, config: str) -> set[str]:
     return {config, *[c for c in history if c != config][: KEPT - 1]}
 
 
-def _delete_unused(
+def delete_unused(
     state: CurrentState, config: str, packages: Packages, used: Collection[str]
 ) -> Iterator[Step]:
     """Delete what is neither needed nor used by anything else."""
     configs, models = (sorted(names - set(used)) for names in unused(state, config))
     yield from deleted_hosting(configs, models)
     kept = {*_kept(state, config), *used, *state.foreign, *set(state.models) - set(models)}
-    yield from deleted_packages(packages, set(map(state.names.version_of, kept)))
+    yield from deleted_packages(packages, set(map(state.names.package_of, kept)))
 
 
 def deleted_hosting(configs: Iterable[str], models: Iterable[str]) -> Iterator[Step]:
@@ -150,9 +152,10 @@ def deleted_model(name: str) -> Step:
 
 
 def deleted_packages(found: Packages, kept: Collection[str] = ()) -> Iterator[Step]:
-    """A step for each version that is not in `kept`."""
+    """A step for each whose hash begins with none of `kept`."""
+    begins = tuple(filter(None, kept))
     for package in found.found:
-        if package.version not in kept:
+        if not package.sha256.startswith(begins):
             name = f"s3://{found.bucket}/{found.folder}{package.version}"
             what = {"bucket": found.bucket, **asdict(package)}
             yield deleted("package", name, "delete_package", **what)

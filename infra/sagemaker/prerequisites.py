@@ -62,7 +62,7 @@ class PrerequisiteOperations:
         """Delete what is still ours of a package, unless it serves now. Uploads go first: the mark
         of a package's objects proves them."""
         bucket, at = step.parameters["bucket"], self.names.at(step.parameters["bucket"])
-        if step.parameters["sha256"][:12] in self._serving():
+        if step.parameters["sha256"].startswith(self._serving()):
             return self.progress("kept: it serves now")
         ours = packages.proved(self.clients, self.names, bucket, _keys(step, "objects"))
         for key, upload in step.parameters["uploads"] if ours else ():
@@ -121,10 +121,11 @@ class PrerequisiteOperations:
         where = f"log group {step.name}"
         self.clients.call_if_there("logs", "delete_log_group", where, **step.parameters)
 
-    def _serving(self) -> set[str]:
-        """The versions that serve or are on their way."""
+    def _serving(self) -> tuple[str, ...]:
+        """What the hashes of the packages begin with that serve or are on their way."""
         main = state.endpoint(self.clients, self.names.endpoint)
-        return {self.names.version_of(c) for c in (main.config, main.pending)} if main else set()
+        configs = (main.config, main.pending) if main else ()
+        return tuple(filter(None, map(self.names.package_of, configs)))
 
     def _delete_objects(self, step: Step, keys: list[packages.Key]) -> None:
         given = (self.clients, self.names, step.parameters["bucket"], step.name)

@@ -35,13 +35,14 @@ def role_policy(names: Names, key: str = "") -> dict[str, Any]:
     """PutRolePolicy; `key` is the KMS key that the packages are encrypted with. Named by content,
     so that a policy for another bucket leaves what an earlier version needs."""
     bucket = f"arn:{names.partition}:s3:::{names.bucket}"
-    below = {"StringLike": {"s3:prefix": f"{names.folder}*"}}
+    places = [f"{folder}*" for folder in names.package_folders]
+    below = {"StringLike": {"s3:prefix": _one_or_all(places)}}
     metrics = {"StringLike": {"cloudwatch:namespace": ["*SageMaker*", "*sagemaker*"]}}
     group = names.arn("logs", f"log-group:{log_group(names.endpoint)}*")
     logs = "CreateLogGroup CreateLogStream DescribeLogStreams PutLogEvents"
     images = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
     document = _document(
-        _allow(f"{bucket}/{names.folder}*", "s3", "GetObject"),
+        _allow(_one_or_all([f"{bucket}/{place}" for place in places]), "s3", "GetObject"),
         {**_allow(bucket, "s3", "ListBucket"), "Condition": below},
         _allow(group, "logs", logs),
         {**_allow("*", "cloudwatch", "PutMetricData"), "Condition": metrics},
@@ -63,7 +64,12 @@ def _decrypt(names: Names, key: str) -> dict[str, Any]:
     return {**_allow(names.arn("kms", "key/*"), "kms", "Decrypt"), "Condition": named}
 
 
-def _allow(resource: str, service: str, actions: str) -> dict[str, Any]:
+def _one_or_all(values: list[str]) -> str | list[str]:
+    """As policies are written, and as deployed ones are: their names are hashes of their text."""
+    return values[0] if len(values) == 1 else values
+
+
+def _allow(resource: str | list[str], service: str, actions: str) -> dict[str, Any]:
     allowed = [f"{service}:{action}" for action in actions.split()]
     return {"Effect": "Allow", "Action": allowed, "Resource": resource}
 

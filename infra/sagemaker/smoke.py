@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from onnxferry.infra.clients.aws import AwsClients
@@ -14,9 +15,10 @@ from onnxferry.scoring.manifest import Golden
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """Sends golden requests."""
+    """Sends golden requests, which `read` finds in a manifest, given with its place."""
 
     clients: AwsClients
+    read: Callable[[bytes, str], Golden] = golden_in
 
     def run(self, endpoint: str, package: str) -> None:
         """Ask `endpoint` the golden request of `package` (s3://...). Raises NotHealthy or
@@ -30,7 +32,15 @@ class SmokeTest:
 
     def golden(self, package: str) -> Golden:
         """The golden request beside the package. Raises NotFound if none is."""
-        bucket, key = split(f"{package.rpartition('/')[0]}/golden.json")
-        where = f"s3://{bucket}/{key}"
-        answer = self.clients.call("s3", "get_object", where, Bucket=bucket, Key=key)
-        return golden_in(answer["Body"].read(), where)
+        return self.read(self.manifest(package), beside(package))
+
+    def manifest(self, package: str) -> bytes:
+        """The text of golden.json beside the package. Raises NotFound if none is."""
+        where = beside(package)
+        bucket, key = split(where)
+        return bytes(self.clients.read_object(where, Bucket=bucket, Key=key)["Body"])
+
+
+def beside(package: str) -> str:
+    """Where golden.json is."""
+    return f"{package.rpartition('/')[0]}/golden.json"

@@ -140,9 +140,9 @@ def read_prerequisites(clients: AwsClients, names: Names, desired: DesiredState)
 def read_owned(clients: AwsClients, state: CurrentState) -> OwnedResources:
     """Packages are looked for where they are put now, and where the models say."""
     names = state.names
-    own = (names.bucket, names.folder)
+    own = {(names.bucket, folder) for folder in (names.folder, *names.package_folders)}
     places = {place_of(names, _url_of_model(clients, model)) for model in state.models}
-    found = [packages(clients, names, *place) for place in sorted({own, *filter(None, places)})]
+    found = [packages(clients, names, *place) for place in sorted(own.union(filter(None, places)))]
     role = not names.settings.role and has_role(clients, names)
     unmarked = storage.unmarked(clients, names)
     return OwnedResources(tuple(found), _log_groups(clients, names), role, unmarked)
@@ -185,7 +185,7 @@ def has_role(clients: AwsClients, names: Names) -> bool:
     """Whether the role that we make is there. Raises NameTaken when it is not ours."""
     role = names.role
     found = clients.call_if_there("iam", "get_role", f"role {role}", RoleName=role)
-    if found and values_of(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.endpoint:
+    if found and values_of(found["Role"].get("Tags", [])).get(ENDPOINT_TAG) != names.made:
         raise NameTaken(
             f"AWS: a role {role} exists that onnxferry did not make; set sagemaker.role to the"
             " role to use, or choose another endpoint name with --name"
@@ -215,7 +215,7 @@ def own(clients: AwsClients, names: Names, name: str) -> Endpoint | None:
     if found is None or found.state == "Deleting":
         return found
     tags = tags_of(clients, found.arn, f"endpoint {name}")
-    if tags.get(ENDPOINT_TAG) != names.endpoint:
+    if tags.get(ENDPOINT_TAG) != names.made:
         if not tags and endpoint(clients, name) is None:  # gone meanwhile
             return None
         raise NameTaken(
@@ -243,7 +243,7 @@ def _listed(
     found: dict[str, Tagged | None] = {}
     for name in sorted(filter(names.version_of, arns)):
         tags = tags_of(clients, arns[name], f"{kind} {name}")
-        ours = tags.get(ENDPOINT_TAG) == names.endpoint
+        ours = tags.get(ENDPOINT_TAG) == names.made
         found[name] = Tagged(arns[name], tags) if ours else None
     return found
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,15 @@ def encryption_key(clients: AwsClients, names: Names) -> str:
     return next((d["KMSMasterKeyID"] for d in defaults if "KMSMasterKeyID" in d), "")
 
 
-def bucket_is_spare(clients: AwsClients, names: Names, ours: Packages) -> bool:
-    """Whether we made the bucket, and all that is in it are `ours` and the lease."""
+def bucket_is_spare(clients: AwsClients, names: Names, found: Iterable[Packages]) -> bool:
+    """Whether we made the bucket, and all that is in it are packages that are `found` there, and
+    the lease."""
     if names.settings.bucket or bucket_state(clients, names) != "ready":
         return False
     there = listing(clients, names, names.bucket, "")
-    latest = {key for key, _ in ours.keys} | {names.lease_key}
-    versions = {*there.older, *there.markers, *there.uploads} - ours.keys
+    ours = {key for one in found if one.bucket == names.bucket for key in one.keys}
+    latest = {key for key, _ in ours} | {names.lease_key}
+    versions = {*there.older, *there.markers, *there.uploads} - ours
     return set(there.latest) <= latest and {key for key, _ in versions} <= {names.lease_key}
 
 
@@ -95,19 +97,31 @@ def stored(clients: AwsClients, names: Names, package: Upload) -> str:
 
 def _stored(clients: AwsClients, names: Names, package: Upload) -> dict[str, str]:
     """`stored` for each of the package's keys."""
+    archive = (package.size, clients.checksum(Path(package.path)))
+    return {
+        package.golden_key: golden_stored(clients, names, package),
+        package.key: _state(clients, names, package, package.key, archive),
+    }
+
+
+def golden_stored(clients: AwsClients, names: Names, package: Upload) -> str:
+    """`stored` for golden.json."""
     golden = package.golden.encode()
     digest = base64.b64encode(hashlib.sha256(golden).digest()).decode()
-    archive = (package.size, clients.checksum(Path(package.path)))
-    states = {}
-    for key, content in {package.golden_key: (len(golden), digest), package.key: archive}.items():
-        head = _head(clients, package, key)
-        states[key] = "absent" if not head else "same" if _content(head) == content else "other"
-        if states[key] == "other" and not is_marked(names, head):
-            raise NameTaken(
-                f"AWS {names.region}, s3://{package.bucket}/{key}: an object that onnxferry did"
-                " not put there (it has not its mark); move it away, or set sagemaker.prefix"
-            )
-    return states
+    return _state(clients, names, package, package.golden_key, (len(golden), digest))
+
+
+def _state(
+    clients: AwsClients, names: Names, package: Upload, key: str, content: tuple[int, str]
+) -> str:
+    head = _head(clients, package, key)
+    found = "absent" if not head else "same" if _content(head) == content else "other"
+    if found == "other" and not is_marked(names, head):
+        raise NameTaken(
+            f"AWS {names.region}, s3://{package.bucket}/{key}: an object that onnxferry did"
+            " not put there (it has not its mark); move it away, or set sagemaker.prefix"
+        )
+    return found
 
 
 def _head(clients: AwsClients, package: Upload, key: str) -> Any:
@@ -128,7 +142,7 @@ def put(clients: AwsClients, names: Names, package: Upload, progress: Progress) 
         raise PublishFailed(f"{path}: not the package that was planned; run the same command again")
     there = _stored(clients, names, package)
     if there[package.golden_key] != "same":
-        _put_golden(clients, package)
+        put_golden(clients, package)
     if there[package.key] != "same":
         sent, mark = _adding_up(package.size, progress), {"Metadata": dict(package.mark)}
         clients.upload(path, bucket, package.key, sent, **mark, **package.owner)
@@ -140,7 +154,8 @@ def put(clients: AwsClients, names: Names, package: Upload, progress: Progress) 
         )
 
 
-def _put_golden(clients: AwsClients, package: Upload) -> None:
+def put_golden(clients: AwsClients, package: Upload) -> None:
+    """Put golden.json, with our mark."""
     where, body = f"s3://{package.bucket}/{package.golden_key}", package.golden.encode()
     request = {"Bucket": package.bucket, "Key": package.golden_key, "Body": body, **package.owner}
     kind = {"ContentType": "application/json", "ChecksumAlgorithm": "SHA256"}

@@ -5,6 +5,7 @@ FerryError            what, where, what next; the command exits with `exit_code`
 ├── PrepareError      a model cannot be exported, or its answers differ
 ├── PackageError      a package cannot be built, or is over its platform's limit
 ├── RehearsalError    the hosting runtime did not start, or gave another answer
+├── BatchScoringError rows cannot all be scored, or none has an answer
 ├── EvaluationError   an item cannot be answered, or a figure is too far off
 └── BenchmarkError    an engine cannot be loaded or asked, or its process died
 """
@@ -40,6 +41,10 @@ class PackageError(FerryError):
 
 
 class RehearsalError(FerryError):
+    pass
+
+
+class BatchScoringError(FerryError):
     pass
 
 

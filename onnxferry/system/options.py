@@ -69,7 +69,10 @@ model = click.option("--model", type=PATH, help=f"Model directory; default: the 
 served_model = click.option("--model", type=FOLDER, required=True, help="Model directory to serve.")
 out = click.option("--out", default="build", type=PATH, help="Where packages go.")
 python = click.option("--python", help="Python of the host, like 3.12 (default: the platform's).")
-_IMAGE = "Container, other than the platform's default: prebuilt (azureml)."
+_IMAGE = (
+    "Container, other than the platform's default: prebuilt (azureml); to rehearse in, also"
+    " sagemaker (mlflow)."
+)
 image = click.option("--image", default="", show_default=False, help=_IMAGE)
 FORMATS = click.Choice(["text", "json"])
 output = click.option("--output", type=FORMATS, default="text", help="Of standard output.")

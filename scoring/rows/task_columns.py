@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from onnxferry.scoring.codecs import Image, encode_json
@@ -56,6 +57,13 @@ def _several(answer: Any, outputs: Mapping[str, Kind]) -> Cells:
     """The best answer, and all of them in the column that is a list, if there is one."""
     best, every = (answer[0], answer) if isinstance(answer, list) else (answer, [answer])
     return {name: every if isinstance(kind, list) else best[name] for name, kind in outputs.items()}
+
+
+def _labelled(answer: Any, outputs: Mapping[str, Kind]) -> Cells:
+    """As `_several`, also of return_all_scores, whose labels are in their own order."""
+    cells = _several(answer, outputs)
+    best = max(cells["labels"], key=itemgetter("score")) if "labels" in cells else {}
+    return {**cells, **best}
 
 
 def _whole(answer: Any, outputs: Mapping[str, Kind]) -> Cells:
@@ -161,7 +169,7 @@ _TASKS: dict[str, _Task] = {
         _best_and("labels", _LABEL, default=5),
         {"top_k": "long", "function_to_apply": "string"},
         _image,
-        _several,
+        _labelled,
     ),
     "image-feature-extraction": _Task((_IMAGE,), _features, {"pool": "boolean"}, _image),
     "object-detection": _Task(
@@ -193,7 +201,7 @@ _TASKS: dict[str, _Task] = {
         _best_and("labels", _LABEL),
         {**_CUT, "top_k": "long", "return_all_scores": "boolean", "function_to_apply": "string"},
         _text,
-        _several,
+        _labelled,
     ),
     "text-ranking": _Task(
         (Column("query", "string"), Column("documents", ["string"], aliases=("texts",))),

@@ -40,18 +40,19 @@ CLOSURES = {
         six typing-extensions typing-inspection urllib3 werkzeug wrapt zipp
     """,
     "mlflow": """
-        aiohappyeyeballs aiohttp aiosignal alembic annotated-doc annotated-types anyio attrs
-        blinker cachetools certifi cffi charset-normalizer click cloudpickle contourpy
-        cryptography cycler databricks-sdk deprecated docker fastapi flask flask-cors
-        fonttools frozenlist gitdb gitpython google-auth graphene graphql-core graphql-relay
-        gunicorn h11 huey idna importlib-metadata itsdangerous jinja2 joblib kiwisolver mako
-        markupsafe matplotlib mlflow-skinny mlflow-tracing multidict narwhals numpy
-        opentelemetry-api opentelemetry-proto opentelemetry-sdk
-        opentelemetry-semantic-conventions packaging pandas pillow prettytable propcache
-        protobuf pyarrow pyasn1 pyasn1-modules pycparser pydantic pydantic-core pyparsing
-        python-dateutil python-dotenv pyyaml requests scikit-learn scipy six skops smmap
-        sqlalchemy sqlparse starlette threadpoolctl typing-extensions typing-inspection
-        urllib3 uvicorn wcwidth werkzeug wrapt yarl zipp
+        aiohappyeyeballs aiohttp aiosignal alembic annotated-doc annotated-types anyio
+        async-timeout attrs blinker cachetools certifi cffi charset-normalizer click
+        cloudpickle contourpy cryptography cycler databricks-sdk deprecated docker
+        exceptiongroup fastapi flask flask-cors fonttools frozenlist gitdb gitpython
+        google-auth graphene graphql-core graphql-relay greenlet gunicorn h11 huey idna
+        importlib-metadata itsdangerous jinja2 joblib kiwisolver mako markupsafe matplotlib
+        mlflow-skinny mlflow-tracing multidict narwhals numpy opentelemetry-api
+        opentelemetry-proto opentelemetry-sdk opentelemetry-semantic-conventions packaging
+        pandas pillow prettytable propcache protobuf pyarrow pyasn1 pyasn1-modules pycparser
+        pydantic pydantic-core pyparsing python-dateutil python-dotenv pytz pyyaml requests
+        scikit-learn scipy six skops smmap sqlalchemy sqlparse starlette threadpoolctl tomli
+        typing-extensions typing-inspection tzdata urllib3 uvicorn wcwidth werkzeug wrapt
+        yarl zipp
     """,
 }
 _HOST = {

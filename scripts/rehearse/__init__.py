@@ -11,7 +11,7 @@ from __future__ import annotations
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.pythons import find_python
-from onnxferry.scripts.rehearse.rehearsal import Rehearsal, rehearse
+from onnxferry.scripts.rehearse.rehearsal import Conditions, Rehearsal, rehearse
 from onnxferry.scripts.rehearse.start import start
 
-__all__ = ["Host", "Rehearsal", "Reply", "find_python", "rehearse", "start"]
+__all__ = ["Conditions", "Host", "Rehearsal", "Reply", "find_python", "rehearse", "start"]

@@ -10,8 +10,9 @@ import click
 from rich.table import Table
 
 from onnxferry.scripts.package import Package, layout_of, read
-from onnxferry.scripts.rehearse import Rehearsal, Reply, rehearse
+from onnxferry.scripts.rehearse import Conditions, Rehearsal, Reply, rehearse
 from onnxferry.scripts.rehearse.rehearsable import rehearsable
+from onnxferry.scripts.rehearse.start import runtime_of
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system import options
 from onnxferry.system.console import out
@@ -38,9 +39,9 @@ def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
     """Serve a package by its platform's real runtime, here, and measure it: PACKAGE (model.tar.gz,
     function.zip or a folder), or the one that is built of --model for --target. It proves that the
     package needs no network."""
-    how = {key: flags.pop(key) for key in ("repeats", "egress")}
+    repeats, conditions = flags.pop("repeats"), Conditions(flags.pop("egress"), flags["image"])
     requests = [read_request(path) for path in inputs]
-    done = rehearse(_package(**flags), extra=requests, **how)
+    done = rehearse(_package(**flags), requests, repeats, conditions)
     answers = dict(zip(map(str, inputs), done.extra, strict=True))
     if output == "json":
         click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))
@@ -58,7 +59,8 @@ def _package(
     image = flags.pop("image")
     if package:
         return read(package)
-    layout = layout_of(str(target), image)
+    runtime = runtime_of(str(target))
+    layout = layout_of(str(target), "" if image in runtime.images else image)
     return rehearsable(chosen(None, model, file), layout, **flags)
 
 

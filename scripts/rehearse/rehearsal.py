@@ -13,9 +13,18 @@ from onnxferry.scripts.golden_check import Reply, mismatch
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.network import choose
-from onnxferry.scripts.rehearse.start import start
+from onnxferry.scripts.rehearse.start import runtime_of, start
 from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """With `egress` the runtime reaches the network; without, it must not; by default it does not
+    where this machine can cut it off. `image`: the platform's, other than its default."""
+
+    egress: bool | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,18 +49,19 @@ def rehearse(
     package: Package,
     extra: Sequence[Request] = (),
     repeats: int = 30,
-    egress: bool | None = None,
+    conditions: Conditions = Conditions(),
     report: ReportStage = stage,
 ) -> Rehearsal:
     """Serve `package` by its platform's runtime; send the golden request, each of `extra`, and the
-    golden one `repeats` times (at least twice). With `egress` the runtime reaches the network;
-    without, it must not; by default it does not where this machine can cut it off.
+    golden one `repeats` times (at least twice).
 
-    Raises RehearsalError when the runtime does not start or the golden answer differs.
+    Raises RehearsalError when the runtime does not start or the golden answer differs, UsageError
+    for a request that the runtime's own form cannot hold.
     """
-    network = choose(egress)
-    with start(package, network=network, report=report) as host:
-        golden = _golden_of(host, package)
+    network, runtime = choose(conditions.egress), runtime_of(package.target, conditions.image)
+    with start(package, runtime=runtime, network=network, report=report) as host:
+        spec = ModelSpec.read(host.model_dir)
+        golden = runtime.wire.golden(spec, _golden_of(spec, package))
         with report("send the golden request"):
             answer = _proved(host, golden)
             start_seconds = time.monotonic() - host.began
@@ -61,7 +71,7 @@ def rehearse(
         replies = []
         for request in extra:
             with report(f"send {len(request.body)} bytes of {request.content_type}"):
-                replies.append(host.send(request))
+                replies.append(host.send(runtime.wire.request(spec, request)))
         with report(f"send the golden request {repeats} times"):
             p50, p95 = _latencies(host, golden.request, repeats)
         about = (package.target, package.size, package.python)
@@ -69,8 +79,8 @@ def rehearse(
         return Rehearsal(*about, *measured, network.said, answer, tuple(replies))
 
 
-def _golden_of(host: Host, package: Package) -> Golden:
-    if golden := ModelSpec.read(host.model_dir).golden:
+def _golden_of(spec: ModelSpec, package: Package) -> Golden:
+    if golden := spec.golden:
         return golden
     lacking = "model_spec.json has no golden request; prepare the model again with an example"
     raise RehearsalError(f"{package.path}: {lacking}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package.contract import Package
 
 HOSTS = Path(__file__).parent / "hosts"
@@ -35,11 +37,20 @@ class UnpackedPackage:
 
 
 @dataclass(frozen=True)
+class Wire:
+    """A model's requests and golden answers as a runtime has them; here as they are."""
+
+    request: Callable[[ModelSpec, Request], Request] = lambda spec, request: request
+    golden: Callable[[ModelSpec, Golden], Golden] = lambda spec, golden: golden
+
+
+@dataclass(frozen=True)
 class Runtime:
     """`health` and `score` are paths on the runtime's port. `installs` is given the Python version,
     `command` (a Python program and its arguments) and `environment` the port; `check` raises
     RehearsalError when the machine lacks what no environment can hold; `limit` is in seconds to the
-    first healthy answer."""
+    first healthy answer. `images`: the runtime of the same package in others of the platform's
+    images."""
 
     title: str
     health: str
@@ -50,3 +61,5 @@ class Runtime:
     environment: Callable[[UnpackedPackage, int], dict[str, str]] = lambda unpacked, port: {}
     check: Callable[[], None] = lambda: None
     limit: float = 120.0
+    wire: Wire = Wire()
+    images: Mapping[str, Runtime] = field(default_factory=dict)

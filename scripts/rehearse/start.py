@@ -29,6 +29,12 @@ from onnxferry.targets import load
 _KEPT = ("PATH", "LANG", "LC_ALL", "JAVA_HOME")
 
 
+def runtime_of(target: str, image: str = "") -> Runtime:
+    """The runtime of `target`, the one of `image` where that has one of its own."""
+    runtime: Runtime = load(target_row(target).runtime)
+    return runtime.images.get(image, runtime)
+
+
 @contextmanager
 def start(
     package: Package,
@@ -41,7 +47,7 @@ def start(
     """Unpack `package`, make its environment if `cache` has it not, start its runtime in `network`
     (without egress where this machine lets it), and yield it once it is healthy. Raises
     RehearsalError with what is missing on this machine, or what the runtime printed."""
-    runtime = runtime or load(target_row(package.target).runtime)
+    runtime = runtime or runtime_of(package.target)
     runtime.check()
     python = _python(package)
     folder = tempfile.TemporaryDirectory(prefix="onnxferry-", ignore_cleanup_errors=True)

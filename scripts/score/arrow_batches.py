@@ -27,6 +27,7 @@ _TYPES = {
 }
 _TEXT = ("string", "large_string", "string_view")
 _BINARY = ("binary", "large_binary", "binary_view")
+JSON_TEXT = {b"onnxferry": b"json"}  # of a field whose texts are values in JSON
 # holds the schema that a Spark job wrote: by it Spark would not see the columns that are added
 _SPARK = b"org.apache.spark."
 
@@ -75,7 +76,7 @@ def score_batch(
     mapping = mapping or ColumnMapping()
     schema = output_schema(rows.columns, batch.schema, mapping)
     read = _sources(rows.columns, batch.schema.names, mapping)
-    cells = {column.name: _cells(batch.column(source), column.kind) for column, source in read}
+    cells = {column.name: _cells(batch, source, column.kind) for column, source in read}
     scored = rows.score(cells, keep_errors=True)
     kept = [batch.column(n) for n in batch.schema.names if n not in mapping.dropped]
     added = schema.types[len(kept) :]
@@ -139,13 +140,16 @@ def _is_file(of: pa.DataType) -> bool:
     return bool(pa.types.is_struct(of) and of.get_field_index("bytes") >= 0)
 
 
-def _cells(array: pa.Array, kind: Kind) -> list[Any]:
+def _cells(batch: pa.RecordBatch, name: str, kind: Kind) -> list[Any]:
     """The column as Python's values. Where neither text nor bytes are wanted, text is JSON, as
     tables in CSV have it."""
+    array = batch.column(name)
     if kind == "binary" and _is_file(array.type):
         array = compute.struct_field(array, "bytes")
     cells: list[Any] = array.to_pylist()
-    return cells if kind in ("string", "binary") else list(map(_parsed, cells))
+    told = batch.schema.field(name).metadata or {}
+    is_json = JSON_TEXT.items() <= told.items() or kind not in ("string", "binary")
+    return list(map(_parsed, cells)) if is_json else cells
 
 
 def _parsed(cell: Any) -> Any:

@@ -14,6 +14,7 @@ import functools
 import json
 import logging
 import sys
+from http import HTTPStatus
 from typing import Any
 
 import pandas
@@ -23,7 +24,13 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
 
 from onnxferry.scoring import JSON, Scorer, ScoringError, load, log_requests
-from onnxferry.scoring.errors import InternalError, InvalidBody, InvalidType, InvalidValue
+from onnxferry.scoring.errors import (
+    InternalError,
+    InvalidBody,
+    InvalidType,
+    InvalidValue,
+    UnsupportedMediaType,
+)
 from onnxferry.scoring.limits import exceeded
 from onnxferry.scoring.rows import RowScorer
 
@@ -36,14 +43,14 @@ class Refused(MlflowException):
     """A ScoringError as MLflow raises and serves it."""
 
     def __init__(self, error: ScoringError) -> None:
-        self._text, self._code, self._status = str(error), error.code, error.status
+        self.error = error
         kind = INTERNAL_ERROR if error.status >= 500 else INVALID_PARAMETER_VALUE
-        super().__init__(self._text, kind)
+        super().__init__(str(error), kind)
 
     @property
     def message(self) -> str:
         """The core's; the server would put the rows before it."""
-        return self._text
+        return str(self.error)
 
     @message.setter
     def message(self, text: str) -> None:
@@ -51,21 +58,22 @@ class Refused(MlflowException):
 
     def serialize_as_json(self) -> str:
         """The body of the server's answer."""
-        return json.dumps({"error": {"code": self._code, "message": self._text}})
+        return json.dumps({"error": {"code": self.error.code, "message": str(self.error)}})
 
     def get_http_status_code(self) -> int:
         """The status of the server's answer."""
-        return self._status
+        return self.error.status
 
 
 class Model(PythonModel):
     """The model directory that is the artifact `model`."""
 
     def load_context(self, context: Any) -> None:
-        """Load the model. In a process of MLflow's server, refuse in its place."""
-        log_requests()
+        """Load the model. In a process of MLflow's server, log each request, and refuse in its
+        place."""
         self._scorer = load(context.artifacts["model"])
         if server := sys.modules.get(SERVER):
+            log_requests()
             _guard(server, self._scorer)
 
     def predict(
@@ -110,16 +118,30 @@ def _guard(server: Any, scorer: Scorer) -> None:
     whole = getattr(server.invocations, "__wrapped__", server.invocations)
     limit = scorer.spec.limits.body_bytes
 
+    def answered(data: bytes, content_type: str, model: Any, schema: Any) -> Any:
+        try:
+            if len(data) > limit:
+                raise exceeded(f"the body has {len(data)} bytes", limit, "body_bytes")
+            answer = whole(data, content_type, model, schema)
+        except ScoringError:
+            raise
+        except Refused as e:
+            raise e.error from None
+        except Exception as e:
+            raise _said(e, model) from None
+        if answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            types = " or ".join(server.CONTENT_TYPES)
+            sent = f"content type '{content_type[:80]}' is not accepted"
+            raise UnsupportedMediaType(f"{sent}; send {types} in UTF-8")
+        return answer
+
     @functools.wraps(whole)
     def invocations(data: bytes, content_type: str | None, model: Any, schema: Any) -> Any:
         try:
-            if len(data) > limit:
-                raise Refused(exceeded(f"the body has {len(data)} bytes", limit, "body_bytes"))
-            return whole(data, content_type or JSON, model, schema)
-        except Refused:
-            raise
-        except Exception as e:
-            raise Refused(_said(e, model)) from None
+            with scorer.logged():
+                return answered(data, content_type or JSON, model, schema)
+        except ScoringError as e:
+            raise Refused(e) from None
 
     server.invocations = invocations
 

@@ -160,6 +160,15 @@ def test_an_absent_column_is_named_with_those_that_came(tmp_path: Path) -> None:
         rows.score({"question": ["who"], "id": [1]}, keep_errors=True)
 
 
+def test_the_label_is_the_best_of_all_in_whatever_order_these_come(tmp_path: Path) -> None:
+    rows = RowScorer(load(tiny.text_classification(tmp_path)), {"return_all_scores": True})
+    given = rows.score({"text": ["good day", "bad"]})
+    assert given["label"] == ["good", "bad"]
+    assert [labels[0]["label"] for labels in given["labels"]] == ["bad", "bad"]
+    for label, score, labels in zip(*given.values(), strict=True):
+        assert {"label": label, "score": score} in labels
+
+
 def test_the_tutorials_columns_are_read(tmp_path: Path) -> None:
     rows = RowScorer(load(tiny.question_answering(tmp_path)))
     by_name = rows.score({"question": ["who"], "context": ["dolly rebecca"]})

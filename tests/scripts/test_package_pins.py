@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from onnxferry.scripts.package import azureml, layout_of, local, pins
+from onnxferry.scripts.package import azureml, conda, layout_of, local, pins
 from onnxferry.system.errors import PackageError
 from onnxferry.targets import TARGETS
 
@@ -82,8 +82,12 @@ def local_requirements() -> list[str]:
     return [f"{r.name}{r.specifier}" for r in listed if not r.marker or r.marker.evaluate()]
 
 
+def conda_yaml() -> list[str]:
+    return conda.requirements(["onnxruntime", "tokenizers", "pillow", "mlflow"], HERE)
+
+
 @pytest.mark.host  # asks the index for metadata
-@pytest.mark.parametrize("pins_of", [env_yml, local_requirements])
+@pytest.mark.parametrize("pins_of", [env_yml, local_requirements, conda_yaml])
 def test_pip_would_install_nothing_but_what_is_pinned(
     pins_of: Callable[[], list[str]], tmp_path: Path
 ) -> None:

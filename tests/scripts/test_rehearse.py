@@ -21,7 +21,7 @@ import pytest
 from onnxferry.scoring import Request, cpu
 from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scripts.package import Package, package
-from onnxferry.scripts.rehearse import azureml, find_python, rehearse, sagemaker, start
+from onnxferry.scripts.rehearse import Conditions, azureml, find_python, rehearse, sagemaker, start
 from onnxferry.scripts.rehearse.network import refusal
 from onnxferry.system.errors import RehearsalError
 from onnxferry.system.hashes import sha256
@@ -65,13 +65,20 @@ def leftovers(temp: Path) -> list[str]:
     return [path.name for path in temp.iterdir() if path.name.startswith("onnxferry")]
 
 
+# MLflow's wire is its own
+ANSWERS = {"mlflow": b'{"predictions": %s}' % ANSWER}
+
+
 @pytest.mark.host
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("target", "image"), [*((name, "") for name in TARGETS), ("mlflow", "sagemaker")]
+)
 def test_a_good_package_proves_itself(
-    target: str, packages: dict[str, Package], temp: Path
+    target: str, image: str, packages: dict[str, Package], temp: Path
 ) -> None:
-    done = rehearse(packages[target], extra=[Request(b"{}")], repeats=5, report=quiet)
-    assert done.answer == ANSWER
+    conditions = Conditions(image=image)
+    done = rehearse(packages[target], [Request(b"{}")], 5, conditions, report=quiet)
+    assert done.answer == ANSWERS.get(target, ANSWER)
     assert [answer.status for answer in done.extra] == [400]
     assert done.network.startswith("NOT cut off" if refusal() else "cut off")
     assert 0 < done.latency_p50_ms <= done.latency_p95_ms

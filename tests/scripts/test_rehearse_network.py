@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.scripts.rehearse import rehearse
+from onnxferry.scripts.rehearse import Conditions, rehearse
 from onnxferry.scripts.rehearse.network import Network, choose, refusal
 from onnxferry.scripts.rehearse.processes import running
 from onnxferry.system.errors import RehearsalError
@@ -99,9 +99,9 @@ def test_a_package_that_calls_out_fails_and_passes_only_where_it_may(
     calling = replace(package, path=folder)
 
     with pytest.raises(RehearsalError, match="Connection refused"):
-        rehearse(calling, egress=False, report=quiet)
+        rehearse(calling, conditions=Conditions(egress=False), report=quiet)
 
-    done = rehearse(calling, egress=True, repeats=2, report=quiet)
+    done = rehearse(calling, (), 2, Conditions(egress=True), report=quiet)
     assert done.answer == ANSWER
     assert done.network.startswith("open")
 

@@ -77,7 +77,7 @@ class KeptSession(boto3.Session):  # type: ignore[misc]
         signed = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID")]
         server = self.servers.get(signed[0] or "") if service != "sagemaker-runtime" else None
         whose = (self.region_name, self.profile_name, *signed)
-        key = (service, options["config"].read_timeout, *whose, bool(server))
+        key = (service, getattr(options.get("config"), "read_timeout", None), *whose, bool(server))
         if key not in self._kept:
             made = super().client(service, *args, **options)
             self._kept[key] = attach(made, server) if server else made

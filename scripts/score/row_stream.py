@@ -1,0 +1,109 @@
+"""The rows of all files of an input as one stream of batches, and the answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from onnxferry.scoring.rows import Columns, RowScorer
+from onnxferry.scripts.score import formats
+from onnxferry.scripts.score.arrow_batches import ColumnMapping, score_batch
+from onnxferry.scripts.score.formats.reading import BATCH_BYTES, BATCH_ROWS, Rows, Survey
+from onnxferry.scripts.score.inputs import Input
+from onnxferry.scripts.score.job import TextFormat
+from onnxferry.system.errors import UsageError
+
+BATCH_PICTURES = 64
+
+
+def surveyed(found: Input, text: TextFormat, known: Columns, mapping: ColumnMapping) -> Survey:
+    """The survey of all files, with the columns that their folders' names are. Files that hold
+    nothing at all have the columns that the model reads."""
+    survey = formats.READERS[found.format].survey(found.files, text)
+    schema = survey.schema
+    if not schema.names:
+        read = [mapping.sources.get(c.name, c.name) for c in known.inputs if c.required]
+        schema = pa.schema([(name, pa.null()) for name in read])
+    for name in dict.fromkeys(name for file in found.files for name in file.constants):
+        if name in schema.names:
+            where = f"the files have a column '{name}', and so has a folder's name"
+            raise UsageError(f"{where}; rename one of them")
+        schema = schema.append(pa.field(name, pa.string()))
+    return replace(survey, schema=schema)
+
+
+def batches(found: Input, survey: Survey, text: TextFormat, skip: int, most: int) -> Iterator[Rows]:
+    """All rows behind the first `skip`, at most `most` in a batch; of small files several
+    together."""
+    held: list[Rows] = []
+    for rows in _behind(found, survey, text, skip, most):
+        count = sum(one.batch.num_rows for one in (*held, rows))
+        size = sum(one.batch.nbytes for one in (*held, rows))
+        if held and (count > most or size > BATCH_BYTES):
+            yield _together(held)
+            held = []
+        held.append(rows)
+    if held:
+        yield _together(held)
+
+
+def _behind(found: Input, survey: Survey, text: TextFormat, skip: int, most: int) -> Iterator[Rows]:
+    read = formats.READERS[found.format].read
+    for file, count in zip(found.files, survey.rows, strict=True):
+        if count <= skip:
+            skip -= count
+            continue
+        for rows in read(file, survey.schema, text):
+            whole = _with_constants(rows, file.constants)
+            first, skip = min(skip, whole.batch.num_rows), max(0, skip - whole.batch.num_rows)
+            for start in range(first, whole.batch.num_rows, most):
+                yield _slice(whole, start, most)
+
+
+def _with_constants(rows: Rows, constants: Mapping[str, str | None]) -> Rows:
+    batch = rows.batch
+    for name, value in constants.items():
+        column = pa.array([value] * batch.num_rows, pa.string())
+        batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+    return replace(rows, batch=batch)
+
+
+def _slice(rows: Rows, start: int, length: int) -> Rows:
+    broken = {i - start: why for i, why in rows.broken.items() if start <= i < start + length}
+    return Rows(rows.batch.slice(start, length), broken)
+
+
+def _together(held: Sequence[Rows]) -> Rows:
+    if len(held) == 1:
+        return held[0]
+    broken: dict[int, str] = {}
+    first = 0
+    for rows in held:
+        broken |= {first + i: why for i, why in rows.broken.items()}
+        first += rows.batch.num_rows
+    table = pa.Table.from_batches([rows.batch for rows in held]).combine_chunks()
+    return Rows(table.to_batches()[0], broken)
+
+
+def answers(rows: RowScorer, given: Rows, mapping: ColumnMapping) -> pa.RecordBatch:
+    """The batch with the answers; of a broken row none, and what is wrong with it. Raises
+    ScoringError as score_batch."""
+    scored = score_batch(rows, given.batch, mapping)
+    if not given.broken:
+        return scored
+    known = range(scored.num_rows)
+    taken = pa.array([None if i in given.broken else i for i in known], pa.int32())
+    kept = scored.num_columns - len(rows.columns.outputs) - 1
+    added = [column.take(taken) for column in scored.columns[kept:-1]]
+    before = scored.column(scored.num_columns - 1).to_pylist()
+    errors = pa.array([given.broken.get(i, before[i]) for i in known], pa.string())
+    return pa.RecordBatch.from_arrays(
+        [*scored.columns[:kept], *added, errors], schema=scored.schema
+    )
+
+
+def most_rows(known: Columns) -> int:
+    """That are scored together: pictures are larger than texts."""
+    return BATCH_PICTURES if any(c.kind == "binary" for c in known.inputs) else BATCH_ROWS

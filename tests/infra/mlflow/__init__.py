@@ -1,0 +1,1 @@
+"""Deploying to MLflow's registry."""

@@ -1,0 +1,1 @@
+"""From MLflow's registry on to SageMaker and AzureML."""
