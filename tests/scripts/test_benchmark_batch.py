@@ -1,11 +1,14 @@
-"""Many rows: the arithmetic of speeds and projections, what is refused, and engines that score the
-rows of the same files in processes of their own. No figure is asserted that a clock has a say in."""
+"""Many rows: the arithmetic of speeds and projections, what is refused, and engines that score
+the rows of the same files. No figure is asserted that a clock has a say in."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,6 @@ from examples import batch, models
 from onnxferry.scripts.benchmark.batch import figures, report
 from onnxferry.scripts.benchmark.batch.__main__ import command
 from onnxferry.scripts.benchmark.engines.row_files import RowFiles
-from onnxferry.scripts.benchmark.process import EngineProcess
 from onnxferry.scripts.benchmark.rounds import BenchmarkSettings, EngineResult, Round
 from onnxferry.scripts.benchmark.specs import parse
 from onnxferry.scripts.package.__main__ import command as package
@@ -62,17 +64,16 @@ def test_many_rows_are_projected_from_the_speed_the_start_and_the_price() -> Non
     """10 rows a second, 8 s to start."""
     one, two = measured("a", [36, 36], first=42), measured("b", [22.5, 22.5], workers=2)
     alone = figures.projected(one, [one], (36_000 * 10 - 80, 1), price=2)
-    assert (alone.hours, alone.cost) == (pytest.approx(10), pytest.approx(20))
+    assert alone.hours == pytest.approx(10) and alone.cost == pytest.approx(20)
     # each of two keeps 80 % of the speed of one, and so does each of a hundred
     many = figures.projected(one, [one, two], (36_000 * 80 - 80 * 80, 100), price=2)
-    assert (many.hours, many.cost) == (pytest.approx(1), pytest.approx(200))
+    assert many.hours == pytest.approx(1) and many.cost == pytest.approx(200)
 
 
 def test_answers_in_one_text_count_as_those_with_more_about_them() -> None:
-    task = "question-answering"
-    told = EngineResult(*(None, {}, 1, (), ({"answer": "the Dolly."}, {"answer": "1946"})))  # type: ignore[arg-type]
-    text = EngineResult(*(None, {}, 1, (), ({"answer": "dolly", "score": 1}, {"answer": "46"})))  # type: ignore[arg-type]
-    assert figures.same_answers(told, text, task) == 0.5
+    told = replace(measured("a", [1]), answers=({"answer": "the Dolly."}, {"answer": "1946"}))
+    text = replace(told, answers=({"answer": "dolly", "score": 1}, {"answer": "46"}))
+    assert figures.same_answers(told, text, "question-answering") == 0.5
 
 
 def benchmark() -> report.BatchBenchmark:
@@ -218,7 +219,16 @@ def test_spark_is_measured_with_its_workers_and_nothing_of_it_stays(
     assert found["rows"]["memory_beside_bytes"] is None
 
 
-def test_memory_below_is_told_by_command(served: Path) -> None:
-    with EngineProcess(parse([f"rows@{served}"])[0]) as process:
-        assert process.ask("memory_below") == {}
-        assert process.ask("memory") > 1e6
+def test_memory_below_is_that_of_the_processes_of_its_own_session() -> None:
+    script = (
+        "import json, subprocess\n"
+        "from onnxferry.scripts.benchmark.worker import LoadedEngine\n"
+        "below = subprocess.Popen(['sleep', '60'])\n"
+        "print(json.dumps(LoadedEngine().memory_below()))\n"
+        "below.kill()\n"
+        "below.wait()\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, check=True, start_new_session=True)
+    found = json.loads(done.stdout)
+    assert list(found) == ["sleep"] and found["sleep"] > 1e5
