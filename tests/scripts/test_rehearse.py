@@ -77,9 +77,11 @@ def test_a_good_package_proves_itself(
     target: str, image: str, packages: dict[str, Package], temp: Path
 ) -> None:
     conditions = Conditions(image=image)
-    done = rehearse(packages[target], [Request(b"{}")], 5, conditions, report=quiet)
+    extra = [Request(b"{}"), Request(b"a good day", "text/plain")]
+    done = rehearse(packages[target], extra, 5, conditions, report=quiet)
     assert done.answer == ANSWERS.get(target, ANSWER)
-    assert [answer.status for answer in done.extra] == [400]
+    assert [answer.status for answer in done.extra] == [400, 200]
+    assert b'"good"' in done.extra[1].body
     assert done.network.startswith("NOT cut off" if refusal() else "cut off")
     assert 0 < done.latency_p50_ms <= done.latency_p95_ms
     assert done.start_seconds > 0
