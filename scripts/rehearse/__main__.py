@@ -88,6 +88,7 @@ def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
     table = Table(show_header=False)
     for row in (
         ("target", f"{done.target}, Python {done.python}"),
+        ("runtime", done.runtime),
         ("package", f"{done.size / 1e6:.1f} MB"),
         ("network", done.network),
         ("start to first answer", f"{done.start_seconds:.1f} s"),
