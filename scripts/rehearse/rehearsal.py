@@ -29,9 +29,9 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal in `runtime` found: `size` of the package in bytes, `start_seconds` from the start of the
-    runtime's process to the first golden answer, latencies of the golden request, one at a time,
-    `memory_mib` of all processes that serve, at its peak, and what their network was."""
+    """What a rehearsal found: `size` of the package in bytes, the `runtime`'s name, `start_seconds`
+    from the start of its process to the first golden answer, latencies of the golden request, one
+    at a time, `memory_mib` of all processes that serve, at its peak, and what their network was."""
 
     target: str
     size: int
