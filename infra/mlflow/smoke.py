@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnxferry.scripts.package.mlflow import LAYOUT
-
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_types import Version
 from onnxferry.infra.errors import NotFound, PublishFailed
@@ -25,6 +23,7 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.mlflow_requests import mlflow_golden, mlflow_request
 from onnxferry.scripts.package.archive import fingerprint
+from onnxferry.scripts.package.mlflow import LAYOUT
 
 # the replies of the model in a folder to requests, asked one after the other
 Ask = Callable[[Path, Sequence[Request]], list[Reply]]

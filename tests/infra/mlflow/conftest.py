@@ -49,7 +49,6 @@ class Answers:
         return [self._reply(scorer, request) for request in requests]
 
     def _reply(self, scorer: scoring.Scorer, request: Request) -> Reply:
-        import json
 
         frame = json.loads(request.body)["dataframe_split"]
         table = dict(
