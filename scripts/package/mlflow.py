@@ -61,11 +61,16 @@ def signature(spec: ModelSpec) -> dict[str, list[dict[str, Any]]]:
         {"type": "string" if kind == "string" else "any", "name": name, "required": False}
         for name, kind in names.items()
     ]
-    outputs = [
-        {**_type(kind), "name": name, "required": True} for name, kind in known.outputs.items()
-    ]
     params = [*(_param(name, kind) for name, kind in known.parameters.items()), ERRORS]
-    return {"inputs": inputs, "outputs": outputs, "params": params}
+    return {"inputs": inputs, "outputs": _outputs(known.outputs), "params": params}
+
+
+def _outputs(kinds: Mapping[str, Kind]) -> list[dict[str, Any]]:
+    """Columns; a lone one is a field of the row's answer, of which spark_udf makes a struct, as it
+    does of several: of a column that is a list alone it makes nothing."""
+    if len(kinds) == 1:
+        return [{**_type(dict(kinds)), "required": True}]
+    return [{**_type(kind), "name": name, "required": True} for name, kind in kinds.items()]
 
 
 def azureml_signature(spec: ModelSpec) -> dict[str, list[dict[str, Any]]]:

@@ -27,7 +27,7 @@ class Input:
         """Other where a file is another, or was written since."""
         digest = hashlib.sha256()
         for file in self.files:
-            found = file.path.stat()
+            found = file.path.stat() if file.path.exists() else file.path.lstat()
             line = f"{file.name}\0{found.st_size}\0{found.st_mtime_ns}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
@@ -50,9 +50,7 @@ def find(inputs: Sequence[str]) -> Input:
 
 def _path(text: str) -> Path:
     if "://" in text:
-        raise UsageError(
-            f"{text}: this engine reads paths of this machine; --engine spark does more"
-        )
+        raise UsageError(f"{text}: --engine local reads paths of this machine alone")
     path = Path(text)
     if not path.exists():
         raise UsageError(f"{text}: there is no such file or folder")
