@@ -144,7 +144,7 @@ class MachineLearning:
                 DEPLOYMENTS,
                 _DEPLOYMENT,
                 slow=True,
-                fill=_fill_deployment,
+                fill=self._fill_deployment,
                 check=self._check_deployment,
                 on_delete=self._check_unused,
             ),
@@ -301,7 +301,7 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
-        if refusal := self._refuse_parts(body["properties"], call) or _busy(old):
+        if refusal := self._refuse_parts(body["properties"]) or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
         all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
@@ -310,7 +310,7 @@ class MachineLearning:
         _forget(call, old)
         return None
 
-    def _refuse_parts(self, facts: dict[str, Any], call: Call) -> Answer | None:
+    def _refuse_parts(self, facts: dict[str, Any]) -> Answer | None:
         """A deployment has model, environment and code, or an MLflow model alone."""
         code = facts.get("codeConfiguration") or {}
         parts = [facts["model"], facts.get("environmentId"), code.get("codeId")]
@@ -321,9 +321,9 @@ class MachineLearning:
             files = self._files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
             there = code["scoringScript"] in files
             return None if there else error(400, "BadRequest", "the script is not in the code")
-        return self._without_code(facts, call, alone=not any(parts[1:]))
+        return self._without_code(facts, alone=not any(parts[1:]))
 
-    def _without_code(self, facts: dict[str, Any], call: Call, *, alone: bool) -> Answer | None:
+    def _without_code(self, facts: dict[str, Any], *, alone: bool) -> Answer | None:
         model = self.azure.store.get(facts["model"]) or {}
         kind = str(model.get("properties", {}).get("modelType", "")).lower()
         if kind not in ("mlflow_model", "mlflowmodel") or not alone:
@@ -333,14 +333,19 @@ class MachineLearning:
         if found := list(lacking(self._files(model, "modelUri"))):
             said = f"User container has crashed or terminated: {'; '.join(found)}"
             self.azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", said)
-        self._make_environment(facts, call)
         return None
 
-    def _make_environment(self, facts: dict[str, Any], call: Call) -> None:
+    def _fill_deployment(self, resource: Resource) -> None:
+        _fill_deployment(resource)
+        if not resource["properties"].get("environmentId"):
+            self._make_environment(resource)
+
+    def _make_environment(self, resource: Resource) -> None:
         """The one that the service makes of an MLflow model's conda.yaml, named by a hash; nobody
         else's."""
+        facts = resource["properties"]
         name = hashlib.sha256(facts["model"].encode()).hexdigest()
-        space = call.path.partition("/onlineEndpoints/")[0]
+        space = resource["id"].partition("/onlineEndpoints/")[0]
         id_ = f"{space}/environments/{name[:40]}/versions/{name[40:]}"
         image = "mcr.microsoft.com/azureml/curated/mlflow-py312-inference"
         made = {"image": image, "tags": {}, "properties": {}, "environmentType": "UserCreated"}

@@ -2,25 +2,29 @@
 must have for it to start, and what its scoring script takes and answers.
 
 As seen with azureml-inference-server-http 1.5.1 and the script of the image mlflow-py312-inference:
-the table is `input_data`, `params` are MLflow's, the answer is the list of records, and whatever the
-model raises is 500 with a message of the server's own.
+the table is `input_data`, `params` are MLflow's, the answer is the list of records, and whatever
+the model raises is 500 with a message of the server's own.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 Files = Mapping[str, bytes]
 
-_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
+FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
+_SERVER = "azureml_inference_server_http"
 _BROUGHT = ("azureml-inference-server-http", "azureml-ai-monitoring", "mlflow")
 
 
@@ -38,6 +42,15 @@ def lacking(files: Files) -> Iterator[str]:
         yield f"{conda} of the MLmodel file is not in the model's folder"
         return
     yield from _unimportable(yaml.safe_load(files[conda])["dependencies"])
+    yield from _unreadable(yaml.safe_load(files["MLmodel"]).get("signature") or {})
+
+
+def _unreadable(signature: Mapping[str, str]) -> Iterator[str]:
+    """The script makes samples of the signature as it is imported, and knows plain kinds only."""
+    for part in ("inputs", "outputs"):
+        for column in json.loads(signature.get(part) or "[]"):
+            if column["type"] not in ("string", "boolean", "integer", "long", "float", "double"):
+                yield f"the scoring script makes no sample of {part} of type {column['type']}"
 
 
 def _unimportable(dependencies: list[Any]) -> Iterator[str]:
@@ -49,6 +62,18 @@ def _unimportable(dependencies: list[Any]) -> Iterator[str]:
     for name in _BROUGHT:
         if name not in names:
             yield f"ModuleNotFoundError: conda.yaml does not bring {name}"
+
+
+@contextmanager
+def _in_azures_server() -> Iterator[None]:
+    """As where its inference server is loaded."""
+    before = sys.modules.get(_SERVER)
+    sys.modules[_SERVER] = ModuleType(_SERVER)
+    try:
+        yield
+    finally:
+        sys.modules.pop(_SERVER)
+        sys.modules |= {_SERVER: before} if before else {}
 
 
 class MlflowContainer:
@@ -85,7 +110,10 @@ class MlflowContainer:
         try:
             table = sent["input_data"]
             frame = pandas.DataFrame(table["data"], table["index"], table["columns"])
-            answer = self._model.predict(frame, params=sent.get("params"))
-            return 200, json.loads(answer.to_json(orient="records", double_precision=15))
+            with _in_azures_server():
+                answer = self._model.predict(frame, params=sent.get("params"))
+            records = answer.to_dict(orient="records")
+            json.dumps(records)  # without an encoder of its own for arrays
+            return 200, records
         except Exception:  # the script's own do not reach the client
-            return 500, {"message": _FAILED}
+            return 500, {"message": FAILED}
