@@ -19,13 +19,20 @@ from onnxferry.system.options import COUNT
 if TYPE_CHECKING:
     from onnxferry.scripts.score.job import Outcome, ScoreJob
 
-_ENGINES = ("local",)
-_EXTRAS = {"pyarrow": "score", "PIL": "image"}  # module -> what brings it
+ENGINES = {  # name -> a function of ScoreJob that gives its Outcome
+    "local": "onnxferry.scripts.score.local:run",
+    "spark": "onnxferry.scripts.score.spark_run:run",
+}
+# module -> what brings it
+_EXTRAS = {"pyarrow": "score", "PIL": "image", "pyspark": "spark", "pandas": "spark"}
 _SET = "A parameter of a request, like top_k=2. May be repeated."
 _COLUMN = "The model's column and the input's of another name, like text=body. May be repeated."
 _PREFIX = "Of the new columns, where the input has columns of their names."
 _OVERWRITE = "Replace an OUTPUT that exists, once the new one is whole."
 _PROCESSES = "How many score, each on one CPU; 1: one on all."
+_MASTER = "Of Spark, like local[*], spark://HOST:7077 or yarn; default: as its settings say."
+_CONF = "A setting of Spark, like spark.executor.memory=4g. May be repeated."
+_CHUNK = "Files that Spark scores as one step of progress, in MB; default: 32 for each core."
 _HEADER = "The columns' names, like text,id, of a CSV file without a line that names them."
 
 
@@ -40,15 +47,18 @@ _HEADER = "The columns' names, like text,id, of a CSV file without a line that n
 @option("--encoding", default="utf-8", help="Of CSV and JSON Lines.")
 @option("--delimiter", default="", show_default=False, help="Of CSV, other than a comma.")
 @option("--header", default="", show_default=False, help=_HEADER)
-@option("--engine", default="local", type=click.Choice(_ENGINES), help="What scores.")
+@option("--engine", default="local", type=click.Choice([*ENGINES]), help="What scores.")
 @option("--processes", default=1, type=COUNT, help=_PROCESSES)
+@option("--master", default="", show_default=False, help=_MASTER)
+@option("--conf", "conf", multiple=True, metavar="NAME=VALUE", help=_CONF)
+@option("--chunk-mb", default=0.0, type=click.FloatRange(0), show_default=False, help=_CHUNK)
 @options.output
 def command(output: str, engine: str, **flags: Any) -> None:
     """Score every row of INPUT into OUTPUT.
 
     OUTPUT gets the input's columns, those of the answers, and `error`. INPUT is Parquet, CSV or
     JSON Lines (also .gz), several of them, or a folder of them or of pictures; OUTPUT one file,
-    .parquet, .csv or .jsonl. Killed and run again it goes on where it was."""
+    .parquet, .csv or .jsonl, of Spark a folder. Killed and run again it goes on where it was."""
     try:
         job = _job(**flags)
         outcome = _run(engine, job)
@@ -85,12 +95,11 @@ def _job(
     text = job.TextFormat(flags.pop("encoding"), flags.pop("delimiter"), header)
     inputs, output = flags.pop("inputs"), flags.pop("output_path")
     mapping = job.mapping(known, pairs, flags.pop("prefix"))
+    flags["conf"] = job.settings(flags["conf"])
     return job.ScoreJob(inputs, output, folder, given, mapping, text, **flags)
 
 
 def _run(engine: str, job: ScoreJob) -> Outcome:
-    from onnxferry.scripts.score.job import ENGINES
-
     run: Callable[[ScoreJob], Outcome] = pkgutil.resolve_name(ENGINES[engine])
     return run(job)
 

@@ -46,11 +46,12 @@ print(json.dumps(model.predict({"text": "good day"}).to_dict("records")))
 PYTHONS: dict[str, Callable[[], Path]] = {"2": mlflow_two.python, "3": lambda: Path(sys.executable)}
 
 
-def run(python: Path, *words: str | Path, **more: str) -> str:
-    """What a program prints; one that fails shows all that it printed."""
+def run(folder: Path, python: Path, *words: str | Path, **more: str) -> str:
+    """What a program prints in `folder`, where MLflow 2 leaves its own; one that fails shows all
+    that it printed."""
     env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(ROOT), **more}
     command = [str(python), *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
@@ -64,17 +65,21 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Package:
     return built("mlflow", tmp_path_factory.mktemp("mlflow"))
 
 
-def test_the_adapters_tests_pass_under_mlflow_2() -> None:
-    files = ("tests/targets/test_mlflow.py", "tests/scripts/test_package_mlflow.py")
-    run(mlflow_two.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
+def test_the_adapters_tests_pass_under_mlflow_2(tmp_path: Path) -> None:
+    files = [
+        ROOT / "tests" / name
+        for name in ("targets/test_mlflow.py", "scripts/test_package_mlflow.py")
+    ]
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ROOT)
+    run(tmp_path, mlflow_two.python(), *words, *files)
 
 
 @pytest.mark.parametrize(("saves", "loads"), [("2", "3"), ("3", "2")])
 def test_one_mlflow_loads_what_the_other_saved(
     text: Package, tmp_path: Path, saves: str, loads: str
 ) -> None:
-    run(PYTHONS[saves](), "-c", SAVE, text.path, tmp_path / "model")
-    assert last_line(run(PYTHONS[loads](), "-c", LOAD, tmp_path / "model")) == SAMPLE
+    run(tmp_path, PYTHONS[saves](), "-c", SAVE, text.path, tmp_path / "model")
+    assert last_line(run(tmp_path, PYTHONS[loads](), "-c", LOAD, tmp_path / "model")) == SAMPLE
 
 
 def test_mlflow_2_serves_it(text: Package) -> None:
@@ -115,10 +120,20 @@ def test_mlflow_makes_its_environment(
     text: Package, tmp_path: Path, manager: str, found: Callable[[Path], dict[str, str]]
 ) -> None:
     example = text.path / "serving_input_example.json"
-    words = ("-m", "mlflow", "models", "predict", "-m", text.path, "-i", example, "-t", "json")
-    printed = run(
-        Path(sys.executable), *words, "--env-manager", manager, **found(tmp_path / "tools")
+    words: tuple[Any, ...] = (
+        "-m",
+        "mlflow",
+        "models",
+        "predict",
+        "-m",
+        text.path,
+        "-i",
+        example,
+        "-t",
+        "json",
     )
+    words += ("--env-manager", manager)
+    printed = run(tmp_path, Path(sys.executable), *words, **found(tmp_path / "tools"))
     assert last_line(printed) == {"predictions": SAMPLE}
 
 
@@ -126,7 +141,7 @@ def test_mlflow_makes_its_environment(
 def test_spark_scores_by_it(version: str, tmp_path: Path) -> None:
     model = tiny.question_answering(tmp_path / "model")
     made = package(model, "mlflow", out=tmp_path, python=HERE, report=quiet).path
-    given = last_line(run(PYTHONS[version](), "-m", "tests.targets.spark_udf", made))
+    given = last_line(run(tmp_path, PYTHONS[version](), "-m", "tests.targets.spark_udf", made))
 
     answers = [row["answer"] for row in given["columns"]]
     assert answers == ["1946", "1946", "dolly parton", "dolly parton"]
