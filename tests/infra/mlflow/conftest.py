@@ -30,8 +30,8 @@ from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import package
 from tests import tiny
-from tests.infra.azureml.conftest import prove
 from tests.infra.mlflow.tracking_server import tracking_server
+from tests.infra.proved import prove
 from tests.infra.quiet import QuietReport
 
 NAME = "squad"

@@ -22,8 +22,8 @@ from onnxferry.infra.config import MLflow
 from onnxferry.infra.mlflow.cloud import MlflowCloud
 from onnxferry.infra.mlflow.names import Names
 from tests import tiny
-from tests.infra.azureml.conftest import prove
 from tests.infra.mlflow.conftest import Answers, deploy
+from tests.infra.proved import prove
 from tests.infra.quiet import QuietReport
 
 pytestmark = pytest.mark.host
