@@ -86,12 +86,21 @@ class LoadedEngine:
 
     def memory(self) -> Any:
         """The most memory that this process had, in bytes; None where the system does not tell."""
-        # getrusage would count what the process that started this one had
-        with suppress(OSError):
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        return None
+        return _peak(Path("/proc/self"))
+
+    def memory_below(self) -> Any:
+        """The same of the largest process below this one of each command: Spark's "java", and its
+        workers, "python". Nothing where the system does not tell."""
+        found: dict[str, int] = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, ValueError):
+                told = (folder / "stat").read_text()
+                begin, end = told.index("("), told.rindex(")")
+                name, session = told[begin + 1 : end], told[end + 1 :].split()[3]
+                if int(session) == os.getsid(0) and int(folder.name) != os.getpid():
+                    kind = "python" if name.startswith("python") else name
+                    found[kind] = max(found.get(kind, 0), _peak(folder) or 0)
+        return found
 
     def versions(self, packages: list[str]) -> Any:
         """The versions of those that are installed."""
@@ -100,6 +109,15 @@ class LoadedEngine:
             with suppress(importlib.metadata.PackageNotFoundError):
                 found[name] = importlib.metadata.version(name)
         return found
+
+
+def _peak(folder: Path) -> int | None:
+    # getrusage would count what the process that started this one had
+    with suppress(OSError):
+        for line in (folder / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _pipes() -> tuple[TextIO, TextIO]:

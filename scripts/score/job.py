@@ -13,10 +13,6 @@ from onnxferry.scoring.rows import Columns, Kind, columns
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
 from onnxferry.system.errors import UsageError
 
-ENGINES = {  # name -> a function of ScoreJob that gives its Outcome
-    "local": "onnxferry.scripts.score.local:run"
-}
-
 
 @dataclass(frozen=True)
 class TextFormat:
@@ -30,8 +26,8 @@ class TextFormat:
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """`inputs` and `output` as the user wrote them: paths, for Spark also addresses. `master`:
-    of Spark."""
+    """`inputs` and `output` as the user wrote them: paths, for Spark also addresses. `master` and
+    `conf`: of Spark, whose unit of progress are files of `chunk_mb` together, 0 for its own."""
 
     inputs: tuple[str, ...]
     output: str
@@ -42,6 +38,8 @@ class ScoreJob:
     overwrite: bool = False
     processes: int = 1
     master: str = ""
+    conf: Mapping[str, str] = field(default_factory=dict)
+    chunk_mb: float = 0
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,13 @@ def _value(flag: str, text: str, kind: Kind) -> Any:
         wanted = {"long": "a whole number", "boolean": "true or false", "double": "a number"}
         raise UsageError(f"{flag}: expected {wanted[str(kind)]}")
     return value
+
+
+def settings(pairs: Sequence[str]) -> dict[str, str]:
+    """Of --conf, "spark.task.cpus=2". Raises UsageError."""
+    if wrong := [pair for pair in pairs if not all(pair.partition("="))]:
+        raise UsageError(f"--conf {wrong[0]}: expected NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def mapping(known: Columns, pairs: Sequence[str], prefix: str) -> ColumnMapping:

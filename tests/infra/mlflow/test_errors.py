@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.infra import errors, mlflow
+from onnxferry.infra import errors
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_errors import hidden
 from onnxferry.infra.clients.mlflow_places import Place, place
@@ -19,6 +19,7 @@ from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import load
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.mlflow.asking import LocalModel
+from onnxferry.infra.mlflow.cloud import connect
 from onnxferry.infra.mlflow.desired import desired_state
 from onnxferry.scoring.wire import Request
 from onnxferry.system.errors import PackageError, UsageError
@@ -144,11 +145,11 @@ def test_where_the_server_is(tmp_path: Path) -> None:
 
 def test_mlflows_own_variable_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:pw1@one")
-    assert mlflow.connect(config(), "squad").server.place.shown == "http://one"
+    assert connect(config(), "squad").server.place.shown == "http://one"
 
 
 def test_a_catalog_is_part_of_the_name() -> None:
-    cloud = mlflow.connect(config(registry_uri="databricks-uc", catalog_schema="main.ml"), "squad")
+    cloud = connect(config(registry_uri="databricks-uc", catalog_schema="main.ml"), "squad")
     assert cloud.names.model == "main.ml.squad"
     assert cloud.names.url == "models:/main.ml.squad@champion"
 

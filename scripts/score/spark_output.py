@@ -1,0 +1,146 @@
+"""The folder that a cluster's answers go to, and what is done of them: a record for the run and
+one for each chunk of it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from onnxferry.scripts.score.job import Outcome, ScoreJob
+from onnxferry.system.errors import UsageError
+
+RECORDS = "_onnxferry"  # readers pass over names that begin with '_'
+_RUN = "run.json"
+_MEANING = {
+    "input": "the input's files are not the same, or have changed",
+    "model": "another model",
+    "parameters": "other parameters",
+    "mapping": "other names of columns",
+    "formats": "other formats",
+}
+
+
+class Storage(Protocol):
+    """What of spark_files.Storage is used here."""
+
+    def names(self, folder: str) -> list[str]: ...
+    def read(self, path: str) -> str: ...
+    def write(self, path: str, text: str) -> None: ...
+    def move(self, path: str, to: str) -> None: ...
+    def remove(self, path: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Files that were scored together; what was written of them is in `staged` until it is moved,
+    and counted: `refused` by their errors' codes."""
+
+    files: tuple[str, ...]
+    staged: str
+    rows: int
+    refused: Mapping[str, int]
+
+
+class Output:
+    """The output's folder. Nothing is in it but what a record names, and RECORDS."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage = storage
+        self._folder = folder.rstrip("/")
+        self._records = f"{self._folder}/{RECORDS}"
+
+    def open(self, run: Mapping[str, Any], *, replace: bool = False) -> int:
+        """Go on with `run` if it began here, or begin it; how many rows are done. Raises
+        UsageError where another run's answers are, or others' files, unless `replace`."""
+        there = self._read(_RUN)
+        same = there is not None and {name: there[name] for name in run} == run
+        if replace and not (same and not self._complete()):
+            self._storage.remove(self._folder)
+        elif same:
+            self._tidy()
+            return sum(chunk.rows for chunk in self.chunks())
+        self._check_free(run)
+        self._write(_RUN, run)
+        self._tidy()
+        return 0
+
+    def stage(self) -> str:
+        """A new folder for one chunk: what an older driver's last tasks still write goes to its."""
+        return f"{self._records}/staged-{uuid.uuid4().hex}"
+
+    def chunks(self) -> list[Chunk]:
+        """Those that are done."""
+        found = (self._read(name) for name in self._storage.names(self._records) if _is_chunk(name))
+        return [Chunk(**{**one, "files": tuple(one["files"])}) for one in found if one]
+
+    def keep(self, chunk: Chunk) -> None:
+        """Record a chunk that is written, then move it into the output. Raises UsageError where
+        another run has done so meanwhile."""
+        name = f"chunk-{len(self.chunks()) + 1:05}.json"
+        if name in self._storage.names(self._records):
+            raise UsageError(f"another run writes into {self._folder}; let one of them work alone")
+        self._write(name, asdict(chunk))
+        self._move(chunk, name)
+
+    def complete(self) -> None:
+        """Leave the mark that readers of Spark's output look for."""
+        if not self._complete():
+            self._storage.write(f"{self._folder}/_SUCCESS", "")
+
+    def discard(self, staged: str) -> None:
+        """Remove what a chunk wrote that failed."""
+        self._storage.remove(staged)
+
+    def _complete(self) -> bool:
+        return "_SUCCESS" in self._storage.names(self._folder)
+
+    def _check_free(self, run: Mapping[str, Any]) -> None:
+        advice = "give another output, or --overwrite"
+        if there := self._read(_RUN):
+            differs = ", ".join(text for name, text in _MEANING.items() if there[name] != run[name])
+            raise UsageError(f"{self._folder} has the answers of another run ({differs}); {advice}")
+        if others := [name for name in self._storage.names(self._folder) if name != RECORDS]:
+            raise UsageError(f"{self._folder} is not empty (it has {others[0]!r}); {advice}")
+
+    def _tidy(self) -> None:
+        """Move what is recorded, and remove what is not."""
+        for name in self._storage.names(self._records):
+            if _is_chunk(name) and (found := self._read(name)):
+                self._move(Chunk(**found), name)
+        for name in self._storage.names(self._records):
+            if name != _RUN and not _is_chunk(name):
+                self._storage.remove(f"{self._records}/{name}")
+
+    def _move(self, chunk: Chunk, record: str) -> None:
+        for name in self._storage.names(chunk.staged):
+            if not name.startswith(("_", ".")):
+                to = f"{self._folder}/{record.removesuffix('.json')}-{name}"
+                self._storage.move(f"{chunk.staged}/{name}", to)
+        self._storage.remove(chunk.staged)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        if name not in self._storage.names(self._records):
+            return None
+        found: dict[str, Any] = json.loads(self._storage.read(f"{self._records}/{name}"))
+        return found
+
+    def _write(self, name: str, value: Mapping[str, Any]) -> None:
+        """Whole or not at all."""
+        fresh = f"{self._records}/writing-{uuid.uuid4().hex}"
+        self._storage.write(fresh, json.dumps(value))
+        self._storage.move(fresh, f"{self._records}/{name}")
+
+
+def outcome(output: Output, resumed: int, job: ScoreJob, seconds: float) -> Outcome:
+    """What a run comes to, by its records."""
+    refused: Counter[str] = sum((Counter(chunk.refused) for chunk in output.chunks()), Counter())
+    rows = sum(chunk.rows for chunk in output.chunks())
+    return Outcome(job.output, rows, rows, dict(refused), seconds, resumed)
+
+
+def _is_chunk(name: str) -> bool:
+    return name.startswith("chunk-") and name.endswith(".json")
