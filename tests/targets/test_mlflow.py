@@ -13,6 +13,7 @@ from typing import Any
 import mlflow.pyfunc
 import numpy as np
 import pandas
+import pyarrow
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -98,8 +99,10 @@ def test_the_tutorials_frame_is_taken_and_its_index_kept(model: Any) -> None:
         pandas.Series(["dolly parton sings", math.nan], dtype=object),
         pandas.Series(["dolly parton sings", pandas.NA], dtype="string"),
         pandas.Series(["dolly parton sings", None]),
+        pandas.Series(["dolly parton sings", None], dtype=pandas.ArrowDtype(pyarrow.string())),
+        pandas.Series(["dolly parton sings", None], dtype="category"),
     ],
-    ids=["None", "NaN", "NA", "as pandas likes"],
+    ids=["None", "NaN", "NA", "as pandas likes", "Arrow", "category"],
 )
 def test_a_bad_row_costs_no_other_its_answer(model: Any, column: pandas.Series) -> None:
     frame = pandas.DataFrame({"question": "who sings", "context": column})
@@ -108,6 +111,19 @@ def test_a_bad_row_costs_no_other_its_answer(model: Any, column: pandas.Series) 
     assert [row["start"] for row in given] == [0, None]
     assert given[0][ERROR] is None
     assert given[1][ERROR].startswith("missing_field: 'context' is missing")
+
+
+def test_a_column_of_another_kind_is_refused_row_by_row(model: Any) -> None:
+    frame = pandas.DataFrame({"question": [1, 2], "context": "dolly"})
+    given = model.predict(frame, {"errors": "column"})
+    assert given[ERROR][1] == "invalid_type: 'question' must be a string, got an integer"
+
+
+def test_a_dict_of_lists_is_as_many_rows(model: Any) -> None:
+    given = model.predict({"question": ["who sings", "who"], "context": ["dolly parton sings"] * 2})
+    assert list(given["answer"]) == ["dolly parton"] * 2
+    with pytest.raises(MlflowException, match="lists of different lengths"):
+        model.predict({"question": ["who sings", "who"], "context": ["dolly"]})
 
 
 def test_a_bad_row_is_refused_with_the_cores_code_and_status(model: Any) -> None:
@@ -188,6 +204,7 @@ TAKEN = {
     "dataframe_split": Request(body(ROW)),
     "dataframe_records": Request(json.dumps({"dataframe_records": [GOOD]}).encode()),
     "inputs": Request(json.dumps({"inputs": [GOOD]}).encode()),
+    "inputs by column": Request(json.dumps({"inputs": {k: [v] for k, v in GOOD.items()}}).encode()),
     "instances": Request(json.dumps({"instances": [GOOD]}).encode()),
     "CSV": Request(b"question,context\nwho sings,dolly parton sings\n", "text/csv"),
     "a charset": Request(body(ROW), "application/json; charset=utf-8"),
@@ -211,7 +228,7 @@ REFUSED = {  # request, status, code
     "deep JSON": (Request(b'{"dataframe_split":' + b"[" * 9000), 400, "invalid_body"),
     "a picture": (Request(SECRET.encode(), "image/png"), 415, "unsupported_media_type"),
     "no Parquet": (Request(SECRET.encode(), PARQUET_TYPE), 400, "invalid_body"),
-    "Parquet of other kinds": (Request(PARQUET.getvalue(), PARQUET_TYPE), 400, "invalid_body"),
+    "Parquet of other kinds": (Request(PARQUET.getvalue(), PARQUET_TYPE), 400, "invalid_type"),
     "too much": (Request(body(BAD) + b" " * 20_000), 413, "too_large"),
 }
 
