@@ -161,7 +161,7 @@ class Operations:
         """Delete what is logged, by its id or its version, unless a registered version is made of
         it."""
         with _optional(step):
-            for one in self._state().unused:
+            for one in self._state().unused():
                 if _named(one.id, one.tags, step):
                     self.server.delete_logged(one)
 

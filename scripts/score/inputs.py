@@ -27,7 +27,7 @@ class Input:
         """Other where a file is another, or was written since."""
         digest = hashlib.sha256()
         for file in self.files:
-            found = file.path.stat()
+            found = file.path.stat() if file.path.exists() else file.path.lstat()
             line = f"{file.name}\0{found.st_size}\0{found.st_mtime_ns}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
@@ -50,9 +50,7 @@ def find(inputs: Sequence[str]) -> Input:
 
 def _path(text: str) -> Path:
     if "://" in text:
-        raise UsageError(
-            f"{text}: this engine reads paths of this machine; --engine spark does more"
-        )
+        raise UsageError(f"{text}: --engine local reads paths of this machine alone")
     path = Path(text)
     if not path.exists():
         raise UsageError(f"{text}: there is no such file or folder")
@@ -70,11 +68,15 @@ def _files(path: Path) -> list[File]:
 
 def _below(folder: Path, root: Path) -> Iterator[File]:
     """The files of a folder and of those in it, but what Spark and systems put beside data."""
+    if (folder / "_delta_log").is_dir():
+        what = "is a Delta table, whose files hold rows that are no longer its own"
+        raise UsageError(f"{folder}: {what}; write it as Parquet, or score it with Spark")
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.startswith((".", "_")) and "=" not in path.name:
+        if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _below(path, root)
+            if not path.name.startswith("_") or "=" in path.name:
+                yield from _below(path, root)
         else:
             name = path.relative_to(root)
             yield File(path, name.as_posix(), _constants(name.parts[:-1]))

@@ -13,11 +13,6 @@ from onnxferry.scoring.rows import Columns, Kind, columns
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
 from onnxferry.system.errors import UsageError
 
-ENGINES = {  # name -> a function of ScoreJob that gives its Outcome
-    "local": "onnxferry.scripts.score.local:run",
-    "spark": "onnxferry.scripts.score.spark_run:run",
-}
-
 
 @dataclass(frozen=True)
 class TextFormat:

@@ -35,6 +35,7 @@ from onnxferry.scoring.limits import exceeded
 from onnxferry.scoring.rows import RowScorer
 
 SERVER = "mlflow.pyfunc.scoring_server"
+AZURE = "azureml_inference_server_http"  # the server of a model without code: it writes no arrays
 FORM = '{"dataframe_split": {"columns": [...], "data": [[...]]}, "params": {...}}'
 _log = logging.getLogger("scoring")
 
@@ -110,6 +111,8 @@ def _cells(column: pandas.Series) -> list[Any]:
 
 def _column(cells: list[Any]) -> pandas.Series:
     """A list stays a list, and None stays None."""
+    if AZURE in sys.modules:
+        cells = [cell.tolist() if hasattr(cell, "tolist") else cell for cell in cells]
     column = pandas.Series(cells, dtype=object)
     return column if any(cell is None for cell in cells) else column.infer_objects()
 

@@ -31,6 +31,7 @@ from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import package
 from tests import tiny
 from tests.infra.azureml.conftest import prove
+from tests.infra.mlflow.tracking_server import tracking_server
 from tests.infra.quiet import QuietReport
 
 NAME = "squad"
@@ -49,7 +50,6 @@ class Answers:
         return [self._reply(scorer, request) for request in requests]
 
     def _reply(self, scorer: scoring.Scorer, request: Request) -> Reply:
-        import json
 
         frame = json.loads(request.body)["dataframe_split"]
         table = dict(
@@ -78,7 +78,7 @@ def sqlite(file: Path) -> Place:
 @pytest.fixture
 def server(tmp_path: Path, empty_database: Path) -> MlflowServer:
     """A registry of its own, with nothing in it."""
-    return MlflowServer(sqlite(shutil.copy(empty_database, tmp_path / "mlflow.db")))
+    return MlflowServer(sqlite(Path(shutil.copy(empty_database, tmp_path / "mlflow.db"))))
 
 
 @pytest.fixture
@@ -131,3 +131,10 @@ def deploy(cloud: MlflowCloud, bundle: Bundle, *, keep_failed: bool = False) -> 
     plan = cloud.plan_deploy(bundle)
     apply(plan, cloud, QuietReport(), Terms(keep_failed=keep_failed))
     return plan
+
+
+@pytest.fixture(scope="session")
+def tracking_url(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
+    """The address of MLflow's real server, with its proxy for artifacts."""
+    with tracking_server(tmp_path_factory.mktemp("server"), database=empty_database) as url:
+        yield url
