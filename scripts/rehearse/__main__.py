@@ -51,7 +51,7 @@ def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
 
 
 def _package(
-    package: Package | None, target: str | None, model: Path | None, file: Path, **flags: Any
+    package: Path | None, target: str | None, model: Path | None, file: Path, **flags: Any
 ) -> Package:
     from onnxferry.scripts.model_table import chosen
 

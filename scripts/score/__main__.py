@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 ENGINES = {  # name -> a function of ScoreJob that gives its Outcome
     "local": "onnxferry.scripts.score.local:run",
     "spark": "onnxferry.scripts.score.spark_run:run",
+    "ray": "onnxferry.scripts.score.ray_run:run",
 }
 # module -> what brings it
-_EXTRAS = {"pyarrow": "score", "PIL": "image", "pyspark": "spark", "pandas": "spark"}
+_EXTRAS = {"pyarrow": "score", "PIL": "image", "pyspark": "spark", "ray": "ray"}
 _SET = "A parameter of a request, like top_k=2. May be repeated."
 _COLUMN = "The model's column and the input's of another name, like text=body. May be repeated."
 _PREFIX = "Of the new columns, where the input has columns of their names."
 _OVERWRITE = "Replace an OUTPUT that exists, once the new one is whole."
 _PROCESSES = "How many score, each on one CPU; 1: one on all."
-_MASTER = "Of Spark, like local[*], spark://HOST:7077 or yarn; default: as its settings say."
+_MASTER = "Of Spark, like local[*], spark://HOST:7077 or yarn, or Ray's address."
 _CONF = "A setting of Spark, like spark.executor.memory=4g. May be repeated."
-_CHUNK = "Files that Spark scores as one step of progress, in MB; default: 32 for each core."
+_CHUNK = "Files that a cluster scores as one step of progress, in MB; default: 32 for each core."
 _HEADER = "The columns' names, like text,id, of a CSV file without a line that names them."
 
 
@@ -59,6 +60,7 @@ def command(output: str, engine: str, **flags: Any) -> None:
     OUTPUT gets the input's columns, those of the answers, and `error`. INPUT is Parquet, CSV or
     JSON Lines (also .gz), several of them, or a folder of them or of pictures; OUTPUT one file,
     .parquet, .csv or .jsonl, of Spark a folder. Killed and run again it goes on where it was."""
+    _check_flags(engine, flags)
     try:
         job = _job(**flags)
         outcome = _run(engine, job)
@@ -75,6 +77,17 @@ def command(output: str, engine: str, **flags: Any) -> None:
     if outcome.rows_out and not outcome.answered:
         why = f"its column '{job.mapping.prefix}error' tells why"
         raise BatchScoringError(f"{outcome.output}: no row has an answer; {why}")
+
+
+def _check_flags(engine: str, flags: Mapping[str, Any]) -> None:
+    """Raises UsageError for what the engine would pass over."""
+    own = {"master": "spark ray", "conf": "spark", "chunk_mb": "spark ray"}
+    for name, engines in own.items():
+        if flags[name] and engine not in engines.split():
+            known = " or ".join(engines.split())
+            raise UsageError(f"--{name.replace('_', '-')} is of --engine {known}, not {engine}")
+    if engine != "local" and flags["processes"] > 1:
+        raise UsageError(f"--processes is of --engine local; {engine} takes what the cluster has")
 
 
 def _job(

@@ -7,7 +7,6 @@ scored = score_dataframe(spark.read.parquet("questions"), "build/models/minilm-s
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from onnxferry.scoring.rows import ERROR, Columns, Kind, columns
 from onnxferry.scripts.package import model as model_folder
 from onnxferry.scripts.score.arrow_batches import ColumnMapping, output_schema
 from onnxferry.scripts.score.spark_check import check_workers
-from onnxferry.scripts.score.spark_shipping import ship, version
+from onnxferry.scripts.score.spark_shipping import HERE, ship, version
 from onnxferry.scripts.score.spark_worker import Work
 from onnxferry.system.errors import UsageError
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import DataType, StructType
 
-_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _ROWS, _PICTURES = 1024, 64  # that a worker scores and holds at once
 
 
@@ -88,7 +86,7 @@ def prepared(
 ) -> Prepared:
     """The model, sent to the session's workers and opened by some of them. Raises as
     score_dataframe does, but for columns."""
-    checked = model_folder.check(model, _PYTHON)
+    checked = model_folder.check(model, HERE)
     try:
         known = columns(checked.spec, parameters)
     except ScoringError as e:

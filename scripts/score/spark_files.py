@@ -4,7 +4,7 @@ that Spark itself uses."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,18 @@ def listing_hash(files: Sequence[StoredFile]) -> str:
     """Changes when a file comes, goes, or is written again."""
     lines = "".join(f"{file.path}\t{file.size}\t{file.modified}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def groups(files: Sequence[StoredFile], size: float) -> Iterator[list[StoredFile]]:
+    """Files in their order, together at least `size` bytes."""
+    group: list[StoredFile] = []
+    for file in files:
+        group.append(file)
+        if sum(one.size for one in group) >= size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 class Storage:

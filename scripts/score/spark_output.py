@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from onnxferry.scripts.score.spark_files import Storage
+from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.system.errors import UsageError
 
 RECORDS = "_onnxferry"  # readers pass over names that begin with '_'
@@ -21,6 +22,16 @@ _MEANING = {
     "mapping": "other names of columns",
     "formats": "other formats",
 }
+
+
+class Storage(Protocol):
+    """What of spark_files.Storage is used here."""
+
+    def names(self, folder: str) -> list[str]: ...
+    def read(self, path: str) -> str: ...
+    def write(self, path: str, text: str) -> None: ...
+    def move(self, path: str, to: str) -> None: ...
+    def remove(self, path: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,13 @@ class Output:
         fresh = f"{self._records}/writing-{uuid.uuid4().hex}"
         self._storage.write(fresh, json.dumps(value))
         self._storage.move(fresh, f"{self._records}/{name}")
+
+
+def outcome(output: Output, resumed: int, job: ScoreJob, seconds: float) -> Outcome:
+    """What a run comes to, by its records."""
+    refused: Counter[str] = sum((Counter(chunk.refused) for chunk in output.chunks()), Counter())
+    rows = sum(chunk.rows for chunk in output.chunks())
+    return Outcome(job.output, rows, rows, dict(refused), seconds, resumed)
 
 
 def _is_chunk(name: str) -> bool:

@@ -12,7 +12,7 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ from onnxferry.scripts.score import formats
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.spark import Prepared, prepared
 from onnxferry.scripts.score.spark_check import reason
-from onnxferry.scripts.score.spark_files import Storage, StoredFile, listing_hash
-from onnxferry.scripts.score.spark_output import Chunk, Output
+from onnxferry.scripts.score.spark_files import Storage, StoredFile, groups, listing_hash
+from onnxferry.scripts.score.spark_output import Chunk, Output, outcome
 from onnxferry.scripts.score.spark_session import opened, watched
 from onnxferry.scripts.score.spark_tables import Table, input_table, output_table
 from onnxferry.system.console import stage
@@ -78,7 +78,7 @@ def score_files(session: SparkSession, job: ScoreJob) -> Outcome:
     written = output_table(job)
     resumed = output.open(_identity(job, files, ready, read, written), replace=job.overwrite)
     _score(_Run(session, job, read, ready, written, output), files)
-    return _outcome(output.chunks(), resumed, job, time.monotonic() - began)
+    return outcome(output, resumed, job, time.monotonic() - began)
 
 
 def _files(storage: Storage, job: ScoreJob) -> list[StoredFile]:
@@ -122,7 +122,7 @@ def _score(run: _Run, files: Sequence[StoredFile]) -> None:
     left = [file for file in files if file.path not in done]
     total, so_far = sum(file.size for file in files), sum(f.size for f in files if f.path in done)
     cores = run.session.sparkContext.defaultParallelism
-    for chunk in _chunks(left, int(run.job.chunk_mb * 1e6) or CHUNK * cores):
+    for chunk in groups(left, int(run.job.chunk_mb * 1e6) or CHUNK * cores):
         so_far += sum(file.size for file in chunk)
         share = f"{100 * so_far / max(total, 1):.0f} % of {total / 1e6:,.1f} MB"
         with (
@@ -131,18 +131,6 @@ def _score(run: _Run, files: Sequence[StoredFile]) -> None:
         ):
             _score_chunk(run, [file.path for file in chunk], cores)
     run.output.complete()
-
-
-def _chunks(files: Sequence[StoredFile], size: int) -> Iterator[list[StoredFile]]:
-    """Files in their order, together at least `size` bytes."""
-    chunk: list[StoredFile] = []
-    for file in files:
-        chunk.append(file)
-        if sum(one.size for one in chunk) >= size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _score_chunk(run: _Run, files: Sequence[str], cores: int) -> None:
@@ -178,9 +166,3 @@ def _refused(run: _Run, scored: DataFrame) -> Counter[str]:
     error = f"`{run.job.mapping.prefix}{ERROR}`"
     codes = scored.selectExpr(f"coalesce(substring_index({error}, ':', 1), '') AS code")
     return Counter({row["code"]: row["count"] for row in codes.groupBy("code").count().collect()})
-
-
-def _outcome(chunks: Sequence[Chunk], resumed: int, job: ScoreJob, seconds: float) -> Outcome:
-    refused: Counter[str] = sum((Counter(chunk.refused) for chunk in chunks), Counter())
-    rows = sum(chunk.rows for chunk in chunks)
-    return Outcome(job.output, rows, rows, dict(refused), seconds, resumed)

@@ -6,13 +6,13 @@ import atexit
 import functools
 import hashlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnxferry
-from onnxferry import scoring
+from onnxferry import scoring, system
 from onnxferry.scripts.package import archive
 from onnxferry.scripts.package.layout import Entry, tree
 from onnxferry.scripts.package.model import CheckedModel
@@ -20,6 +20,7 @@ from onnxferry.scripts.package.model import CheckedModel
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"  # for whose Python a model is checked
 _WORKER = ("__init__.py", "arrow_batches.py", "spark_worker.py")
 _MODEL_LEVEL = 1  # weights hardly shrink, and each worker's machine has to inflate them
 
@@ -45,8 +46,8 @@ def ship(session: SparkSession, model: CheckedModel, name: str) -> str:
 
 def _code() -> Iterator[Entry]:
     """What spark_worker.py imports of this project."""
-    root, score = Path(onnxferry.__file__), Path(__file__).parent
-    yield Entry("onnxferry/__init__.py", root)
+    score = Path(__file__).parent
+    yield Entry("onnxferry/__init__.py", Path(system.__file__).parents[1] / "__init__.py")
     yield Entry("onnxferry/scripts/__init__.py", score.parent / "__init__.py")
     yield from (Entry(f"onnxferry/scripts/score/{name}", score / name) for name in _WORKER)
     yield from tree(Path(scoring.__file__).parent, "onnxferry/scoring/")

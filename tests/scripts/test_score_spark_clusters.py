@@ -59,8 +59,9 @@ def score(
     source: Path, out: Path, model: Path, *more: str, env: dict[str, str], by: Path = HERE
 ) -> subprocess.Popen[str]:
     """The command, as a driver."""
-    words = [by, "-m", "onnxferry", "score", source, out, "--model", model, "--engine", "spark"]
-    options = ("--output", "json", "--conf", "spark.ui.enabled=false", *more)
+    words = [by, "-m", "onnxferry", "score", source, out, "--model", model]
+    options = more if "--engine" in more else ("--engine", "spark", *more)
+    options = ("--output", "json", *options)
     return subprocess.Popen(
         [*map(str, words), *options],
         env=env,
@@ -223,3 +224,19 @@ def test_a_session_of_spark_connect(model: Path, tmp_path: Path) -> None:
         [i, *(("good", "good", 2) if i % 2 == 0 else (None, None, 0))] for i in range(1000)
     ]
     assert {row[4] for row in found} == {None, "invalid_type: 'text' must be a string, got null"}
+
+
+def test_ray_scores_the_same_rows(model: Path, tmp_path: Path) -> None:
+    """A driver that is killed in the middle, and started again."""
+    by = python("ray")
+    source, out = rows(tmp_path / "in", [20_000, 0, 20_000, 10_000]), tmp_path / "out"
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(ROOT)}
+    env |= {"RAY_TMPDIR": str(tmp_path)} if len(str(tmp_path)) < 40 else {}
+    options = ("--engine", "ray", "--chunk-mb", "0.000001")
+    driver = score(source, out, model, *options, env=env, by=by)
+    assert begun(driver, out, 1), driver.communicate(timeout=60)
+    kill_all(driver)
+    told = outcome(score(source, out, model, *options, env=env, by=by))
+    assert told["rows_out"] == 50_000
+    assert told["resumed"] in (20_000, 40_000)
+    check(out, 50_000)

@@ -1,0 +1,75 @@
+"""What `onnxferry score --engine ray` does without Ray: a worker's part, and its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from onnxferry.scripts.package import model as model_folder
+from onnxferry.scripts.score import ray_run
+from onnxferry.scripts.score.arrow_batches import ColumnMapping
+from onnxferry.scripts.score.job import ScoreJob
+from onnxferry.scripts.score.spark_output import RECORDS, Chunk, Output
+from onnxferry.scripts.score.spark_shipping import HERE
+from onnxferry.system.errors import UsageError
+from tests import tiny
+
+RUN = {"input": "1", "model": "2", "parameters": {}, "mapping": {}, "formats": []}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tiny.text_classification(tmp_path / "model")
+
+
+def test_a_worker_adds_the_answers_to_a_table(model: Path) -> None:
+    packed = ray_run._packed(model_folder.check(model, HERE))
+    scores = ray_run.Scores(packed, {}, ColumnMapping({"text": "body"}, "predicted_"))
+    given = pa.table({"body": ["good day", None, "bad"], "label": [1, 2, 3]})
+
+    found = scores(given)
+
+    assert found["predicted_label"].to_pylist() == ["good", None, "bad"]
+    assert found["label"].to_pylist() == [1, 2, 3]
+    assert found["predicted_error"].to_pylist()[1].startswith("invalid_type: ")
+    assert scores(given.slice(0, 0)).schema == found.schema
+
+
+def test_what_does_not_fit_is_told_before_ray_is_started(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no \.parquet file"):
+        ray_run.run(ScoreJob((str(tmp_path / "none"),), str(tmp_path / "out"), model))
+    parquet.write_table(pa.table({"body": ["good"]}), tmp_path / "in.parquet")
+    with pytest.raises(UsageError, match=r"in\.parquet: there is no column 'text'"):
+        ray_run.run(ScoreJob((str(tmp_path / "in.parquet"),), str(tmp_path / "out"), model))
+    with pytest.raises(UsageError, match="writes a folder of Parquet"):
+        ray_run.run(ScoreJob((str(tmp_path / "in.parquet"),), str(tmp_path / "o.csv"), model))
+
+
+def test_its_files_hold_an_output_with_records(tmp_path: Path) -> None:
+    output = Output(ray_run.Files(), str(tmp_path / "out"))
+    assert output.open(RUN) == 0
+    stage = Path(output.stage())
+    stage.mkdir()
+    (stage / "part.parquet").write_bytes(b"rows")
+    (stage.parent / "staged-of-a-run-that-died").mkdir()
+    output.keep(Chunk(("a",), str(stage), 3, {}))
+    assert [path.read_bytes() for path in (tmp_path / "out").glob("*.parquet")] == [b"rows"]
+    assert output.open(RUN) == 3
+    output.complete()
+    assert ray_run.Files().names(str(tmp_path / "out")) == [
+        "_SUCCESS",
+        RECORDS,
+        "chunk-00001-part.parquet",
+    ]
+    assert ray_run.Files().names(str(tmp_path / "out" / RECORDS)) == [
+        "chunk-00001.json",
+        "run.json",
+    ]
+    with pytest.raises(UsageError, match="another model"):
+        output.open({**RUN, "model": "3"})
+    assert [file.path for file in ray_run.Files().found(str(tmp_path))] == [
+        str(tmp_path / "out" / "chunk-00001-part.parquet")
+    ]
