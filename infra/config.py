@@ -151,6 +151,14 @@ class MLflow(_Target):
     """Where a new experiment keeps its files; default: as the server says, for SQLite beside it."""
     catalog_schema: str | None = Field(None, pattern=r"^[^./ ]+\.[^./ ]+$")
     """CATALOG.SCHEMA of the registered model, for databricks-uc."""
+    deploy_to: Literal["registry", "sagemaker", "azureml"] = "registry"
+    """Where the registered model is served: nowhere, or on an endpoint at SageMaker or AzureML with
+    the settings of their tables; [sagemaker] then needs an image of MLflow's."""
+
+    @property
+    def package_image(self) -> str:
+        """The image that the package is for, as packages name it."""
+        return "azureml" if self.deploy_to == "azureml" else ""
 
     @pydantic.field_validator("tracking_uri", "registry_uri")
     @classmethod

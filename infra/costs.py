@@ -18,7 +18,11 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "files": _STORED,
         "environment": "its image is stored in the workspace's registry",
     },
-    "mlflow": {"files": _STORED, "logged model": _STORED, "run": _STORED},
+    "mlflow": {
+        **dict.fromkeys(("files", "logged model", "run", "model files", "package"), _STORED),
+        **dict.fromkeys(("endpoint", "deployment"), HOURLY),
+        "log group": _STORED,
+    },
     "functions": {
         "app": _REQUESTS,
         "package": _STORED,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 
@@ -28,3 +30,16 @@ def section(title: str, command: str, *parts: str) -> str:
 def shown(value: object) -> str:
     """A flag's value for a document: of an absolute path its last part."""
     return value.name if isinstance(value, Path) and value.is_absolute() else str(value)
+
+
+def repeated(module: str, given: Sequence[str], hidden: Container[str] = ()) -> str:
+    """The command that measures this again, an option a line, without those that are `hidden`; of
+    an absolute path its last part."""
+    lines = [["python", "-m", module]]
+    for word in given:
+        if word.startswith("-"):
+            lines.append([word])
+        else:
+            lines[-1].append(Path(word).name if Path(word).is_absolute() else word)
+    kept = [line for line in lines if line[0].partition("=")[0] not in hidden]
+    return " \\\n    ".join(shlex.join(line) for line in kept)

@@ -62,6 +62,7 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "azure.mgmt.authorization": "infra/clients/azure_roles.py",
     "azure.mgmt.web": "infra/clients/function_apps.py",
     "azure.monitor.query": "infra/clients/azure_logs.py",
+    "mlflow.store": "infra/clients/mlflow.py",
     "mlflow.deployments": "infra/clients/mlflow_deployments.py",
     "mlflow.sagemaker": "infra/clients/mlflow_deployments.py",
 }
@@ -210,7 +211,7 @@ def test_only_what_reads_and_rewrites_graphs_imports_onnx() -> None:
 
 def test_only_doors_know_the_clouds_libraries() -> None:
     for path in files("infra"):
-        foreign = {"azure", "boto3", "botocore", "sagemaker"} & set(imports(path))
+        foreign = {"azure", "boto3", "botocore", "mlflow", "sagemaker"} & set(imports(path))
         assert not foreign or path.parent == ROOT / "infra" / "clients", path
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from typing import ClassVar
 
 from onnxferry.infra.azureml import deletion, listing, plan, quota
 from onnxferry.infra.azureml.assets import Assets, read_assets
@@ -49,6 +50,7 @@ class AzureMLCloud:
     names: Names
     settings: AzureML
     clock: Clock
+    _operations: ClassVar[type[Operations]] = Operations
     wall: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
 
     def sign_in(self) -> None:
@@ -58,7 +60,7 @@ class AzureMLCloud:
     def plan_deploy(self, bundle: Bundle) -> Plan:
         """See OnlineEndpoint."""
         now = self.wall().isoformat(timespec="seconds")
-        desired = desired_state(bundle, self.settings, now)
+        desired = self._desired(bundle, now)
         state = self._read()
         plan.check(state, desired.auth_mode)
         assets = read_assets(self.clients, self.names, desired.versions.items())
@@ -96,13 +98,13 @@ class AzureMLCloud:
     @property
     def operations(self) -> Collection[str]:
         """See Cloud."""
-        return {name for name in vars(Operations) if not name.startswith("_")}
+        return {name for name in dir(self._operations) if not name.startswith("_")}
 
     def execute(self, step: Step, progress: Progress) -> None:
         """See Cloud."""
         limit = self.settings.wait_minutes * 60
         waiting = partial(wait, limit=limit, progress=progress, clock=self.clock)
-        operations = Operations(self.clients, self.names, waiting, self.clock, progress)
+        operations = self._operations(self.clients, self.names, waiting, self.clock, progress)
         getattr(operations, step.operation)(step)
 
     def lease_store(self) -> LeaseStore:
@@ -135,6 +137,9 @@ class AzureMLCloud:
             said = f"no deployment takes traffic, so there are no logs; see {program('status')}"
             raise NotFound(f"{self.names.where}: {said}")
         return self.clients.endpoints.logs(self.names.endpoint, serving, lines, CONTAINERS[0])
+
+    def _desired(self, bundle: Bundle, deployed: str) -> DesiredState:
+        return desired_state(bundle, self.settings, deployed)
 
     def _read(self) -> CurrentState:
         return read_state(self.clients, self.names)

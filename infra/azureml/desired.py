@@ -33,6 +33,7 @@ class DesiredState:
     environment: Mapping[str, Any]
     settings: Mapping[str, Any]
     auth_mode: str
+    model_type: str = "custom_model"
     keep_previous: bool = True
     deployed: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -61,17 +62,14 @@ def desired_state(bundle: Bundle, config: AzureML, deployed: str = "") -> Desire
         **{key: getattr(config, key) for key in ("instance_type", "instance_count")},
     }
     files = {kind: _files(package, kind) for kind in ("model", "code")}
-    versions = {}
-    for kind, found in files.items():
-        hashes = sorted(found["files"].items())
-        versions[kind] = _digest([[f"{kind}/{name}", sha256] for name, sha256 in hashes])
-    versions["environment"] = _digest([*environment.values()])
+    versions = {kind: version_of(kind, found["files"]) for kind, found in files.items()}
+    versions["environment"] = digest([*environment.values()])
     return DesiredState(
         version=bundle.version,
         versions=versions,
         files=files,
         spec=str(package.path / "model" / SPEC_FILE),
-        deployment=f"v{bundle.version}-{_digest(settings)[:6]}",
+        deployment=f"v{bundle.version}-{digest(settings)[:6]}",
         environment=environment,
         settings=settings,
         auth_mode=config.auth_mode,
@@ -89,7 +87,13 @@ def _files(package: Package, folder: str) -> dict[str, Any]:
     return {"source": str(package.path / folder), "files": found}
 
 
-def _digest(data: Any) -> str:
+def version_of(kind: str, files: Mapping[str, str]) -> str:
+    """The version of a model or a code, by the sha256 of each of its files."""
+    return digest([[f"{kind}/{name}", sha256] for name, sha256 in sorted(files.items())])
+
+
+def digest(data: Any) -> str:
+    """12 hexadecimal digits that name JSON data."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -15,7 +15,9 @@ from onnxferry.infra.cloud import Listed
 
 _ONLINE = "microsoft.machinelearningservices/workspaces/onlineendpoints"
 _KINDS = {_ONLINE: "endpoint", f"{_ONLINE}/deployments": "deployment"}
-_FILE = re.compile(r"onnxferry/[^/]+/[^/]+/(?P<kind>model|code)-(?P<version>[0-9a-f]{12})/.+")
+_FILE = re.compile(
+    r"onnxferry/(?:mlflow/)?[^/]+/[^/]+/(?P<kind>model|code)-(?P<version>[0-9a-f]{12})/.+"
+)
 
 
 def listed(clients: Clients, names: Names) -> list[Listed]:
@@ -54,9 +56,10 @@ def _files(clients: Clients, names: Names) -> Iterator[Listed]:
 def _registered(clients: Clients, names: Names, endpoints: Iterable[str]) -> Iterator[Listed]:
     for endpoint in endpoints:
         for kind in ("model", "environment"):
-            for version, (tags, _) in clients.workspace.versions(kind, endpoint).items():
+            name = endpoint.rpartition("/")[2]
+            for version, (tags, _) in clients.workspace.versions(kind, name).items():
                 if tags.get(MADE) == endpoint:
-                    asset = f"{endpoint}:{version}"
+                    asset = f"{name}:{version}"
                     yield _listed(kind, asset, tags, "registered", names.workspace)
 
 

@@ -40,6 +40,11 @@ class Names:
     endpoint: str
 
     @property
+    def made(self) -> str:
+        """The mark's value."""
+        return self.endpoint
+
+    @property
     def where(self) -> str:
         """The endpoint, for people."""
         return f"endpoint {self.endpoint} of workspace {self.workspace}"
@@ -61,7 +66,7 @@ class Names:
 
     def is_ours(self, tags: Mapping[str, str]) -> bool:
         """Whether these tags or metadata carry this endpoint's mark."""
-        return tags.get(MADE) == self.endpoint
+        return tags.get(MADE) == self.made
 
     def owns_deployment(self, name: str, tags: Mapping[str, str]) -> bool:
         """Whether deploying made the deployment."""

@@ -200,7 +200,7 @@ class Operations:
         return needed_by(self.names, endpoints.deployments(name) if there else ())
 
     def _not_ours(self, what: str) -> str:
-        mark = f"{MADE}={self.names.endpoint}"
+        mark = f"{MADE}={self.names.made}"
         return f"{what}: onnxferry did not make it (no mark {mark}), so it stays as it is"
 
     @property

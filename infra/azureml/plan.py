@@ -26,7 +26,7 @@ def check(state: CurrentState, auth_mode: str | None = None) -> None:
     if state.endpoint and not state.is_ours:
         raise Refused(
             f"{where}: it is there, and onnxferry did not make it (no tag"
-            f" {MADE}={state.names.endpoint}). Choose another name: --name, or name in [model] of"
+            f" {MADE}={state.names.made}). Choose another name: --name, or name in [model] of"
             " deploy.toml; or give it that tag, which hands it over"
         )
     strangers = sorted(set(state.traffic) - set(state.ours))
@@ -173,7 +173,7 @@ def _smoke_endpoint(state: CurrentState, deployment: str, golden: Facts) -> Step
 
 def _endpoint(state: CurrentState, desired: DesiredState) -> list[Step]:
     name, found = state.names.endpoint, state.endpoint
-    tags = {**desired.tags, MADE: name, DEPLOYED: desired.deployed}
+    tags = {**desired.tags, MADE: state.names.made, DEPLOYED: desired.deployed}
     delete = _delete_endpoint(name, [desired.deployment])
     facts = {"auth_mode": desired.auth_mode, "tags": tags}
     create = Step(Action.CREATE, "endpoint", name, "create_endpoint", facts)
@@ -219,7 +219,7 @@ def _candidate(state: CurrentState, desired: DesiredState) -> list[Step]:
 
 def _facts(state: CurrentState, desired: DesiredState) -> Facts:
     names, found = state.names, state.ours.get(desired.deployment)
-    own = {MADE: names.endpoint, VERSION: desired.version, DEPLOYED: desired.deployed}
+    own = {MADE: names.made, VERSION: desired.version, DEPLOYED: desired.deployed}
     own[COUNT] = str(desired.settings["instance_count"])
     tags = {**(found.tags if found else {}), **desired.tags, **own}
     ids = {kind: names.id(kind, version) for kind, version in desired.versions.items()}

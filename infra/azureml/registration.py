@@ -23,7 +23,7 @@ def check_assets(names: Names, desired: DesiredState, assets: Assets) -> None:
     if taken:
         raise Refused(
             f"{names.where}: {', '.join(taken)} is there, and onnxferry did not make it (no mark"
-            f" {MADE}={names.endpoint}). Remove it, or choose another name: --name, or name in"
+            f" {MADE}={names.made}). Remove it, or choose another name: --name, or name in"
             " [model] of deploy.toml"
         )
 
@@ -52,15 +52,16 @@ def register(state: CurrentState, desired: DesiredState, assets: Assets) -> list
 
 
 def _facts(names: Names, desired: DesiredState, assets: Assets) -> Mapping[str, dict[str, Any]]:
-    """What each kind is registered with."""
+    """What each kind is registered with; without a code, code and environment are the service's."""
     folders = {kind: names.files(kind, desired.versions[kind]) for kind in desired.files}
     store = assets.datastore
+    path, kind = names.path(store.name, folders["model"]), desired.model_type
+    facts: dict[str, dict[str, Any]] = {"model": {"path": path, "type": kind}}
+    if "code" in folders:
+        facts["code"] = {"uri": f"{store.url}/{store.container}/{folders['code']}"}
+        facts["environment"] = dict(desired.environment)
     tags = {**desired.tags, **_marks(names, desired)}
-    return {
-        "model": {"path": names.path(store.name, folders["model"]), "tags": tags},
-        "code": {"uri": f"{store.url}/{store.container}/{folders['code']}", "tags": tags},
-        "environment": {**desired.environment, "tags": tags},
-    }
+    return {kind: {**own, "tags": tags} for kind, own in facts.items()}
 
 
 def _upload(names: Names, desired: DesiredState, kind: str) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _upload(names: Names, desired: DesiredState, kind: str) -> dict[str, Any]:
 
 
 def _marks(names: Names, desired: DesiredState) -> dict[str, str]:
-    return {MADE: names.endpoint, VERSION: desired.version, DEPLOYED: desired.deployed}
+    return {MADE: names.made, VERSION: desired.version, DEPLOYED: desired.deployed}
 
 
 def _blobs(names: Names, desired: DesiredState, kind: str) -> list[str]:

@@ -26,11 +26,14 @@ _TRIES = 6
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """Sends golden requests; `clock` paces second tries."""
+    """Sends golden requests, which `read` finds in a manifest, given with its place; the manifest
+    is the file `spec` of a model. `clock` paces second tries."""
 
     clients: Clients
     names: Names
     clock: Clock
+    spec: str = SPEC_FILE
+    read: Callable[[bytes, str], Golden] = golden_in
 
     def run(self, golden: Golden, deployment: str = "", expected: str = "") -> None:
         """Send the golden request to `deployment`, or to the endpoint, where `expected` must
@@ -48,15 +51,22 @@ class SmokeTest:
         """The golden request in the file `spec` of a package; without it, of a version of the
         model in the workspace. Raises NotFound."""
         if spec:
-            return golden_in(Path(spec).read_bytes(), spec)
-        name = f"{self.names.files('model', model)}/{SPEC_FILE}"
+            return self.read(Path(spec).read_bytes(), spec)
+        return self.read(self.manifest(model), self._manifest(model))
+
+    def manifest(self, model: str) -> bytes:
+        """The manifest of a version of the model in the workspace. Raises NotFound."""
+        name = self._manifest(model)
         text = self.clients.workspace.blobs().read(name)
         if text is None:
             raise errors.NotFound(
                 f"{name}: not in the default datastore of workspace {self.names.workspace}, so"
-                " nothing says what the previous version should answer; deploy it again"
+                " nothing says what that version should answer; deploy it again"
             )
-        return golden_in(text, name)
+        return text
+
+    def _manifest(self, model: str) -> str:
+        return f"{self.names.files('model', model)}/{self.spec}"
 
     @contextmanager
     def logged(self, deployment: str) -> Iterator[None]:

@@ -79,7 +79,7 @@ class Workspace:
 
     def register_model(self, name: str, facts: Mapping[str, Any]) -> None:
         """Register a model; the folder at its `path` (azureml://...) is there already."""
-        model = entities.Model(name=name, type="custom_model", **facts)
+        model = entities.Model(name=name, **facts)
         with self.translated(f"model {name}:{model.version} of "):
             self.ml.models.create_or_update(model)
 
@@ -147,11 +147,13 @@ def sdk_endpoint(name: str, auth_mode: str, tags: Tags) -> Any:
 
 def sdk_deployment(endpoint: str, name: str, facts: Mapping[str, Any]) -> Any:
     """The SDK's object of a deployment. `facts` are the ids of model, environment and code, and
-    settings of the YAML schema, without those that are None."""
-    code = {key: facts[key] for key in ("code", "scoring_script")}
+    settings of the YAML schema, without those that are None. An MLflow model has neither code nor
+    environment."""
+    code = {key: facts[key] for key in ("code", "scoring_script") if key in facts}
     settings = {key: v for key, v in facts.items() if key not in code and v is not None}
-    ids = {key: f"azureml:{facts[key]}" for key in ("model", "environment")}
-    own = {"name": name, "endpoint_name": endpoint, "code_configuration": code}
+    ids = {key: f"azureml:{facts[key]}" for key in ("model", "environment") if key in facts}
+    own: dict[str, Any] = {"name": name, "endpoint_name": endpoint}
+    own |= {"code_configuration": code} if code else {}
     return load_online_deployment(io.StringIO(yaml.safe_dump({**settings, **ids, **own})))
 
 

@@ -32,6 +32,7 @@ _QUIET = {  # unless the user says otherwise
 }
 _URI = "MLFLOW_TRACKING_URI"
 _RUN_FOLDER = "model"  # below a run's artifacts
+_FAILED = "FAILED"
 _LOGGED, _RUN = "logged model", "run"
 Tags = Mapping[str, str]
 
@@ -126,13 +127,14 @@ class MlflowServer:
             self._files(found.location).download_artifacts("", str(folder))
 
     def delete_logged(self, found: Logged) -> None:
-        """Delete files and record. MLflow keeps the record's id until its `mlflow gc`."""
+        """Delete files and record, which says before that it is whole no longer. MLflow keeps the
+        record's id until its `mlflow gc`."""
+        client, logged = self._client, found.kind == _LOGGED
+        fail = client.finalize_logged_model if logged else client.set_terminated
         with self._at(f"{found.kind} {found.id}"):
+            fail(found.id, _FAILED)
             self._delete_files(found)
-            if found.kind == _LOGGED:
-                self._client.delete_logged_model(found.id)
-            else:
-                self._client.delete_run(found.id)
+            (client.delete_logged_model if logged else client.delete_run)(found.id)
 
     def _delete_files(self, found: Logged) -> None:
         """Delete what is there, unless this kind of store deletes nothing."""

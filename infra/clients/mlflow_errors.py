@@ -34,7 +34,7 @@ _KINDS: Mapping[str, tuple[type[CloudError], str]] = {  # what MLflow says -> th
 }
 _OTHER = (errors.Unavailable, "run again; what is done is kept")
 _STATUSES = {"401": "UNAUTHENTICATED", "403": "PERMISSION_DENIED", "404": "NOT_FOUND"}
-_STATUS = re.compile(r"error code (\d{3}) != ")
+_STATUS = re.compile(r"error code (\d{3}) != |too many (\d{3}) error responses")
 _USER = re.compile(r"(?<=//)[^/@\s]+@")
 _TOKENS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "DATABRICKS_TOKEN")
 _SHOWN = 400  # characters of what MLflow said
@@ -55,12 +55,10 @@ def translated(where: str) -> Iterator[None]:
 
 def cloud_error(where: str, e: Exception) -> CloudError:
     """The CloudError that says what `e` says."""
-    text = hidden(str(e))
-    if status := _STATUS.search(text):
-        code = _STATUSES.get(status[1], getattr(e, "error_code", ""))
-        text = f"status {status[1]}"  # a proxy's page of HTML is cut
-    else:
-        code = getattr(e, "error_code", "")
+    text, code = hidden(str(e)), getattr(e, "error_code", "")
+    if found := _STATUS.search(text):  # beside it stands a page of HTML, or all of the address
+        status = found[1] or found[2]
+        text, code = f"status {status}", _STATUSES.get(status, code)
     kind, advice = _KINDS.get(code, _OTHER)
     if kind is errors.Unavailable and (told(text) or isinstance(e, OSError)):
         return errors.Unavailable(f"{where}: {broken(e)}")

@@ -4,10 +4,12 @@ The package's files are logged in an experiment, as they are. The registered mod
 endpoint's name; alias `challenger` is on the version that is being proved, `champion` on the one
 that those who load models:/NAME@champion get. Champion moves in one request, after the version has
 been fetched from the registry, compared with the package, and has given the golden answers.
+
+By configuration it goes on to an endpoint that serves it: endpoints/.
 """
 
 from __future__ import annotations
 
-from onnxferry.infra.mlflow.cloud import connect
+from onnxferry.infra.mlflow.endpoints import connect
 
 __all__ = ["connect"]

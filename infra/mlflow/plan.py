@@ -10,7 +10,7 @@ from onnxferry.infra.clients.mlflow_types import Version
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.mlflow.desired import DesiredState
 from onnxferry.infra.mlflow.names import CHALLENGER, CHAMPION, DEPLOYED, MADE, SHA256, VERSION
-from onnxferry.infra.mlflow.state import CurrentState, used
+from onnxferry.infra.mlflow.state import CurrentState
 from onnxferry.infra.plan import Action, Plan, Step, unless
 
 _ANOTHER = "choose another name: --name, or name in [model] of deploy.toml"
@@ -68,12 +68,10 @@ def delete_version(state: CurrentState, version: Version) -> Step:
 
 def delete_files(state: CurrentState, gone: list[Version], *, optional: bool) -> list[Step]:
     """Delete what is logged and of no version but those that are `gone`."""
-    left = [version for version in state.versions if version not in gone]
     how = {"optional": True} if optional else {}
     return [
         Step(Action.DELETE, one.kind, one.id, "delete_files", {"id": one.id, **how})
-        for one in state.logged
-        if not used(one, left)
+        for one in state.unused(gone)
     ]
 
 

@@ -16,7 +16,7 @@ from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_types import Version
 from onnxferry.infra.errors import NotFound, PublishFailed
 from onnxferry.infra.mlflow.names import SHA256, Names
-from onnxferry.infra.mlflow.state import used
+from onnxferry.infra.mlflow.state import read_state
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.scoring.manifest import SPEC_FILE, ModelSpec
 from onnxferry.scoring.wire import Request
@@ -63,15 +63,15 @@ class SmokeTest:
             folder.mkdir()
             self._download(version, folder)
             if fingerprint(folder) != version.tags.get(SHA256):
-                said = "its files are not those of the package that it was made of"
-                where = f"{self.names.where}, version {version.number}"
-                raise PublishFailed(f"{where}: {said}; somebody has changed them. Deploy it again")
+                raise PublishFailed(
+                    f"{self.names.where}, version {version.number}: its files are not those of the"
+                    " package that it was made of; somebody has changed them. Delete that version"
+                    " there, and deploy again"
+                )
             yield folder
 
     def _download(self, version: Version, folder: Path) -> None:
-        experiment = self.server.experiment(self.names.experiment)
-        logged = self.server.logged(experiment, self.names.marked) if experiment else []
-        found = next((one for one in logged if used(one, [version])), None)
+        found = read_state(self.server, self.names).files_of(version)
         if found is None:
             raise NotFound(
                 f"{self.names.where}, version {version.number}: its files are gone from experiment"

@@ -69,10 +69,16 @@ class CurrentState:
         """Whether an alias is on it, other than that of what is being proved."""
         return any(v == version.number for a, v in self.aliases.items() if a != CHALLENGER)
 
-    @property
-    def unused(self) -> list[Logged]:
-        """What is logged, and no version is made of."""
-        return [one for one in self.logged if not used(one, self.versions)]
+    def unused(self, gone: Sequence[Version] = ()) -> list[Logged]:
+        """What is logged, and no version is made of, whoever made it, but those that are `gone`."""
+        left = [version for version in self.versions if version not in gone]
+        used = {one.id for one in map(self.files_of, left) if one}
+        return [one for one in self.logged if one.id not in used]
+
+    def files_of(self, version: Version) -> Logged | None:
+        """What a version is made of."""
+        id_, place = version.tags.get(FILES), version.source
+        return next((one for one in self.logged if one.id == id_ or one.location == place), None)
 
     def version(self, number: str) -> str:
         """The 12 digits of one of our versions; "" of another."""
@@ -90,18 +96,13 @@ class CurrentState:
         return next(found, None)
 
 
-def used(logged: Logged, versions: Sequence[Version]) -> bool:
-    """Whether one of `versions` is made of it, whoever made that version."""
-    return any(logged.location == v.source or logged.id == v.tags.get(FILES) for v in versions)
-
-
-def read_state(server: MlflowServer, names: Names) -> CurrentState:
-    """The endpoint now."""
+def read_state(server: MlflowServer, names: Names, *, files: bool = True) -> CurrentState:
+    """The endpoint now; without `files`, only what the registry has."""
     where = server.place.shown
     if not server.place.there:
         return CurrentState(names, where, there=False)
-    experiment = server.experiment(names.experiment)
-    logged = server.logged(experiment, names.marked) if experiment else ()
     model = server.model(names.model)
     versions = server.versions(names.model) if model else ()
+    experiment = server.experiment(names.experiment) if files else None
+    logged = server.logged(experiment, names.marked) if experiment else ()
     return CurrentState(names, where, True, experiment, model, versions, logged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,14 +100,14 @@ def _settings(
     if streams and not concurrent:
         raise UsageError("--streams is for --scenario async and rate")
     cpus = (flags["cores"] or cpu.available()) if concurrent else 1
-    pythons = dict(_python(text, chosen) for text in flags["python"])
+    pythons = dict(python(text, chosen) for text in flags["python"])
     same = {name: flags[name] for name in ("rounds", "warm_up", "seconds", "seed", "cores")}
     return rounds.BenchmarkSettings(
         task, scenario, streams=streams or cpus, rate=rate, pythons=pythons, **same
     )
 
 
-def _python(text: str, chosen: Sequence[specs.EngineSpec]) -> tuple[str, str]:
+def python(text: str, chosen: Sequence[specs.EngineSpec]) -> tuple[str, str]:
     name, sign, path = text.partition("=")
     if not sign or name not in {*(spec.name for spec in chosen), *ENGINES}:
         raise UsageError(f"--python {text}: expected KIND=PATH, where KIND is one of {KINDS}")
@@ -136,20 +135,9 @@ def _write(done: report.Benchmark, flags: dict[str, Any]) -> None:
     if picture := flags["plot"]:
         plot.save(done, picture)
     if out := flags["out"]:
+        again = sections.repeated("scripts.benchmark", sys.argv[1:], NOT_SHOWN)
         shown = picture and os.path.relpath(picture, out.parent)
-        sections.replace(out, done.title, report.markdown(done, _repeated(sys.argv[1:]), shown))
-
-
-def _repeated(given: Sequence[str]) -> str:
-    """The command that measures this again, an option a line; of an absolute path its last part."""
-    lines = [["python", "-m", "scripts.benchmark"]]
-    for word in given:
-        if word.startswith("-"):
-            lines.append([word])
-        else:
-            lines[-1].append(Path(word).name if Path(word).is_absolute() else word)
-    kept = [line for line in lines if line[0].partition("=")[0] not in NOT_SHOWN]
-    return " \\\n    ".join(shlex.join(line) for line in kept)
+        sections.replace(out, done.title, report.markdown(done, again, shown))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ SCENARIOS = ("sync", "async", "rate", "cold")
 @dataclass(frozen=True)
 class BenchmarkSettings:
     """The flags of the benchmark, which --help explains. An engine runs with `pythons[its name or
-    kind]`, by default this interpreter."""
+    kind]`, by default this interpreter, on `cores` CPUs, or one for each of its `workers`."""
 
     task: str
     scenario: str = "sync"
@@ -39,29 +39,34 @@ class BenchmarkSettings:
     def start(self, spec: EngineSpec) -> EngineProcess:
         """A new process for the engine."""
         python = self.pythons.get(spec.name) or self.pythons.get(spec.kind) or sys.executable
-        return EngineProcess(spec, python, self.cores)
+        return EngineProcess(spec, python, spec.options.get("workers", self.cores))
 
 
 @dataclass(frozen=True)
 class Round:
     """`latencies` of the requests, and `seconds` from the first question to the last answer;
-    `memory`: the process's peak in bytes, if known."""
+    `memory`: the process's peak in bytes, if known, and that of the largest `below` it, by command;
+    `cpu`: the seconds that all of them computed."""
 
     latencies: tuple[float, ...]
     seconds: float
     items: int
     memory: int | None = None
+    below: Mapping[str, int] = field(default_factory=dict)
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True)
 class EngineResult:
-    """`load`: the seconds that the engine took to be imported and loaded."""
+    """`load`: the seconds that the engine took to be imported and loaded; `first`: those that it
+    took to answer everything for the first time."""
 
     spec: EngineSpec
     versions: Mapping[str, str]
     load: float
     rounds: tuple[Round, ...]
     answers: tuple[Any, ...]
+    first: float = 0.0
 
     @property
     def memory(self) -> int | None:
@@ -113,16 +118,19 @@ class _Measured:
     requests: Sequence[list[Any]]
     settings: BenchmarkSettings
     loads: list[float] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
     answers: tuple[Any, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def load(self, process: EngineProcess, requests: Sequence[list[Any]]) -> None:
         self.loads.append(process.load(self.settings.task))
+        began = time.perf_counter()
         self.answers = tuple(process.ask("answers", requests=requests))
+        self.firsts.append(time.perf_counter() - began)
 
     def result(self, rounds: Sequence[Round]) -> EngineResult:
-        load = statistics.median_high(self.loads)
-        return EngineResult(self.spec, self.versions, load, tuple(rounds), self.answers)
+        load, first = map(statistics.median_high, (self.loads, self.firsts))
+        return EngineResult(self.spec, self.versions, load, tuple(rounds), self.answers, first)
 
 
 class _Loaded(_Measured):
@@ -139,11 +147,14 @@ class _Loaded(_Measured):
             count = max(len(requests), round(settings.rate * settings.seconds))
             times = inputs.arrivals(settings.rate, count, settings.seed + number)
         how = {"streams": settings.streams, "seconds": settings.seconds}
+        before = self._process.ask("cpu_seconds")
         spans = self._process.ask("play", arrivals=times, **how)
+        computed = self._process.ask("cpu_seconds") - before
         items = sum(len(requests[i % len(requests)]) for i in range(len(spans)))
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
         latencies = tuple(end - begin for begin, end in spans)
-        return Round(latencies, seconds, items, self._process.ask("memory"))
+        memory, below = self._process.ask("memory"), self._process.ask("memory_below")
+        return Round(latencies, seconds, items, memory, below, computed)
 
 
 class _Fresh(_Measured):
@@ -153,6 +164,7 @@ class _Fresh(_Measured):
         """A start that does not count: it may have to read the files from the disk."""
         self.play(0)
         self.loads.clear()
+        self.firsts.clear()
 
     def play(self, number: int) -> Round:
         began = time.perf_counter()

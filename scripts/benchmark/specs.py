@@ -96,7 +96,7 @@ def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
     if unknown := ", ".join(sorted(set(options) - set(known))):
         there = f"{', '.join(known)}, and NAMES in capitals are set in its environment"
         raise UsageError(f"--engine {text}: {kind} has no option {unknown}; it has {there}")
-    for key in {"batch_size", "threads", "streams"} & set(options):
+    for key in {"batch_size", "threads", "streams", "workers"} & set(options):
         given = options[key]
         if not isinstance(given, int) or given < 1:
             raise UsageError(f"--engine {text}: {key} must be an integer above 0, got {given}")

@@ -39,6 +39,9 @@ CLOSURES = {
         pydantic-settings pyjwt python-dateutil python-dotenv pytz requests requests-oauthlib
         six typing-extensions typing-inspection urllib3 werkzeug wrapt zipp
     """,
+    "azureml-ai-monitoring": """
+        certifi charset-normalizer idna numpy pandas python-dateutil requests six urllib3
+    """,
     "mlflow": """
         aiohappyeyeballs aiohttp aiosignal alembic annotated-doc annotated-types anyio
         async-timeout attrs blinker cachetools certifi cffi charset-normalizer click

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from onnxferry.scripts.package import Package, layout_of, read
+from onnxferry.scripts.package.layout import PackageLayout
 from onnxferry.scripts.rehearse import Conditions, Rehearsal, Reply, rehearse
 from onnxferry.scripts.rehearse.rehearsable import rehearsable
 from onnxferry.scripts.rehearse.start import runtime_of
@@ -56,12 +57,19 @@ def _package(
 
     if bool(package) == bool(target) or (package and model):
         raise UsageError("give a built PACKAGE, or --target to build one of --model, not both")
-    image = flags.pop("image")
-    if package:
-        return read(package)
-    runtime = runtime_of(str(target))
-    layout = layout_of(str(target), "" if image in runtime.images else image)
-    return rehearsable(chosen(None, model, file), layout, **flags)
+    image, given = flags.pop("image"), read(package) if package else None
+    layout = _layout(given.target if given else str(target), image)
+    return given or rehearsable(chosen(None, model, file), layout, **flags)
+
+
+def _layout(target: str, image: str) -> PackageLayout:
+    """Of the package that `image` takes: the default one's, where only the runtime is another.
+    Raises UsageError for an unknown image."""
+    rehearsed = runtime_of(target).images
+    try:
+        return layout_of(target, "" if image in rehearsed else image)
+    except UsageError as e:
+        raise e.with_context(", ".join(rehearsed), "; to rehearse in: ") if rehearsed else e from e
 
 
 def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:
@@ -80,6 +88,7 @@ def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
     table = Table(show_header=False)
     for row in (
         ("target", f"{done.target}, Python {done.python}"),
+        ("runtime", done.runtime),
         ("package", f"{done.size / 1e6:.1f} MB"),
         ("network", done.network),
         ("start to first answer", f"{done.start_seconds:.1f} s"),

@@ -43,6 +43,7 @@ _SERVER = Runtime(
     installs=lambda unpacked, python: (listed(unpacked.app / "requirements.txt"),),
     command=_command,
     environment=lambda unpacked, port: _SILENT,
+    limit=240.0,  # its first start compiles what the command and the server import
     wire=Wire(mlflow_request, mlflow_golden),
 )
 _SAGEMAKER = replace(

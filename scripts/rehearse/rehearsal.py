@@ -29,13 +29,14 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal found: `size` of the package in bytes, `start_seconds` from the start of the
-    runtime's process to the first golden answer, latencies of the golden request, one at a time,
-    `memory_mib` of all processes that serve, at its peak, and what their network was."""
+    """What a rehearsal found: `size` of the package in bytes, the `runtime`'s name, `start_seconds`
+    from the start of its process to the first golden answer, latencies of the golden request, one
+    at a time, `memory_mib` of all processes that serve, at its peak, and what their network was."""
 
     target: str
     size: int
     python: str
+    runtime: str
     start_seconds: float
     latency_p50_ms: float
     latency_p95_ms: float
@@ -74,7 +75,7 @@ def rehearse(
                 replies.append(host.send(runtime.wire.request(spec, request)))
         with report(f"send the golden request {repeats} times"):
             p50, p95 = _latencies(host, golden.request, repeats)
-        about = (package.target, package.size, package.python)
+        about = (package.target, package.size, package.python, host.title)
         measured = (start_seconds, p50, p95, host.memory_mib())
         return Rehearsal(*about, *measured, network.said, answer, tuple(replies))
 

@@ -72,14 +72,26 @@ _DONE, _RUN, _LOCK = "done.jsonl", "run.json", "lock"
 def opened(folder: Path, run: Mapping[str, str], *, anew: bool) -> Iterator[Checkpoint]:
     """The checkpoint of `run` (what -> its mark), new or as it was left, for this process alone.
     Raises UsageError where another process has it, and where it is of another run, unless `anew`:
-    then it begins again. The folder goes when the block has put its output in place: `remove`."""
+    then it begins again. Where the block fails the folder stays if it has a part; where it ends
+    well the folder goes."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / _LOCK, timeout=0):
+        with FileLock(folder / _LOCK, timeout=0), _removed_if_empty(folder):
             _begin(folder, run, anew=anew)
             yield Checkpoint(folder)
+            _remove(folder)
     except Timeout as e:
         raise UsageError(f"{folder}: another process is at it; wait, or stop that one") from e
+
+
+@contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if not _parts(folder):
+            _remove(folder)
+        raise
 
 
 def _begin(folder: Path, run: Mapping[str, str], *, anew: bool) -> None:
@@ -96,9 +108,8 @@ def _begin(folder: Path, run: Mapping[str, str], *, anew: bool) -> None:
             fresh.write_text(json.dumps(dict(run), indent=2), encoding="utf-8")
 
 
-def remove(checkpoint: Checkpoint) -> None:
-    """What is no longer needed."""
-    shutil.rmtree(checkpoint.folder, ignore_errors=True)
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _parts(folder: Path) -> list[Part]:

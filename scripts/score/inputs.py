@@ -68,11 +68,15 @@ def _files(path: Path) -> list[File]:
 
 def _below(folder: Path, root: Path) -> Iterator[File]:
     """The files of a folder and of those in it, but what Spark and systems put beside data."""
+    if (folder / "_delta_log").is_dir():
+        what = "is a Delta table, whose files hold rows that are no longer its own"
+        raise UsageError(f"{folder}: {what}; write it as Parquet, or score it with Spark")
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.startswith((".", "_")) and "=" not in path.name:
+        if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _below(path, root)
+            if not path.name.startswith("_") or "=" in path.name:
+                yield from _below(path, root)
         else:
             name = path.relative_to(root)
             yield File(path, name.as_posix(), _constants(name.parts[:-1]))

@@ -48,19 +48,27 @@ def run(job: ScoreJob, clock: Callable[[], float] = time.monotonic) -> Outcome:
     marks = _marks(job, found)
     work = _surveyed(job, found, writer)
     folder = output.with_name(f"{output.name}.partial")
-    with checkpoint.opened(folder, marks, anew=job.overwrite) as kept:
+    with checkpoint.opened(folder, marks, anew=job.overwrite) as kept, _told(kept):
         before = kept.rows
-        with _told(kept), stage(f"score {work.rows:,} row(s)") as progress:
+        with stage(f"score {work.rows:,} row(s)") as progress:
             _score(work, kept, clock, progress)
         if kept.rows != work.rows:
             what = f"{work.rows:,} rows were counted in the input, and {kept.rows:,} were scored"
             raise BatchScoringError(f"{what}: it has changed. Remove {folder} and run again")
-        with stage(f"write {output}"):
-            fresh = folder / output.name
+        with stage(f"write {output}"), _removed_on_failure(folder / output.name) as fresh:
             work.writer.joined(fresh, kept.files(), work.schema)
             put(fresh, output)
-        checkpoint.remove(kept)
     return Outcome(job.output, work.rows, kept.rows, kept.refused, clock() - began, before)
+
+
+@contextmanager
+def _removed_on_failure(file: Path) -> Iterator[Path]:
+    """On a disk that is full it would be in the way of the next run."""
+    try:
+        yield file
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True)
@@ -128,15 +136,16 @@ def _marks(job: ScoreJob, found: Input) -> dict[str, str]:
 
 @contextmanager
 def _told(kept: Checkpoint) -> Iterator[None]:
-    """What was done before, and where the block fails, what is kept."""
+    """Say what was done before, and where the block fails, what is kept."""
     where = escape(str(kept.folder))
     if kept.rows:
         console.err.print(f"goes on behind the {kept.rows:,} rows in {where}")
     try:
         yield
     except BaseException:
-        again = "run the same command again to go on"
-        console.err.print(f"{kept.rows:,} rows are kept in {where}; {again}")
+        if kept.rows:
+            again = "run the same command again to go on"
+            console.err.print(f"{kept.rows:,} rows are kept in {where}; {again}")
         raise
 
 

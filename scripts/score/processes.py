@@ -36,8 +36,9 @@ def answered(
 ) -> Iterator[pa.RecordBatch]:
     """The batches with their answers. Raises UsageError for an unusable model, ScoringError for
     wrong parameters, and BatchScoringError where a process dies."""
+    scorer = local_scorer.load(job.model)
     if job.processes == 1:
-        rows = RowScorer(local_scorer.load(job.model), job.parameters)
+        rows = RowScorer(scorer, job.parameters)
         return (answers(rows, batch, mapping) for batch in given)
     return _by_processes(job, mapping, given)
 

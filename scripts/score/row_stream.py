@@ -64,10 +64,13 @@ def _behind(found: Input, survey: Survey, text: TextFormat, skip: int, most: int
 
 def _with_constants(rows: Rows, constants: Mapping[str, str | None]) -> Rows:
     batch = rows.batch
-    for name, value in constants.items():
-        column = pa.array([value] * batch.num_rows, pa.string())
-        batch = batch.set_column(batch.schema.get_field_index(name), name, column)
-    return replace(rows, batch=batch)
+    arrays = [
+        pa.array([constants[name]] * batch.num_rows, pa.string())
+        if name in constants
+        else batch.column(name)
+        for name in batch.schema.names
+    ]
+    return replace(rows, batch=pa.RecordBatch.from_arrays(arrays, schema=batch.schema))
 
 
 def _slice(rows: Rows, start: int, length: int) -> Rows:

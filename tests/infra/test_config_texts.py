@@ -25,6 +25,7 @@ TEXTS = {  # for keys with a pattern of their own
     "resource_group": "rg",
     "workspace": "work",
     "path": "models/squad",
+    "catalog_schema": "main.ml",
 }
 NEEDED = {
     "azureml": {"subscription": GUID, "resource_group": "g", "workspace": "ws1"},

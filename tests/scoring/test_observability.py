@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -37,6 +38,24 @@ def line(
     (record,) = (r for r in caplog.records if r.levelno == logging.INFO)
     data: dict[str, Any] = json.loads(record.getMessage())
     return data
+
+
+def test_a_host_without_requests_leaves_a_line_too(
+    scorer: scoring.Scorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for question, status, code in ((tiny.QUESTION, 200, None), (PAYLOAD, 400, "invalid_type")):
+        caplog.clear()
+        with (
+            caplog.at_level(logging.INFO, logger="scoring"),
+            suppress(scoring.ScoringError),
+            scorer.logged(),
+        ):
+            scorer.answer({"inputs": question})
+        (record,) = caplog.records
+        got = json.loads(record.getMessage())
+        assert (got["status"], got["code"], got["items"]) == (status, code, 1)
+        assert len(got["id"]) == 32
+        assert got["ms"]["total"] > 0
 
 
 @pytest.mark.parametrize(

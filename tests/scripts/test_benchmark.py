@@ -12,7 +12,8 @@ import pytest
 import transformers
 from click.testing import CliRunner, Result
 
-from onnxferry.scripts.benchmark.__main__ import _repeated
+from onnxferry.scripts import sections
+from onnxferry.scripts.benchmark.__main__ import NOT_SHOWN
 from onnxferry.scripts.benchmark.__main__ import command as main
 from onnxferry.scripts.prepare import prepare
 from tests import tiny
@@ -233,7 +234,7 @@ def test_the_command_in_a_document_says_what_was_measured_and_not_where() -> Non
         "torch",
     ]
     assert (
-        _repeated(given)
+        sections.repeated("scripts.benchmark", given, NOT_SHOWN)
         == "python -m scripts.benchmark \\\n    -e onnxferry@m \\\n    --text 'I like you' \\\n   "
         " --data squad.json \\\n    --baseline torch"
     )

@@ -23,6 +23,7 @@ from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import Conditions, azureml, find_python, rehearse, sagemaker, start
 from onnxferry.scripts.rehearse.network import refusal
+from onnxferry.scripts.rehearse.start import runtime_of
 from onnxferry.system.errors import RehearsalError
 from onnxferry.system.hashes import sha256
 from onnxferry.targets import TARGETS
@@ -77,9 +78,12 @@ def test_a_good_package_proves_itself(
     target: str, image: str, packages: dict[str, Package], temp: Path
 ) -> None:
     conditions = Conditions(image=image)
-    done = rehearse(packages[target], [Request(b"{}")], 5, conditions, report=quiet)
+    extra = [Request(b"{}"), Request(b"a good day", "text/plain")]
+    done = rehearse(packages[target], extra, 5, conditions, report=quiet)
+    assert (done.target, done.runtime) == (target, runtime_of(target, image).title)
     assert done.answer == ANSWERS.get(target, ANSWER)
-    assert [answer.status for answer in done.extra] == [400]
+    assert [answer.status for answer in done.extra] == [400, 200]
+    assert b'"good"' in done.extra[1].body
     assert done.network.startswith("NOT cut off" if refusal() else "cut off")
     assert 0 < done.latency_p50_ms <= done.latency_p95_ms
     assert done.start_seconds > 0

@@ -35,6 +35,14 @@ def thing(label: str, score: float, left: int) -> dict[str, Any]:
             {"labels": ["a", "b"], "scores": [0.50002, 0.5]},
             {"labels": ["b", "a"], "scores": [0.5, 0.49999]},
         ),
+        (
+            {"label": "a", "score": 0.50002, "labels": ranked(a=0.50002, b=0.5)},
+            {"label": "b", "score": 0.50001, "labels": ranked(b=0.50001, a=0.5)},
+        ),
+        (
+            {"label": "a", "score": 0.50002, "labels": ["a", "b"], "scores": [0.50002, 0.5]},
+            {"label": "b", "score": 0.50001, "labels": ["b", "a"], "scores": [0.50001, 0.5]},
+        ),
         ({"answer": '{"b": 0.5, "a": [1]}'}, {"answer": '{"a": [1], "b": 0.50001}'}),
         ([thing("cat", 0.9, 10)], [thing("cat", 0.90001, 11)]),
         ([thing("cat", 0.1, 10)], [thing("dog", 0.10001, 10)]),  # not shown by default
@@ -55,6 +63,11 @@ def test_equal_but_for_the_last_digits(expected: Any, actual: Any) -> None:
         (1, True, "answer"),
         (1.0, "1.0", "answer"),
         ("[1.0]", "[1.1]", "answer[0]"),
+        (
+            {"label": "a", "score": 0.6, "labels": ranked(a=0.6, b=0.4)},
+            {"label": "b", "score": 0.6, "labels": ranked(a=0.6, b=0.4)},
+            "answer",
+        ),
         ("[1.0", "[1.00", "answer"),
         (0.5, float("nan"), "answer"),
         (ranked(joy=0.9, anger=0.1), ranked(anger=0.9, joy=0.1), "answer[0].score"),

@@ -199,7 +199,7 @@ def test_packed_text_is_read_and_written(
 
 
 def test_rows_that_are_broken_are_rows(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("id,text\n1,good\n2\n\n3,good,day\n4,bad\n")
+    (tmp_path / "in.csv").write_text("id,text\n1,good\n2\n\n3,good,day\n4,bad,,\n")
     said = scored(tmp_path / "in.csv", tmp_path / "out.csv", "--model", model)
     found = table(tmp_path / "out.csv")
     assert said["refused"] == {"invalid_body": 2}
@@ -310,13 +310,28 @@ def test_columns_of_all_types_are_text_too(model: Path, tmp_path: Path) -> None:
         assert {name: found[name] for name in expected} == expected
 
 
+def test_times_of_spark_stay_what_spark_can_read(model: Path, tmp_path: Path) -> None:
+    """It writes INT96, and reads no nanoseconds."""
+    when = datetime(2026, 1, 2, 3, 4, 5, 678901)
+    given = pa.table({"text": ["good"], "when": pa.array([when], pa.timestamp("us"))})
+    parquet.write_table(given, tmp_path / "in.parquet", use_deprecated_int96_timestamps=True)
+    scored(tmp_path / "in.parquet", tmp_path / "out.parquet", "--model", model)
+    assert parquet.read_table(tmp_path / "out.parquet").select(["text", "when"]).equals(given)
+
+
 def test_files_of_a_folder_are_one_table(model: Path, tmp_path: Path) -> None:
     """With the columns that only some have, and those that are the folders' names."""
     folder = tmp_path / "in"
     (folder / "day=01").mkdir(parents=True)
     (folder / "day=__HIVE_DEFAULT_PARTITION__").mkdir()
     (folder / "_temporary").mkdir()
-    for name in ("_SUCCESS", ".part.parquet.crc", "_temporary/0.parquet", "notes.txt"):
+    for name in (
+        "_SUCCESS",
+        "._b.parquet",
+        ".part.parquet.crc",
+        "_temporary/0.parquet",
+        "notes.txt",
+    ):
         (folder / name).touch()
     parquet.write_table(pa.table({"text": ["good"], "n": [1]}), folder / "day=01" / "a.parquet")
     parquet.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "b.parquet")
@@ -325,7 +340,7 @@ def test_files_of_a_folder_are_one_table(model: Path, tmp_path: Path) -> None:
 
     result = score(folder, tmp_path / "out.parquet", "--model", model)
 
-    assert "1 of no known format passed over" in result.stderr
+    assert "2 of no known format passed over" in result.stderr
     found = table(tmp_path / "out.parquet")
     assert found["text"] == ["good", None, "bad"]
     assert found["n"] == [1, None, None]
@@ -375,6 +390,7 @@ def test_pictures_of_a_folder_are_rows_with_their_paths(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "red.png").write_bytes(picture((200, 10, 10)))
     (folder.parent / "blue.PNG").write_bytes(picture((10, 10, 200)))
+    (folder.parent / "_MG_0001.png").write_bytes(picture((10, 200, 10)))  # a camera's name
     (folder.parent / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     (folder.parent / "._blue.png").write_bytes(b"of a system")
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
@@ -383,11 +399,11 @@ def test_pictures_of_a_folder_are_rows_with_their_paths(tmp_path: Path) -> None:
 
     found = table(tmp_path / "out.csv")
     assert list(found) == ["path", "label", "score", "error"]
-    assert found["path"] == ["blue.PNG", "cut.jpg", "more/gone.png", "more/red.png"]
-    assert found["label"] == ["blue", None, None, "red"]
+    assert found["path"] == ["_MG_0001.png", "blue.PNG", "cut.jpg", "more/gone.png", "more/red.png"]
+    assert found["label"] == ["green", "blue", None, None, "red"]
     assert said["refused"] == {"invalid_image": 2}
     unread = "invalid_image: the file cannot be read: No such file or directory"
-    assert found["error"][2] == unread
+    assert found["error"][3] == unread
 
 
 def test_no_answer_at_all_is_a_failure(model: Path, tmp_path: Path) -> None:
@@ -412,6 +428,8 @@ def test_no_answer_at_all_is_a_failure(model: Path, tmp_path: Path) -> None:
         (["folder.csv", "out.csv"], "holds no file of a known format"),
         (["in.csv", "in.parquet", "out.csv"], "holds files of CSV and Parquet"),
         (["in.parquet", "out.csv"], "in.parquet: not readable as Parquet"),
+        (["delta", "out.csv"], "delta: is a Delta table"),
+        (["twice.parquet", "out.csv"], "twice.parquet: "),
         (["s3://bucket/in.csv", "out.csv"], "--engine local reads paths of this machine"),
         (["twice.csv", "out.csv"], "twice.csv: more than one column is named 'id'"),
         (["in.csv", "out.csv", "--encoding", "utf-9"], "Python knows no such encoding"),
@@ -425,6 +443,9 @@ def test_what_cannot_be_scored_is_refused_and_nothing_is_left(
     Path("there.csv").write_text("text\n")
     Path("twice.csv").write_text("text,id,id\n")
     Path("in.txt").touch()
+    Path("delta/_delta_log").mkdir(parents=True)
+    names = [(name, pa.string()) for name in ("text", "id", "id")]
+    parquet.write_table(pa.schema(names).empty_table(), "twice.parquet")
     Path("in.parquet").write_text("no Parquet")
     Path("folder.csv").mkdir()
     Path("folder").mkdir()

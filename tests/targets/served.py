@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from onnxferry.scoring import ModelSpec, load
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.rehearse import Host, start
 from onnxferry.scripts.rehearse.rehearsable import rehearsable
@@ -32,3 +34,10 @@ def built(target: str, folder: Path, image: str = "") -> Package:
 def serving(target: str, folder: Path) -> Iterator[Host]:
     with start(built(target, folder), report=quiet) as host:
         yield host
+
+
+def prepared_tensors(folder: Path) -> Path:
+    """tiny.tensors with the arrays in its spec, as prepare writes them."""
+    runner: Any = load(tiny.tensors(folder))._task
+    arrays = {"inputs": runner._runner.inputs, "outputs": runner._runner.outputs}
+    return tiny.write_spec(folder, ModelSpec("tiny-tensors", "tensors", **arrays))

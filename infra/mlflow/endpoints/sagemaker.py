@@ -13,10 +13,10 @@ from onnxferry.infra.config import DeployConfig, SageMaker
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.mlflow.endpoints import sagemaker_plan
 from onnxferry.infra.mlflow.endpoints.sagemaker_desired import desired_model
-from onnxferry.infra.mlflow.endpoints.sagemaker_names import MARK, MlflowNames
+from onnxferry.infra.mlflow.endpoints.sagemaker_names import MlflowNames
 from onnxferry.infra.mlflow.endpoints.sagemaker_operations import MlflowOperations, smoke_test
 from onnxferry.infra.mlflow.endpoints.sagemaker_state import read, read_prerequisites
-from onnxferry.infra.mlflow.endpoints.specs import mlflow_request_for
+from onnxferry.infra.mlflow.endpoints.specs import MARK, mlflow_request_for
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.sagemaker import plan, state, storage
 from onnxferry.infra.sagemaker.checks import Checks
@@ -72,7 +72,7 @@ class MlflowSageMaker(SageMakerCloud):
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint: a request of ours is sent as MLflow's server takes it."""
         where = f"AWS {self.clients.region}, endpoint {self.endpoint}"
-        return super().invoke(mlflow_request_for(request, self._manifest, where), timeout)
+        return super().invoke(mlflow_request_for(request, self._manifest(), where), timeout)
 
     def _manifest(self) -> bytes:
         """That of the version that serves. Raises NotFound."""

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from onnxferry.infra.mlflow.endpoints.specs import MARK
 from onnxferry.infra.sagemaker.names import Names, digest
 from onnxferry.system.errors import UsageError
 
-MARK = "mlflow/"  # before an endpoint's name in tags: another target's of that name is another's
 APP_TAG = "app_name"  # the one tag that mlflow.deployments gives a configuration
 _DIGITS = 20
 _LONGEST = 63 - len("-config-") - _DIGITS  # mlflow.deployments cuts longer names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from onnxferry.infra.errors import NotFound
@@ -12,6 +11,7 @@ from onnxferry.scoring.manifest import SPEC_FILE, Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.mlflow_requests import mlflow_golden, mlflow_request
 
+MARK = "mlflow/"  # before an endpoint's name in tags: another target's of that name is another's
 MANIFEST = f"artifacts/model/{SPEC_FILE}"  # in the folder
 
 
@@ -20,9 +20,9 @@ def mlflow_golden_in(text: bytes, where: str) -> Golden:
     return mlflow_golden(_spec(text, where), golden_in(text, where))
 
 
-def mlflow_request_for(request: Request, manifest: Callable[[], bytes], where: str) -> Request:
+def mlflow_request_for(request: Request, manifest: bytes, where: str) -> Request:
     """`request` as the model takes it that has the manifest. Raises NotFound and UsageError."""
-    return mlflow_request(_spec(manifest(), where), request)
+    return mlflow_request(_spec(manifest, where), request)
 
 
 def manifest_of(package: Path) -> str:

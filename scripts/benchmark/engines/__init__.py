@@ -32,6 +32,8 @@ class EngineKind:
 _OPTIONS = ("batch_size", "threads", "file_name")
 _OPTIMUM = ("optimum-onnx", "optimum", "transformers", "onnxruntime")
 _DEEPSPARSE = (*_OPTIONS, "sequence_length", "streams")
+_MLFLOW = ("mlflow", "transformers", "torch", "onnxruntime")
+_ROWS = ("onnxferry", "onnxruntime", "tokenizers", "pyarrow")
 
 ENGINES = {
     "onnxferry": EngineKind(("onnxferry", "onnxruntime", "tokenizers")),
@@ -41,4 +43,8 @@ ENGINES = {
     "onnxruntime": EngineKind(("onnxruntime", "tokenizers"), _OPTIONS),
     "openvino": EngineKind(("openvino", "tokenizers"), _OPTIONS),
     "deepsparse": EngineKind(("deepsparse", "transformers"), _DEEPSPARSE),
+    "rows": EngineKind(_ROWS, ("workers",)),
+    "pyfunc": EngineKind(_MLFLOW, ("workers",)),
+    "spark": EngineKind((*_ROWS, "pyspark"), ("workers",)),
+    "spark_udf": EngineKind((*_MLFLOW, "pyspark"), ("workers",)),
 }

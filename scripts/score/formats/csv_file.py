@@ -45,7 +45,8 @@ def _check_unique(files: Sequence[File], schemas: Sequence[pa.Schema]) -> None:
 
 
 def read(file: File, schema: pa.Schema, text: TextFormat) -> Iterator[Rows]:
-    """The file's rows; those with more or fewer cells than columns are broken."""
+    """The file's rows; those with more or fewer cells than columns are broken, but for commas at
+    their end."""
     names, rows = _records(file, text)
     for held in chunks(rows, lambda row: sum(map(len, row[1]))):
         cells = [row[: len(names)] for _, row in held]
@@ -58,7 +59,7 @@ def read(file: File, schema: pa.Schema, text: TextFormat) -> Iterator[Rows]:
         broken = {
             i: f"invalid_body: line {line} has {len(row)} cells, and the table {len(names)} columns"
             for i, (line, row) in enumerate(held)
-            if len(row) != len(names)
+            if len(row) < len(names) or any(row[len(names) :])
         }
         yield Rows(conformed(batch, schema), broken)
 

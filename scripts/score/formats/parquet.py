@@ -31,7 +31,7 @@ def survey(files: Sequence[File], text: TextFormat) -> Survey:
     """By the files' footers."""
     opened = []
     for file in files:
-        with _readable(file.path), parquet.ParquetFile(file.path) as source:
+        with _readable(file.path), _file(file.path) as source:
             opened.append((source.schema_arrow, source.metadata.num_rows))
     schema = unified(files, [schema for schema, _ in opened])
     return Survey(schema, tuple(rows for _, rows in opened))
@@ -39,13 +39,17 @@ def survey(files: Sequence[File], text: TextFormat) -> Survey:
 
 def read(file: File, schema: pa.Schema, text: TextFormat) -> Iterator[Rows]:
     """The file's batches; their rows are fewer where rows are large."""
-    # without pre_buffer a row group is not read as a whole
-    with (
-        _readable(file.path),
-        parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20) as source,
-    ):
+    with _readable(file.path), _file(file.path) as source:
         for batch in source.iter_batches(_batch_rows(source.metadata), use_threads=False):
             yield Rows(conformed(batch, schema))
+
+
+def _file(path: Path) -> parquet.ParquetFile:
+    """Without pre_buffer a row group is not read as a whole. Times in INT96, which Spark writes,
+    are microseconds: as nanoseconds Spark could not read them again."""
+    return parquet.ParquetFile(
+        path, pre_buffer=False, buffer_size=1 << 20, coerce_int96_timestamp_unit="us"
+    )
 
 
 def _batch_rows(metadata: parquet.FileMetaData) -> int:
@@ -98,7 +102,7 @@ def _groups(parts: Sequence[Path]) -> Iterator[list[pa.RecordBatch]]:
 
 def _batches(parts: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     for path in parts:
-        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as source:
+        with _file(path) as source:
             for group in range(source.num_row_groups):
                 yield from source.iter_batches(row_groups=[group], use_threads=False)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from onnxferry.infra.plan import Action
 from onnxferry.infra.plan_text import plan_text
 from onnxferry.scoring.wire import Request
 from tests import tiny
-from tests.infra.mlflow.conftest import Answers, at, deploy, sqlite
+from tests.infra.mlflow.conftest import FILES, Answers, at, deploy, sqlite
+from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 
 
@@ -42,6 +45,19 @@ def test_again_there_is_nothing_to_do_but_to_ask_it(
     assert plan.changes == ()
     assert "nothing to do" in plan_text(plan)
     assert answers.asked == ["a", "a"]
+
+
+def test_a_plan_that_was_written_and_read_again_does_the_same(
+    cloud: MlflowCloud, versions: dict[str, Bundle]
+) -> None:
+    plan = cloud.plan_deploy(versions["a"])
+    again = plan_of(plan.to_json())
+    assert again == plan
+    apply(again, cloud, QuietReport())
+    assert cloud.status().version == versions["a"].version
+    again = plan_of(cloud.plan_delete().to_json())
+    apply(again, cloud, QuietReport())
+    assert cloud.status().state == "absent"
 
 
 def test_update_and_back_and_back_again(cloud: MlflowCloud, versions: dict[str, Bundle]) -> None:
@@ -93,9 +109,7 @@ def test_what_failed_may_be_kept_and_is_deleted_apart(
     deploy(cloud, versions["a"])
     before = cloud.status()
     answers.wrong.add("b")
-    with pytest.raises(
-        WrongAnswer, match="Kept, as --keep-failed says: .*billed by what it stores"
-    ):
+    with pytest.raises(WrongAnswer, match=r"Kept, as --keep-failed.*files.*by what it stores"):
         deploy(cloud, versions["b"], keep_failed=True)
     assert ("version", "squad/2", "READY, challenger, not proved") in cloud.status().resources
     apply(cloud.plan_delete_unproved(), cloud, QuietReport())
@@ -172,7 +186,7 @@ def test_list_names_all_that_was_made(
         (one.kind, one.name, one.endpoint) for one in cloud.listed() if one.kind != "logged model"
     }
     assert found == {("registered model", "squad", "squad"), ("version", "squad/1", "squad")}
-    (logged,) = (one for one in cloud.listed() if one.kind == "logged model")
+    (logged,) = (one for one in cloud.listed() if one.kind in FILES)
     assert (logged.version, logged.state) == (versions["a"].version, "stored")
 
 
@@ -204,10 +218,17 @@ def test_drift_is_an_alias_that_somebody_has_moved(
 
 
 def test_no_database_is_there_yet(
-    tmp_path: Path, answers: Answers, versions: dict[str, Bundle]
+    tmp_path: Path,
+    answers: Answers,
+    versions: dict[str, Bundle],
+    empty_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Planning makes none; deploying does, and says where."""
-    cloud = at(MlflowServer(sqlite(tmp_path / "made" / "mlflow.db")), answers)
+    """Planning makes none; deploying does, and says where. `empty_database` was made so."""
+    place = sqlite(tmp_path / "made" / "mlflow.db")
+    cloud = at(MlflowServer(place), answers)
+    made = partial(shutil.copytree, empty_database.parent, tmp_path / "made")
+    monkeypatch.setattr(MlflowServer, "create_database", lambda server: made())
     cloud.sign_in()
     plan = cloud.plan_deploy(versions["a"])
     assert not (tmp_path / "made").exists()

@@ -18,14 +18,21 @@ from tests.infra.sagemaker.conftest import aws, server
 __all__ = ["aws", "server"]
 
 NAME = "squad"
+WORDS = {"a": "rebecca", "b": "1946", "c": "dolly"}
 
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """Three packages whose golden answers differ: "a", "b" and "c"."""
+    return {name: packed(tmp_path_factory.mktemp(name), word) for name, word in WORDS.items()}
+
+
+@pytest.fixture(scope="session")
+def azure_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """The same as they are for AzureML."""
     return {
-        name: packed(tmp_path_factory.mktemp(name), word)
-        for name, word in (("a", "rebecca"), ("b", "1946"), ("c", "dolly"))
+        name: packed(tmp_path_factory.mktemp(f"{name}-azureml"), word, "azureml")
+        for name, word in WORDS.items()
     }
 
 

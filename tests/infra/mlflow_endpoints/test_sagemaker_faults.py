@@ -40,7 +40,7 @@ def killed_after(aws: AwsServer, number: int) -> Iterator[None]:
             raise Killed
         return answer
 
-    aws.faults.around = act  # type: ignore[method-assign]
+    vars(aws.faults)["around"] = act
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ in `runtimes`. Every change of what serves is recorded, and whether it had prove
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.providers.mlflow_container import MlflowContainer, lacking
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
@@ -67,9 +69,9 @@ _DEPLOYMENT = {
         NEEDED: True,
         "endpointComputeType": NEEDED,
         "model": NEEDED,
-        "environmentId": NEEDED,
+        "environmentId": MAY,
         "instanceType": NEEDED,
-        "codeConfiguration": {NEEDED: True, "codeId": NEEDED, "scoringScript": NEEDED},
+        "codeConfiguration": {"codeId": NEEDED, "scoringScript": NEEDED},
         "environmentVariables": ANY,
         "requestSettings": {
             "requestTimeout": MAY,
@@ -118,6 +120,7 @@ class MachineLearning:
     most: int = 0
     routed: dict[str, dict[str, int]] = field(default_factory=dict)
     _scorers: dict[str, scoring.Scorer] = field(default_factory=dict)
+    _containers: dict[str, MlflowContainer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.azure.arm.add(
@@ -141,7 +144,7 @@ class MachineLearning:
                 DEPLOYMENTS,
                 _DEPLOYMENT,
                 slow=True,
-                fill=_fill_deployment,
+                fill=self._fill_deployment,
                 check=self._check_deployment,
                 on_delete=self._check_unused,
             ),
@@ -298,16 +301,7 @@ class MachineLearning:
     ) -> Answer | None:
         if self.azure.store.get(call.path.rpartition("/deployments/")[0]) is None:
             return error(404, "ResourceNotFound", "The endpoint was not found.")
-        facts = body["properties"]
-        for id_ in (facts["model"], facts["environmentId"], facts["codeConfiguration"]["codeId"]):
-            if self.azure.store.get(id_) is None:
-                return error(400, "BadRequest", f"not registered: {id_}")
-        code = self._files(
-            self.azure.store.get(facts["codeConfiguration"]["codeId"]) or {}, "codeUri"
-        )
-        if facts["codeConfiguration"]["scoringScript"] not in code:
-            return error(400, "BadRequest", "the scoring script is not in the code")
-        if refusal := _busy(old):
+        if refusal := self._refuse_parts(body["properties"]) or _busy(old):
             return refusal
         here = call.path.rpartition("/")[0].lower() + "/"
         all_ = [d for d in self.azure.store.all(DEPLOYMENTS) if d["id"].lower().startswith(here)]
@@ -315,6 +309,48 @@ class MachineLearning:
         self.most = max(self.most, running + body["sku"]["capacity"])
         _forget(call, old)
         return None
+
+    def _refuse_parts(self, facts: dict[str, Any]) -> Answer | None:
+        """A deployment has model, environment and code, or an MLflow model alone."""
+        code = facts.get("codeConfiguration") or {}
+        parts = [facts["model"], facts.get("environmentId"), code.get("codeId")]
+        for id_ in filter(None, parts):
+            if self.azure.store.get(id_) is None:
+                return error(400, "BadRequest", f"not registered: {id_}")
+        if all(parts):
+            files = self._files(self.azure.store.get(code["codeId"]) or {}, "codeUri")
+            there = code["scoringScript"] in files
+            return None if there else error(400, "BadRequest", "the script is not in the code")
+        return self._without_code(facts, alone=not any(parts[1:]))
+
+    def _without_code(self, facts: dict[str, Any], *, alone: bool) -> Answer | None:
+        model = self.azure.store.get(facts["model"]) or {}
+        kind = str(model.get("properties", {}).get("modelType", "")).lower()
+        if kind not in ("mlflow_model", "mlflowmodel") or not alone:
+            said = f"a deployment of a {kind} needs an environment and a scoring script"
+            also = "; an MLflow model takes both or neither"
+            return error(400, "BadRequest", said + (also if "mlflow" in kind else ""))
+        if found := list(lacking(self._files(model, "modelUri"))):
+            said = f"User container has crashed or terminated: {'; '.join(found)}"
+            self.azure.arm.failures[DEPLOYMENTS.lower()] = ("ResourceNotReady", said)
+        return None
+
+    def _fill_deployment(self, resource: Resource) -> None:
+        _fill_deployment(resource)
+        if not resource["properties"].get("environmentId"):
+            self._make_environment(resource)
+
+    def _make_environment(self, resource: Resource) -> None:
+        """The one that the service makes of an MLflow model's conda.yaml, named by a hash; nobody
+        else's."""
+        facts = resource["properties"]
+        name = hashlib.sha256(facts["model"].encode()).hexdigest()
+        space = resource["id"].partition("/onlineEndpoints/")[0]
+        id_ = f"{space}/environments/{name[:40]}/versions/{name[40:]}"
+        image = "mcr.microsoft.com/azureml/curated/mlflow-py312-inference"
+        made = {"image": image, "tags": {}, "properties": {}, "environmentType": "UserCreated"}
+        self.azure.store.put(id_, {"properties": made, **_stamped()})
+        facts["environmentId"] = id_
 
     def _check_unused(self, resource: Resource) -> Answer | None:
         endpoint, _, name = resource["id"].partition("/deployments/")
@@ -364,8 +400,16 @@ class MachineLearning:
                 self.runtimes[version], content=call.body, headers=own, timeout=60, trust_env=False
             )
             return answer.status_code, answer.content, answer.headers.get("content-type", "")
+        registered = self.azure.store.get(model) or {}
+        if registered.get("properties", {}).get("modelType") == "mlflow_model":
+            return self._mlflow(model, registered).answer(call.body)
         response = self._scorer(model).handle(Request(call.body, kind, accept))
         return response.status, response.body, response.content_type
+
+    def _mlflow(self, model: str, registered: Resource) -> MlflowContainer:
+        if model not in self._containers:
+            self._containers[model] = MlflowContainer(self._files(registered, "modelUri"))
+        return self._containers[model]
 
     def _scorer(self, model: str) -> scoring.Scorer:
         """What the model's files in the datastore score."""
