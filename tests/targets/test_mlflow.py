@@ -16,6 +16,7 @@ import pandas
 import pyarrow
 import pytest
 from mlflow.exceptions import MlflowException
+from packaging.version import Version
 
 from onnxferry.scoring import Request, load
 from onnxferry.scoring.codecs import encode_json
@@ -30,6 +31,7 @@ from tests.scoring.test_custom_task import own
 from tests.scoring.test_rows import CASES, table
 from tests.targets.served import HERE, prepared_tensors
 
+MLFLOW_3 = Version(mlflow.__version__).major >= 3  # 2 reads no Parquet
 SECRET = "xyzzy"  # noqa: S105
 GOOD = {"question": "who sings", "context": "dolly parton sings"}
 
@@ -87,7 +89,8 @@ def test_the_tutorials_frame_is_taken_and_its_index_kept(model: Any) -> None:
     frame = pandas.DataFrame([GOOD, GOOD], index=["b", "a"])
     by_context = model.predict(frame)
     by_text = model.predict(frame.rename(columns={"context": "text"}).assign(id=[1, 2]))
-    assert list(by_text.index) == ["b", "a"]
+    # by any signature but of MLflow's own kinds, MLflow 2 numbers the rows anew
+    assert list(by_text.index) == (["b", "a"] if MLFLOW_3 else [0, 1])
     pandas.testing.assert_frame_equal(by_context, by_text)
     assert by_text.dtypes["score"] == np.float64
 
@@ -199,6 +202,7 @@ PARQUET = BytesIO()
 pandas.DataFrame({"question": [12345678], "text": [SECRET]}).to_parquet(PARQUET)
 ROW = ["who sings", "dolly parton sings"]
 BAD = [SECRET, "dolly parton sings"]
+NO_FORM, NO_TYPE = (400, "invalid_body"), (415, "unsupported_media_type")
 PARQUET_TYPE = "application/vnd.apache.parquet"
 TAKEN = {
     "dataframe_split": Request(body(ROW)),
@@ -227,8 +231,11 @@ REFUSED = {  # request, status, code
     "no form of MLflow's": (Request(b'{"question": "xyzzy"}'), 400, "invalid_body"),
     "deep JSON": (Request(b'{"dataframe_split":' + b"[" * 9000), 400, "invalid_body"),
     "a picture": (Request(SECRET.encode(), "image/png"), 415, "unsupported_media_type"),
-    "no Parquet": (Request(SECRET.encode(), PARQUET_TYPE), 400, "invalid_body"),
-    "Parquet of other kinds": (Request(PARQUET.getvalue(), PARQUET_TYPE), 400, "invalid_type"),
+    "no Parquet": (Request(SECRET.encode(), PARQUET_TYPE), *(NO_FORM if MLFLOW_3 else NO_TYPE)),
+    "Parquet of other kinds": (
+        Request(PARQUET.getvalue(), PARQUET_TYPE),
+        *((400, "invalid_type") if MLFLOW_3 else NO_TYPE),
+    ),
     "too much": (Request(body(BAD) + b" " * 20_000), 413, "too_large"),
 }
 
