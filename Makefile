@@ -8,7 +8,7 @@ TOOLCHAIN := 5
 CHAIN := scripts/package/toolchain-$(TOOLCHAIN).txt
 EXTRAS := test
 
-.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark lock docs quality benchmark lint types clean
+.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark lock docs quality benchmark batch lint types clean
 
 setup: $(VENV)/.ready
 
@@ -129,6 +129,23 @@ benchmark: setup
 	$(BENCHMARK) --title "Cold start" $(TUTORIAL) -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx $(TEXT) --scenario cold --baseline tutorial --plot docs/performance/cold.svg
 	$(BENCHMARK) --title "One text" $(TUTORIAL) -e torch@$(B)/distilbert -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx -e openvino@$(B)/distilbert -e deepsparse:sequence_length=16@$(B)/distilbert $(TEXT) --time 2 --baseline pipeline --baseline tutorial --plot docs/performance/one.svg
 	$(BENCHMARK) --title "Texts that arrive" $(TUTORIAL) $(MIXED) --scenario rate --rate 20 --time 10 --rounds 3 --baseline tutorial --plot docs/performance/rate.svg
+
+# DATA=DIR with squad-dev-v1.1.json and goemotions/. Measures "Many rows" in docs/performance.md again: ten minutes on two cores
+# that nothing else uses. PEERS: an interpreter with MLflow, Spark and transformers 4, the last with a pipeline for questions.
+PEERS := .venv-4/bin/python
+MANY = $(BIN)/python -m scripts.benchmark.batch --out docs/performance.md --python tutorial=$(PEERS) --python transformers=$(PEERS) -e pyfunc:name=tutorial@build/batch/$(1)/tutorial -e spark_udf:name=transformers@build/batch/$(1)/transformers -e rows:name=fp32@build/models/$(1) -e rows@build/models/$(1)-int8 $(foreach kind,pyfunc spark_udf spark_udf:workers=2,-e $(kind)@build/mlflow/$(1)-int8/package) $(foreach kind,spark spark:workers=2,-e $(kind)@build/models/$(1)-int8)
+
+batch: setup
+	@test -n "$(DATA)" || { echo "give the folder of the evaluation sets: make batch DATA=DIR"; exit 2; }
+	$(BIN)/python -m examples.models minilm-squad minilm-goemotions
+	ln -sfn "$$($(BIN)/python -c 'from examples.models import minilm; print(minilm())')" build/all-MiniLM-L6-v2
+	test -e build/models/minilm-goemotions-int8 || $(EMOTIONS) $(ANY) --limit 400 --out build/models/minilm-goemotions-int8
+	test -e build/models/minilm-squad-int8 || $(SQUAD) $(ANY) --limit 100 --out build/models/minilm-squad-int8
+	for name in goemotions squad; do $(BIN)/python -m scripts.package build/models/minilm-$$name-int8 --target mlflow || exit 1; done
+	test -x $(PEERS) || $(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	$(PEERS) -m examples.batch
+	$(call MANY,minilm-goemotions) --title "Many rows: GoEmotions" --data $(DATA)/goemotions/test.tsv --limit 768
+	$(call MANY,minilm-squad) --title "Many rows: SQuAD" --data $(DATA)/squad-dev-v1.1.json --limit 96
 
 lint: setup
 	$(BIN)/ruff check .

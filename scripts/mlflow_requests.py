@@ -27,7 +27,7 @@ from onnxferry.scripts.request_forms import Asked, asked
 from onnxferry.system.errors import UsageError
 
 FORMS = ("dataframe_split", "dataframe_records", "instances")  # of MLflow's; `inputs` is ours
-_TOLD = "send it to the model's other targets, or leave the parameter out"
+_TOLD = "ask another target, or leave it out"
 
 
 def mlflow_request(spec: ModelSpec, request: Request) -> Request:
@@ -52,20 +52,27 @@ def mlflow_request(spec: ModelSpec, request: Request) -> Request:
 
 def mlflow_golden(spec: ModelSpec, golden: Golden) -> Golden:
     """A golden request, and the others with it, in MLflow's form, and the answer as the records
-    that MLflow gives. Raises UsageError as `mlflow_request`, and for a request of another task."""
+    that MLflow gives. Raises UsageError, with its name, as `mlflow_request` and for one that is
+    none of the task's."""
     others = tuple(mlflow_golden(spec, other) for other in golden.others)
     try:
-        found = asked(spec, _payload(spec, golden.request))
-    except ScoringError as e:
-        what = f"the golden request {golden.name}".rstrip()
-        raise UsageError(f"{what} is none of task {spec.task}: {e}; prepare the model again") from e
+        request = mlflow_request(spec, golden.request)
+        records = _records(spec, golden)
+    except (ScoringError, UsageError) as e:
+        name = f"the golden request {golden.name}".rstrip()
+        advice = "give another by --golden when you prepare the model"
+        raise UsageError(f"{name} has no form in MLflow: {e}; {advice}") from e
+    return replace(golden, request=request, answer={"predictions": records}, others=others)
+
+
+def _records(spec: ModelSpec, golden: Golden) -> list[dict[str, Any]]:
+    """The answer as JSON data, a record for each item."""
+    found = asked(spec, _payload(spec, golden.request))
     known = columns(spec, _parameters(spec, found.parameters))
     table = known.table(known.answers(found.answers(golden.answer)))
     records = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
-    answer = json.loads(encode_json({"predictions": records}))
-    return replace(
-        golden, request=mlflow_request(spec, golden.request), answer=answer, others=others
-    )
+    plain: list[dict[str, Any]] = json.loads(encode_json(records))
+    return plain
 
 
 def _payload(spec: ModelSpec, request: Request) -> Any:

@@ -3,9 +3,12 @@ ready in a moment, for tests that ask many models and nothing of the process."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
@@ -32,9 +35,14 @@ class MLflowApp:
 
 @contextmanager
 def serving(package: Package) -> Iterator[MLflowApp]:
-    """The application with the model of a package."""
+    """The application with the model of a package. What it changes in the process is undone."""
     from mlflow.pyfunc import load_model, scoring_server  # slow to import
     from starlette.testclient import TestClient
 
-    with TestClient(scoring_server.init(load_model(str(package.path)))) as client:
+    with (
+        patch.dict(os.environ),
+        patch.object(sys, "path", [*sys.path]),
+        patch.object(scoring_server, "invocations", scoring_server.invocations),
+        TestClient(scoring_server.init(load_model(str(package.path)))) as client,
+    ):
         yield MLflowApp(client)

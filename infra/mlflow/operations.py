@@ -81,7 +81,7 @@ class Operations:
 
     def register(self, step: Step) -> None:
         """Register what is logged as a version."""
-        state, version = self._state(), step.parameters["version"]
+        state, version = self._state(files=True), step.parameters["version"]
         if state.numbered(version):
             return
         if (found := state.files(version)) is None:
@@ -161,7 +161,7 @@ class Operations:
         """Delete what is logged, by its id or its version, unless a registered version is made of
         it."""
         with _optional(step):
-            for one in self._state().unused():
+            for one in self._state(files=True).unused():
                 if _named(one.id, one.tags, step):
                     self.server.delete_logged(one)
 
@@ -169,8 +169,8 @@ class Operations:
         """Delete the lease."""
         RegisteredLease(self.server, self.names).delete()
 
-    def _state(self) -> CurrentState:
-        return read_state(self.server, self.names)
+    def _state(self, *, files: bool = False) -> CurrentState:
+        return read_state(self.server, self.names, files=files)
 
     def _experiment(self) -> Experiment:
         if found := self.server.experiment(self.names.experiment):

@@ -96,13 +96,13 @@ class CurrentState:
         return next(found, None)
 
 
-def read_state(server: MlflowServer, names: Names) -> CurrentState:
-    """The endpoint now."""
+def read_state(server: MlflowServer, names: Names, *, files: bool = True) -> CurrentState:
+    """The endpoint now; without `files`, only what the registry has."""
     where = server.place.shown
     if not server.place.there:
         return CurrentState(names, where, there=False)
-    experiment = server.experiment(names.experiment)
-    logged = server.logged(experiment, names.marked) if experiment else ()
     model = server.model(names.model)
     versions = server.versions(names.model) if model else ()
+    experiment = server.experiment(names.experiment) if files else None
+    logged = server.logged(experiment, names.marked) if experiment else ()
     return CurrentState(names, where, True, experiment, model, versions, logged)

@@ -45,14 +45,15 @@ class BenchmarkSettings:
 @dataclass(frozen=True)
 class Round:
     """`latencies` of the requests, and `seconds` from the first question to the last answer;
-    `memory`: the process's peak in bytes, if known, and that of the largest `below` it, by command.
-    """
+    `memory`: the process's peak in bytes, if known, and that of the largest `below` it, by command;
+    `cpu`: the seconds that all of them computed."""
 
     latencies: tuple[float, ...]
     seconds: float
     items: int
     memory: int | None = None
     below: Mapping[str, int] = field(default_factory=dict)
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,14 @@ class _Loaded(_Measured):
             count = max(len(requests), round(settings.rate * settings.seconds))
             times = inputs.arrivals(settings.rate, count, settings.seed + number)
         how = {"streams": settings.streams, "seconds": settings.seconds}
+        before = self._process.ask("cpu_seconds")
         spans = self._process.ask("play", arrivals=times, **how)
+        computed = self._process.ask("cpu_seconds") - before
         items = sum(len(requests[i % len(requests)]) for i in range(len(spans)))
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
         latencies = tuple(end - begin for begin, end in spans)
         memory, below = self._process.ask("memory"), self._process.ask("memory_below")
-        return Round(latencies, seconds, items, memory, below)
+        return Round(latencies, seconds, items, memory, below, computed)
 
 
 class _Fresh(_Measured):

@@ -41,7 +41,7 @@ class LoadedEngine:
         began = time.perf_counter()
         # this project, without the libraries that lie beside an installed one
         sys.modules["onnxferry"] = project = types.ModuleType("onnxferry")
-        project.__path__ = [str(ROOMS)]
+        project.__path__, project.__file__ = [str(ROOMS)], str(_own_file())
         module = importlib.import_module(f"onnxferry.scripts.benchmark.engines.{kind}")
         self._answer = module.load(folder, task, options)
         return time.perf_counter() - began
@@ -92,15 +92,17 @@ class LoadedEngine:
         """The same of the largest process below this one of each command: Spark's "java", and its
         workers, "python". Nothing where the system does not tell."""
         found: dict[str, int] = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError, ValueError):
-                told = (folder / "stat").read_text()
-                begin, end = told.index("("), told.rindex(")")
-                name, session = told[begin + 1 : end], told[end + 1 :].split()[3]
-                if int(session) == os.getsid(0) and int(folder.name) != os.getpid():
-                    kind = "python" if name.startswith("python") else name
-                    found[kind] = max(found.get(kind, 0), _peak(folder) or 0)
+        for folder, name, _ in _session():
+            if int(folder.name) != os.getpid():
+                kind = "python" if name.startswith("python") else name
+                found[kind] = max(found.get(kind, 0), _peak(folder) or 0)
         return found
+
+    def cpu_seconds(self) -> Any:
+        """What this process and all below it have computed so far; 0 where the system does not
+        tell."""
+        ticks = sum(sum(map(int, fields[11:15])) for _, _, fields in _session())
+        return ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
     def versions(self, packages: list[str]) -> Any:
         """The versions of those that are installed."""
@@ -109,6 +111,24 @@ class LoadedEngine:
             with suppress(importlib.metadata.PackageNotFoundError):
                 found[name] = importlib.metadata.version(name)
         return found
+
+
+def _own_file() -> Path:
+    """The project's own __init__.py, in a checkout below the folder of its rooms."""
+    places = [ROOMS, ROOMS / "onnxferry"]
+    return next(p / "__init__.py" for p in places if (p / "__init__.py").is_file())
+
+
+def _session() -> Iterator[tuple[Path, str, list[str]]]:
+    """The processes of this one's session: their folder, their name, and what Linux tells of them
+    after that."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            told = (folder / "stat").read_text()
+            begin, end = told.index("("), told.rindex(")")
+            fields = told[end + 1 :].split()
+            if int(fields[3]) == os.getsid(0):
+                yield folder, told[begin + 1 : end], fields
 
 
 def _peak(folder: Path) -> int | None:

@@ -2,9 +2,9 @@
 register or give to Spark.
 
 It is written file by file, without MLflow: equal input gives equal bytes, with no path or time of
-this machine in them. The signature is explicit. Its columns are all optional, and only texts have
-a kind: what MLflow checks by a signature it checks before the model is asked, and refuses all rows
-for one, so that the model could not answer the others.
+this machine in them. The signature is explicit, but its columns are optional and of any kind: by
+their kinds MLflow would refuse all rows for one before the model is asked, in a message that
+repeats them, and make texts of nulls. The kinds stand in the metadata.
 """
 
 from __future__ import annotations
@@ -52,17 +52,20 @@ def added(
 
 
 def signature(spec: ModelSpec) -> dict[str, list[dict[str, Any]]]:
-    """The inputs, outputs and params of MLflow's ModelSignature. An input's other names come after
-    all first ones, as Spark gives columns by their place."""
+    """The inputs, outputs and params of MLflow's ModelSignature."""
     known = columns(spec)
-    names = {c.name: c.kind for c in known.inputs}
-    names |= {alias: c.kind for c in known.inputs for alias in c.aliases if alias not in names}
-    inputs = [
-        {"type": "string" if kind == "string" else "any", "name": name, "required": False}
-        for name, kind in names.items()
-    ]
+    inputs = [{"type": "any", "name": name, "required": False} for name in _inputs(spec)]
     params = [*(_param(name, kind) for name, kind in known.parameters.items()), ERRORS]
     return {"inputs": inputs, "outputs": _outputs(known.outputs), "params": params}
+
+
+def _inputs(spec: ModelSpec) -> dict[str, Kind]:
+    """The columns' names, with other names after all first ones, as Spark gives columns by their
+    place."""
+    known = columns(spec).inputs
+    names = {column.name: column.kind for column in known}
+    aliases = {alias: column.kind for column in known for alias in column.aliases}
+    return {**names, **{alias: kind for alias, kind in aliases.items() if alias not in names}}
 
 
 def _outputs(kinds: Mapping[str, Kind]) -> list[dict[str, Any]]:
@@ -101,7 +104,8 @@ def about(spec: ModelSpec) -> dict[str, Any]:
     source = spec.provenance.get("source", {})
     said = {"name": spec.name, "task": spec.task, "precision": spec.precision, "cpu": spec.cpu}
     more = {"opset": spec.opset, "labels": list(spec.labels), "source": source}
-    return {"onnxferry": {**said, **more, "files": dict(spec.files)}}
+    given = {"columns": _inputs(spec), "files": dict(spec.files)}
+    return {"onnxferry": {**said, **given, **more}}
 
 
 def _mlmodel(model: CheckedModel, example: Mapping[str, Any], signed_by: Signed) -> dict[str, Any]:

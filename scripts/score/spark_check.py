@@ -3,10 +3,10 @@ for want of a library."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from onnxferry.scripts.score.spark_failures import reason
 from onnxferry.scripts.score.spark_shipping import connected
 from onnxferry.scripts.score.spark_worker import Work
 from onnxferry.system.errors import UsageError
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 _ASKED = 64  # tasks at most: no cluster need be asked whole
 _NEEDED = ("pyarrow", "numpy", "onnxruntime")
 _MODULES = {"pillow": "PIL"}  # where a distribution's module has another name
-# what a worker's traceback ends by, and Java's begins by, after where it was
-_PYTHON = re.compile(r"^(?!java|org\.|py4j|pyspark)[\w.]+: \S.*", re.MULTILINE)
-_JAVA = re.compile(r"^(?:Caused by: |: )(.*)", re.MULTILINE)
-_LOST = re.compile(r"^.*Lost task [^:]*: ")
 
 
 def check_workers(session: SparkSession, work: Work, libraries: Sequence[str]) -> None:
@@ -67,13 +63,3 @@ def _fault(work: Work, libraries: Sequence[str]) -> Callable[[int], str]:
         return ""
 
     return fault
-
-
-def reason(error: BaseException) -> str:
-    """What a failure in Spark came of: the error of a worker's Python, where there is one, or the
-    first cause in Java, without stacks."""
-    text = str(error).strip()
-    if found := _PYTHON.findall(text.partition("Traceback (most recent call last):")[2]):
-        return str(found[0])
-    causes = _JAVA.findall(text) or text.splitlines() or [type(error).__name__]
-    return _LOST.sub("", str(causes[0]))

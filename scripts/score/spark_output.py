@@ -52,6 +52,7 @@ class Output:
         self._storage = storage
         self._folder = folder.rstrip("/")
         self._records = f"{self._folder}/{RECORDS}"
+        self._kept: list[str] = []
 
     def open(self, run: Mapping[str, Any], *, replace: bool = False) -> int:
         """Go on with `run` if it began here, or begin it; how many rows are done. Raises
@@ -74,15 +75,15 @@ class Output:
 
     def chunks(self) -> list[Chunk]:
         """Those that are done."""
-        found = (self._read(name) for name in self._storage.names(self._records) if _is_chunk(name))
+        found = (self._read(name) for name in self._names())
         return [Chunk(**{**one, "files": tuple(one["files"])}) for one in found if one]
 
     def keep(self, chunk: Chunk) -> None:
         """Record a chunk that is written, then move it into the output. Raises UsageError where
         another run has done so meanwhile."""
-        name = f"chunk-{len(self.chunks()) + 1:05}.json"
-        if name in self._storage.names(self._records):
+        if self._names() != self._kept:
             raise UsageError(f"another run writes into {self._folder}; let one of them work alone")
+        self._kept.append(name := f"chunk-{len(self._kept) + 1:07}.json")
         self._write(name, asdict(chunk))
         self._move(chunk, name)
 
@@ -94,6 +95,9 @@ class Output:
     def discard(self, staged: str) -> None:
         """Remove what a chunk wrote that failed."""
         self._storage.remove(staged)
+
+    def _names(self) -> list[str]:
+        return [name for name in self._storage.names(self._records) if _is_chunk(name)]
 
     def _complete(self) -> bool:
         return "_SUCCESS" in self._storage.names(self._folder)
@@ -108,9 +112,9 @@ class Output:
 
     def _tidy(self) -> None:
         """Move what is recorded, and remove what is not."""
-        for name in self._storage.names(self._records):
-            if _is_chunk(name) and (found := self._read(name)):
-                self._move(Chunk(**found), name)
+        self._kept = self._names()
+        for name, chunk in zip(self._kept, self.chunks(), strict=True):
+            self._move(chunk, name)
         for name in self._storage.names(self._records):
             if name != _RUN and not _is_chunk(name):
                 self._storage.remove(f"{self._records}/{name}")
@@ -123,7 +127,7 @@ class Output:
         self._storage.remove(chunk.staged)
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        if name not in self._storage.names(self._records):
+        if name == _RUN and name not in self._storage.names(self._records):
             return None
         found: dict[str, Any] = json.loads(self._storage.read(f"{self._records}/{name}"))
         return found
@@ -137,8 +141,9 @@ class Output:
 
 def outcome(output: Output, resumed: int, job: ScoreJob, seconds: float) -> Outcome:
     """What a run comes to, by its records."""
-    refused: Counter[str] = sum((Counter(chunk.refused) for chunk in output.chunks()), Counter())
-    rows = sum(chunk.rows for chunk in output.chunks())
+    chunks = output.chunks()
+    refused: Counter[str] = sum((Counter(chunk.refused) for chunk in chunks), Counter())
+    rows = sum(chunk.rows for chunk in chunks)
     return Outcome(job.output, rows, rows, dict(refused), seconds, resumed)
 
 

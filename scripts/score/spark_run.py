@@ -21,7 +21,7 @@ from onnxferry.scoring.rows import ERROR
 from onnxferry.scripts.score import formats
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.spark import Prepared, prepared
-from onnxferry.scripts.score.spark_check import reason
+from onnxferry.scripts.score.spark_failures import reason
 from onnxferry.scripts.score.spark_files import Storage, StoredFile, groups, listing_hash
 from onnxferry.scripts.score.spark_output import Chunk, Output, outcome
 from onnxferry.scripts.score.spark_session import opened, watched

@@ -16,6 +16,8 @@ from onnxferry import scoring, system
 from onnxferry.scripts.package import archive
 from onnxferry.scripts.package.layout import Entry, tree
 from onnxferry.scripts.package.model import CheckedModel
+from onnxferry.scripts.score.spark_failures import reason
+from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,15 +34,21 @@ def connected(session: SparkSession) -> bool:
 
 def ship(session: SparkSession, model: CheckedModel, name: str) -> str:
     """Send the code and the model with the session; what Work calls the model, `name`. Sent once
-    more they are what is there."""
+    more they are what is there. Raises UsageError where Spark takes neither."""
     code = _packed(f"onnxferry-{_hash(tuple(_code()))}", tuple(_code()))
     weights = _packed(name, _files(model), _MODEL_LEVEL)
-    if connected(session):
-        session.addArtifacts(str(code), pyfile=True)
-        session.addArtifacts(f"{weights}#{name}", archive=True)
-    else:
-        session.sparkContext.addPyFile(str(code))
-        session.sparkContext.addArchive(f"{weights}#{name}")
+    try:
+        if connected(session):
+            session.addArtifacts(str(code), pyfile=True)
+            session.addArtifacts(f"{weights}#{name}", archive=True)
+        else:
+            session.sparkContext.addPyFile(str(code))
+            session.sparkContext.addArchive(f"{weights}#{name}")
+    except Exception as e:  # of Py4J, gRPC, or a platform that forbids it
+        advice = (
+            "where workers have onnxferry and reach the model, call score_dataframe(send=False)"
+        )
+        raise UsageError(f"Spark does not send code and model: {reason(e)}; {advice}") from e
     return name
 
 

@@ -1,6 +1,9 @@
 """An MLflow model from code (a pyfunc): load_context() once a process, predict() for a DataFrame,
 of which each row is an item.
 
+The signature says nothing of the kinds of the columns: MLflow would refuse all rows for one before
+the model is asked, and make texts of nulls.
+
 What MLflow forces: its server's wire is its own, a request's id and headers do not reach the model,
 and params that the signature does not list are passed over. Its server sends the rows back before
 the message of any MlflowException, and a stack trace with any other exception. So a Refused keeps
@@ -14,6 +17,7 @@ import functools
 import json
 import logging
 import sys
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -32,7 +36,7 @@ from onnxferry.scoring.errors import (
     UnsupportedMediaType,
 )
 from onnxferry.scoring.limits import exceeded
-from onnxferry.scoring.rows import RowScorer
+from onnxferry.scoring.rows import Column, RowScorer
 
 SERVER = "mlflow.pyfunc.scoring_server"
 AZURE = "azureml_inference_server_http"  # the server of a model without code: it writes no arrays
@@ -83,24 +87,38 @@ class Model(PythonModel):
         """The answers' columns, with the rows and the index of `model_input`. With the param
         `errors` = "column" a refused row has its error in one more column, `error`. Raises
         Refused."""
+        # an empty list is the signature's default of one
+        given = {name: value for name, value in (params or {}).items() if value != []}
+        errors = given.pop("errors", None)
         try:
-            answers = _answers(self._scorer, model_input, dict(params or {}))
+            scorer = RowScorer(self._scorer, given)
+            frame = _rows(model_input, scorer.columns.inputs)
+            answers = _answers(scorer, frame, errors)
         except ScoringError as e:
             raise Refused(e) from None
         columns = {name: _column(cells) for name, cells in answers.items()}
-        return pandas.DataFrame(columns).set_axis(model_input.index)
+        return pandas.DataFrame(columns).set_axis(frame.index)
 
 
-def _answers(scorer: Scorer, frame: Any, params: dict[str, Any]) -> dict[str, list[Any]]:
+def _answers(rows: RowScorer, frame: pandas.DataFrame, errors: Any) -> dict[str, list[Any]]:
+    if errors not in ("raise", "column", None):
+        raise InvalidValue("'params.errors' must be one of raise, column")
+    table = {str(name): _cells(column) for name, column in frame.items()}
+    return rows.score(table, keep_errors=errors == "column")
+
+
+def _rows(frame: Any, inputs: Iterable[Column]) -> pandas.DataFrame:
+    """The frame, which MLflow makes of a dict of lists of texts as one row of lists."""
     if not isinstance(frame, pandas.DataFrame):
         raise InvalidType(f"expected a pandas DataFrame, got {type(frame).__name__}")
-    errors = params.pop("errors", None) or "raise"
-    if errors not in ("raise", "column"):
-        raise InvalidValue("'params.errors' must be one of raise, column")
-    # an empty list is the signature's default of one
-    given = {name: value for name, value in params.items() if value is not None and value != []}
-    table = {str(name): _cells(column) for name, column in frame.items()}
-    return RowScorer(scorer, given).score(table, keep_errors=errors == "column")
+    cells = list(frame.iloc[0]) if len(frame) == 1 else []
+    if not all(isinstance(cell, list) for cell in cells) or not cells:
+        return frame
+    if any(isinstance(column.kind, list) for column in inputs):
+        return frame
+    if len(set(map(len, cells))) > 1:
+        raise InvalidValue("the columns are lists of different lengths")
+    return frame.explode(list(frame.columns), ignore_index=True)
 
 
 def _cells(column: pandas.Series) -> list[Any]:
@@ -117,6 +135,20 @@ def _column(cells: list[Any]) -> pandas.Series:
     return column if any(cell is None for cell in cells) else column.infer_objects()
 
 
+class _Texts:
+    """A signature's schema by which MLflow's server reads the columns of CSV as texts."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._schema, name)
+
+    def pandas_types(self) -> list[type]:
+        """Those of all columns."""
+        return [object for _ in self._schema.input_names()]
+
+
 def _guard(server: Any, scorer: Scorer) -> None:
     whole = getattr(server.invocations, "__wrapped__", server.invocations)
     limit = scorer.spec.limits.body_bytes
@@ -125,7 +157,7 @@ def _guard(server: Any, scorer: Scorer) -> None:
         try:
             if len(data) > limit:
                 raise exceeded(f"the body has {len(data)} bytes", limit, "body_bytes")
-            answer = whole(data, content_type, model, schema)
+            answer = whole(data, content_type, model, _Texts(schema))
         except ScoringError:
             raise
         except Refused as e:

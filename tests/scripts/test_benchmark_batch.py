@@ -36,7 +36,8 @@ def measured(
 ) -> EngineResult:
     """Of 360 rows a round."""
     spec = parse([f"spark:name={name},workers={workers}@."])[0]
-    rounds = tuple(Round((s,), s, 360, 50, {"java": 7, "python": 9}) for s in seconds)
+    below = {"java": 7 << 20, "python": 9 << 20}
+    rounds = tuple(Round((s,), s, 360, 5 << 20, below, s / 2) for s in seconds)
     told = tuple({"label": label} for label in answers)
     return EngineResult(spec, {"pyspark": "4"}, 2.0, rounds, told, first)
 
@@ -45,6 +46,9 @@ def test_a_speed_is_told_round_by_round_against_the_same_round_of_the_other() ->
     slow, fast = measured("slow", [10, 20, 40]), measured("fast", [5, 5, 4])
     assert figures.rate(slow) == 18
     assert figures.times_as_fast(fast, slow) == figures.Times(4, 2, 10)
+    assert figures.times_less_cpu(fast, slow) == figures.Times(4, 2, 10)
+    unknown = replace(slow, rounds=tuple(replace(r, cpu=0) for r in slow.rounds))
+    assert figures.times_less_cpu(fast, unknown) is None
 
 
 def test_start_is_the_load_and_what_the_first_time_took_longer() -> None:
@@ -87,8 +91,9 @@ def benchmark() -> report.BatchBenchmark:
 
 def test_the_document_tells_speeds_memory_and_what_the_projection_assumes() -> None:
     text = report.markdown(benchmark(), "python -m it")
-    assert "| one | 1 | 36.0 | 1 |  | 12.0 | 0 | 0 | 100.0% |" in text
-    assert "| two | 2 | 72.0 |  | 2.00x (2.00 to 2.00) | 17.0 | 0 | 0 | 50.0% |" in text
+    assert "| one | 1 | 36.0 | 1 |  | 13.89 | 1 | 12.0 | 9 | 7 | 100.0% |" in text
+    twice = "2.00x (2.00 to 2.00)"
+    assert f"| two | 2 | 72.0 |  | {twice} | 6.94 | {twice} | 17.0 | 9 | 7 | 50.0% |" in text
     assert "an hour of one CPU costs 0.25 EUR (`--price`)" in text
     assert "one 100%" in text and "load of the machine before: 0.50" in text
     assert (
@@ -100,7 +105,7 @@ def test_the_document_tells_speeds_memory_and_what_the_projection_assumes() -> N
 
 def test_memory_is_that_of_the_largest_worker_below_or_of_the_process() -> None:
     below = measured("a", [1])
-    assert report.memory(below) == (9, 7)
+    assert report.memory(below) == (9 << 20, 7 << 20)
     own = EngineResult(below.spec, {}, 1, (Round((1,), 1, 1, 50),), ())
     assert report.memory(own) == (50, None)
 
@@ -219,16 +224,17 @@ def test_spark_is_measured_with_its_workers_and_nothing_of_it_stays(
     assert found["rows"]["memory_beside_bytes"] is None
 
 
-def test_memory_below_is_that_of_the_processes_of_its_own_session() -> None:
+def test_memory_and_cpu_are_those_of_the_processes_of_its_own_session() -> None:
     script = (
-        "import json, subprocess\n"
+        "import json, subprocess, sys\n"
         "from onnxferry.scripts.benchmark.worker import LoadedEngine\n"
-        "below = subprocess.Popen(['sleep', '60'])\n"
-        "print(json.dumps(LoadedEngine().memory_below()))\n"
-        "below.kill()\n"
+        "below = subprocess.Popen([sys.executable, '-c', 'sum(range(10**7))'])\n"
+        "engine = LoadedEngine()\n"
+        "memory, before = engine.memory_below(), engine.cpu_seconds()\n"
         "below.wait()\n"
+        "print(json.dumps([memory, before, engine.cpu_seconds()]))\n"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, check=True, start_new_session=True)
-    found = json.loads(done.stdout)
-    assert list(found) == ["sleep"] and found["sleep"] > 1e5
+    memory, before, after = json.loads(done.stdout)
+    assert list(memory) == ["python"] and after > before > 0

@@ -124,6 +124,7 @@ def test_the_metadata_is_the_manifests(made: Path) -> None:
     metadata = Model.load(str(made)).metadata["onnxferry"]
     assert (metadata["name"], metadata["task"]) == ("tiny-qa", "question-answering")
     assert metadata["precision"] == "fp32"
+    assert metadata["columns"] == dict.fromkeys(("question", "context", "text"), "string")
 
 
 def test_the_input_example_is_the_golden_request(made: Path) -> None:

@@ -89,6 +89,7 @@ def test_a_good_package_proves_itself(
     assert done.start_seconds > 0
     assert done.memory_mib > 10
     assert leftovers(temp) == []
+    assert not [p for p in psutil.process_iter() if str(temp) in _told(p)]
 
 
 ORIGINS = """

@@ -62,14 +62,14 @@ def test_its_files_hold_an_output_with_records(tmp_path: Path) -> None:
     assert ray_run.Files().names(str(tmp_path / "out")) == [
         "_SUCCESS",
         RECORDS,
-        "chunk-00001-part.parquet",
+        "chunk-0000001-part.parquet",
     ]
     assert ray_run.Files().names(str(tmp_path / "out" / RECORDS)) == [
-        "chunk-00001.json",
+        "chunk-0000001.json",
         "run.json",
     ]
     with pytest.raises(UsageError, match="another model"):
         output.open({**RUN, "model": "3"})
     assert [file.path for file in ray_run.Files().found(str(tmp_path))] == [
-        str(tmp_path / "out" / "chunk-00001-part.parquet")
+        str(tmp_path / "out" / "chunk-0000001-part.parquet")
     ]

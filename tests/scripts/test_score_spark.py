@@ -13,8 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import csv, dataset, parquet
 
+from onnxferry.cli import cli
 from onnxferry.scoring import load
 from onnxferry.scoring.rows import RowScorer
 from onnxferry.scripts.score import spark_run
@@ -43,7 +45,7 @@ def spark() -> Iterator[Any]:
         made = SparkSession.builder.master("local[2]").appName("tests")
         for name in ("ui.enabled", "ui.showConsoleProgress"):
             made = made.config(f"spark.{name}", "false")
-        session = made.config("spark.sql.shuffle.partitions", "2").getOrCreate()
+        session = made.config("spark.sql.shuffle.partitions", "1").getOrCreate()
         session.sparkContext.setLogLevel("OFF")
         yield session
         session.stop()
@@ -254,7 +256,7 @@ def test_killed_at_any_moment_the_output_becomes_whole_and_has_nothing_twice(
         parts = sorted(path for path in folder.glob("[!._]*"))
         assert [path.read_text() for path in parts] == ["a0", "a1", "b0", "b1", "c0", "c1"], moment
         records = sorted(storage.names(f"{folder}/{RECORDS}"))
-        assert records == [*(f"chunk-0000{i}.json" for i in (1, 2, 3)), "run.json"], moment
+        assert records == [*(f"chunk-000000{i}.json" for i in (1, 2, 3)), "run.json"], moment
         moment += 1
     assert moment == 18  # 2 for the run's record, 2 for each chunk's, 3 to move it; _SUCCESS
     assert seen == {0, 2, 4, 6}
@@ -306,6 +308,7 @@ def test_another_runs_output_is_refused_or_replaced(
         spark_run.run(replace(job, inputs=(str(tmp_path / "none"),)))
 
 
+@pytest.mark.spark
 def test_texts_keep_what_they_hold_in_csv_and_json_lines(
     spark: Any, model: Path, tmp_path: Path
 ) -> None:
@@ -353,6 +356,7 @@ def test_pictures_are_rows_of_their_paths(spark: Any, tmp_path: Path) -> None:
     assert "image" not in rows[0]
 
 
+@pytest.mark.spark
 def test_a_partitioned_table_keeps_the_columns_of_its_folders(
     spark: Any, model: Path, tmp_path: Path
 ) -> None:
@@ -365,6 +369,7 @@ def test_a_partitioned_table_keeps_the_columns_of_its_folders(
     assert [(row["id"], row["day"]) for row in rows_in(tmp_path / "out")] == [(1, 1), (2, 2)]
 
 
+@pytest.mark.spark
 def test_a_csv_file_without_names_gets_them(spark: Any, model: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("7;good\n8;bad\n", encoding="latin-1")
     text = TextFormat("latin-1", ";", ("id", "text"))
@@ -377,6 +382,29 @@ def test_a_csv_file_without_names_gets_them(spark: Any, model: Path, tmp_path: P
     with pytest.raises(UsageError, match="--header has 3 names, and the files 2 columns"):
         names = TextFormat("latin-1", ";", ("id", "text", "more"))
         spark_run.run(replace(job, text=names, overwrite=True))
+
+
+def test_the_command_scores_by_spark(spark: Any, model: Path, table: Path, tmp_path: Path) -> None:
+    words = ["score", str(table), str(tmp_path / "out"), "--model", str(model)]
+    told = CliRunner().invoke(cli, [*words, "--engine", "spark", "--output", "json"])
+    assert told.exit_code == 0, told.output
+    outcome = json.loads(told.stdout)
+    assert (outcome["rows_in"], outcome["rows_out"], outcome["answered"]) == (6, 6, 4)
+    assert len(rows_in(tmp_path / "out")) == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--master", "local[2]"], "--master is of --engine spark or ray, not local"),
+        (["--conf", "a=b"], "--conf is of --engine spark, not local"),
+        (["--engine", "spark", "--conf", "a"], "--conf a: expected NAME=VALUE"),
+        (["--engine", "spark", "--processes", "2"], "--processes is of --engine local"),
+    ],
+)
+def test_flags_of_another_engine_are_refused(given: list[str], told: str, model: Path) -> None:
+    done = CliRunner().invoke(cli, ["score", "in", "out", "--model", str(model), *given])
+    assert (done.exit_code, told in done.output) == (2, True), done.output
 
 
 def test_a_cluster_that_is_not_there_is_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

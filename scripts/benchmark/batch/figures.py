@@ -55,9 +55,25 @@ def rate(engine: EngineResult) -> float:
     return statistics.median(rates(engine))
 
 
+def cpu_rates(engine: EngineResult) -> list[float]:
+    """Rows a second that was computed, on all CPUs together, of each round: what else runs on the
+    machine changes it little. Empty where that is not known."""
+    return [r.items / r.cpu for r in engine.rounds] if all(r.cpu for r in engine.rounds) else []
+
+
 def times_as_fast(engine: EngineResult, other: EngineResult) -> Times:
     """`engine` against `other`, round by round: what slows the machine slows both."""
-    ratios = [a / b for a, b in zip(rates(engine), rates(other), strict=True)]
+    return _times(rates(engine), rates(other))
+
+
+def times_less_cpu(engine: EngineResult, other: EngineResult) -> Times | None:
+    """The same by what was computed; None where that is not known."""
+    own, theirs = cpu_rates(engine), cpu_rates(other)
+    return _times(own, theirs) if own and theirs else None
+
+
+def _times(own: Sequence[float], theirs: Sequence[float]) -> Times:
+    ratios = [a / b for a, b in zip(own, theirs, strict=True)]
     return Times(statistics.median(ratios), min(ratios), max(ratios))
 
 

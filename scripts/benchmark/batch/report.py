@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,8 +42,9 @@ def heading(done: BatchBenchmark) -> str:
 def speeds(done: BatchBenchmark) -> Rows:
     """A row for each engine."""
     name = done.baseline.spec.name
-    columns = ["engine", "workers", "rows/s", f"against {name}", "against 1 worker"]
-    columns += ["start s", "MiB a worker", "MiB of the JVM", f"answers of {name}"]
+    columns = ["engine", "workers", "rows/s", f"against {name}", "against 1 worker", "CPU ms a row"]
+    columns += [f"CPU, against {name}", "start s", "MiB a worker", "MiB of the JVM"]
+    columns.append(f"answers of {name}")
     return columns, [_speed(done, engine) for engine in done.engines]
 
 
@@ -56,10 +58,17 @@ def _speed(done: BatchBenchmark, engine: EngineResult) -> list[str]:
         f"{figures.rate(engine):.1f}",
         against if count == figures.workers(base.spec) else "",
         str(figures.times_as_fast(engine, one)) if one else "",
+        _computed(engine),
+        "1" if engine is base else str(figures.times_less_cpu(engine, base) or ""),
         f"{figures.start(engine):.1f}",
         *map(_mebibytes, memory(engine)),
         f"{figures.same_answers(engine, base, done.settings.task):.1%}",
     ]
+
+
+def _computed(engine: EngineResult) -> str:
+    known = figures.cpu_rates(engine)
+    return f"{1000 / statistics.median(known):.2f}" if known else ""
 
 
 def memory(engine: EngineResult) -> tuple[int | None, int | None]:
@@ -149,6 +158,7 @@ def data(done: BatchBenchmark) -> dict[str, Any]:
 def _record(done: BatchBenchmark, engine: EngineResult) -> dict[str, Any]:
     spec, one = engine.spec, figures.alone(engine, done.engines)
     worker, beside = memory(engine)
+    less = figures.times_less_cpu(engine, done.baseline)
     record: dict[str, Any] = {
         "name": spec.name,
         "engine": spec.kind,
@@ -158,12 +168,14 @@ def _record(done: BatchBenchmark, engine: EngineResult) -> dict[str, Any]:
         "versions": dict(engine.versions),
         "rows_per_sec": figures.rate(engine),
         "rounds": figures.rates(engine),
+        "rounds_per_cpu_second": figures.cpu_rates(engine),
         "load_seconds": engine.load,
         "start_seconds": figures.start(engine),
         "worker_memory_bytes": worker,
         "memory_beside_bytes": beside,
         "same_answers": figures.same_answers(engine, done.baseline, done.settings.task),
         "times_as_fast": asdict(figures.times_as_fast(engine, done.baseline)),
+        "times_less_cpu": less and asdict(less),
         "times_one_worker": asdict(figures.times_as_fast(engine, one)) if one else None,
     }
     if figures.workers(engine.spec) == 1:

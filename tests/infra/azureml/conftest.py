@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from onnxferry import scoring
 from onnxferry.infra import azureml
 from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint, bundle
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.waiting import Clock
-from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.azure import AzureFake
@@ -27,8 +22,10 @@ from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.fakes.azure.providers.quotas import Quotas
+from tests.infra.proved import prove
 from tests.infra.quiet import QuietReport
 
+__all__ = ["prove"]
 NAME = "squad"
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 
@@ -84,13 +81,6 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
         built = package(folder, "azureml", out=tmp_path_factory.mktemp(f"{name}-out"))
         found[name] = bundle(built, folder)
     return found
-
-
-def prove(folder: Path) -> None:
-    """Give a model directory its golden request and answer."""
-    request = tiny.golden({"inputs": tiny.QUESTION}, None).request
-    answer = json.loads(scoring.load(folder).handle(request).body)
-    tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
 
 
 def deploy(cloud: OnlineEndpoint, bundle: Bundle, *, keep_failed: bool = False) -> Plan:

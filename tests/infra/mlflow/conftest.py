@@ -7,7 +7,9 @@ by what the fetched version holds; that a process of its own does the same is in
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,11 +32,13 @@ from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.package import package
 from tests import tiny
-from tests.infra.azureml.conftest import prove
 from tests.infra.mlflow.tracking_server import tracking_server
+from tests.infra.proved import prove
 from tests.infra.quiet import QuietReport
 
 NAME = "squad"
+SERVER = "TEST_MLFLOW_SERVER_PYTHON"  # of test_versions.py
+FILES = {"logged model", "run"}  # kinds: of MLflow 3, and of 2
 
 
 @dataclass
@@ -134,7 +138,12 @@ def deploy(cloud: MlflowCloud, bundle: Bundle, *, keep_failed: bool = False) -> 
 
 
 @pytest.fixture(scope="session")
-def tracking_url(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
-    """The address of MLflow's real server, with its proxy for artifacts."""
-    with tracking_server(tmp_path_factory.mktemp("server"), database=empty_database) as url:
+def tracking_url(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The address of MLflow's real server, with its proxy for artifacts: of this Python's MLflow,
+    or of that of the Python in SERVER."""
+    other, folder = os.environ.get(SERVER), tmp_path_factory.mktemp("server")
+    tables = None if other else request.getfixturevalue("empty_database")
+    with tracking_server(folder, other or sys.executable, tables) as url:
         yield url

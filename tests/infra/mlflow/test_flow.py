@@ -18,7 +18,7 @@ from onnxferry.infra.plan import Action
 from onnxferry.infra.plan_text import plan_text
 from onnxferry.scoring.wire import Request
 from tests import tiny
-from tests.infra.mlflow.conftest import Answers, at, deploy, sqlite
+from tests.infra.mlflow.conftest import FILES, Answers, at, deploy, sqlite
 from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
 
@@ -186,7 +186,7 @@ def test_list_names_all_that_was_made(
         (one.kind, one.name, one.endpoint) for one in cloud.listed() if one.kind != "logged model"
     }
     assert found == {("registered model", "squad", "squad"), ("version", "squad/1", "squad")}
-    (logged,) = (one for one in cloud.listed() if one.kind == "logged model")
+    (logged,) = (one for one in cloud.listed() if one.kind in FILES)
     assert (logged.version, logged.state) == (versions["a"].version, "stored")
 
 

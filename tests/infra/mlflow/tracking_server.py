@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,10 @@ from tests.eventually import eventually
 
 @contextmanager
 def tracking_server(
-    folder: Path, python: str = sys.executable, database: Path | None = None
+    folder: Path, python: str | Path, database: Path | None = None
 ) -> Iterator[str]:
-    """Its address. `database` is one with MLflow's tables, to copy, which takes ten seconds to
-    make."""
+    """Its address. `database` is one with the tables of this MLflow, to copy, which takes ten
+    seconds to make."""
     if database:
         shutil.copy(database, folder / "server.db")
     port = _free_port()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import boto3
 import pytest
 
 from onnxferry.infra.cloud import Bundle, bundle
@@ -13,12 +14,18 @@ from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.aws.server import Host
 from tests.infra.azureml.conftest import prove
-from tests.infra.sagemaker.conftest import aws, server
+from tests.infra.sagemaker.conftest import KeptSession, aws, server
 
 __all__ = ["aws", "server"]
 
 NAME = "squad"
 WORDS = {"a": "rebecca", "b": "1946", "c": "dolly"}
+
+
+@pytest.fixture
+def kept_resources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mlflow makes a session for each upload; here it finds one that is made already."""
+    monkeypatch.setattr(boto3, "Session", KeptSession)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/mlflow-pyfunc:3.17.2"
 
 
 @pytest.fixture(autouse=True)
-def served(aws: AwsServer) -> None:
+def served(aws: AwsServer, kept_resources: None) -> None:
     """Containers answer as MLflow's."""
     aws.hosts = mlflow_host
 

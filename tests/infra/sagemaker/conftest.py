@@ -83,6 +83,12 @@ class KeptSession(boto3.Session):  # type: ignore[misc]
             self._kept[key] = attach(made, server) if server else made
         return self._kept[key]
 
+    def resource(self, service: str, *args: Any, **options: Any) -> Any:
+        key = ("resource", service, os.environ.get("AWS_ENDPOINT_URL"))
+        if key not in self._kept:
+            self._kept[key] = super().resource(service, *args, **options)
+        return self._kept[key]
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[AwsServer]:

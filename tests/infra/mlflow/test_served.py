@@ -24,24 +24,39 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import layout_of
 from onnxferry.system.errors import UsageError
 from tests import tiny
-from tests.fakes.aws import REGION, AwsServer
+from tests.fakes.aws import REGION, AwsServer, aws_server
 from tests.fakes.aws.answers import Refusal
-from tests.infra.mlflow.conftest import Answers, answers, at, empty_database
-from tests.infra.mlflow.conftest import server as registry
-from tests.infra.mlflow_endpoints.conftest import NAME, mlflow_host
+from tests.infra.mlflow.conftest import NAME, Answers, at
+from tests.infra.mlflow_endpoints.conftest import bundles, kept_resources, mlflow_host
 from tests.infra.mlflow_endpoints.test_sagemaker import IMAGE, cloud
 from tests.infra.plan_json import plan_of
 from tests.infra.quiet import QuietReport
+from tests.infra.sagemaker.conftest import KeptSession, no_pauses
 
-__all__ = ["answers", "empty_database", "registry"]
+__all__ = ["bundles", "kept_resources"]
 
 ASK = Request(json.dumps({"inputs": tiny.QUESTION}).encode())
 
 
+@pytest.fixture(scope="module")
+def account() -> Iterator[AwsServer]:
+    with aws_server() as made, no_pauses():
+        KeptSession.servers[made.url] = made
+        yield made
+
+
 @pytest.fixture
-def served(aws: AwsServer, registry: MlflowServer, answers: Answers) -> Iterator[ServedRegistry]:
-    aws.hosts = mlflow_host
-    yield ServedRegistry(at(registry, answers), cloud(), "sagemaker")
+def aws(account: AwsServer, kept_resources: None) -> Iterator[AwsServer]:
+    account.reset()
+    account.hosts = mlflow_host
+    with account.reachable():
+        yield account
+    assert account.violations == []
+
+
+@pytest.fixture
+def served(aws: AwsServer, server: MlflowServer, answers: Answers) -> ServedRegistry:
+    return ServedRegistry(at(server, answers), cloud(), "sagemaker")
 
 
 def deploy(served: ServedRegistry, bundle: Bundle) -> Plan:
@@ -83,6 +98,9 @@ def test_one_plan_registers_serves_and_moves_the_alias(
     run(served, plan_of(planned.to_json()))
     assert live(served) == expected(bundles["a"])
     assert served.plan_deploy(bundles["a"]).changes == ()
+    registered = served.registry.server.model(NAME)
+    assert registered
+    assert registered.aliases[CHAMPION] == "1"
 
 
 def test_an_update_and_a_roll_back_move_both(
@@ -102,25 +120,24 @@ def test_an_update_and_a_roll_back_move_both(
     assert live(served) == expected(bundles["a"])
 
 
-@pytest.mark.parametrize("last", ["sagemaker.promote", "promote"])
 def test_a_roll_back_that_was_cut_off_is_gone_on_with(
-    served: ServedRegistry, bundles: dict[str, Bundle], last: str
-) -> None:
-    for name in "ab":
-        deploy(served, bundles[name])
-    planned = served.plan_rollback()
-    for step in planned.steps[: order(planned).index(last) + 1]:
-        served.execute(step, lambda text: None)
-    run(served, served.plan_rollback())
-    assert live(served) == expected(bundles["a"])
-
-
-@pytest.mark.parametrize("operation", ["CreateModel", "UpdateEndpoint", "AddTags"])
-def test_a_refusal_leaves_both_as_they_were(
-    served: ServedRegistry, aws: AwsServer, bundles: dict[str, Bundle], operation: str
+    served: ServedRegistry, bundles: dict[str, Bundle]
 ) -> None:
     deploy(served, bundles["a"])
-    aws.refusals[operation] = Refusal("ValidationException", "something is wrong")
+    for last in ("sagemaker.promote", "promote"):
+        deploy(served, bundles["b"])
+        planned = served.plan_rollback()
+        for step in planned.steps[: order(planned).index(last) + 1]:
+            served.execute(step, lambda text: None)
+        run(served, served.plan_rollback())
+        assert live(served) == expected(bundles["a"])
+
+
+def test_a_refusal_leaves_both_as_they_were(
+    served: ServedRegistry, aws: AwsServer, bundles: dict[str, Bundle]
+) -> None:
+    deploy(served, bundles["a"])
+    aws.refusals["UpdateEndpoint"] = Refusal("ValidationException", "something is wrong")
     with pytest.raises(CloudError, match="something is wrong"):
         deploy(served, bundles["b"])
     aws.refusals.clear()
@@ -190,11 +207,11 @@ def test_versions_that_differ_are_not_rolled_back(
 
 
 def test_deleting_leaves_nothing(
-    served: ServedRegistry, aws: AwsServer, registry: MlflowServer, bundles: dict[str, Bundle]
+    served: ServedRegistry, aws: AwsServer, server: MlflowServer, bundles: dict[str, Bundle]
 ) -> None:
     deploy(served, bundles["a"])
     run(served, served.plan_delete())
-    assert (dict(aws.endpoints), aws.keys, registry.model(NAME)) == ({}, {}, None)
+    assert (dict(aws.endpoints), aws.keys, server.model(NAME)) == ({}, {}, None)
     assert served.status().state == "absent"
     assert not served.plan_delete().changes
 
@@ -213,10 +230,3 @@ def test_the_configuration_names_the_endpoint(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"needs the table \[azureml\]"):
         connect(DeployConfig(mlflow=azure), NAME)
     assert layout_of("mlflow", azure.package_image) != layout_of("mlflow", onward.package_image)
-
-
-def test_its_alias_is_the_registrys(served: ServedRegistry, bundles: dict[str, Bundle]) -> None:
-    deploy(served, bundles["a"])
-    found = served.registry.server.model(NAME)
-    assert found
-    assert found.aliases[CHAMPION] == "1"
