@@ -24,7 +24,8 @@ from tests import mlflow_two, tiny
 from tests.packages import quiet
 from tests.targets.served import GOLDEN, HERE, built
 
-pytestmark = pytest.mark.mlflow2
+# pip installs a hundred distributions for MLflow, on however busy a machine
+pytestmark = [pytest.mark.mlflow2, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 SAMPLE = [{"label": "good", "score": 0.7782682776451111}]
 SAVE = """
