@@ -20,7 +20,7 @@ from onnxferry.infra.sagemaker.names import (
 )
 from onnxferry.infra.sagemaker.packages import packages
 
-_OURS = re.compile(r".+-[0-9a-f]{12}-[0-9a-f]{8}")  # as Names.of makes them
+_OURS = re.compile(r".+-[0-9a-f]{12}-?[0-9a-f]{8}")  # as Names.of makes them, or mlflow does
 _HOURS = 24.0
 
 

@@ -13,11 +13,13 @@ from onnxferry.infra.config import DeployConfig, SageMaker
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.mlflow.endpoints import sagemaker_plan
 from onnxferry.infra.mlflow.endpoints.sagemaker_desired import desired_model
+from onnxferry.infra.mlflow.endpoints.sagemaker_listing import listed
 from onnxferry.infra.mlflow.endpoints.sagemaker_names import MlflowNames
 from onnxferry.infra.mlflow.endpoints.sagemaker_operations import MlflowOperations, smoke_test
 from onnxferry.infra.mlflow.endpoints.sagemaker_state import read, read_prerequisites
-from onnxferry.infra.mlflow.endpoints.specs import MARK, mlflow_request_for
+from onnxferry.infra.mlflow.endpoints.specs import mlflow_request_for
 from onnxferry.infra.plan import Plan
+from onnxferry.infra.plan_text import Report
 from onnxferry.infra.sagemaker import plan, state, storage
 from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
@@ -67,7 +69,10 @@ class MlflowSageMaker(SageMakerCloud):
 
     def listed(self) -> Sequence[Listed]:
         """What is MLflow's of all that onnxferry made."""
-        return [one for one in super().listed() if one.endpoint.startswith(MARK)]
+        found = listed(self.clients, self.names)
+        for note in self.clients.notes:
+            Report().note(note)
+        return found
 
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint: a request of ours is sent as MLflow's server takes it."""

@@ -67,12 +67,12 @@ class ServedRegistry:
 
     def plan_delete(self) -> Plan:
         """See OnlineEndpoint."""
-        return _after(self._named(self.endpoint.plan_delete()), self.registry.plan_delete())
+        return _before(self.registry.plan_delete(), self._named(self.endpoint.plan_delete()))
 
     def plan_delete_unproved(self) -> Plan:
         """See OnlineEndpoint."""
         endpoint = self._named(self.endpoint.plan_delete_unproved())
-        return _after(endpoint, self.registry.plan_delete_unproved())
+        return _before(self.registry.plan_delete_unproved(), endpoint)
 
     @property
     def operations(self) -> Collection[str]:
@@ -141,9 +141,10 @@ def joined(registry: Steps, endpoint: Steps) -> Steps:
     return (*before, *endpoint[:last], *moves, *endpoint[last:], *after[len(moves) :])
 
 
-def _after(endpoint: Plan, registry: Plan) -> Plan:
+def _before(registry: Plan, endpoint: Plan) -> Plan:
+    """The endpoint's deletion ends with the lease on both."""
     summary = _summary(registry.summary, endpoint.summary)
-    return replace(registry, steps=(*endpoint.steps, *registry.steps), summary=summary)
+    return replace(registry, steps=(*registry.steps, *endpoint.steps), summary=summary)
 
 
 def _summary(registry: Summary, endpoint: Summary) -> Summary:

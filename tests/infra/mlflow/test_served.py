@@ -210,7 +210,9 @@ def test_deleting_leaves_nothing(
     served: ServedRegistry, aws: AwsServer, server: MlflowServer, bundles: dict[str, Bundle]
 ) -> None:
     deploy(served, bundles["a"])
-    run(served, served.plan_delete())
+    planned = served.plan_delete()
+    assert planned.steps[-1].operation == "sagemaker.delete_bucket"  # with the lease in it
+    run(served, planned)
     assert (dict(aws.endpoints), aws.keys, server.model(NAME)) == ({}, {}, None)
     assert served.status().state == "absent"
     assert not served.plan_delete().changes

@@ -176,6 +176,14 @@ def test_other_settings_are_another_model_beside_the_one_that_serves(
     assert (aws.endpoints[NAME].count, len(aws.keys[BUCKET])) == (1, 4)
 
 
+def test_all_that_was_made_is_listed(aws: AwsServer, bundles: dict[str, Bundle]) -> None:
+    listed = deploy(bundles["a"]).listed()
+    kinds = [one.kind for one in listed]
+    assert sorted(kinds) == ["endpoint", "endpoint configuration", "model", "package", "role"]
+    assert {one.endpoint for one in listed} == {f"mlflow/{NAME}"}
+    assert {one.version for one in listed if one.kind != "role"} == {bundles["a"].version}
+
+
 def test_deleting_leaves_nothing(aws: AwsServer, bundles: dict[str, Bundle]) -> None:
     for name in "ab":
         made = deploy(bundles[name])
