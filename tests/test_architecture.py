@@ -62,7 +62,7 @@ SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "azure.mgmt.authorization": "infra/clients/azure_roles.py",
     "azure.mgmt.web": "infra/clients/function_apps.py",
     "azure.monitor.query": "infra/clients/azure_logs.py",
-    "mlflow.store": "infra/clients/mlflow.py",
+    "mlflow.store": "infra/clients/mlflow_connection.py",
     "mlflow.deployments": "infra/clients/mlflow_deployments.py",
     "mlflow.sagemaker": "infra/clients/mlflow_deployments.py",
 }
