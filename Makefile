@@ -133,7 +133,8 @@ benchmark: setup
 # DATA=DIR with squad-dev-v1.1.json and goemotions/. Measures "Many rows" in docs/performance.md again: ten minutes on two cores
 # that nothing else uses. PEERS: an interpreter with MLflow, Spark and transformers 4, the last with a pipeline for questions.
 PEERS := .venv-4/bin/python
-MANY = $(BIN)/python -m scripts.benchmark.batch --out docs/performance.md --python tutorial=$(PEERS) --python transformers=$(PEERS) -e pyfunc:name=tutorial@build/batch/$(1)/tutorial -e spark_udf:name=transformers@build/batch/$(1)/transformers -e rows:name=fp32@build/models/$(1) -e rows@build/models/$(1)-int8 $(foreach kind,pyfunc spark_udf spark_udf:workers=2,-e $(kind)@build/mlflow/$(1)-int8/package) $(foreach kind,spark spark:workers=2,-e $(kind)@build/models/$(1)-int8)
+# MODEL, and how often Spark gets the rows, so that its jobs take about as long as the others'.
+MANY = $(BIN)/python -m scripts.benchmark.batch --out docs/performance.md --python tutorial=$(PEERS) --python transformers=$(PEERS) -e pyfunc:name=tutorial@build/batch/$(1)/tutorial -e spark_udf:name=transformers,copies=2@build/batch/$(1)/transformers -e rows:name=fp32@build/models/$(1) -e rows:name=rows,copies=2@build/models/$(1)-int8 -e pyfunc:name=pyfunc,copies=2@build/mlflow/$(1)-int8/package $(foreach kind,spark_udf spark,$(foreach workers,1 2,-e $(kind):name=$(kind)-$(workers),workers=$(workers),copies=$(2)@$(if $(filter spark,$(kind)),build/models/$(1)-int8,build/mlflow/$(1)-int8/package)))
 
 batch: setup
 	@test -n "$(DATA)" || { echo "give the folder of the evaluation sets: make batch DATA=DIR"; exit 2; }
@@ -144,8 +145,8 @@ batch: setup
 	for name in goemotions squad; do $(BIN)/python -m scripts.package build/models/minilm-$$name-int8 --target mlflow || exit 1; done
 	test -x $(PEERS) || $(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
 	$(PEERS) -m examples.batch
-	$(call MANY,minilm-goemotions) --title "Many rows: GoEmotions" --data $(DATA)/goemotions/test.tsv --limit 768
-	$(call MANY,minilm-squad) --title "Many rows: SQuAD" --data $(DATA)/squad-dev-v1.1.json --limit 96
+	$(call MANY,minilm-goemotions,6) --title "Many rows: GoEmotions" --data $(DATA)/goemotions/test.tsv --limit 448
+	$(call MANY,minilm-squad,4) --title "Many rows: SQuAD" --data $(DATA)/squad-dev-v1.1.json --limit 64
 
 lint: setup
 	$(BIN)/ruff check .

@@ -167,11 +167,18 @@ def offered(name: str) -> set[str]:
     return {option for parameter in (*shown, *own) for option in parameter.opts}
 
 
+MODULES = {
+    "benchmark.batch": "benchmark.batch.__main__",
+    "overhead": "overhead",
+    "peak_memory": "peak_memory",
+}
+
+
 def module_command(name: str) -> click.Command | None:
     """Of a script that has no command of its own in the group."""
-    if name not in ("overhead", "peak_memory"):
+    if name not in MODULES:
         return None
-    found: click.Command = resolve_name(f"onnxferry.scripts.{name}:command")
+    found: click.Command = resolve_name(f"onnxferry.scripts.{MODULES[name]}:command")
     return found
 
 

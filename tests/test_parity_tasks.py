@@ -16,7 +16,8 @@ from onnxferry.scoring.wire import Request
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
 from onnxferry.targets import TARGETS
 from tests import tiny
-from tests.test_parity import body, check, serve
+from tests.parity_requests import body
+from tests.test_parity import check, serve
 
 pytestmark = pytest.mark.host
 PICTURE = base64.b64encode(sample_image(10, 6)).decode()

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ _QUIET = {  # unless the user says otherwise
 }
 _URI = "MLFLOW_TRACKING_URI"
 _RUN_FOLDER = "model"  # below a run's artifacts
-_FAILED = "FAILED"
+_FINISHED, _FAILED = "FINISHED", "FAILED"
 _LOGGED, _RUN = "logged model", "run"
 Tags = Mapping[str, str]
 
@@ -57,7 +57,13 @@ class MlflowServer:
 
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        return MlflowClient(self.place.tracking, self.place.registry or None)
+        left = Path("mlruns")  # MLflow 2 makes it beside any database, and puts nothing there
+        before = left.exists()
+        client = MlflowClient(self.place.tracking, self.place.registry or None)
+        if not before:
+            with suppress(OSError):
+                left.rmdir()
+        return client
 
     def create_database(self) -> None:
         """Make the SQLite file with MLflow's tables."""
@@ -108,7 +114,7 @@ class MlflowServer:
     def log(self, experiment: Experiment, folder: Path, name: str, tags: Tags) -> Logged:
         """Store the files of `folder` as a logged model, or in a run where client or server is of
         MLflow 2."""
-        with self._at(f"model {name} of experiment {experiment.name}"):
+        with self._at(f"model {name} of experiment {experiment.name}"), _default(self.place):
             return self._log_model(experiment, folder, name, tags) or self._log_run(
                 experiment, folder, name, tags
             )
@@ -123,15 +129,15 @@ class MlflowServer:
 
     def download(self, found: Logged, folder: Path) -> None:
         """Fetch all files."""
-        with self._at(f"{found.kind} {found.id}"):
+        with self._at(f"{found.kind} {found.id}"), _default(self.place):
             self._files(found.location).download_artifacts("", str(folder))
 
     def delete_logged(self, found: Logged) -> None:
         """Delete files and record, which says before that it is whole no longer. MLflow keeps the
         record's id until its `mlflow gc`."""
         client, logged = self._client, found.kind == _LOGGED
-        fail = client.finalize_logged_model if logged else client.set_terminated
-        with self._at(f"{found.kind} {found.id}"):
+        fail = client.finalize_logged_model if logged else client.update_run
+        with self._at(f"{found.kind} {found.id}"), _default(self.place):
             fail(found.id, _FAILED)
             self._delete_files(found)
             (client.delete_logged_model if logged else client.delete_run)(found.id)
@@ -163,7 +169,7 @@ class MlflowServer:
         client = self._client
         run = client.create_run(experiment.id, tags=dict(tags), run_name=name)
         client.log_artifacts(run.info.run_id, str(folder), _RUN_FOLDER)
-        client.set_terminated(run.info.run_id)
+        client.update_run(run.info.run_id, _FINISHED)  # set_terminated would print
         return self._of_run(client.get_run(run.info.run_id))
 
     def _logged_models(self, experiment: Experiment, kept: dict[str, Any]) -> Iterator[Logged]:
@@ -183,13 +189,13 @@ class MlflowServer:
 
     def _of_run(self, run: Any) -> Logged:
         where = f"{run.info.artifact_uri}/{_RUN_FOLDER}"
-        ready = run.info.status == "FINISHED"
+        ready = run.info.status == _FINISHED
         return Logged(_RUN, run.info.run_id, where, ready, dict(run.data.tags))
 
     def _files(self, location: str) -> Any:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        return get_artifact_repository(location, self.place.tracking, self.place.registry or None)
+        return get_artifact_repository(location)
 
     # the registry
 
@@ -274,7 +280,7 @@ class MlflowServer:
 
 @contextmanager
 def _default(place: Place) -> Iterator[None]:
-    """MLflow's own store looks for a logged model at the default server, whichever it is itself."""
+    """What stores files, and MLflow's own store, look for the rest at the default server."""
     before = os.environ.get(_URI)
     os.environ[_URI] = place.tracking
     try:

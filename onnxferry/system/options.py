@@ -70,8 +70,8 @@ served_model = click.option("--model", type=FOLDER, required=True, help="Model d
 out = click.option("--out", default="build", type=PATH, help="Where packages go.")
 python = click.option("--python", help="Python of the host, like 3.12 (default: the platform's).")
 _IMAGE = (
-    "Container, other than the platform's default: prebuilt (azureml); to rehearse in, also"
-    " sagemaker (mlflow)."
+    "Container, other than the platform's default: prebuilt (azureml), azureml (mlflow); to"
+    " rehearse in, also sagemaker (mlflow)."
 )
 image = click.option("--image", default="", show_default=False, help=_IMAGE)
 FORMATS = click.Choice(["text", "json"])

@@ -150,7 +150,8 @@ class _Loaded(_Measured):
         before = self._process.ask("cpu_seconds")
         spans = self._process.ask("play", arrivals=times, **how)
         computed = self._process.ask("cpu_seconds") - before
-        items = sum(len(requests[i % len(requests)]) for i in range(len(spans)))
+        asked = sum(len(requests[i % len(requests)]) for i in range(len(spans)))
+        items = asked * self.spec.options.get("copies", 1)
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
         latencies = tuple(end - begin for begin, end in spans)
         memory, below = self._process.ask("memory"), self._process.ask("memory_below")

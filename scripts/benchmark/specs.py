@@ -23,6 +23,8 @@ from onnxferry.system.text_files import read_object
 
 TASKS = {ending: task for task, ending in HEADS.items()} | {"Model": "feature-extraction"}
 
+COUNTS = {"batch_size", "threads", "streams", "workers", "copies"}
+
 
 @dataclass(frozen=True)
 class EngineSpec:
@@ -96,7 +98,7 @@ def _check(text: str, kind: str, options: Mapping[str, Any]) -> None:
     if unknown := ", ".join(sorted(set(options) - set(known))):
         there = f"{', '.join(known)}, and NAMES in capitals are set in its environment"
         raise UsageError(f"--engine {text}: {kind} has no option {unknown}; it has {there}")
-    for key in {"batch_size", "threads", "streams", "workers"} & set(options):
+    for key in COUNTS & set(options):
         given = options[key]
         if not isinstance(given, int) or given < 1:
             raise UsageError(f"--engine {text}: {key} must be an integer above 0, got {given}")

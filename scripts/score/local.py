@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -151,29 +151,35 @@ def _told(kept: Checkpoint) -> Iterator[None]:
 
 def _score(work: _Work, kept: Checkpoint, clock: Callable[[], float], progress: Progress) -> None:
     """Write parts, each of SECONDS, until no rows are left."""
-    began, before = clock(), kept.rows
-    scored = answered(work.job, work.mapping, work.behind(kept.rows))
-    suffix = "".join(Path(work.job.output.lower()).suffixes[-2:])
+    stream = answered(work.job, work.mapping, work.behind(kept.rows))
+    at = _Progress(work, clock, clock(), kept.rows, progress)
     try:
-        for first in scored:
-            file, counts, ends = kept.next_file(suffix), Counter[str](), clock() + SECONDS
-            rows = 0
-            with work.writer.part(file, work.schema) as write:
-                for batch in _until(ends, clock, first, scored):
-                    write(batch)
-                    rows += batch.num_rows
-                    counts.update(_refused(batch, work.mapping.prefix + ERROR))
-                    done = kept.rows + rows
-                    progress(_at(done, work.rows, (done - before) / max(clock() - began, 1e-9)))
-            kept.finish(file, rows, counts)
+        with closing(stream) as scored:
+            for first in scored:
+                _write_part(work, kept, _until(clock, first, scored), at)
     except ScoringError as e:
         raise UsageError(f"{e} (--set)") from e
 
 
+def _write_part(
+    work: _Work, kept: Checkpoint, scored: Iterator[pa.RecordBatch], at: _Progress
+) -> None:
+    file = kept.next_file("".join(Path(work.job.output.lower()).suffixes[-2:]))
+    rows, refused = 0, Counter[str]()
+    with work.writer.part(file, work.schema) as write:
+        for batch in scored:
+            write(batch)
+            rows += batch.num_rows
+            refused.update(_refused(batch, work.mapping.prefix + ERROR))
+            at.tell(kept.rows + rows)
+    kept.finish(file, rows, refused)
+
+
 def _until(
-    ends: float, clock: Callable[[], float], first: pa.RecordBatch, more: Iterator[pa.RecordBatch]
+    clock: Callable[[], float], first: pa.RecordBatch, more: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """`first`, and more until it is late."""
+    """`first`, and more until a part is full."""
+    ends = clock() + SECONDS
     yield first
     while clock() < ends and (batch := next(more, None)) is not None:
         yield batch
@@ -185,7 +191,21 @@ def _refused(batch: pa.RecordBatch, error: str) -> list[str]:
     return [text.partition(":")[0] for text in errors]
 
 
-def _at(done: int, total: int, rate: float) -> str:
-    left = (total - done) / rate if rate else 0
-    minutes = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-    return f"{done:,} of {total:,} ({100 * done // max(total, 1)}%), {rate:,.0f}/s, {minutes} left"
+@dataclass(frozen=True)
+class _Progress:
+    """How far a run is. `before`: the rows that it began behind."""
+
+    work: _Work
+    clock: Callable[[], float]
+    began: float
+    before: int
+    say: Progress
+
+    def tell(self, done: int) -> None:
+        """That so many rows are scored."""
+        total = self.work.rows
+        rate = (done - self.before) / max(self.clock() - self.began, 1e-9)
+        left = (total - done) / max(rate, 1e-9)
+        time_left = f"{left / 60:,.0f} min" if left >= 90 else f"{left:.0f} s"
+        share = 100 * done // max(total, 1)
+        self.say(f"{done:,} of {total:,} ({share}%), {rate:,.1f}/s, {time_left} left")

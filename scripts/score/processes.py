@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -33,7 +33,7 @@ _scores: Answers  # of a process of the pool
 
 def answered(
     job: ScoreJob, mapping: ColumnMapping, given: Iterator[Rows]
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """The batches with their answers. Raises UsageError for an unusable model, ScoringError for
     wrong parameters, and BatchScoringError where a process dies."""
     scorer = local_scorer.load(job.model)
@@ -45,17 +45,20 @@ def answered(
 
 def _by_processes(
     job: ScoreJob, mapping: ColumnMapping, given: Iterator[Rows]
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     spawn = multiprocessing.get_context("spawn")  # threads, which ONNX Runtime has, do not fork
     start = partial(_start, job.model, dict(job.parameters), mapping)
+    others = {*multiprocessing.active_children()}
     with ProcessPoolExecutor(job.processes, spawn, start) as pool:
         try:
             yield from _in_order(pool, given, 2 * job.processes)
         except BrokenProcessPool as e:
             advice = "where memory is short, run again with fewer --processes"
             raise BatchScoringError(f"a process that scores has died; {advice}") from e
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            for process in {*multiprocessing.active_children()} - others:
+                process.terminate()  # else Ctrl-C would wait for what they are at
+            raise
 
 
 def _in_order(

@@ -69,10 +69,9 @@ def _session(master: str, settings: Mapping[str, str]) -> SparkSession:
     try:
         session: SparkSession = (builder.master(master) if master else builder).getOrCreate()
     except Exception as e:
-        needed = "Spark 4 needs Java 17 or newer, Spark 3.5 also takes 8 and 11"
-        raise UsageError(
-            f"Spark did not start ({master or 'no --master'}): {reason(e)}. {needed}"
-        ) from e
+        where = f"on {master}" if master else "without --master"
+        needed = "it needs a master that answers, and Java (Spark 4: 17 or newer)"
+        raise UsageError(f"Spark did not start {where}: {reason(e)}; {needed}") from e
     session.sparkContext.setLogLevel("ERROR")
     return session
 

@@ -4,9 +4,9 @@ the rows of the same files. No figure is asserted that a clock has a say in."""
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,9 +91,9 @@ def benchmark() -> report.BatchBenchmark:
 
 def test_the_document_tells_speeds_memory_and_what_the_projection_assumes() -> None:
     text = report.markdown(benchmark(), "python -m it")
-    assert "| one | 1 | 36.0 | 1 |  | 13.89 | 1 | 12.0 | 9 | 7 | 100.0% |" in text
+    assert "| one | 1 | 360 | 36.0 | 1 |  | 13.89 | 1 | 12.0 | 9 | 7 | 100.0% |" in text
     twice = "2.00x (2.00 to 2.00)"
-    assert f"| two | 2 | 72.0 |  | {twice} | 6.94 | {twice} | 17.0 | 9 | 7 | 50.0% |" in text
+    assert f"| two | 2 | 360 | 72.0 |  | {twice} | 6.94 | {twice} | 17.0 | 9 | 7 | 50.0% |" in text
     assert "an hour of one CPU costs 0.25 EUR (`--price`)" in text
     assert "one 100%" in text and "load of the machine before: 0.50" in text
     assert (
@@ -110,19 +110,32 @@ def test_memory_is_that_of_the_largest_worker_below_or_of_the_process() -> None:
     assert report.memory(own) == (50, None)
 
 
-def test_rows_are_written_once_to_files_that_share_them_and_answered_in_order() -> None:
-    files, items = RowFiles(TASK), list("abcdefghij")
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RowFiles:
+    """Of two copies of the rows."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return RowFiles(TASK, copies=2)
+
+
+def test_rows_are_written_once_to_files_that_share_them(files: RowFiles) -> None:
+    items = list("abcde")
     folder = Path(files.written(items))
-    try:
-        first = pandas.read_parquet(folder / "1.parquet")
-        assert first.to_dict("list") == {"row": [1, 5, 9], "text": ["b", "f", "j"]}
-        times = [path.stat().st_mtime_ns for path in folder.iterdir()]
-        assert files.written(items) == str(folder)
-        assert times == [path.stat().st_mtime_ns for path in folder.iterdir()]
-        told = files.answers([2, 0, 1], ["c", {"label": "a", "score": 1}, "b"])
-        assert told == [{"label": "a", "score": 1}, {"label": "b"}, {"label": "c"}]
-    finally:
-        shutil.rmtree(folder)
+    first = pandas.read_parquet(folder / "1.parquet")
+    assert first.to_dict("list") == {"row": [1, 5, 9], "text": ["b", "a", "e"]}
+    times = [path.stat().st_mtime_ns for path in folder.iterdir()]
+    assert files.written(items) == str(folder)
+    assert times == [path.stat().st_mtime_ns for path in folder.iterdir()]
+
+
+def test_answers_are_those_of_the_first_copy_in_order_and_every_row_has_one(
+    files: RowFiles,
+) -> None:
+    files.written(["a", "b"])
+    told = files.answers([3, 1, 0, 2], ["b", "b", {"label": "a", "score": 1}, "a"])
+    assert told == [{"label": "a", "score": 1}, {"label": "b"}]
+    for rows in ([0, 1, 2], [0, 1, 2, 2]):
+        with pytest.raises(ValueError, match="2 x 2 rows got"):
+            files.answers(rows, ["a"] * len(rows))
 
 
 def run(*arguments: object) -> Result:
@@ -173,7 +186,7 @@ def test_engines_score_the_rows_of_the_same_files(
     served: Path, packed: Path, data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "performance.md"
-    engines = ["-e", f"rows@{served}", "-e", f"pyfunc@{packed}"]
+    engines = ["-e", f"rows@{served}", "-e", f"pyfunc:name=pyfunc,copies=3@{packed}"]
     result = run(
         *engines, "--data", data, "--rounds", 2, "--output", "json", "--out", out, "--title", "Many"
     )
@@ -210,7 +223,7 @@ def test_spark_is_measured_with_its_workers_and_nothing_of_it_stays(
     kinds = (
         f"rows@{served}",
         f"spark@{served}",
-        f"spark:workers=2@{served}",
+        f"spark:workers=2,copies=2,name=two@{served}",
         f"spark_udf@{packed}",
     )
     engines = [word for kind in kinds for word in ("-e", kind)]
@@ -218,7 +231,7 @@ def test_spark_is_measured_with_its_workers_and_nothing_of_it_stays(
     assert result.exit_code == 0, result.stderr
     found = {engine["name"]: engine for engine in json.loads(result.stdout)["engines"]}
     assert all(engine["same_answers"] == 1 for engine in found.values())
-    assert found["spark:workers=2"]["times_one_worker"] is not None
+    assert found["two"]["times_one_worker"] is not None
     for engine in list(found.values())[1:]:
         assert engine["memory_beside_bytes"] > 50e6 and engine["worker_memory_bytes"] > 20e6
     assert found["rows"]["memory_beside_bytes"] is None

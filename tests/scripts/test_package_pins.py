@@ -87,7 +87,9 @@ def conda_yaml() -> list[str]:
 
 
 @pytest.mark.host  # asks the index for metadata
-@pytest.mark.parametrize("pins_of", [env_yml, local_requirements, conda_yaml])
+@pytest.mark.parametrize(
+    "pins_of", [env_yml, local_requirements, pytest.param(conda_yaml, marks=pytest.mark.mlflow2)]
+)
 def test_pip_would_install_nothing_but_what_is_pinned(
     pins_of: Callable[[], list[str]], tmp_path: Path
 ) -> None:

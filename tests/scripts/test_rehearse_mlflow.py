@@ -53,6 +53,6 @@ def test_an_image_that_is_neither_packaged_for_nor_rehearsed_in_is_named(package
         done = CliRunner().invoke(command, [*words, "--image", "prebuilt"])
         assert done.exit_code == 2
         said = f"{done.output}{done.exception}"
-        assert "has no image 'prebuilt'; it has only the one; to rehearse in: sagemaker" in said
+        assert "mlflow has no image 'prebuilt'; known: azureml; to rehearse in: sagemaker" in said
     done = CliRunner().invoke(command, ["--target", "azureml", "--image", "sagemaker"])
     assert "azureml has no image 'sagemaker'; known: prebuilt" in f"{done.output}{done.exception}"

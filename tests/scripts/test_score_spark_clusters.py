@@ -183,6 +183,16 @@ def test_workers_need_nothing_of_this_project(model: Path, tmp_path: Path) -> No
     assert not again.exists()
 
 
+def test_a_master_that_is_none_is_told(model: Path, tmp_path: Path) -> None:
+    source, out = rows(tmp_path / "in", [1]), tmp_path / "out"
+    driver = score(source, out, model, "--master", "nonsense", env=environ(HERE))
+    _, err = driver.communicate(timeout=600)
+    assert driver.returncode == 2
+    assert "Spark did not start on nonsense: " in err
+    assert "Could not parse Master URL" in err
+    assert "Traceback" not in err
+
+
 def test_spark_3_5(model: Path, tmp_path: Path) -> None:
     older = python("3.5")
     source, out, env = rows(tmp_path / "in", [2000, 0, 1000]), tmp_path / "out", environ(older)

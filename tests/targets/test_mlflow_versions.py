@@ -93,20 +93,23 @@ def test_mlflow_2_serves_it(text: Package) -> None:
     assert b"xyzzy" not in refused.body
 
 
+PYENV = """#!/bin/sh
+if [ "$2" = --list ]; then echo "  {version}"; exit; fi
+bin="$PYENV_ROOT/versions/{version}/bin"
+mkdir -p "$bin"
+printf '#!/bin/sh\\nexec "{base}" "$@"\\n' > "$bin/python"
+chmod +x "$bin/python"
+"""
+
+
 def pyenv(folder: Path) -> dict[str, str]:
     """A pyenv whose newest Python is this one."""
     version = ".".join(map(str, sys.version_info[:3]))
-    python = folder / "versions" / version / "bin" / "python"
-    python.parent.mkdir(parents=True)
     base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    python.write_text(f'#!/bin/sh\nexec "{base}" "$@"\n')
-    program = folder / "bin" / "pyenv"
-    program.parent.mkdir()
-    says = f'"install --list") echo "  {version}";; "root ") echo "{folder}";;'
-    program.write_text(f'#!/bin/sh\ncase "$1 $2" in {says} esac\n')
-    for path in (python, program):
-        path.chmod(0o755)
-    return {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    folder.mkdir()
+    (folder / "pyenv").write_text(PYENV.format(version=version, base=base))
+    (folder / "pyenv").chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 def uv(folder: Path) -> dict[str, str]:

@@ -25,7 +25,8 @@ from onnxferry.system.options import COUNT, FILE
 
 KINDS = ("rows", "pyfunc", "spark", "spark_udf")  # read Parquet files and answer all of their rows
 OF_ONE_PROCESS = ("rows", "pyfunc")  # whose workers are threads
-ENGINE = f"An engine and its model; repeat it. Kinds: {', '.join(KINDS)}; option: workers."
+ENGINE = f"An engine and its model; repeat it. Kinds: {', '.join(KINDS)}. Options: workers (1), and"
+ENGINE += " copies (1): how many times it gets the rows in one job, for one that is soon done."
 BASELINE = "Compare with this engine. Default: the first."
 PROJECT = "Project so many rows on so many CPUs; repeat it."
 PROJECTIONS = ("1000000:1", "1000000000:64")

@@ -100,7 +100,8 @@ def alone(engine: EngineResult, found: Sequence[EngineResult]) -> EngineResult |
 
 def _family(engine: EngineResult) -> tuple[Any, ...]:
     spec = engine.spec
-    return spec.kind, spec.path, {k: v for k, v in spec.options.items() if k != "workers"}
+    same = {k: v for k, v in spec.options.items() if k not in ("workers", "copies")}
+    return spec.kind, spec.path, same
 
 
 def efficiency(engine: EngineResult, found: Sequence[EngineResult]) -> float | None:

@@ -42,7 +42,15 @@ def heading(done: BatchBenchmark) -> str:
 def speeds(done: BatchBenchmark) -> Rows:
     """A row for each engine."""
     name = done.baseline.spec.name
-    columns = ["engine", "workers", "rows/s", f"against {name}", "against 1 worker", "CPU ms a row"]
+    columns = [
+        "engine",
+        "workers",
+        "rows",
+        "rows/s",
+        f"against {name}",
+        "against 1 worker",
+        "CPU ms a row",
+    ]
     columns += [f"CPU, against {name}", "start s", "MiB a worker", "MiB of the JVM"]
     columns.append(f"answers of {name}")
     return columns, [_speed(done, engine) for engine in done.engines]
@@ -55,6 +63,7 @@ def _speed(done: BatchBenchmark, engine: EngineResult) -> list[str]:
     return [
         engine.spec.name,
         str(count),
+        str(engine.rounds[-1].items),
         f"{figures.rate(engine):.1f}",
         against if count == figures.workers(base.spec) else "",
         str(figures.times_as_fast(engine, one)) if one else "",

@@ -33,6 +33,7 @@ _OPTIONS = ("batch_size", "threads", "file_name")
 _OPTIMUM = ("optimum-onnx", "optimum", "transformers", "onnxruntime")
 _DEEPSPARSE = (*_OPTIONS, "sequence_length", "streams")
 _MLFLOW = ("mlflow", "transformers", "torch", "onnxruntime")
+_TABLE = ("workers", "copies")
 _ROWS = ("onnxferry", "onnxruntime", "tokenizers", "pyarrow")
 
 ENGINES = {
@@ -43,8 +44,8 @@ ENGINES = {
     "onnxruntime": EngineKind(("onnxruntime", "tokenizers"), _OPTIONS),
     "openvino": EngineKind(("openvino", "tokenizers"), _OPTIONS),
     "deepsparse": EngineKind(("deepsparse", "transformers"), _DEEPSPARSE),
-    "rows": EngineKind(_ROWS, ("workers",)),
-    "pyfunc": EngineKind(_MLFLOW, ("workers",)),
-    "spark": EngineKind((*_ROWS, "pyspark"), ("workers",)),
-    "spark_udf": EngineKind((*_MLFLOW, "pyspark"), ("workers",)),
+    "rows": EngineKind(_ROWS, _TABLE),
+    "pyfunc": EngineKind(_MLFLOW, _TABLE),
+    "spark": EngineKind((*_ROWS, "pyspark"), _TABLE),
+    "spark_udf": EngineKind((*_MLFLOW, "pyspark"), _TABLE),
 }

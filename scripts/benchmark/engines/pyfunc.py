@@ -14,7 +14,7 @@ from onnxferry.scripts.benchmark.engines.row_files import PARAMETERS, ROW, RowFi
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     """Load it."""
     options.pop("workers", None)  # threads, by the environment
-    model, files = mlflow.pyfunc.load_model(folder), RowFiles(task)
+    model, files = mlflow.pyfunc.load_model(folder), RowFiles(task, options.pop("copies", 1))
     known = {param.name for param in model.metadata.get_params_schema() or ()}
     given = {k: v for k, v in PARAMETERS.get(task, {}).items() if k in known}
 

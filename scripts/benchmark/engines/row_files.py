@@ -16,12 +16,14 @@ NAMES = {"question-answering": "answer", "text-classification": "label"}
 
 
 class RowFiles:
-    """The files of the latest request, in the process's temporary folder."""
+    """The files of the latest request, with its rows so many times, in the process's temporary
+    folder."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, copies: int = 1) -> None:
         """Raises ValueError for a task whose answers are compared in no common form."""
         if task not in NAMES:
             raise ValueError(f"this engine is asked for {' and '.join(NAMES)} here, not for {task}")
+        self._copies = copies
         self._name = NAMES[task]
         self._items: list[Any] = []
         self.folder = Path(tempfile.mkdtemp())
@@ -30,7 +32,7 @@ class RowFiles:
         """The folder with the rows of `items`, written now unless they are there."""
         if items is not self._items:
             rows = [item if isinstance(item, dict) else {"text": item} for item in items]
-            numbered = [{ROW: i, **row} for i, row in enumerate(rows)]
+            numbered = [{ROW: i, **row} for i, row in enumerate(rows * self._copies)]
             for i in range(FILES):
                 table = pa.Table.from_pylist(numbered[i::FILES], pa.schema(_fields(rows[0])))
                 parquet.write_table(table, self.folder / f"{i}.parquet")
@@ -38,9 +40,13 @@ class RowFiles:
         return str(self.folder)
 
     def answers(self, rows: list[int], found: list[Any]) -> list[Any]:
-        """The answers in the items' order, as the pipeline shapes them."""
+        """The answers to the items in their order, as the pipeline shapes them, of the first copy.
+        Raises ValueError where rows have no answer."""
+        if sorted(rows) != list(range(self._copies * len(self._items))):
+            raise ValueError(f"{self._copies} x {len(self._items)} rows got {len(rows)} answers")
         shaped = [one if isinstance(one, dict) else {self._name: one} for one in found]
-        return [answer for _, answer in sorted(zip(rows, shaped, strict=True), key=lambda p: p[0])]
+        by_row = dict(zip(rows, shaped, strict=True))
+        return [by_row[i] for i in range(len(self._items))]
 
 
 def _fields(row: dict[str, Any]) -> list[Any]:

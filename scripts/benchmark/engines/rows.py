@@ -18,7 +18,10 @@ BATCH = 1024  # rows
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     """Load it."""
     options.pop("workers", None)  # threads, by the environment
-    scorer, files = RowScorer(scoring.load(folder), PARAMETERS.get(task)), RowFiles(task)
+    scorer, files = (
+        RowScorer(scoring.load(folder), PARAMETERS.get(task)),
+        RowFiles(task, options.pop("copies", 1)),
+    )
 
     def answer(items: list[Any]) -> list[Any]:
         table = dataset.dataset(files.written(items), format="parquet").to_table()

@@ -31,9 +31,8 @@ def session(workers: int) -> SparkSession:
     return builder.getOrCreate()
 
 
-def over(running: SparkSession, task: str, score: Callable[[DataFrame], DataFrame]) -> Answer:
-    """`score` adds the column ANSWER, a text or a struct, to the rows."""
-    files = RowFiles(task)
+def over(running: SparkSession, files: RowFiles, score: Callable[[DataFrame], DataFrame]) -> Answer:
+    """`score` adds the column ANSWER, a text or a struct, to the rows of `files`."""
 
     def answer(items: list[Any]) -> list[Any]:
         scored = score(running.read.parquet(files.written(items))).select(ROW, ANSWER).collect()

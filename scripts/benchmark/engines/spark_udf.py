@@ -9,7 +9,7 @@ from mlflow.models import Model
 from pyspark.sql import functions
 
 from onnxferry.scripts.benchmark.engines import Answer, spark_rows
-from onnxferry.scripts.benchmark.engines.row_files import PARAMETERS, ROW
+from onnxferry.scripts.benchmark.engines.row_files import PARAMETERS, ROW, RowFiles
 
 KINDS = {"double": "double", "float": "double", "long": "long"}
 
@@ -17,6 +17,7 @@ KINDS = {"double": "double", "float": "double", "long": "long"}
 def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
     """Load it."""
     running = spark_rows.session(options.pop("workers", 1))
+    files = RowFiles(task, options.pop("copies", 1))
     signature = Model.load(folder).signature
     known = {param.name for param in signature.params or ()}
     given = {k: v for k, v in PARAMETERS.get(task, {}).items() if k in known}
@@ -28,7 +29,7 @@ def load(folder: str, task: str, options: dict[str, Any]) -> Answer:
         columns = [name for name in rows.columns if name != ROW]
         return rows.withColumn(spark_rows.ANSWER, score(functions.struct(*columns)))
 
-    return spark_rows.over(running, task, scored)
+    return spark_rows.over(running, files, scored)
 
 
 def _result(signature: Any) -> str:

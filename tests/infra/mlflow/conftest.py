@@ -138,12 +138,21 @@ def deploy(cloud: MlflowCloud, bundle: Bundle, *, keep_failed: bool = False) -> 
 
 
 @pytest.fixture(scope="session")
-def tracking_url(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[str]:
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def stored(server_folder: Path) -> Path:
+    """Where MLflow's real server puts the files."""
+    return server_folder / "stored"
+
+
+@pytest.fixture(scope="session")
+def tracking_url(server_folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of MLflow's real server, with its proxy for artifacts: of this Python's MLflow,
     or of that of the Python in SERVER."""
-    other, folder = os.environ.get(SERVER), tmp_path_factory.mktemp("server")
+    other = os.environ.get(SERVER)
     tables = None if other else request.getfixturevalue("empty_database")
-    with tracking_server(folder, other or sys.executable, tables) as url:
+    with tracking_server(server_folder, other or sys.executable, tables) as url:
         yield url

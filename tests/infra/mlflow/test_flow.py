@@ -182,9 +182,7 @@ def test_list_names_all_that_was_made(
 ) -> None:
     server.create_model("theirs", {})
     deploy(cloud, versions["a"])
-    found = {
-        (one.kind, one.name, one.endpoint) for one in cloud.listed() if one.kind != "logged model"
-    }
+    found = {(one.kind, one.name, one.endpoint) for one in cloud.listed() if one.kind not in FILES}
     assert found == {("registered model", "squad", "squad"), ("version", "squad/1", "squad")}
     (logged,) = (one for one in cloud.listed() if one.kind in FILES)
     assert (logged.version, logged.state) == (versions["a"].version, "stored")

@@ -20,9 +20,7 @@ def passes(python: Path, server: Path, *names: str) -> None:
     """Run tests of this folder by `python` at a server of the Python `server`."""
     environ = {**os.environ, SERVER: str(server)}
     files = [str(HERE / f"{name}.py") for name in names]
-    words = [str(python), "-m", "pytest", "-q", "-n", "0", *files]
-    if python == mlflow_two.python():
-        words[4:6] = []  # it has no pytest-xdist
+    words = [str(python), "-m", "pytest", "-q", "-W", "ignore", "--tb", "short", *files]
     root = HERE.parents[2]
     done = subprocess.run(words, cwd=root, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
