@@ -19,7 +19,8 @@ _ORDER = tuple(dict.fromkeys(command.name for command in FLOWS))
 def page(used: Mapping[str, Iterable[Use]]) -> str:
     """The text that the page should have."""
     head = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
-    return f"{head}{MARK}\n" + "\n".join(_section(target, used) for target in clouds())
+    told = [target for target in clouds() if any(FOLDER.glob(f"{target}*.json"))]
+    return f"{head}{MARK}\n" + "\n".join(_section(target, used) for target in told)
 
 
 def _section(target: str, used: Mapping[str, Iterable[Use]]) -> str:
