@@ -143,9 +143,9 @@ def _told(kept: Checkpoint) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if kept.rows:
+        if rows := Checkpoint(kept.folder).rows:  # as the disk has them
             again = "run the same command again to go on"
-            console.err.print(f"{kept.rows:,} rows are kept in {where}; {again}")
+            console.err.print(f"{rows:,} rows are kept in {where}; {again}")
         raise
 
 

@@ -15,7 +15,7 @@ from onnxferry.scripts.score.inputs import Input
 from onnxferry.scripts.score.job import TextFormat
 from onnxferry.system.errors import UsageError
 
-BATCH_PICTURES = 64
+LARGE_ROWS = 64  # of pictures, questions and what else is more than a text
 
 
 def surveyed(found: Input, text: TextFormat, known: Columns, mapping: ColumnMapping) -> Survey:
@@ -108,5 +108,6 @@ def answers(rows: RowScorer, given: Rows, mapping: ColumnMapping) -> pa.RecordBa
 
 
 def most_rows(known: Columns) -> int:
-    """That are scored together: pictures are larger than texts."""
-    return BATCH_PICTURES if any(c.kind == "binary" for c in known.inputs) else BATCH_ROWS
+    """That are scored together. Larger ones gain nothing by being many, and a kill costs them."""
+    required = [column.name for column in known.inputs if column.required]
+    return BATCH_ROWS if required == ["text"] else min(LARGE_ROWS, BATCH_ROWS)
