@@ -189,7 +189,7 @@ def test_a_master_that_is_none_is_told(model: Path, tmp_path: Path) -> None:
     _, err = driver.communicate(timeout=600)
     assert driver.returncode == 2
     assert "Spark did not start on nonsense: " in err
-    assert "Could not parse Master URL" in err
+    assert "it needs a master that answers, and Java" in err
     assert "Traceback" not in err
 
 
