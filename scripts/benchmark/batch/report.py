@@ -144,10 +144,9 @@ def _assumptions(done: BatchBenchmark) -> str:
     price = f"an hour of one CPU costs {done.price:g} {done.currency} (`--price`)"
     pairs = [(e.spec.name, figures.efficiency(e, done.engines)) for e in done.engines]
     kept = ", ".join(f"{name} {share:.0%}" for name, share in pairs if share is not None)
-    more = "of several CPUs each keeps the share of one's speed that was measured with two"
-    rest = "; where none was, all of it" if kept else ", of which none was: all of it"
-    said = f"{price}; CPUs are like those of this machine; {more} ({kept or 'none'}){rest}"
-    return f"{said}. Start-up counts once for each."
+    more = f"those for which more workers were measured keep so much of it ({kept})" if kept else ""
+    said = "CPUs are like those of this machine, and each of several as fast as one"
+    return f"{price}; {said}{more and '; ' + more}. Start-up counts once for each."
 
 
 def data(done: BatchBenchmark) -> dict[str, Any]:
