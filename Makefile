@@ -134,7 +134,7 @@ benchmark: setup
 # that nothing else uses. PEERS: an interpreter with MLflow, Spark and transformers 4, the last with a pipeline for questions.
 PEERS := .venv-4/bin/python
 # MODEL, and how often Spark gets the rows, so that its jobs take about as long as the others'.
-MANY = $(BIN)/python -m scripts.benchmark.batch --out docs/performance.md --python tutorial=$(PEERS) --python transformers=$(PEERS) -e pyfunc:name=tutorial@build/batch/$(1)/tutorial -e spark_udf:name=transformers,copies=2@build/batch/$(1)/transformers -e rows:name=fp32@build/models/$(1) -e rows:name=rows,copies=2@build/models/$(1)-int8 -e pyfunc:name=pyfunc,copies=2@build/mlflow/$(1)-int8/package $(foreach kind,spark_udf spark,$(foreach workers,1 2,-e $(kind):name=$(kind)-$(workers),workers=$(workers),copies=$(2)@$(if $(filter spark,$(kind)),build/models/$(1)-int8,build/mlflow/$(1)-int8/package)))
+MANY = $(BIN)/python -m scripts.benchmark.batch --out docs/performance.md --answers-of transformers --python tutorial=$(PEERS) --python transformers=$(PEERS) -e pyfunc:name=tutorial@build/batch/$(1)/tutorial -e spark_udf:name=transformers,copies=2@build/batch/$(1)/transformers -e rows:name=fp32@build/models/$(1) -e rows:name=rows,copies=2@build/models/$(1)-int8 -e pyfunc:name=pyfunc,copies=2@build/mlflow/$(1)-int8/package $(foreach kind,spark_udf spark,$(foreach workers,1 2,-e $(kind):name=$(kind)-$(workers),workers=$(workers),copies=$(2)@$(if $(filter spark,$(kind)),build/models/$(1)-int8,build/mlflow/$(1)-int8/package)))
 
 batch: setup
 	@test -n "$(DATA)" || { echo "give the folder of the evaluation sets: make batch DATA=DIR"; exit 2; }

@@ -85,16 +85,26 @@ def benchmark() -> report.BatchBenchmark:
     two = measured("two", [5, 5], "a", "c", first=20, workers=2)
     settings = BenchmarkSettings(TASK, rounds=2)
     return report.BatchBenchmark(
-        "Many", "2 rows", settings, (one, two), one, ((10**6, 1), (10**9, 64)), 0.25, "EUR", 0.5
+        "Many",
+        "2 rows",
+        settings,
+        (one, two),
+        one,
+        two,
+        ((10**6, 1), (10**9, 64)),
+        0.25,
+        "EUR",
+        0.5,
     )
 
 
 def test_the_document_tells_speeds_memory_and_what_the_projection_assumes() -> None:
     text = report.markdown(benchmark(), "python -m it")
-    assert "| one | 1 | 360 | 36.0 | 1 |  | 13.89 | 1 | 12.0 | 9 | 7 | 100.0% |" in text
+    assert "| one | 1 | 360 | 36.0 | 1 |  | 13.89 | 1 | 12.0 | 9 | 7 | 50.0% |" in text
     twice = "2.00x (2.00 to 2.00)"
-    assert f"| two | 2 | 360 | 72.0 |  | {twice} | 6.94 | {twice} | 17.0 | 9 | 7 | 50.0% |" in text
+    assert f"| two | 2 | 360 | 72.0 |  | {twice} | 6.94 | {twice} | 17.0 | 9 | 7 | 100.0% |" in text
     assert "an hour of one CPU costs 0.25 EUR (`--price`)" in text
+    assert "against one | against 1 worker" in text and "answers of two |" in text
     assert "one 100%" in text and "load of the machine before: 0.50" in text
     assert (
         "| engine | 1,000,000 rows on 1 CPU | EUR | 1,000,000,000 rows on 64 CPUs | EUR |" in text
@@ -165,6 +175,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["-e", "rows@{model}", "--project", "10:0"], "--project 10:0: expected ROWS:CPUS"),
         (["-e", "rows@{model}", "--task", "fill-mask"], "--task fill-mask: rows are scored for"),
         (["-e", "rows@{model}", "--baseline", "other"], "--baseline other: no --engine"),
+        (["-e", "rows@{model}", "--answers-of", "other"], "other: no --engine has this name"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_anything_starts(

@@ -38,6 +38,9 @@ NOT_SHOWN = {"--out", "--python", "--output", "--title"}
 @option("-e", "--engine", multiple=True, required=True, metavar=benchmark.SPEC, help=ENGINE)
 @option("--python", multiple=True, metavar="KIND=PATH", help=benchmark.PYTHON)
 @option("--baseline", metavar="NAME", help=BASELINE)
+@option(
+    "--answers-of", metavar="NAME", help="Compare answers with this engine's. Default: --baseline."
+)
 @option("--task", help="By default what the first engine's folder tells.")
 @option("--data", type=benchmark.DATA, required=True, help="The items of a file ...")
 @option("--limit", type=COUNT, help="... so many of them, evenly over the file.")
@@ -55,7 +58,8 @@ def command(**flags: Any) -> None:
     chosen = [_on_one_thread(spec) for spec in specs.parse(flags["engine"])]
     task = flags["task"] or specs.task_of(chosen)
     projections = tuple(map(_projection, flags["project"]))
-    named = [flags["baseline"] or chosen[0].name]
+    name = flags["baseline"] or chosen[0].name
+    named = name, flags["answers_of"] or name
     figures.check_names(named, [spec.name for spec in chosen])
     rows, asked = _rows(flags, task, chosen)
     pythons = dict(benchmark.python(text, chosen) for text in flags["python"])
@@ -69,14 +73,15 @@ def command(**flags: Any) -> None:
 
     with console.stage(f"{len(chosen)} engines, {len(rows)} rows") as progress:
         found = rounds.measure(chosen, [rows], settings, progress, warn)
-    measured = [engine.spec.name for engine in found]
-    baseline = next((e for e in found if e.spec.name in named), found[0])
+    measured = {engine.spec.name: engine for engine in found}
+    baseline, reference = (measured.get(name, found[0]) for name in named)
     done = report.BatchBenchmark(
         title=flags["title"] or f"Many rows: {task}",
         asked=asked,
         settings=settings,
         engines=tuple(found),
         baseline=baseline,
+        reference=reference,
         projections=projections,
         price=flags["price"],
         currency=flags["currency"],

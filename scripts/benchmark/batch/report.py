@@ -18,14 +18,16 @@ Rows = tuple[list[str], list[list[str]]]  # the columns, and a row for each engi
 
 @dataclass(frozen=True)
 class BatchBenchmark:
-    """What was measured: `asked` in words, against `baseline`. `projections`: rows and CPUs.
-    `price`: what an hour of a CPU costs. `load`: the machine's own, before."""
+    """What was measured: `asked` in words, against `baseline`, the answers against those of
+    `reference`. `projections`: rows and CPUs. `price`: what an hour of a CPU costs. `load`: the
+    machine's own, before."""
 
     title: str
     asked: str
     settings: BenchmarkSettings
     engines: tuple[EngineResult, ...]
     baseline: EngineResult
+    reference: EngineResult
     projections: tuple[tuple[int, int], ...]
     price: float
     currency: str
@@ -52,7 +54,7 @@ def speeds(done: BatchBenchmark) -> Rows:
         "CPU ms a row",
     ]
     columns += [f"CPU, against {name}", "start s", "MiB a worker", "MiB of the JVM"]
-    columns.append(f"answers of {name}")
+    columns.append(f"answers of {done.reference.spec.name}")
     return columns, [_speed(done, engine) for engine in done.engines]
 
 
@@ -71,7 +73,7 @@ def _speed(done: BatchBenchmark, engine: EngineResult) -> list[str]:
         "1" if engine is base else str(figures.times_less_cpu(engine, base) or ""),
         f"{figures.start(engine):.1f}",
         *map(_mebibytes, memory(engine)),
-        f"{figures.same_answers(engine, base, done.settings.task):.1%}",
+        f"{figures.same_answers(engine, done.reference, done.settings.task):.1%}",
     ]
 
 
@@ -142,10 +144,9 @@ def _assumptions(done: BatchBenchmark) -> str:
     price = f"an hour of one CPU costs {done.price:g} {done.currency} (`--price`)"
     pairs = [(e.spec.name, figures.efficiency(e, done.engines)) for e in done.engines]
     kept = ", ".join(f"{name} {share:.0%}" for name, share in pairs if share is not None)
-    more = "of several CPUs each keeps the share of one's speed that was measured with two"
-    rest = "; where none was, all of it" if kept else ", of which none was: all of it"
-    said = f"{price}; CPUs are like those of this machine; {more} ({kept or 'none'}){rest}"
-    return f"{said}. Start-up counts once for each."
+    more = f"those for which more workers were measured keep so much of it ({kept})" if kept else ""
+    said = "CPUs are like those of this machine, and each of several as fast as one"
+    return f"{price}; {said}{more and '; ' + more}. Start-up counts once for each."
 
 
 def data(done: BatchBenchmark) -> dict[str, Any]:
@@ -157,6 +158,7 @@ def data(done: BatchBenchmark) -> dict[str, Any]:
         "load_before": done.load,
         "plan": asdict(done.settings),
         "baseline": done.baseline.spec.name,
+        "answers_of": done.reference.spec.name,
         "price": done.price,
         "currency": done.currency,
         "engines": [_record(done, engine) for engine in done.engines],
@@ -182,7 +184,7 @@ def _record(done: BatchBenchmark, engine: EngineResult) -> dict[str, Any]:
         "start_seconds": figures.start(engine),
         "worker_memory_bytes": worker,
         "memory_beside_bytes": beside,
-        "same_answers": figures.same_answers(engine, done.baseline, done.settings.task),
+        "same_answers": figures.same_answers(engine, done.reference, done.settings.task),
         "times_as_fast": asdict(figures.times_as_fast(engine, done.baseline)),
         "times_less_cpu": less and asdict(less),
         "times_one_worker": asdict(figures.times_as_fast(engine, one)) if one else None,
