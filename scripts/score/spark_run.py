@@ -87,6 +87,8 @@ def _files(storage: Storage, job: ScoreJob) -> list[StoredFile]:
     found = {file for name in job.inputs for file in storage.files(name)}
     known = sorted(file for file in found if formats.of(file.path))
     named = {formats.of(file.path) for file in known}
+    if packed := [file.path for file in known if file.path.lower().endswith(".xz")]:
+        raise UsageError(f"{packed[0]}: Spark does not unpack .xz; pack it as .gz or .bz2")
     if len(named) == 1:
         return known
     came = f"files of {' and '.join(sorted(named))}" if named else "no file of a known format"
