@@ -24,6 +24,7 @@ class RowScorer:
         given = (parameters or {}).items()
         self._parameters = {name: value for name, value in given if value is not None}
         self.columns = columns(scorer.spec, self._parameters)
+        self._parameters_fit = False
 
     def score(
         self, table: Mapping[str, Sequence[Any]], *, keep_errors: bool = False
@@ -70,8 +71,9 @@ class RowScorer:
         return f"'{found[1] or self.columns.inputs[0].name}"
 
     def _check_parameters(self) -> None:
-        """Raise ScoringError where it is not the row that is refused."""
-        if (golden := self._scorer.spec.golden) is None:
+        """Raise ScoringError where it is not the row that is refused. The golden request is asked
+        once, however many rows are refused."""
+        if self._parameters_fit or (golden := self._scorer.spec.golden) is None:
             return
         request = golden.request
         payload = codecs.decode(request.body, request.content_type, (request.content_type,))
@@ -79,3 +81,4 @@ class RowScorer:
             payload = {"inputs": payload}
         if isinstance(payload, dict):
             self._scorer.answer({**payload, "parameters": self._parameters})
+        self._parameters_fit = True

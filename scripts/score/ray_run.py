@@ -28,7 +28,7 @@ from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.scripts.score.arrow_batches import ColumnMapping, output_schema, score_batch
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.spark_files import StoredFile, groups, listing_hash
-from onnxferry.scripts.score.spark_output import Chunk, Output, outcome
+from onnxferry.scripts.score.spark_output import Chunk, Output, check_apart, outcome
 from onnxferry.scripts.score.spark_shipping import HERE, version
 from onnxferry.system.console import stage
 from onnxferry.system.errors import BatchScoringError, FerryError, UsageError
@@ -76,6 +76,11 @@ class Files:
         listed = system.get_file_info(fs.FileSelector(at, allow_not_found=True))
         return sorted(info.base_name for info in listed)
 
+    def full(self, path: str) -> str:
+        """The path on its file system, and which that is."""
+        system, at = _at(path)
+        return f"{system.type_name}:{at}"
+
     def read(self, path: str) -> str:
         """A file's text."""
         system, at = _at(path)
@@ -108,6 +113,7 @@ def run(job: ScoreJob) -> Outcome:
     machine) what is not scored yet. Raises UsageError for input, columns, parameters or a model
     that do not fit, and another run's output; BatchScoringError where the cluster fails."""
     began, storage = time.monotonic(), Files()
+    check_apart(map(storage.full, job.inputs), storage.full(job.output))
     checked = model_folder.check(job.model, HERE)
     files = sorted({file for name in job.inputs for file in storage.found(name)})
     if not files:
@@ -234,7 +240,12 @@ def _reason(error: BaseException) -> str:
 
 
 def _at(path: str) -> tuple[Any, str]:
-    system, at = fs.FileSystem.from_uri(path if "://" in path else str(Path(path).resolve()))
+    """A path's file system, and where it is there. Raises UsageError for one that Arrow does not
+    have."""
+    try:
+        system, at = fs.FileSystem.from_uri(path if "://" in path else str(Path(path).resolve()))
+    except pa.ArrowInvalid as e:
+        raise UsageError(f"{path}: {e}") from e
     return system, str(at).rstrip("/")
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -137,6 +137,13 @@ class Output:
         fresh = f"{self._records}/writing-{uuid.uuid4().hex}"
         self._storage.write(fresh, json.dumps(value))
         self._storage.move(fresh, f"{self._records}/{name}")
+
+
+def check_apart(inputs: Iterable[str], output: str) -> None:
+    """Raise UsageError where the output would be read, or an input written over or removed."""
+    for name in inputs:
+        if f"{output}/".startswith(f"{name}/") or f"{name}/".startswith(f"{output}/"):
+            raise UsageError(f"{output} and the input {name} are one inside the other; move one")
 
 
 def outcome(output: Output, resumed: int, job: ScoreJob, seconds: float) -> Outcome:

@@ -23,7 +23,7 @@ from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.spark import Prepared, prepared
 from onnxferry.scripts.score.spark_failures import reason
 from onnxferry.scripts.score.spark_files import Storage, StoredFile, groups, listing_hash
-from onnxferry.scripts.score.spark_output import Chunk, Output, outcome
+from onnxferry.scripts.score.spark_output import Chunk, Output, check_apart, outcome
 from onnxferry.scripts.score.spark_session import opened, watched
 from onnxferry.scripts.score.spark_tables import Table, input_table, output_table
 from onnxferry.system.console import stage
@@ -68,7 +68,7 @@ def score_files(session: SparkSession, job: ScoreJob) -> Outcome:
     began = time.monotonic()
     storage = Storage(session.sparkContext)
     with stage("look at the input"):
-        _check_apart(storage, job)
+        check_apart(map(storage.full, job.inputs), storage.full(job.output))
         files = _files(storage, job)
         read = input_table(session, job, [file.path for file in files])
     with stage("send the model to Spark's workers, and open it there"):
@@ -87,19 +87,13 @@ def _files(storage: Storage, job: ScoreJob) -> list[StoredFile]:
     found = {file for name in job.inputs for file in storage.files(name)}
     known = sorted(file for file in found if formats.of(file.path))
     named = {formats.of(file.path) for file in known}
+    if packed := [file.path for file in known if file.path.lower().endswith(".xz")]:
+        raise UsageError(f"{packed[0]}: Spark does not unpack .xz; pack it as .gz or .bz2")
     if len(named) == 1:
         return known
     came = f"files of {' and '.join(sorted(named))}" if named else "no file of a known format"
     wanted = "give Parquet, CSV, JSON Lines or pictures, of one format, as Spark reaches them"
     raise UsageError(f"{', '.join(job.inputs)[:200]}: Spark finds {came}; {wanted}")
-
-
-def _check_apart(storage: Storage, job: ScoreJob) -> None:
-    """Raise UsageError where the output would be read, or the input written over."""
-    output, inputs = storage.full(job.output), map(storage.full, job.inputs)
-    for name in inputs:
-        if f"{output}/".startswith(f"{name}/") or f"{name}/".startswith(f"{output}/"):
-            raise UsageError(f"{output} and the input {name} are one inside the other; move one")
 
 
 def _identity(

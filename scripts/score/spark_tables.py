@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from onnxferry.scripts.score import formats
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
+from onnxferry.scripts.score.formats.text_file import has_tabs
 from onnxferry.scripts.score.job import ScoreJob, TextFormat
 from onnxferry.system.errors import UsageError
 
@@ -104,7 +105,7 @@ def _reading(table: Table, job: ScoreJob, file: str) -> dict[str, str]:
 def _csv(text: TextFormat, file: str) -> dict[str, str]:
     """Columns are found by the names in each file's first line, not by their places. A .tsv has no
     quotes."""
-    tabs = {"sep": "\t", "quote": "", "multiLine": "false"} if ".tsv" in file.lower()[-7:] else {}
+    tabs = {"sep": "\t", "quote": "", "multiLine": "false"} if has_tabs(file) else {}
     header = {"header": "false"} if text.header else {"enforceSchema": "false"}
     sep = {"sep": text.delimiter} if text.delimiter else {}
     return {"encoding": _encoding(text), **tabs, **header, **sep}

@@ -154,6 +154,23 @@ def test_wrong_parameters_are_no_fault_of_the_rows(tmp_path: Path) -> None:
         RowScorer(scorer, {"top_k": "2"}).score({"text": ["good"] * 3}, keep_errors=True)
 
 
+def test_the_parameters_are_tried_once_however_many_rows_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden = tiny.golden({"inputs": "good day"}, [{"label": "good", "score": 0.7}])
+    scorer = load(tiny.text_classification(tmp_path, golden=golden))
+    answered, asked = scorer.answer, list[Any]()
+
+    def answer(payload: Any) -> Any:
+        asked.append(payload["inputs"])
+        return answered(payload)
+
+    monkeypatch.setattr(scorer, "answer", answer)
+    RowScorer(scorer).score({"text": [None] * 8}, keep_errors=True)
+
+    assert asked.count("good day") == 1
+
+
 def test_an_absent_column_is_named_with_those_that_came(tmp_path: Path) -> None:
     rows = RowScorer(load(tiny.question_answering(tmp_path)))
     with pytest.raises(MissingField, match=r"no column 'context' \(or 'text'\).*'question', 'id'"):

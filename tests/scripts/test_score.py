@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from onnxferry.scripts.score.formats.text_file import has_tabs
 from tests import tiny
 from tests.scoring.test_image_classification import picture
 from tests.scripts.score_runs import refusal, score, scored, table
@@ -132,14 +133,23 @@ def test_columns_of_other_names_are_mapped(model: Path, tmp_path: Path) -> None:
     assert (found["label"], found["predicted_label"]) == (["3"], ["good"])
 
 
-def test_goemotions_file_without_a_header_is_read(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["in.tsv", "IN.TSV"])
+def test_goemotions_file_without_a_header_is_read(name: str, model: Path, tmp_path: Path) -> None:
     """Its texts begin with quotes that do not end, and a .tsv file has no quotes."""
-    (tmp_path / "in.tsv").write_text('"good day\t25\teecw\nbad "day"\t0\ted5f\n')
+    (tmp_path / name).write_text('"good day\t25\teecw\nbad "day"\t0\ted5f\n')
     header = ["--header", "text,labels,id"]
-    scored(tmp_path / "in.tsv", tmp_path / "out.csv", "--model", model, *header)
+    scored(tmp_path / name, tmp_path / "out.csv", "--model", model, *header)
     found = table(tmp_path / "out.csv")
     assert found["text"] == ['"good day', 'bad "day"']
     assert found["label"] == ["good", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tabs"),
+    [("a.tsv", True), ("s3a://b/A.TSV.bz2", True), ("a.tsv.csv", False), ("tsv", False)],
+)
+def test_a_files_name_tells_of_tabs(name: str, tabs: bool) -> None:
+    assert has_tabs(name) is tabs
 
 
 def test_csv_cells_stay_as_they_are(model: Path, tmp_path: Path) -> None:

@@ -48,6 +48,24 @@ def test_what_does_not_fit_is_told_before_ray_is_started(model: Path, tmp_path: 
         ray_run.run(ScoreJob((str(tmp_path / "in.parquet"),), str(tmp_path / "o.csv"), model))
 
 
+def test_an_output_that_is_an_input_is_refused_and_nothing_removed(
+    model: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "all" / "in.parquet"
+    given.parent.mkdir()
+    parquet.write_table(pa.table({"text": ["good"]}), given)
+    for output in (given, given.parent, given.parent.parent, given.parent / "out"):
+        job = ScoreJob((str(given.parent),), str(output), model, overwrite=True)
+        with pytest.raises(UsageError, match="one inside the other"):
+            ray_run.run(job)
+    assert given.is_file()
+
+
+def test_an_address_that_arrow_does_not_know_is_told(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="odd://here"):
+        ray_run.run(ScoreJob(("odd://here",), str(tmp_path / "out"), model))
+
+
 def test_its_files_hold_an_output_with_records(tmp_path: Path) -> None:
     output = Output(ray_run.Files(), str(tmp_path / "out"))
     assert output.open(RUN) == 0

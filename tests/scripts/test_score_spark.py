@@ -306,6 +306,9 @@ def test_another_runs_output_is_refused_or_replaced(
         spark_run.run(replace(other, output=str(table / "out")))
     with pytest.raises(UsageError, match="Spark finds no file of a known format"):
         spark_run.run(replace(job, inputs=(str(tmp_path / "none"),)))
+    (tmp_path / "a.csv.xz").touch()
+    with pytest.raises(UsageError, match="Spark does not unpack"):
+        spark_run.run(replace(job, inputs=(str(tmp_path / "a.csv.xz"),)))
 
 
 @pytest.mark.spark

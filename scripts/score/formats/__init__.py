@@ -7,7 +7,7 @@ from pathlib import PurePath
 from onnxferry.scripts.request_file import MEDIA_TYPES
 from onnxferry.scripts.score.formats import csv_file, json_lines, parquet, pictures
 from onnxferry.scripts.score.formats.reading import Reader
-from onnxferry.scripts.score.formats.text_file import OPENERS
+from onnxferry.scripts.score.formats.text_file import OPENERS, unpacked
 from onnxferry.scripts.score.formats.writing import Writer
 
 READERS: dict[str, Reader] = {
@@ -35,17 +35,14 @@ _TO = (".parquet", ".csv", ".jsonl", ".ndjson")  # a .tsv has no quotes, so not 
 
 def of(name: str) -> str:
     """The format of a file by its name; "" for an unknown one."""
-    path = PurePath(name.lower())
-    packed = path.suffix in OPENERS
-    found = _SUFFIXES.get(path.with_suffix("").suffix if packed else path.suffix, "")
+    found = _SUFFIXES.get(unpacked(name).suffix, "")
+    packed = PurePath(name.lower()).suffix in OPENERS
     return found if not packed or found in ("CSV", "JSON Lines") else ""
 
 
 def writer(name: str) -> Writer | None:
     """What writes a file of this name; None for an unknown suffix."""
-    path = PurePath(name.lower())
-    plain = path.with_suffix("") if path.suffix in OPENERS else path
-    return WRITERS.get(of(name)) if plain.suffix in _TO else None
+    return WRITERS.get(of(name)) if unpacked(name).suffix in _TO else None
 
 
 def suffixes() -> str:

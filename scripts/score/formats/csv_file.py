@@ -16,7 +16,7 @@ from pyarrow import csv as arrow_csv
 
 from onnxferry.scripts.score.formats.json_text import json_text, without_json_strings
 from onnxferry.scripts.score.formats.reading import File, Rows, Survey, chunks, conformed, unified
-from onnxferry.scripts.score.formats.text_file import text_of
+from onnxferry.scripts.score.formats.text_file import has_tabs, text_of
 from onnxferry.scripts.score.formats.writing import text_writer
 from onnxferry.scripts.score.job import TextFormat
 from onnxferry.system.errors import UsageError
@@ -74,7 +74,7 @@ def _records(file: File, text: TextFormat) -> tuple[list[str], Iterator[Row]]:
 
 def _rows(file: File, text: TextFormat) -> Iterator[Row]:
     csv.field_size_limit(_LARGEST_CELL)
-    tabs = not text.delimiter and ".tsv" in file.path.suffixes[-2:]
+    tabs = not text.delimiter and has_tabs(file.path.name)
     with text_of(file.path, text, newline="") as lines:
         # a .tsv file has no quotes: a text that begins with one would swallow what follows
         how: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if tabs else {"strict": True}

@@ -9,7 +9,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from onnxferry.scripts.score.job import TextFormat
@@ -17,6 +17,17 @@ from onnxferry.system.errors import UsageError
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
+def unpacked(name: str) -> PurePath:
+    """A file's name in small letters, without the suffix of its packing."""
+    path = PurePath(name.lower())
+    return path.with_suffix("") if path.suffix in OPENERS else path
+
+
+def has_tabs(name: str) -> bool:
+    """Whether a file's name says that tabs are between its cells, which have no quotes then."""
+    return unpacked(name).suffix == ".tsv"
 
 
 def opened(path: Path, mode: str, **how: Any) -> Any:
