@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ENGINES = {  # name -> a function of ScoreJob that gives its Outcome
     "local": "onnxferry.scripts.score.local:run",
-    "spark": "onnxferry.scripts.score.spark_run:run",
-    "ray": "onnxferry.scripts.score.ray_run:run",
+    "spark": "onnxferry.scripts.score.clusters.spark_run:run",
+    "ray": "onnxferry.scripts.score.clusters.ray_run:run",
 }
 # module -> what brings it
 _EXTRAS = {"pyarrow": "score", "PIL": "image", "pyspark": "spark", "ray": "ray"}

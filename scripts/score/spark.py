@@ -16,9 +16,9 @@ from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.rows import ERROR, Columns, Kind, columns
 from onnxferry.scripts.package import model as model_folder
 from onnxferry.scripts.score.arrow_batches import ColumnMapping, output_schema
-from onnxferry.scripts.score.spark_check import check_workers
-from onnxferry.scripts.score.spark_shipping import HERE, ship, version
-from onnxferry.scripts.score.spark_worker import Work
+from onnxferry.scripts.score.clusters.spark_check import check_workers
+from onnxferry.scripts.score.clusters.spark_shipping import HERE, ship, version
+from onnxferry.scripts.score.clusters.spark_worker import Work
 from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:

@@ -183,7 +183,7 @@ def test_a_short_context_needs_no_stride(scorer: scoring.Scorer) -> None:
     st.integers(8, 32),
     st.integers(0, 6),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_answer_is_cut_from_the_callers_context(
     parts: list[str], top_k: int, length: int, stride: int
 ) -> None:

@@ -9,11 +9,11 @@ import pytest
 from pyarrow import parquet
 
 from onnxferry.scripts.package import model as model_folder
-from onnxferry.scripts.score import ray_run
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
+from onnxferry.scripts.score.clusters import ray_run
+from onnxferry.scripts.score.clusters.chunked_output import RECORDS, Chunk, Output
+from onnxferry.scripts.score.clusters.spark_shipping import HERE
 from onnxferry.scripts.score.job import ScoreJob
-from onnxferry.scripts.score.spark_output import RECORDS, Chunk, Output
-from onnxferry.scripts.score.spark_shipping import HERE
 from onnxferry.system.errors import UsageError
 from tests import tiny
 

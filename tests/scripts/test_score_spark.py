@@ -19,12 +19,12 @@ from pyarrow import csv, dataset, parquet
 from onnxferry.cli import cli
 from onnxferry.scoring import load
 from onnxferry.scoring.rows import RowScorer
-from onnxferry.scripts.score import spark_run
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
+from onnxferry.scripts.score.clusters import spark_run
+from onnxferry.scripts.score.clusters.chunked_output import RECORDS, Chunk, Output
+from onnxferry.scripts.score.clusters.stored_files import Storage
 from onnxferry.scripts.score.job import ScoreJob, TextFormat
 from onnxferry.scripts.score.spark import score_dataframe
-from onnxferry.scripts.score.spark_files import Storage
-from onnxferry.scripts.score.spark_output import RECORDS, Chunk, Output
 from onnxferry.system.errors import BatchScoringError, UsageError
 from tests import tiny
 from tests.scoring.test_custom_task import own

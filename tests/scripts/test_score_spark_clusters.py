@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import compute, dataset, parquet
 
-from onnxferry.scripts.score.spark_output import RECORDS
+from onnxferry.scripts.score.clusters.chunked_output import RECORDS
 from tests import tiny
 from tests.eventually import eventually
 from tests.scripts.spark_cluster import ROOT, Cluster, environ, standalone

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies
+from hypothesis import given, settings, strategies
 
 from onnxferry.scripts import datasets, model_table
 from onnxferry.scripts.datasets import READERS
@@ -179,7 +179,7 @@ _FILES = strategies.binary(max_size=60) | _VALUES.map(lambda value: json.dumps(v
 _READERS = [(task, kind) for task, kinds in READERS.items() for kind in kinds if kind != "folder"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(content=_FILES, reader=strategies.sampled_from(_READERS))
 def test_no_set_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, reader: tuple[str, str]
@@ -190,7 +190,7 @@ def test_no_set_ends_in_a_traceback(
     _read_or_told(lambda: datasets.read(path, task, NAMES))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(
     content=_FILES,
     what=strategies.sampled_from(["--settings", "--labels JSON", "--inputs", "--golden"]),

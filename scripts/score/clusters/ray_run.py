@@ -26,10 +26,10 @@ from onnxferry.scoring.rows import ERROR, RowScorer, columns
 from onnxferry.scripts.package import model as model_folder
 from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.scripts.score.arrow_batches import ColumnMapping, output_schema, score_batch
+from onnxferry.scripts.score.clusters.chunked_output import Chunk, Output, check_apart, outcome
+from onnxferry.scripts.score.clusters.spark_shipping import HERE, version
+from onnxferry.scripts.score.clusters.stored_files import StoredFile, groups, listing_hash
 from onnxferry.scripts.score.job import Outcome, ScoreJob
-from onnxferry.scripts.score.spark_files import StoredFile, groups, listing_hash
-from onnxferry.scripts.score.spark_output import Chunk, Output, check_apart, outcome
-from onnxferry.scripts.score.spark_shipping import HERE, version
 from onnxferry.system.console import stage
 from onnxferry.system.errors import BatchScoringError, FerryError, UsageError
 

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from onnxferry.scoring.rows import ERROR
 from onnxferry.scripts.score import formats
+from onnxferry.scripts.score.clusters.chunked_output import Chunk, Output, check_apart, outcome
+from onnxferry.scripts.score.clusters.spark_failures import reason
+from onnxferry.scripts.score.clusters.spark_session import opened, watched
+from onnxferry.scripts.score.clusters.spark_tables import Table, input_table, output_table
+from onnxferry.scripts.score.clusters.stored_files import Storage, StoredFile, groups, listing_hash
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.spark import Prepared, prepared
-from onnxferry.scripts.score.spark_failures import reason
-from onnxferry.scripts.score.spark_files import Storage, StoredFile, groups, listing_hash
-from onnxferry.scripts.score.spark_output import Chunk, Output, check_apart, outcome
-from onnxferry.scripts.score.spark_session import opened, watched
-from onnxferry.scripts.score.spark_tables import Table, input_table, output_table
 from onnxferry.system.console import stage
 from onnxferry.system.errors import BatchScoringError, FerryError, UsageError
 

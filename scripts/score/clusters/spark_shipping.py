@@ -16,14 +16,14 @@ from onnxferry import scoring, system
 from onnxferry.scripts.package import archive
 from onnxferry.scripts.package.layout import Entry, tree
 from onnxferry.scripts.package.model import CheckedModel
-from onnxferry.scripts.score.spark_failures import reason
+from onnxferry.scripts.score.clusters.spark_failures import reason
 from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"  # for whose Python a model is checked
-_WORKER = ("__init__.py", "arrow_batches.py", "spark_worker.py")
+_WORKER = ("__init__.py", "arrow_batches.py", "clusters/__init__.py", "clusters/spark_worker.py")
 _MODEL_LEVEL = 1  # weights hardly shrink, and each worker's machine has to inflate them
 
 
@@ -54,7 +54,7 @@ def ship(session: SparkSession, model: CheckedModel, name: str) -> str:
 
 def _code() -> Iterator[Entry]:
     """What spark_worker.py imports of this project."""
-    score = Path(__file__).parent
+    score = Path(__file__).parents[1]
     yield Entry("onnxferry/__init__.py", Path(system.__file__).parents[1] / "__init__.py")
     yield Entry("onnxferry/scripts/__init__.py", score.parent / "__init__.py")
     yield from (Entry(f"onnxferry/scripts/score/{name}", score / name) for name in _WORKER)

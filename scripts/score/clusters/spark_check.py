@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from onnxferry.scripts.score.spark_failures import reason
-from onnxferry.scripts.score.spark_shipping import connected
-from onnxferry.scripts.score.spark_worker import Work
+from onnxferry.scripts.score.clusters.spark_failures import reason
+from onnxferry.scripts.score.clusters.spark_shipping import connected
+from onnxferry.scripts.score.clusters.spark_worker import Work
 from onnxferry.system.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def _fault(work: Work, libraries: Sequence[str]) -> Callable[[int], str]:
             advice = "install that on every node, or name another Python by PYSPARK_PYTHON"
             return f"{where} lacks {', '.join(missing)}: {advice}"
         try:
-            import_module("onnxferry.scripts.score.spark_worker").try_model(model, parameters)
+            import_module("onnxferry.scripts.score.clusters.spark_worker").try_model(
+                model, parameters
+            )
         except Exception as e:
             return f"{where} cannot score: {type(e).__name__}: {e}"
         return ""

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from onnxferry.scripts.score.clusters.spark_failures import reason
 from onnxferry.scripts.score.job import ScoreJob
-from onnxferry.scripts.score.spark_failures import reason
 from onnxferry.system.console import Progress, stage
 from onnxferry.system.errors import UsageError
 

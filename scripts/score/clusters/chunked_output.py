@@ -25,7 +25,7 @@ _MEANING = {
 
 
 class Storage(Protocol):
-    """What of spark_files.Storage is used here."""
+    """What of stored_files.Storage is used here."""
 
     def names(self, folder: str) -> list[str]: ...
     def read(self, path: str) -> str: ...

@@ -1,0 +1,2 @@
+"""Rows scored on a cluster, by Spark or by Ray. What a Spark worker is sent imports little:
+spark_worker."""
