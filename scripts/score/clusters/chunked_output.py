@@ -12,8 +12,8 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
+from onnxferry.scripts.score.clusters.stored_files import StoredFile, listing_hash
 from onnxferry.scripts.score.job import Outcome, ScoreJob
-from onnxferry.scripts.score.spark_files import StoredFile, listing_hash
 from onnxferry.system.errors import UsageError
 
 RECORDS = "_onnxferry"  # readers pass over names that begin with '_'
