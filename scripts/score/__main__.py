@@ -29,7 +29,9 @@ _EXTRAS = {"pyarrow": "score", "PIL": "image", "pyspark": "spark", "ray": "ray"}
 _SET = "A parameter of a request, like top_k=2. May be repeated."
 _COLUMN = "The model's column and the input's of another name, like text=body. May be repeated."
 _PREFIX = "Of the new columns, where the input has columns of their names."
-_OVERWRITE = "Replace an OUTPUT that exists, once the new one is whole."
+_OVERWRITE = (
+    "Replace an OUTPUT that exists: a file once the new one is whole, a cluster's folder at once."
+)
 _PROCESSES = "How many score, each on one CPU; 1: one on all."
 _MASTER = "Of Spark, like local[*], spark://HOST:7077 or yarn, or Ray's address."
 _CONF = "A setting of Spark, like spark.executor.memory=4g. May be repeated."

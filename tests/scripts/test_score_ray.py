@@ -88,6 +88,8 @@ def test_its_files_hold_an_output_with_records(tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match="another model"):
         output.open({**RUN, "model": "3"})
+    with pytest.raises(UsageError, match="another version of onnxferry"):
+        output.open({**RUN, "onnxferry": "9"})
     assert [file.path for file in ray_run.Files().found(str(tmp_path))] == [
         str(tmp_path / "out" / "chunk-0000001-part.parquet")
     ]

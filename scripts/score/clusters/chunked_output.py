@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any, Protocol
 
+from onnxferry.scripts.score.arrow_batches import ColumnMapping
+from onnxferry.scripts.score.clusters.stored_files import StoredFile, listing_hash
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.system.errors import UsageError
 
@@ -21,6 +24,7 @@ _MEANING = {
     "parameters": "other parameters",
     "mapping": "other names of columns",
     "formats": "other formats",
+    "onnxferry": "another version of onnxferry",
 }
 
 
@@ -58,7 +62,7 @@ class Output:
         """Go on with `run` if it began here, or begin it; how many rows are done. Raises
         UsageError where another run's answers are, or others' files, unless `replace`."""
         there = self._read(_RUN)
-        same = there is not None and {name: there[name] for name in run} == run
+        same = there is not None and {name: there.get(name) for name in run} == run
         if replace and not (same and not self._complete()):
             self._storage.remove(self._folder)
         elif same:
@@ -105,7 +109,8 @@ class Output:
     def _check_free(self, run: Mapping[str, Any]) -> None:
         advice = "give another output, or --overwrite"
         if there := self._read(_RUN):
-            differs = ", ".join(text for name, text in _MEANING.items() if there[name] != run[name])
+            other = [text for name, text in _MEANING.items() if there.get(name) != run.get(name)]
+            differs = ", ".join(other)
             raise UsageError(f"{self._folder} has the answers of another run ({differs}); {advice}")
         if others := [name for name in self._storage.names(self._folder) if name != RECORDS]:
             raise UsageError(f"{self._folder} is not empty (it has {others[0]!r}); {advice}")
@@ -137,6 +142,25 @@ class Output:
         fresh = f"{self._records}/writing-{uuid.uuid4().hex}"
         self._storage.write(fresh, json.dumps(value))
         self._storage.move(fresh, f"{self._records}/{name}")
+
+
+def identity(
+    job: ScoreJob,
+    files: Sequence[StoredFile],
+    model: str,
+    mapping: ColumnMapping,
+    formats: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """What makes two runs the same one. `model` is its name with the hash of its files."""
+    found = {
+        "input": listing_hash(files),
+        "model": model,
+        "parameters": dict(job.parameters),
+        "mapping": asdict(mapping),
+        "formats": list(formats),
+        "onnxferry": version("onnxferry"),
+    }
+    return dict(json.loads(json.dumps(found)))  # as it will be read
 
 
 def check_apart(inputs: Iterable[str], output: str) -> None:

@@ -4,7 +4,6 @@ every node."""
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
@@ -12,7 +11,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,9 +24,15 @@ from onnxferry.scoring.rows import ERROR, RowScorer, columns
 from onnxferry.scripts.package import model as model_folder
 from onnxferry.scripts.package.model import CheckedModel
 from onnxferry.scripts.score.arrow_batches import ColumnMapping, output_schema, score_batch
-from onnxferry.scripts.score.clusters.chunked_output import Chunk, Output, check_apart, outcome
+from onnxferry.scripts.score.clusters.chunked_output import (
+    Chunk,
+    Output,
+    check_apart,
+    identity,
+    outcome,
+)
 from onnxferry.scripts.score.clusters.spark_shipping import HERE, version
-from onnxferry.scripts.score.clusters.stored_files import StoredFile, groups, listing_hash
+from onnxferry.scripts.score.clusters.stored_files import StoredFile, groups
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.system.console import stage
 from onnxferry.system.errors import BatchScoringError, FerryError, UsageError
@@ -122,11 +126,10 @@ def run(job: ScoreJob) -> Outcome:
         )
     _check_columns(job, checked, files)
     output = Output(storage, job.output)
-    identity: dict[str, Any] = {"input": listing_hash(files), "model": version(checked)}
-    identity |= {"parameters": dict(job.parameters), "mapping": asdict(job.mapping), "formats": []}
+    this = identity(job, files, version(checked), job.mapping)
     with _connected(job):
         _try(job, _packed(checked))
-        resumed = output.open(json.loads(json.dumps(identity)), replace=job.overwrite)
+        resumed = output.open(this, replace=job.overwrite)
         _score(job, _packed(checked), files, output)
     return outcome(output, resumed, job, time.monotonic() - began)
 

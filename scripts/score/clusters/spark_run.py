@@ -7,23 +7,28 @@ any moment the next run does what has no record, and nothing twice.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from onnxferry.scoring.rows import ERROR
 from onnxferry.scripts.score import formats
-from onnxferry.scripts.score.clusters.chunked_output import Chunk, Output, check_apart, outcome
+from onnxferry.scripts.score.clusters.chunked_output import (
+    Chunk,
+    Output,
+    check_apart,
+    identity,
+    outcome,
+)
 from onnxferry.scripts.score.clusters.spark_failures import reason
 from onnxferry.scripts.score.clusters.spark_session import opened, watched
 from onnxferry.scripts.score.clusters.spark_tables import Table, input_table, output_table
-from onnxferry.scripts.score.clusters.stored_files import Storage, StoredFile, groups, listing_hash
+from onnxferry.scripts.score.clusters.stored_files import Storage, StoredFile, groups
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.spark import Prepared, prepared
 from onnxferry.system.console import stage
@@ -76,7 +81,9 @@ def score_files(session: SparkSession, job: ScoreJob) -> Outcome:
         ready.schema(read.empty(session))
     output = Output(storage, job.output)
     written = output_table(job)
-    resumed = output.open(_identity(job, files, ready, read, written), replace=job.overwrite)
+    kinds = [read.name, read.told(), written.name]
+    this = identity(job, files, ready.version, ready.work.mapping, kinds)
+    resumed = output.open(this, replace=job.overwrite)
     _score(_Run(session, job, read, ready, written, output), files)
     return outcome(output, resumed, job, time.monotonic() - began)
 
@@ -94,20 +101,6 @@ def _files(storage: Storage, job: ScoreJob) -> list[StoredFile]:
     came = f"files of {' and '.join(sorted(named))}" if named else "no file of a known format"
     wanted = "give Parquet, CSV, JSON Lines or pictures, of one format, as Spark reaches them"
     raise UsageError(f"{', '.join(job.inputs)[:200]}: Spark finds {came}; {wanted}")
-
-
-def _identity(
-    job: ScoreJob, files: Sequence[StoredFile], ready: Prepared, read: Table, written: Table
-) -> dict[str, Any]:
-    """What makes two runs the same one."""
-    identity = {
-        "input": listing_hash(files),
-        "model": ready.version,
-        "parameters": dict(job.parameters),
-        "mapping": asdict(ready.work.mapping),
-        "formats": [read.name, read.told(), written.name],
-    }
-    return dict(json.loads(json.dumps(identity)))  # as it will be read
 
 
 def _score(run: _Run, files: Sequence[StoredFile]) -> None:
