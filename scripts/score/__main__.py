@@ -88,6 +88,8 @@ def _check_flags(engine: str, flags: Mapping[str, Any]) -> None:
         if flags[name] and engine not in engines.split():
             known = " or ".join(engines.split())
             raise UsageError(f"--{name.replace('_', '-')} is of --engine {known}, not {engine}")
+    if len(flags["delimiter"]) > 1:
+        raise UsageError("--delimiter: expected one character; in bash a tab is $'\\t'")
     if engine != "local" and flags["processes"] > 1:
         raise UsageError(f"--processes is of --engine local; {engine} takes what the cluster has")
 

@@ -71,9 +71,10 @@ _DONE, _RUN, _LOCK = "done.jsonl", "run.json", "lock"
 @contextmanager
 def opened(folder: Path, run: Mapping[str, str], *, anew: bool) -> Iterator[Checkpoint]:
     """The checkpoint of `run` (what -> its mark), new or as it was left, for this process alone.
-    Raises UsageError where another process has it, and where it is of another run, unless `anew`:
-    then it begins again. Where the block fails the folder stays if it has a part; where it ends
-    well the folder goes."""
+    Raises UsageError where another process has it, where it holds what is no run's, and where it is
+    of another run, unless `anew`: then it begins again. Where the block fails the folder stays if
+    it has a part; where it ends well the folder goes."""
+    _check_own(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / _LOCK, timeout=0), _removed_if_empty(folder):
@@ -82,6 +83,16 @@ def opened(folder: Path, run: Mapping[str, str], *, anew: bool) -> Iterator[Chec
             _remove(folder)
     except Timeout as e:
         raise UsageError(f"{folder}: another process is at it; wait, or stop that one") from e
+
+
+def _check_own(folder: Path) -> None:
+    """Raise UsageError for a folder of something else, which would be removed in the end."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    own = {_DONE, _LOCK, folder.name.removesuffix(".partial")}  # as a kill leaves them
+    others = [n for n in sorted(names - own) if not n.startswith(("part-", ".partial-"))]
+    if others and _RUN not in names:
+        what = f"holds {others[0]}, and no run of this command"
+        raise UsageError(f"{folder}: {what}; move it away, or give another OUTPUT")
 
 
 @contextmanager

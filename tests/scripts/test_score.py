@@ -443,6 +443,7 @@ def test_no_answer_at_all_is_a_failure(model: Path, tmp_path: Path) -> None:
         (["s3://bucket/in.csv", "out.csv"], "--engine local reads paths of this machine"),
         (["twice.csv", "out.csv"], "twice.csv: more than one column is named 'id'"),
         (["in.csv", "out.csv", "--encoding", "utf-9"], "Python knows no such encoding"),
+        (["in.csv", "out.csv", "--delimiter", ";;"], "--delimiter: expected one character"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_and_nothing_is_left(

@@ -194,6 +194,15 @@ def test_an_output_is_replaced_once_the_new_one_is_whole(
     assert len(table(tmp_path / "out.csv")["id"]) == ROWS
 
 
+def test_a_folder_of_that_name_that_is_no_runs_is_kept(model: Path, tmp_path: Path) -> None:
+    source, notes = write_csv(tmp_path / "in.csv"), tmp_path / "out.csv.partial" / "notes.txt"
+    notes.parent.mkdir()
+    notes.touch()
+    said = refusal(source, tmp_path / "out.csv", "--model", model)
+    assert "out.csv.partial: holds notes.txt, and no run of this command" in said
+    assert notes.is_file()
+
+
 def test_two_runs_do_not_write_one_output(model: Path, tmp_path: Path) -> None:
     source, out = write_csv(tmp_path / "in.csv"), tmp_path / "out.csv"
     with checkpoint.opened(tmp_path / "out.csv.partial", {}, anew=False):
