@@ -69,19 +69,34 @@ def output_schema(
 
 
 def score_batch(
-    rows: RowScorer, batch: pa.RecordBatch, mapping: ColumnMapping | None = None
+    rows: RowScorer,
+    batch: pa.RecordBatch,
+    mapping: ColumnMapping | None = None,
+    broken: Mapping[int, str] | None = None,
 ) -> pa.RecordBatch:
     """`batch` with the answers to its rows, of `output_schema`; a row that is refused has nulls and
-    its ERROR. Raises ScoringError as `output_schema`, and for wrong parameters."""
+    its ERROR, and so has one of `broken`: row -> ERROR, of rows that could not be read. Raises
+    ScoringError as `output_schema`, and for wrong parameters."""
     mapping = mapping or ColumnMapping()
     schema = output_schema(rows.columns, batch.schema, mapping)
     read = _sources(rows.columns, batch.schema.names, mapping)
     cells = {column.name: _cells(batch, source, column.kind) for column, source in read}
-    scored = rows.score(cells, keep_errors=True)
+    scored = _without(rows.score(cells, keep_errors=True), broken or {})
     kept = [batch.column(n) for n in batch.schema.names if n not in mapping.dropped]
     added = schema.types[len(kept) :]
     arrays = [_array(scored[name], of) for name, of in zip(scored, added, strict=True)]
     return pa.RecordBatch.from_arrays([*kept, *arrays], schema=schema)
+
+
+def _without(scored: Mapping[str, Sequence[Any]], broken: Mapping[int, str]) -> Any:
+    """`scored` without answers to the rows of `broken`."""
+    if not broken:
+        return scored
+    told = {name: broken if name == ERROR else dict.fromkeys(broken) for name in scored}
+    return {
+        name: [told[name].get(i) if i in broken else cell for i, cell in enumerate(column)]
+        for name, column in scored.items()
+    }
 
 
 def _sources(

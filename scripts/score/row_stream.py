@@ -93,18 +93,7 @@ def _together(held: Sequence[Rows]) -> Rows:
 def answers(rows: RowScorer, given: Rows, mapping: ColumnMapping) -> pa.RecordBatch:
     """The batch with the answers; of a broken row none, and what is wrong with it. Raises
     ScoringError as score_batch."""
-    scored = score_batch(rows, given.batch, mapping)
-    if not given.broken:
-        return scored
-    known = range(scored.num_rows)
-    taken = pa.array([None if i in given.broken else i for i in known], pa.int32())
-    kept = scored.num_columns - len(rows.columns.outputs) - 1
-    added = [column.take(taken) for column in scored.columns[kept:-1]]
-    before = scored.column(scored.num_columns - 1).to_pylist()
-    errors = pa.array([given.broken.get(i, before[i]) for i in known], pa.string())
-    return pa.RecordBatch.from_arrays(
-        [*scored.columns[:kept], *added, errors], schema=scored.schema
-    )
+    return score_batch(rows, given.batch, mapping, given.broken)
 
 
 def most_rows(known: Columns) -> int:

@@ -66,6 +66,76 @@ def test_an_address_that_arrow_does_not_know_is_told(model: Path, tmp_path: Path
         ray_run.run(ScoreJob(("odd://here",), str(tmp_path / "out"), model))
 
 
+def test_an_output_may_have_a_dot_in_its_name(model: Path, tmp_path: Path) -> None:
+    given = tmp_path / "in.parquet"
+    parquet.write_table(pa.table({"text": ["good"]}), given)
+    checked, files = model_folder.check(model, HERE), ray_run.Files().found(str(given))
+    for name in ("out.v2", "out-1.5/", "out.parquet"):
+        ray_run._check_columns(ScoreJob((str(given),), str(tmp_path / name), model), checked, files)
+    for name in ("out.csv", "out.jsonl.gz"):
+        with pytest.raises(UsageError, match="writes a folder of Parquet"):
+            job = ScoreJob((str(given),), str(tmp_path / name), model)
+            ray_run._check_columns(job, checked, files)
+
+
+def test_inputs_on_two_file_systems_are_refused(model: Path, tmp_path: Path) -> None:
+    inputs = (str(tmp_path / "a"), str(tmp_path / "b"), "mock://c")
+    with pytest.raises(UsageError, match=r"a and mock://c are on two file systems"):
+        ray_run.run(ScoreJob(inputs, str(tmp_path / "out"), model))
+
+
+def written(folder: Path) -> Output:
+    """The output of a run that is complete."""
+    output = Output(ray_run.Files(), str(folder))
+    output.open(RUN)
+    stage = Path(output.stage())
+    stage.mkdir()
+    (stage / "part.parquet").write_bytes(b"rows")
+    output.keep(Chunk(("a",), str(stage), 3, {}))
+    output.complete()
+    return output
+
+
+def test_overwrite_removes_a_runs_output_and_no_other_folder(tmp_path: Path) -> None:
+    assert written(tmp_path / "out").open({**RUN, "model": "3"}, replace=True) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [RECORDS]
+    for name in ("notes.txt", "_SUCCESS"):
+        other = tmp_path / f"with-{name}" / "below" / name
+        other.parent.mkdir(parents=True)
+        other.touch()
+        for folder in (other.parent, other.parent.parent):
+            with pytest.raises(UsageError, match=f"and no {RECORDS}, so no run wrote it"):
+                Output(ray_run.Files(), str(folder)).open(RUN, replace=True)
+        assert other.is_file()
+
+
+class Dies(ray_run.Files):
+    """A driver that is killed before it removes what has no turn any more."""
+
+    turns = 0
+
+    def remove(self, path: str) -> None:
+        self.turns -= 1
+        if self.turns < 0:
+            raise ConnectionError("killed")
+        super().remove(path)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_what_a_killed_overwrite_leaves_is_no_run(turns: int, tmp_path: Path) -> None:
+    written(tmp_path / "out")
+    mortal = Dies()
+    mortal.turns = turns
+    with pytest.raises(ConnectionError):
+        Output(mortal, str(tmp_path / "out")).open({**RUN, "model": "3"}, replace=True)
+    again = Output(ray_run.Files(), str(tmp_path / "out"))
+    if turns < 3:
+        with pytest.raises(UsageError, match="is not empty"):
+            again.open(RUN)
+    assert again.open(RUN, replace=turns < 3) == 0
+    assert again.chunks() == []
+
+
 def test_its_files_hold_an_output_with_records(tmp_path: Path) -> None:
     output = Output(ray_run.Files(), str(tmp_path / "out"))
     assert output.open(RUN) == 0

@@ -3,6 +3,7 @@ gets: each once, whatever is broken, killed or done again."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
@@ -20,8 +21,10 @@ from onnxferry.cli import cli
 from onnxferry.scoring import load
 from onnxferry.scoring.rows import RowScorer
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
-from onnxferry.scripts.score.clusters import spark_run
+from onnxferry.scripts.score.clusters import spark_run, spark_tables
 from onnxferry.scripts.score.clusters.chunked_output import RECORDS, Chunk, Output
+from onnxferry.scripts.score.clusters.spark_lines import BROKEN, Lines
+from onnxferry.scripts.score.clusters.spark_tables import Table
 from onnxferry.scripts.score.clusters.stored_files import Storage
 from onnxferry.scripts.score.job import ScoreJob, TextFormat
 from onnxferry.scripts.score.spark import score_dataframe
@@ -302,6 +305,9 @@ def test_another_runs_output_is_refused_or_replaced(
     (tmp_path / "mine" / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"mine is not empty \(it has 'notes.txt'\)"):
         spark_run.run(replace(job, output=str(tmp_path / "mine")))
+    with pytest.raises(UsageError, match="no run wrote it: --overwrite does not remove it"):
+        spark_run.run(replace(job, output=str(tmp_path / "mine"), overwrite=True))
+    assert (tmp_path / "mine" / "notes.txt").is_file()
     with pytest.raises(UsageError, match="one inside the other"):
         spark_run.run(replace(other, output=str(table / "out")))
     with pytest.raises(UsageError, match="Spark finds no file of a known format"):
@@ -334,6 +340,121 @@ def test_texts_keep_what_they_hold_in_csv_and_json_lines(
     assert sorted(row["text"] for row in again) == sorted(texts)
     assert {row["label"] == row["second_label"] for row in again} == {True}
     assert [*map(len, map(json.loads, (row["labels"] for row in again)))] == [2, 2, 2]
+
+
+BROKEN_CSV = """id,text
+1,good day
+2,good day,secret
+3,bad,
+4
+5,"bad, day"
+"""
+CELLS = "invalid_body: the line has {} cells, and the table 2 columns"
+
+
+def test_a_line_of_csv_with_too_many_or_too_few_cells_has_no_answer(
+    spark: Any, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text(BROKEN_CSV)
+    job = ScoreJob((str(tmp_path / "in.csv"),), str(tmp_path / "out"), model)
+
+    outcome = spark_run.run(job)
+
+    assert (outcome.rows_in, outcome.rows_out, outcome.refused) == (5, 5, {"invalid_body": 2})
+    rows = rows_in(tmp_path / "out")
+    assert [(row["id"], row["label"], row["error"]) for row in rows] == [
+        ("1", "good", None),
+        ("2", None, CELLS.format(3)),
+        ("3", "bad", None),
+        ("4", None, CELLS.format(1)),
+        ("5", "bad", None),
+    ]
+    assert [*rows[0]] == ["id", "text", "label", "score", "error"]
+
+
+BROKEN_JSON = """{"id": 1, "text": "good day"}
+{"id": 2, "text": "secret
+["secret"]
+{'id': 4, 'text': 'secret'}
+"""
+
+
+def test_a_line_that_is_no_json_object_has_no_answer(
+    spark: Any, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.jsonl").write_text(BROKEN_JSON)
+    job = ScoreJob((str(tmp_path / "in.jsonl"),), str(tmp_path / "out"), model)
+
+    outcome = spark_run.run(job)
+
+    assert (outcome.rows_in, outcome.rows_out, outcome.refused) == (4, 4, {"invalid_body": 3})
+    rows = dataset.dataset(tmp_path / "out").to_table().to_pylist()
+    assert [*rows[0]] == ["id", "text", "label", "score", "error"]
+    assert {(row["id"], row["text"], row["label"]) for row in rows} == {
+        (1, "good day", "good"),
+        (None, None, None),
+    }
+    assert sorted(row["error"] for row in rows if row["error"]) == [
+        "invalid_body: the line is not JSON: Expecting property name enclosed in double quotes",
+        "invalid_body: the line is not JSON: Unterminated string starting at",
+        "invalid_body: the line is not a JSON object",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "told"),
+    [
+        (Lines(2), 'a,"b\n,""c""",,', ""),
+        (Lines(2), "a,b,c,", "has 4 cells, and the table 2 columns"),
+        (Lines(2), 'a,"b"c', "is not readable as CSV: ',' expected after '\"'"),
+        (Lines(3, "\t", quotes=False), '"a\tb', "has 2 cells, and the table 3 columns"),
+        (Lines(), "[" * 100_000, "is not JSON: it cannot be read"),
+        (Lines(), '{"a": 1}', "is JSON that Spark cannot read"),
+    ],
+)
+def test_a_broken_line_is_told(lines: Lines, line: str, told: str) -> None:
+    found = lines.fault(line)
+    assert found.startswith(told) and bool(found) == bool(told)
+
+
+def test_the_columns_of_folders_are_not_in_the_lines() -> None:
+    from pyspark.sql.types import StructType
+
+    columns = StructType.fromDDL(f"x string, text string, day int, {BROKEN} string")
+    within = Table("csv", reading={"basePath": "in/x=1/", "sep": ";", "quote": ""})
+    for table, cells in ((within, 2), (Table("csv"), 3)):
+        found = spark_tables._lines(columns, table, "file:/in/x=1/day=2/in.csv")
+        assert found is not None
+        assert found.cells == cells
+    assert spark_tables._lines(columns, within, "in.csv") == Lines(3, ";", quotes=False)
+
+
+def test_files_of_commas_and_of_tabs_are_not_read_by_one_rule(
+    spark: Any, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("text\ngood\n")
+    (tmp_path / "b.tsv.gz").write_bytes(gzip.compress(b"text\nbad\n"))
+    job = ScoreJob((str(tmp_path / "*.*"),), str(tmp_path / "out"), model)
+    with pytest.raises(UsageError, match=r"a\.csv has commas .*/b\.tsv\.gz tabs .*apart"):
+        spark_run.run(job)
+
+
+def test_timestamps_in_nanoseconds_are_told_with_what_helps(
+    spark: Any, model: Path, tmp_path: Path
+) -> None:
+    when = pa.array([7], pa.timestamp("ns"))
+    parquet.write_table(pa.table({"text": ["good"], "when": when}), tmp_path / "in.parquet")
+    job = ScoreJob((str(tmp_path / "in.parquet"),), str(tmp_path / "out"), model)
+    with pytest.raises(UsageError, match=r"nanoseconds.* --conf [\w.]+nanosAsLong=true$") as told:
+        spark_run.run(job)
+    assert not (tmp_path / "out").exists()
+    name, _, value = str(told.value).rpartition("--conf ")[2].partition("=")
+    spark.conf.set(name, value)
+    try:
+        assert spark_run.run(job).rows_out == 1
+    finally:
+        spark.conf.unset(name)
+    assert dataset.dataset(tmp_path / "out").to_table()["when"].to_pylist() == [7]
 
 
 def test_pictures_are_rows_of_their_paths(spark: Any, tmp_path: Path) -> None:

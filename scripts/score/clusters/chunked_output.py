@@ -60,15 +60,17 @@ class Output:
 
     def open(self, run: Mapping[str, Any], *, replace: bool = False) -> int:
         """Go on with `run` if it began here, or begin it; how many rows are done. Raises
-        UsageError where another run's answers are, or others' files, unless `replace`."""
+        UsageError where another run's answers are, unless `replace`, or others' files."""
         there = self._read(_RUN)
         same = there is not None and {name: there.get(name) for name in run} == run
         if replace and not (same and not self._complete()):
-            self._storage.remove(self._folder)
+            self._clear()
         elif same:
             self._tidy()
             return sum(chunk.rows for chunk in self.chunks())
         self._check_free(run)
+        if self._storage.names(self._records) and not there:
+            self._storage.remove(self._records)  # left by a `_clear` that was killed
         self._write(_RUN, run)
         self._tidy()
         return 0
@@ -105,6 +107,18 @@ class Output:
 
     def _complete(self) -> bool:
         return "_SUCCESS" in self._storage.names(self._folder)
+
+    def _clear(self) -> None:
+        """Remove all, the run's record first, that what is left of a kill is no run, and what tells
+        a run's folder last. Raises UsageError for a folder that is none."""
+        names = self._storage.names(self._folder)
+        others = [name for name in names if name != RECORDS]
+        if others and RECORDS not in names:
+            what = f"{self._folder} has {others[0]!r} and no {RECORDS}, so no run wrote it"
+            advice = "--overwrite does not remove it; do so, or give another output"
+            raise UsageError(f"{what}: {advice}")
+        for name in (f"{RECORDS}/{_RUN}", *others, RECORDS):
+            self._storage.remove(f"{self._folder}/{name}")
 
     def _check_free(self, run: Mapping[str, Any]) -> None:
         advice = "give another output, or --overwrite"

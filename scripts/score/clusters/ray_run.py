@@ -23,6 +23,7 @@ from onnxferry.scoring.engine_options import PREFIX
 from onnxferry.scoring.rows import ERROR, RowScorer, columns
 from onnxferry.scripts.package import model as model_folder
 from onnxferry.scripts.package.model import CheckedModel
+from onnxferry.scripts.score import formats
 from onnxferry.scripts.score.arrow_batches import ColumnMapping, output_schema, score_batch
 from onnxferry.scripts.score.clusters.chunked_output import (
     Chunk,
@@ -118,6 +119,7 @@ def run(job: ScoreJob) -> Outcome:
     that do not fit, and another run's output; BatchScoringError where the cluster fails."""
     began, storage = time.monotonic(), Files()
     check_apart(map(storage.full, job.inputs), storage.full(job.output))
+    _check_systems(job.inputs)
     checked = model_folder.check(job.model, HERE)
     files = sorted({file for name in job.inputs for file in storage.found(name)})
     if not files:
@@ -134,9 +136,16 @@ def run(job: ScoreJob) -> Outcome:
     return outcome(output, resumed, job, time.monotonic() - began)
 
 
+def _check_systems(inputs: Sequence[str]) -> None:
+    """Raises UsageError for inputs that Arrow reads by more than one file system: Ray takes one."""
+    first, *others = inputs
+    if apart := [name for name in others if _at(name)[0] != _at(first)[0]]:
+        raise UsageError(f"{first} and {apart[0]} are on two file systems; score them apart")
+
+
 def _check_columns(job: ScoreJob, checked: CheckedModel, files: Sequence[StoredFile]) -> None:
     """By the first file: Raises UsageError for what does not fit."""
-    if Path(job.output).suffix not in ("", ".parquet"):
+    if formats.of(job.output.rstrip("/")) not in ("", "Parquet"):
         raise UsageError(
             f"{job.output}: --engine ray writes a folder of Parquet; give it no suffix"
         )

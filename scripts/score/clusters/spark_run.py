@@ -25,9 +25,9 @@ from onnxferry.scripts.score.clusters.chunked_output import (
     identity,
     outcome,
 )
-from onnxferry.scripts.score.clusters.spark_failures import reason
+from onnxferry.scripts.score.clusters.spark_failures import failure
 from onnxferry.scripts.score.clusters.spark_session import opened, watched
-from onnxferry.scripts.score.clusters.spark_tables import Table, input_table, output_table
+from onnxferry.scripts.score.clusters.spark_tables import Table, input_table, output_table, tabbed
 from onnxferry.scripts.score.clusters.stored_files import Storage, StoredFile, groups
 from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.spark import Prepared, prepared
@@ -65,7 +65,7 @@ def run(job: ScoreJob) -> Outcome:
         except FerryError:
             raise
         except Exception as e:  # of the JVM or a worker: Spark has many classes for these
-            raise BatchScoringError(f"Spark could not score the input: {reason(e)}") from e
+            raise failure(e) from e
 
 
 def score_files(session: SparkSession, job: ScoreJob) -> Outcome:
@@ -79,6 +79,7 @@ def score_files(session: SparkSession, job: ScoreJob) -> Outcome:
     with stage("send the model to Spark's workers, and open it there"):
         ready = prepared(session, job.model, job.parameters, read.mapping(job.mapping))
         ready.schema(read.empty(session))
+        ready = replace(ready, work=replace(ready.work, lines=read.lines))
     output = Output(storage, job.output)
     written = output_table(job)
     kinds = [read.name, read.told(), written.name]
@@ -96,11 +97,20 @@ def _files(storage: Storage, job: ScoreJob) -> list[StoredFile]:
     named = {formats.of(file.path) for file in known}
     if packed := [file.path for file in known if file.path.lower().endswith(".xz")]:
         raise UsageError(f"{packed[0]}: Spark does not unpack .xz; pack it as .gz or .bz2")
+    _check_tabs(job, known)
     if len(named) == 1:
         return known
     came = f"files of {' and '.join(sorted(named))}" if named else "no file of a known format"
     wanted = "give Parquet, CSV, JSON Lines or pictures, of one format, as Spark reaches them"
     raise UsageError(f"{', '.join(job.inputs)[:200]}: Spark finds {came}; {wanted}")
+
+
+def _check_tabs(job: ScoreJob, files: Sequence[StoredFile]) -> None:
+    """Raises UsageError for files of CSV that are not alike: Spark reads all by one rule."""
+    found = {tabbed(job.text, f.path): f.path for f in files if formats.of(f.path) == "CSV"}
+    if len(found) > 1:
+        both = f"{found[False]} has commas and quotes, and {found[True]} tabs and no quotes"
+        raise UsageError(f"{both}; score them apart")
 
 
 def _score(run: _Run, files: Sequence[StoredFile]) -> None:

@@ -72,7 +72,8 @@ def _session(master: str, settings: Mapping[str, str]) -> SparkSession:
         where = f"on {master}" if master else "without --master"
         needed = "it needs a master that answers, and Java (Spark 4: 17 or newer)"
         raise UsageError(f"Spark did not start {where}: {reason(e)}; {needed}") from e
-    session.sparkContext.setLogLevel("ERROR")
+    # what fails is told by what comes of it, without Java's stacks
+    session.sparkContext.setLogLevel(settings.get("spark.log.level", "FATAL"))
     return session
 
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"  # for whose Python a model is checked
-_WORKER = ("__init__.py", "arrow_batches.py", "clusters/__init__.py", "clusters/spark_worker.py")
+_WORKER = (
+    *("__init__.py", "arrow_batches.py", "clusters/__init__.py"),
+    *("clusters/spark_lines.py", "clusters/spark_worker.py"),
+)
 _MODEL_LEVEL = 1  # weights hardly shrink, and each worker's machine has to inflate them
 
 

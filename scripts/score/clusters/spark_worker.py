@@ -18,6 +18,7 @@ from onnxferry.scoring.engine_options import PREFIX
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.rows import RowScorer
 from onnxferry.scripts.score.arrow_batches import ColumnMapping, score_batch
+from onnxferry.scripts.score.clusters.spark_lines import Lines
 
 _THREADS = f"{PREFIX}THREADS"
 _scorers: dict[Path, Scorer] = {}  # of this process: Spark keeps it for the tasks that follow
@@ -26,12 +27,14 @@ _scorers: dict[Path, Scorer] = {}  # of this process: Spark keeps it for the tas
 @dataclass(frozen=True)
 class Work:
     """What is done with each row. `model` is the folder's name where it came as an archive of the
-    session's, else its path on every machine; `rows` are scored and held at once."""
+    session's, else its path on every machine; `rows` are scored and held at once. `lines`: what the
+    rows were, where broken ones are among them."""
 
     model: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     mapping: ColumnMapping = field(default_factory=ColumnMapping)
     rows: int = 1024
+    lines: Lines | None = None
 
     def batches(self, given: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Each batch in parts, with the answers to its rows. Raises ModelError for a model that
@@ -39,7 +42,9 @@ class Work:
         for batch in given:
             rows = RowScorer(scorer(self.model), self.parameters)
             for first in range(0, batch.num_rows, self.rows):
-                yield score_batch(rows, batch.slice(first, self.rows), self.mapping)
+                part = batch.slice(first, self.rows)
+                broken = self.lines.broken(part) if self.lines else {}
+                yield score_batch(rows, part, self.mapping, broken)
 
 
 def scorer(model: str) -> Scorer:
