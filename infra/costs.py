@@ -7,6 +7,7 @@ from collections.abc import Mapping
 HOURLY = "billed by the hour"
 _STORED = "billed by what it stores"
 _REQUESTS = "billed by request, nothing while nobody calls it"
+_KEPT = "takes space in the server's store"  # which may be a folder here
 _INGESTED = "billed by what it takes in"
 
 COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
@@ -19,7 +20,8 @@ COSTS: Mapping[str, Mapping[str, str]] = {  # what is not named costs nothing
         "environment": "its image is stored in the workspace's registry",
     },
     "mlflow": {
-        **dict.fromkeys(("files", "logged model", "run", "model files", "package"), _STORED),
+        **dict.fromkeys(("files", "logged model", "run"), _KEPT),
+        **dict.fromkeys(("model files", "package"), _STORED),
         **dict.fromkeys(("endpoint", "deployment"), HOURLY),
         "log group": _STORED,
     },

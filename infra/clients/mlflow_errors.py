@@ -1,5 +1,5 @@
-"""What MLflow raises, as CloudErrors: by its error code, or by what broke the connection. Neither a
-password in a URI nor a token of the environment is shown."""
+"""What MLflow raises, as CloudErrors: by its error code, by what broke the connection, or by what
+is missing here. Neither a password in a URI nor a token of the environment is shown."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ _KINDS: Mapping[str, tuple[type[CloudError], str]] = {  # what MLflow says -> th
     "QUOTA_EXCEEDED": (errors.QuotaExceeded, ""),
     "RESOURCE_LIMIT_EXCEEDED": (errors.QuotaExceeded, ""),
 }
+_SETUP: Mapping[str, tuple[type[CloudError], str]] = {  # which running again does not mend
+    "Reading Databricks credential configuration failed": (
+        errors.NoCredentials,
+        f"{_SIGN_IN}, and pip install databricks-sdk where it is missing",
+    ),
+    "unsupported URI": (
+        errors.Refused,
+        "correct tracking_uri or registry_uri, or install what knows it (azureml://:"
+        " pip install azureml-mlflow)",
+    ),
+}
+_PACKAGES = {"databricks": "databricks-sdk", "google": "google-cloud-storage"}
 _OTHER = (errors.Unavailable, "run again; what is done is kept")
 _STATUSES = {"401": "UNAUTHENTICATED", "403": "PERMISSION_DENIED", "404": "NOT_FOUND"}
 _STATUS = re.compile(r"error code (\d{3}) != |too many (\d{3}) error responses")
@@ -55,10 +67,17 @@ def translated(where: str) -> Iterator[None]:
 
 def cloud_error(where: str, e: Exception) -> CloudError:
     """The CloudError that says what `e` says."""
+    if isinstance(e, ImportError):
+        module = (e.name or "").partition(".")[0]
+        wanted = _PACKAGES.get(module, module) or "what it names"
+        return errors.Refused(f"{where}: {e}; pip install {wanted}")
     text, code = hidden(str(e)), getattr(e, "error_code", "")
     if found := _STATUS.search(text):  # beside it stands a page of HTML, or all of the address
         status = found[1] or found[2]
         text, code = f"status {status}", _STATUSES.get(status, code)
+    for start, (kind, advice) in _SETUP.items():
+        if start in text:
+            return kind(f"{where}: {text.partition('. ')[0]:.{_SHOWN}}; {advice}")
     kind, advice = _KINDS.get(code, _OTHER)
     if kind is errors.Unavailable and (told(text) or isinstance(e, OSError)):
         return errors.Unavailable(f"{where}: {broken(e)}")
@@ -77,4 +96,6 @@ def hidden(text: str) -> str:
 def _known(e: Exception) -> bool:
     """Whether it comes of the service, and is no defect of ours."""
     module = type(e).__module__.partition(".")[0]
-    return hasattr(e, "error_code") or isinstance(e, OSError) or module == "sqlalchemy"
+    return (
+        hasattr(e, "error_code") or isinstance(e, OSError | ImportError) or module == "sqlalchemy"
+    )

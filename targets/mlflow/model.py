@@ -7,8 +7,8 @@ the model is asked, and make texts of nulls.
 What MLflow forces: its server's wire is its own, a request's id and headers do not reach the model,
 and params that the signature does not list are passed over. Its server sends the rows back before
 the message of any MlflowException, and a stack trace with any other exception. So a Refused keeps
-the core's message, status and body, and what the server refuses by itself, a body or params that it
-cannot read, is told in such words too.
+the core's message, status and body. What MLflow or its server refuses by itself, rows, params or a
+body that it cannot read, is told in such words too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import functools
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -25,7 +25,7 @@ import pandas
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc import PyFuncModel, PythonModel
 
 from onnxferry.scoring import JSON, Scorer, ScoringError, load, log_requests
 from onnxferry.scoring.errors import (
@@ -33,10 +33,12 @@ from onnxferry.scoring.errors import (
     InvalidBody,
     InvalidType,
     InvalidValue,
+    MissingField,
     UnsupportedMediaType,
 )
 from onnxferry.scoring.limits import exceeded
-from onnxferry.scoring.rows import Column, RowScorer
+from onnxferry.scoring.rows import ERROR, Column, Columns, RowScorer, columns
+from onnxferry.scoring.validation import kind
 
 SERVER = "mlflow.pyfunc.scoring_server"
 AZURE = "azureml_inference_server_http"  # the server of a model without code: it writes no arrays
@@ -48,9 +50,9 @@ class Refused(MlflowException):
     """A ScoringError as MLflow raises and serves it."""
 
     def __init__(self, error: ScoringError) -> None:
-        self.error = error
-        kind = INTERNAL_ERROR if error.status >= 500 else INVALID_PARAMETER_VALUE
-        super().__init__(str(error), kind)
+        self.error = type(error)(_named(str(error)))
+        code = INTERNAL_ERROR if error.status >= 500 else INVALID_PARAMETER_VALUE
+        super().__init__(str(self.error), code)
 
     @property
     def message(self) -> str:
@@ -74,9 +76,11 @@ class Model(PythonModel):
     """The model directory that is the artifact `model`."""
 
     def load_context(self, context: Any) -> None:
-        """Load the model. In a process of MLflow's server, log each request, and refuse in its
-        place."""
+        """Load the model. From now on MLflow predicts by `onnxferry_predict`. In a process of its
+        server, log each request, and refuse in its place."""
         self._scorer = load(context.artifacts["model"])
+        self._inputs = columns(self._scorer.spec).inputs
+        _predict_by_the_model()
         if server := sys.modules.get(SERVER):
             log_requests()
             _guard(server, self._scorer)
@@ -91,34 +95,91 @@ class Model(PythonModel):
         given = {name: value for name, value in (params or {}).items() if value != []}
         errors = given.pop("errors", None)
         try:
-            scorer = RowScorer(self._scorer, given)
-            frame = _rows(model_input, scorer.columns.inputs)
-            answers = _answers(scorer, frame, errors)
+            answers = _answers(RowScorer(self._scorer, given), model_input, errors)
         except ScoringError as e:
             raise Refused(e) from None
-        columns = {name: _column(cells) for name, cells in answers.items()}
-        return pandas.DataFrame(columns).set_axis(frame.index)
+        answered = {name: _column(cells) for name, cells in answers.items()}
+        return pandas.DataFrame(answered).set_axis(model_input.index)
+
+    def onnxferry_predict(
+        self, predict: Callable[..., Any], model: Any, data: Any, params: Any
+    ) -> Any:
+        """What `predict`, MLflow's own, answers for its `model`, which is this one. What it refuses
+        before it asks this one is Refused too, since MLflow's words repeat rows and params."""
+        try:
+            return predict(model, _rows(data, self._inputs), params)
+        except ScoringError as e:
+            raise Refused(e) from None
+        except MlflowException as e:
+            if isinstance(e, Refused):
+                raise
+            raise Refused(_unfit(e, model, params)) from None
 
 
-def _answers(rows: RowScorer, frame: pandas.DataFrame, errors: Any) -> dict[str, list[Any]]:
+def _predict_by_the_model() -> None:
+    """Let MLflow predict by a model's `onnxferry_predict`, if it has one. Once a process."""
+    pyfunc: Any = PyFuncModel
+    whole = pyfunc.predict
+    if hasattr(whole, "onnxferry"):
+        return
+
+    @functools.wraps(whole)
+    def predict(self: Any, data: Any, params: dict[str, Any] | None = None) -> Any:
+        model = getattr(self._model_impl, "python_model", None)
+        own = getattr(model, "onnxferry_predict", None)
+        return own(whole, self, data, params) if own else whole(self, data, params)
+
+    vars(predict)["onnxferry"] = True
+    pyfunc.predict = predict
+
+
+def _unfit(error: MlflowException, model: Any, params: Any) -> ScoringError:
+    """What MLflow refuses, rows or params, without what it repeats of them."""
+    if not isinstance(params, dict | None):
+        return InvalidType(f"'params' must be an object, got {kind(params)}")
+    wrong = error.message if error.message.startswith("Invalid parameters found: ") else ""
+    for param in model.metadata.get_params_schema() if wrong else ():
+        if f"('{param.name}'," in wrong:
+            expected = f"a list of {param.dtype.name}" if param.shape else param.dtype.name
+            return InvalidType(f"'params.{param.name}' must be of the kind {expected}")
+    names = ", ".join(model.metadata.get_input_schema().input_names())
+    return InvalidBody(f"no table of rows can be made of this: give column(s) {names}, each once")
+
+
+def _answers(rows: RowScorer, frame: Any, errors: Any) -> dict[str, list[Any]]:
     if errors not in ("raise", "column", None):
         raise InvalidValue("'params.errors' must be one of raise, column")
-    table = {str(name): _cells(column) for name, column in frame.items()}
-    return rows.score(table, keep_errors=errors == "column")
-
-
-def _rows(frame: Any, inputs: Iterable[Column]) -> pandas.DataFrame:
-    """The frame, which MLflow makes of a dict of lists of texts as one row of lists."""
     if not isinstance(frame, pandas.DataFrame):
         raise InvalidType(f"expected a pandas DataFrame, got {type(frame).__name__}")
-    cells = list(frame.iloc[0]) if len(frame) == 1 else []
-    if not all(isinstance(cell, list) for cell in cells) or not cells:
-        return frame
-    if any(isinstance(column.kind, list) for column in inputs):
-        return frame
-    if len(set(map(len, cells))) > 1:
+    table = {str(name): _cells(column) for name, column in frame.items()}
+    _check_names(rows.columns, table)
+    answers = rows.score(table, keep_errors=errors == "column")
+    if ERROR in answers:
+        answers[ERROR] = [text and _named(text) for text in answers[ERROR]]
+    return answers
+
+
+def _check_names(known: Columns, table: Iterable[str]) -> None:
+    try:
+        known.items(dict.fromkeys(table, ()))
+    except MissingField as e:
+        left_out = "MLflow leaves out columns that the signature does not list"
+        raise MissingField(f"{e} ({left_out})") from None
+
+
+def _named(text: str) -> str:
+    """A message with MLflow's name for parameters."""
+    return text.replace("'parameters.", "'params.")
+
+
+def _rows(data: Any, inputs: Iterable[Column]) -> Any:
+    """A dict of lists as a frame, unless a cell may be a list: MLflow would make one row of it."""
+    lists = isinstance(data, dict) and all(isinstance(cells, list) for cells in data.values())
+    if not lists or any(isinstance(column.kind, list) for column in inputs):
+        return data
+    if len(set(map(len, data.values()))) > 1:
         raise InvalidValue("the columns are lists of different lengths")
-    return frame.explode(list(frame.columns), ignore_index=True)
+    return pandas.DataFrame(data)
 
 
 def _cells(column: pandas.Series) -> list[Any]:
@@ -188,13 +249,8 @@ def _said(error: Exception, model: Any) -> ScoringError:
     if not unread or text.startswith("Encountered an unexpected error"):
         _log.error("unexpected failure while scoring", exc_info=error)
         return InternalError("the model could not score this; the log has the cause")
-    _, found, wrong = text.rpartition("Invalid parameters found: ")
-    for param in model.metadata.get_params_schema() if found else ():
-        if f"('{param.name}'," in wrong:
-            kind = f"a list of {param.dtype.name}" if param.shape else param.dtype.name
-            return InvalidType(f"'params.{param.name}' must be of the kind {kind}")
-    columns = ", ".join(model.metadata.get_input_schema().input_names())
-    return InvalidBody(f"the body holds no table of rows: send {FORM} with column(s) {columns}")
+    names = ", ".join(model.metadata.get_input_schema().input_names())
+    return InvalidBody(f"the body holds no table of rows: send {FORM} with column(s) {names}")
 
 
 set_model(Model())

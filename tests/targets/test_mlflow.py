@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import traceback
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,8 @@ import pandas
 import pyarrow
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 from packaging.version import Version
 
 from onnxferry.scoring import Request, load
@@ -129,6 +132,72 @@ def test_a_dict_of_lists_is_as_many_rows(model: Any) -> None:
         model.predict({"question": ["who sings", "who"], "context": ["dolly"]})
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_list_in_a_cell_is_one_cell_also_of_a_lone_row(model: Any, rows: int) -> None:
+    frame = pandas.DataFrame({"question": [["who", "is"]] * rows, "context": [["a", "b"]] * rows})
+    given = model.predict(frame, {"errors": "column"})
+    said = "invalid_type: 'question' must be a string, got a list"
+    assert list(given[ERROR]) == [said] * rows
+
+
+def test_a_frame_of_other_columns_is_told_that_mlflow_leaves_them_out(model: Any) -> None:
+    with pytest.raises(MlflowException, match=r"no column 'question'.*MLflow leaves out columns"):
+        model.predict(pandas.DataFrame({"query": ["who sings"], "body": ["dolly"]}))
+
+
+TWICE = pandas.DataFrame([[SECRET, SECRET, "who"]], columns=["text", "text", "question"])
+COLUMNS = "give column(s) question, context, text, each once"
+
+
+@pytest.mark.parametrize(
+    ("data", "params", "said"),
+    [
+        (TWICE, None, COLUMNS),
+        (np.full((2, 2, 2), SECRET), None, COLUMNS),
+        ([[[SECRET]]] * 2, {"top_k": SECRET}, None),
+        (pandas.DataFrame([GOOD]), {"top_k": SECRET}, "'params.top_k' must be of the kind long"),
+        (pandas.DataFrame([GOOD]), SECRET, "'params' must be an object, got a string"),
+        (pandas.DataFrame([GOOD]), {"errors": [SECRET]}, "'params.errors' must be of the kind st"),
+    ],
+    ids=["a column twice", "three dimensions", "lists", "a param's kind", "params", "a param list"],
+)
+def test_what_mlflow_refuses_itself_repeats_nothing(
+    model: Any, data: Any, params: Any, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(MlflowException) as e:
+        model.predict(data, params)
+    assert (said or "") in str(e.value)
+    assert e.value.get_http_status_code() == 400
+    assert SECRET not in "".join(traceback.format_exception(e.value)) + caplog.text
+
+
+def test_a_param_out_of_range_is_named_as_mlflow_names_it(model: Any) -> None:
+    with pytest.raises(MlflowException, match=r"'params\.top_k'"):
+        model.predict(pandas.DataFrame([GOOD]), {"top_k": -1})
+
+
+class Foreign:
+    """Somebody else's model in the same process."""
+
+    def predict(self, data: Any) -> Any:
+        return data
+
+
+def test_other_models_keep_mlflows_own_words(model: Any) -> None:
+    signature = ModelSignature(inputs=Schema([ColSpec("string", "text")]))
+    other = mlflow.pyfunc.PyFuncModel(mlflow.models.Model(signature=signature), Foreign())
+    with pytest.raises(MlflowException, match="Failed to enforce schema of data"):
+        other.predict(TWICE)
+    assert other.predict({"text": ["a"]}).shape == (1, 1)
+
+
+def test_mlflows_predict_is_wrapped_once(qa: Package, model: Any) -> None:
+    before = mlflow.pyfunc.PyFuncModel.predict
+    mlflow.pyfunc.load_model(str(qa.path))
+    assert mlflow.pyfunc.PyFuncModel.predict is before
+    assert not hasattr(before.__wrapped__, "__wrapped__")
+
+
 def test_a_bad_row_is_refused_with_the_cores_code_and_status(model: Any) -> None:
     frame = pandas.DataFrame([GOOD, {**GOOD, "context": " "}])
     with pytest.raises(MlflowException, match=r"^row 1: 'context' is empty; expected text$") as e:
@@ -217,7 +286,7 @@ TAKEN = {
 REFUSED = {  # request, status, code
     "a param of another kind": (Request(body(BAD, params={"top_k": "2"})), 400, "invalid_type"),
     "a param out of range": (Request(body(BAD, params={"top_k": -1})), 400, "invalid_value"),
-    "params that are none": (Request(body(BAD, params=SECRET)), 400, "invalid_body"),
+    "params that are none": (Request(body(BAD, params=SECRET)), 400, "invalid_type"),
     "errors in no such way": (Request(body(BAD, params={"errors": SECRET})), 400, "invalid_value"),
     "a short row": (Request(body([SECRET])), 400, "invalid_body"),
     "a missing column": (Request(body([SECRET], columns=("question",))), 400, "missing_field"),

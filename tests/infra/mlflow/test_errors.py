@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from onnxferry.infra import errors
 from onnxferry.infra.clients.mlflow import MlflowServer
-from onnxferry.infra.clients.mlflow_errors import hidden
+from onnxferry.infra.clients.mlflow_errors import hidden, translated
 from onnxferry.infra.clients.mlflow_places import Place, place
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import load
@@ -95,6 +96,31 @@ def test_what_the_server_says(
 def test_no_server_is_there() -> None:
     with pytest.raises(errors.Unavailable, match="the connection was refused; check the network"):
         MlflowServer(Place("http://127.0.0.1:9")).check()
+
+
+def test_no_sign_in_to_databricks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("DATABRICKS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_ENABLE_DB_SDK", "false")  # which would look for a cloud around it
+    monkeypatch.setenv("DATABRICKS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(errors.NoCredentials, match=r"DATABRICKS_TOKEN.*databricks-sdk") as raised:
+        MlflowServer(Place("databricks")).check()
+    assert "run again" not in str(raised.value)
+
+
+def test_a_scheme_that_nothing_here_knows() -> None:
+    with pytest.raises(errors.Refused, match=r"unsupported URI 'azureml://x'.*azureml-mlflow"):
+        MlflowServer(Place("azureml://x")).check()
+
+
+def test_a_library_that_is_missing() -> None:
+    with (
+        pytest.raises(
+            errors.Refused, match="No module named 'databricks'; pip install databricks-"
+        ),
+        translated("MLflow at databricks"),
+    ):
+        raise ModuleNotFoundError("No module named 'databricks'", name="databricks.sdk")
 
 
 def test_a_sign_in_is_never_shown(refusing: Refusing, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_what_failed_may_be_kept_and_is_deleted_apart(
     deploy(cloud, versions["a"])
     before = cloud.status()
     answers.wrong.add("b")
-    with pytest.raises(WrongAnswer, match=r"Kept, as --keep-failed.*files.*by what it stores"):
+    with pytest.raises(WrongAnswer, match=r"Kept, as --keep-failed.*files.*takes space"):
         deploy(cloud, versions["b"], keep_failed=True)
     assert ("version", "squad/2", "READY, challenger, not proved") in cloud.status().resources
     apply(cloud.plan_delete_unproved(), cloud, QuietReport())
@@ -232,6 +232,8 @@ def test_no_database_is_there_yet(
     assert not (tmp_path / "made").exists()
     assert plan.steps[0].resource == "database"
     assert str(tmp_path / "made" / "mlflow.db") in plan_text(plan)
+    assert "(takes space in the server's store)" in plan_text(plan)
+    assert "billed" not in plan_text(plan)
     assert plan.foundation == 1
     assert (cloud.status().state, cloud.listed()) == ("absent", [])
     apply(plan, cloud, QuietReport())
