@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
@@ -172,9 +172,17 @@ def identity(
         "parameters": dict(job.parameters),
         "mapping": asdict(mapping),
         "formats": list(formats),
-        "onnxferry": version("onnxferry"),
+        "onnxferry": _version(),
     }
     return dict(json.loads(json.dumps(found)))  # as it will be read
+
+
+def _version() -> str:
+    """A driver may have the source alone."""
+    try:
+        return version("onnxferry")
+    except PackageNotFoundError:
+        return "source"
 
 
 def check_apart(inputs: Iterable[str], output: str) -> None:
