@@ -14,7 +14,10 @@ from tests.packages import quiet
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 # as pip resolves it without the two bounds, MLflow 2.22 serves nothing and tracks nothing
 MLFLOW = ("mlflow>=2.22,<3", "starlette<1", "sqlalchemy<2.1", "pyspark==3.5.9")
-TESTS = "click filelock httpx onnx platformdirs psutil pydantic pytest pytest-timeout PyYAML rich"
+TESTS = (
+    "click filelock httpx hypothesis onnx platformdirs psutil pydantic pytest pytest-timeout"
+    " PyYAML rich"
+)
 
 
 def install() -> Install:

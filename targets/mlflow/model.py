@@ -107,6 +107,7 @@ class Model(PythonModel):
         """What `predict`, MLflow's own, answers for its `model`, which is this one. What it refuses
         before it asks this one is Refused too, since MLflow's words repeat rows and params."""
         try:
+            _check_twice(data, self._inputs)
             return predict(model, _rows(data, self._inputs), params)
         except ScoringError as e:
             raise Refused(e) from None
@@ -170,6 +171,14 @@ def _check_names(known: Columns, table: Iterable[str]) -> None:
 def _named(text: str) -> str:
     """A message with MLflow's name for parameters."""
     return text.replace("'parameters.", "'params.")
+
+
+def _check_twice(data: Any, inputs: Iterable[Column]) -> None:
+    """Refuse a column that is there twice, of which MLflow 2 makes rows of its own."""
+    names = {name for column in inputs for name in (column.name, *column.aliases)}
+    found = data.columns if isinstance(data, pandas.DataFrame) else pandas.Index([])
+    if twice := sorted(names.intersection(found[found.duplicated()])):
+        raise InvalidBody(f"column {twice[0]!r} is there twice")
 
 
 def _rows(data: Any, inputs: Iterable[Column]) -> Any:

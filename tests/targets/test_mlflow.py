@@ -152,7 +152,7 @@ COLUMNS = "give column(s) question, context, text, each once"
 @pytest.mark.parametrize(
     ("data", "params", "said"),
     [
-        (TWICE, None, COLUMNS),
+        (TWICE, None, "column 'text' is there twice"),
         (np.full((2, 2, 2), SECRET), None, COLUMNS),
         ([[[SECRET]]] * 2, {"top_k": SECRET}, None),
         (pandas.DataFrame([GOOD]), {"top_k": SECRET}, "'params.top_k' must be of the kind long"),
