@@ -294,7 +294,7 @@ def test_the_previous_versions_golden_request_is_gone(
     files = azure.blobs.accounts["wsstore"]["azureml-blobstore"]
     for name in [name for name in files if name.endswith("model_spec.json")]:
         del files[name]
-    with pytest.raises(NotFound, match="nothing says what the previous version should answer"):
+    with pytest.raises(NotFound, match="nothing says what that version should answer"):
         apply(cloud.plan_rollback(), cloud)
 
 
