@@ -4,13 +4,9 @@ before, whose that is and what serves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from rich.markup import escape
 
 from onnxferry.infra.azureml.assets import needed_by
 from onnxferry.infra.azureml.names import MADE, Names, Version
@@ -19,10 +15,10 @@ from onnxferry.infra.azureml.state import Clients
 from onnxferry.infra.clients.azure import Wait
 from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.clients.azureml import Until
-from onnxferry.infra.errors import CloudError, NameTaken, Refused
+from onnxferry.infra.errors import NameTaken, Refused
 from onnxferry.infra.plan import Step
+from onnxferry.infra.tidying import optional, told
 from onnxferry.infra.waiting import Clock
-from onnxferry.system import console
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import PackageError
 from onnxferry.system.hashes import sha256 as sha256_of
@@ -163,7 +159,7 @@ class Operations:
         """Delete a version of model, code or environment that no deployment refers to. Where Azure
         does not delete it, it is archived, which hides it."""
         version = (step.resource, step.parameters["version"])
-        with _optional(step):
+        with optional(step):
             if version in self._needed():
                 raise Refused(f"{step.resource} {step.name}: a deployment refers to it; it stays")
             self._delete_or_archive(self.names.id(*version), f"{step.resource} {step.name}")
@@ -171,7 +167,7 @@ class Operations:
     def delete_files(self, step: Step) -> None:
         """Delete those of the files that are ours, and no deployment's, from the default
         datastore; the lease's document last."""
-        with _optional(step):
+        with optional(step):
             blobs, needed = self.clients.workspace.blobs(), self._needed()
             there = blobs.list(f"{self.names.folder}/")
             for name in step.parameters["files"]:
@@ -191,7 +187,7 @@ class Operations:
                 if found:
                     resources.put(id_, {**found, "isArchived": True})
             except Refused:
-                _tell(f"{what} stays registered, which costs nothing: {e}")
+                told(f"{what} stays registered, which costs nothing: {e}")
 
     def _needed(self) -> set[Version]:
         """What the endpoint's deployments refer to now."""
@@ -209,18 +205,3 @@ class Operations:
 
     def _until(self, step: Step) -> Until:
         return partial(self.wait, f"{step.resource} {step.name}")
-
-
-@contextmanager
-def _optional(step: Step) -> Iterator[None]:
-    """What only tidies up is told where it fails, and ends nothing."""
-    try:
-        yield
-    except CloudError as e:
-        if not step.parameters.get("optional"):
-            raise
-        _tell(f"{step} did not succeed, and can wait: {e}")
-
-
-def _tell(text: str) -> None:
-    console.err.print(f"[dim]..[/dim] {escape(text)}")

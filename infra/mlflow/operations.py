@@ -4,16 +4,13 @@ before, whose that is and what serves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_types import Experiment, Version
-from onnxferry.infra.errors import CloudError, NameTaken, NotFound, Refused
+from onnxferry.infra.errors import NameTaken, NotFound, Refused
 from onnxferry.infra.mlflow.lease_store import RegisteredLease
 from onnxferry.infra.mlflow.names import (
     CHALLENGER,
@@ -28,8 +25,8 @@ from onnxferry.infra.mlflow.names import (
 from onnxferry.infra.mlflow.smoke import SmokeTest
 from onnxferry.infra.mlflow.state import CurrentState, read_state
 from onnxferry.infra.plan import Step
+from onnxferry.infra.tidying import optional
 from onnxferry.scripts.package.archive import fingerprint
-from onnxferry.system import console
 from onnxferry.system.console import Progress
 from onnxferry.system.errors import PackageError
 
@@ -160,7 +157,7 @@ class Operations:
     def delete_files(self, step: Step) -> None:
         """Delete what is logged, by its id or its version, unless a registered version is made of
         it."""
-        with _optional(step):
+        with optional(step):
             for one in self._state(files=True).unused():
                 if _named(one.id, one.tags, step):
                     self.server.delete_logged(one)
@@ -205,14 +202,3 @@ def _named(id_: str, tags: Mapping[str, str], step: Step) -> bool:
     if "version" in facts:
         return tags.get(VERSION) == str(facts["version"])
     return id_ == str(facts.get("number") or facts["id"])
-
-
-@contextmanager
-def _optional(step: Step) -> Iterator[None]:
-    """What only tidies up is told where it fails, and ends nothing."""
-    try:
-        yield
-    except CloudError as e:
-        if not step.parameters.get("optional"):
-            raise
-        console.err.print(f"[dim]..[/dim] {escape(f'{step} did not succeed, and can wait: {e}')}")

@@ -12,8 +12,12 @@ from onnxferry.scoring.manifest import ModelSpec, Tensor
 from onnxferry.scoring.rows.columns import Column, Columns, Kind, listed
 
 _TENSOR_KINDS: dict[str, Kind] = {
-    "b": "boolean", "i": "long", "u": "long", "f": "double", "U": "string"
-}  # fmt: skip
+    "b": "boolean",
+    "i": "long",
+    "u": "long",
+    "f": "double",
+    "U": "string",
+}
 
 
 def tensor_columns(spec: ModelSpec, parameters: Mapping[str, Any]) -> Columns:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +24,7 @@ from onnxferry.scripts.score.checkpoint import Checkpoint
 from onnxferry.scripts.score.formats.reading import Rows, Survey
 from onnxferry.scripts.score.formats.writing import Writer
 from onnxferry.scripts.score.inputs import Input
-from onnxferry.scripts.score.job import Outcome, ScoreJob
+from onnxferry.scripts.score.job import Outcome, ScoreJob, own_version
 from onnxferry.scripts.score.processes import answered
 from onnxferry.scripts.score.row_stream import batches, most_rows, surveyed
 from onnxferry.system import console
@@ -130,7 +129,7 @@ def _marks(job: ScoreJob, found: Input) -> dict[str, str]:
         "parameters (--set)": json.dumps(dict(job.parameters), sort_keys=True),
         "columns (--column, --prefix)": json.dumps(asdict(job.mapping), sort_keys=True),
         "form of text (--encoding, --delimiter, --header)": json.dumps(asdict(job.text)),
-        "version of onnxferry": version("onnxferry"),
+        "version of onnxferry": own_version(),
     }
 
 

@@ -21,10 +21,9 @@ from onnxferry import scoring
 from onnxferry.scoring.engine_options import PREFIX
 from onnxferry.scoring.rows import RowScorer
 from onnxferry.scripts import local_scorer
-from onnxferry.scripts.score.arrow_batches import ColumnMapping
+from onnxferry.scripts.score.arrow_batches import ColumnMapping, score_batch
 from onnxferry.scripts.score.formats.reading import Rows
 from onnxferry.scripts.score.job import ScoreJob
-from onnxferry.scripts.score.row_stream import answers
 from onnxferry.system.errors import BatchScoringError
 
 Answers = Callable[[Rows], pa.RecordBatch]
@@ -39,7 +38,7 @@ def answered(
     scorer = local_scorer.load(job.model)
     if job.processes == 1:
         rows = RowScorer(scorer, job.parameters)
-        return (answers(rows, batch, mapping) for batch in given)
+        return (score_batch(rows, one.batch, mapping, one.broken) for one in given)
     return _by_processes(job, mapping, given)
 
 
@@ -79,7 +78,7 @@ def _start(model: Path, parameters: Mapping[str, Any], mapping: ColumnMapping) -
     threading.Thread(target=_end_with_parent, daemon=True).start()
     one = {**os.environ, f"{PREFIX}THREADS": "1"}
     rows = RowScorer(scoring.load(model, one), parameters)
-    _scores = lambda batch: answers(rows, batch, mapping)  # noqa: E731
+    _scores = lambda one: score_batch(rows, one.batch, mapping, one.broken)  # noqa: E731
 
 
 def _end_with_parent() -> None:

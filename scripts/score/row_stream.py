@@ -1,4 +1,4 @@
-"""The rows of all files of an input as one stream of batches, and the answers to them."""
+"""The rows of all files of an input as one stream of batches."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from onnxferry.scoring.rows import Columns, RowScorer
+from onnxferry.scoring.rows import Columns
 from onnxferry.scripts.score import formats
-from onnxferry.scripts.score.arrow_batches import ColumnMapping, score_batch
+from onnxferry.scripts.score.arrow_batches import ColumnMapping
 from onnxferry.scripts.score.formats.reading import BATCH_BYTES, BATCH_ROWS, Rows, Survey
 from onnxferry.scripts.score.inputs import Input
 from onnxferry.scripts.score.job import TextFormat
@@ -88,12 +88,6 @@ def _together(held: Sequence[Rows]) -> Rows:
         first += rows.batch.num_rows
     table = pa.Table.from_batches([rows.batch for rows in held]).combine_chunks()
     return Rows(table.to_batches()[0], broken)
-
-
-def answers(rows: RowScorer, given: Rows, mapping: ColumnMapping) -> pa.RecordBatch:
-    """The batch with the answers; of a broken row none, and what is wrong with it. Raises
-    ScoringError as score_batch."""
-    return score_batch(rows, given.batch, mapping, given.broken)
 
 
 def most_rows(known: Columns) -> int:

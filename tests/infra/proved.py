@@ -1,4 +1,4 @@
-"""A tiny model that can prove its deployment."""
+"""Tiny models that can prove their deployment."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from onnxferry import scoring
+from onnxferry.infra.cloud import Bundle, bundle
 from onnxferry.scoring.manifest import Golden, ModelSpec
+from onnxferry.scripts.package import package
 from tests import tiny
 
 
@@ -16,3 +20,19 @@ def prove(folder: Path) -> None:
     request = tiny.golden({"inputs": tiny.QUESTION}, None).request
     answer = json.loads(scoring.load(folder).handle(request).body)
     tiny.write_spec(folder, replace(ModelSpec.read(folder), golden=Golden(request, answer)))
+
+
+def proved_versions(
+    target: str, folders: pytest.TempPathFactory, *, named: bool = False
+) -> dict[str, Bundle]:
+    """Packages "a", "b", "c" whose golden answers differ; with `named` the models are named so."""
+    found = {}
+    for name, word in (("a", "rebecca"), ("b", "1946"), ("c", "dolly")):
+        folder = tiny.question_answering(folders.mktemp(name))
+        tiny.span_graph(folder / "model.onnx", {word: (4, 4)})
+        prove(folder)
+        if named:
+            tiny.write_spec(folder, replace(ModelSpec.read(folder), name=name))
+        built = package(folder, target, out=folders.mktemp(f"{name}-out"))
+        found[name] = bundle(built, folder)
+    return found

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from onnxferry.scripts.score import checkpoint, local, row_stream
+from onnxferry.scripts.score import arrow_batches, checkpoint, local, row_stream
 from onnxferry.scripts.score.checkpoint import Checkpoint
 from onnxferry.scripts.score.formats import reading
 from tests import tiny
@@ -24,7 +24,7 @@ from tests.eventually import eventually
 from tests.scripts.score_runs import refusal, score, scored, table
 
 ROOT = Path(__file__).parents[2]
-ANSWERS = "onnxferry.scripts.score.processes.answers"
+ANSWERS = "onnxferry.scripts.score.processes.score_batch"
 ROWS, TOGETHER = 50, 8
 BATCHES = -(-ROWS // TOGETHER)
 
@@ -75,7 +75,7 @@ def test_a_run_that_ends_early_is_gone_on_with(
     words: list[Any] = [write_csv(tmp_path / "in.csv"), tmp_path / f"out{suffix}", "--model", model]
     scored(words[0], tmp_path / f"whole{suffix}", *words[2:])
     with monkeypatch.context() as patched:
-        patched.setattr(ANSWERS, failing(row_stream.answers, at, KeyboardInterrupt()))
+        patched.setattr(ANSWERS, failing(arrow_batches.score_batch, at, KeyboardInterrupt()))
         result = score(*words)
     assert result.exit_code == 1
     said = f"{at * TOGETHER} rows are kept in {words[1]}.partial; run the same command again"
@@ -142,7 +142,7 @@ def test_a_line_that_a_kill_has_cut_is_not_counted(
 ) -> None:
     words: list[Any] = [write_csv(tmp_path / "in.csv"), tmp_path / "out.csv", "--model", model]
     with monkeypatch.context() as patched:
-        patched.setattr(ANSWERS, failing(row_stream.answers, 3, KeyboardInterrupt()))
+        patched.setattr(ANSWERS, failing(arrow_batches.score_batch, 3, KeyboardInterrupt()))
         score(*words)
     log = tmp_path / "out.csv.partial" / "done.jsonl"
     log.write_bytes(log.read_bytes()[:-9])
@@ -156,7 +156,7 @@ def test_another_run_is_not_gone_on_with(
 ) -> None:
     source, out = write_csv(tmp_path / "in.csv"), tmp_path / "out.csv"
     with monkeypatch.context() as patched:
-        patched.setattr(ANSWERS, failing(row_stream.answers, 2, KeyboardInterrupt()))
+        patched.setattr(ANSWERS, failing(arrow_batches.score_batch, 2, KeyboardInterrupt()))
         score(source, out, "--model", model)
     words: list[Any] = [source, out, "--model", model]
     if change == "input":
@@ -187,7 +187,7 @@ def test_an_output_is_replaced_once_the_new_one_is_whole(
     ]
     (tmp_path / "out.csv").write_text("of before")
     with monkeypatch.context() as patched:
-        patched.setattr(ANSWERS, failing(row_stream.answers, 2, KeyboardInterrupt()))
+        patched.setattr(ANSWERS, failing(arrow_batches.score_batch, 2, KeyboardInterrupt()))
         score(*words)
     assert (tmp_path / "out.csv").read_text() == "of before"
     assert scored(*words)["resumed"] == 2 * TOGETHER

@@ -8,12 +8,11 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
 from onnxferry.scripts.score.clusters.stored_files import StoredFile, listing_hash
-from onnxferry.scripts.score.job import Outcome, ScoreJob
+from onnxferry.scripts.score.job import Outcome, ScoreJob, own_version
 from onnxferry.system.errors import UsageError
 
 RECORDS = "_onnxferry"  # readers pass over names that begin with '_'
@@ -172,17 +171,9 @@ def identity(
         "parameters": dict(job.parameters),
         "mapping": asdict(mapping),
         "formats": list(formats),
-        "onnxferry": _version(),
+        "onnxferry": own_version(),
     }
     return dict(json.loads(json.dumps(found)))  # as it will be read
-
-
-def _version() -> str:
-    """A driver may have the source alone."""
-    try:
-        return version("onnxferry")
-    except PackageNotFoundError:
-        return "source"
 
 
 def check_apart(inputs: Iterable[str], output: str) -> None:

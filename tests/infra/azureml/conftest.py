@@ -10,22 +10,19 @@ import pytest
 
 from onnxferry.infra import azureml
 from onnxferry.infra.apply import Terms, apply
-from onnxferry.infra.cloud import Bundle, OnlineEndpoint, bundle
+from onnxferry.infra.cloud import Bundle, OnlineEndpoint
 from onnxferry.infra.config import AzureML, DeployConfig
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.waiting import Clock
-from onnxferry.scripts.package import package
-from tests import tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.machinelearning import MachineLearning
 from tests.fakes.azure.providers.quotas import Quotas
-from tests.infra.proved import prove
+from tests.infra.proved import proved_versions
 from tests.infra.quiet import QuietReport
 
-__all__ = ["prove"]
 NAME = "squad"
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.002), interval=0)
 
@@ -73,14 +70,7 @@ def config(**changes: Any) -> DeployConfig:
 @pytest.fixture(scope="session")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """Three packages whose golden answers differ: "a", "b" and "c"."""
-    found = {}
-    for name, word in (("a", "rebecca"), ("b", "1946"), ("c", "dolly")):
-        folder = tiny.question_answering(tmp_path_factory.mktemp(name))
-        tiny.span_graph(folder / "model.onnx", {word: (4, 4)})
-        prove(folder)
-        built = package(folder, "azureml", out=tmp_path_factory.mktemp(f"{name}-out"))
-        found[name] = bundle(built, folder)
-    return found
+    return proved_versions("azureml", tmp_path_factory)
 
 
 def deploy(cloud: OnlineEndpoint, bundle: Bundle, *, keep_failed: bool = False) -> Plan:

@@ -31,7 +31,8 @@ from tests.fakes.azure.providers.machinelearning import (
     SAS,
     MachineLearning,
 )
-from tests.infra.azureml.conftest import NAME, QUICK, config, prove
+from tests.infra.azureml.conftest import NAME, QUICK, config
+from tests.infra.proved import prove
 
 pytestmark = [pytest.mark.host, pytest.mark.models]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

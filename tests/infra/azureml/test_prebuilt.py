@@ -13,7 +13,8 @@ from tests import packages, tiny
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.providers.machinelearning import WORKSPACES, MachineLearning
-from tests.infra.azureml.conftest import connected, deploy, prove
+from tests.infra.azureml.conftest import connected, deploy
+from tests.infra.proved import prove
 
 
 def test_the_environment_is_the_image_alone_and_the_libraries_are_in_the_code(

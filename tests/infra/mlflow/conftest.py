@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from onnxferry import scoring
 from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_places import Place, place
-from onnxferry.infra.cloud import Bundle, bundle
+from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import DeployConfig, MLflow
 from onnxferry.infra.mlflow.cloud import MlflowCloud
 from onnxferry.infra.mlflow.names import Names
@@ -30,10 +30,8 @@ from onnxferry.scoring.codecs import encode_json
 from onnxferry.scoring.rows import RowScorer
 from onnxferry.scoring.wire import JSON, Request
 from onnxferry.scripts.golden_check import Reply
-from onnxferry.scripts.package import package
-from tests import tiny
 from tests.infra.mlflow.tracking_server import tracking_server
-from tests.infra.proved import prove
+from tests.infra.proved import proved_versions
 from tests.infra.quiet import QuietReport
 
 NAME = "squad"
@@ -107,16 +105,7 @@ def config(**changes: Any) -> DeployConfig:
 @pytest.fixture(scope="session")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """Three packages whose golden answers differ: "a", "b" and "c"."""
-    found = {}
-    for name, word in (("a", "rebecca"), ("b", "1946"), ("c", "dolly")):
-        folder = tiny.question_answering(tmp_path_factory.mktemp(name))
-        tiny.span_graph(folder / "model.onnx", {word: (4, 4)})
-        prove(folder)
-        spec = scoring.manifest.ModelSpec.read(folder)
-        tiny.write_spec(folder, replace(spec, name=name))
-        built = package(folder, "mlflow", out=tmp_path_factory.mktemp(f"{name}-out"))
-        found[name] = bundle(built, folder)
-    return found
+    return proved_versions("mlflow", tmp_path_factory, named=True)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from onnxferry.scoring.wire import Request, Response
 from onnxferry.scripts.package import package
 from tests import tiny
 from tests.fakes.aws.server import Host
-from tests.infra.azureml.conftest import prove
+from tests.infra.proved import prove
 from tests.infra.sagemaker.conftest import KeptSession, aws, server
 
 __all__ = ["aws", "server"]
