@@ -18,6 +18,7 @@ from typing import Any
 from onnxferry.scoring import codecs, cpu, limits, timing
 from onnxferry.scoring.engine import Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
+from onnxferry.scoring.forms import PIPELINE, Form
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import Task, build, needs
 from onnxferry.scoring.timing import RequestMetrics
@@ -32,16 +33,16 @@ class Scorer:
 
     def __init__(self, spec: ModelSpec, task: Task, host_cpu: str | None = None) -> None:
         self.spec = spec
-        self._task = task
+        self.task = task
         self._cpu = host_cpu or "unknown"
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: Request, form: Form = PIPELINE) -> Response:
         """Status 200 with the task's answer, or a ScoringError's with {"error": {"code",
-        "message"}}. Headers carry the request's id (sent or made here), the milliseconds of each
-        stage, the kind of the host's CPU, and the content's encoding."""
+        "message"}}, both in `form`. Headers carry the request's id (sent or made here), the
+        milliseconds of each stage, the kind of the host's CPU, and the content's encoding."""
         id_ = request_id(request.id)
         with timing.measuring() as metrics:
-            response, code = self._attempt(request, id_)
+            response, code = self._attempt(request, form, id_)
             response = _compressed(response, request.accept_encoding)
             stages = self._log_line(id_, response.status, code, metrics)
         timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
@@ -79,17 +80,17 @@ class Scorer:
         """The task's answer, JSON data or numpy arrays in it, to a payload as codecs decode them.
         Raises ScoringError, an InternalError for a defect."""
         try:
-            return self._task.answer(payload)
+            return self.task.answer(payload)
         except ScoringError:
             raise
         except Exception as e:
             _log.exception("unexpected failure while scoring")
             raise InternalError("the model could not score this; the log has the cause") from e
 
-    def _attempt(self, request: Request, id_: str) -> tuple[Response, str | None]:
+    def _attempt(self, request: Request, form: Form, id_: str) -> tuple[Response, str | None]:
         """The answer or the refusal, and the refusal's code."""
         try:
-            return self._answer(request), None
+            return form.answer(self, request), None
         except ScoringError as e:
             error = e
         except Exception:
@@ -103,7 +104,7 @@ class Scorer:
         media_types = codecs.negotiate(request.accept)
         payload = codecs.decode(self._body(request), request.content_type, self._task.accepts)
         timing.switch("preprocess")
-        answer = self._task.answer(payload)
+        answer = self.task.answer(payload)
         timing.switch("encode")
         return Response(200, *codecs.encode(answer, media_types))
 
