@@ -28,7 +28,7 @@ ROOMS = {
 PRODUCT = ("onnxferry", "infra", "scoring", "scripts", "targets")
 OURS = {  # room -> the rooms that it may import
     "scoring": {"scoring"},
-    "targets": {"scoring"},
+    "targets": {"scoring", "pipelines", "targets"},  # a target: only its own folder
     "targets/__init__.py": set(),
     "onnxferry/system": {"system"},
     "scripts": {"scripts", "scoring", "system", "targets"},
