@@ -97,18 +97,10 @@ class Scorer:
             _log.exception("request %s: unexpected failure while scoring", id_)
             hint = f"the host's log has the cause under {id_}"
             error = InternalError(f"the model could not score this request; {hint}")
-        body = {"error": {"code": error.code, "message": str(error)}}
-        return Response(error.status, codecs.encode_json(body), JSON), error.code
+        return Response(error.status, codecs.encode_json(form.refusal(error)), JSON), error.code
 
-    def _answer(self, request: Request) -> Response:
-        media_types = codecs.negotiate(request.accept)
-        payload = codecs.decode(self._body(request), request.content_type, self._task.accepts)
-        timing.switch("preprocess")
-        answer = self.task.answer(payload)
-        timing.switch("encode")
-        return Response(200, *codecs.encode(answer, media_types))
-
-    def _body(self, request: Request) -> bytes:
+    def body(self, request: Request) -> bytes:
+        """The request's body, decompressed. Raises TooLarge, or InvalidValue for its encoding."""
         limit, size = self.spec.limits.body_bytes, max(len(request.body), request.content_length)
         if size > limit:
             raise limits.exceeded(f"the body has {size} bytes", limit, "body_bytes")
