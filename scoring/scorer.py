@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import codecs, cpu, limits, timing
-from onnxferry.scoring.engine import Session
+from onnxferry.scoring.engine import Runner, Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.forms import PIPELINE, Form
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
@@ -121,12 +121,15 @@ def load(
     environment: Mapping[str, str] = os.environ,
     host_cpu: Callable[[], str | None] = cpu.kind,
     observer: Observer | None = None,
+    *,
+    spec: ModelSpec | None = None,
 ) -> Scorer:
-    """The scorer of a model directory, whose limits and engine options variables of `environment`
-    override; `observer` is told of each request. Warns of a graph for another kind of CPU. Raises
-    ModelError that names the file or the variable."""
-    folder = Path(model_dir)
-    spec = ModelSpec.read(folder)
+    """The scorer of a model directory, or of an .onnx file with what lies beside it; `spec` stands
+    for its model_spec.json. Variables of `environment` override limits and engine options;
+    `observer` is told of each request. Warns of a graph for another kind of CPU. Raises ModelError
+    that names the file or the variable."""
+    folder, model = located(Path(model_dir))
+    spec = spec or ModelSpec.read(folder)
     spec = replace(
         spec, limits=spec.limits.overridden(environment), engine=spec.engine.overridden(environment)
     )
@@ -136,9 +139,24 @@ def load(
         raise ModelError(f"{folder}: {e}") from e
     host = host_cpu()
     _warn_of_cpu(spec, host)
-    session = Session(folder / MODEL_FILE, spec.engine)
+    return over(Session(model, spec.engine), spec, folder, host, observer)
+
+
+def located(path: Path) -> tuple[Path, Path]:
+    """The folder and the graph that `path`, either of them, stands for."""
+    return (path.parent, path) if path.suffix == ".onnx" else (path, path / MODEL_FILE)
+
+
+def over(
+    runner: Runner,
+    spec: ModelSpec,
+    folder: Path,
+    host: str | None = None,
+    observer: Observer | None = None,
+) -> Scorer:
+    """The scorer of a graph that is loaded. Raises ModelError for a spec that does not fit it."""
     try:
-        return Scorer(spec, build(spec, session, folder), host, observer)
+        return Scorer(spec, build(spec, runner, folder), host, observer)
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         what = f"settings in model_spec.json do not fit task '{spec.task}'"
         raise ModelError(f"{folder}: {what} ({e!r})") from e
