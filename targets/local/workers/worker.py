@@ -1,0 +1,123 @@
+"""One scoring process as the server sees it: what it was sent, and what it has not answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from onnxferry.scoring import cpu
+from onnxferry.scoring.engine_options import PREFIX
+from onnxferry.targets.local.workers.frames import Frame, Splitter
+
+# it imports from where this process does, whose main module it does not run
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[1:];"
+    "from onnxferry.targets.local.workers.process import main; main()"
+)
+_THREADS = f"{PREFIX}THREADS"
+ENDS = 10.0  # seconds that a process has to end by itself
+
+
+class WorkerDied(Exception):
+    """The process ended before it answered."""
+
+
+@dataclass(eq=False)
+class Call:
+    """One frame, the future of its answer, and how many processes died with it."""
+
+    header: Mapping[str, Any]
+    answer: asyncio.Future[Frame]
+    body: bytes = b""
+    deaths: int = 0
+
+
+class Owner(Protocol):
+    """Who is told of a Worker."""
+
+    def freed(self) -> None:
+        """It answered a call."""
+
+    def lost(self, worker: Worker) -> None:
+        """It ended, with `pending` unanswered."""
+
+
+class Worker(asyncio.Protocol):
+    """A live process. `pending`: its calls by id; `alone`: it gets no other call until these are
+    answered."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.pending: dict[int, Call] = {}
+        self.alone = False
+        self._owner = owner
+        self._count = 0
+        self._frames = Splitter()
+        self._process: asyncio.subprocess.Process
+        self._transport: asyncio.Transport
+
+    @staticmethod
+    async def started(owner: Owner, count: int) -> Worker:
+        """A new process, one of `count` that share the CPUs."""
+        ours, theirs = socket.socketpair()
+        worker = Worker(owner)
+        with theirs:
+            worker._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _PROGRAM, *sys.path), stdin=theirs, env=environment(count)
+            )
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: worker, sock=ours)
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def send(self, call: Call) -> None:
+        """Hand over a call, whose future gets the answer."""
+        self._count += 1
+        self.pending[self._count] = call
+        self._transport.write(Frame({**call.header, "id": self._count}, call.body).packed())
+
+    async def ask(self, **header: Any) -> Frame:
+        """The answer to a frame. Raises WorkerDied."""
+        call = Call(header, asyncio.get_running_loop().create_future())
+        self.send(call)
+        return await call.answer
+
+    async def end(self) -> None:
+        """Close its socket, upon which it ends, or is killed."""
+        self._transport.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), ENDS)
+        except asyncio.TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        for frame in self._frames.feed(data):
+            call = self.pending.pop(frame.header["id"])
+            self.alone = self.alone and bool(self.pending)
+            if not call.answer.done():  # else nobody waits for it any more
+                call.answer.set_result(frame)
+        self._owner.freed()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._owner.lost(self)
+
+
+def environment(count: int, of: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Of one of `count` processes: its engine has its share of the CPUs, unless `of` says else."""
+    return {_THREADS: str(max(1, cpu.available() // count)), **of}
