@@ -1,4 +1,4 @@
-"""What one scored request cost, for the server's metrics and spans: as a scoring process sends it."""
+"""What one scored request cost, for the server's metrics."""
 
 from __future__ import annotations
 
@@ -30,3 +30,11 @@ class Observation:
     def to_json(self) -> dict[str, Any]:
         """As JSON data; Observation(**data) reads it."""
         return asdict(self)
+
+
+Observer: TypeAlias = Callable[[str, Observation], None]
+"""Told of each request that was scored, with its model's name, from several threads at once."""
+
+
+def unobserved(model: str, observed: Observation) -> None:
+    """An Observer that nobody asks."""

@@ -17,9 +17,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from onnxferry.targets.local import backend, forms
 from onnxferry.targets.local.observation import Observation
 from onnxferry.targets.local.workers import frames
 from onnxferry.targets.local.workers.frames import Frame
+
+_LOG = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -49,46 +52,47 @@ class Process:
         self._sending = threading.Lock()
         self._scorers: dict[str, scoring.Scorer] = {}
         self._observed = threading.local()
-        self._actions: Mapping[str, Callable[[Mapping[str, Any], bytes], Frame]] = {
-            "load": self._load,
-            "drop": self._drop,
-            "score": self._score,
-        }
 
     def run(self) -> None:
         """Until the socket ends; many frames are answered at once."""
         pool = ThreadPoolExecutor(backend.CALLS, "score")
         with self._connection.makefile("rb") as stream, suppress(ConnectionError):
             for frame in frames.read(stream):
-                pool.submit(self._answer, frame)
+                pool.submit(self._answer, frame, self._action(frame))
 
-    def _answer(self, frame: Frame) -> None:
+    def _action(self, frame: Frame) -> Callable[[], Frame]:
+        """What answers it, decided in the order in which frames come: a model that is dropped
+        answers what came before."""
+        key = frame.header["key"]
+        if frame.header["do"] == "load":
+            return partial(self._load, key, Path(frame.header["folder"]))
+        if frame.header["do"] == "drop":
+            self._scorers.pop(key, None)
+            return partial(Frame, {})
+        return partial(self._score, self._scorers[key], frame)
+
+    def _answer(self, frame: Frame, action: Callable[[], Frame]) -> None:
         try:
-            answer = self._actions[frame.header["do"]](frame.header, frame.body)
+            answer = action()
         except Exception as e:
             if not isinstance(e, scoring.ScoringError):
-                logging.getLogger(__name__).exception("unexpected failure")
+                _LOG.exception("unexpected failure")
             answer = Frame({"message": str(e) or repr(e)})
         told = Frame({**answer.header, "id": frame.header["id"]}, answer.body).packed()
         with self._sending, suppress(OSError):  # the server is gone, and this process ends
             self._connection.sendall(told)
 
-    def _load(self, header: Mapping[str, Any], _: bytes) -> Frame:
-        observer = self._observed.__setattr__
-        folder = Path(header["folder"])
-        self._scorers[header["key"]] = backend.load(
-            folder, lambda *finished: observer("last", Observation.of(*finished))
-        )
+    def _load(self, key: str, folder: Path) -> Frame:
+        self._scorers[key] = backend.load(folder, self._observe)
         return Frame({})
 
-    def _drop(self, header: Mapping[str, Any], _: bytes) -> Frame:
-        self._scorers.pop(header["key"], None)
-        return Frame({})
+    def _observe(self, *finished: Any) -> None:
+        """In the thread that scored."""
+        self._observed.last = Observation.of(*finished)
 
-    def _score(self, header: Mapping[str, Any], body: bytes) -> Frame:
-        scorer = self._scorers[header["key"]]
-        request = scoring.Request(body, **header["request"])
-        response = scorer.handle(request, forms.named(header["form"]))
+    def _score(self, scorer: scoring.Scorer, frame: Frame) -> Frame:
+        request = scoring.Request(frame.body, **frame.header["request"])
+        response = scorer.handle(request, forms.named(frame.header["form"]))
         told = {"status": response.status, "content_type": response.content_type}
         observed = self._observed.last.to_json()
         return Frame({**told, "headers": response.headers, "observed": observed}, response.body)

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from onnxferry.scoring import cpu
 from onnxferry.scoring.engine_options import PREFIX
@@ -19,7 +19,7 @@ _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[1:];"
     "from onnxferry.targets.local.workers.process import main; main()"
 )
-_THREADS = f"{PREFIX}THREADS"
+THREADS = f"{PREFIX}THREADS"  # the variable of the engine's threads
 ENDS = 10.0  # seconds that a process has to end by itself
 
 
@@ -49,11 +49,12 @@ class Owner(Protocol):
 
 class Worker(asyncio.Protocol):
     """A live process. `pending`: its calls by id; `alone`: it gets no other call until these are
-    answered."""
+    answered; `ready`: it has the models."""
 
     def __init__(self, owner: Owner) -> None:
         self.pending: dict[int, Call] = {}
         self.alone = False
+        self.ready = False
         self._owner = owner
         self._count = 0
         self._frames = Splitter()
@@ -67,7 +68,9 @@ class Worker(asyncio.Protocol):
         worker = Worker(owner)
         with theirs:
             worker._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _PROGRAM, *sys.path), stdin=theirs, env=environment(count)
+                *(sys.executable, "-c", _PROGRAM, *sys.path),
+                stdin=theirs.fileno(),
+                env=environment(count),
             )
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: worker, sock=ours)
@@ -78,16 +81,17 @@ class Worker(asyncio.Protocol):
         """The process's id."""
         return self._process.pid
 
-    def send(self, call: Call) -> None:
-        """Hand over a call, whose future gets the answer."""
+    def send(self, call: Call, key: str) -> None:
+        """Hand over a call about the model that is loaded as `key`; its future gets the answer."""
         self._count += 1
         self.pending[self._count] = call
-        self._transport.write(Frame({**call.header, "id": self._count}, call.body).packed())
+        header = {**call.header, "key": key, "id": self._count}
+        self._transport.write(Frame(header, call.body).packed())
 
-    async def ask(self, **header: Any) -> Frame:
+    async def ask(self, do: str, key: str, **header: Any) -> Frame:
         """The answer to a frame. Raises WorkerDied."""
-        call = Call(header, asyncio.get_running_loop().create_future())
-        self.send(call)
+        call = Call({"do": do, **header}, asyncio.get_running_loop().create_future())
+        self.send(call, key)
         return await call.answer
 
     async def end(self) -> None:
@@ -101,8 +105,7 @@ class Worker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -120,4 +123,4 @@ class Worker(asyncio.Protocol):
 
 def environment(count: int, of: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Of one of `count` processes: its engine has its share of the CPUs, unless `of` says else."""
-    return {_THREADS: str(max(1, cpu.available() // count)), **of}
+    return {THREADS: str(max(1, cpu.available() // count)), **of}
