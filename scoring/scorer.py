@@ -21,7 +21,7 @@ from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.forms import PIPELINE, Form
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import Task, build, needs
-from onnxferry.scoring.timing import RequestMetrics
+from onnxferry.scoring.timing import Observer, RequestMetrics
 from onnxferry.scoring.wire import CPU_HEADER, JSON, Request, Response
 
 _log = logging.getLogger("scoring")
@@ -31,10 +31,17 @@ ID_LENGTH = 128
 class Scorer:
     """One loaded model behind one method. Safe to call from several threads at once."""
 
-    def __init__(self, spec: ModelSpec, task: Task, host_cpu: str | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        task: Task,
+        host_cpu: str | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self.spec = spec
         self.task = task
         self._cpu = host_cpu or "unknown"
+        self._observer = observer
 
     def handle(self, request: Request, form: Form = PIPELINE) -> Response:
         """Status 200 with the task's answer, or a ScoringError's with {"error": {"code",
@@ -44,7 +51,7 @@ class Scorer:
         with timing.measuring() as metrics:
             response, code = self._attempt(request, form, id_)
             response = _compressed(response, request.accept_encoding)
-            stages = self._log_line(id_, response.status, code, metrics)
+            stages = self._finish(id_, response.status, code, metrics)
         timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
         told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
         return replace(response, headers={**response.headers, **told})
@@ -61,19 +68,21 @@ class Scorer:
                 status, code = e.status, e.code
                 raise
             finally:
-                self._log_line(request_id(""), status, code, metrics)
+                self._finish(request_id(""), status, code, metrics)
 
-    def _log_line(
+    def _finish(
         self, id_: str, status: int, code: str | None, metrics: RequestMetrics
     ) -> dict[str, float]:
-        """Log what a request cost, and return the milliseconds of each stage."""
+        """Log what a request cost and tell the observer; return the milliseconds of each stage."""
         stages = metrics.milliseconds()
         if _log.isEnabledFor(logging.INFO):
             line = {"id": id_, "model": self.spec.name, "task": self.spec.task}
-            counts = {"items": metrics.items, "tokens": metrics.tokens}
+            counts = {"items": metrics.items, "tokens": metrics.tokens, "batch": metrics.batch}
             spent = {**stages, "total": round(sum(stages.values()), 3)}
             result = {"status": status, "code": code, "cpu": self._cpu}
             _log.info("%s", json.dumps({**line, **result, **counts, "ms": spent}))
+        if self._observer:
+            self._observer(metrics, status, code)
         return stages
 
     def answer(self, payload: Any) -> Any:
@@ -111,11 +120,14 @@ def load(
     model_dir: str | Path,
     environment: Mapping[str, str] = os.environ,
     host_cpu: Callable[[], str | None] = cpu.kind,
+    observer: Observer | None = None,
+    *,
     spec: ModelSpec | None = None,
 ) -> Scorer:
     """The scorer of a model directory, or of an .onnx file with what lies beside it; `spec` stands
-    for its model_spec.json. Variables of `environment` override limits and engine options. Warns of
-    a graph for another kind of CPU. Raises ModelError that names the file or the variable."""
+    for its model_spec.json. Variables of `environment` override limits and engine options;
+    `observer` is told of each request. Warns of a graph for another kind of CPU. Raises ModelError
+    that names the file or the variable."""
     folder, model = located(Path(model_dir))
     spec = spec or ModelSpec.read(folder)
     spec = replace(
@@ -127,7 +139,7 @@ def load(
         raise ModelError(f"{folder}: {e}") from e
     host = host_cpu()
     _warn_of_cpu(spec, host)
-    return over(Session(model, spec.engine), spec, folder, host)
+    return over(Session(model, spec.engine), spec, folder, host, observer)
 
 
 def located(path: Path) -> tuple[Path, Path]:
@@ -135,10 +147,16 @@ def located(path: Path) -> tuple[Path, Path]:
     return (path.parent, path) if path.suffix == ".onnx" else (path, path / MODEL_FILE)
 
 
-def over(runner: Runner, spec: ModelSpec, folder: Path, host: str | None = None) -> Scorer:
+def over(
+    runner: Runner,
+    spec: ModelSpec,
+    folder: Path,
+    host: str | None = None,
+    observer: Observer | None = None,
+) -> Scorer:
     """The scorer of a graph that is loaded. Raises ModelError for a spec that does not fit it."""
     try:
-        return Scorer(spec, build(spec, runner, folder), host)
+        return Scorer(spec, build(spec, runner, folder), host, observer)
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         what = f"settings in model_spec.json do not fit task '{spec.task}'"
         raise ModelError(f"{folder}: {what} ({e!r})") from e
