@@ -8,7 +8,7 @@ TOOLCHAIN := 5
 CHAIN := scripts/package/toolchain-$(TOOLCHAIN).txt
 EXTRAS := test
 
-.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark lock docs quality benchmark batch lint types clean
+.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark soak lock docs quality benchmark batch lint types clean
 
 setup: $(VENV)/.ready
 
@@ -35,7 +35,7 @@ test: setup
 # What goes through transformers, under its older major version, with optimum: an environment of its own.
 test-4:
 	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
-	.venv-4/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'toolchain and not large and not mlflow2 and not spark'
+	.venv-4/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'toolchain and not large and not mlflow2 and not spark and not soak'
 
 # Tiny models of many architectures, under both versions of transformers: docs/models.md. Goes on where it ended; -k by WORDS.
 zoo: setup
@@ -65,6 +65,10 @@ mlflow2: setup
 # Spark clusters on this machine: 100,000 rows, workers and drivers that are killed, and Spark 3.5 in an environment of its own.
 spark: setup
 	$(BIN)/python -m pytest -m spark tests/scripts
+
+# The local server under 2x overload for ten minutes, 100,000 marked requests, thousands of generated ones: half an hour.
+soak: setup
+	$(BIN)/python -m pytest -m soak
 
 # The hashes of the wheels that packages bring, after a change of pins.txt.
 lock: setup

@@ -9,8 +9,9 @@ from setuptools import find_namespace_packages, setup
 
 ROOMS = ("infra", "scoring", "scripts", "targets")
 PARTS = find_namespace_packages(include=[*ROOMS, *(f"{room}.*" for room in ROOMS)])
+INSIDE = find_namespace_packages(include=["onnxferry.pipelines*", "onnxferry.system*"])
 
 setup(
-    packages=["onnxferry", "onnxferry.system", *(f"onnxferry.{part}" for part in PARTS)],
+    packages=["onnxferry", *INSIDE, *(f"onnxferry.{part}" for part in PARTS)],
     package_dir={f"onnxferry.{room}": room for room in ROOMS},
 )

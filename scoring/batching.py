@@ -145,6 +145,7 @@ class TokenBatcher:
         self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]
     ) -> Iterator[dict[str, Array]]:
         for group in groups:
+            timing.count(batch=len(group))
             with timing.stage("preprocess"):
                 wide = self._width(max(len(sequences[i]) for i in group))
                 batch = [sequences[i] for i in group]

@@ -99,6 +99,7 @@ class ImageRunner:
         pixels, before any step."""
         found = list[T]()
         for batch in self._batches(pictures.items):
+            timing.count(batch=len(batch))
             outputs = self.runner.run(self.pixels.feeds([picture.pixels for picture in batch]))
             found += (read([o[k] for o in outputs], p.size) for k, p in enumerate(batch))
         return found

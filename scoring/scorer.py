@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.scoring import codecs, cpu, limits, timing
-from onnxferry.scoring.engine import Session
+from onnxferry.scoring.engine import Runner, Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
+from onnxferry.scoring.forms import PIPELINE, Form
 from onnxferry.scoring.manifest import MODEL_FILE, ModelSpec
 from onnxferry.scoring.tasks import Task, build, needs
-from onnxferry.scoring.timing import RequestMetrics
+from onnxferry.scoring.timing import Observer, RequestMetrics
 from onnxferry.scoring.wire import CPU_HEADER, JSON, Request, Response
 
 _log = logging.getLogger("scoring")
@@ -30,20 +31,27 @@ ID_LENGTH = 128
 class Scorer:
     """One loaded model behind one method. Safe to call from several threads at once."""
 
-    def __init__(self, spec: ModelSpec, task: Task, host_cpu: str | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        task: Task,
+        host_cpu: str | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self.spec = spec
-        self._task = task
+        self.task = task
         self._cpu = host_cpu or "unknown"
+        self._observer = observer
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: Request, form: Form = PIPELINE) -> Response:
         """Status 200 with the task's answer, or a ScoringError's with {"error": {"code",
-        "message"}}. Headers carry the request's id (sent or made here), the milliseconds of each
-        stage, the kind of the host's CPU, and the content's encoding."""
+        "message"}}, both in `form`. Headers carry the request's id (sent or made here), the
+        milliseconds of each stage, the kind of the host's CPU, and the content's encoding."""
         id_ = request_id(request.id)
         with timing.measuring() as metrics:
-            response, code = self._attempt(request, id_)
+            response, code = self._attempt(request, form, id_)
             response = _compressed(response, request.accept_encoding)
-            stages = self._log_line(id_, response.status, code, metrics)
+            stages = self._finish(id_, response.status, code, metrics)
         timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
         told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
         return replace(response, headers={**response.headers, **told})
@@ -60,54 +68,48 @@ class Scorer:
                 status, code = e.status, e.code
                 raise
             finally:
-                self._log_line(request_id(""), status, code, metrics)
+                self._finish(request_id(""), status, code, metrics)
 
-    def _log_line(
+    def _finish(
         self, id_: str, status: int, code: str | None, metrics: RequestMetrics
     ) -> dict[str, float]:
-        """Log what a request cost, and return the milliseconds of each stage."""
+        """Log what a request cost and tell the observer; return the milliseconds of each stage."""
         stages = metrics.milliseconds()
         if _log.isEnabledFor(logging.INFO):
             line = {"id": id_, "model": self.spec.name, "task": self.spec.task}
-            counts = {"items": metrics.items, "tokens": metrics.tokens}
+            counts = {"items": metrics.items, "tokens": metrics.tokens, "batch": metrics.batch}
             spent = {**stages, "total": round(sum(stages.values()), 3)}
             result = {"status": status, "code": code, "cpu": self._cpu}
             _log.info("%s", json.dumps({**line, **result, **counts, "ms": spent}))
+        if self._observer:
+            self._observer(metrics, status, code)
         return stages
 
     def answer(self, payload: Any) -> Any:
         """The task's answer, JSON data or numpy arrays in it, to a payload as codecs decode them.
         Raises ScoringError, an InternalError for a defect."""
         try:
-            return self._task.answer(payload)
+            return self.task.answer(payload)
         except ScoringError:
             raise
         except Exception as e:
             _log.exception("unexpected failure while scoring")
             raise InternalError("the model could not score this; the log has the cause") from e
 
-    def _attempt(self, request: Request, id_: str) -> tuple[Response, str | None]:
+    def _attempt(self, request: Request, form: Form, id_: str) -> tuple[Response, str | None]:
         """The answer or the refusal, and the refusal's code."""
         try:
-            return self._answer(request), None
+            return form.answer(self, request), None
         except ScoringError as e:
             error = e
         except Exception:
             _log.exception("request %s: unexpected failure while scoring", id_)
             hint = f"the host's log has the cause under {id_}"
             error = InternalError(f"the model could not score this request; {hint}")
-        body = {"error": {"code": error.code, "message": str(error)}}
-        return Response(error.status, codecs.encode_json(body), JSON), error.code
+        return Response(error.status, codecs.encode_json(form.refusal(error)), JSON), error.code
 
-    def _answer(self, request: Request) -> Response:
-        media_types = codecs.negotiate(request.accept)
-        payload = codecs.decode(self._body(request), request.content_type, self._task.accepts)
-        timing.switch("preprocess")
-        answer = self._task.answer(payload)
-        timing.switch("encode")
-        return Response(200, *codecs.encode(answer, media_types))
-
-    def _body(self, request: Request) -> bytes:
+    def body(self, request: Request) -> bytes:
+        """The request's body, decompressed. Raises TooLarge, or InvalidValue for its encoding."""
         limit, size = self.spec.limits.body_bytes, max(len(request.body), request.content_length)
         if size > limit:
             raise limits.exceeded(f"the body has {size} bytes", limit, "body_bytes")
@@ -118,12 +120,16 @@ def load(
     model_dir: str | Path,
     environment: Mapping[str, str] = os.environ,
     host_cpu: Callable[[], str | None] = cpu.kind,
+    observer: Observer | None = None,
+    *,
+    spec: ModelSpec | None = None,
 ) -> Scorer:
-    """The scorer of a model directory, whose limits and engine options variables of `environment`
-    override. Warns of a graph for another kind of CPU. Raises ModelError that names the file or the
-    variable."""
-    folder = Path(model_dir)
-    spec = ModelSpec.read(folder)
+    """The scorer of a model directory, or of an .onnx file with what lies beside it; `spec` stands
+    for its model_spec.json. Variables of `environment` override limits and engine options;
+    `observer` is told of each request. Warns of a graph for another kind of CPU. Raises ModelError
+    that names the file or the variable."""
+    folder, model = located(Path(model_dir))
+    spec = spec or ModelSpec.read(folder)
     spec = replace(
         spec, limits=spec.limits.overridden(environment), engine=spec.engine.overridden(environment)
     )
@@ -133,9 +139,24 @@ def load(
         raise ModelError(f"{folder}: {e}") from e
     host = host_cpu()
     _warn_of_cpu(spec, host)
-    session = Session(folder / MODEL_FILE, spec.engine)
+    return over(Session(model, spec.engine), spec, folder, host, observer)
+
+
+def located(path: Path) -> tuple[Path, Path]:
+    """The folder and the graph that `path`, either of them, stands for."""
+    return (path.parent, path) if path.suffix == ".onnx" else (path, path / MODEL_FILE)
+
+
+def over(
+    runner: Runner,
+    spec: ModelSpec,
+    folder: Path,
+    host: str | None = None,
+    observer: Observer | None = None,
+) -> Scorer:
+    """The scorer of a graph that is loaded. Raises ModelError for a spec that does not fit it."""
     try:
-        return Scorer(spec, build(spec, session, folder), host)
+        return Scorer(spec, build(spec, runner, folder), host, observer)
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         what = f"settings in model_spec.json do not fit task '{spec.task}'"
         raise ModelError(f"{folder}: {what} ({e!r})") from e

@@ -1,23 +1,26 @@
-"""What one request cost, for its log line. What runs on its behalf adds to its RequestMetrics by a
-context variable. The time counts for one stage at each moment: the stages' sum is the request's
-time."""
+"""What one request cost, for its log line and the host's metrics. What runs on its behalf adds to
+its RequestMetrics by a context variable. The time counts for one stage at each moment: the stages'
+sum is the request's time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeAlias
 
-STAGES = ("decode", "preprocess", "engine", "postprocess", "encode")
+STAGES = ("decode", "preprocess", "queue", "engine", "postprocess", "encode")
 
 
 class RequestMetrics:
-    """One request's items, tokens that went through the model, and `seconds` by stage."""
+    """One request's items, tokens that went through the model, `batch`: the rows of its largest
+    run, other requests' too, and `seconds` by stage, of which "queue" is the wait for a run."""
 
     def __init__(self) -> None:
         self.items = 0
         self.tokens = 0
+        self.batch = 0
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self._stage, self._since = STAGES[0], time.perf_counter()
 
@@ -34,6 +37,11 @@ class RequestMetrics:
         return {stage: round(seconds * 1000, 3) for stage, seconds in self.seconds.items()}
 
 
+Observer: TypeAlias = Callable[[RequestMetrics, int, str | None], None]
+"""What a host gives a Scorer to be told of each finished request: its metrics, the answer's status
+and, of a refusal, the error's code. It is called in the request's thread, from several at once; it
+must be quick and raise nothing."""
+
 _current: ContextVar[RequestMetrics | None] = ContextVar("scoring_metrics", default=None)
 
 
@@ -48,11 +56,12 @@ def measuring() -> Iterator[RequestMetrics]:
         _current.reset(token)
 
 
-def count(*, items: int = 0, tokens: int = 0) -> None:
-    """Add to the current request's metrics, if there are any."""
+def count(*, items: int = 0, tokens: int = 0, batch: int = 0) -> None:
+    """Add to the current request's metrics, if there are any, a run of `batch` rows."""
     if metrics := _current.get():
         metrics.items += items
         metrics.tokens += tokens
+        metrics.batch = max(metrics.batch, batch)
 
 
 def switch(name: str) -> str:

@@ -1,22 +1,21 @@
-"""onnxferry serve: one model directory, served on this machine by the local target's server."""
+"""onnxferry serve: model directories, served on this machine by the local target's server."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import click
+from typing import Any
 
 from onnxferry.system import options
 from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS
+from onnxferry.targets.local.command import OPTIONS, configured
 
 
 @options.command()
 @options.model_dir
 @options.apply(options.model, options.config)
-@click.option("--host", default="127.0.0.1", help="The address to listen on.")
-@click.option("--port", default=8080, type=click.IntRange(1, 65535), help="The port.")
-def command(model_dir: Path | None, model: Path | None, file: Path, host: str, port: int) -> None:
+@options.apply(*OPTIONS)
+def command(model_dir: Path | None, model: Path | None, file: Path, **flags: Any) -> None:
     """Serve MODEL_DIR on this machine, as the local target's package does, until Ctrl-C."""
     from onnxferry.scripts.model_table import chosen
 
@@ -26,7 +25,7 @@ def command(model_dir: Path | None, model: Path | None, file: Path, host: str, p
     except ModuleNotFoundError as e:
         needed = f"pip install 'onnxferry[{TARGETS['local'].extra}]'"
         raise UsageError(f"serve needs {e.name}, which is not installed: {needed}") from e
-    server.serve(folder, host, port)
+    server.serve(configured((folder,), flags))
 
 
 if __name__ == "__main__":

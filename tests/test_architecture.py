@@ -21,6 +21,7 @@ ROOMS = {
     "infra",
     "onnxferry",
     "cli",
+    "pipelines",
     "system",
     "examples",
     "tests",
@@ -28,10 +29,12 @@ ROOMS = {
 PRODUCT = ("onnxferry", "infra", "scoring", "scripts", "targets")
 OURS = {  # room -> the rooms that it may import
     "scoring": {"scoring"},
-    "targets": {"scoring"},
+    "onnxferry/pipelines": {"pipelines", "scoring"},
+    "targets": {"pipelines", "scoring", "targets"},
+    **{f"targets/{n}": {"scoring"} for n in ("azureml", "functions", "mlflow", "sagemaker")},
     "targets/__init__.py": set(),
     "onnxferry/system": {"system"},
-    "scripts": {"scripts", "scoring", "system", "targets"},
+    "scripts": {"pipelines", "scripts", "scoring", "system", "targets"},
     "infra": {"infra", "scripts", "scoring", "system", "targets"},
     "onnxferry/cli.py": {"system"},
     "deploy.py": {"cli"},
@@ -39,6 +42,7 @@ OURS = {  # room -> the rooms that it may import
 }
 THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL"},
+    "onnxferry/pipelines": {"numpy", "yaml"},  # a host loads them with the local server
     "targets/__init__.py": set(),
     # the server is a Flask application
     "targets/azureml": {"azureml_inference_server_http", "flask"},
@@ -179,7 +183,7 @@ def test_a_circle_would_be_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("room", PRODUCT)
 def test_a_room_is_imported_below_onnxferry_alone(room: str) -> None:
     """In a user's process `scoring` may be the user's own module."""
-    bare = {"infra", "scoring", "scripts", "targets", "cli", "system"}
+    bare = {"infra", "scoring", "scripts", "targets", "cli", "pipelines", "system"}
     for path in files(room):
         assert not bare & {name.partition(".")[0] for name in modules(path)}, path
 

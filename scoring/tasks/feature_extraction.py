@@ -42,7 +42,9 @@ SETTINGS = {
     "pooling": Parameter(pooling.read((*POOLINGS, *POOLED_OUTPUTS))),
     "normalize": Parameter(validation.flag, False),
     "dimensions": Parameter(validation.positive),
+    "pooled_from": Parameter(validation.natural, 0),
 }
+"""`pooled_from`: the first token that counts, 1 to leave out [CLS]."""
 
 
 class FeatureExtraction:
@@ -56,6 +58,7 @@ class FeatureExtraction:
         values = settings.read(spec.settings, SETTINGS)
         self._text = TextRunner.load(spec, runner, folder, values)
         self._prompts, self._max_numbers = Prompts.of(values), max_numbers
+        self._first = values["pooled_from"]
         self._readers = pooling.readers(runner)
         default = next((name,) for name in pooling.DEFAULT if name in self._readers)
         names = values["pooling"] or default
@@ -97,7 +100,7 @@ class FeatureExtraction:
         items = [self._prompts.before(prompt, str(text)) for text in texts.items]
         found = self._text.encode(replace(texts, items=items), options)
         if not prompt or self._prompts.include:
-            return found
+            return [replace(t, prompt=self._first) for t in found] if self._first else found
         left_out = self._text.prompt_length(self._prompts.before(prompt, ""))
         for i, tokens in enumerate(found):
             if len(tokens) <= left_out:

@@ -10,8 +10,9 @@ a list. Scores are a softmax of the labels' entailment logits; with multi_label,
 is a softmax of entailment against contradiction (Yin et al., arXiv:1909.00161).
 
 A text is truncated, a hypothesis never. Entailment is the first of the spec's `labels` that begins
-with "entail"; contradiction is the first label, or else the last. SETTINGS besides those of every
-text task are defaults of parameters.
+with "entail"; contradiction is the first label, or else the last, unless the setting
+`contradiction_index` says otherwise. SETTINGS besides those of every text task are defaults of
+parameters.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ SETTINGS = {
     "candidate_labels": Parameter(read_labels),
     "hypothesis_template": Parameter(read_template, ("This example is ", ".")),
     "multi_label": Parameter(validation.flag, False),
+    "contradiction_index": Parameter(validation.natural),
 }
 
 
@@ -90,7 +92,10 @@ class ZeroShotClassification:
         values = settings.read(spec.settings, SETTINGS)
         self._labels = Labels(spec.labels, runner)
         self._entailment = _entailment(spec.labels)
-        self._contradiction = len(spec.labels) - 1 if self._entailment == 0 else 0
+        told, last = values["contradiction_index"], len(spec.labels) - 1
+        if told is not None and (told > last or told == self._entailment):
+            raise ValueError(f"'settings.contradiction_index' is {told}; that is no other label")
+        self._contradiction = told if told is not None else last * (self._entailment == 0)
         self._text = TextRunner.load(spec, runner, folder, values)
         self._parameters = {
             "candidate_labels": Parameter(read_labels, values["candidate_labels"]),

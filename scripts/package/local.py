@@ -7,20 +7,38 @@ from onnxferry.scripts.package.archive import write_folder
 from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.scripts.package.model import CheckedModel
 
+SERVER = ("fastapi", "httptools", "prometheus-client", "pyyaml", "uvicorn", "uvloop")
 _HEAD = """\
 # In this folder, in an environment of its own: pip install -r requirements.txt && python server.py
 """
+_PROGRAM = '''\
+"""Serves the model in the folder 'model' beside this file: python server.py --help"""
+
+from pathlib import Path
+
+from onnxferry.targets.local.command import program
+
+if __name__ == "__main__":
+    program(Path(__file__).parent / "model")()
+'''
 
 
 def added(model: CheckedModel) -> list[Entry]:
-    """requirements.txt."""
-    return [Entry("requirements.txt", requirements(model.libraries).encode())]
+    """server.py and requirements.txt."""
+    text = requirements(model.libraries)
+    return [Entry("server.py", _PROGRAM.encode()), Entry("requirements.txt", text.encode())]
 
 
 def requirements(libraries: tuple[str, ...]) -> str:
     """The text of requirements.txt: all that an installation brings in, pinned for each Python."""
-    names = pins.with_closure([*wheels.SCORING, *libraries, "fastapi", "uvicorn"])
+    names = pins.with_closure([*wheels.SCORING, *libraries, *SERVER])
     return _HEAD + pins.lines(names)
 
 
-LAYOUT = PackageLayout(target="local", file="package", write=write_folder, added=added)
+LAYOUT = PackageLayout(
+    target="local",
+    file="package",
+    write=write_folder,
+    added=added,
+    adapter="onnxferry/targets/local/",
+)

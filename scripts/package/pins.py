@@ -29,7 +29,11 @@ CLOSURES = {
         annotated-doc annotated-types anyio exceptiongroup idna pydantic pydantic-core starlette
         typing-extensions typing-inspection
     """,
+    "httptools": "",
+    "prometheus-client": "",
+    "pyyaml": "",
     "uvicorn": "click h11 typing-extensions",
+    "uvloop": "",
     "azureml-inference-server-http": """
         annotated-types azure-core azure-identity azure-monitor-opentelemetry-exporter blinker
         certifi cffi charset-normalizer click cryptography deprecated fixedint flask flask-cors

@@ -8,6 +8,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +90,7 @@ def test_a_request_leaves_one_line(
         "cpu": cpu.kind() or "unknown",
         "items": 2,
         "tokens": 22,
+        "batch": 1,
     }
     assert list(stages) == [*timing.STAGES, "total"]
     assert stages.pop("total") == pytest.approx(sum(stages.values()), abs=0.01)
@@ -121,6 +123,26 @@ def test_a_defect_is_logged_with_its_traceback_under_the_requests_id(
     assert (got["status"], got["code"]) == (500, "internal")
     assert "request order-8: unexpected failure" in caplog.text
     assert "RuntimeError: a defect" in caplog.text
+
+
+def test_an_observer_is_told_of_each_request(tmp_path: Path) -> None:
+    told: list[tuple[int, int, int, int, str | None]] = []
+
+    def observe(metrics: timing.RequestMetrics, status: int, code: str | None) -> None:
+        assert set(metrics.seconds) == set(timing.STAGES)
+        assert sum(metrics.seconds.values()) > 0
+        told.append((metrics.items, metrics.tokens, metrics.batch, status, code))
+
+    scorer = scoring.load(tiny.text_classification(tmp_path / "m"), observer=observe)
+    scorer.handle(Request(b'{"inputs": ["good day", "bad day"]}'))
+    scorer.handle(Request(b"{}"))
+    with suppress(scoring.ScoringError), scorer.logged():
+        scorer.answer({"inputs": 1})
+    assert told == [
+        (2, 8, 2, 200, None),
+        (0, 0, 0, 400, "missing_field"),
+        (1, 0, 0, 400, "invalid_type"),
+    ]
 
 
 def test_the_client_gets_id_times_and_the_hosts_cpu(scorer: scoring.Scorer) -> None:

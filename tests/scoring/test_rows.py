@@ -208,7 +208,7 @@ def test_no_rows_are_no_error(tmp_path: Path) -> None:
 def test_arrays_are_rows_of_one_batch(tmp_path: Path) -> None:
     folder = tiny.tensors(tmp_path)
     scorer = load(folder)
-    task = scorer._task  # what prepare writes into the spec
+    task = scorer.task  # what prepare writes into the spec
     spec = ModelSpec("tiny", "tensors", inputs=task._runner.inputs, outputs=task._runner.outputs)  # type: ignore[attr-defined]
     tiny.write_spec(folder, spec)
     rows = RowScorer(load(folder))
@@ -221,14 +221,14 @@ def test_arrays_are_rows_of_one_batch(tmp_path: Path) -> None:
 
 def test_a_defect_is_an_error_of_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = load(tiny.text_classification(tmp_path))
-    whole = scorer._task.answer
+    whole = scorer.task.answer
 
     def answer(payload: Any) -> Any:
         if "awful" in payload["inputs"]:
             raise ZeroDivisionError
         return whole(payload)
 
-    monkeypatch.setattr(scorer._task, "answer", answer)
+    monkeypatch.setattr(scorer.task, "answer", answer)
     given = RowScorer(scorer).score({"text": ["good", "awful", "bad"]}, keep_errors=True)
     assert given["label"] == ["good", None, "bad"]
     assert given[ERROR][1].startswith("internal: ")

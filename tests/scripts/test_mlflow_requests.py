@@ -35,7 +35,7 @@ RANKED = {"query": "a day", "texts": ["a good day", "bad", "great"]}
 
 def arrays(folder: Path) -> Path:
     """A graph of arrays with what prepare writes of it into the spec."""
-    task: Any = load(tiny.tensors(folder))._task
+    task: Any = load(tiny.tensors(folder)).task
     runner = task._runner
     return tiny.write_spec(
         folder, ModelSpec("tiny", "tensors", inputs=runner.inputs, outputs=runner.outputs)

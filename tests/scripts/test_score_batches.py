@@ -172,7 +172,7 @@ def test_lists_are_read_from_text_too(tmp_path: Path) -> None:
 
 def test_arrays_of_any_type_are_columns(tmp_path: Path) -> None:
     folder = tiny.tensors(tmp_path)
-    task = load(folder)._task  # what prepare writes into the spec
+    task = load(folder).task  # what prepare writes into the spec
     spec = ModelSpec("t", "tensors", inputs=task._runner.inputs, outputs=task._runner.outputs)  # type: ignore[attr-defined]
     tiny.write_spec(folder, spec)
     given = batch(x=[[1.0, 2.0], [3.0], None], k=[[1], [1], [1]])

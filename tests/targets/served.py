@@ -38,6 +38,6 @@ def serving(target: str, folder: Path) -> Iterator[Host]:
 
 def prepared_tensors(folder: Path) -> Path:
     """tiny.tensors with the arrays in its spec, as prepare writes them."""
-    runner: Any = load(tiny.tensors(folder))._task
+    runner: Any = load(tiny.tensors(folder)).task
     arrays = {"inputs": runner._runner.inputs, "outputs": runner._runner.outputs}
     return tiny.write_spec(folder, ModelSpec("tiny-tensors", "tensors", **arrays))
