@@ -35,8 +35,8 @@ class Doubling:
     """A Runner that gives back twice the ids; keeps the rows of its runs and how many were at a
     time. A run of POISON fails, one of INTERRUPT is interrupted once."""
 
-    inputs = (Tensor("ids", "int64", ("batch", "sequence")),)
-    outputs = (Tensor("doubled", "int64", ("batch", "sequence")),)
+    inputs: tuple[Tensor, ...] = (Tensor("ids", "int64", ("batch", "sequence")),)
+    outputs: tuple[Tensor, ...] = (Tensor("doubled", "int64", ("batch", "sequence")),)
     batch_dependent, shared_runs = False, True
 
     def __init__(self, parallel_runs: int = 1) -> None:
