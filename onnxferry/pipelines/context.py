@@ -93,6 +93,7 @@ class _Shared:
         self._runner, self._pool, self._streams = runner, pool, streams
         self.inputs, self.outputs = runner.inputs, runner.outputs
         self.batch_dependent = runner.batch_dependent
+        self.parallel_runs, self.shared_runs = streams, runner.shared_runs
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """See Runner."""
