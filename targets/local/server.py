@@ -23,14 +23,14 @@ from onnxferry.scoring.wire import CPU_HEADER
 from onnxferry.targets.local import listening, start_message
 from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.app import application
-from onnxferry.targets.local.backend import Backend, ThreadBackend, folders
+from onnxferry.targets.local.backend import LOG_FORMAT, Backend, ThreadBackend, folders
 from onnxferry.targets.local.config import ServerConfig
 from onnxferry.targets.local.config_file import ConfigError
 from onnxferry.targets.local.exchange import Exchange
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
+from onnxferry.targets.local.workers.backend import WorkerBackend
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _log = logging.getLogger("onnxferry")
 
 
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
     async def _run(self) -> None:
         self._watch_keys()
         serving = asyncio.ensure_future(self.serve(self._sockets))
-        loading = asyncio.ensure_future(self._load(backend := self._backend()))
+        loading = asyncio.ensure_future(self._load(backend := scored(self.settings)))
         try:
             await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done() and loading.exception():
@@ -84,10 +84,6 @@ class Server(uvicorn.Server):
         finally:
             loading.cancel()
             await backend.stop()
-
-    def _backend(self) -> Backend:
-        named = folders([(model.name, model.path) for model in self.settings.models])
-        return ThreadBackend(named, self.settings.in_flight)
 
     async def _load(self, backend: Backend) -> None:
         """Let the application answer, once every model answers as it should."""
@@ -132,13 +128,20 @@ class Server(uvicorn.Server):
             _log.error("%s; the keys stay as they were", e)
 
 
+def scored(config: ServerConfig) -> Backend:
+    """What scores the models, as `workers` says. Raises ModelError."""
+    named = folders([(model.name, model.path) for model in config.models])
+    if config.workers:
+        return WorkerBackend(named, config.workers)
+    return ThreadBackend(named, calls=config.in_flight)
+
+
 async def prove(backend: Backend) -> None:
     """Ask each model its golden requests. Raises ModelError for another answer."""
     for served in backend.models.values():
         for golden in served.spec.golden.all if served.spec.golden else ():
-            answer = await backend.handle(
-                served.name, replace(golden.request, id="golden"), "pipeline"
-            )
+            request = replace(golden.request, id="golden")
+            answer = await backend.handle(served.name, request, "pipeline")
             cpu = answer.headers.get(CPU_HEADER, "")
             if found := mismatch(golden, answer.status, answer.body, cpu):
                 raise ModelError(f"{served.folder}: {found}")
