@@ -13,6 +13,9 @@ from onnxferry.targets.local.config import ModelConfig, ServerConfig
 OPTIONS = (
     click.option("--host", default="127.0.0.1", help="The address to listen on."),
     click.option("--port", default=8080, type=click.IntRange(0, 65535), help="The port."),
+    click.option(
+        "--playground/--no-playground", default=True, help="The page at / to try a model."
+    ),
 )
 
 

@@ -28,7 +28,7 @@ async def _serve(config: ServerConfig) -> None:
     backend = ThreadBackend(folders([(model.name, model.path) for model in config.models]))
     await backend.start()
     settings = uvicorn.Config(
-        application(backend),
+        application(backend, config.playground),
         host=config.host,
         port=config.port,
         ws="none",
