@@ -11,13 +11,13 @@ from starlette.requests import ClientDisconnect
 
 from onnxferry import scoring
 from onnxferry.scoring.codecs import encode_json
-from onnxferry.targets.local import playground, routes
+from onnxferry.targets.local import routes
 from onnxferry.targets.local.backend import Backend
 from onnxferry.targets.local.exchange import Exchange
 
 
-def application(backend: Backend, page: bool = True) -> FastAPI:
-    """Starts `backend` when it starts, and stops it when it ends. `page`: with the playground."""
+def application(backend: Backend) -> FastAPI:
+    """Starts `backend` when it starts, and stops it when it ends."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -28,8 +28,6 @@ def application(backend: Backend, page: bool = True) -> FastAPI:
     refusals = {HTTPException: _refuse, ClientDisconnect: _gone}
     app = FastAPI(title="onnxferry", lifespan=lifespan, exception_handlers=refusals)
     routes.add(app, Exchange(backend))
-    if page:
-        playground.add(app)
     return app
 
 

@@ -14,7 +14,10 @@ OPTIONS = (
     click.option("--host", default="127.0.0.1", help="The address to listen on."),
     click.option("--port", default=8080, type=click.IntRange(0, 65535), help="The port."),
     click.option(
-        "--playground/--no-playground", default=True, help="The page at / to try a model."
+        "--workers",
+        default=0,
+        type=click.IntRange(0, 256),
+        help="Scoring processes, which share the CPUs; 0: threads of this process.",
     ),
 )
 

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from onnxferry.scoring.manifest import ModelSpec
+from onnxferry.targets.local import playground
 from onnxferry.targets.local.app import application
 from onnxferry.targets.local.backend import ThreadBackend
 from tests import tiny
@@ -44,9 +45,10 @@ def written(folder: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def serving(folders: Mapping[str, Path], **options: Any) -> Iterator[str]:
+def serving(folders: Mapping[str, Path]) -> Iterator[str]:
     """The URL of a server of `folders` on a thread of this process."""
-    app = application(ThreadBackend(folders, 2), **options)
+    app = application(ThreadBackend(folders, 2))
+    playground.add(app)
     config = uvicorn.Config(app, port=0, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     ready = threading.Event()

@@ -1,18 +1,19 @@
 // A draft is what the page holds of one model's request, {mode: 'form' | 'json', fields,
 // parameters, json, image}, and how that becomes the bytes that are sent.
 
+import { pretty } from './json_text.js';
 import { taskOf } from './tasks.js';
 
 /** The draft of a model's example. */
 export function first(model) {
   const task = taskOf(model);
-  const example = body(model.example) ?? task.example ?? {};
+  const example = body(model, task) || task.example || skeleton(model);
   const given = { ...task.defaults, ...example.parameters };
   const draft = { mode: task.form ? 'form' : 'json', fields: blank(task), parameters: '', json: '', image: null };
   draft.parameters = written(without(given, task.own));
   if (task.image) draft.image = picture(example.inputs);
   else if (task.form) draft.fields = read(task, example) ?? draft.fields;
-  return draft.mode === 'json' ? { ...draft, json: JSON.stringify(example) } : draft;
+  return draft.mode === 'json' ? { ...draft, json: pretty(JSON.stringify(example)) } : draft;
 }
 
 /** The request: {body, type, json} or, of a picture without parameters, {body, type, file}. Throws
@@ -58,12 +59,16 @@ const written = (value) => (Object.keys(value).length ? JSON.stringify(value) : 
 const without = (value, names = []) =>
   Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));
 
-/** An example as a JSON body; {body, content_type} too, and a text for its inputs. */
-function body(example) {
-  if (example == null) return undefined;
-  if (typeof example === 'string') return { inputs: example };
-  return example.body && example.content_type ? body(example.body) : example;
+/** An example of GET /models, {content_type, body | body_base64}, as a JSON body. */
+function body(model, task) {
+  const example = model.example;
+  if (!example) return undefined;
+  if (example.body_base64) return task.image && { inputs: example.body_base64 };
+  return typeof example.body === 'string' ? { inputs: example.body } : example.body;
 }
+
+/** A request for a model without an example: names of its arrays, to be filled in. */
+const skeleton = (model) => ({ inputs: Object.fromEntries((model.inputs ?? []).map(({ name }) => [name, []])) });
 
 const MAGIC = [['iVBOR', 'image/png'], ['/9j/', 'image/jpeg'], ['UklGR', 'image/webp'], ['R0lGOD', 'image/gif']];
 

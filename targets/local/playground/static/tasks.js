@@ -98,11 +98,11 @@ export const TASKS = {
   'image-classification': { ...image, hint: '{"top_k": 5}', view: views.labels },
   'object-detection': { ...image, hint: '{"threshold": 0.5}', view: views.boxes },
   'image-feature-extraction': { ...image, view: views.vectors },
-  tensors: { example: { inputs: {} }, view: views.tensors },
+  tensors: { view: views.tensors },
 };
 
 /** The task of a model; of a task that is the user's own, JSON in and out. */
-export const taskOf = (model) => TASKS[model.task] ?? { example: { inputs: '' }, view: views.none };
+export const taskOf = (model) => TASKS[model.task] ?? { view: views.none };
 
 function string(value) {
   if (typeof value !== 'string') throw new TypeError('not a text');
