@@ -31,3 +31,4 @@ class ServerConfig(_Table):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=0)] = 0  # scoring processes; 0: threads of this process
     watch: bool = False  # take over a model directory that is replaced on disk
+    playground: bool = True  # the page at /

@@ -9,6 +9,7 @@ import sys
 import uvicorn
 
 from onnxferry import scoring
+from onnxferry.targets.local import playground
 from onnxferry.targets.local.app import application
 from onnxferry.targets.local.backend import LOG_FORMAT, Backend, ThreadBackend, folders
 from onnxferry.targets.local.config import ServerConfig
@@ -27,8 +28,11 @@ def serve(config: ServerConfig) -> None:
 
 async def _serve(config: ServerConfig) -> None:
     backend = scored(config)
+    app = application(backend)
+    if config.playground:
+        playground.add(app)
     settings = uvicorn.Config(
-        application(backend),
+        app,
         host=config.host,
         port=config.port,
         ws="none",
