@@ -1,7 +1,7 @@
 """An environment for each server of peers.yaml: python -m examples.servers.environments FOLDER
 
-One that is there is left as it is. They take 7 GB with PyTorch for CPUs alone, more with PyPI's. Use
-Python 3.11: MLServer is for none later than 3.12.
+One that is there is left as it is. They take 7 GB with PyTorch for CPUs alone, more with PyPI's.
+Use Python 3.11: MLServer is for none later than 3.12.
 """
 
 from __future__ import annotations

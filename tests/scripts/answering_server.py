@@ -19,6 +19,7 @@ class Answers(BaseHTTPRequestHandler):
     """Answers by the route; counts what it is asked."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: the second would wait for the client's word
     seen: Counter[str]
     keys: set[str]
     slow: threading.Lock
@@ -42,6 +43,7 @@ class Answers(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)
+        self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -2,8 +2,8 @@
 requests that arrive at their times whether or not earlier ones are answered.
 
 It runs in a process of its own (`LoadGenerator`), apart from what watches the server. Where
-requests arrive by time, latency counts from the planned arrival: a server that stands still, or a generator
-that is late, is not flattered.
+requests arrive by time, latency counts from the planned arrival: a server that stands still, or a
+generator that is late, is not flattered.
 """
 
 from __future__ import annotations
