@@ -12,7 +12,8 @@ A graph that fixes its sizes gets them: sequences padded to its length, rows fil
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from onnxferry.scoring import timing
 from onnxferry.scoring.engine import Array, Runner, repeated
 from onnxferry.scoring.errors import InvalidValue, ModelError
 from onnxferry.scoring.graph_inputs import ALIASES, TokenInputs, listed
+from onnxferry.scoring.run_queue import RunQueue, Shape
 from onnxferry.scoring.settings import MIN_LENGTH
 from onnxferry.scoring.tokenization import Tokens
 
@@ -106,6 +108,7 @@ class TokenBatcher:
         self.max_length = min(filter(None, (max_length, fixed)), default=None)
         hidden = padding.hidden and "attention_mask" in self._inputs.names
         self._step = STEP if hidden and self._inputs.rows != 1 else 1
+        self._queue = RunQueue(runner, self._feeds)
 
     def run(
         self,
@@ -118,15 +121,16 @@ class TokenBatcher:
         one run. Raises InvalidValue for a token that the graph does not know."""
         timing.count(tokens=sum(map(len, sequences)))
         groups = self._groups([len(tokens) for tokens in sequences], budget)
+        batches = [[sequences[i] for i in group] for group in groups]
         results: dict[int, T] = {}
-        batches = self._runner.run_each(self._feeds(sequences, groups))
         try:
-            for group, outputs in zip(groups, batches, strict=True):
-                for row, i in enumerate(group):
-                    found = [output[row] for output in outputs]
-                    if self._left:
-                        found = self._without_padding(found, len(sequences[i]))
-                    results[i] = read(found, sequences[i])
+            with closing(self._queue.run_each(self._shaped(batches, budget))) as answered:
+                for group, outputs in zip(groups, answered, strict=True):
+                    for row, i in enumerate(group):
+                        found = [output[row] for output in outputs]
+                        if self._left:
+                            found = self._without_padding(found, len(sequences[i]))
+                        results[i] = read(found, sequences[i])
         except Exception as e:  # onnxruntime's errors have no common base class
             if type(e).__module__.startswith("onnxruntime"):
                 _check_tokens(str(e), sequences, e)
@@ -141,20 +145,20 @@ class TokenBatcher:
         sizes = [fixed] * len(lengths) if fixed else lengths
         return buckets(sizes, budget, self._step, rows)[::-1]
 
-    def _feeds(
-        self, sequences: Sequence[Tokens], groups: Sequence[Sequence[int]]
-    ) -> Iterator[dict[str, Array]]:
-        for group in groups:
-            timing.count(batch=len(group))
-            with timing.stage("preprocess"):
-                wide = self._width(max(len(sequences[i]) for i in group))
-                batch = [sequences[i] for i in group]
-                feeds = self._named(pad(batch, self._padding, wide, self._inputs.names))
-            yield feeds
+    def _shaped(
+        self, batches: Iterable[list[Tokens]], budget: int
+    ) -> Iterator[tuple[Shape, list[Tokens]]]:
+        """Each batch with what others must have to share its run."""
+        for batch in batches:
+            wide = self._width(max(map(len, batch)))
+            rows = self._inputs.rows or max(1, budget // wide)
+            alone = self._runner.batch_dependent or not self._runner.shared_runs
+            yield Shape(wide, 1 if alone else rows), batch
 
-    def _named(self, made: dict[str, Array]) -> dict[str, Array]:
+    def _feeds(self, batch: Sequence[Tokens], wide: int) -> dict[str, Array]:
         """By the graph's own names, with as many rows as it takes."""
         names, rows = self._inputs.names, self._inputs.rows
+        made = pad(batch, self._padding, wide, names)
         feeds = {name: made[role] for role, name in names.items()}
         return feeds if rows is None else repeated(feeds, rows)
 

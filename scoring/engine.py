@@ -5,13 +5,10 @@ ORT_DISABLE_TELEMETRY=0 in the host's environment allows it."""
 from __future__ import annotations
 
 import ctypes
-import itertools
 import mmap
 import os
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -21,7 +18,6 @@ from numpy.typing import NDArray
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-from onnxferry.scoring import timing
 from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import Tensor
@@ -44,13 +40,12 @@ class Runner(Protocol):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     batch_dependent: bool  # whether a row's result depends on the other rows of its run
+    parallel_runs: int  # at a time
+    shared_runs: bool  # whether requests may share a run
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """The outputs, in their order. Feeds are cast to the dtype of their input; those that are
         no input are left out."""
-
-    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-        """The outputs for each of `batches`, in their order."""
 
 
 class Session:
@@ -62,6 +57,7 @@ class Session:
             what = "no such file; a model directory holds its graph under this name"
             raise ModelError(f"{path}: {what}")
         self._path, self._options = path, options.resolved()
+        self.parallel_runs, self.shared_runs = self._options.parallel_runs, options.shared_runs
         self._reopening = threading.Lock()
         self._open()
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
@@ -73,8 +69,6 @@ class Session:
 
     def _open(self) -> None:
         self._session = _load(self._path, self._options)
-        # its threads start when they are needed
-        self._pool = ThreadPoolExecutor(self._options.parallel_runs, "scoring-run")
         self._process = os.getpid()
 
     def _own_session(self) -> ort.InferenceSession:
@@ -90,34 +84,8 @@ class Session:
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """See Runner."""
-        cast = self._cast(feeds)
-        timing.switch("engine")
-        result: list[Array] = self._own_session().run(None, cast)
-        timing.switch("postprocess")
+        result: list[Array] = self._own_session().run(None, self._cast(feeds))
         return result
-
-    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-        """See Runner; a few runs are done at once."""
-        rest = iter(batches)
-        first = list(itertools.islice(rest, 2))
-        if len(first) < 2 or self._options.parallel_runs == 1:
-            yield from map(self.run, itertools.chain(first, rest))
-        else:
-            yield from self._run_parallel(itertools.chain(first, rest))
-
-    def _run_parallel(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-        pending: deque[Future[list[Array]]] = deque()
-        session = self._own_session()
-        try:
-            for feeds in batches:
-                pending.append(self._pool.submit(session.run, None, self._cast(feeds)))
-                if len(pending) >= 2 * self._options.parallel_runs:
-                    yield _first_result(pending)
-            while pending:
-                yield _first_result(pending)
-        finally:
-            for future in pending:
-                future.cancel()
 
     def _cast(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         taken = [(name, dtype) for name, dtype in self._dtypes.items() if name in feeds]
@@ -153,13 +121,6 @@ def spin_entries(duration_us: int, version: str = ort.__version__) -> dict[str, 
     if duration_us and tuple(int(part) for part in version.split(".")[:2]) >= (1, 26):
         return {"spin_duration_us": str(duration_us)}
     return {"allow_spinning": "1" if duration_us >= 1000 else "0"}
-
-
-def _first_result(pending: deque[Future[list[Array]]]) -> list[Array]:
-    timing.switch("engine")
-    result = pending.popleft().result()
-    timing.switch("postprocess")
-    return result
 
 
 def batch_dependent(path: Path) -> bool:

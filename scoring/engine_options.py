@@ -24,7 +24,8 @@ class EngineOptions:
     """`engine` of model_spec.json; ONNXFERRY_ENGINE_* variables override each."""
 
     threads: int = 0  # of one run; 0: as many as cpu.available()
-    parallel_runs: int = 0  # of one request that needs several; 0: as many as threads
+    parallel_runs: int = 0  # at a time; 0: as many as threads
+    shared_runs: bool = True  # texts of requests at the same time go through the model together
     spin_duration_us: int = 10  # of idle threads; before onnxruntime 1.26 always (>= 1000) or never
     arena: bool = True  # a run's memory is kept for the next
     prepack: bool = True  # copy weights into the kernels' order; else processes may share a file

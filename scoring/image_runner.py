@@ -100,7 +100,10 @@ class ImageRunner:
         found = list[T]()
         for batch in self._batches(pictures.items):
             timing.count(batch=len(batch))
-            outputs = self.runner.run(self.pixels.feeds([picture.pixels for picture in batch]))
+            feeds = self.pixels.feeds([picture.pixels for picture in batch])
+            timing.switch("engine")
+            outputs = self.runner.run(feeds)
+            timing.switch("postprocess")
             found += (read([o[k] for o in outputs], p.size) for k, p in enumerate(batch))
         return found
 

@@ -24,9 +24,11 @@ class RequestMetrics:
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self._stage, self._since = STAGES[0], time.perf_counter()
 
-    def switch(self, stage: str) -> str:
-        """Count the time for `stage` from now on; return the stage before."""
-        now, before = time.perf_counter(), self._stage
+    def switch(self, stage: str, at: float | None = None) -> str:
+        """Count the time for `stage` from now on, or since `at` (time.perf_counter) if that is
+        after the last switch; return the stage before."""
+        now = time.perf_counter() if at is None else max(at, self._since)
+        before = self._stage
         self.seconds[before] += now - self._since
         self._stage, self._since = stage, now
         return before
@@ -64,10 +66,10 @@ def count(*, items: int = 0, tokens: int = 0, batch: int = 0) -> None:
         metrics.batch = max(metrics.batch, batch)
 
 
-def switch(name: str) -> str:
+def switch(name: str, at: float | None = None) -> str:
     """RequestMetrics.switch of the current request, if there is one."""
     metrics = _current.get()
-    return metrics.switch(name) if metrics else ""
+    return metrics.switch(name, at) if metrics else ""
 
 
 @contextmanager

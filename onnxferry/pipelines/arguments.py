@@ -7,22 +7,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from onnxferry.pipelines.context import Context, Scheduler, chosen
 from onnxferry.pipelines.errors import PipelineError, nearest
 from onnxferry.scoring import validation
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.scoring.validation import Parameter
 
 Values = Mapping[str, Any]
-SCHEDULERS = {  # DeepSparse's names -> whether runs of several calls are done at once
-    **dict.fromkeys(("default", "sync", "single", "single_stream"), False),
-    **dict.fromkeys(("async", "multi", "multi_stream", "elastic"), True),
-}
 ENGINES = ("deepsparse", "onnxruntime")  # both are ONNX Runtime here
-
-
-def anything(value: Any, where: str) -> Any:
-    """A value that is taken as it is."""
-    return value
 
 
 def path(value: object, where: str) -> str:
@@ -32,9 +24,16 @@ def path(value: object, where: str) -> str:
     return os.fspath(value)
 
 
-def scheduler(value: object, where: str) -> str:
-    """One of SCHEDULERS, as its name or as a Scheduler."""
-    return validation.one_of(*SCHEDULERS)(getattr(value, "value", value), where)
+def scheduler(value: object, where: str) -> Scheduler:
+    """A Scheduler, or one's name."""
+    return chosen(value if isinstance(value, Scheduler) else validation.string(value, where))
+
+
+def context(value: object, where: str) -> Context:
+    """A Context."""
+    if not isinstance(value, Context):
+        raise PipelineError(f"'{where}' must be a Context, got {validation.kind(value)}")
+    return value
 
 
 def lengths(value: object, where: str) -> list[int]:
@@ -43,13 +42,6 @@ def lengths(value: object, where: str) -> list[int]:
     if not several:
         raise PipelineError(f"'{where}' is an empty list; expected lengths in tokens")
     return sorted(validation.positive(length, where) for length in several)
-
-
-def shapes(value: object, where: str) -> list[list[int]]:
-    """A list of shapes."""
-    if not isinstance(value, list | tuple) or not all(isinstance(s, list | tuple) for s in value):
-        raise PipelineError(f"'{where}' must be a list of shapes, like [[1, 128], [1, 128]]")
-    return [[validation.positive(size, where) for size in shape] for shape in value]
 
 
 def names(value: object, where: str) -> list[str]:
@@ -63,14 +55,14 @@ COMMON: Mapping[str, Parameter] = {
     "num_cores": Parameter(validation.positive),
     "num_streams": Parameter(validation.natural),
     "scheduler": Parameter(scheduler),
-    "input_shapes": Parameter(shapes),
     "alias": Parameter(validation.string),
-    "context": Parameter(anything),
+    "context": Parameter(context),
     "benchmark": Parameter(validation.flag, False),
 }
 TEXT: Mapping[str, Parameter] = {"sequence_length": Parameter(lengths, [128])}
 _OWN_FILES = "the files in the model's folder count"
 GONE: Mapping[str, str] = {  # arguments that change no answer here -> why
+    "input_shapes": "a graph takes what comes; sequence_length or image_size tell the sizes",
     "executor": "a call's runs are done at once already",
     "logger": "each request leaves a line on Python's logger 'scoring'",
     "middlewares": "there are none",

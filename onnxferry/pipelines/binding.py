@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxferry.pipelines import arguments
+from onnxferry.pipelines import context as contexts
 from onnxferry.pipelines.errors import PipelineError
 from onnxferry.pipelines.folder import spec_of_folder
 from onnxferry.pipelines.tasks import find
@@ -85,6 +86,10 @@ _ALIKE = {  # tasks of ours whose models answer another
 
 
 def _engine(own: EngineOptions, values: Mapping[str, Any]) -> EngineOptions:
-    """num_cores and num_streams: so many runs at once, which share the cores."""
-    cores, streams = values["num_cores"], values["num_streams"]
-    return replace(own, threads=cores or own.threads, parallel_runs=streams or own.parallel_runs)
+    """The model's own options, with what the arguments say of cores and streams."""
+    context = values["context"]
+    told = [values[name] for name in ("num_cores", "num_streams", "scheduler")]
+    if context is None and not any(told):
+        return own
+    new = contexts.options(*told) if context is None else context.engine_options
+    return replace(own, threads=new.threads, parallel_runs=new.parallel_runs)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxferry.scoring import settings, validation
+from onnxferry.scoring import settings, timing, validation
 from onnxferry.scoring.codecs import JSON, NPY
 from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
@@ -138,7 +138,8 @@ class Tensors:
 
     def _run(self, feeds: Mapping[str, Array]) -> list[Any]:
         try:
-            return self._runner.run(feeds)
+            with timing.stage("engine"):
+                return self._runner.run(feeds)
         except Exception as e:  # onnxruntime's errors have no common base class
             if not type(e).__module__.startswith("onnxruntime"):
                 raise

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from onnxferry import scoring
+from onnxferry.scoring import timing
 from onnxferry.scoring.errors import ModelError
 from onnxferry.targets.local import forms
+from onnxferry.targets.local.observation import Observation, Observer, unobserved
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 CALLS = 32  # scored at once; those that wait for the engine share its runs
 
 
@@ -23,6 +27,12 @@ class Served:
     name: str
     folder: Path
     spec: scoring.ModelSpec
+
+    @staticmethod
+    def read(name: str, folder: Path) -> Served:
+        """With the limits that the environment sets. Raises ModelError."""
+        spec = scoring.ModelSpec.read(folder)
+        return Served(name, folder, replace(spec, limits=spec.limits.overridden(os.environ)))
 
 
 class Backend(Protocol):
@@ -38,8 +48,20 @@ class Backend(Protocol):
     async def handle(self, model: str, request: scoring.Request, form: str) -> scoring.Response:
         """What Scorer.handle of `model` answers. Raises KeyError for an unknown model."""
 
-    async def replace(self, model: str) -> None:
-        """Load the model's directory anew, then let it answer in place of the old one. Raises
+    @property
+    def pids(self) -> Sequence[int]:
+        """The scoring processes behind this one."""
+
+    @property
+    def restarts(self) -> int:
+        """How many of them died and had another started in their place."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that nothing scores yet."""
+
+    async def replace(self, model: str, folder: Path) -> None:
+        """Load the model from `folder`, then let that answer in place of the old one. Raises
         ScoringError, and the old one stays."""
 
     async def stop(self) -> None:
@@ -49,36 +71,62 @@ class Backend(Protocol):
 class ThreadBackend:
     """A Backend in this process."""
 
-    def __init__(self, folders: Mapping[str, Path], calls: int = CALLS) -> None:
-        self._folders = folders
+    pids: Sequence[int] = ()
+    restarts = 0
+
+    def __init__(
+        self, folders: Mapping[str, Path], observer: Observer = unobserved, calls: int = CALLS
+    ) -> None:
+        self._folders, self._observer = folders, observer
         self._scorers: dict[str, scoring.Scorer] = {}
+        self._served: dict[str, Served] = {}
         self._threads = ThreadPoolExecutor(calls, "score")
+        self._calls, self._accepted = calls, 0
 
     @property
     def models(self) -> Mapping[str, Served]:
         """See Backend."""
-        loaded = self._scorers.items()
-        return {name: Served(name, self._folders[name], s.spec) for name, s in loaded}
+        return self._served
+
+    @property
+    def waiting(self) -> int:
+        """See Backend."""
+        return max(0, self._accepted - self._calls)
 
     async def start(self) -> None:
         """See Backend."""
-        for name in self._folders:
-            await self.replace(name)
+        for name, folder in self._folders.items():
+            await self.replace(name, folder)
 
     async def handle(self, model: str, request: scoring.Request, form: str) -> scoring.Response:
         """See Backend."""
         scorer, loop = self._scorers[model], asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, scorer.handle, request, forms.named(form))
+        self._accepted += 1
+        try:
+            return await loop.run_in_executor(
+                self._threads, scorer.handle, request, forms.named(form)
+            )
+        finally:
+            self._accepted -= 1
 
-    async def replace(self, model: str) -> None:
+    async def replace(self, model: str, folder: Path) -> None:
         """See Backend."""
+
+        def observe(*finished: Any) -> None:
+            self._observer(model, Observation.of(*finished))
+
         loop = asyncio.get_running_loop()
-        folder = self._folders[model]
-        self._scorers[model] = await loop.run_in_executor(None, scoring.load, folder)
+        scorer = await loop.run_in_executor(None, load, folder, observe)
+        self._scorers[model], self._served[model] = scorer, Served(model, folder, scorer.spec)
 
     async def stop(self) -> None:
         """See Backend."""
         self._threads.shutdown()
+
+
+def load(folder: Path, observer: timing.Observer) -> scoring.Scorer:
+    """The scorer of a model that is to be served. Raises ScoringError."""
+    return scoring.load(folder, observer=observer)
 
 
 def folders(models: Sequence[tuple[str, Path]]) -> dict[str, Path]:

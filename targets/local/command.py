@@ -13,6 +13,12 @@ from onnxferry.targets.local.config import ModelConfig, ServerConfig
 OPTIONS = (
     click.option("--host", default="127.0.0.1", help="The address to listen on."),
     click.option("--port", default=8080, type=click.IntRange(0, 65535), help="The port."),
+    click.option(
+        "--workers",
+        default=0,
+        type=click.IntRange(0, 256),
+        help="Scoring processes, which share the CPUs; 0: threads of this process.",
+    ),
 )
 
 

@@ -10,14 +10,15 @@ import uvicorn
 
 from onnxferry import scoring
 from onnxferry.targets.local.app import application
-from onnxferry.targets.local.backend import ThreadBackend, folders
+from onnxferry.targets.local.backend import LOG_FORMAT, Backend, ThreadBackend, folders
 from onnxferry.targets.local.config import ServerConfig
+from onnxferry.targets.local.workers.backend import WorkerBackend
 
 
 def serve(config: ServerConfig) -> None:
     """Load the models and serve them until a signal ends the server. An unusable model ends it
     with a message."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     try:
         asyncio.run(_serve(config))
     except scoring.ScoringError as e:
@@ -25,8 +26,7 @@ def serve(config: ServerConfig) -> None:
 
 
 async def _serve(config: ServerConfig) -> None:
-    backend = ThreadBackend(folders([(model.name, model.path) for model in config.models]))
-    await backend.start()
+    backend = scored(config)
     settings = uvicorn.Config(
         application(backend),
         host=config.host,
@@ -38,3 +38,9 @@ async def _serve(config: ServerConfig) -> None:
         timeout_graceful_shutdown=30,  # seconds for the requests in flight
     )
     await uvicorn.Server(settings).serve()
+
+
+def scored(config: ServerConfig) -> Backend:
+    """What scores the models, as `workers` says. Raises ModelError."""
+    named = folders([(model.name, model.path) for model in config.models])
+    return WorkerBackend(named, config.workers) if config.workers else ThreadBackend(named)

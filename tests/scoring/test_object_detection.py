@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ def test_pictures_of_several_sizes_in_one_request(scorer: scoring.Scorer) -> Non
 class Recorder:
     """A graph that keeps how many pictures each of its runs had."""
 
+    parallel_runs, shared_runs = 1, False
+
     def __init__(self, graph: Session) -> None:
         self.inputs, self.outputs, self.batch_dependent = graph.inputs, graph.outputs, False
         self.graph, self.runs = graph, list[int]()
@@ -91,9 +93,6 @@ class Recorder:
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         self.runs.append(len(feeds["pixel_values"]))
         return self.graph.run(feeds)
-
-    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-        return map(self.run, batches)
 
 
 @pytest.mark.parametrize(("side", "runs"), [(32, [8, 2]), (1000, [1] * 10)])

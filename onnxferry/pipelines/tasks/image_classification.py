@@ -8,6 +8,7 @@ to 255, also [3, height, width].
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ from onnxferry.pipelines.outputs import ImageClassificationOutput
 from onnxferry.pipelines.tasks.pipeline_task import PipelineTask, Request
 from onnxferry.scoring import validation
 from onnxferry.scoring.codecs import Image
-from onnxferry.scoring.engine import Array
+from onnxferry.scoring.engine import Array, Runner
+from onnxferry.scoring.labels import Labels, logits_output
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.validation import Parameter
 
@@ -105,7 +107,48 @@ def bitmap(pixels: Array) -> bytes:
     )
 
 
+def _opened(request: Request) -> Request:
+    images = request.get("images")
+    several = isinstance(images, list | tuple) and not _is_pixels(images)
+    read = [_file(image) for image in images] if several and images else _file(images)
+    return {**request, "images": read}
+
+
+def _file(value: Any) -> Any:
+    """The bytes of a file by its path, or of a picture of Pillow; anything else as it is."""
+    if isinstance(value, str | Path):
+        try:
+            return Image(Path(value).read_bytes())
+        except OSError as e:
+            raise InvalidInput(f"'images': {value} is not readable ({e.strerror or e})") from e
+    if not hasattr(value, "save") or not hasattr(value, "mode"):
+        return value
+    content = io.BytesIO()
+    value.save(content, "PNG", compress_level=0)
+    return Image(content.getvalue())
+
+
+def _raw(request: Request, spec: ModelSpec, runner: Runner) -> Any:
+    """All labels of [pictures, channels, height, width]: uint8, which is normalised, or as the
+    graph takes it."""
+    pixels = request.get("images")
+    if not isinstance(pixels, np.ndarray) or pixels.ndim != 4:
+        return None
+    if pixels.dtype == np.uint8:
+        settings = spec.settings
+        mean, std = (np.array(settings[k], np.float32) for k in ("image_mean", "image_std"))
+        pixels = pixels * np.float32(settings["rescale_factor"])
+        pixels = (pixels - mean[:, None, None]) / std[:, None, None]
+    if (dtype := pixels.dtype) not in (np.float32, np.float64):
+        raise InvalidInput(f"'images' is {dtype}; expected uint8 or float32")
+    (tensor,) = runner.inputs
+    scores = runner.run({tensor.name: pixels})[logits_output(runner)]
+    labels = Labels(spec.labels, runner)
+    return [labels.top(row, None) for row in scores]
+
+
 def _response(request: Request, answer: Any, values: Values) -> dict[str, Any]:
+    answer = [best[: values["top_k"]] for best in answer]
     labels = [[_label(entry["label"], values) for entry in best] for best in answer]
     scores = [[entry["score"] for entry in best] for best in answer]
     one = len(answer) == 1
@@ -125,4 +168,6 @@ TASK = PipelineTask(
     spec=_spec,
     payload=_payload,
     response=_response,
+    opened=_opened,
+    raw=_raw,
 )

@@ -10,6 +10,7 @@ from typing import Any
 from onnxferry.pipelines.arguments import Values
 from onnxferry.pipelines.errors import PipelineError
 from onnxferry.pipelines.outputs import Output
+from onnxferry.scoring.engine import Runner
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.validation import Parameter
 
@@ -34,6 +35,11 @@ class PipelineTask:
     response: Callable[[Request, Any, Values], dict[str, Any]]
     """(request, our answer, arguments) -> the fields of `output`, as JSON data."""
     aliases: tuple[str, ...] = ()
+    opened: Callable[[Request], Request] = lambda request: request
+    """What only a caller in this process can send (paths, pictures of Pillow), as bytes."""
+    raw: Callable[[Request, ModelSpec, Runner], Any] = lambda request, spec, runner: None
+    """Our answer to a request that holds the graph's own input, by the graph alone; None for any
+    other request."""
 
 
 def limited(spec: ModelSpec, lengths: list[int], asked: bool, **settings: Any) -> ModelSpec:

@@ -3,7 +3,7 @@ for every built-in one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,15 +30,13 @@ class _NoGraph:
     """A Runner with the inputs and outputs of `spec`."""
 
     batch_dependent = False
+    parallel_runs, shared_runs = 1, False
 
     def __init__(self, spec: ModelSpec) -> None:
         self.inputs, self.outputs = spec.inputs, spec.outputs
 
     def run(self, feeds: Feeds) -> list[Array]:
         raise _Reached(feeds)
-
-    def run_each(self, batches: Iterable[Feeds]) -> Iterator[list[Array]]:
-        return map(self.run, batches)
 
 
 def accepted(spec: ModelSpec, folder: Path, samples: Sequence[Sample]) -> dict[Sample, Shape]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,11 +30,9 @@ class _RecordingRunner:
     def __init__(self, spec: ModelSpec, run: RunModel, batch_dependent: bool) -> None:
         self.inputs, self.outputs = spec.inputs, spec.outputs
         self.batch_dependent = batch_dependent
+        self.parallel_runs, self.shared_runs = 1, False
         self._run = run
         self.recorded: list[Array] = []
-
-    def run_each(self, batches: Iterable[Feeds]) -> Iterator[list[Array]]:
-        return map(self.run, batches)
 
     def run(self, feeds: Feeds) -> list[Array]:
         dtypes = {t.name: np.dtype(t.dtype) for t in self.inputs}
