@@ -47,6 +47,8 @@ class ServerConfig(_Table):
     """Scoring processes, which share the CPUs; 0: threads of this process."""
     watch: bool = False
     """Take over a model directory that is replaced on disk."""
+    playground: bool = True
+    """Serve the page at /, where a person asks the models."""
     in_flight: Count = 64
     """Requests that are scored at once, and share the engine's runs."""
     queue: Annotated[int, Field(ge=0)] = 256

@@ -20,7 +20,7 @@ from onnxferry.scoring.engine_options import PREFIX
 from onnxferry.scoring.errors import ModelError, ScoringError
 from onnxferry.scoring.golden import mismatch
 from onnxferry.scoring.wire import CPU_HEADER
-from onnxferry.targets.local import listening, start_message
+from onnxferry.targets.local import listening, playground, start_message
 from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.app import application
 from onnxferry.targets.local.backend import LOG_FORMAT, Backend, ThreadBackend, folders
@@ -93,7 +93,10 @@ class Server(uvicorn.Server):
         config = self.settings
         limits = config.in_flight, config.queue, config.request_seconds, config.bodies_mib * 2**20
         exchange = Exchange(backend, Admission(*limits), config.body_seconds)
-        self.gate.application = application(backend, exchange)
+        app = application(backend, exchange)
+        if config.playground:
+            playground.add(app)
+        self.gate.application = app
         if self.gate.state is State.LOADING:
             self.gate.state = State.READY
         for line in start_message.lines(self.url, config, backend.models.values(), self.keys):
