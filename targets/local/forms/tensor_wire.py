@@ -134,7 +134,8 @@ def _from_binary(data: memoryview, datatype: str, count: int, of: str) -> Array:
         expected = f"{count} {datatype} are {str(count * dtype.itemsize)[:20]} bytes"
         raise InvalidValue(f"{of} has {len(data)} bytes of data; by its shape {expected}")
     if datatype == "BOOL":
-        return np.frombuffer(data, np.uint8) != 0
+        found: Array = np.frombuffer(data, np.uint8) != 0
+        return found
     numbers: Array = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
     return numbers
 

@@ -1,4 +1,4 @@
-"""What routes of several protocols need: taken paths, the server's version, a refusal."""
+"""What routes of several protocols need: taken paths, the server's version."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import functools
 from importlib import metadata
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-
-
-class NotServed(HTTPException):
-    """404 of a model or version that is not here."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(404, message)
 
 
 def taken(app: FastAPI) -> set[str]:

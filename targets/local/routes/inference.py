@@ -20,6 +20,7 @@ from onnxferry.targets.local.backend import Served
 from onnxferry.targets.local.exchange import Exchange
 from onnxferry.targets.local.forms.inference import VERSION, tensor_of
 from onnxferry.targets.local.forms.tensor_wire import BYTES, DATATYPES
+from onnxferry.targets.local.refusals import NotFound
 from onnxferry.targets.local.routes import described
 from onnxferry.targets.local.routes.deepsparse import endpoint
 
@@ -32,7 +33,7 @@ def add(app: FastAPI, exchange: Exchange) -> None:
 
     def of(name: str, version: str = VERSION) -> Served:
         if version != VERSION:
-            raise described.NotServed(f"model {name!r} has the version {VERSION} only")
+            raise NotFound(f"model {name!r} has the version {VERSION} only")
         return exchange.model(name)
 
     async def server() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from onnxferry.scoring.codecs import JSON
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.targets.local import forms
 from onnxferry.targets.local.exchange import Choice, Exchange
-from onnxferry.targets.local.routes import described
+from onnxferry.targets.local.refusals import NotFound
 from onnxferry.targets.local.routes.catalog import EMBEDS, RANKS
 
 RERANK = ("/rerank", "/v1/rerank", "/v2/rerank")
@@ -80,7 +80,7 @@ def _named(fit: Sequence[str]) -> Choice:
             return fit[0]
         if asked not in fit:
             known = ", ".join(fit)
-            raise described.NotServed(f"no such model here for this request: {known} are")
+            raise NotFound(f"'model' names none of those that can answer this: {known}")
         return str(asked)
 
     return choose
