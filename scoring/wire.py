@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,11 +21,17 @@ ID_HEADERS = (
     "traceparent",
 )
 
+# the W3C's header by which a request tells its trace, all zeros being no id
+TRACEPARENT = re.compile(
+    "(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
+)
+
 
 @dataclass(frozen=True)
 class Request:
     """One request as a platform hands it over. `id` may be "". `content_length`: the body's bytes
-    by its headers, for a host that does not read a body over the limit."""
+    by its headers, for a host that does not read a body over the limit. `trace`: the id of the
+    distributed trace that it is part of, or ""."""
 
     body: bytes
     content_type: str = JSON
@@ -33,6 +40,7 @@ class Request:
     accept_encoding: str = ""
     id: str = ""
     content_length: int = 0
+    trace: str = ""
 
     @staticmethod
     def of(body: bytes, headers: Mapping[str, str], content_length: int = 0) -> Request:
@@ -41,7 +49,8 @@ class Request:
         types = lower.get("content-type") or JSON, lower.get("accept") or JSON
         codings = lower.get("content-encoding", ""), lower.get("accept-encoding", "")
         id_ = next((lower[name] for name in ID_HEADERS if lower.get(name)), "")
-        return Request(body, *types, *codings, id_, content_length)
+        found = TRACEPARENT.fullmatch(lower.get("traceparent", ""))
+        return Request(body, *types, *codings, id_, content_length, found["trace"] if found else "")
 
 
 @dataclass(frozen=True)

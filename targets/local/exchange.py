@@ -31,6 +31,7 @@ class Exchange:
     ) -> Response:
         """Score the request's body by `model` (None: the first)."""
         served = self.model(model)
+        request.state.model = served.name  # for the metrics
         read = await _read(request, served.spec.limits.body_bytes)
         answer = await self.backend.handle(served.name, read, form)
         headers = {**answer.headers, "Content-Type": answer.content_type}
