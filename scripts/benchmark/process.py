@@ -19,7 +19,7 @@ from onnxferry.system.errors import BenchmarkError, UsageError
 
 _WORKER = Path(__file__).parent / "worker.py"
 _TAIL = 1500  # bytes of what the process said last
-_OFFLINE = {  # nothing is fetched, and no telemetry is sent
+OFFLINE = {  # nothing is fetched, and no telemetry is sent
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -46,7 +46,7 @@ class EngineProcess:
         self.temporary = self._folder.name
         self._said = Path(self.temporary, "stderr").open("w+b")  # noqa: SIM115  # until __exit__
         command, pipe = [python, str(_WORKER), self.temporary], subprocess.PIPE
-        env = {**os.environ, **_OFFLINE, "TMPDIR": self.temporary}
+        env = {**os.environ, **OFFLINE, "TMPDIR": self.temporary}
         env |= {"OMP_NUM_THREADS": str(cores)} if cores else {}
         env |= spec.environment
         try:
