@@ -182,7 +182,7 @@ def test_timers_have_deepsparses_stages(text: Path) -> None:
 
 
 def test_a_pipeline_is_made_of_a_configuration(text: Path, tmp_path: Path) -> None:
-    data = {"task": "glue", "model_path": str(text), "kwargs": {"top_k": 2}}
+    data: dict[str, Any] = {"task": "glue", "model_path": str(text), "kwargs": {"top_k": 2}}
     (tmp_path / "c.json").write_text(json.dumps(data))
     (tmp_path / "c.yaml").write_text(f"task: glue\nmodel_path: {text}\nkwargs: {{top_k: 2}}\n")
     config = PipelineConfig(**data)
@@ -196,7 +196,7 @@ def test_a_pipeline_is_made_of_a_configuration(text: Path, tmp_path: Path) -> No
         (tmp_path / "none.yaml", "not readable"),
     ):
         with pytest.raises(PipelineError, match=told):
-            Pipeline.from_config(wrong)  # type: ignore[arg-type]
+            Pipeline.from_config(wrong)
 
 
 def test_pipelines_share_a_context(text: Path, tmp_path: Path) -> None:

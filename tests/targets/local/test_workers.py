@@ -7,9 +7,7 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxferry import scoring
-from onnxferry.scoring.errors import ModelError
 from onnxferry.targets.local.observation import Observation
 from onnxferry.targets.local.workers.backend import WorkerBackend
 from onnxferry.targets.local.workers.frames import Frame, Splitter
 from onnxferry.targets.local.workers.worker import THREADS, environment
 from tests import tiny
-from tests.eventually import eventually
 
 host = pytest.mark.host
 REQUEST = scoring.Request(b'{"inputs": "good day"}', id="one")
