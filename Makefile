@@ -155,7 +155,7 @@ batch: setup
 # DATA=DIR as above, PEERS=DIR: where the peers' environments are made, 7 GB. Measures the sections "Servers: ..." of
 # docs/performance.md again, or only those of WORKS: half an hour on two cores that nothing else uses.
 servers: setup
-	@test -n "$(DATA)" -a -n "$(PEERS)" || { echo "give two folders: make servers DATA=DIR PEERS=DIR"; exit 2; }
+	@test -n "$(DATA)" -a "$(origin PEERS)" = "command line" || { echo "give two folders: make servers DATA=DIR PEERS=DIR"; exit 2; }
 	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
 	.venv-4/bin/python -m examples.servers.models
 	$(PYTHON) -m examples.servers.environments $(PEERS)
