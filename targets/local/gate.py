@@ -17,7 +17,7 @@ Application = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awa
 
 OWN = frozenset({"/livez", "/readyz"})  # answered here
 LIVE = frozenset({"/livez", "/v2/health/live"})  # 200 as long as the process runs
-READY = frozenset({"/ping", "/health", "/readyz", "/v2/health/ready"})
+READY = frozenset({"/ping", "/health", "/readyz", "/v2/health", "/v2/health/ready"})
 METRICS = frozenset({"/metrics"})
 PAGE = ("/playground/",)  # files without data, and "/", which shows them
 RETRY_SECONDS = 1

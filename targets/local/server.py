@@ -30,6 +30,7 @@ from onnxferry.targets.local.backend import LOG_FORMAT, Backend, folders
 from onnxferry.targets.local.config import ServerConfig
 from onnxferry.targets.local.config_file import ConfigError
 from onnxferry.targets.local.deepsparse_models import directories
+from onnxferry.targets.local.direct import Direct
 from onnxferry.targets.local.exchange import Exchange
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
@@ -59,6 +60,7 @@ class Server(uvicorn.Server):
         self.keys = Keys()
         self.keys.read(config.keys_file, os.environ)
         self.gate = Gate(self.keys, _open_paths(config))
+        self.gate.health |= _health()
         self._made = tempfile.TemporaryDirectory(prefix="onnxferry-serve-")
         self._sockets = [listening.bound(config)]
         self.url = listening.url(config, self._sockets[0])
@@ -110,11 +112,13 @@ class Server(uvicorn.Server):
         self._operation.add(app, backend, admission)
         if config.playground:
             playground.add(app)
-        self.gate.application = app
+        self.gate.application = Direct(app, backend.models)
         if self.gate.state is State.LOADING:
             self.gate.state = State.READY
         for line in start_message.lines(self.url, config, backend.models.values(), self.keys):
             _log.info("%s", line)
+        for line in start_message.warnings(config, self.keys):
+            _log.warning("%s", line)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """At the first signal not ready, then closed; at the second the end."""
@@ -171,6 +175,12 @@ def crossing(config: ServerConfig, application: Any) -> Any:
     )
 
 
+def _health() -> frozenset[str]:
+    """With the path that Vertex AI asks."""
+    told = os.environ.get("AIP_HEALTH_ROUTE", "")
+    return READY | ({told} if told else frozenset())
+
+
 def _open_paths(config: ServerConfig) -> frozenset[str]:
-    health: frozenset[str] = frozenset() if config.closed_health else LIVE | READY
+    health: frozenset[str] = frozenset() if config.closed_health else LIVE | _health()
     return health | (METRICS if config.open_metrics else frozenset())

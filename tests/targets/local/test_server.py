@@ -18,8 +18,10 @@ import trustme
 
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import Golden
+from onnxferry.targets.local import start_message
 from onnxferry.targets.local.config import ServerConfig
 from onnxferry.targets.local.config_file import ConfigError, read
+from onnxferry.targets.local.keys import VARIABLE, Keys
 from onnxferry.targets.local.server import Server
 from tests import tiny
 from tests.targets.served import ANSWER, GOLDEN
@@ -204,3 +206,13 @@ def test_when_it_ends_it_is_not_ready_and_serves_on_for_a_while(model: Path) -> 
         body = GOLDEN.request.body
         answer = httpx.post(up.server.url + "/score", content=body, trust_env=False)
         assert (codes, answer.content) == ({503}, ANSWER)
+
+
+def test_it_warns_where_others_reach_it(model: Path) -> None:
+    keys = Keys()
+    assert not [*start_message.warnings(settings(model), keys)]
+    (told,) = start_message.warnings(settings(model, host="0.0.0.0"), keys)  # noqa: S104
+    assert "no API keys" in told
+    keys.read(None, {VARIABLE: "a-key-of-20-letters!"})
+    (told,) = start_message.warnings(settings(model, host="0.0.0.0"), keys)  # noqa: S104
+    assert "unencrypted" in told
