@@ -29,13 +29,37 @@ PYTHON = "The interpreter for engines of a kind, or of a name, whose library thi
 BASELINE = "Compare with this engine, or the fastest of this kind; repeat it. Default: the first."
 SCENARIO = "One request after the other, --streams at once, arriving by --rate, or cold starts."
 LENGTHS = "Ask English texts of so many words: lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST ..."
+SERVER = "Measure servers over HTTP instead; its own flags: benchmark --server SERVER --help."
 TIME = "Least seconds of a round; it always asks everything once."
 # a document's command leaves out where results go
 NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--title"}
 
 
-@options.command()
+class _ServersToo(options.FerryCommand):
+    """With --server the command that measures servers, which has flags of its own."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Of whichever command is meant."""
+        if any(word.partition("=")[0] == "--server" for word in args):
+            from onnxferry.scripts.benchmark.server.__main__ import command as servers
+
+            return servers.make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Raises SystemExit where it fails in a known way."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@options.command(cls=_ServersToo)
 @option("-e", "--engine", multiple=True, required=True, metavar=SPEC, help=ENGINE)
+@option("--server", expose_value=False, metavar="SERVER", help=SERVER)
 @option("--python", multiple=True, metavar="KIND=PATH", help=PYTHON)
 @option("--baseline", multiple=True, metavar="NAME", help=BASELINE)
 @option("--against", multiple=True, hidden=True)  # the older name of --baseline

@@ -1,4 +1,4 @@
-"""The FastAPI application of a backend."""
+"""The FastAPI application of a backend whose models are loaded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from starlette.requests import ClientDisconnect
 
 from onnxferry import scoring
 from onnxferry.scoring.codecs import encode_json
+from onnxferry.scoring.errors import ScoringError
 from onnxferry.targets.local import routes
 from onnxferry.targets.local.backend import Backend
-from onnxferry.targets.local.exchange import Exchange
+from onnxferry.targets.local.exchange import Exchange, refused
 
 
-def application(backend: Backend) -> FastAPI:
-    """Starts `backend` when it starts, and stops it when it ends."""
+def application(backend: Backend, exchange: Exchange | None = None) -> FastAPI:
+    """The routes of every protocol, for the models that `backend` has, which it starts and stops
+    where a host asks it to."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -25,18 +27,24 @@ def application(backend: Backend) -> FastAPI:
         yield
         await backend.stop()
 
-    refusals = {HTTPException: _refuse, ClientDisconnect: _gone}
+    refusals = {HTTPException: _refuse, ScoringError: _refused, ClientDisconnect: _gone}
     app = FastAPI(title="onnxferry", lifespan=lifespan, exception_handlers=refusals)
-    routes.add(app, Exchange(backend))
+    routes.add(app, exchange or Exchange(backend))
     return app
 
 
 async def _refuse(request: Request, error: HTTPException) -> Response:
     """The answer to an unknown route or method, with a body like the core's errors."""
-    code = error.detail.lower().replace(" ", "_")
-    body = encode_json({"error": {"code": code, "message": error.detail}})
+    code, message = error.detail.lower().replace(" ", "_"), error.detail
+    if code in ("not_found", "method_not_allowed"):
+        message = f"{message}; this server's paths are in /docs"
+    body = encode_json({"error": {"code": code, "message": message}})
     headers = {**(error.headers or {}), "Content-Type": scoring.JSON}
     return Response(body, error.status_code, headers)
+
+
+async def _refused(request: Request, error: ScoringError) -> Response:
+    return refused(error)
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from onnxferry.targets.local.exchange import Exchange
-from onnxferry.targets.local.routes import platforms
+from onnxferry.targets.local.routes import catalog, platforms
 
-PROTOCOLS = (platforms,)
+PROTOCOLS = (platforms, catalog)
 
 
 def add(app: FastAPI, exchange: Exchange) -> None:
