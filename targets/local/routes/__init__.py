@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from onnxferry.targets.local.exchange import Exchange
-from onnxferry.targets.local.routes import catalog, platforms
+from onnxferry.targets.local.routes import catalog, deepsparse, inference, openai, platforms, vertex
 
-PROTOCOLS = (platforms, catalog)
+PROTOCOLS = (platforms, catalog, inference, openai, vertex, deepsparse)
 
 
 def add(app: FastAPI, exchange: Exchange) -> None:
