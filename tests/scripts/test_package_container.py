@@ -4,6 +4,7 @@ schema."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.scoring import ModelSpec
-from onnxferry.scripts.package import Package, layout_of, package
+from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.package.container_sizes import Sizes
 from onnxferry.scripts.rehearse import dockerfile
 from onnxferry.targets.local import gate
@@ -131,7 +132,6 @@ def containers(built: Package) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def test_the_image_gets_the_local_package_and_nothing_else(built: Package) -> None:
-    local = layout_of("local").entries
     folders = {path.name for path in built.path.iterdir() if path.is_dir()}
     assert folders == {"server", "model"}  # and libraries, which are left out here
     image = dockerfile.read(built.path / "Dockerfile")
@@ -139,9 +139,24 @@ def test_the_image_gets_the_local_package_and_nothing_else(built: Package) -> No
     assert copied == {"libraries/", "server/", "model/"}
     ignored = (built.path / ".dockerignore").read_text().splitlines()
     assert {f"!{name[:-1]}" for name in copied} | {"*"} == set(ignored)
-    assert local
-    assert (built.path / "server" / "onnxferry" / "targets" / "local" / "server.py").is_file()
-    assert (built.path / "server" / "server.py").read_bytes()
+
+
+def test_the_server_in_it_is_the_local_package_byte_for_byte(tmp_path: Path) -> None:
+    """So what is proved of the local one, request by request, holds for the image."""
+    model = tiny.question_answering(tmp_path / "model")
+    local = {m.path: m.sha256 for m in package(model, "local", out=tmp_path, report=quiet).members}
+    mine = {m.path: m.sha256 for m in make(model, tmp_path).members}
+
+    for path, content in local.items():
+        assert mine[path if path.startswith("model/") else f"server/{path}"] == content
+    assert set(mine) - {f"server/{path}" for path in local} - set(local) == {
+        ".dockerignore",
+        "Dockerfile",
+        "compose.yaml",
+        "kserve.yaml",
+        "kubernetes.yaml",
+        "server/healthcheck.py",
+    }
 
 
 def test_the_dockerfile_passes_hadolint(built: Package) -> None:
@@ -277,15 +292,11 @@ def test_everyone_may_read_the_files_whatever_the_umask(built: Package, tmp_path
     """The image's user is another than who built the package."""
     model = shutil.copytree(built.path / "model", tmp_path / "model")
     (model / "model.onnx").chmod(0o600)
-    code = (
-        "import os, sys, pathlib; os.umask(0o077)\n"
-        "from tests.scripts.test_package_container import make\n"
-        "print(make(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])).path)"
-    )
-    words = [sys.executable, "-c", code, str(model), str(tmp_path)]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
-    folder = Path(done.stdout.strip())
+    before = os.umask(0o077)
+    try:
+        folder = make(model, tmp_path).path
+    finally:
+        os.umask(before)
     assert {oct(p.stat().st_mode & 0o777) for p in folder.rglob("*") if p.is_file()} == {"0o644"}
     assert {oct(p.stat().st_mode & 0o777) for p in folder.rglob("*") if p.is_dir()} == {"0o755"}
     # equal times too, so that the layers of equal files are equal
