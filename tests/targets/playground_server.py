@@ -47,7 +47,7 @@ def written(folder: Path) -> dict[str, Path]:
 @contextmanager
 def serving(folders: Mapping[str, Path]) -> Iterator[str]:
     """The URL of a server of `folders` on a thread of this process."""
-    app = application(ThreadBackend(folders, 2))
+    app = application(ThreadBackend(folders))
     playground.add(app)
     config = uvicorn.Config(app, port=0, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
