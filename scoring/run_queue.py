@@ -195,6 +195,7 @@ class RunQueue:
                 if not (state.free and state.waiting):
                     return
                 taken = self._take(state)
+                self._wake(state)
             self._work(state, taken)
 
     def _withdraw(self, state: _State, own: Iterable[_Group]) -> None:

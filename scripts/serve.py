@@ -12,20 +12,25 @@ from onnxferry.targets.local.command import OPTIONS, configured
 
 
 @options.command()
-@options.model_dir
-@options.apply(options.model, options.config)
 @options.apply(*OPTIONS)
-def command(model_dir: Path | None, model: Path | None, file: Path, **flags: Any) -> None:
-    """Serve MODEL_DIR on this machine, as the local target's package does, until Ctrl-C."""
+@options.model
+def command(model: Path | None, **given: Any) -> None:
+    """Serve model directories on this machine, as the local target's package does, until Ctrl-C.
+
+    Without a directory it is --model, the one of deploy.toml, or the only one in build/models. Each
+    option is also a variable, like ONNXFERRY_SERVER_PORT; ONNXFERRY_SERVER_KEYS holds API keys.
+    """
     from onnxferry.scripts.model_table import chosen
 
-    folder = chosen(model_dir, model, file)
+    if model:
+        given["models"] = (str(model), *given["models"])
+    config, notes = configured(default=lambda: chosen(None, None, Path("deploy.toml")), **given)
     try:
         from onnxferry.targets.local import server
     except ModuleNotFoundError as e:
         needed = f"pip install 'onnxferry[{TARGETS['local'].extra}]'"
         raise UsageError(f"serve needs {e.name}, which is not installed: {needed}") from e
-    server.serve(configured((folder,), flags))
+    server.serve(config, notes)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from onnxferry.scripts.rehearse import find_python
 from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.local import RUNTIME
 from onnxferry.system.cache import cache_folder
+from tests.eventually import eventually
 from tests.packages import quiet
 from tests.targets.served import ANSWER, GOLDEN, HERE, built
 
@@ -36,6 +37,7 @@ def test_a_model_directory_is_served_until_a_signal(tmp_path: Path) -> None:
         # tries to connect again for half a minute
         with httpx.Client(transport=httpx.HTTPTransport(retries=7)) as client:
             url = f"http://127.0.0.1:{port}/score"
+            assert eventually(lambda: client.get(url.replace("score", "ping")).is_success)
             assert client.post(url, content=GOLDEN.request.body).content == ANSWER
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)

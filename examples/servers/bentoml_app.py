@@ -1,4 +1,4 @@
-"""BentoML over the graph: MODEL=FOLDER bentoml serve bentoml_app:Emotions --working-dir HERE.
+"""BentoML over the graph: FOLDER=... bentoml serve bentoml_app:Emotions --working-dir HERE.
 POST /predict {"texts": ["text"]}. BATCH: texts of a run at most; WORKERS: processes."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Emotions:
 
     def __init__(self) -> None:
         """Load the graph."""
-        self._graph = Graph(os.environ["MODEL"])
+        self._graph = Graph(os.environ["FOLDER"])
 
     @bentoml.api(batchable=BATCH > 1, max_batch_size=BATCH, max_latency_ms=2000)
     def predict(self, texts: list[str]) -> list[list[dict[str, Any]]]:

@@ -4,9 +4,10 @@ what the servers load, so that one argument tells a server all of it.
     python -m examples.servers.models [WORK ...]
 
     WORK/hf         the Hugging Face folder, the adapter merged
-    WORK/optimum    its export by optimum, as MLServer and infinity load it
+    WORK/optimum    its export by optimum
     WORK/fp32, int8 the model directories of `onnxferry prepare`: a graph, tokenizer.json
-    WORK/plain-int8 the int8 graph beside optimum's configuration, for those that want that folder
+    WORK/optimum-fp32, optimum-int8
+                    the same graphs in the place of optimum's, for servers that load such a folder
 
 It needs transformers 4 and optimum. A folder that is there is left as it is. DistilBERT has random
 weights of the published size (examples/benchmark.py).
@@ -19,6 +20,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from examples import batch, benchmark, models
@@ -45,24 +47,24 @@ def embeddings_source(folder: Path) -> None:
     shutil.copytree(models.minilm(), folder)
 
 
-def optimum_export(source: Path, folder: Path, task: str) -> None:
+def optimum_export(source: Path, folder: Path, *, task: str) -> None:
     """By optimum, without its optimisations: what its users serve."""
     from optimum.exporters.onnx import main_export
 
     main_export(str(source), folder, task=task, library_name="transformers")
 
 
-def prepared(source: Path, folder: Path, precision: str, task: str) -> None:
+def prepared(source: Path, folder: Path, *, precision: str, task: str) -> None:
     """The model directory, in float32 with its operators fused, or in int8 for any CPU."""
     variant = "fp32-optimised" if precision == "fp32" else None
     options = Options(str(source), folder, task=task, precision=precision, variant=variant)
     prepare(replace(options, max_metric_drop=1.0, min_agreement=0.0))
 
 
-def plain_int8(int8: Path, optimum: Path, folder: Path) -> None:
-    """The configuration of the one and the graph of the other."""
+def graph_for_optimum(served: Path, optimum: Path, folder: Path) -> None:
+    """The graph of the one and the configuration of the other."""
     shutil.copytree(optimum, folder, ignore=shutil.ignore_patterns("*.onnx*"))
-    for path in int8.glob("model.onnx*"):
+    for path in served.glob("model.onnx*"):
         os.link(path, folder / path.name)
 
 
@@ -78,14 +80,13 @@ def ready(work: str) -> None:
     source, task = WORKS[work]
     here = OUT / work
     _made(here / "hf", source)
-    _made(here / "optimum", lambda folder: optimum_export(here / "hf", folder, task))
+    _made(here / "optimum", partial(optimum_export, here / "hf", task=task))
     for precision in ("fp32", "int8"):
-        if work == "minilm" and (known := _known(precision)).is_dir():
-            _made(here / precision, lambda folder, known=known: _linked(known, folder))
-        else:
-            make = lambda folder, p=precision: prepared(here / "hf", folder, p, task)  # noqa: E731
-            _made(here / precision, make)
-    _made(here / "plain-int8", lambda folder: plain_int8(here / "int8", here / "optimum", folder))
+        known = _known(precision) if work == "minilm" else None
+        make = partial(prepared, here / "hf", precision=precision, task=task)
+        _made(here / precision, partial(_linked, known) if known and known.is_dir() else make)
+        graph = partial(graph_for_optimum, here / precision, here / "optimum")
+        _made(here / f"optimum-{precision}", graph)
 
 
 def _known(precision: str) -> Path:

@@ -3,9 +3,8 @@ share."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 
 from onnxferry.pipelines.errors import PipelineError
@@ -90,29 +89,11 @@ class _Shared:
     """A Runner whose runs are done by the threads of a pool."""
 
     def __init__(self, runner: Runner, pool: ThreadPoolExecutor, streams: int) -> None:
-        self._runner, self._pool, self._streams = runner, pool, streams
+        self._runner, self._pool, self.parallel_runs = runner, pool, streams
         self.inputs, self.outputs = runner.inputs, runner.outputs
-        self.batch_dependent = runner.batch_dependent
+        self.batch_dependent, self.shared_runs = runner.batch_dependent, runner.shared_runs
 
     def run(self, feeds: Mapping[str, Array]) -> list[Array]:
         """See Runner."""
-        return _result(self._pool.submit(self._runner.run, feeds))
-
-    def run_each(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
-        """See Runner; as many runs are done at once as there are streams."""
-        pending: deque[Future[list[Array]]] = deque()
-        try:
-            for feeds in batches:
-                pending.append(self._pool.submit(self._runner.run, feeds))
-                if len(pending) >= 2 * self._streams:
-                    yield _result(pending.popleft())
-            while pending:
-                yield _result(pending.popleft())
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-def _result(future: Future[list[Array]]) -> list[Array]:
-    with timing.stage("engine"):
-        return future.result()
+        with timing.stage("engine"):
+            return self._pool.submit(self._runner.run, feeds).result()

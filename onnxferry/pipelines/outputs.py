@@ -71,6 +71,11 @@ class TokenClassificationOutput(Output):
 
     predictions: list[list[TokenClassificationResult]]
 
+    def __post_init__(self) -> None:
+        """Take results that are dicts, too."""
+        made = [[TokenClassificationResult(**dict(r)) for r in found] for found in self.predictions]
+        object.__setattr__(self, "predictions", made)
+
 
 @dataclasses.dataclass(frozen=True)
 class ZeroShotTextClassificationOutput(Output):

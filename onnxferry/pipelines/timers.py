@@ -10,6 +10,7 @@ TOTAL_INFERENCE = "total_inference"
 STAGES = {  # of scoring.timing -> DeepSparse's
     "decode": PRE_PROCESS,
     "preprocess": PRE_PROCESS,
+    "queue": ENGINE_FORWARD,
     "engine": ENGINE_FORWARD,
     "postprocess": POST_PROCESS,
     "encode": POST_PROCESS,

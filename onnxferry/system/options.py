@@ -43,7 +43,7 @@ class FerryCommand(click.Command):
 def command(name: str | None = None, **attrs: Any) -> Callable[[Callable[..., Any]], FerryCommand]:
     """click.command for this project: shows defaults, and -h is --help."""
     settings = {"help_option_names": ["-h", "--help"], "show_default": True}
-    return click.command(name, cls=FerryCommand, context_settings=settings, **attrs)
+    return click.command(name, **{"cls": FerryCommand, "context_settings": settings, **attrs})
 
 
 def apply(*options: Callable[[F], F]) -> Callable[[F], F]:

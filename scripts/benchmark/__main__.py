@@ -14,7 +14,7 @@ from click import option
 
 from onnxferry.scoring import cpu
 from onnxferry.scripts import sections
-from onnxferry.scripts.benchmark import figures, inputs, plot, report, rounds, specs
+from onnxferry.scripts.benchmark import figures, inputs, model, plot, report, rounds, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.system import console, options
 from onnxferry.system.errors import UsageError
@@ -29,13 +29,40 @@ PYTHON = "The interpreter for engines of a kind, or of a name, whose library thi
 BASELINE = "Compare with this engine, or the fastest of this kind; repeat it. Default: the first."
 SCENARIO = "One request after the other, --streams at once, arriving by --rate, or cold starts."
 LENGTHS = "Ask English texts of so many words: lognormal:MEDIAN:SIGMA or uniform:LEAST:MOST ..."
+SERVER = "Measure servers over HTTP instead; its own flags: benchmark --server SERVER --help."
 TIME = "Least seconds of a round; it always asks everything once."
 # a document's command leaves out where results go
 NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--title"}
 
 
-@options.command()
+class _ServersToo(options.FerryCommand):
+    """With --server the command that measures servers, which has flags of its own; with an .onnx
+    file or its folder the one that has deepsparse.benchmark's."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Of whichever command is meant."""
+        if any(word.partition("=")[0] == "--server" for word in args):
+            from onnxferry.scripts.benchmark.server.__main__ import command as servers
+
+            return servers.make_context(info_name, args, parent, **extra)
+        if model.is_asked(args):
+            return model.command.make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Raises SystemExit where it fails in a known way."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@options.command(cls=_ServersToo)
 @option("-e", "--engine", multiple=True, required=True, metavar=SPEC, help=ENGINE)
+@option("--server", expose_value=False, metavar="SERVER", help=SERVER)
 @option("--python", multiple=True, metavar="KIND=PATH", help=PYTHON)
 @option("--baseline", multiple=True, metavar="NAME", help=BASELINE)
 @option("--against", multiple=True, hidden=True)  # the older name of --baseline
@@ -62,7 +89,8 @@ NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--tit
 @options.output
 def command(**flags: Any) -> None:
     """Measure engines side by side: speed, latency, memory, cold start, and whether they answer the
-    same."""
+    same. `onnxferry benchmark model.onnx` takes deepsparse.benchmark's flags instead: -b -s -i -t
+    -w -nstreams -ncores -x."""
     chosen = specs.parse(flags["engine"])
     task = flags["task"] or specs.task_of(chosen)
     settings = _settings(flags, task, chosen)

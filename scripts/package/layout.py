@@ -63,6 +63,11 @@ class PackageLayout:
         ]
 
 
+def pipelines() -> Iterator[Entry]:
+    """onnxferry.pipelines, for what speaks DeepSparse's names."""
+    return tree(_INIT.parent / "pipelines", "onnxferry/pipelines/")
+
+
 def tree(folder: Path, under: str) -> Iterator[Entry]:
     """Each file below `folder`, without what Python or an editor leaves there."""
     for path in sorted(folder.rglob("*")):

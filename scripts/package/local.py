@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxferry.scripts.package import pins, wheels
 from onnxferry.scripts.package.archive import write_folder
-from onnxferry.scripts.package.layout import Entry, PackageLayout
+from onnxferry.scripts.package.layout import Entry, PackageLayout, pipelines
 from onnxferry.scripts.package.model import CheckedModel
 
 SERVER = ("fastapi", "httptools", "prometheus-client", "pyyaml", "uvicorn", "uvloop")
@@ -24,9 +24,10 @@ if __name__ == "__main__":
 
 
 def added(model: CheckedModel) -> list[Entry]:
-    """server.py and requirements.txt."""
+    """server.py, requirements.txt and DeepSparse's names."""
     text = requirements(model.libraries)
-    return [Entry("server.py", _PROGRAM.encode()), Entry("requirements.txt", text.encode())]
+    own = [Entry("server.py", _PROGRAM.encode()), Entry("requirements.txt", text.encode())]
+    return [*own, *pipelines()]
 
 
 def requirements(libraries: tuple[str, ...]) -> str:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from fastapi import Request, Response
-from starlette.exceptions import HTTPException
 
 from onnxferry import scoring
+from onnxferry.scoring.codecs import encode_json
+from onnxferry.scoring.errors import ScoringError
+from onnxferry.targets.local import forms
+from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.backend import Backend, Served
+from onnxferry.targets.local.config import ModelConfig
+from onnxferry.targets.local.refusals import NotFound, Refusal, SlowBody
+
+Choice = Callable[[scoring.Request], str]  # the name of the model that a request is for
 
 
 @dataclass(frozen=True)
@@ -16,34 +26,83 @@ class Exchange:
     """What routes need of the server."""
 
     backend: Backend
+    admission: Admission = field(default_factory=Admission)
+    body_seconds: float = 30
+    configured: Mapping[str, ModelConfig] = field(default_factory=dict)  # by the models' names
 
     def model(self, name: str | None = None) -> Served:
-        """The model `name`, by default the first. Raises HTTPException 404."""
+        """The model `name`, by default the first. Raises NotFound."""
         models = self.backend.models
         if name is None:
             return next(iter(models.values()))
         if name not in models:
-            raise HTTPException(404, f"no model {name!r}; this server has {', '.join(models)}")
+            raise NotFound(f"no model {name!r}; this server has {', '.join(models)}")
         return models[name]
 
     async def answer(
-        self, request: Request, model: str | None = None, form: str = "pipeline"
+        self,
+        request: Request,
+        model: str | None = None,
+        form: str = "pipeline",
+        choose: Choice | None = None,
     ) -> Response:
-        """Score the request's body by `model` (None: the first)."""
-        served = self.model(model)
-        read = await _read(request, served.spec.limits.body_bytes)
-        answer = await self.backend.handle(served.name, read, form)
+        """Score the request's body by `model` (None: the first), or by the one that `choose` finds
+        by the body."""
+        try:
+            served = self.model(model)
+            self.admission.check()
+            async with self._body(request, served) as read:
+                if choose:
+                    served = self.model(choose(read))
+                answer = await self.admission.run(
+                    lambda: self.backend.handle(served.name, read, form), lambda: _left(request)
+                )
+        except Refusal as e:
+            return refused(e, form)
         headers = {**answer.headers, "Content-Type": answer.content_type}
         return Response(answer.body, answer.status, headers)
 
+    @asynccontextmanager
+    async def _body(self, request: Request, served: Served) -> AsyncIterator[scoring.Request]:
+        """The request with its body, if that has no more bytes than the model's limit, counted as
+        held in the block."""
+        limit = served.spec.limits.body_bytes
+        headers = _headers(request)
+        length, body = int(headers.get("content-length", 0)), bytearray()
+        try:
+            if length <= limit:
+                await asyncio.wait_for(self._read(request, body, limit), self.body_seconds)
+            yield scoring.Request.of(bytes(body), headers, length)
+        except asyncio.TimeoutError as e:
+            what = f"the body did not come within {self.body_seconds:g} s"
+            raise SlowBody(what, {"Connection": "close"}) from e
+        finally:
+            self.admission.let_go(len(body))
 
-async def _read(request: Request, limit: int) -> scoring.Request:
-    """The request, with its body if that has at most `limit` bytes."""
-    headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
-    length, body = int(headers.get("content-length", 0)), bytearray()
-    if length <= limit:
+    async def _read(self, request: Request, body: bytearray, limit: int) -> None:
         async for chunk in request.stream():
+            self.admission.hold(len(chunk))
             body += chunk
             if len(body) > limit:
                 break
-    return scoring.Request.of(bytes(body), headers, length)
+
+
+def refused(error: ScoringError, form: str = "pipeline") -> Response:
+    """The answer to what the server refuses, in the shape of `form`."""
+    headers = {"Content-Type": scoring.JSON, **getattr(error, "headers", {})}
+    return Response(encode_json(forms.named(form).refusal(error)), error.status, headers)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """By names in lower case; those that came several times as one list."""
+    found: dict[str, str] = {}
+    for raw, value in request.scope["headers"]:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+async def _left(request: Request) -> None:
+    """Ends when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

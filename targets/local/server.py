@@ -1,50 +1,169 @@
-"""Runs the application until SIGTERM or Ctrl-C; requests in flight are answered first."""
+"""Runs the server: it listens at once, loads the models, proves each by its golden requests, serves
+until SIGTERM or Ctrl-C, and answers the requests in flight before it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from types import FrameType
+from typing import Any
 
 import uvicorn
+from starlette.middleware.cors import CORSMiddleware
 
-from onnxferry import scoring
-from onnxferry.targets.local import playground
+from onnxferry.scoring.engine_options import PREFIX
+from onnxferry.scoring.errors import ModelError, ScoringError
+from onnxferry.scoring.golden import mismatch
+from onnxferry.scoring.wire import CPU_HEADER
+from onnxferry.targets.local import listening, playground, start_message
+from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.app import application
 from onnxferry.targets.local.backend import LOG_FORMAT, Backend, ThreadBackend, folders
 from onnxferry.targets.local.config import ServerConfig
+from onnxferry.targets.local.config_file import ConfigError
+from onnxferry.targets.local.exchange import Exchange
+from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
+from onnxferry.targets.local.keys import Keys
 from onnxferry.targets.local.workers.backend import WorkerBackend
 
+_log = logging.getLogger("onnxferry")
 
-def serve(config: ServerConfig) -> None:
-    """Load the models and serve them until a signal ends the server. An unusable model ends it
-    with a message."""
+
+def serve(config: ServerConfig, notes: Sequence[str] = ()) -> None:
+    """Load the models and serve them until a signal ends the server. What cannot be used, a model,
+    a key, a certificate or the address, ends it with a message. `notes` are said at start."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    if config.threads:
+        os.environ[f"{PREFIX}THREADS"] = str(config.threads)
+    for note in notes:
+        _log.warning("%s", note)
     try:
-        asyncio.run(_serve(config))
-    except scoring.ScoringError as e:
+        Server(config).run_until_signal()
+    except (ScoringError, ConfigError) as e:
         sys.exit(f"error: {e}")
 
 
-async def _serve(config: ServerConfig) -> None:
-    backend = scored(config)
-    app = application(backend)
-    if config.playground:
-        playground.add(app)
-    settings = uvicorn.Config(
-        app,
-        host=config.host,
-        port=config.port,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=30,  # seconds for the requests in flight
+class Server(uvicorn.Server):
+    """One server, from its start to its end. `url` is where it listens."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.settings = config
+        self.keys = Keys()
+        self.keys.read(config.keys_file, os.environ)
+        self.gate = Gate(self.keys, _open_paths(config))
+        self._sockets = [listening.bound(config)]
+        self.url = listening.url(config, self._sockets[0])
+        super().__init__(listening.uvicorn_config(config, crossing(config, self.gate)))
+
+    def run_until_signal(self) -> None:
+        """Serve. Raises ScoringError for a model that cannot be served."""
+        loop = (self.config.get_loop_factory() or asyncio.new_event_loop)()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._run())
+        finally:
+            loop.close()
+
+    async def _run(self) -> None:
+        self._watch_keys()
+        serving = asyncio.ensure_future(self.serve(self._sockets))
+        loading = asyncio.ensure_future(self._load(backend := self._backend()))
+        try:
+            await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+            if loading.done() and loading.exception():
+                self.should_exit = True
+            await serving
+            if loading.done():
+                loading.result()
+        finally:
+            loading.cancel()
+            await backend.stop()
+
+    def _backend(self) -> Backend:
+        named = folders([(model.name, model.path) for model in self.settings.models])
+        if workers := self.settings.workers:
+            return WorkerBackend(named, workers)
+        return ThreadBackend(named, calls=self.settings.in_flight)
+
+    async def _load(self, backend: Backend) -> None:
+        """Let the application answer, once every model answers as it should."""
+        await backend.start()
+        if not self.settings.skip_golden:
+            await prove(backend)
+        config = self.settings
+        limits = config.in_flight, config.queue, config.request_seconds, config.bodies_mib * 2**20
+        named = dict(zip(backend.models, config.models, strict=True))  # in the same order
+        exchange = Exchange(backend, Admission(*limits), config.body_seconds, named)
+        app = application(backend, exchange)
+        if config.playground:
+            playground.add(app)
+        self.gate.application = app
+        if self.gate.state is State.LOADING:
+            self.gate.state = State.READY
+        for line in start_message.lines(self.url, config, backend.models.values(), self.keys):
+            _log.info("%s", line)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """At the first signal not ready, then closed; at the second the end."""
+        if self.gate.state is State.DRAINING:
+            _log.warning("a second signal: ended at once")
+            logging.shutdown()
+            os._exit(128 + sig)
+        self.gate.state = State.DRAINING
+        _log.info("%s: requests in flight are answered first", signal.Signals(sig).name)
+        if self.gate.application is None or not self.settings.drain_seconds:
+            self.should_exit = True
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_soon_threadsafe(loop.call_later, self.settings.drain_seconds, self._close)
+
+    def _close(self) -> None:
+        self.should_exit = True
+
+    def _watch_keys(self) -> None:
+        if self.settings.keys_file and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_keys)
+
+    def _read_keys(self) -> None:
+        try:
+            self.keys.read(self.settings.keys_file, os.environ)
+            _log.info("API keys read anew: %d", len(self.keys))
+        except ConfigError as e:
+            _log.error("%s; the keys stay as they were", e)
+
+
+async def prove(backend: Backend) -> None:
+    """Ask each model its golden requests. Raises ModelError for another answer."""
+    for served in backend.models.values():
+        for golden in served.spec.golden.all if served.spec.golden else ():
+            answer = await backend.handle(
+                served.name, replace(golden.request, id="golden"), "pipeline"
+            )
+            cpu = answer.headers.get(CPU_HEADER, "")
+            if found := mismatch(golden, answer.status, answer.body, cpu):
+                raise ModelError(f"{served.folder}: {found}")
+
+
+def crossing(config: ServerConfig, application: Any) -> Any:
+    """The application, which pages of `cors_origins` may call."""
+    if not config.cors_origins:
+        return application
+    told = ("X-Request-Id", "Server-Timing", "Retry-After")
+    return CORSMiddleware(
+        application,
+        allow_origins=config.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=told,
     )
-    await uvicorn.Server(settings).serve()
 
 
-def scored(config: ServerConfig) -> Backend:
-    """What scores the models, as `workers` says. Raises ModelError."""
-    named = folders([(model.name, model.path) for model in config.models])
-    return WorkerBackend(named, config.workers) if config.workers else ThreadBackend(named)
+def _open_paths(config: ServerConfig) -> frozenset[str]:
+    health: frozenset[str] = frozenset() if config.closed_health else LIVE | READY
+    return health | (METRICS if config.open_metrics else frozenset())

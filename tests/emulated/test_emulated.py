@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from onnxferry.scoring.golden import difference
 from onnxferry.scripts.datasets import built_in
-from onnxferry.scripts.golden_check import difference
 from onnxferry.scripts.prepare import prepare
 from tests.emulated import machines
 from tests.emulated.answer import answers

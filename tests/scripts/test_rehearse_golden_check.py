@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from onnxferry.scoring.golden import difference
 from onnxferry.scoring.manifest import Golden
 from onnxferry.scoring.wire import Request
-from onnxferry.scripts.golden_check import Reply, cpu_of, difference, mismatch
+from onnxferry.scripts.golden_check import Reply, cpu_of, mismatch
 
 
 def ranked(**scores: Any) -> list[dict[str, Any]]:

@@ -74,12 +74,11 @@ def _payload(request: Request, values: Values) -> Any:
 
 
 def _is_pixels(value: Any) -> bool:
-    """Whether a list is one picture: rows of pixels, and not pictures."""
+    """Whether a list is one picture, [height, width, 3] of numbers, and not several pictures."""
+    depth = 0
     while isinstance(value, list | tuple) and value:
-        value, depth = value[0], isinstance(value[0], list | tuple) and bool(value[0])
-        if not depth:
-            break
-    return isinstance(value, int | float)
+        value, depth = value[0], depth + 1
+    return depth == 3 and isinstance(value, int | float)
 
 
 def picture(value: Any) -> Any:

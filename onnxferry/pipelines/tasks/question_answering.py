@@ -46,7 +46,7 @@ def _payload(request: Request, values: Values) -> Any:
     }
     if isinstance(inputs.get("question"), list):
         raise InvalidValue("'question' must be a string; ask one question a call")
-    return {"inputs": inputs, "parameters": parameters}
+    return {**inputs, "parameters": parameters}
 
 
 def _response(request: Request, answer: Any, values: Values) -> dict[str, Any]:

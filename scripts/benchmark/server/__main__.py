@@ -44,10 +44,10 @@ TRIVIAL = ("-m", "uvicorn", "--app-dir", str(Path(__file__).parent), "--port", "
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """Of 1,8,32. Raises UsageError."""
+    """Of 1,8,32. Raises click.BadParameter."""
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if not all(part.isdecimal() and int(part) for part in parts):
-        raise UsageError(f"{param.opts[0]} {value}: expected integers above 0, like 1,8,32")
+        raise click.BadParameter(f"{value}: expected integers above 0, like 1,8,32", ctx, param)
     return tuple(map(int, parts))
 
 
@@ -73,6 +73,8 @@ def command(**flags: Any) -> None:
     """Measure servers side by side over HTTP: right answers a second, latency, CPU, memory and
     start."""
     chosen = specs.parse(flags["server"], specs.kinds(flags["peers"]))
+    if flags["bare"] and not flags["idle"]:
+        raise UsageError("--bare goes with --idle")
     texts = _texts(flags["data"], flags["limit"])
     settings = LoadSettings(
         clients=flags["clients"],
@@ -120,15 +122,13 @@ def _generators_own(
     words = (sys.executable, *TRIVIAL, "--no-access-log", "--log-level", "warning", "trivial:app")
     kind = specs.ServerKind(words)
     spec = specs.ServerSpec("nothing", ".", PROTOCOLS["onnxferry"], kind=kind)
-    settings = LoadSettings(clients=(1, 32), seconds=1.0, warm_up=0.5, rounds=1)
+    settings = LoadSettings(clients=(1, 32), seconds=0.7, warm_up=0.2, rounds=1)
     return rounds.measure([spec], ["text"], settings, generator, progress)[0]
 
 
 def _bare(flags: dict[str, Any], texts: list[Any], settings: LoadSettings) -> list[float]:
     if not flags["bare"]:
         return []
-    if not settings.idle:
-        raise UsageError("--bare goes with --idle")
     task = TASKS.get(flags["data"].suffix, "text-classification")
     return bare.lone(flags["bare"], task, texts, settings)
 

@@ -1,9 +1,9 @@
 """The load generator: a closed loop of clients, each of which asks again when it is answered, or
 requests that arrive at their times whether or not earlier ones are answered.
 
-It runs in a process of its own (`LoadGenerator`), apart from what watches the server. Where requests
-arrive by time, latency counts from the planned arrival: a server that stands still, or a generator
-that is late, is not flattered.
+It runs in a process of its own (`LoadGenerator`), apart from what watches the server. Where
+requests arrive by time, latency counts from the planned arrival: a server that stands still, or a
+generator that is late, is not flattered.
 """
 
 from __future__ import annotations

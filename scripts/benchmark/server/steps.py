@@ -34,8 +34,8 @@ class LoadSettings:
 @dataclass(frozen=True)
 class Step:
     """One load. `name` is the same for all servers; `offered`: requests that arrive a second;
-    `wrong` of the `load.kept` answers are not those that the server gave when it had nothing else to do;
-    `cpu`: seconds that the server's processes computed in it."""
+    `wrong` of the `load.kept` answers are not those that the server gave when it had nothing else
+    to do; `cpu`: seconds that the server's processes computed in it."""
 
     name: str
     load: Load

@@ -9,9 +9,9 @@ from typing import Any
 
 from onnxferry.scoring import Request, Scorer
 from onnxferry.scoring.codecs import IMAGES
+from onnxferry.scoring.golden import difference
 from onnxferry.scoring.graph_inputs import listed
 from onnxferry.scoring.wire import JSON
-from onnxferry.scripts.golden_check import difference
 from onnxferry.scripts.prepare.sources.user_inputs import LIST_IS_ONE_ITEM, Sample
 from onnxferry.scripts.prepare.verification.asking import ask
 from onnxferry.scripts.prepare.verification.fitting import Shape

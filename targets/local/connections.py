@@ -1,0 +1,97 @@
+"""Connections that cannot exhaust the server: a bound on their number, on a request's head and on
+the time to send it. uvicorn's own protocol bounds none of these."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from onnxferry.scoring.codecs import encode_json
+
+HEAD_BYTES = 16_384
+
+
+def bounded(seconds: float, most: int) -> type[asyncio.Protocol]:
+    """uvicorn's protocol for at most `most` connections, which have `seconds` for a head."""
+    return type("Bounded", (_Bounded,), {"_seconds": seconds, "_most": most})
+
+
+class _Bounded(HttpToolsProtocol):
+    _seconds: float
+    _most: int
+    _timer: asyncio.TimerHandle | None = None
+    _head = 0  # bytes of a head that is not complete
+    _begun = 0  # messages
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > self._most:
+            self._refuse(503, "overloaded", f"{self._most} connections are open")
+        else:
+            self._start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        before = self._begun
+        super().data_received(data)
+        if self.scope is None or self._timer is None:
+            return
+        self._head = self._head + len(data) if self._begun <= before + 1 else 0
+        if self._head > HEAD_BYTES:
+            self._refuse(431, "too_large", f"the head of a request has at most {HEAD_BYTES} bytes")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begun += 1
+        self._head = 0
+        self._start()
+
+    def on_headers_complete(self) -> None:
+        self._stop()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "invalid_http", msg)
+
+    def _start(self) -> None:
+        self._stop()
+        self._timer = self.loop.call_later(self._seconds, self._slow)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _slow(self) -> None:
+        self._refuse(408, "slow_head", f"no request came within {self._seconds:g} s")
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer, in the shape of every error, and close. Not into an answer that has begun."""
+        self._stop()
+        if not self.pipeline and (self.cycle is None or not self._answering()):
+            body = encode_json({"error": {"code": code, "message": message}})
+            self.transport.write(_head(status, body) + body)
+        self.transport.close()
+
+    def _answering(self) -> bool:
+        """Whether an answer has begun and has not ended."""
+        return self.cycle.response_started and not self.cycle.response_complete
+
+
+def _head(status: int, body: bytes) -> bytes:
+    fields: dict[str, Any] = {
+        "content-type": "application/json",
+        "content-length": len(body),
+        "connection": "close",
+    }
+    if status == 503:
+        fields["retry-after"] = 1
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return bytes(STATUS_LINE[status]) + lines.encode() + b"\r\n"

@@ -1,0 +1,24 @@
+"""What the server says once it is ready: where it is, what it serves, and who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from onnxferry.scoring import cpu
+from onnxferry.targets.local import listening
+from onnxferry.targets.local.backend import Served
+from onnxferry.targets.local.config import ServerConfig
+from onnxferry.targets.local.keys import VARIABLE, Keys
+
+
+def lines(url: str, config: ServerConfig, models: Iterable[Served], keys: Keys) -> Iterator[str]:
+    """One after the other."""
+    where = f"{config.workers} scoring processes" if config.workers else "this process"
+    cores = config.threads or cpu.available()
+    yield f"ready at {url} (documents: {url}/docs); {cores} cores, models in {where}"
+    for served in models:
+        task = f"{served.spec.task}, {served.spec.precision}"
+        yield f"model {served.name} ({task}): POST {url}/models/{served.name}/predict"
+    yield f"{len(keys)} API keys" if keys else f"no API keys: set --keys-file or {VARIABLE}"
+    if not keys and not listening.loopback(config.host):
+        yield f"WARNING: whoever reaches {config.host} may use this server; set API keys"
