@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 JSON = "application/json"
 CPU_HEADER = "X-Cpu-Kind"  # of an answer: the kind of the host's CPU
 
+# of the Open Inference Protocol: the bytes of JSON in a body with binary tensors
+HEAD_HEADER = "Inference-Header-Content-Length"
+
 # the headers that carry a request's id, the most specific first
 ID_HEADERS = (
     "x-request-id",
@@ -24,7 +27,8 @@ ID_HEADERS = (
 @dataclass(frozen=True)
 class Request:
     """One request as a platform hands it over. `id` may be "". `content_length`: the body's bytes
-    by its headers, for a host that does not read a body over the limit."""
+    by its headers, for a host that does not read a body over the limit. `head_length`: the bytes of
+    JSON before binary tensors in the body (None: all; -1: the header is no number)."""
 
     body: bytes
     content_type: str = JSON
@@ -33,6 +37,7 @@ class Request:
     accept_encoding: str = ""
     id: str = ""
     content_length: int = 0
+    head_length: int | None = None
 
     @staticmethod
     def of(body: bytes, headers: Mapping[str, str], content_length: int = 0) -> Request:
@@ -41,7 +46,15 @@ class Request:
         types = lower.get("content-type") or JSON, lower.get("accept") or JSON
         codings = lower.get("content-encoding", ""), lower.get("accept-encoding", "")
         id_ = next((lower[name] for name in ID_HEADERS if lower.get(name)), "")
-        return Request(body, *types, *codings, id_, content_length)
+        head = lower.get(HEAD_HEADER.lower())
+        return Request(body, *types, *codings, id_, content_length, _length(head))
+
+
+def _length(value: str | None) -> int | None:
+    if value is None:
+        return None
+    digits = value.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else -1
 
 
 @dataclass(frozen=True)

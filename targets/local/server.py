@@ -98,7 +98,8 @@ class Server(uvicorn.Server):
             await prove(backend)
         config = self.settings
         limits = config.in_flight, config.queue, config.request_seconds, config.bodies_mib * 2**20
-        exchange = Exchange(backend, Admission(*limits), config.body_seconds)
+        named = dict(zip(backend.models, config.models, strict=True))  # in the same order
+        exchange = Exchange(backend, Admission(*limits), config.body_seconds, named)
         app = application(backend, exchange)
         if config.playground:
             playground.add(app)

@@ -4,9 +4,12 @@ sent again for ever, and no process left behind."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,12 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxferry import scoring
+from onnxferry.scoring.errors import ModelError
 from onnxferry.targets.local.observation import Observation
 from onnxferry.targets.local.workers.backend import WorkerBackend
 from onnxferry.targets.local.workers.frames import Frame, Splitter
 from onnxferry.targets.local.workers.worker import THREADS, environment
 from tests import tiny
+from tests.eventually import eventually
 
+ROOT = Path(__file__).parents[3]
 host = pytest.mark.host
 REQUEST = scoring.Request(b'{"inputs": "good day"}', id="one")
 BROKEN = scoring.Request(b"{}", id="two")
@@ -122,32 +128,115 @@ def test_nothing_is_lost_when_processes_are_killed_under_load(model: Path) -> No
     run(test)
 
 
+DEADLY = """
+import os, signal
+from onnxferry.scoring.wire import JSON
+
+class Deadly:
+    accepts = (JSON,)
+
+    def __init__(self, spec, runner, folder):
+        pass
+
+    def answer(self, payload):
+        if payload["inputs"] == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return payload["inputs"]
+"""
+
+
 @host
-def test_a_request_that_kills_its_processes_takes_no_other_with_it(model: Path) -> None:
-    """Every process that scores it stops; the test then kills that process."""
+def test_a_request_that_kills_its_processes_takes_no_other_with_it(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path / "deadly")
+    (folder / "deadly.py").write_text(DEADLY)
+    files = {"deadly.py": hashlib.sha256(DEADLY.encode()).hexdigest()}
+    tiny.write_spec(folder, scoring.ModelSpec("deadly", "file:deadly.py:Deadly", files=files))
 
     async def test() -> None:
-        async with processes(model, 1) as backend:
-            for death in range(3):
-                os.kill(backend.pids[0], signal.SIGSTOP)
-                if not death:
-                    guilty = asyncio.create_task(backend.handle("m", REQUEST, "pipeline"))
-                    others = [
-                        asyncio.create_task(backend.handle("m", BROKEN, "pipeline"))
-                        for _ in range(20)
-                    ]
-                    await asyncio.sleep(0.05)
-                    assert backend.waiting == 0
-                else:
-                    assert backend.waiting == 20  # it alone is in the process
-                before = backend.restarts
-                killed = backend.pids[0]
-                os.kill(killed, signal.SIGKILL)
-                await soon(lambda: killed not in backend.pids)  # noqa: B023
-                if death < 2:
-                    await soon(lambda: backend.restarts > before)  # noqa: B023
-            answer = await guilty
-            assert (answer.status, json.loads(answer.body)["error"]["code"]) == (500, "worker_died")
-            assert {one.status for one in await asyncio.gather(*others)} == {400}
+        async with processes(folder, 1) as backend:
+            texts = [f"text {i}" for i in range(20)]
+            texts.insert(3, "die")
+            bodies = [json.dumps({"inputs": text}).encode() for text in texts]
+            calls = [backend.handle("m", scoring.Request(body), "pipeline") for body in bodies]
+            answers = await asyncio.gather(*calls)
+            found = [json.loads(answer.body) for answer in answers]
+            refusal = found.pop(3)
+            assert (answers[3].status, refusal["error"]["code"]) == (500, "worker_died")
+            assert "3 of 3" in refusal["error"]["message"]
+            assert found == [f"text {i}" for i in range(20)]
+            await soon(lambda: backend.restarts == 3)
 
     run(test)
+
+
+@host
+def test_a_model_that_cannot_be_loaded_ends_the_start_with_the_cores_message(
+    tmp_path: Path,
+) -> None:
+    folder = tiny.text_classification(tmp_path / "broken")
+    (folder / "model.onnx").write_text("not a graph")
+
+    async def test() -> None:
+        with pytest.raises(ModelError, match=r"model.onnx: onnxruntime .* cannot load it"):
+            async with processes(folder, 2):
+                pass
+
+    run(test)
+    assert not psutil.Process().children()
+
+
+@host
+def test_a_model_is_replaced_under_load_and_what_cannot_be_loaded_is_not(tmp_path: Path) -> None:
+    old = tiny.text_classification(tmp_path / "old")
+    new = tiny.text_classification(tmp_path / "new", problem="multi_label_classification")
+    broken = tiny.text_classification(tmp_path / "broken")
+    (broken / "model.onnx").write_text("not a graph")
+    bodies = [scoring.load(folder).handle(REQUEST).body for folder in (old, new)]
+
+    async def test() -> None:
+        async with processes(old, 2) as backend:
+            asked = [
+                asyncio.create_task(backend.handle("m", REQUEST, "pipeline")) for _ in range(300)
+            ]
+            with pytest.raises(ModelError, match="cannot load it"):
+                await backend.replace("m", broken)
+            await backend.replace("m", new)
+            assert {(a.status, a.body) for a in await asyncio.gather(*asked)} <= {
+                (200, body) for body in bodies
+            }
+            assert (await backend.handle("m", REQUEST, "pipeline")).body == bodies[1]
+            assert backend.models["m"].folder == new
+
+    run(test)
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from onnxferry.targets.local.workers.backend import WorkerBackend
+
+async def main():
+    backend = WorkerBackend({"m": Path(sys.argv[1])}, 2)
+    await backend.start()
+    print(*backend.pids, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@host
+def test_processes_end_with_a_server_that_is_killed(model: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(model)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert parent.stdout
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    for pid in pids:  # Ctrl-C and a supervisor's SIGTERM reach the whole group
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+    assert len(pids) == 2
+    assert all(psutil.pid_exists(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert eventually(lambda: not any(map(psutil.pid_exists, pids)))
