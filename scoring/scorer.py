@@ -189,5 +189,5 @@ def request_id(sent: str) -> str:
 
 def _compressed(response: Response, accept_encoding: str) -> Response:
     body, encoding = codecs.compress(response.body, accept_encoding)
-    headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": encoding} if encoding else {})
-    return replace(response, body=body, headers=headers)
+    told = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": encoding} if encoding else {})
+    return replace(response, body=body, headers={**response.headers, **told})

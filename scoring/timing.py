@@ -66,6 +66,12 @@ def count(*, items: int = 0, tokens: int = 0, batch: int = 0) -> None:
         metrics.batch = max(metrics.batch, batch)
 
 
+def tokens() -> int:
+    """Those of the current request until now."""
+    metrics = _current.get()
+    return metrics.tokens if metrics else 0
+
+
 def switch(name: str, at: float | None = None) -> str:
     """RequestMetrics.switch of the current request, if there is one."""
     metrics = _current.get()

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 JSON = "application/json"
 CPU_HEADER = "X-Cpu-Kind"  # of an answer: the kind of the host's CPU
 
+# of the Open Inference Protocol: the bytes of JSON in a body with binary tensors
+HEAD_HEADER = "Inference-Header-Content-Length"
+
 # the headers that carry a request's id, the most specific first
 ID_HEADERS = (
     "x-request-id",
@@ -30,8 +33,9 @@ TRACEPARENT = re.compile(
 @dataclass(frozen=True)
 class Request:
     """One request as a platform hands it over. `id` may be "". `content_length`: the body's bytes
-    by its headers, for a host that does not read a body over the limit. `trace`: the id of the
-    distributed trace that it is part of, or ""."""
+    by its headers, for a host that does not read a body over the limit. `head_length`: the bytes of
+    JSON before binary tensors in the body (None: all; -1: the header is no number). `trace`: the id
+    of the distributed trace that it is part of, or ""."""
 
     body: bytes
     content_type: str = JSON
@@ -40,6 +44,7 @@ class Request:
     accept_encoding: str = ""
     id: str = ""
     content_length: int = 0
+    head_length: int | None = None
     trace: str = ""
 
     @staticmethod
@@ -49,8 +54,17 @@ class Request:
         types = lower.get("content-type") or JSON, lower.get("accept") or JSON
         codings = lower.get("content-encoding", ""), lower.get("accept-encoding", "")
         id_ = next((lower[name] for name in ID_HEADERS if lower.get(name)), "")
+        head = _length(lower.get(HEAD_HEADER.lower()))
         found = TRACEPARENT.fullmatch(lower.get("traceparent", ""))
-        return Request(body, *types, *codings, id_, content_length, found["trace"] if found else "")
+        trace = found["trace"] if found else ""
+        return Request(body, *types, *codings, id_, content_length, head, trace)
+
+
+def _length(value: str | None) -> int | None:
+    if value is None:
+        return None
+    digits = value.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else -1
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ work takes minutes, on a machine that does nothing else.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -81,6 +82,8 @@ WORKS = {
 def command(works: Sequence[str], data: Path, seconds: float, rounds: int | None, out: str) -> None:
     """Measure the WORKS, by default all, and write their sections. Goes on with the next work where
     one fails, and fails at the end."""
+    if "PEERS" not in os.environ:
+        sys.exit("set PEERS to the folder that examples.servers.environments made")
     failed = []
     for name in works or WORKS:
         work = WORKS[name]

@@ -59,7 +59,7 @@ class SentenceSimilarity:
         own = {name: value for name, value in spec.settings.items() if name in _OWN}
         rest = {name: value for name, value in spec.settings.items() if name not in _OWN}
         self._similarity = SIMILARITIES[_OWN["similarity"].take(own, "similarity", "settings.")]
-        self._embedder = FeatureExtraction(replace(spec, settings=rest), runner, folder)
+        self.embedding = FeatureExtraction(replace(spec, settings=rest), runner, folder)
         self._limits = spec.limits
 
     def answer(self, payload: Any) -> Any:
@@ -86,8 +86,8 @@ class SentenceSimilarity:
         return read
 
     def _scores(self, sentences: _Sentences) -> list[float]:
-        options = validation.parameters(sentences.body, self._embedder.parameters)
-        vectors = self._embedder.vectors(sentences, options)
+        options = validation.parameters(sentences.body, self.embedding.parameters)
+        vectors = self.embedding.vectors(sentences, options)
         if vectors[0].ndim != 1:
             pooled = "similarity needs one vector a text"
             raise InvalidValue(f"'parameters.pooling' is none; {pooled}: mean, cls or max")

@@ -9,12 +9,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from onnxferry import scoring
-from onnxferry.scoring.codecs import encode_json
 from onnxferry.scoring.errors import ScoringError
-from onnxferry.targets.local import routes
+from onnxferry.targets.local import forms, routes
 from onnxferry.targets.local.backend import Backend
 from onnxferry.targets.local.exchange import Exchange, refused
+from onnxferry.targets.local.refusals import Refusal
 
 
 def application(backend: Backend, exchange: Exchange | None = None) -> FastAPI:
@@ -28,7 +27,14 @@ def application(backend: Backend, exchange: Exchange | None = None) -> FastAPI:
         await backend.stop()
 
     refusals = {HTTPException: _refuse, ScoringError: _refused, ClientDisconnect: _gone}
-    app = FastAPI(title="onnxferry", lifespan=lifespan, exception_handlers=refusals)
+    app = FastAPI(
+        title="onnxferry",
+        lifespan=lifespan,
+        exception_handlers=refusals,
+        openapi_url=None,  # see routes/document
+        docs_url=None,
+        redoc_url=None,
+    )
     routes.add(app, exchange or Exchange(backend))
     return app
 
@@ -38,13 +44,13 @@ async def _refuse(request: Request, error: HTTPException) -> Response:
     code, message = error.detail.lower().replace(" ", "_"), error.detail
     if code in ("not_found", "method_not_allowed"):
         message = f"{message}; this server's paths are in /docs"
-    body = encode_json({"error": {"code": code, "message": message}})
-    headers = {**(error.headers or {}), "Content-Type": scoring.JSON}
-    return Response(body, error.status_code, headers)
+    told = Refusal(message, error.headers)
+    told.code, told.status = code, error.status_code
+    return await _refused(request, told)
 
 
 async def _refused(request: Request, error: ScoringError) -> Response:
-    return refused(error)
+    return refused(error, forms.of_path(request.url.path))
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:

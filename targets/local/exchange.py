@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -15,8 +15,11 @@ from onnxferry.scoring.errors import ScoringError
 from onnxferry.targets.local import forms
 from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.backend import Backend, Served
+from onnxferry.targets.local.config import ModelConfig
 from onnxferry.targets.local.observed import ERROR_CODE
 from onnxferry.targets.local.refusals import NotFound, Refusal, SlowBody
+
+Choice = Callable[[scoring.Request], str]  # the name of the model that a request is for
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Exchange:
     backend: Backend
     admission: Admission = field(default_factory=Admission)
     body_seconds: float = 30
+    configured: Mapping[str, ModelConfig] = field(default_factory=dict)  # by the models' names
 
     def model(self, name: str | None = None) -> Served:
         """The model `name`, by default the first. Raises NotFound."""
@@ -37,14 +41,22 @@ class Exchange:
         return models[name]
 
     async def answer(
-        self, request: Request, model: str | None = None, form: str = "pipeline"
+        self,
+        request: Request,
+        model: str | None = None,
+        form: str = "pipeline",
+        choose: Choice | None = None,
     ) -> Response:
-        """Score the request's body by `model` (None: the first)."""
+        """Score the request's body by `model` (None: the first), or by the one that `choose` finds
+        by the body."""
         try:
             served = self.model(model)
             request.state.model = served.name  # for the metrics
             self.admission.check()
             async with self._body(request, served) as read:
+                if choose:
+                    served = self.model(choose(read))
+                    request.state.model = served.name
                 answer = await self.admission.run(
                     lambda: self.backend.handle(served.name, read, form), lambda: _left(request)
                 )

@@ -7,6 +7,7 @@ import enum
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from onnxferry.targets.local import forms
 from onnxferry.targets.local.exchange import refused
 from onnxferry.targets.local.keys import Keys
 from onnxferry.targets.local.refusals import NotReady, Refusal, Unauthorized
@@ -41,7 +42,7 @@ class Gate:
         """See ASGI."""
         refusal = self._refusal(scope)
         if refusal:
-            await refused(refusal)(scope, receive, send)
+            await refused(refusal, forms.of_path(scope["path"]))(scope, receive, send)
         elif self.application is None:
             await _alive(scope, receive, send)
         else:

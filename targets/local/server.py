@@ -96,8 +96,9 @@ class Server(uvicorn.Server):
             await prove(backend)
         config = self.settings
         limits = config.in_flight, config.queue, config.request_seconds, config.bodies_mib * 2**20
+        named = dict(zip(backend.models, config.models, strict=True))  # in the same order
         admission = Admission(*limits)
-        app = application(backend, Exchange(backend, admission, config.body_seconds))
+        app = application(backend, Exchange(backend, admission, config.body_seconds, named))
         self._operation.add(app, backend, admission)
         if config.playground:
             playground.add(app)

@@ -68,7 +68,7 @@ def _lone(done: ServerBenchmark) -> Rows:
     rows = [["onnxruntime, in a process", *figures.shown(bare), ""]] if bare else []
     for server in done.servers:
         at = figures.percentiles(figures.latencies(server.steps(LONE)))
-        more = f"{at[0] - bare[0]:+.2f}" if at and bare else ""
+        more = f"{1000 * (at[0] - bare[0]):+.2f}" if at and bare else ""
         rows.append([server.spec.name, *figures.shown(at), more])
     return ["server", "p50", "p99", "p50, more than in a process"], rows
 

@@ -58,8 +58,7 @@ def paths(served: Served) -> list[str]:
 
 
 def example(spec: ModelSpec) -> dict[str, Any] | None:
-    """The golden request: {"content_type", "body": JSON data or text, or "body_base64", and
-    "answer"}."""
+    """The golden request: {"content_type", "body" (JSON data, text) or "body_base64", "answer"}."""
     if spec.golden is None:
         return None
     request = spec.golden.request

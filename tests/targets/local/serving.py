@@ -126,7 +126,7 @@ def marked_model(folder: Path) -> Path:
 
 def marked(number: int) -> tuple[bytes, Any]:
     """A request that no other number has, of 1 to 12 words, and its answer."""
-    words, rest = [], number
+    words, rest = list[str](), number
     while rest or not words:
         words.append(tiny.WORDS[rest % 28])  # plain words
         rest //= 28

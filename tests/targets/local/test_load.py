@@ -50,9 +50,11 @@ def server(
 
 @dataclass
 class Outcome:
-    """Statuses, and the seconds of each accepted request."""
+    """Statuses, the seconds of each accepted request, and how many answers were not as they should
+    be."""
 
     statuses: Counter[int] = field(default_factory=Counter)
+    wrong: int = 0
     seconds: list[float] = field(default_factory=list)
 
     @property
@@ -99,11 +101,11 @@ async def overload(url: str, requests: int) -> Outcome:
         status, answer, headers = await ask(session, url, "slow", body)
         outcome.statuses[status] += 1
         if status == 200:
-            assert answer == text
+            outcome.wrong += answer != text
             outcome.seconds.append(time.perf_counter() - began)
         else:
-            assert answer["error"]["code"] == "overloaded"
-            assert int(headers["Retry-After"]) >= 1
+            refused = answer["error"]["code"] == "overloaded" and int(headers["Retry-After"]) >= 1
+            outcome.wrong += not refused
 
     async with client() as session:
         began = time.monotonic()
@@ -111,7 +113,7 @@ async def overload(url: str, requests: int) -> Outcome:
             await asyncio.sleep(max(0, began + number / RATE - time.monotonic()))
             task = asyncio.create_task(one(session, number))
             tasks.add(task)
-            task.add_done_callback(lambda done: (tasks.discard(done), done.result()))
+            task.add_done_callback(tasks.discard)  # one that fails is missing in the statuses
         await asyncio.gather(*tasks)
     return outcome
 
@@ -122,7 +124,7 @@ def check_overload(server: Served, requests: int) -> Outcome:
     outcome = asyncio.run(overload(server.url, requests))
     after = server.metrics()
     assert set(outcome.statuses) == {200, 429}
-    assert sum(outcome.statuses.values()) == requests
+    assert (sum(outcome.statuses.values()), outcome.wrong) == (requests, 0)
     assert after["onnxferry_process_memory_bytes"] - before < GROWTH
     assert after["onnxferry_requests_in_flight"] == after["onnxferry_requests_waiting"] == 0
     assert still_serves(server)

@@ -1,0 +1,55 @@
+"""Vertex AI's predict: {"instances": [item, ...], "parameters": {...}} -> {"predictions": [...]},
+where an item is one of `inputs`, or an object of its fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxferry.scoring import codecs, timing, validation
+from onnxferry.scoring.codecs import JSON
+from onnxferry.scoring.errors import InvalidType, InvalidValue, ScoringError
+from onnxferry.scoring.limits import exceeded
+from onnxferry.scoring.rows import RowScorer
+from onnxferry.scoring.scorer import Scorer
+from onnxferry.scoring.wire import Request, Response
+
+
+class VertexForm:
+    """A Form."""
+
+    def answer(self, scorer: Scorer, request: Request) -> Response:
+        """See Form."""
+        data = codecs.decode(scorer.body(request), request.content_type, (JSON,))
+        body = validation.mapping(data, "the body")
+        instances = validation.member(body, "instances")
+        if not isinstance(instances, list):
+            raise InvalidType(f"'instances' must be a list, got {validation.kind(instances)}")
+        if not instances:
+            raise InvalidValue("'instances' is an empty list; expected at least one item")
+        if len(instances) > (limit := scorer.spec.limits.items):
+            raise exceeded(f"'instances' has {len(instances)} items", limit, "items")
+        parameters = validation.mapping(body.get("parameters") or {}, "'parameters'")
+        timing.switch("preprocess")
+        rows = RowScorer(scorer, parameters)
+        answers = rows.answers([_item(scorer, rows, instance) for instance in instances])
+        for i, answer in enumerate(answers):
+            if isinstance(answer, ScoringError):
+                raise type(answer)(f"'instances[{i}]': {answer}")
+        timing.switch("encode")
+        return Response(200, codecs.encode_json({"predictions": answers}), JSON)
+
+    def refusal(self, error: ScoringError) -> Any:
+        """{"error": message}, which Vertex AI passes on."""
+        return {"error": str(error)}
+
+
+def _item(scorer: Scorer, rows: RowScorer, instance: Any) -> Any:
+    """An object whose fields are columns is a row; pictures come as {"b64": text} too."""
+    if not isinstance(instance, dict):
+        return instance
+    if set(instance) == {"b64"}:
+        return instance["b64"]
+    names = {column.name for column in rows.columns.inputs if column.required}
+    if not names <= set(instance):
+        return instance
+    return rows.columns.items({name: [value] for name, value in instance.items()})[0]
