@@ -54,6 +54,7 @@ class Exchange:
             async with self._body(request, served) as read:
                 if choose:
                     served = self.model(choose(read))
+                    request.state.model = served.name
                 answer = await self.admission.run(
                     lambda: self.backend.handle(served.name, read, form), lambda: _left(request)
                 )
