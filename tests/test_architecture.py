@@ -48,6 +48,7 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "targets/azureml": {"azureml_inference_server_http", "flask"},
     "targets/local": {"click", "fastapi", "pydantic", "starlette", "uvicorn", "yaml"},
     "targets/mlflow": {"mlflow", "pandas"},  # a pyfunc is given frames
+    "targets/container": set(),
     "targets/sagemaker": set(),
     "targets/functions": {"azure"},
 }

@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
     async def _run(self) -> None:
         self._watch_keys()
         serving = asyncio.ensure_future(self.serve(self._sockets))
-        loading = asyncio.ensure_future(self._load(backend := self._backend()))
+        loading = asyncio.ensure_future(self._load(backend := scored(self.settings)))
         try:
             await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done() and loading.exception():
@@ -84,12 +84,6 @@ class Server(uvicorn.Server):
         finally:
             loading.cancel()
             await backend.stop()
-
-    def _backend(self) -> Backend:
-        named = folders([(model.name, model.path) for model in self.settings.models])
-        if workers := self.settings.workers:
-            return WorkerBackend(named, workers)
-        return ThreadBackend(named, calls=self.settings.in_flight)
 
     async def _load(self, backend: Backend) -> None:
         """Let the application answer, once every model answers as it should."""
@@ -138,13 +132,20 @@ class Server(uvicorn.Server):
             _log.error("%s; the keys stay as they were", e)
 
 
+def scored(config: ServerConfig) -> Backend:
+    """What scores the models, as `workers` says. Raises ModelError."""
+    named = folders([(model.name, model.path) for model in config.models])
+    if config.workers:
+        return WorkerBackend(named, config.workers)
+    return ThreadBackend(named, calls=config.in_flight)
+
+
 async def prove(backend: Backend) -> None:
     """Ask each model its golden requests. Raises ModelError for another answer."""
     for served in backend.models.values():
         for golden in served.spec.golden.all if served.spec.golden else ():
-            answer = await backend.handle(
-                served.name, replace(golden.request, id="golden"), "pipeline"
-            )
+            request = replace(golden.request, id="golden")
+            answer = await backend.handle(served.name, request, "pipeline")
             cpu = answer.headers.get(CPU_HEADER, "")
             if found := mismatch(golden, answer.status, answer.body, cpu):
                 raise ModelError(f"{served.folder}: {found}")

@@ -302,9 +302,9 @@ class Held:
 
 _HOLD = """
 
-def load(folder, _load=load):
+def load(folder, _load=load, **given):
     import pathlib, time
-    scorer = _load(folder)
+    scorer = _load(folder, **given)
     handle = scorer.handle
     def held(*given):
         pathlib.Path({busy!r}).touch()
