@@ -57,6 +57,7 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
         "yaml",
     },
     "targets/mlflow": {"mlflow", "pandas"},  # a pyfunc is given frames
+    "targets/container": set(),
     "targets/sagemaker": set(),
     "targets/functions": {"azure"},
 }

@@ -141,9 +141,8 @@ async def prove(backend: Backend) -> None:
     """Ask each model its golden requests. Raises ModelError for another answer."""
     for served in backend.models.values():
         for golden in served.spec.golden.all if served.spec.golden else ():
-            answer = await backend.handle(
-                served.name, replace(golden.request, id="golden"), "pipeline"
-            )
+            request = replace(golden.request, id="golden")
+            answer = await backend.handle(served.name, request, "pipeline")
             cpu = answer.headers.get(CPU_HEADER, "")
             if found := mismatch(golden, answer.status, answer.body, cpu):
                 raise ModelError(f"{served.folder}: {found}")
