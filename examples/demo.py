@@ -32,7 +32,7 @@ from onnxferry.system.console import err, out
 from onnxferry.targets import TARGETS
 
 OUT = Path("build")
-PLATFORMS = [name for name in TARGETS if name != "local"]
+PLATFORMS = [name for name in TARGETS if name not in ("container", "local")]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "list": (_CLOUDS + "_", "Show all that onnxferry ever made on TARGET."),
     "rollback": (_CLOUDS, "Put the previous version back."),
     "delete": (_CLOUDS, "Delete the endpoint and all that deploying it made."),
-    "serve": ("onnxferry.scripts.serve:command", "Serve MODEL_DIR on this machine."),
+    "serve": ("onnxferry.scripts.serve:command", "Serve model directories on this machine."),
 }
 
 

@@ -22,8 +22,9 @@ def command(model: Path | None, **given: Any) -> None:
     """
     from onnxferry.scripts.model_table import chosen
 
-    if model:
-        given["models"] = (str(model), *given["models"])
+    if model and (named := given["models"]):
+        raise UsageError(f"give MODEL_DIR ({' '.join(named)}) or --model ({model}), not both")
+    given["models"] = (str(model),) if model else given["models"]
     config, notes = configured(default=lambda: chosen(None, None, Path("deploy.toml")), **given)
     try:
         from onnxferry.targets.local import server

@@ -43,6 +43,7 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
 
 TARGETS = {
     "azureml": _target("azureml", "AzureML", "azure"),
+    "container": _target("container"),
     "functions": _target("functions", "Functions", "azure"),
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),

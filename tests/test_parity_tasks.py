@@ -14,10 +14,9 @@ from examples.custom_task.pack import pack
 from onnxferry.scoring.tasks import TASKS
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.prepare.sources.sample_image import sample_image
-from onnxferry.targets import TARGETS
 from tests import tiny
 from tests.parity_requests import body
-from tests.test_parity import check, serve
+from tests.test_parity import PARALLEL, check, serve
 
 pytestmark = pytest.mark.host
 PICTURE = base64.b64encode(sample_image(10, 6)).decode()
@@ -101,7 +100,7 @@ def test_every_task_is_asked() -> None:
     assert set(MODELS) == set(PAYLOADS)
 
 
-@pytest.mark.parametrize("target", sorted(TARGETS))
+@pytest.mark.parametrize("target", PARALLEL)
 @pytest.mark.parametrize("task", MODELS)
 def test_a_task_is_answered_alike(tmp_path: Path, task: str, target: str) -> None:
     model = MODELS[task](tmp_path / "model")

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import click
 
-from examples.servers.models import OUT
-
+OUT = Path("build") / "servers"
 COMMAND = (sys.executable, "-m", "scripts.benchmark", "--peers", "examples/servers/peers.yaml")
 LOADS = ("--clients", "1,8,32,64", "--load", "50,80")
 GRAPH = {"fp32": "float32", "int8": "int8"}

@@ -17,7 +17,9 @@ from onnxferry.system import options
 from onnxferry.system.console import out
 from onnxferry.targets import TARGETS
 
-_LIBRARY = re.compile(rf"^(?:{re.escape(SITE_PACKAGES)}|code/)(?!onnxferry/)([A-Za-z_]+).*/")
+_LIBRARY = re.compile(
+    rf"^(?:{re.escape(SITE_PACKAGES)}|code/|libraries/)(?!onnxferry/)([A-Za-z_]+).*/"
+)
 _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}
 
 
@@ -27,7 +29,7 @@ _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions"
 @options.apply(options.image, options.config, options.output)
 def command(model_dir: Path | None, model: Path | None, output: str, **flags: Any) -> None:
     """Build what TARGET loads of MODEL_DIR, and list its content: model.tar.gz, a function zip,
-    or a folder for AzureML, for MLflow or for this machine."""
+    or a folder for AzureML, for MLflow, for this machine or for an image."""
     from onnxferry.scripts.model_table import chosen
 
     layout = layout_of(flags.pop("target"), flags.pop("image"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import tarfile
 import zipfile
@@ -47,12 +48,16 @@ def write_zip(entries: Sequence[Entry], path: Path, level: int = _LEVEL) -> None
 
 
 def write_folder(entries: Sequence[Entry], path: Path) -> None:
-    """A plain folder."""
+    """A plain folder, which everyone may read, whatever the umask: an image's user too."""
     for entry in entries:
         target = path / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
         with entry.open() as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
+        target.chmod(_MODE)
+        os.utime(target, (_TIME, _TIME))
+    for folder in (path, *(below for below in path.rglob("*") if below.is_dir())):
+        folder.chmod(0o755)
 
 
 def members(entries: Iterable[Entry]) -> tuple[Member, ...]:

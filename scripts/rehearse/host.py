@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import Popen
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply, cpu_of
@@ -28,6 +30,7 @@ class Host:
         self.title = runtime.title
         self.url = f"http://127.0.0.1:{port}{runtime.score}"
         self.model_dir = unpacked.model
+        self.unpacked = unpacked
         self.began = time.monotonic()
         self._health = f"http://127.0.0.1:{port}{runtime.health}"
         self._log = unpacked.root / "host.log"
@@ -70,6 +73,17 @@ class Host:
         """An error that says `message` and shows the end of the runtime's log."""
         log = self.log_tail() or "(empty)"
         return RehearsalError(f"{self.title}: {message}\nThe end of its log:\n{log}")
+
+    def ended(self, limit: float) -> int:
+        """The exit code after SIGTERM to the program that the runtime's command started alone.
+        Raises RehearsalError after `limit` seconds."""
+        (command,) = psutil.Process(self._process.pid).children()
+        for program in command.children():
+            program.terminate()
+        try:
+            return self._process.wait(limit)
+        except subprocess.TimeoutExpired as e:
+            raise self.failure(f"it did not end within {limit:.0f} s after SIGTERM") from e
 
     @contextmanager
     def up(self, limit: float, report: ReportStage) -> Iterator[None]:

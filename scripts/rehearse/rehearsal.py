@@ -77,6 +77,7 @@ def rehearse(
             p50, p95 = _latencies(host, golden.request, repeats)
         about = (package.target, package.size, package.python, host.title)
         measured = (start_seconds, p50, p95, host.memory_mib())
+        runtime.prove(host, host.unpacked)
         return Rehearsal(*about, *measured, network.said, answer, tuple(replies))
 
 

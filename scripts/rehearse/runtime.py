@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package.contract import Package
+
+if TYPE_CHECKING:
+    from onnxferry.scripts.rehearse.host import Host
 
 HOSTS = Path(__file__).parent / "hosts"
 
@@ -49,7 +53,8 @@ class Runtime:
     """`health` and `score` are paths on the runtime's port. `installs` is given the Python version,
     `command` (a Python program and its arguments) and `environment` the port; `check` raises
     RehearsalError when the machine lacks what no environment can hold; `limit` is in seconds to the
-    first healthy answer. `images`: the runtime of the same package in others of the platform's
+    first healthy answer. `build` is run once before, with the environment's Python, and `prove`
+    last, while it serves. `images`: the runtime of the same package in others of the platform's
     images."""
 
     title: str
@@ -61,5 +66,7 @@ class Runtime:
     environment: Callable[[UnpackedPackage, int], dict[str, str]] = lambda unpacked, port: {}
     check: Callable[[], None] = lambda: None
     limit: float = 120.0
+    build: Callable[[UnpackedPackage, Path], None] = lambda unpacked, python: None
+    prove: Callable[[Host, UnpackedPackage], None] = lambda host, unpacked: None
     wire: Wire = Wire()
     images: Mapping[str, Runtime] = field(default_factory=dict)

@@ -57,6 +57,7 @@ def start(
         name = f"{package.target}-{package.python}"
         installs = runtime.installs(unpacked, package.python)
         venv = environment(name, python, installs, cache or cache_folder(), report)
+        runtime.build(unpacked, venv / "bin" / "python")
         serving = _serving(runtime, unpacked, venv, network or choose())
         with serving as host, host.up(runtime.limit, report):
             yield host

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +66,6 @@ class Outcome:
         why = ", ".join(f"{code} {rows:,}" for code, rows in sorted(self.refused.items()))
         refused = f"{sum(self.refused.values()):,} refused" + (f": {why}" if why else "")
         return f"{self.output}: {counts}\n{self.answered:,} answered, {refused}"
-
-
-def own_version() -> str:
-    """Of onnxferry, a part of what makes two runs the same one. Where only the source is here, as
-    on a cluster's driver, "source"."""
-    try:
-        return version("onnxferry")
-    except PackageNotFoundError:
-        return "source"
 
 
 def parameters(spec: ModelSpec, settings: Sequence[str]) -> dict[str, Any]:

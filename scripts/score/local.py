@@ -24,7 +24,7 @@ from onnxferry.scripts.score.checkpoint import Checkpoint
 from onnxferry.scripts.score.formats.reading import Rows, Survey
 from onnxferry.scripts.score.formats.writing import Writer
 from onnxferry.scripts.score.inputs import Input
-from onnxferry.scripts.score.job import Outcome, ScoreJob, own_version
+from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.scripts.score.processes import answered
 from onnxferry.scripts.score.row_stream import batches, most_rows, surveyed
 from onnxferry.system import console
@@ -32,6 +32,7 @@ from onnxferry.system.console import Progress, stage
 from onnxferry.system.errors import BatchScoringError, UsageError
 from onnxferry.system.files import put
 from onnxferry.system.hashes import sha256
+from onnxferry.system.versions import own_version
 
 SECONDS = 10.0  # a part's work, which is what a kill costs
 

@@ -43,8 +43,8 @@ class ServerConfig(_Table):
     """Port; 0 takes a free one."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Cores that the models compute on; 0: each as its model_spec.json says, or all."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Scoring processes; 0: threads of this process."""
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Scoring processes, which share the CPUs; 0: threads of this process."""
     watch: bool = False
     """Take over a model directory that is replaced on disk."""
     playground: bool = True

@@ -16,20 +16,19 @@ from typing import Any
 import uvicorn
 from starlette.middleware.cors import CORSMiddleware
 
-from onnxferry.scoring.engine_options import PREFIX
 from onnxferry.scoring.errors import ModelError, ScoringError
 from onnxferry.scoring.golden import mismatch
 from onnxferry.scoring.wire import CPU_HEADER
 from onnxferry.targets.local import listening, playground, start_message
 from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.app import application
-from onnxferry.targets.local.backend import LOG_FORMAT, Backend, ThreadBackend, folders
+from onnxferry.targets.local.backend import LOG_FORMAT, Backend, folders
 from onnxferry.targets.local.config import ServerConfig
 from onnxferry.targets.local.config_file import ConfigError
 from onnxferry.targets.local.exchange import Exchange
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
-from onnxferry.targets.local.workers.backend import WorkerBackend
+from onnxferry.targets.local.operation import Operation
 
 _log = logging.getLogger("onnxferry")
 
@@ -39,8 +38,6 @@ def serve(config: ServerConfig, notes: Sequence[str] = ()) -> None:
     a key, a certificate or the address, ends it with a message. `notes` are said at start."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    if config.threads:
-        os.environ[f"{PREFIX}THREADS"] = str(config.threads)
     for note in notes:
         _log.warning("%s", note)
     try:
@@ -59,7 +56,9 @@ class Server(uvicorn.Server):
         self.gate = Gate(self.keys, _open_paths(config))
         self._sockets = [listening.bound(config)]
         self.url = listening.url(config, self._sockets[0])
-        super().__init__(listening.uvicorn_config(config, crossing(config, self.gate)))
+        self._operation = Operation(config, lambda: self.gate.state is not State.LOADING)
+        application = self._operation.before(crossing(config, self.gate))
+        super().__init__(listening.uvicorn_config(config, application))
 
     def run_until_signal(self) -> None:
         """Serve. Raises ScoringError for a model that cannot be served."""
@@ -84,12 +83,11 @@ class Server(uvicorn.Server):
         finally:
             loading.cancel()
             await backend.stop()
+            self._operation.close()
 
     def _backend(self) -> Backend:
         named = folders([(model.name, model.path) for model in self.settings.models])
-        if workers := self.settings.workers:
-            return WorkerBackend(named, workers)
-        return ThreadBackend(named, calls=self.settings.in_flight)
+        return self._operation.backend(named)
 
     async def _load(self, backend: Backend) -> None:
         """Let the application answer, once every model answers as it should."""
@@ -99,8 +97,9 @@ class Server(uvicorn.Server):
         config = self.settings
         limits = config.in_flight, config.queue, config.request_seconds, config.bodies_mib * 2**20
         named = dict(zip(backend.models, config.models, strict=True))  # in the same order
-        exchange = Exchange(backend, Admission(*limits), config.body_seconds, named)
-        app = application(backend, exchange)
+        admission = Admission(*limits)
+        app = application(backend, Exchange(backend, admission, config.body_seconds, named))
+        self._operation.add(app, backend, admission)
         if config.playground:
             playground.add(app)
         self.gate.application = app
@@ -142,9 +141,8 @@ async def prove(backend: Backend) -> None:
     """Ask each model its golden requests. Raises ModelError for another answer."""
     for served in backend.models.values():
         for golden in served.spec.golden.all if served.spec.golden else ():
-            answer = await backend.handle(
-                served.name, replace(golden.request, id="golden"), "pipeline"
-            )
+            request = replace(golden.request, id="golden")
+            answer = await backend.handle(served.name, request, "pipeline")
             cpu = answer.headers.get(CPU_HEADER, "")
             if found := mismatch(golden, answer.status, answer.body, cpu):
                 raise ModelError(f"{served.folder}: {found}")

@@ -253,7 +253,7 @@ def test_exactly_the_limit_is_allowed() -> None:
 def test_an_unknown_target_or_python_lists_the_known(model: Path, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError,
-        match="unknown target 'lambda'; known: azureml, functions, local, mlflow, sagemaker",
+        match="unknown target 'lambda'; known: azureml, container, functions, local, mlflow,",
     ):
         build(model, "lambda", tmp_path)
     with pytest.raises(
@@ -267,6 +267,7 @@ def test_each_target_is_for_the_python_of_its_platform_unless_told(
 ) -> None:
     assert {target: layout_of(target).pythons[0] for target in TARGETS} == {
         "azureml": "3.12",
+        "container": "3.12",
         "functions": "3.12",
         "local": "3.12",
         "mlflow": "3.12",

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from onnxferry.scripts.score.arrow_batches import ColumnMapping
 from onnxferry.scripts.score.clusters.stored_files import StoredFile, listing_hash
-from onnxferry.scripts.score.job import Outcome, ScoreJob, own_version
+from onnxferry.scripts.score.job import Outcome, ScoreJob
 from onnxferry.system.errors import UsageError
+from onnxferry.system.versions import own_version
 
 RECORDS = "_onnxferry"  # readers pass over names that begin with '_'
 _RUN = "run.json"

@@ -4,6 +4,7 @@ its schemas is answered as it says."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -98,8 +99,8 @@ CHECKS = [
 ]
 
 
-def explored(client: TestClient, examples: int) -> None:
-    """Ask what schemathesis makes of the document."""
+def explored(client: TestClient, examples: int, paths: str = "") -> None:
+    """Ask what schemathesis makes of the document, of the paths that match `paths`."""
     schema = schemathesis.openapi.from_asgi("/openapi.json", client.app)
     few = settings(
         max_examples=examples,
@@ -110,18 +111,25 @@ def explored(client: TestClient, examples: int) -> None:
     )
     for found in schema.get_all_operations():
         operation = found.ok()
-        for mode in GenerationMode:
-            cases = operation.as_strategy(mode)
-            few(given(cases)(lambda case: case.call_and_validate(checks=CHECKS)))()
+        if not re.search(paths, operation.path):
+            continue
+        # what breaks the schema can be made of a body only
+        for mode in GenerationMode if operation.body else [GenerationMode.POSITIVE]:
+            ask: Any = few(given(operation.as_strategy(mode))(_ask))
+            ask()
+
+
+def _ask(case: schemathesis.Case) -> None:
+    case.call_and_validate(checks=CHECKS)
 
 
 def test_whatever_is_made_of_the_document_is_answered_as_it_says(client: TestClient) -> None:
-    explored(client, 3)
+    explored(client, 2, "^/models/tiny/predict$|/infer$")
 
 
 @pytest.mark.soak
 def test_much_of_it_too(client: TestClient) -> None:
-    explored(client, 300)
+    explored(client, 100)
 
 
 def test_docs_need_no_network(client: TestClient) -> None:
