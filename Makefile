@@ -8,7 +8,7 @@ TOOLCHAIN := 5
 CHAIN := scripts/package/toolchain-$(TOOLCHAIN).txt
 EXTRAS := test
 
-.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark soak lock docs quality benchmark batch lint types clean
+.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark soak lock docs quality benchmark batch servers lint types clean
 
 setup: $(VENV)/.ready
 
@@ -151,6 +151,15 @@ batch: setup
 	$(PEERS) -m examples.batch
 	$(call MANY,minilm-goemotions,6) --title "Many rows: GoEmotions" --data $(DATA)/goemotions/test.tsv --limit 448
 	$(call MANY,minilm-squad,4) --title "Many rows: SQuAD" --data $(DATA)/squad-dev-v1.1.json --limit 64
+
+# DATA=DIR as above, PEERS=DIR: where the peers' environments are made, 7 GB. Measures the sections "Servers: ..." of
+# docs/performance.md again, or only those of WORKS: half an hour on two cores that nothing else uses.
+servers: setup
+	@test -n "$(DATA)" -a "$(origin PEERS)" = "command line" || { echo "give two folders: make servers DATA=DIR PEERS=DIR"; exit 2; }
+	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	.venv-4/bin/python -m examples.servers.models
+	$(PYTHON) -m examples.servers.environments $(PEERS)
+	PEERS=$(abspath $(PEERS)) $(BIN)/python -m examples.servers.compare --data $(DATA)/goemotions/test.tsv $(WORKS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from onnxferry.cli import cli
 from onnxferry.infra.config import TABLES
+from onnxferry.scripts.benchmark.server.__main__ import command as servers
 from onnxferry.system.options import LOGGING
 
 FOLDER = Path(__file__).parent
@@ -39,7 +40,10 @@ def pages() -> dict[Path, str]:
 def cli_reference() -> str:
     """A section for each command, with its options."""
     group = click.Context(cli, info_name="onnxferry")
-    return "\n".join(_command(name, group) for name in cli.list_commands(group))
+    found = [(name, cli.get_command(group, name)) for name in cli.list_commands(group)]
+    place = [name for name, _ in found].index("benchmark") + 1
+    found.insert(place, ("benchmark --server", servers))  # by this option another command
+    return "\n".join(_command(name, command, group) for name, command in found)
 
 
 def configuration_reference() -> str:
@@ -59,8 +63,7 @@ def _renewed(page: Path, generated: str) -> str:
     return f"{head}{MARK}\n{generated}"
 
 
-def _command(name: str, group: click.Context) -> str:
-    command = cli.get_command(group, name)
+def _command(name: str, command: click.Command | None, group: click.Context) -> str:
     if command is None:
         raise LookupError(f"the group lists {name}, and has no such command")
     context = click.Context(command, parent=group, **command.context_settings)

@@ -15,6 +15,7 @@ from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.pixel_input import PixelInput
+from onnxferry.scoring.slots import Slots
 
 BATCH = 8  # images a run, and their pixels after the last step: both bound its memory
 RUN_PIXELS = BATCH * 384 * 384
@@ -75,6 +76,7 @@ class ImageRunner:
     preprocessing: images.Preprocessing
     pixels: PixelInput
     limits: limits.Limits
+    slots: Slots
 
     @staticmethod
     def load(spec: ModelSpec, runner: Runner, settings: Mapping[str, Any]) -> ImageRunner:
@@ -84,7 +86,8 @@ class ImageRunner:
             raise ValueError(f"{spec.task} needs a graph with one input, not {count}")
         preprocessing = images.Preprocessing.read(settings)
         pixels = PixelInput.of(runner, preprocessing)
-        return ImageRunner(runner, preprocessing, pixels, spec.limits)
+        slots = Slots(runner.parallel_runs)
+        return ImageRunner(runner, preprocessing, pixels, spec.limits, slots)
 
     def read(self, payload: Any) -> Pictures:
         """The pictures of a body: the bytes of one, or those in `inputs`. Raises TooLarge."""
@@ -97,24 +100,29 @@ class ImageRunner:
     def run(self, pictures: Pictures, read: Callable[[list[Array], tuple[int, int]], T]) -> list[T]:
         """What `read` makes of each picture's row of every output and its (height, width) in
         pixels, before any step."""
+        size = 1 if self.runner.batch_dependent else self.pixels.rows or BATCH
         found = list[T]()
-        for batch in self._batches(pictures.items):
-            timing.count(batch=len(batch))
-            feeds = self.pixels.feeds([picture.pixels for picture in batch])
-            timing.switch("engine")
-            outputs = self.runner.run(feeds)
-            timing.switch("postprocess")
-            found += (read([o[k] for o in outputs], p.size) for k, p in enumerate(batch))
+        for i in range(0, len(pictures.items), size):
+            with self.slots.taken():  # decoded pictures take more memory than a run
+                for batch in self._batches(pictures.items[i : i + size]):
+                    outputs = self._outputs(batch)
+                    found += (read([o[k] for o in outputs], p.size) for k, p in enumerate(batch))
         return found
+
+    def _outputs(self, batch: list[_Prepared]) -> list[Array]:
+        timing.count(batch=len(batch))
+        with timing.stage("preprocess"):
+            feeds = self.pixels.feeds([picture.pixels for picture in batch])
+        with timing.stage("engine"):
+            return self.runner.run(feeds)
 
     def _batches(self, encoded: Sequence[bytes]) -> Iterator[list[_Prepared]]:
         """In order; pictures that share a run have one shape, so that none is padded."""
-        size = 1 if self.runner.batch_dependent else self.pixels.rows or BATCH
-        for i in range(0, len(encoded), size):
-            with timing.stage("preprocess"):
-                prepared = [self._prepared(data) for data in encoded[i : i + size]]
-            for _, batch in groupby(prepared, lambda picture: picture.pixels.shape):
-                yield from self._runs(list(batch))
+        with timing.stage("preprocess"):
+            prepared = [self._prepared(data) for data in encoded]
+        timing.switch("postprocess")
+        for _, batch in groupby(prepared, lambda picture: picture.pixels.shape):
+            yield from self._runs(list(batch))
 
     def _runs(self, batch: list[_Prepared]) -> Iterator[list[_Prepared]]:
         """Pictures of one shape by runs: large ones, as detectors take them, one by one."""

@@ -51,7 +51,8 @@ class Scorer:
         with timing.measuring() as metrics:
             response, code = self._attempt(request, form, id_)
             response = _compressed(response, request.accept_encoding)
-            stages = self._finish(id_, response.status, code, metrics)
+            ids = {"id": id_, "trace": request.trace} if request.trace else {"id": id_}
+            stages = self._finish(ids, response.status, code, metrics)
         timings = ", ".join(f"{name};dur={value}" for name, value in stages.items())
         told = {"X-Request-Id": id_, "Server-Timing": timings, CPU_HEADER: self._cpu}
         return replace(response, headers={**response.headers, **told})
@@ -68,15 +69,15 @@ class Scorer:
                 status, code = e.status, e.code
                 raise
             finally:
-                self._finish(request_id(""), status, code, metrics)
+                self._finish({"id": request_id("")}, status, code, metrics)
 
     def _finish(
-        self, id_: str, status: int, code: str | None, metrics: RequestMetrics
+        self, ids: Mapping[str, str], status: int, code: str | None, metrics: RequestMetrics
     ) -> dict[str, float]:
         """Log what a request cost and tell the observer; return the milliseconds of each stage."""
         stages = metrics.milliseconds()
         if _log.isEnabledFor(logging.INFO):
-            line = {"id": id_, "model": self.spec.name, "task": self.spec.task}
+            line = {**ids, "model": self.spec.name, "task": self.spec.task}
             counts = {"items": metrics.items, "tokens": metrics.tokens, "batch": metrics.batch}
             spent = {**stages, "total": round(sum(stages.values()), 3)}
             result = {"status": status, "code": code, "cpu": self._cpu}

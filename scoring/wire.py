@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,12 +24,18 @@ ID_HEADERS = (
     "traceparent",
 )
 
+# the W3C's header by which a request tells its trace, all zeros being no id
+TRACEPARENT = re.compile(
+    "(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
+)
+
 
 @dataclass(frozen=True)
 class Request:
     """One request as a platform hands it over. `id` may be "". `content_length`: the body's bytes
     by its headers, for a host that does not read a body over the limit. `head_length`: the bytes of
-    JSON before binary tensors in the body (None: all; -1: the header is no number)."""
+    JSON before binary tensors in the body (None: all; -1: the header is no number). `trace`: the id
+    of the distributed trace that it is part of, or ""."""
 
     body: bytes
     content_type: str = JSON
@@ -38,6 +45,7 @@ class Request:
     id: str = ""
     content_length: int = 0
     head_length: int | None = None
+    trace: str = ""
 
     @staticmethod
     def of(body: bytes, headers: Mapping[str, str], content_length: int = 0) -> Request:
@@ -46,8 +54,10 @@ class Request:
         types = lower.get("content-type") or JSON, lower.get("accept") or JSON
         codings = lower.get("content-encoding", ""), lower.get("accept-encoding", "")
         id_ = next((lower[name] for name in ID_HEADERS if lower.get(name)), "")
-        head = lower.get(HEAD_HEADER.lower())
-        return Request(body, *types, *codings, id_, content_length, _length(head))
+        head = _length(lower.get(HEAD_HEADER.lower()))
+        found = TRACEPARENT.fullmatch(lower.get("traceparent", ""))
+        trace = found["trace"] if found else ""
+        return Request(body, *types, *codings, id_, content_length, head, trace)
 
 
 def _length(value: str | None) -> int | None:

@@ -46,7 +46,16 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "targets/__init__.py": set(),
     # the server is a Flask application
     "targets/azureml": {"azureml_inference_server_http", "flask"},
-    "targets/local": {"click", "fastapi", "pydantic", "starlette", "uvicorn", "yaml"},
+    "targets/local": {
+        "click",
+        "fastapi",
+        "opentelemetry",
+        "prometheus_client",
+        "pydantic",
+        "starlette",
+        "uvicorn",
+        "yaml",
+    },
     "targets/mlflow": {"mlflow", "pandas"},  # a pyfunc is given frames
     "targets/container": set(),
     "targets/sagemaker": set(),

@@ -153,6 +153,7 @@ def asked(line: str) -> tuple[str, set[str]]:
     """The command and the options of a call; without a command it is deploy's."""
     words = shlex.split(line.partition(" -- ")[0], comments=True)  # then another command's
     name = words[0] if not words[0].startswith("-") else "deploy"
+    name += " --server" if name == "benchmark" and "--server" in words else ""  # another command
     return name, {word.partition("=")[0] for word in words if re.match("-{1,2}[a-z]", word)}
 
 
@@ -168,6 +169,7 @@ def offered(name: str) -> set[str]:
 
 
 MODULES = {
+    "benchmark --server": "benchmark.server.__main__",
     "benchmark.batch": "benchmark.batch.__main__",
     "overhead": "overhead",
     "peak_memory": "peak_memory",

@@ -8,6 +8,7 @@ work takes minutes, on a machine that does nothing else.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,8 +17,7 @@ from pathlib import Path
 
 import click
 
-from examples.servers.models import OUT
-
+OUT = Path("build") / "servers"
 COMMAND = (sys.executable, "-m", "scripts.benchmark", "--peers", "examples/servers/peers.yaml")
 LOADS = ("--clients", "1,8,32,64", "--load", "50,80")
 GRAPH = {"fp32": "float32", "int8": "int8"}
@@ -81,6 +81,8 @@ WORKS = {
 def command(works: Sequence[str], data: Path, seconds: float, rounds: int | None, out: str) -> None:
     """Measure the WORKS, by default all, and write their sections. Goes on with the next work where
     one fails, and fails at the end."""
+    if "PEERS" not in os.environ:
+        sys.exit("set PEERS to the folder that examples.servers.environments made")
     failed = []
     for name in works or WORKS:
         work = WORKS[name]

@@ -24,10 +24,10 @@ from functools import partial
 from pathlib import Path
 
 from examples import batch, benchmark, models
+from examples.servers.compare import OUT
 from onnxferry.scripts.prepare import Options, prepare
 from onnxferry.system.console import stage
 
-OUT = Path("build") / "servers"
 EMOTIONS = "minilm-goemotions"
 
 

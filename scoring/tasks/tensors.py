@@ -23,6 +23,7 @@ from onnxferry.scoring.engine import Array, Runner
 from onnxferry.scoring.errors import InvalidType, InvalidValue, TooLarge
 from onnxferry.scoring.limits import MAX_NUMBERS
 from onnxferry.scoring.manifest import ModelSpec, Tensor
+from onnxferry.scoring.slots import Slots
 from onnxferry.scoring.validation import Parameter
 
 # kind of a tensor's dtype -> the JSON types and array kinds that it takes, its name
@@ -117,6 +118,7 @@ class Tensors:
         settings.read(spec.settings, {})
         self._runner, self._max_numbers = runner, max_numbers
         self._inputs = {t.name: t for t in runner.inputs}
+        self._slots = Slots(runner.parallel_runs)
         self._outputs = [t.name for t in runner.outputs]
         for tensor in runner.inputs:
             if tensor.dtype not in np.sctypeDict:
@@ -138,7 +140,7 @@ class Tensors:
 
     def _run(self, feeds: Mapping[str, Array]) -> list[Any]:
         try:
-            with timing.stage("engine"):
+            with self._slots.taken(), timing.stage("engine"):
                 return self._runner.run(feeds)
         except Exception as e:  # onnxruntime's errors have no common base class
             if not type(e).__module__.startswith("onnxruntime"):

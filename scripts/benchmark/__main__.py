@@ -14,7 +14,7 @@ from click import option
 
 from onnxferry.scoring import cpu
 from onnxferry.scripts import sections
-from onnxferry.scripts.benchmark import figures, inputs, plot, report, rounds, specs
+from onnxferry.scripts.benchmark import figures, inputs, model, plot, report, rounds, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
 from onnxferry.system import console, options
 from onnxferry.system.errors import UsageError
@@ -36,7 +36,8 @@ NOT_SHOWN = {"--out", "--export", "-x", "--plot", "--python", "--output", "--tit
 
 
 class _ServersToo(options.FerryCommand):
-    """With --server the command that measures servers, which has flags of its own."""
+    """With --server the command that measures servers, which has flags of its own; with an .onnx
+    file or its folder the one that has deepsparse.benchmark's."""
 
     def make_context(
         self,
@@ -50,6 +51,8 @@ class _ServersToo(options.FerryCommand):
             from onnxferry.scripts.benchmark.server.__main__ import command as servers
 
             return servers.make_context(info_name, args, parent, **extra)
+        if model.is_asked(args):
+            return model.command.make_context(info_name, args, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -86,7 +89,8 @@ class _ServersToo(options.FerryCommand):
 @options.output
 def command(**flags: Any) -> None:
     """Measure engines side by side: speed, latency, memory, cold start, and whether they answer the
-    same."""
+    same. `onnxferry benchmark model.onnx` takes deepsparse.benchmark's flags instead: -b -s -i -t
+    -w -nstreams -ncores -x."""
     chosen = specs.parse(flags["engine"])
     task = flags["task"] or specs.task_of(chosen)
     settings = _settings(flags, task, chosen)

@@ -17,7 +17,7 @@ from onnxferry.scripts.package.model import CheckedModel
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest/managedOnline"
 _IMAGES = "mcr.microsoft.com/azureml"
-_THREADS = 2  # requests at a time: one for each core of the instance type
+_THREADS = 8  # requests at a time: those that wait for a core share the runs of the model
 
 SERVER = "azureml-inference-server-http"
 

@@ -27,7 +27,14 @@ def application(backend: Backend, exchange: Exchange | None = None) -> FastAPI:
         await backend.stop()
 
     refusals = {HTTPException: _refuse, ScoringError: _refused, ClientDisconnect: _gone}
-    app = FastAPI(title="onnxferry", lifespan=lifespan, exception_handlers=refusals)
+    app = FastAPI(
+        title="onnxferry",
+        lifespan=lifespan,
+        exception_handlers=refusals,
+        openapi_url=None,  # see routes/document
+        docs_url=None,
+        redoc_url=None,
+    )
     routes.add(app, exchange or Exchange(backend))
     return app
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from onnxferry import scoring
 from onnxferry.scoring import timing
 from onnxferry.scoring.errors import ModelError
+from onnxferry.scoring.golden import mismatch
+from onnxferry.scoring.wire import CPU_HEADER
 from onnxferry.targets.local import forms
 from onnxferry.targets.local.observation import Observation, Observer, unobserved
 
@@ -75,7 +77,7 @@ class ThreadBackend:
     restarts = 0
 
     def __init__(
-        self, folders: Mapping[str, Path], observer: Observer = unobserved, calls: int = CALLS
+        self, folders: Mapping[str, Path], calls: int = CALLS, observer: Observer = unobserved
     ) -> None:
         self._folders, self._observer = folders, observer
         self._scorers: dict[str, scoring.Scorer] = {}
@@ -116,7 +118,8 @@ class ThreadBackend:
             self._observer(model, Observation.of(*finished))
 
         loop = asyncio.get_running_loop()
-        scorer = await loop.run_in_executor(None, load, folder, observe)
+        proved = model in self._scorers  # else the server proves it, before it is ready
+        scorer = await loop.run_in_executor(None, load, folder, observe, proved)
         self._scorers[model], self._served[model] = scorer, Served(model, folder, scorer.spec)
 
     async def stop(self) -> None:
@@ -124,9 +127,22 @@ class ThreadBackend:
         self._threads.shutdown()
 
 
-def load(folder: Path, observer: timing.Observer) -> scoring.Scorer:
-    """The scorer of a model that is to be served. Raises ScoringError."""
-    return scoring.load(folder, observer=observer)
+def load(folder: Path, observer: timing.Observer, proved: bool) -> scoring.Scorer:
+    """The scorer of a model that is to be served; `proved`: it answers its golden requests, of
+    which `observer` is not told. Raises ScoringError."""
+    told: list[timing.Observer] = []
+
+    def tell(metrics: timing.RequestMetrics, status: int, code: str | None) -> None:
+        for one in told:
+            one(metrics, status, code)
+
+    scorer = scoring.load(folder, observer=tell)
+    for golden in scorer.spec.golden.all if proved and scorer.spec.golden else ():
+        answer = scorer.handle(golden.request)
+        if found := mismatch(golden, answer.status, answer.body, answer.headers[CPU_HEADER]):
+            raise ModelError(f"{folder}: {found}")
+    told.append(observer)
+    return scorer
 
 
 def folders(models: Sequence[tuple[str, Path]]) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from onnxferry.targets.local import forms
 from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.backend import Backend, Served
 from onnxferry.targets.local.config import ModelConfig
+from onnxferry.targets.local.observed import ERROR_CODE
 from onnxferry.targets.local.refusals import NotFound, Refusal, SlowBody
 
 Choice = Callable[[scoring.Request], str]  # the name of the model that a request is for
@@ -50,10 +51,12 @@ class Exchange:
         by the body."""
         try:
             served = self.model(model)
+            request.state.model = served.name  # for the metrics
             self.admission.check()
             async with self._body(request, served) as read:
                 if choose:
                     served = self.model(choose(read))
+                    request.state.model = served.name
                 answer = await self.admission.run(
                     lambda: self.backend.handle(served.name, read, form), lambda: _left(request)
                 )
@@ -89,7 +92,8 @@ class Exchange:
 
 def refused(error: ScoringError, form: str = "pipeline") -> Response:
     """The answer to what the server refuses, in the shape of `form`."""
-    headers = {"Content-Type": scoring.JSON, **getattr(error, "headers", {})}
+    told = {"Content-Type": scoring.JSON, ERROR_CODE: error.code}
+    headers = {**told, **getattr(error, "headers", {})}
     return Response(encode_json(forms.named(form).refusal(error)), error.status, headers)
 
 

@@ -16,20 +16,19 @@ from typing import Any
 import uvicorn
 from starlette.middleware.cors import CORSMiddleware
 
-from onnxferry.scoring.engine_options import PREFIX
 from onnxferry.scoring.errors import ModelError, ScoringError
 from onnxferry.scoring.golden import mismatch
 from onnxferry.scoring.wire import CPU_HEADER
 from onnxferry.targets.local import listening, playground, start_message
 from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.app import application
-from onnxferry.targets.local.backend import LOG_FORMAT, Backend, ThreadBackend, folders
+from onnxferry.targets.local.backend import LOG_FORMAT, Backend, folders
 from onnxferry.targets.local.config import ServerConfig
 from onnxferry.targets.local.config_file import ConfigError
 from onnxferry.targets.local.exchange import Exchange
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
-from onnxferry.targets.local.workers.backend import WorkerBackend
+from onnxferry.targets.local.operation import Operation
 
 _log = logging.getLogger("onnxferry")
 
@@ -39,8 +38,6 @@ def serve(config: ServerConfig, notes: Sequence[str] = ()) -> None:
     a key, a certificate or the address, ends it with a message. `notes` are said at start."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    if config.threads:
-        os.environ[f"{PREFIX}THREADS"] = str(config.threads)
     for note in notes:
         _log.warning("%s", note)
     try:
@@ -59,7 +56,9 @@ class Server(uvicorn.Server):
         self.gate = Gate(self.keys, _open_paths(config))
         self._sockets = [listening.bound(config)]
         self.url = listening.url(config, self._sockets[0])
-        super().__init__(listening.uvicorn_config(config, crossing(config, self.gate)))
+        self._operation = Operation(config, lambda: self.gate.state is not State.LOADING)
+        application = self._operation.before(crossing(config, self.gate))
+        super().__init__(listening.uvicorn_config(config, application))
 
     def run_until_signal(self) -> None:
         """Serve. Raises ScoringError for a model that cannot be served."""
@@ -73,7 +72,7 @@ class Server(uvicorn.Server):
     async def _run(self) -> None:
         self._watch_keys()
         serving = asyncio.ensure_future(self.serve(self._sockets))
-        loading = asyncio.ensure_future(self._load(backend := scored(self.settings)))
+        loading = asyncio.ensure_future(self._load(backend := self._backend()))
         try:
             await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done() and loading.exception():
@@ -84,6 +83,11 @@ class Server(uvicorn.Server):
         finally:
             loading.cancel()
             await backend.stop()
+            self._operation.close()
+
+    def _backend(self) -> Backend:
+        named = folders([(model.name, model.path) for model in self.settings.models])
+        return self._operation.backend(named)
 
     async def _load(self, backend: Backend) -> None:
         """Let the application answer, once every model answers as it should."""
@@ -93,8 +97,9 @@ class Server(uvicorn.Server):
         config = self.settings
         limits = config.in_flight, config.queue, config.request_seconds, config.bodies_mib * 2**20
         named = dict(zip(backend.models, config.models, strict=True))  # in the same order
-        exchange = Exchange(backend, Admission(*limits), config.body_seconds, named)
-        app = application(backend, exchange)
+        admission = Admission(*limits)
+        app = application(backend, Exchange(backend, admission, config.body_seconds, named))
+        self._operation.add(app, backend, admission)
         if config.playground:
             playground.add(app)
         self.gate.application = app
@@ -130,14 +135,6 @@ class Server(uvicorn.Server):
             _log.info("API keys read anew: %d", len(self.keys))
         except ConfigError as e:
             _log.error("%s; the keys stay as they were", e)
-
-
-def scored(config: ServerConfig) -> Backend:
-    """What scores the models, as `workers` says. Raises ModelError."""
-    named = folders([(model.name, model.path) for model in config.models])
-    if config.workers:
-        return WorkerBackend(named, config.workers)
-    return ThreadBackend(named, calls=config.in_flight)
 
 
 async def prove(backend: Backend) -> None:

@@ -6,7 +6,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from PIL import Image
 
 from onnxferry import scoring
 from onnxferry.scoring.engine import Array, Session
+from onnxferry.scoring.image_runner import ImageRunner
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.tasks.object_detection import ObjectDetection
 from tests import tiny
@@ -104,6 +108,32 @@ def test_large_pictures_run_one_by_one(tmp_path: Path, side: int, runs: list[int
     assert recorder.runs == runs
     assert answers == [answers[0]] * 10
     assert len(answers[0]) == 2
+
+
+def test_no_more_requests_than_runs_hold_decoded_pictures_at_a_time(tmp_path: Path) -> None:
+    folder = tiny.object_detection(tmp_path, side=32)
+    recorder, lock, now, most = Recorder(Session(folder / "model.onnx")), threading.Lock(), 0, 0
+    recorder.parallel_runs = 2
+    task = ObjectDetection(ModelSpec.read(folder), recorder, folder)
+    prepared = ImageRunner._prepared
+
+    def counted(self: ImageRunner, data: bytes) -> Any:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.002)
+        made = prepared(self, data)
+        with lock:
+            now -= 1
+        return made
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(16) as threads:
+        patch.setattr(ImageRunner, "_prepared", counted)
+        body = {"inputs": [coded(picture(20, 6))] * 3}
+        answers = list(threads.map(task.answer, [body] * 32))
+    assert answers == [answers[0]] * 32
+    assert most <= 2
 
 
 def test_boxes_are_in_the_picture_as_its_exif_turns_it(scorer: scoring.Scorer) -> None:

@@ -162,13 +162,15 @@ def test_servers_take_turns_and_the_document_tells_all_but_the_key(
     out, export = tmp_path / "out.md", tmp_path / "out.json"
     started = [f"small:name={who},WHO={who}@{tmp_path}" for who in ("one", "two")]
     with serving() as (url, handler):
-        asked = [w for each in (*started, f"{url}/mixed") for w in ("--server", each)]
+        broken = f"small:name=broken,WHO=broken@{tmp_path}"
+        asked = [w for each in (*started, broken, f"{url}/mixed") for w in ("--server", each)]
         loads = ["--clients", "1,2", "--rate", 50, "--time", 0.2, "--warm-up", 0, "--rounds", 2]
         where = ["--peers", peers, "--data", texts, "--out", out, "--export", export]
         done = run(*asked, *loads, *where, "--header", "X-Key: secret")
         assert done.exit_code == 0, done.output
         assert handler.keys == {"secret"}
-    assert (tmp_path / "log").read_text().split() == ["one", "two", "two", "one"]
+    assert (tmp_path / "log").read_text().split() == ["one", "two", "broken", "two", "one"]
+    assert "it cannot start" in done.stderr
     one, two, mixed = json.loads(export.read_text())["servers"]
     for server in (one, two):
         assert server["may_use"] == f"it is {server['name']}"
@@ -181,7 +183,7 @@ def test_servers_take_turns_and_the_document_tells_all_but_the_key(
                 assert step["server_cpu_seconds"] >= 0
     assert mixed["rounds"][0]["steps"]["2 clients"]["other_answers"] > 0
     document = out.read_text()
-    for told in ("## Servers", "Right answers a second", "it is two", "does nothing"):
+    for told in ("## Servers", "Right answers a second", "it is two", "measured: broken."):
         assert told in document
     assert "secret" not in document + export.read_text() + done.output
     assert "--header" not in document and str(tmp_path) not in document

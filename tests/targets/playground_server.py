@@ -45,11 +45,10 @@ def written(folder: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def serving(folders: Mapping[str, Path], *, page: bool = True) -> Iterator[str]:
+def serving(folders: Mapping[str, Path]) -> Iterator[str]:
     """The URL of a server of `folders` on a thread of this process."""
-    app = application(ThreadBackend(folders, calls=2))
-    if page:
-        playground.add(app)
+    app = application(ThreadBackend(folders))
+    playground.add(app)
     config = uvicorn.Config(app, port=0, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     ready = threading.Event()

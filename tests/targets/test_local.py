@@ -302,9 +302,9 @@ class Held:
 
 _HOLD = """
 
-def load(folder, _load=load, **given):
+def load(folder, _load=load, **options):
     import pathlib, time
-    scorer = _load(folder, **given)
+    scorer = _load(folder, **options)
     handle = scorer.handle
     def held(*given):
         pathlib.Path({busy!r}).touch()

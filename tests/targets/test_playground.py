@@ -38,11 +38,6 @@ def test_files_have_their_types_and_are_kept_by_their_tag(url: str) -> None:
     assert get(f"{url}playground/__init__.py").status_code == 404
 
 
-def test_the_page_can_be_left_out(folders: dict[str, Path]) -> None:
-    with playground_server.serving({"labels": folders["labels"]}, page=False) as url:
-        assert [get(url + path).status_code for path in ("", "playground/app.js")] == [404, 404]
-
-
 def test_what_is_packed_is_small() -> None:
     folder = Path(playground.__file__).parent / "static"
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 100_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from onnxferry.scripts.benchmark.server.load import LoadGenerator
 from onnxferry.scripts.benchmark.server.protocols import PROTOCOLS
 from onnxferry.scripts.benchmark.server.steps import LoadSettings
 from onnxferry.system import console, options
-from onnxferry.system.errors import UsageError
+from onnxferry.system.errors import BenchmarkError, UsageError
 from onnxferry.system.options import COUNT, FILE, FOLDER
 
 DATA = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -89,9 +90,24 @@ def command(**flags: Any) -> None:
         alone = _bare(flags, texts, settings)
         found = rounds.measure(chosen, texts, settings, generator, progress)
         alone += _bare(flags, texts, settings) if settings.rounds > 1 else []
+    skipped = _skipped(found)
+    found = [server for server in found if not server.failure]
     asked = f"The first {len(texts)} items of {sections.shown(flags['data'])}"
-    done = report.ServerBenchmark(flags["title"], asked, settings, tuple(found), own, tuple(alone))
+    done = report.ServerBenchmark(
+        flags["title"], asked, settings, tuple(found), own, tuple(alone), skipped
+    )
     _write(done, flags)
+
+
+def _skipped(found: Sequence[rounds.ServerResult]) -> tuple[str, ...]:
+    """The names of those that failed, each told. Raises BenchmarkError when none is left."""
+    failed = [server for server in found if server.failure]
+    if len(failed) == len(found):
+        raise BenchmarkError("\n".join(server.failure for server in failed))
+    for server in failed:
+        console.err.print(f"[yellow]skipped[/yellow] {server.spec.name}")
+        console.err.print(server.failure, markup=False)
+    return tuple(server.spec.name for server in failed)
 
 
 class _AnyLabels(tuple[str, ...]):
@@ -123,7 +139,8 @@ def _generators_own(
     kind = specs.ServerKind(words)
     spec = specs.ServerSpec("nothing", ".", PROTOCOLS["onnxferry"], kind=kind)
     settings = LoadSettings(clients=(1, 32), seconds=0.7, warm_up=0.2, rounds=1)
-    return rounds.measure([spec], ["text"], settings, generator, progress)[0]
+    (found,) = rounds.measure([spec], ["text"], settings, generator, progress)
+    return None if found.failure else found
 
 
 def _bare(flags: dict[str, Any], texts: list[Any], settings: LoadSettings) -> list[float]:

@@ -24,4 +24,6 @@ def lone(folder: Path, task: str, texts: Sequence[Any], settings: LoadSettings) 
         process.load(task)
         process.ask("answers", requests=[[text] for text in texts])
         spans = process.ask("play", arrivals=times, streams=1, seconds=0)
-    return [end - begin for begin, end in spans if begin >= warm]
+    earlier = [0.0, *(end for _, end in spans)]  # one that had to wait counts from its turn
+    turns = [(max(begin, last), end) for (begin, end), last in zip(spans, earlier, strict=False)]
+    return [end - begin for begin, end in turns if begin >= warm]

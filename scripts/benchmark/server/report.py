@@ -17,7 +17,8 @@ Rows = tuple[list[str], list[list[str]]]  # the columns, and a row for each serv
 @dataclass(frozen=True)
 class ServerBenchmark:
     """What was measured: `asked` in words. `generator`: the load generator against a server that
-    does nothing; `bare`: seconds of lone requests to the graph in a process."""
+    does nothing; `bare`: seconds of lone requests to the graph in a process. Servers that failed
+    were `skipped`."""
 
     title: str
     asked: str
@@ -25,6 +26,7 @@ class ServerBenchmark:
     servers: tuple[ServerResult, ...]
     generator: ServerResult | None = None
     bare: tuple[float, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def first(self) -> ServerResult:
@@ -68,7 +70,7 @@ def _lone(done: ServerBenchmark) -> Rows:
     rows = [["onnxruntime, in a process", *figures.shown(bare), ""]] if bare else []
     for server in done.servers:
         at = figures.percentiles(figures.latencies(server.steps(LONE)))
-        more = f"{at[0] - bare[0]:+.2f}" if at and bare else ""
+        more = f"{1000 * (at[0] - bare[0]):+.2f}" if at and bare else ""
         rows.append([server.spec.name, *figures.shown(at), more])
     return ["server", "p50", "p99", "p50, more than in a process"], rows
 
@@ -122,6 +124,8 @@ def markdown(done: ServerBenchmark, command: str) -> str:
     parts = [f"{heading(done)} {machine()}."]
     for name, rows in sections_of(done).items():
         parts += [f"**{name}**", tables.markdown(*rows)]
+    if done.skipped:
+        parts.append(f"Did not start or answer where this was measured: {', '.join(done.skipped)}.")
     return sections.section(done.title, command, *parts)
 
 
@@ -133,6 +137,7 @@ def data(done: ServerBenchmark) -> dict[str, Any]:
         "machine": machine(),
         "plan": {k: v for k, v in asdict(done.settings).items() if k != "headers"},
         "servers": [_record(server) for server in done.servers],
+        "skipped": list(done.skipped),
         "generator": _record(done.generator) if done.generator else None,
         "bare_ms": figures.percentiles([1000 * s for s in done.bare]),
     }

@@ -13,6 +13,7 @@ from onnxferry.scripts.benchmark.server.protocols import Answer
 from onnxferry.scripts.benchmark.server.specs import ServerSpec
 from onnxferry.scripts.benchmark.server.steps import CHECKED, Loads, LoadSettings, Step
 from onnxferry.system.console import Progress
+from onnxferry.system.errors import BenchmarkError
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class Round:
 
 @dataclass(frozen=True)
 class ServerResult:
-    """A server and its rounds."""
+    """A server and its rounds, or what it said when it did not start or answer."""
 
     spec: ServerSpec
     rounds: tuple[Round, ...]
+    failure: str = ""
 
     def steps(self, name: str) -> list[Step]:
         """That step of each round."""
@@ -48,18 +50,40 @@ def measure(
     generator: LoadGenerator,
     progress: Progress,
 ) -> list[ServerResult]:
-    """Each server's rounds. Raises BenchmarkError when one does not start or answer."""
+    """Each server's rounds. One that fails is left out of the rounds after that."""
+    turn = _Turn(texts, settings, generator, progress)
     found: dict[str, list[Round]] = {spec.name: [] for spec in specs}
+    failures: dict[str, str] = {}
     for number in range(settings.rounds):
         for spec in reversed(specs) if number % 2 else specs:
-            where = f"round {number + 1} of {settings.rounds}: {spec.name}"
-            progress(f"{where}, start")
-            bodies = tuple(spec.protocol.ask(text, spec.model) for text in texts)
-            with serving(spec, bodies[0], settings.headers) as server:
-                alone = server.answers(bodies[:CHECKED])
-                steps = {}
-                for step in Loads(server, bodies, alone, settings, number).play(generator):
-                    progress(f"{where}, {step.name}: {step.load.rate:.0f} requests/s")
-                    steps[step.name] = step
-                found[spec.name].append(Round(server.start, alone, steps))
-    return [ServerResult(spec, tuple(found[spec.name])) for spec in specs]
+            if spec.name in failures:
+                continue
+            try:
+                found[spec.name].append(turn.play(spec, number))
+            except BenchmarkError as e:
+                failures[spec.name] = str(e)
+    return [ServerResult(s, tuple(found[s.name]), failures.get(s.name, "")) for s in specs]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One server's turn in a round."""
+
+    texts: Sequence[Any]
+    settings: LoadSettings
+    generator: LoadGenerator
+    progress: Progress
+
+    def play(self, spec: ServerSpec, number: int) -> Round:
+        """Start it and carry out all steps. Raises BenchmarkError when it does not start, or does
+        not answer when it is asked alone."""
+        where = f"round {number + 1} of {self.settings.rounds}: {spec.name}"
+        self.progress(f"{where}, start")
+        bodies = tuple(spec.protocol.ask(text, spec.model) for text in self.texts)
+        with serving(spec, bodies[0], self.settings.headers) as server:
+            alone = server.answers(bodies[:CHECKED])
+            steps = {}
+            for step in Loads(server, bodies, alone, self.settings, number).play(self.generator):
+                self.progress(f"{where}, {step.name}: {step.load.rate:.0f} requests/s")
+                steps[step.name] = step
+        return Round(server.start, alone, steps)

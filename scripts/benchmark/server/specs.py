@@ -46,7 +46,10 @@ class ServerKind:
     folder: Path = Path()
 
 
-ONNXFERRY = ServerKind((sys.executable, "-m", "onnxferry", "serve", "$FOLDER", "--port", "$PORT"))
+ONNXFERRY = ServerKind(
+    (sys.executable, "-m", "onnxferry", "serve", "$FOLDER", "--port", "$PORT"),
+    budget="all cores: a run a core, shared by the requests of a moment",
+)
 
 
 @dataclass(frozen=True)

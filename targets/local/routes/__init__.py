@@ -5,9 +5,17 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from onnxferry.targets.local.exchange import Exchange
-from onnxferry.targets.local.routes import catalog, deepsparse, inference, openai, platforms, vertex
+from onnxferry.targets.local.routes import (
+    catalog,
+    deepsparse,
+    document,
+    inference,
+    openai,
+    platforms,
+    vertex,
+)
 
-PROTOCOLS = (platforms, catalog, inference, openai, vertex, deepsparse)
+PROTOCOLS = (platforms, catalog, inference, openai, vertex, deepsparse, document)
 
 
 def add(app: FastAPI, exchange: Exchange) -> None:

@@ -50,10 +50,16 @@ class WorkerBackend:
     """See Backend and the module. Only for the event loop's thread."""
 
     def __init__(
-        self, folders: Mapping[str, Path], count: int, observer: Observer = unobserved
+        self,
+        folders: Mapping[str, Path],
+        count: int,
+        calls: int = CALLS,
+        observer: Observer = unobserved,
     ) -> None:
+        """`count` processes, each of which scores up to `calls` requests at once."""
         self.restarts = 0
-        self._folders, self._count, self._observer = folders, count, observer
+        self._folders, self._count = folders, count
+        self._calls, self._observer = calls, observer
         self._workers: list[Worker] = []
         self._waiting: deque[Call] = deque()
         self._loaded: dict[str, _Loaded] = {}
@@ -156,7 +162,7 @@ class WorkerBackend:
         self.freed()
 
     def _room(self, alone: bool) -> Worker | None:
-        most = 1 if alone else CALLS
+        most = 1 if alone else self._calls
         free = [w for w in self._workers if len(w.pending) < most and not w.alone]
         return min(free, key=lambda worker: len(worker.pending), default=None)
 
@@ -171,7 +177,7 @@ class WorkerBackend:
         try:
             while missing := [one for one in self._loaded.values() if one.key not in has]:
                 for one in missing:
-                    await _load(worker, one)
+                    await _load(worker, one, proved=False)
                     has[one.key] = one
         except BaseException:
             await worker.end()
@@ -197,7 +203,7 @@ class WorkerBackend:
         has: set[Worker] = set()
         deaths = 0
         while missing := [worker for worker in self._workers if worker not in has]:
-            loads = [_load(worker, loaded) for worker in missing]
+            loads = [_load(worker, loaded, proved=True) for worker in missing]
             results = await asyncio.gather(*loads, return_exceptions=True)
             for worker, result in zip(missing, results, strict=True):
                 if isinstance(result, WorkerDied):
@@ -214,10 +220,10 @@ class WorkerBackend:
         await asyncio.gather(*drops, return_exceptions=True)
 
 
-async def _load(worker: Worker, loaded: _Loaded) -> None:
-    """Raises ModelError, or WorkerDied."""
+async def _load(worker: Worker, loaded: _Loaded, proved: bool) -> None:
+    """See backend.load. Raises ModelError, or WorkerDied."""
     folder = os.fspath(loaded.served.folder.absolute())
-    answer = await worker.ask("load", loaded.key, folder=folder)
+    answer = await worker.ask("load", loaded.key, folder=folder, proved=proved)
     if message := answer.header.get("message"):
         raise ModelError(message)
 

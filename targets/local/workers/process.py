@@ -2,7 +2,7 @@
 loads, drops and asks models as they say, and answers each when it is done, in any order.
 
 frame "do"   further in its header                         answered with
-load         key, folder                                   {}, or the error's "message"
+load         key, folder, proved                           {}, or the error's "message"
 drop         key                                           {}
 score        key, form, request (all but its body)         the response (all but its body), observed
 
@@ -65,7 +65,8 @@ class Process:
         answers what came before."""
         key = frame.header["key"]
         if frame.header["do"] == "load":
-            return partial(self._load, key, Path(frame.header["folder"]))
+            proved = frame.header["proved"]
+            return partial(self._load, key, Path(frame.header["folder"]), proved)
         if frame.header["do"] == "drop":
             self._scorers.pop(key, None)
             return partial(Frame, {})
@@ -82,8 +83,8 @@ class Process:
         with self._sending, suppress(OSError):  # the server is gone, and this process ends
             self._connection.sendall(told)
 
-    def _load(self, key: str, folder: Path) -> Frame:
-        self._scorers[key] = backend.load(folder, self._observe)
+    def _load(self, key: str, folder: Path, proved: bool) -> Frame:
+        self._scorers[key] = backend.load(folder, self._observe, proved)
         return Frame({})
 
     def _observe(self, *finished: Any) -> None:

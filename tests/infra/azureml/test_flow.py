@@ -91,12 +91,12 @@ def test_it_is_as_the_package_and_the_configuration_say(
     assert (facts["instanceType"], made["sku"]["capacity"]) == ("Standard_DS3_v2", 3)
     assert facts["requestSettings"] == {
         "requestTimeout": "PT1M30S",
-        "maxConcurrentRequestsPerInstance": 2,
+        "maxConcurrentRequestsPerInstance": 8,
     }
     assert facts["livenessProbe"]["initialDelay"] == "PT30S"
     assert facts["environmentVariables"] == {
         "WORKER_COUNT": "1",
-        "GUNICORN_CMD_ARGS": "--threads=2",
+        "GUNICORN_CMD_ARGS": "--threads=8",
     }
     assert made["tags"]["team"] == "search"
     assert made["tags"]["onnxferry-version"] == versions["a"].version
@@ -173,7 +173,7 @@ def environment(azure: AzureFake) -> dict[str, str]:
 def test_the_environment_is_set_changed_and_taken_away(
     ml: MachineLearning, azure: AzureFake, versions: dict[str, Bundle]
 ) -> None:
-    packed = {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": "--threads=2"}
+    packed = {"WORKER_COUNT": "1", "GUNICORN_CMD_ARGS": "--threads=8"}
     for wanted in ({"ONNXFERRY_ENGINE_THREADS": "2"}, {"WORKER_COUNT": "2", "TEAM": "ml"}, {}):
         cloud = connected(environment=wanted)
         plan = deploy(cloud, versions["a"])

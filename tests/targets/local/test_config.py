@@ -59,7 +59,7 @@ def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
 def test_deepsparses_file_is_taken_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "server.yaml"
     file.write_text(DEEPSPARSE)
-    config, notes = configured((), file, default=lambda: Path())
+    config, notes = configured((), file, default=Path)
     assert (config.port, config.threads) == (5543, 2)
     (model,) = config.models
     assert (model.name, model.task, model.path) == ("answers", "question_answering", Path("qa"))
