@@ -17,6 +17,10 @@ LONGEST = 60  # seconds that a client is told to wait
 _SMOOTHING = 0.1  # weight of the latest request in the mean time that one takes
 
 
+class ClientLeft(Exception):
+    """The client closed the connection while its request waited."""
+
+
 class Admission:
     """At most `in_flight` requests run and `queue` wait, first come first served, `seconds` in all;
     `body_bytes` may be held. Used by one event loop only."""
@@ -55,7 +59,7 @@ class Admission:
         self, score: Callable[[], Awaitable[T]], left: Callable[[], Awaitable[object]]
     ) -> T:
         """What `score()` gives. A request that waits when `left()` is done gives up its place and
-        raises CancelledError; one that has begun keeps its place until it ends, also when nobody
+        raises ClientLeft; one that has begun keeps its place until it ends, also when nobody
         waits for it any more. Raises Overloaded, WaitedTooLong or RanTooLong."""
         began = time.monotonic()
         if self.running >= self._in_flight:
@@ -83,7 +87,7 @@ class Admission:
             if turn.done():
                 return
             if gone.done():
-                raise asyncio.CancelledError("the client left")
+                raise ClientLeft
             wait = self._overloaded("").headers
             raise WaitedTooLong(f"no time to score it within {self._seconds:g} s", wait)
         except BaseException:

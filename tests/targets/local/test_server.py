@@ -4,6 +4,7 @@ clients, and what is told where it cannot start."""
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import threading
@@ -216,3 +217,23 @@ def test_it_warns_where_others_reach_it(model: Path) -> None:
     keys.read(None, {VARIABLE: "a-key-of-20-letters!"})
     (told,) = start_message.warnings(settings(model, host="0.0.0.0"), keys)  # noqa: S104
     assert "unencrypted" in told
+
+
+def test_a_client_that_leaves_while_it_waits_is_not_scored(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps({"inputs": ["good day"] * 900}).encode()
+    head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with running(settings(model, in_flight=1)) as up:
+        made = [socket.create_connection(up.address, timeout=20) for _ in range(12)]
+        for connection in made:
+            connection.sendall(head + body)
+        for connection in made[1:]:
+            connection.close()
+        assert made[0].recv(12) == b"HTTP/1.1 200"
+        made[0].close()
+        up.ready()
+        url = up.server.url + "/score"
+        answer = httpx.post(url, content=GOLDEN.request.body, trust_env=False)
+    assert answer.content == ANSWER
+    assert not [record for record in caplog.records if record.exc_info]
