@@ -49,7 +49,7 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "targets/local": {
         "click",
         "fastapi",
-        "numpy",  # of scoring; tensors come and go in binary
+        "numpy",  # binary tensors
         "opentelemetry",
         "prometheus_client",
         "pydantic",

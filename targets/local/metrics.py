@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, Summary
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    Summary,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 
@@ -26,6 +33,7 @@ class Metrics:
     """One server's. Safe to use from several threads at once."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a series more for each, which Prometheus does not use
         self.registry = one = CollectorRegistry()
         by = ("model", "route")
         self._requests = _counter(one, "requests", "Requests by their answer.", *by, "status")

@@ -1,4 +1,4 @@
-"""The requests that docs/requests.md shows for each protocol are answered as shown."""
+"""The requests that docs/requests.md shows for each of the server's protocols are answered so."""
 
 from __future__ import annotations
 
