@@ -77,15 +77,15 @@ class Labels:
 
     def best(self, scores: Array) -> dict[str, Any]:
         """{"label", "score"} of the best of scores [labels]."""
-        return self._entry(scores, int(scores.argmax()))
+        index = int(scores.argmax())
+        return {"label": self.names[index], "score": float(scores[index])}
 
     def all(self, scores: Array) -> list[dict[str, Any]]:
         """Each of scores [labels], in the labels' order."""
-        return [self._entry(scores, i) for i in range(len(self.names))]
+        named = zip(self.names, scores.tolist(), strict=True)
+        return [{"label": name, "score": score} for name, score in named]
 
     def top(self, scores: Array, top_k: int | None) -> list[dict[str, Any]]:
         """The `top_k` best (None: all) of scores [labels], best first."""
-        return [self._entry(scores, int(i)) for i in np.argsort(-scores, kind="stable")[:top_k]]
-
-    def _entry(self, scores: Array, index: int) -> dict[str, Any]:
-        return {"label": self.names[index], "score": float(scores[index])}
+        every = self.all(scores)
+        return [every[i] for i in np.argsort(-scores, kind="stable")[:top_k].tolist()]

@@ -49,6 +49,7 @@ THEIRS = {  # room -> the libraries that it may import; other rooms: any
     "targets/local": {
         "click",
         "fastapi",
+        "numpy",  # binary tensors
         "opentelemetry",
         "prometheus_client",
         "pydantic",

@@ -57,7 +57,8 @@ def optimum_export(source: Path, folder: Path, *, task: str) -> None:
 def prepared(source: Path, folder: Path, *, precision: str, task: str) -> None:
     """The model directory, in float32 with its operators fused, or in int8 for any CPU."""
     variant = "fp32-optimised" if precision == "fp32" else None
-    options = Options(str(source), folder, task=task, precision=precision, variant=variant)
+    model = {"name": folder.parent.name, "task": task, "precision": precision}
+    options = Options(str(source), folder, variant=variant, **model)
     prepare(replace(options, max_metric_drop=1.0, min_agreement=0.0))
 
 

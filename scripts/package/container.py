@@ -18,7 +18,7 @@ from onnxferry import targets
 from onnxferry.scripts.package import local, pins, wheels
 from onnxferry.scripts.package.archive import members, write_folder
 from onnxferry.scripts.package.container_manifests import compose, kserve, kubernetes
-from onnxferry.scripts.package.container_sizes import PORT, UID, Sizes
+from onnxferry.scripts.package.container_sizes import BODIES_MIB, PORT, UID, Sizes
 from onnxferry.scripts.package.endpoint_name import endpoint_name
 from onnxferry.scripts.package.layout import Entry, PackageLayout
 from onnxferry.scripts.package.model import CheckedModel
@@ -62,7 +62,8 @@ def _declared(model: CheckedModel, inside: Sequence[Entry]) -> list[Entry]:
     facts["source"] = spec.provenance.get("source", {}).get("sha256", "")
     facts = {key: _UNSAFE.sub("_", str(value)) for key, value in facts.items()}
     template = (_STATIC / "Dockerfile").read_text(encoding="utf-8")
-    dockerfile = template.format(**facts, port=PORT, uid=UID, start=sizes.start_seconds)
+    rule = {"port": PORT, "uid": UID, "bodies": BODIES_MIB, "start": sizes.start_seconds}
+    dockerfile = template.format(**facts, **rule)
     image = f"{name}:{version}"
     return [
         Entry("Dockerfile", dockerfile.encode()),

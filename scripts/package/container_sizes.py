@@ -1,7 +1,7 @@
 """What a container of a model is given: the rule by which its memory follows from the model's size.
 
-Measured (docs/deploy/container.md): a server holds its libraries and requests (about 100 MiB), and
-the weights once or, where the engine lays them out anew for its kernels, twice.
+A server holds its libraries (about 70 MiB), the bodies of requests, what the runs compute, and the
+weights once or, where the engine lays them out anew for its kernels, twice.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 PORT = 8080
 UID = 10001  # of the server, which owns nothing in its image
 GRACE_SECONDS = 45  # more than the server takes at SIGTERM: 5 to drain, 30 for what is in flight
+BODIES_MIB = 128  # of requests at once, a part of the base below
 _BASE_MIB, _PER_WEIGHT, _STEP_MIB = 384, 2.5, 64
 _CPUS = 2  # the engine takes as many threads as its cgroup has CPUs
 _READ_MIB = 20  # read and laid out in a second, at the slowest

@@ -94,7 +94,9 @@ def _deepsparse(data: dict[str, Any], path: Path) -> tuple[dict[str, Any], tuple
         ModelConfig(path=Path(e.model), name=e.name, task=e.task, arguments=dict(e.arguments))
         for e in found.endpoints
     ]
-    routes = [f"/v2/models{e.path}/infer" for e in found.endpoints]
+    routes = [
+        "" if e.path == f"/{e.name}" else f"/v2/models{e.path}/infer" for e in found.endpoints
+    ]
     models = [m.model_copy(update={"route": r}) for m, r in zip(models, routes, strict=True)]
     settings = {"models": models, "port": found.port, "threads": found.num_cores or 0}
     notes = list(found.notes)

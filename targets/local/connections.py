@@ -1,5 +1,5 @@
 """Connections that cannot exhaust the server: a bound on their number, on a request's head and on
-the time to send it. uvicorn's own protocol bounds none of these."""
+the time to send each of its parts. uvicorn's own protocol bounds none of these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ HEAD_BYTES = 16_384
 
 
 def bounded(seconds: float, most: int) -> type[asyncio.Protocol]:
-    """uvicorn's protocol for at most `most` connections, which have `seconds` for a head."""
+    """uvicorn's protocol for at most `most` connections, which have `seconds` for the head of a
+    request, and again for its body."""
     return type("Bounded", (_Bounded,), {"_seconds": seconds, "_most": most})
 
 
@@ -23,6 +24,7 @@ class _Bounded(HttpToolsProtocol):
     _most: int
     _timer: asyncio.TimerHandle | None = None
     _head = 0  # bytes of a head that is not complete
+    _in_head = True
     _begun = 0  # messages
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -41,7 +43,7 @@ class _Bounded(HttpToolsProtocol):
             return
         before = self._begun
         super().data_received(data)
-        if self.scope is None or self._timer is None:
+        if not self._in_head:
             return
         self._head = self._head + len(data) if self._begun <= before + 1 else 0
         if self._head > HEAD_BYTES:
@@ -50,12 +52,18 @@ class _Bounded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begun += 1
+        self._in_head = True
         self._head = 0
         self._start()
 
     def on_headers_complete(self) -> None:
-        self._stop()
+        self._in_head = False
+        self._start()  # again, for the body
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._stop()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "invalid_http", msg)
@@ -70,7 +78,9 @@ class _Bounded(HttpToolsProtocol):
             self._timer = None
 
     def _slow(self) -> None:
-        self._refuse(408, "slow_head", f"no request came within {self._seconds:g} s")
+        """An answer may have been sent before all of the body came: then this only closes."""
+        what = "head" if self._in_head else "body"
+        self._refuse(408, f"slow_{what}", f"its {what} did not come within {self._seconds:g} s")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Answer, in the shape of every error, and close. Not into an answer that has begun."""
@@ -81,8 +91,9 @@ class _Bounded(HttpToolsProtocol):
         self.transport.close()
 
     def _answering(self) -> bool:
-        """Whether an answer has begun and has not ended."""
-        return self.cycle.response_started and not self.cycle.response_complete
+        """Whether an answer has begun, and no other is due."""
+        ended = self.cycle.response_complete and self._in_head
+        return bool(self.cycle.response_started and not ended)
 
 
 def _head(status: int, body: bytes) -> bytes:

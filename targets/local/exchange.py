@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.backend import Backend, Served
 from onnxferry.targets.local.config import ModelConfig
 from onnxferry.targets.local.observed import ERROR_CODE
-from onnxferry.targets.local.refusals import NotFound, Refusal, SlowBody
+from onnxferry.targets.local.refusals import NotFound, Refusal
 
 Choice = Callable[[scoring.Request], str]  # the name of the model that a request is for
 
@@ -28,7 +27,6 @@ class Exchange:
 
     backend: Backend
     admission: Admission = field(default_factory=Admission)
-    body_seconds: float = 30
     configured: Mapping[str, ModelConfig] = field(default_factory=dict)  # by the models' names
 
     def model(self, name: str | None = None) -> Served:
@@ -74,11 +72,8 @@ class Exchange:
         length, body = int(headers.get("content-length", 0)), bytearray()
         try:
             if length <= limit:
-                await asyncio.wait_for(self._read(request, body, limit), self.body_seconds)
+                await self._read(request, body, limit)
             yield scoring.Request.of(bytes(body), headers, length)
-        except asyncio.TimeoutError as e:
-            what = f"the body did not come within {self.body_seconds:g} s"
-            raise SlowBody(what, {"Connection": "close"}) from e
         finally:
             self.admission.let_go(len(body))
 

@@ -15,8 +15,9 @@ from onnxferry.targets.local.refusals import NotReady, Refusal, Unauthorized
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
 
+OWN = frozenset({"/livez", "/readyz"})  # answered here
 LIVE = frozenset({"/livez", "/v2/health/live"})  # 200 as long as the process runs
-READY = frozenset({"/ping", "/health", "/readyz", "/v2/health/ready"})
+READY = frozenset({"/ping", "/health", "/readyz", "/v2/health", "/v2/health/ready"})
 METRICS = frozenset({"/metrics"})
 PAGE = ("/playground/",)  # files without data, and "/", which shows them
 RETRY_SECONDS = 1
@@ -43,7 +44,7 @@ class Gate:
         refusal = self._refusal(scope)
         if refusal:
             await refused(refusal, forms.of_path(scope["path"]))(scope, receive, send)
-        elif self.application is None:
+        elif self.application is None or scope["path"] in OWN:
             await _alive(scope, receive, send)
         else:
             await self.application(scope, receive, send)

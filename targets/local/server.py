@@ -8,8 +8,12 @@ import logging
 import os
 import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -25,6 +29,8 @@ from onnxferry.targets.local.app import application
 from onnxferry.targets.local.backend import LOG_FORMAT, Backend, folders
 from onnxferry.targets.local.config import ServerConfig
 from onnxferry.targets.local.config_file import ConfigError
+from onnxferry.targets.local.deepsparse_models import directories
+from onnxferry.targets.local.direct import Direct
 from onnxferry.targets.local.exchange import Exchange
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
@@ -54,6 +60,8 @@ class Server(uvicorn.Server):
         self.keys = Keys()
         self.keys.read(config.keys_file, os.environ)
         self.gate = Gate(self.keys, _open_paths(config))
+        self.gate.health |= _health()
+        self._made = tempfile.TemporaryDirectory(prefix="onnxferry-serve-")
         self._sockets = [listening.bound(config)]
         self.url = listening.url(config, self._sockets[0])
         self._operation = Operation(config, lambda: self.gate.state is not State.LOADING)
@@ -62,17 +70,19 @@ class Server(uvicorn.Server):
 
     def run_until_signal(self) -> None:
         """Serve. Raises ScoringError for a model that cannot be served."""
-        loop = (self.config.get_loop_factory() or asyncio.new_event_loop)()
-        asyncio.set_event_loop(loop)
+        self.loop = (self.config.get_loop_factory() or asyncio.new_event_loop)()
+        asyncio.set_event_loop(self.loop)
         try:
-            loop.run_until_complete(self._run())
+            self.loop.run_until_complete(self._run())
         finally:
-            loop.close()
+            self._made.cleanup()
+            self.loop.close()
 
     async def _run(self) -> None:
         self._watch_keys()
+        backend = self._backend()
         serving = asyncio.ensure_future(self.serve(self._sockets))
-        loading = asyncio.ensure_future(self._load(backend := self._backend()))
+        loading = asyncio.ensure_future(self._load(backend))
         try:
             await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
             if loading.done() and loading.exception():
@@ -86,8 +96,8 @@ class Server(uvicorn.Server):
             self._operation.close()
 
     def _backend(self) -> Backend:
-        named = folders([(model.name, model.path) for model in self.settings.models])
-        return self._operation.backend(named)
+        models = directories(self.settings.models, Path(self._made.name))
+        return self._operation.backend(folders(models))
 
     async def _load(self, backend: Backend) -> None:
         """Let the application answer, once every model answers as it should."""
@@ -98,15 +108,17 @@ class Server(uvicorn.Server):
         limits = config.in_flight, config.queue, config.request_seconds, config.bodies_mib * 2**20
         named = dict(zip(backend.models, config.models, strict=True))  # in the same order
         admission = Admission(*limits)
-        app = application(backend, Exchange(backend, admission, config.body_seconds, named))
+        app = application(backend, Exchange(backend, admission, named))
         self._operation.add(app, backend, admission)
         if config.playground:
             playground.add(app)
-        self.gate.application = app
+        self.gate.application = Direct(app, backend.models)
         if self.gate.state is State.LOADING:
             self.gate.state = State.READY
         for line in start_message.lines(self.url, config, backend.models.values(), self.keys):
             _log.info("%s", line)
+        for line in start_message.warnings(config, self.keys):
+            _log.warning("%s", line)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """At the first signal not ready, then closed; at the second the end."""
@@ -119,14 +131,15 @@ class Server(uvicorn.Server):
         if self.gate.application is None or not self.settings.drain_seconds:
             self.should_exit = True
         else:
-            loop = asyncio.get_running_loop()
-            loop.call_soon_threadsafe(loop.call_later, self.settings.drain_seconds, self._close)
+            later = partial(self.loop.call_later, self.settings.drain_seconds, self._close)
+            self.loop.call_soon_threadsafe(later)
 
     def _close(self) -> None:
         self.should_exit = True
 
     def _watch_keys(self) -> None:
-        if self.settings.keys_file and hasattr(signal, "SIGHUP"):
+        main = threading.current_thread() is threading.main_thread()
+        if main and self.settings.keys_file and hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_keys)
 
     def _read_keys(self) -> None:
@@ -162,6 +175,12 @@ def crossing(config: ServerConfig, application: Any) -> Any:
     )
 
 
+def _health() -> frozenset[str]:
+    """With the path that Vertex AI asks."""
+    told = os.environ.get("AIP_HEALTH_ROUTE", "")
+    return READY | ({told} if told else frozenset())
+
+
 def _open_paths(config: ServerConfig) -> frozenset[str]:
-    health: frozenset[str] = frozenset() if config.closed_health else LIVE | READY
+    health: frozenset[str] = frozenset() if config.closed_health else LIVE | _health()
     return health | (METRICS if config.open_metrics else frozenset())

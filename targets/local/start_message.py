@@ -20,5 +20,11 @@ def lines(url: str, config: ServerConfig, models: Iterable[Served], keys: Keys) 
         task = f"{served.spec.task}, {served.spec.precision}"
         yield f"model {served.name} ({task}): POST {url}/models/{served.name}/predict"
     yield f"{len(keys)} API keys" if keys else f"no API keys: set --keys-file or {VARIABLE}"
+
+
+def warnings(config: ServerConfig, keys: Keys) -> Iterator[str]:
+    """What its owner should think about."""
     if not keys and not listening.loopback(config.host):
-        yield f"WARNING: whoever reaches {config.host} may use this server; set API keys"
+        yield f"whoever reaches {config.host} may use this server: it has no API keys"
+    if keys and not config.tls_certificate and not listening.loopback(config.host):
+        yield "API keys travel unencrypted: set --tls-certificate, or put a TLS proxy before it"

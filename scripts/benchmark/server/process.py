@@ -121,14 +121,16 @@ def _wait(
     server: RunningServer, first: bytes, until: float, ended: Callable[[], bool] = lambda: False
 ) -> None:
     """Return with the first answer. Raises BenchmarkError that tells what came last."""
-    while True:
-        try:
-            server.answers([first])
-            return
-        except BenchmarkError:
-            if ended() or time.monotonic() > until:
-                raise
-        time.sleep(_PAUSE)
+    # one client: making one takes longer than a request, on the cores that the server starts on
+    with httpx.Client(headers=server.headers, timeout=LIMIT) as client:
+        while True:
+            try:
+                _answer(client, server.url, first)
+                return
+            except BenchmarkError:
+                if ended() or time.monotonic() > until:
+                    raise
+            time.sleep(_PAUSE)
 
 
 def _joined(url: str, spec: ServerSpec) -> str:

@@ -10,7 +10,7 @@ A YAML file of --peers tells of each kind of server:
     litserve:
       command: [$PEERS/litserve/bin/python, litserve_app.py, $FOLDER, $PORT]
       protocol: onnxferry
-      budget: $WORKERS scoring process, $THREADS threads a run, runs of up to $BATCH
+      budget: "processes: $WORKERS; threads a run: $THREADS; texts a run: up to $BATCH"
       environment: {WORKERS: 1, THREADS: 2, BATCH: 32}
 
 Words that begin with $ are of its environment and ours. It runs in the file's folder.
@@ -48,7 +48,7 @@ class ServerKind:
 
 ONNXFERRY = ServerKind(
     (sys.executable, "-m", "onnxferry", "serve", "$FOLDER", "--port", "$PORT"),
-    budget="all cores: a run a core, shared by the requests of a moment",
+    budget="threads of all runs: all cores; texts a run: those that wait",
 )
 
 

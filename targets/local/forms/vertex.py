@@ -31,7 +31,7 @@ class VertexForm:
         parameters = validation.mapping(body.get("parameters") or {}, "'parameters'")
         timing.switch("preprocess")
         rows = RowScorer(scorer, parameters)
-        answers = rows.answers([_item(scorer, rows, instance) for instance in instances])
+        answers = rows.answers([_item(rows, one, i) for i, one in enumerate(instances)])
         for i, answer in enumerate(answers):
             if isinstance(answer, ScoringError):
                 raise type(answer)(f"'instances[{i}]': {answer}")
@@ -43,13 +43,17 @@ class VertexForm:
         return {"error": str(error)}
 
 
-def _item(scorer: Scorer, rows: RowScorer, instance: Any) -> Any:
-    """An object whose fields are columns is a row; pictures come as {"b64": text} too."""
-    if not isinstance(instance, dict):
-        return instance
-    if set(instance) == {"b64"}:
-        return instance["b64"]
-    names = {column.name for column in rows.columns.inputs if column.required}
-    if not names <= set(instance):
-        return instance
-    return rows.columns.items({name: [value] for name, value in instance.items()})[0]
+def _item(rows: RowScorer, instance: Any, index: int) -> Any:
+    """An object whose fields are columns is a row; pictures come as {"b64": text} too. What is no
+    object is the only column's value, where that is not said already."""
+    names = [column.name for column in rows.columns.inputs if column.required]
+    if isinstance(instance, dict):
+        if set(instance) == {"b64"}:
+            return instance["b64"]
+        if not set(names) <= set(instance):
+            return rows.columns.item(instance) if len(names) > 1 else instance
+        return rows.columns.items({name: [value] for name, value in instance.items()})[0]
+    if len(names) > 1:
+        fields, came = ", ".join(names), validation.kind(instance)
+        raise InvalidType(f"'instances[{index}]' must be an object of {fields}, got {came}")
+    return rows.columns.items({names[0]: [instance]})[0] if instance is not None else None

@@ -15,7 +15,8 @@ from onnxferry.targets.local.routes import (
     vertex,
 )
 
-PROTOCOLS = (platforms, catalog, inference, openai, vertex, deepsparse, document)
+# DeepSparse's own routes may lie below those of the Open Inference Protocol
+PROTOCOLS = (platforms, catalog, deepsparse, inference, openai, vertex, document)
 
 
 def add(app: FastAPI, exchange: Exchange) -> None:

@@ -23,7 +23,10 @@ function App() {
         setTrouble(null);
         setModels(found);
       },
-      (error) => (error.status === 401 ? setLocked(true) || setTrouble(key && error) : setTrouble(error)),
+      (error) => {
+        setLocked((before) => before || error.status === 401);
+        setTrouble(error.status === 401 && !key ? null : error); // the key's form says it
+      },
     );
   }, [key]);
   useEffect(() => {
@@ -32,7 +35,10 @@ function App() {
     return () => removeEventListener('hashchange', changed);
   }, []);
   const model = models?.find((m) => m.name === name) ?? models?.[0];
-  const choose = (event) => history.replaceState(null, '', `#${encodeURIComponent(event.target.value)}`) ?? setName(event.target.value);
+  const choose = ({ target }) => {
+    history.replaceState(null, '', `#${encodeURIComponent(target.value)}`);
+    setName(target.value);
+  };
   return html`
     <header><h1>onnxferry <span>playground</span></h1>${models && html`<${Choice} models=${models} model=${model} onChoose=${choose} />`}
       <a href="docs">API</a></header>
@@ -40,13 +46,15 @@ function App() {
       ${locked && html`<${Key} onKey=${setKey} />`}
       ${trouble && html`<div class="error" role="alert"><p class="message">${trouble.message}</p></div>`}
       ${!models && !locked && !trouble && html`<p class="empty" role="status">Asking for the models…</p>`}
-      ${models?.map((m) => html`<${Workbench} key=${m.name} model=${m} shown=${m === model} apiKey=${key} locked=${locked} onLocked=${() => setLocked(true)} />`)}
+      ${models?.map((m) => html`<${Workbench} key=${m.name} model=${m} shown=${m === model}
+        apiKey=${key} locked=${locked} onLocked=${() => setLocked(true)} />`)}
     </main>`;
 }
 
 function Choice({ models, model, onChoose }) {
+  const option = (m) => html`<option value=${m.name} selected=${m === model}>${m.name}</option>`;
   return html`<div class="choice"><label for="model">Model</label>
-    <select id="model" value=${model.name} onChange=${onChoose}>${models.map((m) => html`<option value=${m.name} selected=${m === model}>${m.name}</option>`)}</select>
+    <select id="model" value=${model.name} onChange=${onChoose}>${models.map(option)}</select>
     <span class="task">${model.task}</span></div>`;
 }
 

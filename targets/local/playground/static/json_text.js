@@ -3,7 +3,7 @@
 const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 
 /** Valid JSON with one member a line; a list or object without lists or objects in it on one line. */
-export function pretty(text, width = 88) {
+export function pretty(text, step = '  ', width = 88) {
   const tokens = text.match(TOKENS) ?? [];
   let at = 0;
   const value = (depth) => {
@@ -24,9 +24,9 @@ export function pretty(text, width = 88) {
     }
     at++;
     const line = `${open}${members.join(', ')}${close}`;
-    const flat = !line.includes('\n') && (line.length + 2 * depth <= width || !/[[{]/.test(line.slice(1)));
-    const indent = '  '.repeat(depth);
-    return flat ? line : `${open}\n${members.map((m) => `${indent}  ${m}`).join(',\n')}\n${indent}${close}`;
+    const flat = !line.includes('\n') && (line.length + step.length * depth <= width || !/[[{]/.test(line.slice(1)));
+    const indent = step.repeat(depth);
+    return flat ? line : `${open}\n${members.map((m) => `${indent}${step}${m}`).join(',\n')}\n${indent}${close}`;
   };
   return value(0) ?? '';
 }
@@ -36,5 +36,5 @@ const LITERALS = { true: 'True', false: 'False', null: 'None' };
 /** The same value as a Python expression. */
 export function python(text) {
   const written = (token) => (token[0] === '"' ? JSON.stringify(JSON.parse(token)) : LITERALS[token] ?? token);
-  return pretty(text).replace(/"(?:[^"\\]|\\.)*"|true|false|null/g, written);
+  return pretty(text, '    ').replace(/"(?:[^"\\]|\\.)*"|true|false|null/g, written);
 }

@@ -42,10 +42,15 @@ const ms = (value) => `${value < 10 ? value.toFixed(2) : value.toFixed(1)} ms`;
 function Latency({ timing }) {
   const rows = [...timing.stages, { name: 'outside', ms: timing.outside }];
   const whole = rows.reduce((sum, row) => sum + row.ms, 0) || 1;
+  const part = (row) => html`<i class=${`stage ${row.name}`} style=${{ width: `${(100 * row.ms) / whole}%` }} />`;
+  const line = (row) => html`<tr>
+    <th scope="row"><i class=${`stage ${row.name}`} aria-hidden="true" />${row.name}</th>
+    <td class="number">${ms(row.ms)}</td></tr>`;
   return html`<section class="latency" aria-labelledby="latency">
     <h3 id="latency">Latency <span class="number">${ms(timing.roundTrip)}</span></h3>
-    <div class="stack" aria-hidden="true">${rows.map((row) => html`<i class=${`stage ${row.name}`} style=${{ width: `${(100 * row.ms) / whole}%` }} />`)}</div>
-    <table><thead class="hidden"><tr><th>Stage</th><th>Time</th></tr></thead><tbody>${rows.map((row) => html`<tr><th scope="row"><i class=${`stage ${row.name}`} aria-hidden="true" />${row.name}</th><td class="number">${ms(row.ms)}</td></tr>`)}</tbody></table>
-    <p class="muted">outside: HTTP, network and this browser.${timing.cpu && ` CPU ${timing.cpu}.`}${timing.id && html` Request <code>${timing.id}</code>`}</p>
+    <div class="stack" aria-hidden="true">${rows.map(part)}</div>
+    <table><thead class="hidden"><tr><th>Stage</th><th>Time</th></tr></thead><tbody>${rows.map(line)}</tbody></table>
+    <p class="muted">outside: HTTP, network and this browser.${timing.cpu && ` CPU ${timing.cpu}.`}</p>
+    ${timing.id && html`<p class="muted">Request <code>${timing.id}</code></p>`}
   </section>`;
 }

@@ -81,6 +81,7 @@ export const TASKS = {
         sentences: ['The boat has a delay.', 'A piano needs tuning.', 'We will arrive on time.'],
       },
     },
+    hint: '{"pooling": "mean"}',
     view: views.similarities,
   },
   'text-ranking': {
@@ -93,11 +94,12 @@ export const TASKS = {
         documents: ['The island has one piano.', 'Boats sail at nine and at noon.', 'Tickets are sold on board.'],
       },
     },
+    hint: '{"top_k": 3}',
     view: views.ranking,
   },
   'image-classification': { ...image, hint: '{"top_k": 5}', view: views.labels },
   'object-detection': { ...image, hint: '{"threshold": 0.5}', view: views.boxes },
-  'image-feature-extraction': { ...image, view: views.vectors },
+  'image-feature-extraction': { ...image, hint: '{"pool": true}', view: views.vectors },
   tensors: { view: views.tensors },
 };
 
