@@ -10,15 +10,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from onnxferry.targets.local.refusals import Overloaded, RanTooLong, WaitedTooLong
+from onnxferry.targets.local.refusals import ClientLeft, Overloaded, RanTooLong, WaitedTooLong
 
 T = TypeVar("T")
 LONGEST = 60  # seconds that a client is told to wait
 _SMOOTHING = 0.1  # weight of the latest request in the mean time that one takes
-
-
-class ClientLeft(Exception):
-    """The client closed the connection while its request waited."""
 
 
 class Admission:
@@ -87,7 +83,7 @@ class Admission:
             if turn.done():
                 return
             if gone.done():
-                raise ClientLeft
+                raise ClientLeft("the client closed the connection")
             wait = self._overloaded("").headers
             raise WaitedTooLong(f"no time to score it within {self._seconds:g} s", wait)
         except BaseException:

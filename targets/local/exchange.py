@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import Request, Response
-from starlette.requests import ClientDisconnect
 
 from onnxferry import scoring
 from onnxferry.scoring.codecs import encode_json
 from onnxferry.scoring.errors import ScoringError
 from onnxferry.targets.local import forms
-from onnxferry.targets.local.admission import Admission, ClientLeft
+from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.backend import Backend, Served
 from onnxferry.targets.local.config import ModelConfig
 from onnxferry.targets.local.observed import ERROR_CODE
@@ -61,8 +60,6 @@ class Exchange:
                 )
         except Refusal as e:
             return refused(e, form)
-        except ClientLeft as e:
-            raise ClientDisconnect from e
         headers = {**answer.headers, "Content-Type": answer.content_type}
         return Response(answer.body, answer.status, headers)
 

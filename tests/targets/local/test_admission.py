@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from onnxferry.targets.local.admission import Admission, ClientLeft
-from onnxferry.targets.local.refusals import Overloaded, RanTooLong, WaitedTooLong
+from onnxferry.targets.local.admission import Admission
+from onnxferry.targets.local.refusals import ClientLeft, Overloaded, RanTooLong, WaitedTooLong
 
 
 async def never() -> None:
