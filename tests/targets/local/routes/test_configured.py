@@ -1,0 +1,50 @@
+"""Routes that a configuration or the platform's variables ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from onnxferry.targets.local.app import application
+from onnxferry.targets.local.backend import ThreadBackend
+from onnxferry.targets.local.config import ModelConfig
+from onnxferry.targets.local.exchange import Exchange
+from tests import tiny
+from tests.targets.local.routes.inprocess import asked
+
+PATHS = ("/v2/models/feelings/infer", "/v2/models/mood/infer")
+
+
+def test_vertex_ai_says_where_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIP_PREDICT_ROUTE", "/v1/endpoints/1/deployedModels/2:predict")
+    monkeypatch.setenv("AIP_HEALTH_ROUTE", "/v1/endpoints/1/deployedModels/2")
+    with asked({"text": tiny.text_classification(tmp_path)}) as client:
+        got = client.post(
+            "/v1/endpoints/1/deployedModels/2:predict",
+            json={"instances": ["good day"], "parameters": {"top_k": 1}},
+        )
+        health = client.get("/v1/endpoints/1/deployedModels/2")
+    assert health.status_code == 200
+    assert [answer[0]["label"] for answer in got.json()["predictions"]] == ["good"]
+
+
+def test_a_deepsparse_endpoint_answers_at_its_route_by_its_arguments(tmp_path: Path) -> None:
+    folder = tiny.text_classification(tmp_path)
+    config = ModelConfig(
+        path=folder,
+        name="mood",
+        route="/v2/models/feelings/infer",
+        task="sentiment_analysis",
+        arguments={"top_k": 2, "sequence_length": 16},
+    )
+    backend = ThreadBackend({"mood": folder})
+    app = application(backend, Exchange(backend, configured={"mood": config}))
+    with TestClient(app) as client:
+        told = [client.post(path, json={"sequences": ["good day"]}).json() for path in PATHS]
+        assert "/v2/models/feelings/infer" in client.get("/endpoints").json()
+        entry = client.get("/config").json()["endpoints"][0]
+    assert told[0] == told[1]
+    assert told[0]["labels"] == [["good", "long"]]
+    assert (entry["name"], entry["task"]) == ("mood", "sentiment_analysis")
