@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from onnxferry.targets.local.refusals import Overloaded, RanTooLong, WaitedTooLong
+from onnxferry.targets.local.refusals import ClientLeft, Overloaded, RanTooLong, WaitedTooLong
 
 T = TypeVar("T")
 LONGEST = 60  # seconds that a client is told to wait
@@ -55,7 +55,7 @@ class Admission:
         self, score: Callable[[], Awaitable[T]], left: Callable[[], Awaitable[object]]
     ) -> T:
         """What `score()` gives. A request that waits when `left()` is done gives up its place and
-        raises CancelledError; one that has begun keeps its place until it ends, also when nobody
+        raises ClientLeft; one that has begun keeps its place until it ends, also when nobody
         waits for it any more. Raises Overloaded, WaitedTooLong or RanTooLong."""
         began = time.monotonic()
         if self.running >= self._in_flight:
@@ -83,7 +83,7 @@ class Admission:
             if turn.done():
                 return
             if gone.done():
-                raise asyncio.CancelledError("the client left")
+                raise ClientLeft("the client closed the connection")
             wait = self._overloaded("").headers
             raise WaitedTooLong(f"no time to score it within {self._seconds:g} s", wait)
         except BaseException:

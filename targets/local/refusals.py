@@ -4,6 +4,7 @@ Refusal              code           status  when
 ├── Unauthorized     unauthorized   401     no API key, or not one of the server's
 ├── NotFound         not_found      404     a model that is not served
 ├── Overloaded       overloaded     429     the queue, or the memory for bodies, is full
+├── ClientLeft       client_left    499     it closed the connection while it waited
 ├── NotReady         not_ready      503     the models are being loaded, or the server ends
 ├── WaitedTooLong    overloaded     503     it was not begun within the time limit
 └── RanTooLong       timed_out      504     it was not scored within the time limit
@@ -34,6 +35,10 @@ class NotFound(Refusal):
 
 class Overloaded(Refusal):
     code, status = "overloaded", 429
+
+
+class ClientLeft(Refusal):
+    code, status = "client_left", 499
 
 
 class NotReady(Refusal):

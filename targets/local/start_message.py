@@ -27,4 +27,4 @@ def warnings(config: ServerConfig, keys: Keys) -> Iterator[str]:
     if not keys and not listening.loopback(config.host):
         yield f"whoever reaches {config.host} may use this server: it has no API keys"
     if keys and not config.tls_certificate and not listening.loopback(config.host):
-        yield "API keys travel unencrypted: set --tls-certificate, or put a TLS proxy before it"
+        yield "API keys travel unencrypted: set --tls-certificate, or let a proxy do TLS"

@@ -34,6 +34,7 @@ def test_the_folder_holds_the_server_the_core_and_the_model(tmp_path: Path) -> N
         "model_spec.json",
         "tokenizer.json",
     }
+    assert (folder / "onnxferry" / "pipelines" / "server_config.py").is_file()
     original = Path(scoring.__file__).parent
     for file in original.rglob("*.py"):
         assert (

@@ -370,6 +370,40 @@ def test_told_to_end_it_answers_what_is_in_flight_first(held: Held, number: sign
     assert "Traceback" not in held.host.log_tail(1000)
 
 
+def test_a_second_signal_ends_it_at_once(held: Held) -> None:
+    process = process_of(held.host)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(held.host.send, GOLDEN.request)
+        held.begun()
+        process.send_signal(signal.SIGTERM)
+        while "requests in flight are answered first" not in held.host.log_tail():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        with pytest.raises(RehearsalError):
+            answer.result()
+
+
+def test_keys_are_read_anew_at_sighup(built_: Package, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("the-first-key-of-all")
+    variables = {"ONNXFERRY_SERVER_KEYS_FILE": str(keys)}
+    runtime = replace(RUNTIME, environment=lambda *_: variables)
+    with start(built_, runtime=runtime, network=OPEN, report=quiet) as up:
+        keys.write_text("the-second-key-of-all")
+        process_of(up).send_signal(signal.SIGHUP)
+        while "read anew" not in up.log_tail():
+            time.sleep(0.01)
+        found = {
+            key: httpx.post(
+                up.url, content=BODY, headers={"x-api-key": key}, trust_env=False
+            ).status_code
+            for key in ("the-first-key-of-all", "the-second-key-of-all")
+        }
+        assert not [line for line in up.log_tail().splitlines() if "-key-of-all" in line]
+    assert found == {"the-first-key-of-all": 401, "the-second-key-of-all": 200}
+
+
 def test_an_unusable_model_is_a_message(built_: Package, tmp_path: Path) -> None:
     broken = changed(
         built_, tmp_path, lambda folder: (folder / "model" / "model.onnx").write_text("not a graph")

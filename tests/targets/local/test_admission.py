@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from onnxferry.targets.local.admission import Admission
-from onnxferry.targets.local.refusals import Overloaded, RanTooLong, WaitedTooLong
+from onnxferry.targets.local.refusals import ClientLeft, Overloaded, RanTooLong, WaitedTooLong
 
 
 async def never() -> None:
@@ -62,7 +62,7 @@ def test_who_leaves_while_waiting_gives_the_place_to_the_next() -> None:
         first, second = work.ask(1), work.ask(2, leaves)
         await settle()
         gone.set()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(ClientLeft):
             await second
         third = work.ask(3)
         await settle()

@@ -181,6 +181,15 @@ def test_slow_senders_leave_it_serving_and_are_sent_away(server: Served) -> None
         assert {one.recv(12) for one in heads + bodies} == {b"HTTP/1.1 408"}
 
 
+def test_clients_that_leave_while_they_wait_cost_nothing(server: Served) -> None:
+    request = HEAD.replace(b"/predict", b"/models/slow/predict") + b"%d\r\n\r\n" % len(BODY) + BODY
+    for gone in [server.connect(request) for _ in range(60)]:
+        gone.close()
+    assert still_serves(server)
+    assert eventually(lambda: server.metrics()["onnxferry_requests_waiting"] == 0)
+    assert "Traceback" not in server.log.read_text()
+
+
 def takes_more(connection: socket.socket) -> bool:
     """Whether it is open after another byte."""
     try:

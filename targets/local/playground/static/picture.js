@@ -24,6 +24,12 @@ export function Drop({ image, onImage }) {
     document.addEventListener('paste', pasted);
     return () => document.removeEventListener('paste', pasted);
   });
+  useEffect(() => {
+    // beside the field the browser would open the picture in place of the page
+    const kept = (event) => event.preventDefault();
+    for (const event of ['dragover', 'drop']) document.addEventListener(event, kept);
+    return () => ['dragover', 'drop'].forEach((event) => document.removeEventListener(event, kept));
+  }, []);
   const dragged = (is) => (event) => {
     event.preventDefault();
     setOver(is);
