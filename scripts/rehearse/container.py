@@ -24,11 +24,16 @@ _END_LIMIT = 40.0  # seconds to end after SIGTERM, of the 45 that the manifests 
 _RUN_LIMIT = 600.0  # seconds for one RUN
 
 
-def _check() -> None:
-    probe = [sys.executable, "-I", str(_SANDBOX), "probe"]
+def refusal() -> str:
+    """Why this machine lets no program have a file system of its own; "" where it does."""
+    probe = [sys.executable, "-ES", str(_SANDBOX), "probe"]
     done = subprocess.run(probe, capture_output=True, text=True, check=False)
-    if done.returncode:
-        why = done.stderr.strip().rpartition("\n")[2]
+    why = done.stderr.strip().rpartition("\n")[2] or f"exit {done.returncode}"
+    return why if done.returncode else ""
+
+
+def _check() -> None:
+    if why := refusal():
         raise RehearsalError(
             f"no file system of its own can be made for a program on this machine ({why})."
             " Rehearse on Linux (5.12 or newer) as root, or where users may make namespaces, or"
@@ -80,11 +85,15 @@ def _run(unpacked: UnpackedPackage, step: Step) -> None:
 def _done(
     unpacked: UnpackedPackage, arguments: Sequence[str | Path], variables: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Python with `arguments`, when it has ended."""
+    """Python with `arguments` of _inside, when it has ended."""
     python = (unpacked.root / "python").readlink()
     env = {"PATH": f"{python.parent}{os.pathsep}{os.defpath}", **variables}
     options: Any = {"capture_output": True, "text": True, "timeout": _RUN_LIMIT}
-    return subprocess.run([python, *arguments], env=env, check=False, **options)
+    try:
+        return subprocess.run([python, *arguments], env=env, check=False, **options)
+    except subprocess.TimeoutExpired as e:
+        words = " ".join(map(str, arguments[6:]))
+        raise RehearsalError(f"{words}: did not end within {_RUN_LIMIT:.0f} s") from e
 
 
 def _inside(

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,7 @@ class Server(uvicorn.Server):
         self.keys.read(config.keys_file, os.environ)
         self.gate = Gate(self.keys, _open_paths(config))
         self.gate.health |= _health()
-        self._made = tempfile.TemporaryDirectory(prefix="onnxferry-serve-")
+        self._made = ExitStack()  # folders; none is needed but for DeepSparse's models
         self._sockets = [listening.bound(config)]
         self.url = listening.url(config, self._sockets[0])
         self._operation = Operation(config, lambda: self.gate.state is not State.LOADING)
@@ -75,7 +76,7 @@ class Server(uvicorn.Server):
         try:
             self.loop.run_until_complete(self._run())
         finally:
-            self._made.cleanup()
+            self._made.close()
             self.loop.close()
 
     async def _run(self) -> None:
@@ -96,7 +97,11 @@ class Server(uvicorn.Server):
             self._operation.close()
 
     def _backend(self) -> Backend:
-        models = directories(self.settings.models, Path(self._made.name))
+        folder = ""
+        if any(model.task for model in self.settings.models):
+            made = tempfile.TemporaryDirectory(prefix="onnxferry-serve-")
+            folder = self._made.enter_context(made)
+        models = directories(self.settings.models, Path(folder))
         return self._operation.backend(folders(models))
 
     async def _load(self, backend: Backend) -> None:

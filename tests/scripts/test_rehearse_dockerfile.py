@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse import container, dockerfile, start
 from onnxferry.system.errors import RehearsalError
+from tests.eventually import eventually
 from tests.packages import quiet
 from tests.targets.served import HERE
 
+NAMESPACES = pytest.mark.skipif(bool(container.refusal()), reason="no namespaces for users here")
 SHARED_MEMORY = "/dev/shm/x"  # noqa: S108 - what a container may write by default
 BASE = """\
 ARG BASE=python:3.12-slim
@@ -119,6 +122,7 @@ def test_what_is_not_understood_is_refused_with_its_line(
     ],
 )
 @pytest.mark.host
+@NAMESPACES
 def test_an_image_that_cannot_be_built_says_why(
     tmp_path: Path, middle: str, end: str, said: str
 ) -> None:
@@ -128,6 +132,7 @@ def test_an_image_that_cannot_be_built_says_why(
 
 
 @pytest.mark.host
+@NAMESPACES
 def test_a_run_has_no_network(tmp_path: Path) -> None:
     reach = "import socket; socket.create_connection(('192.0.2.1', 9), 1)"
     package = context(tmp_path, f'{BASE}RUN ["python", "-c", "{reach}"]\n{END}')
@@ -139,6 +144,7 @@ def test_a_run_has_no_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.host
+@NAMESPACES
 def test_it_runs_as_process_1_of_a_user_who_may_write_nothing(tmp_path: Path) -> None:
     import httpx
 
@@ -159,6 +165,7 @@ def test_it_runs_as_process_1_of_a_user_who_may_write_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.host
+@NAMESPACES
 @pytest.mark.parametrize(
     ("health", "variable", "said"),
     [
@@ -172,6 +179,24 @@ def test_a_sick_or_a_stubborn_server_is_an_error(
     package = context(tmp_path, BASE + variable + END, health)
     with start(package, report=quiet) as host, pytest.raises(RehearsalError, match=said):
         container.RUNTIME.prove(host, host.unpacked)
+
+
+@pytest.mark.host
+@NAMESPACES
+def test_a_run_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "_RUN_LIMIT", 1.0)
+    package = context(tmp_path, f"{BASE}RUN exec sleep 987.5\n{END}")
+    said = r"sleep 987\.5: did not end within 1 s"
+    with pytest.raises(RehearsalError, match=said), start(package, report=quiet):
+        pass
+    assert eventually(lambda: not [p for p in psutil.process_iter() if "987.5" in _told(p)])
+
+
+def _told(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 @pytest.mark.host

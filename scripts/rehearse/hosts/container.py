@@ -20,7 +20,7 @@ from typing import NoReturn
 _MOUNTS, _IPC, _USER, _PIDS, _NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 _BIND, _DEEP, _PRIVATE, _NOSUID, _NODEV = 4096, 16384, 1 << 18, 2, 4  # <sys/mount.h>
 _MOUNT_SETATTR, _HERE, _RECURSIVE, _READ_ONLY = 442, -100, 0x8000, 1  # Linux 5.12
-_DROP_BOUND, _NO_NEW = 24, 38  # <sys/prctl.h>
+_WITH_PARENT, _DROP_BOUND, _NO_NEW = 1, 24, 38  # <sys/prctl.h>
 _BASE = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/sys", "/dev")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -92,7 +92,7 @@ def _read_only(path: Path, flags: int) -> None:
 
 
 def become(user: int) -> None:
-    """Give up every privilege, for good."""
+    """Give up every privilege, for good; and end when what started this ends, however it does."""
     for capability in range(64):
         if _libc.prctl(_DROP_BOUND, capability, 0, 0, 0):
             break  # the kernel has no more
@@ -101,6 +101,7 @@ def become(user: int) -> None:
         os.setgid(user)
         os.setuid(user)
     _call("prctl", _NO_NEW, 1, 0, 0, 0)
+    _call("prctl", _WITH_PARENT, int(signal.SIGKILL), 0, 0, 0)
 
 
 def main(root: Path, user: int, folder: str, options: str, command: list[str]) -> int:
