@@ -52,7 +52,8 @@ class Pipeline:
         folder, _ = located(binding.path)
         context: Context | None = values["context"]
         options = binding.spec.engine
-        self.engine = Engine(binding.path, None, context=context, options=options)
+        cores = values["num_cores"]
+        self.engine = Engine(binding.path, None, cores, context=context, options=options)
         limits = replace(binding.spec.limits, **_UNLIMITED)
         self._scorer = over(self.engine.runner, replace(binding.spec, limits=limits), folder)
         self.timer_manager = TimerManager(values["benchmark"])

@@ -120,7 +120,7 @@ def _report(model_path: str, flags: dict[str, Any]) -> dict[str, Any]:
     own = ENGINES[flags["engine"]]
     used = EngineOptions(cores // streams, streams, spin_duration_us=own.spin_duration_us)
     try:
-        engine = Engine(model_path, flags["batch_size"], input_shapes=sizes, options=used)
+        engine = Engine(model_path, flags["batch_size"], cores, input_shapes=sizes, options=used)
         arrays = engine.generate_random_inputs()
     except ScoringError as e:
         raise UsageError(str(e)) from e

@@ -4,11 +4,21 @@ loaded. The flags are made from the fields of ServerConfig, so that each has one
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\sA-Z]+", text):
+        what = f"'{text[:60]}' is no origin, and no browser would send it"
+        raise ValueError(f"{what}; expected one like https://example.com, without a path, or *")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -73,7 +83,7 @@ class ServerConfig(_Table):
     """Ask for a key on health paths too."""
     open_metrics: bool = False
     """Ask for no key on /metrics."""
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: tuple[Origin, ...] = ()
     """Origin whose pages may call the server, like https://example.com. May be repeated."""
     tls_certificate: Path | None = None
     """File of the TLS certificate and its chain, PEM."""

@@ -15,7 +15,7 @@ from onnxferry.targets.local.refusals import NotReady, Refusal, Unauthorized
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
 
-OWN = frozenset({"/livez", "/readyz"})  # answered here
+OWN = {"/livez": "live", "/readyz": "ready"}  # answered here, and what they say
 LIVE = frozenset({"/livez", "/v2/health/live"})  # 200 as long as the process runs
 READY = frozenset({"/ping", "/health", "/readyz", "/v2/health", "/v2/health/ready"})
 METRICS = frozenset({"/metrics"})
@@ -70,4 +70,5 @@ class Gate:
 async def _alive(scope: Scope, receive: Any, send: Any) -> None:
     from starlette.responses import JSONResponse
 
-    await JSONResponse({"live": True})(scope, receive, send)
+    told = OWN.get(scope["path"], "live")
+    await JSONResponse({told: True})(scope, receive, send)

@@ -121,10 +121,12 @@ def test_a_folder_without_what_it_needs_is_named(
 
 
 def test_arguments_and_the_model_are_attributes(text: Path) -> None:
-    pipeline = Pipeline.create("glue", model=text, top_k=2, alias="mood", batch_size=8)
+    given = {"top_k": 2, "alias": "mood", "batch_size": 8, "num_cores": 1}
+    pipeline = Pipeline.create("glue", model=text, **given)
     assert (pipeline.top_k, pipeline.alias, pipeline.batch_size) == (2, "mood", 8)
     assert (pipeline.task, pipeline.sequence_length) == ("text_classification", 128)
     assert pipeline.model_path == str(text) and pipeline.engine.input_names
+    assert pipeline.engine.num_cores == 1
     with pytest.raises(AttributeError, match="no attribute 'doc_stride'"):
         _ = pipeline.doc_stride
 

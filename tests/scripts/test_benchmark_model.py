@@ -58,6 +58,7 @@ def test_long_names_and_a_folder(text: Path) -> None:
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert (found["scenario"], found["num_streams"]) == ("singlestream", 1)
+    assert "num_cores=1, num_streams=1" in found["engine"]
     assert found["engine"].startswith("onnxruntime: ")
 
 

@@ -28,7 +28,8 @@ class VertexForm:
             raise InvalidValue("'instances' is an empty list; expected at least one item")
         if len(instances) > (limit := scorer.spec.limits.items):
             raise exceeded(f"'instances' has {len(instances)} items", limit, "items")
-        parameters = validation.mapping(body.get("parameters") or {}, "'parameters'")
+        given = body.get("parameters")
+        parameters = validation.mapping({} if given is None else given, "'parameters'")
         timing.switch("preprocess")
         rows = RowScorer(scorer, parameters)
         answers = rows.answers([_item(rows, one, i) for i, one in enumerate(instances)])

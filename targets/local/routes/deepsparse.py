@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -44,6 +45,14 @@ def _add_route(app: FastAPI, exchange: Exchange, name: str, route: str) -> None:
         return await exchange.answer(request, name, form)
 
     app.add_api_route(route, score, methods=["POST"], tags=["models"], include_in_schema=False)
+
+
+def own_places(exchange: Exchange) -> Iterator[tuple[str, str]]:
+    """Where DeepSparse has the metadata of an endpoint with a route, /v2/models/ROUTE, and the
+    model's name."""
+    for name, model in exchange.configured.items():
+        if model.route.startswith("/v2/models/") and model.route.endswith("/infer"):
+            yield model.route.removesuffix("/infer"), name
 
 
 def endpoint(exchange: Exchange, name: str) -> dict[str, Any] | None:

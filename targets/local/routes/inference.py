@@ -7,6 +7,7 @@ POST /v2/models/NAME[/versions/1]/infer, /v2/repository/index
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -22,7 +23,7 @@ from onnxferry.targets.local.forms.inference import VERSION, tensor_of
 from onnxferry.targets.local.forms.tensor_wire import BYTES, DATATYPES
 from onnxferry.targets.local.refusals import NotFound
 from onnxferry.targets.local.routes import described
-from onnxferry.targets.local.routes.deepsparse import endpoint
+from onnxferry.targets.local.routes.deepsparse import endpoint, own_places
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 _TAGS = ["Open Inference Protocol v2"]
@@ -74,6 +75,11 @@ def add(app: FastAPI, exchange: Exchange) -> None:
         found[f"/v2/models/{{name}}{version}/ready"] = model_ready  # type: ignore[assignment]
         path = f"/v2/models/{{name}}{version}/infer"
         app.add_api_route(path, infer, methods=["POST"], tags=_TAGS, include_in_schema=not version)
+    for at, name in own_places(exchange):  # before NAME's, which would not know theirs
+        app.add_api_route(at, partial(model, name, VERSION), include_in_schema=False)
+        app.add_api_route(
+            f"{at}/ready", partial(model_ready, name, VERSION), include_in_schema=False
+        )
     for path, answer in found.items():
         app.add_api_route(
             path, answer, methods=["GET"], tags=_TAGS, include_in_schema="versions" not in path

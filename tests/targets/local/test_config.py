@@ -80,6 +80,8 @@ def test_deepsparses_file_is_taken_as_it_is(tmp_path: Path) -> None:
         ("models = []", "'models'"),
         ("tls_key = 'k'", "tls_key needs tls_certificate"),
         ("port = ", "s.toml: not readable"),
+        ("cors_origins = ['https://a.example/']", "'https://a.example/' is no origin"),
+        ("cors_origins = ['a.example']", "expected one like https://example.com"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:

@@ -53,6 +53,12 @@ def test_until_the_models_are_loaded_it_lives_and_is_not_ready(path: str) -> Non
     assert ask(ready(gate), path).text == "answer"
 
 
+def test_health_paths_say_what_they_are_asked() -> None:
+    gate = ready(Gate(keys()))
+    assert ask(gate, "/livez").json() == {"live": True}
+    assert ask(gate, "/readyz").json() == {"ready": True}
+
+
 def test_when_it_ends_it_is_not_ready_and_answers_on() -> None:
     gate = ready(Gate(keys()))
     gate.state = State.DRAINING

@@ -370,6 +370,7 @@ def test_reranking_finds_its_model(client: httpx.Client, path: str) -> None:
         ({"instances": "x"}, "must be a list"),
         ({}, "'instances' is missing"),
         ({"instances": ["x", 3]}, "'instances[1]'"),
+        ({"instances": ["x"], "parameters": []}, "'parameters' must be an object"),
     ],
 )
 def test_vertex_refusals(client: httpx.Client, body: Any, message: str) -> None:

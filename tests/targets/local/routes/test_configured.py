@@ -44,7 +44,11 @@ def test_a_deepsparse_endpoint_answers_at_its_route_by_its_arguments(tmp_path: P
     with TestClient(app) as client:
         told = [client.post(path, json={"sequences": ["good day"]}).json() for path in PATHS]
         assert "/v2/models/feelings/infer" in client.get("/endpoints").json()
+        ready = client.get("/v2/models/feelings/ready").json()
+        metadata = [client.get(f"/v2/models/{name}").json() for name in ("feelings", "mood")]
         entry = client.get("/config").json()["endpoints"][0]
     assert told[0] == told[1]
+    assert ready == {"name": "mood", "ready": True} and metadata[0] == metadata[1]
+    assert metadata[0]["name"] == "mood"
     assert told[0]["labels"] == [["good", "long"]]
     assert (entry["name"], entry["task"]) == ("mood", "sentiment_analysis")
