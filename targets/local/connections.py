@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from onnxferry.scoring.codecs import encode_json
 
 HEAD_BYTES = 16_384
+TOO_LONG = ("too_large", f"the head of a request has at most {HEAD_BYTES} bytes")
 
 
 def bounded(seconds: float, most: int) -> type[asyncio.Protocol]:
@@ -26,6 +27,7 @@ class _Bounded(HttpToolsProtocol):
     _head = 0  # bytes of a head that is not complete
     _in_head = True
     _begun = 0  # messages
+    _large = False  # the latest data may hold a whole head that is too long
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -42,12 +44,13 @@ class _Bounded(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         before = self._begun
+        self._large = self._head + len(data) > HEAD_BYTES
         super().data_received(data)
-        if not self._in_head:
+        if not self._in_head or self.transport.is_closing():
             return
         self._head = self._head + len(data) if self._begun <= before + 1 else 0
         if self._head > HEAD_BYTES:
-            self._refuse(431, "too_large", f"the head of a request has at most {HEAD_BYTES} bytes")
+            self._refuse(431, *TOO_LONG)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -57,6 +60,8 @@ class _Bounded(HttpToolsProtocol):
         self._start()
 
     def on_headers_complete(self) -> None:
+        if self._large and self._length() > HEAD_BYTES:
+            raise ValueError(TOO_LONG[1])  # the parser stops, and it is refused
         self._in_head = False
         self._start()  # again, for the body
         super().on_headers_complete()
@@ -65,8 +70,14 @@ class _Bounded(HttpToolsProtocol):
         self._stop()
         super().on_message_complete()
 
+    def _length(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "invalid_http", msg)
+        if self._in_head and self._large and self._length() > HEAD_BYTES:
+            self._refuse(431, *TOO_LONG)
+        else:
+            self._refuse(400, "invalid_http", msg)
 
     def _start(self) -> None:
         self._stop()

@@ -121,7 +121,7 @@ def test_a_folder_without_what_it_needs_is_named(
 
 
 def test_arguments_and_the_model_are_attributes(text: Path) -> None:
-    given = {"top_k": 2, "alias": "mood", "batch_size": 8, "num_cores": 1}
+    given: dict[str, Any] = {"top_k": 2, "alias": "mood", "batch_size": 8, "num_cores": 1}
     pipeline = Pipeline.create("glue", model=text, **given)
     assert (pipeline.top_k, pipeline.alias, pipeline.batch_size) == (2, "mood", 8)
     assert (pipeline.task, pipeline.sequence_length) == ("text_classification", 128)

@@ -202,9 +202,11 @@ def test_bad_http_is_400_and_the_next_client_is_served(
     assert client.post("/score", content=BODY).content == ANSWER
 
 
-def test_a_head_without_an_end_is_refused(served: Host, client: httpx.Client) -> None:
-    got = answered(served, b"POST /score HTTP/1.1\r\nX: " + b"x" * 17_000)
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"], ids=["without an end", "whole"])
+def test_a_head_that_is_too_long_is_refused(served: Host, client: httpx.Client, end: bytes) -> None:
+    got = answered(served, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 17_000 + end)
     assert got.startswith(b"HTTP/1.1 431 ")
+    assert got.count(b"HTTP/1.1 ") == 1
     assert client.post("/score", content=BODY).content == ANSWER
 
 
