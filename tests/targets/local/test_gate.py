@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,8 @@ import pytest
 from onnxferry.targets.local.config_file import ConfigError
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
+from onnxferry.targets.local.refusals import Refusal
+from onnxferry.targets.local.workers.backend import WorkerDeath
 
 KEY, OTHER = "a-key-of-20-letters!", "another-key-of-this-server"
 
@@ -51,6 +54,12 @@ def test_until_the_models_are_loaded_it_lives_and_is_not_ready(path: str) -> Non
     assert "the models are being loaded" in refused.text
     assert all(ask(gate, live).status_code == 200 for live in LIVE)
     assert ask(ready(gate), path).text == "answer"
+
+
+def test_the_page_of_errors_has_each_of_the_servers() -> None:
+    page = (Path(__file__).parents[3] / "docs/errors.md").read_text(encoding="utf-8")
+    for refusal in (*Refusal.__subclasses__(), WorkerDeath):
+        assert re.search(rf"^\| `{refusal.code}` \| {refusal.status} \|", page, re.MULTILINE)
 
 
 def test_health_paths_say_what_they_are_asked() -> None:
