@@ -34,6 +34,8 @@ def add(app: FastAPI, exchange: Exchange) -> None:
 
     async def rerank(request: Request) -> Response:
         """Documents in the order in which they answer a query."""
+        if not any(served.spec.task in RANKS for served in exchange.backend.models.values()):
+            raise NotFound("no model here ranks texts; this needs one of the task text-ranking")
         return await _by_task(exchange, request, RANKS, "pipeline")
 
     async def models() -> dict[str, Any]:

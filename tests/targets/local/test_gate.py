@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from onnxferry.scoring.errors import ScoringError
 from onnxferry.targets.local.config_file import ConfigError
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
@@ -58,7 +59,8 @@ def test_until_the_models_are_loaded_it_lives_and_is_not_ready(path: str) -> Non
 
 def test_the_page_of_errors_has_each_of_the_servers() -> None:
     page = (Path(__file__).parents[3] / "docs/errors.md").read_text(encoding="utf-8")
-    for refusal in (*Refusal.__subclasses__(), WorkerDeath):
+    kinds: list[type[ScoringError]] = [*Refusal.__subclasses__(), WorkerDeath]
+    for refusal in kinds:
         assert re.search(rf"^\| `{refusal.code}` \| {refusal.status} \|", page, re.MULTILINE)
 
 

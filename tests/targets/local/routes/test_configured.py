@@ -30,6 +30,13 @@ def test_vertex_ai_says_where_it_asks(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [answer[0]["label"] for answer in got.json()["predictions"]] == ["good"]
 
 
+def test_reranking_without_a_model_for_it_says_so(tmp_path: Path) -> None:
+    with asked({"text": tiny.text_classification(tmp_path)}) as client:
+        got = client.post("/rerank", json={"query": "good", "texts": ["bad"]})
+    assert (got.status_code, got.json()["error"]["code"]) == (404, "not_found")
+    assert "needs one of the task text-ranking" in got.json()["error"]["message"]
+
+
 def test_a_deepsparse_endpoint_answers_at_its_route_by_its_arguments(tmp_path: Path) -> None:
     folder = tiny.text_classification(tmp_path)
     config = ModelConfig(
