@@ -4,14 +4,15 @@ of them. Options win over variables, and these over the file."""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from onnxferry.targets.local import config_file
+from onnxferry.targets.local import config_file, keys
 from onnxferry.targets.local.config import ServerConfig
 
 PREFIX = "ONNXFERRY_SERVER_"
@@ -59,9 +60,20 @@ def configured(
             settings["models"] = [_model(text) for text in models]
         elif "models" not in settings:
             settings["models"] = [{"path": default()}]
-        return config_file.checked(settings, str(config or "")), notes
+        return config_file.checked(settings, str(config or "")), (*notes, *_misspelt(os.environ))
     except config_file.ConfigError as e:
         raise click.UsageError(str(e)) from e
+
+
+def _misspelt(variables: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that looks like a setting and is none; its value is not told."""
+    known = [PREFIX + name.upper() for name in ("config", *ServerConfig.model_fields)]
+    known = [*known, keys.VARIABLE]
+    for name in sorted(set(variables) - set(known)):
+        if name.startswith(PREFIX):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            yield f"the variable {name} means nothing here{hint}"
 
 
 def _model(text: str) -> dict[str, str]:

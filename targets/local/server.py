@@ -129,6 +129,7 @@ class Server(uvicorn.Server):
         """At the first signal not ready, then closed; at the second the end."""
         if self.gate.state is State.DRAINING:
             _log.warning("a second signal: ended at once")
+            self._made.close()
             logging.shutdown()
             os._exit(128 + sig)
         self.gate.state = State.DRAINING

@@ -91,6 +91,16 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, sai
     assert "s.toml" in str(raised.value)
 
 
+def test_a_misspelt_variable_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONNXFERRY_SERVER_KEY", "a-key-of-20-letters!")
+    monkeypatch.setenv("ONNXFERRY_SERVER_KEYS", "a-key-of-20-letters!")
+    _, notes = configured(("some/dir",), None, default=Path)
+    told = (
+        "the variable ONNXFERRY_SERVER_KEY means nothing here; did you mean ONNXFERRY_SERVER_KEYS?"
+    )
+    assert notes == (told,)
+
+
 @pytest.mark.parametrize(
     ("variables", "arguments", "port"),
     [

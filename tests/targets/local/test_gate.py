@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
 
 from onnxferry.scoring.errors import ScoringError
+from onnxferry.targets.local.config import ModelConfig, ServerConfig
 from onnxferry.targets.local.config_file import ConfigError
 from onnxferry.targets.local.gate import LIVE, METRICS, READY, Gate, State
 from onnxferry.targets.local.keys import Keys
 from onnxferry.targets.local.refusals import Refusal
+from onnxferry.targets.local.server import Server
 from onnxferry.targets.local.workers.backend import WorkerDeath
 
 KEY, OTHER = "a-key-of-20-letters!", "another-key-of-this-server"
@@ -126,3 +130,15 @@ def test_keys_of_a_file_are_read_anew_and_never_shown(tmp_path: Path) -> None:
     for wrong in (tmp_path / "none", tmp_path):
         with pytest.raises(ConfigError, match="cannot be read"):
             held.read(wrong, {})
+
+
+def test_a_second_signal_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(ServerConfig(models=(ModelConfig(path=tmp_path),), port=0))
+    made = Path(server._made.enter_context(TemporaryDirectory()))
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    monkeypatch.setattr("logging.shutdown", lambda: None)
+    for _ in range(2):
+        server.handle_exit(signal.SIGTERM, None)
+    server._sockets[0].close()
+    assert (ended, made.exists()) == ([143], False)
