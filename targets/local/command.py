@@ -67,8 +67,8 @@ def configured(
 
 def _misspelt(variables: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each variable that looks like a setting and is none; its value is not told."""
-    known = [PREFIX + name.upper() for name in ("config", *ServerConfig.model_fields)]
-    known = [*known, keys.VARIABLE]
+    fields = set(ServerConfig.model_fields) - {"models"}
+    known = [keys.VARIABLE, *(PREFIX + name.upper() for name in ("config", *sorted(fields)))]
     for name in sorted(set(variables) - set(known)):
         if name.startswith(PREFIX):
             near = difflib.get_close_matches(name, known, 1)
