@@ -13,13 +13,13 @@ from onnxferry.targets.local.keys import VARIABLE, Keys
 
 def lines(url: str, config: ServerConfig, models: Iterable[Served], keys: Keys) -> Iterator[str]:
     """One after the other."""
-    where = f"{config.workers} scoring processes" if config.workers else "this process"
+    where = f"{config.workers} scoring process(es)" if config.workers else "this process"
     cores = config.threads or cpu.available()
     yield f"ready at {url} (documents: {url}/docs); {cores} cores, models in {where}"
     for served in models:
         task = f"{served.spec.task}, {served.spec.precision}"
         yield f"model {served.name} ({task}): POST {url}/models/{served.name}/predict"
-    yield f"{len(keys)} API keys" if keys else f"no API keys: set --keys-file or {VARIABLE}"
+    yield f"API keys: {len(keys)}" if keys else f"no API keys: set --keys-file or {VARIABLE}"
 
 
 def warnings(config: ServerConfig, keys: Keys) -> Iterator[str]:
