@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxferry.scoring.engine import Array
-from onnxferry.scoring.tokenization import Encoded, Tokenizer
+
+if TYPE_CHECKING:  # a host of pictures has no tokenizers
+    from onnxferry.scoring.tokenization import Encoded, Tokenizer
 
 Join = Callable[[Sequence[str]], str]
 WORDS: dict[str, Callable[[Array], Array]] = {  # scores [tokens, labels] of a word -> [labels]

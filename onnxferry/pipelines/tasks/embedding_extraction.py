@@ -20,7 +20,6 @@ from onnxferry.pipelines.outputs import EmbeddingExtractionOutput
 from onnxferry.pipelines.tasks.pipeline_task import PipelineTask, Request, as_list, limited
 from onnxferry.scoring import settings, validation
 from onnxferry.scoring.manifest import TOKENIZER_FILE, ModelSpec
-from onnxferry.scoring.tokenization import Tokenizer
 from onnxferry.scoring.validation import Parameter
 
 POOLINGS = {  # DeepSparse's name -> ours, and whether [CLS] is left out
@@ -68,6 +67,8 @@ def _spec(spec: ModelSpec, values: dict[str, Any], folder: Path) -> ModelSpec:
 
 def _leading_tokens(folder: Path) -> int:
     """How many special tokens the tokenizer puts before a text: [CLS]."""
+    from onnxferry.scoring.tokenization import Tokenizer  # a host of pictures has no tokenizers
+
     start, _ = Tokenizer(folder / TOKENIZER_FILE).encode(["a"])[0].ranges[0]
     return start
 

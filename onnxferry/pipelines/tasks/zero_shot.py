@@ -19,7 +19,6 @@ from onnxferry.pipelines.tasks.pipeline_task import PipelineTask, Request, limit
 from onnxferry.scoring import validation
 from onnxferry.scoring.errors import InvalidValue, MissingField
 from onnxferry.scoring.manifest import ModelSpec
-from onnxferry.scoring.tasks.zero_shot_classification import read_labels, read_template
 from onnxferry.scoring.validation import Parameter
 
 TEMPLATE = "This text is about {}"
@@ -27,8 +26,17 @@ PLACES = {"entailment_index": 0, "contradiction_index": 2}  # of an MNLI model's
 
 
 def _template(value: object, where: str) -> str:
+    # imported here, as below: a host of pictures has no tokenizers
+    from onnxferry.scoring.tasks.zero_shot_classification import read_template
+
     read_template(value, where)
     return validation.text(value, where)
+
+
+def _read_labels(value: object, where: str) -> Any:
+    from onnxferry.scoring.tasks.zero_shot_classification import read_labels
+
+    return read_labels(value, where)
 
 
 CONFIG = {
@@ -53,7 +61,7 @@ ARGUMENTS = {
     **TEXT,
     "model_scheme": Parameter(validation.one_of("mnli"), "mnli"),
     "model_config": Parameter(_config, _config({}, "model_config")),
-    "labels": Parameter(read_labels),
+    "labels": Parameter(_read_labels),
 }
 
 
