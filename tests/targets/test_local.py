@@ -90,8 +90,6 @@ def code(body: bytes) -> str:
         "/invocations",
         "/api/score",
         "/predict",
-        "/rerank",
-        "/v2/rerank",
         "/score?code=key",
     ],
 )
