@@ -84,14 +84,7 @@ def code(body: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "/score",
-        "/invocations",
-        "/api/score",
-        "/predict",
-        "/score?code=key",
-    ],
+    "path", ["/score", "/invocations", "/api/score", "/predict", "/score?code=key"]
 )
 def test_the_routes_of_each_platform_are_one(client: httpx.Client, path: str) -> None:
     response = client.post(path, content=BODY)  # without a content type
