@@ -28,6 +28,9 @@ Guid = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 ]
 
+# the start of the id of a resource of Azure, up to "Microsoft."
+_ARM = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\."
+
 
 class _Table(BaseModel):
     # the text below a field is its description: for error messages, the schema and `init`
@@ -128,9 +131,43 @@ class Functions(_Azure):
     maximum_instance_count: int = Field(40, ge=40, le=1000)
     """Most instances."""
     http_concurrency: int | None = Field(None, ge=1, le=1000)
-    """Requests an instance at a time."""
+    """Requests an instance at a time; default: what its memory allows."""
+    always_ready: int = Field(0, ge=0, le=1000)
+    """Instances that always run, billed by the hour; 0: none, and the first request waits."""
     application_insights: bool = True
     """Make Application Insights, which keeps the function's logs; false leaves it out."""
+    subnet: str | None = Field(
+        None, pattern=rf"(?i)^{_ARM}Network/virtualNetworks/[^/]+/subnets/[^/]+$"
+    )
+    """Resource id of the subnet that the app's outgoing connections leave by; it is delegated to
+    Microsoft.App/environments."""
+    identity: str | None = Field(
+        None, pattern=rf"(?i)^{_ARM}ManagedIdentity/userAssignedIdentities/[^/]+$"
+    )
+    """Resource id of a user-assigned identity; default: the app's own identity alone."""
+    auth: Literal["function", "anonymous", "entra"] = "function"
+    """Who may call: whoever has a function key, anybody, or whom Microsoft Entra ID signed in."""
+    entra_client_id: Guid | None = None
+    """Application (client) id of the app registration, for auth = "entra"."""
+    entra_audiences: tuple[str, ...] = ()
+    """Audiences whose tokens are taken; default: api://ENTRA_CLIENT_ID."""
+    allow_urls: bool = False
+    """Fetch pictures that a request names by URL: https, from public addresses alone."""
+    url_hosts: tuple[str, ...] = ()
+    """Hosts that pictures are fetched from, like images.example.com or *.example.com; default:
+    any."""
+    requests_per_month: int | None = Field(None, ge=0)
+    """Requests that `plan` estimates the cost for."""
+
+    @pydantic.model_validator(mode="after")
+    def _fit(self) -> Functions:
+        if (self.auth == "entra") != bool(self.entra_client_id):
+            raise variables.problem('auth = "entra" and entra_client_id go together')
+        if self.entra_audiences and self.auth != "entra":
+            raise variables.problem('entra_audiences needs auth = "entra"')
+        if self.url_hosts and not self.allow_urls:
+            raise variables.problem("url_hosts needs allow_urls = true")
+        return self
 
 
 class MLflow(_Target):

@@ -27,8 +27,8 @@ def put(data: dict[str, Any], tables: Tables, path: str, text: str) -> None:
 
 
 def _meant(tables: Tables, table: str, key: str, text: str) -> Any:
-    if _kind(tables, table, key) is dict:
-        return _entries(text)
+    if (kind := _kind(tables, table, key)) in _MEANT:
+        return _MEANT[kind](text)
     field = tables[table].model_fields.get(key) if table in tables else None
     choices = {str(choice): choice for choice in get_args(field.annotation)} if field else {}
     return choices.get(text, text)
@@ -49,3 +49,14 @@ def _entries(text: str) -> Any:
         pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
         good = all(equals and name.strip() for name, equals, _ in pairs)
         return {name.strip(): value.strip() for name, _, value in pairs} if good else text
+
+
+def _items(text: str) -> Any:
+    """A list: JSON, or ITEM,ITEM."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [item.strip() for item in text.split(",") if item.strip()]
+
+
+_MEANT = {dict: _entries, tuple: _items}

@@ -3,6 +3,7 @@ would."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from onnxferry.infra.config import TABLES, load, settings_of
 from onnxferry.system.errors import UsageError
 
 GUID = "00000000-0000-0000-0000-000000000001"
-TEXTS = {  # for keys with a pattern of their own
+GROUP = f"/subscriptions/{GUID}/resourceGroups/g/providers"
+TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "region": "eu-west-1",
     "role": "arn:aws:iam::123456789012:role/serving",
     "instance_type": {"sagemaker": "ml.c5.large", "azureml": "Standard_DS3_v2"},
@@ -26,6 +28,15 @@ TEXTS = {  # for keys with a pattern of their own
     "workspace": "work",
     "path": "models/squad",
     "catalog_schema": "main.ml",
+    "subnet": f"{GROUP}/Microsoft.Network/virtualNetworks/v/subnets/s",
+    "identity": f"{GROUP}/Microsoft.ManagedIdentity/userAssignedIdentities/i",
+    "auth": "anonymous",
+    "entra_client_id": GUID,
+}
+WITH = {  # what a key is nothing without
+    "entra_client_id": {"auth": "entra"},
+    "entra_audiences": {"auth": "entra", "entra_client_id": GUID},
+    "url_hosts": {"allow_urls": True},
 }
 NEEDED = {
     "azureml": {"subscription": GUID, "resource_group": "g", "workspace": "ws1"},
@@ -50,6 +61,8 @@ def sample(table: str, key: str) -> Any:
         return kind.get("minimum", 1) + 1
     if kind["type"] == "object":
         return {"TEAM": "ml", "COST_CENTER": "a b"}
+    if kind["type"] == "array":
+        return ("a.example", "b.example")
     assert re.fullmatch(kind.get("pattern", ".*"), "abc4"), f"{table}.{key}: give a sample in TEXTS"
     return "abc4"
 
@@ -58,7 +71,10 @@ def texts(value: Any) -> Iterator[str]:
     """The ways to write a value as text."""
     if isinstance(value, dict):
         yield ",".join(f"{name}={text}" for name, text in value.items())
-        yield "{" + ", ".join(f'"{name}": "{text}"' for name, text in value.items()) + "}"
+        yield json.dumps(value)
+    elif isinstance(value, tuple):
+        yield ", ".join(value)
+        yield json.dumps(value)
     else:
         yield str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -78,14 +94,17 @@ def loaded(table: str, given: dict[str, Any], **more: Any) -> Any:
 @pytest.mark.parametrize(("table", "key"), KEYS, ids=[".".join(pair) for pair in KEYS])
 def test_each_key_by_flag_and_by_variable(table: str, key: str) -> None:
     value = sample(table, key)
-    expected = loaded(table, {key: value})
+    needed = WITH.get(key, {})
+    expected = loaded(table, {**needed, key: value})
     assert getattr(expected, key) != TABLES[table].model_fields[key].default
     for text in texts(value):
-        by_flag = loaded(table, {}, flags=settings_of([f"{table}.{key}={text}"], "azureml"))
+        given = {f"{table}.{name}": str(other) for name, other in needed.items()}
+        flags = {**given, **settings_of([f"{table}.{key}={text}"], "azureml")}
+        by_flag = loaded(table, {}, flags=flags)
         assert by_flag == expected
         if key not in NEEDED.get(table, {}):  # these are given by flag above, which wins
             name = f"ONNXFERRY_{table}_{key}".upper()
-            assert loaded(table, {}, environment={name: text}) == expected
+            assert loaded(table, {}, flags=given, environment={name: text}) == expected
 
 
 def test_one_entry_of_a_table_leaves_the_others(tmp_path: Path) -> None:
