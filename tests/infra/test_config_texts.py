@@ -33,11 +33,12 @@ TEXTS: dict[str, Any] = {  # for keys with a pattern of their own
     "auth": "anonymous",
     "entra_client_id": GUID,
 }
-WITH = {  # what a key is nothing without
+WITH: dict[str, dict[str, Any]] = {  # what a key is nothing without
     "entra_client_id": {"auth": "entra"},
     "entra_audiences": {"auth": "entra", "entra_client_id": GUID},
     "url_hosts": {"allow_urls": True},
 }
+MANY = {"object": {"TEAM": "ml", "COST_CENTER": "a b"}, "array": ("a.example", "b.example")}
 NEEDED = {
     "azureml": {"subscription": GUID, "resource_group": "g", "workspace": "ws1"},
     "functions": {"subscription": GUID, "resource_group": "g"},
@@ -59,10 +60,8 @@ def sample(table: str, key: str) -> Any:
         return not default
     if kind["type"] in ("integer", "number"):
         return kind.get("minimum", 1) + 1
-    if kind["type"] == "object":
-        return {"TEAM": "ml", "COST_CENTER": "a b"}
-    if kind["type"] == "array":
-        return ("a.example", "b.example")
+    if kind["type"] in MANY:
+        return MANY[kind["type"]]
     assert re.fullmatch(kind.get("pattern", ".*"), "abc4"), f"{table}.{key}: give a sample in TEXTS"
     return "abc4"
 
