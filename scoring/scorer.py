@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import codecs, cpu, limits, timing
+from onnxferry.scoring import codecs, cpu, limits, timing, urls
 from onnxferry.scoring.engine import Runner, Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.forms import PIPELINE, Form
@@ -126,9 +126,9 @@ def load(
     spec: ModelSpec | None = None,
 ) -> Scorer:
     """The scorer of a model directory, or of an .onnx file with what lies beside it; `spec` stands
-    for its model_spec.json. Variables of `environment` override limits and engine options;
-    `observer` is told of each request. Warns of a graph for another kind of CPU. Raises ModelError
-    that names the file or the variable."""
+    for its model_spec.json. Variables of `environment` override limits and engine options, and say
+    which pictures may be fetched; `observer` is told of each request. Warns of a graph for another
+    kind of CPU. Raises ModelError that names the file or the variable."""
     folder, model = located(Path(model_dir))
     spec = spec or ModelSpec.read(folder)
     spec = replace(
@@ -140,7 +140,10 @@ def load(
         raise ModelError(f"{folder}: {e}") from e
     host = host_cpu()
     _warn_of_cpu(spec, host)
-    return over(Session(model, spec.engine), spec, folder, host, observer)
+    policy = urls.Policy.read(environment)
+    scorer = over(Session(model, spec.engine), spec, folder, host, observer)
+    scorer.task = urls.fetching(scorer.task, policy)
+    return scorer
 
 
 def located(path: Path) -> tuple[Path, Path]:
