@@ -13,7 +13,7 @@ import psutil  # type: ignore[import-untyped]
 
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply, cpu_of
-from onnxferry.scripts.rehearse.processes import PeakMemory, tail
+from onnxferry.scripts.rehearse.processes import PeakMemory, cpu_seconds, tail
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.console import ReportStage
 from onnxferry.system.errors import RehearsalError
@@ -64,6 +64,10 @@ class Host:
         """The peak of the resident memory of all processes that serve, in MiB."""
         self._memory.sample()
         return self._memory.bytes / 2**20
+
+    def cpu_seconds(self) -> float:
+        """The CPU time so far of all processes that serve."""
+        return cpu_seconds(self._process)
 
     def log_tail(self, lines: int = 80) -> str:
         """The last lines that the runtime printed."""

@@ -31,7 +31,8 @@ class Conditions:
 class Rehearsal:
     """What a rehearsal found: `size` of the package in bytes, the `runtime`'s name, `start_seconds`
     from the start of its process to the first golden answer, latencies of the golden request, one
-    at a time, `memory_mib` of all processes that serve, at its peak, and what their network was."""
+    at a time, and `cpu_ms`, the CPU time that each took of all processes that serve; `memory_mib`
+    of these at its peak, and what their network was."""
 
     target: str
     size: int
@@ -40,6 +41,7 @@ class Rehearsal:
     start_seconds: float
     latency_p50_ms: float
     latency_p95_ms: float
+    cpu_ms: float
     memory_mib: float
     network: str
     answer: bytes
@@ -74,9 +76,9 @@ def rehearse(
             with report(f"send {len(request.body)} bytes of {request.content_type}"):
                 replies.append(host.send(runtime.wire.request(spec, request)))
         with report(f"send the golden request {repeats} times"):
-            p50, p95 = _latencies(host, golden.request, repeats)
+            timed = _timed(host, golden.request, max(repeats, 2))
         about = (package.target, package.size, package.python, host.title)
-        measured = (start_seconds, p50, p95, host.memory_mib())
+        measured = (start_seconds, *timed, host.memory_mib())
         runtime.prove(host, host.unpacked)
         return Rehearsal(*about, *measured, network.said, answer, tuple(replies))
 
@@ -101,8 +103,11 @@ def _proved(host: Host, golden: Golden) -> bytes:
     return reply.body
 
 
-def _latencies(host: Host, request: Request, repeats: int) -> tuple[float, float]:
-    """The median and the 95th percentile in milliseconds."""
-    seconds = [host.send(request).seconds for _ in range(max(repeats, 2))]
+def _timed(host: Host, request: Request, repeats: int) -> tuple[float, float, float]:
+    """The median and the 95th percentile of the latency, and the CPU time of a request, each in
+    milliseconds."""
+    before = host.cpu_seconds()
+    seconds = [host.send(request).seconds for _ in range(repeats)]
+    used = (host.cpu_seconds() - before) / repeats
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-    return cuts[49] * 1000, cuts[94] * 1000
+    return cuts[49] * 1000, cuts[94] * 1000, used * 1000
