@@ -17,14 +17,14 @@ from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS, load
 
 OWN: dict[str, Any] = {
-    "currency": "EUR",
     "regions": {
         "westeurope": {
+            "currency": "EUR",
             "date": "2026-11-01",
             "source": "our contract",
             "prices": {"on_demand_gb_second": "0.00002"},
         }
-    },
+    }
 }
 
 
@@ -59,7 +59,8 @@ def test_a_users_own(price: object, tmp_path: Path) -> None:
     own["regions"]["westeurope"]["prices"]["on_demand_gb_second"] = price
     file.write_text(json.dumps(own), encoding="utf-8")
     found = read("functions", str(file))
-    assert (found.currency, found.free) == ("EUR", {})
+    assert found.free == {}
+    assert found.regions["westeurope"].currency == "EUR"
     assert found.regions["westeurope"].prices == {"on_demand_gb_second": Decimal("0.00002")}
 
 
@@ -68,9 +69,9 @@ def test_a_users_own(price: object, tmp_path: Path) -> None:
     [
         ("{", "Invalid JSON"),
         ("[]", "the file: Input should be an object"),
-        ('{"currency": "euro", "regions": {}}', "currency: String should match"),
-        ('{"currency": "EUR"}', "regions: Field required"),
-        ('{"currency": "EUR", "regions": {"x": {}}}', "regions.x.date: Field required"),
+        ("{}", "regions: Field required"),
+        ('{"regions": {"x": {}}}', "regions.x.date: Field required"),
+        (json.dumps(OWN).replace("EUR", "euro"), "westeurope.currency: String should match"),
         (json.dumps({**OWN, "more": 1}), "more: Extra inputs"),
         (
             json.dumps(OWN).replace("0.00002", "-1"),
