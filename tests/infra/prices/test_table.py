@@ -15,6 +15,7 @@ from onnxferry.infra.prices.estimators import ESTIMATORS
 from onnxferry.infra.prices.table import read
 from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS, load
+from tests import documents
 
 OWN: dict[str, Any] = {
     "regions": {
@@ -98,3 +99,15 @@ def test_what_is_no_table_is_refused(text: str, said: str, tmp_path: Path) -> No
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none.json: cannot be read: No such file"):
         read("functions", str(tmp_path / "none.json"))
+
+
+def test_the_page_shows_a_table_that_is_read_and_names_every_region(tmp_path: Path) -> None:
+    page = documents.read("docs/deploy/costs.md")
+    file = tmp_path / "ours.json"
+    file.write_text(documents.snippet("docs/deploy/costs.md", "our contract"), encoding="utf-8")
+    shown = read("functions", str(file))
+    assert shown.regions["westeurope"].prices.keys() == _METERS.keys()
+    assert shown.free == read("functions").free
+    for target in ESTIMATORS:
+        for name, region in read(target).regions.items():
+            assert f"{name} ({region.date})" in page
