@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import codecs, cpu, limits, timing, urls
+from onnxferry.scoring import codecs, cpu, limits, loading, timing, urls
 from onnxferry.scoring.engine import Runner, Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.forms import PIPELINE, Form
@@ -127,8 +127,9 @@ def load(
 ) -> Scorer:
     """The scorer of a model directory, or of an .onnx file with what lies beside it; `spec` stands
     for its model_spec.json. Variables of `environment` override limits and engine options, and say
-    which pictures may be fetched; `observer` is told of each request. Warns of a graph for another
-    kind of CPU. Raises ModelError that names the file or the variable."""
+    which pictures may be fetched; `observer` is told of each request. Leaves a line with what it
+    took (loading.py), and warns of a graph for another kind of CPU. Raises ModelError that names
+    the file or the variable."""
     folder, model = located(Path(model_dir))
     spec = spec or ModelSpec.read(folder)
     spec = replace(
@@ -141,7 +142,11 @@ def load(
     host = host_cpu()
     _warn_of_cpu(spec, host)
     policy = urls.Policy.read(environment)
-    scorer = over(Session(model, spec.engine), spec, folder, host, observer)
+    with loading.told(spec.name, spec.task) as clock:
+        session = Session(model, spec.engine)
+        clock.lap("session")
+        scorer = over(session, spec, folder, host, observer)
+        clock.lap("task")
     scorer.task = urls.fetching(scorer.task, policy)
     return scorer
 
