@@ -33,9 +33,10 @@ Answer = bytes | Callable[[socket.socket], None]
 def response(
     body: bytes = b"", kind: str = "image/png", status: str = "200 OK", **headers: str
 ) -> bytes:
-    """A whole answer. `headers` with _ for -."""
-    told = {"Content-Type": kind, "Content-Length": str(len(body)), **headers}
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in told.items() if value]
+    """A whole answer. `headers` with _ for -; an empty one is left out."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    told = {"Content-Type": kind, "Content-Length": str(len(body)), **given}
+    lines = [f"{name}: {value}" for name, value in told.items() if value]
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1") + body
 
 
@@ -74,7 +75,10 @@ class Server:
                 self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
-        head = b""
+        head = connection.recv(1)
+        if head == b"\x16":  # the beginning of TLS, for a server without
+            connection.sendall(response(status="400 Bad Request"))
+            return
         while b"\r\n\r\n" not in head:
             if not (data := connection.recv(4096)):
                 return
