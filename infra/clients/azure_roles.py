@@ -17,6 +17,7 @@ from onnxferry.infra.clients.azure_bodies import role_assignment
 from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.errors import CloudError
 
+API_VERSION = "2022-04-01"
 BLOB_OWNER = "Storage Blob Data Owner"
 BLOB_CONTRIBUTOR = "Storage Blob Data Contributor"
 METRICS_PUBLISHER = "Monitoring Metrics Publisher"
@@ -46,7 +47,9 @@ class Roles:
 
     def __init__(self, session: AzureSession) -> None:
         self._session = session
-        self._assignments = AuthorizationManagementClient(**session.options).role_assignments
+        self._assignments = AuthorizationManagementClient(
+            api_version=API_VERSION, **session.options
+        ).role_assignments
 
     def signed_in(self) -> Principal:
         """Who is signed in, by the token."""

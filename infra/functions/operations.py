@@ -16,15 +16,15 @@ from onnxferry.infra.errors import CloudError, LeaseLost, NotAllowed, NotFound, 
 from onnxferry.infra.functions.app_settings import CONNECTION, changed
 from onnxferry.infra.functions.names import DEPLOYED, PREVIOUS, PUBLISHING, VERSION, description
 from onnxferry.infra.functions.publishing import ROLE_SECONDS, Publication, is_missing_role, publish
-from onnxferry.infra.functions.removals import Removals
 from onnxferry.infra.functions.smoke import SmokeTest, golden_of
+from onnxferry.infra.functions.template_operations import TemplateOperations
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.hashes import sha256 as sha256_of
 
 
 @dataclass(frozen=True)
-class Operations(Removals):
+class Operations(TemplateOperations):
     """The operations on one app. Packages that are fetched from storage are kept in `folder`."""
 
     folder: Path
