@@ -86,7 +86,7 @@ def template_plan(
     place = {"location": desired.location, "tags": tags}
     group = unless(bool(state.group), "resource group", names.group, "create_group", place)
     first = [group, *(access(state) if PACKAGES in state.containers else ())]
-    tagged = [step for step in retag(state, desired) if step.name == names.group]  # no template can
+    tagged = [step for step in retag(state, desired) if step.resource == "tags of resource group"]
     found = list(_with_settings(what_if.steps(template, deployment, changes), state, desired))
     facts = {"deployment": deployment, "template": template.document, "values": dict(given)}
     facts["environment"] = dict(desired.environment)
