@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnxferry.scoring.openapi.operations import (
     OCTETS,
     STATUSES,
+    classify,
     content,
     errors,
     example,
@@ -12,4 +13,4 @@ from onnxferry.scoring.openapi.operations import (
     score,
 )
 
-__all__ = ["OCTETS", "STATUSES", "content", "errors", "example", "media", "score"]
+__all__ = ["OCTETS", "STATUSES", "classify", "content", "errors", "example", "media", "score"]

@@ -34,6 +34,7 @@ CLOSURES = {
     "pyyaml": "",
     "uvicorn": "click h11 typing-extensions",
     "uvloop": "",
+    "azure-functions": "markupsafe werkzeug",
     "azureml-inference-server-http": """
         annotated-types azure-core azure-identity azure-monitor-opentelemetry-exporter blinker
         certifi cffi charset-normalizer click cryptography deprecated fixedint flask flask-cors

@@ -53,7 +53,7 @@ def test_an_empty_body_is_a_refusal(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("PUT", "/api/score", 405), ("POST", "/api/other", 404)]
+    ("method", "path", "status"), [("PUT", "/api/score", 404), ("POST", "/api/other", 404)]
 )
 def test_what_the_host_itself_refuses(host: Host, method: str, path: str, status: int) -> None:
     url = httpx.URL(host.url).copy_with(path=path)
