@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
+from onnxferry.infra.clients.azure_given import Identity
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.config import Functions
-from onnxferry.infra.functions.app_settings import CONNECTION
-from onnxferry.infra.functions.desired import DesiredState, desired_state
+from onnxferry.infra.functions.desired import DesiredState, audiences, desired_state
+from onnxferry.infra.functions.given import Surroundings
 from onnxferry.infra.functions.names import DEPLOYED, MADE, VERSION, Names, container
 from onnxferry.infra.functions.state import AppState, CurrentState
 from onnxferry.infra.functions.tags import given_tags
-from onnxferry.infra.functions.template_resources import ACCOUNT, APP, Resources
+from onnxferry.infra.functions.template_resources import ACCOUNT, APP, Resources, late_settings
 from onnxferry.infra.templates.arm import (
     Path,
     Template,
@@ -59,6 +60,7 @@ _TEXTS = {
     "storageAccount": "Name of the storage account, which all of Azure shares.",
     "python": "Version of Python that the package is for.",
     "deployed": "When this is; a tag says so of what is made.",
+    "tenant": "Tenant whose tokens are taken.",
     "uploader": "Object id of who may upload packages; empty: nobody is given that role.",
     "uploaderType": "What the uploader is.",
     "kept": "Tags, and metadata of containers, that the resources have and keep.",
@@ -93,11 +95,18 @@ def template(
 
 
 def desired_by(
-    config: Functions, state: CurrentState, package: Package, suffix: str
+    config: Functions, state: CurrentState, package: Package, around: Surroundings
 ) -> DesiredState:
     """What deploying `package` would make, where that need not be there yet."""
     bundle = Bundle(package, Golden(Request(b""), None))
-    return desired_state(bundle, config, state, suffix, "")
+    return desired_state(bundle, config, state, around)
+
+
+def unknown_surroundings(config: Functions) -> Surroundings:
+    """Those that nobody was asked for: the template finds them when it is deployed."""
+    id_ = config.identity
+    identity = Identity(id_, id_.rpartition("/")[2], "CLIENT-ID") if id_ else None
+    return Surroundings("", "", identity, "ISSUER")
 
 
 def nothing_there(names: Names) -> CurrentState:
@@ -112,6 +121,14 @@ def _parameters(names: Names, config: Functions, kept: Tags) -> dict[str, Any]:
     said = {"location": config.location, "tags": given_tags(config.tags)}
     said["environment"] = dict(config.environment)
     made |= {n: declared(literal(value), _of_config(n)) for n, value in said.items()}
+    if config.identity:
+        made["identity"] = declared(config.identity, _of_config("identity"))
+    if config.auth == "entra":
+        tenant = config.tenant or "[subscription().tenantId]"
+        made["tenant"] = declared(tenant, _TEXTS["tenant"])
+        made["entraClientId"] = declared(config.entra_client_id, _of_config("entra_client_id"))
+        allowed = list(audiences(config))
+        made["entraAudiences"] = declared(allowed, _of_config("entra_audiences"))
     made["deployed"] = declared(_NOW, _TEXTS["deployed"])
     if not names.given_account:
         made["uploader"] = declared("", _TEXTS["uploader"])
@@ -146,7 +163,8 @@ def _variables(desired: DesiredState, names: Names, config: Functions) -> dict[s
 def _app_tags(desired: DesiredState) -> str:
     """Those of all resources, and what else a new app's tags say."""
     common = {*given_tags(desired.tags), MADE, DEPLOYED, VERSION}
-    more = {k: v for k, v in desired.app_place["tags"].items() if k not in common}
+    tags = desired.site(desired.names.app)["tags"]
+    more = {k: v for k, v in tags.items() if k not in common}
     if not more:
         return expression(variable("tags"))
     pairs = (quoted(text) for pair in more.items() for text in pair)
@@ -155,8 +173,8 @@ def _app_tags(desired: DesiredState) -> str:
 
 def _settings(desired: DesiredState, names: Names, config: Functions) -> dict[str, Any]:
     """The app's settings but those of `environment` and what is known later."""
-    all_ = desired.settings(names.account)
-    own = {k: v for k, v in all_.items() if k != CONNECTION and k not in config.environment}
+    elsewhere = {*late_settings(desired), *config.environment}
+    own = {k: v for k, v in desired.settings.items() if k not in elsewhere}
     account = {k: expression(ACCOUNT) for k, v in own.items() if v == names.account}
     return {**literal(own), **account}
 

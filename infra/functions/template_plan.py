@@ -9,12 +9,14 @@ from typing import Any
 
 from onnxferry.infra.clients.azure_deployments import ResourceChange
 from onnxferry.infra.clients.azure_roles import Principal
-from onnxferry.infra.functions.app_settings import changed, setting_changes
+from onnxferry.infra.functions.app_config import app_changes
+from onnxferry.infra.functions.app_settings import setting_changes
 from onnxferry.infra.functions.desired import DesiredState
-from onnxferry.infra.functions.names import MADE, PACKAGES, SCALE, Names
+from onnxferry.infra.functions.names import KEYS, MADE, PACKAGES, Names
 from onnxferry.infra.functions.prerequisites import access, retag
 from onnxferry.infra.functions.state import CurrentState
 from onnxferry.infra.functions.tags import given_tags, tag_changes
+from onnxferry.infra.functions.template_resources import SETTINGS, SIGN_IN
 from onnxferry.infra.plan import Action, Plan, Step, Summary, unless
 from onnxferry.infra.templates import what_if
 from onnxferry.infra.templates.arm import Template
@@ -22,7 +24,7 @@ from onnxferry.infra.templates.arm import Template
 PURPOSE = "deploy the template of"
 _DEPLOYMENT = "template deployment"
 _LONGEST = 64  # characters of a deployment's name
-_RECOMPUTED = (MADE, SCALE)
+_RECOMPUTED = (MADE, KEYS)
 _UNASKED = "resource group {} is not there yet, so Azure was not asked what would change"
 
 
@@ -55,14 +57,6 @@ def _without_ours(found: Mapping[str, str], given: Mapping[str, str]) -> dict[st
     ours = {name.lower() for name in (*given_tags(given), *_RECOMPUTED)}
     gone = tag_changes(found, given).get("remove", {})
     return {k: v for k, v in found.items() if k.lower() not in ours and k not in gone}
-
-
-def kept_settings(found: Mapping[str, str], desired: DesiredState, account: str) -> dict[str, str]:
-    """What of the settings `found` in the app the template must be handed in, to stay. Secrets may
-    be among them."""
-    changes = setting_changes(found, desired.environment)
-    ours = desired.settings(account)
-    return {k: v for k, v in changed(found, changes).items() if k not in ours}
 
 
 def values(names: Names, uploader: Principal | None) -> dict[str, Any]:
@@ -105,23 +99,24 @@ def template_plan(
 def _with_settings(
     found: Sequence[Step], state: CurrentState, desired: DesiredState
 ) -> Iterator[Step]:
-    """Azure does not tell how an app's settings change: that is known here."""
+    """Azure does not tell how an app's settings and its sign-in change: that is known here."""
+    asked = app_changes(state.main, desired).get("sign_in")
+    known = {
+        SETTINGS: list(_named(setting_changes(state.main.settings, desired.environment))),
+        SIGN_IN: [{"path": "authsettingsV2", "after": "as deploy.toml says"}] if asked else [],
+    }
     for step in found:
-        if step.resource != "environment of app" or state.main.app is None:
+        if step.resource not in known or state.main.app is None:
             yield step
-            continue
-        changes = setting_changes(state.main.settings, desired.environment)
-        names = [{"path": name, **change} for name, change in _named(changes)]
-        if names:
-            facts = {**step.parameters, "changes": names}
-            facts.pop("reason", None)
-            yield replace(step, action=Action.UPDATE, parameters=facts)
+        elif names := known[step.resource]:
+            facts = {k: v for k, v in step.parameters.items() if k != "reason"}
+            yield replace(step, action=Action.UPDATE, parameters={**facts, "changes": names})
         else:
             yield Step(Action.REUSE, step.resource, step.name)
 
 
-def _named(changes: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+def _named(changes: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Settings by their names: values may be secrets."""
-    yield from ((name, {"after": "as deploy.toml says"}) for name in changes.get("set", ()))
-    for key, word in (("remove", "there"), ("put_back", "ours")):
-        yield from ((name, {"before": word}) for name in changes.get(key, ()))
+    yield from ({"path": n, "after": "as deploy.toml says"} for n in changes.get("set", ()))
+    for key, word in (("remove", "ours"), ("put_back", "ours, and the user's again")):
+        yield from ({"path": name, "before": word} for name in changes.get(key, ()))

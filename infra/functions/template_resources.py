@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxferry.infra.clients import azure_bodies as bodies
-from onnxferry.infra.clients import azure_insights, azure_roles, azure_storage, function_apps
+from onnxferry.infra.clients import (
+    azure_given,
+    azure_insights,
+    azure_roles,
+    azure_storage,
+    function_apps,
+)
 from onnxferry.infra.clients.azure_roles import (
     BLOB_CONTRIBUTOR,
     BLOB_OWNER,
@@ -16,12 +22,12 @@ from onnxferry.infra.clients.azure_roles import (
     Principal,
     assignment_name,
 )
-from onnxferry.infra.functions.app_config import merged
 from onnxferry.infra.functions.app_settings import CONNECTION
 from onnxferry.infra.functions.deletion import COMPONENT, WORKSPACE
 from onnxferry.infra.functions.desired import DesiredState
 from onnxferry.infra.functions.names import PACKAGES, Names, container, description
 from onnxferry.infra.templates.arm import (
+    Path,
     TemplateResource,
     call,
     expression,
@@ -32,7 +38,10 @@ from onnxferry.infra.templates.arm import (
 )
 
 ROLES_TYPE = "Microsoft.Authorization/roleAssignments"
-SETTINGS = "Microsoft.Web/sites/config"
+CONFIG = "Microsoft.Web/sites/config"
+SETTINGS, SIGN_IN = "environment of app", "sign-in of app"
+_STORE = ("properties", "functionAppConfig", "deployment", "storage")
+_BY = "userAssignedIdentityResourceId"
 _STORAGE = "Microsoft.Storage/storageAccounts"
 _CONTAINERS = f"{_STORAGE}/blobServices/containers"
 _WEB = {"apiVersion": function_apps.API_VERSION}
@@ -41,6 +50,7 @@ APP, ACCOUNT, UPLOADER = parameter("app"), parameter("storageAccount"), paramete
 _ACCOUNT_ID = call("resourceId", quoted(_STORAGE), ACCOUNT)
 _APP_ID = call("resourceId", quoted("Microsoft.Web/sites"), APP)
 CONTAINER = variable("container")
+IDENTITY = parameter("identity")
 SETTINGS_OF_OTHERS, ENVIRONMENT = parameter("keptSettings"), parameter("environment")
 
 
@@ -63,6 +73,8 @@ class Resources:
         yield self._container(container(self.names.app), CONTAINER, "container")
         yield self._plan()
         yield self._app()
+        if self.desired.sign_in:
+            yield self._sign_in()
         yield self._settings()
         yield from self._roles()
 
@@ -96,35 +108,66 @@ class Resources:
     def _app(self) -> TemplateResource:
         app, plan = self.names.app, self._id(self.names.app_plan_id(self.names.app))
         tags = call("union", variable("appTags"), _kept_of("app"))
-        place = {"location": expression(parameter("location")), "tags": expression(tags)}
-        config = merged({}, self.desired.config(app))
-        body = bodies.function_app(place, expression(plan), config)
-        where = ("properties", "functionAppConfig", "deployment", "storage", "value")
-        body = placed(body, where, expression(variable("containerUrl")))
+        site = self.desired.site(app)
+        alone = {k: v for k, v in site["properties"]["siteConfig"].items() if k != "appSettings"}
+        body = _with(
+            site,
+            {
+                ("location",): expression(parameter("location")),
+                ("tags",): expression(tags),
+                ("identity", "userAssignedIdentities"): {expression(IDENTITY): {}},
+                ("properties", "serverFarmId"): expression(plan),
+                ("properties", "siteConfig"): alone,
+                (*_STORE, "value"): expression(variable("containerUrl")),
+                (*_STORE, "authentication", _BY): expression(IDENTITY),
+            },
+        )
         head = {**_WEB, "name": expression(APP), **_after(plan, self._container_id())}
         return _resource("app", self.names.app_id(app), head | body)
 
+    def _sign_in(self) -> TemplateResource:
+        """That callers are asked for a token."""
+        parts = ("environment().authentication.loginEndpoint", parameter("tenant"))
+        issuer = call("concat", *parts, quoted("/v2.0"))
+        directory = ("identityProviders", "azureActiveDirectory")
+        asked = _with(
+            self.desired.sign_in,
+            {
+                (*directory, "registration", "clientId"): expression(parameter("entraClientId")),
+                (*directory, "registration", "openIdIssuer"): expression(issuer),
+                (*directory, "validation", "allowedAudiences"): expression(
+                    parameter("entraAudiences")
+                ),
+            },
+        )
+        return self._config(SIGN_IN, "authsettingsV2", asked, _APP_ID)
+
     def _settings(self) -> TemplateResource:
-        """All of the app's: others' first, so that ours win."""
-        known, after = [], [_APP_ID]
+        """All of the app's: others' first, so that ours win; what is known late at the end. Callers
+        are asked for a token before a setting may let in anybody."""
+        after, late = [_APP_ID], late_settings(self.desired)
         if self.desired.telemetry:
-            component = self._id(self.names.component_id)
-            after.append(component)
-            version = quoted(azure_insights.COMPONENT_VERSION)
-            connection = f"{call('reference', component, version)}.ConnectionString"
-            known = [call("createObject", quoted(CONNECTION), connection)]
+            after.append(self._id(self.names.component_id))
+        if self.desired.sign_in:
+            config = call("resourceId", quoted(CONFIG), APP, quoted("authsettingsV2"))
+            after.append(config)
+        pairs = (part for name, value in late.items() for part in (quoted(name), value))
+        known = [call("createObject", *pairs)] if late else []
         all_ = call("union", SETTINGS_OF_OTHERS, variable("settings"), ENVIRONMENT, *known)
-        name = expression(call("concat", APP, quoted("/appsettings")))
-        head = {**_WEB, "name": name, **_after(*after)}
-        id_ = f"{self.names.app_id(self.names.app)}/config/appsettings"
-        body = {"properties": expression(all_)}
-        return _resource("environment of app", id_, head | body, self.names.app)
+        return self._config(SETTINGS, "appsettings", expression(all_), *after)
+
+    def _config(self, kind: str, name: str, properties: Any, *after: str) -> TemplateResource:
+        place = expression(call("concat", APP, quoted(f"/{name}")))
+        body = {**_WEB, "name": place, **_after(*after), "properties": properties}
+        id_ = f"{self.names.app_id(self.names.app)}/config/{name}"
+        return _resource(kind, id_, body, self.names.app)
 
     def _roles(self) -> Iterator[TemplateResource]:
-        names, app = self.names, self.names.app
+        names, app, given = self.names, self.names.app, self.desired.identity
         own = Principal("", named=names.app_id(app))
-        yield self._role(BLOB_OWNER, names.account_id, own, app)
-        if self.desired.telemetry:
+        if not given:  # who made it has given it the roles
+            yield self._role(BLOB_OWNER, names.account_id, own, app)
+        if self.desired.telemetry and not given:
             name = f"{app} on {_last(names.component_id)}"
             yield self._role(METRICS_PUBLISHER, names.component_id, own, name)
         if not names.given_account:
@@ -172,6 +215,32 @@ class Resources:
 
     def _after_account(self) -> dict[str, Any]:
         return {} if self.names.given_account else _after(_ACCOUNT_ID)
+
+
+def late_settings(desired: DesiredState) -> dict[str, str]:
+    """Settings whose values, as expressions, are known only when other resources are there."""
+    late: dict[str, str] = {}
+    if desired.telemetry:
+        rest = _last(desired.names.component_id).removeprefix(desired.names.app)
+        place = call("concat", APP, quoted(rest))
+        component = call("resourceId", quoted("Microsoft.Insights/components"), place)
+        version = quoted(azure_insights.COMPONENT_VERSION)
+        late[CONNECTION] = f"{call('reference', component, version)}.ConnectionString"
+    if desired.identity:
+        version, client = quoted(azure_given.IDENTITY_VERSION), desired.identity.client
+        id_ = f"{call('reference', IDENTITY, version)}.clientId"
+        named = {k: v for k, v in desired.settings.items() if client in v}
+        for name, value in named.items():
+            before, _, after = value.partition(client)
+            late[name] = call("concat", quoted(before), id_, quoted(after))
+    return late
+
+
+def _with(body: Any, values: Mapping[Path, Any]) -> Any:
+    """`body` with other values, where it has any."""
+    for path, value in values.items():
+        body = placed(body, path, value)
+    return body
 
 
 def _resource(kind: str, id_: str, document: Mapping[str, Any], name: str = "") -> TemplateResource:

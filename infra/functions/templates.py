@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from onnxferry.infra.config import Functions
 from onnxferry.infra.functions import plan
 from onnxferry.infra.functions.desired import DesiredState
+from onnxferry.infra.functions.given import surroundings
 from onnxferry.infra.functions.names import Names
 from onnxferry.infra.functions.state import Clients, CurrentState, read_state
-from onnxferry.infra.functions.template import desired_by, nothing_there, template
+from onnxferry.infra.functions.template import (
+    desired_by,
+    nothing_there,
+    template,
+    unknown_surroundings,
+)
 from onnxferry.infra.functions.template_plan import (
     deployment_name,
     kept_tags,
@@ -34,7 +40,8 @@ class AppTemplate:
 
     def fresh(self) -> Template:
         """For where nothing is; asks nothing."""
-        desired = self._desired(nothing_there(self.names))
+        around = unknown_surroundings(self.settings)
+        desired = desired_by(self.settings, nothing_there(self.names), self.package, around)
         return template(desired, self.names, self.settings, {})
 
     def now(self) -> Template:
@@ -64,12 +71,9 @@ class AppTemplate:
             self.clients.storage.check_name(self.names.account)
         if state.main.app is None:
             self.clients.web.check_name(self.names.app)
-        desired = self._desired(state)
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        around = surroundings(self.clients, self.settings, now)
+        desired = desired_by(self.settings, state, self.package, around)
         if desired.telemetry:
             plan.check_telemetry(state)
         return state, desired
-
-    def _desired(self, state: CurrentState) -> DesiredState:
-        suffix = self.clients.session.where.storage_suffix
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        return replace(desired_by(self.settings, state, self.package, suffix), deployed=now)

@@ -123,7 +123,7 @@ class AzureAccount:
         mine = {
             key: value
             for key, value in vars(self.apps).items()
-            if key not in ("fake", "authorization", "insights", "_scorers")
+            if key not in ("fake", "authorization", "insights", "_scorers", "sign_in")
         }
         return copy.deepcopy(
             (
@@ -137,16 +137,18 @@ class AzureAccount:
                     for k, v in vars(self.authorization).items()
                     if not k.startswith("_") and k != "types"
                 },
+                self.apps.sign_in.settings,
             )
         )
 
     def restore(self, state: Any) -> None:
         """Put `state` back, and forget calls, faults, operations and what was asked to go wrong."""
-        store, accounts, denied, keyless, mine, others = copy.deepcopy(state)
+        store, accounts, denied, keyless, mine, others, asked = copy.deepcopy(state)
         self.fake.store.__dict__.update(store)
         self.blobs.accounts, self.blobs.denied, self.blobs.keyless = accounts, denied, keyless
         vars(self.apps).update(mine)
         vars(self.authorization).update(others)
+        self.apps.sign_in.settings = asked
         self.accounts.taken.clear()
         self.insights.rows.clear()
         self.blobs.walled.clear()

@@ -152,7 +152,7 @@ class Deployments:
         body = call.json
         if set(body) - {"properties", "location", "tags"} or "properties" not in body:
             return error(400, "InvalidRequestContent", f"deployment: {sorted(body)}")
-        facts = (SUBSCRIPTION, match["name"], self._fake.storage_suffix)
+        facts = (SUBSCRIPTION, match["name"], self._fake.storage_suffix, f"{self._fake.url}/")
         context = Context(*facts, parameters={}, variables={}, reference=unresolved)
         try:
             found = parsed(body["properties"], context)

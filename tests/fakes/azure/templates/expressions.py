@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from tests.fakes.azure.login import TENANT
+
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+)|(?P<name>[A-Za-z]\w*)|(?P<mark>[()\[\],.]))"
 )
@@ -33,6 +35,7 @@ class Context:
     subscription: str
     group: str
     suffix: str
+    login: str
     parameters: Mapping[str, Any]
     variables: Mapping[str, Any]
     reference: Callable[[str, str, bool], Any]
@@ -205,7 +208,12 @@ def _empty(context: Context, value: Any) -> bool:
 
 
 def _environment(context: Context) -> Any:
-    return {"name": "FakeCloud", "suffixes": {"storage": context.suffix}}
+    login = {"loginEndpoint": context.login}
+    return {"name": "FakeCloud", "suffixes": {"storage": context.suffix}, "authentication": login}
+
+
+def _subscription(context: Context) -> Any:
+    return {"subscriptionId": context.subscription, "tenantId": TENANT}
 
 
 def _now(context: Context, form: str) -> str:
@@ -225,6 +233,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "parameters": _parameters,
     "reference": _reference,
     "resourceId": _resource_id,
+    "subscription": _subscription,
     "subscriptionResourceId": _subscription_id,
     "toLower": _lower,
     "union": _union,
