@@ -32,6 +32,7 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
+from tests.fakes.azure.providers.deployments import Deployments
 from tests.fakes.azure.providers.insights import FakeInsights
 from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.providers.web import FunctionApps
@@ -76,6 +77,7 @@ class AzureAccount:
     accounts: StorageAccounts = field(init=False)
     insights: FakeInsights = field(init=False)
     apps: FunctionApps = field(init=False)
+    deployments: Deployments = field(init=False)
 
     def __post_init__(self) -> None:
         self.blobs = self.fake.blobs
@@ -85,7 +87,9 @@ class AzureAccount:
         self.apps = FunctionApps(self.fake, self.authorization, self.insights)
         services = (self.authorization, self.accounts, self.insights, self.apps)
         self.fake.arm.add(*resources.TYPES, *(t for service in services for t in service.types))
+        self.deployments = Deployments(self.fake)
         self.fake.add(*resources.routes(self.fake), *(r for s in services for r in s.routes))
+        self.fake.add(*self.deployments.routes)
 
     def cloud(self, name: str = APP, **settings: Any) -> FunctionsCloud:
         """The cloud as deploy.py opens it, with a clock that hardly waits."""
@@ -119,7 +123,7 @@ class AzureAccount:
         mine = {
             key: value
             for key, value in vars(self.apps).items()
-            if key not in ("fake", "authorization", "insights", "_scorers")
+            if key not in ("fake", "authorization", "insights", "_scorers", "sign_in")
         }
         return copy.deepcopy(
             (
@@ -133,20 +137,23 @@ class AzureAccount:
                     for k, v in vars(self.authorization).items()
                     if not k.startswith("_") and k != "types"
                 },
+                self.apps.sign_in.settings,
             )
         )
 
     def restore(self, state: Any) -> None:
         """Put `state` back, and forget calls, faults, operations and what was asked to go wrong."""
-        store, accounts, denied, keyless, mine, others = copy.deepcopy(state)
+        store, accounts, denied, keyless, mine, others, asked = copy.deepcopy(state)
         self.fake.store.__dict__.update(store)
         self.blobs.accounts, self.blobs.denied, self.blobs.keyless = accounts, denied, keyless
         vars(self.apps).update(mine)
         vars(self.authorization).update(others)
+        self.apps.sign_in.settings = asked
         self.accounts.taken.clear()
         self.insights.rows.clear()
         self.blobs.walled.clear()
         self.fake.operations.forget()
+        self.deployments.known.clear()
         self.fake.arm.denied.clear()
         self.fake.arm.failures.clear()
         self.fake.arm.refusals.clear()
