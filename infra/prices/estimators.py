@@ -28,5 +28,6 @@ def estimated(plan: Plan, settings: Any, package: Package) -> Plan:
         return plan
     estimate: Callable[[Asked[Any]], CostEstimate] = load(ESTIMATORS[plan.target])
     prices = table.read(plan.target, settings.prices)
-    asked = Asked(settings, plan.summary.region, package, record.read(package), prices)
-    return replace(plan, summary=replace(plan.summary, cost=estimate(asked)))
+    found = plan.summary
+    asked = Asked(settings, found.region, found.count, package, record.read(package), prices)
+    return replace(plan, summary=replace(found, cost=estimate(asked)))
