@@ -11,7 +11,7 @@ import pytest
 from onnxferry.infra.config import AzureML, SageMaker
 from onnxferry.infra.plan import Plan, Summary
 from onnxferry.infra.prices.estimate import CostEstimate
-from onnxferry.infra.prices.estimators import estimated
+from onnxferry.infra.prices.estimators import estimator
 from onnxferry.scripts.package import Package
 from tests.fakes.azure.fake import SUBSCRIPTION
 
@@ -20,7 +20,7 @@ PACKAGE = Package("sagemaker", "m", Path("out/sagemaker/m/model.tar.gz"), "a" * 
 
 def cost(target: str, settings: Any, region: str, count: int = 1) -> CostEstimate:
     plan = Plan(target, "deploy", "m", (), Summary(region=region, count=count))
-    found = estimated(plan, settings, PACKAGE).summary.cost
+    found = estimator(target, settings)(plan, PACKAGE).summary.cost
     assert found
     return found
 
@@ -63,4 +63,4 @@ def test_what_is_not_known_is_said(region: str, kind: str, why: str) -> None:
 
 def test_a_target_without_an_estimate_has_none() -> None:
     plan = Plan("mlflow", "deploy", "m", ())
-    assert estimated(plan, None, PACKAGE) is plan
+    assert estimator("mlflow", None)(plan, PACKAGE) is plan
