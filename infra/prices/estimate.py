@@ -27,11 +27,13 @@ S = TypeVar("S")  # the settings of a target
 
 @dataclass(frozen=True)
 class Asked(Generic[S]):
-    """What an estimate is made of: the target's `settings`, the `region`, the `package`, what its
-    folder has of a rehearsal (maybe of another package), and the prices."""
+    """What an estimate is made of: the target's `settings`, the `region`, `count` instances that
+    run all the time, the `package`, what its folder has of a rehearsal (maybe of another package),
+    and the prices."""
 
     settings: S
     region: str
+    count: int
     package: Package
     rehearsed: RehearsalRecord | None
     table: PriceTable

@@ -13,9 +13,9 @@ _NOT_COUNTED = "Not counted: what runs beside it while a version is changed, sto
 
 
 def estimate(asked: Asked[SageMaker | AzureML]) -> CostEstimate:
-    """For the instances of deploy.toml, all month."""
-    settings = asked.settings
-    kind, count = settings.instance_type, settings.instance_count
+    """For the instances that will run, which somebody may have scaled, all month."""
+    settings, count = asked.settings, asked.count
+    kind = settings.instance_type
     hours = Decimal(HOURS * count)
     kept = getattr(settings, "keep_previous", False)
     line = CostLine(kind, kind, "hours", (hours, hours * 2 if kept else hours))

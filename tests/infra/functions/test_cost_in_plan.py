@@ -99,7 +99,10 @@ def test_own_prices(plan: Any, tmp_path: Path) -> None:
     assert "0.96 to 20.20 EUR (prices of 2026-11-01: our contract)" in plan(*own).stdout
 
 
-def test_prices_that_are_none_are_an_error(plan: Any, tmp_path: Path) -> None:
+def test_prices_that_are_none_are_an_error_before_anything_is_packaged(
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_line, "_open_with_bundle", lambda given: pytest.fail("packaged"))
     done = plan("--set", f"prices={tmp_path / 'none.json'}")
     assert "none.json: cannot be read" in done.output + str(done.exception)
     assert done.exit_code != 0

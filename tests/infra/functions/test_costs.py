@@ -43,7 +43,7 @@ def estimated(
 ) -> CostEstimate:
     base = {"subscription": SUBSCRIPTION, "resource_group": "g", "location": region}
     config = Functions(**base, requests_per_month=requests, **keys)
-    return estimate(Asked(config, region, PACKAGE, rehearsed, table.read("functions")))
+    return estimate(Asked(config, region, 0, PACKAGE, rehearsed, table.read("functions")))
 
 
 def total(found: CostEstimate) -> tuple[str, str]:

@@ -11,16 +11,16 @@ import pytest
 from onnxferry.infra.config import AzureML, SageMaker
 from onnxferry.infra.plan import Plan, Summary
 from onnxferry.infra.prices.estimate import CostEstimate
-from onnxferry.infra.prices.estimators import estimated
+from onnxferry.infra.prices.estimators import estimator
 from onnxferry.scripts.package import Package
 from tests.fakes.azure.fake import SUBSCRIPTION
 
 PACKAGE = Package("sagemaker", "m", Path("out/sagemaker/m/model.tar.gz"), "a" * 64, 1, "3.12", ())
 
 
-def cost(target: str, settings: Any, region: str) -> CostEstimate:
-    plan = Plan(target, "deploy", "m", (), Summary(region=region))
-    found = estimated(plan, settings, PACKAGE).summary.cost
+def cost(target: str, settings: Any, region: str, count: int = 1) -> CostEstimate:
+    plan = Plan(target, "deploy", "m", (), Summary(region=region, count=count))
+    found = estimator(target, settings)(plan, PACKAGE).summary.cost
     assert found
     return found
 
@@ -30,7 +30,7 @@ def azureml(**keys: Any) -> AzureML:
 
 
 def test_sagemaker() -> None:
-    found = cost("sagemaker", SageMaker(instance_count=2), "us-east-1")  # 2 x 730 x 0.115
+    found = cost("sagemaker", SageMaker(), "us-east-1", 2)  # 2 x 730 x 0.115
     assert (found.total, found.currency) == ((Decimal("167.900"), Decimal("167.900")), "USD")
     head, line, rest = found.text()
     assert head.startswith("Cost a month in us-east-1, 2 x ml.m5.large: 167.90 USD (prices of 2026")
@@ -63,4 +63,4 @@ def test_what_is_not_known_is_said(region: str, kind: str, why: str) -> None:
 
 def test_a_target_without_an_estimate_has_none() -> None:
     plan = Plan("mlflow", "deploy", "m", ())
-    assert estimated(plan, None, PACKAGE) is plan
+    assert estimator("mlflow", None)(plan, PACKAGE) is plan
