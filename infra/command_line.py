@@ -69,10 +69,14 @@ def deploy(yes: bool, force: bool, keep_failed: bool, output: str, **flags: Any)
 @options.command()
 @_CLOUD
 def plan(output: str, **flags: Any) -> None:
-    """Show what `deploy` would do now; changes nothing. All parameters are in --output json, and
-    with -v on standard error."""
-    endpoint, bundle = _open_with_bundle(CommandOptions(**flags))
-    _show_plan(endpoint.plan_deploy(bundle), output)
+    """Show what `deploy` would do now and what it would cost; changes nothing. All parameters are
+    in --output json, and with -v on standard error."""
+    from onnxferry.infra.prices.estimators import estimated
+
+    given = CommandOptions(**flags)
+    endpoint, bundle = _open_with_bundle(given)
+    settings = getattr(given.config, given.target)
+    _show_plan(estimated(endpoint.plan_deploy(bundle), settings, bundle.package), output)
 
 
 @options.command()

@@ -158,6 +158,9 @@ class Functions(_Azure):
     any."""
     requests_per_month: int | None = Field(None, ge=0)
     """Requests that `plan` estimates the cost for."""
+    prices: str | None = None
+    """File with your own prices, of the form of infra/prices/functions.json; default: the list
+    prices that are known."""
 
     @pydantic.model_validator(mode="after")
     def _fit(self) -> Functions:

@@ -42,7 +42,7 @@ OURS = {  # room -> the rooms that it may import
     "examples": {"examples", "scripts", "scoring", "system", "targets"},
 }
 THEIRS = {  # room -> the libraries that it may import; other rooms: any
-    "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL"},
+    "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL", "urllib3"},
     "onnxferry/pipelines": {"numpy", "yaml"},  # a host loads them with the local server
     "targets/__init__.py": set(),
     # the server is a Flask application
@@ -67,6 +67,7 @@ DOORS = {  # library -> the one file of its room that imports it
     "onnxruntime": "scoring/engine.py",
     "tokenizers": "scoring/tokenization.py",
     "PIL": "scoring/images.py",
+    "urllib3": "scoring/urls/connection.py",
 }
 SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "boto3": "infra/clients/aws.py",
@@ -241,7 +242,7 @@ def test_a_host_loads_its_own_tasks_library_and_no_other(
     code = (
         "import sys; from onnxferry import scoring; scorer = scoring.load(sys.argv[1]);"
         " scorer.handle(scoring.Request(b'', 'image/png'));print(*({'torch', 'transformers',"
-        " 'optimum', 'onnx', 'PIL', 'tokenizers'} & set(sys.modules)))"
+        " 'optimum', 'onnx', 'PIL', 'tokenizers', 'urllib3'} & set(sys.modules)))"
     )
     run = [sys.executable, "-c", code, str(make(tmp_path))]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -9,6 +9,7 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.web import WebSiteManagementClient
 
+from onnxferry.infra.clients import azure_bodies
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.clients.azure_groups import AGAIN, ArmResource
@@ -62,8 +63,7 @@ class Web:
     def create_app_plan(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create a Flex Consumption plan; the poller."""
         where, plans = self._where("plan", name), self._client.app_service_plans
-        wanted = {"location": location, "tags": dict(tags), "properties": {"reserved": True}}
-        wanted |= {"kind": "functionapp", "sku": {"name": "FC1", "tier": "FlexConsumption"}}
+        wanted = azure_bodies.app_plan({"location": location, "tags": dict(tags)})
         with translated(where):
             try:
                 return plans.begin_create_or_update(self._group, name, wanted)
@@ -94,12 +94,12 @@ class Web:
         if not answer.name_available:
             raise self._taken(name, f"{answer.reason}: {answer.message}")
 
-    def create_app(
-        self, name: str, location: str, tags: Mapping[str, str], properties: Mapping[str, Any]
-    ) -> Any:
-        """Begin to create an app with its own identity; the poller."""
-        wanted = {"location": location, "tags": dict(tags), "properties": dict(properties)}
-        wanted |= {"kind": "functionapp,linux", "identity": {"type": _SYSTEM}}
+    def create_app(self, name: str, body: Mapping[str, Any], settings: Mapping[str, str]) -> Any:
+        """Begin to create an app of this body with these settings; the poller."""
+        pairs = [{"name": key, "value": value} for key, value in settings.items()]
+        properties = body["properties"]
+        site = {**properties["siteConfig"], "appSettings": pairs}
+        wanted = {**body, "properties": {**properties, "siteConfig": site}}
         with translated(self._where("app", name)):
             try:
                 return self._client.web_apps.begin_create_or_update(self._group, name, wanted)

@@ -137,6 +137,7 @@ class FunctionsCloud:
                 f"how many {size} the region's quota allows was not asked: {_NO_QUOTA}",
                 *([_UNREAD] if state.packages is None else []),
             ),
+            region=mine.location,
         )
 
     def _place(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from onnxferry.infra.clients import azure_bodies
 from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.clients.azure_roles import Principal
 from onnxferry.infra.clients.scm import Scm
@@ -59,7 +60,8 @@ class Operations(Removals):
     def assign_role(self, step: Step) -> None:
         """Give a role over a scope to the identity of an app."""
         app = step.parameters["app"]
-        self._assign(step, Principal(self._app(app).principal), app)
+        who = Principal(self._app(app).principal, named=self.names.app_id(app))
+        self._assign(step, who, app)
 
     def give_access(self, step: Step) -> None:
         """Give who is signed in a role over the storage account, and wait until it holds, which
@@ -198,16 +200,10 @@ class Operations(Removals):
         self.wait(f"role {role} for {whose}", missing)
 
     def _create_app(self, step: Step, settings: Mapping[str, str]) -> Any:
-        facts = step.parameters
-        pairs = [{"name": name, "value": value} for name, value in settings.items()]
-        properties = {
-            "serverFarmId": self.names.app_plan_id(step.name),
-            "httpsOnly": True,
-            "functionAppConfig": facts["config"],
-            "siteConfig": {"minTlsVersion": "1.2", "appSettings": pairs},
-        }
-        create = self.clients.web.create_app
-        return create(step.name, facts["location"], facts["tags"], properties)
+        facts, plan = step.parameters, self.names.app_plan_id(step.name)
+        place = {"location": facts["location"], "tags": facts["tags"]}
+        body = azure_bodies.function_app(place, plan, facts["config"])
+        return self.clients.web.create_app(step.name, body, settings)
 
     def _filled(self, settings: Mapping[str, str]) -> dict[str, str]:
         """`settings` with the connection to Application Insights, which is known since it is
