@@ -31,8 +31,7 @@ KEYED = [
 ]
 LIMITS = Limits(body_bytes=100_000)
 BMP = {"content-type": "image/bmp"}
-# forbidden, so that nothing is asked; the path's bytes are left as they came
-LOOPBACK = "https://127.0.0.1/a.png?b=1&c=ü#d"
+NOT_PUBLIC = "https://a.example/a.png?b=1&c=2"  # so that nothing is asked
 
 
 @pytest.fixture(scope="module")
@@ -128,15 +127,17 @@ def test_the_host_knows_no_other_path_or_method(host: Host, method: str, path: s
     [
         ("", 400, "missing_field"),
         ("?img=", 400, "missing_field"),
-        (f"?img={quote(LOOPBACK, safe='')}", 403, "url_not_allowed"),
-        (f"?img={quote(LOOPBACK, safe=':/')}", 403, "url_not_allowed"),
-        ("?IMG=https://127.0.0.1/a.png", 400, "missing_field"),
+        (f"?img={quote(NOT_PUBLIC, safe='')}", 403, "url_not_allowed"),
+        (f"?img={quote(NOT_PUBLIC, safe=':/')}", 403, "url_not_allowed"),
+        ("?IMG=https://a.example/a.png", 400, "missing_field"),
         ("?img=https%3A%2F%2F127.0.0.1%2Fa+b.png", 400, "invalid_url"),
         ("?img=file:///etc/passwd", 400, "invalid_url"),
         ("?img=a.png", 400, "invalid_url"),
+        ("?img=https://a.example/%C3%BC.png", 403, "url_not_allowed"),
+        (f"?img={NOT_PUBLIC}&img={NOT_PUBLIC}", 403, "url_not_allowed"),
         ("?img=%00", 400, "invalid_url"),
         ("?img=%FF%FE", 400, "invalid_url"),
-        ("?img=https://127.0.0.1/%0d%0aHost:%20a", 400, "invalid_url"),
+        ("?img=https://a.example/%0d%0aHost:%20a", 400, "invalid_url"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -170,7 +171,7 @@ def test_a_bad_body_is_refused(
 def test_a_body_in_chunks_does_not_reach_the_function(host: Host) -> None:
     answer = ask(host, "POST", "/api/score", content=iter([PICTURE]), headers=BMP)
     assert answer.status_code == 400
-    assert "empty body" in answer.json()["error"]["message"]
+    assert "0 bytes" in answer.json()["error"]["message"]
 
 
 def raw(host: Host, head: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -64,7 +65,9 @@ def ask(host: Host, method: str, path: str, key: str | None = KEY, **more: Any) 
     """The answer to one request, by default with the function key as a header."""
     headers = {**({"x-functions-key": key} if key else {}), **more.pop("headers", {})}
     url = host.url.partition("/api/")[0] + path
-    with httpx.Client(trust_env=False, timeout=60) as client:
+    # without certificates, which take longer to read than an answer to come
+    plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with httpx.Client(trust_env=False, verify=plain, timeout=60) as client:
         return client.request(method, url, headers=headers, **more)
 
 
