@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -227,3 +228,31 @@ def test_a_request_keeps_its_id_and_another_has_the_invocations(host: Host) -> N
     assert re.fullmatch("[0-9a-f-]{36}", made)
     lines = [json.loads(x) for x in host.log_tail(400).splitlines() if x.startswith('{"id"')]
     assert {"a-7", made} <= {line["id"] for line in lines}
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
+def test_a_browser_shows_the_page_and_tries_a_request_out(host: Host) -> None:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    said: list[str] = []
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        tab = browser.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("request", lambda request: said.append(f"{request.method} {request.url}"))
+        tab.goto(f"{host.url.partition('/api/')[0]}/api/docs?code={KEY}")
+        tab.get_by_role("button", name=re.compile("^GET .*classify")).click()
+        tab.get_by_role("button", name="Try it out").click()
+        tab.get_by_placeholder("img").fill(NOT_PUBLIC)
+        tab.get_by_role("button", name="Execute").click()
+        tab.get_by_text('"url_not_allowed"').first.wait_for()
+        browser.close()
+    base = host.url.partition("/api/")[0]
+    asked = [line for line in said if line.startswith(("GET", "POST"))]
+    assert all(line.startswith(f"GET {base}/api/") or " data:" in line for line in asked), asked
+    tried = [line for line in asked if "/api/classify" in line]
+    assert len(tried) == 1
+    assert KEY not in tried[0]
+    assert not [line for line in said if "Content Security Policy" in line], said
