@@ -116,8 +116,9 @@ def _measured(rehearsed: RehearsalRecord, sized: Sizing, activity: _Activity) ->
         f" billed; {_LEAST} s is the least that is)"
     )
     yield (
-        f"The rehearsal took {rehearsed.latency_p50_ms:g} ms (p95 {rehearsed.latency_p95_ms:g}) and"
-        f" {rehearsed.cpu_ms:g} ms of CPU a request, on {rehearsed.cpus} CPUs ({rehearsed.machine})"
+        f"The rehearsal took {rehearsed.latency_p50_ms:.4g} ms (p95 {rehearsed.latency_p95_ms:.4g})"
+        f" and {rehearsed.cpu_ms:.4g} ms of CPU a request, on {rehearsed.cpus} CPUs"
+        f" ({rehearsed.machine})"
     )
     yield (
         f"An instance of {sized.memory_mb} MB has {_cores(sized.cores)} and takes"

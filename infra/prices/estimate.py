@@ -55,9 +55,9 @@ class CostLine:
 @dataclass(frozen=True)
 class CostEstimate:
     """The `total` of a month in `currency`, None where that is not known; `unknown` then says what
-    is missing, and what to do, and `elsewhere` is the total in regions where it is known. `load` is
-    what it is for, in words; `date` and `source` are those of the region's prices, "" where there
-    are none."""
+    is missing, and what to do, and `elsewhere` has each region where it is known, with its total
+    and currency. `load` is what it is for, in words; `date` and `source` are those of the region's
+    prices, "" where there are none."""
 
     region: str
     load: str
@@ -68,7 +68,7 @@ class CostEstimate:
     lines: tuple[CostLine, ...] = ()
     assumptions: tuple[str, ...] = ()
     unknown: str = ""
-    elsewhere: tuple[tuple[str, Range], ...] = ()
+    elsewhere: tuple[tuple[str, Range, str], ...] = ()
 
     def text(self) -> Iterator[str]:
         """What people read, a line each."""
@@ -79,8 +79,8 @@ class CostEstimate:
             yield f"{start}: {_span(self.total, _money)} {self.currency}{dated}."
         else:
             yield f"{start}: not known: {self.unknown}."
-        for region, total in self.elsewhere:
-            yield f"  It would be {_span(total, _money)} {self.currency} in {region}."
+        for region, total, currency in self.elsewhere:
+            yield f"  It would be {_span(total, _money)} {currency} in {region}."
         yield from (f"  {self._line(line)}" for line in self.lines)
         yield from (f"  {assumption}." for assumption in self.assumptions)
 
@@ -99,16 +99,14 @@ def priced(
     price is missing, and then with those of the other regions beside it."""
     found = table.regions.get(region)
     lines = tuple(_priced(line, table, found) for line in counted)
-    said = CostEstimate(region, load, table.currency, lines=lines, assumptions=assumptions)
-    said = replace(said, total=_total(lines))
+    said = CostEstimate(region, load, total=_total(lines), lines=lines, assumptions=assumptions)
     if found:
-        said = replace(said, date=str(found.date), source=found.source)
+        said = replace(said, currency=found.currency, date=str(found.date), source=found.source)
     if said.total:
         return said
-    others = {
-        name: _total(_priced(x, table, of) for x in counted) for name, of in table.regions.items()
-    }
-    elsewhere = tuple((name, total) for name, total in sorted(others.items()) if total)
+    others = sorted(table.regions.items())
+    totals = ((name, _total(_priced(x, table, at) for x in counted), at) for name, at in others)
+    elsewhere = tuple((name, total, at.currency) for name, total, at in totals if total)
     missing = ", ".join(line.meter for line in lines if line.cost is None)
     why = (
         f"the prices of {said.date} lack {missing}" if found else _UNCONFIRMED.format(table.known())

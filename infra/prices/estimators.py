@@ -14,7 +14,12 @@ from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
 from onnxferry.targets import load
 
-ESTIMATORS = {"functions": "onnxferry.infra.functions.costs:estimate"}
+_HOURLY = "onnxferry.infra.prices.hourly:estimate"
+ESTIMATORS = {
+    "azureml": _HOURLY,
+    "functions": "onnxferry.infra.functions.costs:estimate",
+    "sagemaker": _HOURLY,
+}
 
 
 def estimated(plan: Plan, settings: Any, package: Package) -> Plan:

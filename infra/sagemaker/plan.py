@@ -56,6 +56,7 @@ def deploy(
         rollout.minutes(names, serving),
         peak=" and ".join(map(str, fleets)),
         notes=rollout.notes(state, desired.variant),
+        region=names.region,
     )
     return Plan(TARGET, "deploy", names.endpoint, steps, summary, len(foundation))
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from onnxferry.scripts.package import archive, manifest, model
+from onnxferry.scripts.package.bytecode import Compiler, compiler
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.scripts.package.layout import Entry, PackageLayout
-from onnxferry.system.console import ReportStage, stage
+from onnxferry.system.console import ReportStage, err, stage
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.files import replacing
 from onnxferry.targets import TARGETS, Target, load
@@ -35,13 +36,24 @@ def package(
         allowed = ", ".join(sorted(layout.pythons))
         raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
     with report(f"check {model_dir}"):
-        checked = model.check(model_dir, python)
+        checked = replace(model.check(model_dir, python), compiler=_compiler(layout, python))
     with report(f"collect what {layout.target} needs for Python {python}"):
         entries = layout.entries(checked)
     path = out / layout.target / checked.spec.name / layout.file
-    draft = Package(layout.target, checked.spec.name, path, "", 0, python, ())
+    by = checked.compiler.version if checked.compiler else ""
+    draft = Package(layout.target, checked.spec.name, path, "", 0, python, (), by)
     with report(f"write {path}"):
         return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
+
+
+def _compiler(layout: PackageLayout, python: str) -> Compiler | None:
+    found = compiler(python) if layout.compiled else None
+    if layout.compiled and not found:
+        err.print(
+            f"[yellow]note[/yellow] no Python {python} is here to compile the package's modules, so"
+            f" each start of a host will: about a second more on {layout.target}"
+        )
+    return found
 
 
 def layout_of(target: str, image: str = "") -> PackageLayout:

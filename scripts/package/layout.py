@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from onnxferry import system
+from onnxferry.scripts.package import bytecode
+from onnxferry.scripts.package.bytecode import Compiler
 from onnxferry.scripts.package.model import CheckedModel
 
 _ROOMS = Path(__file__).resolve().parents[2]  # in a checkout as in an installed onnxferry
@@ -26,6 +28,11 @@ class Entry:
         """The content, to read."""
         return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
+    def read(self) -> bytes:
+        """The content of a small one."""
+        with self.open() as file:
+            return file.read()
+
     @property
     def size(self) -> int:
         """In bytes."""
@@ -36,7 +43,8 @@ class Entry:
 class PackageLayout:
     """One target's package: its folders of the model and the code, what is `added` to them, the
     platform's Pythons (default first), its limits in bytes, and what it is on another of the
-    platform's `images`. `adapter` is the folder of targets/<target>/, where that is not `code`."""
+    platform's `images`. `adapter` is the folder of targets/<target>/, where that is not `code`.
+    `compiled`: it brings its modules' byte code, where this machine has the Python for it."""
 
     target: str
     file: str
@@ -49,18 +57,27 @@ class PackageLayout:
     unpacked: int | None = None
     images: Mapping[str, PackageLayout] = field(default_factory=dict)
     adapter: str | None = None
+    compiled: bool = False
 
     def entries(self, model: CheckedModel) -> list[Entry]:
         """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and
         what is added."""
         adapter = self.code if self.adapter is None else self.adapter
-        return [
+        own = [
             *(Entry(self.model + name, model.folder / name) for name in model.files),
             *tree(_ROOMS / "targets" / self.target, adapter),
             Entry(f"{self.code}onnxferry/__init__.py", _INIT),
             *tree(_ROOMS / "scoring", f"{self.code}onnxferry/scoring/"),
-            *self.added(model),
         ]
+        return [*own, *_compiled(own, model.compiler), *self.added(model)]
+
+
+def _compiled(own: Sequence[Entry], compiler: Compiler | None) -> Iterator[Entry]:
+    if compiler is None:
+        return
+    sources = {entry.path: entry.read() for entry in own if entry.path.endswith(".py")}
+    for path, content in bytecode.beside_sources(sources, compiler).items():
+        yield Entry(path, content)
 
 
 def pipelines() -> Iterator[Entry]:
@@ -68,10 +85,11 @@ def pipelines() -> Iterator[Entry]:
     return tree(_INIT.parent / "pipelines", "onnxferry/pipelines/")
 
 
-def tree(folder: Path, under: str) -> Iterator[Entry]:
-    """Each file below `folder`, without what Python or an editor leaves there."""
+def tree(folder: Path, under: str, compiled: bool = False) -> Iterator[Entry]:
+    """Each file below `folder`, without what Python or an editor leaves there; byte code only where
+    the folder's modules are `compiled`."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
-        if path.is_file() and not hidden and path.suffix != ".pyc":
+        if path.is_file() and not hidden and (compiled or path.suffix != ".pyc"):
             yield Entry(under + inside.as_posix(), path)

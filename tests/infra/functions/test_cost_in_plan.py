@@ -93,8 +93,8 @@ def test_one_line_without_requests_and_none_in_deploy(
 def test_own_prices(plan: Any, tmp_path: Path) -> None:
     file = tmp_path / "ours.json"
     prices = {"on_demand_gb_second": "0.00001", "on_demand_million_executions": "0.2"}
-    region = {"date": "2026-11-01", "source": "our contract", "prices": prices}
-    file.write_text(json.dumps({"currency": "EUR", "regions": {"eastus2": region}}))
+    about = {"currency": "EUR", "date": "2026-11-01", "source": "our contract"}
+    file.write_text(json.dumps({"regions": {"eastus2": {**about, "prices": prices}}}))
     own = ("--set", "requests_per_month=1000000", "--set", f"prices={file}")
     assert "0.96 to 20.20 EUR (prices of 2026-11-01: our contract)" in plan(*own).stdout
 

@@ -138,11 +138,12 @@ def test_a_region_without_confirmed_prices() -> None:
     assert "eastus2 (2026-10-05)" in found.unknown
     assert {line.price for line in found.lines} == {None}
     assert quantities(found)["on_demand_gb_second"] == (0, 1_900_000)
-    assert dict(found.elsewhere) == {
-        "eastus": (Decimal("0.3"), Decimal("49.7")),
-        "eastus2": (Decimal("0.3"), Decimal("49.7")),
-        "southeastasia": (Decimal("0.3"), Decimal("70.6")),  # 1,900,000 x 0.000037 + 0.30
-    }
+    low, high = Decimal("0.3"), Decimal("49.7")
+    assert found.elsewhere == (
+        ("eastus", (low, high), "USD"),
+        ("eastus2", (low, high), "USD"),
+        ("southeastasia", (low, Decimal("70.6")), "USD"),  # 1,900,000 x 0.000037 + 0.30
+    )
     text = "\n".join(found.text())
     assert "Cost a month in westeurope, 1,000,000 requests: not known: no price" in text
     assert "It would be 0.30 to 70.60 USD in southeastasia." in text
@@ -152,7 +153,7 @@ def test_a_region_of_which_some_prices_are_known() -> None:
     found = estimated(100_000, region="southeastasia", always_ready=1)
     assert found.total is None
     assert "the prices of 2026-10-03 lack always_ready_baseline_gb_second, " in found.unknown
-    assert dict(found.elsewhere).keys() == {"eastus", "eastus2", "swedencentral"}
+    assert [name for name, *_ in found.elsewhere] == ["eastus", "eastus2", "swedencentral"]
 
 
 @pytest.mark.parametrize(
