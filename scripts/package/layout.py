@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from onnxferry import system
-from onnxferry.scripts.package import bytecode
-from onnxferry.scripts.package.bytecode import Compiler
 from onnxferry.scripts.package.model import CheckedModel
 
 _ROOMS = Path(__file__).resolve().parents[2]  # in a checkout as in an installed onnxferry
@@ -63,21 +61,13 @@ class PackageLayout:
         """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and
         what is added."""
         adapter = self.code if self.adapter is None else self.adapter
-        own = [
+        return [
             *(Entry(self.model + name, model.folder / name) for name in model.files),
             *tree(_ROOMS / "targets" / self.target, adapter),
             Entry(f"{self.code}onnxferry/__init__.py", _INIT),
             *tree(_ROOMS / "scoring", f"{self.code}onnxferry/scoring/"),
+            *self.added(model),
         ]
-        return [*own, *_compiled(own, model.compiler), *self.added(model)]
-
-
-def _compiled(own: Sequence[Entry], compiler: Compiler | None) -> Iterator[Entry]:
-    if compiler is None:
-        return
-    sources = {entry.path: entry.read() for entry in own if entry.path.endswith(".py")}
-    for path, content in bytecode.beside_sources(sources, compiler).items():
-        yield Entry(path, content)
 
 
 def pipelines() -> Iterator[Entry]:
