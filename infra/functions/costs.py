@@ -16,7 +16,8 @@ from decimal import ROUND_CEILING, Decimal
 
 from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.sizing import Need, Sizing, sizing
-from onnxferry.infra.prices.estimate import HOURS, NOTHING, Asked, CostEstimate, CostLine, priced
+from onnxferry.infra.prices.estimate import NOTHING, CostEstimate, CostLine
+from onnxferry.infra.prices.pricing import HOURS, Asked, priced
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
 from onnxferry.system.exits import program
