@@ -18,8 +18,7 @@ import click
 from onnxferry.infra.command_options import CommandOptions
 from onnxferry.infra.execution import Consent, execute
 from onnxferry.system import options
-from onnxferry.system.errors import UsageError
-from onnxferry.targets import TARGETS, clouds, load
+from onnxferry.targets import clouds
 
 if TYPE_CHECKING:
     from onnxferry.infra.cloud import Bundle, EndpointStatus, OnlineEndpoint
@@ -183,13 +182,7 @@ def delete(yes: bool, force: bool, unproved: bool, output: str, **flags: Any) ->
 
 
 def _open(given: CommandOptions) -> OnlineEndpoint:
-    name, target = given.endpoint_name, TARGETS[given.target]
-    try:
-        connect = load(target.connect)
-    except ModuleNotFoundError as e:
-        remedy = f"pip install 'onnxferry[{target.extra}]'"
-        raise UsageError(f"target {given.target} needs the library {e.name}: {remedy}") from e
-    endpoint: OnlineEndpoint = connect(given.config, name)
+    endpoint: OnlineEndpoint = given.connected()
     return endpoint
 
 
