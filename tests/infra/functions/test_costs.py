@@ -209,7 +209,7 @@ def test_the_least_is_never_over_the_most(
     rehearsed = replace(
         REHEARSED, latency_p50_ms=latency, latency_p95_ms=latency, cpu_ms=cpu, cpus=cpus
     )
-    keys = {"instance_memory_mb": memory, "always_ready": always, "maximum_instance_count": 1000}
-    found = estimated(requests, rehearsed, **keys)
+    keys: dict[str, Any] = {"instance_memory_mb": memory, "always_ready": always}
+    found = estimated(requests, rehearsed, maximum_instance_count=1000, **keys)
     assert found.total
     assert 0 <= found.total[0] <= found.total[1]
