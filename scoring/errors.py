@@ -6,6 +6,9 @@ ScoringError             code                   status when
 ├── InvalidType          invalid_type           400    a field holds another type
 ├── InvalidValue         invalid_value          400    a value that cannot be scored
 ├── InvalidImage         invalid_image          400    truncated, damaged or not an image
+├── InvalidUrl           invalid_url            400    no URL that a picture is fetched from
+├── UrlNotAllowed        url_not_allowed        403    fetching is off, or not from that host
+├── FetchFailed          fetch_failed           424    the URL's host gave no picture in time
 ├── UnsupportedMediaType unsupported_media_type 415    the task takes no such type
 ├── UnsupportedEncoding  unsupported_encoding   415    unknown charset or content encoding
 ├── NotAcceptable        not_acceptable         406    the answer has no such form
@@ -43,6 +46,20 @@ class InvalidValue(ScoringError):
 
 class InvalidImage(ScoringError):
     code, status = "invalid_image", 400
+
+
+class InvalidUrl(ScoringError):
+    code, status = "invalid_url", 400
+
+
+class UrlNotAllowed(ScoringError):
+    code, status = "url_not_allowed", 403
+
+
+class FetchFailed(ScoringError):
+    """No 5xx: clients choose URLs, and shall ring no alarm by them."""
+
+    code, status = "fetch_failed", 424
 
 
 class UnsupportedMediaType(ScoringError):

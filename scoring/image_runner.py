@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
 
-from onnxferry.scoring import images, limits, timing, validation
+from onnxferry.scoring import images, limits, timing, urls, validation
 from onnxferry.scoring.codecs import Image
 from onnxferry.scoring.engine import Array, Runner
-from onnxferry.scoring.errors import InvalidType, InvalidValue
+from onnxferry.scoring.errors import InvalidType, InvalidValue, UrlNotAllowed
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.pixel_input import PixelInput
 from onnxferry.scoring.slots import Slots
@@ -26,11 +26,12 @@ def read_image(value: object, where: str) -> bytes:
     """The bytes of an image, a base64 string or a data: URL."""
     if isinstance(value, Image):
         return value.data
+    if url := urls.named(value):  # one that was to be fetched is an Image by now
+        off = f"'{url.where or where}' is a URL, which is not fetched; send the picture's bytes"
+        raise UrlNotAllowed(f"{off}. A host allows URLs by {urls.ALLOW}=true")
     if not isinstance(value, str):
         raise InvalidType(f"'{where}' must be a picture in base64, got {validation.kind(value)}")
     text = validation.text(value, where)
-    if text.startswith(("http://", "https://")):
-        raise InvalidValue(f"'{where}' is a URL, which is not fetched; send the picture's bytes")
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -87,6 +88,7 @@ class ImageRunner:
         preprocessing = images.Preprocessing.read(settings)
         pixels = PixelInput.of(runner, preprocessing)
         slots = Slots(runner.parallel_runs)
+        images.load_formats()
         return ImageRunner(runner, preprocessing, pixels, spec.limits, slots)
 
     def read(self, payload: Any) -> Pictures:

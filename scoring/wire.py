@@ -35,7 +35,8 @@ class Request:
     """One request as a platform hands it over. `id` may be "". `content_length`: the body's bytes
     by its headers, for a host that does not read a body over the limit. `head_length`: the bytes of
     JSON before binary tensors in the body (None: all; -1: the header is no number). `trace`: the id
-    of the distributed trace that it is part of, or ""."""
+    of the distributed trace that it is part of, or "". `query`: the parameters of its URL, decoded,
+    for forms that read them."""
 
     body: bytes
     content_type: str = JSON
@@ -46,9 +47,15 @@ class Request:
     content_length: int = 0
     head_length: int | None = None
     trace: str = ""
+    query: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @staticmethod
-    def of(body: bytes, headers: Mapping[str, str], content_length: int = 0) -> Request:
+    def of(
+        body: bytes,
+        headers: Mapping[str, str],
+        content_length: int = 0,
+        query: Mapping[str, str] | None = None,
+    ) -> Request:
         """A request from HTTP headers, whose names are taken in any case."""
         lower = {name.lower(): value for name, value in headers.items()}
         types = lower.get("content-type") or JSON, lower.get("accept") or JSON
@@ -57,7 +64,7 @@ class Request:
         head = _length(lower.get(HEAD_HEADER.lower()))
         found = TRACEPARENT.fullmatch(lower.get("traceparent", ""))
         trace = found["trace"] if found else ""
-        return Request(body, *types, *codings, id_, content_length, head, trace)
+        return Request(body, *types, *codings, id_, content_length, head, trace, {**(query or {})})
 
 
 def _length(value: str | None) -> int | None:

@@ -26,6 +26,7 @@ from onnxferry.scoring.codecs.media_types import (
     STRUCTURED,
     TEXT,
     Image,
+    ImageUrl,
 )
 from onnxferry.scoring.codecs.multipart_codec import decode_multipart
 from onnxferry.scoring.codecs.npy_codec import decode_npy, encode_npy
@@ -43,6 +44,7 @@ __all__ = [
     "NPY",
     "TEXT",
     "Image",
+    "ImageUrl",
     "compress",
     "decode",
     "decompress",

@@ -14,6 +14,14 @@ class Image:
     data: bytes
 
 
+@dataclass(frozen=True)
+class ImageUrl:
+    """Where an image is, as a client names it, unchecked. `where`: the field that it came in."""
+
+    url: str
+    where: str = ""
+
+
 JSONLINES = ("application/jsonlines", "application/x-ndjson", "application/jsonl")
 CSV = "text/csv"
 TEXT = "text/plain"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from rich.table import Table
 
 from onnxferry.scripts.package import Package, layout_of, read
 from onnxferry.scripts.package.layout import PackageLayout
-from onnxferry.scripts.rehearse import Conditions, Rehearsal, Reply, rehearse
-from onnxferry.scripts.rehearse.rehearsable import rehearsable
+from onnxferry.scripts.rehearse import Conditions, Rehearsal, Reply, record, rehearse
+from onnxferry.scripts.rehearse.rehearsable import with_stand_in
 from onnxferry.scripts.rehearse.start import runtime_of
 from onnxferry.scripts.request_file import read_request
 from onnxferry.system import options
@@ -42,7 +43,9 @@ def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
     package needs no network."""
     repeats, conditions = flags.pop("repeats"), Conditions(flags.pop("egress"), flags["image"])
     requests = [read_request(path) for path in inputs]
-    done = rehearse(_package(**flags), requests, repeats, conditions)
+    given, rehearsed = _packages(**flags)
+    done = rehearse(rehearsed, requests, repeats, conditions)
+    record.write(given, done)
     answers = dict(zip(map(str, inputs), done.extra, strict=True))
     if output == "json":
         click.echo(json.dumps(_data(done, answers), indent=2, ensure_ascii=False))
@@ -50,16 +53,19 @@ def command(inputs: tuple[Path, ...], output: str, **flags: Any) -> None:
         _show(done, answers)
 
 
-def _package(
+def _packages(
     package: Path | None, target: str | None, model: Path | None, file: Path, **flags: Any
-) -> Package:
+) -> tuple[Package, Package]:
+    """What the platform is given, and what is rehearsed for it."""
     from onnxferry.scripts.model_table import chosen
 
     if bool(package) == bool(target) or (package and model):
         raise UsageError("give a built PACKAGE, or --target to build one of --model, not both")
     image, given = flags.pop("image"), read(package) if package else None
     layout = _layout(given.target if given else str(target), image)
-    return given or rehearsable(chosen(None, model, file), layout, **flags)
+    if given:
+        return given, given
+    return with_stand_in(chosen(None, model, file), layout, **flags)
 
 
 def _layout(target: str, image: str) -> PackageLayout:
@@ -77,7 +83,8 @@ def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:
     inputs = [
         {"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()
     ]
-    return {**figures, "answer": _text(done.answer), "inputs": inputs}
+    phases = asdict(done.phases)
+    return {**figures, "phases": phases, "answer": _text(done.answer), "inputs": inputs}
 
 
 def _text(body: bytes) -> str:
@@ -91,8 +98,9 @@ def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
         ("runtime", done.runtime),
         ("package", f"{done.size / 1e6:.1f} MB"),
         ("network", done.network),
-        ("start to first answer", f"{done.start_seconds:.1f} s"),
+        ("start to first answer", f"{done.start_seconds:.1f} s: {done.phases.text()}"),
         ("latency p50 / p95", f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms"),
+        ("CPU time a request", f"{done.cpu_ms:.1f} ms"),
         ("memory, peak", f"{done.memory_mib:.0f} MiB"),
         ("golden answer", "as expected"),
     ):

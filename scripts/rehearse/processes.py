@@ -55,6 +55,16 @@ def members(process: Popen[bytes]) -> list[psutil.Process]:
     return found
 
 
+def cpu_seconds(process: Popen[bytes]) -> float:
+    """The CPU time that the live processes of the group have taken so far."""
+    total = 0.0
+    for member in members(process):
+        with suppress(psutil.Error):
+            times = member.cpu_times()
+            total += times.user + times.system
+    return total
+
+
 def _end(process: Popen[bytes], grace: float) -> None:
     try:
         _signal(process, signal.SIGTERM)

@@ -9,20 +9,27 @@ from rich.markup import escape
 
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.package.layout import PackageLayout
-from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.system.console import err
 from onnxferry.system.errors import RehearsalError
+from onnxferry.system.pythons import find_python
 
 
 def rehearsable(
     model: Path, layout: PackageLayout, out: Path, python: str | None = None
 ) -> Package:
-    """Build what the platform would be given below `out`, and return the package to rehearse: that
-    one, or, below <out>/rehearsal/, one for a Python that is here. Raises RehearsalError if none
-    is."""
+    """The package to rehearse, of `with_stand_in`."""
+    return with_stand_in(model, layout, out, python)[1]
+
+
+def with_stand_in(
+    model: Path, layout: PackageLayout, out: Path, python: str | None = None
+) -> tuple[Package, Package]:
+    """Build what the platform would be given below `out`, and return it with the package to
+    rehearse: the same, or, below <out>/rehearsal/, one for a Python that is here. Raises
+    RehearsalError if none is."""
     built = package(model, layout, out=out, python=python)
     if find_python(built.python):
-        return built
+        return built, built
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     pythons = sorted(layout.pythons, key=lambda version: (version != here, version))
     version = next(filter(find_python, pythons), None)
@@ -35,4 +42,4 @@ def rehearsable(
         f"[yellow]note[/yellow] {escape(str(built.path))} is for Python {built.python}, which is"
         f" not here: rehearsing a package built for Python {version}"
     )
-    return package(model, layout, out=out / "rehearsal", python=version)
+    return built, package(model, layout, out=out / "rehearsal", python=version)

@@ -13,6 +13,7 @@ from onnxferry.scripts.golden_check import Reply, mismatch
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.network import choose
+from onnxferry.scripts.rehearse.phases import StartPhases
 from onnxferry.scripts.rehearse.start import runtime_of, start
 from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
@@ -31,15 +32,18 @@ class Conditions:
 class Rehearsal:
     """What a rehearsal found: `size` of the package in bytes, the `runtime`'s name, `start_seconds`
     from the start of its process to the first golden answer, latencies of the golden request, one
-    at a time, `memory_mib` of all processes that serve, at its peak, and what their network was."""
+    at a time, and `cpu_ms`, the CPU time that each took of all processes that serve; `memory_mib`
+    of these at its peak, and what their network was."""
 
     target: str
     size: int
     python: str
     runtime: str
     start_seconds: float
+    phases: StartPhases
     latency_p50_ms: float
     latency_p95_ms: float
+    cpu_ms: float
     memory_mib: float
     network: str
     answer: bytes
@@ -64,7 +68,7 @@ def rehearse(
         spec = ModelSpec.read(host.model_dir)
         golden = runtime.wire.golden(spec, _golden_of(spec, package))
         with report("send the golden request"):
-            answer = _proved(host, golden)
+            first = _proved(host, golden)
             start_seconds = time.monotonic() - host.began
         for other in golden.others:
             with report(f"send the golden request {other.name}"):
@@ -74,11 +78,13 @@ def rehearse(
             with report(f"send {len(request.body)} bytes of {request.content_type}"):
                 replies.append(host.send(runtime.wire.request(spec, request)))
         with report(f"send the golden request {repeats} times"):
-            p50, p95 = _latencies(host, golden.request, repeats)
+            timed = _timed(host, golden.request, max(repeats, 2))
+        # by now a model server has copied its worker's lines into its log
+        phases = StartPhases.of(host.healthy, first.seconds, host.log())
         about = (package.target, package.size, package.python, host.title)
-        measured = (start_seconds, p50, p95, host.memory_mib())
+        cold, warm = (start_seconds, phases), (*timed, host.memory_mib())
         runtime.prove(host, host.unpacked)
-        return Rehearsal(*about, *measured, network.said, answer, tuple(replies))
+        return Rehearsal(*about, *cold, *warm, network.said, first.body, tuple(replies))
 
 
 def _golden_of(spec: ModelSpec, package: Package) -> Golden:
@@ -88,7 +94,7 @@ def _golden_of(spec: ModelSpec, package: Package) -> Golden:
     raise RehearsalError(f"{package.path}: {lacking}")
 
 
-def _proved(host: Host, golden: Golden) -> bytes:
+def _proved(host: Host, golden: Golden) -> Reply:
     """The answer to one golden request."""
     reply = host.send(golden.request)
     if found := mismatch(golden, reply):
@@ -98,11 +104,14 @@ def _proved(host: Host, golden: Golden) -> bytes:
             f"{host.title}: {found}\nDo not deploy this package. Compare pins.txt with the"
             " tools in model_spec.json, or prepare the model again"
         )
-    return reply.body
+    return reply
 
 
-def _latencies(host: Host, request: Request, repeats: int) -> tuple[float, float]:
-    """The median and the 95th percentile in milliseconds."""
-    seconds = [host.send(request).seconds for _ in range(max(repeats, 2))]
+def _timed(host: Host, request: Request, repeats: int) -> tuple[float, float, float]:
+    """The median and the 95th percentile of the latency, and the CPU time of a request, each in
+    milliseconds."""
+    before = host.cpu_seconds()
+    seconds = [host.send(request).seconds for _ in range(repeats)]
+    used = (host.cpu_seconds() - before) / repeats
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-    return cuts[49] * 1000, cuts[94] * 1000
+    return cuts[49] * 1000, cuts[94] * 1000, used * 1000

@@ -28,6 +28,8 @@ EXAMPLES = {
     "invalid_type": Request(b'{"inputs": 1}'),
     "invalid_value": Request(b'{"inputs": ""}'),
     "invalid_image": Request(b"hello", "image/png"),
+    "invalid_url": Request(b'{"inputs": "ftp://a.example/cat.png"}'),
+    "url_not_allowed": Request(b'{"inputs": "https://a.example/cat.png"}'),
     "not_acceptable": Request(b"{}", accept="text/html"),
     "too_large": Request(json.dumps({"inputs": ["a"] * 2000}).encode()),
     "unsupported_media_type": Request(b"{}", "application/pdf"),
@@ -48,8 +50,10 @@ def test_the_tree_in_the_docstring_lists_every_class() -> None:
 
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_the_pages_example_is_what_a_client_gets(tmp_path: Path, code: str) -> None:
-    make = tiny.image_classification if code == "invalid_image" else tiny.text_classification
-    response = scoring.load(make(tmp_path)).handle(EXAMPLES[code])
+    pictures = code in ("invalid_image", "invalid_url", "url_not_allowed")
+    make = tiny.image_classification if pictures else tiny.text_classification
+    environment = {"ONNXFERRY_URLS_ALLOW": "true"} if code == "invalid_url" else {}
+    response = scoring.load(make(tmp_path), environment).handle(EXAMPLES[code])
     error = json.loads(response.body)["error"]
     status, example = ROWS[code]
     assert (response.status, error["code"], response.content_type) == (
@@ -61,4 +65,4 @@ def test_the_pages_example_is_what_a_client_gets(tmp_path: Path, code: str) -> N
 
 
 def test_no_example_is_missing() -> None:
-    assert set(EXAMPLES) | {"internal", "invalid_model"} == set(ROWS)
+    assert set(EXAMPLES) | {"internal", "invalid_model", "fetch_failed"} == set(ROWS)

@@ -247,17 +247,17 @@ def test_bad_pictures_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("value", "names"),
+    ("value", "status", "names"),
     [
-        ("https://example.com/cat.jpg", "is a URL, which is not fetched"),
-        ("%%%", "'inputs' is not base64"),
+        ("https://example.com/cat.jpg", 403, "'inputs' is a URL, which is not fetched"),
+        ("%%%", 400, "'inputs' is not base64"),
     ],
 )
 def test_strings_that_are_no_picture_are_refused(
-    scorer: scoring.Scorer, value: str, names: str
+    scorer: scoring.Scorer, value: str, status: int, names: str
 ) -> None:
     response = scorer.handle(scoring.Request(json.dumps({"inputs": value}).encode()))
-    assert response.status == 400
+    assert response.status == status
     assert names in json.loads(response.body)["error"]["message"]
 
 

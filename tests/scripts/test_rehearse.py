@@ -26,6 +26,7 @@ from onnxferry.scripts.rehearse import (
     azureml,
     container,
     find_python,
+    record,
     rehearse,
     sagemaker,
     start,
@@ -97,6 +98,7 @@ def test_a_good_package_proves_itself(
     assert done.network.startswith("NOT cut off" if refusal() else "cut off")
     assert 0 < done.latency_p50_ms <= done.latency_p95_ms
     assert done.start_seconds > 0
+    assert done.cpu_ms >= 0
     assert done.memory_mib > 10
     assert leftovers(temp) == []
     assert not [p for p in psutil.process_iter() if str(temp) in _told(p)]
@@ -280,5 +282,12 @@ def test_the_command_line_prints_json(packages: dict[str, Package], tmp_path: Pa
     )
     printed = json.loads(done.stdout)
     assert printed["answer"] == ANSWER.decode()
+    assert list(printed["phases"]) == ["healthy", "imports", "model", "first_answer"]
+    assert all(printed["phases"].values())
     assert json.loads(printed["inputs"][0]["answer"])[0]["label"] == "bad"
     assert "send the golden request" in done.stderr
+    kept = record.read(packages["functions"])
+    assert kept
+    assert kept.sha256 == packages["functions"].sha256
+    assert kept.latency_p50_ms == pytest.approx(printed["latency_p50_ms"], abs=0.001)
+    assert kept.cpu_ms == pytest.approx(printed["cpu_ms"], abs=0.001)

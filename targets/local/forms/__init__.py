@@ -16,6 +16,7 @@ from onnxferry.scoring.forms import Form
 _HERE = "onnxferry.targets.local.forms"
 FORMS = {
     "pipeline": "onnxferry.scoring.forms:PipelineForm",
+    "classify": "onnxferry.scoring.classify:ClassifyForm",
     "v2": f"{_HERE}.inference:InferenceForm",
     "openai": f"{_HERE}.openai:EmbeddingsForm",
     "vertex": f"{_HERE}.vertex:VertexForm",

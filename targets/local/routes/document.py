@@ -3,7 +3,7 @@ example for each; GET /docs: Swagger UI of it, whose files are here: no network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +11,30 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 
-from onnxferry.scoring import codecs
-from onnxferry.scoring.codecs import JSON
+from onnxferry.scoring import openapi
+from onnxferry.scoring.classify import TASK
+from onnxferry.scoring.openapi import OCTETS, schemas
+from onnxferry.scoring.openapi.schemas import Schema
 from onnxferry.targets.local import forms
 from onnxferry.targets.local.backend import Served
 from onnxferry.targets.local.exchange import Exchange
-from onnxferry.targets.local.routes import described, examples, schemas
+from onnxferry.targets.local.routes import described, examples, form_schemas
 from onnxferry.targets.local.routes.catalog import EMBEDS, RANKS
 from onnxferry.targets.local.routes.openai import RERANK
-from onnxferry.targets.local.routes.platforms import SCORE
-from onnxferry.targets.local.routes.schemas import Schema
+from onnxferry.targets.local.routes.platforms import CLASSIFY, SCORE
 
 _STATIC = Path(__file__).parents[1] / "static"
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
-OCTETS = "application/octet-stream"
 STATUSES: Mapping[int, str] = {
-    400: "The request cannot be scored; the message says why",
+    400: openapi.STATUSES[400],
     401: "No API key, or not one of the server's",
     404: "No such model",
-    406: "The answer has no form that Accept allows",
+    406: openapi.STATUSES[406],
     408: "The body did not come in time",
-    413: "More than a limit of the model",
-    415: "A media type, charset or encoding that is not taken",
+    413: openapi.STATUSES[413],
+    415: openapi.STATUSES[415],
     429: "The queue is full; Retry-After says when to ask again",
-    500: "A defect; the server's log has the cause",
+    500: openapi.STATUSES[500],
     503: "The models are being loaded, or the server ends",
     504: "Not scored within the time limit",
 }
@@ -127,12 +127,14 @@ def _operations(models: list[Served]) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     for path in SCORE:
         yield path, _post(models[0], "pipeline")
+    if pictures := [model for model in models if model.spec.task == TASK]:
+        yield CLASSIFY, openapi.classify(pictures[0].spec, pictures[0].name, STATUSES)
     for tasks, names, form in ((EMBEDS, ("/v1/embeddings",), "openai"), (RANKS, RERANK, "rerank")):
         if fit := [model for model in models if model.spec.task in tasks]:
             for path in names:
                 yield path, _post(fit[0], form)
     index = {"tags": ["Open Inference Protocol v2"], "summary": "The models that are loaded"}
-    listed = {"200": _content({"type": "array", "items": {"type": "object"}}, "The models")}
+    listed = {"200": openapi.content({"type": "array", "items": {"type": "object"}}, "The models")}
     yield (
         "/v2/repository/index",
         {"post": {**index, "responses": {**listed, **_errors("v2", _GET)}}},
@@ -141,50 +143,36 @@ def _operations(models: list[Served]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _get(model: Served, path: str) -> dict[str, Any]:
     form = forms.of_path(path)
-    responses = {"200": _content({"type": "object"}, "Metadata"), **_errors(form, _GET)}
+    responses = {"200": openapi.content({"type": "object"}, "Metadata"), **_errors(form, _GET)}
     return {"get": {"summary": f"{model.name}", "tags": [model.name], "responses": responses}}
 
 
 def _post(model: Served, form: str) -> dict[str, Any]:
     """POST of one form, typed by the model's task."""
     spec = model.spec
-    item, errors = schemas.item(spec), "pipeline" if form == "rerank" else form
-    instances = {"type": "array", "items": item, "minItems": 1}
+    if form == "pipeline":
+        return {"post": openapi.score(spec, model.name, STATUSES)}
+    instances = {"type": "array", "items": schemas.item(spec), "minItems": 1}
     vertex = {"instances": instances, "parameters": schemas.parameters(spec)}
     many = {"type": "array", "items": schemas.answer(spec)}
     bodies: Mapping[str, tuple[Schema, Schema]] = {
-        "pipeline": (schemas.request(spec), schemas.answer(spec)),
-        "v2": (schemas.INFER, schemas.INFERRED),
-        "openai": (schemas.EMBEDDINGS, schemas.EMBEDDED),
-        "rerank": (schemas.RERANK, schemas.answer(spec)),
+        "v2": (form_schemas.INFER, form_schemas.INFERRED),
+        "openai": (form_schemas.EMBEDDINGS, form_schemas.EMBEDDED),
+        "rerank": (form_schemas.RERANK, schemas.answer(spec)),
         "vertex": (
             {"type": "object", "properties": vertex, "required": ["instances"]},
             {"type": "object", "properties": {"predictions": many}, "required": ["predictions"]},
         ),
     }
     request, answer = bodies[form]
-    content = _media(request, examples.of(model, form))
-    if form == "pipeline" and spec.task.startswith(("image", "object")):
-        content |= {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
-    responses = {"200": _content(answer, "The answer", form), **_errors(errors, STATUSES)}
+    body = {"required": True, "content": openapi.media(request, examples.of(model, form))}
+    found = openapi.content(answer, "The answer", [OCTETS] if form == "v2" else [])
+    schema = form_schemas.ERRORS["pipeline" if form == "rerank" else form]
+    refused = openapi.errors(openapi.refusals(spec, STATUSES), schema)
     about = {"summary": f"{spec.task} by {model.name}", "tags": [model.name]}
-    body = {"required": True, "content": content}
-    return {"post": {**about, "requestBody": body, "responses": responses}}
+    return {"post": {**about, "requestBody": body, "responses": {"200": found, **refused}}}
 
 
-def _media(schema: Schema, example: Any) -> dict[str, Any]:
-    told = {} if example is None else {"example": example}
-    return {JSON: {"schema": schema, **told}}
-
-
-def _content(schema: Schema, description: str, form: str = "") -> dict[str, Any]:
-    """A response. In the pipelines' form Accept may ask for other media types."""
-    others = [name for name in codecs.ENCODERS if name != JSON] if form == "pipeline" else []
-    others += [OCTETS] if form == "v2" else []
-    content = {name: {"schema": {"type": "string", "format": "binary"}} for name in others}
-    return {"description": description, "content": {**_media(schema, None), **content}}
-
-
-def _errors(form: str, statuses: Any) -> dict[str, Any]:
-    schema = schemas.ERRORS[form]
-    return {str(status): _content(schema, STATUSES[status]) for status in statuses}
+def _errors(form: str, statuses: Iterable[int]) -> dict[str, Any]:
+    told = {status: STATUSES[status] for status in statuses}
+    return openapi.errors(told, form_schemas.ERRORS[form])

@@ -1,37 +1,30 @@
-"""An example of each form of request, made of a model's golden request: it runs as it is."""
+"""An example of each form of request but the pipelines', made of a model's golden request: it runs
+as it is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from onnxferry.scoring import openapi
 from onnxferry.scoring.manifest import Tensor
+from onnxferry.scoring.openapi import schemas
 from onnxferry.scoring.rows import Column
-from onnxferry.scoring.wire import JSON
 from onnxferry.targets.local.backend import Served
 from onnxferry.targets.local.forms.inference import SCALARS
 from onnxferry.targets.local.forms.tensor_wire import BYTES, DATATYPES, as_json
-from onnxferry.targets.local.routes import schemas
 
 
 def of(model: Served, form: str) -> Any:
     """The example's JSON data; None where the golden request is no JSON, or there is none."""
     if form in _FIXED:
         return _FIXED[form]
-    golden = model.spec.golden
-    if golden is None or not golden.request.content_type.startswith(JSON):
-        return None
-    body = json.loads(golden.request.body)
+    body = openapi.example(model.spec)
     if not isinstance(body, dict) or "inputs" not in body:
-        return body if form == "pipeline" else None
+        return None
     return _MADE[form](model, body)
-
-
-def _pipeline(model: Served, body: dict[str, Any]) -> Any:
-    return body
 
 
 def _vertex(model: Served, body: dict[str, Any]) -> Any:
@@ -75,11 +68,7 @@ def _column(column: Column, cells: Sequence[Any]) -> dict[str, Any]:
     return {"name": column.name, "datatype": datatype, "shape": [len(data)], "data": data}
 
 
-_MADE: Mapping[str, Callable[[Served, dict[str, Any]], Any]] = {
-    "pipeline": _pipeline,
-    "v2": _infer,
-    "vertex": _vertex,
-}
+_MADE: Mapping[str, Callable[[Served, dict[str, Any]], Any]] = {"v2": _infer, "vertex": _vertex}
 _FIXED: Mapping[str, Any] = {
     "openai": {"input": ["Where does Dolly sing?", "A text of yours"], "encoding_format": "float"},
     "rerank": {"query": "Who sings?", "documents": ["Dolly sings.", "It was a good day."]},
