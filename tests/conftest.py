@@ -6,7 +6,9 @@ import gc
 import hashlib
 import json
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from onnxferry.targets import clouds
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """In the background (`make test &`) Ctrl-C is ignored, and what a test starts would inherit
     that. PyTorch gets one thread, before it is there: several wait for each other by spinning,
     which costs other test processes their core."""
@@ -28,6 +30,17 @@ def pytest_configure() -> None:
     slow = hypothesis.HealthCheck.too_slow
     hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[slow])
     hypothesis.settings.load_profile("busy")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _own_temporary_folder(config)
+
+
+def _own_temporary_folder(config: pytest.Config) -> None:
+    """Many processes are killed here, in the middle of their work: what they leave goes with the
+    folder. pytest's own folders, which failures keep, stay where they were."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix="tests-")
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
