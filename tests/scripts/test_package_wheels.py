@@ -32,6 +32,7 @@ from onnxferry.scripts.package.layout import PackageLayout
 from onnxferry.scripts.package.slim import slimmed
 from onnxferry.scripts.request_file import MEDIA_TYPES
 from onnxferry.system.errors import PackageError, UsageError
+from onnxferry.system.pythons import find_python
 from onnxferry.targets import TARGETS
 from tests.packages import build, make_index, make_wheel, quiet, write_hashes
 
@@ -221,22 +222,24 @@ def test_the_demos_zip_is_within_its_budget_and_answers_with_nothing_but_its_own
     example = MADE[name]
     requests = [(str(example.request), MEDIA_TYPES[example.request.suffix])]
     requests += pictures(tmp_path) if example.options.task == "image-classification" else []
-    built = package(ready(example), FUNCTIONS, out=tmp_path, python=HERE, report=quiet)
+    python = FUNCTIONS.pythons[0] if compiler(FUNCTIONS.pythons[0]) else HERE
+    built = package(ready(example), FUNCTIONS, out=tmp_path, python=python, report=quiet)
     root = tmp_path / "wwwroot"
     with zipfile.ZipFile(built.path) as archive:
         archive.extractall(root)
 
-    done = alone("-c", ANSWER, str(root), json.dumps(requests))
+    done = alone(python, "-c", ANSWER, str(root), json.dumps(requests))
 
     assert done.returncode == 0, done.stderr
     answers = re.findall(r"^answer (\d+) .*label", done.stdout, re.MULTILINE)
     assert answers == ["200"] * len(requests)
-    assert built.size <= BUDGETS[name]
+    # wheels for 3.11 are half a megabyte larger
+    assert built.size <= BUDGETS[name] + (python != FUNCTIONS.pythons[0]) * 500_000
 
 
-def alone(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What this interpreter says without what is installed."""
-    command = [sys.executable, "-I", "-S", "-B", *arguments]
+def alone(python: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What an interpreter of a version says without what is installed."""
+    command = [str(find_python(python)), "-I", "-S", "-B", *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
@@ -261,7 +264,7 @@ def test_numpys_public_modules_are_there_for_images_libraries_and_custom_tasks()
     by = compiler(HERE)
     assert by
     for found in (folder, slimmed(folder, functions.dropped("file:task.py"), by)):
-        done = alone("-c", NUMPY, str(found))
+        done = alone(HERE, "-c", NUMPY, str(found))
         assert done.returncode == 0, done.stderr
 
 
