@@ -60,7 +60,12 @@ class _Target(_Table):
         return tagging.checked(given, cls.tag_rules)
 
 
-class SageMaker(_Target):
+class _Priced(_Target):
+    prices: str | None = None
+    """File of your own prices, for what `plan` estimates; default: list prices, where known."""
+
+
+class SageMaker(_Priced):
     """Amazon SageMaker, a real-time endpoint. Sign in as the AWS CLI does."""
 
     rules, tag_rules = variables.SAGEMAKER, tagging.AWS
@@ -82,7 +87,7 @@ class SageMaker(_Target):
     """Number of instances."""
 
 
-class _Azure(_Target):
+class _Azure(_Priced):
     subscription: Guid
     """Subscription id."""
     resource_group: str = Field(pattern=r"^[\w.()-]{0,89}[\w()-]$")
@@ -128,8 +133,8 @@ class Functions(_Azure):
     """Storage account; default: named after the app, created."""
     instance_memory_mb: Literal[512, 2048, 4096] = 2048
     """Memory of an instance in MB."""
-    maximum_instance_count: int = Field(40, ge=40, le=1000)
-    """Most instances."""
+    maximum_instance_count: int = Field(40, ge=1, le=1000)
+    """Most instances. Fewer than 40 throttle a burst of requests."""
     http_concurrency: int | None = Field(None, ge=1, le=1000)
     """Requests an instance at a time; default: what its memory allows."""
     always_ready: int = Field(0, ge=0, le=1000)
@@ -158,9 +163,6 @@ class Functions(_Azure):
     any."""
     requests_per_month: int | None = Field(None, ge=0)
     """Requests that `plan` estimates the cost for."""
-    prices: str | None = None
-    """File with your own prices, of the form of infra/prices/functions.json; default: the list
-    prices that are known."""
 
     @pydantic.model_validator(mode="after")
     def _fit(self) -> Functions:
@@ -170,7 +172,18 @@ class Functions(_Azure):
             raise variables.problem('entra_audiences needs auth = "entra"')
         if self.url_hosts and not self.allow_urls:
             raise variables.problem("url_hosts needs allow_urls = true")
+        if self.always_ready > self.maximum_instance_count:
+            most = f"maximum_instance_count ({self.maximum_instance_count})"
+            raise variables.problem(f"always_ready ({self.always_ready}) is more than {most}")
         return self
+
+    @pydantic.field_validator("subnet")
+    @classmethod
+    def _named(cls, given: str | None) -> str | None:
+        if given and "_" in given.rpartition("/")[2]:
+            said = "an app on Flex Consumption takes no subnet with an underscore in its name"
+            raise variables.problem(f"{said}; got {given.rpartition('/')[2]}")
+        return given
 
 
 class MLflow(_Target):

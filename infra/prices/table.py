@@ -24,25 +24,21 @@ class _Data(BaseModel):
 
 
 class RegionPrices(_Data):
-    """`prices` of a unit by meter, as they were on `date`; a meter that is not there is unknown."""
+    """`prices` of a unit by meter in one `currency`, as they were on `date`; a meter that is not
+    there is unknown."""
 
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
     date: datetime.date
     source: str
     prices: Mapping[str, _Amount]
 
 
 class PriceTable(_Data):
-    """In one `currency`, by region. `free` is what a subscription has for nothing each month, by
-    meter, in the meter's units."""
+    """By region. `free` is what a subscription has for nothing each month, by meter, in the meter's
+    units."""
 
-    currency: str = Field(pattern=r"^[A-Z]{3}$")
     free: Mapping[str, _Amount] = {}
     regions: Mapping[str, RegionPrices]
-
-    def known(self) -> str:
-        """The regions with their dates, for people."""
-        found = (f"{name} ({self.regions[name].date})" for name in sorted(self.regions))
-        return ", ".join(found) or "none"
 
 
 def read(target: str, own: str | None = None) -> PriceTable:
@@ -59,6 +55,6 @@ def read(target: str, own: str | None = None) -> PriceTable:
 
 
 _FORM = (
-    'Its form: {"currency": "EUR", "free": {METER: QUANTITY}, "regions": {REGION: {"date":'
+    'Its form: {"free": {METER: QUANTITY}, "regions": {REGION: {"currency": "EUR", "date":'
     ' "2026-01-31", "source": "our contract", "prices": {METER: PRICE}}}}'
 )

@@ -15,16 +15,17 @@ from onnxferry.infra.prices.estimators import ESTIMATORS
 from onnxferry.infra.prices.table import read
 from onnxferry.system.errors import UsageError
 from onnxferry.targets import TARGETS, load
+from tests import documents
 
 OWN: dict[str, Any] = {
-    "currency": "EUR",
     "regions": {
         "westeurope": {
+            "currency": "EUR",
             "date": "2026-11-01",
             "source": "our contract",
             "prices": {"on_demand_gb_second": "0.00002"},
         }
-    },
+    }
 }
 
 
@@ -59,7 +60,8 @@ def test_a_users_own(price: object, tmp_path: Path) -> None:
     own["regions"]["westeurope"]["prices"]["on_demand_gb_second"] = price
     file.write_text(json.dumps(own), encoding="utf-8")
     found = read("functions", str(file))
-    assert (found.currency, found.free) == ("EUR", {})
+    assert found.free == {}
+    assert found.regions["westeurope"].currency == "EUR"
     assert found.regions["westeurope"].prices == {"on_demand_gb_second": Decimal("0.00002")}
 
 
@@ -68,9 +70,9 @@ def test_a_users_own(price: object, tmp_path: Path) -> None:
     [
         ("{", "Invalid JSON"),
         ("[]", "the file: Input should be an object"),
-        ('{"currency": "euro", "regions": {}}', "currency: String should match"),
-        ('{"currency": "EUR"}', "regions: Field required"),
-        ('{"currency": "EUR", "regions": {"x": {}}}', "regions.x.date: Field required"),
+        ("{}", "regions: Field required"),
+        ('{"regions": {"x": {}}}', "regions.x.date: Field required"),
+        (json.dumps(OWN).replace("EUR", "euro"), "westeurope.currency: String should match"),
         (json.dumps({**OWN, "more": 1}), "more: Extra inputs"),
         (
             json.dumps(OWN).replace("0.00002", "-1"),
@@ -97,3 +99,15 @@ def test_what_is_no_table_is_refused(text: str, said: str, tmp_path: Path) -> No
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none.json: cannot be read: No such file"):
         read("functions", str(tmp_path / "none.json"))
+
+
+def test_the_page_shows_a_table_that_is_read_and_names_every_region(tmp_path: Path) -> None:
+    page = documents.read("docs/deploy/costs.md")
+    file = tmp_path / "ours.json"
+    file.write_text(documents.snippet("docs/deploy/costs.md", "our contract"), encoding="utf-8")
+    shown = read("functions", str(file))
+    assert shown.regions["westeurope"].prices.keys() == _METERS.keys()
+    assert shown.free == read("functions").free
+    for target in ESTIMATORS:
+        for name, region in read(target).regions.items():
+            assert f"{name} ({region.date})" in page
