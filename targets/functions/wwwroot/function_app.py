@@ -14,7 +14,6 @@ from onnxferry.scoring.classify import ClassifyForm
 from onnxferry.targets.functions.answers import answer, told, written
 from onnxferry.targets.functions.auth import auth_level
 from onnxferry.targets.functions.docs import file, page
-from onnxferry.targets.functions.document import document
 from onnxferry.targets.functions.loading import ModelLoading
 
 LEVEL = auth_level(os.environ)
@@ -57,6 +56,9 @@ async def ready(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="openapi.json", methods=["GET"])
 def openapi(req: func.HttpRequest) -> func.HttpResponse:
     """The OpenAPI document."""
+    # few ask, and the start need not wait for what writes it
+    from onnxferry.targets.functions.document import document
+
     return written(model, lambda spec: document(spec, LEVEL != func.AuthLevel.ANONYMOUS))
 
 
