@@ -133,8 +133,8 @@ class Functions(_Azure):
     """Storage account; default: named after the app, created."""
     instance_memory_mb: Literal[512, 2048, 4096] = 2048
     """Memory of an instance in MB."""
-    maximum_instance_count: int = Field(40, ge=40, le=1000)
-    """Most instances."""
+    maximum_instance_count: int = Field(40, ge=1, le=1000)
+    """Most instances. Fewer than 40 throttle a burst of requests."""
     http_concurrency: int | None = Field(None, ge=1, le=1000)
     """Requests an instance at a time; default: what its memory allows."""
     always_ready: int = Field(0, ge=0, le=1000)
@@ -172,7 +172,18 @@ class Functions(_Azure):
             raise variables.problem('entra_audiences needs auth = "entra"')
         if self.url_hosts and not self.allow_urls:
             raise variables.problem("url_hosts needs allow_urls = true")
+        if self.always_ready > self.maximum_instance_count:
+            most = f"maximum_instance_count ({self.maximum_instance_count})"
+            raise variables.problem(f"always_ready ({self.always_ready}) is more than {most}")
         return self
+
+    @pydantic.field_validator("subnet")
+    @classmethod
+    def _named(cls, given: str | None) -> str | None:
+        if given and "_" in given.rpartition("/")[2]:
+            said = "an app on Flex Consumption takes no subnet with an underscore in its name"
+            raise variables.problem(f"{said}; got {given.rpartition('/')[2]}")
+        return given
 
 
 class MLflow(_Target):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -26,10 +26,12 @@ TABLE = (
 @dataclass(frozen=True)
 class Rules:
     """What one platform leaves to the user: names that match no pattern of `reserved` (separated by
-    spaces, in any case), and values of at most `longest` characters, if it says so."""
+    spaces, in any case), and values of at most `longest` characters, if it says so. `keys` are
+    variables that a key of deploy.toml stands for, with that key."""
 
     reserved: str
     longest: int | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 SAGEMAKER = Rules(
@@ -40,7 +42,12 @@ SAGEMAKER = Rules(
 AZUREML = Rules("AZUREML_MODEL_DIR AZUREML_ENTRY_SCRIPT AML_APP_ROOT")
 FUNCTIONS = Rules(
     """AzureWebJobsStorage* AzureWebJobsScriptRoot FUNCTIONS_* DEPLOYMENT_STORAGE_* WEBSITE_* SCM_*
-    ENABLE_ORYX_BUILD"""
+    ENABLE_ORYX_BUILD""",
+    keys={
+        "ONNXFERRY_FUNCTIONS_AUTH": "auth",
+        "ONNXFERRY_URLS_ALLOW": "allow_urls",
+        "ONNXFERRY_URLS_HOSTS": "url_hosts",
+    },
 )
 
 MLFLOW = Rules("MLFLOW_TRACKING_* MLFLOW_REGISTRY_URI")
@@ -67,6 +74,9 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
         yield "a variable's name has letters, digits and underscores, and no digit first"
     elif any(fnmatchcase(name.upper(), pattern.upper()) for pattern in rules.reserved.split()):
         yield "what is deployed, or the platform, depends on this variable; leave it out"
+    elif name.upper() in rules.keys:
+        yield f"the key {rules.keys[name.upper()]} of this table says it; leave the variable out"
+        return
     if not isinstance(value, str):
         yield f'a variable\'s value is a text, in quotes like "2"; got {value!r:.80}'
     elif rules.longest and len(value) > rules.longest:

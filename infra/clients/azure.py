@@ -6,6 +6,8 @@ It is the public cloud unless ARM_CLOUD_METADATA_URL names another, as for the A
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -19,10 +21,11 @@ from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
 from onnxferry.infra.clients.azure_errors import translated
 from onnxferry.infra.clients.connections import broken, certificates, trust
-from onnxferry.infra.errors import Unavailable
+from onnxferry.infra.errors import CloudError, NoCredentials, Unavailable
 
 METADATA = "ARM_CLOUD_METADATA_URL"
 _CONNECTING = 20.0  # seconds; a firewall that drops all says nothing
+_UNTOLD = "sign-in: the token does not say who is signed in; sign in again with `az login`"
 State = Callable[[], str | None]  # what is still waited for; None at its end; raises for a failure
 Wait = Callable[[str, State], None]  # waits for what its first argument names
 
@@ -170,6 +173,34 @@ class AzureSession:
         """A token for the resource manager. Raises NoCredentials when nobody is signed in."""
         with translated(f"subscription {self.subscription}"):
             return str(self.credential.get_token(self.where.scope).token)
+
+    def claims(self) -> dict[str, Any]:
+        """What the token says of who is signed in. Raises CloudError where it says nothing."""
+        try:
+            payload = self.token().split(".")[1]
+            return dict(json.loads(base64.urlsafe_b64decode(payload + "==")))
+        except (IndexError, TypeError, ValueError) as e:
+            raise CloudError(_UNTOLD) from e
+
+    def tenant(self) -> str:
+        """The id of the tenant that the token is of. Raises CloudError where it does not say so."""
+        found = self.claims().get("tid")
+        if not found:
+            raise CloudError(f"{_UNTOLD}; or set tenant in deploy.toml")
+        return str(found)
+
+    def token_for(self, audience: str) -> str:
+        """A token for an application of the tenant, by its audience. Raises NoCredentials."""
+        scope = f"{audience.rstrip('/')}/.default"
+        try:
+            with translated(f"token for {audience}"):
+                return str(self.credential.get_token(scope).token)
+        except NoCredentials as e:
+            raise NoCredentials(
+                f"{e}. The app registration of {audience} must be in the tenant, and let the"
+                f" signed-in user or service have a token: try `az account get-access-token --scope"
+                f" {scope}`"
+            ) from e
 
 
 def azure_session(subscription: str, tenant: str | None, interval: float) -> AzureSession:

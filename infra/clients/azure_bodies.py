@@ -46,19 +46,6 @@ def app_plan(place: Mapping[str, Any]) -> Body:
     return {**place, **kind, "properties": {"reserved": True}}
 
 
-def function_app(place: Mapping[str, Any], plan: str, config: Mapping[str, Any]) -> Body:
-    """A function app with its own identity, on the plan of that id and with that
-    functionAppConfig, without its settings."""
-    properties = {
-        "serverFarmId": plan,
-        "httpsOnly": True,
-        "functionAppConfig": config,
-        "siteConfig": {"minTlsVersion": "1.2"},
-    }
-    kind = {"kind": "functionapp,linux", "identity": {"type": "SystemAssigned"}}
-    return {**place, **kind, "properties": properties}
-
-
 def role_assignment(definition: str, principal: str, kind: str, description: str) -> Body:
     """The role of the id `definition` for `principal`, an object id; `kind` is User, Group or
     ServicePrincipal."""

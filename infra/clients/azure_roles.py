@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from onnxferry.infra.clients.azure_bodies import role_assignment
 from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.errors import CloudError
 
+API_VERSION = "2022-04-01"
 BLOB_OWNER = "Storage Blob Data Owner"
 BLOB_CONTRIBUTOR = "Storage Blob Data Contributor"
 METRICS_PUBLISHER = "Monitoring Metrics Publisher"
@@ -46,19 +45,19 @@ class Roles:
 
     def __init__(self, session: AzureSession) -> None:
         self._session = session
-        self._assignments = AuthorizationManagementClient(**session.options).role_assignments
+        self._assignments = AuthorizationManagementClient(
+            api_version=API_VERSION, **session.options
+        ).role_assignments
 
     def signed_in(self) -> Principal:
         """Who is signed in, by the token."""
-        try:
-            payload = self._session.token().split(".")[1]
-            claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
-            # without "idtyp", an application's token has "appidacr"
-            app = claims.get("idtyp", "app" if "appidacr" in claims else "user") == "app"
-            return Principal(claims["oid"], "ServicePrincipal" if app else "User")
-        except (IndexError, KeyError, ValueError, AttributeError) as e:
+        claims = self._session.claims()
+        # without "idtyp", an application's token has "appidacr"
+        app = claims.get("idtyp", "app" if "appidacr" in claims else "user") == "app"
+        if "oid" not in claims:
             said = "the token does not say who is signed in; sign in again with `az login`"
-            raise CloudError(f"sign-in: {said}") from e
+            raise CloudError(f"sign-in: {said}")
+        return Principal(claims["oid"], "ServicePrincipal" if app else "User")
 
     def has(self, scope: str, role: str, principal: Principal) -> bool:
         """Whether our assignment is there, and for this principal: an app that is made again has

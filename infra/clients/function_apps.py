@@ -16,13 +16,14 @@ from onnxferry.infra.clients.azure_groups import AGAIN, ArmResource
 from onnxferry.infra.errors import NameTaken, QuotaExceeded
 
 API_VERSION = "2024-11-01"
-_SYSTEM = "SystemAssigned"
+_SYSTEM, _USER = "SystemAssigned", "UserAssigned"
 
 
 @dataclass(frozen=True)
 class FunctionApp:
     """`host` and `scm` are the hosts of the app's functions and of its publishing; `principal` is
-    the object id of its identity; `config` is its functionAppConfig."""
+    the object id of its own identity; `config` is its functionAppConfig. `subnet` is the id of the
+    one that it joined ("" for none), `identities` those of what is assigned to it."""
 
     id: str
     name: str
@@ -33,6 +34,8 @@ class FunctionApp:
     principal: str
     tags: Mapping[str, str]
     config: Mapping[str, Any]
+    subnet: str = ""
+    identities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,22 +97,19 @@ class Web:
         if not answer.name_available:
             raise self._taken(name, f"{answer.reason}: {answer.message}")
 
-    def create_app(self, name: str, body: Mapping[str, Any], settings: Mapping[str, str]) -> Any:
-        """Begin to create an app of this body with these settings; the poller."""
-        pairs = [{"name": key, "value": value} for key, value in settings.items()]
-        properties = body["properties"]
-        site = {**properties["siteConfig"], "appSettings": pairs}
-        wanted = {**body, "properties": {**properties, "siteConfig": site}}
+    def create_app(self, name: str, site: Mapping[str, Any]) -> Any:
+        """Begin to create an app by the whole of its body; the poller."""
         with translated(self._where("app", name)):
             try:
-                return self._client.web_apps.begin_create_or_update(self._group, name, wanted)
+                return self._client.web_apps.begin_create_or_update(self._group, name, dict(site))
             except HttpResponseError as e:
                 if e.status_code == 409 and "already exists" in str(e):
                     raise self._taken(name, "AlreadyExists") from e
                 raise
 
-    def change_app(self, name: str, config: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
-        """Begin to give the app this functionAppConfig and these tags; an empty tag goes. The
+    def change_app(self, name: str, changes: Mapping[str, Any]) -> Any:
+        """Begin to give the app what `changes` has: `config` (the whole functionAppConfig), `tags`
+        (an empty one goes), `subnet` ("" leaves it), identities to `attach` and to `detach`. The
         poller.
 
         A PUT drops what it leaves out (networks, identities, restrictions), and a PATCH knows no
@@ -117,12 +117,31 @@ class Web:
         """
         with translated(self._where("app", name)):
             found = self._client.web_apps.get(self._group, name).as_dict(exclude_readonly=True)
-            both = {**(found.get("tags") or {}), **tags}
+            both = {**(found.get("tags") or {}), **changes.get("tags", {})}
             found["tags"] = {key: value for key, value in both.items() if value}
-            found["properties"].pop("provisioningState", None)  # read-only, and in no model
-            found["properties"]["functionAppConfig"] = dict(config)
-            found["identity"] = _with_own(found.get("identity") or {})
+            properties = found["properties"]
+            properties.pop("provisioningState", None)  # read-only, and in no model
+            properties["functionAppConfig"] = changes.get("config", properties["functionAppConfig"])
+            if "subnet" in changes:
+                properties["virtualNetworkSubnetId"] = changes["subnet"]
+            if not properties.get("virtualNetworkSubnetId"):
+                properties.pop("virtualNetworkSubnetId", None)
+            found["identity"] = _identities(found.get("identity") or {}, changes)
             return self._client.web_apps.begin_create_or_update(self._group, name, found)
+
+    def sign_in(self, name: str) -> dict[str, Any]:
+        """The properties of the app's authsettingsV2: whether and how callers are asked for a
+        token. {} where there is no such app."""
+        ask = self._client.web_apps.get_auth_settings_v2_without_secrets
+        found = existing(self._where("sign-in of app", name), ask, self._group, name)
+        facts = found.as_dict() if found else {}
+        return dict(_without_nulls(facts.get("properties") or {}))
+
+    def put_sign_in(self, name: str, properties: Mapping[str, Any]) -> None:
+        """Have these properties of authsettingsV2, and no others."""
+        with translated(self._where("sign-in of app", name)):
+            replace = self._client.web_apps.update_auth_settings_v2
+            replace(self._group, name, {"properties": dict(properties)})
 
     def delete_app(self, name: str) -> None:
         """Delete the app; its plan stays."""
@@ -170,11 +189,22 @@ class Web:
         return f"Azure Functions {kind} {name} of resource group {self._group}"
 
 
-def _with_own(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """An app's identities, and its own among them."""
-    kinds = [kind.strip() for kind in str(identity.get("type") or "").split(",")]
-    others = [kind for kind in kinds if kind and kind not in (_SYSTEM, "None")]
-    return {**identity, "type": ", ".join([_SYSTEM, *others])}
+def _identities(identity: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """An app's identities once they are changed, and its own among them."""
+    gone = {id_.lower() for id_ in changes.get("detach", ())}
+    there = identity.get("userAssignedIdentities") or {}
+    ids: dict[str, Any] = {
+        id_: {} for id_ in (*there, *changes.get("attach", ())) if id_.lower() not in gone
+    }
+    kinds = [_SYSTEM, _USER] if ids else [_SYSTEM]
+    return {"type": ", ".join(kinds), **({"userAssignedIdentities": ids} if ids else {})}
+
+
+def _without_nulls(found: Any) -> Any:
+    """The same data without keys that have no value."""
+    if not isinstance(found, Mapping):
+        return found
+    return {key: _without_nulls(value) for key, value in found.items() if value is not None}
 
 
 def _app(found: Mapping[str, Any]) -> FunctionApp:
@@ -190,4 +220,6 @@ def _app(found: Mapping[str, Any]) -> FunctionApp:
         principal=(found.get("identity") or {}).get("principalId", ""),
         tags=found.get("tags") or {},
         config=facts.get("functionAppConfig") or {},
+        subnet=facts.get("virtualNetworkSubnetId") or "",
+        identities=tuple((found.get("identity") or {}).get("userAssignedIdentities") or ()),
     )

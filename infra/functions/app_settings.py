@@ -11,12 +11,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from onnxferry.infra.clients.azure_given import Identity
+
 RECORD = "ONNXFERRY_ENVIRONMENT"  # the setting with our variables' names, separated by spaces
 CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
-# The app's own identity sends what it has to say, by a role: the connection alone opens nothing. It
-# is known when Application Insights is there; "" until then.
-TELEMETRY = {CONNECTION: "", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "Authorization=AAD"}
+_SENDER = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
+TELEMETRY = (CONNECTION, _SENDER)
 _ASIDE = "ONNXFERRY_SET_ASIDE_"  # before the name of a user's setting that was set aside
+
+
+def telemetry_of(identity: Identity | None) -> dict[str, str]:
+    """The settings by which the app sends what it has to say: as its own identity, or the one that
+    is given, by a role, since the connection alone opens nothing. That is known when Application
+    Insights is there; "" until then."""
+    who = f"ClientId={identity.client};" if identity else ""
+    return {CONNECTION: "", _SENDER: f"{who}Authorization=AAD"}
+
+
+def free(found: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """The `defaults` that the user has set nothing else for in the app."""
+    ours = set(found.get(RECORD, "").split())
+    return {k: v for k, v in defaults.items() if k not in found or k in ours}
 
 
 def takes_telemetry(found: Mapping[str, str], environment: Mapping[str, str]) -> bool:

@@ -19,20 +19,25 @@ from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
 from onnxferry.infra.config import DeployConfig, Functions
 from onnxferry.infra.costs import cost
 from onnxferry.infra.errors import CloudError, NotFound
-from onnxferry.infra.functions import plan
+from onnxferry.infra.functions import plan, sign_in
+from onnxferry.infra.functions.callers import shown, shown_by_callers
 from onnxferry.infra.functions.deletion import delete, delete_unproved
-from onnxferry.infra.functions.desired import desired_state
+from onnxferry.infra.functions.desired import DesiredState, desired_state
+from onnxferry.infra.functions.given import surroundings
 from onnxferry.infra.functions.listing import listed
 from onnxferry.infra.functions.names import MADE, PACKAGES, VERSION, Names, container
+from onnxferry.infra.functions.notes import facts, notes
 from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.prerequisites import access, foundation
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
+from onnxferry.infra.functions.templates import AppTemplate
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
 
 _UNREAD = "stored packages were not read: the role Storage Blob Data Contributor is missing"
@@ -72,13 +77,24 @@ class FunctionsCloud:
         for app in (state.main, state.candidate):
             if app.app is None:
                 self.clients.web.check_name(app.name)
-        suffix = self.clients.session.where.storage_suffix
-        desired = desired_state(bundle, self.settings, state, suffix, _now())
+        around = surroundings(self.clients, self.settings, _now())
+        desired = desired_state(bundle, self.settings, state, around)
         if desired.telemetry:
             plan.check_telemetry(state)
         steps, first = plan.deploy(state, desired), len(foundation(state, desired))
-        summary = self._summary(state, bundle)
+        summary = self._summary(state, bundle, desired)
         return Plan("functions", "deploy", self.names.app, steps, summary, first)
+
+    def template(self, package: Package, *, over: bool = False) -> str:
+        """See Templated."""
+        return self._template(package).now().text if over else self._template(package).fresh().text
+
+    def plan_template(self, package: Package) -> Plan:
+        """See Templated."""
+        return self._template(package).plan()
+
+    def _template(self, package: Package) -> AppTemplate:
+        return AppTemplate(self.clients, self.names, self.settings, package)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
@@ -122,7 +138,7 @@ class FunctionsCloud:
     def _access(self, state: CurrentState) -> tuple[Step, ...]:
         return tuple(access(state)) if PACKAGES in state.containers else ()
 
-    def _summary(self, state: CurrentState, bundle: Bundle) -> Summary:
+    def _summary(self, state: CurrentState, bundle: Bundle, desired: DesiredState) -> Summary:
         mine, replaces = self.settings, state.main.version[:12]
         size = f"instances of {mine.instance_memory_mb} MB"
         peak = f"{self._instances()}, and one for the candidate" if replaces else ""
@@ -134,6 +150,7 @@ class FunctionsCloud:
             minutes=(2, 8),
             peak=peak,
             notes=(
+                *notes(self.settings, desired),
                 f"how many {size} the region's quota allows was not asked: {_NO_QUOTA}",
                 *([_UNREAD] if state.packages is None else []),
             ),
@@ -163,12 +180,15 @@ class FunctionsCloud:
     def invoke(self, request: Request, timeout: float) -> Reply:
         """See OnlineEndpoint."""
         app = self._serving()
-        keys, served_by = self.clients.web.keys(app.name), app.tags.get(VERSION, "")[:12]
-        return function_host.send(app.host, keys, request, timeout, served_by)
+        known, served_by = shown_by_callers(self.clients, app), app.tags.get(VERSION, "")[:12]
+        return function_host.send(app.host, known, request, timeout, served_by)
 
     def status(self) -> EndpointStatus:
         """See OnlineEndpoint."""
-        return _status(self._read())
+        state, asked = self._read(), dict[str, Any]()
+        if state.main.app:
+            asked = self.clients.web.sign_in(state.main.name)
+        return _status(state, sign_in.audience(asked))
 
     def logs(self, lines: int) -> str:
         """The last `lines` of how the latest package was published, what the functions of both
@@ -176,7 +196,7 @@ class FunctionsCloud:
         app = self._serving()
         log = [*publication_log(self.clients, app).splitlines(), *self._printed(lines)]
         try:
-            state = function_host.host_state(app.host, self.clients.web.keys(app.name))
+            state = function_host.host_state(app.host, shown(self.clients, app, master=True))
         except CloudError as e:
             state = f"not up ({e})"
         return "\n".join([*log, f"host: {state}"][-lines:])
@@ -216,13 +236,12 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _status(state: CurrentState) -> EndpointStatus:
+def _status(state: CurrentState, audience: str) -> EndpointStatus:
     main, app, details = state.main, state.main.app, dict[str, Any]()
     if main.publishing:
         details["publishing"] = main.publishing[:12]
     if app:
-        memory = (app.config.get("scaleAndConcurrency") or {}).get("instanceMemoryMB")
-        details |= {"python": main.python, "instance memory MB": memory}
+        details |= {"python": main.python, **facts(app, audience)}
     if state.packages is None:
         details["not known"] = _UNREAD
     half_made = "half-made" if state.exists else "absent"

@@ -63,12 +63,12 @@ def delete_app(app: AppState, state: CurrentState, *, certainly: bool = False) -
     """Delete an app and what it stands on, as far as it is there and ours; all of it `certainly`
     when the plan made it. One that has a version goes only while it has."""
     names, name = state.names, app.name
-    scopes = [names.account_id, *([names.component_id] if state.component or certainly else ())]
+    roles = delete_roles(name, state, certainly=certainly)
     seen = {"seen": app.seen} if app.app else {}
     facts = {"account": names.account}
     made = app.container is None or names.marks(app.container)
     rows: list[tuple[bool, str, str, str, Mapping[str, Any]]] = [
-        (app.app is not None, "role assignment", name, "delete_roles", {"scopes": scopes}),
+        (app.app is not None, roles.resource, name, roles.operation, roles.parameters),
         (app.app is not None, "app", name, "delete_app", seen),
         (app.plan is not None, "plan", app_plan(name), "delete_app_plan", {}),
         (app.container is not None, "container", container(name), "delete_container", facts),
@@ -78,6 +78,13 @@ def delete_app(app: AppState, state: CurrentState, *, certainly: bool = False) -
         for there, kind, what, operation, parameters in rows
         if (there or certainly) and (made or kind != "container")
     ]
+
+
+def delete_roles(app: str, state: CurrentState, *, certainly: bool = False) -> Step:
+    """Delete the roles that were given to an app's own identity."""
+    names = state.names
+    scopes = [names.account_id, *([names.component_id] if state.component or certainly else ())]
+    return Step(Action.DELETE, "role assignment", app, "delete_roles", {"scopes": scopes})
 
 
 def account_goes(state: CurrentState, shared: SharedResources) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MADE = "onnxferry"  # tag or metadata on all that deploying made; its value is the app's name
 DEPLOYED = "onnxferry-deployed"  # tag: when it was made, or got its version (ISO 8601, UTC)
 GIVEN = "onnxferry-tags"  # tag: the names of those that came from deploy.toml, each after a "/"
-SCALE = "onnxferry-scale"  # tag on the app: what of its scaling deploy.toml set and may take back
+KEYS = "onnxferry-keys"  # tag on the app: the keys of deploy.toml that set what goes with them
 # tags on the app: the sha256 of the package that has proved itself and serves,
 VERSION = "onnxferry-version"
 PREVIOUS = "onnxferry-previous"  # of the one before it,
@@ -20,6 +20,7 @@ PUBLISHING = "onnxferry-publishing"
 
 PACKAGES = "onnxferry-packages"  # the container of packages and leases
 FUNCTION = "score"
+PROBES = frozenset({"health", "ready"})  # functions that answer anybody
 # the Functions host takes the first 32 characters of an app's name for its id in the storage
 # account
 _LONGEST = 32

@@ -4,11 +4,10 @@ parameters say, and does no harm when it is done twice."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxferry.infra.clients import azure_bodies
 from onnxferry.infra.clients.azure_blobs import megabytes
 from onnxferry.infra.clients.azure_roles import Principal
 from onnxferry.infra.clients.scm import Scm
@@ -16,15 +15,15 @@ from onnxferry.infra.errors import CloudError, LeaseLost, NotAllowed, NotFound, 
 from onnxferry.infra.functions.app_settings import CONNECTION, changed
 from onnxferry.infra.functions.names import DEPLOYED, PREVIOUS, PUBLISHING, VERSION, description
 from onnxferry.infra.functions.publishing import ROLE_SECONDS, Publication, is_missing_role, publish
-from onnxferry.infra.functions.removals import Removals
 from onnxferry.infra.functions.smoke import SmokeTest, golden_of
+from onnxferry.infra.functions.template_operations import TemplateOperations
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.hashes import sha256 as sha256_of
 
 
 @dataclass(frozen=True)
-class Operations(Removals):
+class Operations(TemplateOperations):
     """The operations on one app. Packages that are fetched from storage are kept in `folder`."""
 
     folder: Path
@@ -97,24 +96,31 @@ class Operations(Removals):
         begun = self.clients.web.create_app_plan(step.name, facts["location"], facts["tags"])
         self._finish(begun, f"plan {step.name}")
 
-    def put_app(self, step: Step) -> None:
-        """Create an app; or change one, of which all that the step does not name stays."""
-        facts, what = step.parameters, f"app {step.name}"
-        settings = self._filled(facts.get("settings", {}))
+    def create_app(self, step: Step) -> None:
+        """Create an app, which has no functions yet, and let it ask its callers for a token."""
+        facts = step.parameters
         if self.clients.web.app(step.name) is None:
-            self._finish(self._create_app(step, settings), what)
-            return
-        begun = self.clients.web.change_app(step.name, facts["config"], facts["tags"])
-        self._finish(begun, what)
-        if settings:
-            found = self.clients.web.settings(step.name)
-            self.clients.web.put_settings(step.name, {**found, **settings})
+            site = self._with_connection(facts["site"])
+            self._finish(self.clients.web.create_app(step.name, site), f"app {step.name}")
+        if facts["sign_in"]:
+            self.clients.web.put_sign_in(step.name, facts["sign_in"])
+
+    def change_app(self, step: Step) -> None:
+        """Change an app and its settings; all that the step does not name stays."""
+        self._change(step.name, step.parameters, step.parameters.get("settings", {}))
 
     def change_settings(self, step: Step) -> None:
         """Set and remove variables; all other settings of the app stay."""
-        changes = {**step.parameters, "set": self._filled(step.parameters.get("set", {}))}
-        found = self.clients.web.settings(step.name)
-        self.clients.web.put_settings(step.name, changed(found, changes))
+        self._change(step.name, {}, step.parameters)
+
+    def sign_off(self, step: Step) -> None:
+        """Ask an app's callers for no token any longer."""
+        self.clients.web.put_sign_in(step.name, step.parameters["sign_off"])
+        self.clients.groups.tag(self._app(step.name).id, step.parameters.get("tags", {}))
+
+    def check_token(self, step: Step) -> None:
+        """See that who is signed in can show the app a token."""
+        self.clients.session.token_for(step.parameters["audience"])
 
     def change_tags(self, step: Step) -> None:
         """Set and remove tags of a resource; all others stay."""
@@ -148,7 +154,7 @@ class Operations(Removals):
         """Publish a package to an app."""
         package, app = self._package(step), self._app(step.name)
         scm = Scm(self.clients.session, app.name, app.scm)
-        publish(Publication(scm, app.name, package, self.progress, self.clock), self.wait)
+        publish(Publication(scm, app, package, self.progress, self.clock), self.wait)
 
     def promote(self, step: Step) -> None:
         """Publish to the app that serves, with the configuration and the changes of its settings
@@ -158,11 +164,7 @@ class Operations(Removals):
         app, facts = self._app(step.name), step.parameters
         self._refuse_changed(app, facts["seen"], facts["sha256"])
         self.clients.groups.tag(app.id, {PUBLISHING: facts["sha256"]})
-        if config := facts.get("config"):
-            begun = self.clients.web.change_app(app.name, config, facts.get("tags", {}))
-            self._finish(begun, f"app {app.name}")
-        if changes := facts.get("settings"):
-            self.change_settings(replace(step, parameters=changes))
+        self._change(app.name, facts.get("changes", {}), facts.get("settings", {}))
         self.publish(step)
 
     def restore(self, step: Step) -> None:
@@ -170,6 +172,9 @@ class Operations(Removals):
         self.promote(step)
         self.wait_until_healthy(step)
         self.smoke(step)
+        changes = step.parameters.get("changes", {})
+        if off := changes.get("sign_off"):
+            self.clients.web.put_sign_in(step.name, off)
         self._record(step.name, step.parameters["sha256"], step.parameters["previous"])
 
     def wait_until_healthy(self, step: Step) -> None:
@@ -199,11 +204,29 @@ class Operations(Removals):
 
         self.wait(f"role {role} for {whose}", missing)
 
-    def _create_app(self, step: Step, settings: Mapping[str, str]) -> Any:
-        facts, plan = step.parameters, self.names.app_plan_id(step.name)
-        place = {"location": facts["location"], "tags": facts["tags"]}
-        body = azure_bodies.function_app(place, plan, facts["config"])
-        return self.clients.web.create_app(step.name, body, settings)
+    def _change(self, app: str, changes: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Callers are asked for a token before a setting may let in anybody, and an identity goes
+        when no setting names it any longer."""
+        web, what = self.clients.web, f"app {app}"
+        first = {k: v for k, v in changes.items() if k in ("config", "subnet", "attach", "tags")}
+        if first:
+            self._finish(web.change_app(app, first), what)
+        if asked := changes.get("sign_in"):
+            web.put_sign_in(app, asked)
+        if settings:
+            filled = {**settings, "set": self._filled(settings.get("set", {}))}
+            web.put_settings(app, changed(web.settings(app), filled))
+        if gone := changes.get("detach"):
+            self._finish(web.change_app(app, {"detach": gone}), what)
+
+    def _with_connection(self, site: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of an app, with what is known now."""
+        properties = dict(site["properties"])
+        config = dict(properties["siteConfig"])
+        pairs = {one["name"]: one["value"] for one in config["appSettings"]}
+        filled = self._filled(pairs).items()
+        config["appSettings"] = [{"name": name, "value": value} for name, value in filled]
+        return {**site, "properties": {**properties, "siteConfig": config}}
 
     def _filled(self, settings: Mapping[str, str]) -> dict[str, str]:
         """`settings` with the connection to Application Insights, which is known since it is

@@ -7,11 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxferry.infra.errors import NameTaken, NotFound, Unavailable
-from onnxferry.infra.functions.app_config import drifts, merged, strays
+from onnxferry.infra.functions.app_config import (
+    OFF,
+    app_changes,
+    config_change,
+    strays,
+    undone,
+    until_the_end,
+)
 from onnxferry.infra.functions.app_settings import reverse, setting_changes
-from onnxferry.infra.functions.deletion import COMPONENT, WORKSPACE, delete_app, delete_package
+from onnxferry.infra.functions.deletion import (
+    COMPONENT,
+    WORKSPACE,
+    delete_app,
+    delete_package,
+    delete_roles,
+)
 from onnxferry.infra.functions.desired import DesiredState
-from onnxferry.infra.functions.names import MADE, PACKAGES, PUBLISHING, SCALE, VERSION
+from onnxferry.infra.functions.names import MADE, PACKAGES, PUBLISHING, VERSION
 from onnxferry.infra.functions.prerequisites import (
     access,
     foundation,
@@ -81,6 +94,7 @@ def deploy(state: CurrentState, desired: DesiredState) -> tuple[Step, ...]:
         *(telemetry(state, desired) if desired.telemetry else ()),
         *steps,
         *retag(state, desired),
+        *_needless_roles(state, desired),
         *_delete_unused(state, keep, made_candidate=made),
     )
 
@@ -103,11 +117,11 @@ def rollback(state: CurrentState, deployed: str) -> tuple[Step, ...]:
             " its model directory"
         )
     python = packages.get(target, {}).get("python") or main.python
-    package, config = {"sha256": target}, {"runtime": {"name": "python", "version": python}}
+    package, runtime = {"sha256": target}, {"runtime": {"name": "python", "version": python}}
     return (
         *access(state),
         Step(Action.CHECK, "package", target[:12], "fetch_package", package),
-        _promote(main, package, config, {}),
+        _promote(main, package, config_change(main, runtime), {}),
         *_smoke(main.name, package),
         _record(main, deployed, target, before),
     )
@@ -123,6 +137,7 @@ def _update(state: CurrentState, desired: DesiredState) -> list[Step]:
         *(_proved(state.candidate, state, desired) if stale else ()),
         _promote_desired(main, desired),
         *_smoke(main.name, desired.package),
+        *_sign_off(main, desired),
         _record(main, desired.deployed, sha256, before),
     ]
 
@@ -130,33 +145,38 @@ def _update(state: CurrentState, desired: DesiredState) -> list[Step]:
 def _proved(app: AppState, state: CurrentState, desired: DesiredState) -> list[Step]:
     """The app with the package, which answers the golden request."""
     publish = Step(Action.UPDATE, "package of app", app.name, "publish", desired.package)
-    return [*put_app(app, state, desired), publish, *_smoke(app.name, desired.package)]
+    smoke = _smoke(app.name, desired.package)
+    return [*put_app(app, state, desired), publish, *smoke, *_sign_off(app, desired)]
 
 
 def _promote_desired(main: AppState, desired: DesiredState) -> Step:
-    changes = setting_changes(main.settings, desired.environment)
-    return _promote(main, desired.package, desired.config(main.name), changes, desired.scaled)
+    variables = setting_changes(main.settings, desired.environment)
+    return _promote(main, desired.package, app_changes(main, desired), variables)
+
+
+def _sign_off(app: AppState, desired: DesiredState) -> list[Step]:
+    """Ask callers for no token any longer, at the end: what else opens the functions holds by
+    then."""
+    changes = app_changes(app, desired)
+    if OFF not in changes:
+        return []
+    facts = {key: changes[key] for key in (OFF, "tags")}
+    return [Step(Action.UPDATE, "sign-in of app", app.name, OFF, facts)]
 
 
 def _promote(
     main: AppState,
     package: Mapping[str, str],
-    config: Mapping[str, Any],
+    changes: Mapping[str, Any],
     settings: Mapping[str, Any],
-    scaled: str | None = None,
 ) -> Step:
-    """Publish to the app that serves, with its configuration and changes of its settings, unless
-    another run has been there. The way back is to publish what served, with the configuration and
-    the settings of now."""
-    now = dict(main.app.config) if main.app else {}
+    """Publish to the app that serves, with changes of it and of its settings, unless another run
+    has been there. The way back is to publish what served, with the app and the settings of now."""
     facts: dict[str, Any] = {**package, "seen": main.seen}
     back: dict[str, Any] = {"sha256": main.version, "previous": main.previous}
     back["seen"] = {VERSION: main.version, PUBLISHING: package["sha256"]}
-    if drifts(main, config, scaled):
-        facts["config"] = merged(now, config)
-        back["config"] = merged(now, {"scaleAndConcurrency": {}})
-        if scaled is not None:
-            facts["tags"], back["tags"] = {SCALE: scaled}, {SCALE: main.scaled}
+    if changes:
+        facts["changes"], back["changes"] = until_the_end(main, changes), undone(main, changes)
     if settings:
         facts["settings"], back["settings"] = settings, reverse(main.settings, settings)
     restore = Step(Action.UPDATE, "package of app", main.name, "restore", back)
@@ -173,6 +193,14 @@ def _smoke(app: str, package: Mapping[str, str]) -> list[Step]:
 def _record(app: AppState, deployed: str, sha256: str, previous: str) -> Step:
     facts = {"version": sha256, "previous": previous, "deployed": deployed}
     return Step(Action.UPDATE, "versions in the tags of app", app.name, "record_version", facts)
+
+
+def _needless_roles(state: CurrentState, desired: DesiredState) -> list[Step]:
+    """Take from the app's own identity what it needs no longer beside the one that is given."""
+    main = state.main
+    if desired.identity and (main.role or main.publisher):
+        return [delete_roles(main.name, state)]
+    return []
 
 
 def _delete_unused(state: CurrentState, keep: set[str], *, made_candidate: bool) -> list[Step]:

@@ -9,11 +9,13 @@ from typing import Any
 from onnxferry.infra.clients.azure_groups import ArmResource
 from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, BLOB_OWNER, METRICS_PUBLISHER
 from onnxferry.infra.clients.function_apps import FunctionApp
-from onnxferry.infra.functions.app_config import drifts, merged
+from onnxferry.infra.functions import sign_in
+from onnxferry.infra.functions.app_config import OFF, app_changes
 from onnxferry.infra.functions.app_settings import setting_changes
+from onnxferry.infra.functions.comparison import merged
 from onnxferry.infra.functions.deletion import COMPONENT, WORKSPACE, delete_app, delete_package
 from onnxferry.infra.functions.desired import DesiredState
-from onnxferry.infra.functions.names import PACKAGES, SCALE, app_plan, container
+from onnxferry.infra.functions.names import PACKAGES, app_plan, container
 from onnxferry.infra.functions.state import AppState, CurrentState
 from onnxferry.infra.functions.tags import tag_changes
 from onnxferry.infra.plan import Action, Step, unless
@@ -35,10 +37,11 @@ def access(state: CurrentState) -> list[Step]:
 
 def foundation(state: CurrentState, desired: DesiredState) -> list[Step]:
     """What the lease and all apps stand on: resource group, storage account, the container of
-    packages, the right to its blobs."""
+    packages, the right to its blobs. Before that, a token as callers need it, to prove the app."""
     names, place = state.names, desired.place
     kind, account = "storage account", state.account
-    steps = [unless(bool(state.group), "resource group", names.group, "create_group", place)]
+    steps = [*_token(desired)]
+    steps.append(unless(bool(state.group), "resource group", names.group, "create_group", place))
     if account and account.state in PENDING:
         steps.append(wait_for(kind, names.account, account.state))
     else:
@@ -88,9 +91,11 @@ def put_app(
         steps = [wait_for("plan", plan, app.plan.state)]
     there, name = app.container is not None, container(app.name)
     steps.append(_create_container(there, name, state, desired))
-    steps += _app(app, desired, names.account, change=change)
+    steps += _app(app, desired, change=change)
     roles = [(app.role, app.name, BLOB_OWNER, names.account_id)]
-    if desired.telemetry:
+    if desired.identity:
+        roles = []  # who made it has given it the roles
+    elif desired.telemetry:
         name = f"{app.name} on {_last(names.component_id)}"
         roles.append((app.publisher, name, METRICS_PUBLISHER, names.component_id))
     for there, name, role, scope in roles:
@@ -113,25 +118,32 @@ def _with_removals(steps: list[Step], app: AppState, state: CurrentState) -> lis
     ]
 
 
-def _app(app: AppState, desired: DesiredState, account: str, *, change: bool) -> list[Step]:
-    config, settings = desired.config(app.name), {"settings": desired.settings(account)}
-    facts: dict[str, Any] = {**desired.app_place, "config": config}
+def _app(app: AppState, desired: DesiredState, *, change: bool) -> list[Step]:
     if app.app is None:
-        facts["config"] = merged({}, config)
-        return [Step(Action.CREATE, "app", app.name, "put_app", {**facts, **settings})]
+        facts = {"site": desired.site(app.name), "sign_in": desired.sign_in}
+        return [Step(Action.CREATE, "app", app.name, "create_app", facts)]
     steps = [wait_for("app", app.name, app.app.state)] if app.app.state in PENDING else []
-    failed = app.app.state == "Failed"
-    if failed or (change and drifts(app, config, desired.scaled)):
+    changes = app_changes(app, desired) if change or app.app.state == "Failed" else {}
+    changes.pop(OFF, None)
+    if app.app.state == "Failed":
+        # it is put again as it shall be; what serves keeps its Python until its successor is there
+        config = merged(app.app.config, desired.config(app.name))
         if not change:
             config["runtime"]["version"] = app.python
-        facts = {"config": merged(app.app.config, config), "tags": {SCALE: desired.scaled}}
-        facts |= settings if failed else {}
-        steps.append(Step(Action.UPDATE, "app", app.name, "put_app", facts))
-    changes = setting_changes(app.settings, desired.environment)
-    if change and changes and not failed:
+        changes |= {"config": config, "settings": {"set": desired.settings}}
+    if changes:
+        steps.append(Step(Action.UPDATE, "app", app.name, "change_app", changes))
+    variables = setting_changes(app.settings, desired.environment)
+    if change and variables and "settings" not in changes:
         what = "environment of app"
-        steps.append(Step(Action.UPDATE, what, app.name, "change_settings", changes))
+        steps.append(Step(Action.UPDATE, what, app.name, "change_settings", variables))
     return steps or [Step(Action.REUSE, "app", app.name)]
+
+
+def _token(desired: DesiredState) -> list[Step]:
+    audience = sign_in.audience(desired.sign_in)
+    facts = {"audience": audience}
+    return [Step(Action.CHECK, "token for", audience, "check_token", facts)] if audience else []
 
 
 def retag(state: CurrentState, desired: DesiredState) -> list[Step]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxferry.infra.clients.azure import Wait
+from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.clients.scm import PublishStatus, Scm
 from onnxferry.infra.errors import PublishFailed, TimedOut, Unavailable
 from onnxferry.infra.waiting import Clock
@@ -39,7 +40,7 @@ class Publication:
     end."""
 
     scm: Scm
-    app: str
+    app: FunctionApp
     package: Path
     progress: Progress
     clock: Clock = Clock()
@@ -94,8 +95,8 @@ class Publication:
         if found.status == 3 and is_missing_role(log) and self._patient():
             self._id = None
             return _ROLE
-        failed = f"Azure Functions app {self.app}: the publication {_FAILED[found.status]}"
-        raise PublishFailed(f"{failed}. {_advice(log)}").with_log(log)
+        failed = f"Azure Functions app {self.app.name}: the publication {_FAILED[found.status]}"
+        raise PublishFailed(f"{failed}. {_advice(log, _given(self.app))}").with_log(log)
 
     def _patient(self) -> bool:
         """Whether to send once more, after a pause that gets longer."""
@@ -108,7 +109,20 @@ class Publication:
 _ROLE = "waiting for the app's role on the storage account to take effect"
 
 
-def _advice(log: str) -> str:
+def _given(app: FunctionApp) -> str:
+    """The name of the identity that opens the storage account, where it is not the app's own."""
+    storage = (app.config.get("deployment") or {}).get("storage") or {}
+    given = (storage.get("authentication") or {}).get("userAssignedIdentityResourceId") or ""
+    return str(given).rpartition("/")[2]
+
+
+def _advice(log: str, given: str) -> str:
+    if is_missing_role(log) and given:
+        return (
+            f"The identity {given} may not open the storage account: have it given the role Storage"
+            " Blob Data Owner on the account, which `identity` of deploy.toml leaves to who made"
+            f" it, and run again. A new role was waited for {ROLE_SECONDS / 60:.0f} minutes"
+        )
     if is_missing_role(log):
         return (
             "The app's identity may not open the storage account, though it has had the role"
@@ -128,7 +142,7 @@ def _advice(log: str) -> str:
 
 def publish(publication: Publication, wait: Wait) -> None:
     """Wait for the end of `publication`. Raises PublishFailed or TimedOut, with the log."""
-    what = f"publishing to app {publication.app}"
+    what = f"publishing to app {publication.app.name}"
     try:
         wait(what, publication.step)
     except TimedOut as e:

@@ -1,5 +1,5 @@
-"""Whether an app works: its host runs, the platform found the function in its package, and it gives
-the golden answer."""
+"""Whether an app works: its host runs, the platform found the functions in its package, it gives
+the golden answer to who may ask, and none to anybody else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from onnxferry.infra.errors import (
     TimedOut,
     Unavailable,
 )
-from onnxferry.infra.functions.names import FUNCTION
+from onnxferry.infra.functions import given_keys
+from onnxferry.infra.functions.callers import auth_of, shown
+from onnxferry.infra.functions.names import FUNCTION, PROBES
 from onnxferry.infra.functions.state import Clients
 from onnxferry.infra.smoke import golden_in, smoke
 from onnxferry.scoring.manifest import SPEC_FILE, Golden
@@ -29,6 +31,7 @@ from onnxferry.scripts.golden_check import Reply
 
 # what a host answers before it knows its keys, functions and workers
 _STARTING = frozenset({401, 404, 502, 503, 504})
+_REFUSED = frozenset({401, 403})
 _TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 
@@ -58,7 +61,7 @@ class SmokeTest:
     def _unhealthy(self, app: FunctionApp) -> str | None:
         web = self.clients.web
         try:
-            state = function_host.host_state(app.host, web.keys(app.name))
+            state = function_host.host_state(app.host, shown(self.clients, app, master=True))
             if state != "Running":
                 return f"its host: {state}"
             if FUNCTION not in web.functions(app.name):
@@ -71,10 +74,10 @@ class SmokeTest:
 
     def _unanswered(self, app: FunctionApp, golden: Golden, refusals: list[Reply]) -> str | None:
         """Send it once; `refusals` are those so far that a host which starts has no reason for."""
-        keys, replies = self.clients.web.keys(app.name), []
+        known, replies = shown(self.clients, app), []
 
         def send(request: Request) -> Reply:
-            replies.append(function_host.send(app.host, keys, request))
+            replies.append(function_host.send(app.host, known, request))
             return replies[-1]
 
         try:
@@ -87,6 +90,21 @@ class SmokeTest:
             if len(refusals) == _TRIES:
                 raise
             return f"it answers with status {replies[-1].status}"
+        return self._answers_strangers(app) or self._refuses_probes(app)
+
+    def _answers_strangers(self, app: FunctionApp) -> str | None:
+        """Whether it answers strangers, though it asks callers for a key or a token."""
+        if auth_of(app) == given_keys.ANONYMOUS:
+            return None
+        status = function_host.stranger(app.host, function_host.SCORE, "POST")
+        return None if status in _REFUSED else f"it answers strangers, with status {status}"
+
+    def _refuses_probes(self, app: FunctionApp) -> str | None:
+        """Whether a probe, which shows nothing, is refused, of a package that has such routes."""
+        for name in sorted(PROBES & self.clients.web.functions(app.name)):
+            status = function_host.stranger(app.host, f"/api/{name}")
+            if status != 200:
+                return f"/api/{name} answers a probe with status {status}"
         return None
 
 

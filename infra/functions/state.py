@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_blobs import BlobContainer
+from onnxferry.infra.clients.azure_given import Given
 from onnxferry.infra.clients.azure_groups import ArmResource, Groups
 from onnxferry.infra.clients.azure_insights import Component, Insights, LogWorkspace
 from onnxferry.infra.clients.azure_roles import (
@@ -19,12 +21,13 @@ from onnxferry.infra.clients.azure_roles import (
 from onnxferry.infra.clients.azure_storage import Storage, StorageAccount
 from onnxferry.infra.clients.function_apps import FunctionApp, Web
 from onnxferry.infra.errors import NotAllowed, NotFound
+from onnxferry.infra.functions import given_keys
 from onnxferry.infra.functions.app_settings import CONNECTION
 from onnxferry.infra.functions.names import (
+    KEYS,
     PACKAGES,
     PREVIOUS,
     PUBLISHING,
-    SCALE,
     VERSION,
     Names,
     app_plan,
@@ -43,12 +46,14 @@ class Clients:
     roles: Roles
     web: Web
     insights: Insights
+    given: Given
 
     @classmethod
     def of(cls, session: AzureSession, names: Names) -> Clients:
         """The clients for the resource group of `names`. Sends nothing."""
         storage, web = Storage(session, names.group), Web(session, names.group)
-        return cls(session, Groups(session), storage, Roles(session), web, Insights(session))
+        apps = (storage, Roles(session), web, Insights(session))
+        return cls(session, Groups(session), *apps, Given(session))
 
     def packages(self, account: StorageAccount) -> BlobContainer:
         """The packages in `account`."""
@@ -60,7 +65,8 @@ class AppState:
     """An app with what it stands on: `container` are the metadata of its container, `role` is
     whether its identity may use the storage account, and `publisher` whether it may send to
     Application Insights. `settings` are all of the app's, read where a plan needs them and never
-    shown: some are others' secrets."""
+    shown: some are others' secrets. `sign_in`, read then too, are the properties of
+    authsettingsV2."""
 
     name: str
     app: FunctionApp | None = None
@@ -69,26 +75,27 @@ class AppState:
     role: bool = False
     publisher: bool = False
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sign_in: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
         """The sha256 of the package that has proved itself here and serves."""
-        return self._tag(VERSION)
+        return self.tag(VERSION)
 
     @property
     def previous(self) -> str:
         """The sha256 of the package that served before."""
-        return self._tag(PREVIOUS)
+        return self.tag(PREVIOUS)
 
     @property
     def publishing(self) -> str:
         """The sha256 of the package whose publication has not come to its end."""
-        return self._tag(PUBLISHING)
+        return self.tag(PUBLISHING)
 
     @property
-    def scaled(self) -> str:
-        """What of its scaling an earlier deploy.toml set."""
-        return self._tag(SCALE)
+    def keys(self) -> dict[str, str]:
+        """The keys of an earlier deploy.toml whose effect goes with them."""
+        return given_keys.read(self.tag(KEYS))
 
     @property
     def seen(self) -> dict[str, str]:
@@ -106,7 +113,8 @@ class AppState:
         """Whether any part of it is there."""
         return bool(self.app or self.plan or self.container is not None)
 
-    def _tag(self, name: str) -> str:
+    def tag(self, name: str) -> str:
+        """The value of a tag of the app, "" where there is none."""
         return self.app.tags.get(name, "") if self.app else ""
 
 
@@ -230,6 +238,7 @@ def _app_state(
         role=who is not None and has(names.account_id, BLOB_OWNER, who),
         publisher=who is not None and has(names.component_id, METRICS_PUBLISHER, who),
         settings=_settings(clients, name) if settings and app else {},
+        sign_in=clients.web.sign_in(name) if settings and app else {},
     )
 
 

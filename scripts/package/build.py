@@ -31,10 +31,7 @@ def package(
     model directory, a dependency that cannot be had, or a package over the limit.
     """
     layout = layout_of(target) if isinstance(target, str) else target
-    python = python or layout.pythons[0]
-    if python not in layout.pythons:
-        allowed = ", ".join(sorted(layout.pythons))
-        raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
+    python = _python(layout, python)
     with report(f"check {model_dir}"):
         checked = replace(model.check(model_dir, python), compiler=_compiler(layout, python))
     with report(f"collect what {layout.target} needs for Python {python}"):
@@ -44,6 +41,26 @@ def package(
     draft = Package(layout.target, checked.spec.name, path, "", 0, python, (), by)
     with report(f"write {path}"):
         return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
+
+
+def drafted(model_dir: Path | None, layout: PackageLayout, python: str | None = None) -> Package:
+    """What is known of a package before it is built: its Python, and the files of its model, where
+    there is a `model_dir`. Raises as `package` does for a Python or a model directory."""
+    python = _python(layout, python)
+    draft = Package(layout.target, "", Path(layout.file), "", 0, python, ())
+    if model_dir is None:
+        return draft
+    checked = model.check(model_dir, python)
+    entries = [Entry(layout.model + name, checked.folder / name) for name in checked.files]
+    return replace(draft, model=checked.spec.name, members=archive.members(entries))
+
+
+def _python(layout: PackageLayout, python: str | None) -> str:
+    python = python or layout.pythons[0]
+    if python not in layout.pythons:
+        allowed = ", ".join(sorted(layout.pythons))
+        raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
+    return python
 
 
 def _compiler(layout: PackageLayout, python: str) -> Compiler | None:

@@ -22,8 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 @dataclass(frozen=True)
 class CheckedModel:
     """A model directory checked for a Python ("3.12"): the files to pack, relative, with /, the
-    distributions that scoring imports besides numpy and onnxruntime, FETCH for pictures by URL, and
-    what compiles modules for a package that brings them compiled."""
+    distributions that scoring imports besides numpy and onnxruntime (FETCH for pictures by URL),
+    and what compiles modules for a package that brings them compiled."""
 
     folder: Path
     python: str

@@ -26,7 +26,6 @@ from onnxferry.infra.clients.azure_groups import Groups
 from onnxferry.infra.clients.azure_http import post
 from onnxferry.infra.clients.azure_quota import MACHINE_LEARNING, AzureQuota
 from onnxferry.infra.clients.connections import BUNDLES, certificates
-from onnxferry.infra.clients.function_apps import Keys
 from onnxferry.infra.clients.function_host import host_state
 from onnxferry.infra.clients.scm import Scm
 from onnxferry.infra.errors import CloudError
@@ -117,9 +116,7 @@ CALLS: dict[str, Callable[[AzureFake], Any]] = {
     "quotas": lambda azure: AzureQuota(session(), "westeurope").usages(MACHINE_LEARNING),
     "SCM": lambda azure: Scm(session(), "squad", f"squad.scm.localhost:{azure.port}").latest(),
     "endpoint": lambda azure: post(f"{site(azure)}/api/score", Request(b"{}"), {}, 30).status_code,
-    "Functions host": lambda azure: host_state(
-        site(azure).removeprefix("https://"), Keys("a", "b")
-    ),
+    "Functions host": lambda azure: host_state(site(azure).removeprefix("https://"), {}),
 }
 
 
@@ -201,7 +198,7 @@ def test_a_certificate_that_is_not_trusted(
     assert certificates() == certifi.where()
     direct = f"https://localhost:{azure.port}"
     assert said in failure(lambda: post(direct, Request(b""), {}, 5), errors.InvokeFailed)
-    assert said in host_state(f"localhost:{azure.port}", Keys("a", "b"))
+    assert said in host_state(f"localhost:{azure.port}", {})
     assert said in failure(azure_environment, errors.Unavailable)
     assert said in failure(lambda: Groups(trusting).get("rg"), errors.Unavailable)
     assert "REQUESTS_CA_BUNDLE" in failure(lambda: Groups(trusting).get("rg"))
@@ -226,7 +223,7 @@ def test_a_name_that_is_not_known(here: AzureFake, monkeypatch: pytest.MonkeyPat
     for text in (
         failure(lambda: post("https://squad.localhost", Request(b""), {}, 5)),
         failure(lambda: Groups(trusting).get("rg"), errors.Unavailable),
-        host_state("squad.localhost", Keys("a", "b")),
+        host_state("squad.localhost", {}),
     ):
         assert "the name is not known here" in text
 

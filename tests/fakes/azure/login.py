@@ -7,6 +7,8 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Collection
+from urllib.parse import parse_qs
 
 from tests.fakes.azure.http import Answer, Call, Route
 
@@ -14,21 +16,25 @@ TENANT = "00000000-0000-0000-0000-00000000000a"
 CLIENT = "00000000-0000-0000-0000-00000000000b"
 SECRET = "a secret that must never be printed"  # noqa: S105
 PRINCIPAL = "00000000-0000-0000-0000-00000000000c"  # the object id of whoever signs in
-_CLAIMS = (
-    base64.urlsafe_b64encode(json.dumps({"oid": PRINCIPAL, "idtyp": "app"}).encode())
-    .decode()
-    .rstrip("=")
-)
-TOKEN = f"eyJhbGciOiJub25lIn0.{_CLAIMS}.must-never-be-printed"
+
+
+def _token(**claims: str) -> str:
+    text = json.dumps({"oid": PRINCIPAL, "idtyp": "app", "tid": TENANT, **claims}).encode()
+    middle = base64.urlsafe_b64encode(text).decode().rstrip("=")
+    return f"eyJhbGciOiJub25lIn0.{middle}.must-never-be-printed"
+
+
+TOKEN = _token()  # for the cloud's own services
 
 
 class Login:
     """Gives a token, each time another, to whoever knows SECRET, unless it is `closed`: then the
-    sign-in has expired."""
+    sign-in has expired. `applications` are the audiences of the tenant's app registrations."""
 
     def __init__(self, base: str, storage_suffix: str) -> None:
         self.base = base
         self.closed = False
+        self.applications: set[str] = set()
         self._tokens = itertools.count()
         self.cloud = f"FakeCloud{base.rpartition(':')[2]}"  # azure-ai-ml remembers clouds by name
         self.storage_suffix = storage_suffix
@@ -83,13 +89,25 @@ class Login:
         if self.closed:
             said = "AADSTS700082: The refresh token has expired due to inactivity."
             return Answer(400, {"error": "invalid_grant", "error_description": said})
-        token = f"{TOKEN}{next(self._tokens)}"
+        scope = parse_qs(call.body.decode())["scope"][0].split()[0].removesuffix("/.default")
+        own = f"{TOKEN}{next(self._tokens)}"
+        if scope.startswith("api://") and scope not in self.applications:
+            said = f"AADSTS500011: The resource principal named {scope} was not found in the tenant"
+            return Answer(400, {"error": "invalid_resource", "error_description": said})
+        issuer = f"{self.base}/{match['tenant']}/v2.0"
+        token = _token(aud=scope, iss=issuer) if scope.startswith("api://") else own
         return Answer(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": token})
 
 
 def signed_in(call: Call) -> bool:
     """Whether the call shows a token from here; faults.py knows which have expired."""
     return call.headers.get("authorization", "").startswith(f"Bearer {TOKEN}")
+
+
+def is_for(call: Call, issuer: str, audiences: Collection[str]) -> bool:
+    """Whether the call shows a token of `issuer` for one of `audiences`."""
+    shown = call.headers.get("authorization", "").removeprefix("Bearer ")
+    return shown in {_token(aud=audience, iss=issuer) for audience in audiences}
 
 
 def now() -> str:

@@ -28,6 +28,12 @@ _LISTS = {  # what has no provider in its path, below the subscription
     "resourcegroups/resources": "Microsoft.Resources/subscriptions/resourceGroups/resources/",
     "resources": "Microsoft.Resources/subscriptions/resources/",
     "": "Microsoft.Resources/subscriptions/",
+    "resourcegroups/deployments/operations": "Microsoft.Resources/deployments/operations/",
+    "operationresults": "Microsoft.Resources/subscriptions/operationresults/",
+}
+_JOINS = {
+    "serverFarmId": "Microsoft.Web/serverfarms/join/action",
+    "virtualNetworkSubnetId": "Microsoft.Network/virtualNetworks/subnets/join/action",
 }
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/"
 _ACCOUNTS, _SITES = "Microsoft.Storage/storageAccounts", "Microsoft.Web/sites"
@@ -139,9 +145,18 @@ def _managed(call: Call) -> Iterator[Permission]:
     else:
         action = f"{type_of(call.path)}/{_VERBS[call.method]}"
     yield Permission(action, call.path.rstrip("/"))
-    plan = (call.json.get("properties") or {}).get("serverFarmId") if call.method == "PUT" else None
-    if plan:  # an app joins a plan
-        yield Permission("Microsoft.Web/serverfarms/join/action", plan)
+    if call.method == "PUT":
+        yield from _linked(call.json)
+
+
+def _linked(body: Mapping[str, Any]) -> Iterator[Permission]:
+    """What an app joins, and what is assigned to it."""
+    facts = body.get("properties") or {}
+    for key, action in _JOINS.items():
+        if id_ := facts.get(key):
+            yield Permission(action, id_)
+    for id_ in (body.get("identity") or {}).get("userAssignedIdentities") or ():
+        yield Permission("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", id_)
 
 
 def _asked(call: Call, store: Store, customer: str) -> Iterator[Permission]:

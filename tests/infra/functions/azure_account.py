@@ -8,7 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
+from tests.fakes.azure.providers.deployments import Deployments
 from tests.fakes.azure.providers.insights import FakeInsights
 from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.providers.web import FunctionApps
@@ -39,10 +40,28 @@ from tests.infra.quiet import QuietReport
 
 GROUP, APP = "ml-rg", "squad"
 QUICK = Clock(sleep=lambda seconds: time.sleep(0.001), interval=0)
+CLIENT = "00000000-0000-0000-0000-0000000000e1"  # an app registration
+ENTRA = {"auth": "entra", "entra_client_id": CLIENT}
 QUESTION = Request(
     b'{"inputs": {"question": "What is the middle name of Dolly", "context": "Dolly Rebecca'
     b' Parton"}}'
 )
+
+
+@dataclass
+class Hours:
+    """A clock whose time passes only by sleeping, in which threads come to run."""
+
+    time: float = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        time.sleep(0.003)
+
+
+def by(hours: Hours, cloud: FunctionsCloud) -> FunctionsCloud:
+    """`cloud` with that clock, asking every five seconds."""
+    return replace(cloud, clock=Clock(lambda: hours.time, hours.sleep, 5.0))
 
 
 def bundle(folder: Path, word: str, python: str = "3.12") -> Bundle:
@@ -57,7 +76,8 @@ def bundle(folder: Path, word: str, python: str = "3.12") -> Bundle:
     path = folder / f"{word}.zip"
     with zipfile.ZipFile(path, "w") as zipped:
         zipped.writestr("host.json", "{}")
-        zipped.writestr("function_app.py", "")
+        names = () if word == "rebecca" else ("health", "ready")  # an older package has no probes
+        zipped.writestr("function_app.py", "".join(f'@app.function_name("{n}")\n' for n in names))
         for file in sorted(model.iterdir()):
             zipped.write(file, f"model/{file.name}")
     return Bundle(
@@ -76,6 +96,7 @@ class AzureAccount:
     accounts: StorageAccounts = field(init=False)
     insights: FakeInsights = field(init=False)
     apps: FunctionApps = field(init=False)
+    deployments: Deployments = field(init=False)
 
     def __post_init__(self) -> None:
         self.blobs = self.fake.blobs
@@ -84,8 +105,11 @@ class AzureAccount:
         self.insights = FakeInsights(self.fake)
         self.apps = FunctionApps(self.fake, self.authorization, self.insights)
         services = (self.authorization, self.accounts, self.insights, self.apps)
+        self.fake.login.applications.add(f"api://{CLIENT}")
         self.fake.arm.add(*resources.TYPES, *(t for service in services for t in service.types))
+        self.deployments = Deployments(self.fake)
         self.fake.add(*resources.routes(self.fake), *(r for s in services for r in s.routes))
+        self.fake.add(*self.deployments.routes)
 
     def cloud(self, name: str = APP, **settings: Any) -> FunctionsCloud:
         """The cloud as deploy.py opens it, with a clock that hardly waits."""
@@ -119,7 +143,7 @@ class AzureAccount:
         mine = {
             key: value
             for key, value in vars(self.apps).items()
-            if key not in ("fake", "authorization", "insights", "_scorers")
+            if key not in ("fake", "authorization", "insights", "_scorers", "sign_in")
         }
         return copy.deepcopy(
             (
@@ -133,20 +157,23 @@ class AzureAccount:
                     for k, v in vars(self.authorization).items()
                     if not k.startswith("_") and k != "types"
                 },
+                self.apps.sign_in.settings,
             )
         )
 
     def restore(self, state: Any) -> None:
         """Put `state` back, and forget calls, faults, operations and what was asked to go wrong."""
-        store, accounts, denied, keyless, mine, others = copy.deepcopy(state)
+        store, accounts, denied, keyless, mine, others, asked = copy.deepcopy(state)
         self.fake.store.__dict__.update(store)
         self.blobs.accounts, self.blobs.denied, self.blobs.keyless = accounts, denied, keyless
         vars(self.apps).update(mine)
         vars(self.authorization).update(others)
+        self.apps.sign_in.settings = asked
         self.accounts.taken.clear()
         self.insights.rows.clear()
         self.blobs.walled.clear()
         self.fake.operations.forget()
+        self.deployments.known.clear()
         self.fake.arm.denied.clear()
         self.fake.arm.failures.clear()
         self.fake.arm.refusals.clear()

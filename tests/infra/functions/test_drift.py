@@ -20,30 +20,39 @@ def scale(azure: AzureAccount) -> dict[str, Any]:
     return found
 
 
-def test_a_key_that_leaves_goes_back_to_the_platforms_default(
+def test_a_key_that_leaves_goes_back_to_the_default(
     azure: AzureAccount, versions: Versions
 ) -> None:
-    deploy(azure.cloud(http_concurrency=4, instance_memory_mb=4096), versions[0])
+    more: Any = {"http_concurrency": 9, "instance_memory_mb": 4096, "always_ready": 2}
+    deploy(azure.cloud(**more), versions[0])
+    assert scale(azure)["alwaysReady"] == [{"name": "http", "instanceCount": 2}]
     deploy(azure.cloud(), versions[0])
-    assert scale(azure)["instanceMemoryMB"] == 2048
-    assert "triggers" not in scale(azure)
+    assert scale(azure) == {
+        "instanceMemoryMB": 2048,
+        "maximumInstanceCount": 40,
+        "triggers": {"http": {"perInstanceConcurrency": 4}},  # what its memory and cores bear
+    }
     assert azure.cloud().plan_deploy(versions[0]).changes == ()
 
 
 def test_what_a_user_set_by_hand_stays(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
-    scale(azure)["triggers"] = {"http": {"perInstanceConcurrency": 7}}
+    theirs = [{"name": "http", "instanceCount": 7}]
+    scale(azure)["alwaysReady"] = theirs
     deploy(azure.cloud(instance_memory_mb=4096), versions[1])
-    assert scale(azure)["triggers"] == {"http": {"perInstanceConcurrency": 7}}
+    assert scale(azure)["alwaysReady"] == theirs
+    deploy(azure.cloud(always_ready=0), versions[1])  # until deploy.toml says that there are none
+    assert "alwaysReady" not in scale(azure)
 
 
 def test_it_comes_back_when_the_change_fails(azure: AzureAccount, versions: Versions) -> None:
-    deploy(azure.cloud(http_concurrency=4), versions[0])
+    deploy(azure.cloud(http_concurrency=9, always_ready=1), versions[0])
     azure.apps.answers[APP, versions[1].package.sha256] = b'{"answer": "?"}'
     with pytest.raises(WrongAnswer):
         deploy(azure.cloud(), versions[1])
-    assert scale(azure)["triggers"] == {"http": {"perInstanceConcurrency": 4}}
-    left = azure.cloud(http_concurrency=4).plan_deploy(versions[0]).changes
+    assert scale(azure)["triggers"] == {"http": {"perInstanceConcurrency": 9}}
+    assert scale(azure)["alwaysReady"] == [{"name": "http", "instanceCount": 1}]
+    left = azure.cloud(http_concurrency=9, always_ready=1).plan_deploy(versions[0]).changes
     assert {step.operation for step in left} == {"delete_package"}  # the candidate proved it
 
 

@@ -10,23 +10,26 @@ from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotHealthy, PublishFailed, WrongAnswer
 from onnxferry.infra.functions.app_settings import RECORD, TELEMETRY
+from onnxferry.infra.functions.desired import AUTH, URLS
+from onnxferry.infra.functions.sizing import Need, sizing
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 from tests.infra.quiet import QuietReport
 
 Versions = tuple[Bundle, Bundle, Bundle]
 THEIRS = "never-to-be-printed"
-TWO, FOUR = ({"ONNXFERRY_ENGINE_THREADS": number} for number in ("2", "4"))
+ALWAYS = {*TELEMETRY, AUTH, URLS, *sizing(2048, Need(0)).settings}
+TWO, FOUR = ({"ONNXFERRY_LIMIT_ITEMS": number} for number in ("2", "4"))
 
 
 def settings(azure: AzureAccount, app: str = APP) -> dict[str, str]:
-    """All settings but those of the storage account and of Application Insights, which every app
-    has."""
+    """All settings but those that every app has: of the storage account, of Application Insights,
+    and those that deploy.toml's keys stand for."""
     found = azure.apps.settings(app)
     storage = [found.pop(name) for name in list(found) if name.startswith("AzureWebJobsStorage")]
     assert len(storage) == 2
-    telemetry = [found.pop(name) for name in TELEMETRY]
-    assert all(telemetry)
-    ours = [name for name in found.pop(RECORD).split() if name not in TELEMETRY]
+    always = [found.pop(name) for name in ALWAYS]
+    assert all(always)
+    ours = [name for name in found.pop(RECORD).split() if name not in ALWAYS]
     return {**found, **({RECORD: " ".join(ours)} if ours else {})}
 
 
@@ -40,9 +43,9 @@ def test_it_is_there_from_the_beginning_and_then_there_is_nothing_to_do(
 ) -> None:
     cloud = azure.cloud(environment={**TWO, "TEAM": "ml"})
     plan = cloud.plan_deploy(versions[0])
-    assert '"TEAM": "ml"' in plan.to_json()
+    assert '"ONNXFERRY_LIMIT_ITEMS"' in plan.to_json()
     run(plan, cloud, versions[0])
-    assert settings(azure) == {**TWO, "TEAM": "ml", RECORD: "ONNXFERRY_ENGINE_THREADS TEAM"}
+    assert settings(azure) == {**TWO, "TEAM": "ml", RECORD: "ONNXFERRY_LIMIT_ITEMS TEAM"}
     assert cloud.plan_deploy(versions[0]).changes == ()
 
 
@@ -50,8 +53,9 @@ def test_a_change_is_proved_on_the_candidate(azure: AzureAccount, versions: Vers
     deploy(azure.cloud(environment=TWO), versions[0])
     plan = deploy(azure.cloud(environment=FOUR), versions[0])
     (created,) = (step for step in plan.changes if str(step) == f"create app {APP}-candidate")
-    assert created.parameters["settings"].items() >= FOUR.items()
-    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    pairs = created.parameters["site"]["properties"]["siteConfig"]["appSettings"]
+    assert {one["name"]: one["value"] for one in pairs}.items() >= FOUR.items()
+    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_LIMIT_ITEMS"}
     assert azure.serves() == versions[0].package.sha256
     assert deploy(azure.cloud(environment=FOUR), versions[0]).changes == ()
 
@@ -71,7 +75,7 @@ def test_what_is_taken_out_goes_and_what_others_set_stays(
 def test_it_goes_with_a_new_version_too(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(), versions[0])
     deploy(azure.cloud(environment=TWO), versions[1])
-    assert settings(azure) == {**TWO, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert settings(azure) == {**TWO, RECORD: "ONNXFERRY_LIMIT_ITEMS"}
     assert azure.serves() == versions[1].package.sha256
 
 
@@ -80,7 +84,7 @@ def test_a_roll_back_leaves_it(azure: AzureAccount, versions: Versions) -> None:
     deploy(azure.cloud(environment=FOUR), versions[1])
     run(azure.cloud().plan_rollback(), azure.cloud())
     assert azure.serves() == versions[0].package.sha256
-    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_LIMIT_ITEMS"}
 
 
 def test_all_settings_are_as_they_were_when_the_switch_fails_and_no_plan_holds_them(
@@ -94,7 +98,7 @@ def test_all_settings_are_as_they_were_when_the_switch_fails_and_no_plan_holds_t
     with pytest.raises(WrongAnswer, match="The earlier version serves again"):
         run(plan, cloud, versions[1])
     assert THEIRS not in plan.to_json() + str(cloud.status()) + repr(cloud)
-    assert settings(azure) == {**TWO, "TOKEN": THEIRS, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert settings(azure) == {**TWO, "TOKEN": THEIRS, RECORD: "ONNXFERRY_LIMIT_ITEMS"}
     assert azure.serves() == versions[0].package.sha256
 
 
@@ -131,7 +135,7 @@ def test_a_run_that_was_cut_off_in_the_switch_is_taken_up(
     run(replace(plan, steps=plan.steps[: switch + 1]), cloud, versions[0])
     assert azure.tags()["onnxferry-publishing"]
     deploy(azure.cloud(environment=FOUR), versions[0])
-    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_ENGINE_THREADS"}
+    assert settings(azure) == {**FOUR, RECORD: "ONNXFERRY_LIMIT_ITEMS"}
     assert not azure.tags()["onnxferry-publishing"]
     assert azure.cloud(environment=FOUR).plan_deploy(versions[0]).changes == ()
 

@@ -12,7 +12,9 @@ import pytest
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NoCredentials, WrongAnswer
 from onnxferry.infra.functions.app_settings import RECORD, TELEMETRY
+from onnxferry.infra.functions.sizing import Need, sizing
 from tests.fakes.azure.login import TOKEN
+from tests.fakes.azure.providers import given
 from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
 
 Versions = tuple[Bundle, Bundle, Bundle]
@@ -40,11 +42,13 @@ def test_all_settings_reach_the_app(azure: AzureAccount, versions: Versions) -> 
     assert {r["tags"]["team"] for r in azure.fake.store.everything() if "tags" in r} == {"ml"}
     account = azure.fake.store.get(azure.names.account_id) or {}
     assert account["properties"]["allowSharedKeyAccess"] is False
-    assert set(azure.apps.settings(APP)) == {
-        "AzureWebJobsStorage__accountName",
-        "AzureWebJobsStorage__credential",
-        RECORD,
-        *TELEMETRY,
+    assert azure.apps.settings(APP) | dict.fromkeys((RECORD, *TELEMETRY), "...") == {
+        "AzureWebJobsStorage__accountName": azure.names.account,
+        "AzureWebJobsStorage__credential": "managedidentity",
+        **dict.fromkeys((RECORD, *TELEMETRY), "..."),
+        "ONNXFERRY_FUNCTIONS_AUTH": "function",
+        "ONNXFERRY_URLS_ALLOW": "false",
+        **sizing(4096, Need(0), 4).settings,
     }
 
 
@@ -65,8 +69,8 @@ def test_other_settings_are_proved_before_they_serve(
 def attach(azure: AzureAccount) -> dict[str, Any]:
     """The user gives the app a network, access restrictions and an identity; what they set."""
     site = azure.apps.site(APP) or {}
-    subnet = f"{azure.group_id}/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
-    identity = f"{azure.group_id}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
+    subnet = given.subnet(azure.fake, azure.group_id)
+    identity = given.identity(azure.fake, azure.group_id, "me")
     site["properties"] |= {
         "virtualNetworkSubnetId": subnet,
         "outboundVnetRouting": {"allTraffic": True},

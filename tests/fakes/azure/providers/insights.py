@@ -18,6 +18,8 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.providers.authorization import scope_of
+from tests.fakes.azure.providers.given import identities
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
 
@@ -97,12 +99,13 @@ class FakeInsights:
             self.rows.append((workspace["properties"].get("customerId", ""), table, row))
 
     def _allowed(self, app: Resource, settings: Mapping[str, str], component: Resource) -> bool:
-        identity = (app.get("identity") or {}).get("principalId")
-        by_identity = (
-            settings.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING") == "Authorization=AAD"
-        )
-        return by_identity and any(
-            r["id"].lower().startswith(f"{component['id']}/providers/".lower())
+        said = settings.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "")
+        client, _, by = said.rpartition(";")
+        own = (app.get("identity") or {}).get("principalId")
+        given = identities(self.fake.store, app).get(client.removeprefix("ClientId="), {})
+        identity = given.get("principalId") if client else own
+        return by == "Authorization=AAD" and any(
+            f"{component['id']}/".lower().startswith(f"{scope_of(r)}/")
             and r["properties"]["principalId"] == identity
             and r["properties"]["roleDefinitionId"].endswith(PUBLISHER)
             for r in self.fake.store.all("Microsoft.Authorization/roleAssignments")

@@ -7,6 +7,7 @@ URL for a package, and else by the package's own model in this process.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import re
@@ -25,10 +26,11 @@ from tests.fakes.azure.arm import ResourceType, missing
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import signed_in
-from tests.fakes.azure.providers import web_settings
+from tests.fakes.azure.providers import given, web_settings
 from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.insights import FakeInsights
 from tests.fakes.azure.providers.web_shapes import FARM, FORBIDDEN, SITE
+from tests.fakes.azure.providers.web_sign_in import FakeSignIn
 from tests.fakes.azure.store import Resource
 
 SITES, FARMS = "Microsoft.Web/sites", "Microsoft.Web/serverfarms"
@@ -58,7 +60,7 @@ class FakePublication:
 class FunctionApps:
     """`history` records each change of what an app serves: (app, sha256 of the package, or "" when
     it went); `unproved` the packages that took the place of another before any app had answered
-    with them.
+    with them; `opened` the apps that would answer anybody, at each change that left them so.
 
     On demand: `publish_failures` fail the next publications with these logs; `busy` answers that
     many with 409; `unseen` is how often it must be told to look until functions are listed; `sick`
@@ -75,6 +77,7 @@ class FunctionApps:
     history: list[tuple[str, str]] = field(default_factory=list)
     unproved: list[str] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
+    opened: list[str] = field(default_factory=list)
     serving: dict[str, FakePublication] = field(default_factory=dict)
     latest: dict[str, FakePublication] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
@@ -93,6 +96,10 @@ class FunctionApps:
     principals: dict[str, str] = field(default_factory=dict)  # of the apps' identities
     app_settings: dict[str, dict[str, str]] = field(default_factory=dict)
     _scorers: dict[Any, Any] = field(default_factory=dict)
+    sign_in: FakeSignIn = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sign_in = FakeSignIn(self.fake, self._look_whether_open)
 
     @property
     def types(self) -> tuple[ResourceType, ...]:
@@ -117,6 +124,7 @@ class FunctionApps:
                 fill=self._fill_site,
                 on_delete=self._gone,
             ),
+            *given.types(),
         )
 
     @property
@@ -137,7 +145,9 @@ class FunctionApps:
             Route("POST", "/api/publish", self._scm(self._publish), scm),
             Route("GET", "/api/deployments/latest", self._scm(self._deployment), scm),
             Route("GET", "/api/deployments/latest/log", self._scm(self._log), scm),
+            *self.sign_in.routes(_SITE_PATH),
             Route("POST", "/api/score", self._score, app),
+            Route("GET", r"/api/(?P<name>health|ready)", self._probe, app),
             Route("GET", "/admin/host/status", self._status, app),
         )
 
@@ -159,6 +169,7 @@ class FunctionApps:
         """Have these and no others; the app starts again."""
         self.app_settings[app.lower()] = dict(values)
         self.starts[app.lower()] = 1
+        self._look_whether_open(app)
 
     def up(self, app: str) -> FakePublication | None:
         """What the app serves, when its host is up."""
@@ -168,9 +179,34 @@ class FunctionApps:
             or self.site(app) is None
             or self.starts.get(app.lower(), 0) > 0
             or found.sha256 in self.sick
+            or not self._opens_storage(app)
         ):
             return None
         return found
+
+    def anonymous(self, app: str) -> bool:
+        """Whether its functions answer without a key."""
+        return self.settings(app).get("ONNXFERRY_FUNCTIONS_AUTH") == "anonymous"
+
+    def _look_whether_open(self, app: str) -> None:
+        serves = self.site(app) and app.lower() in self.serving
+        if serves and self.anonymous(app) and not self.sign_in.asks(app):
+            self.opened.append(app.lower())
+
+    def _opens_storage(self, app: str) -> bool:
+        """Whether the host's own storage account opens to the identity that its settings name."""
+        site, settings = self.site(app) or {}, self.settings(app)
+        account = settings.get("AzureWebJobsStorage__accountName", "")
+        client, assigned = settings.get("AzureWebJobsStorage__clientId"), self._identities(site)
+        principal = (
+            assigned.get(client, {}).get("principalId", "")
+            if client
+            else site["identity"].get("principalId", "")
+        )
+        return self.authorization.allowed(principal, account)
+
+    def _identities(self, site: Resource) -> dict[str, Mapping[str, str]]:
+        return given.identities(self.fake.store, site)
 
     def _check_farm(self, call: Call, old: Resource | None, body: dict[str, Any]) -> Answer | None:
         if body["location"] not in self.locations:
@@ -215,10 +251,14 @@ class FunctionApps:
         others = [s for s in self.fake.store.all(SITES) if s["id"].lower() != call.path.lower()]
         if any(s["properties"]["serverFarmId"].lower() == farm["id"].lower() for s in others):
             return error(409, "Conflict", "A Flex Consumption plan holds one app.")
-        if None in facts["functionAppConfig"]["scaleAndConcurrency"].values():
-            return error(400, "BadRequest", "scaleAndConcurrency: a null is no object")
-        if wrong := set(web_settings.in_body(body)) & FORBIDDEN:
-            return error(400, "BadRequest", f"not allowed on Flex Consumption: {sorted(wrong)}")
+        return self._unfit(body) or given.refused(self.fake.store, body)
+
+    def _unfit(self, body: dict[str, Any]) -> Answer | None:
+        """Why Flex Consumption takes no app with this body."""
+        if wrong := _scale(body["properties"]["functionAppConfig"]["scaleAndConcurrency"]):
+            return error(400, "BadRequest", f"Site.FunctionAppConfig.ScaleAndConcurrency: {wrong}")
+        if names := set(web_settings.in_body(body)) & FORBIDDEN:
+            return error(400, "BadRequest", f"not allowed on Flex Consumption: {sorted(names)}")
         return None
 
     def _fill_site(self, site: Resource) -> None:
@@ -240,6 +280,7 @@ class FunctionApps:
         config = site["properties"].get("siteConfig") or {}
         if config.get("appSettings") is not None:
             self.app_settings[name.lower()] = web_settings.in_body(site)
+            self._look_whether_open(name)
         config.pop("appSettings", None)
         site["identity"] = self._identity(name, site.get("identity") or {})
 
@@ -259,6 +300,7 @@ class FunctionApps:
         name = site["name"].lower()
         self.principals.pop(name, None)
         self.app_settings.pop(name, None)
+        self.sign_in.settings.pop(name, None)
         if self.serving.pop(name, None):
             self.history.append((name, ""))
         self.latest.pop(name, None)
@@ -302,12 +344,10 @@ class FunctionApps:
         return Answer(204)
 
     def _functions(self, call: Call, name: str) -> Answer:
-        found = (
-            [{"name": f"{name}/score", "properties": {"name": "score"}}]
-            if self.up(name) and not self.unseen
-            else []
-        )
-        return Answer(200, {"value": found})
+        found = self.up(name)
+        names = _functions(found.package) if found and not self.unseen else ()
+        rows = [{"name": f"{name}/{one}", "properties": {"name": one}} for one in names]
+        return Answer(200, {"value": rows})
 
     def _scm(
         self, answer: Callable[[Call, str], Answer]
@@ -343,12 +383,12 @@ class FunctionApps:
         if self.publish_failures:
             return self.publish_failures.pop(0)
         site = self.site(app) or {}
-        storage = site["properties"]["functionAppConfig"]["deployment"]["storage"]["value"]
+        facts = site["properties"]["functionAppConfig"]["deployment"]["storage"]
+        storage, by = facts["value"], facts["authentication"]
         account = storage.partition("//")[2].partition(".")[0]
-        if (
-            not self.authorization.allowed(site["identity"]["principalId"], account)
-            or self.roles_unknown > 0
-        ):
+        resource = self.fake.store.get(by.get("userAssignedIdentityResourceId") or "") or site
+        who = (resource.get("identity") or resource["properties"])["principalId"]
+        if not self.authorization.allowed(who, account) or self.roles_unknown > 0:
             self.roles_unknown -= 1
             return _FORBIDDEN_BY_STORAGE
         if app in self.walled:
@@ -382,6 +422,7 @@ class FunctionApps:
                     self.unproved.append(found.sha256)
                 self.serving[app], self.starts[app] = found, 1
                 self.history.append((app, found.sha256))
+                self._look_whether_open(app)
         done = found.status != 1
         return Answer(
             200, {"id": found.id, "status": found.status, "status_text": "", "complete": done}
@@ -408,6 +449,8 @@ class FunctionApps:
         app = call.host.partition(".")[0].lower()
         if call.headers.get("x-functions-key") != self.key(app, "master") or self.site(app) is None:
             return Answer(401)
+        if self.sign_in.refuses(call, app):
+            return Answer(401)
         if self.up(app):
             return Answer(200, {"state": "Running", "version": "4.1042.100"})
         self.starts[app] = self.starts.get(app, 0) - 1
@@ -418,7 +461,8 @@ class FunctionApps:
     def _score(self, call: Call, match: re.Match[str]) -> Answer:
         app = call.host.partition(".")[0].lower()
         found = self.up(app)
-        if call.headers.get("x-functions-key") != self.key(app) or self.site(app) is None:
+        key = call.headers.get("x-functions-key") == self.key(app) or self.anonymous(app)
+        if self.site(app) is None or self.sign_in.refuses(call, app) or not key:
             return Answer(401)
         if found is None:
             return Answer(503, b"Function host is not running.")
@@ -445,6 +489,15 @@ class FunctionApps:
         )
         return Answer(done.status, done.body, {"Content-Type": done.content_type})
 
+    def _probe(self, call: Call, match: re.Match[str]) -> Answer:
+        app = call.host.partition(".")[0].lower()
+        if self.sign_in.refuses(call, app):
+            return Answer(401)
+        found = self.up(app)
+        if found is None:
+            return Answer(503, b"Function host is not running.")
+        return Answer(200 if match["name"] in _functions(found.package) else 404)
+
     def _says(self, app: str, table: str, columns: Mapping[str, Any]) -> None:
         if site := self.site(app):
             self.insights.take(site, self.settings(app), table, columns)
@@ -461,6 +514,28 @@ class FunctionApps:
                 zipped.extractall(folder, [n for n in zipped.namelist() if n.startswith("model/")])
                 self._scorers[key] = scoring.load(Path(folder) / "model", environment)
         return self._scorers[key]
+
+
+def _scale(wanted: Mapping[str, Any]) -> str:
+    """What is wrong with scaleAndConcurrency, in the platform's words."""
+    most = wanted["maximumInstanceCount"]
+    ready = sum(one["instanceCount"] for one in wanted.get("alwaysReady") or ())
+    triggers = (wanted.get("triggers") or {"http": {"perInstanceConcurrency": 1}})["http"]
+    rows = (
+        ("a null is no object", None in wanted.values()),
+        ("InvalidMaximumInstanceCount", not 1 <= most <= 1000),
+        ("InvalidInstanceMemoryMB", wanted["instanceMemoryMB"] not in (512, 2048, 4096)),
+        ("InvalidAlwaysReadyConfiguration", ready > most),
+        ("InvalidPerInstanceConcurrency", not 1 <= triggers["perInstanceConcurrency"] <= 1000),
+    )
+    return next((code for code, wrong in rows if wrong), "")
+
+
+@functools.lru_cache(maxsize=64)
+def _functions(package: bytes) -> tuple[str, ...]:
+    """The functions in a package: what its app names, and score."""
+    text = zipfile.ZipFile(io.BytesIO(package)).read("function_app.py").decode()
+    return ("score", *sorted(set(re.findall(r'function_name\("(\w+)"\)', text)) - {"score"}))
 
 
 def _publication(package: bytes, polls: int, failure: str) -> FakePublication:

@@ -22,12 +22,12 @@ _STORAGE = {
     NEEDED: True,
     "type": NEEDED,
     "value": NEEDED,
-    "authentication": {NEEDED: True, "type": NEEDED},
+    "authentication": {NEEDED: True, "type": NEEDED, "userAssignedIdentityResourceId": MAY},
 }
 _SCALE = {
     "instanceMemoryMB": NEEDED,
     "maximumInstanceCount": NEEDED,
-    "alwaysReady": MAY,
+    "alwaysReady": [{"name": NEEDED, "instanceCount": NEEDED}],
     "triggers": {"http": {"perInstanceConcurrency": NEEDED}},
 }
 SITE = {
@@ -56,4 +56,25 @@ SITE = {
             "scaleAndConcurrency": {NEEDED: True, **_SCALE},
         },
     },
+}
+
+_DIRECTORY = {
+    "enabled": MAY,
+    "registration": {NEEDED: True, "clientId": NEEDED, "openIdIssuer": NEEDED},
+    "validation": {"allowedAudiences": ANY},
+}
+SIGN_IN = {  # authsettingsV2
+    "properties": {
+        NEEDED: True,
+        "platform": {"enabled": NEEDED, "runtimeVersion": MAY},
+        "globalValidation": {
+            "requireAuthentication": NEEDED,
+            "unauthenticatedClientAction": NEEDED,
+            "excludedPaths": ANY,
+            "redirectToProvider": MAY,
+        },
+        "identityProviders": {"azureActiveDirectory": _DIRECTORY, "google": ANY},
+        "httpSettings": {"requireHttps": MAY},
+        "login": ANY,
+    }
 }
