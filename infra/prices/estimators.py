@@ -10,7 +10,8 @@ from typing import Any
 
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.prices import table
-from onnxferry.infra.prices.estimate import Asked, CostEstimate
+from onnxferry.infra.prices.estimate import CostEstimate
+from onnxferry.infra.prices.pricing import Asked
 from onnxferry.infra.prices.table import PriceTable
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record

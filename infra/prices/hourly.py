@@ -6,7 +6,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from onnxferry.infra.config import AzureML, SageMaker
-from onnxferry.infra.prices.estimate import HOURS, Asked, CostEstimate, CostLine, priced
+from onnxferry.infra.prices.estimate import CostEstimate, CostLine
+from onnxferry.infra.prices.pricing import HOURS, Asked, priced
 
 _KEPT = "The most is with the version that served before, which keep_previous keeps running"
 _NOT_COUNTED = "Not counted: what runs beside it while a version is changed, storage, traffic"

@@ -127,8 +127,8 @@ def _operations(models: list[Served]) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     for path in SCORE:
         yield path, _post(models[0], "pipeline")
-    for model in [model for model in models if model.spec.task == TASK][:1]:
-        yield CLASSIFY, openapi.classify(model.spec, model.name, STATUSES)
+    if pictures := [model for model in models if model.spec.task == TASK]:
+        yield CLASSIFY, openapi.classify(pictures[0].spec, pictures[0].name, STATUSES)
     for tasks, names, form in ((EMBEDS, ("/v1/embeddings",), "openai"), (RANKS, RERANK, "rerank")):
         if fit := [model for model in models if model.spec.task in tasks]:
             for path in names:
@@ -167,7 +167,8 @@ def _post(model: Served, form: str) -> dict[str, Any]:
     request, answer = bodies[form]
     body = {"required": True, "content": openapi.media(request, examples.of(model, form))}
     found = openapi.content(answer, "The answer", [OCTETS] if form == "v2" else [])
-    refused = _errors("pipeline" if form == "rerank" else form, STATUSES)
+    schema = form_schemas.ERRORS["pipeline" if form == "rerank" else form]
+    refused = openapi.errors(openapi.refusals(spec, STATUSES), schema)
     about = {"summary": f"{spec.task} by {model.name}", "tags": [model.name]}
     return {"post": {**about, "requestBody": body, "responses": {"200": found, **refused}}}
 

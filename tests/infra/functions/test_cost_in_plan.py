@@ -77,7 +77,7 @@ def test_nothing_to_do_still_costs(azure: AzureAccount, bundle: Bundle, plan: An
     deploy(azure.cloud(), bundle)
     text = plan("--set", "location=westeurope", "--set", "requests_per_month=1000000").stdout
     assert "nothing to do" in text
-    assert "It would be 0.30 to 49.70 USD in eastus2." in text
+    assert "It would be 0.30 to 49.70 USD in eastus2 (prices of 2026-10-05)." in text
 
 
 def test_one_line_without_requests_and_none_in_deploy(
