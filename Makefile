@@ -7,6 +7,10 @@ PINS := scripts/package/pins.txt
 TOOLCHAIN := 5
 CHAIN := scripts/package/toolchain-$(TOOLCHAIN).txt
 EXTRAS := test
+# An environment over another holds only what differs from it, and finds the rest there: PyTorch is on the disk once.
+OVER :=
+OTHER := TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum OVER=$(VENV)
+SITE = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 .PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark soak lock docs quality benchmark batch servers lint types clean
 
@@ -14,7 +18,8 @@ setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml $(PINS) $(CHAIN)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "onnxferry needs Python 3.10 or newer, this is " + sys.version)'
-	$(PYTHON) -m venv $(VENV)
+	$(if $(OVER),$(OVER)/bin/python -m venv --without-pip,$(PYTHON) -m venv) $(VENV)
+	$(if $(OVER),$(OVER)/bin/python $(SITE) > "$$($(BIN)/python $(SITE))/over.pth")
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	awk -F '[=;]' 'NR == FNR {own[$$1]; print; next} !($$1 in own)' $(CHAIN) $(PINS) > $(VENV)/constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt --editable '.[$(EXTRAS)]'
@@ -32,14 +37,14 @@ JOBS ?= 2
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(DATA),--data=$(DATA)) $(if $(BODIES),--bodies=$(BODIES))
 
-# What goes through transformers, under its older major version, with optimum: an environment of its own.
-test-4:
-	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+# What goes through transformers, under its older major version, with optimum: an environment over the first.
+test-4: setup
+	$(MAKE) setup $(OTHER)
 	.venv-4/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'toolchain and not large and not mlflow2 and not spark and not soak'
 
 # Tiny models of many architectures, under both versions of transformers: docs/models.md. Goes on where it ended; -k by WORDS.
 zoo: setup
-	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	$(MAKE) setup $(OTHER)
 	$(BIN)/python -m tests.zoo $(if $(WORDS),-k $(WORDS))
 
 # Models beyond 2 GB: prepared, packaged, served, with their memory measured. Minutes, and 12 GB of disk.
@@ -96,7 +101,7 @@ quality: setup
 	@test -n "$(DATA)" || { echo "give the folder of the evaluation sets: make quality DATA=DIR"; exit 2; }
 	$(BIN)/python -m examples.models minilm-squad minilm-goemotions
 	ln -sfn "$$($(BIN)/python -c 'from examples.models import minilm; print(minilm())')" build/all-MiniLM-L6-v2
-	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	$(MAKE) setup $(OTHER)
 	$(subst $(BIN),.venv-4/bin,$(EVALUATE)) --model build/models/minilm-squad --data $(DATA)/squad-dev-v1.1.json --adapter examples/squad/adapter
 	$(EVALUATE) --model build/models/minilm-goemotions --data $(DATA)/goemotions/test.tsv --adapter examples/goemotions/adapter --threshold 0.3
 	$(BIN)/python -m scripts.overhead --model build/models/minilm-squad --out docs/quality.md
@@ -125,7 +130,7 @@ QUESTIONS = -e onnxferry@$(B)/served/bert-base-int8 -e pipeline@$(B)/bert-base -
 
 benchmark: setup
 	@test -n "$(DATA)" || { echo "give the folder of squad-dev-v1.1.json: make benchmark DATA=DIR"; exit 2; }
-	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	$(MAKE) setup $(OTHER)
 	.venv-4/bin/python -m examples.benchmark
 	$(BENCHMARK) --title "The tutorial's 128 texts" $(TUTORIAL) $(TEXT) --copies 128 --batch 128 --baseline pipeline --baseline tutorial --plot docs/performance/tutorial.svg
 	$(BENCHMARK) --title "Texts of mixed length" $(TUTORIAL) -e pipeline:batch_size=8@$(B)/distilbert -e pipeline:batch_size=32@$(B)/distilbert -e pipeline:batch_size=128@$(B)/distilbert $(MIXED) --batch 128 --baseline pipeline --baseline tutorial --plot docs/performance/mixed.svg
@@ -147,7 +152,7 @@ batch: setup
 	test -e build/models/minilm-goemotions-int8 || $(EMOTIONS) $(ANY) --limit 400 --out build/models/minilm-goemotions-int8
 	test -e build/models/minilm-squad-int8 || $(SQUAD) $(ANY) --limit 100 --out build/models/minilm-squad-int8
 	for name in goemotions squad; do $(BIN)/python -m scripts.package build/models/minilm-$$name-int8 --target mlflow || exit 1; done
-	test -x $(PEERS) || $(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	test -x $(PEERS) || $(MAKE) setup $(OTHER)
 	$(PEERS) -m examples.batch
 	$(call MANY,minilm-goemotions,6) --title "Many rows: GoEmotions" --data $(DATA)/goemotions/test.tsv --limit 448
 	$(call MANY,minilm-squad,4) --title "Many rows: SQuAD" --data $(DATA)/squad-dev-v1.1.json --limit 64
@@ -156,7 +161,7 @@ batch: setup
 # docs/performance.md again, or only those of WORKS: half an hour on two cores that nothing else uses.
 servers: setup
 	@test -n "$(DATA)" -a "$(origin PEERS)" = "command line" || { echo "give two folders: make servers DATA=DIR PEERS=DIR"; exit 2; }
-	$(MAKE) setup TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum
+	$(MAKE) setup $(OTHER)
 	.venv-4/bin/python -m examples.servers.models
 	$(PYTHON) -m examples.servers.environments $(PEERS)
 	PEERS=$(abspath $(PEERS)) $(BIN)/python -m examples.servers.compare --data $(DATA)/goemotions/test.tsv $(WORKS)
@@ -169,4 +174,4 @@ types: setup
 	$(BIN)/mypy
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build $(VENV) .venv-4

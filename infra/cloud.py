@@ -92,6 +92,19 @@ class Cloud(Executor, Protocol):
         deploy.toml says of names. Raises CloudError."""
 
 
+class Templated(Cloud, Protocol):
+    """A cloud whose infrastructure can be had as a template of the cloud's own. All raise
+    CloudError."""
+
+    def template(self, package: Package, *, over: bool = False) -> str:
+        """The template's text: what deploying `package` would make, which need not be built yet.
+        Asks the cloud nothing; but to be deployed `over` what is there, it has what shall stay of
+        that."""
+
+    def plan_template(self, package: Package) -> Plan:
+        """Steps that deploy it, previewed by the cloud; no change where all is as it says."""
+
+
 class OnlineEndpoint(Cloud, Protocol):
     """One endpoint that answers requests at once. `plan_...` and `status` only read. All raise
     CloudError.

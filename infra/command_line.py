@@ -18,8 +18,7 @@ import click
 from onnxferry.infra.command_options import CommandOptions
 from onnxferry.infra.execution import Consent, execute
 from onnxferry.system import options
-from onnxferry.system.errors import UsageError
-from onnxferry.targets import TARGETS, clouds, load
+from onnxferry.targets import clouds
 
 if TYPE_CHECKING:
     from onnxferry.infra.cloud import Bundle, EndpointStatus, OnlineEndpoint
@@ -69,10 +68,14 @@ def deploy(yes: bool, force: bool, keep_failed: bool, output: str, **flags: Any)
 @options.command()
 @_CLOUD
 def plan(output: str, **flags: Any) -> None:
-    """Show what `deploy` would do now; changes nothing. All parameters are in --output json, and
-    with -v on standard error."""
-    endpoint, bundle = _open_with_bundle(CommandOptions(**flags))
-    _show_plan(endpoint.plan_deploy(bundle), output)
+    """Show what `deploy` would do now and what it would cost; changes nothing. All parameters are
+    in --output json, and with -v on standard error."""
+    from onnxferry.infra.prices.estimators import estimator
+
+    given = CommandOptions(**flags)
+    estimated = estimator(given.target, getattr(given.config, given.target))
+    endpoint, bundle = _open_with_bundle(given)
+    _show_plan(estimated(endpoint.plan_deploy(bundle), bundle.package), output)
 
 
 @options.command()
@@ -179,13 +182,7 @@ def delete(yes: bool, force: bool, unproved: bool, output: str, **flags: Any) ->
 
 
 def _open(given: CommandOptions) -> OnlineEndpoint:
-    name, target = given.endpoint_name, TARGETS[given.target]
-    try:
-        connect = load(target.connect)
-    except ModuleNotFoundError as e:
-        remedy = f"pip install 'onnxferry[{target.extra}]'"
-        raise UsageError(f"target {given.target} needs the library {e.name}: {remedy}") from e
-    endpoint: OnlineEndpoint = connect(given.config, name)
+    endpoint: OnlineEndpoint = given.connected()
     return endpoint
 
 

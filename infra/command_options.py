@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxferry.system.errors import UsageError
+from onnxferry.targets import TARGETS, load
 
 if TYPE_CHECKING:
     from onnxferry.infra.config import DeployConfig
@@ -59,6 +60,16 @@ class CommandOptions:
 
         settings = getattr(self.config, self.target)
         return layout_of(self.target, getattr(settings, "package_image", ""))
+
+    def connected(self) -> Any:
+        """The target's cloud, for its endpoint. Raises UsageError where its library is missing."""
+        name, target = self.endpoint_name, TARGETS[self.target]
+        try:
+            connect = load(target.connect)
+        except ModuleNotFoundError as e:
+            remedy = f"pip install 'onnxferry[{target.extra}]'"
+            raise UsageError(f"target {self.target} needs the library {e.name}: {remedy}") from e
+        return connect(self.config, name)
 
     @property
     def endpoint_name(self) -> str:

@@ -60,7 +60,12 @@ class _Target(_Table):
         return tagging.checked(given, cls.tag_rules)
 
 
-class SageMaker(_Target):
+class _Priced(_Target):
+    prices: str | None = None
+    """File of your own prices, for what `plan` estimates; default: list prices, where known."""
+
+
+class SageMaker(_Priced):
     """Amazon SageMaker, a real-time endpoint. Sign in as the AWS CLI does."""
 
     rules, tag_rules = variables.SAGEMAKER, tagging.AWS
@@ -82,7 +87,7 @@ class SageMaker(_Target):
     """Number of instances."""
 
 
-class _Azure(_Target):
+class _Azure(_Priced):
     subscription: Guid
     """Subscription id."""
     resource_group: str = Field(pattern=r"^[\w.()-]{0,89}[\w()-]$")

@@ -6,8 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxferry.infra.prices.estimate import CostEstimate
 
 
 class Action(str, Enum):
@@ -57,7 +61,9 @@ class Summary:
     """What a plan means: `place` is account, region, workspace; `version` will serve and `replaces`
     serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large"). `peak` is the most that
     runs at a time meanwhile. `shortage` says what the account's quota lacks for that ("" where
-    nothing, or unknown). `minutes` is how long it usually takes, from and to."""
+    nothing, or unknown). `minutes` is how long it usually takes, from and to. `region` is the one
+    whose prices apply, `count` the instances that will run where they are billed by the hour;
+    `cost` is of what is there afterwards, where it was asked for."""
 
     place: str = ""
     version: str = ""
@@ -67,6 +73,9 @@ class Summary:
     peak: str = ""
     shortage: str = ""
     notes: tuple[str, ...] = ()
+    region: str = ""
+    count: int = 0
+    cost: CostEstimate | None = None
 
 
 @dataclass(frozen=True)
@@ -108,5 +117,11 @@ class Plan:
         return (self.summary.version, self.summary.replaces, *changes)
 
     def to_json(self) -> str:
-        """The plan as JSON text."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """The plan as JSON text; amounts of money are texts, which are exact."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=_text) + "\n"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    raise TypeError(f"a plan holds {value!r}, which JSON does not have")

@@ -43,7 +43,8 @@ _HEADINGS = {
 
 def plan_text(plan: Plan) -> str:
     """What `plan` does, in sentences, with all that is touched."""
-    return "\n".join(_sentences(plan))
+    cost = plan.summary.cost
+    return "\n".join([*_sentences(plan), *(cost.text() if cost else ())])
 
 
 def differences(plan: Plan) -> list[str]:

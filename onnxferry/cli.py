@@ -28,6 +28,10 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "logs": (_CLOUDS, "Show the last lines that the live version's container printed."),
     "list": (_CLOUDS + "_", "Show all that onnxferry ever made on TARGET."),
     "rollback": (_CLOUDS, "Put the previous version back."),
+    "template": (
+        "onnxferry.infra.template_command:{}",
+        "Write what TARGET needs as a template; preview and deploy it.",
+    ),
     "delete": (_CLOUDS, "Delete the endpoint and all that deploying it made."),
     "serve": ("onnxferry.scripts.serve:command", "Serve model directories on this machine."),
 }

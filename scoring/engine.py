@@ -10,10 +10,12 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
@@ -22,7 +24,7 @@ from onnxferry.scoring.engine_options import EngineOptions
 from onnxferry.scoring.errors import ModelError
 from onnxferry.scoring.manifest import Tensor
 
-Array: TypeAlias = NDArray[Any]  # shape and dtype are said where it matters
+Array: TypeAlias = "NDArray[Any]"  # shape and dtype are said where it matters
 
 _DTYPES = {
     "tensor(float)": "float32",

@@ -88,6 +88,7 @@ class ImageRunner:
         preprocessing = images.Preprocessing.read(settings)
         pixels = PixelInput.of(runner, preprocessing)
         slots = Slots(runner.parallel_runs)
+        images.load_formats()
         return ImageRunner(runner, preprocessing, pixels, spec.limits, slots)
 
     def read(self, payload: Any) -> Pictures:

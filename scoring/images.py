@@ -1,4 +1,5 @@
-"""Encoded images to model input. The only place that imports Pillow, when an image comes."""
+"""Encoded images to model input. The only place that imports Pillow, when an image task is
+loaded."""
 
 from __future__ import annotations
 
@@ -24,6 +25,20 @@ _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, 
 
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _NO_RANGE = {"I": "32-bit or signed integers", "F": "floating-point numbers"}
+
+
+def load_formats() -> None:
+    """Import Pillow with the readers of FORMATS, at a start and not when the first picture comes.
+    The first WebP or TIFF would bring in all of Pillow's 40 readers."""
+    from PIL import (  # noqa: F401
+        BmpImagePlugin,
+        GifImagePlugin,
+        ImageOps,
+        JpegImagePlugin,
+        PngImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
 
 def decode(data: bytes, max_pixels: int, mode: str = "RGB") -> Any:

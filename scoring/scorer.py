@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxferry.scoring import codecs, cpu, limits, timing
+from onnxferry.scoring import codecs, cpu, limits, loading, timing, urls
 from onnxferry.scoring.engine import Runner, Session
 from onnxferry.scoring.errors import InternalError, ModelError, ScoringError
 from onnxferry.scoring.forms import PIPELINE, Form
@@ -126,9 +126,10 @@ def load(
     spec: ModelSpec | None = None,
 ) -> Scorer:
     """The scorer of a model directory, or of an .onnx file with what lies beside it; `spec` stands
-    for its model_spec.json. Variables of `environment` override limits and engine options;
-    `observer` is told of each request. Warns of a graph for another kind of CPU. Raises ModelError
-    that names the file or the variable."""
+    for its model_spec.json. Variables of `environment` override limits and engine options, and say
+    which pictures may be fetched; `observer` is told of each request. Leaves a line with what it
+    took (loading.py), and warns of a graph for another kind of CPU. Raises ModelError that names
+    the file or the variable."""
     folder, model = located(Path(model_dir))
     spec = spec or ModelSpec.read(folder)
     spec = replace(
@@ -140,7 +141,14 @@ def load(
         raise ModelError(f"{folder}: {e}") from e
     host = host_cpu()
     _warn_of_cpu(spec, host)
-    return over(Session(model, spec.engine), spec, folder, host, observer)
+    policy = urls.Policy.read(environment)
+    with loading.told(spec.name, spec.task) as clock:
+        session = Session(model, spec.engine)
+        clock.lap("session")
+        scorer = over(session, spec, folder, host, observer)
+        clock.lap("task")
+    scorer.task = urls.fetching(scorer.task, policy)
+    return scorer
 
 
 def located(path: Path) -> tuple[Path, Path]:

@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 STAGES = ("decode", "preprocess", "queue", "engine", "postprocess", "encode")
 
 
 class RequestMetrics:
     """One request's items, tokens that went through the model, `batch`: the rows of its largest
-    run, other requests' too, and `seconds` by stage, of which "queue" is the wait for a run."""
+    run, other requests' too, and `seconds` by stage, of which "queue" is the wait for a run; the
+    stage "fetch" is there once a picture was fetched. `kept`: what stays until it is answered."""
 
     def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
         self.items = 0
         self.tokens = 0
         self.batch = 0
@@ -29,7 +31,7 @@ class RequestMetrics:
         after the last switch; return the stage before."""
         now = time.perf_counter() if at is None else max(at, self._since)
         before = self._stage
-        self.seconds[before] += now - self._since
+        self.seconds[before] = self.seconds.get(before, 0.0) + now - self._since
         self._stage, self._since = stage, now
         return before
 
@@ -70,6 +72,18 @@ def tokens() -> int:
     """Those of the current request until now."""
     metrics = _current.get()
     return metrics.tokens if metrics else 0
+
+
+def kept() -> dict[str, Any]:
+    """RequestMetrics.kept of the current request; a new one where there is none."""
+    metrics = _current.get()
+    return metrics.kept if metrics else {}
+
+
+def spent(name: str) -> float:
+    """Seconds of the current request in a stage, without the one that it is in now."""
+    metrics = _current.get()
+    return metrics.seconds.get(name, 0.0) if metrics else 0.0
 
 
 def switch(name: str, at: float | None = None) -> str:

@@ -47,7 +47,7 @@ class Request:
     content_length: int = 0
     head_length: int | None = None
     trace: str = ""
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @staticmethod
     def of(

@@ -7,7 +7,7 @@ scripts/rehearse/, and one row here.
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -17,7 +17,8 @@ class Target:
 
     `layout` is a PackageLayout, `runtime` a Runtime, `settings` the pydantic model of its table in
     deploy.toml, `connect` a function of (DeployConfig, endpoint name) that gives its Cloud; both
-    are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra].
+    are "" where there is no cloud. `extra` is what pip installs for it: onnxferry[extra];
+    `templated`, whether its infrastructure can be had as a template.
     """
 
     layout: str
@@ -25,6 +26,7 @@ class Target:
     settings: str = ""
     connect: str = ""
     extra: str = ""
+    templated: bool = False
 
 
 def load(reference: str) -> Any:
@@ -44,7 +46,7 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
 TARGETS = {
     "azureml": _target("azureml", "AzureML", "azure"),
     "container": _target("container"),
-    "functions": _target("functions", "Functions", "azure"),
+    "functions": replace(_target("functions", "Functions", "azure"), templated=True),
     "local": _target("local", extra="local"),
     "mlflow": _target("mlflow", "MLflow", "mlflow"),
     "sagemaker": _target("sagemaker", "SageMaker", "aws"),
@@ -54,3 +56,8 @@ TARGETS = {
 def clouds() -> list[str]:
     """The targets that a model can be deployed to."""
     return [name for name, target in TARGETS.items() if target.connect]
+
+
+def templated() -> list[str]:
+    """Those whose infrastructure can be had as a template."""
+    return [name for name, target in TARGETS.items() if target.templated]

@@ -31,7 +31,8 @@ OURS = {  # room -> the rooms that it may import
     "scoring": {"scoring"},
     "onnxferry/pipelines": {"pipelines", "scoring"},
     "targets": {"pipelines", "scoring", "targets"},
-    **{f"targets/{n}": {"scoring"} for n in ("azureml", "functions", "mlflow", "sagemaker")},
+    **{f"targets/{n}": {"scoring"} for n in ("azureml", "mlflow", "sagemaker")},
+    "targets/functions": {"scoring", "targets"},
     "targets/__init__.py": set(),
     "onnxferry/system": {"system"},
     "scripts": {"pipelines", "scripts", "scoring", "system", "targets"},
@@ -41,7 +42,7 @@ OURS = {  # room -> the rooms that it may import
     "examples": {"examples", "scripts", "scoring", "system", "targets"},
 }
 THEIRS = {  # room -> the libraries that it may import; other rooms: any
-    "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL"},
+    "scoring": {"numpy", "onnxruntime", "tokenizers", "PIL", "urllib3"},
     "onnxferry/pipelines": {"numpy", "yaml"},  # a host loads them with the local server
     "targets/__init__.py": set(),
     # the server is a Flask application
@@ -66,12 +67,14 @@ DOORS = {  # library -> the one file of its room that imports it
     "onnxruntime": "scoring/engine.py",
     "tokenizers": "scoring/tokenization.py",
     "PIL": "scoring/images.py",
+    "urllib3": "scoring/urls/connection.py",
 }
 SDKS = {  # the clouds' libraries -> the one file of infra that imports each
     "boto3": "infra/clients/aws.py",
     "azure.identity": "infra/clients/azure.py",
     "azure.ai.ml": "infra/clients/azureml.py",
-    "azure.mgmt.resource": "infra/clients/azure_groups.py",
+    "azure.mgmt.resource.resources": "infra/clients/azure_groups.py",
+    "azure.mgmt.resource.deployments": "infra/clients/azure_deployments.py",
     "azure.mgmt.storage": "infra/clients/azure_storage.py",
     "azure.storage.blob": "infra/clients/azure_blobs.py",
     "azure.mgmt.authorization": "infra/clients/azure_roles.py",
@@ -240,7 +243,7 @@ def test_a_host_loads_its_own_tasks_library_and_no_other(
     code = (
         "import sys; from onnxferry import scoring; scorer = scoring.load(sys.argv[1]);"
         " scorer.handle(scoring.Request(b'', 'image/png'));print(*({'torch', 'transformers',"
-        " 'optimum', 'onnx', 'PIL', 'tokenizers'} & set(sys.modules)))"
+        " 'optimum', 'onnx', 'PIL', 'tokenizers', 'urllib3'} & set(sys.modules)))"
     )
     run = [sys.executable, "-c", code, str(make(tmp_path))]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)

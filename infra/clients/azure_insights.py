@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from onnxferry.infra.clients import azure_bodies
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_groups import ArmResource, ArmResources
 
@@ -51,20 +52,16 @@ class Insights:
         return Component(*_facts(found), _properties(found).get("ConnectionString", ""))
 
     def create_workspace(self, id_: str, location: str, tags: Mapping[str, str]) -> None:
-        """Create a workspace that keeps logs for 30 days, which costs nothing besides what it takes
-        in."""
-        properties = {"sku": {"name": "PerGB2018"}, "retentionInDays": 30}
-        self._workspaces.put(id_, properties, location=location, tags=dict(tags))
+        """Create a workspace."""
+        place = {"location": location, "tags": dict(tags)}
+        self._workspaces.put(id_, **azure_bodies.log_workspace(place))
 
     def create_component(
         self, id_: str, workspace: str, location: str, tags: Mapping[str, str]
     ) -> None:
-        """Create a component on the workspace of that id. Only identities with a role may send to
-        it, since its connection string stands in settings that many may read."""
-        properties: dict[str, Any] = {"Application_Type": "web", "WorkspaceResourceId": workspace}
-        properties["DisableLocalAuth"] = True
-        facts = {"location": location, "tags": dict(tags), "kind": "web"}
-        self._components.put(id_, properties, **facts)
+        """Create a component on the workspace of that id."""
+        place = {"location": location, "tags": dict(tags)}
+        self._components.put(id_, **azure_bodies.insights_component(place, workspace))
 
     def delete_workspace(self, id_: str) -> None:
         """Delete a workspace, which Azure keeps for 14 days, to be recovered."""

@@ -9,29 +9,35 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.mgmt.authorization import AuthorizationManagementClient
-from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from onnxferry.infra.clients.azure import AzureSession
+from onnxferry.infra.clients.azure_bodies import role_assignment
 from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.errors import CloudError
 
+API_VERSION = "2022-04-01"
 BLOB_OWNER = "Storage Blob Data Owner"
 BLOB_CONTRIBUTOR = "Storage Blob Data Contributor"
 METRICS_PUBLISHER = "Monitoring Metrics Publisher"
-_ROLES: Mapping[str, str] = {  # their GUIDs are the same in every subscription
+ROLES: Mapping[str, str] = {  # their GUIDs are the same in every subscription
     BLOB_OWNER: "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     BLOB_CONTRIBUTOR: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
     METRICS_PUBLISHER: "3913510d-42f4-4e42-8a64-420c390055eb",
 }
-_NAMESPACE = uuid.UUID("6f6e6e78-6665-5272-8279-2d726f6c6573")
+_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")  # of templates' function guid
+
+_CHANGED = "RoleAssignmentUpdateNotPermitted"
 
 
 @dataclass(frozen=True)
 class Principal:
-    """An object id of Entra ID; `kind` is User, Group or ServicePrincipal."""
+    """An object id of Entra ID; `kind` is User, Group or ServicePrincipal. Its assignments are
+    named after it, or after what is `named`: of an app its resource id, which is known before the
+    app is made."""
 
     id: str
     kind: str = "ServicePrincipal"
+    named: str = ""
 
 
 class Roles:
@@ -39,7 +45,9 @@ class Roles:
 
     def __init__(self, session: AzureSession) -> None:
         self._session = session
-        self._assignments = AuthorizationManagementClient(**session.options).role_assignments
+        self._assignments = AuthorizationManagementClient(
+            api_version=API_VERSION, **session.options
+        ).role_assignments
 
     def signed_in(self) -> Principal:
         """Who is signed in, by the token."""
@@ -52,37 +60,40 @@ class Roles:
         return Principal(claims["oid"], "ServicePrincipal" if app else "User")
 
     def has(self, scope: str, role: str, principal: Principal) -> bool:
-        """Whether our assignment is there."""
+        """Whether our assignment is there, and for this principal: an app that is made again has
+        another identity."""
         name, get = assignment_name(scope, role, principal), self._assignments.get
-        return existing(_where(scope, role), get, scope.lstrip("/"), name) is not None
+        found = existing(_where(scope, role), get, scope.lstrip("/"), name)
+        return found is not None and str(found.principal_id).lower() == principal.id.lower()
 
     def assign(self, scope: str, role: str, principal: Principal, description: str) -> str | None:
         """Give `principal` the role over `scope`: None when it has it, else what is waited for,
         while Entra ID does not know a new identity everywhere."""
         provider = f"/subscriptions/{self._session.subscription}/providers/Microsoft.Authorization"
-        wanted = RoleAssignmentCreateParameters(
-            role_definition_id=f"{provider}/roleDefinitions/{_ROLES[role]}",
-            principal_id=principal.id,
-            principal_type=principal.kind,
-            description=description,
-        )
-        name = assignment_name(scope, role, principal)
+        definition = f"{provider}/roleDefinitions/{ROLES[role]}"
+        body = role_assignment(definition, principal.id, principal.kind, description)
+        place, name = scope.lstrip("/"), assignment_name(scope, role, principal)
         with translated(_where(scope, role)):
             try:
-                self._assignments.create(scope.lstrip("/"), name, wanted)
+                self._assignments.create(place, name, body)
             except ResourceExistsError:
                 return None  # somebody gave it before, under another name
             except HttpResponseError as e:
-                if e.error and e.error.code == "PrincipalNotFound":
+                code = e.error.code if e.error else ""
+                if code == _CHANGED:  # it is for the identity of an app that is gone
+                    self._assignments.delete(place, name)
+                    return "replacing the role of an identity that is gone"
+                if code == "PrincipalNotFound":
                     return "waiting for Entra ID to know the new identity"
                 raise
         return None
 
-    def described(self, scope: str, description: str) -> list[str]:
-        """The ids of our assignments at `scope` itself that were made with `description`."""
+    def described(self, scope: str, description: str, named: str) -> list[str]:
+        """The ids of our assignments at `scope` itself that were made with `description` for what
+        is `named`."""
         with translated(f"role assignments of {scope.rpartition('/')[2]}"):
             found = self._assignments.list_for_scope(scope.lstrip("/"), filter="atScope()")
-            return [one.id for one in found if one.description == description and _ours(one, scope)]
+            return [x.id for x in found if x.description == description and _ours(x, scope, named)]
 
     def delete(self, assignment: str) -> None:
         """Delete the assignment of that id."""
@@ -91,17 +102,21 @@ class Roles:
 
 
 def assignment_name(scope: str, role: str, principal: Principal) -> str:
-    """The GUID of an assignment, made of what it says, so that the same one twice is one."""
-    return str(uuid.uuid5(_NAMESPACE, f"{scope.lower()}|{principal.id.lower()}|{_ROLES[role]}"))
+    """The GUID of an assignment, made of what it says, so that the same one twice is one. It is
+    what a template's guid(toLower(scope), toLower(named), role) is."""
+    whose = principal.named or principal.id
+    parts = (scope.lower(), whose.lower(), ROLES[role])
+    return str(uuid.uuid5(_NAMESPACE, "-".join(parts)))
 
 
-def _ours(found: Any, scope: str) -> bool:
+def _ours(found: Any, scope: str, named: str) -> bool:
     """Whether its name is one that `assign` gives. A list has those of the scopes above, too."""
-    roles = {guid: role for role, guid in _ROLES.items()}
+    roles = {guid: role for role, guid in ROLES.items()}
     role = roles.get(str(found.role_definition_id).rpartition("/")[2].lower())
     if role is None:
         return False
-    return str(found.name) == assignment_name(scope, role, Principal(found.principal_id))
+    whose = Principal(found.principal_id, named=named)
+    return str(found.name) == assignment_name(scope, role, whose)
 
 
 def _where(scope: str, role: str) -> str:

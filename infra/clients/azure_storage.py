@@ -8,6 +8,7 @@ from typing import Any
 
 from azure.mgmt.storage import StorageManagementClient
 
+from onnxferry.infra.clients import azure_bodies
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.clients.azure_groups import AGAIN, ArmResource
@@ -55,15 +56,7 @@ class Storage:
 
     def create(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create an account that only identities can open; the poller."""
-        properties = {
-            "allowBlobPublicAccess": False,
-            "allowSharedKeyAccess": False,
-            "minimumTlsVersion": "TLS1_2",
-            "supportsHttpsTrafficOnly": True,
-            "defaultToOAuthAuthentication": True,
-        }
-        wanted = {"location": location, "tags": dict(tags), "properties": properties}
-        wanted |= {"kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
+        wanted = azure_bodies.storage_account({"location": location, "tags": dict(tags)})
         with translated(self._where(name)):
             return self._client.storage_accounts.begin_create(self._group, name, wanted)
 
@@ -88,7 +81,7 @@ class Storage:
 
     def create_container(self, account: str, name: str, metadata: Mapping[str, str]) -> None:
         """Create a container, which may be there already: then its metadata are replaced."""
-        wanted = {"properties": {"publicAccess": "None", "metadata": dict(metadata)}}
+        wanted = azure_bodies.container(dict(metadata))
         with translated(f"container {name} of {self._where(account)}"):
             self._client.blob_containers.create(self._group, account, name, wanted)
 

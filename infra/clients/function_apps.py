@@ -9,6 +9,7 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.web import WebSiteManagementClient
 
+from onnxferry.infra.clients import azure_bodies
 from onnxferry.infra.clients.azure import AzureSession
 from onnxferry.infra.clients.azure_errors import existing, translated
 from onnxferry.infra.clients.azure_groups import AGAIN, ArmResource
@@ -65,8 +66,7 @@ class Web:
     def create_app_plan(self, name: str, location: str, tags: Mapping[str, str]) -> Any:
         """Begin to create a Flex Consumption plan; the poller."""
         where, plans = self._where("plan", name), self._client.app_service_plans
-        wanted = {"location": location, "tags": dict(tags), "properties": {"reserved": True}}
-        wanted |= {"kind": "functionapp", "sku": {"name": "FC1", "tier": "FlexConsumption"}}
+        wanted = azure_bodies.app_plan({"location": location, "tags": dict(tags)})
         with translated(where):
             try:
                 return plans.begin_create_or_update(self._group, name, wanted)

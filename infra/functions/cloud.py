@@ -31,11 +31,13 @@ from onnxferry.infra.functions.operations import Operations
 from onnxferry.infra.functions.prerequisites import access, foundation
 from onnxferry.infra.functions.smoke import publication_log
 from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_resources, read_state
+from onnxferry.infra.functions.templates import AppTemplate
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step, Summary
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
+from onnxferry.scripts.package import Package
 from onnxferry.system.console import Progress
 
 _UNREAD = "stored packages were not read: the role Storage Blob Data Contributor is missing"
@@ -82,6 +84,17 @@ class FunctionsCloud:
         steps, first = plan.deploy(state, desired), len(foundation(state, desired))
         summary = self._summary(state, bundle, desired)
         return Plan("functions", "deploy", self.names.app, steps, summary, first)
+
+    def template(self, package: Package, *, over: bool = False) -> str:
+        """See Templated."""
+        return self._template(package).now().text if over else self._template(package).fresh().text
+
+    def plan_template(self, package: Package) -> Plan:
+        """See Templated."""
+        return self._template(package).plan()
+
+    def _template(self, package: Package) -> AppTemplate:
+        return AppTemplate(self.clients, self.names, self.settings, package)
 
     def plan_rollback(self) -> Plan:
         """See OnlineEndpoint."""
@@ -141,6 +154,7 @@ class FunctionsCloud:
                 f"how many {size} the region's quota allows was not asked: {_NO_QUOTA}",
                 *([_UNREAD] if state.packages is None else []),
             ),
+            region=mine.location,
         )
 
     def _place(self) -> str:

@@ -67,6 +67,10 @@ class Names:
         """The id of an app's plan."""
         return f"{self.group_id}/providers/Microsoft.Web/serverfarms/{app_plan(app)}"
 
+    def app_id(self, app: str) -> str:
+        """The id of an app."""
+        return f"{self.group_id}/providers/Microsoft.Web/sites/{app}"
+
     @property
     def workspace_id(self) -> str:
         """The id of the Log Analytics workspace for both apps."""

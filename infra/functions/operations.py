@@ -15,15 +15,15 @@ from onnxferry.infra.errors import CloudError, LeaseLost, NotAllowed, NotFound, 
 from onnxferry.infra.functions.app_settings import CONNECTION, changed
 from onnxferry.infra.functions.names import DEPLOYED, PREVIOUS, PUBLISHING, VERSION, description
 from onnxferry.infra.functions.publishing import ROLE_SECONDS, Publication, is_missing_role, publish
-from onnxferry.infra.functions.removals import Removals
 from onnxferry.infra.functions.smoke import SmokeTest, golden_of
+from onnxferry.infra.functions.template_operations import TemplateOperations
 from onnxferry.infra.plan import Step
 from onnxferry.infra.waiting import Clock
 from onnxferry.system.hashes import sha256 as sha256_of
 
 
 @dataclass(frozen=True)
-class Operations(Removals):
+class Operations(TemplateOperations):
     """The operations on one app. Packages that are fetched from storage are kept in `folder`."""
 
     folder: Path
@@ -59,7 +59,8 @@ class Operations(Removals):
     def assign_role(self, step: Step) -> None:
         """Give a role over a scope to the identity of an app."""
         app = step.parameters["app"]
-        self._assign(step, Principal(self._app(app).principal), app)
+        who = Principal(self._app(app).principal, named=self.names.app_id(app))
+        self._assign(step, who, app)
 
     def give_access(self, step: Step) -> None:
         """Give who is signed in a role over the storage account, and wait until it holds, which

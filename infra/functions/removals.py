@@ -37,9 +37,9 @@ class Removals:
 
     def delete_roles(self, step: Step) -> None:
         """Delete the roles that were given to an app."""
-        roles = self.clients.roles
+        roles, app = self.clients.roles, self.names.app_id(step.name)
         for scope in step.parameters["scopes"]:
-            for assignment in roles.described(scope, description(step.name)):
+            for assignment in roles.described(scope, description(step.name), app):
                 roles.delete(assignment)
 
     def delete_app(self, step: Step) -> None:

@@ -206,8 +206,9 @@ def read_shared_resources(clients: Clients, state: CurrentState) -> SharedResour
     resources = clients.groups.resources(names.group) if state.group else []
     if account is None:
         return SharedResources(resources)
-    found = clients.roles.described
-    roles = [a for a in (names.app, names.candidate) if found(names.account_id, description(a))]
+    found, scope = clients.roles.described, names.account_id
+    apps = (names.app, names.candidate)
+    roles = [a for a in apps if found(scope, description(a), names.app_id(a))]
     others = clients.storage.others(names.account) if state.account_is_ours else []
     foreign = has_foreign(clients, state) if PACKAGES in state.containers else False
     return SharedResources(resources, others, foreign, roles)
@@ -227,7 +228,8 @@ def _app_state(
     clients: Clients, names: Names, name: str, containers: frozenset[str], settings: bool
 ) -> AppState:
     app, plan = clients.web.app(name), clients.web.app_plan(app_plan(name))
-    who, has = Principal(app.principal) if app and app.principal else None, clients.roles.has
+    own = Principal(app.principal, named=names.app_id(name)) if app else None
+    who, has = own if own and own.id else None, clients.roles.has
     return AppState(
         name,
         app,

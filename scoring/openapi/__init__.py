@@ -5,11 +5,23 @@ from __future__ import annotations
 from onnxferry.scoring.openapi.operations import (
     OCTETS,
     STATUSES,
+    classify,
     content,
     errors,
     example,
     media,
+    refusals,
     score,
 )
 
-__all__ = ["OCTETS", "STATUSES", "content", "errors", "example", "media", "score"]
+__all__ = [
+    "OCTETS",
+    "STATUSES",
+    "classify",
+    "content",
+    "errors",
+    "example",
+    "media",
+    "refusals",
+    "score",
+]

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onnxferry.scoring import codecs
+from onnxferry.scoring.classify import PARAMETER
 from onnxferry.scoring.manifest import ModelSpec
 from onnxferry.scoring.openapi import schemas
 from onnxferry.scoring.openapi.schemas import Schema
+from onnxferry.scoring.rows import Kind
 from onnxferry.scoring.wire import JSON
 
 OCTETS = "application/octet-stream"
@@ -24,6 +26,23 @@ STATUSES: Mapping[int, str] = {  # that scoring itself answers
 }
 
 
+_URLS: Mapping[int, str] = {  # of a picture that a request names by URL
+    403: "Pictures are not fetched by URL, or not from that host",
+    424: "The URL's host gave no picture in time",
+}
+_PREDICTIONS: Kind = [{"label": "string", "score": "double"}]
+_CLASSIFIED: Schema = schemas.of(
+    {
+        "created": "string",
+        "prediction": "string",
+        "confidence": "double",
+        "latency": "double",
+        "predictions": _PREDICTIONS,
+        "model": "string",
+    }
+)
+
+
 def score(spec: ModelSpec, name: str, statuses: Mapping[int, str]) -> dict[str, Any]:
     """The operation that scores by `spec`, which the host calls `name`; `statuses` are its
     refusals."""
@@ -31,7 +50,25 @@ def score(spec: ModelSpec, name: str, statuses: Mapping[int, str]) -> dict[str, 
     others = [media_type for media_type in codecs.ENCODERS if media_type != JSON]
     answers = {"200": content(schemas.answer(spec), "The answer", others)}
     about = {"summary": f"{spec.task} by {name}", "tags": [name], "requestBody": request}
-    return {**about, "responses": {**answers, **errors(statuses)}}
+    return {**about, "responses": {**answers, **errors(refusals(spec, statuses))}}
+
+
+def classify(spec: ModelSpec, name: str, statuses: Mapping[int, str]) -> dict[str, Any]:
+    """The operations of a path that answers as scoring/classify: GET with a picture's URL, POST
+    with that or a picture."""
+    url = {"type": "string", "format": "uri"}
+    parameter = {"name": PARAMETER, "in": "query", "schema": url, "description": "A picture's URL"}
+    answer = {"anyOf": [_CLASSIFIED, {"type": "array", "items": _CLASSIFIED}]}
+    responses = {"200": content(answer, "The best label"), **errors(refusals(spec, statuses))}
+    about = {"summary": f"the best label by {name}", "tags": [name], "responses": responses}
+    get = {**about, "parameters": [{**parameter, "required": True}]}
+    post = {**about, "parameters": [parameter], "requestBody": {"content": body(spec)}}
+    return {"get": get, "post": post}
+
+
+def refusals(spec: ModelSpec, statuses: Mapping[int, str]) -> Mapping[int, str]:
+    """A host's statuses, with those of pictures by URL for a model that takes pictures."""
+    return {**statuses, **_URLS} if takes_pictures(spec) else statuses
 
 
 def body(spec: ModelSpec) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Policy:
     allow: bool = False
     hosts: tuple[str, ...] = ()  # a.example, *.b.example (not b.example), c.example:8443; (): any
     http: bool = False  # besides https
-    seconds: int = 10  # from the look-up of a name to the last byte, whatever is slow
+    seconds: float = 10  # from the look-up of a name to the last byte, whatever is slow
     bytes: int = 10_000_000
     redirects: int = 3
     pictures: int = 8

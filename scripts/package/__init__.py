@@ -6,8 +6,8 @@ read(built.path) == built
 
 from __future__ import annotations
 
-from onnxferry.scripts.package.build import layout_of, package
+from onnxferry.scripts.package.build import drafted, layout_of, package
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.scripts.package.manifest import read
 
-__all__ = ["Member", "Package", "layout_of", "package", "read"]
+__all__ = ["Member", "Package", "drafted", "layout_of", "package", "read"]

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from onnxferry.scripts.package import archive, manifest, model
+from onnxferry.scripts.package.bytecode import Compiler, compiler
 from onnxferry.scripts.package.contract import Member, Package
 from onnxferry.scripts.package.layout import Entry, PackageLayout
-from onnxferry.system.console import ReportStage, stage
+from onnxferry.system.console import ReportStage, err, stage
 from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.files import replacing
 from onnxferry.targets import TARGETS, Target, load
@@ -30,18 +31,46 @@ def package(
     model directory, a dependency that cannot be had, or a package over the limit.
     """
     layout = layout_of(target) if isinstance(target, str) else target
+    python = _python(layout, python)
+    with report(f"check {model_dir}"):
+        checked = replace(model.check(model_dir, python), compiler=_compiler(layout, python))
+    with report(f"collect what {layout.target} needs for Python {python}"):
+        entries = layout.entries(checked)
+    path = out / layout.target / checked.spec.name / layout.file
+    by = checked.compiler.version if checked.compiler else ""
+    draft = Package(layout.target, checked.spec.name, path, "", 0, python, (), by)
+    with report(f"write {path}"):
+        return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
+
+
+def drafted(model_dir: Path | None, layout: PackageLayout, python: str | None = None) -> Package:
+    """What is known of a package before it is built: its Python, and the files of its model, where
+    there is a `model_dir`. Raises as `package` does for a Python or a model directory."""
+    python = _python(layout, python)
+    draft = Package(layout.target, "", Path(layout.file), "", 0, python, ())
+    if model_dir is None:
+        return draft
+    checked = model.check(model_dir, python)
+    entries = [Entry(layout.model + name, checked.folder / name) for name in checked.files]
+    return replace(draft, model=checked.spec.name, members=archive.members(entries))
+
+
+def _python(layout: PackageLayout, python: str | None) -> str:
     python = python or layout.pythons[0]
     if python not in layout.pythons:
         allowed = ", ".join(sorted(layout.pythons))
         raise UsageError(f"Python {python} is not what {layout.target} runs; allowed: {allowed}")
-    with report(f"check {model_dir}"):
-        checked = model.check(model_dir, python)
-    with report(f"collect what {layout.target} needs for Python {python}"):
-        entries = layout.entries(checked)
-    path = out / layout.target / checked.spec.name / layout.file
-    draft = Package(layout.target, checked.spec.name, path, "", 0, python, ())
-    with report(f"write {path}"):
-        return _write(sorted(entries, key=lambda entry: entry.path), layout, draft)
+    return python
+
+
+def _compiler(layout: PackageLayout, python: str) -> Compiler | None:
+    found = compiler(python) if layout.compiled else None
+    if layout.compiled and not found:
+        err.print(
+            f"[yellow]note[/yellow] no Python {python} is here to compile the package's modules, so"
+            f" each start of a host will: about a second more on {layout.target}"
+        )
+    return found
 
 
 def layout_of(target: str, image: str = "") -> PackageLayout:

@@ -20,7 +20,8 @@ class Package:
     """One built package.
 
     `path` is an archive (sagemaker, functions) or a folder; `sha256` is its archive.fingerprint.
-    `size` is in bytes: of the archive, or of all files. `python` is what it is for ("3.12").
+    `size` is in bytes: of the archive, or of all files. `python` is what it is for ("3.12");
+    `compiled_by` the version of the one that compiled its modules ("3.12.1"; "": none did).
     """
 
     target: str
@@ -30,3 +31,4 @@ class Package:
     size: int
     python: str
     members: tuple[Member, ...]
+    compiled_by: str = ""

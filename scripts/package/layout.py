@@ -26,6 +26,11 @@ class Entry:
         """The content, to read."""
         return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
+    def read(self) -> bytes:
+        """The content of a small one."""
+        with self.open() as file:
+            return file.read()
+
     @property
     def size(self) -> int:
         """In bytes."""
@@ -36,7 +41,8 @@ class Entry:
 class PackageLayout:
     """One target's package: its folders of the model and the code, what is `added` to them, the
     platform's Pythons (default first), its limits in bytes, and what it is on another of the
-    platform's `images`. `adapter` is the folder of targets/<target>/, where that is not `code`."""
+    platform's `images`. `adapter` is the folder of targets/<target>/, where that is not `code`.
+    `compiled`: it brings its modules' byte code, where this machine has the Python for it."""
 
     target: str
     file: str
@@ -49,6 +55,7 @@ class PackageLayout:
     unpacked: int | None = None
     images: Mapping[str, PackageLayout] = field(default_factory=dict)
     adapter: str | None = None
+    compiled: bool = False
 
     def entries(self, model: CheckedModel) -> list[Entry]:
         """The model's files, those of targets/<target>/, the scoring core as onnxferry.scoring, and
@@ -68,10 +75,11 @@ def pipelines() -> Iterator[Entry]:
     return tree(_INIT.parent / "pipelines", "onnxferry/pipelines/")
 
 
-def tree(folder: Path, under: str) -> Iterator[Entry]:
-    """Each file below `folder`, without what Python or an editor leaves there."""
+def tree(folder: Path, under: str, compiled: bool = False) -> Iterator[Entry]:
+    """Each file below `folder`, without what Python or an editor leaves there; byte code only where
+    the folder's modules are `compiled`."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
-        if path.is_file() and not hidden and path.suffix != ".pyc":
+        if path.is_file() and not hidden and (compiled or path.suffix != ".pyc"):
             yield Entry(under + inside.as_posix(), path)

@@ -32,8 +32,10 @@ CLOSURES = {
     "httptools": "",
     "prometheus-client": "",
     "pyyaml": "",
+    "urllib3": "",
     "uvicorn": "click h11 typing-extensions",
     "uvloop": "",
+    "azure-functions": "markupsafe werkzeug",
     "azureml-inference-server-http": """
         annotated-types azure-core azure-identity azure-monitor-opentelemetry-exporter blinker
         certifi cffi charset-normalizer click cryptography deprecated fixedint flask flask-cors

@@ -55,9 +55,22 @@ def brought(
 ) -> list[Entry]:
     """What scoring imports for `model`, and `further` distributions, as files below `under`. pip
     fetches them in `environ`; `hashes` is the file that says what they may be."""
+    return [
+        entry
+        for folder in folders(model, further, environ, hashes)
+        for entry in tree(folder, under)
+    ]
+
+
+def folders(
+    model: CheckedModel,
+    further: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    hashes: Path = pins.HASHES,
+) -> list[Path]:
+    """The folders of what `brought` brings."""
     wanted = pins.select((*SCORING, *model.libraries, *further), model.python)
-    folders = fetch(pins.hashed(wanted, hashes), model.python, environ)
-    return [entry for folder in folders for entry in tree(folder, under)]
+    return fetch(pins.hashed(wanted, hashes), model.python, environ)
 
 
 def fetch(requirements: Sequence[str], python: str, environ: Mapping[str, str]) -> list[Path]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.scripts.rehearse.host import Host
-from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.scripts.rehearse.rehearsal import Conditions, Rehearsal, rehearse
 from onnxferry.scripts.rehearse.start import start
+from onnxferry.system.pythons import find_python
 
 __all__ = ["Conditions", "Host", "Rehearsal", "Reply", "find_python", "rehearse", "start"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ def _data(done: Rehearsal, answers: dict[str, Reply]) -> dict[str, Any]:
     inputs = [
         {"input": path, "status": a.status, "answer": _text(a.body)} for path, a in answers.items()
     ]
-    return {**figures, "answer": _text(done.answer), "inputs": inputs}
+    phases = asdict(done.phases)
+    return {**figures, "phases": phases, "answer": _text(done.answer), "inputs": inputs}
 
 
 def _text(body: bytes) -> str:
@@ -96,7 +98,7 @@ def _show(done: Rehearsal, answers: dict[str, Reply]) -> None:
         ("runtime", done.runtime),
         ("package", f"{done.size / 1e6:.1f} MB"),
         ("network", done.network),
-        ("start to first answer", f"{done.start_seconds:.1f} s"),
+        ("start to first answer", f"{done.start_seconds:.1f} s: {done.phases.text()}"),
         ("latency p50 / p95", f"{done.latency_p50_ms:.1f} / {done.latency_p95_ms:.1f} ms"),
         ("CPU time a request", f"{done.cpu_ms:.1f} ms"),
         ("memory, peak", f"{done.memory_mib:.0f} MiB"),

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from onnxferry.scripts.rehearse.processes import running, tail
 from onnxferry.scripts.rehearse.runtime import Install
+from onnxferry.scripts.rehearse.shared_files import share
 from onnxferry.system.console import ReportStage
 from onnxferry.system.errors import RehearsalError
 
@@ -61,6 +62,7 @@ def _make(folder: Path, python: Path, installs: Sequence[Install]) -> None:
         pip = (sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install")
         for install in installs:
             _run(folder, *pip, *_QUIET, *install.options, *install.requirements)
+        share(folder, folder.parent / ".files")
         (folder / "ready").touch()
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.archives import unpack_zip
 from onnxferry.scripts.rehearse.runtime import HOSTS, Install, Runtime, UnpackedPackage
 
+KEY = "rehearsal"  # the app's function key; on the platform Azure makes one
 _WORKER = ("azure-functions-runtime", "azurefunctions-extensions-base")
 # azure-functions comes from the package. The worker's metadata asks for Python 3.13, where Azure
 # runs it as a library; its code runs on 3.10 as well.
@@ -28,10 +29,10 @@ def _unpack(package: Package, root: Path) -> UnpackedPackage:
 RUNTIME = Runtime(
     title="the Azure Functions worker",
     health="/",
-    score="/api/score",
+    score=f"/api/score?code={KEY}",
     unpack=_unpack,
     installs=lambda unpacked, python: (Install(tuple(pins.select(_WORKER, python)), _OPTIONS),),
-    command=lambda unpacked, port: (HOSTS / "functions_server.py", unpacked.app, port),
+    command=lambda unpacked, port: (HOSTS / "functions_server.py", unpacked.app, port, KEY),
     environment=lambda unpacked, port: {
         "AzureWebJobsScriptRoot": str(unpacked.app),
         "FUNCTIONS_WORKER_RUNTIME": "python",

@@ -19,10 +19,12 @@ from onnxferry.system.console import ReportStage
 from onnxferry.system.errors import RehearsalError
 
 ANSWER_LIMIT = 60.0  # seconds for one answer: SageMaker's limit for a real-time endpoint
+_ASKED_AGAIN = 0.02  # seconds: a start is told to hundredths
 
 
 class Host:
-    """`url` is where to POST; `began` is time.monotonic() at the start of the process."""
+    """`url` is where to POST; `began` is time.monotonic() at the start of the process, and
+    `healthy` the seconds from there until it was (0 before)."""
 
     def __init__(
         self, runtime: Runtime, unpacked: UnpackedPackage, port: int, process: Popen[bytes]
@@ -32,6 +34,7 @@ class Host:
         self.model_dir = unpacked.model
         self.unpacked = unpacked
         self.began = time.monotonic()
+        self.healthy = 0.0
         self._health = f"http://127.0.0.1:{port}{runtime.health}"
         self._log = unpacked.root / "host.log"
         self._process = process
@@ -73,6 +76,10 @@ class Host:
         """The last lines that the runtime printed."""
         return tail(self._log, lines)
 
+    def log(self) -> str:
+        """All that the runtime printed until now."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
     def failure(self, message: str) -> RehearsalError:
         """An error that says `message` and shows the end of the runtime's log."""
         log = self.log_tail() or "(empty)"
@@ -104,7 +111,8 @@ class Host:
                 raise self.failure(f"it ended with exit code {code} before it was ready")
             if time.monotonic() > self.began + limit:
                 raise self.failure(f"not ready within {limit:.0f} s at {self._health}")
-            time.sleep(0.1)
+            time.sleep(_ASKED_AGAIN)
+        self.healthy = time.monotonic() - self.began
 
     def _healthy(self) -> bool:
         try:

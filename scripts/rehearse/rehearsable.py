@@ -9,9 +9,9 @@ from rich.markup import escape
 
 from onnxferry.scripts.package import Package, package
 from onnxferry.scripts.package.layout import PackageLayout
-from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.system.console import err
 from onnxferry.system.errors import RehearsalError
+from onnxferry.system.pythons import find_python
 
 
 def rehearsable(

@@ -13,6 +13,7 @@ from onnxferry.scripts.golden_check import Reply, mismatch
 from onnxferry.scripts.package.contract import Package
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.network import choose
+from onnxferry.scripts.rehearse.phases import StartPhases
 from onnxferry.scripts.rehearse.start import runtime_of, start
 from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
@@ -39,6 +40,7 @@ class Rehearsal:
     python: str
     runtime: str
     start_seconds: float
+    phases: StartPhases
     latency_p50_ms: float
     latency_p95_ms: float
     cpu_ms: float
@@ -66,7 +68,7 @@ def rehearse(
         spec = ModelSpec.read(host.model_dir)
         golden = runtime.wire.golden(spec, _golden_of(spec, package))
         with report("send the golden request"):
-            answer = _proved(host, golden)
+            first = _proved(host, golden)
             start_seconds = time.monotonic() - host.began
         for other in golden.others:
             with report(f"send the golden request {other.name}"):
@@ -77,10 +79,12 @@ def rehearse(
                 replies.append(host.send(runtime.wire.request(spec, request)))
         with report(f"send the golden request {repeats} times"):
             timed = _timed(host, golden.request, max(repeats, 2))
+        # by now a model server has copied its worker's lines into its log
+        phases = StartPhases.of(host.healthy, first.seconds, host.log())
         about = (package.target, package.size, package.python, host.title)
-        measured = (start_seconds, *timed, host.memory_mib())
+        cold, warm = (start_seconds, phases), (*timed, host.memory_mib())
         runtime.prove(host, host.unpacked)
-        return Rehearsal(*about, *measured, network.said, answer, tuple(replies))
+        return Rehearsal(*about, *cold, *warm, network.said, first.body, tuple(replies))
 
 
 def _golden_of(spec: ModelSpec, package: Package) -> Golden:
@@ -90,7 +94,7 @@ def _golden_of(spec: ModelSpec, package: Package) -> Golden:
     raise RehearsalError(f"{package.path}: {lacking}")
 
 
-def _proved(host: Host, golden: Golden) -> bytes:
+def _proved(host: Host, golden: Golden) -> Reply:
     """The answer to one golden request."""
     reply = host.send(golden.request)
     if found := mismatch(golden, reply):
@@ -100,7 +104,7 @@ def _proved(host: Host, golden: Golden) -> bytes:
             f"{host.title}: {found}\nDo not deploy this package. Compare pins.txt with the"
             " tools in model_spec.json, or prepare the model again"
         )
-    return reply.body
+    return reply
 
 
 def _timed(host: Host, request: Request, repeats: int) -> tuple[float, float, float]:

@@ -17,12 +17,12 @@ from onnxferry.scripts.rehearse.environments import environment
 from onnxferry.scripts.rehearse.host import Host
 from onnxferry.scripts.rehearse.network import Network, choose
 from onnxferry.scripts.rehearse.processes import running
-from onnxferry.scripts.rehearse.pythons import find_python
 from onnxferry.scripts.rehearse.runtime import Runtime, UnpackedPackage
 from onnxferry.system.cache import cache_folder
 from onnxferry.system.console import ReportStage, stage
 from onnxferry.system.errors import RehearsalError
 from onnxferry.system.exits import program
+from onnxferry.system.pythons import find_python
 from onnxferry.system.signals import interruptible
 from onnxferry.targets import load
 

@@ -78,11 +78,12 @@ class Model(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the model. From now on MLflow predicts by `onnxferry_predict`. In a process of its
         server, log each request, and refuse in its place."""
+        if server := sys.modules.get(SERVER):
+            log_requests()
         self._scorer = load(context.artifacts["model"])
         self._inputs = columns(self._scorer.spec).inputs
         _predict_by_the_model()
-        if server := sys.modules.get(SERVER):
-            log_requests()
+        if server:
             _guard(server, self._scorer)
 
     def predict(

@@ -59,7 +59,9 @@ def test_a_package_has_slimmed_linux_wheels_unpacked(
     assert {f"{site}onnxruntime/capi/state.so", f"{site}tokenizers/__init__.py"} <= names
     assert f"{site.removesuffix(SITE_PACKAGES)}onnxferry/scoring/scorer.py" in names
     assert not [name for name in names if "libonnxruntime.so" in name or "/tools/" in name]
-    assert not [name for name in names if name.endswith(("requirements.txt", "env.yml"))]
+    listed = {name for name in names if name.endswith(("requirements.txt", "env.yml"))}
+    # Azure Functions builds nothing of it where a package brings its libraries
+    assert listed <= ({"requirements.txt"} if layout.target == "functions" else set())
     parts = {*content(built).columns[0].cells}
     assert {"model", "code", "numpy", "onnxruntime", "tokenizers", "total"} <= parts
 
@@ -171,8 +173,9 @@ def test_a_wheel_that_installs_elsewhere_is_refused(index: Path, tmp_path: Path)
 
 
 ANSWER = """
-import json, sys
+import json, logging, sys
 root = sys.argv[1]
+logging.getLogger("scoring").setLevel(logging.ERROR)  # standard output is for the answers
 sys.path[:0] = [root, root + "/.python_packages/lib/site-packages"]
 import function_app
 from onnxferry import scoring

@@ -282,6 +282,8 @@ def test_the_command_line_prints_json(packages: dict[str, Package], tmp_path: Pa
     )
     printed = json.loads(done.stdout)
     assert printed["answer"] == ANSWER.decode()
+    assert list(printed["phases"]) == ["healthy", "imports", "model", "first_answer"]
+    assert all(printed["phases"].values())
     assert json.loads(printed["inputs"][0]["answer"])[0]["label"] == "bad"
     assert "send the golden request" in done.stderr
     kept = record.read(packages["functions"])

@@ -10,6 +10,7 @@ import pytest
 from onnxferry.scripts.package import Package, read
 from onnxferry.scripts.package.build import package
 from onnxferry.scripts.rehearse import Rehearsal, record
+from onnxferry.scripts.rehearse.phases import StartPhases
 from onnxferry.scripts.rehearse.rehearsable import with_stand_in
 from tests import tiny
 from tests.packages import bare, quiet
@@ -21,6 +22,7 @@ DONE = Rehearsal(
     python="3.11",
     runtime="the Azure Functions worker",
     start_seconds=1.23456,
+    phases=StartPhases(1.0, 0.3, 0.1, 0.05),
     latency_p50_ms=20.00049,
     latency_p95_ms=30.5,
     cpu_ms=38.0,

@@ -1,10 +1,16 @@
-"""usage: functions_server.py APP_FOLDER PORT
+"""usage: functions_server.py APP_FOLDER PORT KEY
 
 Runs inside the host's environment: Microsoft's library worker of Azure Functions behind HTTP on
 127.0.0.1. It indexes function_app.py and turns each request into a call. In Azure it hangs on the
 Functions host, by gRPC; here this program is the host: it hands over plain objects in place of
-protobuf messages, routes by the triggers' bindings (plain paths) and host.json's prefix, and
-answers as the host does: 404, 405, and an empty 500 when a function raises.
+protobuf messages, and does as the host does by its sources:
+
+- 404 for a path or a method that no trigger has, also HEAD for one that has GET alone
+- 401 without KEY as x-functions-key or ?code=, where a trigger's level is not anonymous
+- 429 for more than host.json's maxOutstandingRequests; maxConcurrentRequests of them run
+- an empty 500 for a body of more than 100 MB and when a function raises
+- no body where a request has no Content-Length; of the query no empty values, and those of one name
+  joined by commas
 """
 
 from __future__ import annotations
@@ -12,11 +18,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import threading
 import traceback
 import urllib.parse
 import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +33,7 @@ from types import SimpleNamespace
 from typing import Any
 
 LIMIT = 230  # seconds; Azure's load balancer waits no longer for an answer
+MOST_BYTES = 104_857_600  # of a body
 PACKAGES = ".python_packages/lib/site-packages"
 
 
@@ -58,15 +68,61 @@ PROTOS = SimpleNamespace(
 
 @dataclass(frozen=True)
 class HttpTrigger:
-    """A function's HTTP trigger: the name of its binding, and the methods that lead to it."""
+    """A function's HTTP trigger: the name of its binding, the paths, methods and level that lead to
+    it. `path` is a pattern whose groups are the route's parameters."""
 
     function_id: str
     binding: str
+    path: re.Pattern[str]
     methods: frozenset[str]
+    level: str
+
+    @staticmethod
+    def of(function: Any, binding: Mapping[str, Any], prefix: str) -> HttpTrigger:
+        """By the JSON of a binding."""
+        path = _pattern(f"{prefix}/{binding.get('route') or function.name}".strip("/"))
+        methods = frozenset(map(str.upper, binding.get("methods") or ["GET", "POST"]))
+        level = (binding.get("authLevel") or "function").lower()
+        return HttpTrigger(function.function_id, binding["name"], path, methods, level)
+
+
+def _pattern(route: str) -> re.Pattern[str]:
+    """What matches a route like api/docs/{name}. Raises ValueError for one that is not plain."""
+    parts = re.split(r"\{(\w+)\}", route)
+    if "{" in "".join(parts[::2]):
+        raise ValueError(f"the route {route!r} has more than names between braces")
+    words = [f"(?P<{p}>[^/]+)" if i % 2 else re.escape(p) for i, p in enumerate(parts)]
+    return re.compile("".join(words), re.IGNORECASE)
+
+
+class Throttle:
+    """At most `concurrent` requests at a time, and `outstanding` with those that wait; -1: any."""
+
+    def __init__(self, concurrent: int, outstanding: int) -> None:
+        self._free = threading.BoundedSemaphore(concurrent if concurrent > 0 else 1_000_000)
+        self._most, self._held = outstanding, 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def admitted(self) -> Iterator[bool]:
+        """Wait for a turn; False at once where too many wait."""
+        with self._lock:
+            full = 0 < self._most <= self._held
+            self._held += not full
+        if full:
+            yield False
+            return
+        try:
+            with self._free:
+                yield True
+        finally:
+            with self._lock:
+                self._held -= 1
 
 
 class FunctionsWorker:
-    """The library worker on an app's folder. `triggers`: the app's, by path in lower case."""
+    """The library worker on an app's folder. Raises RuntimeError with what it says where the app
+    cannot be indexed."""
 
     def __init__(self, app: Path) -> None:
         import azure_functions_runtime as runtime
@@ -78,11 +134,25 @@ class FunctionsWorker:
         self._call("worker_init_request", capabilities={}, function_app_directory=str(app))
         found = self._call("functions_metadata_request", function_app_directory=str(app))
         http = json.loads((app / "host.json").read_text(encoding="utf-8"))["extensions"]["http"]
-        self.triggers: dict[str, HttpTrigger] = {}
+        limits = (
+            http.get(name, -1) for name in ("maxConcurrentRequests", "maxOutstandingRequests")
+        )
+        self.throttle = Throttle(*limits)
+        self.triggers: list[HttpTrigger] = []
         for function in found.function_metadata_results or []:
             name = function.function_id
             self._call("function_load_request", function_id=name, metadata=function)
-            self.triggers |= _triggers(function, http["routePrefix"])
+            self.triggers += _triggers(function, http["routePrefix"])
+
+    def trigger(self, method: str, path: str) -> tuple[HttpTrigger | None, dict[str, str]]:
+        """The trigger that a request leads to, a literal path before one with parameters, and the
+        route's parameters."""
+        route = "/".join(map(urllib.parse.unquote, path.strip("/").split("/")))
+        for trigger in sorted(self.triggers, key=lambda one: one.path.groups):
+            found = trigger.path.fullmatch(route)
+            if found and method in trigger.methods:
+                return trigger, found.groupdict()
+        return None, {}
 
     def invoke(self, trigger: HttpTrigger, http: ProtoMessage) -> Any:
         """What the function answers to one HTTP request. Raises RuntimeError when it raised."""
@@ -110,14 +180,10 @@ class FunctionsWorker:
         return response
 
 
-def _triggers(function: Any, prefix: str) -> dict[str, HttpTrigger]:
-    found = {}
+def _triggers(function: Any, prefix: str) -> Iterator[HttpTrigger]:
     for binding in map(json.loads, function.raw_bindings):
         if binding["type"].lower() == "httptrigger":
-            path = f"/{prefix}/{binding.get('route') or function.name}".lower()
-            methods = frozenset(map(str.upper, binding.get("methods") or ["GET", "POST"]))
-            found[path] = HttpTrigger(function.function_id, binding["name"], methods)
-    return found
+            yield HttpTrigger.of(function, binding, prefix)
 
 
 class FunctionsHandler(BaseHTTPRequestHandler):
@@ -128,57 +194,107 @@ class FunctionsHandler(BaseHTTPRequestHandler):
     wbufsize = -1
     disable_nagle_algorithm = True
     worker: FunctionsWorker
+    key: str
 
     def answer(self) -> None:
         """Call the function that the path and the method lead to."""
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        url = urllib.parse.urlsplit(self.path)
-        if url.path == "/" and self.command == "GET":
-            return self._reply(200, {"content-type": "text/plain"}, b"The app is up and running")
-        trigger = self.worker.triggers.get(url.path.lower())
-        if not trigger or self.command not in trigger.methods:
-            return self._reply(405 if trigger else 404, {}, b"")
         try:
-            http = self.worker.invoke(trigger, self._request(url.query, body))
-        except Exception:
-            traceback.print_exc()
-            return self._reply(500, {}, b"")
-        return self._reply(int(http.status_code), http.headers, http.body.bytes)
+            body = self._body()
+        except ValueError:
+            self.close_connection = True
+            return self._reply(400)
+        with self.worker.throttle.admitted() as admitted:
+            if not admitted:
+                return self._reply(429, {"x-function-scaleout": "1"})
+            return self._reply(*self._answer(body))
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = answer  # noqa: N815
 
-    def _request(self, query: str, body: bytes) -> ProtoMessage:
+    def _body(self) -> bytes | None:
+        """The body, without one that came in chunks; None for one that is too large, which is left
+        where it is. Raises ValueError for what is no length."""
+        if "transfer-encoding" in self.headers:
+            while size := int(self.rfile.readline().partition(b";")[0], 16):
+                self.rfile.read(size + 2)
+            while self.rfile.readline().strip():
+                pass
+            return b""
+        length = int(self.headers.get("content-length") or 0)
+        if length < 0:
+            raise ValueError("no length of a body")
+        if length > MOST_BYTES:
+            self.close_connection = True
+            return None
+        return self.rfile.read(length)
+
+    def _answer(self, body: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
+        url = urllib.parse.urlsplit(self.path)
+        if url.path == "/":
+            return 200, {"content-type": "text/plain"}, b"The app is up and running"
+        query = _joined(urllib.parse.parse_qsl(url.query))
+        trigger, parameters = self.worker.trigger(self.command, url.path)
+        if not trigger:
+            return 404, {}, b""
+        if trigger.level != "anonymous" and self._sent_key(query) != self.key:
+            return 401, {}, b""
+        try:
+            if body is None:
+                raise ValueError(f"the body has more than {MOST_BYTES} bytes")
+            http = self.worker.invoke(trigger, self._request(query, parameters, body))
+        except Exception:
+            traceback.print_exc()
+            return 500, {}, b""
+        return int(http.status_code), http.headers, http.body.bytes
+
+    def _sent_key(self, query: Mapping[str, str]) -> str | None:
+        return self.headers.get("x-functions-key", query.get("code"))
+
+    def _request(
+        self, query: Mapping[str, str], parameters: Mapping[str, str], body: bytes
+    ) -> ProtoMessage:
         return ProtoMessage(
             method=self.command,
             url=f"http://{self.headers.get('host', '127.0.0.1')}{self.path}",
-            headers={name.lower(): value for name, value in self.headers.items()},
-            query=dict(urllib.parse.parse_qsl(query, keep_blank_values=True)),
-            params={},
+            headers=_joined((name.lower(), value) for name, value in self.headers.items()),
+            query=query,
+            params=parameters,
             body=PROTOS.TypedData(bytes=body) if body else PROTOS.TypedData(),
         )
 
-    def _reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _reply(self, status: int, headers: Mapping[str, str] = {}, body: bytes = b"") -> None:
         self.send_response(status)
         kept = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         for name, value in {**kept, "content-length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(b"" if self.command == "HEAD" else body)
 
 
-def serve(app: Path, port: int) -> None:
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def serve(app: Path, port: int, key: str) -> None:
     """Index the app, then listen: whoever gets an answer knows that the functions are loaded."""
     # the order of the platform: the app's packages, the worker, the app
     sys.path.insert(0, str(app / PACKAGES))
     sys.path.append(str(app))
     os.chdir(app)
-    worker = FunctionsHandler.worker = FunctionsWorker(app)
-    if not worker.triggers:
+    try:
+        FunctionsHandler.worker, FunctionsHandler.key = FunctionsWorker(app), key
+    except (RuntimeError, ValueError) as e:
+        sys.exit(f"{app / 'function_app.py'}: it cannot be indexed: {e}")
+    triggers = FunctionsHandler.worker.triggers
+    if not triggers:
         sys.exit(f"{app / 'function_app.py'}: no function with an HTTP trigger was found")
-    print("routes:", *worker.triggers, flush=True)
-    ThreadingHTTPServer(("127.0.0.1", port), FunctionsHandler).serve_forever()
+    print("routes:", *(trigger.path.pattern for trigger in triggers), flush=True)
+    server = ThreadingHTTPServer(("127.0.0.1", port), FunctionsHandler)
+    server.serve_forever()
 
 
 if __name__ == "__main__":
     del sys.path[0]  # this file's folder, which is no part of the platform
-    serve(Path(sys.argv[1]).resolve(), int(sys.argv[2]))
+    serve(Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3])

@@ -1,4 +1,4 @@
-"""JSON schemas of bodies other than the pipelines': Open Inference Protocol v2, OpenAI, reranking."""
+"""JSON schemas of the bodies of the Open Inference Protocol v2, of OpenAI and of reranking."""
 
 from __future__ import annotations
 

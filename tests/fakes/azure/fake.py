@@ -77,6 +77,11 @@ class AzureFake:
         """Routes of a service, asked before those of the resource manager."""
         self._routes += routes
 
+    @property
+    def own_routes(self) -> tuple[Route, ...]:
+        """Those of the services that were added."""
+        return tuple(self._routes)
+
     def __enter__(self) -> AzureFake:
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True

@@ -28,6 +28,8 @@ _LISTS = {  # what has no provider in its path, below the subscription
     "resourcegroups/resources": "Microsoft.Resources/subscriptions/resourceGroups/resources/",
     "resources": "Microsoft.Resources/subscriptions/resources/",
     "": "Microsoft.Resources/subscriptions/",
+    "resourcegroups/deployments/operations": "Microsoft.Resources/deployments/operations/",
+    "operationresults": "Microsoft.Resources/subscriptions/operationresults/",
 }
 _JOINS = {
     "serverFarmId": "Microsoft.Web/serverfarms/join/action",

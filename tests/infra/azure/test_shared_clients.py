@@ -203,7 +203,7 @@ def test_a_role_opens_an_account_until_it_is_taken_away(azure: AzureFake) -> Non
     while azure.blobs.denied:  # it spreads
         azure.operations.advance()
     container(azure, session()).list("")
-    (assignment,) = roles.described(ACCOUNT, "by a test")
+    (assignment,) = roles.described(ACCOUNT, "by a test", "")
     roles.delete(assignment)
     with pytest.raises(NotAllowed, match="Storage Blob Data Contributor"):
         container(azure, session()).list("")

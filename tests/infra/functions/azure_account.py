@@ -32,6 +32,7 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.providers import resources
 from tests.fakes.azure.providers.authorization import Authorization
+from tests.fakes.azure.providers.deployments import Deployments
 from tests.fakes.azure.providers.insights import FakeInsights
 from tests.fakes.azure.providers.storage import StorageAccounts
 from tests.fakes.azure.providers.web import FunctionApps
@@ -95,6 +96,7 @@ class AzureAccount:
     accounts: StorageAccounts = field(init=False)
     insights: FakeInsights = field(init=False)
     apps: FunctionApps = field(init=False)
+    deployments: Deployments = field(init=False)
 
     def __post_init__(self) -> None:
         self.blobs = self.fake.blobs
@@ -105,7 +107,9 @@ class AzureAccount:
         services = (self.authorization, self.accounts, self.insights, self.apps)
         self.fake.login.applications.add(f"api://{CLIENT}")
         self.fake.arm.add(*resources.TYPES, *(t for service in services for t in service.types))
+        self.deployments = Deployments(self.fake)
         self.fake.add(*resources.routes(self.fake), *(r for s in services for r in s.routes))
+        self.fake.add(*self.deployments.routes)
 
     def cloud(self, name: str = APP, **settings: Any) -> FunctionsCloud:
         """The cloud as deploy.py opens it, with a clock that hardly waits."""
@@ -169,6 +173,7 @@ class AzureAccount:
         self.insights.rows.clear()
         self.blobs.walled.clear()
         self.fake.operations.forget()
+        self.deployments.known.clear()
         self.fake.arm.denied.clear()
         self.fake.arm.failures.clear()
         self.fake.arm.refusals.clear()

@@ -187,6 +187,21 @@ def sick(azure: AzureAccount, version: Bundle) -> FunctionsCloud:
     return azure.cloud(wait_minutes=0.02)
 
 
+def test_the_role_of_an_app_that_is_gone_is_replaced(
+    azure: AzureAccount, versions: Versions
+) -> None:
+    deploy(azure.cloud(), versions[0])
+    before = azure.apps.principals[APP]
+    azure.fake.store.delete(azure.names.app_id(APP))  # by somebody, and its roles stayed
+    azure.apps.principals.pop(APP)
+    deploy(azure.cloud(), versions[0])
+    after = azure.apps.principals[APP]
+    assert after != before
+    kinds = azure.fake.store.all("Microsoft.Authorization/roleAssignments")
+    whose = [one["properties"]["principalId"] for one in kinds]
+    assert (whose.count(before), whose.count(after)) == (0, 2)
+
+
 def test_health_never_reached(azure: AzureAccount, versions: Versions, failure: Failure) -> None:
     deploy(azure.cloud(), versions[0])
     cloud = sick(azure, versions[1])

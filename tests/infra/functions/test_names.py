@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 import pytest
 
@@ -40,3 +41,13 @@ def test_the_same_role_assignment_has_the_same_name() -> None:
     name = assignment_name("/Scope", BLOB_OWNER, Principal("ID"))
     assert name == assignment_name("/scope", BLOB_OWNER, Principal("id"))
     assert name != assignment_name("/scope", BLOB_OWNER, Principal("other"))
+
+
+def test_the_role_of_an_app_is_named_after_the_app() -> None:
+    """Whose identity is known only when it is made, and then another each time."""
+    app = Principal("ID", named="/apps/Squad")
+    name = assignment_name("/Scope", BLOB_OWNER, app)
+    assert name == assignment_name("/scope", BLOB_OWNER, Principal("other", named="/apps/squad"))
+    # as a template's guid('/scope', '/apps/squad', ...) gives it
+    text = "/scope-/apps/squad-b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
+    assert name == str(uuid.uuid5(uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830"), text))

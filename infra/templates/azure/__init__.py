@@ -1,0 +1,1 @@
+"""Azure: ARM templates, as the resource manager and `az deployment` take them."""

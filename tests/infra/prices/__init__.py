@@ -1,0 +1,1 @@
+"""Azure Functions, against the fake of Azure on loopback."""
