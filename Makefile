@@ -14,7 +14,7 @@ OTHER := TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum OVER=$(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 SITE = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark soak lock docs quality benchmark batch servers lint types clean
+.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
 
 setup: $(VENV)/.ready
 
@@ -167,6 +167,11 @@ servers: setup
 	.venv-4/bin/python -m examples.servers.models
 	$(PYTHON) -m examples.servers.environments $(PEERS)
 	PEERS=$(abspath $(PEERS)) $(BIN)/python -m examples.servers.compare --data $(DATA)/goemotions/test.tsv $(WORKS)
+
+# The demo's function beside the same one with PyTorch, in Azure's worker; needs Python 3.11 and 1.2 GB, on a machine that does nothing else.
+functions: setup
+	$(BIN)/python -m examples.models efficientnet-lite0
+	$(BIN)/python -m examples.functions.compare --out docs/performance.md
 
 lint: setup
 	$(BIN)/ruff check .
