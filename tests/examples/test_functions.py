@@ -12,6 +12,7 @@ from examples.functions.compare import text
 from examples.functions.limited import memory_group
 from examples.functions.measure import Round, measured, survives
 from examples.functions.table import COLUMNS, Measured, percentile, rows
+from onnxferry.infra.functions.sizing import HOST_MB, SPARE, allowed_mib
 from onnxferry.scripts.rehearse.archives import unpack_zip
 from onnxferry.scripts.rehearse.phases import StartPhases
 from tests.packages import quiet
@@ -58,7 +59,8 @@ def test_percentiles() -> None:
 def test_the_section_says_what_the_limit_is() -> None:
     side = Measured(1, (OURS,), "answers")
     said, markdown = text([side, side])
-    assert "276 MiB: what is left when 30% of a 512 MB instance" in said
+    assert f"{allowed_mib(512)} MiB: what a 512 MB instance, with {HOST_MB} MB more" in said
+    assert f"{SPARE:.0%}" == "30%"
     assert markdown.startswith("|  | onnxferry | PyTorch | ratio |")
 
 
