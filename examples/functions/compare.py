@@ -25,8 +25,8 @@ from onnxferry.scripts.rehearse.archives import unpack_zip
 from onnxferry.system import console
 from onnxferry.system.options import FILE
 
-# MiB for the worker of the smallest instance, by infra/functions/sizing.py: of its 512 MB and the 272
-# that are there for the host, 30 % stay free, and the host has its 272
+# MiB for the worker of the smallest instance, by infra/functions/sizing.py: of its 512 MB and the
+# 272 that are there for the host, 30 % stay free, and the host has its 272
 LIMIT = 276
 TITLE = "Azure Functions: EfficientNet-Lite0"
 
@@ -63,8 +63,8 @@ def text(found: list[Measured]) -> list[str]:
     return [
         f"{machine()}; the worker in Python {PYTHON}. {len(found[0].rounds)} rounds after one that"
         " does not count; medians, with the least and the most. The limit is a memory cgroup of"
-        f" {LIMIT} MiB: what a 512 MB instance, with 272 MB more for the host, leaves the worker when"
-        " 30 % stay free.",
+        f" {LIMIT} MiB: what a 512 MB instance, with 272 MB more for the host, leaves the worker"
+        " when 30 % stay free.",
         tables.markdown(COLUMNS, rows(*found)),
     ]
 
