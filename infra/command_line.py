@@ -70,12 +70,12 @@ def deploy(yes: bool, force: bool, keep_failed: bool, output: str, **flags: Any)
 def plan(output: str, **flags: Any) -> None:
     """Show what `deploy` would do now and what it would cost; changes nothing. All parameters are
     in --output json, and with -v on standard error."""
-    from onnxferry.infra.prices.estimators import estimated
+    from onnxferry.infra.prices.estimators import estimator
 
     given = CommandOptions(**flags)
+    estimated = estimator(given.target, getattr(given.config, given.target))
     endpoint, bundle = _open_with_bundle(given)
-    settings = getattr(given.config, given.target)
-    _show_plan(estimated(endpoint.plan_deploy(bundle), settings, bundle.package), output)
+    _show_plan(estimated(endpoint.plan_deploy(bundle), bundle.package), output)
 
 
 @options.command()

@@ -1,6 +1,6 @@
 """The environment variables that deploy.toml gives a deployment: which it may set, and to what.
 
-Scoring validates its own, ONNXFERRY_LIMIT_* and ONNXFERRY_ENGINE_*. It is imported only where such
+Scoring validates its own, ONNXFERRY_LIMIT_*, _ENGINE_* and _URLS_*. It is imported only where such
 a variable is given, since it loads numpy and onnxruntime, which --help must not.
 """
 
@@ -87,16 +87,17 @@ def _problems(name: str, value: Any, rules: Rules) -> Iterator[str]:
 
 def _unread(name: str, value: str) -> str:
     """Why scoring would refuse or overlook a variable of ours; "" when it reads it."""
-    from onnxferry.scoring import engine_options
+    from onnxferry.scoring import engine_options, urls
     from onnxferry.scoring.errors import ModelError
     from onnxferry.scoring.limits import Limits, variable
 
-    families = variable(""), engine_options.PREFIX
+    families = variable(""), engine_options.PREFIX, urls.PREFIX
     if not name.startswith(families):
         return f"no variable of ours; known: {', '.join(f'{family}*' for family in families)}"
     try:
         Limits().overridden({name: value})
         engine_options.EngineOptions().overridden({name: value})
+        urls.Policy.read({name: value})
     except ModelError as e:
         return str(e)
     return ""

@@ -62,7 +62,8 @@ class Summary:
     serves now (12 digits, "" if none), on `instances` ("1 x ml.m5.large"). `peak` is the most that
     runs at a time meanwhile. `shortage` says what the account's quota lacks for that ("" where
     nothing, or unknown). `minutes` is how long it usually takes, from and to. `region` is the one
-    whose prices apply; `cost` is of what is there afterwards, where it was asked for."""
+    whose prices apply, `count` the instances that will run where they are billed by the hour;
+    `cost` is of what is there afterwards, where it was asked for."""
 
     place: str = ""
     version: str = ""
@@ -73,6 +74,7 @@ class Summary:
     shortage: str = ""
     notes: tuple[str, ...] = ()
     region: str = ""
+    count: int = 0
     cost: CostEstimate | None = None
 
 

@@ -69,7 +69,8 @@ class AzureMLCloud:
         replaces = state.version(state.serving)
         on = f"{count} x {self.settings.instance_type}"
         summary = Summary(_place(state), bundle.version, replaces, on, minutes=(8, 20))
-        summary = replace(summary, notes=plan.notes(state, desired), region=state.location)
+        summary = replace(summary, region=state.location, count=count)
+        summary = replace(summary, notes=plan.notes(state, desired))
         if any(s.operation == "create_deployment" and s.action is Action.CREATE for s in steps):
             summary = self._with_quota(summary, state, desired)
         return self._plan("deploy", steps, summary)

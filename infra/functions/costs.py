@@ -16,7 +16,8 @@ from decimal import ROUND_CEILING, Decimal
 
 from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.sizing import Need, Sizing, sizing
-from onnxferry.infra.prices.estimate import HOURS, NOTHING, Asked, CostEstimate, CostLine, priced
+from onnxferry.infra.prices.estimate import NOTHING, CostEstimate, CostLine
+from onnxferry.infra.prices.pricing import HOURS, Asked, priced
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
 from onnxferry.system.exits import program
@@ -54,7 +55,7 @@ def estimate(asked: Asked[Functions]) -> CostEstimate:
     rehearsed = asked.rehearsed
     if rehearsed is None or rehearsed.sha256 != asked.package.sha256:
         return CostEstimate(asked.region, load, unknown=_unrehearsed(rehearsed, asked.package))
-    need = Need.of(asked.package, rehearsed.memory_mib)
+    need = Need.of(asked.package)  # as `desired` has it
     sized = sizing(settings.instance_memory_mb, need, settings.http_concurrency)
     activity = _activity(rehearsed, sized)
     said = [*_measured(rehearsed, sized, activity), _NOT_COUNTED]

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from onnxferry.infra.plan import Plan
 from onnxferry.infra.prices import table
-from onnxferry.infra.prices.estimate import Asked, CostEstimate
+from onnxferry.infra.prices.estimate import CostEstimate
+from onnxferry.infra.prices.pricing import Asked
+from onnxferry.infra.prices.table import PriceTable
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import record
 from onnxferry.targets import load
@@ -22,11 +25,16 @@ ESTIMATORS = {
 }
 
 
-def estimated(plan: Plan, settings: Any, package: Package) -> Plan:
-    """`plan` with what it costs a month. Raises UsageError for a file of prices that is none."""
-    if plan.target not in ESTIMATORS:
-        return plan
+def estimator(target: str, settings: Any) -> Callable[[Plan, Package], Plan]:
+    """What adds to a plan, of a package, what it costs a month. The prices are read now. Raises
+    UsageError for a file of prices that is none."""
+    if target not in ESTIMATORS:
+        return lambda plan, package: plan
+    return partial(_estimated, settings, table.read(target, settings.prices))
+
+
+def _estimated(settings: Any, prices: PriceTable, plan: Plan, package: Package) -> Plan:
     estimate: Callable[[Asked[Any]], CostEstimate] = load(ESTIMATORS[plan.target])
-    prices = table.read(plan.target, settings.prices)
-    asked = Asked(settings, plan.summary.region, package, record.read(package), prices)
-    return replace(plan, summary=replace(plan.summary, cost=estimate(asked)))
+    found = plan.summary
+    asked = Asked(settings, found.region, found.count, package, record.read(package), prices)
+    return replace(plan, summary=replace(found, cost=estimate(asked)))

@@ -6,16 +6,17 @@ from __future__ import annotations
 from decimal import Decimal
 
 from onnxferry.infra.config import AzureML, SageMaker
-from onnxferry.infra.prices.estimate import HOURS, Asked, CostEstimate, CostLine, priced
+from onnxferry.infra.prices.estimate import CostEstimate, CostLine
+from onnxferry.infra.prices.pricing import HOURS, Asked, priced
 
 _KEPT = "The most is with the version that served before, which keep_previous keeps running"
 _NOT_COUNTED = "Not counted: what runs beside it while a version is changed, storage, traffic"
 
 
 def estimate(asked: Asked[SageMaker | AzureML]) -> CostEstimate:
-    """For the instances of deploy.toml, all month."""
-    settings = asked.settings
-    kind, count = settings.instance_type, settings.instance_count
+    """For the instances that will run, which somebody may have scaled, all month."""
+    settings, count = asked.settings, asked.count
+    kind = settings.instance_type
     hours = Decimal(HOURS * count)
     kept = getattr(settings, "keep_previous", False)
     line = CostLine(kind, kind, "hours", (hours, hours * 2 if kept else hours))

@@ -40,11 +40,6 @@ class PriceTable(_Data):
     free: Mapping[str, _Amount] = {}
     regions: Mapping[str, RegionPrices]
 
-    def known(self) -> str:
-        """The regions with their dates, for people."""
-        found = (f"{name} ({self.regions[name].date})" for name in sorted(self.regions))
-        return ", ".join(found) or "none"
-
 
 def read(target: str, own: str | None = None) -> PriceTable:
     """The prices of the file `own`, else the list prices of `target`. Raises UsageError for a file

@@ -57,6 +57,7 @@ def deploy(
         peak=" and ".join(map(str, fleets)),
         notes=rollout.notes(state, desired.variant),
         region=names.region,
+        count=rollout.will_run(state, desired.variant).count,
     )
     return Plan(TARGET, "deploy", names.endpoint, steps, summary, len(foundation))
 

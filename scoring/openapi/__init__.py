@@ -10,7 +10,18 @@ from onnxferry.scoring.openapi.operations import (
     errors,
     example,
     media,
+    refusals,
     score,
 )
 
-__all__ = ["OCTETS", "STATUSES", "classify", "content", "errors", "example", "media", "score"]
+__all__ = [
+    "OCTETS",
+    "STATUSES",
+    "classify",
+    "content",
+    "errors",
+    "example",
+    "media",
+    "refusals",
+    "score",
+]

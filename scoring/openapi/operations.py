@@ -50,7 +50,7 @@ def score(spec: ModelSpec, name: str, statuses: Mapping[int, str]) -> dict[str, 
     others = [media_type for media_type in codecs.ENCODERS if media_type != JSON]
     answers = {"200": content(schemas.answer(spec), "The answer", others)}
     about = {"summary": f"{spec.task} by {name}", "tags": [name], "requestBody": request}
-    return {**about, "responses": {**answers, **errors(_with_urls(spec, statuses))}}
+    return {**about, "responses": {**answers, **errors(refusals(spec, statuses))}}
 
 
 def classify(spec: ModelSpec, name: str, statuses: Mapping[int, str]) -> dict[str, Any]:
@@ -59,14 +59,15 @@ def classify(spec: ModelSpec, name: str, statuses: Mapping[int, str]) -> dict[st
     url = {"type": "string", "format": "uri"}
     parameter = {"name": PARAMETER, "in": "query", "schema": url, "description": "A picture's URL"}
     answer = {"anyOf": [_CLASSIFIED, {"type": "array", "items": _CLASSIFIED}]}
-    responses = {"200": content(answer, "The best label"), **errors(_with_urls(spec, statuses))}
+    responses = {"200": content(answer, "The best label"), **errors(refusals(spec, statuses))}
     about = {"summary": f"the best label by {name}", "tags": [name], "responses": responses}
     get = {**about, "parameters": [{**parameter, "required": True}]}
     post = {**about, "parameters": [parameter], "requestBody": {"content": body(spec)}}
     return {"get": get, "post": post}
 
 
-def _with_urls(spec: ModelSpec, statuses: Mapping[int, str]) -> Mapping[int, str]:
+def refusals(spec: ModelSpec, statuses: Mapping[int, str]) -> Mapping[int, str]:
+    """A host's statuses, with those of pictures by URL for a model that takes pictures."""
     return {**statuses, **_URLS} if takes_pictures(spec) else statuses
 
 

@@ -51,8 +51,8 @@ class Connection:
         self._socket: socket.socket | None = None
 
     def open(self, seconds: float) -> None:
-        """Within about `seconds`. Raises Unreachable, or FetchFailed for a host that does not prove
-        its name."""
+        """No wait within is longer than `seconds`. Raises Unreachable, or FetchFailed for a host
+        that does not prove its name."""
         self._connection.timeout = seconds
         try:
             self._connection.connect()

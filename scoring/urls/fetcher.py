@@ -93,8 +93,8 @@ class _Thread(threading.Thread):
 
     def left(self, reason: str) -> Found:
         """What it found until now, when nobody waits for more: the next one failed for a reason."""
+        found = {**self.found}  # before what is cut fails for that
         self._visit.cut()
-        found = {**self.found}
         missing = [url for url in self._urls if url not in found]
         return {**found, missing[0]: FetchFailed(reason)} if missing else found
 

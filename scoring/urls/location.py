@@ -61,9 +61,13 @@ class Location:
 
     def redirected(self, to: str, policy: Policy) -> Location:
         """Where a Location header leads. Raises as `parse`."""
-        if not to or not to.isascii() or _ODD.search(to):
-            raise InvalidUrl("the URL holds what is no URL's")
-        return Location.parse(urljoin(self.url, to), policy)
+        if not to or not to.isascii() or _ODD.search(to):  # urljoin drops some, and goes on
+            raise InvalidUrl("the URL is empty, or holds what no URL does")
+        try:
+            url = urljoin(self.url, to)
+        except ValueError as e:  # of brackets that hold no address
+            raise InvalidUrl("the URL's host is no name") from e
+        return Location.parse(url, policy)
 
     @property
     def url(self) -> str:

@@ -79,12 +79,10 @@ class Visit:
         connection = self._connection = Connection(at, address, self._network.context())
         if self._cut:
             raise FetchFailed("it took too long")
+        long = self._policy.seconds  # it is cut before
+        left = max(0.01, self._ends - time.monotonic())
         try:
-            connection.open(self._left / share)
-            return connection.get(most, self._left)
+            connection.open(left / share if share > 1 else long)
+            return connection.get(most, long)
         finally:
             connection.close()
-
-    @property
-    def _left(self) -> float:
-        return max(0.01, self._ends - time.monotonic())

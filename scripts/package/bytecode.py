@@ -1,9 +1,10 @@
 """Byte code in a package. A platform that mounts a package read-only compiles what it imports at
 each start, unless the package brings it compiled.
 
-A library becomes modules without sources, at about the size of its sources, since it has native
-parts for one Python anyway or serves one that has; our code keeps its sources, of which a traceback
-shows the lines. Neither asks for a file's time: an archive has none.
+A library becomes modules without sources, since it has native parts for one Python anyway or serves
+one that has, and without docstrings and assertions (as by python -OO), which makes it as large as
+its sources were. Our code keeps its sources, of which a traceback shows the lines. Neither asks for
+a file's time: an archive has none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _PROBE = """
 import importlib.util, platform
 print(platform.python_version(), int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little"))
 """
+# numpy gives the docstrings of these functions to others in C, which take no None
+_WITH_DOCSTRINGS = ("numpy/_core/multiarray.py",)
 _COMPILE = ["-s", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
 
 
@@ -49,7 +52,9 @@ def compiler(python: str) -> Compiler | None:
 
 def without_sources(folder: Path, compiled_by: Compiler) -> None:
     """Put each module's byte code in its source's place."""
-    _compile(folder, compiled_by, "-b")
+    _compile(folder, folder, compiled_by, "-b", "-o2")
+    for path in filter(Path.is_file, map(folder.joinpath, _WITH_DOCSTRINGS)):
+        _compile(path, folder, compiled_by, "-b", "-f")
     for source in folder.rglob("*.py"):
         source.unlink()
 
@@ -62,16 +67,16 @@ def beside_sources(sources: Mapping[str, bytes], compiled_by: Compiler) -> dict[
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        _compile(folder, compiled_by)
+        _compile(folder, folder, compiled_by)
         return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.pyc")}
 
 
-def _compile(folder: Path, by: Compiler, *options: str) -> None:
-    """In one fresh process that goes through the folder in order, so that the same interpreter
-    makes the same bytes, with no path of this machine in them."""
+def _compile(what: Path, folder: Path, by: Compiler, *options: str) -> None:
+    """In one fresh process that goes through `what` in order, so that the same interpreter makes
+    the same bytes, with no path of this machine in them, `folder` being cut off."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
-        [str(by.path), *_COMPILE, *options, "-s", str(folder), str(folder)],
+        [str(by.path), *_COMPILE, *options, "-s", str(folder), str(what)],
         check=False,
         capture_output=True,
         text=True,

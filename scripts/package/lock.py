@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from onnxferry.scripts.package import container, functions, pins, wheels
+from onnxferry.scripts.package.model import FETCH
 from onnxferry.system.files import replacing
 from onnxferry.system.hashes import sha256
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-BROUGHT = {*(*wheels.SCORING, "tokenizers", "pillow"), *functions.LIBRARIES, *container.LIBRARIES}
+_TASKS = ("tokenizers", "pillow", FETCH)
+BROUGHT = {*wheels.SCORING, *_TASKS, *functions.LIBRARIES, *container.LIBRARIES}
 
 _HEAD = "# Made by python -m scripts.package.lock of pins.txt: the wheels for Linux on x86_64.\n"
 

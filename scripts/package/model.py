@@ -15,14 +15,15 @@ from onnxferry.system.errors import PackageError, UsageError
 from onnxferry.system.exits import program
 from onnxferry.system.hashes import sha256
 
+FETCH = "urllib3"  # a deployment may allow a picture's URL at any time
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclass(frozen=True)
 class CheckedModel:
     """A model directory checked for a Python ("3.12"): the files to pack, relative, with /, the
-    distributions that scoring imports besides numpy and onnxruntime, and what compiles modules for
-    a package that brings them compiled."""
+    distributions that scoring imports besides numpy and onnxruntime (FETCH for pictures by URL),
+    and what compiles modules for a package that brings them compiled."""
 
     folder: Path
     python: str
@@ -42,9 +43,10 @@ def check(folder: Path, python: str) -> CheckedModel:
         raise UsageError(f"{folder}: no such folder; make it with {program('prepare')}")
     try:
         spec = ModelSpec.read(folder)
-        libraries = needs(spec)
+        needed = needs(spec)
     except ModelError as e:
         raise PackageError(str(e)) from e
+    libraries = (*needed, FETCH) if "pillow" in needed else needed
     _check_present(folder, spec, libraries)
     for name, expected in spec.files.items():
         _check_hash(folder, name, expected)

@@ -32,6 +32,7 @@ CLOSURES = {
     "httptools": "",
     "prometheus-client": "",
     "pyyaml": "",
+    "urllib3": "",
     "uvicorn": "click h11 typing-extensions",
     "uvloop": "",
     "azure-functions": "markupsafe werkzeug",

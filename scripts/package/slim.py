@@ -12,7 +12,7 @@ from onnxferry.scripts.package.bytecode import Compiler
 from onnxferry.scripts.package.layout import tree
 from onnxferry.system.files import replacing
 
-_RECIPE = "1"  # counted up when the same rules make other files
+_RECIPE = "2"  # counted up when the same rules make other files
 
 
 def slimmed(folder: Path, dropped: re.Pattern[str], compiled_by: Compiler | None) -> Path:

@@ -18,6 +18,7 @@ from onnxferry.targets.local.config import ServerConfig
 PREFIX = "ONNXFERRY_SERVER_"
 # as the hosts of containers set them: Vertex AI, then Cloud Run and others
 _ALSO = {"port": ("AIP_HTTP_PORT", "PORT")}
+_REPEATED = {"cors_origins": ("--cors-origin", "ORIGIN"), "url_hosts": ("--url-hosts", "HOST")}
 _MODELS = click.argument("models", nargs=-1, metavar="[[NAME=]DIR]...")
 _FILE = "Settings' file, TOML or YAML: these options with _ for -, and models. Also DeepSparse's."
 
@@ -38,8 +39,9 @@ def _option(name: str, annotation: Any, default: Any, text: str) -> Callable[...
     kind: dict[str, Any] = {"metavar": {int: "N", float: "SECONDS"}.get(annotation, "TEXT")}
     if annotation is bool:
         kind, flag = {"is_flag": True}, f"{flag}/--no-{flag[2:]}"
-    elif name == "cors_origins":
-        kind, flag = {"multiple": True, "metavar": "ORIGIN"}, "--cors-origin"
+    elif name in _REPEATED:
+        flag, metavar = _REPEATED[name]
+        kind = {"multiple": True, "metavar": metavar}
     shown = f"{text} [default: {default}]" if default not in (None, False, ()) else text
     given = {"default": None, "show_default": False, "envvar": variables, "help": shown}
     return click.option(flag, name, **{**given, **kind})

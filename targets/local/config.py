@@ -18,6 +18,16 @@ def _origin(text: str) -> str:
     return text
 
 
+def _url_hosts(given: tuple[str, ...]) -> tuple[str, ...]:
+    from onnxferry.scoring.errors import ModelError
+    from onnxferry.scoring.urls.policy import hosts
+
+    try:
+        return hosts(",".join(given), "url_hosts")
+    except ModelError as e:
+        raise ValueError(str(e)) from e
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -85,12 +95,23 @@ class ServerConfig(_Table):
     """Ask for no key on /metrics."""
     cors_origins: tuple[Origin, ...] = ()
     """Origin whose pages may call the server, like https://example.com. May be repeated."""
+    allow_urls: bool = False
+    """Fetch pictures that a request names by URL: https, from public addresses alone."""
+    url_hosts: Annotated[tuple[str, ...], AfterValidator(_url_hosts)] = ()
+    """Host that pictures are fetched from, like images.example.com or *.example.com; default: any.
+    May be repeated."""
     tls_certificate: Path | None = None
     """File of the TLS certificate and its chain, PEM."""
     tls_key: Path | None = None
     """File of its private key, PEM; default: the certificate's file."""
     skip_golden: bool = False
     """Do not ask the golden requests before being ready."""
+
+    @model_validator(mode="after")
+    def _hosts_with_urls(self) -> ServerConfig:
+        if self.url_hosts and not self.allow_urls:
+            raise ValueError("url_hosts needs allow_urls")
+        return self
 
     @model_validator(mode="after")
     def _key_with_certificate(self) -> ServerConfig:

@@ -73,7 +73,8 @@ class Exchange:
         try:
             if length <= limit:
                 await self._read(request, body, limit)
-            yield scoring.Request.of(bytes(body), headers, length)
+            query = dict(request.query_params) if request.scope["query_string"] else {}
+            yield scoring.Request.of(bytes(body), headers, length, query)
         finally:
             self.admission.let_go(len(body))
 

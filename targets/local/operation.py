@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 
+from onnxferry.scoring import urls
 from onnxferry.scoring.engine_options import PREFIX
 from onnxferry.targets.local import tracing
 from onnxferry.targets.local.admission import Admission
@@ -44,6 +45,7 @@ class Operation:
         if config.threads:
             each = max(1, config.threads // max(1, config.workers))
             os.environ[f"{PREFIX}THREADS"] = str(each)
+        os.environ |= _fetching(config)
         if config.watch:
             self._copies = Copies()
             try:
@@ -82,3 +84,10 @@ class Operation:
     def _observe(self, model: str, observed: Observation) -> None:
         if self._ready():
             self._metrics.observe(model, observed)
+
+
+def _fetching(config: ServerConfig) -> dict[str, str]:
+    """The variables by which scoring, here and in processes, fetches pictures; of what the settings
+    leave open the environment's own count."""
+    allowed = {urls.ALLOW: "true"} if config.allow_urls else {}
+    return {**allowed, urls.HOSTS: ",".join(config.url_hosts)} if config.url_hosts else allowed

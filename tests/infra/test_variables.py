@@ -149,3 +149,16 @@ def test_only_variables_of_ours_load_the_scoring_core() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
+
+
+def test_what_may_be_fetched_is_checked_as_scoring_does() -> None:
+    given = {"ONNXFERRY_URLS_ALLOW": "true", "ONNXFERRY_URLS_HOSTS": "a.com,*.b.com:8443"}
+    assert checked(given, AZUREML) == given
+    for name, value, said in (
+        ("ONNXFERRY_URLS_ALLOW", "maybe", "must be true or false"),
+        ("ONNXFERRY_URLS_HOSTS", "10.0.0.1", "must list hosts like"),
+        ("ONNXFERRY_URLS_SECONDS", "0", "must be an integer from 1 to 300"),
+        ("ONNXFERRY_URLS_PROXY", "1", "sets nothing of URLs; known: ONNXFERRY_URLS_ALLOW"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            checked({name: value}, AZUREML)

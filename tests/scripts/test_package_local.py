@@ -63,6 +63,7 @@ def test_a_pictures_host_gets_pillow_and_no_tokenizers(tmp_path: Path) -> None:
     ).read_text()
 
     assert "\npillow==" in text
+    assert "\nurllib3==" in text
     assert "tokenizers" not in text
 
 

@@ -24,7 +24,9 @@ def change(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_a_text_model_brings_tokenizers_and_a_picture_model_pillow(tmp_path: Path) -> None:
+def test_a_text_model_brings_tokenizers_and_a_picture_model_pillow_and_urllib3(
+    tmp_path: Path,
+) -> None:
     text = model.check(tiny.question_answering(tmp_path / "qa"), "3.12")
     pictures = model.check(tiny.image_classification(tmp_path / "image"), "3.12")
 
@@ -32,7 +34,10 @@ def test_a_text_model_brings_tokenizers_and_a_picture_model_pillow(tmp_path: Pat
         ("tokenizers",),
         ("model.onnx", "model_spec.json", "tokenizer.json"),
     )
-    assert (pictures.libraries, pictures.files) == (("pillow",), ("model.onnx", "model_spec.json"))
+    assert (pictures.libraries, pictures.files) == (
+        ("pillow", "urllib3"),
+        ("model.onnx", "model_spec.json"),
+    )
 
 
 def test_files_that_the_spec_lists_are_packed_and_others_are_not(tmp_path: Path) -> None:

@@ -220,6 +220,8 @@ class FunctionsHandler(BaseHTTPRequestHandler):
                 pass
             return b""
         length = int(self.headers.get("content-length") or 0)
+        if length < 0:
+            raise ValueError("no length of a body")
         if length > MOST_BYTES:
             self.close_connection = True
             return None

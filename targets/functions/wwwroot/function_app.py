@@ -2,26 +2,28 @@
 model begins to be loaded when a worker imports this file, and requests wait for it. The Functions
 host checks the function key, body size and time (host.json)."""
 
+# ruff: noqa: E402 - the graph is read in its thread while the rest is imported
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from onnxferry.scoring import log_requests
+from onnxferry.targets.functions.loading import ModelLoading
+
+log_requests()
+model = ModelLoading(Path(__file__).parent / "model")
+
 import azure.functions as func
 
-from onnxferry.scoring import log_requests
 from onnxferry.scoring.classify import ClassifyForm
 from onnxferry.targets.functions.answers import answer, told, written
 from onnxferry.targets.functions.auth import auth_level
 from onnxferry.targets.functions.docs import file, page
-from onnxferry.targets.functions.document import document
-from onnxferry.targets.functions.loading import ModelLoading
 
 LEVEL = auth_level(os.environ)
 PROBE = {"methods": ["GET", "HEAD"], "auth_level": func.AuthLevel.ANONYMOUS}
 app = func.FunctionApp(http_auth_level=LEVEL)
-log_requests()
-model = ModelLoading(Path(__file__).parent / "model")
 
 
 @app.function_name("score")
@@ -57,6 +59,8 @@ async def ready(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="openapi.json", methods=["GET"])
 def openapi(req: func.HttpRequest) -> func.HttpResponse:
     """The OpenAPI document."""
+    from onnxferry.targets.functions.document import document
+
     return written(model, lambda spec: document(spec, LEVEL != func.AuthLevel.ANONYMOUS))
 
 

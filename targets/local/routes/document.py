@@ -12,6 +12,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 
 from onnxferry.scoring import openapi
+from onnxferry.scoring.classify import TASK
 from onnxferry.scoring.openapi import OCTETS, schemas
 from onnxferry.scoring.openapi.schemas import Schema
 from onnxferry.targets.local import forms
@@ -20,7 +21,7 @@ from onnxferry.targets.local.exchange import Exchange
 from onnxferry.targets.local.routes import described, examples, form_schemas
 from onnxferry.targets.local.routes.catalog import EMBEDS, RANKS
 from onnxferry.targets.local.routes.openai import RERANK
-from onnxferry.targets.local.routes.platforms import SCORE
+from onnxferry.targets.local.routes.platforms import CLASSIFY, SCORE
 
 _STATIC = Path(__file__).parents[1] / "static"
 _FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
@@ -126,6 +127,8 @@ def _operations(models: list[Served]) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     for path in SCORE:
         yield path, _post(models[0], "pipeline")
+    if pictures := [model for model in models if model.spec.task == TASK]:
+        yield CLASSIFY, openapi.classify(pictures[0].spec, pictures[0].name, STATUSES)
     for tasks, names, form in ((EMBEDS, ("/v1/embeddings",), "openai"), (RANKS, RERANK, "rerank")):
         if fit := [model for model in models if model.spec.task in tasks]:
             for path in names:
@@ -164,7 +167,8 @@ def _post(model: Served, form: str) -> dict[str, Any]:
     request, answer = bodies[form]
     body = {"required": True, "content": openapi.media(request, examples.of(model, form))}
     found = openapi.content(answer, "The answer", [OCTETS] if form == "v2" else [])
-    refused = _errors("pipeline" if form == "rerank" else form, STATUSES)
+    schema = form_schemas.ERRORS["pipeline" if form == "rerank" else form]
+    refused = openapi.errors(openapi.refusals(spec, STATUSES), schema)
     about = {"summary": f"{spec.task} by {model.name}", "tags": [model.name]}
     return {"post": {**about, "requestBody": body, "responses": {"200": found, **refused}}}
 

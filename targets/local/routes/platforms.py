@@ -2,17 +2,20 @@
 
 POST /predict, /score (AzureML), /invocations (SageMaker) and /api/score (Azure Functions) ask the
 first model, and /invocations the one that X-Amzn-SageMaker-Target-Model names; /models/NAME/predict
-asks any. GET /ping and /health answer 200 once the models are loaded.
+asks any. GET and POST /api/classify (Azure Functions) ask the first that tells pictures' classes.
+GET /ping and /health answer 200 once the models are loaded.
 """
 
 from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
 
+from onnxferry.scoring.classify import TASK
 from onnxferry.targets.local.exchange import Exchange
 
 SCORE = ("/predict", "/score", "/invocations", "/api/score")
 TARGET = "x-amzn-sagemaker-target-model"  # of SageMaker's multi-model endpoints
+CLASSIFY = "/api/classify"
 HEALTH = ("/ping", "/health")
 
 
@@ -28,11 +31,27 @@ def add(app: FastAPI, exchange: Exchange) -> None:
         """Score by the named model."""
         return await exchange.answer(request, name)
 
+    async def classify_url(request: Request) -> Response:
+        """The best label of the picture that `img` names."""
+        return await exchange.answer(request, _first(exchange, TASK), "classify")
+
+    async def classify(request: Request) -> Response:
+        """The best label of the picture that `img` names, or that is the body."""
+        return await exchange.answer(request, _first(exchange, TASK), "classify")
+
     for path in SCORE:
         app.add_api_route(path, score, methods=["POST"], tags=["models"])
     app.add_api_route("/models/{name}/predict", score_by, methods=["POST"], tags=["models"])
+    app.add_api_route(CLASSIFY, classify_url, methods=["GET"], include_in_schema=False)
+    app.add_api_route(CLASSIFY, classify, methods=["POST"], include_in_schema=False)
     for path in HEALTH:
         app.add_api_route(path, _healthy, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _first(exchange: Exchange, task: str) -> str | None:
+    """The first model of a task; None where there is none."""
+    models = exchange.backend.models.items()
+    return next((name for name, served in models if served.spec.task == task), None)
 
 
 async def _healthy() -> Response:

@@ -86,6 +86,7 @@ def test_a_scaled_deployment_is_not_scaled_back(
     assert serving(azure)["sku"]["capacity"] == 4
     assert "runs 4 instances, scaled from 1" in plan_text(plan)
     assert plan.summary.peak == "8 x Standard_F2s_v2"
+    assert (plan.summary.region, plan.summary.count) == ("westeurope", 4)
     deploy(connected(instance_count=2), versions["b"])
     assert serving(azure)["sku"]["capacity"] == 2
 

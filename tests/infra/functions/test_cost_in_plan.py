@@ -77,7 +77,7 @@ def test_nothing_to_do_still_costs(azure: AzureAccount, bundle: Bundle, plan: An
     deploy(azure.cloud(), bundle)
     text = plan("--set", "location=westeurope", "--set", "requests_per_month=1000000").stdout
     assert "nothing to do" in text
-    assert "It would be 0.30 to 49.70 USD in eastus2." in text
+    assert "It would be 0.30 to 49.70 USD in eastus2 (prices of 2026-10-05)." in text
 
 
 def test_one_line_without_requests_and_none_in_deploy(
@@ -99,7 +99,10 @@ def test_own_prices(plan: Any, tmp_path: Path) -> None:
     assert "0.96 to 20.20 EUR (prices of 2026-11-01: our contract)" in plan(*own).stdout
 
 
-def test_prices_that_are_none_are_an_error(plan: Any, tmp_path: Path) -> None:
+def test_prices_that_are_none_are_an_error_before_anything_is_packaged(
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_line, "_open_with_bundle", lambda given: pytest.fail("packaged"))
     done = plan("--set", f"prices={tmp_path / 'none.json'}")
     assert "none.json: cannot be read" in done.output + str(done.exception)
     assert done.exit_code != 0

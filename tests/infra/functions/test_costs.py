@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.costs import estimate
 from onnxferry.infra.prices import table
-from onnxferry.infra.prices.estimate import Asked, CostEstimate
+from onnxferry.infra.prices.estimate import CostElsewhere, CostEstimate
+from onnxferry.infra.prices.pricing import Asked
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
 from tests.fakes.azure.fake import SUBSCRIPTION
@@ -43,7 +44,7 @@ def estimated(
 ) -> CostEstimate:
     base = {"subscription": SUBSCRIPTION, "resource_group": "g", "location": region}
     config = Functions(**base, requests_per_month=requests, **keys)
-    return estimate(Asked(config, region, PACKAGE, rehearsed, table.read("functions")))
+    return estimate(Asked(config, region, 0, PACKAGE, rehearsed, table.read("functions")))
 
 
 def total(found: CostEstimate) -> tuple[str, str]:
@@ -135,25 +136,25 @@ def test_a_region_without_confirmed_prices() -> None:
     found = estimated(1_000_000, region="westeurope")
     assert found.total is None
     assert (found.date, found.source) == ("", "")
-    assert "eastus2 (2026-10-05)" in found.unknown
     assert {line.price for line in found.lines} == {None}
     assert quantities(found)["on_demand_gb_second"] == (0, 1_900_000)
     low, high = Decimal("0.3"), Decimal("49.7")
     assert found.elsewhere == (
-        ("eastus", (low, high), "USD"),
-        ("eastus2", (low, high), "USD"),
-        ("southeastasia", (low, Decimal("70.6")), "USD"),  # 1,900,000 x 0.000037 + 0.30
+        CostElsewhere("eastus", "2026-07-30", "USD", (low, high)),
+        CostElsewhere("eastus2", "2026-10-05", "USD", (low, high)),
+        # 1,900,000 x 0.000037 + 0.30
+        CostElsewhere("southeastasia", "2026-10-03", "USD", (low, Decimal("70.6"))),
     )
     text = "\n".join(found.text())
     assert "Cost a month in westeurope, 1,000,000 requests: not known: no price" in text
-    assert "It would be 0.30 to 70.60 USD in southeastasia." in text
+    assert "It would be 0.30 to 70.60 USD in southeastasia (prices of 2026-10-03)." in text
 
 
 def test_a_region_of_which_some_prices_are_known() -> None:
     found = estimated(100_000, region="southeastasia", always_ready=1)
     assert found.total is None
     assert "the prices of 2026-10-03 lack always_ready_baseline_gb_second, " in found.unknown
-    assert [name for name, *_ in found.elsewhere] == ["eastus", "eastus2", "swedencentral"]
+    assert [other.region for other in found.elsewhere] == ["eastus", "eastus2", "swedencentral"]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,7 @@ def test_the_least_is_never_over_the_most(
     rehearsed = replace(
         REHEARSED, latency_p50_ms=latency, latency_p95_ms=latency, cpu_ms=cpu, cpus=cpus
     )
-    found = estimated(requests, rehearsed, instance_memory_mb=memory, always_ready=always)
+    keys: dict[str, Any] = {"instance_memory_mb": memory, "always_ready": always}
+    found = estimated(requests, rehearsed, maximum_instance_count=1000, **keys)
     assert found.total
     assert 0 <= found.total[0] <= found.total[1]

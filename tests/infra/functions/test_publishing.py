@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import pytest
 
 from onnxferry.infra.cloud import Bundle
 from onnxferry.infra.errors import NotAllowed, PublishFailed, TimedOut
-from onnxferry.infra.functions.cloud import FunctionsCloud
-from onnxferry.infra.waiting import Clock
-from tests.infra.functions.azure_account import APP, AzureAccount, deploy, run
+from tests.infra.functions.azure_account import APP, AzureAccount, Hours, by, deploy, run
 
 Versions = tuple[Bundle, Bundle, Bundle]
-
-
-@dataclass
-class Hours:
-    """A clock whose time passes only by sleeping, in which threads come to run."""
-
-    time: float = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-        time.sleep(0.003)
 
 
 @pytest.fixture
@@ -33,11 +18,6 @@ def hours(azure: AzureAccount) -> Iterator[Hours]:
     polls, azure.fake.operations.polls = azure.fake.operations.polls, 0
     yield Hours()
     azure.fake.operations.polls = polls
-
-
-def by(hours: Hours, cloud: FunctionsCloud) -> FunctionsCloud:
-    """`cloud` with that clock, asking every five seconds."""
-    return replace(cloud, clock=Clock(lambda: hours.time, hours.sleep, 5.0))
 
 
 def sent(azure: AzureAccount) -> int:

@@ -16,7 +16,7 @@ from onnxferry.scripts.package import Package
 from onnxferry.scripts.package.contract import Member
 
 SMALL = Need(20_000_000)
-HOST_JSON = Path(__file__).parents[3] / "targets" / "functions" / "host.json"
+HOST_JSON = Path(__file__).parents[3] / "targets/functions/wwwroot/host.json"
 
 
 def test_it_knows_the_sizes_that_deploy_toml_takes() -> None:

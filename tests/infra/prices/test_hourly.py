@@ -11,16 +11,16 @@ import pytest
 from onnxferry.infra.config import AzureML, SageMaker
 from onnxferry.infra.plan import Plan, Summary
 from onnxferry.infra.prices.estimate import CostEstimate
-from onnxferry.infra.prices.estimators import estimated
+from onnxferry.infra.prices.estimators import estimator
 from onnxferry.scripts.package import Package
 from tests.fakes.azure.fake import SUBSCRIPTION
 
 PACKAGE = Package("sagemaker", "m", Path("out/sagemaker/m/model.tar.gz"), "a" * 64, 1, "3.12", ())
 
 
-def cost(target: str, settings: Any, region: str) -> CostEstimate:
-    plan = Plan(target, "deploy", "m", (), Summary(region=region))
-    found = estimated(plan, settings, PACKAGE).summary.cost
+def cost(target: str, settings: Any, region: str, count: int = 1) -> CostEstimate:
+    plan = Plan(target, "deploy", "m", (), Summary(region=region, count=count))
+    found = estimator(target, settings)(plan, PACKAGE).summary.cost
     assert found
     return found
 
@@ -30,7 +30,7 @@ def azureml(**keys: Any) -> AzureML:
 
 
 def test_sagemaker() -> None:
-    found = cost("sagemaker", SageMaker(instance_count=2), "us-east-1")  # 2 x 730 x 0.115
+    found = cost("sagemaker", SageMaker(), "us-east-1", 2)  # 2 x 730 x 0.115
     assert (found.total, found.currency) == ((Decimal("167.900"), Decimal("167.900")), "USD")
     head, line, rest = found.text()
     assert head.startswith("Cost a month in us-east-1, 2 x ml.m5.large: 167.90 USD (prices of 2026")
@@ -50,7 +50,7 @@ def test_azureml_keeps_the_version_before() -> None:
 @pytest.mark.parametrize(
     ("region", "kind", "why"),
     [
-        ("eu-west-1", "ml.m5.large", "no price of this region is confirmed (of others: us-east-1"),
+        ("eu-west-1", "ml.m5.large", "no price of this region is confirmed. To give your own: "),
         ("us-east-1", "ml.c7i.large", "the prices of 2026-07-30 lack ml.c7i.large"),
     ],
 )
@@ -58,9 +58,13 @@ def test_what_is_not_known_is_said(region: str, kind: str, why: str) -> None:
     found = cost("sagemaker", SageMaker(instance_type=kind), region)
     assert found.total is None
     assert why in found.unknown
-    assert any("730 hours" in line for line in found.text())
+    text = "\n".join(found.text())
+    assert "730 hours" in text
+    assert ("It would be 83.95 USD in us-east-1 (prices of 2026-07-30)." in text) == (
+        kind == "ml.m5.large"
+    )
 
 
 def test_a_target_without_an_estimate_has_none() -> None:
     plan = Plan("mlflow", "deploy", "m", ())
-    assert estimated(plan, None, PACKAGE) is plan
+    assert estimator("mlflow", None)(plan, PACKAGE) is plan

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.scoring.urls.serving import Server, serving
+from tests import tiny
+from tests.scoring.urls.serving import Host, Server, serving
 
 _connected: list[Any] = []
 _looked_up: list[Any] = []
@@ -62,3 +63,8 @@ def server(_server: Server) -> Server:
     _server.names.clear()
     _server.ended.clear()
     return _server
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Host:
+    return Host.of(tiny.image_classification(tmp_path_factory.mktemp("image")), authority)

@@ -4,16 +4,26 @@ the network that takes it for a public host's."""
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import trustme
 
+from onnxferry import scoring
+from onnxferry.scoring.classify import ClassifyForm
+from onnxferry.scoring.forms import PIPELINE, Form
+from onnxferry.scoring.tasks import Task
 from onnxferry.scoring.urls import Policy
 from onnxferry.scoring.urls.addresses import is_public
+from onnxferry.scoring.urls.fetcher import Fetcher
+from onnxferry.scoring.urls.resolution import Resolver as Resolve
+from onnxferry.scoring.urls.task import Fetching
 from onnxferry.scoring.urls.visit import Network
 
 HERE = "127.0.0.1"
@@ -23,9 +33,10 @@ Answer = bytes | Callable[[socket.socket], None]
 def response(
     body: bytes = b"", kind: str = "image/png", status: str = "200 OK", **headers: str
 ) -> bytes:
-    """A whole answer. `headers` with _ for -."""
-    told = {"Content-Type": kind, "Content-Length": str(len(body)), **headers}
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in told.items() if value]
+    """A whole answer. `headers` with _ for -; an empty one is left out."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    told = {"Content-Type": kind, "Content-Length": str(len(body)), **given}
+    lines = [f"{name}: {value}" for name, value in told.items() if value]
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1") + body
 
 
@@ -46,6 +57,10 @@ class Server:
     stopped: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
+    def at(self, path: str, host: str = "images.example.com") -> str:
+        """A URL of this server."""
+        return f"https://{host}:{self.port}{path}"
+
     def run(self, listener: socket.socket) -> None:
         while not self.stopped.is_set():
             with contextlib.suppress(OSError):
@@ -60,7 +75,10 @@ class Server:
                 self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
-        head = b""
+        head = connection.recv(1)
+        if head == b"\x16":  # the beginning of TLS, for a server without
+            connection.sendall(response(status="400 Bad Request"))
+            return
         while b"\r\n\r\n" not in head:
             if not (data := connection.recv(4096)):
                 return
@@ -122,17 +140,50 @@ class Resolver:
         return turns[turn]
 
 
-def network(authority: trustme.CA, resolver: Callable[[str, int], Sequence[str]]) -> Network:
-    """In which HERE, and no other address of this machine, is a public one."""
-
-    def context() -> ssl.SSLContext:
-        return ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
-
-    return Network(resolver, lambda address: address == HERE or is_public(address), context)
-
-
 def policy(port: int, **more: object) -> Policy:
     """That allows every host of example.com and example.org, at `port` and the usual one."""
     names = ("*.example.com", "*.example.org")
     hosts = (*names, *(f"{name}:{port}" for name in names))
     return Policy(**{"allow": True, "hosts": hosts, **more})  # type: ignore[arg-type]
+
+
+@dataclass
+class Host:
+    """A scorer of a tiny model that fetches pictures from the server of the test."""
+
+    scorer: scoring.Scorer
+    task: Task
+    authority: trustme.CA
+
+    @staticmethod
+    def of(folder: Path, authority: trustme.CA) -> Host:
+        scorer = scoring.load(folder, {})
+        return Host(scorer, scorer.task, authority)
+
+    def network(self, resolver: Resolve | None = None) -> Network:
+        """In which HERE, and no other address of this machine, is a public one."""
+
+        def context() -> ssl.SSLContext:
+            return ssl.create_default_context(cadata=self.authority.cert_pem.bytes().decode())
+
+        check = lambda address: address == HERE or is_public(address)  # noqa: E731
+        return Network(resolver or Resolver(), check, context)
+
+    def allow(self, policy: Policy, network: Network | Resolve | None = None) -> Host:
+        """Fetch by `policy`."""
+        own = network if isinstance(network, Network) else self.network(network)
+        self.scorer.task = Fetching(self.task, Fetcher(policy, own))
+        return self
+
+    def ask(self, url: str) -> tuple[int, Any]:
+        """Status and JSON of /api/classify?img=URL."""
+        return _read(self.scorer.handle(scoring.Request(b"", query={"img": url}), ClassifyForm()))
+
+    def score(self, inputs: Any, form: Form = PIPELINE) -> tuple[int, Any]:
+        """Status and JSON of a request with `inputs`, or with a whole body."""
+        body = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+        return _read(self.scorer.handle(scoring.Request(json.dumps(body).encode()), form))
+
+
+def _read(response: scoring.Response) -> tuple[int, Any]:
+    return response.status, json.loads(response.body)

@@ -138,3 +138,16 @@ def test_each_setting_has_an_option_with_a_text() -> None:
     options = {p.name: p for p in program(Path()).params if isinstance(p, click.Option)}
     assert options.keys() == {*ServerConfig.model_fields, "config"} - {"models"}
     assert all(option.help for option in options.values())
+
+
+def test_hosts_of_pictures_are_names_and_need_the_switch(tmp_path: Path) -> None:
+    config = read(
+        tmp_path, "s.toml", 'models = ["one"]\nallow_urls = true\nurl_hosts = ["*.A.com"]'
+    )
+    assert (config.allow_urls, config.url_hosts) == (True, ("*.a.com",))
+    for text, said in (
+        ('url_hosts = ["a.com"]', "url_hosts needs allow_urls"),
+        ('allow_urls = true\nurl_hosts = ["https://a.com"]', "url_hosts must list hosts like"),
+    ):
+        with pytest.raises(click.UsageError, match=said):
+            read(tmp_path, "s.toml", f'models = ["one"]\n{text}')

@@ -70,7 +70,7 @@ class Authorization:
         found = next((a["id"].lower() for a in accounts if a["name"] == account), "")
         return any(
             r["properties"]["principalId"] == principal
-            and f"{found}/".startswith(f"{_scope(r)}/")  # of a group above it, too
+            and f"{found}/".startswith(f"{scope_of(r)}/")  # of a group above it, too
             and r["properties"]["roleDefinitionId"].endswith(BLOB_ROLES)
             for r in self._fake.store.all("Microsoft.Authorization/roleAssignments")
         )
@@ -116,5 +116,6 @@ class Authorization:
             spread.polls = polls
 
 
-def _scope(assignment: Resource) -> str:
+def scope_of(assignment: Resource) -> str:
+    """The id, in lower case, of what a role is assigned over."""
     return str(assignment["id"].lower().rpartition("/providers/microsoft.authorization/")[0])

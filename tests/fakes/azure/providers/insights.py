@@ -18,6 +18,7 @@ from tests.fakes.azure.arm import ResourceType
 from tests.fakes.azure.fake import AzureFake
 from tests.fakes.azure.http import Answer, Call, Route, error
 from tests.fakes.azure.login import now, signed_in
+from tests.fakes.azure.providers.authorization import scope_of
 from tests.fakes.azure.providers.given import identities
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 from tests.fakes.azure.store import Resource
@@ -104,7 +105,7 @@ class FakeInsights:
         given = identities(self.fake.store, app).get(client.removeprefix("ClientId="), {})
         identity = given.get("principalId") if client else own
         return by == "Authorization=AAD" and any(
-            r["id"].lower().startswith(f"{component['id']}/providers/".lower())
+            f"{component['id']}/".lower().startswith(f"{scope_of(r)}/")
             and r["properties"]["principalId"] == identity
             and r["properties"]["roleDefinitionId"].endswith(PUBLISHER)
             for r in self.fake.store.all("Microsoft.Authorization/roleAssignments")
