@@ -17,6 +17,7 @@ from subprocess import PIPE, STDOUT, Popen
 import psutil  # type: ignore[import-untyped]
 
 _LOG = logging.getLogger(__name__)
+_DEATH = 5.0  # seconds after SIGKILL
 SUPERVISOR = Path(__file__).parent / "hosts" / "supervisor.py"
 
 
@@ -72,7 +73,7 @@ def _end(process: Popen[bytes], grace: float) -> None:
     finally:  # also when a second Ctrl-C comes while waiting
         _signal(process, signal.SIGKILL)
         # death takes a moment, and the folder that they write to is removed next
-        _wait_until_gone(process, grace)
+        _wait_until_gone(process, _DEATH)
         if process.stdin:
             process.stdin.close()
 

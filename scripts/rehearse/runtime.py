@@ -53,9 +53,9 @@ class Runtime:
     """`health` and `score` are paths on the runtime's port. `installs` is given the Python version,
     `command` (a Python program and its arguments) and `environment` the port; `check` raises
     RehearsalError when the machine lacks what no environment can hold; `limit` is in seconds to the
-    first healthy answer. `build` is run once before, with the environment's Python, and `prove`
-    last, while it serves. `images`: the runtime of the same package in others of the platform's
-    images."""
+    first healthy answer, `grace` to the end after SIGTERM. `build` is run once before, with the
+    environment's Python, and `prove` last, while it serves. `images`: the runtime of the same
+    package in others of the platform's images."""
 
     title: str
     health: str
@@ -66,6 +66,7 @@ class Runtime:
     environment: Callable[[UnpackedPackage, int], dict[str, str]] = lambda unpacked, port: {}
     check: Callable[[], None] = lambda: None
     limit: float = 120.0
+    grace: float = 5.0
     build: Callable[[UnpackedPackage, Path], None] = lambda unpacked, python: None
     prove: Callable[[Host, UnpackedPackage], None] = lambda host, unpacked: None
     wire: Wire = Wire()

@@ -70,4 +70,5 @@ RUNTIME = Runtime(
     command=lambda unpacked, port: (HOSTS / "sagemaker_server.py",),
     environment=_environment,
     check=check_java,
+    grace=0.0,  # it starts a program to end the server that has got the signal itself
 )

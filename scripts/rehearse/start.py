@@ -75,7 +75,8 @@ def _serving(
     env = {**_clean_environment(venv, home), **own}
     python = venv / "bin" / "python"
     command = network.command(port, python, *runtime.command(unpacked, port))
-    with running(command, env=env, cwd=work, log=unpacked.root / "host.log") as process:
+    log = unpacked.root / "host.log"
+    with running(command, env=env, cwd=work, log=log, grace=runtime.grace) as process:
         yield Host(runtime, unpacked, port, process)
 
 
