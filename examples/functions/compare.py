@@ -1,5 +1,5 @@
 """The function of the demo's EfficientNet-Lite0 beside the same function with PyTorch, in turns in
-Azure's worker: the section "Azure Functions" of docs/performance.md.
+Azure's worker: the section "Azure Functions: ..." of docs/performance.md.
 
     python -m examples.functions.compare --rounds 5 --out docs/performance.md
 
@@ -27,7 +27,7 @@ from onnxferry.system import console
 from onnxferry.system.options import FILE
 
 SMALL = 512  # MB, of the smallest instance
-TITLE = "Azure Functions"
+TITLE = "Azure Functions: EfficientNet-Lite0"
 
 
 def ours(model: Path, work: Path) -> App:

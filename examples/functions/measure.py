@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from examples.functions import limited
-from examples.functions.build import PYTHON, App
+from examples.functions.build import App
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import Host, start
@@ -69,7 +69,7 @@ def survives(app: App, request: Request, mebibytes: int, report: ReportStage = s
 def served(app: App, group: Path | None = None, report: ReportStage = stage) -> Iterator[Host]:
     """`app` in the worker, in a memory cgroup where one is given. What Python would compile is not
     kept, as on the platform, whose folder of an app is read-only."""
-    package = Package("functions", app.name, app.folder, "", app.size, PYTHON, ())
+    package = Package("functions", app.name, app.folder, "", app.size, app.python, ())
     runtime = replace(
         RUNTIME,
         unpack=lambda _, root: UnpackedPackage(root, app.folder, app.folder / "model"),

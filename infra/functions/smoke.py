@@ -31,7 +31,7 @@ from onnxferry.scripts.golden_check import Reply
 
 # what a host answers before it knows its keys, functions and workers
 _STARTING = frozenset({401, 404, 502, 503, 504})
-_REFUSED = frozenset({401, 403})
+_OK, _REFUSED = 200, frozenset({401, 403})
 _TRIES = 3  # times that any other refusal must come, so that one hiccup is none
 
 
@@ -48,9 +48,14 @@ class SmokeTest:
         self._wait(app, lambda: self._unhealthy(app))
 
     def run(self, app: FunctionApp, golden: Golden) -> None:
-        """Send the golden request. Raises NotHealthy or WrongAnswer."""
+        """Send the golden request, and see that strangers get no answer and probes one. Raises
+        NotHealthy or WrongAnswer."""
         refusals: list[Reply] = []
         self._wait(app, lambda: self._unanswered(app, golden, refusals))
+        if auth_of(app) != given_keys.ANONYMOUS:
+            self._wait(app, lambda: self._open(app))
+        for name in sorted(PROBES & self.clients.web.functions(app.name)):
+            self._wait(app, lambda: self._closed(app, name))  # noqa: B023
 
     def _wait(self, app: FunctionApp, state: State) -> None:
         try:
@@ -90,22 +95,17 @@ class SmokeTest:
             if len(refusals) == _TRIES:
                 raise
             return f"it answers with status {replies[-1].status}"
-        return self._answers_strangers(app) or self._refuses_probes(app)
-
-    def _answers_strangers(self, app: FunctionApp) -> str | None:
-        """Whether it answers strangers, though it asks callers for a key or a token."""
-        if auth_of(app) == given_keys.ANONYMOUS:
-            return None
-        status = function_host.stranger(app.host, function_host.SCORE, "POST")
-        return None if status in _REFUSED else f"it answers strangers, with status {status}"
-
-    def _refuses_probes(self, app: FunctionApp) -> str | None:
-        """Whether a probe, which shows nothing, is refused, of a package that has such routes."""
-        for name in sorted(PROBES & self.clients.web.functions(app.name)):
-            status = function_host.stranger(app.host, f"/api/{name}")
-            if status != 200:
-                return f"/api/{name} answers a probe with status {status}"
         return None
+
+    def _open(self, app: FunctionApp) -> str | None:
+        """What somebody gets who shows neither key nor token, where that is no refusal."""
+        status = function_host.stranger(app.host, function_host.SCORE, "POST")
+        return None if status in _REFUSED else f"strangers get status {status}, and no refusal"
+
+    def _closed(self, app: FunctionApp, name: str) -> str | None:
+        """What a probe gets, which shows nothing, where that is not that all is well."""
+        status = function_host.stranger(app.host, f"/api/{name}")
+        return None if status == _OK else f"a probe of /api/{name} gets status {status}"
 
 
 def golden_of(package: Path) -> Golden:

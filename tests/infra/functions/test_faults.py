@@ -17,9 +17,13 @@ from onnxferry.infra.errors import CloudError
 from onnxferry.infra.execution import Consent
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from onnxferry.infra.plan import Plan
+from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.faults import Fault
 from tests.fakes.azure.in_process import Killed
-from tests.infra.functions.azure_account import APP, AzureAccount, deploy
+from tests.fakes.azure.providers import given
+from tests.fakes.azure.providers.authorization import BLOB_ROLES
+from tests.fakes.azure.providers.insights import PUBLISHER
+from tests.infra.functions.azure_account import APP, ENTRA, AzureAccount, deploy
 
 pytestmark = pytest.mark.faults
 Versions = tuple[Bundle, Bundle, Bundle]
@@ -28,7 +32,8 @@ Versions = tuple[Bundle, Bundle, Bundle]
 @dataclass(frozen=True)
 class Flow:
     """`act` on what `before` versions were deployed, one after the other, and what serves `then`
-    (None: nothing); `settings` are those of deploy.toml meanwhile."""
+    (None: nothing); `settings` are those of deploy.toml meanwhile. ALL_SET is two versions with
+    every setting."""
 
     before: int
     act: Callable[[FunctionsCloud, Versions], Any]
@@ -51,19 +56,25 @@ def deploying(version: int) -> Callable[[FunctionsCloud, Versions], None]:
     return lambda cloud, versions: execute(lambda: cloud.plan_deploy(versions[version]), cloud)
 
 
+_GIVEN = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/networks"
+SUBNET = f"{_GIVEN}/providers/{given.NETWORKS}/net/subnets/apps"
+IDENTITY = f"{_GIVEN}/providers/{given.IDENTITIES}/serving"
+EVERYTHING: Mapping[str, Any] = {
+    "environment": {"ONNXFERRY_ENGINE_THREADS": "2"},
+    "http_concurrency": 9,
+    "always_ready": 1,
+    "tags": {"team": "ml"},
+    "subnet": SUBNET,
+    "identity": IDENTITY,
+    "allow_urls": True,
+    **ENTRA,
+}
+ALL_SET = 3  # the last of the states
 FLOWS = {
     "first deployment": Flow(0, deploying(0), 0),
     "update": Flow(2, deploying(2), 2),
-    "settings": Flow(
-        2,
-        deploying(1),
-        1,
-        {
-            "environment": {"ONNXFERRY_ENGINE_THREADS": "1"},
-            "http_concurrency": 4,
-            "tags": {"team": "ml"},
-        },
-    ),
+    "settings": Flow(2, deploying(1), 1, EVERYTHING),
+    "settings that leave": Flow(ALL_SET, deploying(1), 1),
     "rollback": Flow(2, roll_back, 0),
     "delete": Flow(2, lambda cloud, versions: execute(cloud.plan_delete, cloud), None),
 }
@@ -74,13 +85,28 @@ def states(shared_account: tuple[AzureAccount, Any], versions: Versions) -> list
     """The state with none, one and two versions deployed; operations end at their first poll."""
     account, empty = shared_account
     account.restore(empty)
+    _give(account)
+    empty = account.snapshot()
     polls, account.fake.operations.polls = account.fake.operations.polls, 0
     found = [empty]
     for version in versions[:2]:
         deploy(account.cloud(), version)
         found.append(account.snapshot())
+    deploy(account.cloud(**EVERYTHING), versions[1])
+    found.append(account.snapshot())
     account.fake.operations.polls = polls
     return found
+
+
+def _give(azure: AzureAccount) -> None:
+    """In a group of the user's: a subnet, and an identity with the roles that it needs."""
+    given.subnet(azure.fake, _GIVEN)
+    given.identity(azure.fake, _GIVEN)
+    principal = (azure.fake.store.get(IDENTITY) or {})["properties"]["principalId"]
+    for role in (BLOB_ROLES[0], PUBLISHER):
+        facts = {"principalId": principal, "roleDefinitionId": f"/x/{role}"}
+        path = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleAssignments"
+        azure.fake.store.put(f"{path}/{role}", {"properties": facts})
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +123,7 @@ def begin(azure: AzureAccount, states: list[Any]) -> Iterator[Callable[[Flow], F
     def at(flow: Flow) -> FunctionsCloud:
         azure.restore(states[flow.before])
         azure.apps.history.clear()
+        azure.apps.opened.clear()
         cloud = azure.cloud(**flow.settings)
         azure.fake.restart_counting()
         return cloud
@@ -111,8 +138,11 @@ def arrived(azure: AzureAccount, flow: Flow, versions: Versions) -> None:
     wanted = versions[flow.then].package.sha256 if flow.then is not None else ""
     assert azure.serves() == wanted
     assert azure.apps.unproved == []
+    assert azure.apps.opened == []  # no stranger was let in
     if not wanted:
-        assert azure.kinds() == []
+        theirs = [kind for kind in azure.kinds() if not kind.startswith(("sites", "serverfarms"))]
+        assert azure.kinds() == theirs
+        assert azure.fake.store.get(azure.group_id) is None
         return
     assert (azure.tags()["onnxferry-version"], azure.tags()["onnxferry-publishing"]) == (wanted, "")
     assert (APP, "") not in azure.apps.history
