@@ -17,9 +17,7 @@ from onnxferry.system import options
 from onnxferry.system.console import out
 from onnxferry.targets import TARGETS
 
-_LIBRARY = re.compile(
-    rf"^(?:{re.escape(SITE_PACKAGES)}|code/|libraries/)(?!onnxferry/)([A-Za-z_]+).*/"
-)
+_LIBRARY = re.compile(rf"^(?:{re.escape(SITE_PACKAGES)}|code/|libraries/)(?!onnxferry/)(\w+).*/")
 _DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}
 
 
