@@ -216,6 +216,15 @@ def test_a_host_without_the_library_does_not_start(
         scoring.load(folder, {"ONNXFERRY_URLS_ALLOW": "1"})
 
 
+def test_a_host_with_an_old_library_says_so(
+    host: Host, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("urllib3.BaseHTTPResponse")
+    status, told = host.allow(policy(server.port)).ask(server.at("/a"))
+    assert (status, told["error"]["code"]) == (500, "internal")
+    assert "need urllib3>=2.2, and this host has an older one" in told["error"]["message"]
+
+
 def test_a_fetch_holds_no_run_of_the_model(
     authority: trustme.CA, server: Server, tmp_path: Path
 ) -> None:
