@@ -14,7 +14,7 @@ OTHER := TOOLCHAIN=4 VENV=.venv-4 EXTRAS=test,optimum OVER=$(VENV)
 unexport PYTHONDONTWRITEBYTECODE
 SITE = -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
-.PHONY: setup demo test test-4 zoo large emulated worlds rounds mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
+.PHONY: setup demo test test-4 zoo large emulated worlds rounds series mlflow2 spark soak lock docs quality benchmark batch servers functions lint types clean
 
 setup: $(VENV)/.ready
 
@@ -64,6 +64,10 @@ worlds: setup
 # Two processes deploy at once, 50 rounds a cloud. Three are in every run of the tests.
 rounds: setup
 	$(BIN)/python -m pytest -m rounds tests/infra
+
+# The cases of long series that a normal run leaves out: a run refused, and killed, at the other half of SageMaker's changes.
+series: setup
+	$(BIN)/python -m pytest -n $(JOBS) -m series tests/infra
 
 # What is tested with MLflow 3, with MLflow 2 in an environment of its own.
 mlflow2: setup

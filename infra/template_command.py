@@ -48,10 +48,10 @@ _FORCE = "Take the lease of a run that is at work."
 @click.option("--deploy", is_flag=True, help=_DEPLOY)
 @click.option("--force", is_flag=True, help=_FORCE)
 def template(path: Path | None, output: str, **flags: Any) -> None:
-    """Write all that TARGET needs beside the package as a template of the cloud's own, with the
-    values of deploy.toml as its defaults. Deployed by this command, or by any pipeline, it leaves
-    `deploy` nothing to make but what the package changes. Asks the cloud nothing, unless for a
-    preview (--what-if) or to deploy it (--deploy)."""
+    """Write what TARGET needs beside the package as a template of the cloud's own, with the values
+    of deploy.toml as its defaults; preview it (--what-if), or deploy it (--deploy). Otherwise it
+    asks the cloud nothing. Deployed by this command, or by any pipeline, it leaves `deploy` nothing
+    to make but what the package changes."""
     what_if, deploy = flags.pop("what_if"), flags.pop("deploy")
     yes, force = flags.pop("yes"), flags.pop("force")
     if what_if and deploy:

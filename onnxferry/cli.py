@@ -30,7 +30,7 @@ COMMANDS = {  # name -> where the command is, and how its own help begins
     "rollback": (_CLOUDS, "Put the previous version back."),
     "template": (
         "onnxferry.infra.template_command:{}",
-        "Write what TARGET needs as a template; preview and deploy it.",
+        "Write what TARGET needs beside the package as a template of the cloud's own.",
     ),
     "delete": (_CLOUDS, "Delete the endpoint and all that deploying it made."),
     "serve": ("onnxferry.scripts.serve:command", "Serve model directories on this machine."),

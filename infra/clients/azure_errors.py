@@ -40,6 +40,7 @@ _WORDS = {  # where the code is BadRequest or the like
     "additional needed": QuotaExceeded,
     "exceeding approved": QuotaExceeded,
     "quota limit": QuotaExceeded,
+    "authorization failed for template resource": NotAllowed,
 }
 _STATUSES: Mapping[int, type[CloudError]] = {403: NotAllowed, 404: NotFound, 429: Unavailable}
 _ADVICE = {

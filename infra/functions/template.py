@@ -66,10 +66,6 @@ _TEXTS = {
     "kept": "Tags, and metadata of containers, that the resources have and keep.",
     "keptSettings": "Settings that others made in the app, which stay.",
 }
-_ABOUT = (
-    "A model on Azure Functions (Flex Consumption), ready for its package. Made by onnxferry;"
-    " publish with: onnxferry deploy --target functions"
-)
 _NOW = "[utcNow('yyyy-MM-ddTHH:mm:ss+00:00')]"
 _KINDS = ["ServicePrincipal", "User", "Group"]
 
@@ -91,7 +87,7 @@ def template(
     url = call("concat", quoted("https://"), f"{host}.defaultHostName", quoted("/api/score"))
     outputs = {"url": {"type": "string", "value": expression(url)}}
     variables = _variables(desired, names, config)
-    return Template({**parameters, **lifted}, variables, tuple(resources), outputs, _ABOUT)
+    return Template({**parameters, **lifted}, variables, tuple(resources), outputs)
 
 
 def desired_by(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from onnxferry.infra.errors import CloudError
+from onnxferry.infra.errors import CloudError, NotAllowed
 from onnxferry.infra.functions.app_settings import changed, setting_changes
+from onnxferry.infra.functions.names import PACKAGES, description
 from onnxferry.infra.functions.removals import Removals
 from onnxferry.infra.plan import Step
 
@@ -19,6 +20,30 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TemplateOperations(Removals):
     """The operations on the deployment of one app's template."""
+
+    def wait_for_template(self, step: Step) -> None:
+        """Wait for the end of a deployment that an earlier run has begun, whichever it is."""
+        self._wait_for_others(step.parameters["deployment"])
+
+    def open_packages(self, step: Step) -> None:
+        """Give who is signed in the right to the packages, where such a deployment has made a place
+        for them, and wait until that holds."""
+        facts, names, roles = step.parameters, self.names, self.clients.roles
+        account = self.clients.storage.get(names.account)
+        if account is None or PACKAGES not in self.clients.storage.containers(names.account):
+            return
+        roles.assign(
+            facts["scope"], facts["role"], roles.signed_in(), description(f"{names.app} uploads")
+        )
+
+        def closed() -> str | None:
+            try:
+                self._packages().list(names.folder)
+            except NotAllowed:
+                return "waiting for the signed-in user's role to take effect"
+            return None
+
+        self.wait(str(step), closed)
 
     def begin_template(self, step: Step) -> None:
         """Begin the deployment, with the settings that others made in the app now; they are in no

@@ -4,11 +4,11 @@ stays: the tags that `deploy` keeps, and settings of others."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxferry.infra.clients.azure_deployments import ResourceChange
-from onnxferry.infra.clients.azure_roles import Principal
+from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, Principal
 from onnxferry.infra.functions.app_config import app_changes
 from onnxferry.infra.functions.app_settings import setting_changes
 from onnxferry.infra.functions.desired import DesiredState
@@ -26,6 +26,15 @@ _DEPLOYMENT = "template deployment"
 _LONGEST = 64  # characters of a deployment's name
 _RECOMPUTED = (MADE, KEYS)
 _UNASKED = "resource group {} is not there yet, so Azure was not asked what would change"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """`changes` are what Azure says that a template would change, None where there is no group to
+    ask about; `at_work` is whether an earlier deployment of it still is."""
+
+    changes: Sequence[ResourceChange] | None = None
+    at_work: bool = False
 
 
 def deployment_name(app: str) -> str:
@@ -71,17 +80,18 @@ def template_plan(
     desired: DesiredState,
     template: Template,
     given: Mapping[str, Any],
-    changes: Sequence[ResourceChange] | None,
+    preview: Preview,
 ) -> Plan:
-    """The steps that deploy `template` with the parameters `given`; `changes` are what Azure says
-    of it, None where there is no group to ask about."""
+    """The steps that deploy `template` with the parameters `given`."""
     names, deployment = state.names, deployment_name(state.names.app)
     tags = {name: value for name, value in desired.place["tags"].items() if value}
     place = {"location": desired.location, "tags": tags}
     group = unless(bool(state.group), "resource group", names.group, "create_group", place)
-    first = [group, *(access(state) if PACKAGES in state.containers else ())]
-    tagged = [step for step in retag(state, desired) if step.resource == "tags of resource group"]
-    found = list(_with_settings(what_if.steps(template, deployment, changes), state, desired))
+    first = [group, *_opened(state, deployment, preview)]
+    tagged = [s for s in retag(state, desired) if s.resource == "tags of resource group"]
+    found = list(
+        _with_settings(what_if.steps(template, deployment, preview.changes), state, desired)
+    )
     facts = {"deployment": deployment, "template": template.document, "values": dict(given)}
     facts["environment"] = dict(desired.environment)
     begin = Step(Action.UPDATE, _DEPLOYMENT, deployment, "begin_template", facts)
@@ -96,6 +106,19 @@ def template_plan(
     return Plan("functions", PURPOSE, names.app, tuple(steps), summary, len(first))
 
 
+def _opened(state: CurrentState, deployment: str, preview: Preview) -> list[Step]:
+    """What the lease needs, where its place is there; or may be, once an earlier deployment has
+    come to its end."""
+    if not preview.at_work:
+        return access(state) if PACKAGES in state.containers else []
+    facts = {"deployment": deployment}
+    wait = Step(Action.CHECK, f"earlier {_DEPLOYMENT}", deployment, "wait_for_template", facts)
+    if not state.account_is_ours:
+        return [wait]
+    name, role = state.names.account, {"role": BLOB_CONTRIBUTOR, "scope": state.names.account_id}
+    return [wait, Step(Action.CHECK, "packages in storage account", name, "open_packages", role)]
+
+
 def _with_settings(
     found: Sequence[Step], state: CurrentState, desired: DesiredState
 ) -> Iterator[Step]:
@@ -106,10 +129,12 @@ def _with_settings(
         SIGN_IN: [{"path": "authsettingsV2", "after": "as deploy.toml says"}] if asked else [],
     }
     for step in found:
-        if step.resource not in known or state.main.app is None:
+        facts = {k: v for k, v in step.parameters.items() if k != "reason"}
+        if step.resource not in known:
             yield step
+        elif state.main.app is None:
+            yield replace(step, action=Action.CREATE, parameters=facts)
         elif names := known[step.resource]:
-            facts = {k: v for k, v in step.parameters.items() if k != "reason"}
             yield replace(step, action=Action.UPDATE, parameters={**facts, "changes": names})
         else:
             yield Step(Action.REUSE, step.resource, step.name)

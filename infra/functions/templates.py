@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from onnxferry.infra.config import Functions
 from onnxferry.infra.functions import plan
@@ -18,6 +20,7 @@ from onnxferry.infra.functions.template import (
     unknown_surroundings,
 )
 from onnxferry.infra.functions.template_plan import (
+    Preview,
     deployment_name,
     kept_tags,
     template_plan,
@@ -51,17 +54,20 @@ class AppTemplate:
 
     def plan(self) -> Plan:
         """What deploying it would change, and the steps that do so."""
-        from onnxferry.infra.clients.azure_deployments import Deployments
-
         state, desired = self._checked()
         user = None if self.names.given_account else self.clients.roles.signed_in()
         given, kept = values(self.names, user), kept_tags(state, desired)
         found = template(desired, self.names, self.settings, kept, user.id if user else "")
-        changes = None
-        if state.group:
-            ask = Deployments(self.clients.session, self.names.group).what_if
-            changes = ask(deployment_name(self.names.app), found.document, given)
-        return template_plan(state, desired, found, given, changes)
+        preview = self._preview(found, given) if state.group else Preview()
+        return template_plan(state, desired, found, given, preview)
+
+    def _preview(self, found: Template, given: Mapping[str, Any]) -> Preview:
+        from onnxferry.infra.clients.azure_deployments import ENDED, Deployments
+
+        deployments = Deployments(self.clients.session, self.names.group)
+        name = deployment_name(self.names.app)
+        changes = deployments.what_if(name, found.document, given)
+        return Preview(changes, deployments.state(name) not in ("", *ENDED))
 
     def _checked(self) -> tuple[CurrentState, DesiredState]:
         """What is there and what shall be. Raises where that cannot be, as for `deploy`."""

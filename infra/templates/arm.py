@@ -95,7 +95,6 @@ class Template:
     variables: Mapping[str, Any]
     resources: tuple[TemplateResource, ...]
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    description: str = ""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -103,7 +102,6 @@ class Template:
         return {
             "$schema": SCHEMA,
             "contentVersion": "1.0.0.0",
-            "metadata": {"description": self.description},
             "parameters": dict(self.parameters),
             "variables": dict(self.variables),
             "resources": [dict(resource.document) for resource in self.resources],
@@ -121,4 +119,4 @@ class Template:
             name: {k: v for k, v in facts.items() if k != "defaultValue" or name not in names}
             for name, facts in self.parameters.items()
         }
-        return Template(kept, self.variables, self.resources, self.outputs, self.description)
+        return Template(kept, self.variables, self.resources, self.outputs)

@@ -29,7 +29,7 @@ LIBRARIES = ("azure-functions", "werkzeug", "markupsafe")
 
 # Tools, tests, and Pillow's formats that scoring refuses (scoring/images.py).
 _UNUSED = r"""
-    ^numpy/_core/(_simd|_\w+_tests)\.
+    ^numpy/distutils/ | ^numpy/_core/(_simd|_\w+_tests)\.
     | ^PIL/(?!(Bmp|Gif|Jpeg|Mpo|Png|Ppm|Tiff|WebP)Image)\w+(Image|Stub)Plugin\.
     | ^PIL/(Image(Cms|Grab|Qt|Tk|Win)|\w*FontFile|P(DF|S|df)\w+|report|_tkinter_finder|__main__)\.py
     | ^werkzeug/(debug|middleware|routing|testapp|_reloader)

@@ -12,13 +12,14 @@ from examples.functions.compare import text
 from examples.functions.limited import memory_group
 from examples.functions.measure import Round, measured, survives
 from examples.functions.table import COLUMNS, Measured, percentile, rows
+from onnxferry.infra.functions.sizing import HOST_MB, SPARE, allowed_mib
 from onnxferry.scripts.rehearse.archives import unpack_zip
 from onnxferry.scripts.rehearse.phases import StartPhases
 from tests.packages import quiet
 from tests.targets.served import GOLDEN, built
 
-OURS = Round(1.0, StartPhases(0.8, 0.3, 0.1, 0.2), 0.5, (10.0, 12.0), 100.0, "espresso")
-THEIRS = Round(5.0, StartPhases(4.9, None, None, 0.1), 2.5, (20.0, 24.0), 400.0, "espresso")
+OURS = Round(1.0, StartPhases(0.8, 0.3, 0.1, 0.2), 0.5, (10.0, 12.0), 15.0, 100.0, "espresso")
+THEIRS = Round(5.0, StartPhases(4.9, None, None, 0.1), 2.5, (20.0, 24.0), 60.0, 400.0, "espresso")
 
 
 def table(ours: Round = OURS, theirs: Round = THEIRS) -> dict[str, list[str]]:
@@ -58,7 +59,8 @@ def test_percentiles() -> None:
 def test_the_section_says_what_the_limit_is() -> None:
     side = Measured(1, (OURS,), "answers")
     said, markdown = text([side, side])
-    assert "276 MiB: what is left when 30% of a 512 MB instance" in said
+    assert f"{allowed_mib(512)} MiB: what a 512 MB instance, with {HOST_MB} MB more" in said
+    assert f"{SPARE:.0%}" == "30%"
     assert markdown.startswith("|  | onnxferry | PyTorch | ratio |")
 
 
@@ -107,6 +109,7 @@ def test_an_app_is_started_asked_and_limited(tmp_path: Path) -> None:
     assert 0 < found.phases.healthy < found.seconds
     assert found.phases.imports
     assert found.cpu_seconds > 0
+    assert found.cpu_ms >= 0
     assert found.memory > 10
     assert {path for path in app.folder.rglob("*") if path.suffix == ".pyc"} == there
     assert survives(app, GOLDEN.request, 1000, quiet) in ("answers", "not measured (no cgroup)")

@@ -87,5 +87,7 @@ def on_account(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str]
 def _command(run: Callable[..., Said], target: str, file: Path, folder: Path) -> Command:
     name = f"live-{uuid.uuid4().hex[:8]}"  # function apps share their names with all of Azure
     where = ("--target", target, "--config", str(file))
-    one = (*where, "--name", name, "--out", str(folder / "build"))
-    return lambda action, *more: run(action, *(where if action == "list" else one), *more)
+    named = (*where, "--name", name)
+    options = {"list": where, "template": named}
+    built = (*named, "--out", str(folder / "build"))
+    return lambda action, *more: run(action, *options.get(action, built), *more)

@@ -91,6 +91,27 @@ def live_flow(command: Command, folder: Path) -> None:
     assert (again.data, "nothing to do" in again.err) == ({"deleted": []}, True)
 
 
+def template_flow(command: Command, folder: Path) -> None:
+    """A template first: the deployment then makes only what the package changes, and the template
+    nothing more; deletes at its end."""
+    model, _ = versions(folder)
+    known = ("--model", str(model), "--output", "json")
+    try:
+        assert command("template", "--what-if", *known).data["steps"]
+        made = command("template", "--deploy", "--yes", *known).data["deployed"]
+        assert {action for action, _, _ in made} <= {"create", "update"}
+        planned = command("plan", *known).data["steps"]
+        created = {step["resource"] for step in planned if step["action"] == "create"}
+        assert created == {"package"}
+        version = command("deploy", *known).data["version"]
+        again = command("template", "--what-if", *known).data["steps"]
+        assert {step["action"] for step in again} == {"reuse"}
+        assert command("status", "--output", "json").data["version"] == version
+    finally:
+        gone = command("delete", "--yes", "--output", "json")
+    assert gone.data["deleted"]
+
+
 def _before(command: Command) -> None:
     """Nothing is there: each action says so."""
     assert command("status", "--output", "json").data["state"] == "absent"

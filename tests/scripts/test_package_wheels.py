@@ -29,6 +29,7 @@ from onnxferry.scripts.package.__main__ import content
 from onnxferry.scripts.package.bytecode import compiler
 from onnxferry.scripts.package.functions import SITE_PACKAGES
 from onnxferry.scripts.package.layout import PackageLayout
+from onnxferry.scripts.package.parts import parts
 from onnxferry.scripts.package.slim import slimmed
 from onnxferry.scripts.request_file import MEDIA_TYPES
 from onnxferry.system.errors import PackageError, UsageError
@@ -233,8 +234,8 @@ def test_the_demos_zip_is_within_its_budget_and_answers_with_nothing_but_its_own
     assert done.returncode == 0, done.stderr
     answers = re.findall(r"^answer (\d+) .*label", done.stdout, re.MULTILINE)
     assert answers == ["200"] * len(requests)
-    # wheels for 3.11 are half a megabyte larger
-    assert built.size <= BUDGETS[name] + (python != FUNCTIONS.pythons[0]) * 500_000
+    assert built.size <= BUDGETS[name]
+    assert sum(part.packed or 0 for part in parts(built)) == pytest.approx(built.size, abs=100)
 
 
 def alone(python: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -38,6 +38,7 @@ class Command:
     role: str = "deployer"
     changed: bool = False
     says: str = ""
+    only: str = ""  # the one target that has it
 
     def __str__(self) -> str:
         return f"{self.role}: {self.name} {self.model}"
@@ -60,6 +61,7 @@ FLOWS = (
     Command("deploy", "wrong", (1,), says="the golden request differs"),
     *(replace(command, role="reader") for command in READS),
     Command("deploy"),
+    Command("template", more=("--deploy", "--yes"), changed=True, only="functions"),
     Command("rollback"),
     Command("delete", more=("--yes",)),
 )
@@ -127,9 +129,10 @@ class CommandLine:
         return self.models.packages[name]
 
 
-def flows() -> Iterator[Command]:
-    """The runs whose commands there are."""
-    return (command for command in FLOWS if command.name in cli.COMMANDS)
+def flows(target: str) -> Iterator[Command]:
+    """The runs of `target` whose commands there are."""
+    there = (command for command in FLOWS if command.name in cli.COMMANDS)
+    return (command for command in there if command.only in ("", target))
 
 
 def _toml(value: Any) -> str:

@@ -45,7 +45,7 @@ class Grown(Recording):
 def record(account: Account, allowed: Mapping[str, Allows] | None = None) -> Recording:
     """All flows, each role with what it is `allowed`; None: with all permissions that there are."""
     found = Recording()
-    for command in flows():
+    for command in flows(account.run.target):
         may = _either(allowed[command.role], account.granted) if allowed else _everything
         done, refused = _run(account, command, may, found)
         found.wrong += [f"{command}: not in the file: {p}" for p in refused]
@@ -59,7 +59,7 @@ def grow(account: Account, allowed: Mapping[str, Allows]) -> Grown:
     names, as long as the role is `allowed` it. What a run does without, it is given next, to
     record what it would have used; a deletion has what is optional from its start."""
     found = Grown()
-    for command in flows():
+    for command in flows(account.run.target):
         for kept in (found.named, found.missed):
             kept.setdefault(command.role, set())
         # what is deleted cannot be deleted again

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes.azure.templates.expressions import Context, TemplateError, Unresolved, evaluated
 
-_KEYS = {"$schema", "contentVersion", "metadata", "parameters", "variables", "resources", "outputs"}
+_KEYS = {"$schema", "contentVersion", "parameters", "variables", "resources", "outputs"}
 _PARAMETER = {"type", "defaultValue", "allowedValues", "metadata"}
 _HEAD = {"type", "apiVersion", "name", "scope", "condition", "dependsOn"}
 _KINDS: Mapping[str, type] = {

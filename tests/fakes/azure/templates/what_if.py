@@ -50,6 +50,8 @@ def _delta(before: Any, after: Any, shape: Any) -> Iterator[dict[str, Any]]:
     keys = {*after, *before} if shape is ANY else {k for k in shape if k in after or k in before}
     for key in sorted(keys - _SET):
         old, new = before.get(key), after.get(key)
+        if key == "userAssignedIdentities":  # what each is, the service fills in
+            old, new = sorted(old or ()) or None, sorted(new or ()) or None
         inner = ANY if shape is ANY else shape[key]
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             below = list(_delta(old, new, inner if isinstance(inner, Mapping) else ANY))
