@@ -112,6 +112,6 @@ def ready(example: models.Example, form: str) -> Path:
 
 if __name__ == "__main__":
     for one in models.examples():
-        if one.options.task in COLUMNS:
+        if one.options.task in COLUMNS and one.options.variant == models.TEXTS:
             for each in FORMS:
                 ready(one, each)

@@ -26,7 +26,8 @@ ID_HEADERS = (
 
 # the W3C's header by which a request tells its trace, all zeros being no id
 TRACEPARENT = re.compile(
-    "(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
+    "(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})"
+    "-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
 )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import pytest
 from onnxferry.targets import clouds
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """In the background (`make test &`) Ctrl-C is ignored, and what a test starts would inherit
     that. PyTorch gets one thread, before it is there: several wait for each other by spinning,
     which costs other test processes their core."""
@@ -27,14 +30,34 @@ def pytest_configure() -> None:
     slow = hypothesis.HealthCheck.too_slow
     hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[slow])
     hypothesis.settings.load_profile("busy")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _own_temporary_folder(config)
+
+
+def _own_temporary_folder(config: pytest.Config) -> None:
+    """Many processes are killed here, in the middle of their work: what they leave goes with the
+    folder. pytest's own folders, which failures keep, stay where they were."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix="tests-")
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that start hosting runtimes, trouble each call or need whole models come last, so that
-    what fails fast is seen first."""
+    what fails fast is seen first; in several processes first, so that none of them waits for
+    another's long file at the end."""
     slow = ("host", "faults", "models", "emulated")
     last = {item.path for item in items if any(map(item.get_closest_marker, slow))}
-    items.sort(key=lambda item: item.path in last)
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: item.path in last, reverse=several)
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now, the libraries that all test files import, stays: the garbage collector
+    need not look through millions of objects again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

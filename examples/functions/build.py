@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,23 +32,24 @@ _COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
 
 @dataclass(frozen=True)
 class App:
-    """A function app in `folder`, unpacked; `size` of its zip in bytes."""
+    """A function app in `folder`, unpacked, for `python`; `size` of its zip in bytes."""
 
     name: str
     folder: Path
     size: int
+    python: str = PYTHON
 
 
-def build(folder: Path, source: Path = APP, files: tuple[Path, ...] = (LABELS, HOST_JSON)) -> App:
-    """The app of `source` with the libraries of its requirements.txt and `files`, in `folder`,
-    unless it is there already, whole."""
+def build(folder: Path, install: Callable[[Path, Path], None] | None = None) -> App:
+    """The app in `folder`, with labels, host.json and the libraries of its requirements.txt (which
+    `install` puts into a folder), unless it is there already, whole."""
     made = folder.with_name(f"{folder.name}.json")
     if not made.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for file in (*source.glob("*.py"), *files):
+        for file in (APP / "function_app.py", LABELS, HOST_JSON):
             shutil.copy(file, folder)
-        _install(folder / LIBRARIES, source / "requirements.txt")
+        (install or _install)(folder / LIBRARIES, APP / "requirements.txt")
         made.write_text(json.dumps({"size": _zipped(folder)}), encoding="utf-8")
     return App("PyTorch", folder, json.loads(made.read_text(encoding="utf-8"))["size"])
 
@@ -56,10 +58,12 @@ def _install(libraries: Path, requirements: Path) -> None:
     python = find_python(PYTHON)
     if python is None:
         sys.exit(f"python{PYTHON} is not installed, for which this function's libraries are")
-    install = ["-m", "pip", "install", "--quiet", "--no-compile", "--target", libraries]
-    pip = [sys.executable if PYTHON in sys.version else python, *install, "-r", requirements]
+    install = ["-m", "pip", "install", "--quiet", "--no-compile", "--target", str(libraries)]
+    runs_here = f"{sys.version_info.major}.{sys.version_info.minor}" == PYTHON
+    pip = [sys.executable if runs_here else str(python), *install, "-r", str(requirements)]
     subprocess.run(pip, check=True)
-    subprocess.run([python, *_COMPILE, libraries], check=False)  # some have templates named .py
+    # not all: torch has a file for later Pythons alone
+    subprocess.run([python, *_COMPILE, libraries], check=False)
 
 
 def _zipped(folder: Path) -> int:

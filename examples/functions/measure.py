@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from examples.functions import limited
-from examples.functions.build import PYTHON, App
+from examples.functions.build import App
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse import Host, start
@@ -27,12 +27,14 @@ WARM_UP = 5
 @dataclass(frozen=True)
 class Round:
     """One start: seconds to the first answer and `phases` of them, `cpu_seconds` until then of all
-    processes, milliseconds of each later answer, MiB at the peak, and the answer's best label."""
+    processes, milliseconds of each later answer and of CPU for one, MiB at the peak, and the
+    best label of an answer."""
 
     seconds: float
     phases: StartPhases
     cpu_seconds: float
     latencies: tuple[float, ...]
+    cpu_ms: float
     memory: float
     label: str
 
@@ -46,10 +48,12 @@ def measured(app: App, request: Request, repeats: int, report: ReportStage = sta
             raise host.failure(f"the first request was answered with {first.status}")
         for _ in range(WARM_UP):
             host.send(request)
+        before = host.cpu_seconds()
         latencies = tuple(host.send(request).seconds * 1000 for _ in range(repeats))
+        cpu_ms = (host.cpu_seconds() - before) / repeats * 1000
         phases = StartPhases.of(host.healthy, first.seconds, host.log())
         label = json.loads(first.body)[0]["label"]
-        return Round(seconds, phases, used, latencies, host.memory_mib(), label)
+        return Round(seconds, phases, used, latencies, cpu_ms, host.memory_mib(), label)
 
 
 def survives(app: App, request: Request, mebibytes: int, report: ReportStage = stage) -> str:
@@ -69,7 +73,7 @@ def survives(app: App, request: Request, mebibytes: int, report: ReportStage = s
 def served(app: App, group: Path | None = None, report: ReportStage = stage) -> Iterator[Host]:
     """`app` in the worker, in a memory cgroup where one is given. What Python would compile is not
     kept, as on the platform, whose folder of an app is read-only."""
-    package = Package("functions", app.name, app.folder, "", app.size, PYTHON, ())
+    package = Package("functions", app.name, app.folder, "", app.size, app.python, ())
     runtime = replace(
         RUNTIME,
         unpack=lambda _, root: UnpackedPackage(root, app.folder, app.folder / "model"),

@@ -32,6 +32,7 @@ def rows(ours: Measured, theirs: Measured) -> list[list[str]]:
         "CPU time of the cold start, s": (".2f", lambda r: r.cpu_seconds),
         "warm latency, p50, ms": (".1f", lambda r: statistics.median(r.latencies)),
         "warm latency, p95, ms": (".1f", lambda r: percentile(r.latencies, 95)),
+        "CPU time of a warm request, ms": (".1f", lambda r: r.cpu_ms),
         "memory, all processes at the peak, MiB": (".0f", lambda r: r.memory),
     }
     labels = [" or ".join(sorted({r.label for r in each.rounds})) for each in (ours, theirs)]

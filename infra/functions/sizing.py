@@ -36,25 +36,23 @@ _HOST_JSON = "AzureFunctionsJobHost__extensions__http__maxConcurrentRequests"
 
 @dataclass(frozen=True)
 class Need:
-    """What of a package decides: bytes of its model's files, the most that one body may have, and
-    the worker's peak in MiB where a rehearsal has measured it."""
+    """What of a package decides: bytes of its model's files, and the most that one body may
+    have. What a rehearsal measured does not, or the settings would change with who deploys."""
 
     model_bytes: int
     body_bytes: int = Limits.body_bytes
-    measured_mib: float | None = None
 
     @staticmethod
-    def of(package: Package, measured_mib: float | None = None) -> Need:
+    def of(package: Package) -> Need:
         """Of a package for this target."""
-        sizes = (m.size for m in package.members if m.path.startswith("model/"))
-        return Need(sum(sizes), measured_mib=measured_mib)
+        return Need(sum(m.size for m in package.members if m.path.startswith("model/")))
 
 
 @dataclass(frozen=True)
 class Sizing:
     """Of one instance: `memory_mb` as configured, `http_concurrency` requests at a time, and as
-    many `worker_threads`, `engine_threads` of one run and runs at a time. `needed_mib` of
-    `allowed_mib` is what the worker takes; `measured` or estimated."""
+    many `worker_threads`, `engine_threads` of one run and runs at a time. `needed_mib` is what
+    the worker is estimated to take of `allowed_mib`."""
 
     memory_mb: int
     cores: float
@@ -63,7 +61,6 @@ class Sizing:
     engine_threads: int
     needed_mib: int
     allowed_mib: int
-    measured: bool
     processes: int = 1
 
     @property
@@ -88,8 +85,7 @@ class Sizing:
         return f"{share}: {serve}, {_count(threads, 'engine thread')}; {self._memory()}"
 
     def _memory(self) -> str:
-        how = "measured" if self.measured else "estimated"
-        needed = f"{how} {self.needed_mib} MiB of the {self.allowed_mib} MiB"
+        needed = f"estimated {self.needed_mib} MiB of the {self.allowed_mib} MiB"
         if self.fits:
             return f"{needed} that leave {SPARE:.0%} to spare"
         return f"does NOT fit: {needed} that would leave {SPARE:.0%} to spare{self._larger()}"
@@ -111,15 +107,14 @@ def sizing(memory_mb: int, need: Need, http_concurrency: int | None = None) -> S
     """For an instance of `memory_mb` (a key of CORES); `http_concurrency` of deploy.toml wins over
     the rule, which lets in fewer where memory for more bodies is missing."""
     cores, allowed = CORES[memory_mb], allowed_mib(memory_mb)
-    fixed = need.measured_mib or _WORKER_MIB + _LOADED * need.model_bytes / 2**20
+    fixed = _WORKER_MIB + _LOADED * need.model_bytes / 2**20
     body = _COPIES * need.body_bytes / 2**20
     rule = max(LEAST_REQUESTS, int(cores * REQUESTS_PER_CORE))
     fitting = min(rule, max(1, int((allowed - fixed) / body)))
     requests = http_concurrency or fitting
     needed = math.ceil(fixed + requests * body)
     engine = max(1, int(cores))
-    measured = need.measured_mib is not None
-    return Sizing(memory_mb, cores, requests, requests, engine, needed, allowed, measured)
+    return Sizing(memory_mb, cores, requests, requests, engine, needed, allowed)
 
 
 def _count(number: float, what: str) -> str:

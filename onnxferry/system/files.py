@@ -29,3 +29,9 @@ def put(fresh: Path, path: Path) -> None:
     except BaseException:
         old.rename(path)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, in a folder that is made if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

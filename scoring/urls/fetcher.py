@@ -20,7 +20,7 @@ from onnxferry.scoring.urls.connection import THREAD
 from onnxferry.scoring.urls.policy import PREFIX, Policy
 from onnxferry.scoring.urls.visit import Network, Visit
 
-LATE = 32  # threads that may be left behind at a time, as in look-ups that do not end
+LATE = 32  # threads of a process that may be left behind, as in look-ups that do not end
 Found: TypeAlias = "dict[str, bytes | ScoringError]"
 
 
@@ -33,7 +33,6 @@ class Fetcher:
         context = functools.cache(network.context)  # it reads all certificates of the system
         self._policy = policy
         self._network = Network(network.resolver, network.check, context)
-        self._late: list[threading.Thread] = []
 
     def pictures(self, urls: Mapping[str, ImageUrl]) -> dict[str, bytes]:
         """The bytes of each of `urls`, by the fields that they came in. Raises ScoringError that
@@ -55,13 +54,11 @@ class Fetcher:
         most = self._policy.bytes - sum(len(p) for p in before.values() if isinstance(p, bytes))
         visit = Visit(self._policy, self._network, time.monotonic() + seconds)
         thread = _Thread(visit, urls, most)
-        self._late = [late for late in self._late if late.is_alive()]
-        if len(self._late) >= LATE:
+        if sum(one.late for one in threading.enumerate() if isinstance(one, _Thread)) >= LATE:
             raise FetchFailed("pictures by URL hang here; send their bytes, or try again later")
         thread.start()
         thread.join(seconds)
         if thread.is_alive():
-            self._late.append(thread)
             return thread.left(f"the picture was not fetched within {self._policy.seconds} s")
         if thread.defect:
             raise thread.defect
@@ -74,6 +71,7 @@ class _Thread(threading.Thread):
     def __init__(self, visit: Visit, urls: Sequence[str], most: int) -> None:
         super().__init__(name=THREAD, daemon=True)
         self.found: Found = {}
+        self.late = False
         self.defect: Exception | None = None
         self._visit, self._urls, self._most = visit, urls, most
 
@@ -93,6 +91,7 @@ class _Thread(threading.Thread):
 
     def left(self, reason: str) -> Found:
         """What it found until now, when nobody waits for more: the next one failed for a reason."""
+        self.late = True
         found = {**self.found}  # before what is cut fails for that
         self._visit.cut()
         missing = [url for url in self._urls if url not in found]

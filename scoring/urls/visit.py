@@ -16,6 +16,8 @@ from onnxferry.scoring.urls.location import Location
 from onnxferry.scoring.urls.policy import Policy
 from onnxferry.scoring.urls.resolution import Resolver
 
+AFTER = 5  # seconds that a wait would go on, if it were not cut
+
 
 @dataclass(frozen=True)
 class Network:
@@ -79,7 +81,7 @@ class Visit:
         connection = self._connection = Connection(at, address, self._network.context())
         if self._cut:
             raise FetchFailed("it took too long")
-        long = self._policy.seconds  # it is cut before
+        long = self._policy.seconds + AFTER
         left = max(0.01, self._ends - time.monotonic())
         try:
             connection.open(left / share if share > 1 else long)

@@ -16,7 +16,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scripts import sections
 from onnxferry.scripts.benchmark import figures, inputs, model, plot, report, rounds, specs
 from onnxferry.scripts.benchmark.engines import ENGINES
-from onnxferry.system import console, options
+from onnxferry.system import console, files, options
 from onnxferry.system.errors import UsageError
 from onnxferry.system.options import COUNT, FILE
 
@@ -158,8 +158,7 @@ def _write(done: report.Benchmark, flags: dict[str, Any]) -> None:
     else:
         console.out.print(report.table(done))
     if export := flags["export"]:
-        export.parent.mkdir(parents=True, exist_ok=True)
-        export.write_text(text + "\n", encoding="utf-8")
+        files.write_text(export, text + "\n")
     if picture := flags["plot"]:
         plot.save(done, picture)
     if out := flags["out"]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from onnxferry.scripts.package import Package, layout_of, manifest, package
-from onnxferry.scripts.package.functions import SITE_PACKAGES
+from onnxferry.scripts.package.parts import parts
 from onnxferry.system import options
 from onnxferry.system.console import out
 from onnxferry.targets import TARGETS
-
-_LIBRARY = re.compile(
-    rf"^(?:{re.escape(SITE_PACKAGES)}|code/|libraries/)(?!onnxferry/)([A-Za-z_]+).*/"
-)
-_DISTRIBUTIONS = {"PIL": "pillow", "azure": "azure-functions", "azure_functions": "azure-functions"}
 
 
 @options.command()
@@ -35,36 +30,29 @@ def command(model_dir: Path | None, model: Path | None, output: str, **flags: An
     layout = layout_of(flags.pop("target"), flags.pop("image"))
     built = package(chosen(model_dir, model, flags.pop("file")), layout, **flags)
     if output == "json":
-        click.echo(manifest.to_json(built, str(built.path)), nl=False)
+        said = json.loads(manifest.to_json(built, str(built.path)))
+        click.echo(json.dumps({**said, "parts": [*map(asdict, parts(built))]}, indent=2))
     else:
         out.print(content(built))
 
 
 def content(built: Package) -> Table:
-    """What is in a package: the files and the unpacked size of the model, the code and each
-    dependency."""
+    """What is in a package: the files of the model, the code and each dependency, and their size,
+    unpacked and in the archive."""
     title = f"{built.path}  {_mb(built.size)}  sha256 {built.sha256[:12]}  Python {built.python}"
     table = Table("part", title=escape(title))
-    table.add_column("files", justify="right")
-    table.add_column("unpacked", justify="right")
-    sizes: Counter[str] = Counter()
-    for member in built.members:
-        sizes[_part(member.path, built)] += member.size
-    files = Counter(_part(member.path, built) for member in built.members)
-    for part, size in sizes.most_common():
-        table.add_row(part, str(files[part]), _mb(size))
+    found = parts(built)
+    zipped = [part.packed for part in found if part.packed is not None]
+    for heading in ("files", "unpacked", *(["packed"] if zipped else [])):
+        table.add_column(heading, justify="right")
+    for part in found:
+        packed = [] if part.packed is None else [_mb(part.packed)]
+        table.add_row(part.name, str(part.files), _mb(part.unpacked), *packed)
     table.add_section()
-    table.add_row("total", str(len(built.members)), _mb(sum(sizes.values())))
+    unpacked = sum(part.unpacked for part in found)
+    total = [_mb(sum(zipped))] if zipped else []
+    table.add_row("total", str(len(built.members)), _mb(unpacked), *total)
     return table
-
-
-def _part(path: str, built: Package) -> str:
-    if found := _LIBRARY.match(path):
-        return _DISTRIBUTIONS.get(found[1], found[1])
-    is_model = path.startswith(("model/", "artifacts/model/")) or (
-        built.target == "sagemaker" and "/" not in path
-    )
-    return "model" if is_model else "code"
 
 
 def _mb(size: int) -> str:

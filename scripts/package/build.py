@@ -68,7 +68,7 @@ def _compiler(layout: PackageLayout, python: str) -> Compiler | None:
     if layout.compiled and not found:
         err.print(
             f"[yellow]note[/yellow] no Python {python} is here to compile the package's modules, so"
-            f" each start of a host will: about a second more on {layout.target}"
+            f" each start of a host will, which takes it twice the CPU time"
         )
     return found
 

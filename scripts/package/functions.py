@@ -29,14 +29,13 @@ LIBRARIES = ("azure-functions", "werkzeug", "markupsafe")
 
 # Tools, tests, and Pillow's formats that scoring refuses (scoring/images.py).
 _UNUSED = r"""
-    ^numpy/(f2py|testing)/ | ^numpy/_core/(_simd|_\w+_tests)\. | (^|/)tests/
-    | ^numpy/ma/(testutils|timer_comparison)\.py
+    ^numpy/distutils/ | ^numpy/_core/(_simd|_\w+_tests)\.
     | ^PIL/(?!(Bmp|Gif|Jpeg|Mpo|Png|Ppm|Tiff|WebP)Image)\w+(Image|Stub)Plugin\.
     | ^PIL/(Image(Cms|Grab|Qt|Tk|Win)|\w*FontFile|P(DF|S|df)\w+|report|_tkinter_finder|__main__)\.py
     | ^werkzeug/(debug|middleware|routing|testapp|_reloader)
 """
 # Parts of numpy that no task of scoring uses; a custom task may.
-_CUSTOM_ONLY = r" | ^numpy/(fft|polynomial|random)/"
+_CUSTOM_ONLY = r" | ^numpy/(f2py|fft|polynomial|random|testing|_core/tests)/"
 
 _TARGETS = "onnxferry/targets/"
 _ROOT = f"{_TARGETS}functions/wwwroot/"
@@ -70,13 +69,16 @@ def added(model: CheckedModel, **source: Any) -> list[Entry]:
 
 
 def _libraries(model: CheckedModel, **source: Any) -> list[Entry]:
+    rules, folders = dropped(model.spec.task), wheels.folders(model, LIBRARIES, **source)
+    made = [slimmed(folder, rules, model.compiler) for folder in folders]
+    return [entry for folder in made for entry in tree(folder, SITE_PACKAGES, compiled=True)]
+
+
+def dropped(task: str) -> re.Pattern[str]:
+    """What finds the libraries' files that `task` does without."""
     from onnxferry.scoring.tasks.custom import PREFIX  # imports onnxruntime
 
-    rules = _UNUSED if model.spec.task.startswith(PREFIX) else _UNUSED + _CUSTOM_ONLY
-    dropped = re.compile(rules, re.VERBOSE)
-    folders = wheels.folders(model, LIBRARIES, **source)
-    made = [slimmed(folder, dropped, model.compiler) for folder in folders]
-    return [entry for folder in made for entry in tree(folder, SITE_PACKAGES, compiled=True)]
+    return re.compile(_UNUSED if task.startswith(PREFIX) else _UNUSED + _CUSTOM_ONLY, re.VERBOSE)
 
 
 LAYOUT = FunctionsLayout(

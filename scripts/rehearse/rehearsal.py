@@ -31,9 +31,9 @@ class Conditions:
 @dataclass(frozen=True)
 class Rehearsal:
     """What a rehearsal found: `size` of the package in bytes, the `runtime`'s name, `start_seconds`
-    from the start of its process to the first golden answer, latencies of the golden request, one
-    at a time, and `cpu_ms`, the CPU time that each took of all processes that serve; `memory_mib`
-    of these at its peak, and what their network was."""
+    from the start of its process to the first golden answer and `phases` of them, latencies of the
+    golden request, one at a time, and `cpu_ms`, the CPU time that each took of all processes that
+    serve; `memory_mib` of these at its peak, and what their network was."""
 
     target: str
     size: int

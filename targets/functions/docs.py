@@ -72,6 +72,7 @@ def file(name: str) -> func.HttpResponse:
     """One of FILES, compressed; 404 for another."""
     if name not in FILES:
         return func.HttpResponse(status_code=404)
-    headers = {"Content-Encoding": "gzip", "Cache-Control": "private, max-age=86400"}
+    kept = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
+    headers = {**kept, "Content-Encoding": "gzip"}
     content = (_STATIC / f"{name}.gz").read_bytes()
     return func.HttpResponse(content, mimetype=FILES[name], headers=headers)

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from onnxferry.scoring.codecs import encode_json
 
 HEAD_BYTES = 16_384
+LAST_SECONDS = 0.1  # at the end, for a request that has come and is not read yet
 TOO_LONG = ("too_large", f"the head of a request has at most {HEAD_BYTES} bytes")
 
 
@@ -69,6 +70,14 @@ class _Bounded(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._stop()
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Close once what has come is read and answered: to close over unread bytes would reset the
+        connection, and the client could not know what became of its request."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LAST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _length(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

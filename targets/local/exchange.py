@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from fastapi import Request, Response
 from onnxferry import scoring
 from onnxferry.scoring.codecs import encode_json
 from onnxferry.scoring.errors import ScoringError
+from onnxferry.scoring.scorer import request_id
 from onnxferry.targets.local import forms
 from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.backend import Backend, Served
@@ -18,6 +21,7 @@ from onnxferry.targets.local.config import ModelConfig
 from onnxferry.targets.local.observed import ERROR_CODE
 from onnxferry.targets.local.refusals import NotFound, Refusal
 
+_log = logging.getLogger("scoring")
 Choice = Callable[[scoring.Request], str]  # the name of the model that a request is for
 
 
@@ -47,6 +51,7 @@ class Exchange:
     ) -> Response:
         """Score the request's body by `model` (None: the first), or by the one that `choose` finds
         by the body."""
+        served = None
         try:
             served = self.model(model)
             request.state.model = served.name  # for the metrics
@@ -59,6 +64,7 @@ class Exchange:
                     lambda: self.backend.handle(served.name, read, form), lambda: _left(request)
                 )
         except Refusal as e:
+            _logged(e, request, served.name if served else model)
             return refused(e, form)
         headers = {**answer.headers, "Content-Type": answer.content_type}
         return Response(answer.body, answer.status, headers)
@@ -91,6 +97,12 @@ def refused(error: ScoringError, form: str = "pipeline") -> Response:
     told = {"Content-Type": scoring.JSON, ERROR_CODE: error.code}
     headers = {**told, **getattr(error, "headers", {})}
     return Response(encode_json(forms.named(form).refusal(error)), error.status, headers)
+
+
+def _logged(error: Refusal, request: Request, model: str | None) -> None:
+    """One line, as scoring logs what it answers."""
+    line = {"id": request_id(request.headers.get("x-request-id", "")), "model": model}
+    _log.info("%s", json.dumps({**line, "status": error.status, "code": error.code}))
 
 
 def _headers(request: Request) -> dict[str, str]:

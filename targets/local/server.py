@@ -63,6 +63,7 @@ class Server(uvicorn.Server):
         self.gate = Gate(self.keys, _open_paths(config))
         self.gate.health |= _health()
         self._made = ExitStack()  # folders; none is needed but for DeepSparse's models
+        self._given: dict[str, str] = {}
         self._sockets = [listening.bound(config)]
         self.url = listening.url(config, self._sockets[0])
         self._operation = Operation(config, lambda: self.gate.state is not State.LOADING)
@@ -102,11 +103,16 @@ class Server(uvicorn.Server):
             made = tempfile.TemporaryDirectory(prefix="onnxferry-serve-")
             folder = self._made.enter_context(made)
         models = directories(self.settings.models, Path(folder))
+        named = zip(models, self.settings.models, strict=True)
+        self._given = {str(made): str(model.path) for (_, made), model in named if model.task}
         return self._operation.backend(folders(models))
 
     async def _load(self, backend: Backend) -> None:
         """Let the application answer, once every model answers as it should."""
-        await backend.start()
+        try:
+            await backend.start()
+        except ModelError as e:
+            raise ModelError(self._by_given_paths(str(e))) from e
         if not self.settings.skip_golden:
             await prove(backend)
         config = self.settings
@@ -124,6 +130,12 @@ class Server(uvicorn.Server):
             _log.info("%s", line)
         for line in start_message.warnings(config, self.keys):
             _log.warning("%s", line)
+
+    def _by_given_paths(self, text: str) -> str:
+        """With the user's paths for those of the folders that are made of them."""
+        for made, given in self._given.items():
+            text = text.replace(made, given)
+        return text
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """At the first signal not ready, then closed; at the second the end."""

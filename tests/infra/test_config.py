@@ -138,3 +138,31 @@ def test_the_schema_agrees_with_the_validation() -> None:
     assert not validator.is_valid({"sagemaker": {"region": "nowhere"}})
     assert not validator.is_valid({"sagemaker": {"regoin": "eu-west-1"}})
     assert not validator.is_valid({"azureml": {"workspace": "ws1"}})
+
+
+SUBNET = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("always_ready = 50", "always_ready (50) is more than maximum_instance_count (40)"),
+        ("maximum_instance_count = 0", "greater than or equal to 1"),
+        (f'subnet = "{SUBNET}my_apps"', "no subnet with an underscore in its name; got my_apps"),
+        ('subnet = "apps"', "Resource id of the subnet"),
+        ('auth = "entra"', 'auth = "entra" and entra_client_id go together'),
+        ('entra_audiences = ["api://x"]', 'entra_audiences needs auth = "entra"'),
+        ('url_hosts = ["example.com"]', "url_hosts needs allow_urls = true"),
+        ('environment = { ONNXFERRY_FUNCTIONS_AUTH = "anonymous" }', "the key auth of this table"),
+        ('environment = { onnxferry_urls_allow = "true" }', "the key allow_urls of this table"),
+        ('environment = { ONNXFERRY_URLS_HOSTS = "a.com" }', "the key url_hosts of this table"),
+    ],
+)
+def test_what_a_function_app_cannot_be_is_told_without_a_network(
+    file: Path, settings: str, says: str
+) -> None:
+    needed = f'subscription = "{GUID}"\nresource_group = "rg"\n'
+    file.write_text(f"[functions]\n{needed}{settings}\n")
+    with pytest.raises(UsageError) as caught:
+        load("functions", file)
+    assert says in str(caught.value)

@@ -30,37 +30,46 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 LABELS = ("a", "b", "c")
+FIRST, EACH = {0: "batch"}, {0: "batch", 1: "sequence"}  # axes: a text's, and a token's
 
 
-def bert(folder: Path) -> Path:
-    """A BERT of two layers that classifies; in a model directory."""
-    config = transformers.BertConfig(
+def small(**more: Any) -> Any:
+    """The configuration of a BERT of two layers, whose weights are large enough to differ."""
+    return transformers.BertConfig(
         vocab_size=len(tiny.VOCABULARY),
         hidden_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
         max_position_embeddings=100,
-        num_labels=3,
         attn_implementation="eager",
         initializer_range=0.3,
+        **more,
     )
-    torch.manual_seed(0)
-    model = transformers.BertForSequenceClassification(config).eval()
+
+
+def exported(model: Any, folder: Path, outputs: dict[str, Any]) -> Path:
+    """`model` as model.onnx in a new folder; `outputs`: each one's axes of open size."""
     names = ["input_ids", "attention_mask", "token_type_ids"]
-    example = tuple(torch.ones(2, 9, dtype=torch.int64) for _ in names)
-    axes = {name: {0: "batch", 1: "sequence"} for name in names} | {"logits": {0: "batch"}}
     folder.mkdir()
     torch.onnx.export(
-        model,
-        example,
+        model.eval(),
+        tuple(torch.ones(2, 9, dtype=torch.int64) for _ in names),
         str(folder / "model.onnx"),
         input_names=names,
-        output_names=["logits"],
-        dynamic_axes=axes,
+        output_names=[*outputs],
+        dynamic_axes=dict.fromkeys(names, EACH) | outputs,
         opset_version=17,
         dynamo=False,
     )
+    return folder
+
+
+def bert(folder: Path) -> Path:
+    """A small BERT that classifies; in a model directory."""
+    torch.manual_seed(0)
+    model = transformers.BertForSequenceClassification(small(num_labels=3))
+    exported(model, folder, {"logits": FIRST})
     tiny.tokenizer().save(str(folder / "tokenizer.json"))
     return tiny.write_spec(
         folder, ModelSpec("bert", "text-classification", {"max_length": 100}, LABELS)

@@ -16,7 +16,7 @@ from onnxferry import scoring
 from onnxferry.scoring import timing
 from onnxferry.scoring.manifest import MODEL_FILE
 from tests import tiny
-from tests.scoring.test_determinism import prepared
+from tests.scoring.test_determinism import EACH, FIRST, exported, prepared, small
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -75,23 +75,13 @@ TASKS: dict[str, tuple[Any, dict[str, str], Any]] = {  # the model directory, it
 
 
 def heads(folder: Path) -> Path:
-    """A BERT of two layers with all HEADS, in a folder."""
+    """A small BERT with all HEADS, in a folder."""
     torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(tiny.VOCABULARY),
-        hidden_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=256,
-        max_position_embeddings=100,
-        attn_implementation="eager",
-        initializer_range=0.3,
-    )
 
     class Heads(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.bert = transformers.BertModel(config, add_pooling_layer=False)
+            self.bert = transformers.BertModel(small(), add_pooling_layer=False)
             sizes = HEADS.items()
             self.head = torch.nn.ModuleDict({n: torch.nn.Linear(96, size) for n, size in sizes})
 
@@ -102,22 +92,8 @@ def heads(folder: Path) -> Path:
             each = (self.head["tags"](hidden), self.head["words"](hidden))
             return (*first.values(), *each, start.squeeze(-1), end.squeeze(-1), hidden)
 
-    inputs = ["input_ids", "attention_mask", "token_type_ids"]
-    outputs = ["labels", "score", "tags", "words", "start", "end", "hidden"]
-    axes = {name: {0: "batch", 1: "sequence"} for name in (*inputs, *outputs[2:])}
-    axes |= {name: {0: "batch"} for name in outputs[:2]}
-    folder.mkdir()
-    torch.onnx.export(
-        Heads().eval(),
-        tuple(torch.ones(2, 9, dtype=torch.int64) for _ in inputs),
-        str(folder / MODEL_FILE),
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes=axes,
-        opset_version=17,
-        dynamo=False,
-    )
-    return folder
+    each = dict.fromkeys(("tags", "words", "start", "end", "hidden"), EACH)
+    return exported(Heads(), folder, {"labels": FIRST, "score": FIRST, **each})
 
 
 @pytest.fixture(scope="module", params=VARIANTS)

@@ -6,14 +6,14 @@ Most tests let pip fetch from a folder of small wheels made here; the last fetch
 
 from __future__ import annotations
 
-import io
 import json
+import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +21,24 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from PIL import Image
 
-from onnxferry.scripts.package import layout_of, lock, package, pins
+from examples.models import examples, ready
+from onnxferry import scoring
+from onnxferry.scoring.images import FORMATS
+from onnxferry.scripts.package import functions, layout_of, lock, package, pins, wheels
 from onnxferry.scripts.package.__main__ import content
+from onnxferry.scripts.package.bytecode import compiler
 from onnxferry.scripts.package.functions import SITE_PACKAGES
 from onnxferry.scripts.package.layout import PackageLayout
+from onnxferry.scripts.package.parts import parts
+from onnxferry.scripts.package.slim import slimmed
+from onnxferry.scripts.request_file import MEDIA_TYPES
 from onnxferry.system.errors import PackageError, UsageError
+from onnxferry.system.pythons import find_python
 from onnxferry.targets import TARGETS
-from tests import tiny
 from tests.packages import build, make_index, make_wheel, quiet, write_hashes
 
 FUNCTIONS = layout_of("functions")
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 # each package that brings libraries, and where they are in it
 BRINGING = {
     "sagemaker": (layout_of("sagemaker"), "code/"),
@@ -50,7 +58,8 @@ def test_a_package_has_slimmed_linux_wheels_unpacked(
 ) -> None:
     built = build(index, layout)
 
-    names = {member.path for member in built.members}
+    # where there is a Python for it, Functions' modules are compiled
+    names = {re.sub(r"\.pyc$", ".py", member.path) for member in built.members}
     assert {name for name in names if name.startswith(f"{site}numpy")} == {
         f"{site}numpy/__init__.py",
         f"{site}numpy-{pins.version('numpy', '3.12')}.dist-info/METADATA",
@@ -167,71 +176,108 @@ def test_a_wheel_that_installs_elsewhere_is_refused(index: Path, tmp_path: Path)
     with pytest.raises(PackageError, match="would be installed elsewhere than site-packages"):
         build(index, FUNCTIONS)
 
-    wheels = tmp_path / "cache" / "wheels"
-    assert wheels.is_dir()
-    assert not list(wheels.glob("werkzeug*"))
+    cached = tmp_path / "cache" / "wheels"
+    assert cached.is_dir()
+    assert not list(cached.glob("werkzeug*"))
 
 
 ANSWER = """
-import json, logging, sys
+import json, sys
 root = sys.argv[1]
-logging.getLogger("scoring").setLevel(logging.ERROR)  # standard output is for the answers
 sys.path[:0] = [root, root + "/.python_packages/lib/site-packages"]
 import function_app
 from onnxferry import scoring
-exec("from numpy import *")  # as scipy does, where an image has it
 scorer = scoring.load(root + "/model")
 for file, media_type in json.loads(sys.argv[2]):
     response = scorer.handle(scoring.Request(open(file, "rb").read(), media_type))
-    print(response.status, response.body.decode())
+    print("answer", response.status, response.body.decode())
 origins = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
 strangers = [
     name for name, file in origins.items()
     if "-packages" in file and not file.startswith(root)
 ]
 assert not strangers, strangers
+cached = {getattr(module, "__cached__", None) for module in sys.modules.values()} - {None}
+uncompiled = [file for file in cached if file.startswith(root) and not file.endswith(".pyc")]
+assert not uncompiled, uncompiled
 """
-
-
-def questions(folder: Path) -> list[tuple[str, str]]:
-    (folder / "question.json").write_text(json.dumps(tiny.QUESTION))
-    return [(str(folder / "question.json"), "application/json")]
+MADE = {example.name: example for example in examples()}
+BUDGETS = {"efficientnet-lite0": 45_000_000, "minilm-emotions-int8": 60_000_000}
 
 
 def pictures(folder: Path) -> list[tuple[str, str]]:
     """A red picture in each format that a host is asked to read."""
     pixels = np.zeros((20, 30, 3), np.uint8)
     pixels[..., 0] = 200
-    for kind in ("jpeg", "png", "webp"):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, kind)
-        (folder / f"red.{kind}").write_bytes(buffer.getvalue())
-    return [(str(folder / f"red.{kind}"), f"image/{kind}") for kind in ("jpeg", "png", "webp")]
+    for kind in FORMATS:
+        Image.fromarray(pixels).save(folder / f"red.{kind.lower()}", kind)
+    return [(str(folder / f"red.{kind.lower()}"), f"image/{kind.lower()}") for kind in FORMATS]
 
 
 @pytest.mark.host  # downloads the pinned wheels on first use
-@pytest.mark.parametrize(
-    ("make", "ask"), [(tiny.question_answering, questions), (tiny.image_classification, pictures)]
-)
-def test_the_unpacked_zip_answers_with_nothing_but_its_own_content(
-    tmp_path: Path, make: Callable[[Path], Path], ask: Callable[[Path], list[tuple[str, str]]]
+@pytest.mark.models
+@pytest.mark.parametrize("name", BUDGETS)
+def test_the_demos_zip_is_within_its_budget_and_answers_with_nothing_but_its_own_content(
+    tmp_path: Path, name: str
 ) -> None:
-    requests = ask(tmp_path)
-    python = f"3.{sys.version_info.minor}"
-    model = make(tmp_path / "model")
-    built = package(model, "functions", out=tmp_path, python=python, report=quiet)
+    example = MADE[name]
+    requests = [(str(example.request), MEDIA_TYPES[example.request.suffix])]
+    requests += pictures(tmp_path) if example.options.task == "image-classification" else []
+    python = FUNCTIONS.pythons[0] if compiler(FUNCTIONS.pythons[0]) else HERE
+    built = package(ready(example), FUNCTIONS, out=tmp_path, python=python, report=quiet)
     root = tmp_path / "wwwroot"
     with zipfile.ZipFile(built.path) as archive:
         archive.extractall(root)
 
-    alone = [sys.executable, "-I", "-S", "-B", "-c", ANSWER, str(root), json.dumps(requests)]
-    done = subprocess.run(alone, cwd=tmp_path, check=False, capture_output=True, text=True)
+    done = alone(python, "-c", ANSWER, str(root), json.dumps(requests))
 
     assert done.returncode == 0, done.stderr
-    answers = [line.partition(" ") for line in done.stdout.splitlines()]
-    assert [status for status, _, _ in answers] == ["200"] * len(requests)
-    assert all(
-        ("rebecca" in body.lower()) or (json.loads(body)[0]["label"] == "red")
-        for _, _, body in answers
-    )
-    assert built.size < 45_000_000
+    answers = re.findall(r"^answer (\d+) .*label", done.stdout, re.MULTILINE)
+    assert answers == ["200"] * len(requests)
+    assert built.size <= BUDGETS[name]
+    assert sum(part.packed or 0 for part in parts(built)) == pytest.approx(built.size, abs=100)
+
+
+def alone(python: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What an interpreter of a version says without what is installed."""
+    command = [str(find_python(python)), "-I", "-S", "-B", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+NUMPY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy
+from numpy import *  # as scipy does, where an image has it
+assert numpy.__file__.startswith(sys.argv[1])
+noise = numpy.random.default_rng(1).normal(size=8)
+masked = numpy.ma.masked_invalid(numpy.fft.ifft(numpy.fft.fft(noise)).real)
+assert numpy.linalg.norm(masked - noise) < 1e-12
+assert numpy.polynomial.Polynomial([1, 2])(3) == 7
+import numpy.matlib, numpy.ctypeslib, numpy.typing
+"""
+
+
+@pytest.mark.host  # downloads the pinned wheels on first use
+def test_numpys_public_modules_are_there_for_images_libraries_and_custom_tasks() -> None:
+    requirement = pins.hashed(pins.select(["numpy"], HERE))
+    (folder,) = wheels.fetch(requirement, HERE, os.environ)
+    by = compiler(HERE)
+    assert by
+    for found in (folder, slimmed(folder, functions.dropped("file:task.py"), by)):
+        done = alone(HERE, "-c", NUMPY, str(found))
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_built_in_task_gets_no_parts_of_numpy_that_it_never_imports() -> None:
+    parts = ("random/__init__.py", "fft/_pocketfft.py", "polynomial/polynomial.py")
+    for task, expected in (("fill-mask", True), ("file:task.py", False)):
+        found = [bool(functions.dropped(task).search(f"numpy/{part}")) for part in parts]
+        assert found == [expected] * len(parts)
+    assert not [part for part in parts if re.search(part.partition("/")[0], scoring_code())]
+
+
+def scoring_code() -> str:
+    """What the modules of the core import of numpy, and say of it."""
+    files = Path(scoring.__file__).parent.rglob("*.py")
+    return "\n".join(re.findall(r"np\.[\w.]+|numpy[\w.]*", "".join(map(Path.read_text, files))))

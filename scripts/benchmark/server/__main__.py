@@ -18,7 +18,7 @@ from onnxferry.scripts.benchmark.server import bare, report, rounds, specs
 from onnxferry.scripts.benchmark.server.load import LoadGenerator
 from onnxferry.scripts.benchmark.server.protocols import PROTOCOLS
 from onnxferry.scripts.benchmark.server.steps import LoadSettings
-from onnxferry.system import console, options
+from onnxferry.system import console, files, options
 from onnxferry.system.errors import BenchmarkError, UsageError
 from onnxferry.system.options import COUNT, FILE, FOLDER
 
@@ -159,8 +159,7 @@ def _write(done: report.ServerBenchmark, flags: dict[str, Any]) -> None:
         for name, rows in report.sections_of(done).items():
             console.out.print(tables.terminal(name, *rows))
     if export := flags["export"]:
-        export.parent.mkdir(parents=True, exist_ok=True)
-        export.write_text(text + "\n", encoding="utf-8")
+        files.write_text(export, text + "\n")
     if out := flags["out"]:
         again = sections.repeated("scripts.benchmark", sys.argv[1:], NOT_SHOWN)
         sections.replace(out, done.title, report.markdown(done, again))

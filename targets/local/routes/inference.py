@@ -27,64 +27,75 @@ from onnxferry.targets.local.routes.deepsparse import endpoint, own_places
 
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 _TAGS = ["Open Inference Protocol v2"]
+_MODELS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 
 
 def add(app: FastAPI, exchange: Exchange) -> None:
     """See the module."""
+    answers = _Answers(exchange)
+    for at, name in own_places(exchange):  # before NAME's, which would not know theirs
+        for path, answer in ((at, answers.model), (f"{at}/ready", answers.model_ready)):
+            told = partial(answer, name, VERSION)
+            app.add_api_route(path, told, include_in_schema=False)
+    for method, table in {"GET": answers.got(), "POST": answers.posted()}.items():
+        for path, answer in table.items():
+            plain = "{version}" not in path
+            app.add_api_route(path, answer, methods=[method], tags=_TAGS, include_in_schema=plain)
 
-    def of(name: str, version: str = VERSION) -> Served:
-        if version != VERSION:
-            raise NotFound(f"model {name!r} has the version {VERSION} only")
-        return exchange.model(name)
 
-    async def server() -> dict[str, Any]:
+class _Answers:
+    """What each route answers."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def got(self) -> dict[str, Any]:
+        """By path, with GET."""
+        whole = {"/v2": self.server, "/v2/health/live": self.live, "/v2/health/ready": self.ready}
+        models = dict.fromkeys(_MODELS, self.model)
+        return {**whole, **models, **{f"{model}/ready": self.model_ready for model in _MODELS}}
+
+    def posted(self) -> dict[str, Any]:
+        """By path, with POST."""
+        infer = {f"{model}/infer": self.infer for model in _MODELS}
+        return {**infer, "/v2/repository/index": self.index}
+
+    async def server(self) -> dict[str, Any]:
         """The server's metadata."""
         return {"name": "onnxferry", "version": described.version(), "extensions": EXTENSIONS}
 
-    async def live() -> dict[str, Any]:
+    async def live(self) -> dict[str, Any]:
         """Whether the server runs."""
         return {"live": True}
 
-    async def ready() -> dict[str, Any]:
+    async def ready(self) -> dict[str, Any]:
         """Whether every model answers."""
         return {"ready": True}
 
-    async def model(name: str, version: str = VERSION) -> dict[str, Any]:
+    async def model(self, name: str, version: str = VERSION) -> dict[str, Any]:
         """A model's metadata: its tensors."""
-        return metadata(of(name, version))
+        return metadata(self._of(name, version))
 
-    async def model_ready(name: str, version: str = VERSION) -> dict[str, Any]:
+    async def model_ready(self, name: str, version: str = VERSION) -> dict[str, Any]:
         """Whether the model answers."""
-        return {"name": of(name, version).name, "ready": True}
+        return {"name": self._of(name, version).name, "ready": True}
 
-    async def infer(request: Request, name: str, version: str = VERSION) -> Response:
+    async def infer(self, request: Request, name: str, version: str = VERSION) -> Response:
         """Named tensors in, named tensors out."""
-        of(name, version)
-        form = forms.name("v2", model=name, endpoint=endpoint(exchange, name))
-        return await exchange.answer(request, name, form)
+        self._of(name, version)
+        form = forms.name("v2", model=name, endpoint=endpoint(self._exchange, name))
+        return await self._exchange.answer(request, name, form)
 
-    async def index() -> Response:
+    async def index(self) -> Response:
         """The models that are loaded."""
-        names = exchange.backend.models
+        names = self._exchange.backend.models
         told = [{"name": n, "version": VERSION, "state": "READY", "reason": ""} for n in names]
         return JSONResponse(told)
 
-    found = {"/v2": server, "/v2/health/live": live, "/v2/health/ready": ready}
-    for version in ("", "/versions/{version}"):
-        found[f"/v2/models/{{name}}{version}"] = model  # type: ignore[assignment]
-        found[f"/v2/models/{{name}}{version}/ready"] = model_ready  # type: ignore[assignment]
-        path = f"/v2/models/{{name}}{version}/infer"
-        app.add_api_route(path, infer, methods=["POST"], tags=_TAGS, include_in_schema=not version)
-    for at, name in own_places(exchange):  # before NAME's, which would not know theirs
-        app.add_api_route(at, partial(model, name, VERSION), include_in_schema=False)
-        app.add_api_route(
-            f"{at}/ready", partial(model_ready, name, VERSION), include_in_schema=False
-        )
-    for path, answer in found.items():
-        app.add_api_route(
-            path, answer, methods=["GET"], tags=_TAGS, include_in_schema="versions" not in path
-        )
-    app.add_api_route("/v2/repository/index", index, methods=["POST"], tags=_TAGS)
+    def _of(self, name: str, version: str) -> Served:
+        if version != VERSION:
+            raise NotFound(f"model {name!r} has the version {VERSION} only")
+        return self._exchange.model(name)
 
 
 def metadata(served: Served) -> dict[str, Any]:

@@ -57,12 +57,6 @@ def test_http_concurrency_of_deploy_toml_wins() -> None:
     assert "set instance_memory_mb = 2048" in found.text()
 
 
-def test_what_a_rehearsal_measured_stands_for_the_estimate() -> None:
-    measured = sizing(512, replace(SMALL, measured_mib=200))
-    assert "measured 229 MiB of the 276 MiB that leave 30% to spare" in measured.text()
-    assert "estimated" in sizing(512, SMALL).text()
-
-
 @pytest.mark.parametrize(
     ("memory_mb", "model_bytes", "words"),
     [
@@ -106,4 +100,3 @@ def test_the_need_is_that_of_the_models_files(tmp_path: Path) -> None:
     members = tuple(Member(path, size, "") for path, size in files.items())
     package = Package("functions", "m", tmp_path, "", 9, "3.12", members)
     assert Need.of(package) == Need(43)
-    assert Need.of(package, 99.5).measured_mib == 99.5

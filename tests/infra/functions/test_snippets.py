@@ -17,7 +17,7 @@ from tests.documents import snippet
 
 PAGE = "docs/deploy/functions.md"
 PYTHON = snippet(PAGE, "requests.post(")
-CURL = snippet(PAGE, "curl ")
+CURL = snippet(PAGE, "curl --fail-with-body --silent")
 
 
 class _App(BaseHTTPRequestHandler):

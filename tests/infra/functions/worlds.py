@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from onnxferry.infra.functions.app_settings import RECORD, TELEMETRY
 from tests.fakes.azure.blob import Blob
+from tests.fakes.azure.fake import SUBSCRIPTION
+from tests.fakes.azure.providers import given
 from tests.infra.functions.azure_account import APP, AzureAccount
 
 SHA = "ab" * 32
@@ -21,6 +23,7 @@ OURS = (f"{APP}-candidate", f"{APP}-plan", f"{APP}-logs", f"{APP}-insights", APP
 NEAR = (f"{APP}2", f"{APP}-candidate-2", f"onnxferry-app-{APP}2", "Squad-V2", "photos", "x")
 MARKS: tuple[Mapping[str, str], ...] = ({}, {"onnxferry": "other"}, {"owner": "me"})
 OWN = "onnxferry"
+OTHERS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/networks"  # a group of others'
 _TYPES = {  # types beside those that deploying makes, and those
     "Microsoft.Network/virtualNetworks": OURS,
     "Microsoft.ManagedIdentity/userAssignedIdentities": OURS,
@@ -103,18 +106,24 @@ def _attached(azure: AzureAccount, one: Foreign) -> None:
     facts = site["properties"]
     if one.more == "network":
         facts |= {
-            "virtualNetworkSubnetId": f"/subnets/{one.name}",
+            "virtualNetworkSubnetId": given.subnet(azure.fake, OTHERS, one.name),
             "outboundVnetRouting": {"allTraffic": True},
         }
     elif one.more == "restriction":
         facts["siteConfig"]["ipSecurityRestrictions"] = [{"ipAddress": "10.0.0.0/8"}]
+    elif one.more == "sign-in":
+        azure.apps.sign_in.settings[APP] = {
+            "platform": {"enabled": True},
+            "globalValidation": {"requireAuthentication": False, "redirectToProvider": one.name},
+        }
     elif one.more == "always ready":
         facts["functionAppConfig"]["scaleAndConcurrency"]["alwaysReady"] = [
             {"name": "http", "instanceCount": 1}
         ]
     else:
         site["identity"] |= {"type": "SystemAssigned, UserAssigned"}
-        site["identity"]["userAssignedIdentities"] = {f"/ids/{one.name}": {"principalId": "p"}}
+        id_ = given.identity(azure.fake, OTHERS, one.name)
+        site["identity"]["userAssignedIdentities"] = {id_: {"principalId": "p"}}
 
 
 _PLACES: Mapping[str, Callable[[AzureAccount, Foreign], None]] = {
@@ -171,7 +180,7 @@ THINGS = st.one_of(
         Foreign,
         st.just("attached"),
         st.sampled_from(["a", "b"]),
-        st.sampled_from(["network", "restriction", "always ready", "identity"]),
+        st.sampled_from(["network", "restriction", "always ready", "identity", "sign-in"]),
     ),
 )
 WORLDS = st.lists(THINGS, max_size=8)
@@ -215,3 +224,4 @@ def _of_app(azure: AzureAccount, site: Mapping[str, Any]) -> Iterator[tuple[Key,
     yield ("of app", "identities"), sorted(site["identity"].get("userAssignedIdentities") or ())
     scale = (facts.get("functionAppConfig") or {}).get("scaleAndConcurrency") or {}
     yield ("of app", "always ready"), scale.get("alwaysReady")
+    yield ("of app", "sign-in"), azure.apps.sign_in.of(APP)

@@ -24,9 +24,12 @@ from tests.fakes.azure.fake import SUBSCRIPTION
 from tests.fakes.azure.in_process import in_process
 from tests.fakes.azure.login import PRINCIPAL
 from tests.fakes.azure.permissions import Permission
+from tests.fakes.azure.providers import given as attached
 from tests.fakes.azure.providers import resources
+from tests.fakes.azure.providers.authorization import BLOB_ROLES
+from tests.fakes.azure.providers.insights import PUBLISHER
 from tests.fakes.azure.providers.machinelearning import MachineLearning
-from tests.infra.functions.azure_account import AzureAccount
+from tests.infra.functions.azure_account import ENTRA, AzureAccount
 from tests.infra.policies.flows import NAME, Command, CommandLine, Models
 from tests.infra.sagemaker.conftest import no_pauses
 from tests.infra.sagemaker.test_flow import ALLOW
@@ -35,7 +38,13 @@ GROUP = "ml-rg"
 STORAGE = "Microsoft.Storage/storageAccounts"
 THEIRS = "theirs"  # a bucket or a storage account that is given
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
-
+_GROUP_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
+GIVEN: Mapping[str, Any] = {  # settings of a function app
+    "storage_account": THEIRS,
+    "subnet": f"{_GROUP_ID}/providers/{attached.NETWORKS}/net/subnets/apps",
+    "identity": f"{_GROUP_ID}/providers/{attached.IDENTITIES}/serving",
+    **ENTRA,
+}
 
 _ALL = {"tags": {"team": "ml"}, "environment": {"ONNXFERRY_ENGINE_THREADS": "1"}}
 CHANGES: Mapping[str, Mapping[str, Any]] = {  # settings of another run of `deploy`
@@ -103,13 +112,15 @@ def azureml(models: Models, *, identity: bool = False) -> Iterator[Account]:
 
 @contextmanager
 def functions(models: Models, *, given: bool = False) -> Iterator[Account]:
-    """An empty subscription; or a group with a storage account that is given."""
+    """An empty subscription; or a group with a storage account, a subnet and an identity that are
+    given, and callers who sign in."""
     settings = {"subscription": SUBSCRIPTION, "resource_group": GROUP}
-    settings |= {"storage_account": THEIRS} if given else {}
+    settings |= GIVEN if given else {}
     with _azure() as fake, _line("functions", settings, models) as line:
         account = AzureAccount(fake)
         if given:
             _storage(account)
+            _identity(account)
         granted = functools.partial(_by_assignment, account)
         yield Account(line, fake.authorizer, functools.partial(_unseen, account), granted)
 
@@ -222,6 +233,19 @@ def _by_assignment(account: AzureAccount, permission: Permission) -> bool:
     """Whether a role on the storage account, which the flow has assigned, gives it."""
     name = permission.scope.rpartition("/")[2].lower()
     return permission.data and account.authorization.allowed(PRINCIPAL, name)
+
+
+def _identity(account: AzureAccount) -> None:
+    """A subnet, and an identity that may open the storage account and send to Application
+    Insights."""
+    group = _GROUP_ID
+    attached.subnet(account.fake, group)
+    id_ = attached.identity(account.fake, group)
+    principal = (account.fake.store.get(id_) or {})["properties"]["principalId"]
+    for role in (BLOB_ROLES[0], PUBLISHER):
+        facts = {"principalId": principal, "roleDefinitionId": f"/x/{role}"}
+        path = f"{group}/providers/Microsoft.Authorization/roleAssignments/{role}"
+        account.fake.store.put(path, {"properties": facts})
 
 
 def _storage(account: AzureAccount) -> None:

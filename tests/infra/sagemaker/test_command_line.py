@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.models import examples, ready
+from onnxferry import scoring
 from onnxferry.scoring.wire import Request, Response
 from onnxferry.scripts.package import Package, layout_of
 from onnxferry.scripts.rehearse import find_python, start
@@ -74,31 +74,29 @@ def served(sagemaker_ready: None, aws: AwsServer) -> Iterator[None]:
 
 
 @pytest.mark.host
-@pytest.mark.models
 @pytest.mark.skipif(find_python(PYTHON) is None, reason=f"needs Python {PYTHON}")
 def test_deploy_update_invoke_roll_back_delete(
     aws: AwsServer, served: None, command: Command, tmp_path: Path
 ) -> None:
-    demo = (
-        "--model",
-        str(ready(next(example for example in examples() if example.name == "minilm-squad"))),
+    first_model, second_model = (
+        ("--model", str(model(tmp_path / str(length), length))) for length in (31, 32)
     )
-    tiny_model = ("--model", str(model(tmp_path / "tiny", 32)))
     question = tmp_path / "question.json"
     question.write_text(json.dumps({"inputs": tiny.QUESTION}), encoding="utf-8")
+    expected = scoring.load(tmp_path / "31").handle(Request(question.read_bytes()))
     ask = ("invoke", "--input", str(question), "--output", "json")
 
-    planned = json.loads(command("plan", *demo, "--output", "json"))
+    planned = json.loads(command("plan", *first_model, "--output", "json"))
     assert {step["action"] for step in planned["steps"]} == {"create", "check", "update"}
-    first = json.loads(command("deploy", *demo, "--output", "json"))
+    first = json.loads(command("deploy", *first_model, "--output", "json"))
     assert first["url"].endswith(f"/endpoints/{NAME}/invocations")
     reply = json.loads(command(*ask))
-    assert (reply["status"], reply["answer"]["answer"]) == (200, "Rebecca Parton")
+    assert (reply["status"], reply["answer"]) == (200, json.loads(expected.body))
     assert reply["served_by"] == f"AllTraffic {first['version']}"
-    again = json.loads(command("plan", *demo, "--output", "json"))
+    again = json.loads(command("plan", *first_model, "--output", "json"))
     assert {step["action"] for step in again["steps"]} == {"reuse", "check"}
 
-    second = json.loads(command("deploy", *tiny_model, "--output", "json"))
+    second = json.loads(command("deploy", *second_model, "--output", "json"))
     assert second["previous"] == first["version"]
     assert json.loads(command(*ask))["served_by"] == f"AllTraffic {second['version']}"
     back = json.loads(command("rollback", "--output", "json"))

@@ -10,6 +10,7 @@ killed.
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import pickle
 import traceback
@@ -84,7 +85,13 @@ CALLS = {
     ),
 }
 CASES = [(flow, i) for flow, calls in CALLS.items() for i in range(len(calls))]
-NAMES = [f"{flow}-{i}-{CALLS[flow][i]}" for flow, i in CASES]
+SERIES = [  # a normal run refuses every second of the changes, and is killed after the others
+    [
+        pytest.param(flow, i, id=f"{flow}-{i}-{CALLS[flow][i]}", marks=[pytest.mark.series] * left)
+        for left, (flow, i) in zip(itertools.cycle(order), CASES, strict=False)
+    ]
+    for order in ((0, 1), (1, 0))
+]
 RELEASES = {(flow, len(calls) - 1) for flow, calls in CALLS.items()}
 ONCE = (Fault.THROTTLED, Fault.BROKEN, Fault.DROPPED_BEFORE, Fault.DROPPED_AFTER)
 
@@ -242,7 +249,7 @@ def test_trouble_that_passes_is_not_noticed(world: World, flow: str, fault: Faul
     world.copy(work)
 
 
-@pytest.mark.parametrize(("flow", "change"), CASES, ids=NAMES)
+@pytest.mark.parametrize(("flow", "change"), SERIES[0])
 def test_trouble_that_lasts_ends_the_run_and_the_next_goes_on(
     world: World, flow: str, change: int
 ) -> None:
@@ -284,7 +291,7 @@ def test_trouble_while_the_endpoint_is_pointed_elsewhere_takes_it_back(
     world.copy(work)
 
 
-@pytest.mark.parametrize(("flow", "change"), CASES, ids=NAMES)
+@pytest.mark.parametrize(("flow", "change"), SERIES[1])
 def test_a_killed_run_is_gone_on_with(world: World, flow: str, change: int) -> None:
     world.prepare(flow)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 
 from onnxferry import scoring
 from onnxferry.scoring import timing
@@ -210,3 +211,21 @@ def test_a_host_without_the_library_does_not_start(
         scoring.ScoringError, match="this host has no urllib3; pip install 'urllib3"
     ):
         scoring.load(folder, {"ONNXFERRY_URLS_ALLOW": "1"})
+
+
+def test_a_fetch_holds_no_run_of_the_model(
+    authority: trustme.CA, server: Server, tmp_path: Path
+) -> None:
+    """A host with one run at a time answers another request while a name is looked up."""
+    folder = tiny.image_classification(tmp_path)
+    scorer = scoring.load(folder, {"ONNXFERRY_ENGINE_PARALLEL_RUNS": "1"})
+    others: list[int] = []
+
+    def resolver(name: str, port: int) -> list[str]:
+        others.append(scorer.handle(scoring.Request(RED, "image/jpeg")).status)
+        return [HERE]
+
+    server.answers["/a"] = response(GREEN)
+    host = Host(scorer, scorer.task, authority).allow(policy(server.port), resolver)
+    assert host.ask(server.at("/a"))[0] == 200
+    assert others == [200]

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from onnxferry.scripts.rehearse import Host
+from onnxferry.scripts.rehearse.functions import RUNTIME
 from onnxferry.system.errors import RehearsalError
 from tests import tiny
 from tests.targets.functions.worker import App, ask, error
@@ -40,6 +41,7 @@ def half_sent(host: Host) -> socket.socket:
 
 def test_anybody_may_ask_every_route_of_an_anonymous_app(app: App) -> None:
     with app.started(**ANYBODY) as host:
+        RUNTIME.prove(host, host.unpacked)
         assert (score(host).status_code, score(host).content) == (200, ANSWER)
         for path in ("/api/docs", "/api/docs/swagger-ui.css", "/api/health", "/api/ready"):
             assert ask(host, "GET", path, None).status_code == 200
@@ -89,6 +91,8 @@ def test_a_model_that_cannot_be_loaded_is_told_by_every_request(unusable: Host) 
     ready = ask(unusable, "GET", "/api/ready", None)
     assert (ready.status_code, ready.json()) == (503, {"status": "failed"})
     assert ask(unusable, "GET", "/api/health", None).status_code == 200
+    with pytest.raises(RehearsalError, match="GET /api/ready was answered with status 503"):
+        RUNTIME.prove(unusable, unusable.unpacked)
     assert unusable.log_tail().count("the model cannot be loaded") == 1
 
 

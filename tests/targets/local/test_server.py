@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
 import ssl
 import threading
@@ -237,3 +238,28 @@ def test_a_client_that_leaves_while_it_waits_is_not_scored(
         answer = httpx.post(url, content=GOLDEN.request.body, trust_env=False)
     assert answer.content == ANSWER
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_without_the_playground_there_is_no_page(model: Path) -> None:
+    with running(settings(model, playground=False)) as up:
+        page = httpx.get(up.server.url + "/", trust_env=False)
+        script = httpx.get(up.server.url + "/playground/app.js", trust_env=False)
+        answer = httpx.post(up.server.url + "/predict", json={"inputs": "x"}, trust_env=False)
+    assert (page.status_code, script.status_code, answer.status_code) == (404, 404, 200)
+
+
+def test_a_graph_of_deepsparse_that_cannot_be_loaded_is_named_by_its_own_path(
+    model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sparse"
+    shutil.copytree(model, folder)
+    (folder / "model_spec.json").unlink()
+    labels = {"id2label": {"0": "a", "1": "b"}, "max_position_embeddings": 64}
+    (folder / "config.json").write_text(json.dumps(labels), encoding="utf-8")
+    (folder / "model.onnx").write_bytes(b"no graph")
+    given = {"path": folder, "task": "text_classification"}
+    server = Server(ServerConfig.model_validate({"models": [given], "port": 0}))
+    with pytest.raises(ModelError) as caught:
+        server.run_until_signal()
+    assert str(folder / "model.onnx") in str(caught.value)
+    assert "onnxferry-serve-" not in str(caught.value)

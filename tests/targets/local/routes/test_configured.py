@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from onnxferry.targets.local.admission import Admission
 from onnxferry.targets.local.app import application
 from onnxferry.targets.local.backend import ThreadBackend
 from onnxferry.targets.local.config import ModelConfig
@@ -59,3 +62,15 @@ def test_a_deepsparse_endpoint_answers_at_its_route_by_its_arguments(tmp_path: P
     assert metadata[0]["name"] == "mood"
     assert told[0]["labels"] == [["good", "long"]]
     assert (entry["name"], entry["task"]) == ("mood", "sentiment_analysis")
+
+
+def test_what_is_refused_for_load_is_a_line_of_the_log_as_what_is_scored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = ThreadBackend({"text": tiny.text_classification(tmp_path)})
+    app = application(backend, Exchange(backend, Admission(in_flight=0, queue=0)))
+    with TestClient(app) as client, caplog.at_level(logging.INFO, logger="scoring"):
+        got = client.post("/predict", json={"inputs": "good"}, headers={"X-Request-Id": "mine"})
+    assert got.status_code == 429
+    line = json.loads(caplog.messages[-1])
+    assert line == {"id": "mine", "model": "text", "status": 429, "code": "overloaded"}
