@@ -63,7 +63,7 @@ worlds: setup
 
 # Two processes deploy at once, 50 rounds a cloud. Three are in every run of the tests.
 rounds: setup
-	$(BIN)/python -m pytest -m rounds tests/infra
+	$(BIN)/python -m pytest -m rounds tests/infra tests/live
 
 # The cases of long series that a normal run leaves out: a run refused, and killed, at the other half of SageMaker's changes.
 series: setup

@@ -177,6 +177,11 @@ class Functions(_Azure):
             raise variables.problem(f"always_ready ({self.always_ready}) is more than {most}")
         return self
 
+    @pydantic.field_validator("url_hosts")
+    @classmethod
+    def _hosts(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return variables.hosts(given)
+
     @pydantic.field_validator("subnet")
     @classmethod
     def _named(cls, given: str | None) -> str | None:

@@ -103,6 +103,17 @@ def _unread(name: str, value: str) -> str:
     return ""
 
 
+def hosts(given: tuple[str, ...]) -> tuple[str, ...]:
+    """url_hosts as scoring reads them. Raises PydanticCustomError."""
+    from onnxferry.scoring.errors import ModelError
+    from onnxferry.scoring.urls import policy
+
+    try:
+        return policy.hosts(",".join(given), "url_hosts")
+    except ModelError as e:
+        raise problem(str(e)) from e
+
+
 def without_password(uri: str | None) -> str | None:
     """`uri` as it is. Raises PydanticCustomError for one with a sign-in, which is not shown."""
     if uri and "@" in uri.partition("//")[2].partition("/")[0]:

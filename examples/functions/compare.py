@@ -8,6 +8,7 @@ needs the demo's model (python -m examples.models efficientnet-lite0) and 1.2 GB
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -34,9 +35,9 @@ TITLE = "Azure Functions: EfficientNet-Lite0"
 def ours(model: Path, work: Path) -> App:
     """The package of `model`, unpacked."""
     built = package(model, layout_of("functions"), out=work / "package", python=PYTHON)
-    folder = work / f"unpacked-{built.sha256[:12]}"
-    if not folder.is_dir():
-        unpack_zip(built.path, folder)
+    folder = work / "unpacked"
+    shutil.rmtree(folder, ignore_errors=True)
+    unpack_zip(built.path, folder)
     return App("onnxferry", folder, built.size)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from onnxferry.infra.clients.azure_deployments import ResourceChange
 from onnxferry.infra.clients.azure_roles import BLOB_CONTRIBUTOR, Principal
 from onnxferry.infra.functions.app_config import app_changes
-from onnxferry.infra.functions.app_settings import setting_changes
+from onnxferry.infra.functions.app_settings import CONNECTION, setting_changes
 from onnxferry.infra.functions.desired import DesiredState
 from onnxferry.infra.functions.names import KEYS, MADE, PACKAGES, Names
 from onnxferry.infra.functions.prerequisites import access, retag
@@ -93,7 +93,8 @@ def template_plan(
         _with_settings(what_if.steps(template, deployment, preview.changes), state, desired)
     )
     facts = {"deployment": deployment, "template": template.document, "values": dict(given)}
-    facts["environment"] = dict(desired.environment)
+    # what opens Application Insights is known when it is there, and in no plan
+    facts["environment"] = {k: "" if k == CONNECTION else v for k, v in desired.environment.items()}
     begin = Step(Action.UPDATE, _DEPLOYMENT, deployment, "begin_template", facts)
     end = {"deployment": deployment}
     finish = Step(Action.CHECK, _DEPLOYMENT, deployment, "finish_template", end)

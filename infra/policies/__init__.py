@@ -41,6 +41,9 @@ OPTIONAL: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(_QUERIES, "`logs` has nothing that functions printed"),
         "Microsoft.Web/sites/publish/Action": "`logs` has nothing of how packages were published",
         f"{_BLOBS}/read": "which packages are stored is not known",
+        "Microsoft.Web/sites/host/listkeys/action": (
+            "`invoke` works only where callers sign in, and `logs` does not have the host's state"
+        ),
     },
 }
 # The roles of Azure's own that together cover the files of a target, for each role.

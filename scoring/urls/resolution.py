@@ -15,9 +15,10 @@ Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 
 
 def system(name: str, port: int) -> Sequence[str]:
-    """A Resolver: the host's own, which waits as long as it likes."""
-    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return [str(address[0]) for *_, address in found]
+    """A Resolver: the host's own, which waits as long as it likes. The final dot keeps it from the
+    domains that the host searches, as those of a cluster."""
+    how = {"type": socket.SOCK_STREAM, "proto": socket.IPPROTO_TCP}
+    return [str(address[0]) for *_, address in socket.getaddrinfo(f"{name}.", port, **how)]
 
 
 def public(

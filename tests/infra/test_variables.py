@@ -162,3 +162,11 @@ def test_what_may_be_fetched_is_checked_as_scoring_does() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             checked({name: value}, AZUREML)
+
+
+def test_hosts_of_deploy_toml_are_what_scoring_takes() -> None:
+    given = {"subscription": "0" * 8 + "-0000" * 3 + "-" + "0" * 12, "resource_group": "g"}
+    read = config.Functions(**given, allow_urls=True, url_hosts=("A.com", "*.b.com"))
+    assert read.url_hosts == ("a.com", "*.b.com")
+    with pytest.raises(ValueError, match="url_hosts must list hosts like"):
+        config.Functions(**given, allow_urls=True, url_hosts=("https://a.com",))

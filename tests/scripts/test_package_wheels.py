@@ -269,6 +269,31 @@ def test_numpys_public_modules_are_there_for_images_libraries_and_custom_tasks()
         assert done.returncode == 0, done.stderr
 
 
+METADATA = """Metadata-Version: 2.1
+Name: numpy
+License: BSD, naïvely
+        All rights reserved.
+        {nothing}
+        Redistribution is permitted.
+Classifier: Free
+
+# NumPy
+"""
+
+
+def test_a_licence_is_there_once(tmp_path: Path) -> None:
+    about = tmp_path / "numpy" / "numpy-2.dist-info"
+    about.mkdir(parents=True)
+    (about / "LICENSE.txt").write_text("All rights reserved.")
+    (about / "METADATA").write_text(METADATA.format(nothing=""))
+
+    made = slimmed(tmp_path / "numpy", re.compile("^tests/"), None) / about.name
+
+    assert (made / "LICENSE.txt").read_text() == "All rights reserved."
+    kept = ["Metadata-Version: 2.1", "Name: numpy", "License: BSD, naïvely", "Classifier: Free"]
+    assert (made / "METADATA").read_text().splitlines() == kept
+
+
 def test_a_built_in_task_gets_no_parts_of_numpy_that_it_never_imports() -> None:
     parts = ("random/__init__.py", "fft/_pocketfft.py", "polynomial/polynomial.py")
     for task, expected in (("fill-mask", True), ("file:task.py", False)):

@@ -60,17 +60,7 @@ def arrived(azure: AzureAccount, versions: Versions) -> None:
         assert azure.tags()["onnxferry-version"] == versions[0].package.sha256
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault.THROTTLED,
-        Fault.BROKEN,
-        Fault.DROPPED_BEFORE,
-        Fault.DROPPED_AFTER,
-        Fault.LATE,
-        Fault.EXPIRED,
-    ],
-)
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.DROPPED_AFTER, Fault.EXPIRED])
 def test_every_call_fails_once(
     fault: Fault, azure: AzureAccount, versions: Versions, begin: Callable[[], FunctionsCloud]
 ) -> None:
@@ -97,7 +87,7 @@ def test_killed_on_the_way(
     calls = list(azure.fake.calls)
     begun = [c.number for c in calls if str(c).startswith("PUT") and "/deployments/" in c.path]
     previewed = [c.number for c in calls if c.path.endswith("/whatIf")]
-    for number in (previewed[0], begun[0], begun[0] + 1, begun[0] + 4):
+    for number in (previewed[0], begun[0], begun[0] + 4):
         cloud = begin()
         assert killed_at(azure, number, lambda: execute(cloud))  # noqa: B023
         execute(azure.cloud(**CHANGED))

@@ -53,7 +53,9 @@ class Server:
     answers: dict[str, Answer] = field(default_factory=dict)
     heads: list[bytes] = field(default_factory=list)
     names: list[str | None] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)  # a connection was cut
+    ended: threading.Event = field(
+        default_factory=threading.Event
+    )  # a connection, in time where it was cut
     stopped: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
@@ -73,6 +75,7 @@ class Server:
             wrap = self.context.wrap_socket if self.context else None
             with wrap(client, server_side=True) if wrap else client as connection:
                 self._answer(connection)
+        self.ended.set()
 
     def _answer(self, connection: socket.socket) -> None:
         head = connection.recv(1)
@@ -95,14 +98,11 @@ class Server:
         """An answer that sends `data` again and again after `whole`, for 10 s at most."""
 
         def send(connection: socket.socket) -> None:
-            try:
-                connection.sendall(whole)
-                for _ in range(1000):
-                    connection.sendall(data)
-                    if self.stopped.wait(0.01):
-                        return
-            except OSError:
-                self.ended.set()
+            connection.sendall(whole)
+            for _ in range(1000):
+                connection.sendall(data)
+                if self.stopped.wait(0.01):
+                    return
 
         return send
 

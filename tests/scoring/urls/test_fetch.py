@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from onnxferry import scoring
 from onnxferry.scoring import timing
+from onnxferry.scoring.urls import resolution
 from onnxferry.targets.local.forms.vertex import VertexForm
 from tests import tiny
 from tests.scoring.test_image_classification import picture
@@ -213,6 +216,15 @@ def test_a_host_without_the_library_does_not_start(
         scoring.load(folder, {"ONNXFERRY_URLS_ALLOW": "1"})
 
 
+def test_a_host_with_an_old_library_says_so(
+    host: Host, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("urllib3.BaseHTTPResponse")
+    status, told = host.allow(policy(server.port)).ask(server.at("/a"))
+    assert (status, told["error"]["code"]) == (500, "internal")
+    assert "need urllib3>=2.2, and this host has an older one" in told["error"]["message"]
+
+
 def test_a_fetch_holds_no_run_of_the_model(
     authority: trustme.CA, server: Server, tmp_path: Path
 ) -> None:
@@ -229,3 +241,16 @@ def test_a_fetch_holds_no_run_of_the_model(
     host = Host(scorer, scorer.task, authority).allow(policy(server.port), resolver)
     assert host.ask(server.at("/a"))[0] == 200
     assert others == [200]
+
+
+def test_the_systems_names_are_whole_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host in a cluster searches its own domains for what has no final dot."""
+    asked: list[str] = []
+
+    def getaddrinfo(name: str, port: int, **how: object) -> list[Any]:
+        asked.append(name)
+        return [(0, 0, 0, "", ("8.8.8.8", port)), (0, 0, 0, "", ("2606:4700::1", port, 0, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert resolution.system("images.example.com", 443) == ["8.8.8.8", "2606:4700::1"]
+    assert asked == ["images.example.com."]

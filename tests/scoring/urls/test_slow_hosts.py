@@ -17,8 +17,8 @@ from tests.scoring.urls.conftest import Watch
 from tests.scoring.urls.serving import HERE, Host, Server, policy, redirect, response
 
 GREEN = picture((10, 200, 10))
-SECONDS = 0.3
-LATE = "'img': the picture was not fetched within 0.3 s"
+SECONDS = 0.2
+LATE = "'img': the picture was not fetched within 0.2 s"
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tests.fakes.azure.fake import SUBSCRIPTION, AzureFake
@@ -19,37 +19,13 @@ from tests.fakes.azure.operations import SOON
 from tests.fakes.azure.templates.expressions import Context, TemplateError, evaluated
 from tests.fakes.azure.templates.template import Parsed, Planned, parsed, unresolved
 from tests.fakes.azure.templates.what_if import changes
+from tests.fakes.azure.templates.work import FakeDeployment, Work, ready, shown, told
 
 API_VERSION = "2026-06-01"
 _GROUP = r"(?P<group>/subscriptions/[^/]+/resourcegroups/(?P<name>[^/]+))"
 _ONE = rf"{_GROUP}/providers/Microsoft\.Resources/deployments/(?P<deployment>[-\w._()]{{1,64}})"
 _ENDED = ("Succeeded", "Failed", "Canceled")
 _FAILED = "At least one resource deployment operation failed. Please list deployment operations"
-
-
-@dataclass
-class Work:
-    """One resource of a deployment on its way: its operation's `state`, the `call` by which it is
-    made, and where that is `polled`."""
-
-    planned: Planned
-    state: str = "NotStarted"
-    polled: str = ""
-    location: bool = False
-    error: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class FakeDeployment:
-    """A deployment, and by which call it was begun."""
-
-    id: str
-    call: Call
-    found: Parsed
-    work: list[Work]
-    state: str = "Accepted"
-    error: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Deployments:
@@ -103,16 +79,16 @@ class Deployments:
         made = FakeDeployment(call.path, call, found, [Work(one) for one in found.resources])
         self.known[call.path.lower()] = made
         polled = f"{self._fake.url}{call.path}/operationStatuses/{uuid.uuid4().hex}"
-        return Answer(201, _shown(made), {"Azure-AsyncOperation": polled, **SOON})
+        return Answer(201, shown(made), {"Azure-AsyncOperation": polled, **SOON})
 
     def _get(self, call: Call, match: re.Match[str]) -> Answer:
         found = self.known.get(call.path.lower())
-        return Answer(200, _shown(found)) if found else _absent(match)
+        return Answer(200, shown(found)) if found else _absent(match)
 
     def _operations(self, call: Call, match: re.Match[str]) -> Answer:
         provider = f"{match['group']}/providers/Microsoft.Resources/deployments/"
         found = self.known.get(f"{provider}{match['deployment']}".lower())
-        return Answer(200, {"value": list(_operations(found))}) if found else _absent(match)
+        return Answer(200, {"value": list(told(found))}) if found else _absent(match)
 
     def _validate(self, call: Call, match: re.Match[str]) -> Answer:
         found = self._checked(call, match)
@@ -178,7 +154,7 @@ class Deployments:
         for work in deployment.work:
             if work.state == "Running":
                 self._poll(deployment, work)
-        for work in _ready(deployment):
+        for work in ready(deployment):
             self._begin(deployment, work)
         states = {work.state for work in deployment.work}
         failed = [work for work in deployment.work if work.state == "Failed"]
@@ -186,7 +162,7 @@ class Deployments:
             context = replace(deployment.found.context, reference=self._reference)
             outputs = evaluated(dict(deployment.found.outputs), context)
             deployment.outputs, deployment.state = outputs, "Succeeded"
-        elif failed and "Running" not in states and not _ready(deployment):
+        elif failed and "Running" not in states and not ready(deployment):
             below = [{"code": w.error["code"], "message": w.error["message"]} for w in failed]
             deployment.error = {"code": "DeploymentFailed", "message": _FAILED, "details": below}
             deployment.state = "Failed"
@@ -239,49 +215,6 @@ class Deployments:
         if found is None:
             raise TemplateError(f"The resource '{id_}' is not found.")
         return found if full else found["properties"]
-
-
-def _ready(deployment: FakeDeployment) -> list[Work]:
-    """What can be begun: all that it depends on is there."""
-    done = {w.planned.id.lower() for w in deployment.work if w.state == "Succeeded"}
-    there = done | set(deployment.found.left_out)
-    return [
-        work
-        for work in deployment.work
-        if work.state == "NotStarted" and set(work.planned.after) <= there
-    ]
-
-
-def _operations(found: FakeDeployment) -> Iterator[dict[str, Any]]:
-    for work in found.work:
-        if work.state == "NotStarted":
-            continue
-        one = work.planned
-        target = {"id": one.id, "resourceType": one.type, "resourceName": one.id.rsplit("/")[-1]}
-        facts: dict[str, Any] = {
-            "provisioningOperation": "Create",
-            "provisioningState": work.state,
-            "statusCode": "BadRequest" if work.error else "OK",
-            "targetResource": target,
-        }
-        if work.error:
-            facts["statusMessage"] = {"status": "Failed", "error": work.error}
-        yield {"id": f"{found.id}/operations/x", "operationId": "x", "properties": facts}
-
-
-def _shown(found: FakeDeployment) -> dict[str, Any]:
-    facts: dict[str, Any] = {"provisioningState": found.state, "mode": "Incremental"}
-    if found.error:
-        facts["error"] = found.error
-    if found.outputs:
-        facts["outputs"] = found.outputs
-    name = found.id.rpartition("/")[2]
-    return {
-        "id": found.id,
-        "name": name,
-        "type": "Microsoft.Resources/deployments",
-        "properties": facts,
-    }
 
 
 def _absent(match: re.Match[str]) -> Answer:

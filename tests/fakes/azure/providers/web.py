@@ -7,8 +7,6 @@ URL for a package, and else by the package's own model in this process.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import io
 import re
 import tempfile
@@ -29,7 +27,13 @@ from tests.fakes.azure.login import signed_in
 from tests.fakes.azure.providers import given, web_settings
 from tests.fakes.azure.providers.authorization import Authorization
 from tests.fakes.azure.providers.insights import FakeInsights
-from tests.fakes.azure.providers.web_shapes import FARM, FORBIDDEN, SITE
+from tests.fakes.azure.providers.web_packages import (
+    FakePublication,
+    fault_of,
+    functions_of,
+    publication,
+)
+from tests.fakes.azure.providers.web_shapes import FARM, FORBIDDEN, SITE, scale_fault
 from tests.fakes.azure.providers.web_sign_in import FakeSignIn
 from tests.fakes.azure.store import Resource
 
@@ -42,18 +46,6 @@ _FORBIDDEN_BY_STORAGE = (
 )
 
 _FORBIDDEN_BY_FIREWALL = _FORBIDDEN_BY_STORAGE.replace(" using this permission", "")
-
-
-@dataclass
-class FakePublication:
-    """One deployment: `polls` until its end; `failure` is the log with which it fails."""
-
-    package: bytes
-    sha256: str
-    polls: int
-    failure: str = ""
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    status: int = 1
 
 
 @dataclass
@@ -255,7 +247,7 @@ class FunctionApps:
 
     def _unfit(self, body: dict[str, Any]) -> Answer | None:
         """Why Flex Consumption takes no app with this body."""
-        if wrong := _scale(body["properties"]["functionAppConfig"]["scaleAndConcurrency"]):
+        if wrong := scale_fault(body["properties"]["functionAppConfig"]["scaleAndConcurrency"]):
             return error(400, "BadRequest", f"Site.FunctionAppConfig.ScaleAndConcurrency: {wrong}")
         if names := set(web_settings.in_body(body)) & FORBIDDEN:
             return error(400, "BadRequest", f"not allowed on Flex Consumption: {sorted(names)}")
@@ -345,7 +337,7 @@ class FunctionApps:
 
     def _functions(self, call: Call, name: str) -> Answer:
         found = self.up(name)
-        names = _functions(found.package) if found and not self.unseen else ()
+        names = functions_of(found.package) if found and not self.unseen else ()
         rows = [{"name": f"{name}/{one}", "properties": {"name": one}} for one in names]
         return Answer(200, {"value": rows})
 
@@ -373,7 +365,7 @@ class FunctionApps:
             or call.headers.get("content-type") != "application/zip"
         ):
             return Answer(400, {"Message": "RemoteBuild=false and application/zip are expected"})
-        self.latest[app] = _publication(
+        self.latest[app] = publication(
             call.body, self.fake.operations.polls, self._refusal(app, call.body)
         )
         return Answer(202, self.latest[app].id)
@@ -399,15 +391,7 @@ class FunctionApps:
             r["id"].lower().endswith(container.lower()) for r in self.fake.store.everything()
         ):
             return "The specified container does not exist."
-        try:
-            names = zipfile.ZipFile(io.BytesIO(package)).namelist()
-        except zipfile.BadZipFile:
-            return "Central Directory corrupt."
-        return (
-            ""
-            if {"host.json", "function_app.py"} <= set(names)
-            else "host.json or function_app.py not at its root"
-        )
+        return fault_of(package)
 
     def _deployment(self, call: Call, app: str) -> Answer:
         found = self.latest.get(app)
@@ -496,7 +480,7 @@ class FunctionApps:
         found = self.up(app)
         if found is None:
             return Answer(503, b"Function host is not running.")
-        return Answer(200 if match["name"] in _functions(found.package) else 404)
+        return Answer(200 if match["name"] in functions_of(found.package) else 404)
 
     def _says(self, app: str, table: str, columns: Mapping[str, Any]) -> None:
         if site := self.site(app):
@@ -514,30 +498,3 @@ class FunctionApps:
                 zipped.extractall(folder, [n for n in zipped.namelist() if n.startswith("model/")])
                 self._scorers[key] = scoring.load(Path(folder) / "model", environment)
         return self._scorers[key]
-
-
-def _scale(wanted: Mapping[str, Any]) -> str:
-    """What is wrong with scaleAndConcurrency, in the platform's words."""
-    most = wanted["maximumInstanceCount"]
-    ready = sum(one["instanceCount"] for one in wanted.get("alwaysReady") or ())
-    triggers = (wanted.get("triggers") or {"http": {"perInstanceConcurrency": 1}})["http"]
-    rows = (
-        ("a null is no object", None in wanted.values()),
-        ("InvalidMaximumInstanceCount", not 1 <= most <= 1000),
-        ("InvalidInstanceMemoryMB", wanted["instanceMemoryMB"] not in (512, 2048, 4096)),
-        ("InvalidAlwaysReadyConfiguration", ready > most),
-        ("InvalidPerInstanceConcurrency", not 1 <= triggers["perInstanceConcurrency"] <= 1000),
-    )
-    return next((code for code, wrong in rows if wrong), "")
-
-
-@functools.lru_cache(maxsize=64)
-def _functions(package: bytes) -> tuple[str, ...]:
-    """The functions in a package: what its app names, and score."""
-    text = zipfile.ZipFile(io.BytesIO(package)).read("function_app.py").decode()
-    return ("score", *sorted(set(re.findall(r'function_name\("(\w+)"\)', text)) - {"score"}))
-
-
-def _publication(package: bytes, polls: int, failure: str) -> FakePublication:
-
-    return FakePublication(package, hashlib.sha256(package).hexdigest(), polls, failure)

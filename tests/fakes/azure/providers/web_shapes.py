@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tests.fakes.azure.shapes import ANY, MAY, NEEDED
 
 FORBIDDEN = {
@@ -78,3 +81,18 @@ SIGN_IN = {  # authsettingsV2
         "login": ANY,
     }
 }
+
+
+def scale_fault(wanted: Mapping[str, Any]) -> str:
+    """What is wrong with scaleAndConcurrency, in the platform's words."""
+    most = wanted["maximumInstanceCount"]
+    ready = sum(one["instanceCount"] for one in wanted.get("alwaysReady") or ())
+    triggers = (wanted.get("triggers") or {"http": {"perInstanceConcurrency": 1}})["http"]
+    rows = (
+        ("a null is no object", None in wanted.values()),
+        ("InvalidMaximumInstanceCount", not 1 <= most <= 1000),
+        ("InvalidInstanceMemoryMB", wanted["instanceMemoryMB"] not in (512, 2048, 4096)),
+        ("InvalidAlwaysReadyConfiguration", ready > most),
+        ("InvalidPerInstanceConcurrency", not 1 <= triggers["perInstanceConcurrency"] <= 1000),
+    )
+    return next((code for code, wrong in rows if wrong), "")
