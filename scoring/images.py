@@ -51,8 +51,8 @@ def decode(data: bytes, max_pixels: int, mode: str = "RGB") -> Any:
         width, height = image.size
         if width * height > max_pixels:
             raise exceeded(f"the picture has {width}x{height} pixels", max_pixels, "pixels")
-        upright = ImageOps.exif_transpose(image)
-        return _in_colour(upright).convert(mode)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _converted(_in_colour(image), mode)
     except UnidentifiedImageError as e:
         what = f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}"
         raise InvalidImage(what) from e
@@ -74,7 +74,13 @@ def _in_colour(image: Any) -> Any:
         raise InvalidImage(f"the picture holds {what}, of which it tells no range; {send}")
     if image.mode == "LAB":
         raise InvalidImage("the picture's colours are in CIELAB, which is not read; send RGB")
-    return image.convert("RGB")
+    return _converted(image, "RGB")
+
+
+def _converted(image: Any, mode: str) -> Any:
+    """`image` itself where it has the mode: Pillow would copy it, 4 bytes a pixel."""
+    image.load()
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _resize(image: Any, step: Mapping[str, Any]) -> Any:
