@@ -19,6 +19,9 @@ from onnxferry.scoring.validation import Parameter, number
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 Step = Callable[[Any, Mapping[str, Any]], Any]
 MAX_RESIZED = 50_000_000  # pixels that a step may make of an image
+# Bytes that Pillow asks for at a time: a large picture as one block goes back to the system at its
+# end. In Pillow's usual blocks of 16 MB it stays with the thread that decoded it.
+_BLOCK = 2**28
 # Pillow's numbers
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
@@ -33,12 +36,15 @@ def load_formats() -> None:
     from PIL import (  # noqa: F401
         BmpImagePlugin,
         GifImagePlugin,
+        Image,
         ImageOps,
         JpegImagePlugin,
         PngImagePlugin,
         TiffImagePlugin,
         WebPImagePlugin,
     )
+
+    Image.core.set_block_size(_BLOCK)
 
 
 def decode(data: bytes, max_pixels: int, mode: str = "RGB") -> Any:

@@ -205,6 +205,10 @@ def test_a_picture_in_colour_is_in_memory_once(
     assert decode(out.getvalue(), 1000).size == ((20, 10) if orientation == 1 else (10, 20))
 
 
+def test_the_largest_picture_is_one_block_of_memory(scorer: scoring.Scorer) -> None:
+    assert scorer.spec.limits.pixels * 4 <= Image.core.get_block_size()
+
+
 def test_the_steps_are_crop_then_resize_then_scaling() -> None:
     settings = {
         "preprocess": [{"op": "resize_shortest", "size": 8}, {"op": "center_crop", "size": [4, 4]}],
