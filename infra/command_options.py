@@ -83,5 +83,5 @@ class CommandOptions:
             return endpoint_name(self.folder.resolve().name)
         try:
             return self.config.model.name or endpoint_name(ModelSpec.read(self.folder).name)
-        except ModelError as e:
+        except (ModelError, UsageError) as e:
             raise UsageError(f"{e}; or name the endpoint: --name, or name in [model]") from e

@@ -154,7 +154,7 @@ class Functions(_Azure):
     """Who may call: whoever has a function key, anybody, or whom Microsoft Entra ID signed in."""
     entra_client_id: Guid | None = None
     """Application (client) id of the app registration, for auth = "entra"."""
-    entra_audiences: tuple[str, ...] = ()
+    entra_audiences: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Audiences whose tokens are taken; default: api://ENTRA_CLIENT_ID."""
     allow_urls: bool = False
     """Fetch pictures that a request names by URL: https, from public addresses alone."""
@@ -329,7 +329,7 @@ def _mistake(error: ErrorDetails, file: Path, origins: Mapping[str, str]) -> str
         return f"{start}: no such key; known: {', '.join(sorted(known))}"
     if error["type"] == variables.PROBLEM:
         return f"{start}: {error['msg']}"
-    meaning = f" [{known[key].description}]" if key in known else ""
+    meaning = f" [{' '.join((known[key].description or '').split())}]" if key in known else ""
     return f"{start}: {error['msg']}; got {error['input']!r:.80}{meaning}"
 
 

@@ -19,6 +19,9 @@ from onnxferry.scoring.validation import Parameter, number
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 Step = Callable[[Any, Mapping[str, Any]], Any]
 MAX_RESIZED = 50_000_000  # pixels that a step may make of an image
+# Bytes that Pillow asks for at a time: a large picture as one block goes back to the system at its
+# end. In Pillow's usual blocks of 16 MB it stays with the thread that decoded it.
+_BLOCK = 2**28
 # Pillow's numbers
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 
@@ -33,12 +36,15 @@ def load_formats() -> None:
     from PIL import (  # noqa: F401
         BmpImagePlugin,
         GifImagePlugin,
+        Image,
         ImageOps,
         JpegImagePlugin,
         PngImagePlugin,
         TiffImagePlugin,
         WebPImagePlugin,
     )
+
+    Image.core.set_block_size(_BLOCK)
 
 
 def decode(data: bytes, max_pixels: int, mode: str = "RGB") -> Any:
@@ -51,8 +57,8 @@ def decode(data: bytes, max_pixels: int, mode: str = "RGB") -> Any:
         width, height = image.size
         if width * height > max_pixels:
             raise exceeded(f"the picture has {width}x{height} pixels", max_pixels, "pixels")
-        upright = ImageOps.exif_transpose(image)
-        return _in_colour(upright).convert(mode)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _converted(_in_colour(image), mode)
     except UnidentifiedImageError as e:
         what = f"the {len(data)} bytes are not a picture in one of {', '.join(FORMATS)}"
         raise InvalidImage(what) from e
@@ -74,7 +80,13 @@ def _in_colour(image: Any) -> Any:
         raise InvalidImage(f"the picture holds {what}, of which it tells no range; {send}")
     if image.mode == "LAB":
         raise InvalidImage("the picture's colours are in CIELAB, which is not read; send RGB")
-    return image.convert("RGB")
+    return _converted(image, "RGB")
+
+
+def _converted(image: Any, mode: str) -> Any:
+    """`image` itself where it has the mode: Pillow would copy it, 4 bytes a pixel."""
+    image.load()
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _resize(image: Any, step: Mapping[str, Any]) -> Any:

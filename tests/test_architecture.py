@@ -138,6 +138,13 @@ def test_arrows_point_one_way(room: str) -> None:
         assert set(imports(path)) & ROOMS <= OURS[room], path
 
 
+@pytest.mark.parametrize("target", sorted(p.name for p in (ROOT / "targets").glob("[a-z]*")))
+def test_a_target_imports_no_other(target: str) -> None:
+    for path in files(f"targets/{target}"):
+        own = [name for name in modules(path) if name.startswith("onnxferry.targets")]
+        assert all(f"{name}.".startswith(f"onnxferry.targets.{target}.") for name in own), path
+
+
 @pytest.mark.parametrize("room", THEIRS)
 def test_a_host_loads_only_what_scoring_needs(room: str) -> None:
     for path in files(room):

@@ -55,7 +55,7 @@ def estimate(asked: Asked[Functions]) -> CostEstimate:
     rehearsed = asked.rehearsed
     if rehearsed is None or rehearsed.sha256 != asked.package.sha256:
         return CostEstimate(asked.region, load, unknown=_unrehearsed(rehearsed, asked.package))
-    need = Need.of(asked.package)  # as `desired` has it
+    need = Need.of(asked.package, settings.environment)  # as `desired` has it
     sized = sizing(settings.instance_memory_mb, need, settings.http_concurrency)
     activity = _activity(rehearsed, sized)
     said = [*_measured(rehearsed, sized, activity), _NOT_COUNTED]

@@ -137,7 +137,8 @@ def desired_state(
     the cloud has such."""
     found = state.account.url if state.account else ""
     keys = _keys(config)
-    sized = sizing(config.instance_memory_mb, Need.of(bundle.package), config.http_concurrency)
+    need = Need.of(bundle.package, config.environment)
+    sized = sizing(config.instance_memory_mb, need, config.http_concurrency)
     telemetry = config.application_insights and takes_telemetry(
         state.main.settings, config.environment
     )

@@ -36,16 +36,18 @@ _HOST_JSON = "AzureFunctionsJobHost__extensions__http__maxConcurrentRequests"
 
 @dataclass(frozen=True)
 class Need:
-    """What of a package decides: bytes of its model's files, and the most that one body may
-    have. What a rehearsal measured does not, or the settings would change with who deploys."""
+    """What decides: bytes of a package's model files, and the most that one body may have. What a
+    rehearsal measured does not, or the settings would change with who deploys."""
 
     model_bytes: int
     body_bytes: int = Limits.body_bytes
 
     @staticmethod
-    def of(package: Package) -> Need:
-        """Of a package for this target."""
-        return Need(sum(m.size for m in package.members if m.path.startswith("model/")))
+    def of(package: Package, environment: Mapping[str, str]) -> Need:
+        """Of a package for this target, with the variables of deploy.toml, which may limit bodies
+        otherwise."""
+        model = sum(m.size for m in package.members if m.path.startswith("model/"))
+        return Need(model, Limits().overridden(environment).body_bytes)
 
 
 @dataclass(frozen=True)

@@ -149,9 +149,10 @@ SUBNET = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualN
         ("always_ready = 50", "always_ready (50) is more than maximum_instance_count (40)"),
         ("maximum_instance_count = 0", "greater than or equal to 1"),
         (f'subnet = "{SUBNET}my_apps"', "no subnet with an underscore in its name; got my_apps"),
-        ('subnet = "apps"', "Resource id of the subnet"),
+        ('subnet = "apps"', "delegated to Microsoft.App/environments.]"),  # on the same line
         ('auth = "entra"', 'auth = "entra" and entra_client_id go together'),
         ('entra_audiences = ["api://x"]', 'entra_audiences needs auth = "entra"'),
+        ('entra_audiences = [""]', "entra_audiences.0"),
         ('url_hosts = ["example.com"]', "url_hosts needs allow_urls = true"),
         ('environment = { ONNXFERRY_FUNCTIONS_AUTH = "anonymous" }', "the key auth of this table"),
         ('environment = { onnxferry_urls_allow = "true" }', "the key allow_urls of this table"),

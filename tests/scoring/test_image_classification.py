@@ -192,6 +192,23 @@ def test_exif_orientation_is_applied() -> None:
     assert decode(out.getvalue(), 1000).getpixel((10, 2)) == (255, 0, 0)
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_picture_in_colour_is_in_memory_once(
+    monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    """Each copy of a picture of 50 million pixels would take 200 MB."""
+    out, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (20, 10)).save(out, "JPEG", exif=exif)
+    for made in ("copy", "convert", "transpose"):
+        monkeypatch.delattr(Image.Image, made)
+    assert decode(out.getvalue(), 1000).size == ((20, 10) if orientation == 1 else (10, 20))
+
+
+def test_the_largest_picture_is_one_block_of_memory(scorer: scoring.Scorer) -> None:
+    assert scorer.spec.limits.pixels * 4 <= Image.core.get_block_size()
+
+
 def test_the_steps_are_crop_then_resize_then_scaling() -> None:
     settings = {
         "preprocess": [{"op": "resize_shortest", "size": 8}, {"op": "center_crop", "size": [4, 4]}],

@@ -31,10 +31,6 @@ def add(app: FastAPI, exchange: Exchange) -> None:
         """Score by the named model."""
         return await exchange.answer(request, name)
 
-    async def classify_url(request: Request) -> Response:
-        """The best label of the picture that `img` names."""
-        return await exchange.answer(request, _first(exchange, TASK), "classify")
-
     async def classify(request: Request) -> Response:
         """The best label of the picture that `img` names, or that is the body."""
         return await exchange.answer(request, _first(exchange, TASK), "classify")
@@ -42,8 +38,7 @@ def add(app: FastAPI, exchange: Exchange) -> None:
     for path in SCORE:
         app.add_api_route(path, score, methods=["POST"], tags=["models"])
     app.add_api_route("/models/{name}/predict", score_by, methods=["POST"], tags=["models"])
-    app.add_api_route(CLASSIFY, classify_url, methods=["GET"], include_in_schema=False)
-    app.add_api_route(CLASSIFY, classify, methods=["POST"], include_in_schema=False)
+    app.add_api_route(CLASSIFY, classify, methods=["GET", "POST"], include_in_schema=False)
     for path in HEALTH:
         app.add_api_route(path, _healthy, methods=["GET", "HEAD"], include_in_schema=False)
 

@@ -95,8 +95,9 @@ def test_host_json_lets_in_as_many_as_the_largest_instance_serves() -> None:
     assert http["maxConcurrentRequests"] == most
 
 
-def test_the_need_is_that_of_the_models_files(tmp_path: Path) -> None:
+def test_the_need_is_that_of_the_models_files_and_of_the_largest_body(tmp_path: Path) -> None:
     files = {"model/model.onnx": 3, "model/model.onnx.data": 40, "function_app.py": 500}
     members = tuple(Member(path, size, "") for path, size in files.items())
     package = Package("functions", "m", tmp_path, "", 9, "3.12", members)
-    assert Need.of(package) == Need(43)
+    assert Need.of(package, {"ANY": "1"}) == Need(43)
+    assert Need.of(package, {"ONNXFERRY_LIMIT_BODY_BYTES": "7"}) == Need(43, 7)

@@ -134,3 +134,10 @@ def test_what_is_wrong_is_said(template: Template, words: tuple[str, ...], said:
     assert done.exit_code == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("template")
+def test_without_a_model_and_a_name_both_ways_are_told() -> None:
+    done = CliRunner().invoke(cli.cli, ["template", "--target", "functions"])
+    assert done.exit_code == 2
+    assert "give --model DIR; or name the endpoint: --name" in done.stderr
