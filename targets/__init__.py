@@ -39,7 +39,7 @@ def _target(name: str, settings: str = "", extra: str = "") -> Target:
     connect = f"onnxferry.infra.{name}:connect" if settings else ""
     layout = f"onnxferry.scripts.package.{name}:LAYOUT"
     runtime = f"onnxferry.scripts.rehearse.{name}:RUNTIME"
-    model = f"onnxferry.infra.config:{settings}" if settings else ""
+    model = f"onnxferry.infra.target_tables:{settings}" if settings else ""
     return Target(layout, runtime, model, connect, extra)
 
 

@@ -20,11 +20,12 @@ from onnxferry.infra.clients.azure import azure_session
 from onnxferry.infra.clients.azure_blobs import BlobLease
 from onnxferry.infra.clients.azure_quota import AzureQuota
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
-from onnxferry.infra.config import AzureML, DeployConfig
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.errors import CloudError, NotAllowed, NotFound, Unavailable
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Action, Plan, Step, Summary
+from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply

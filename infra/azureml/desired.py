@@ -12,7 +12,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import AzureML
+from onnxferry.infra.target_tables import AzureML
 from onnxferry.scoring.manifest import SPEC_FILE
 from onnxferry.scripts.package import Package
 from onnxferry.system.errors import PackageError

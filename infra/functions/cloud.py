@@ -16,7 +16,7 @@ from onnxferry.infra.clients.azure_blobs import BlobLease
 from onnxferry.infra.clients.azure_logs import Logs
 from onnxferry.infra.clients.function_apps import FunctionApp
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
-from onnxferry.infra.config import DeployConfig, Functions
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.costs import cost
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.functions import plan, sign_in
@@ -34,6 +34,7 @@ from onnxferry.infra.functions.state import Clients, CurrentState, read_shared_r
 from onnxferry.infra.functions.templates import AppTemplate
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.target_tables import Functions
 from onnxferry.infra.waiting import Clock, wait
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.sizing import Need, Sizing, sizing
 from onnxferry.infra.prices.estimate import NOTHING, CostEstimate, CostLine
 from onnxferry.infra.prices.pricing import HOURS, Asked, priced
+from onnxferry.infra.target_tables import Functions
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
 from onnxferry.system.exits import program

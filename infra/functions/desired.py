@@ -8,7 +8,6 @@ from typing import Any
 
 from onnxferry.infra.clients.azure_given import Identity
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import Functions
 from onnxferry.infra.functions import given_keys, sign_in
 from onnxferry.infra.functions.app_settings import free, recorded, takes_telemetry, telemetry_of
 from onnxferry.infra.functions.comparison import merged
@@ -17,6 +16,7 @@ from onnxferry.infra.functions.names import DEPLOYED, KEYS, MADE, VERSION, Names
 from onnxferry.infra.functions.sizing import Need, Sizing, sizing
 from onnxferry.infra.functions.state import CurrentState
 from onnxferry.infra.functions.tags import given_tags
+from onnxferry.infra.target_tables import Functions
 
 AUTH, URLS, HOSTS = "ONNXFERRY_FUNCTIONS_AUTH", "ONNXFERRY_URLS_ALLOW", "ONNXFERRY_URLS_HOSTS"
 _STORAGE_CLIENT = "AzureWebJobsStorage__clientId"

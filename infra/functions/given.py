@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxferry.infra.clients.azure_given import Identity
-from onnxferry.infra.config import Functions
 from onnxferry.infra.errors import NotFound, Refused
 from onnxferry.infra.functions.state import Clients
+from onnxferry.infra.target_tables import Functions
 
 DELEGATION = "Microsoft.App/environments"
 

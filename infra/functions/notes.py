@@ -7,12 +7,12 @@ from typing import Any
 
 from onnxferry.infra.clients.azure_roles import BLOB_OWNER, METRICS_PUBLISHER
 from onnxferry.infra.clients.function_apps import FunctionApp
-from onnxferry.infra.config import Functions
 from onnxferry.infra.costs import HOURLY
 from onnxferry.infra.functions.callers import auth_of
 from onnxferry.infra.functions.desired import DesiredState
 from onnxferry.infra.functions.names import PROBES
 from onnxferry.infra.functions.sign_in import audience, callers
+from onnxferry.infra.target_tables import Functions
 
 
 def notes(config: Functions, desired: DesiredState) -> Iterator[str]:

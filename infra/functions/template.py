@@ -15,13 +15,13 @@ from typing import Any, get_args
 
 from onnxferry.infra.clients.azure_given import Identity
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.desired import DesiredState, audiences, desired_state
 from onnxferry.infra.functions.given import Surroundings
 from onnxferry.infra.functions.names import DEPLOYED, MADE, VERSION, Names, container
 from onnxferry.infra.functions.state import AppState, CurrentState
 from onnxferry.infra.functions.tags import given_tags
 from onnxferry.infra.functions.template_resources import ACCOUNT, APP, Resources, late_settings
+from onnxferry.infra.target_tables import Functions
 from onnxferry.infra.templates.arm import (
     Path,
     Template,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from onnxferry.infra.config import Functions
 from onnxferry.infra.functions import plan
 from onnxferry.infra.functions.desired import DesiredState
 from onnxferry.infra.functions.given import surroundings
@@ -27,6 +26,7 @@ from onnxferry.infra.functions.template_plan import (
     values,
 )
 from onnxferry.infra.plan import Plan
+from onnxferry.infra.target_tables import Functions
 from onnxferry.infra.templates.arm import Template
 from onnxferry.scripts.package import Package
 

@@ -11,7 +11,7 @@ from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_places import place
 from onnxferry.infra.clients.mlflow_types import Version
 from onnxferry.infra.cloud import Bundle, EndpointStatus, Listed
-from onnxferry.infra.config import DeployConfig, MLflow
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.errors import CloudError, NotFound
 from onnxferry.infra.lease import LeaseStore
 from onnxferry.infra.mlflow import deletion, listing, plan
@@ -23,6 +23,7 @@ from onnxferry.infra.mlflow.operations import Operations
 from onnxferry.infra.mlflow.smoke import Ask, SmokeTest
 from onnxferry.infra.mlflow.state import CurrentState, read_state
 from onnxferry.infra.plan import Plan, Step, Summary
+from onnxferry.infra.target_tables import MLflow
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply
 from onnxferry.system.console import Progress

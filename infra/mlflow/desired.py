@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import MLflow
+from onnxferry.infra.target_tables import MLflow
 from onnxferry.system.errors import PackageError
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from onnxferry.infra.config import AzureML, SageMaker
 from onnxferry.infra.prices.estimate import CostEstimate, CostLine
 from onnxferry.infra.prices.pricing import HOURS, Asked, priced
+from onnxferry.infra.target_tables import AzureML, SageMaker
 
 _KEPT = "The most is with the version that served before, which keep_previous keeps running"
 _NOT_COUNTED = "Not counted: what runs beside it while a version is changed, storage, traffic"

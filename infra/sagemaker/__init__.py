@@ -7,8 +7,9 @@ to that configuration (SageMaker's own blue/green) and asks again.
 from __future__ import annotations
 
 from onnxferry.infra.clients.aws import AwsClients
-from onnxferry.infra.config import DeployConfig, SageMaker
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
+from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock
 
 __all__ = ["connect"]

@@ -5,7 +5,7 @@ about other regions."""
 from __future__ import annotations
 
 from onnxferry.infra.clients.containers import container
-from onnxferry.infra.config import SageMaker
+from onnxferry.infra.target_tables import SageMaker
 from onnxferry.system.errors import UsageError
 
 _PYTHON = "3.12"

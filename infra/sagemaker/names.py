@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from onnxferry.infra.config import SageMaker
+from onnxferry.infra.target_tables import SageMaker
 
 ENDPOINT_TAG = "onnxferry:endpoint"
 VERSION_TAG = "onnxferry:version"

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from onnxferry.infra import config
 from onnxferry.infra.config import load, settings_of
 from onnxferry.infra.starter import init
+from onnxferry.infra.target_tables import SageMaker
 from onnxferry.scripts.model_table import ModelTable
 from onnxferry.system.errors import UsageError
 
@@ -101,7 +102,7 @@ def test_a_setting_without_table_is_the_targets() -> None:
 
 def test_other_variables_of_ours_are_no_settings() -> None:
     found = load("sagemaker", Path("none.toml"), {}, {"ONNXFERRY_CACHE": "somewhere", "PATH": "x"})
-    assert found == config.DeployConfig(sagemaker=config.SageMaker())
+    assert found == config.DeployConfig(sagemaker=SageMaker())
 
 
 @pytest.mark.parametrize("target", ["azureml", "functions", "sagemaker"])
@@ -167,3 +168,15 @@ def test_what_a_function_app_cannot_be_is_told_without_a_network(
     with pytest.raises(UsageError) as caught:
         load("functions", file)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["sub", "/subscriptions/s/resourceGroups/g"])
+def test_an_id_of_azure_is_asked_for_by_an_example(given: str) -> None:
+    flags = {"functions.subscription": "0" * 8 + "-0000" * 3 + "-" + "0" * 12}
+    flags |= {"functions.resource_group": "g", "functions.subnet": given}
+    with pytest.raises(UsageError) as caught:
+        load("functions", Path("none.toml"), flags)
+    like = "expected one like /subscriptions/.../resourceGroups/.../providers/Microsoft.Network"
+    assert f"functions.subnet (--set functions.subnet): {like}/virtualNetworks/.../subnets/..." in (
+        str(caught.value)
+    )

@@ -13,6 +13,7 @@ from onnxferry.infra import config
 from onnxferry.infra.config import load
 from onnxferry.infra.environment_variables import AZUREML, FUNCTIONS, SAGEMAKER, Rules, checked
 from onnxferry.infra.functions.app_settings import RECORD
+from onnxferry.infra.target_tables import Functions
 from onnxferry.system.errors import UsageError
 from tests.fakes.azure.providers.web_shapes import FORBIDDEN
 
@@ -141,7 +142,7 @@ def test_the_schema_knows_it() -> None:
 
 def test_only_variables_of_ours_load_the_scoring_core() -> None:
     code = (
-        "import sys; from onnxferry.infra.config import SageMaker;"
+        "import sys; from onnxferry.infra.target_tables import SageMaker;"
         "SageMaker(environment={'TEAM': 'ml'});"
         "print({'numpy', 'onnxruntime', 'onnxferry.scoring'} & set(sys.modules))"
     )
@@ -166,7 +167,7 @@ def test_what_may_be_fetched_is_checked_as_scoring_does() -> None:
 
 def test_hosts_of_deploy_toml_are_what_scoring_takes() -> None:
     given = {"subscription": "0" * 8 + "-0000" * 3 + "-" + "0" * 12, "resource_group": "g"}
-    read = config.Functions(**given, allow_urls=True, url_hosts=("A.com", "*.b.com"))
+    read = Functions(**given, allow_urls=True, url_hosts=("A.com", "*.b.com"))
     assert read.url_hosts == ("a.com", "*.b.com")
     with pytest.raises(ValueError, match="url_hosts must list hosts like"):
-        config.Functions(**given, allow_urls=True, url_hosts=("https://a.com",))
+        Functions(**given, allow_urls=True, url_hosts=("https://a.com",))

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, Listed
-from onnxferry.infra.config import DeployConfig, SageMaker
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.errors import NotFound
 from onnxferry.infra.mlflow.endpoints import sagemaker_plan
 from onnxferry.infra.mlflow.endpoints.sagemaker_desired import desired_model
@@ -25,6 +25,7 @@ from onnxferry.infra.sagemaker.checks import Checks
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
 from onnxferry.infra.sagemaker.smoke import SmokeTest
 from onnxferry.infra.sagemaker.state import CurrentState
+from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.golden_check import Reply

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.names import Names
 from onnxferry.infra.functions.template import (
     desired_by,
@@ -15,6 +14,7 @@ from onnxferry.infra.functions.template import (
     template,
     unknown_surroundings,
 )
+from onnxferry.infra.target_tables import Functions
 from onnxferry.scripts.package import drafted, layout_of
 
 _ZEROS = "00000000-0000-0000-0000-000000000000"

@@ -11,8 +11,9 @@ import pytest
 from onnxferry.infra import azureml
 from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.cloud import Bundle, OnlineEndpoint
-from onnxferry.infra.config import AzureML, DeployConfig
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.plan import Plan
+from onnxferry.infra.target_tables import AzureML
 from onnxferry.infra.waiting import Clock
 from tests.fakes.azure import AzureFake
 from tests.fakes.azure.fake import SUBSCRIPTION

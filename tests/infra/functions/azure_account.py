@@ -15,11 +15,12 @@ from typing import Any
 from onnxferry import scoring
 from onnxferry.infra.apply import apply
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import DeployConfig, Functions
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.functions import connect
 from onnxferry.infra.functions.cloud import FunctionsCloud
 from onnxferry.infra.functions.names import Names
 from onnxferry.infra.plan import Plan
+from onnxferry.infra.target_tables import Functions
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.costs import estimate
 from onnxferry.infra.prices import table
 from onnxferry.infra.prices.estimate import CostElsewhere, CostEstimate
 from onnxferry.infra.prices.pricing import Asked
+from onnxferry.infra.target_tables import Functions
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.rehearse.record import RehearsalRecord
 from tests.fakes.azure.fake import SUBSCRIPTION

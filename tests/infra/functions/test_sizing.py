@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxferry.infra.config import Functions
 from onnxferry.infra.functions.sizing import CORES, HOST_MB, Need, allowed_mib, sizing
+from onnxferry.infra.target_tables import Functions
 from onnxferry.scoring.engine_options import variables
 from onnxferry.scripts.package import Package
 from onnxferry.scripts.package.contract import Member

@@ -22,10 +22,11 @@ from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_places import Place, place
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import DeployConfig, MLflow
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.mlflow.cloud import MlflowCloud
 from onnxferry.infra.mlflow.names import Names
 from onnxferry.infra.plan import Plan
+from onnxferry.infra.target_tables import MLflow
 from onnxferry.scoring.codecs import encode_json
 from onnxferry.scoring.rows import RowScorer
 from onnxferry.scoring.wire import JSON, Request

@@ -13,13 +13,14 @@ import pytest
 from onnxferry.infra.apply import Terms, apply
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import DeployConfig, MLflow, SageMaker
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.errors import CloudError, Refused, WrongAnswer
 from onnxferry.infra.mlflow import connect
 from onnxferry.infra.mlflow.endpoints.served import ServedRegistry
 from onnxferry.infra.mlflow.names import CHAMPION
 from onnxferry.infra.plan import Plan, Step
 from onnxferry.infra.plan_text import plan_text
+from onnxferry.infra.target_tables import MLflow, SageMaker
 from onnxferry.scoring.wire import Request
 from onnxferry.scripts.package import layout_of
 from onnxferry.system.errors import UsageError

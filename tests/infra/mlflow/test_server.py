@@ -18,9 +18,9 @@ from onnxferry.infra.apply import apply
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_places import Place
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import MLflow
 from onnxferry.infra.mlflow.cloud import MlflowCloud
 from onnxferry.infra.mlflow.names import Names
+from onnxferry.infra.target_tables import MLflow
 from tests import tiny
 from tests.infra.mlflow.conftest import FILES, Answers, deploy
 from tests.infra.proved import prove

@@ -11,10 +11,10 @@ import pytest
 from onnxferry.infra.clients.mlflow import MlflowServer
 from onnxferry.infra.clients.mlflow_places import Place
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import MLflow
 from onnxferry.infra.mlflow.cloud import MlflowCloud
 from onnxferry.infra.mlflow.names import Names
 from onnxferry.infra.mlflow.state import CurrentState, read_state
+from onnxferry.infra.target_tables import MLflow
 from tests.infra.mlflow.conftest import Answers
 from tests.infra.two_deployers import Work, at_once, deploying, short_leases, truthful
 

@@ -12,12 +12,13 @@ import pytest
 from onnxferry.infra.apply import apply
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle
-from onnxferry.infra.config import DeployConfig, SageMaker
+from onnxferry.infra.config import DeployConfig
 from onnxferry.infra.errors import CloudError, NameTaken, QuotaExceeded, WrongAnswer
 from onnxferry.infra.mlflow.endpoints.sagemaker import MlflowSageMaker, connect
 from onnxferry.infra.plan import Action
 from onnxferry.infra.plan_text import plan_text
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
+from onnxferry.infra.target_tables import SageMaker
 from onnxferry.scoring.wire import Request
 from onnxferry.system.errors import PackageError, UsageError
 from tests import tiny

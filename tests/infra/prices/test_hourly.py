@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from onnxferry.infra.config import AzureML, SageMaker
 from onnxferry.infra.plan import Plan, Summary
 from onnxferry.infra.prices.estimate import CostEstimate
 from onnxferry.infra.prices.estimators import estimator
+from onnxferry.infra.target_tables import AzureML, SageMaker
 from onnxferry.scripts.package import Package
 from tests.fakes.azure.fake import SUBSCRIPTION
 

@@ -21,8 +21,8 @@ from onnxferry import scoring
 from onnxferry.infra.apply import apply
 from onnxferry.infra.clients.aws import AwsClients
 from onnxferry.infra.cloud import Bundle, bundle
-from onnxferry.infra.config import SageMaker
 from onnxferry.infra.sagemaker.cloud import SageMakerCloud
+from onnxferry.infra.target_tables import SageMaker
 from onnxferry.infra.waiting import Clock
 from onnxferry.scoring.manifest import Golden, ModelSpec
 from onnxferry.scoring.wire import Request
