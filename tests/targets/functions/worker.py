@@ -7,7 +7,7 @@ import os
 import shutil
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,10 @@ class App:
     def kill(self) -> None:
         """kill -9 of the worker's process."""
         for child in psutil.Process().children(recursive=True):
-            words = child.cmdline()
-            if str(self.folder) in words and not any("supervisor" in word for word in words):
-                child.kill()
+            with suppress(psutil.Error):  # others of this process end meanwhile
+                words = child.cmdline()
+                if str(self.folder) in words and not any("supervisor" in word for word in words):
+                    child.kill()
 
 
 def ask(host: Host, method: str, path: str, key: str | None = KEY, **more: Any) -> httpx.Response:
