@@ -18,6 +18,7 @@ from onnxferry.scripts.metrics.task_metrics import TASK_METRICS
 from onnxferry.scripts.prepare.selection import latency
 from onnxferry.scripts.prepare.sources.user_inputs import Sample, read_inputs, samples
 from onnxferry.scripts.prepare.tuning.scenario import THROUGHPUT, Scenario
+from onnxferry.scripts.prepare.verification import golden
 from onnxferry.scripts.prepare.verification.asking import ask
 from onnxferry.scripts.prepare.verification.eval_set import TIMED, as_samples
 from onnxferry.system.errors import PrepareError, UsageError
@@ -87,7 +88,8 @@ def _built_in(scorer: Scorer) -> list[Sample]:
     spec = scorer.spec
     own = spec.golden.all if spec.golden else ()
     built_in = samples(spec.task, None, spec.settings.get("mask_token", MASK))
-    for found in (built_in, [Sample(golden.request, "golden") for golden in own]):
+    built_in = built_in or golden.pictures(spec)
+    for found in (built_in, [Sample(each.request, "golden") for each in own]):
         if taken := [s for s in found if ask(scorer, s.request)[0].status == 200]:
             return taken
     return []
