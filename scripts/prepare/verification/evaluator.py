@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +39,7 @@ class EvaluationResult:
 class Evaluator:
     """Asks every variant the same: `samples`, and `eval_set` where there is one. `exported` is the
     exported graph's result, `answers` its answers to that set. `graphs`: what was asked, by the
-    model directory."""
+    model directory. `seconds`: what an evaluation of the exported graph takes."""
 
     reference: ReferenceModel
     samples: Sequence[Sample]
@@ -46,6 +47,12 @@ class Evaluator:
     answers: EvalAnswers | None = None
     exported: EvaluationResult | None = None
     graphs: dict[Path, GraphRun] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def seconds_each(self) -> float:
+        """What the exported graph takes for one sample."""
+        return self.reference.graph.seconds / max(len(self.samples), 1)
 
     def graph(self, folder: Path) -> GraphRun:
         """The graph of a model directory, with what it has answered already."""
@@ -57,11 +64,14 @@ class Evaluator:
         compared = comparison.compare(self.reference, self.graph(folder), self.samples)
         comparison.require_same(compared, bounds)
         result = EvaluationResult(comparison.figures(compared), 0.0)
+        seconds = self.graph(folder).seconds
         if self.eval_set is None:
-            return replace(self, exported=result)
+            return replace(self, exported=result, seconds=seconds)
+        began = time.perf_counter()
         answers = self.eval_set.ask(folder, progress)
+        seconds += time.perf_counter() - began
         result = replace(result, metrics=answers.metrics, asked=len(answers.decisions))
-        return replace(self, exported=result, answers=answers)
+        return replace(self, exported=result, answers=answers, seconds=seconds)
 
     def evaluate(
         self, folder: Path, progress: Progress, give_up_drop: float = math.inf
