@@ -93,7 +93,8 @@ class CandidateTester:
 
         def judged() -> CandidateResult:
             progress("evaluate")
-            found = self.evaluator.evaluate(made.model_dir, progress, self.criteria.give_up_drop)
+            give_up = self.criteria.give_up(self.evaluator)
+            found = self.evaluator.evaluate(made.model_dir, progress, give_up)
             reason = self.criteria.rejection(found, made.variant.precision) or ""
             status = candidates.REJECTED if reason else candidates.WITHIN
             return replace(made, status=status, reason=reason, evaluation=found)

@@ -18,13 +18,13 @@ from onnxferry.scripts.prepare.selection.candidate_tester import (
     announced,
 )
 from onnxferry.scripts.prepare.selection.candidates import MADE, SKIPPED, WITHIN, CandidateResult
+from onnxferry.scripts.prepare.selection.criteria import CHEAP
 from onnxferry.scripts.prepare.selection.latency import LatencyRounds
 from onnxferry.system import console
 from onnxferry.system.console import Progress
 
 # Times the fastest, after so many rounds: slower ones cannot win.
 MARGINS = (1.5, 1.25, 1.15, 1.1)
-CHEAP = 10.0  # seconds of an evaluation that is made for the report alone
 Results: TypeAlias = Sequence[CandidateResult]
 
 

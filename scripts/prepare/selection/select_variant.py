@@ -19,7 +19,7 @@ from onnxferry.scripts.prepare.selection.candidates import CHOSEN, MADE, SKIPPED
 from onnxferry.scripts.prepare.selection.cpu_target import CpuTarget
 from onnxferry.scripts.prepare.selection.elimination import Elimination, Results
 from onnxferry.scripts.prepare.selection.latency import LatencyRounds, TimedRequests
-from onnxferry.scripts.prepare.selection.mixed_precision import MixedPrecisionSearch
+from onnxferry.scripts.prepare.selection.mixed_precision import MixedPrecisionSearch, rank
 from onnxferry.scripts.prepare.variants.variant import Variant
 from onnxferry.scripts.prepare.verification.eval_set import TIMED, as_samples
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
@@ -120,11 +120,15 @@ def _mix(elimination: Elimination, table: VariantTable) -> None:
     results, tester = elimination.results, elimination.tester
     best = min((r.mean_ms for r in results.values() if r.within and r.selectable), default=math.inf)
     limit = best * (1 - ranking.TIE)
-    rejected = sorted((r for r in results.values() if r.may_be_mixed), key=lambda r: r.mean_ms)
-    for candidate in [r for r in rejected if r.mean_ms < limit][:MIXED]:
+    rejected = sorted((r for r in results.values() if r.may_be_mixed), key=_ms)
+    faster = [r for r in rejected if r.mean_ms < limit][:MIXED]
+    if not faster:
+        return
+    with console.stage("rank what int8 degrades") as progress:
+        ranked = rank(faster[0], tester, table.groups(tester.builder.inputs), progress)
+    for candidate in faster:
         search = MixedPrecisionSearch(candidate, tester)
-        run = partial(search.run, table.groups(tester.builder.inputs))
-        mixed = announced(f"{candidate.name}-mixed", run)
+        mixed = announced(f"{candidate.name}-mixed", partial(search.run, ranked))
         results[mixed.name] = mixed
         if mixed.within:
             # with the fastest, in turns: latencies of another minute cannot be compared

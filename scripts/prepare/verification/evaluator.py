@@ -36,6 +36,18 @@ class EvaluationResult:
 
 
 @dataclass(frozen=True)
+class GiveUp:
+    """When the rest is not asked: after more than so many `changed` answers to the samples, or a
+    larger share of `drop` on a part of the evaluation set."""
+
+    changed: float = math.inf
+    drop: float = math.inf
+
+
+NEVER = GiveUp()
+
+
+@dataclass(frozen=True)
 class Evaluator:
     """Asks every variant the same: `samples`, and `eval_set` where there is one. `exported` is the
     exported graph's result, `answers` its answers to that set. `graphs`: what was asked, by the
@@ -74,14 +86,16 @@ class Evaluator:
         return replace(self, exported=result, answers=answers, seconds=seconds)
 
     def evaluate(
-        self, folder: Path, progress: Progress, give_up_drop: float = math.inf
+        self, folder: Path, progress: Progress, give_up: GiveUp = NEVER
     ) -> EvaluationResult:
-        """The result of the model directory `folder`; `give_up_drop` as in EvalSet.ask."""
-        compared = comparison.compare(self.reference, self.graph(folder), self.samples)
+        """The result of the model directory `folder`, of a part of what is asked where that tells
+        enough to give up."""
+        graph = self.graph(folder)
+        compared = comparison.compare(self.reference, graph, self.samples, give_up.changed)
         found, changes = comparison.figures(compared), comparison.changed(compared)
-        if self.eval_set is None or self.answers is None:
+        if self.eval_set is None or self.answers is None or len(compared) < len(self.samples):
             return EvaluationResult(found, 1 - found["agreement"], changes=_examples(changes))
-        answers = self.eval_set.ask(folder, progress, self.answers, give_up_drop)
+        answers = self.eval_set.ask(folder, progress, self.answers, give_up.drop)
         asked, drop = len(answers.decisions), self.eval_set.drop(answers, self.answers)
         primary = self.eval_set.primary(self.answers, asked)
         examples = _examples([*self.eval_set.changed(answers, self.answers), *changes])
