@@ -73,7 +73,7 @@ class ReferenceModel:
     that graph itself, which is in memory only while it is asked."""
 
     def __init__(self, spec: ModelSpec, graph: GraphRun, run: RunModel | None) -> None:
-        self.spec, self._graph, self._run = spec, graph, run
+        self.spec, self.graph, self._run = spec, graph, run
         self._models: dict[bool, ScoredModel] = {}
         self._cache: dict[tuple[Sample, bool], Scored] = {}
         self._bytes_left = CACHED
@@ -90,7 +90,7 @@ class ReferenceModel:
             if self._bytes_left <= 0:
                 break
             self.score(sample, batch_dependent)
-        self._graph.let_go()
+        self.graph.let_go()
 
     def score(self, sample: Sample, batch_dependent: bool) -> Scored:
         """As ScoredModel.score, padded as a graph that is `batch_dependent` or not."""
@@ -98,7 +98,7 @@ class ReferenceModel:
         if key in self._cache:
             return self._cache[key]
         if batch_dependent not in self._models:
-            run = self._run or self._graph
+            run = self._run or self.graph
             self._models[batch_dependent] = self._model(run, batch_dependent)
         scored = self._models[batch_dependent].score(sample)
         self._bytes_left -= sum(array.nbytes for array in scored[1])
@@ -112,14 +112,14 @@ class ReferenceModel:
 
         def run(feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
             fed.append(feeds)
-            return self._graph(feeds, outputs)
+            return self.graph(feeds, outputs)
 
         model = self._model(run, batch_dependent=False)
         for sample in samples:
             model.score(sample)
-        self._graph.let_go()
+        self.graph.let_go()
         return fed
 
     def _model(self, run: RunModel, batch_dependent: bool) -> ScoredModel:
         runner = _RecordingRunner(self.spec, run, batch_dependent)
-        return ScoredModel(self.spec, self._graph.folder, runner)
+        return ScoredModel(self.spec, self.graph.folder, runner)
