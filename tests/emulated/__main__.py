@@ -86,7 +86,7 @@ def _counts(folder: Path) -> tuple[str, str, str]:
         " more is faster. First in the innermost loops of the library; then of all instructions of"
         f" {LAYER}, counted on emulated CPUs: quantising, packing and scaling are in it."
     )
-    return "int8 by kind of CPU", "", "\n\n".join([text, innermost(), whole(counted)])
+    return "int8, by kind of CPU", "", "\n\n".join([text, innermost(), whole(counted)])
 
 
 def _times(folder: Path) -> tuple[str, str, str]:
@@ -95,7 +95,7 @@ def _times(folder: Path) -> tuple[str, str, str]:
         f"Milliseconds of {LAYER}, one thread, forms in turns, {counting.ROUNDS} rounds: median,"
         f" least and most. {machine()}; onnxruntime {onnxruntime.__version__}."
     )
-    return "int8 on one kind of CPU", " --time", f"{text}\n\n{figures}"
+    return "int8, on this kind of CPU", " --time", f"{text}\n\n{figures}"
 
 
 @click.command()
