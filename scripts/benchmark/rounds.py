@@ -87,11 +87,11 @@ def measure(
     cold = settings.scenario == "cold"
     warm_up = 0 if cold else settings.warm_up
     count = warm_up + settings.rounds
-    found: dict[_Loaded | _Fresh, list[Round]] = {}
+    found: dict[RunningEngine | _Fresh, list[Round]] = {}
     with ExitStack() as stack:
         for spec in specs:
             progress(f"load {spec.name}")
-            engine = (_Fresh if cold else _Loaded)(spec, requests, settings)
+            engine = (_Fresh if cold else RunningEngine)(spec, requests, settings)
             try:
                 engine.start(stack)
                 found[engine] = []
@@ -133,15 +133,17 @@ class _Measured:
         return EngineResult(self.spec, self.versions, load, tuple(rounds), self.answers, first)
 
 
-class _Loaded(_Measured):
-    """In one process for all rounds."""
+class RunningEngine(_Measured):
+    """In one process for all rounds, from `start` to the end of `stack`."""
 
     def start(self, stack: ExitStack) -> None:
+        """Load it, and ask everything once. Raises LibraryMissing, BenchmarkError."""
         self._process = stack.enter_context(self.settings.start(self.spec))
         self.load(self._process, self.requests)
         self.versions = self._process.versions()
 
     def play(self, number: int) -> Round:
+        """Ask everything again; equal numbers give equal arrivals."""
         settings, requests, times = self.settings, self.requests, None
         if settings.rate:
             count = max(len(requests), round(settings.rate * settings.seconds))

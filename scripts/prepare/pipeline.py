@@ -42,6 +42,7 @@ from onnxferry.scripts.prepare.verification import (
     shipped_tokenizer,
 )
 from onnxferry.scripts.prepare.verification.evaluator import Evaluator
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
 from onnxferry.scripts.prepare.verification.pipeline_comparison import PipelineReference
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system import console
@@ -208,13 +209,14 @@ def _verify(context: PrepareContext) -> None:
     inputs = [*context.built_in, *read_inputs(options.inputs, spec.task), *own]
     if context.cpu.mismatch:
         console.err.print(context.cpu.mismatch, style="yellow", markup=False)
-    reference = ReferenceModel(spec, context.exported, source.run)
+    graph = GraphRun(context.exported)
+    reference = ReferenceModel(spec, graph, source.run)
     bounds = context.criteria.bounds(FP32)
     with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
-        evaluator = Evaluator(reference, inputs, data)
+        evaluator = Evaluator(reference, inputs, data, graphs={context.exported: graph})
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
     context.pipeline = PipelineReference(source)
-    context.pipeline_figures = context.pipeline.compare(spec, context.exported, inputs, bounds)
+    context.pipeline_figures = context.pipeline.compare(spec, graph, inputs, bounds)
     context.source = replace(source, export=_gone, run=None, pipeline=None)
     reference.let_go()
     context.pipeline.let_go()
@@ -227,12 +229,12 @@ def _gone(path: Path) -> None:
 
 
 def _select(context: PrepareContext) -> None:
-    exported, spec, evaluator = context.exported, context.spec, context.evaluator
+    exported, evaluator = context.exported, context.evaluator
     data, calibration = evaluator.eval_set, []
     if context.options.precision != FP32:
         spare = eval_set.as_samples(data.spare, data.metric) if data else []
         real = [*evaluator.samples, *spare][-CALIBRATION:]
-        calibration = ReferenceModel(spec, exported, None).feeds(real)
+        calibration = evaluator.reference.feeds(real)
     inputs = VariantInputs(exported / MODEL_FILE, context.fusion.graph, calibration)
     builder = VariantBuilder(context.work / "variants", exported, inputs)
     tester = CandidateTester(builder, evaluator, context.criteria)
@@ -248,7 +250,8 @@ def _complete(context: PrepareContext) -> None:
     model_directory.write_spec(spec, folder)
     if folder != context.exported:
         bounds, inputs = context.criteria.bounds(precision), context.evaluator.samples
-        context.pipeline_figures = context.pipeline.compare(context.spec, folder, inputs, bounds)
+        graph = context.evaluator.graph(folder)
+        context.pipeline_figures = context.pipeline.compare(context.spec, graph, inputs, bounds)
     with console.stage("golden answer"):
         answer = _golden(context, spec, folder)
     provenance = {

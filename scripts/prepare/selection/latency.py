@@ -54,14 +54,14 @@ class TimedRequests:
     many: Request | None = None
 
 
-def timed_requests(task: str, samples: Sequence[Sample]) -> TimedRequests:
-    """A few of `samples` alone, and MANY of them in one request."""
+def timed_requests(task: str, samples: Sequence[Sample], count: int = MANY) -> TimedRequests:
+    """A few of `samples` alone, and `count` of them in one request."""
     ones = tuple(sample.request for sample in evenly(list(samples), FEW))
     listed = () if task in LIST_IS_ONE_ITEM else samples
     items = [found for sample in listed if (found := _inputs(sample.request))]
     if not items:
         return TimedRequests(ones)
-    chosen = [items[i * len(items) // MANY % len(items)] for i in range(MANY)]
+    chosen = [items[i * len(items) // count % len(items)] for i in range(count)]
     body = {"inputs": [inputs for inputs, _ in chosen], "parameters": chosen[0][1]}
     return TimedRequests(ones, Request(json.dumps(body).encode()))
 

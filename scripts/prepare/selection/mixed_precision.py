@@ -19,6 +19,7 @@ from onnxferry.scripts.prepare.selection.candidate_tester import CandidateTester
 from onnxferry.scripts.prepare.selection.candidates import FAILED, CandidateResult
 from onnxferry.scripts.prepare.variants.variant import OperatorGroup
 from onnxferry.scripts.prepare.verification import comparison
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
 from onnxferry.system.console import Progress
 
 _log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class MixedPrecisionSearch:
         folder = None
         try:
             folder = tester.builder.build(self.rejected.variant, "part", keep)
-            compared = comparison.compare(evaluator.reference, folder, samples)
+            compared = comparison.compare(evaluator.reference, GraphRun(folder), samples)
             return float(comparison.figures(compared)["mean_abs"])
         except Exception as e:  # a tool's own kinds
             _log.warning("a part of %s cannot be ranked", self.rejected.name, exc_info=True)

@@ -13,6 +13,7 @@ from onnxferry.scripts.prepare.verification import comparison
 from onnxferry.scripts.prepare.verification.comparison import DifferenceBounds
 from onnxferry.scripts.prepare.verification.eval_set import EvalAnswers, EvalSet
 from onnxferry.scripts.prepare.verification.formatting import ChangedAnswer
+from onnxferry.scripts.prepare.verification.graph_run import GraphRun
 from onnxferry.scripts.prepare.verification.reference import ReferenceModel
 from onnxferry.system.console import Progress
 
@@ -36,18 +37,24 @@ class EvaluationResult:
 @dataclass(frozen=True)
 class Evaluator:
     """Asks every variant the same: `samples`, and `eval_set` where there is one. `exported` is the
-    exported graph's result, `answers` its answers to that set."""
+    exported graph's result, `answers` its answers to that set. `graphs`: what was asked, by the
+    model directory."""
 
     reference: ReferenceModel
     samples: Sequence[Sample]
     eval_set: EvalSet | None = None
     answers: EvalAnswers | None = None
     exported: EvaluationResult | None = None
+    graphs: dict[Path, GraphRun] = field(default_factory=dict)
+
+    def graph(self, folder: Path) -> GraphRun:
+        """The graph of a model directory, with what it has answered already."""
+        return self.graphs.setdefault(folder, GraphRun(folder))
 
     def verified(self, folder: Path, bounds: DifferenceBounds, progress: Progress) -> Evaluator:
         """With the result and answers of the exported graph. Raises PrepareError when it
         differs."""
-        compared = comparison.compare(self.reference, folder, self.samples)
+        compared = comparison.compare(self.reference, self.graph(folder), self.samples)
         comparison.require_same(compared, bounds)
         result = EvaluationResult(comparison.figures(compared), 0.0)
         if self.eval_set is None:
@@ -60,7 +67,7 @@ class Evaluator:
         self, folder: Path, progress: Progress, give_up_drop: float = math.inf
     ) -> EvaluationResult:
         """The result of the model directory `folder`; `give_up_drop` as in EvalSet.ask."""
-        compared = comparison.compare(self.reference, folder, self.samples)
+        compared = comparison.compare(self.reference, self.graph(folder), self.samples)
         found, changes = comparison.figures(compared), comparison.changed(compared)
         if self.eval_set is None or self.answers is None:
             return EvaluationResult(found, 1 - found["agreement"], changes=_examples(changes))

@@ -1,0 +1,42 @@
+"""The graph of a model directory as what verification asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from onnxferry.scoring.engine import Array, Session, batch_dependent
+from onnxferry.scoring.manifest import MODEL_FILE
+from onnxferry.scripts.prepare.sources.known_outputs import KnownOutputs
+from onnxferry.scripts.prepare.sources.source import Feeds
+
+
+class GraphRun:
+    """A RunModel of the model directory `folder`: loaded when it is asked what it has not answered
+    yet, until `let_go`. The names of outputs are not looked at: all are given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.batch_dependent = batch_dependent(folder / MODEL_FILE)
+        self._session: Session | None = None
+        self._known = KnownOutputs(self._answer)
+
+    def __call__(self, feeds: Feeds, outputs: Sequence[str] = ()) -> list[Array]:
+        """See RunModel. Raises ModelError where the graph cannot be loaded."""
+        return self._known(feeds, ())
+
+    def load(self) -> None:
+        """Raises ModelError where ONNX Runtime refuses the graph."""
+        self._loaded()
+
+    def let_go(self) -> None:
+        """Free the graph; what it has answered stays known."""
+        self._session = None
+
+    def _answer(self, feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
+        return self._loaded().run(feeds)
+
+    def _loaded(self) -> Session:
+        if self._session is None:
+            self._session = Session(self.folder / MODEL_FILE)
+        return self._session
