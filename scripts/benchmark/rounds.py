@@ -17,6 +17,7 @@ from onnxferry.system.console import Progress
 from onnxferry.system.errors import UsageError
 
 T = TypeVar("T")
+IDLE, SETTLING = 0.05, 5.0  # seconds without work after a round, and the most that it may take
 SCENARIOS = ("sync", "async", "rate", "cold")
 
 
@@ -141,6 +142,7 @@ class RunningEngine(_Measured):
         self._process = stack.enter_context(self.settings.start(self.spec))
         self.load(self._process, self.requests)
         self.versions = self._process.versions()
+        self._settle()
 
     def play(self, number: int) -> Round:
         """Ask everything again; equal numbers give equal arrivals."""
@@ -157,7 +159,19 @@ class RunningEngine(_Measured):
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
         latencies = tuple(end - begin for begin, end in spans)
         memory, below = self._process.ask("memory"), self._process.ask("memory_below")
+        self._settle()
         return Round(latencies, seconds, items, memory, below, computed)
+
+    def _settle(self) -> None:
+        """Until it computes no more, so that the next engine has the machine: ONNX Runtime's
+        threads by default spin for a second after their last run."""
+        until, before = time.monotonic() + SETTLING, -1.0
+        while time.monotonic() < until:
+            now = self._process.ask("cpu_seconds")
+            if now - before < IDLE / 2:
+                return
+            before = now
+            time.sleep(IDLE)
 
 
 class _Fresh(_Measured):
