@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pytest
@@ -149,16 +149,29 @@ def test_gains_add_up() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.1, 0.5])
 def test_noise_is_no_win(noise: float) -> None:
-    for seed in range(40):
+    """Of a hundred searches among equals one may end with a win, by the sign test of the last
+    race."""
+    wins = 0
+    for seed in range(100):
         host = Host(lambda options: 1.0, noise)
         host.random.seed(seed)
         found = host.search(latency())
-        assert found.changes == {}
-        said = record.verdict(tuning(found))
-        assert (
-            said
-            == "nothing better was found for latency on A CPU (avx2) with 8 CPUs: defaults stay"
-        )
+        wins += bool(found.changes)
+    assert wins <= 1
+    said = record.verdict(tuning(replace(found, changes={})))
+    assert said == "nothing better was found for latency on A CPU (avx2) with 8 CPUs: defaults stay"
+
+
+def test_a_gain_that_is_larger_than_the_noise_is_found() -> None:
+    def seconds(options: EngineOptions) -> float:
+        return 1.0 if options.arena else 1 / 1.2
+
+    wins = 0
+    for seed in range(20):
+        host = Host(seconds, 0.04)
+        host.random.seed(seed)
+        wins += "arena" in host.search(latency()).changes
+    assert wins >= 15
 
 
 def test_a_gain_within_what_the_defaults_seem_to_gain_over_themselves_is_none() -> None:
