@@ -119,10 +119,10 @@ def test_equals_are_measured_in_all_rounds_and_all_evaluated() -> None:
 
 def test_mixed_precision_comes_before_what_is_much_slower() -> None:
     """As fp32 beside a rejected int8: with mixed precision it need not be evaluated."""
-    tester, rounds, results = decided({"fp32": 10, "copy": 10, "a": 4}, bad="a", mixed=True)
+    tester, rounds, _ = decided({"fp32": 10, "copy": 10, "a": 4}, bad="a", mixed=True)
     assert tester.judged == ["a"]
     assert rounds.told == [["fp32"], ["copy"], ["a"]]
-    tester, _, results = decided({"fp32": 10, "copy": 10, "a": 4}, bad="a")
+    tester, _, _ = decided({"fp32": 10, "copy": 10, "a": 4}, bad="a")
     assert tester.judged == ["a", "copy"]
 
 
