@@ -90,7 +90,9 @@ class EngineProcess:
         process dies, LibraryMissing."""
         reply = self._ask({"do": do, **arguments})
         if "missing" in reply:
-            what = f"{self.spec.name}: {reply['missing']} ({self._python}). Install it there, or"
+            what = (
+                f"{self.spec.name}: {reply['missing']} ({self._python}). Put that right there, or"
+            )
             how = f"--python {self.spec.kind}=PATH"
             raise LibraryMissing(f"{what} give an interpreter that has it: {how}")
         if "error" in reply:
