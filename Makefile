@@ -133,7 +133,10 @@ OLDER = --python pipeline=.venv-4/bin/python --python optimum=.venv-4/bin/python
 # The libraries that lie in an environment: KIND=ENVIRONMENT.
 LIES = deepsparse=deepsparse openvino=fastembed fastembed=fastembed infinity=infinity sentence_transformers=sentence-transformers
 BENCHMARK = $(BIN)/python -m scripts.benchmark --out docs/performance.md $(OLDER) $(foreach pair,$(LIES),--python $(subst =,=$(PEERS)/,$(pair))/bin/python)
-TUTORIAL = -e onnxferry@$(B)/served/distilbert-int8 -e pipeline:name=pipeline-default@$(B)/distilbert -e optimum:name=tutorial@$(B)/distilbert-int8
+INT8 = -e onnxferry@$(B)/served/distilbert-int8 -e optimum:name=tutorial@$(B)/distilbert-int8
+TUTORIAL = $(INT8) -e pipeline:name=pipeline-default@$(B)/distilbert
+# Requests a second: half of what the tutorial's answers at most on two cores with AVX2 alone.
+HALF := 40
 # Each at its best batch size, found in the same run.
 SIZES = batch_size=1+8+32+128
 BEST = -e pipeline:name=pipeline-best,$(SIZES)@$(B)/distilbert -e optimum:name=tutorial-best,$(SIZES)@$(B)/distilbert-int8 -e optimum:name=optimum-O3,$(SIZES)@$(B)/distilbert-o3/model_optimized.onnx -e onnxruntime:name=olive,$(SIZES)@$(B)/distilbert-olive
@@ -144,7 +147,7 @@ QUESTIONS = -e onnxferry@$(B)/served/bert-base-int8 -e pipeline:name=pipeline,ba
 M := $(B)/minilm
 EMBEDDINGS = -e onnxferry:name=onnxferry-int8@$(B)/served/minilm-int8 -e onnxferry:name=onnxferry-fp32@$(B)/served/minilm-fp32 -e sentence_transformers:name=sentence-transformers-onnx,backend=onnx,file_name=model.onnx$(1)@$(M) -e sentence_transformers:name=sentence-transformers-openvino,backend=openvino$(1)@$(M) -e fastembed:name=fastembed$(1)@$(M) -e infinity:name=infinity$(1)@$(M) -e onnxruntime:name=onnxruntime$(1)@$(M)
 AGAINST = $(foreach name,sentence-transformers-onnx sentence-transformers-openvino fastembed infinity,--baseline $(name))
-SECTIONS := tutorial mixed questions cold one rate embeddings-256 embeddings-1
+SECTIONS := tutorial mixed questions cold one rate rate-half embeddings-256 embeddings-1
 
 tutorial = --title "The tutorial's 128 texts" $(TUTORIAL) $(BEST) $(TEXT) --copies 128 --batch 128 --baseline pipeline-default --baseline pipeline-best --baseline tutorial --baseline tutorial-best
 mixed = --title "Texts of mixed length" $(TUTORIAL) $(BEST) $(MIXED) --batch 128 --baseline pipeline-default --baseline pipeline-best --baseline tutorial --baseline tutorial-best
@@ -152,6 +155,7 @@ questions = --title "Questions from SQuAD" $(QUESTIONS) --data $(DATA)/squad-dev
 cold = --title "Cold start" $(TUTORIAL) -e onnxruntime@$(B)/distilbert-int8/model_quantized.onnx $(TEXT) --scenario cold --baseline tutorial
 one = --title "One text" $(TUTORIAL) -e optimum:name=optimum-O3@$(B)/distilbert-o3/model_optimized.onnx -e onnxruntime:name=olive@$(B)/distilbert-olive -e torch@$(B)/distilbert -e onnxruntime:name=onnxruntime@$(B)/distilbert-int8/model_quantized.onnx -e openvino@$(B)/distilbert -e deepsparse:name=deepsparse,sequence_length=16@$(B)/distilbert $(TEXT) --time 2 --baseline pipeline-default --baseline tutorial --baseline onnxruntime
 rate = --title "Texts that arrive" $(TUTORIAL) $(MIXED) --scenario rate --rate 20 --time 10 --rounds 3 --baseline tutorial
+rate-half = --title "Texts that arrive: half of capacity" $(INT8) $(MIXED) --scenario rate --rate $(HALF) --time 10 --rounds 3 --baseline tutorial
 embeddings-256 = --title "Embeddings: 256 texts" $(call EMBEDDINGS,$(comma)batch_size=8+32+256) --lengths lognormal:12:0.8 --items 256 --batch 256 $(AGAINST)
 embeddings-1 = --title "Embeddings: one text" $(call EMBEDDINGS,) --lengths lognormal:12:0.8 --items 64 --time 2 $(AGAINST)
 comma := ,

@@ -115,7 +115,8 @@ def bert_pruned_int8(folder: Path) -> None:
     """That in int8."""
     source = ready("bert-base-pruned")
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.onnx", "*.safetensors"))
-    sparse_int8.quantise(source / "model.onnx", folder / "model.onnx")
+    runs = list(sparse_int8.samples())
+    sparse_int8.quantise(source / "model.onnx", folder / "model.onnx", runs)
 
 
 def minilm(folder: Path) -> None:

@@ -123,9 +123,11 @@ def ranges(model: onnx.ModelProto, runs: Sequence[Mapping[str, Array]]) -> dict[
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
     )
     session = _session(watched.SerializeToString())
+    taken = [node.name for node in session.get_inputs()]
     found: dict[str, Any] = {}
     for feeds in runs:
-        for name, values in zip(names, session.run(names, feeds), strict=True):
+        given = {name: feeds[name] for name in taken}
+        for name, values in zip(names, session.run(names, given), strict=True):
             least, most = found.get(name, (0.0, 0.0))
             found[name] = min(least, float(values.min())), max(most, float(values.max()))
     return found
@@ -139,18 +141,21 @@ def _session(graph: Any, optimized: Path | None = None) -> onnxruntime.Inference
     return onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
 
 
-def samples(count: int = 4, length: int = 128) -> Iterator[dict[str, Array]]:
-    """Random tokens, seeded: the graphs of examples/benchmark.py have random weights."""
+def samples(
+    count: int = 4, length: int = 128, ids: tuple[int, int] = (1000, 30000)
+) -> Iterator[dict[str, Array]]:
+    """Random tokens, seeded: the graphs of examples/benchmark.py have random weights. Arrays
+    [1, length]."""
     random = np.random.default_rng(0)
     for _ in range(count):
         ones = np.ones((1, length), np.int64)
-        ids = random.integers(1000, 30000, (1, length))
-        yield {"input_ids": ids, "attention_mask": ones, "token_type_ids": 0 * ones}
+        tokens = random.integers(*ids, (1, length))
+        yield {"input_ids": tokens, "attention_mask": ones, "token_type_ids": 0 * ones}
 
 
-def quantise(source: Path, out: Path) -> None:
-    """Write the graph `source` to `out` in this form."""
+def quantise(source: Path, out: Path, runs: Sequence[Mapping[str, Array]]) -> None:
+    """Write the graph `source` to `out` in this form, with the scales of what `runs` ask it."""
     _session(str(source), out)  # constants folded, the weights' names told plainly
     model = onnx.load(out)
-    IntegerGraph(model, ranges(model, list(samples()))).rewrite()
+    IntegerGraph(model, ranges(model, runs)).rewrite()
     onnx.save(model, out)
