@@ -17,6 +17,7 @@ from onnxferry.system.console import Progress
 from onnxferry.system.errors import UsageError
 
 T = TypeVar("T")
+IDLE, SETTLING = 0.05, 5.0  # seconds without work after a round, and the most that it may take
 SCENARIOS = ("sync", "async", "rate", "cold")
 BUSY = 0.05
 
@@ -103,7 +104,7 @@ def measure(
     left, BenchmarkError when an engine fails."""
     warm_up = 0 if settings.scenario == "cold" else settings.warm_up
     count = warm_up + settings.rounds
-    found: dict[_Loaded | _Fresh, list[Round]] = {}
+    found: dict[RunningEngine | _Fresh, list[Round]] = {}
     with ExitStack() as stack:
         for spec in chosen:
             progress(f"load {spec.name}")
@@ -122,7 +123,7 @@ def measure(
 
 def _started(
     spec: EngineSpec, requests: Sequence[list[Any]], settings: BenchmarkSettings, stack: ExitStack
-) -> _Loaded | _Fresh:
+) -> RunningEngine | _Fresh:
     """The engine, ready; where a count was given several values the one whose round was quickest,
     the others ended."""
     if settings.scenario == "cold":
@@ -130,10 +131,10 @@ def _started(
         fresh.start(stack)
         return fresh
     keys, trials = specs.searched(spec), []
-    best: tuple[float, _Loaded, ExitStack] | None = None
+    best: tuple[float, RunningEngine, ExitStack] | None = None
     for candidate in specs.candidates(spec):
         own = stack.enter_context(ExitStack())
-        engine = _Loaded(candidate, requests, settings)
+        engine = RunningEngine(candidate, requests, settings)
         engine.start(own)
         cost = engine.play(0).cost(settings.scenario) if keys else 0.0
         trials.append(Trial({key: candidate.options[key] for key in keys}, cost))
@@ -177,15 +178,18 @@ class _Measured:
         return EngineResult(self.spec, self.versions, *told)
 
 
-class _Loaded(_Measured):
-    """In one process for all rounds."""
+class RunningEngine(_Measured):
+    """In one process for all rounds, from `start` to the end of `stack`."""
 
     def start(self, stack: ExitStack) -> None:
+        """Load it, and ask everything once. Raises LibraryMissing, BenchmarkError."""
         self._process = stack.enter_context(self.settings.start(self.spec))
         self.load(self._process, self.requests)
         self.versions = self._process.versions()
+        self._settle()
 
     def play(self, number: int) -> Round:
+        """Ask everything again; equal numbers give equal arrivals."""
         settings, requests, times = self.settings, self.requests, None
         if settings.rate:
             count = max(len(requests), round(settings.rate * settings.seconds))
@@ -201,7 +205,19 @@ class _Loaded(_Measured):
         latencies = tuple(end - begin for begin, end in spans)
         memory, below = self._process.ask("memory"), self._process.ask("memory_below")
         threads = sum(now[one] - busy.get(one, 0) > BUSY * seconds for one in now)
+        self._settle()
         return Round(latencies, seconds, items, memory, below, computed, threads)
+
+    def _settle(self) -> None:
+        """Until it computes no more, so that the next engine has the machine: ONNX Runtime's
+        threads by default spin for a second after their last run."""
+        until, before = time.monotonic() + SETTLING, -1.0
+        while time.monotonic() < until:
+            now = self._process.ask("cpu_seconds")
+            if now - before < IDLE / 2:
+                return
+            before = now
+            time.sleep(IDLE)
 
 
 class _Fresh(_Measured):
