@@ -17,6 +17,7 @@ from onnxferry.system.console import Progress
 from onnxferry.system.errors import UsageError
 
 T = TypeVar("T")
+IDLE, SETTLING = 0.05, 5.0  # seconds without work after a round, and the most that it may take
 SCENARIOS = ("sync", "async", "rate", "cold")
 
 
@@ -87,11 +88,11 @@ def measure(
     cold = settings.scenario == "cold"
     warm_up = 0 if cold else settings.warm_up
     count = warm_up + settings.rounds
-    found: dict[_Loaded | _Fresh, list[Round]] = {}
+    found: dict[RunningEngine | _Fresh, list[Round]] = {}
     with ExitStack() as stack:
         for spec in specs:
             progress(f"load {spec.name}")
-            engine = (_Fresh if cold else _Loaded)(spec, requests, settings)
+            engine = (_Fresh if cold else RunningEngine)(spec, requests, settings)
             try:
                 engine.start(stack)
                 found[engine] = []
@@ -133,15 +134,18 @@ class _Measured:
         return EngineResult(self.spec, self.versions, load, tuple(rounds), self.answers, first)
 
 
-class _Loaded(_Measured):
-    """In one process for all rounds."""
+class RunningEngine(_Measured):
+    """In one process for all rounds, from `start` to the end of `stack`."""
 
     def start(self, stack: ExitStack) -> None:
+        """Load it, and ask everything once. Raises LibraryMissing, BenchmarkError."""
         self._process = stack.enter_context(self.settings.start(self.spec))
         self.load(self._process, self.requests)
         self.versions = self._process.versions()
+        self._settle()
 
     def play(self, number: int) -> Round:
+        """Ask everything again; equal numbers give equal arrivals."""
         settings, requests, times = self.settings, self.requests, None
         if settings.rate:
             count = max(len(requests), round(settings.rate * settings.seconds))
@@ -155,7 +159,19 @@ class _Loaded(_Measured):
         seconds = max(end for _, end in spans) - min(begin for begin, _ in spans)
         latencies = tuple(end - begin for begin, end in spans)
         memory, below = self._process.ask("memory"), self._process.ask("memory_below")
+        self._settle()
         return Round(latencies, seconds, items, memory, below, computed)
+
+    def _settle(self) -> None:
+        """Until it computes no more, so that the next engine has the machine: ONNX Runtime's
+        threads by default spin for a second after their last run."""
+        until, before = time.monotonic() + SETTLING, -1.0
+        while time.monotonic() < until:
+            now = self._process.ask("cpu_seconds")
+            if now - before < IDLE / 2:
+                return
+            before = now
+            time.sleep(IDLE)
 
 
 class _Fresh(_Measured):

@@ -28,7 +28,7 @@ from onnxferry.scripts.prepare.sources.user_inputs import LIST_IS_ONE_ITEM, Samp
 from onnxferry.scripts.prepare.verification.asking import answer
 from onnxferry.system.console import Progress
 
-FEW, MANY = (4, 8), (8, 32)  # inputs that are sent alone, and inputs of one request
+FEW, MANY = 8, 32  # inputs at most that are sent alone, and inputs of one request
 REPEATS = 5  # at most, in a round
 SECONDS = 0.8  # after which a round stops repeating
 _WARM = 0.3  # seconds after which a model is warm
@@ -56,24 +56,24 @@ class TimedRequests:
     size: int = 0
 
 
-def timed_requests(task: str, samples: Sequence[Sample], seconds: float = 0.0) -> TimedRequests:
-    """A few of `samples` alone, and many of them in one request: fewer where one takes the exported
-    graph many `seconds`."""
-    ones = tuple(s.request for s in evenly(list(samples), _count(FEW, 2 * SECONDS, seconds)))
+def timed_requests(
+    task: str, samples: Sequence[Sample], few: int = FEW, many: int = MANY
+) -> TimedRequests:
+    """So `few` of `samples` alone, and `many` of them in one request."""
+    ones = tuple(sample.request for sample in evenly(list(samples), few))
     listed = () if task in LIST_IS_ONE_ITEM else samples
     items = [found for sample in listed if (found := _inputs(sample.request))]
     if not items:
         return TimedRequests(ones)
-    size = _count(MANY, 2 * SECONDS, seconds)
-    chosen = [items[i * len(items) // size % len(items)] for i in range(size)]
+    chosen = [items[i * len(items) // many % len(items)] for i in range(many)]
     body = {"inputs": [inputs for inputs, _ in chosen], "parameters": chosen[0][1]}
-    return TimedRequests(ones, Request(json.dumps(body).encode()), size)
+    return TimedRequests(ones, Request(json.dumps(body).encode()), many)
 
 
-def _count(bounds: tuple[int, int], budget: float, seconds: float) -> int:
-    """What is done within `budget` where each takes `seconds`, but within `bounds`."""
-    least, most = bounds
-    return most if seconds * most <= budget else max(least, int(budget / seconds))
+def counts(seconds: float) -> tuple[int, int]:
+    """The `few` and `many` of timed_requests for a model that answers one input in `seconds`."""
+    done = int(2 * SECONDS / max(seconds, 1e-6))
+    return max(FEW // 2, min(FEW, done)), max(MANY // 4, min(MANY, done))
 
 
 def _inputs(request: Request) -> tuple[Any, Mapping[str, Any]] | None:

@@ -75,7 +75,7 @@ def select_variant(
 def _timed_requests(evaluator: Evaluator) -> TimedRequests:
     task, data = evaluator.reference.spec.task, evaluator.eval_set
     samples = as_samples(data.items[:TIMED], data.metric) if data else evaluator.samples
-    return latency.timed_requests(task, samples, evaluator.seconds_each)
+    return latency.timed_requests(task, samples, *latency.counts(evaluator.seconds_each))
 
 
 def _note(asked: Sequence[Variant], tester: CandidateTester) -> str | None:
