@@ -110,7 +110,7 @@ def _pass(scorer: Scorer, asked: Sequence[Sample]) -> float:
 def _many(scorer: Scorer, asked: Sequence[Sample], seconds: float) -> tuple[Request, int] | None:
     """A request of as many inputs as take REQUEST; None where the task takes no lists."""
     count = max(1, min(latency.MANY, int(REQUEST / seconds), scorer.spec.limits.items))
-    request = latency.timed_requests(scorer.spec.task, asked, count).many
+    request = latency.timed_requests(scorer.spec.task, asked, many=count).many
     if request is None or scorer.handle(request).status != 200:
         return None
     return request, count

@@ -47,8 +47,16 @@ class Gain:
     def won(self) -> bool:
         """Whether it is faster by more than TIE, and was in nearly every round: in 5 of 5, or 10 of
         11, which happens to equals in 3 %, and in 1 %, of races."""
-        lost = sum(ratio <= 1 for ratio in self.ratios)
-        return self.median > 1 + TIE and lost <= len(self.ratios) // 9
+        return self.median > 1 + TIE and self._lost <= len(self.ratios) // 9
+
+    @property
+    def promising(self) -> bool:
+        """Whether it may have won: with a round that it lost. What is taken is proved later."""
+        return self.median > 1 + TIE and self._lost <= 1
+
+    @property
+    def _lost(self) -> int:
+        return sum(ratio <= 1 for ratio in self.ratios)
 
     def __str__(self) -> str:
         return f"{self.median:.2f}x ({min(self.ratios):.2f} to {max(self.ratios):.2f})"

@@ -129,8 +129,8 @@ class Search:
         except BenchmarkError as e:
             self._trials.append(Trial(changes, why=str(e).partition("\n")[0]))
             return None
-        self._trials.append(Trial(changes, gain, gain.won))
-        return running if gain.won else None
+        self._trials.append(Trial(changes, gain, gain.promising))
+        return running if gain.promising else None
 
     def _outcome(self, best: EngineOptions, left_out: Sequence[Changes]) -> Outcome:
         changes, proof = differences(best, self.default), None

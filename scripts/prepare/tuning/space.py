@@ -39,10 +39,11 @@ SPACE = (
     ),
     Row(("threads",), ALL, lambda cpus: [{"threads": t} for t in _fewer(cpus)]),
     Row(("parallel_runs",), MANY, lambda cpus: [{"parallel_runs": n} for n in _fewer(cpus)]),
+    Row(("spin_duration_us",), ALL, lambda _: [{"spin_duration_us": us} for us in (0, 1000)]),
     Row(
-        ("spin_duration_us",),
-        ALL,
-        lambda _: [{"spin_duration_us": us} for us in (0, 100, 1000, 10000)],
+        ("spin_duration_us", "spin_between_runs"),
+        (LATENCY, RATE),  # where there are pauses
+        lambda _: [{"spin_duration_us": us, "spin_between_runs": True} for us in (1000, 100_000)],
     ),
     Row(("shared_runs",), MANY, lambda _: [{"shared_runs": False}]),
     Row(("arena",), ALL, lambda _: [{"arena": False}]),
@@ -68,7 +69,7 @@ def _different(options: EngineOptions, default: EngineOptions) -> Iterator[tuple
 
 
 def told(changes: Changes) -> str:
-    """Such as: threads 1, spin_duration_us 1000."""
+    """Such as: threads 1, spin_duration_us 100."""
     values = {True: "on", False: "off"}
     parts = (
         f"{name} {values[value] if isinstance(value, bool) else value}"

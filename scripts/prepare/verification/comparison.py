@@ -3,6 +3,7 @@ apart."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,10 +59,13 @@ class DifferenceBounds:
 
 
 def compare(
-    reference: ReferenceModel, graph: GraphRun, samples: Sequence[Sample]
+    reference: ReferenceModel,
+    graph: GraphRun,
+    samples: Sequence[Sample],
+    most_changed: float = math.inf,
 ) -> list[SampleComparison]:
-    """`samples` on both models. Raises PrepareError where shapes differ, ModelError where the graph
-    cannot be loaded."""
+    """`samples` on both models, only the first ones where more than `most_changed` answers differ.
+    Raises PrepareError where shapes differ, ModelError where the graph cannot be loaded."""
     spec = reference.spec
     reference.ask(samples, graph.batch_dependent)
     graph.load()
@@ -73,6 +77,8 @@ def compare(
         expected = [reference.score(sample, graph.batch_dependent) for sample in part]
         got = [model.score(sample) for sample in part]
         found += [_compare(spec, *triple) for triple in zip(part, expected, got, strict=True)]
+        if sum(not compared.agrees for compared in found) > most_changed:
+            break
     graph.let_go()
     return found
 

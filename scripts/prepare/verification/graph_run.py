@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +19,17 @@ class GraphRun:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.batch_dependent = batch_dependent(folder / MODEL_FILE)
+        self.seconds = 0.0  # that it ran
         self._session: Session | None = None
         self._known = KnownOutputs(self._answer)
 
     def __call__(self, feeds: Feeds, outputs: Sequence[str] = ()) -> list[Array]:
         """See RunModel. Raises ModelError where the graph cannot be loaded."""
         return self._known(feeds, ())
+
+    def knows(self, feeds: Feeds) -> bool:
+        """Whether it has answered these feeds."""
+        return self._known.knows(feeds, ())
 
     def load(self) -> None:
         """Raises ModelError where ONNX Runtime refuses the graph."""
@@ -34,7 +40,10 @@ class GraphRun:
         self._session = None
 
     def _answer(self, feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
-        return self._loaded().run(feeds)
+        session, began = self._loaded(), time.perf_counter()
+        found = session.run(feeds)
+        self.seconds += time.perf_counter() - began
+        return found
 
     def _loaded(self) -> Session:
         if self._session is None:

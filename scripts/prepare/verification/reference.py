@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +23,10 @@ from onnxferry.system.errors import PrepareError
 CACHED = 512 * 2**20  # bytes of raw outputs of the reference that are kept for the next variant
 Scored: TypeAlias = tuple[Any, list[Array]]
 """The final answer as JSON data, and the raw outputs."""
+
+
+class EnoughError(Exception):
+    """What a request is fed is known."""
 
 
 class _RecordingRunner:
@@ -73,7 +78,7 @@ class ReferenceModel:
     that graph itself, which is in memory only while it is asked."""
 
     def __init__(self, spec: ModelSpec, graph: GraphRun, run: RunModel | None) -> None:
-        self.spec, self._graph, self._run = spec, graph, run
+        self.spec, self.graph, self._run = spec, graph, run
         self._models: dict[bool, ScoredModel] = {}
         self._cache: dict[tuple[Sample, bool], Scored] = {}
         self._bytes_left = CACHED
@@ -90,7 +95,7 @@ class ReferenceModel:
             if self._bytes_left <= 0:
                 break
             self.score(sample, batch_dependent)
-        self._graph.let_go()
+        self.graph.let_go()
 
     def score(self, sample: Sample, batch_dependent: bool) -> Scored:
         """As ScoredModel.score, padded as a graph that is `batch_dependent` or not."""
@@ -98,7 +103,7 @@ class ReferenceModel:
         if key in self._cache:
             return self._cache[key]
         if batch_dependent not in self._models:
-            run = self._run or self._graph
+            run = self._run or self.graph
             self._models[batch_dependent] = self._model(run, batch_dependent)
         scored = self._models[batch_dependent].score(sample)
         self._bytes_left -= sum(array.nbytes for array in scored[1])
@@ -107,19 +112,22 @@ class ReferenceModel:
         return scored
 
     def feeds(self, samples: Sequence[Sample]) -> list[Feeds]:
-        """What the graph is fed for `samples`, to calibrate with."""
+        """What the graph is fed for `samples`, to calibrate with; of one that it has not answered,
+        the first run's, so that it need not run."""
         fed: list[Feeds] = []
 
         def run(feeds: Feeds, outputs: Sequence[str]) -> list[Array]:
             fed.append(feeds)
-            return self._graph(feeds, outputs)
+            if not self.graph.knows(feeds):
+                raise EnoughError
+            return self.graph(feeds, outputs)
 
         model = self._model(run, batch_dependent=False)
         for sample in samples:
-            model.score(sample)
-        self._graph.let_go()
+            with contextlib.suppress(PrepareError):  # EnoughError becomes one
+                model.score(sample)
         return fed
 
     def _model(self, run: RunModel, batch_dependent: bool) -> ScoredModel:
         runner = _RecordingRunner(self.spec, run, batch_dependent)
-        return ScoredModel(self.spec, self._graph.folder, runner)
+        return ScoredModel(self.spec, self.graph.folder, runner)
