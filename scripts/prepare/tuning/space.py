@@ -4,7 +4,7 @@ among those that are never tuned."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 from onnxferry.scoring.engine_options import EngineOptions
@@ -42,7 +42,7 @@ SPACE = (
     Row(
         ("spin_duration_us",),
         ALL,
-        lambda _: [{"spin_duration_us": us} for us in (0, 100, 1000, 10000)],
+        lambda cpus: [{"spin_duration_us": us} for us in (0, 100, 1000, 10000) if cpus > 1],
     ),
     Row(("shared_runs",), MANY, lambda _: [{"shared_runs": False}]),
     Row(("arena",), ALL, lambda _: [{"arena": False}]),
@@ -54,6 +54,15 @@ def alternatives(scenario: str, cpus: int, fixed: Changes) -> list[Changes]:
     """What is tried in this order; nothing of the options in `fixed`."""
     rows = [row for row in SPACE if scenario in row.scenarios and not set(row.options) & set(fixed)]
     return [changes for row in rows for changes in row.alternatives(cpus)]
+
+
+def alike(one: EngineOptions, other: EngineOptions) -> bool:
+    """Whether both do the same: a run on one thread has no idle ones that could spin."""
+    return _effective(one) == _effective(other)
+
+
+def _effective(options: EngineOptions) -> EngineOptions:
+    return replace(options, spin_duration_us=0) if options.threads == 1 else options
 
 
 def differences(options: EngineOptions, default: EngineOptions = EngineOptions()) -> dict[str, Any]:
