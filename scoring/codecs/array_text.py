@@ -22,7 +22,7 @@ def fits(value: Any) -> bool:
         return False
     if not value.ndim or value.shape[-1] < SHORTEST or not value.size:
         return False
-    return bool(np.abs(value).max() < _LARGEST)  # NaN is not less
+    return float(np.abs(value).max()) < _LARGEST  # NaN is not less
 
 
 def text(array: Array) -> str:
