@@ -157,5 +157,13 @@ def quantise(source: Path, out: Path, runs: Sequence[Mapping[str, Array]]) -> No
     """Write the graph `source` to `out` in this form, with the scales of what `runs` ask it."""
     _session(str(source), out)  # constants folded, the weights' names told plainly
     model = onnx.load(out)
+    _as_old_as(onnx.load(source), model)
     IntegerGraph(model, ranges(model, runs)).rewrite()
     onnx.save(model, out)
+
+
+def _as_old_as(source: onnx.ModelProto, model: onnx.ModelProto) -> None:
+    """ONNX Runtime stamps what it writes with its own versions, which DeepSparse refuses."""
+    model.ir_version = source.ir_version
+    del model.opset_import[:]
+    model.opset_import.extend(source.opset_import)

@@ -112,6 +112,7 @@ def test_what_is_tried_are_options_that_are_not_what_the_host_decides_by_itself(
         assert changes.get("threads", 1) * changes.get("parallel_runs", 1) <= cpus
     assert len({tuple(c.items()) for c in tried}) == len(tried)
     assert any("threads" in c for c in tried) == (cpus > 1)
+    assert any("spin_duration_us" in c for c in tried) == (cpus > 1)
     assert any("shared_runs" in c for c in tried) == (scenario != "latency")
 
 
@@ -199,13 +200,21 @@ def test_the_budget_holds_and_what_it_does_not_suffice_for_is_told(play: float) 
     host = Host(spins, play=play, load=2.0)
     found = host.search(space.alternatives("rate", 16, {}))
     assert host.now == found.seconds <= max(BUDGET + 3 * play, 2 * play + 2)
-    done = [t.changes for t in found.trials]
-    assert len(done) + len(found.left_out) == len(space.alternatives("rate", 16, {}))
+    assert len(found.trials) + len(found.left_out) == len(space.alternatives("rate", 16, {}))
     if play >= 1.5:
         assert found.left_out
         assert "the time did not suffice for" in " ".join(record.why(tuning(found)))
     if found.proof:
         assert LEAST <= len(found.proof.gain.ratios) <= MOST
+
+
+def test_what_would_change_nothing_is_not_measured() -> None:
+    """A run on one thread has no idle ones that could spin."""
+    host = Host(lambda options: 0.5 if options.threads == 1 else 1.0)
+    found = host.search(latency())
+    assert found.changes == {"threads": 1}
+    assert not any("spin_duration_us" in t.changes for t in found.trials)
+    assert {"threads": 1, "arena": False} in [t.changes for t in found.trials]
 
 
 def test_options_that_change_an_answer_are_not_taken() -> None:
