@@ -26,7 +26,9 @@ def test_buckets_hold_every_item_once_within_the_budget(
 
 
 def test_many_of_a_length_are_shared_out_evenly() -> None:
-    sizes = lambda count, **options: [len(g) for g in buckets([10] * count, 512, **options)]  # noqa: E731
+    def sizes(count: int, at_once: int = 1, rows: int | None = None) -> list[int]:
+        return [len(group) for group in buckets([10] * count, 512, 2, rows, at_once)]
+
     assert sizes(51, at_once=2) == [51]
     assert sizes(128) == [42, 43, 43]
     assert sizes(128, at_once=2) == [32] * 4
