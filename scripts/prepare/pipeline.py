@@ -19,7 +19,7 @@ from onnxferry.scoring import cpu
 from onnxferry.scoring.manifest import MODEL_FILE, TOKENIZER_FILE, TOLERANCE, Golden, ModelSpec
 from onnxferry.scripts.datasets.built_in import MASK
 from onnxferry.scripts.engines import not_loaded_by
-from onnxferry.scripts.prepare import disk_space, model_directory, staging
+from onnxferry.scripts.prepare import disk_space, estimate, model_directory, staging
 from onnxferry.scripts.prepare.asked import asked
 from onnxferry.scripts.prepare.options import FP32, HUGGINGFACE, INT8, MODULE, ONNX, Options, check
 from onnxferry.scripts.prepare.report import document
@@ -93,8 +93,10 @@ def prepare(
     the options name. Raises UsageError or PrepareError; then `options.out` is as it was."""
     check(options)
     if source is None:
-        for note in inspect(options).notes:
+        inspected = inspect(options)
+        for note in inspected.notes:
             console.err.print(note, style="yellow", markup=False)
+        _tell_time(estimate.before(inspected), ", more where mixed precision is needed")
     found = resolved(options)
     recorded, options = asked(options, found.record), found.options
     out = options.out.resolve()
@@ -215,6 +217,7 @@ def _verify(context: PrepareContext) -> None:
     with console.stage(f"verify the exported graph on {len(inputs)} inputs") as progress:
         evaluator = Evaluator(reference, inputs, data, graphs={context.exported: graph})
         context.evaluator = evaluator.verified(context.exported, bounds, progress)
+    _tell_time(estimate.after(options, context.evaluator), " more")
     context.pipeline = PipelineReference(source)
     context.pipeline_figures = context.pipeline.compare(spec, graph, inputs, bounds)
     context.source = replace(source, export=_gone, run=None, pipeline=None)
@@ -222,6 +225,11 @@ def _verify(context: PrepareContext) -> None:
     context.pipeline.let_go()
     del source
     gc.collect()  # modules refer to each other
+
+
+def _tell_time(seconds: float | None, more: str) -> None:
+    if text := estimate.told(seconds, more):
+        console.err.print(f"    {text}", style="dim", markup=False)
 
 
 def _gone(path: Path) -> None:

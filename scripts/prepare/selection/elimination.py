@@ -57,15 +57,22 @@ class Elimination:
         latencies = self.rounds.run({result.name: result.model_dir}, progress)
         return replace(result, latency=latencies[result.name])
 
-    def decide(self) -> None:
+    def decide(self, *, mixed: bool) -> None:
         """Measure and evaluate, the fastest first, until one is accepted that no other can beat, or
-        none is left."""
+        none is left. `mixed`: or until all that are left are clearly slower than a rejected one,
+        which mixed precision may save."""
         while near := self._near():
+            if mixed and any(self._clearly_faster(r, near) for r in self.results.values()):
+                return
             known = min(self.rounds.of(r.name) for r in near)
             if len(near) > 1 and known < len(MARGINS):
                 self.measure([r.name for r in near])
             elif any(r.within for r in self._judged(near)):
                 return
+
+    def _clearly_faster(self, result: CandidateResult, others: Results) -> bool:
+        fastest = min(r.mean_ms for r in others)
+        return result.may_be_mixed and MARGINS[0] * result.mean_ms < fastest
 
     def _near(self) -> Results:
         """Those that may be chosen and are, by what is known, near the fastest."""
@@ -85,7 +92,8 @@ class Elimination:
         if self.tester.evaluator.seconds <= CHEAP:
             self._judged(left)
             return
-        best = min((r for r in self.results.values() if r.within), key=lambda r: r.mean_ms)
+        accepted = [r for r in self.results.values() if r.within and r.selectable]
+        best = min(accepted, key=lambda r: r.mean_ms)
         for r in left:
             slower = f"{r.mean_ms / best.mean_ms:.1f} times as slow as {best.name}"
             reason = f"{slower}, which is within the gate: not evaluated"

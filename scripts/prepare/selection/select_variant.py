@@ -57,9 +57,10 @@ def select_variant(
     elimination = Elimination(tester, LatencyRounds(requests), results)
     elimination.measure([table.variants[0].name])
     elimination.measure_first()
-    elimination.decide()
+    elimination.decide(mixed=not options.variant)
     if not options.variant:
         _mix(elimination, table)
+        elimination.decide(mixed=False)
     if not any(r.within and r.selectable for r in results.values()):
         raise PrepareError(_none_left(options, list(results.values())))
     elimination.finish()
@@ -134,7 +135,6 @@ def _mix(elimination: Elimination, table: VariantTable) -> None:
             # with the fastest, in turns: latencies of another minute cannot be compared
             rivals = sorted((r for r in results.values() if r.within and r.latency), key=_ms)
             elimination.measure([mixed.name, *(r.name for r in rivals[:1])])
-            elimination.decide()
             return
 
 

@@ -31,6 +31,10 @@ class KnownOutputs:
             self._known[key] = found
         return [array.copy() for array in self._known[key]]
 
+    def knows(self, feeds: Feeds, outputs: Sequence[str]) -> bool:
+        """Whether it would answer without a run."""
+        return _digest(feeds, outputs) in self._known
+
 
 def _digest(feeds: Feeds, outputs: Sequence[str]) -> bytes:
     digest = hashlib.sha256(repr(tuple(outputs)).encode())

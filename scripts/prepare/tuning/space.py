@@ -4,7 +4,7 @@ among those that are never tuned."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 from onnxferry.scoring.engine_options import EngineOptions
@@ -31,6 +31,10 @@ def _fewer(cpus: int) -> list[int]:
     return [1 << i for i in range(cpus.bit_length()) if 1 << i < cpus]
 
 
+def _spinning(microseconds: int) -> Changes:
+    return {"spin_duration_us": microseconds, "spin_between_runs": True}
+
+
 SPACE = (
     Row(
         ("threads", "parallel_runs"),
@@ -42,7 +46,12 @@ SPACE = (
     Row(
         ("spin_duration_us",),
         ALL,
-        lambda _: [{"spin_duration_us": us} for us in (0, 100, 1000, 10000)],
+        lambda cpus: [{"spin_duration_us": us} for us in (0, 1000) if cpus > 1],
+    ),
+    Row(
+        ("spin_duration_us", "spin_between_runs"),
+        (LATENCY, RATE),  # where there are pauses
+        lambda cpus: [_spinning(us) for us in (1000, 100_000) if cpus > 1],
     ),
     Row(("shared_runs",), MANY, lambda _: [{"shared_runs": False}]),
     Row(("arena",), ALL, lambda _: [{"arena": False}]),
@@ -54,6 +63,17 @@ def alternatives(scenario: str, cpus: int, fixed: Changes) -> list[Changes]:
     """What is tried in this order; nothing of the options in `fixed`."""
     rows = [row for row in SPACE if scenario in row.scenarios and not set(row.options) & set(fixed)]
     return [changes for row in rows for changes in row.alternatives(cpus)]
+
+
+def alike(one: EngineOptions, other: EngineOptions) -> bool:
+    """Whether both do the same: a run on one thread has no idle ones that could spin."""
+    return _effective(one) == _effective(other)
+
+
+def _effective(options: EngineOptions) -> EngineOptions:
+    if options.threads != 1:
+        return options
+    return replace(options, spin_duration_us=0, spin_between_runs=False)
 
 
 def differences(options: EngineOptions, default: EngineOptions = EngineOptions()) -> dict[str, Any]:
@@ -68,7 +88,7 @@ def _different(options: EngineOptions, default: EngineOptions) -> Iterator[tuple
 
 
 def told(changes: Changes) -> str:
-    """Such as: threads 1, spin_duration_us 1000."""
+    """Such as: threads 1, spin_duration_us 100."""
     values = {True: "on", False: "off"}
     parts = (
         f"{name} {values[value] if isinstance(value, bool) else value}"

