@@ -53,6 +53,15 @@ class QAttention(_Operator):
         return (_attention(product.astype(np.float32) + bias, mask, num_heads),)
 
 
+class MultiHeadAttention(_Operator):
+    def _run(
+        self, q: Array, k: Array, v: Array, bias: Array, *mask: Array, num_heads: int = 0, **_: Any
+    ) -> tuple[Array]:
+        biases = np.split(bias, [q.shape[-1], q.shape[-1] + k.shape[-1]])
+        parts = [_heads(x + b, num_heads) for x, b in zip((q, k, v), biases, strict=True)]
+        return (_mixed(parts, mask[0] if mask else None),)
+
+
 class Gelu(_Operator):
     def _run(self, x: Array) -> tuple[Array]:
         return (_gelu(x),)
@@ -90,14 +99,23 @@ def _whole(values: Array, zero: Array) -> Array:
 
 
 def _attention(projected: Array, mask: Array | None, heads: int) -> Array:
-    batch, tokens, width = projected.shape
-    parts = projected.reshape(batch, tokens, 3, heads, -1).transpose(2, 0, 3, 1, 4)
-    scores = parts[0] @ parts[1].swapaxes(-1, -2) / np.sqrt(parts.shape[-1])
+    return _mixed([_heads(part, heads) for part in np.split(projected, 3, -1)], mask)
+
+
+def _heads(x: Array, heads: int) -> Array:
+    """[batch, tokens, width] as [batch, heads, tokens, width of a head]."""
+    parts: Array = x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+    return parts
+
+
+def _mixed(parts: list[Array], mask: Array | None) -> Array:
+    query, key, value = parts
+    scores = query @ key.swapaxes(-1, -2) / np.sqrt(key.shape[-1])
     if mask is not None:
         scores = np.where(mask[:, None, None, :] != 0, scores, -1e9)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
-    mixed = weights / weights.sum(-1, keepdims=True) @ parts[2]
-    result: Array = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, width // 3)
+    mixed = weights / weights.sum(-1, keepdims=True) @ value
+    result: Array = mixed.transpose(0, 2, 1, 3).reshape(len(mixed), mixed.shape[2], -1)
     return result.astype(np.float32)
 
 
@@ -105,6 +123,7 @@ _OPERATORS = (
     MatMulIntegerToFloat,
     Attention,
     QAttention,
+    MultiHeadAttention,
     Gelu,
     FastGelu,
     BiasGelu,
